@@ -1,0 +1,40 @@
+# wafer_library(NAME [CORE] [DEPENDS lib...]): the library of one folder of src/.
+# Sources are the folder's *.cc. CORE libraries build without exceptions and RTTI.
+# An include of a folder that is not below the library in DEPENDS is caught by
+# tests/layering.
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(wafer_flags INTERFACE)
+target_compile_options(wafer_flags INTERFACE -Wall -Wextra -Wno-unused-parameter)
+if(WAFER_WERROR)
+  target_compile_options(wafer_flags INTERFACE -Werror)
+endif()
+if(WAFER_SANITIZE)
+  target_compile_options(wafer_flags INTERFACE -fsanitize=${WAFER_SANITIZE}
+    -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(wafer_flags INTERFACE -fsanitize=${WAFER_SANITIZE})
+endif()
+if(WAFER_FUZZ)
+  target_compile_options(wafer_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(WAFER_EMBEDDED)
+  target_compile_definitions(wafer_flags INTERFACE WAFER_EMBEDDED=1)
+  target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections)
+endif()
+
+function(wafer_library name)
+  cmake_parse_arguments(ARG "CORE" "" "DEPENDS;PUBLIC_LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(${name} PUBLIC wafer_flags ${ARG_DEPENDS} ${ARG_PUBLIC_LINK})
+  if(ARG_CORE)
+    # -fno-exceptions -fno-rtti even in full builds, so that the core stays able.
+    target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
+  endif()
+endfunction()

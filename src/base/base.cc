@@ -1,0 +1,68 @@
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/leb128.h"
+#include "base/memory.h"
+#include "base/platform.h"
+
+namespace wafer {
+
+namespace {
+
+void* malloc_allocate(void*, size_t size, size_t align) {
+  if (align <= alignof(std::max_align_t)) return std::malloc(size ? size : 1);
+  return std::aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+void malloc_release(void*, void* pointer, size_t, size_t) { std::free(pointer); }
+
+Allocator g_allocator{malloc_allocate, malloc_release, nullptr};
+
+}  // namespace
+
+void panic(const char* message) {
+#if WAFER_HAS_OS
+  std::fprintf(stderr, "wafer: internal error: %s\n", message);
+#endif
+  (void)message;
+  std::abort();
+}
+
+void set_allocator(const Allocator& allocator) { g_allocator = allocator; }
+
+void* try_allocate(size_t size, size_t align) {
+  return g_allocator.allocate(g_allocator.context, size, align);
+}
+
+void* allocate(size_t size, size_t align) {
+  void* p = try_allocate(size, align);
+  if (WAFER_UNLIKELY(!p)) panic("out of memory");
+  return p;
+}
+
+void release(void* pointer, size_t size, size_t align) {
+  if (pointer) g_allocator.release(g_allocator.context, pointer, size, align);
+}
+
+void write_uleb(Vec<uint8_t>& out, uint64_t value) {
+  do {
+    uint8_t byte = value & 0x7F;
+    value >>= 7;
+    if (value) byte |= 0x80;
+    out.push_back(byte);
+  } while (value);
+}
+
+void write_sleb(Vec<uint8_t>& out, int64_t value) {
+  for (;;) {
+    const uint8_t byte = value & 0x7F;
+    value >>= 7;
+    if ((value == 0 && !(byte & 0x40)) || (value == -1 && (byte & 0x40))) {
+      out.push_back(byte);
+      return;
+    }
+    out.push_back(byte | 0x80);
+  }
+}
+
+}  // namespace wafer

@@ -1,0 +1,94 @@
+// The process-wide allocator that every container of the core draws on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/platform.h"
+
+namespace wafer {
+
+// Where memory comes from. `allocate` gives `size` bytes aligned to `align` (a
+// power of two) or nullptr; `release` gets back exactly what was given.
+struct Allocator {
+  void* (*allocate)(void* context, size_t size, size_t align);
+  void (*release)(void* context, void* pointer, size_t size, size_t align);
+  void* context;
+};
+
+// Replaces the allocator. Call before any other use of the library; memory is
+// released to the allocator in force at that time. Default: malloc/free.
+void set_allocator(const Allocator& allocator);
+
+// Raw allocation; nullptr when exhausted. Large blocks (stacks, linear memories
+// of embedded builds, GC blocks) use this and turn nullptr into an Error.
+void* try_allocate(size_t size, size_t align = alignof(std::max_align_t));
+// Like try_allocate but panics when exhausted: for small bookkeeping.
+void* allocate(size_t size, size_t align = alignof(std::max_align_t));
+void release(void* pointer, size_t size, size_t align = alignof(std::max_align_t));
+
+// Standard-library adaptor over the process-wide allocator.
+template <class T>
+struct StdAllocator {
+  using value_type = T;
+  StdAllocator() = default;
+  template <class U>
+  StdAllocator(const StdAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(wafer::allocate(n * sizeof(T), alignof(T))); }
+  void deallocate(T* p, size_t n) { wafer::release(p, n * sizeof(T), alignof(T)); }
+  template <class U>
+  bool operator==(const StdAllocator<U>&) const {
+    return true;
+  }
+};
+
+template <class T>
+using Vec = std::vector<T, StdAllocator<T>>;
+
+using String = std::basic_string<char, std::char_traits<char>, StdAllocator<char>>;
+
+template <class K, class V, class H = std::hash<K>, class E = std::equal_to<K>>
+using HashMap = std::unordered_map<K, V, H, E, StdAllocator<std::pair<const K, V>>>;
+
+// Hash and equality that let a String-keyed HashMap be looked up by string_view.
+struct StringHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+};
+struct StringEqual {
+  using is_transparent = void;
+  bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+};
+
+// Owning pointer whose object lives in the process-wide allocator.
+template <class T>
+struct BoxDelete {
+  void operator()(T* p) const {
+    p->~T();
+    release(p, sizeof(T), alignof(T));
+  }
+};
+template <class T>
+using Box = std::unique_ptr<T, BoxDelete<T>>;
+
+template <class T, class... Args>
+Box<T> make_box(Args&&... args) {
+  return Box<T>(new (allocate(sizeof(T), alignof(T))) T(std::forward<Args>(args)...));
+}
+
+// Shared ownership over the same allocator.
+template <class T, class... Args>
+std::shared_ptr<T> make_shared_in(Args&&... args) {
+  return std::allocate_shared<T>(StdAllocator<T>{}, std::forward<Args>(args)...);
+}
+
+}  // namespace wafer

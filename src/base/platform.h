@@ -1,0 +1,40 @@
+// Compiler and platform facts that the rest of the tree asks for by name.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(WAFER_EMBEDDED)
+#define WAFER_HAS_OS 0
+#else
+#define WAFER_HAS_OS 1
+#endif
+
+#define WAFER_LIKELY(x) __builtin_expect(!!(x), 1)
+#define WAFER_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define WAFER_NOINLINE __attribute__((noinline))
+#define WAFER_ALWAYS_INLINE inline __attribute__((always_inline))
+#define WAFER_COLD __attribute__((cold, noinline))
+
+#if WAFER_HAS_OS
+#include <mutex>
+#endif
+
+namespace wafer {
+
+#if WAFER_HAS_OS
+using Mutex = std::mutex;
+using MutexLock = std::lock_guard<std::mutex>;
+#else
+// A single-threaded embedded build has nothing to lock.
+struct Mutex {};
+struct MutexLock {
+  explicit MutexLock(Mutex&) {}
+};
+#endif
+
+// Prints `message` where the platform can and stops. Only for broken internal
+// invariants and exhausted small allocations; bad input is always an Error.
+[[noreturn]] void panic(const char* message);
+
+}  // namespace wafer

@@ -1,0 +1,100 @@
+// Errors are values: Result<T> carries either a T or an Error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/memory.h"
+
+namespace wafer {
+
+enum class ErrorKind : uint8_t {
+  Malformed,    // not a well-formed binary or text (spec chapters 5 and 6)
+  Invalid,      // well-formed but does not validate (chapter 3)
+  Unlinkable,   // an import is missing or does not match (4.7)
+  Trap,         // execution trapped (or left an uncaught exception)
+  Exhaustion,   // a resource limit of this implementation or of the embedder
+  Unsupported,  // a feature that is not enabled, or not in this build
+  Usage,        // the caller broke the API's contract (bad argument, wrong type)
+  Io,           // a file or the system failed
+};
+
+struct Error {
+  static constexpr uint64_t kNoOffset = ~uint64_t{0};
+
+  ErrorKind kind = ErrorKind::Usage;
+  // Byte offset into the module (binary) or the source (text); kNoOffset if none.
+  uint64_t offset = kNoOffset;
+  // Lower case, the specification's own wording first where it has one
+  // ("unexpected end", "type mismatch: expected i32, got i64").
+  String message;
+
+  Error() = default;
+  Error(ErrorKind k, std::string_view m, uint64_t at = kNoOffset)
+      : kind(k), offset(at), message(m) {}
+};
+
+// A T or an Error. Result<void> is success or an Error.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(make_box<Error>(std::move(error))) {}
+  template <class U>
+    requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+             !std::is_same_v<std::remove_cvref_t<U>, Error>)
+  Result(U&& value) : value_(std::forward<U>(value)) {}
+
+  bool ok() const { return value_.has_value(); }
+  explicit operator bool() const { return ok(); }
+  T& value() & { return *value_; }
+  const T& value() const& { return *value_; }
+  T&& value() && { return std::move(*value_); }
+  T& operator*() & { return *value_; }
+  const T& operator*() const& { return *value_; }
+  T&& operator*() && { return std::move(*value_); }
+  T* operator->() { return &*value_; }
+  const T* operator->() const { return &*value_; }
+  const Error& error() const { return *error_; }
+  Error take_error() { return std::move(*error_); }
+
+ private:
+  std::optional<T> value_;
+  Box<Error> error_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(make_box<Error>(std::move(error))) {}
+  bool ok() const { return !error_; }
+  explicit operator bool() const { return ok(); }
+  const Error& error() const { return *error_; }
+  Error take_error() { return std::move(*error_); }
+
+ private:
+  Box<Error> error_;
+};
+
+#define WAFER_CONCAT_(a, b) a##b
+#define WAFER_CONCAT(a, b) WAFER_CONCAT_(a, b)
+
+// Returns the error of `expr` from the enclosing function, if it has one.
+#define WAFER_TRY(expr)                                   \
+  do {                                                    \
+    auto wafer_result_ = (expr);                          \
+    if (WAFER_UNLIKELY(!wafer_result_.ok()))              \
+      return wafer_result_.take_error();                  \
+  } while (0)
+
+// `WAFER_LET(x, expr)` declares x as the value of `expr`, or returns its error.
+#define WAFER_LET(name, expr)                                                   \
+  auto WAFER_CONCAT(wafer_r_, __LINE__) = (expr);                               \
+  if (WAFER_UNLIKELY(!WAFER_CONCAT(wafer_r_, __LINE__).ok()))                   \
+    return WAFER_CONCAT(wafer_r_, __LINE__).take_error();                       \
+  auto&& name = *std::move(WAFER_CONCAT(wafer_r_, __LINE__))
+
+}  // namespace wafer

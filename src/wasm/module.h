@@ -1,0 +1,173 @@
+// A decoded module (spec 2.5). Function bodies, constant expressions and data
+// stay as ranges of the retained bytes; nothing is copied.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "base/span.h"
+#include "wasm/opcode.h"
+#include "wasm/type_registry.h"
+#include "wasm/types.h"
+
+namespace wafer::wasm {
+
+// Half-open range of byte offsets into Module::bytes.
+struct ByteRange {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  uint32_t size() const { return end - begin; }
+};
+
+// A constant expression, including its final `end`.
+using ConstExpr = ByteRange;
+
+// Type of an importable or exportable thing; the member for `kind` is meaningful.
+struct ExternType {
+  ExternKind kind = ExternKind::Func;
+  uint32_t type_index = 0;  // Func and Tag
+  TableType table;
+  MemoryType memory;
+  GlobalType global;
+};
+
+struct Import {
+  String module;
+  String name;
+  ExternType type;
+};
+
+struct Export {
+  String name;
+  ExternKind kind = ExternKind::Func;
+  uint32_t index = 0;
+};
+
+struct Function {
+  uint32_t type_index = 0;
+  bool imported = false;
+  // True if the function may be named by ref.func in a body (C.refs, 3.5).
+  bool declared = false;
+  ByteRange body;  // locals and instructions; empty if imported
+};
+
+struct Table {
+  TableType type;
+  bool imported = false;
+  std::optional<ConstExpr> init;
+};
+
+struct Memory {
+  MemoryType type;
+  bool imported = false;
+};
+
+struct Global {
+  GlobalType type;
+  bool imported = false;
+  ConstExpr init;
+};
+
+struct Tag {
+  uint32_t type_index = 0;
+  bool imported = false;
+};
+
+enum class SegmentMode : uint8_t { Active, Passive, Declarative };
+
+struct ElemSegment {
+  SegmentMode mode = SegmentMode::Active;
+  uint32_t table = 0;
+  ConstExpr offset;
+  ValType type;
+  // Exactly one of these holds the items: function indices, or expressions.
+  Vec<uint32_t> funcs;
+  Vec<ConstExpr> exprs;
+  bool uses_exprs = false;
+  uint32_t size() const { return uint32_t(uses_exprs ? exprs.size() : funcs.size()); }
+};
+
+struct DataSegment {
+  SegmentMode mode = SegmentMode::Active;
+  uint32_t memory = 0;
+  ConstExpr offset;
+  ByteRange bytes;
+};
+
+struct CustomSection {
+  String name;
+  ByteRange payload;
+  // Id of the last known section before this one; 0 at the start.
+  uint8_t after_section = 0;
+};
+
+struct RecGroup {
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+// Index to name, sorted by index.
+struct NameMap {
+  Vec<std::pair<uint32_t, String>> entries;
+  // Name of `index`, or empty.
+  std::string_view find(uint32_t index) const;
+};
+struct IndirectNameMap {
+  Vec<std::pair<uint32_t, NameMap>> entries;
+  const NameMap* find(uint32_t index) const;
+};
+
+// The name section (appendix, custom sections). Best effort: errors there are
+// ignored, as the specification asks.
+struct NameSection {
+  String module;
+  NameMap functions, types, tables, memories, globals, elems, datas, tags;
+  IndirectNameMap locals, labels, fields;
+};
+
+class Module {
+ public:
+  // The module's binary, owned or borrowed; see DecodeOptions::copy_bytes.
+  Bytes bytes;
+  Vec<uint8_t> owned_bytes;
+
+  FeatureSet features;
+  std::shared_ptr<TypeRegistry> registry;
+
+  Vec<SubType> types;      // module index space; indices inside are module indices
+  Vec<uint32_t> canon;     // canonical id of each type
+  Vec<RecGroup> rec_groups;
+  Vec<Import> imports;
+  Vec<Function> functions;  // imported first, as in every index space below
+  Vec<Table> tables;
+  Vec<Memory> memories;
+  Vec<Global> globals;
+  Vec<Tag> tags;
+  Vec<Export> exports;
+  std::optional<uint32_t> start;
+  Vec<ElemSegment> elems;
+  Vec<DataSegment> datas;
+  std::optional<uint32_t> data_count;
+  Vec<CustomSection> customs;
+  NameSection names;
+
+  uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0,
+           imported_globals = 0, imported_tags = 0;
+
+  const FuncType& func_type(uint32_t func) const {
+    return types[functions[func].type_index].func;
+  }
+  const CanonType* canon_type(uint32_t type) const { return registry->get(canon[type]); }
+  // `t` with a concrete module index turned into its canonical id.
+  ValType canonical(ValType t) const;
+  HeapType canonical(HeapType t) const;
+  // Subtyping between types that hold module indices.
+  bool is_subtype(ValType sub, ValType super) const;
+  bool is_subtype(HeapType sub, HeapType super) const;
+  Bytes slice(ByteRange r) const { return bytes.subspan(r.begin, r.size()); }
+  // Name of a function for people: name section, else export name, else empty.
+  std::string_view function_name(uint32_t func) const;
+};
+
+}  // namespace wafer::wasm
