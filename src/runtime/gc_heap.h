@@ -1,0 +1,98 @@
+// Garbage-collected heap: non-moving mark and sweep over size-segregated blocks,
+// with precise roots.
+#pragma once
+
+#include "base/result.h"
+#include "runtime/trap.h"
+#include "runtime/value.h"
+#include "wasm/type_registry.h"
+
+namespace wafer::runtime {
+
+struct TagInst;
+
+// Every object starts with its type. Struct payload follows directly at +8;
+// an array has its length at +8 and its elements at +16.
+struct GcObject {
+  const wasm::CanonType* type;
+  uint8_t* payload() { return reinterpret_cast<uint8_t*>(this + 1); }
+};
+struct GcArray : GcObject {
+  uint64_t length;
+  uint8_t* elements() { return reinterpret_cast<uint8_t*>(this + 1); }
+};
+// An exception (4.2.9): the tag, then its arguments as slots.
+struct GcException : GcObject {
+  TagInst* tag;
+  Slot* args() { return reinterpret_cast<Slot*>(this + 1); }
+};
+// A host value behind an externref; `finalize(data)` runs when it dies.
+struct GcHostObject : GcObject {
+  void* data;
+  void (*finalize)(void* data);
+};
+
+// References inside objects, tables and globals take 8 bytes on every target.
+inline constexpr uint32_t kRefSize = 8;
+
+// Calls visit(root) for each root slot; null, i31 and func references are fine.
+// Func references are recognised by their owner's static type and must not be
+// passed.
+class RootVisitor {
+ public:
+  virtual void visit(Ref root) = 0;
+
+ protected:
+  ~RootVisitor() = default;
+};
+// Something that holds roots (the store's globals and tables, an interpreter's
+// stack, embedder handles).
+class RootSource {
+ public:
+  virtual void enumerate_roots(RootVisitor& visitor) = 0;
+
+ protected:
+  ~RootSource() = default;
+};
+
+class GcHeap {
+ public:
+  struct Config {
+    size_t max_bytes = size_t(1) << 32;     // ceiling on live + free blocks
+    size_t initial_threshold = 4u << 20;    // allocation volume before the first collection
+  };
+  // Special types that tell exceptions and host objects from structs and arrays.
+  static const wasm::CanonType kExceptionType;
+  static const wasm::CanonType kHostType;
+
+  explicit GcHeap(const Config& config);
+  ~GcHeap();
+  GcHeap(const GcHeap&) = delete;
+  GcHeap& operator=(const GcHeap&) = delete;
+
+  void add_root_source(RootSource* source);
+  void remove_root_source(RootSource* source);
+
+  // Allocate, zero-filled. May collect first (so every live reference must be
+  // reachable from a root source); nullptr when full even so.
+  GcObject* new_struct(const wasm::CanonType* type);
+  GcArray* new_array(const wasm::CanonType* type, uint64_t length);
+  GcException* new_exception(TagInst* tag);
+  GcHostObject* new_host_object(void* data, void (*finalize)(void*));
+
+  // Full collection now.
+  void collect();
+  size_t live_bytes() const;      // after the last collection plus allocated since
+  uint64_t collections() const;
+
+ private:
+  struct Impl;
+  Box<Impl> impl_;
+};
+
+// True if `ref` is of heap type `type` (canonical), as ref.test decides (4.4.5).
+// The hierarchy is the static type's: func references and others are told apart
+// by `type`.
+bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType type);
+
+}  // namespace wafer::runtime

@@ -1,0 +1,83 @@
+// Linear memories (spec 4.2.8).
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/result.h"
+#include "base/span.h"
+#include "runtime/trap.h"
+#include "wasm/types.h"
+
+namespace wafer::runtime {
+
+// How accesses to a memory are kept in bounds.
+enum class MemoryMode : uint8_t {
+  // 32-bit addresses over a reservation that covers every index + offset, so that
+  // a stray access faults and becomes a trap. base never changes.
+  Guarded,
+  // Every access is compared with byte_size; base may change on growth.
+  Checked,
+};
+
+class Memory {
+ public:
+  // Hot fields first: read by the interpreter and by compiled code.
+  uint8_t* base = nullptr;
+  // Bytes now accessible. Other threads may grow a shared memory.
+  std::atomic<uint64_t> byte_size{0};
+
+  struct Config {
+    bool guard_pages = true;           // try MemoryMode::Guarded for 32-bit memories
+    uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
+  };
+
+  // A memory of `type`, zeroed. Exhaustion if it does not fit.
+  static Result<std::shared_ptr<Memory>> create(const wasm::MemoryType& type,
+                                                const Config& config);
+  ~Memory();
+
+  // memory.grow: previous size in pages, or -1 (all ones) on failure.
+  uint64_t grow(uint64_t delta_pages);
+  uint64_t pages() const { return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2; }
+  uint64_t size_bytes() const { return byte_size.load(std::memory_order_relaxed); }
+  // The type, with min being the present size (4.5.3.3).
+  wasm::MemoryType type() const;
+  MemoryMode mode() const { return mode_; }
+  bool shared() const { return type_.limits.shared; }
+  MutableBytes bytes() { return {base, size_t(size_bytes())}; }
+  // [offset, offset+length) if in bounds, else an empty span with data()==nullptr.
+  MutableBytes slice(uint64_t offset, uint64_t length) {
+    const uint64_t size = size_bytes();
+    if (offset > size || length > size - offset) return {};
+    return {base + offset, size_t(length)};
+  }
+  // memory.fill / memory.copy / memory.init bodies: check, then act.
+  TrapCode fill(uint64_t offset, uint8_t value, uint64_t length);
+  static TrapCode copy(Memory& to, uint64_t to_offset, Memory& from, uint64_t from_offset,
+                       uint64_t length);
+  TrapCode init(uint64_t offset, Bytes source, uint64_t source_offset, uint64_t length);
+  // memory.atomic.wait32/64 and notify (threads proposal). Timeout in
+  // nanoseconds, negative waits for ever. Gives 0 "ok", 1 "not-equal", 2 "timed-out".
+  TrapCode atomic_wait(uint64_t address, uint64_t expected, bool is64, int64_t timeout_ns,
+                       uint32_t& result);
+  TrapCode atomic_notify(uint64_t address, uint32_t count, uint32_t& woken);
+
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  Memory() = default;  // use create()
+
+ private:
+  friend class MemoryRegions;
+  wasm::MemoryType type_;
+  MemoryMode mode_ = MemoryMode::Checked;
+  uint64_t max_bytes_ = 0;
+  uint64_t reserved_ = 0;
+  Mutex grow_mutex_;
+};
+
+// True if `address` lies in the reservation of a live Guarded memory. Safe to
+// call from a signal handler.
+bool address_in_guarded_memory(const void* address);
+
+}  // namespace wafer::runtime

@@ -1,0 +1,283 @@
+// Run-time structure (spec 4.2): engine, store, instances and what they hold.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "runtime/gc_heap.h"
+#include "runtime/memory.h"
+#include "runtime/trap.h"
+#include "runtime/value.h"
+#include "wasm/decoder.h"
+#include "wasm/module.h"
+
+namespace wafer::runtime {
+
+class Engine;
+class Store;
+struct Instance;
+struct FuncInst;
+
+// ---- Execution tier -------------------------------------------------------
+
+// Code that a tier keeps for one module; shared by all of its instances.
+class ModuleCode {
+ public:
+  virtual ~ModuleCode() = default;
+};
+
+// What runs functions. The runtime knows a tier only through this.
+class Tier {
+ public:
+  // Makes `instance.code` and every own function's `code`/`call` ready; called
+  // once for each instance after imports are bound and before any code runs.
+  virtual Result<void> attach(Instance& instance) = 0;
+  // State of a store's executions (stacks); made on first use.
+  virtual void detach_store(Store& store) = 0;
+
+ protected:
+  ~Tier() = default;
+};
+
+// ---- Instances ------------------------------------------------------------
+
+// Context of a host call.
+struct CallContext {
+  Store& store;
+  Instance* caller;  // instance whose code made the call; null from the embedder
+};
+
+// A host function: reads its arguments from slots[0..] and leaves its results
+// there (v128 takes two slots). Not None stops execution; details go through
+// Store::set_trap.
+using HostCallback = TrapCode (*)(void* env, CallContext& context, Slot* slots);
+
+// Function instance (4.2.7). A funcref is the address of one.
+struct FuncInst {
+  const wasm::CanonType* type = nullptr;
+  Instance* instance = nullptr;  // null: host function
+  void* code = nullptr;          // the tier's own record of the function
+  // Runs the function from native code: arguments in slots[0..], results there
+  // after. slots must have room for max(param_slots, result_slots).
+  TrapCode (*call)(Store& store, FuncInst* func, Slot* slots) = nullptr;
+  HostCallback host = nullptr;
+  void* host_env = nullptr;
+  uint32_t index = 0;            // in the instance's function index space
+  uint64_t user_data = 0;        // for API layers
+};
+
+// Table instance (4.2.7). Elements are Refs.
+class Table {
+ public:
+  Ref* elements = nullptr;  // hot: read by the interpreter
+  uint64_t size = 0;
+
+  static Result<Box<Table>> create(const wasm::TableType& type, Ref init, uint64_t max_elements);
+  ~Table();
+  // table.grow: previous size, or -1 (all ones).
+  uint64_t grow(uint64_t delta, Ref init);
+  // Declared type with min being the present size; heap types canonical.
+  wasm::TableType type() const;
+  TrapCode fill(uint64_t at, Ref value, uint64_t count);
+  static TrapCode copy(Table& to, uint64_t to_at, Table& from, uint64_t from_at, uint64_t count);
+  TrapCode init(uint64_t at, std::span<const Ref> items, uint64_t from_at, uint64_t count);
+  bool holds_gc_refs() const;  // false for func tables
+
+  Table() = default;
+
+ private:
+  wasm::TableType type_;
+  uint64_t capacity_ = 0;
+  uint64_t max_elements_ = 0;
+};
+
+struct GlobalInst {
+  Slot value[2] = {0, 0};  // first: compiled code addresses it
+  wasm::GlobalType type;   // canonical
+};
+
+struct TagInst {
+  const wasm::CanonType* type = nullptr;  // a func type without results
+  // Which argument slots hold GC references, for the collector.
+  Vec<uint32_t> ref_slots;
+};
+
+// An external value (4.2.13).
+struct Extern {
+  wasm::ExternKind kind = wasm::ExternKind::Func;
+  union {
+    FuncInst* func = nullptr;
+    Table* table;
+    GlobalInst* global;
+    TagInst* tag;
+    Memory* memory;
+  };
+  std::shared_ptr<Memory> memory_owner;  // keeps a Memory alive across stores
+};
+
+// Module instance (4.2.5). Owned by its store. Arrays are in index order,
+// imports first.
+struct Instance {
+  Store* store = nullptr;
+  Memory* memory0 = nullptr;  // memories[0] or null
+  FuncInst** funcs = nullptr;
+  Table** tables = nullptr;
+  Memory** memories = nullptr;
+  GlobalInst** globals = nullptr;
+  TagInst** tags = nullptr;
+  std::shared_ptr<ModuleCode> code;
+  void* tier_data = nullptr;  // the tier's per-instance record
+  std::shared_ptr<const wasm::Module> module;
+  // Segments: items of element segments (emptied when dropped); data segments
+  // dropped or not.
+  Vec<Vec<Ref>> elems;
+  Vec<bool> data_dropped;
+
+  // Export `name`, or nothing.
+  std::optional<Extern> get_export(std::string_view name);
+  Extern extern_of(wasm::ExternKind kind, uint32_t index);
+  Bytes data(uint32_t segment) const {
+    return data_dropped[segment] ? Bytes{} : module->slice(module->datas[segment].bytes);
+  }
+
+  // Storage behind the arrays above.
+  Vec<FuncInst*> func_storage;
+  Vec<FuncInst> own_funcs;
+  Vec<Table*> table_storage;
+  Vec<Memory*> memory_storage;
+  Vec<GlobalInst*> global_storage;
+  Vec<TagInst*> tag_storage;
+};
+
+// ---- Engine and store -----------------------------------------------------
+
+struct Config {
+  wasm::FeatureSet features = wasm::FeatureSet::standard();
+  bool guard_pages = true;      // use them where the platform can
+  bool consume_fuel = false;    // code counts fuel
+  bool interruptible = false;   // code polls Store::interrupt
+  size_t stack_bytes = 1u << 20 ;  // of WebAssembly call stack for each store
+  bool lazy_translation = true; // translate a function on its first call
+};
+
+// Shared by stores: configuration, canonical types, the tier.
+class Engine {
+ public:
+  // `tier` outlives the engine.
+  static std::shared_ptr<Engine> create(const Config& config, Tier* tier);
+  const Config& config() const { return config_; }
+  const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
+  Tier* tier() const { return tier_; }
+  // Mode that memories of `type` get in this engine; code relies on it.
+  MemoryMode memory_mode(const wasm::MemoryType& type) const;
+  // Decodes and validates with this engine's features and registry.
+  Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true) const;
+
+  Engine(const Config& config, Tier* tier);
+
+ private:
+  Config config_;
+  Tier* tier_;
+  std::shared_ptr<wasm::TypeRegistry> registry_;
+  bool guard_pages_ok_ = false;
+};
+
+// Ceilings that a store enforces; Exhaustion or a failed grow past them.
+struct StoreLimits {
+  uint64_t memory_bytes = ~uint64_t{0};    // for each memory
+  uint64_t table_elements = 10'000'000;    // for each table
+  uint32_t instances = 1'000'000;
+  size_t gc_heap_bytes = size_t(1) << 32;
+};
+
+class Store final : public RootSource {
+ public:
+  explicit Store(std::shared_ptr<Engine> engine, const StoreLimits& limits = {});
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  Engine& engine() { return *engine_; }
+  const StoreLimits& limits() const { return limits_; }
+  GcHeap& gc() { return gc_; }
+  const wasm::TypeRegistry& registry() const { return *engine_->registry(); }
+
+  // Allocation (4.5.3, "Allocation"). The store owns what it gives.
+  FuncInst* new_host_func(const wasm::CanonType* type, HostCallback callback, void* env,
+                          void (*release_env)(void*) = nullptr);
+  FuncInst* new_host_func(const wasm::FuncType& type, HostCallback callback, void* env,
+                          void (*release_env)(void*) = nullptr);
+  Result<Table*> new_table(const wasm::TableType& type, Ref init);
+  Result<std::shared_ptr<Memory>> new_memory(const wasm::MemoryType& type);
+  GlobalInst* new_global(const wasm::GlobalType& type, const Value& value);
+  TagInst* new_tag(const wasm::CanonType* type);
+  // Keeps a memory of another store (or none) usable in this one.
+  void adopt_memory(std::shared_ptr<Memory> memory);
+
+  // Instantiation (4.5.4): `imports` in the module's order. Unlinkable with
+  // "incompatible import type" on mismatch; Trap if a segment or the start
+  // function traps (trap() has the details). Data is written as far as it came.
+  Result<Instance*> instantiate(std::shared_ptr<const wasm::Module> module,
+                                std::span<const Extern> imports);
+
+  // Invocation (4.5.5): args must match the type. Error kinds: Usage for wrong
+  // arguments, Trap otherwise.
+  Result<Vec<Value>> call(FuncInst* func, std::span<const Value> args);
+  // The same without checks: slots as FuncInst::call wants them.
+  TrapCode call_raw(FuncInst* func, Slot* slots) { return func->call(*this, func, slots); }
+
+  // The last trap. Code that stops execution fills it in.
+  TrapInfo& trap() { return trap_; }
+  // Records a trap with the host's own message; returns `code`.
+  TrapCode set_trap(TrapCode code, std::string_view message = {});
+  // trap() as an Error (kind Trap, message, no backtrace).
+  Error trap_error() const;
+  Ref pending_exception = kNullRef;  // of UncaughtException; a root
+
+  // Fuel (only with Config::consume_fuel) and interruption. interrupt() may be
+  // called from any thread or signal handler; clear with `interrupt_flag = 0`.
+  int64_t fuel = 0;
+  std::atomic<uint32_t> interrupt_flag{0};
+  void interrupt() { interrupt_flag.store(1, std::memory_order_relaxed); }
+
+  // Handles that keep references alive for the embedder; index 0 is never used.
+  uint32_t root(Ref ref);
+  Ref rooted(uint32_t handle) const { return handles_[handle]; }
+  void unroot(uint32_t handle);
+
+  void enumerate_roots(RootVisitor& visitor) override;
+
+  void* tier_state = nullptr;   // the tier's per-store state
+  void* embedder_data = nullptr;
+
+ private:
+  friend struct Instantiator;
+  std::shared_ptr<Engine> engine_;
+  StoreLimits limits_;
+  GcHeap gc_;
+  TrapInfo trap_;
+  struct HostFunc {
+    Box<FuncInst> func;
+    void (*release_env)(void*);
+  };
+  Vec<HostFunc> host_funcs_;
+  Vec<Box<Table>> tables_;
+  Vec<std::shared_ptr<Memory>> memories_;
+  Vec<Box<GlobalInst>> globals_;
+  Vec<Box<TagInst>> tags_;
+  Vec<Box<Instance>> instances_;
+  Vec<Ref> handles_;
+  Vec<uint32_t> free_handles_;
+};
+
+// Does an external value match an import's type (4.5.2, 3.3)? `module` gives the
+// meaning of type indices.
+bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
+                    const wasm::Module& module, const wasm::ExternType& type);
+
+// Evaluates a constant expression in `instance` (4.5.4); slots get the value.
+TrapCode eval_const(Instance& instance, wasm::ConstExpr expr, Slot* result);
+
+}  // namespace wafer::runtime
