@@ -1,0 +1,277 @@
+// Semantics of the scalar numeric instructions (spec 4.3), one Sem<opcode> each.
+//
+// Total operations have `static R eval(T...)`; those that can trap have
+// `static TrapCode eval(T..., R& out)` and kTraps set. i32 and i64 are unsigned.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "runtime/trap.h"
+#include "wasm/opcode.h"
+
+namespace wafer::interp {
+
+using runtime::TrapCode;
+
+template <wasm::Opcode Op>
+struct Sem;
+
+namespace num {
+
+// Quiets a NaN, as every arithmetic operation that passes one on must (4.3.3).
+template <class F>
+inline F quiet(F v) {
+  if constexpr (sizeof(F) == 4) return std::bit_cast<float>(std::bit_cast<uint32_t>(v) | 0x400000u);
+  else return std::bit_cast<double>(std::bit_cast<uint64_t>(v) | 0x8000000000000ull);
+}
+
+template <class F>
+inline F min(F a, F b) {
+  if (WAFER_UNLIKELY(a != a)) return quiet(a);
+  if (WAFER_UNLIKELY(b != b)) return quiet(b);
+  if (a == b) {
+    // -0 is below +0.
+    using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
+    return std::bit_cast<F>(U(std::bit_cast<U>(a) | std::bit_cast<U>(b)));
+  }
+  return a < b ? a : b;
+}
+
+template <class F>
+inline F max(F a, F b) {
+  if (WAFER_UNLIKELY(a != a)) return quiet(a);
+  if (WAFER_UNLIKELY(b != b)) return quiet(b);
+  if (a == b) {
+    using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
+    return std::bit_cast<F>(U(std::bit_cast<U>(a) & std::bit_cast<U>(b)));
+  }
+  return a > b ? a : b;
+}
+
+// Rounding by `Mode`: adding and taking away 2^(mantissa bits) rounds to nearest
+// even without a libm call; the other modes correct that result by one.
+enum class Round { Nearest, Floor, Ceil, Trunc };
+
+template <Round Mode, class F>
+inline F round(F v) {
+  if (v != v) return quiet(v);
+  constexpr F kBig = sizeof(F) == 4 ? F(8388608.0f) : F(4503599627370496.0);
+  const F mag = __builtin_copysign(v, F(1));
+  if (!(mag < kBig)) return v;
+  volatile F sum = mag + kBig;  // volatile: no reassociation
+  F r = __builtin_copysign(F(sum - kBig), v);
+  if constexpr (Mode == Round::Floor) {
+    if (r > v) r -= F(1);
+  } else if constexpr (Mode == Round::Ceil) {
+    if (r < v) r += F(1);
+  } else if constexpr (Mode == Round::Trunc) {
+    if (__builtin_copysign(r, F(1)) > mag) r -= __builtin_copysign(F(1), v);
+  }
+  return __builtin_copysign(r, v);
+}
+
+// Truncation to the integer type I: valid inputs lie strictly between the bounds.
+template <class I, class F>
+struct TruncRange {
+  static constexpr F low() {
+    if constexpr (std::is_signed_v<I>) {
+      // min-1 where F can hold it, else compare with min itself (see below).
+      return -F(uint64_t(1) << (sizeof(I) * 8 - 1));
+    } else {
+      return F(-1);
+    }
+  }
+  static constexpr F high() {
+    return std::is_signed_v<I> ? F(uint64_t(1) << (sizeof(I) * 8 - 1))
+                               : F(2) * F(uint64_t(1) << (sizeof(I) * 8 - 1));
+  }
+  static constexpr bool below(F v) {
+    if constexpr (!std::is_signed_v<I>) return v <= low();
+    else if constexpr (sizeof(I) == 4 && sizeof(F) == 8) return v <= low() - F(1);
+    else return v < low();
+  }
+};
+
+template <class I, class U, class F>
+inline TrapCode trunc(F v, U& out) {
+  if (WAFER_UNLIKELY(v != v)) return TrapCode::InvalidConversion;
+  if (WAFER_UNLIKELY(TruncRange<I, F>::below(v) || v >= TruncRange<I, F>::high()))
+    return TrapCode::IntegerOverflow;
+  out = U(I(v));
+  return TrapCode::None;
+}
+
+template <class I, class U, class F>
+inline U trunc_sat(F v) {
+  if (v != v) return 0;
+  if (TruncRange<I, F>::below(v)) return U(std::numeric_limits<I>::min());
+  if (v >= TruncRange<I, F>::high()) return U(std::numeric_limits<I>::max());
+  return U(I(v));
+}
+
+inline void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
+#ifdef __SIZEOF_INT128__
+  const unsigned __int128 p = (unsigned __int128)a * b;
+  lo = uint64_t(p);
+  hi = uint64_t(p >> 64);
+#else
+  const uint64_t a0 = uint32_t(a), a1 = a >> 32, b0 = uint32_t(b), b1 = b >> 32;
+  const uint64_t p00 = a0 * b0, p01 = a0 * b1, p10 = a1 * b0, p11 = a1 * b1;
+  const uint64_t mid = (p00 >> 32) + uint32_t(p01) + uint32_t(p10);
+  lo = (mid << 32) | uint32_t(p00);
+  hi = p11 + (p01 >> 32) + (p10 >> 32) + (mid >> 32);
+#endif
+}
+
+}  // namespace num
+
+#define WAFER_BIN(OP, T, R, EXPR)                   \
+  template <>                                       \
+  struct Sem<wasm::Opcode::OP> {                    \
+    using In = T;                                   \
+    using Out = R;                                  \
+    static constexpr bool kTraps = false;           \
+    static R eval(T a, T b) { return R(EXPR); }     \
+  };
+#define WAFER_UN(OP, T, R, EXPR)                    \
+  template <>                                       \
+  struct Sem<wasm::Opcode::OP> {                    \
+    using In = T;                                   \
+    using Out = R;                                  \
+    static constexpr bool kTraps = false;           \
+    static R eval(T a) { return R(EXPR); }          \
+  };
+#define WAFER_BIN_TRAP(OP, T, BODY)                 \
+  template <>                                       \
+  struct Sem<wasm::Opcode::OP> {                    \
+    using In = T;                                   \
+    using Out = T;                                  \
+    static constexpr bool kTraps = true;            \
+    static TrapCode eval(T a, T b, T& out) BODY     \
+  };
+#define WAFER_UN_TRAP(OP, T, R, EXPR)               \
+  template <>                                       \
+  struct Sem<wasm::Opcode::OP> {                    \
+    using In = T;                                   \
+    using Out = R;                                  \
+    static constexpr bool kTraps = true;            \
+    static TrapCode eval(T a, R& out) { return EXPR; } \
+  };
+
+#define WAFER_INT_OPS(P, U, S, BITS)                                                      \
+  WAFER_UN(P##Eqz, U, uint32_t, a == 0)                                                   \
+  WAFER_BIN(P##Eq, U, uint32_t, a == b)                                                   \
+  WAFER_BIN(P##Ne, U, uint32_t, a != b)                                                   \
+  WAFER_BIN(P##LtS, U, uint32_t, S(a) < S(b))                                             \
+  WAFER_BIN(P##LtU, U, uint32_t, a < b)                                                   \
+  WAFER_BIN(P##GtS, U, uint32_t, S(a) > S(b))                                             \
+  WAFER_BIN(P##GtU, U, uint32_t, a > b)                                                   \
+  WAFER_BIN(P##LeS, U, uint32_t, S(a) <= S(b))                                            \
+  WAFER_BIN(P##LeU, U, uint32_t, a <= b)                                                  \
+  WAFER_BIN(P##GeS, U, uint32_t, S(a) >= S(b))                                            \
+  WAFER_BIN(P##GeU, U, uint32_t, a >= b)                                                  \
+  WAFER_UN(P##Clz, U, U, std::countl_zero(a))                                             \
+  WAFER_UN(P##Ctz, U, U, std::countr_zero(a))                                             \
+  WAFER_UN(P##Popcnt, U, U, std::popcount(a))                                             \
+  WAFER_BIN(P##Add, U, U, a + b)                                                          \
+  WAFER_BIN(P##Sub, U, U, a - b)                                                          \
+  WAFER_BIN(P##Mul, U, U, a* b)                                                           \
+  WAFER_BIN(P##And, U, U, a& b)                                                           \
+  WAFER_BIN(P##Or, U, U, a | b)                                                           \
+  WAFER_BIN(P##Xor, U, U, a ^ b)                                                          \
+  WAFER_BIN(P##Shl, U, U, a << (b & (BITS - 1)))                                          \
+  WAFER_BIN(P##ShrS, U, U, S(a) >> (b & (BITS - 1)))                                      \
+  WAFER_BIN(P##ShrU, U, U, a >> (b & (BITS - 1)))                                         \
+  WAFER_BIN(P##Rotl, U, U, std::rotl(a, int(b & (BITS - 1))))                             \
+  WAFER_BIN(P##Rotr, U, U, std::rotr(a, int(b & (BITS - 1))))                             \
+  WAFER_BIN_TRAP(P##DivS, U, {                                                            \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
+    if (WAFER_UNLIKELY(a == U(1) << (BITS - 1) && b == U(-1))) return TrapCode::IntegerOverflow; \
+    out = U(S(a) / S(b));                                                                 \
+    return TrapCode::None;                                                                \
+  })                                                                                      \
+  WAFER_BIN_TRAP(P##DivU, U, {                                                            \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
+    out = a / b;                                                                          \
+    return TrapCode::None;                                                                \
+  })                                                                                      \
+  WAFER_BIN_TRAP(P##RemS, U, {                                                            \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
+    out = b == U(-1) ? 0 : U(S(a) % S(b));                                                \
+    return TrapCode::None;                                                                \
+  })                                                                                      \
+  WAFER_BIN_TRAP(P##RemU, U, {                                                            \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
+    out = a % b;                                                                          \
+    return TrapCode::None;                                                                \
+  })                                                                                      \
+  WAFER_UN(P##Extend8S, U, U, S(int8_t(a)))                                               \
+  WAFER_UN(P##Extend16S, U, U, S(int16_t(a)))                                             \
+  WAFER_UN_TRAP(P##TruncF32S, float, U, (num::trunc<S, U>(a, out)))                       \
+  WAFER_UN_TRAP(P##TruncF32U, float, U, (num::trunc<U, U>(a, out)))                       \
+  WAFER_UN_TRAP(P##TruncF64S, double, U, (num::trunc<S, U>(a, out)))                      \
+  WAFER_UN_TRAP(P##TruncF64U, double, U, (num::trunc<U, U>(a, out)))                      \
+  WAFER_UN(P##TruncSatF32S, float, U, (num::trunc_sat<S, U>(a)))                          \
+  WAFER_UN(P##TruncSatF32U, float, U, (num::trunc_sat<U, U>(a)))                          \
+  WAFER_UN(P##TruncSatF64S, double, U, (num::trunc_sat<S, U>(a)))                         \
+  WAFER_UN(P##TruncSatF64U, double, U, (num::trunc_sat<U, U>(a)))
+
+WAFER_INT_OPS(I32, uint32_t, int32_t, 32)
+WAFER_INT_OPS(I64, uint64_t, int64_t, 64)
+WAFER_UN(I64Extend32S, uint64_t, uint64_t, int64_t(int32_t(a)))
+WAFER_UN(I32WrapI64, uint64_t, uint32_t, a)
+WAFER_UN(I64ExtendI32S, uint32_t, uint64_t, int64_t(int32_t(a)))
+WAFER_UN(I64ExtendI32U, uint32_t, uint64_t, a)
+
+#define WAFER_FLOAT_OPS(P, F, U, SIGN)                                                    \
+  WAFER_BIN(P##Eq, F, uint32_t, a == b)                                                   \
+  WAFER_BIN(P##Ne, F, uint32_t, a != b)                                                   \
+  WAFER_BIN(P##Lt, F, uint32_t, a < b)                                                    \
+  WAFER_BIN(P##Gt, F, uint32_t, a > b)                                                    \
+  WAFER_BIN(P##Le, F, uint32_t, a <= b)                                                   \
+  WAFER_BIN(P##Ge, F, uint32_t, a >= b)                                                   \
+  WAFER_UN(P##Abs, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) & ~(SIGN))))              \
+  WAFER_UN(P##Neg, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) ^ (SIGN))))               \
+  WAFER_UN(P##Ceil, F, F, num::round<num::Round::Ceil>(a))                                \
+  WAFER_UN(P##Floor, F, F, num::round<num::Round::Floor>(a))                              \
+  WAFER_UN(P##Trunc, F, F, num::round<num::Round::Trunc>(a))                              \
+  WAFER_UN(P##Nearest, F, F, num::round<num::Round::Nearest>(a))                          \
+  WAFER_UN(P##Sqrt, F, F, std::sqrt(a))                                                   \
+  WAFER_BIN(P##Add, F, F, a + b)                                                          \
+  WAFER_BIN(P##Sub, F, F, a - b)                                                          \
+  WAFER_BIN(P##Mul, F, F, a* b)                                                           \
+  WAFER_BIN(P##Div, F, F, a / b)                                                          \
+  WAFER_BIN(P##Min, F, F, num::min(a, b))                                                 \
+  WAFER_BIN(P##Max, F, F, num::max(a, b))                                                 \
+  WAFER_BIN(P##Copysign, F, F,                                                            \
+            std::bit_cast<F>(U((std::bit_cast<U>(a) & ~(SIGN)) | (std::bit_cast<U>(b) & (SIGN)))))
+
+WAFER_FLOAT_OPS(F32, float, uint32_t, 0x80000000u)
+WAFER_FLOAT_OPS(F64, double, uint64_t, 0x8000000000000000ull)
+
+WAFER_UN(F32ConvertI32S, uint32_t, float, int32_t(a))
+WAFER_UN(F32ConvertI32U, uint32_t, float, a)
+WAFER_UN(F32ConvertI64S, uint64_t, float, int64_t(a))
+WAFER_UN(F32ConvertI64U, uint64_t, float, a)
+WAFER_UN(F64ConvertI32S, uint32_t, double, int32_t(a))
+WAFER_UN(F64ConvertI32U, uint32_t, double, a)
+WAFER_UN(F64ConvertI64S, uint64_t, double, int64_t(a))
+WAFER_UN(F64ConvertI64U, uint64_t, double, a)
+WAFER_UN(F32DemoteF64, double, float, a)
+WAFER_UN(F64PromoteF32, float, double, a)
+WAFER_UN(I32ReinterpretF32, float, uint32_t, std::bit_cast<uint32_t>(a))
+WAFER_UN(I64ReinterpretF64, double, uint64_t, std::bit_cast<uint64_t>(a))
+WAFER_UN(F32ReinterpretI32, uint32_t, float, std::bit_cast<float>(a))
+WAFER_UN(F64ReinterpretI64, uint64_t, double, std::bit_cast<double>(a))
+
+#undef WAFER_BIN
+#undef WAFER_UN
+#undef WAFER_BIN_TRAP
+#undef WAFER_UN_TRAP
+#undef WAFER_INT_OPS
+#undef WAFER_FLOAT_OPS
+
+}  // namespace wafer::interp
