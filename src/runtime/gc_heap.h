@@ -13,7 +13,7 @@ struct TagInst;
 
 // Every object starts with its type. Struct payload follows directly at +8;
 // an array has its length at +8 and its elements at +16.
-struct GcObject {
+struct alignas(8) GcObject {
   const wasm::CanonType* type;
   uint8_t* payload() { return reinterpret_cast<uint8_t*>(this + 1); }
 };
@@ -55,11 +55,18 @@ class RootSource {
   ~RootSource() = default;
 };
 
+// 4 GiB, or what the address space has.
+inline constexpr size_t kDefaultMaxBytes = SIZE_MAX > 0xFFFFFFFF ? size_t(uint64_t(1) << 32)
+                                                                 : SIZE_MAX;
+
 class GcHeap {
  public:
   struct Config {
-    size_t max_bytes = size_t(1) << 32;     // ceiling on live + free blocks
-    size_t initial_threshold = 4u << 20;    // allocation volume before the first collection
+    size_t max_bytes = kDefaultMaxBytes;  // ceiling on live + free blocks
+    // Allocation volume before the first collection.
+    size_t initial_threshold = WAFER_HAS_OS ? size_t(4) << 20 : size_t(64) << 10;
+    // Ceiling on the marker's stack; a deeper graph is marked in several passes.
+    size_t mark_stack_entries = size_t(1) << 20;
   };
   // Special types that tell exceptions and host objects from structs and arrays.
   static const wasm::CanonType kExceptionType;
@@ -82,8 +89,12 @@ class GcHeap {
 
   // Full collection now.
   void collect();
-  size_t live_bytes() const;      // after the last collection plus allocated since
+  size_t live_bytes() const;  // after the last collection plus allocated since
   uint64_t collections() const;
+  size_t held_bytes() const;  // blocks taken from the allocator, live or free
+  // True if `ref` points into this heap: tells an object from a function
+  // reference (or null, or i31) where the static type is not known.
+  bool owns(Ref ref) const;
 
  private:
   struct Impl;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/leb128.h"
 #include "base/result.h"
 #include "base/span.h"
 #include "runtime/trap.h"
@@ -28,21 +29,24 @@ class Memory {
   std::atomic<uint64_t> byte_size{0};
 
   struct Config {
-    bool guard_pages = true;           // try MemoryMode::Guarded for 32-bit memories
+    bool guard_pages = true;            // try MemoryMode::Guarded for 32-bit memories
     uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
   };
 
   // A memory of `type`, zeroed. Exhaustion if it does not fit.
-  static Result<std::shared_ptr<Memory>> create(const wasm::MemoryType& type,
-                                                const Config& config);
+  static Result<std::shared_ptr<Memory>> create(const wasm::MemoryType& type, const Config& config);
   ~Memory();
 
   // memory.grow: previous size in pages, or -1 (all ones) on failure.
   uint64_t grow(uint64_t delta_pages);
-  uint64_t pages() const { return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2; }
+  uint64_t pages() const {
+    return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2;
+  }
   uint64_t size_bytes() const { return byte_size.load(std::memory_order_relaxed); }
   // The type, with min being the present size (4.5.3.3).
   wasm::MemoryType type() const;
+  // The shared pointer that create() gave.
+  std::shared_ptr<Memory> owner() const { return self_.lock(); }
   MemoryMode mode() const { return mode_; }
   bool shared() const { return type_.limits.shared; }
   MutableBytes bytes() { return {base, size_t(size_bytes())}; }
@@ -72,9 +76,21 @@ class Memory {
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
   uint64_t max_bytes_ = 0;
-  uint64_t reserved_ = 0;
+  uint64_t reserved_ = 0;   // Checked: bytes of address space behind base
+  uint64_t committed_ = 0;  // bytes from base on that may be accessed
+  bool pinned_ = false;     // base must not move (Guarded, or shared)
+  bool on_heap_ = false;    // base comes from try_allocate
+  std::weak_ptr<Memory> self_;
   Mutex grow_mutex_;
+
+  uint64_t max_pages() const;
+  bool reserve(uint64_t bytes);
+  bool commit(uint64_t bytes);
 };
+
+// True if this process can reserve address space for Guarded memories. Probed on
+// the first call.
+bool guard_pages_available();
 
 // True if `address` lies in the reservation of a live Guarded memory. Safe to
 // call from a signal handler.

@@ -64,8 +64,8 @@ struct FuncInst {
   TrapCode (*call)(Store& store, FuncInst* func, Slot* slots) = nullptr;
   HostCallback host = nullptr;
   void* host_env = nullptr;
-  uint32_t index = 0;            // in the instance's function index space
-  uint64_t user_data = 0;        // for API layers
+  uint32_t index = 0;      // in the instance's function index space
+  uint64_t user_data = 0;  // for API layers
 };
 
 // Table instance (4.2.7). Elements are Refs.
@@ -74,7 +74,10 @@ class Table {
   Ref* elements = nullptr;  // hot: read by the interpreter
   uint64_t size = 0;
 
-  static Result<Box<Table>> create(const wasm::TableType& type, Ref init, uint64_t max_elements);
+  // `holds_gc_refs`: the element type is in the any, extern or exn hierarchy (see
+  // TypeRegistry::is_gc_ref). Exhaustion if it does not fit.
+  static Result<Box<Table>> create(const wasm::TableType& type, Ref init, uint64_t max_elements,
+                                   bool holds_gc_refs);
   ~Table();
   // table.grow: previous size, or -1 (all ones).
   uint64_t grow(uint64_t delta, Ref init);
@@ -83,7 +86,7 @@ class Table {
   TrapCode fill(uint64_t at, Ref value, uint64_t count);
   static TrapCode copy(Table& to, uint64_t to_at, Table& from, uint64_t from_at, uint64_t count);
   TrapCode init(uint64_t at, std::span<const Ref> items, uint64_t from_at, uint64_t count);
-  bool holds_gc_refs() const;  // false for func tables
+  bool holds_gc_refs() const { return holds_gc_refs_; }  // false for func tables
 
   Table() = default;
 
@@ -91,6 +94,7 @@ class Table {
   wasm::TableType type_;
   uint64_t capacity_ = 0;
   uint64_t max_elements_ = 0;
+  bool holds_gc_refs_ = false;
 };
 
 struct GlobalInst {
@@ -149,17 +153,22 @@ struct Instance {
   Vec<Memory*> memory_storage;
   Vec<GlobalInst*> global_storage;
   Vec<TagInst*> tag_storage;
+  Vec<Box<Table>> own_tables;
+  Vec<std::shared_ptr<Memory>> memory_owners;  // of all memories
+  Vec<GlobalInst> own_globals;
+  Vec<TagInst> own_tags;
+  Vec<uint32_t> export_order;  // exports by name, made when first needed
 };
 
 // ---- Engine and store -----------------------------------------------------
 
 struct Config {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
-  bool guard_pages = true;      // use them where the platform can
-  bool consume_fuel = false;    // code counts fuel
-  bool interruptible = false;   // code polls Store::interrupt
-  size_t stack_bytes = 1u << 20 ;  // of WebAssembly call stack for each store
-  bool lazy_translation = true; // translate a function on its first call
+  bool guard_pages = true;        // use them where the platform can
+  bool consume_fuel = false;      // code counts fuel
+  bool interruptible = false;     // code polls Store::interrupt
+  size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store
+  bool lazy_translation = true;   // translate a function on its first call
 };
 
 // Shared by stores: configuration, canonical types, the tier.
@@ -186,10 +195,10 @@ class Engine {
 
 // Ceilings that a store enforces; Exhaustion or a failed grow past them.
 struct StoreLimits {
-  uint64_t memory_bytes = ~uint64_t{0};    // for each memory
-  uint64_t table_elements = 10'000'000;    // for each table
+  uint64_t memory_bytes = ~uint64_t{0};  // for each memory
+  uint64_t table_elements = 10'000'000;  // for each table
   uint32_t instances = 1'000'000;
-  size_t gc_heap_bytes = size_t(1) << 32;
+  size_t gc_heap_bytes = kDefaultMaxBytes;
 };
 
 class Store final : public RootSource {
@@ -215,6 +224,11 @@ class Store final : public RootSource {
   TagInst* new_tag(const wasm::CanonType* type);
   // Keeps a memory of another store (or none) usable in this one.
   void adopt_memory(std::shared_ptr<Memory> memory);
+  // Keeps any object alive until the store dies.
+  void keep_alive(std::shared_ptr<void> object) { kept_.push_back(std::move(object)); }
+  // The host function that this store made for `key` (a definition of a linker), or
+  // null; and the place to note it.
+  FuncInst*& host_func_for(const void* key) { return host_funcs_by_key_[key]; }
 
   // Instantiation (4.5.4): `imports` in the module's order. Unlinkable with
   // "incompatible import type" on mismatch; Trap if a segment or the start
@@ -247,9 +261,12 @@ class Store final : public RootSource {
   Ref rooted(uint32_t handle) const { return handles_[handle]; }
   void unroot(uint32_t handle);
 
+  // The instances made so far, in order.
+  std::span<const Box<Instance>> instances() const { return instances_; }
+
   void enumerate_roots(RootVisitor& visitor) override;
 
-  void* tier_state = nullptr;   // the tier's per-store state
+  void* tier_state = nullptr;  // the tier's per-store state
   void* embedder_data = nullptr;
 
  private:
@@ -268,8 +285,16 @@ class Store final : public RootSource {
   Vec<Box<GlobalInst>> globals_;
   Vec<Box<TagInst>> tags_;
   Vec<Box<Instance>> instances_;
+  // What holds GC references among all of the above.
+  Vec<Table*> gc_tables_;
+  Vec<GlobalInst*> gc_globals_;
+  Vec<std::pair<Instance*, uint32_t>> gc_elems_;
+  Vec<std::shared_ptr<void>> kept_;
+  HashMap<const void*, FuncInst*> host_funcs_by_key_;
   Vec<Ref> handles_;
   Vec<uint32_t> free_handles_;
+
+  void init_tag(TagInst& tag, const wasm::CanonType* type) const;
 };
 
 // Does an external value match an import's type (4.5.2, 3.3)? `module` gives the

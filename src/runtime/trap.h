@@ -11,8 +11,8 @@ enum class TrapCode : uint32_t {
   MemoryOutOfBounds,
   TableOutOfBounds,
   ArrayOutOfBounds,
-  UndefinedElement,       // call_indirect past the end of the table
-  UninitializedElement,   // call_indirect on a null entry
+  UndefinedElement,      // call_indirect past the end of the table
+  UninitializedElement,  // call_indirect on a null entry
   IndirectTypeMismatch,
   IntegerOverflow,
   IntegerDivideByZero,
@@ -27,13 +27,13 @@ enum class TrapCode : uint32_t {
   UnalignedAtomic,
   ExpectedSharedMemory,
   CallStackExhausted,
-  AllocationTooLarge,     // a GC object or array over the limit
-  OutOfMemory,            // the GC heap is full even after a collection
+  AllocationTooLarge,  // a GC object or array over the limit
+  OutOfMemory,         // the GC heap is full even after a collection
   OutOfFuel,
-  Interrupted,            // epoch deadline or Store::interrupt
-  UncaughtException,      // Store::pending_exception holds it
-  HostError,              // a host function failed; Store::trap().message says how
-  Exit,                   // WASI proc_exit; Store::trap().exit_code
+  Interrupted,        // epoch deadline or Store::interrupt
+  UncaughtException,  // Store::pending_exception holds it
+  HostError,          // a host function failed; Store::trap().message says how
+  Exit,               // WASI proc_exit; Store::trap().exit_code
 };
 
 // The specification's wording for `code` ("out of bounds memory access").
@@ -42,10 +42,10 @@ std::string_view trap_message(TrapCode code);
 // One frame of a WebAssembly backtrace, innermost first.
 struct BacktraceFrame {
   uint32_t func_index = 0;
-  uint32_t module_offset = 0;   // byte offset in the module; 0 if unknown
-  String module_name;           // name section's module name, may be empty
-  String func_name;             // name section or export name, may be empty
-  String source;                // "file.c:12:3" from DWARF when present
+  uint32_t module_offset = 0;  // byte offset in the module; 0 if unknown
+  String module_name;          // name section's module name, may be empty
+  String func_name;            // name section or export name, may be empty
+  String source;               // "file.c:12:3" from DWARF when present
 };
 
 // What stopped the last call.

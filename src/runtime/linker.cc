@@ -1,0 +1,172 @@
+#include "runtime/linker.h"
+
+namespace wafer::runtime {
+
+namespace {
+
+// What a host function's environment needs to be released once, when the linker
+// and every store that uses the function are gone.
+struct HostDefinition {
+  const wasm::CanonType* canon = nullptr;
+  HostCallback callback = nullptr;
+  void* env = nullptr;
+  void (*release_env)(void*) = nullptr;
+  ~HostDefinition() {
+    if (release_env) release_env(env);
+  }
+};
+
+struct Definition {
+  Extern value;                          // unless host
+  std::shared_ptr<HostDefinition> host;  // made anew in each store
+};
+
+struct NameView {
+  std::string_view module, name;
+};
+struct Name {
+  String module, name;
+  operator NameView() const { return {module, name}; }
+};
+struct NameHash {
+  using is_transparent = void;
+  size_t operator()(const NameView& n) const {
+    const size_t h = std::hash<std::string_view>{}(n.module);
+    return (h * 31) ^ std::hash<std::string_view>{}(n.name);
+  }
+};
+struct NameEqual {
+  using is_transparent = void;
+  bool operator()(const NameView& a, const NameView& b) const {
+    return a.name == b.name && a.module == b.module;
+  }
+};
+
+String quoted(std::string_view what, std::string_view module, std::string_view name) {
+  String s(what);
+  s += ": \"";
+  s += module;
+  s += "\" \"";
+  s += name;
+  s += '"';
+  return s;
+}
+
+// Stands in for an import that nothing defines; `env` is its message.
+TrapCode call_unknown(void* env, CallContext& context, Slot*) {
+  return context.store.set_trap(TrapCode::HostError, *static_cast<String*>(env));
+}
+
+void release_message(void* env) { BoxDelete<String>{}(static_cast<String*>(env)); }
+
+}  // namespace
+
+struct Linker::Impl {
+  std::shared_ptr<Engine> engine;
+  HashMap<Name, Definition, NameHash, NameEqual> definitions;
+  bool shadowing = false;
+  bool trap_on_unknown = false;
+
+  Result<void> add(std::string_view module, std::string_view name, Definition definition) {
+    auto it = definitions.find(NameView{module, name});
+    if (it == definitions.end()) {
+      definitions.emplace(Name{String(module), String(name)}, std::move(definition));
+      return {};
+    }
+    if (!shadowing) return Error(ErrorKind::Usage, quoted("already defined", module, name));
+    it->second = std::move(definition);
+    return {};
+  }
+
+  const Definition* find(std::string_view module, std::string_view name) const {
+    auto it = definitions.find(NameView{module, name});
+    return it == definitions.end() ? nullptr : &it->second;
+  }
+
+  Extern resolve(Store& store, const Definition& definition) const {
+    if (!definition.host) return definition.value;
+    FuncInst*& func = store.host_func_for(definition.host.get());
+    if (!func) {
+      const HostDefinition& host = *definition.host;
+      func = store.new_host_func(host.canon, host.callback, host.env);
+      store.keep_alive(definition.host);
+    }
+    Extern e;
+    e.kind = wasm::ExternKind::Func;
+    e.func = func;
+    return e;
+  }
+};
+
+Linker::Linker(std::shared_ptr<Engine> engine) : impl_(make_box<Impl>()) {
+  impl_->engine = std::move(engine);
+}
+Linker::~Linker() = default;
+Linker::Linker(Linker&&) noexcept = default;
+
+void Linker::allow_shadowing(bool allow) { impl_->shadowing = allow; }
+void Linker::trap_on_unknown_imports(bool enable) { impl_->trap_on_unknown = enable; }
+
+Result<void> Linker::define(std::string_view module, std::string_view name, const Extern& value) {
+  if (!value.func) return Error(ErrorKind::Usage, quoted("nothing to define as", module, name));
+  Definition definition;
+  definition.value = value;
+  if (value.kind == wasm::ExternKind::Memory && !value.memory_owner)
+    definition.value.memory_owner = value.memory->owner();
+  return impl_->add(module, name, std::move(definition));
+}
+
+Result<void> Linker::define_func(std::string_view module, std::string_view name,
+                                 const wasm::FuncType& type, HostCallback callback, void* env,
+                                 void (*release_env)(void*)) {
+  Definition definition;
+  definition.host = make_shared_in<HostDefinition>();
+  HostDefinition& host = *definition.host;
+  auto& registry = *impl_->engine->registry();
+  host.canon = registry.get(registry.intern_func(type));
+  host.callback = callback;
+  host.env = env;
+  host.release_env = release_env;
+  return impl_->add(module, name, std::move(definition));
+}
+
+Result<void> Linker::define_instance(std::string_view module, Instance* instance) {
+  for (const wasm::Export& e : instance->module->exports)
+    WAFER_TRY(define(module, e.name, instance->extern_of(e.kind, e.index)));
+  return {};
+}
+
+Result<void> Linker::alias(std::string_view module, std::string_view name,
+                           std::string_view as_module, std::string_view as_name) {
+  const Definition* const definition = impl_->find(module, name);
+  if (!definition) return Error(ErrorKind::Usage, quoted("not defined", module, name));
+  return impl_->add(as_module, as_name, Definition(*definition));
+}
+
+std::optional<Extern> Linker::get(Store& store, std::string_view module, std::string_view name) {
+  const Definition* const definition = impl_->find(module, name);
+  if (!definition) return std::nullopt;
+  return impl_->resolve(store, *definition);
+}
+
+Result<Instance*> Linker::instantiate(Store& store, std::shared_ptr<const wasm::Module> module) {
+  Vec<Extern> imports;
+  imports.reserve(module->imports.size());
+  for (const wasm::Import& import : module->imports) {
+    if (const Definition* definition = impl_->find(import.module, import.name)) {
+      imports.push_back(impl_->resolve(store, *definition));
+      continue;
+    }
+    String message = quoted("unknown import", import.module, import.name);
+    if (!impl_->trap_on_unknown || import.type.kind != wasm::ExternKind::Func)
+      return Error(ErrorKind::Unlinkable, message);
+    Extern e;
+    e.kind = wasm::ExternKind::Func;
+    e.func = store.new_host_func(module->canon_type(import.type.type_index), call_unknown,
+                                 make_box<String>(std::move(message)).release(), release_message);
+    imports.push_back(e);
+  }
+  return store.instantiate(std::move(module), imports);
+}
+
+}  // namespace wafer::runtime

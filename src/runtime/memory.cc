@@ -1,0 +1,495 @@
+#include "runtime/memory.h"
+
+#include <cstring>
+
+#if WAFER_HAS_OS
+#include <chrono>
+#include <condition_variable>
+#endif
+
+#if WAFER_HAS_OS && __has_include(<sys/mman.h>)
+#define WAFER_HAS_MMAP 1
+#include <sys/mman.h>
+#include <unistd.h>
+#else
+#define WAFER_HAS_MMAP 0
+#endif
+
+#if WAFER_HAS_MMAP && UINTPTR_MAX > 0xFFFFFFFFu
+#define WAFER_HAS_GUARDS 1
+#else
+#define WAFER_HAS_GUARDS 0
+#endif
+
+#if WAFER_HAS_MMAP
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+#endif
+
+namespace wafer::runtime {
+
+#if WAFER_HAS_MMAP
+namespace {
+
+uint64_t os_page_size() {
+  static const uint64_t size = uint64_t(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+uint64_t round_to_os_page(uint64_t bytes) {
+  const uint64_t mask = os_page_size() - 1;
+  return bytes > ~mask ? ~mask : (bytes + mask) & ~mask;
+}
+
+void* map(uint64_t bytes, int protection) {
+  if (bytes > SIZE_MAX) return nullptr;
+  void* p =
+      mmap(nullptr, size_t(bytes), protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
+}  // namespace
+#endif
+
+// ---- Reservations of guarded memories -----------------------------------------
+
+#if WAFER_HAS_GUARDS
+
+// The process's guarded reservations: all of one size, so that a base address
+// says everything. Lookups take no lock, for signal handlers.
+class MemoryRegions {
+ public:
+  // Covers a 32-bit index plus a 32-bit offset plus the widest access.
+  static constexpr uint64_t kReservation = (uint64_t(8) << 30) + (64 << 10);
+
+  struct Region {
+    uint8_t* base = nullptr;
+    uint64_t committed = 0;  // readable and writable bytes, all zero
+  };
+
+  static MemoryRegions& get() {
+    // Never destroyed: memories may outlive static destruction.
+    static MemoryRegions* const regions = new (allocate(sizeof(MemoryRegions))) MemoryRegions;
+    return *regions;
+  }
+
+  // A zeroed region that is registered for contains(); base is null on failure.
+  Region acquire() {
+    MutexLock lock(mutex_);
+    Region region;
+    if (idle_count_ > 0) {
+      region = idle_[--idle_count_];
+    } else {
+      region.base = static_cast<uint8_t*>(map(kReservation, PROT_NONE));
+      if (!region.base) return region;
+    }
+    uint32_t slot;
+    if (free_count_ > 0) {
+      slot = free_slots_[--free_count_];
+    } else if (const uint32_t n = used_.load(std::memory_order_relaxed); n < kMaxRegions) {
+      slot = n;
+      used_.store(n + 1, std::memory_order_release);
+    } else {
+      munmap(region.base, kReservation);
+      return {};
+    }
+    bases_[slot].store(uintptr_t(region.base), std::memory_order_release);
+    return region;
+  }
+
+  void release(Region region) {
+    {
+      MutexLock lock(mutex_);
+      const uint32_t n = used_.load(std::memory_order_relaxed);
+      for (uint32_t i = 0; i < n; ++i) {
+        if (bases_[i].load(std::memory_order_relaxed) != uintptr_t(region.base)) continue;
+        bases_[i].store(0, std::memory_order_release);
+        free_slots_[free_count_++] = uint16_t(i);
+        break;
+      }
+    }
+#if defined(__linux__)
+    // Keep a few around: making a reservation costs more than clearing one.
+    if (region.committed <= kMaxIdleCommitted &&
+        (region.committed == 0 ||
+         madvise(region.base, size_t(region.committed), MADV_DONTNEED) == 0)) {
+      MutexLock lock(mutex_);
+      if (idle_count_ < kMaxIdle) {
+        idle_[idle_count_++] = region;
+        return;
+      }
+    }
+#endif
+    munmap(region.base, kReservation);
+  }
+
+  static bool contains(const void* address) {
+    const uint32_t n = used_.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < n; ++i) {
+      const uintptr_t base = bases_[i].load(std::memory_order_acquire);
+      if (base && uintptr_t(address) - base < kReservation) return true;
+    }
+    return false;
+  }
+
+ private:
+  // 47 bits of address space hold no more than these.
+  static constexpr uint32_t kMaxRegions = 16384;
+  static constexpr uint32_t kMaxIdle = 64;
+  static constexpr uint64_t kMaxIdleCommitted = 16 << 20;
+
+  static inline std::atomic<uintptr_t> bases_[kMaxRegions];
+  static inline std::atomic<uint32_t> used_{0};
+
+  Mutex mutex_;
+  uint32_t free_count_ = 0;
+  uint32_t idle_count_ = 0;
+  uint16_t free_slots_[kMaxRegions];
+  Region idle_[kMaxIdle];
+};
+
+bool guard_pages_available() {
+  static const bool available = [] {
+    void* p = map(MemoryRegions::kReservation, PROT_NONE);
+    if (!p) return false;
+    const bool ok =
+        mprotect(p, size_t(os_page_size()), PROT_READ | PROT_WRITE) == 0 && os_page_size() <= 65536;
+    munmap(p, MemoryRegions::kReservation);
+    return ok;
+  }();
+  return available;
+}
+
+bool address_in_guarded_memory(const void* address) { return MemoryRegions::contains(address); }
+
+#else
+
+bool guard_pages_available() { return false; }
+bool address_in_guarded_memory(const void*) { return false; }
+
+#endif
+
+// ---- Creation and growth --------------------------------------------------------
+
+uint64_t Memory::max_pages() const {
+  // What the address type can address (3.2.13), and the declared maximum.
+  const unsigned bits = type_.limits.is64 ? 64 : 32;
+  uint64_t pages = type_.page_size_log2 == 0 ? (bits == 64 ? ~uint64_t{0} : (uint64_t{1} << 32) - 1)
+                                             : uint64_t{1} << (bits - type_.page_size_log2);
+  if (type_.limits.has_max && type_.limits.max < pages) pages = type_.limits.max;
+  return pages;
+}
+
+// Sets up base for a memory of `bytes` (not yet accessible if pinned_).
+bool Memory::reserve([[maybe_unused]] uint64_t bytes) {
+#if WAFER_HAS_GUARDS
+  if (mode_ == MemoryMode::Guarded) {
+    const MemoryRegions::Region region = MemoryRegions::get().acquire();
+    base = region.base;
+    committed_ = region.committed;
+    reserved_ = MemoryRegions::kReservation;
+    pinned_ = true;
+    if (!base) return false;
+    // A recycled region may have more pages accessible than this memory has.
+    if (committed_ > bytes) {
+      if (mprotect(base + bytes, size_t(committed_ - bytes), PROT_NONE) != 0) return false;
+      committed_ = bytes;
+    }
+    return true;
+  }
+#endif
+#if WAFER_HAS_MMAP
+  if (shared()) {
+    // Other threads hold base, so room for all future growth is reserved now; as
+    // much as there is, if the declared maximum is beyond reach.
+    pinned_ = true;
+    uint64_t limit = max_pages();
+    limit =
+        limit > (max_bytes_ >> type_.page_size_log2) ? max_bytes_ : limit << type_.page_size_log2;
+    constexpr uint64_t kMost = sizeof(void*) == 8 ? uint64_t{1} << 40 : uint64_t{1} << 30;
+    if (limit > kMost) limit = kMost;
+    if (limit < bytes) limit = bytes;
+    for (;; limit = bytes + (limit - bytes) / 2) {
+      reserved_ = round_to_os_page(limit ? limit : 1);
+      base = static_cast<uint8_t*>(map(reserved_, PROT_NONE));
+      if (base) return true;
+      if (limit == bytes) return false;
+    }
+  }
+#endif
+  return true;  // commit() allocates
+}
+
+// Makes [0, bytes) accessible and zero beyond the present size. May move base of
+// an unpinned memory.
+bool Memory::commit(uint64_t bytes) {
+  if (bytes <= committed_) return true;
+  if (bytes > SIZE_MAX) return false;
+#if WAFER_HAS_MMAP
+  if (pinned_) {
+    if (bytes > reserved_) return false;
+    const uint64_t end = round_to_os_page(bytes);
+    if (mprotect(base + committed_, size_t(end - committed_), PROT_READ | PROT_WRITE) != 0)
+      return false;
+    committed_ = end;
+    return true;
+  }
+  if (bytes >= 65536 || (base && !on_heap_)) {
+    const uint64_t want = round_to_os_page(bytes);
+    if (want < bytes) return false;
+#if defined(__linux__)
+    if (base && !on_heap_) {
+      void* p = mremap(base, size_t(reserved_), size_t(want), MREMAP_MAYMOVE);
+      if (p == MAP_FAILED) return false;
+      base = static_cast<uint8_t*>(p);
+      reserved_ = committed_ = want;
+      return true;
+    }
+#endif
+    auto* p = static_cast<uint8_t*>(map(want, PROT_READ | PROT_WRITE));
+    if (!p) return false;
+    if (base) {
+      std::memcpy(p, base, size_t(size_bytes()));
+      if (on_heap_)
+        release(base, size_t(reserved_), 16);
+      else
+        munmap(base, size_t(reserved_));
+    }
+    base = p;
+    on_heap_ = false;
+    reserved_ = committed_ = want;
+    return true;
+  }
+#endif
+  // A little headroom, so that one-byte pages do not copy on every growth.
+  uint64_t want = bytes;
+  if (type_.page_size_log2 < 12) {
+    want = (bytes + bytes / 4 + 255) & ~uint64_t{255};
+    if (want < bytes || want > SIZE_MAX) want = bytes;
+  }
+  auto* p = static_cast<uint8_t*>(try_allocate(size_t(want), 16));
+  if (!p) return false;
+  const size_t old = size_t(size_bytes());
+  if (base) {
+    std::memcpy(p, base, old);
+    release(base, size_t(reserved_), 16);
+  }
+  std::memset(p + old, 0, size_t(want) - old);
+  base = p;
+  on_heap_ = true;
+  reserved_ = committed_ = want;
+  return true;
+}
+
+Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, const Config& config) {
+  auto memory = make_shared_in<Memory>();
+  memory->self_ = memory;
+  memory->type_ = type;
+  memory->max_bytes_ = config.max_bytes;
+  if (config.guard_pages && !type.limits.is64 && type.page_size_log2 == 16 &&
+      guard_pages_available())
+    memory->mode_ = MemoryMode::Guarded;
+  const uint64_t pages = type.limits.min;
+  if (pages > memory->max_pages() || pages > (config.max_bytes >> type.page_size_log2))
+    return Error(ErrorKind::Exhaustion, "memory size exceeds the limit");
+  const uint64_t bytes = pages << type.page_size_log2;
+  if (!memory->reserve(bytes) || !memory->commit(bytes))
+    return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
+  memory->byte_size.store(bytes, std::memory_order_release);
+  return memory;
+}
+
+Memory::~Memory() {
+  if (!base) return;
+#if WAFER_HAS_GUARDS
+  if (mode_ == MemoryMode::Guarded) {
+    MemoryRegions::get().release({base, committed_});
+    return;
+  }
+#endif
+#if WAFER_HAS_MMAP
+  if (!on_heap_) {
+    munmap(base, size_t(reserved_));
+    return;
+  }
+#endif
+  release(base, size_t(reserved_), 16);
+}
+
+uint64_t Memory::grow(uint64_t delta_pages) {
+  MutexLock lock(grow_mutex_);
+  const uint64_t old_pages = pages();
+  if (delta_pages == 0) return old_pages;
+  const uint64_t limit = max_pages();
+  if (delta_pages > limit || old_pages > limit - delta_pages) return ~uint64_t{0};
+  const uint64_t new_pages = old_pages + delta_pages;
+  if (new_pages > (max_bytes_ >> type_.page_size_log2)) return ~uint64_t{0};
+  const uint64_t bytes = new_pages << type_.page_size_log2;
+  if (bytes >> type_.page_size_log2 != new_pages || !commit(bytes)) return ~uint64_t{0};
+  byte_size.store(bytes, std::memory_order_release);
+  return old_pages;
+}
+
+wasm::MemoryType Memory::type() const {
+  wasm::MemoryType t = type_;
+  t.limits.min = pages();
+  return t;
+}
+
+// ---- Bulk operations ------------------------------------------------------------
+
+TrapCode Memory::fill(uint64_t offset, uint8_t value, uint64_t length) {
+  const uint64_t size = size_bytes();
+  if (offset > size || length > size - offset) return TrapCode::MemoryOutOfBounds;
+  if (length) std::memset(base + offset, value, size_t(length));
+  return TrapCode::None;
+}
+
+TrapCode Memory::copy(Memory& to, uint64_t to_offset, Memory& from, uint64_t from_offset,
+                      uint64_t length) {
+  const uint64_t to_size = to.size_bytes(), from_size = from.size_bytes();
+  if (to_offset > to_size || length > to_size - to_offset || from_offset > from_size ||
+      length > from_size - from_offset)
+    return TrapCode::MemoryOutOfBounds;
+  if (length) std::memmove(to.base + to_offset, from.base + from_offset, size_t(length));
+  return TrapCode::None;
+}
+
+TrapCode Memory::init(uint64_t offset, Bytes source, uint64_t source_offset, uint64_t length) {
+  const uint64_t size = size_bytes();
+  if (offset > size || length > size - offset || source_offset > source.size() ||
+      length > source.size() - source_offset)
+    return TrapCode::MemoryOutOfBounds;
+  if (length) std::memcpy(base + offset, source.data() + source_offset, size_t(length));
+  return TrapCode::None;
+}
+
+// ---- Wait and notify ------------------------------------------------------------
+
+#if WAFER_HAS_OS
+namespace {
+
+// Threads waiting on an address, in order of arrival. Addresses share buckets.
+struct Waiter {
+  const void* address = nullptr;
+  Waiter* next = nullptr;
+  bool woken = false;
+  std::condition_variable condition;
+};
+
+struct Bucket {
+  Mutex mutex;
+  Waiter* first = nullptr;
+  Waiter** last = &first;
+
+  void append(Waiter* w) {
+    *last = w;
+    last = &w->next;
+  }
+  // Takes the waiter that `link` points at out of the queue.
+  void remove(Waiter** link) {
+    Waiter* const w = *link;
+    *link = w->next;
+    if (last == &w->next) last = link;
+  }
+};
+
+Bucket& bucket_of(const void* address) {
+  static constexpr unsigned kBits = 8;
+  static Bucket buckets[1u << kBits];
+  return buckets[(uint64_t(uintptr_t(address) >> 2) * 0x9E3779B97F4A7C15u) >> (64 - kBits)];
+}
+
+}  // namespace
+#endif
+
+TrapCode Memory::atomic_wait(uint64_t address, uint64_t expected, bool is64, int64_t timeout_ns,
+                             uint32_t& result) {
+  const uint64_t width = is64 ? 8 : 4;
+  const uint64_t size = size_bytes();
+  if (address > size || width > size - address) return TrapCode::MemoryOutOfBounds;
+  if (address & (width - 1)) return TrapCode::UnalignedAtomic;
+  if (!shared()) return TrapCode::ExpectedSharedMemory;
+  uint8_t* const p = base + address;
+  auto differs = [&] {
+    if (is64) {
+      uint64_t v = __atomic_load_n(reinterpret_cast<uint64_t*>(p), __ATOMIC_SEQ_CST);
+      return load_le<uint64_t>(&v) != expected;
+    }
+    uint32_t v = __atomic_load_n(reinterpret_cast<uint32_t*>(p), __ATOMIC_SEQ_CST);
+    return load_le<uint32_t>(&v) != uint32_t(expected);
+  };
+#if WAFER_HAS_OS
+  Bucket& bucket = bucket_of(p);
+  std::unique_lock<Mutex> lock(bucket.mutex);
+  // Compared under the bucket's lock: a notify after the store that changes the
+  // value cannot slip in between.
+  if (differs()) {
+    result = 1;
+    return TrapCode::None;
+  }
+  Waiter waiter;
+  waiter.address = p;
+  bucket.append(&waiter);
+  // Longer than any process lives counts as for ever, and keeps the deadline from
+  // overflowing.
+  constexpr int64_t kForever = int64_t{1} << 62;
+  if (timeout_ns < 0 || timeout_ns >= kForever) {
+    while (!waiter.woken) waiter.condition.wait(lock);
+  } else {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns);
+    while (!waiter.woken)
+      if (waiter.condition.wait_until(lock, deadline) == std::cv_status::timeout) break;
+  }
+  if (!waiter.woken) {
+    for (Waiter** link = &bucket.first; *link; link = &(*link)->next) {
+      if (*link != &waiter) continue;
+      bucket.remove(link);
+      break;
+    }
+  }
+  result = waiter.woken ? 0 : 2;
+  return TrapCode::None;
+#else
+  if (differs()) {
+    result = 1;
+    return TrapCode::None;
+  }
+  // There is no other thread that could notify: the time just passes.
+  if (timeout_ns < 0) return TrapCode::HostError;
+  result = 2;
+  return TrapCode::None;
+#endif
+}
+
+TrapCode Memory::atomic_notify(uint64_t address, [[maybe_unused]] uint32_t count, uint32_t& woken) {
+  const uint64_t size = size_bytes();
+  woken = 0;
+  if (address > size || 4 > size - address) return TrapCode::MemoryOutOfBounds;
+  if (address & 3) return TrapCode::UnalignedAtomic;
+#if WAFER_HAS_OS
+  if (!shared() || count == 0) return TrapCode::None;
+  const uint8_t* const p = base + address;
+  Bucket& bucket = bucket_of(p);
+  MutexLock lock(bucket.mutex);
+  for (Waiter** link = &bucket.first; *link && woken < count;) {
+    Waiter* const w = *link;
+    if (w->address != p) {
+      link = &w->next;
+      continue;
+    }
+    bucket.remove(link);
+    w->woken = true;
+    // Under the lock: once it is released, `w` may be gone.
+    w->condition.notify_one();
+    ++woken;
+  }
+#endif
+  return TrapCode::None;
+}
+
+}  // namespace wafer::runtime
