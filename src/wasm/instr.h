@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "base/span.h"
+#include "wasm/cursor.h"
 #include "wasm/opcode.h"
 #include "wasm/types.h"
 
@@ -48,38 +49,53 @@ struct Instr {
   };
   V128 v128{};  // V128 value, or Shuffle lanes
   BlockType block;
-  HeapType heap;          // HeapType; BrOnCast source type
-  HeapType heap2;         // BrOnCast target type
-  bool null1 = false;     // BrOnCast: source type is nullable
-  bool null2 = false;     // BrOnCast: target type is nullable
-  Vec<uint32_t> labels;   // BrTable: targets, default last
-  Vec<ValType> types;     // SelectT
+  HeapType heap;             // HeapType; BrOnCast source type
+  HeapType heap2;            // BrOnCast target type
+  bool null1 = false;        // BrOnCast: source type is nullable
+  bool null2 = false;        // BrOnCast: target type is nullable
+  Vec<uint32_t> labels;      // BrTable: targets, default last
+  Vec<ValType> types;        // SelectT
   Vec<CatchClause> catches;  // TryTable
 };
 
 // Forward reader over instruction bytes. Stateless about nesting and types:
 // it checks only what the binary grammar says.
-class InstrReader {
+class InstrReader : private Cursor {
  public:
   // `base` is the module; instructions are read from [begin, end) of it.
   InstrReader(Bytes base, uint32_t begin, uint32_t end, FeatureSet features)
-      : base_(base.data()), pos_(base.data() + begin), end_(base.data() + end),
-        features_(features) {}
-  bool at_end() const { return pos_ == end_; }
-  uint32_t offset() const { return uint32_t(pos_ - base_); }
+      : Cursor(base.data(), begin, end, features) {}
+  using Cursor::at_end;
+  using Cursor::offset;
+  // Type indices at or above `limit` are refused (Invalid, "unknown type").
+  using Cursor::set_type_limit;
   // Reads one instruction into `out` (its vectors are reused). On failure gives
   // Malformed (or Unsupported for an opcode of a feature that is off).
-  Result<void> read(Instr& out);
+  Result<void> read(Instr& out) {
+    if (WAFER_LIKELY(read_instr(out))) return {};
+    return take_error();
+  }
 
  private:
   friend class FuncValidator;
-  const uint8_t* base_;
-  const uint8_t* pos_;
-  const uint8_t* end_;
-  FeatureSet features_;
+  bool read_instr(Instr& out);
+  bool read_block_type(BlockType& out);
+  bool read_mem_arg(Instr& out);
+  bool read_memory_index(uint32_t& out);
+  WAFER_COLD bool illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opcode op);
 };
 
-// Encodes `instr` after `out`; the inverse of InstrReader::read.
+// Most labels that br_table may have, and most clauses of a try_table.
+inline constexpr uint32_t kMaxBrTableSize = 65520;
+inline constexpr uint32_t kMaxCatches = 10000;
+
+// Appends the binary encoding of `instr` to `out`; the inverse of
+// InstrReader::read. Integers get their shortest form.
 void write_instr(Vec<uint8_t>& out, const Instr& instr);
+
+// Append the binary encoding of a type (5.3.5, 5.3.7, 5.3.4).
+void write_val_type(Vec<uint8_t>& out, ValType type);
+void write_heap_type(Vec<uint8_t>& out, HeapType type);
+void write_block_type(Vec<uint8_t>& out, const BlockType& type);
 
 }  // namespace wafer::wasm

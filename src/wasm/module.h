@@ -135,8 +135,8 @@ class Module {
   FeatureSet features;
   std::shared_ptr<TypeRegistry> registry;
 
-  Vec<SubType> types;      // module index space; indices inside are module indices
-  Vec<uint32_t> canon;     // canonical id of each type
+  Vec<SubType> types;   // module index space; indices inside are module indices
+  Vec<uint32_t> canon;  // canonical id of each type
   Vec<RecGroup> rec_groups;
   Vec<Import> imports;
   Vec<Function> functions;  // imported first, as in every index space below
@@ -152,12 +152,14 @@ class Module {
   Vec<CustomSection> customs;
   NameSection names;
 
-  uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0,
-           imported_globals = 0, imported_tags = 0;
+  // Code of the execution tier that runs this module, shared by its instances.
+  mutable Mutex tier_mutex;
+  mutable std::weak_ptr<void> tier_code;
 
-  const FuncType& func_type(uint32_t func) const {
-    return types[functions[func].type_index].func;
-  }
+  uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
+           imported_tags = 0;
+
+  const FuncType& func_type(uint32_t func) const { return types[functions[func].type_index].func; }
   const CanonType* canon_type(uint32_t type) const { return registry->get(canon[type]); }
   // `t` with a concrete module index turned into its canonical id.
   ValType canonical(ValType t) const;

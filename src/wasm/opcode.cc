@@ -37,8 +37,7 @@ constexpr DecodeTable kTable = build_table();
 const OpcodeInfo& opcode_info(Opcode op) { return kInfo[unsigned(op)]; }
 
 Opcode opcode_from_code(uint8_t prefix, uint32_t code) {
-  if (code >= kMaxCode || (prefix != 0 && (prefix < 0xFB || prefix > 0xFE)))
-    return Opcode::Illegal;
+  if (code >= kMaxCode || (prefix != 0 && (prefix < 0xFB || prefix > 0xFE))) return Opcode::Illegal;
   return kTable.ops[page_of(prefix)][code];
 }
 

@@ -18,15 +18,15 @@ struct CanonType {
   // is a subtype of T iff S==T or T.depth < S.depth && S.supers[T.depth] == T.id.
   Vec<uint32_t> supers;
   uint32_t depth() const { return uint32_t(supers.size()); }
-  FuncType func;          // concrete heap types hold canonical ids
+  FuncType func;  // concrete heap types hold canonical ids
   Vec<FieldType> fields;
 
   // Layout of GC objects of this type; payload begins after the object header.
-  Vec<uint32_t> field_offsets;   // Struct: byte offset of each field in the payload
-  Vec<uint32_t> ref_offsets;     // Struct: payload offsets that hold references
-  uint32_t payload_size = 0;     // Struct: payload bytes
-  uint32_t element_size = 0;     // Array: bytes an element
-  bool element_is_ref = false;   // Array
+  Vec<uint32_t> field_offsets;  // Struct: byte offset of each field in the payload
+  Vec<uint32_t> ref_offsets;    // Struct: payload offsets that hold GC references
+  uint32_t payload_size = 0;    // Struct: payload bytes
+  uint32_t element_size = 0;    // Array: bytes an element
+  bool element_is_ref = false;  // Array: elements are GC references
 
   // Func: slots (64-bit) that parameters and results take.
   uint32_t param_slots = 0;
@@ -64,6 +64,9 @@ class TypeRegistry {
   }
   bool is_subtype(HeapType sub, HeapType super) const;
   bool is_subtype(ValType sub, ValType super) const;
+  // True if `type` (canonical) is a reference that the collector follows: one in
+  // the any, extern or exn hierarchy. Function references are not.
+  bool is_gc_ref(ValType type) const;
 
  private:
   static constexpr unsigned kChunkBits = 10;

@@ -16,7 +16,7 @@ enum class TypeKind : uint8_t {
   F64,
   V128,
   Ref,
-  I8,   // packed storage types only
+  I8,  // packed storage types only
   I16,
 };
 
@@ -155,8 +155,8 @@ struct Limits {
 };
 
 struct MemoryType {
-  Limits limits;                 // in pages
-  uint8_t page_size_log2 = 16;   // 16, or 0 with custom page sizes
+  Limits limits;                // in pages
+  uint8_t page_size_log2 = 16;  // 16, or 0 with custom page sizes
   bool operator==(const MemoryType&) const = default;
 };
 

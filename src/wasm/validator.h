@@ -9,6 +9,10 @@ namespace wafer::wasm {
 
 // Validates everything but function bodies, in the order of the specification.
 Result<void> validate_module_fields(const Module& module);
+// The two halves of validate_module_fields: all that precedes the code section
+// in a binary, and the data segments that follow it.
+Result<void> validate_before_code(const Module& module);
+Result<void> validate_datas(const Module& module);
 // Validates one function body, including its locals declaration.
 Result<void> validate_function(const Module& module, uint32_t func);
 
@@ -17,14 +21,18 @@ inline constexpr uint32_t kMaxLocals = 50000;
 inline constexpr uint32_t kMaxFunctionSize = 128u << 20;
 inline constexpr uint32_t kMaxParams = 1000;
 inline constexpr uint32_t kMaxResults = 1000;
+inline constexpr uint32_t kMaxNesting = 100000;     // control frames in a function
+inline constexpr uint32_t kMaxOperands = 1u << 22;  // operands on the stack
+inline constexpr uint32_t kMaxArrayNewFixed = 10000;
 
 struct ControlFrame {
-  Opcode op = Opcode::Block;  // Block, Loop, If, Else, TryTable, Try, Catch, CatchAll
-  bool unreachable = false;   // the rest of this frame is stack-polymorphic
-  uint32_t height = 0;        // operand stack height at entry, below the params
-  std::span<const ValType> params;   // module-index types
+  Opcode op = Opcode::Block;        // Block, Loop, If, Else, TryTable, Try, Catch, CatchAll
+  bool unreachable = false;         // the rest of this frame is stack-polymorphic
+  bool dead = false;                // the whole frame lies in code that cannot be reached
+  uint32_t height = 0;              // operand stack height at entry, below the params
+  std::span<const ValType> params;  // module-index types
   std::span<const ValType> results;
-  uint32_t init_height = 0;   // undo point of the local-initialisation trail
+  uint32_t init_height = 0;  // undo point of the local-initialisation trail
   // Types that a branch to this frame carries.
   std::span<const ValType> label_types() const { return op == Opcode::Loop ? params : results; }
 };
@@ -45,37 +53,122 @@ class FuncValidator {
  public:
   explicit FuncValidator(const Module& module);
   ~FuncValidator();
+  FuncValidator(const FuncValidator&) = delete;
+  FuncValidator& operator=(const FuncValidator&) = delete;
 
   // Starts function `func`: reads its locals. Reusable for many functions.
   Result<void> begin(uint32_t func);
   // True once the body's final `end` has been applied.
   bool done() const { return control_.empty(); }
-  Result<void> read(Instr& out);
-  Result<void> apply(const Instr& in);
+  Result<void> read(Instr& out) {
+    if (WAFER_LIKELY(reader_.at_end() ? false : reader_.read_instr(out))) return {};
+    return read_error();
+  }
+  Result<void> apply(const Instr& in) {
+    if (WAFER_LIKELY(step(in))) return {};
+    return std::move(*error_);
+  }
+  // Validates the rest of the body at once; faster than read() and apply().
+  Result<void> finish();
+
+  // Checks a constant expression of type `type` that sees the first
+  // `visible_globals` globals (3.4.12).
+  Result<void> check_const(ConstExpr expr, ValType type, uint32_t visible_globals);
 
   // Types of parameters and locals, in index order.
   const Vec<ValType>& locals() const { return locals_; }
   // False in code that cannot be reached (after br, return, unreachable...).
-  bool reachable() const { return !control_.back().unreachable; }
-  uint32_t height() const { return uint32_t(operands_.size()); }
+  bool reachable() const { return !control_.back().unreachable && !control_.back().dead; }
+  uint32_t height() const { return uint32_t(sp_ - stack_); }
   // Type of the operand `depth` below the top (0 is the top); Bot if that lies
   // below the polymorphic base of unreachable code.
-  ValType operand(uint32_t depth) const;
+  ValType operand(uint32_t depth) const {
+    return depth < uint32_t(sp_ - floor_) ? sp_[-1 - ptrdiff_t(depth)] : kBot;
+  }
   uint32_t control_depth() const { return uint32_t(control_.size()); }
   // Frame that label `label` names; 0 is the innermost.
   const ControlFrame& control(uint32_t label) const {
     return control_[control_.size() - 1 - label];
   }
-  // Parameter and result types of a block type.
-  std::span<const ValType> block_params(const BlockType& type) const;
+  // Parameter and result types of a block type. The spans stay good for the
+  // life of the validator.
+  std::span<const ValType> block_params(const BlockType& type) const {
+    if (type.kind != BlockType::Kind::Type) return {};
+    return module_.types[type.type_index].func.params;
+  }
   std::span<const ValType> block_results(const BlockType& type) const;
 
  private:
+  using Types = std::span<const ValType>;
+
+  bool begin_frames(Types results);
+  bool read_locals();
+  bool run();
+  bool step(const Instr& in);
+  bool step_sig(const Instr& in);
+  bool step_const(const Instr& in);
+  WAFER_COLD Error read_error();
+
+  WAFER_COLD bool fail(std::string_view message, ErrorKind kind = ErrorKind::Invalid);
+  WAFER_COLD bool fail_index(std::string_view what, uint64_t index);
+  WAFER_COLD bool mismatch(Types want, std::string_view who = "instruction");
+  WAFER_COLD bool mismatch_ref(ValType have);
+  bool missing_data_count();
+
+  WAFER_NOINLINE bool grow();
+  void push(ValType t) { *sp_++ = t; }
+  void push_all(Types types) {
+    for (ValType t : types) *sp_++ = t;
+  }
+  bool matches(ValType have, ValType want) const {
+    return have == want || have.is_bot() ||
+           (have.is_ref() && want.is_ref() && module_.is_subtype(have, want));
+  }
+  bool all_match(Types have, Types want) const;
+  bool pop_all(Types want);
+  bool pop(ValType want) { return pop_all({&want, 1}); }
+  bool pop_ref(ValType& out);
+  bool push_frame(Opcode op, Types params, Types results);
+  bool end_frame();
+  void set_unreachable();
+  void reset_inits(uint32_t height);
+  Types one(ValType t) const;
+
+  bool label(uint32_t index, const ControlFrame*& out);
+  bool func_type_at(uint32_t type, const FuncType*& out);
+  bool struct_at(uint32_t type, const Vec<FieldType>*& out);
+  bool array_at(uint32_t type, FieldType& out);
+  bool table_at(uint32_t index, const TableType*& out);
+  bool memory_at(uint32_t index, const MemoryType*& out);
+  bool mem_arg(const Instr& in, uint8_t align_log2, bool exact, ValType& address);
+  bool call(const FuncType& type, bool tail, ValType extra);
+  bool local_set(uint32_t index, bool tee);
+  bool check_catches(const Instr& in);
+  bool br_table(const Instr& in);
+  bool ref_of(uint32_t type, bool nullable, ValType& out);
+
   const Module& module_;
-  // ... (validator.cc's own working state)
+  InstrReader reader_;
   Vec<ValType> locals_;
-  Vec<ValType> operands_;
+  uint32_t param_count_ = 0;
+  // Operand stack: [stack_, sp_); operands of the innermost frame start at floor_.
+  ValType* stack_ = nullptr;
+  ValType* sp_ = nullptr;
+  ValType* floor_ = nullptr;
+  ValType* soft_limit_ = nullptr;  // sp_ beyond it asks for grow()
+  size_t capacity_ = 0;
   Vec<ControlFrame> control_;
+  Types results_;
+  // Non-defaultable locals: which are set, and the trail to undo at block ends.
+  bool tracks_inits_ = false;
+  Vec<uint8_t> local_set_;
+  Vec<uint32_t> init_trail_;
+  bool constant_ = false;
+  uint32_t visible_globals_ = 0;
+  uint32_t at_ = 0;  // offset of the current instruction
+  mutable HashMap<uint32_t, ValType> singles_;
+  Instr scratch_;
+  Box<Error> error_;
 };
 
 }  // namespace wafer::wasm

@@ -1,0 +1,234 @@
+#include "wasm/cursor.h"
+
+namespace wafer::wasm {
+
+String message_with(std::string_view prefix, uint64_t number) {
+  char digits[20];
+  unsigned n = 0;
+  do {
+    digits[n++] = char('0' + number % 10);
+    number /= 10;
+  } while (number);
+  String s(prefix);
+  while (n) s.push_back(digits[--n]);
+  return s;
+}
+
+bool is_utf8(std::string_view bytes) {
+  const auto* p = reinterpret_cast<const uint8_t*>(bytes.data());
+  const auto* end = p + bytes.size();
+  while (p != end) {
+    const uint8_t b = *p++;
+    if (b < 0x80) continue;
+    unsigned extra;
+    uint32_t code, least;
+    if (b >= 0xC2 && b < 0xE0) {
+      extra = 1, code = b & 0x1F, least = 0x80;
+    } else if (b >= 0xE0 && b < 0xF0) {
+      extra = 2, code = b & 0x0F, least = 0x800;
+    } else if (b >= 0xF0 && b < 0xF5) {
+      extra = 3, code = b & 0x07, least = 0x10000;
+    } else {
+      return false;
+    }
+    if (size_t(end - p) < extra) return false;
+    for (; extra; --extra) {
+      if ((*p & 0xC0) != 0x80) return false;
+      code = code << 6 | (*p++ & 0x3F);
+    }
+    if (code < least || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
+  }
+  return true;
+}
+
+bool Cursor::fail(ErrorKind kind, std::string_view message, const uint8_t* at) {
+  if (!error_) error_ = make_box<Error>(kind, message, uint64_t(at - base_));
+  return false;
+}
+
+bool Cursor::fail_end() {
+  return fail(ErrorKind::Malformed, "unexpected end of section or function", end_);
+}
+
+bool Cursor::unknown_type(uint64_t index, const uint8_t* at) {
+  return fail(ErrorKind::Invalid, message_with("unknown type ", index), at);
+}
+
+bool Cursor::fail_leb(LebStatus status) {
+  switch (status) {
+    case LebStatus::UnexpectedEnd:
+      return fail_end();
+    case LebStatus::TooLong:
+      return fail(ErrorKind::Malformed, "integer representation too long", pos_);
+    default:
+      return fail(ErrorKind::Malformed, "integer too large", pos_);
+  }
+}
+
+bool Cursor::u32_slow(uint32_t& out) {
+  uint64_t v;
+  if (!leb(read_uleb<32>(pos_, end_, v))) return false;
+  out = uint32_t(v);
+  return true;
+}
+
+bool Cursor::u64_slow(uint64_t& out) { return leb(read_uleb<64>(pos_, end_, out)); }
+
+bool Cursor::zero_byte() {
+  uint8_t b;
+  if (!byte(b)) return false;
+  if (b != 0) return fail(ErrorKind::Malformed, "zero byte expected", pos_ - 1);
+  return true;
+}
+
+bool Cursor::name(std::string_view& out) {
+  const uint8_t* at = pos_;
+  uint32_t length;
+  if (!u32(length)) return false;
+  if (length > remaining()) return fail(ErrorKind::Malformed, "length out of bounds", at);
+  out = std::string_view(reinterpret_cast<const char*>(pos_), length);
+  if (!is_utf8(out)) return fail(ErrorKind::Malformed, "malformed UTF-8 encoding", pos_);
+  pos_ += length;
+  return true;
+}
+
+bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
+  Feature needs = Feature::GC;
+  switch (code) {
+    case 0x70:
+      out = HeapKind::Func, needs = Feature::Core;
+      break;
+    case 0x6F:
+      out = HeapKind::Extern, needs = Feature::Core;
+      break;
+    case 0x69:
+      out = HeapKind::Exn, needs = Feature::Exceptions;
+      break;
+    case 0x74:
+      out = HeapKind::NoExn, needs = Feature::Exceptions;
+      break;
+    case 0x73:
+      out = HeapKind::NoFunc;
+      break;
+    case 0x72:
+      out = HeapKind::NoExtern;
+      break;
+    case 0x71:
+      out = HeapKind::None;
+      break;
+    case 0x6E:
+      out = HeapKind::Any;
+      break;
+    case 0x6D:
+      out = HeapKind::Eq;
+      break;
+    case 0x6C:
+      out = HeapKind::I31;
+      break;
+    case 0x6B:
+      out = HeapKind::Struct;
+      break;
+    case 0x6A:
+      out = HeapKind::Array;
+      break;
+    default:
+      return false;
+  }
+  return features_.has(needs);
+}
+
+bool Cursor::heap_type(HeapType& out) {
+  const uint8_t* at = pos_;
+  if (pos_ == end_) return fail_end();
+  HeapKind kind;
+  if (abstract_heap(*pos_, kind)) {
+    ++pos_;
+    out = kind;
+    return true;
+  }
+  int64_t index;
+  if (!s33(index)) return false;
+  if (index < 0) return fail(ErrorKind::Malformed, "malformed heap type", at);
+  if (!features_.has(Feature::FunctionReferences) && !features_.has(Feature::GC))
+    return fail(ErrorKind::Malformed, "malformed heap type", at);
+  if (index >= int64_t(type_limit_)) return unknown_type(uint64_t(index), at);
+  out = HeapType::concrete(uint32_t(index));
+  return true;
+}
+
+bool Cursor::ref_type(ValType& out) {
+  const uint8_t* at = pos_;
+  if (pos_ == end_) return fail_end();
+  const uint8_t code = *pos_;
+  HeapKind kind;
+  if (abstract_heap(code, kind)) {
+    ++pos_;
+    out = ValType::ref(kind, true);
+    return true;
+  }
+  if ((code == 0x64 || code == 0x63) && features_.has(Feature::FunctionReferences)) {
+    ++pos_;
+    HeapType heap;
+    if (!heap_type(heap)) return false;
+    out = ValType::ref(heap, code == 0x63);
+    return true;
+  }
+  if (code & 0x80) return fail(ErrorKind::Malformed, "integer representation too long", at + 1);
+  return fail(ErrorKind::Malformed, "malformed reference type", at);
+}
+
+bool Cursor::val_type(ValType& out) {
+  if (pos_ == end_) return fail_end();
+  switch (*pos_) {
+    case 0x7F:
+      out = kI32;
+      break;
+    case 0x7E:
+      out = kI64;
+      break;
+    case 0x7D:
+      out = kF32;
+      break;
+    case 0x7C:
+      out = kF64;
+      break;
+    case 0x7B:
+      if (!features_.has(Feature::Simd)) return ref_type(out);
+      out = kV128;
+      break;
+    default:
+      return ref_type(out);
+  }
+  ++pos_;
+  return true;
+}
+
+bool Cursor::storage_type(ValType& out) {
+  if (pos_ == end_) return fail_end();
+  const uint8_t* at = pos_;
+  switch (*pos_) {
+    case 0x78:
+      out = TypeKind::I8;
+      ++pos_;
+      return true;
+    case 0x77:
+      out = TypeKind::I16;
+      ++pos_;
+      return true;
+    case 0x7F:
+    case 0x7E:
+    case 0x7D:
+    case 0x7C:
+    case 0x7B:
+    case 0x64:
+    case 0x63:
+      return val_type(out);
+    default: {
+      HeapKind kind;
+      if (abstract_heap(*pos_, kind)) return ref_type(out);
+      return fail(ErrorKind::Malformed, "malformed storage type", at);
+    }
+  }
+}
+
+}  // namespace wafer::wasm

@@ -1,0 +1,109 @@
+// Bounded reader over the bytes of a module: integers, names and types of the
+// binary format (spec 5.2, 5.3). Internal to the decoder and validator.
+#pragma once
+
+#include "base/leb128.h"
+#include "base/result.h"
+#include "wasm/opcode.h"
+#include "wasm/types.h"
+
+namespace wafer::wasm {
+
+class Cursor {
+ public:
+  Cursor(const uint8_t* base, uint32_t begin, uint32_t end, FeatureSet features)
+      : base_(base), pos_(base + begin), end_(base + end), features_(features) {}
+
+  bool at_end() const { return pos_ == end_; }
+  uint32_t offset() const { return uint32_t(pos_ - base_); }
+  size_t remaining() const { return size_t(end_ - pos_); }
+  FeatureSet features() const { return features_; }
+  // Type indices at or above `limit` are refused as unknown.
+  void set_type_limit(uint32_t limit) { type_limit_ = limit; }
+
+  // The readers give false on failure; the error is then in take_error().
+  Error take_error() { return std::move(*error_); }
+  bool failed() const { return error_ != nullptr; }
+
+  bool byte(uint8_t& out) {
+    if (WAFER_UNLIKELY(pos_ == end_)) return fail_end();
+    out = *pos_++;
+    return true;
+  }
+  bool u32(uint32_t& out) {
+    if (WAFER_LIKELY(pos_ != end_ && *pos_ < 0x80)) {
+      out = *pos_++;
+      return true;
+    }
+    return u32_slow(out);
+  }
+  bool u64(uint64_t& out) {
+    if (WAFER_LIKELY(pos_ != end_ && *pos_ < 0x80)) {
+      out = *pos_++;
+      return true;
+    }
+    return u64_slow(out);
+  }
+  bool s32(int32_t& out) {
+    if (WAFER_LIKELY(pos_ != end_ && *pos_ < 0x80)) {
+      out = int32_t(uint32_t(*pos_++) << 25) >> 25;
+      return true;
+    }
+    int64_t v;
+    if (!leb(read_sleb<32>(pos_, end_, v))) return false;
+    out = int32_t(v);
+    return true;
+  }
+  bool s33(int64_t& out) { return leb(read_sleb<33>(pos_, end_, out)); }
+  bool s64(int64_t& out) {
+    if (WAFER_LIKELY(pos_ != end_ && *pos_ < 0x80)) {
+      out = int64_t(uint64_t(*pos_++) << 57) >> 57;
+      return true;
+    }
+    return leb(read_sleb<64>(pos_, end_, out));
+  }
+  bool skip(size_t n) {
+    if (WAFER_UNLIKELY(remaining() < n)) return fail_end();
+    pos_ += n;
+    return true;
+  }
+  // A byte that must be zero.
+  bool zero_byte();
+  // A name (5.2.4): length and UTF-8 text.
+  bool name(std::string_view& out);
+
+  bool heap_type(HeapType& out);
+  bool ref_type(ValType& out);
+  bool val_type(ValType& out);
+  bool storage_type(ValType& out);
+
+  WAFER_COLD bool fail(ErrorKind kind, std::string_view message, const uint8_t* at);
+  WAFER_COLD bool fail_end();
+  WAFER_COLD bool unknown_type(uint64_t index, const uint8_t* at);
+
+ protected:
+  bool leb(LebStatus status) {
+    if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
+    return fail_leb(status);
+  }
+  WAFER_COLD bool fail_leb(LebStatus status);
+  WAFER_NOINLINE bool u32_slow(uint32_t& out);
+  WAFER_NOINLINE bool u64_slow(uint64_t& out);
+  // Abstract heap type of a one-byte code; false if it names none that is enabled.
+  bool abstract_heap(uint8_t code, HeapKind& out) const;
+
+  const uint8_t* base_;
+  const uint8_t* pos_;
+  const uint8_t* end_;
+  FeatureSet features_;
+  uint32_t type_limit_ = kMaxTypeIndex + 1;
+  Box<Error> error_;
+};
+
+// True if `bytes` is well-formed UTF-8 (no surrogates, no overlong forms).
+bool is_utf8(std::string_view bytes);
+
+// `prefix` followed by `number` in decimal.
+String message_with(std::string_view prefix, uint64_t number);
+
+}  // namespace wafer::wasm

@@ -1,0 +1,887 @@
+#include "wasm/decoder.h"
+
+#include <algorithm>
+
+#include "wasm/cursor.h"
+#include "wasm/instr.h"
+#include "wasm/names.h"
+#include "wasm/validator.h"
+
+namespace wafer::wasm {
+
+namespace {
+
+// Implementation limits (appendix "Implementation Limitations"), those of the
+// JavaScript API where it has one.
+constexpr uint32_t kMaxTypes = 1000000;
+constexpr uint32_t kMaxImports = 1000000;
+constexpr uint32_t kMaxFunctions = 1000000;
+constexpr uint32_t kMaxTables = 100000;
+constexpr uint32_t kMaxMemories = 1000;
+constexpr uint32_t kMaxGlobals = 1000000;
+constexpr uint32_t kMaxTags = 1000000;
+constexpr uint32_t kMaxExports = 1000000;
+constexpr uint32_t kMaxElemSegments = 10000000;
+constexpr uint32_t kMaxDataSegments = 100000;
+constexpr uint32_t kMaxFields = 10000;
+constexpr uint32_t kMaxSubtypeDepth = 63;
+constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
+
+enum SectionId : uint8_t {
+  kCustom,
+  kType,
+  kImport,
+  kFunction,
+  kTable,
+  kMemory,
+  kGlobal,
+  kExport,
+  kStart,
+  kElement,
+  kCode,
+  kData,
+  kDataCount,
+  kTag,
+  kSectionIds,
+};
+
+// Position of each section in the order that modules must keep (5.5.2).
+constexpr uint8_t kOrder[kSectionIds] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 11, 6};
+
+// Decodes a module from bytes that may still be arriving. `advance` goes as far
+// as the bytes seen so far allow; every section (and every function body of the
+// code section) is decoded once it is complete.
+class ModuleDecoder {
+ public:
+  ModuleDecoder(const DecodeOptions& options, std::shared_ptr<Module> module)
+      : module_(std::move(module)), options_(options), validator_(*module_) {
+    module_->features = options.features;
+    module_->registry = options.registry ? options.registry : make_shared_in<TypeRegistry>();
+  }
+
+  // Decodes what is complete; `final` says that no bytes will follow.
+  Result<void> advance(bool final);
+  std::shared_ptr<Module> take() { return std::move(module_); }
+
+ private:
+  enum class State : uint8_t { Header, Sections, Bodies, Done };
+
+  Error malformed(std::string_view message, uint64_t at) {
+    return Error(ErrorKind::Malformed, message, at);
+  }
+  Error ended() { return malformed("unexpected end of section or function", size()); }
+  uint32_t size() const { return uint32_t(module_->bytes.size()); }
+  Cursor cursor(uint32_t begin, uint32_t end) {
+    Cursor c(module_->bytes.data(), begin, end, module_->features);
+    c.set_type_limit(uint32_t(module_->types.size()));
+    return c;
+  }
+
+  // The steps of advance; false if more bytes are needed.
+  Result<bool> header(bool final);
+  Result<bool> next_section(bool final);
+  Result<bool> next_body(bool final);
+  Result<bool> read_size(uint32_t& pos, uint32_t& out, bool final);
+
+  bool section(uint8_t id, Cursor& c);
+  bool count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std::string_view what);
+  bool types(Cursor& c);
+  bool rec_group(Cursor& c, uint32_t count);
+  bool sub_type(Cursor& c, SubType& out, uint32_t index);
+  bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what);
+  bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
+  bool imports(Cursor& c);
+  bool functions(Cursor& c);
+  bool tables(Cursor& c);
+  bool memories(Cursor& c);
+  bool tags(Cursor& c);
+  bool globals(Cursor& c);
+  bool exports(Cursor& c);
+  bool elements(Cursor& c);
+  bool datas(Cursor& c);
+  bool custom(Cursor& c);
+
+  bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags);
+  bool table_type(Cursor& c, TableType& out);
+  bool memory_type(Cursor& c, MemoryType& out);
+  bool global_type(Cursor& c, GlobalType& out);
+  bool func_index_type(Cursor& c, uint32_t& out);
+  bool tag_type(Cursor& c, uint32_t& out);
+  bool name(Cursor& c, String& out);
+  bool const_expr(Cursor& c, ConstExpr& out);
+  void declare(uint32_t func) {
+    if (func < module_->functions.size()) module_->functions[func].declared = true;
+  }
+  Result<void> validate_fields();
+
+  std::shared_ptr<Module> module_;
+  DecodeOptions options_;
+  FuncValidator validator_;
+  State state_ = State::Header;
+  uint32_t pos_ = 0;
+  uint8_t last_section_ = 0;  // id of the last section that is not custom
+  uint32_t section_end_ = 0;  // of the code section
+  uint32_t bodies_left_ = 0;
+  uint32_t next_func_ = 0;
+  bool fields_checked_ = false;
+  bool has_code_ = false, has_data_ = false;
+  uint32_t section_base_ = 0;  // start of the section payload being decoded
+  Instr instr_;
+  Vec<uint32_t> subtype_depth_;
+};
+
+Result<void> ModuleDecoder::advance(bool final) {
+  if (module_->bytes.size() > kMaxModuleSize)
+    return Error(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
+  for (;;) {
+    bool progress = false;
+    switch (state_) {
+      case State::Header: {
+        WAFER_LET(ok, header(final));
+        progress = ok;
+        break;
+      }
+      case State::Sections: {
+        WAFER_LET(ok, next_section(final));
+        progress = ok;
+        break;
+      }
+      case State::Bodies: {
+        WAFER_LET(ok, next_body(final));
+        progress = ok;
+        break;
+      }
+      case State::Done:
+        return {};
+    }
+    if (!progress) return {};
+  }
+}
+
+Result<bool> ModuleDecoder::header(bool final) {
+  static constexpr uint8_t kMagic[] = {0x00, 'a', 's', 'm'};
+  static constexpr uint8_t kVersion[] = {1, 0, 0, 0};
+  const uint8_t* bytes = module_->bytes.data();
+  if (size() < 4) {
+    if (final) return malformed("unexpected end", size());
+    return false;
+  }
+  if (std::memcmp(bytes, kMagic, 4) != 0) return malformed("magic header not detected", 0);
+  if (size() < 8) {
+    if (final) return malformed("unexpected end", size());
+    return false;
+  }
+  if (std::memcmp(bytes + 4, kVersion, 4) != 0) return malformed("unknown binary version", 4);
+  pos_ = 8;
+  state_ = State::Sections;
+  return true;
+}
+
+// Reads a u32 size at `pos`; false if it is not complete yet.
+Result<bool> ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool final) {
+  Cursor c = cursor(pos, size());
+  if (!c.u32(out)) {
+    Error error = c.take_error();
+    if (!final && c.remaining() < 5 && error.offset == size()) return false;
+    return error;
+  }
+  pos = c.offset();
+  return true;
+}
+
+Result<void> ModuleDecoder::validate_fields() {
+  if (fields_checked_) return {};
+  fields_checked_ = true;
+  if (!options_.validate) return {};
+  return validate_before_code(*module_);
+}
+
+Result<bool> ModuleDecoder::next_section(bool final) {
+  if (pos_ == size()) {
+    if (!final) return false;
+    WAFER_TRY(validate_fields());
+    const size_t defined = module_->functions.size() - module_->imported_functions;
+    if (!has_code_ && defined != 0)
+      return malformed("function and code section have inconsistent lengths", pos_);
+    if (!has_data_ && module_->data_count.value_or(0) != 0)
+      return malformed("data count and data section have inconsistent lengths", pos_);
+    if (options_.names) {
+      for (const CustomSection& section : module_->customs)
+        if (section.name == "name") decode_names(*module_, section);
+    }
+    state_ = State::Done;
+    return true;
+  }
+  const uint32_t id_at = pos_;
+  const uint8_t id = module_->bytes[pos_];
+  if (id >= kSectionIds || (id == kTag && !module_->features.has(Feature::Exceptions)))
+    return malformed("malformed section id", id_at);
+  uint32_t pos = pos_ + 1, length = 0;
+  WAFER_LET(complete, read_size(pos, length, final));
+  if (!complete) return false;
+  if (length > kMaxModuleSize - pos || (final && length > size() - pos))
+    return malformed("length out of bounds", id_at + 1);
+  if (id != kCustom) {
+    if (kOrder[id] <= kOrder[last_section_])
+      return malformed("unexpected content after last section", id_at);
+  }
+  const uint32_t end = pos + length;
+
+  if (id == kCode) {
+    // Bodies are taken one by one; here only their number.
+    uint32_t at = pos;
+    Cursor c = cursor(pos, std::min(end, size()));
+    uint32_t bodies;
+    if (!c.u32(bodies)) {
+      if (!final && size() < end && c.remaining() < 5) return false;
+      return c.take_error();
+    }
+    at = c.offset();
+    const size_t defined = module_->functions.size() - module_->imported_functions;
+    if (bodies != defined)
+      return malformed("function and code section have inconsistent lengths", pos);
+    WAFER_TRY(validate_fields());
+    last_section_ = id;
+    has_code_ = true;
+    bodies_left_ = bodies;
+    next_func_ = module_->imported_functions;
+    section_end_ = end;
+    pos_ = at;
+    state_ = State::Bodies;
+    return true;
+  }
+
+  // One byte beyond the section tells some errors apart; wait for it.
+  if (!final && size() <= end) return false;
+  Cursor c = cursor(pos, end);
+  section_base_ = pos;
+  const bool ok = section(id, c);
+  if (!ok) return c.take_error();
+  if (!c.at_end()) return malformed("section size mismatch", c.offset());
+  if (id != kCustom) last_section_ = id;
+  if (id == kData && options_.validate) {
+    WAFER_TRY(validate_fields());
+    WAFER_TRY(validate_datas(*module_));
+  }
+  pos_ = end;
+  return true;
+}
+
+Result<bool> ModuleDecoder::next_body(bool final) {
+  if (bodies_left_ == 0) {
+    if (pos_ != section_end_) return malformed("section size mismatch", pos_);
+    state_ = State::Sections;
+    return true;
+  }
+  if (pos_ >= section_end_) return malformed("unexpected end of section or function", pos_);
+  uint32_t pos = pos_, length = 0;
+  WAFER_LET(complete, read_size(pos, length, final));
+  if (!complete) return false;
+  if (pos > section_end_) return malformed("section size mismatch", pos_);
+  if (length > section_end_ - pos) {
+    // The body would reach past the section, perhaps past the module.
+    if (!final) return false;
+    return malformed(length > size() - pos ? "length out of bounds" : "section size mismatch",
+                     pos_);
+  }
+  const uint32_t end = pos + length;
+  if (!final && size() <= end) return false;
+  module_->functions[next_func_].body = {pos, end};
+  if (options_.validate) {
+    WAFER_TRY(validator_.begin(next_func_));
+    WAFER_TRY(validator_.finish());
+  }
+  ++next_func_;
+  --bodies_left_;
+  pos_ = end;
+  return true;
+}
+
+bool ModuleDecoder::section(uint8_t id, Cursor& c) {
+  switch (id) {
+    case kCustom:
+      return custom(c);
+    case kType:
+      return types(c);
+    case kImport:
+      return imports(c);
+    case kFunction:
+      return functions(c);
+    case kTable:
+      return tables(c);
+    case kMemory:
+      return memories(c);
+    case kTag:
+      return tags(c);
+    case kGlobal:
+      return globals(c);
+    case kExport:
+      return exports(c);
+    case kStart: {
+      uint32_t func;
+      if (!c.u32(func)) return false;
+      module_->start = func;
+      return true;
+    }
+    case kElement:
+      return elements(c);
+    case kDataCount: {
+      uint32_t n;
+      if (!c.u32(n)) return false;
+      if (n > kMaxDataSegments)
+        return c.fail(ErrorKind::Exhaustion, "too many data segments",
+                      module_->bytes.data() + section_base_);
+      module_->data_count = n;
+      return true;
+    }
+    default:
+      return datas(c);
+  }
+}
+
+// Length of a vector of things of which `present` exist already.
+bool ModuleDecoder::count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit,
+                          std::string_view what) {
+  const uint8_t* at = module_->bytes.data() + c.offset();
+  if (!c.u32(out)) return false;
+  if (present + out > limit) {
+    String message = "too many ";
+    message += what;
+    return c.fail(ErrorKind::Exhaustion, message, at);
+  }
+  return true;
+}
+
+bool ModuleDecoder::name(Cursor& c, String& out) {
+  if (c.at_end() && c.offset() < size() && module_->bytes[c.offset()] != 0) {
+    // The section is over, and what follows would be taken for a length.
+    return c.fail(ErrorKind::Malformed, "length out of bounds", module_->bytes.data() + c.offset());
+  }
+  std::string_view text;
+  if (!c.name(text)) return false;
+  out = String(text);
+  return true;
+}
+
+// --- Types (5.5.5) -----------------------------------------------------------------
+
+bool ModuleDecoder::result_type(Cursor& c, Vec<ValType>& out, uint32_t limit,
+                                std::string_view what) {
+  uint32_t n;
+  if (!count(c, n, 0, limit, what)) return false;
+  out.reserve(std::min<size_t>(n, c.remaining()));
+  for (uint32_t i = 0; i < n; ++i) {
+    ValType t;
+    if (!c.val_type(t)) return false;
+    out.push_back(t);
+  }
+  return true;
+}
+
+bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
+  const bool gc = module_->features.has(Feature::GC);
+  const uint8_t* at = module_->bytes.data() + c.offset();
+  uint8_t form;
+  if (!c.byte(form)) return false;
+  if ((form == 0x50 || form == 0x4F) && gc) {
+    out.is_final = form == 0x4F;
+    uint32_t supers;
+    if (!c.u32(supers)) return false;
+    if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
+    if (supers == 1) {
+      const uint8_t* super_at = module_->bytes.data() + c.offset();
+      if (!c.u32(out.super)) return false;
+      if (out.super >= index) {
+        if (out.super >= kMaxTypes) return c.unknown_type(out.super, super_at);
+        String message = message_with("unknown type ", out.super);
+        message += ": forward use of type in sub type definition";
+        return c.fail(ErrorKind::Invalid, message, super_at);
+      }
+    }
+    at = module_->bytes.data() + c.offset();
+    if (!c.byte(form)) return false;
+  }
+  if (form == 0x60) {
+    out.kind = CompKind::Func;
+    return result_type(c, out.func.params, kMaxParams, "parameters") &&
+           result_type(c, out.func.results, kMaxResults, "results");
+  }
+  if ((form == 0x5F || form == 0x5E) && gc) {
+    out.kind = form == 0x5F ? CompKind::Struct : CompKind::Array;
+    uint32_t n = 1;
+    if (form == 0x5F && !count(c, n, 0, kMaxFields, "fields")) return false;
+    out.fields.reserve(std::min<size_t>(n, c.remaining()));
+    for (uint32_t i = 0; i < n; ++i) {
+      FieldType field;
+      uint8_t mut;
+      if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
+      if (mut > 1)
+        return c.fail(ErrorKind::Malformed, "malformed mutability",
+                      module_->bytes.data() + c.offset() - 1);
+      field.is_mutable = mut;
+      out.fields.push_back(field);
+    }
+    return true;
+  }
+  if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
+  return c.fail(ErrorKind::Malformed, "malformed definition type", at);
+}
+
+// Checks type `index` against the supertype that it declares (3.2.9).
+bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
+  const SubType& sub = module_->types[index];
+  const SubType& super = module_->types[sub.super];
+  String message = message_with("sub type ", index);
+  if (super.is_final) {
+    message += message_with(" has final super type ", sub.super);
+    return c.fail(ErrorKind::Invalid, message, at);
+  }
+  auto lists_match = [&](const Vec<ValType>& a, const Vec<ValType>& b) {
+    if (a.size() != b.size()) return false;
+    for (size_t i = 0; i < a.size(); ++i)
+      if (!module_->is_subtype(a[i], b[i])) return false;
+    return true;
+  };
+  bool ok = sub.kind == super.kind;
+  if (ok && sub.kind == CompKind::Func) {
+    ok = lists_match(super.func.params, sub.func.params) &&
+         lists_match(sub.func.results, super.func.results);
+  } else if (ok) {
+    ok = sub.fields.size() >= super.fields.size();
+    for (size_t i = 0; ok && i < super.fields.size(); ++i) {
+      const FieldType &a = sub.fields[i], &b = super.fields[i];
+      ok = a.is_mutable == b.is_mutable && module_->is_subtype(a.storage, b.storage) &&
+           (!a.is_mutable || module_->is_subtype(b.storage, a.storage));
+    }
+  }
+  if (ok) return true;
+  message += message_with(" does not match super type ", sub.super);
+  return c.fail(ErrorKind::Invalid, message, at);
+}
+
+bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
+  const auto first = uint32_t(module_->types.size());
+  const uint8_t* at = module_->bytes.data() + c.offset();
+  c.set_type_limit(first + n);
+  for (uint32_t i = 0; i < n; ++i) {
+    SubType type;
+    if (!sub_type(c, type, first + i)) return false;
+    uint32_t depth = 0;
+    if (type.super != SubType::kNoSuper) depth = subtype_depth_[type.super] + 1;
+    if (depth > kMaxSubtypeDepth)
+      return c.fail(ErrorKind::Exhaustion, "sub type is nested too deeply", at);
+    subtype_depth_.push_back(depth);
+    module_->types.push_back(std::move(type));
+  }
+  auto id = module_->registry->intern(module_->types.data() + first, n, first, module_->canon);
+  if (!id) {
+    const Error error = id.take_error();
+    return c.fail(error.kind, error.message, at);
+  }
+  for (uint32_t i = 0; i < n; ++i) module_->canon.push_back(*id + i);
+  for (uint32_t i = 0; i < n; ++i)
+    if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
+      return false;
+  module_->rec_groups.push_back({first, n});
+  return true;
+}
+
+bool ModuleDecoder::types(Cursor& c) {
+  uint32_t groups;
+  if (!count(c, groups, 0, kMaxTypes, "types")) return false;
+  const size_t expect = std::min<size_t>(groups, c.remaining() / 3 + 1);
+  module_->types.reserve(expect);
+  module_->canon.reserve(expect);
+  module_->rec_groups.reserve(expect);
+  subtype_depth_.reserve(expect);
+  for (uint32_t g = 0; g < groups; ++g) {
+    uint32_t n = 1;
+    if (!c.at_end() && module_->bytes[c.offset()] == 0x4E && module_->features.has(Feature::GC)) {
+      if (!c.skip(1) || !count(c, n, module_->types.size(), kMaxTypes, "types")) return false;
+    }
+    if (!rec_group(c, n)) return false;
+  }
+  return true;
+}
+
+// --- Types of other things (5.3) ------------------------------------------------------
+
+bool ModuleDecoder::limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
+  if (!c.byte(flags)) return false;
+  const uint8_t* at = module_->bytes.data() + c.offset() - 1;
+  if (module_->features.has(Feature::Memory64)) allowed |= 4;
+  if (flags & ~allowed) return c.fail(ErrorKind::Malformed, "malformed limits flags", at);
+  out.has_max = flags & 1;
+  out.shared = flags & 2;
+  out.is64 = flags & 4;
+  if (!c.u64(out.min)) return false;
+  return !out.has_max || c.u64(out.max);
+}
+
+bool ModuleDecoder::table_type(Cursor& c, TableType& out) {
+  uint8_t flags;
+  return c.ref_type(out.element) && limits(c, 1, out.limits, flags);
+}
+
+bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
+  uint8_t flags, allowed = 1;
+  if (module_->features.has(Feature::Threads)) allowed |= 2;
+  if (module_->features.has(Feature::CustomPageSizes)) allowed |= 8;
+  if (!limits(c, allowed, out.limits, flags)) return false;
+  if (!(flags & 8)) return true;
+  const uint8_t* at = module_->bytes.data() + c.offset();
+  uint32_t log2;
+  if (!c.u32(log2)) return false;
+  if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
+  if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
+  out.page_size_log2 = uint8_t(log2);
+  return true;
+}
+
+bool ModuleDecoder::global_type(Cursor& c, GlobalType& out) {
+  uint8_t mut;
+  if (!c.val_type(out.type) || !c.byte(mut)) return false;
+  if (mut > 1)
+    return c.fail(ErrorKind::Malformed, "malformed mutability",
+                  module_->bytes.data() + c.offset() - 1);
+  out.is_mutable = mut;
+  return true;
+}
+
+// The index of a function type.
+bool ModuleDecoder::func_index_type(Cursor& c, uint32_t& out) {
+  const uint8_t* at = module_->bytes.data() + c.offset();
+  if (!c.u32(out)) return false;
+  if (out >= module_->types.size()) return c.unknown_type(out, at);
+  if (module_->types[out].kind != CompKind::Func)
+    return c.fail(ErrorKind::Invalid, message_with("non-function type ", out), at);
+  return true;
+}
+
+bool ModuleDecoder::tag_type(Cursor& c, uint32_t& out) {
+  return c.zero_byte() && func_index_type(c, out);
+}
+
+// --- Sections (5.5) ---------------------------------------------------------------------
+
+bool ModuleDecoder::imports(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, 0, kMaxImports, "imports")) return false;
+  module_->imports.reserve(std::min<size_t>(n, c.remaining() / 4));
+  for (uint32_t i = 0; i < n; ++i) {
+    Import import;
+    uint8_t kind;
+    if (!name(c, import.module) || !name(c, import.name) || !c.byte(kind)) return false;
+    if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
+      return c.fail(ErrorKind::Malformed, "malformed import kind",
+                    module_->bytes.data() + c.offset() - 1);
+    ExternType& type = import.type;
+    type.kind = ExternKind(kind);
+    switch (type.kind) {
+      case ExternKind::Func: {
+        if (!func_index_type(c, type.type_index)) return false;
+        Function f;
+        f.type_index = type.type_index;
+        f.imported = true;
+        module_->functions.push_back(f);
+        ++module_->imported_functions;
+        break;
+      }
+      case ExternKind::Table:
+        if (!table_type(c, type.table)) return false;
+        module_->tables.push_back({type.table, true, {}});
+        ++module_->imported_tables;
+        break;
+      case ExternKind::Memory:
+        if (!memory_type(c, type.memory)) return false;
+        module_->memories.push_back({type.memory, true});
+        ++module_->imported_memories;
+        break;
+      case ExternKind::Global:
+        if (!global_type(c, type.global)) return false;
+        module_->globals.push_back({type.global, true, {}});
+        ++module_->imported_globals;
+        break;
+      case ExternKind::Tag:
+        if (!tag_type(c, type.type_index)) return false;
+        module_->tags.push_back({type.type_index, true});
+        ++module_->imported_tags;
+        break;
+    }
+    module_->imports.push_back(std::move(import));
+  }
+  return true;
+}
+
+bool ModuleDecoder::functions(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, module_->functions.size(), kMaxFunctions, "functions")) return false;
+  module_->functions.reserve(module_->functions.size() + std::min<size_t>(n, c.remaining()));
+  for (uint32_t i = 0; i < n; ++i) {
+    Function f;
+    if (!func_index_type(c, f.type_index)) return false;
+    module_->functions.push_back(f);
+  }
+  return true;
+}
+
+bool ModuleDecoder::tables(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, module_->tables.size(), kMaxTables, "tables")) return false;
+  module_->tables.reserve(module_->tables.size() + std::min<size_t>(n, c.remaining() / 3));
+  for (uint32_t i = 0; i < n; ++i) {
+    Table table;
+    bool has_init = false;
+    if (!c.at_end() && module_->bytes[c.offset()] == 0x40) {
+      has_init = true;
+      if (!c.skip(1) || !c.zero_byte()) return false;
+    }
+    if (!table_type(c, table.type)) return false;
+    if (has_init) {
+      ConstExpr expr;
+      if (!const_expr(c, expr)) return false;
+      table.init = expr;
+    }
+    module_->tables.push_back(table);
+  }
+  return true;
+}
+
+bool ModuleDecoder::memories(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
+  for (uint32_t i = 0; i < n; ++i) {
+    Memory memory;
+    if (!memory_type(c, memory.type)) return false;
+    module_->memories.push_back(memory);
+  }
+  return true;
+}
+
+bool ModuleDecoder::tags(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, module_->tags.size(), kMaxTags, "tags")) return false;
+  module_->tags.reserve(module_->tags.size() + std::min<size_t>(n, c.remaining() / 2));
+  for (uint32_t i = 0; i < n; ++i) {
+    Tag tag;
+    if (!tag_type(c, tag.type_index)) return false;
+    module_->tags.push_back(tag);
+  }
+  return true;
+}
+
+bool ModuleDecoder::globals(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, module_->globals.size(), kMaxGlobals, "globals")) return false;
+  module_->globals.reserve(module_->globals.size() + std::min<size_t>(n, c.remaining() / 4));
+  for (uint32_t i = 0; i < n; ++i) {
+    Global global;
+    if (!global_type(c, global.type) || !const_expr(c, global.init)) return false;
+    module_->globals.push_back(global);
+  }
+  return true;
+}
+
+bool ModuleDecoder::exports(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, 0, kMaxExports, "exports")) return false;
+  module_->exports.reserve(std::min<size_t>(n, c.remaining() / 3));
+  for (uint32_t i = 0; i < n; ++i) {
+    Export e;
+    uint8_t kind;
+    if (!name(c, e.name) || !c.byte(kind)) return false;
+    if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
+      return c.fail(ErrorKind::Malformed, "malformed export kind",
+                    module_->bytes.data() + c.offset() - 1);
+    e.kind = ExternKind(kind);
+    if (!c.u32(e.index)) return false;
+    if (e.kind == ExternKind::Func) declare(e.index);
+    module_->exports.push_back(std::move(e));
+  }
+  return true;
+}
+
+// Finds the end of a constant expression, and the functions that it names.
+bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
+  out.begin = c.offset();
+  InstrReader reader(module_->bytes, c.offset(), c.offset() + uint32_t(c.remaining()),
+                     module_->features);
+  for (uint32_t depth = 1; depth != 0;) {
+    const uint32_t at = reader.offset();
+    auto status = reader.read(instr_);
+    if (!status) {
+      const Error error = status.take_error();
+      return c.fail(error.kind, error.message, module_->bytes.data() + error.offset);
+    }
+    switch (instr_.op) {
+      case Opcode::Block:
+      case Opcode::Loop:
+      case Opcode::If:
+      case Opcode::Try:
+      case Opcode::TryTable:
+        ++depth;
+        break;
+      case Opcode::Else:
+        if (depth == 1)
+          return c.fail(ErrorKind::Malformed, "END opcode expected", module_->bytes.data() + at);
+        break;
+      case Opcode::End:
+      case Opcode::Delegate:
+        --depth;
+        break;
+      case Opcode::RefFunc:
+        declare(instr_.index);
+        break;
+      default:
+        break;
+    }
+  }
+  out.end = reader.offset();
+  return c.skip(out.end - out.begin);
+}
+
+bool ModuleDecoder::elements(Cursor& c) {
+  uint32_t n;
+  if (!count(c, n, 0, kMaxElemSegments, "element segments")) return false;
+  module_->elems.reserve(std::min<size_t>(n, c.remaining() / 4));
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint8_t* at = module_->bytes.data() + c.offset();
+    uint32_t flags;
+    if (!c.u32(flags)) return false;
+    if (flags > 7) return c.fail(ErrorKind::Malformed, "malformed elements segment kind", at);
+    ElemSegment elem;
+    elem.uses_exprs = flags & 4;
+    if (flags & 1) {
+      elem.mode = flags & 2 ? SegmentMode::Declarative : SegmentMode::Passive;
+    } else {
+      if ((flags & 2) && !c.u32(elem.table)) return false;
+      if (!const_expr(c, elem.offset)) return false;
+    }
+    elem.type = ValType::ref(HeapKind::Func, elem.uses_exprs);
+    if (flags & 3) {
+      if (elem.uses_exprs) {
+        if (!c.ref_type(elem.type)) return false;
+      } else {
+        uint8_t kind;
+        if (!c.byte(kind)) return false;
+        if (kind != 0)
+          return c.fail(ErrorKind::Malformed, "malformed element kind",
+                        module_->bytes.data() + c.offset() - 1);
+      }
+    }
+    uint32_t items;
+    if (!c.u32(items)) return false;
+    if (elem.uses_exprs) {
+      elem.exprs.reserve(std::min<size_t>(items, c.remaining() / 2));
+      for (uint32_t k = 0; k < items; ++k) {
+        ConstExpr expr;
+        if (!const_expr(c, expr)) return false;
+        elem.exprs.push_back(expr);
+      }
+    } else {
+      elem.funcs.reserve(std::min<size_t>(items, c.remaining()));
+      for (uint32_t k = 0; k < items; ++k) {
+        uint32_t func;
+        if (!c.u32(func)) return false;
+        declare(func);
+        elem.funcs.push_back(func);
+      }
+    }
+    module_->elems.push_back(std::move(elem));
+  }
+  return true;
+}
+
+bool ModuleDecoder::datas(Cursor& c) {
+  has_data_ = true;
+  const uint8_t* start = module_->bytes.data() + c.offset();
+  uint32_t n;
+  if (!count(c, n, 0, kMaxDataSegments, "data segments")) return false;
+  if (module_->data_count && *module_->data_count != n)
+    return c.fail(ErrorKind::Malformed, "data count and data section have inconsistent lengths",
+                  start);
+  module_->datas.reserve(std::min<size_t>(n, c.remaining() / 2));
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint8_t* at = module_->bytes.data() + c.offset();
+    uint32_t flags, length;
+    if (!c.u32(flags)) return false;
+    if (flags > 2) return c.fail(ErrorKind::Malformed, "malformed data segment kind", at);
+    DataSegment data;
+    data.mode = flags == 1 ? SegmentMode::Passive : SegmentMode::Active;
+    if (flags == 2 && !c.u32(data.memory)) return false;
+    if (flags != 1 && !const_expr(c, data.offset)) return false;
+    if (!c.u32(length)) return false;
+    data.bytes.begin = c.offset();
+    if (!c.skip(length)) return false;
+    data.bytes.end = c.offset();
+    module_->datas.push_back(data);
+  }
+  return true;
+}
+
+bool ModuleDecoder::custom(Cursor& c) {
+  CustomSection section;
+  if (!name(c, section.name)) return false;
+  section.payload = {c.offset(), c.offset() + uint32_t(c.remaining())};
+  section.after_section = last_section_;
+  module_->customs.push_back(std::move(section));
+  return c.skip(c.remaining());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& options) {
+  auto module = make_shared_in<Module>();
+  if (options.copy_bytes && bytes.size() <= kMaxModuleSize) {
+    module->owned_bytes.assign(bytes.begin(), bytes.end());
+    module->bytes = module->owned_bytes;
+  } else {
+    module->bytes = bytes;
+  }
+  ModuleDecoder decoder(options, std::move(module));
+  WAFER_TRY(decoder.advance(true));
+  return decoder.take();
+}
+
+struct StreamingDecoder::Impl {
+  Impl(const DecodeOptions& options, std::shared_ptr<Module> m)
+      : module(m.get()), decoder(options, std::move(m)) {}
+  Module* module;
+  ModuleDecoder decoder;
+  std::optional<Error> failure;
+  bool finished = false;
+
+  Result<void> advance(bool final) {
+    module->bytes = module->owned_bytes;
+    auto status = decoder.advance(final);
+    if (!status) failure = status.error();
+    return status;
+  }
+};
+
+StreamingDecoder::StreamingDecoder(const DecodeOptions& options)
+    : impl_(make_box<Impl>(options, make_shared_in<Module>())) {}
+
+StreamingDecoder::~StreamingDecoder() = default;
+
+Result<void> StreamingDecoder::push(Bytes chunk) {
+  if (impl_->failure) return *impl_->failure;
+  if (impl_->finished) return Error(ErrorKind::Usage, "the decoder has finished");
+  Vec<uint8_t>& owned = impl_->module->owned_bytes;
+  if (chunk.size() > kMaxModuleSize - owned.size()) {
+    impl_->failure = Error(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
+    return *impl_->failure;
+  }
+  owned.insert(owned.end(), chunk.begin(), chunk.end());
+  return impl_->advance(false);
+}
+
+Result<std::shared_ptr<Module>> StreamingDecoder::finish() {
+  if (impl_->failure) return *impl_->failure;
+  if (impl_->finished) return Error(ErrorKind::Usage, "the decoder has finished");
+  impl_->finished = true;
+  WAFER_TRY(impl_->advance(true));
+  return impl_->decoder.take();
+}
+
+}  // namespace wafer::wasm

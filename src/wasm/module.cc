@@ -1,0 +1,45 @@
+#include "wasm/module.h"
+
+#include <algorithm>
+
+namespace wafer::wasm {
+
+std::string_view NameMap::find(uint32_t index) const {
+  auto it = std::lower_bound(entries.begin(), entries.end(), index,
+                             [](const auto& e, uint32_t i) { return e.first < i; });
+  if (it == entries.end() || it->first != index) return {};
+  return it->second;
+}
+
+const NameMap* IndirectNameMap::find(uint32_t index) const {
+  auto it = std::lower_bound(entries.begin(), entries.end(), index,
+                             [](const auto& e, uint32_t i) { return e.first < i; });
+  if (it == entries.end() || it->first != index) return nullptr;
+  return &it->second;
+}
+
+HeapType Module::canonical(HeapType t) const {
+  return t.is_concrete() ? HeapType::concrete(canon[t.index()]) : t;
+}
+
+ValType Module::canonical(ValType t) const {
+  if (!t.is_ref()) return t;
+  return ValType::ref(canonical(t.heap()), t.nullable());
+}
+
+bool Module::is_subtype(ValType sub, ValType super) const {
+  return sub == super || registry->is_subtype(canonical(sub), canonical(super));
+}
+
+bool Module::is_subtype(HeapType sub, HeapType super) const {
+  return sub == super || registry->is_subtype(canonical(sub), canonical(super));
+}
+
+std::string_view Module::function_name(uint32_t func) const {
+  if (auto name = names.functions.find(func); !name.empty()) return name;
+  for (const Export& e : exports)
+    if (e.kind == ExternKind::Func && e.index == func) return e.name;
+  return {};
+}
+
+}  // namespace wafer::wasm

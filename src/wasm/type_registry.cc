@@ -1,0 +1,271 @@
+#include "wasm/type_registry.h"
+
+namespace wafer::wasm {
+
+namespace {
+
+// Types are compared by a byte string in which references within the group are
+// relative to it and all others are canonical ids, so that equal strings mean
+// equal types (iso-recursive equality, 3.3.2).
+class KeyWriter {
+ public:
+  KeyWriter(uint32_t first_local, const uint32_t* canon_of)
+      : first_(first_local), canon_(canon_of) {}
+
+  void byte(unsigned b) { key.push_back(char(b)); }
+  void number(uint32_t v) {
+    for (; v >= 0x80; v >>= 7) byte(0x80 | (v & 0x7F));
+    byte(v);
+  }
+  void index(uint32_t i) {
+    if (i >= first_) {
+      byte(1);
+      number(i - first_);
+    } else {
+      byte(0);
+      number(canon_ ? canon_[i] : i);
+    }
+  }
+  void type(ValType t) {
+    byte(unsigned(t.kind()) | unsigned(t.is_ref() && t.nullable()) << 4);
+    if (!t.is_ref()) return;
+    byte(unsigned(t.heap().kind()));
+    if (t.heap().is_concrete()) index(t.heap().index());
+  }
+  void types(const Vec<ValType>& list) {
+    number(uint32_t(list.size()));
+    for (ValType t : list) type(t);
+  }
+  void sub(const SubType& t) {
+    byte(unsigned(t.kind) | unsigned(t.is_final) << 4 |
+         unsigned(t.super != SubType::kNoSuper) << 5);
+    if (t.super != SubType::kNoSuper) index(t.super);
+    if (t.kind == CompKind::Func) {
+      types(t.func.params);
+      types(t.func.results);
+      return;
+    }
+    number(uint32_t(t.fields.size()));
+    for (const FieldType& f : t.fields) {
+      byte(f.is_mutable);
+      type(f.storage);
+    }
+  }
+
+  String key;
+
+ private:
+  uint32_t first_;
+  const uint32_t* canon_;
+};
+
+uint32_t storage_size(ValType t) {
+  switch (t.kind()) {
+    case TypeKind::I8:
+      return 1;
+    case TypeKind::I16:
+      return 2;
+    case TypeKind::I32:
+    case TypeKind::F32:
+      return 4;
+    case TypeKind::V128:
+      return 16;
+    case TypeKind::Ref:
+      return 8;  // runtime::kRefSize, on every target
+    default:
+      return 8;
+  }
+}
+
+// `is_gc_ref(t)` tells references to GC objects from all other types, function
+// references among them.
+template <class IsGcRef>
+void lay_out(CanonType& type, IsGcRef is_gc_ref) {
+  switch (type.kind) {
+    case CompKind::Func:
+      for (ValType t : type.func.params) type.param_slots += slot_count(t);
+      for (ValType t : type.func.results) type.result_slots += slot_count(t);
+      break;
+    case CompKind::Array:
+      type.element_size = storage_size(type.fields[0].storage);
+      type.element_is_ref = is_gc_ref(type.fields[0].storage);
+      break;
+    case CompKind::Struct: {
+      // Fields stay in order: a supertype's fields are a prefix of ours and must
+      // lie at the same offsets.
+      uint32_t offset = 0;
+      type.field_offsets.reserve(type.fields.size());
+      for (const FieldType& f : type.fields) {
+        const uint32_t size = storage_size(f.storage);
+        const uint32_t align = size > 8 ? 8 : size;
+        offset = (offset + align - 1) & ~(align - 1);
+        type.field_offsets.push_back(offset);
+        if (is_gc_ref(f.storage)) type.ref_offsets.push_back(offset);
+        offset += size;
+      }
+      type.payload_size = offset;
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+TypeRegistry::TypeRegistry() = default;
+
+TypeRegistry::~TypeRegistry() {
+  for (uint32_t id = 0; id < count_; ++id) {
+    auto* type = const_cast<CanonType*>(get(id));
+    type->~CanonType();
+    release(type, sizeof(CanonType), alignof(CanonType));
+  }
+  for (auto& chunk : chunks_)
+    if (const CanonType** p = chunk.load(std::memory_order_relaxed))
+      release(p, sizeof(*p) * kChunkSize, alignof(const CanonType*));
+}
+
+Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32_t first_local,
+                                      const Vec<uint32_t>& canon_of) {
+  KeyWriter writer(first_local, canon_of.data());
+  writer.number(uint32_t(count));
+  for (size_t i = 0; i < count; ++i) writer.sub(group[i]);
+
+  MutexLock lock(mutex_);
+  if (auto it = groups_.find(writer.key); it != groups_.end()) return it->second;
+  const uint32_t first = count_;
+  if (count > kMaxTypeIndex + 1 - first)
+    return Error(ErrorKind::Exhaustion, "too many types in the type registry");
+
+  auto canonical = [&](uint32_t i) {
+    return i >= first_local ? first + (i - first_local) : canon_of[i];
+  };
+  auto canonical_type = [&](ValType t) {
+    if (!t.is_ref() || !t.heap().is_concrete()) return t;
+    return ValType::ref(HeapType::concrete(canonical(t.heap().index())), t.nullable());
+  };
+  for (size_t i = 0; i < count; ++i) {
+    const SubType& in = group[i];
+    const uint32_t id = first + uint32_t(i);
+    auto* type = new (allocate(sizeof(CanonType), alignof(CanonType))) CanonType;
+    type->id = id;
+    type->kind = in.kind;
+    type->is_final = in.is_final;
+    if (in.super != SubType::kNoSuper) {
+      const uint32_t super = canonical(in.super);
+      type->supers = get(super)->supers;
+      type->supers.push_back(super);
+    }
+    type->func.params.reserve(in.func.params.size());
+    for (ValType t : in.func.params) type->func.params.push_back(canonical_type(t));
+    type->func.results.reserve(in.func.results.size());
+    for (ValType t : in.func.results) type->func.results.push_back(canonical_type(t));
+    type->fields.reserve(in.fields.size());
+    for (const FieldType& f : in.fields)
+      type->fields.push_back({canonical_type(f.storage), f.is_mutable});
+    lay_out(*type, [&](ValType t) {
+      if (!t.is_ref()) return false;
+      const HeapType heap = t.heap();
+      if (!heap.is_concrete()) return top_of(heap.kind()) != HeapKind::Func;
+      const uint32_t i = heap.index();
+      return (i >= first ? group[i - first].kind : get(i)->kind) != CompKind::Func;
+    });
+
+    auto& chunk = chunks_[id >> kChunkBits];
+    const CanonType** slots = chunk.load(std::memory_order_relaxed);
+    if (!slots) {
+      slots = static_cast<const CanonType**>(
+          allocate(sizeof(const CanonType*) * kChunkSize, alignof(const CanonType*)));
+      for (unsigned k = 0; k < kChunkSize; ++k) slots[k] = nullptr;
+      chunk.store(slots, std::memory_order_release);
+    }
+    slots[id & (kChunkSize - 1)] = type;
+    ++count_;
+  }
+  groups_.emplace(std::move(writer.key), first);
+  return first;
+}
+
+uint32_t TypeRegistry::intern_func(const FuncType& type) {
+  // Indices are canonical already: map each to itself.
+  SubType sub;
+  sub.func = type;
+  KeyWriter writer(~0u, nullptr);
+  writer.number(1);
+  writer.sub(sub);
+  {
+    MutexLock lock(mutex_);
+    if (auto it = groups_.find(writer.key); it != groups_.end()) return it->second;
+  }
+  // Only now pay for an identity map of the indices that occur.
+  uint32_t limit = 0;
+  auto note = [&](const Vec<ValType>& types) {
+    for (ValType t : types)
+      if (t.is_ref() && t.heap().is_concrete() && t.heap().index() >= limit)
+        limit = t.heap().index() + 1;
+  };
+  note(type.params);
+  note(type.results);
+  Vec<uint32_t> identity(limit);
+  for (uint32_t i = 0; i < limit; ++i) identity[i] = i;
+  auto id = intern(&sub, 1, limit, identity);
+  if (!id) panic("type registry is full");
+  return *id;
+}
+
+bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
+  if (sub == super) return true;
+  const HeapKind a = sub.kind(), b = super.kind();
+  if (a == HeapKind::Bot) return true;
+  if (b == HeapKind::Bot) return false;
+  if (a == HeapKind::Concrete) {
+    if (b == HeapKind::Concrete) return is_subtype(sub.index(), super.index());
+    switch (get(sub.index())->kind) {
+      case CompKind::Func:
+        return b == HeapKind::Func;
+      case CompKind::Struct:
+        return b == HeapKind::Struct || b == HeapKind::Eq || b == HeapKind::Any;
+      case CompKind::Array:
+        return b == HeapKind::Array || b == HeapKind::Eq || b == HeapKind::Any;
+    }
+  }
+  if (b == HeapKind::Concrete) {
+    const bool is_func = get(super.index())->kind == CompKind::Func;
+    return a == (is_func ? HeapKind::NoFunc : HeapKind::None);
+  }
+  switch (a) {
+    case HeapKind::NoFunc:
+      return b == HeapKind::Func;
+    case HeapKind::NoExtern:
+      return b == HeapKind::Extern;
+    case HeapKind::NoExn:
+      return b == HeapKind::Exn;
+    case HeapKind::None:
+      return b == HeapKind::I31 || b == HeapKind::Struct || b == HeapKind::Array ||
+             b == HeapKind::Eq || b == HeapKind::Any;
+    case HeapKind::I31:
+    case HeapKind::Struct:
+    case HeapKind::Array:
+      return b == HeapKind::Eq || b == HeapKind::Any;
+    case HeapKind::Eq:
+      return b == HeapKind::Any;
+    default:
+      return false;
+  }
+}
+
+bool TypeRegistry::is_gc_ref(ValType type) const {
+  if (!type.is_ref()) return false;
+  const HeapType heap = type.heap();
+  if (!heap.is_concrete()) return top_of(heap.kind()) != HeapKind::Func;
+  return get(heap.index())->kind != CompKind::Func;
+}
+
+bool TypeRegistry::is_subtype(ValType sub, ValType super) const {
+  if (sub == super) return true;
+  if (sub.is_bot()) return true;
+  if (!sub.is_ref() || !super.is_ref()) return false;
+  if (sub.nullable() && !super.nullable()) return false;
+  return is_subtype(sub.heap(), super.heap());
+}
+
+}  // namespace wafer::wasm

@@ -1,0 +1,1203 @@
+#include "wasm/validator.h"
+
+#include "wasm/op_tables.h"
+
+namespace wafer::wasm {
+
+namespace {
+
+// Operands that one instruction may push without a check of its own.
+constexpr size_t kHeadroom = 2 * kMaxResults + 64;
+
+constexpr ValType kNumTypes[] = {kI32, kI64, kF32, kF64, kV128};
+
+const ValType kNullExn = ValType::ref(HeapKind::Exn, true);
+
+String type_list(std::span<const ValType> types) {
+  String s = "[";
+  bool first = true;
+  for (ValType t : types) {
+    if (!first) s += ' ';
+    first = false;
+    s += to_string(t);
+  }
+  s += ']';
+  return s;
+}
+
+bool is_num_or_vec(ValType t) { return t.kind() >= TypeKind::I32 && t.kind() <= TypeKind::V128; }
+
+// A type that a reference of heap type `heap` may be compared with in a cast.
+HeapKind top_kind(const Module& module, HeapType heap) {
+  if (!heap.is_concrete()) return top_of(heap.kind());
+  return module.types[heap.index()].kind == CompKind::Func ? HeapKind::Func : HeapKind::Any;
+}
+
+}  // namespace
+
+FuncValidator::FuncValidator(const Module& module)
+    : module_(module), reader_(module.bytes, 0, 0, module.features) {}
+
+FuncValidator::~FuncValidator() { release(stack_, capacity_ * sizeof(ValType), alignof(ValType)); }
+
+// --- Errors ---------------------------------------------------------------
+
+bool FuncValidator::fail(std::string_view message, ErrorKind kind) {
+  error_ = make_box<Error>(kind, message, at_);
+  return false;
+}
+
+bool FuncValidator::fail_index(std::string_view what, uint64_t index) {
+  String s = "unknown ";
+  s += what;
+  s += ' ';
+  return fail(message_with(s, index));
+}
+
+bool FuncValidator::mismatch(Types want, std::string_view who) {
+  const size_t available = size_t(sp_ - floor_);
+  const size_t shown = want.size() < available && who == "instruction" ? want.size() : available;
+  String s = "type mismatch: ";
+  s += who;
+  s += " requires ";
+  s += type_list(want);
+  s += " but stack has ";
+  s += type_list({sp_ - shown, shown});
+  return fail(s);
+}
+
+bool FuncValidator::mismatch_ref(ValType have) {
+  return fail("type mismatch: instruction requires reference type but stack has " +
+              to_string(have));
+}
+
+Error FuncValidator::read_error() {
+  if (reader_.failed()) return reader_.take_error();
+  if (error_) return std::move(*error_);
+  // The body ran out before its `end`. What a decoder that goes on past the body
+  // would meet there decides the message.
+  const uint32_t end = reader_.offset();
+  std::string_view message = "unexpected end of section or function";
+  if (end < module_.bytes.size()) {
+    if (module_.bytes[end] == 0x0B) message = "section size mismatch";
+    if (module_.bytes[end] == 0x05) message = "END opcode expected";
+  }
+  return Error(ErrorKind::Malformed, message, end);
+}
+
+bool FuncValidator::missing_data_count() {
+  return fail("data count section required", ErrorKind::Malformed);
+}
+
+// --- Operand stack and control frames --------------------------------------
+
+bool FuncValidator::grow() {
+  const size_t height = size_t(sp_ - stack_), floor = size_t(floor_ - stack_);
+  if (height > kMaxOperands)
+    return fail("operand stack of a function is too deep", ErrorKind::Exhaustion);
+  const size_t capacity = capacity_ ? capacity_ * 2 : 2 * kHeadroom;
+  auto* stack = static_cast<ValType*>(try_allocate(capacity * sizeof(ValType), alignof(ValType)));
+  if (!stack) return fail("out of memory", ErrorKind::Exhaustion);
+  if (height) std::memcpy(static_cast<void*>(stack), stack_, height * sizeof(ValType));
+  release(stack_, capacity_ * sizeof(ValType), alignof(ValType));
+  stack_ = stack;
+  capacity_ = capacity;
+  sp_ = stack + height;
+  floor_ = stack + floor;
+  soft_limit_ = stack + capacity - kHeadroom;
+  return true;
+}
+
+FuncValidator::Types FuncValidator::one(ValType t) const {
+  for (const ValType& known : kNumTypes)
+    if (known == t) return {&known, 1};
+  return {&singles_.try_emplace(t.bits(), t).first->second, 1};
+}
+
+std::span<const ValType> FuncValidator::block_results(const BlockType& type) const {
+  switch (type.kind) {
+    case BlockType::Kind::Value:
+      return one(type.value);
+    case BlockType::Kind::Type:
+      return module_.types[type.type_index].func.results;
+    default:
+      return {};
+  }
+}
+
+bool FuncValidator::all_match(Types have, Types want) const {
+  if (have.size() != want.size()) return false;
+  for (size_t i = 0; i < have.size(); ++i)
+    if (!matches(have[i], want[i])) return false;
+  return true;
+}
+
+bool FuncValidator::pop_all(Types want) {
+  const size_t available = size_t(sp_ - floor_);
+  size_t take = want.size();
+  if (WAFER_UNLIKELY(take > available)) {
+    if (!control_.back().unreachable) return mismatch(want);
+    take = available;
+  }
+  const ValType* wanted = want.data() + want.size();
+  for (size_t i = 1; i <= take; ++i)
+    if (WAFER_UNLIKELY(!matches(sp_[-ptrdiff_t(i)], wanted[-ptrdiff_t(i)]))) return mismatch(want);
+  sp_ -= take;
+  return true;
+}
+
+// Pops any reference; `out` is (ref bot) when it is unknown.
+bool FuncValidator::pop_ref(ValType& out) {
+  if (sp_ == floor_) {
+    if (!control_.back().unreachable) return mismatch(one(kAnyRef));
+    out = ValType::ref(HeapKind::Bot, false);
+    return true;
+  }
+  out = sp_[-1];
+  if (out.is_bot())
+    out = ValType::ref(HeapKind::Bot, false);
+  else if (!out.is_ref())
+    return mismatch_ref(out);
+  --sp_;
+  return true;
+}
+
+bool FuncValidator::push_frame(Opcode op, Types params, Types results) {
+  if (WAFER_UNLIKELY(control_.size() >= kMaxNesting))
+    return fail("blocks are nested too deeply", ErrorKind::Exhaustion);
+  ControlFrame frame;
+  frame.op = op;
+  frame.dead = !control_.empty() && !reachable();
+  frame.height = uint32_t(sp_ - stack_);
+  frame.params = params;
+  frame.results = results;
+  frame.init_height = uint32_t(init_trail_.size());
+  control_.push_back(frame);
+  floor_ = sp_;
+  push_all(params);
+  return true;
+}
+
+void FuncValidator::reset_inits(uint32_t height) {
+  while (init_trail_.size() > height) {
+    local_set_[init_trail_.back()] = 0;
+    init_trail_.pop_back();
+  }
+}
+
+// Checks that exactly the frame's results are on the stack, and takes them.
+bool FuncValidator::end_frame() {
+  const ControlFrame& frame = control_.back();
+  const size_t available = size_t(sp_ - floor_);
+  if (available > frame.results.size()) return mismatch(frame.results, "block");
+  if (!pop_all(frame.results)) return false;
+  reset_inits(frame.init_height);
+  return true;
+}
+
+void FuncValidator::set_unreachable() {
+  sp_ = floor_;
+  control_.back().unreachable = true;
+}
+
+// --- Lookups -----------------------------------------------------------------
+
+bool FuncValidator::label(uint32_t index, const ControlFrame*& out) {
+  if (WAFER_UNLIKELY(index >= control_.size())) return fail_index("label", index);
+  out = &control_[control_.size() - 1 - index];
+  return true;
+}
+
+bool FuncValidator::func_type_at(uint32_t type, const FuncType*& out) {
+  if (type >= module_.types.size()) return fail_index("type", type);
+  if (module_.types[type].kind != CompKind::Func)
+    return fail(message_with("non-function type ", type));
+  out = &module_.types[type].func;
+  return true;
+}
+
+bool FuncValidator::struct_at(uint32_t type, const Vec<FieldType>*& out) {
+  if (type >= module_.types.size()) return fail_index("type", type);
+  if (module_.types[type].kind != CompKind::Struct)
+    return fail(message_with("non-structure type ", type));
+  out = &module_.types[type].fields;
+  return true;
+}
+
+bool FuncValidator::array_at(uint32_t type, FieldType& out) {
+  if (type >= module_.types.size()) return fail_index("type", type);
+  if (module_.types[type].kind != CompKind::Array)
+    return fail(message_with("non-array type ", type));
+  out = module_.types[type].fields[0];
+  return true;
+}
+
+bool FuncValidator::table_at(uint32_t index, const TableType*& out) {
+  if (index >= module_.tables.size()) return fail_index("table", index);
+  out = &module_.tables[index].type;
+  return true;
+}
+
+bool FuncValidator::memory_at(uint32_t index, const MemoryType*& out) {
+  if (WAFER_UNLIKELY(index >= module_.memories.size())) return fail_index("memory", index);
+  out = &module_.memories[index].type;
+  return true;
+}
+
+bool FuncValidator::mem_arg(const Instr& in, uint8_t align_log2, bool exact, ValType& address) {
+  const MemoryType* memory;
+  if (!memory_at(in.index, memory)) return false;
+  if (in.align > align_log2) return fail("alignment must not be larger than natural");
+  if (exact && in.align != align_log2) return fail("atomic alignment must be natural");
+  if (!memory->limits.is64 && in.offset >> 32) return fail("offset out of range");
+  address = memory->limits.address_type();
+  return true;
+}
+
+// --- Whole functions ----------------------------------------------------------
+
+bool FuncValidator::begin_frames(Types results) {
+  error_.reset();
+  control_.clear();
+  init_trail_.clear();
+  results_ = results;
+  if (!stack_ && !grow()) return false;
+  sp_ = floor_ = stack_;
+  return push_frame(Opcode::Block, {}, results);
+}
+
+bool FuncValidator::read_locals() {
+  uint32_t groups;
+  const uint8_t* at = reader_.pos_;
+  if (!reader_.u32(groups)) return false;
+  uint64_t total = locals_.size();
+  const uint64_t params = total;
+  const uint8_t* first_group = reader_.pos_;
+  for (uint32_t g = 0; g < groups; ++g) {
+    uint32_t count;
+    ValType type;
+    if (!reader_.u32(count) || !reader_.val_type(type)) return false;
+    total += count;
+    if (total - params > 0xFFFFFFFFu)
+      return reader_.fail(ErrorKind::Malformed, "too many locals", at);
+    if (total > kMaxLocals) continue;
+    locals_.insert(locals_.end(), count, type);
+    if (!type.defaultable()) tracks_inits_ = true;
+  }
+  if (total > kMaxLocals)
+    return reader_.fail(ErrorKind::Exhaustion, "too many locals", first_group);
+  return true;
+}
+
+Result<void> FuncValidator::begin(uint32_t func) {
+  const Function& function = module_.functions[func];
+  const FuncType& type = module_.types[function.type_index].func;
+  constant_ = false;
+  tracks_inits_ = false;
+  at_ = function.body.begin;
+  reader_ = InstrReader(module_.bytes, function.body.begin, function.body.end, module_.features);
+  reader_.set_type_limit(uint32_t(module_.types.size()));
+  control_.clear();
+  locals_.assign(type.params.begin(), type.params.end());
+  param_count_ = uint32_t(locals_.size());
+  if (function.body.size() > kMaxFunctionSize)
+    return Error(ErrorKind::Exhaustion, "function body is too large", at_);
+  if (!read_locals()) return read_error();
+  if (tracks_inits_) {
+    local_set_.assign(locals_.size(), 1);
+    for (size_t i = param_count_; i < locals_.size(); ++i) local_set_[i] = locals_[i].defaultable();
+  }
+  if (!begin_frames(type.results)) return std::move(*error_);
+  return {};
+}
+
+Result<void> FuncValidator::finish() {
+  if (run()) return {};
+  return read_error();
+}
+
+Result<void> FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t visible_globals) {
+  constant_ = true;
+  visible_globals_ = visible_globals;
+  at_ = expr.begin;
+  tracks_inits_ = false;
+  locals_.clear();
+  reader_ = InstrReader(module_.bytes, expr.begin, expr.end, module_.features);
+  reader_.set_type_limit(uint32_t(module_.types.size()));
+  if (!begin_frames(one(type))) return std::move(*error_);
+  while (!done()) {
+    WAFER_TRY(read(scratch_));
+    at_ = scratch_.offset_in_module;
+    if (!step_const(scratch_) || !step(scratch_)) return std::move(*error_);
+  }
+  return {};
+}
+
+bool FuncValidator::step_const(const Instr& in) {
+  const FeatureSet features = module_.features;
+  bool allowed = false;
+  switch (in.op) {
+    case Opcode::I32Const:
+    case Opcode::I64Const:
+    case Opcode::F32Const:
+    case Opcode::F64Const:
+    case Opcode::V128Const:
+    case Opcode::RefNull:
+    case Opcode::RefFunc:
+    case Opcode::End:
+    case Opcode::RefI31:
+    case Opcode::StructNew:
+    case Opcode::StructNewDefault:
+    case Opcode::ArrayNew:
+    case Opcode::ArrayNewDefault:
+    case Opcode::ArrayNewFixed:
+    case Opcode::AnyConvertExtern:
+    case Opcode::ExternConvertAny:
+      allowed = true;
+      break;
+    case Opcode::I32Add:
+    case Opcode::I32Sub:
+    case Opcode::I32Mul:
+    case Opcode::I64Add:
+    case Opcode::I64Sub:
+    case Opcode::I64Mul:
+      allowed = features.has(Feature::ExtendedConst);
+      break;
+    case Opcode::GlobalGet: {
+      const uint32_t visible =
+          features.has(Feature::GC) ? visible_globals_ : module_.imported_globals;
+      if (in.index >= visible) return fail_index("global", in.index);
+      allowed = !module_.globals[in.index].type.is_mutable;
+      break;
+    }
+    default:
+      break;
+  }
+  if (!allowed) return fail("constant expression required");
+  return true;
+}
+
+// --- Instructions ---------------------------------------------------------------
+
+bool FuncValidator::step_sig(const Instr& in) {
+  const OpFacts& facts = kOpFacts[size_t(in.op)];
+  const OpSig& sig = facts.sig;
+  ValType params[4] = {sig.params[0], sig.params[1], sig.params[2], sig.params[3]};
+  switch (facts.imm) {
+    case Imm::MemArgLane:
+    case Imm::MemArg:
+      if (!mem_arg(in, facts.aux, facts.feature == Feature::Threads, params[0])) return false;
+      if (facts.imm == Imm::MemArgLane && in.lane >= (16u >> facts.aux))
+        return fail("invalid lane index");
+      break;
+    case Imm::Lane:
+      if (in.lane >= facts.aux) return fail("invalid lane index");
+      break;
+    case Imm::Shuffle:
+      for (const uint8_t lane : in.v128.bytes)
+        if (lane >= 32) return fail("invalid lane index");
+      break;
+    default:
+      break;
+  }
+  if (!pop_all({params, sig.param_count})) return false;
+  for (unsigned i = 0; i < sig.result_count; ++i) push(sig.results[i]);
+  return true;
+}
+
+bool FuncValidator::call(const FuncType& type, bool tail, ValType extra) {
+  if (tail && !all_match(type.results, results_))
+    return fail("type mismatch: current function requires result type " + type_list(results_) +
+                " but callee returns " + type_list(type.results));
+  if (!extra.is_bot() && !pop(extra)) return false;
+  if (!pop_all(type.params)) return false;
+  if (tail)
+    set_unreachable();
+  else
+    push_all(type.results);
+  return true;
+}
+
+bool FuncValidator::local_set(uint32_t index, bool tee) {
+  if (index >= locals_.size()) return fail_index("local", index);
+  const ValType type = locals_[index];
+  if (!pop(type)) return false;
+  if (tee) push(type);
+  if (tracks_inits_ && !local_set_[index]) {
+    local_set_[index] = 1;
+    init_trail_.push_back(index);
+  }
+  return true;
+}
+
+bool FuncValidator::check_catches(const Instr& in) {
+  for (const CatchClause& c : in.catches) {
+    Types params;
+    const bool tagged = c.kind <= CatchClause::Kind::CatchRef;
+    if (tagged) {
+      if (c.tag >= module_.tags.size()) return fail_index("tag", c.tag);
+      params = module_.types[module_.tags[c.tag].type_index].func.params;
+    }
+    const ControlFrame* target;
+    if (!label(c.label, target)) return false;
+    Types want = target->label_types();
+    const bool with_ref =
+        c.kind == CatchClause::Kind::CatchRef || c.kind == CatchClause::Kind::CatchAllRef;
+    const ValType exn = ValType::ref(HeapKind::Exn, false);
+    if (want.size() != params.size() + with_ref || !all_match(params, want.first(params.size())) ||
+        (with_ref && !matches(exn, want.back()))) {
+      String have = type_list(params);
+      if (with_ref) {
+        have.pop_back();
+        if (!params.empty()) have += ' ';
+        have += to_string(exn) + "]";
+      }
+      return fail("type mismatch: catch handler requires " + type_list(want) + " but label has " +
+                  have);
+    }
+  }
+  return true;
+}
+
+bool FuncValidator::br_table(const Instr& in) {
+  if (!pop(kI32)) return false;
+  const ControlFrame* target;
+  if (!label(in.labels.back(), target)) return false;
+  const size_t arity = target->label_types().size();
+  const size_t available = size_t(sp_ - floor_);
+  if (available < arity && !control_.back().unreachable) return mismatch(target->label_types());
+  const size_t take = available < arity ? available : arity;
+  const ValType* checked = nullptr;
+  for (uint32_t index : in.labels) {
+    if (!label(index, target)) return false;
+    const Types types = target->label_types();
+    if (types.size() != arity) return mismatch(types);
+    // Neighbours mostly have the same types, even the same list.
+    if (arity == 0 || types.data() == checked) continue;
+    checked = types.data();
+    for (size_t i = 1; i <= take; ++i)
+      if (!matches(sp_[-ptrdiff_t(i)], types[arity - i])) return mismatch(types);
+  }
+  set_unreachable();
+  return true;
+}
+
+bool FuncValidator::ref_of(uint32_t type, bool nullable, ValType& out) {
+  if (type >= module_.types.size()) return fail_index("type", type);
+  out = ValType::ref(HeapType::concrete(type), nullable);
+  return true;
+}
+
+bool FuncValidator::step(const Instr& in) {
+  at_ = in.offset_in_module;
+  if (WAFER_UNLIKELY(sp_ > soft_limit_) && !grow()) return false;
+  if (!kOpFacts[size_t(in.op)].sig.custom) return step_sig(in);
+  switch (in.op) {
+    case Opcode::Unreachable:
+      set_unreachable();
+      return true;
+
+    case Opcode::Block:
+    case Opcode::Loop:
+    case Opcode::If:
+    case Opcode::Try:
+    case Opcode::TryTable: {
+      if (in.block.kind == BlockType::Kind::Type) {
+        const FuncType* type;
+        if (!func_type_at(in.block.type_index, type)) return false;
+      }
+      if (in.op == Opcode::If && !pop(kI32)) return false;
+      if (in.op == Opcode::TryTable && !check_catches(in)) return false;
+      const Types params = block_params(in.block), results = block_results(in.block);
+      return pop_all(params) && push_frame(in.op, params, results);
+    }
+
+    case Opcode::Else: {
+      ControlFrame& frame = control_.back();
+      if (frame.op != Opcode::If) return fail("END opcode expected", ErrorKind::Malformed);
+      if (!end_frame()) return false;
+      frame.op = Opcode::Else;
+      frame.unreachable = false;
+      push_all(frame.params);
+      return true;
+    }
+
+    case Opcode::Catch:
+    case Opcode::CatchAll: {
+      ControlFrame& frame = control_.back();
+      if (frame.op != Opcode::Try && frame.op != Opcode::Catch)
+        return fail("misplaced catch", ErrorKind::Malformed);
+      if (in.op == Opcode::Catch && in.index >= module_.tags.size())
+        return fail_index("tag", in.index);
+      if (!end_frame()) return false;
+      frame.op = in.op;
+      frame.unreachable = false;
+      if (in.op == Opcode::Catch)
+        push_all(module_.types[module_.tags[in.index].type_index].func.params);
+      return true;
+    }
+
+    case Opcode::Delegate: {
+      if (control_.back().op != Opcode::Try)
+        return fail("misplaced delegate", ErrorKind::Malformed);
+      // The label is relative to what encloses the try block.
+      if (in.index >= control_.size() - 1) return fail_index("label", in.index);
+      if (!end_frame()) return false;
+      const Types results = control_.back().results;
+      control_.pop_back();
+      floor_ = stack_ + control_.back().height;
+      push_all(results);
+      return true;
+    }
+
+    case Opcode::Rethrow: {
+      const ControlFrame* target;
+      if (!label(in.index, target)) return false;
+      if (target->op != Opcode::Catch && target->op != Opcode::CatchAll)
+        return fail("invalid rethrow label");
+      set_unreachable();
+      return true;
+    }
+
+    case Opcode::End: {
+      const ControlFrame& frame = control_.back();
+      if (!end_frame()) return false;
+      // An `if` without `else` passes its parameters through.
+      if (frame.op == Opcode::If && !all_match(frame.params, frame.results))
+        return fail("type mismatch: if without else requires " + type_list(frame.results) +
+                    " but has " + type_list(frame.params));
+      const Types results = frame.results;
+      control_.pop_back();
+      if (control_.empty()) {
+        if (!reader_.at_end()) {
+          at_ = reader_.offset();
+          return fail("section size mismatch", ErrorKind::Malformed);
+        }
+        floor_ = stack_;
+      } else {
+        floor_ = stack_ + control_.back().height;
+      }
+      push_all(results);
+      return true;
+    }
+
+    case Opcode::Throw: {
+      if (in.index >= module_.tags.size()) return fail_index("tag", in.index);
+      if (!pop_all(module_.types[module_.tags[in.index].type_index].func.params)) return false;
+      set_unreachable();
+      return true;
+    }
+
+    case Opcode::ThrowRef:
+      if (!pop(kNullExn)) return false;
+      set_unreachable();
+      return true;
+
+    case Opcode::Br: {
+      const ControlFrame* target;
+      if (!label(in.index, target) || !pop_all(target->label_types())) return false;
+      set_unreachable();
+      return true;
+    }
+
+    case Opcode::BrIf: {
+      const ControlFrame* target;
+      if (!label(in.index, target) || !pop(kI32)) return false;
+      const Types types = target->label_types();
+      if (!pop_all(types)) return false;
+      push_all(types);
+      return true;
+    }
+
+    case Opcode::BrTable:
+      return br_table(in);
+
+    case Opcode::Return:
+      if (!pop_all(results_)) return false;
+      set_unreachable();
+      return true;
+
+    case Opcode::Call:
+    case Opcode::ReturnCall:
+      if (in.index >= module_.functions.size()) return fail_index("function", in.index);
+      return call(module_.func_type(in.index), in.op == Opcode::ReturnCall, kBot);
+
+    case Opcode::CallIndirect:
+    case Opcode::ReturnCallIndirect: {
+      const TableType* table;
+      const FuncType* type;
+      if (!table_at(in.index2, table) || !func_type_at(in.index, type)) return false;
+      if (!matches(table->element, kFuncRef))
+        return fail(
+            "type mismatch: instruction requires table of function type but table has element "
+            "type " +
+            to_string(table->element));
+      return call(*type, in.op == Opcode::ReturnCallIndirect, table->limits.address_type());
+    }
+
+    case Opcode::CallRef:
+    case Opcode::ReturnCallRef: {
+      const FuncType* type;
+      if (!func_type_at(in.index, type)) return false;
+      return call(*type, in.op == Opcode::ReturnCallRef,
+                  ValType::ref(HeapType::concrete(in.index), true));
+    }
+
+    case Opcode::Drop:
+      if (sp_ == floor_) return control_.back().unreachable || mismatch(one(kI32));
+      --sp_;
+      return true;
+
+    case Opcode::Select: {
+      if (!pop(kI32)) return false;
+      const bool polymorphic = control_.back().unreachable;
+      if (sp_ - floor_ < 2 && !polymorphic) return mismatch(Types(kNumTypes, 2));
+      const ValType b = operand(0), a = operand(1);
+      for (ValType t : {b, a})
+        if (!t.is_bot() && !is_num_or_vec(t))
+          return fail("type mismatch: instruction requires numeric or vector type but stack has " +
+                      to_string(t));
+      if (a != b && !a.is_bot() && !b.is_bot()) {
+        const ValType want[] = {b, b};
+        return mismatch(want);
+      }
+      sp_ -= sp_ - floor_ < 2 ? sp_ - floor_ : 2;
+      push(b.is_bot() ? a : b);
+      return true;
+    }
+
+    case Opcode::SelectT: {
+      if (in.types.size() != 1)
+        return fail("invalid result arity other than 1 is not (yet) allowed");
+      const ValType t = in.types[0];
+      const ValType want[] = {t, t, kI32};
+      if (!pop_all(want)) return false;
+      push(t);
+      return true;
+    }
+
+    case Opcode::LocalGet: {
+      if (in.index >= locals_.size()) return fail_index("local", in.index);
+      if (tracks_inits_ && !local_set_[in.index])
+        return fail(message_with("uninitialized local ", in.index));
+      push(locals_[in.index]);
+      return true;
+    }
+    case Opcode::LocalSet:
+      return local_set(in.index, false);
+    case Opcode::LocalTee:
+      return local_set(in.index, true);
+
+    case Opcode::GlobalGet:
+      if (in.index >= module_.globals.size()) return fail_index("global", in.index);
+      push(module_.globals[in.index].type.type);
+      return true;
+    case Opcode::GlobalSet: {
+      if (in.index >= module_.globals.size()) return fail_index("global", in.index);
+      const GlobalType& global = module_.globals[in.index].type;
+      if (!global.is_mutable) return fail("immutable global");
+      return pop(global.type);
+    }
+
+    case Opcode::TableGet: {
+      const TableType* table;
+      if (!table_at(in.index, table) || !pop(table->limits.address_type())) return false;
+      push(table->element);
+      return true;
+    }
+    case Opcode::TableSet: {
+      const TableType* table;
+      if (!table_at(in.index, table)) return false;
+      const ValType want[] = {table->limits.address_type(), table->element};
+      return pop_all(want);
+    }
+    case Opcode::TableSize: {
+      const TableType* table;
+      if (!table_at(in.index, table)) return false;
+      push(table->limits.address_type());
+      return true;
+    }
+    case Opcode::TableGrow: {
+      const TableType* table;
+      if (!table_at(in.index, table)) return false;
+      const ValType address = table->limits.address_type();
+      const ValType want[] = {table->element, address};
+      if (!pop_all(want)) return false;
+      push(address);
+      return true;
+    }
+    case Opcode::TableFill: {
+      const TableType* table;
+      if (!table_at(in.index, table)) return false;
+      const ValType address = table->limits.address_type();
+      const ValType want[] = {address, table->element, address};
+      return pop_all(want);
+    }
+    case Opcode::TableCopy: {
+      const TableType *to, *from;
+      if (!table_at(in.index, to) || !table_at(in.index2, from)) return false;
+      if (!matches(from->element, to->element))
+        return fail("type mismatch: source element type " + to_string(from->element) +
+                    " does not match destination element type " + to_string(to->element));
+      const ValType want[] = {to->limits.address_type(), from->limits.address_type(),
+                              to->limits.is64 && from->limits.is64 ? kI64 : kI32};
+      return pop_all(want);
+    }
+    case Opcode::TableInit: {
+      const TableType* table;
+      if (!table_at(in.index2, table)) return false;
+      if (in.index >= module_.elems.size()) return fail_index("elem segment", in.index);
+      const ValType type = module_.elems[in.index].type;
+      if (!matches(type, table->element))
+        return fail("type mismatch: element segment's type " + to_string(type) +
+                    " does not match table's element type " + to_string(table->element));
+      const ValType want[] = {table->limits.address_type(), kI32, kI32};
+      return pop_all(want);
+    }
+    case Opcode::ElemDrop:
+      if (in.index >= module_.elems.size()) return fail_index("elem segment", in.index);
+      return true;
+
+    case Opcode::MemorySize: {
+      const MemoryType* memory;
+      if (!memory_at(in.index, memory)) return false;
+      push(memory->limits.address_type());
+      return true;
+    }
+    case Opcode::MemoryGrow: {
+      const MemoryType* memory;
+      if (!memory_at(in.index, memory)) return false;
+      const ValType address = memory->limits.address_type();
+      if (!pop(address)) return false;
+      push(address);
+      return true;
+    }
+    case Opcode::MemoryFill: {
+      const MemoryType* memory;
+      if (!memory_at(in.index, memory)) return false;
+      const ValType address = memory->limits.address_type();
+      const ValType want[] = {address, kI32, address};
+      return pop_all(want);
+    }
+    case Opcode::MemoryCopy: {
+      const MemoryType *to, *from;
+      if (!memory_at(in.index, to) || !memory_at(in.index2, from)) return false;
+      const ValType want[] = {to->limits.address_type(), from->limits.address_type(),
+                              to->limits.is64 && from->limits.is64 ? kI64 : kI32};
+      return pop_all(want);
+    }
+    case Opcode::MemoryInit: {
+      const MemoryType* memory;
+      if (!memory_at(in.index2, memory)) return false;
+      if (!module_.data_count) return missing_data_count();
+      if (in.index >= *module_.data_count) return fail_index("data segment", in.index);
+      const ValType want[] = {memory->limits.address_type(), kI32, kI32};
+      return pop_all(want);
+    }
+    case Opcode::DataDrop:
+      if (!module_.data_count) return missing_data_count();
+      if (in.index >= *module_.data_count) return fail_index("data segment", in.index);
+      return true;
+
+    case Opcode::RefNull:
+      push(ValType::ref(in.heap, true));
+      return true;
+    case Opcode::RefFunc:
+      if (in.index >= module_.functions.size()) return fail_index("function", in.index);
+      if (!constant_ && !module_.functions[in.index].declared)
+        return fail(message_with("undeclared function reference ", in.index));
+      push(ValType::ref(HeapType::concrete(module_.functions[in.index].type_index), false));
+      return true;
+    case Opcode::RefIsNull: {
+      ValType ref;
+      if (!pop_ref(ref)) return false;
+      push(kI32);
+      return true;
+    }
+    case Opcode::RefAsNonNull: {
+      ValType ref;
+      if (!pop_ref(ref)) return false;
+      push(ValType::ref(ref.heap(), false));
+      return true;
+    }
+    case Opcode::RefEq: {
+      const ValType eq = ValType::ref(HeapKind::Eq, true);
+      const ValType want[] = {eq, eq};
+      if (!pop_all(want)) return false;
+      push(kI32);
+      return true;
+    }
+    case Opcode::BrOnNull: {
+      const ControlFrame* target;
+      ValType ref;
+      if (!label(in.index, target) || !pop_ref(ref)) return false;
+      const Types types = target->label_types();
+      if (!pop_all(types)) return false;
+      push_all(types);
+      push(ValType::ref(ref.heap(), false));
+      return true;
+    }
+    case Opcode::BrOnNonNull: {
+      const ControlFrame* target;
+      if (!label(in.index, target)) return false;
+      const Types types = target->label_types();
+      if (types.empty() || !types.back().is_ref())
+        return fail("type mismatch: instruction requires reference type but label has " +
+                    type_list(types));
+      if (!pop(ValType::ref(types.back().heap(), true))) return false;
+      const Types rest = types.first(types.size() - 1);
+      if (!pop_all(rest)) return false;
+      push_all(rest);
+      return true;
+    }
+    case Opcode::BrOnCast:
+    case Opcode::BrOnCastFail: {
+      const ControlFrame* target;
+      if (!label(in.index, target)) return false;
+      const ValType from = ValType::ref(in.heap, in.null1), to = ValType::ref(in.heap2, in.null2);
+      if (!matches(to, from))
+        return fail("type mismatch on cast: type " + to_string(to) + " does not match " +
+                    to_string(from));
+      // What is left of `from` once `to` has been taken away.
+      const ValType rest = ValType::ref(in.heap, in.null1 && !in.null2);
+      const bool on_success = in.op == Opcode::BrOnCast;
+      const ValType carried = on_success ? to : rest;
+      const Types types = target->label_types();
+      if (types.empty() || !matches(carried, types.back()))
+        return fail("type mismatch: instruction requires type " + to_string(carried) +
+                    " but label has " + type_list(types));
+      if (!pop(from)) return false;
+      const Types others = types.first(types.size() - 1);
+      if (!pop_all(others)) return false;
+      push_all(others);
+      push(on_success ? rest : to);
+      return true;
+    }
+    case Opcode::RefTest:
+    case Opcode::RefTestNull:
+      if (!pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
+      push(kI32);
+      return true;
+    case Opcode::RefCast:
+    case Opcode::RefCastNull:
+      if (!pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
+      push(ValType::ref(in.heap, in.op == Opcode::RefCastNull));
+      return true;
+    case Opcode::AnyConvertExtern:
+    case Opcode::ExternConvertAny: {
+      const bool to_any = in.op == Opcode::AnyConvertExtern;
+      const bool nullable = operand(0).is_ref() && operand(0).nullable();
+      if (!pop(ValType::ref(to_any ? HeapKind::Extern : HeapKind::Any, true))) return false;
+      push(ValType::ref(to_any ? HeapKind::Any : HeapKind::Extern, nullable));
+      return true;
+    }
+    case Opcode::RefI31:
+      if (!pop(kI32)) return false;
+      push(ValType::ref(HeapKind::I31, false));
+      return true;
+    case Opcode::I31GetS:
+    case Opcode::I31GetU:
+      if (!pop(ValType::ref(HeapKind::I31, true))) return false;
+      push(kI32);
+      return true;
+
+    case Opcode::StructNew:
+    case Opcode::StructNewDefault: {
+      const Vec<FieldType>* fields;
+      if (!struct_at(in.index, fields)) return false;
+      if (in.op == Opcode::StructNewDefault) {
+        for (const FieldType& f : *fields)
+          if (!f.storage.defaultable()) return fail("field type is not defaultable");
+      } else {
+        for (size_t i = fields->size(); i-- > 0;)
+          if (!pop((*fields)[i].storage.unpacked())) return false;
+      }
+      push(ValType::ref(HeapType::concrete(in.index), false));
+      return true;
+    }
+    case Opcode::StructGet:
+    case Opcode::StructGetS:
+    case Opcode::StructGetU:
+    case Opcode::StructSet: {
+      const Vec<FieldType>* fields;
+      if (!struct_at(in.index, fields)) return false;
+      if (in.index2 >= fields->size()) return fail_index("field", in.index2);
+      const FieldType& field = (*fields)[in.index2];
+      const ValType ref = ValType::ref(HeapType::concrete(in.index), true);
+      if (in.op == Opcode::StructSet) {
+        if (!field.is_mutable) return fail("immutable field");
+        const ValType want[] = {ref, field.storage.unpacked()};
+        return pop_all(want);
+      }
+      if (field.storage.is_packed() != (in.op != Opcode::StructGet))
+        return fail(in.op == Opcode::StructGet ? "field is packed" : "field is unpacked");
+      if (!pop(ref)) return false;
+      push(field.storage.unpacked());
+      return true;
+    }
+
+    case Opcode::ArrayNew:
+    case Opcode::ArrayNewDefault:
+    case Opcode::ArrayNewFixed: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      const ValType type = field.storage.unpacked();
+      if (in.op == Opcode::ArrayNewFixed) {
+        if (in.index2 > kMaxArrayNewFixed)
+          return fail("array.new_fixed has too many operands", ErrorKind::Exhaustion);
+        for (uint32_t i = 0; i < in.index2; ++i)
+          if (!pop(type)) return false;
+      } else {
+        if (!pop(kI32)) return false;
+        if (in.op == Opcode::ArrayNew) {
+          if (!pop(type)) return false;
+        } else if (!type.defaultable()) {
+          return fail("array type is not defaultable");
+        }
+      }
+      push(ValType::ref(HeapType::concrete(in.index), false));
+      return true;
+    }
+    case Opcode::ArrayNewData:
+    case Opcode::ArrayNewElem: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      if (in.op == Opcode::ArrayNewElem) {
+        if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
+        const ValType type = module_.elems[in.index2].type;
+        if (!matches(type, field.storage))
+          return fail("type mismatch: element segment's type " + to_string(type) +
+                      " does not match array's field type " + to_string(field.storage));
+      } else {
+        if (!module_.data_count) return missing_data_count();
+        if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
+        if (field.storage.is_ref()) return fail("array type is not numeric or vector");
+      }
+      const ValType want[] = {kI32, kI32};
+      if (!pop_all(want)) return false;
+      push(ValType::ref(HeapType::concrete(in.index), false));
+      return true;
+    }
+    case Opcode::ArrayGet:
+    case Opcode::ArrayGetS:
+    case Opcode::ArrayGetU: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      if (field.storage.is_packed() != (in.op != Opcode::ArrayGet))
+        return fail(in.op == Opcode::ArrayGet ? "array is packed" : "array is unpacked");
+      const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32};
+      if (!pop_all(want)) return false;
+      push(field.storage.unpacked());
+      return true;
+    }
+    case Opcode::ArraySet: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      if (!field.is_mutable) return fail("immutable array");
+      const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32,
+                              field.storage.unpacked()};
+      return pop_all(want);
+    }
+    case Opcode::ArrayLen:
+      if (!pop(ValType::ref(HeapKind::Array, true))) return false;
+      push(kI32);
+      return true;
+    case Opcode::ArrayFill: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      if (!field.is_mutable) return fail("immutable array");
+      const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32,
+                              field.storage.unpacked(), kI32};
+      return pop_all(want);
+    }
+    case Opcode::ArrayCopy: {
+      FieldType to, from;
+      if (!array_at(in.index, to) || !array_at(in.index2, from)) return false;
+      if (!to.is_mutable) return fail("immutable array");
+      if (!matches(from.storage, to.storage)) return fail("array types do not match");
+      const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32,
+                              ValType::ref(HeapType::concrete(in.index2), true), kI32, kI32};
+      return pop_all(want);
+    }
+    case Opcode::ArrayInitData:
+    case Opcode::ArrayInitElem: {
+      FieldType field;
+      if (!array_at(in.index, field)) return false;
+      if (!field.is_mutable) return fail("immutable array");
+      if (in.op == Opcode::ArrayInitElem) {
+        if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
+        const ValType type = module_.elems[in.index2].type;
+        if (!matches(type, field.storage))
+          return fail("type mismatch: element segment's type " + to_string(type) +
+                      " does not match array's field type " + to_string(field.storage));
+      } else {
+        if (!module_.data_count) return missing_data_count();
+        if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
+        if (field.storage.is_ref()) return fail("array type is not numeric or vector");
+      }
+      const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32, kI32, kI32};
+      return pop_all(want);
+    }
+
+    default:
+      return fail("illegal opcode", ErrorKind::Malformed);
+  }
+}
+
+// The general loop; validate_function's fast paths sit in front of it.
+bool FuncValidator::run() {
+  while (!done()) {
+    if (WAFER_UNLIKELY(reader_.at_end()) || !reader_.read_instr(scratch_) || !step(scratch_))
+      return false;
+  }
+  return true;
+}
+
+Result<void> validate_function(const Module& module, uint32_t func) {
+  FuncValidator validator(module);
+  WAFER_TRY(validator.begin(func));
+  return validator.finish();
+}
+
+// --- Module fields ---------------------------------------------------------------
+
+namespace {
+
+Error invalid(std::string_view message, uint64_t at = Error::kNoOffset) {
+  return Error(ErrorKind::Invalid, message, at);
+}
+
+Result<void> check_limits(const Limits& limits, uint64_t range, std::string_view message) {
+  if (limits.min > range || (limits.has_max && limits.max > range)) return invalid(message);
+  if (limits.has_max && limits.min > limits.max)
+    return invalid("size minimum must not be greater than maximum");
+  return {};
+}
+
+Result<void> check_table_type(const TableType& type) {
+  if (type.limits.is64) return check_limits(type.limits, ~uint64_t{0}, "");
+  return check_limits(type.limits, 0xFFFFFFFF, "table size must be at most 2^32-1");
+}
+
+Result<void> check_memory_type(const MemoryType& type) {
+  if (type.page_size_log2 != 16 && type.page_size_log2 != 0)
+    return invalid("invalid custom page size");
+  // The memory may hold 2^32 or 2^64 bytes, and the page count must be an address.
+  const unsigned bits = type.limits.is64 ? 64 : 32;
+  if (type.page_size_log2 == 0) {
+    WAFER_TRY(check_limits(type.limits, type.limits.is64 ? ~uint64_t{0} : 0xFFFFFFFF,
+                           "memory size must be at most 2^32-1 pages"));
+  } else {
+    WAFER_TRY(check_limits(type.limits, uint64_t{1} << (bits - 16),
+                           type.limits.is64 ? "memory size must be at most 2^48 pages (256TiB)"
+                                            : "memory size must be at most 65536 pages (4GiB)"));
+  }
+  if (type.limits.shared && !type.limits.has_max) return invalid("shared memory must have maximum");
+  return {};
+}
+
+Result<void> check_exports(const Module& module) {
+  std::unordered_set<std::string_view, std::hash<std::string_view>, std::equal_to<>,
+                     StdAllocator<std::string_view>>
+      names;
+  names.reserve(module.exports.size());
+  for (const Export& e : module.exports) {
+    size_t count = 0;
+    std::string_view what;
+    switch (e.kind) {
+      case ExternKind::Func:
+        count = module.functions.size(), what = "unknown function ";
+        break;
+      case ExternKind::Table:
+        count = module.tables.size(), what = "unknown table ";
+        break;
+      case ExternKind::Memory:
+        count = module.memories.size(), what = "unknown memory ";
+        break;
+      case ExternKind::Global:
+        count = module.globals.size(), what = "unknown global ";
+        break;
+      case ExternKind::Tag:
+        count = module.tags.size(), what = "unknown tag ";
+        break;
+    }
+    if (e.index >= count) return invalid(message_with(what, e.index));
+    if (!names.insert(e.name).second) {
+      String message = "duplicate export name \"";
+      message += e.name;
+      message += '"';
+      return invalid(message);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> validate_before_code(const Module& module) {
+  const auto imported_globals = module.imported_globals;
+  const auto all_globals = uint32_t(module.globals.size());
+  for (const Tag& tag : module.tags)
+    if (!module.types[tag.type_index].func.results.empty())
+      return invalid("non-empty tag result type");
+  for (const Memory& memory : module.memories) WAFER_TRY(check_memory_type(memory.type));
+  if (module.memories.size() > 1 && !module.features.has(Feature::MultiMemory))
+    return invalid("multiple memories");
+
+  FuncValidator exprs(module);
+  for (const Table& table : module.tables) {
+    WAFER_TRY(check_table_type(table.type));
+    if (table.init) {
+      WAFER_TRY(exprs.check_const(*table.init, table.type.element, imported_globals));
+    } else if (!table.imported && !table.type.element.defaultable()) {
+      return invalid("type mismatch: table of type " + to_string(table.type.element) +
+                     " needs an initializer");
+    }
+  }
+  for (uint32_t i = imported_globals; i < all_globals; ++i)
+    WAFER_TRY(exprs.check_const(module.globals[i].init, module.globals[i].type.type, i));
+  for (const ElemSegment& elem : module.elems) {
+    for (uint32_t func : elem.funcs)
+      if (func >= module.functions.size())
+        return invalid(message_with("unknown function ", func), elem.offset.begin);
+    for (const ConstExpr& expr : elem.exprs)
+      WAFER_TRY(exprs.check_const(expr, elem.type, all_globals));
+    if (elem.mode != SegmentMode::Active) continue;
+    if (elem.table >= module.tables.size())
+      return invalid(message_with("unknown table ", elem.table), elem.offset.begin);
+    const TableType& table = module.tables[elem.table].type;
+    if (!module.is_subtype(elem.type, table.element))
+      return invalid("type mismatch: element segment's type " + to_string(elem.type) +
+                         " does not match table's element type " + to_string(table.element),
+                     elem.offset.begin);
+    WAFER_TRY(exprs.check_const(elem.offset, table.limits.address_type(), all_globals));
+  }
+  if (module.start) {
+    if (*module.start >= module.functions.size())
+      return invalid(message_with("unknown function ", *module.start));
+    const FuncType& type = module.func_type(*module.start);
+    if (!type.params.empty() || !type.results.empty())
+      return invalid("start function must not have parameters or results");
+  }
+  return check_exports(module);
+}
+
+Result<void> validate_datas(const Module& module) {
+  FuncValidator exprs(module);
+  for (const DataSegment& data : module.datas) {
+    if (data.mode != SegmentMode::Active) continue;
+    if (data.memory >= module.memories.size())
+      return invalid(message_with("unknown memory ", data.memory), data.offset.begin);
+    WAFER_TRY(exprs.check_const(data.offset,
+                                module.memories[data.memory].type.limits.address_type(),
+                                uint32_t(module.globals.size())));
+  }
+  return {};
+}
+
+Result<void> validate_module_fields(const Module& module) {
+  WAFER_TRY(validate_before_code(module));
+  return validate_datas(module);
+}
+
+}  // namespace wafer::wasm
