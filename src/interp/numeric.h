@@ -98,7 +98,7 @@ struct TruncRange {
 template <class I, class U, class F>
 inline TrapCode trunc(F v, U& out) {
   if (WAFER_UNLIKELY(v != v)) return TrapCode::InvalidConversion;
-  if (WAFER_UNLIKELY(TruncRange<I, F>::below(v) || v >= TruncRange<I, F>::high()))
+  if (WAFER_UNLIKELY((TruncRange<I, F>::below(v) || v >= TruncRange<I, F>::high())))
     return TrapCode::IntegerOverflow;
   out = U(I(v));
   return TrapCode::None;

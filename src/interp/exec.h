@@ -1,0 +1,115 @@
+// Register file and dispatch of the interpreter.
+//
+// Handlers are written once against the macros below and run in one of two ways:
+// as tail calls that keep the machine state in registers, or, where the compiler
+// cannot promise tail calls, one call at a time from a loop.
+#pragma once
+
+#include "interp/code.h"
+#include "interp/ops.h"
+
+namespace wafer::interp {
+
+// State of one entry from native code into the interpreter.
+struct Activation {
+  Activation* previous = nullptr;
+  Store* store = nullptr;
+  Instance* instance = nullptr;      // whose code runs now
+  Slot* stack_limit = nullptr;
+  uint64_t memory_size = 0;          // of memory 0, for checked accesses
+  // Saved where the collector, the unwinder or a host may look: the word after
+  // the current instruction, and its frame.
+  const Word* pc = nullptr;
+  Slot* fp = nullptr;
+  // Host call in progress: its function and arguments.
+  FuncInst* host_func = nullptr;
+  Slot* host_slots = nullptr;
+  TrapCode trap = TrapCode::None;
+};
+
+// Call stack of a store.
+struct Stack final : runtime::RootSource {
+  Slot* base = nullptr;
+  Slot* limit = nullptr;
+  Slot* top = nullptr;  // first slot free for the next entry
+  size_t bytes = 0;
+  Store* store = nullptr;
+  Activation* current = nullptr;
+  void enumerate_roots(runtime::RootVisitor& visitor) override;
+};
+
+#if defined(__clang__) && !defined(WAFER_INTERP_LOOP) && !defined(__arm__)
+#define WAFER_TAIL 1
+#else
+#define WAFER_TAIL 0
+#endif
+
+#if WAFER_TAIL
+
+#if __has_attribute(preserve_none) && (defined(__x86_64__) || defined(__aarch64__))
+#define WAFER_CC __attribute__((preserve_none))
+#else
+#define WAFER_CC
+#endif
+#define WAFER_PARAMS                                                                         \
+  const Word *PC, Slot *FP, uint8_t *MEM, Activation *CTX, uint64_t ACC, const void *TBL,    \
+      float F32A, double F64A
+#define WAFER_ARGS PC, FP, MEM, CTX, ACC, TBL, F32A, F64A
+using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
+#define DISPATCH()                                                                           \
+  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC)](WAFER_ARGS)
+#define STOP() return
+
+#else
+
+#define WAFER_CC
+struct Regs {
+  const Word* pc;
+  Slot* fp;
+  uint8_t* mem;
+  Activation* ctx;
+  uint64_t acc;
+  float f32a;
+  double f64a;
+  bool running;
+};
+#define WAFER_PARAMS Regs &R
+#define PC (R.pc)
+#define FP (R.fp)
+#define MEM (R.mem)
+#define CTX (R.ctx)
+#define ACC (R.acc)
+#define F32A (R.f32a)
+#define F64A (R.f64a)
+using HandlerFn = void (*)(WAFER_PARAMS);
+#define DISPATCH() return
+#define STOP()         \
+  do {                 \
+    R.running = false; \
+    return;            \
+  } while (0)
+
+#endif
+
+#define NEXT(n)   \
+  do {            \
+    PC += (n);    \
+    DISPATCH();   \
+  } while (0)
+// Ends execution with a trap at the current instruction.
+#define TRAP(code)        \
+  do {                    \
+    CTX->trap = (code);   \
+    CTX->pc = PC + 1;     \
+    CTX->fp = FP;         \
+    STOP();               \
+  } while (0)
+
+// Fields of the current instruction.
+#define FA (uint16_t(*PC >> 16))
+#define FB (uint16_t(*PC >> 32))
+#define FC (uint16_t(*PC >> 48))
+#define LO(w) (uint32_t(w))
+#define HI(w) (uint32_t((w) >> 32))
+
+}  // namespace wafer::interp

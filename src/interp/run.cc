@@ -1,0 +1,470 @@
+// Entering and leaving the interpreter, unwinding, roots and the tier itself.
+#include "interp/run.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "interp/interp.h"
+#include "runtime/dwarf.h"
+#include "runtime/fault.h"
+
+namespace wafer::interp {
+
+namespace {
+
+using runtime::GcArray;
+using runtime::GcException;
+using wasm::TypeKind;
+using wasm::ValType;
+
+// Entries from native code that may be active at once: each takes native stack.
+constexpr unsigned kMaxActivations = 300;
+// Frames that a backtrace keeps.
+constexpr size_t kMaxBacktrace = 64;
+
+const Word kExitCode[] = {op_id(Special::Exit)};
+
+bool is_gc_ref(const wasm::TypeRegistry& registry, ValType t) {
+  if (!t.is_ref()) return false;
+  const wasm::HeapType h = t.heap();
+  if (h.is_concrete()) return registry.get(h.index())->kind != wasm::CompKind::Func;
+  return wasm::top_of(h.kind()) != wasm::HeapKind::Func;
+}
+
+Stack* stack_of(Store& store) {
+  if (store.tier_state) return static_cast<Stack*>(store.tier_state);
+  const size_t bytes = store.engine().config().stack_bytes;
+  Slot* base = static_cast<Slot*>(try_allocate(bytes, alignof(Slot)));
+  if (!base) return nullptr;
+  auto* stack = new (allocate(sizeof(Stack), alignof(Stack))) Stack;
+  stack->base = stack->top = base;
+  stack->limit = base + bytes / sizeof(Slot);
+  stack->bytes = bytes;
+  stack->store = &store;
+  store.tier_state = stack;
+  store.gc().add_root_source(stack);
+  return stack;
+}
+
+// One step of a walk over WebAssembly frames.
+struct Frame {
+  const Word* next;  // word after the frame's current instruction
+  Slot* fp;
+  Instance* instance;
+  FuncCode* code() const {
+    auto* m = static_cast<ModuleCodeImpl*>(instance->code.get());
+    return &m->funcs[uint32_t(next[-1])];
+  }
+  uint32_t at() const { return uint32_t(next - 1 - code()->code.data()); }
+  // Goes to the caller; false at the entry frame.
+  bool up() {
+    const Slot* link = fp + code()->link;
+    if (!link[1]) return false;
+    next = reinterpret_cast<const Word*>(link[0]);
+    fp = reinterpret_cast<Slot*>(link[1]);
+    instance = reinterpret_cast<Instance*>(link[2]);
+    return true;
+  }
+};
+
+void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at) {
+  if (info.backtrace.size() >= kMaxBacktrace) return;
+  runtime::BacktraceFrame f;
+  const wasm::Module& module = code.module->module;
+  f.func_index = code.func_index;
+  f.module_offset = code.module_offset(at);
+  f.module_name = module.names.module;
+  f.func_name = String(module.function_name(code.func_index));
+  f.source = runtime::dwarf_location(module, f.module_offset);
+  info.backtrace.push_back(std::move(f));
+}
+
+// Fills the store's backtrace from the activation at which a trap arose. `pc`
+// may point anywhere into the current function.
+void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
+  runtime::TrapInfo& info = stack.store->trap();
+  info.backtrace.clear();
+  Activation* a = stack.current;
+  bool top = true;
+  for (; a; a = a->previous) {
+    if (!a->instance || !a->instance->code) continue;
+    Frame frame{top ? pc : a->pc, top ? fp : a->fp, a->instance};
+    if (top) {
+      top = false;
+      auto* m = static_cast<ModuleCodeImpl*>(a->instance->code.get());
+      FuncCode* code = frame.next ? m->find(frame.next - 1) : nullptr;
+      if (!code || frame.fp < stack.base || frame.fp >= stack.limit) continue;
+      add_frame(info, *code, uint32_t(frame.next - 1 - code->code.data()));
+      const Slot* link = frame.fp + code->link;
+      if (!link[1]) continue;
+      frame = {reinterpret_cast<const Word*>(link[0]), reinterpret_cast<Slot*>(link[1]),
+               reinterpret_cast<Instance*>(link[2])};
+    } else if (!frame.next) {
+      continue;
+    }
+    do {
+      if (info.backtrace.size() >= kMaxBacktrace) return;
+      add_frame(info, *frame.code(), frame.at());
+    } while (frame.up());
+  }
+}
+
+}  // namespace
+
+void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
+  const wasm::TypeRegistry& registry = store->registry();
+  for (Activation* a = current; a; a = a->previous) {
+    if (a->host_func) {
+      const Slot* s = a->host_slots;
+      for (const ValType t : a->host_func->type->func.params) {
+        if (is_gc_ref(registry, t)) visitor.visit(*s);
+        s += slot_count(t);
+      }
+    }
+    if (!a->pc) continue;
+    Frame frame{a->pc, a->fp, a->instance};
+    do {
+      const FuncCode* code = frame.code();
+      for (const uint16_t slot : code->ref_locals) visitor.visit(frame.fp[slot]);
+      const uint32_t map = uint32_t(frame.next[-1] >> 32);
+      if (map) {
+        const uint16_t* m = &code->ref_maps[map - 1];
+        for (uint16_t i = 1; i <= m[0]; ++i) visitor.visit(frame.fp[m[i]]);
+      }
+    } while (frame.up());
+  }
+}
+
+void store_storage(ValType t, uint8_t* to, const Slot* value) {
+  switch (t.kind()) {
+    case TypeKind::I8: {
+      const uint8_t v = uint8_t(*value);
+      std::memcpy(to, &v, 1);
+      break;
+    }
+    case TypeKind::I16: {
+      const uint16_t v = uint16_t(*value);
+      std::memcpy(to, &v, 2);
+      break;
+    }
+    case TypeKind::I32:
+    case TypeKind::F32: {
+      const uint32_t v = uint32_t(*value);
+      std::memcpy(to, &v, 4);
+      break;
+    }
+    case TypeKind::V128:
+      std::memcpy(to, value, 16);
+      break;
+    default:
+      std::memcpy(to, value, 8);
+      break;
+  }
+}
+
+void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) {
+  const ValType t = array->type->fields[0].storage;
+  const size_t size = array->type->element_size;
+  uint8_t* p = array->elements() + at * size;
+  if (size == 1) {
+    std::memset(p, uint8_t(*value), count);
+    return;
+  }
+  for (uint64_t i = 0; i < count; ++i, p += size) store_storage(t, p, value);
+}
+
+TrapCode translation_failed(Activation* activation, const FuncCode& code) {
+  return activation->store->set_trap(TrapCode::HostError, code.failed.error().message);
+}
+
+TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
+  Stack* stack = static_cast<Stack*>(a.store->tier_state);
+  const wasm::CanonType* type = func->type;
+  a.host_func = func;
+  a.host_slots = slots;
+  Slot* const saved_top = stack->top;
+  stack->top = slots + std::max(type->param_slots, type->result_slots);
+#if WAFER_HAS_OS
+  runtime::FaultScope* const scope = runtime::current_fault_scope;
+  runtime::current_fault_scope = nullptr;
+#endif
+  TrapCode code;
+  if (func->host) {
+    runtime::CallContext context{*a.store, a.instance};
+    code = func->host(func->host_env, context, slots);
+  } else {
+    code = func->call(*a.store, func, slots);
+  }
+#if WAFER_HAS_OS
+  runtime::current_fault_scope = scope;
+#endif
+  stack->top = saved_top;
+  a.host_func = nullptr;
+  if (code == TrapCode::None) {
+    if (WAFER_UNLIKELY(a.store->trap().code != TrapCode::None)) a.store->trap() = {};
+    // Slots hold i32 zero-extended, whatever the host left above.
+    Slot* s = slots;
+    for (const ValType t : type->func.results) {
+      if (t.kind() == TypeKind::I32) *s = uint32_t(*s);
+      s += slot_count(t);
+    }
+  }
+  return code;
+}
+
+bool unwind(Activation& a, Ref exn) {
+  auto* e = reinterpret_cast<GcException*>(exn);
+  Frame frame{a.pc, a.fp, a.instance};
+  for (;;) {
+    const FuncCode* code = frame.code();
+    const uint32_t at = frame.at();
+    uint32_t max_depth = ~0u;
+    for (const Handler& h : code->handlers) {
+      if (at < h.begin || at >= h.end || h.depth > max_depth) continue;
+      if (h.kind == Handler::Kind::Delegate) {
+        max_depth = h.delegate_depth;
+        continue;
+      }
+      if (h.kind == Handler::Kind::Catch && frame.instance->tags[h.tag] != e->tag) continue;
+      Slot* dst = frame.fp + h.dst;
+      const uint32_t args = h.push_args ? e->tag->type->param_slots : 0;
+      const bool ref_first = h.delegate_depth == ~0u;
+      if (ref_first) *dst++ = exn;
+      if (args) std::memcpy(dst, e->args(), args * sizeof(Slot));
+      if (h.push_ref && !ref_first) dst[args] = exn;
+      a.pc = code->code.data() + h.target;
+      a.fp = frame.fp;
+      a.instance = frame.instance;
+      return true;
+    }
+    if (!frame.up()) break;
+  }
+  a.store->pending_exception = exn;
+  a.trap = a.store->set_trap(TrapCode::UncaughtException);
+  return false;
+}
+
+bool unwind_pending(Activation& a) {
+  const Ref exn = a.store->pending_exception;
+  a.store->pending_exception = runtime::kNullRef;
+  return unwind(a, exn);
+}
+
+bool leave_frame_and_unwind(Activation& a, Slot pc, Slot fp, Slot instance) {
+  if (!fp) {
+    a.trap = TrapCode::UncaughtException;
+    return false;
+  }
+  a.pc = reinterpret_cast<const Word*>(pc);
+  a.fp = reinterpret_cast<Slot*>(fp);
+  a.instance = reinterpret_cast<Instance*>(instance);
+  return unwind_pending(a);
+}
+
+TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
+  Stack* stack = stack_of(store);
+  if (!stack) return store.set_trap(TrapCode::OutOfMemory, "no memory for the call stack");
+  auto* code = static_cast<FuncCode*>(func->code);
+  unsigned depth = 0;
+  if (stack->current)
+    for (const Activation* p = stack->current; p; p = p->previous) ++depth;
+  if (depth >= kMaxActivations) return store.set_trap(TrapCode::CallStackExhausted);
+  if (!code->entry.load(std::memory_order_acquire) && !code->module->ensure(*code))
+    return store.set_trap(TrapCode::HostError, code->failed.error().message);
+  Slot* const fp = stack->top;
+  if (size_t(stack->limit - fp) < code->frame_slots)
+    return store.set_trap(TrapCode::CallStackExhausted);
+
+  // A trap that the host has swallowed must not be taken for the next one.
+  if (!stack->current && store.trap().code != TrapCode::None) store.trap() = {};
+  Activation a;
+  a.previous = stack->current;
+  a.store = &store;
+  a.instance = func->instance;
+  a.stack_limit = stack->limit;
+  std::memcpy(fp, slots, code->param_slots * sizeof(Slot));
+  {
+    const Slot* s = fp;
+    for (const ValType t : func->type->func.params) {
+      if (t.kind() == TypeKind::I32) fp[s - fp] = uint32_t(*s);
+      s += slot_count(t);
+    }
+  }
+  std::memset(fp + code->zero_begin, 0, code->zero_count * sizeof(Slot));
+  Slot* link = fp + code->link;
+  link[0] = reinterpret_cast<uintptr_t>(kExitCode);
+  link[1] = 0;
+  link[2] = reinterpret_cast<uintptr_t>(func->instance);
+  stack->current = &a;
+
+#if WAFER_HAS_OS
+  runtime::FaultScope scope;
+  scope.previous = runtime::current_fault_scope;
+  if (sigsetjmp(scope.target, 0) == 0) {
+    runtime::current_fault_scope = &scope;
+    dispatch(a, code->entry.load(std::memory_order_acquire), fp);
+  } else {
+    a.trap = TrapCode::MemoryOutOfBounds;
+    // Machine registers of the handler that faulted: see WAFER_PARAMS.
+    a.pc = nullptr;
+    a.fp = nullptr;
+#if WAFER_TAIL && defined(__x86_64__)
+    a.pc = reinterpret_cast<const Word*>(scope.registers[0]) + 1;
+    a.fp = reinterpret_cast<Slot*>(scope.registers[1]);
+#elif WAFER_TAIL && defined(__aarch64__)
+    a.pc = reinterpret_cast<const Word*>(scope.registers[0]) + 1;
+    a.fp = reinterpret_cast<Slot*>(scope.registers[1]);
+#endif
+  }
+  runtime::current_fault_scope = scope.previous;
+#else
+  dispatch(a, code->entry.load(std::memory_order_acquire), fp);
+#endif
+
+  if (WAFER_LIKELY(a.trap == TrapCode::None)) {
+    stack->current = a.previous;
+    std::memcpy(slots, fp, code->result_slots * sizeof(Slot));
+    return TrapCode::None;
+  }
+  // The innermost activation that stops describes the trap; outer ones pass it on.
+  runtime::TrapInfo& info = store.trap();
+  const bool passed_on = a.host_func == nullptr && info.code == a.trap && !info.message.empty();
+  if (!passed_on) store.set_trap(a.trap);
+  if (info.backtrace.empty() && a.trap != TrapCode::Exit) collect_backtrace(*stack, a.pc, a.fp);
+  stack->current = a.previous;
+  return a.trap;
+}
+
+// ---- code -----------------------------------------------------------------
+
+uint32_t FuncCode::module_offset(uint32_t at) const {
+  const uint8_t* p = offsets.data();
+  const uint8_t* end = p + offsets.size();
+  uint64_t word = 0, offset = 0, best = 0;
+  while (p < end) {
+    uint64_t code_delta;
+    int64_t offset_delta;
+    if (read_uleb<64>(p, end, code_delta) != LebStatus::Ok) break;
+    if (read_sleb<64>(p, end, offset_delta) != LebStatus::Ok) break;
+    word += code_delta;
+    offset += uint64_t(offset_delta);
+    if (word > at) break;
+    best = offset;
+  }
+  return uint32_t(best);
+}
+
+ModuleCodeImpl::ModuleCodeImpl(const wasm::Module& m, const runtime::Engine& engine)
+    : module(m),
+      options{engine.config().consume_fuel, engine.config().interruptible,
+              engine.config().guard_pages},
+      memory0_mode(m.memories.empty() ? runtime::MemoryMode::Checked
+                                      : engine.memory_mode(m.memories[0].type)),
+      funcs(static_cast<FuncCode*>(
+          allocate(sizeof(FuncCode) * (m.functions.size() + 1), alignof(FuncCode)))),
+      func_count(uint32_t(m.functions.size())) {
+  for (uint32_t i = 0; i < func_count; ++i) {
+    auto* code = new (&funcs[i]) FuncCode;
+    code->module = this;
+    code->func_index = i;
+  }
+}
+
+ModuleCodeImpl::~ModuleCodeImpl() {
+  for (uint32_t i = 0; i < func_count; ++i) funcs[i].~FuncCode();
+  release(funcs, sizeof(FuncCode) * (func_count + 1), alignof(FuncCode));
+}
+
+bool ModuleCodeImpl::ensure(FuncCode& code) {
+  MutexLock lock(mutex_);
+  if (code.entry.load(std::memory_order_relaxed)) return true;
+  if (!code.failed.ok()) return false;
+  if (Result<void> r = translate(module, *this, code); !r.ok()) {
+    code.failed = std::move(r);
+    return false;
+  }
+  by_address_.push_back(&code);
+  sorted_ = false;
+  code.entry.store(code.code.data(), std::memory_order_release);
+  return true;
+}
+
+FuncCode* ModuleCodeImpl::find(const Word* pc) {
+  MutexLock lock(mutex_);
+  if (!sorted_) {
+    std::sort(by_address_.begin(), by_address_.end(), [](const FuncCode* a, const FuncCode* b) {
+      return a->code.data() < b->code.data();
+    });
+    sorted_ = true;
+  }
+  auto it = std::upper_bound(by_address_.begin(), by_address_.end(), pc,
+                             [](const Word* p, const FuncCode* c) { return p < c->code.data(); });
+  if (it == by_address_.begin()) return nullptr;
+  FuncCode* c = *--it;
+  return pc < c->code.data() + c->code.size() ? c : nullptr;
+}
+
+// ---- tier -----------------------------------------------------------------
+
+namespace {
+
+class InterpTier final : public runtime::Tier {
+ public:
+  Result<void> attach(Instance& instance) override {
+    const wasm::Module& module = *instance.module;
+    const runtime::Engine& engine = instance.store->engine();
+#if WAFER_HAS_OS
+    if (engine.config().guard_pages) runtime::install_fault_handlers();
+#endif
+    std::shared_ptr<ModuleCodeImpl> code;
+    {
+      // Instances of a module share its code.
+      MutexLock lock(module.tier_mutex);
+      code = std::static_pointer_cast<ModuleCodeImpl>(module.tier_code.lock());
+      const CodeOptions wanted{engine.config().consume_fuel, engine.config().interruptible,
+                               engine.config().guard_pages};
+      if (!code || !(code->options == wanted)) {
+        code = make_shared_in<ModuleCodeImpl>(module, engine);
+        module.tier_code = code;
+      }
+    }
+    instance.code = code;
+    for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
+      FuncInst* f = instance.funcs[i];
+      f->code = &code->funcs[i];
+      f->call = &call_from_native;
+    }
+    if (!engine.config().lazy_translation) return translate_all(instance);
+    return {};
+  }
+
+  void detach_store(Store& store) override {
+    auto* stack = static_cast<Stack*>(store.tier_state);
+    if (!stack) return;
+    store.gc().remove_root_source(stack);
+    release(stack->base, stack->bytes, alignof(Slot));
+    stack->~Stack();
+    release(stack, sizeof(Stack), alignof(Stack));
+    store.tier_state = nullptr;
+  }
+};
+
+}  // namespace
+
+runtime::Tier* tier() {
+  static InterpTier instance;
+  return &instance;
+}
+
+Result<void> translate_all(Instance& instance) {
+  auto* code = static_cast<ModuleCodeImpl*>(instance.code.get());
+  for (uint32_t i = instance.module->imported_functions; i < code->func_count; ++i) {
+    if (!code->ensure(code->funcs[i])) {
+      const Error& e = code->funcs[i].failed.error();
+      return Error(e.kind, e.message, e.offset);
+    }
+  }
+  return {};
+}
+
+}  // namespace wafer::interp

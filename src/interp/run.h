@@ -1,0 +1,35 @@
+// Cold paths that the interpreter's handlers call.
+#pragma once
+
+#include "interp/exec.h"
+
+namespace wafer::interp {
+
+// Runs from `pc` until the activation's entry frame returns or a trap stops it;
+// activation.trap tells which.
+void dispatch(Activation& activation, const Word* pc, Slot* fp);
+
+// FuncInst::call of every function this tier runs.
+TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots);
+
+// Calls a function of the host or of another tier with its arguments in place.
+TrapCode call_out(Activation& activation, FuncInst* func, Slot* slots);
+
+// Looks for a handler of exception `exn`, raised before activation.pc in
+// activation.fp. True: pc, fp and instance are where execution goes on. False:
+// none in this activation; the trap is set and the store keeps the exception.
+bool unwind(Activation& activation, Ref exn);
+// The same for Store::pending_exception, left by a call out.
+bool unwind_pending(Activation& activation);
+// The same after leaving the present frame for the caller that the link names.
+bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot instance);
+
+// Records why `code` could not be translated.
+TrapCode translation_failed(Activation* activation, const FuncCode& code);
+
+// Writes one value from its slots to storage of type `t` (4.2.12 packing).
+void store_storage(wasm::ValType t, uint8_t* to, const Slot* value);
+// Sets elements [at, at+count) of an array.
+void fill_array(runtime::GcArray* array, uint64_t at, uint64_t count, const Slot* value);
+
+}  // namespace wafer::interp

@@ -1,0 +1,34 @@
+// Turns a fault inside a guarded memory into a return to the code that entered
+// WebAssembly.
+#pragma once
+
+#include "base/platform.h"
+
+#if WAFER_HAS_OS
+
+#include <csetjmp>
+#include <cstdint>
+
+namespace wafer::runtime {
+
+// Marks a stretch of native frames that run WebAssembly on this thread. While one
+// is current, a fault in a guarded memory records the machine's registers and
+// jumps to `target`.
+struct FaultScope {
+  sigjmp_buf target;
+  FaultScope* previous = nullptr;
+  // First general-purpose registers at the fault, in an order that the tier knows:
+  // x86-64: r12 r13 r14 r15; AArch64: x20..x23.
+  uint64_t registers[4] = {};
+};
+
+// The current scope of this thread; null while host code runs.
+extern thread_local FaultScope* current_fault_scope;
+
+// Installs the process's signal handlers once; earlier handlers still get every
+// fault that is not ours.
+void install_fault_handlers();
+
+}  // namespace wafer::runtime
+
+#endif
