@@ -119,8 +119,9 @@ class ModuleDecoder {
   FuncValidator validator_;
   State state_ = State::Header;
   uint32_t pos_ = 0;
-  uint8_t last_section_ = 0;  // id of the last section that is not custom
-  uint32_t section_end_ = 0;  // of the code section
+  uint8_t last_section_ = 0;      // id of the last section that is not custom
+  uint32_t section_end_ = 0;      // of the code section
+  uint32_t section_size_at_ = 0;  // where its size stands
   uint32_t bodies_left_ = 0;
   uint32_t next_func_ = 0;
   bool fields_checked_ = false;
@@ -219,7 +220,9 @@ Result<bool> ModuleDecoder::next_section(bool final) {
   uint32_t pos = pos_ + 1, length = 0;
   WAFER_LET(complete, read_size(pos, length, final));
   if (!complete) return false;
-  if (length > kMaxModuleSize - pos || (final && length > size() - pos))
+  // The code section is taken as far as it goes, so that an input in pieces and
+  // one in whole fail alike; next_body reports its missing rest.
+  if (length > kMaxModuleSize - pos || (final && id != kCode && length > size() - pos))
     return malformed("length out of bounds", id_at + 1);
   if (id != kCustom) {
     if (kOrder[id] <= kOrder[last_section_])
@@ -233,8 +236,10 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     Cursor c = cursor(pos, std::min(end, size()));
     uint32_t bodies;
     if (!c.u32(bodies)) {
-      if (!final && size() < end && c.remaining() < 5) return false;
-      return c.take_error();
+      const Error error = c.take_error();
+      if (error.offset != size() || size() >= end) return error;
+      if (!final) return false;
+      return malformed("length out of bounds", id_at + 1);
     }
     at = c.offset();
     const size_t defined = module_->functions.size() - module_->imported_functions;
@@ -246,6 +251,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     bodies_left_ = bodies;
     next_func_ = module_->imported_functions;
     section_end_ = end;
+    section_size_at_ = id_at + 1;
     pos_ = at;
     state_ = State::Bodies;
     return true;
@@ -274,18 +280,19 @@ Result<bool> ModuleDecoder::next_body(bool final) {
     return true;
   }
   if (pos_ >= section_end_) return malformed("unexpected end of section or function", pos_);
+  const bool cut = section_end_ > size();  // the section's rest is not here (yet)
   uint32_t pos = pos_, length = 0;
-  WAFER_LET(complete, read_size(pos, length, final));
-  if (!complete) return false;
-  if (pos > section_end_) return malformed("section size mismatch", pos_);
-  if (length > section_end_ - pos) {
-    // The body would reach past the section, perhaps past the module.
-    if (!final) return false;
-    return malformed(length > size() - pos ? "length out of bounds" : "section size mismatch",
-                     pos_);
+  WAFER_LET(complete, read_size(pos, length, final && !cut));
+  if (complete) {
+    if (pos > section_end_) return malformed("section size mismatch", pos_);
+    if (length > section_end_ - pos) return malformed("length out of bounds", pos_);
   }
   const uint32_t end = pos + length;
-  if (!final && size() <= end) return false;
+  // As with sections, one byte of what follows is wanted.
+  if (!complete || size() < end || (!final && size() == end)) {
+    if (!final) return false;
+    return malformed("length out of bounds", section_size_at_);
+  }
   module_->functions[next_func_].body = {pos, end};
   if (options_.validate) {
     WAFER_TRY(validator_.begin(next_func_));

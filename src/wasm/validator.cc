@@ -382,6 +382,19 @@ bool FuncValidator::step_const(const Instr& in) {
 bool FuncValidator::step_sig(const Instr& in) {
   const OpFacts& facts = kOpFacts[size_t(in.op)];
   const OpSig& sig = facts.sig;
+  if (facts.imm == Imm::None && sig.result_count == 1) {
+    // Most numeric instructions, with operands of just the right types.
+    if (sig.param_count == 2 && sp_ - floor_ >= 2 && sp_[-1] == ValType(sig.params[1]) &&
+        sp_[-2] == ValType(sig.params[0])) {
+      sp_[-2] = sig.results[0];
+      --sp_;
+      return true;
+    }
+    if (sig.param_count == 1 && sp_ != floor_ && sp_[-1] == ValType(sig.params[0])) {
+      sp_[-1] = sig.results[0];
+      return true;
+    }
+  }
   ValType params[4] = {sig.params[0], sig.params[1], sig.params[2], sig.params[3]};
   switch (facts.imm) {
     case Imm::MemArgLane:
@@ -491,7 +504,6 @@ bool FuncValidator::ref_of(uint32_t type, bool nullable, ValType& out) {
 bool FuncValidator::step(const Instr& in) {
   at_ = in.offset_in_module;
   if (WAFER_UNLIKELY(sp_ > soft_limit_) && !grow()) return false;
-  if (!kOpFacts[size_t(in.op)].sig.custom) return step_sig(in);
   switch (in.op) {
     case Opcode::Unreachable:
       set_unreachable();
@@ -1040,7 +1052,7 @@ bool FuncValidator::step(const Instr& in) {
     }
 
     default:
-      return fail("illegal opcode", ErrorKind::Malformed);
+      return step_sig(in);
   }
 }
 
