@@ -43,7 +43,9 @@ BacktraceFrame describe_frame(const wasm::Module& module, uint32_t func_index,
   frame.module_offset = module_offset;
   frame.module_name = module.names.module;
   frame.func_name = module.function_name(func_index);
+#if WAFER_HAS_OS  // a small device has no use for debug sections
   if (with_source && module_offset) frame.source = dwarf_location(module, module_offset);
+#endif
   return frame;
 }
 

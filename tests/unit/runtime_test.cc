@@ -696,5 +696,96 @@ TEST_F(StoreTest, FramesHaveNames) {
       << format_backtrace({&frame, 1});
 }
 
+// A module of one function of `body_size` nops and a line table in the layout of
+// `version`: code address 2 is line 10, address 4 line 0, address 5 line 12 column 3.
+Code module_with_lines(int version) {
+  Code program = {0, 5, 2, 2, 0, 0, 0,  // set_address 2
+                  3, 9, 1,              // advance_line 9; copy
+                  2, 2, 3, 0x76, 1,     // advance_pc 2; advance_line -10; copy
+                  3, 12,                // advance_line 12
+                  5, 3,                 // set_column 3
+                  32,                   // special: address + 1
+                  2, 3,                 // advance_pc 3
+                  0, 1, 1,              // end_sequence
+                  // A dropped function, relocated to 0.
+                  0, 5, 2, 0, 0, 0, 0, 1, 2, 100, 0, 1, 1};
+  const Code lengths = {0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1};
+  auto fixed32 = [](uint64_t v) {
+    return Code{uint8_t(v), uint8_t(v >> 8), uint8_t(v >> 16), uint8_t(v >> 24)};
+  };
+  auto text = [](std::string_view t) {
+    Code out(t.begin(), t.end());
+    out.push_back(0);
+    return out;
+  };
+  Code tables;
+  if (version == 4)
+    tables = cat({text("sub"), {0}, text("a.c"), {1, 0, 0}, text("b.c"), {0, 0, 0}, {0}});
+  else  // path as string; path as string and directory as udata
+    tables = cat({{1, 1, 0x08, 2},
+                  text("/tmp"),
+                  text("sub"),
+                  {2, 1, 0x08, 2, 0x0F, 2},
+                  text("x.c"),
+                  {0},
+                  text("a.c"),
+                  {1}});
+  const Code header_rest =
+      cat({{1}, version >= 4 ? Code{1} : Code{}, {1, uint8_t(-5), 14, 13}, lengths, tables});
+  const Code unit = cat({{uint8_t(version), 0},
+                         version >= 5 ? Code{4, 0} : Code{},
+                         fixed32(header_rest.size()),
+                         header_rest,
+                         program});
+  return module_bytes({
+      section(1, list({Code{0x60, 0, 0}})),
+      section(3, {1, 0}),
+      section(10, list({Code{9, 0, 1, 1, 1, 1, 1, 1, 1, 0x0B}})),
+      section(0, cat({name(".debug_line"), fixed32(unit.size()), unit})),
+  });
+}
+
+TEST_F(StoreTest, SourcePositions) {
+  for (int version : {4, 5}) {
+    const Code bytes = module_with_lines(version);
+    auto module = load(bytes);
+    ASSERT_TRUE(module);
+    const uint32_t code = module->functions[0].body.begin - 2;
+    EXPECT_EQ(dwarf_location(*module, code + 1), "");
+    EXPECT_EQ(dwarf_location(*module, code + 2), "sub/a.c:10");
+    EXPECT_EQ(dwarf_location(*module, code + 3), "sub/a.c:10");
+    EXPECT_EQ(dwarf_location(*module, code + 4), "sub/a.c:10");
+    EXPECT_EQ(dwarf_location(*module, code + 5), "sub/a.c:12:3");
+    EXPECT_EQ(dwarf_location(*module, code + 7), "sub/a.c:12:3");
+    EXPECT_EQ(dwarf_location(*module, code + 8), "");
+    EXPECT_EQ(dwarf_location(*module, 0), "");
+    EXPECT_EQ(dwarf_location(*module, ~0u), "");
+    EXPECT_EQ(describe_frame(*module, 0, code + 5).source, "sub/a.c:12:3");
+  }
+}
+
+TEST_F(StoreTest, BrokenDebugSectionsDoNoHarm) {
+  for (int version : {4, 5}) {
+    const Code bytes = module_with_lines(version);
+    auto module = load(bytes);
+    ASSERT_TRUE(module);
+    const uint32_t code = module->functions[0].body.begin - 2;
+    const wasm::ByteRange line = module->customs[0].payload;
+    for (uint32_t at = line.begin; at < line.end; ++at) {
+      const uint8_t before = module->owned_bytes[at];
+      for (int change = 1; change < 256; change += 2) {
+        module->owned_bytes[at] = uint8_t(before + change);
+        dwarf_location(*module, code + 5);
+      }
+      module->owned_bytes[at] = before;
+    }
+    // Cut short anywhere.
+    for (uint32_t end = line.begin; end < line.end; ++end) {
+      module->customs[0].payload.end = end;
+      dwarf_location(*module, code + 5);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace wafer::runtime
