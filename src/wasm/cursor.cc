@@ -54,25 +54,31 @@ bool Cursor::unknown_type(uint64_t index, const uint8_t* at) {
   return fail(ErrorKind::Invalid, message_with("unknown type ", index), at);
 }
 
-bool Cursor::fail_leb(LebStatus status) {
+bool Cursor::fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond, const uint8_t* at) {
+  if (status == LebStatus::UnexpectedEnd) {
+    // An integer cut in two by the end is ill-formed first, if it is that too.
+    if (pos_ == start || beyond == LebStatus::Ok) return fail_end();
+    status = beyond;
+    pos_ = at;
+  }
   switch (status) {
-    case LebStatus::UnexpectedEnd:
-      return fail_end();
     case LebStatus::TooLong:
       return fail(ErrorKind::Malformed, "integer representation too long", pos_);
-    default:
+    case LebStatus::TooLarge:
       return fail(ErrorKind::Malformed, "integer too large", pos_);
+    default:
+      return fail_end();
   }
 }
 
 bool Cursor::u32_slow(uint32_t& out) {
   uint64_t v;
-  if (!leb(read_uleb<32>(pos_, end_, v))) return false;
+  if (!uleb<32>(v)) return false;
   out = uint32_t(v);
   return true;
 }
 
-bool Cursor::u64_slow(uint64_t& out) { return leb(read_uleb<64>(pos_, end_, out)); }
+bool Cursor::u64_slow(uint64_t& out) { return uleb<64>(out); }
 
 bool Cursor::zero_byte() {
   uint8_t b;

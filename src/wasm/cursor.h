@@ -11,8 +11,14 @@ namespace wafer::wasm {
 
 class Cursor {
  public:
-  Cursor(const uint8_t* base, uint32_t begin, uint32_t end, FeatureSet features)
-      : base_(base), pos_(base + begin), end_(base + end), features_(features) {}
+  // Reads [begin, end) of the `size` bytes at `base`. What lies beyond `end` is
+  // consulted only to word the error when an integer runs over it.
+  Cursor(const uint8_t* base, uint32_t begin, uint32_t end, size_t size, FeatureSet features)
+      : base_(base),
+        pos_(base + begin),
+        end_(base + end),
+        bytes_end_(base + size),
+        features_(features) {}
 
   bool at_end() const { return pos_ == end_; }
   uint32_t offset() const { return uint32_t(pos_ - base_); }
@@ -50,17 +56,17 @@ class Cursor {
       return true;
     }
     int64_t v;
-    if (!leb(read_sleb<32>(pos_, end_, v))) return false;
+    if (!sleb<32>(v)) return false;
     out = int32_t(v);
     return true;
   }
-  bool s33(int64_t& out) { return leb(read_sleb<33>(pos_, end_, out)); }
+  bool s33(int64_t& out) { return sleb<33>(out); }
   bool s64(int64_t& out) {
     if (WAFER_LIKELY(pos_ != end_ && *pos_ < 0x80)) {
       out = int64_t(uint64_t(*pos_++) << 57) >> 57;
       return true;
     }
-    return leb(read_sleb<64>(pos_, end_, out));
+    return sleb<64>(out);
   }
   bool skip(size_t n) {
     if (WAFER_UNLIKELY(remaining() < n)) return fail_end();
@@ -82,11 +88,25 @@ class Cursor {
   WAFER_COLD bool unknown_type(uint64_t index, const uint8_t* at);
 
  protected:
-  bool leb(LebStatus status) {
+  template <unsigned Bits>
+  bool uleb(uint64_t& out) {
+    const uint8_t* start = pos_;
+    const LebStatus status = read_uleb<Bits>(pos_, end_, out);
     if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
-    return fail_leb(status);
+    const uint8_t* p = start;
+    return fail_leb(status, start, read_uleb<Bits>(p, bytes_end_, out), p);
   }
-  WAFER_COLD bool fail_leb(LebStatus status);
+  template <unsigned Bits>
+  bool sleb(int64_t& out) {
+    const uint8_t* start = pos_;
+    const LebStatus status = read_sleb<Bits>(pos_, end_, out);
+    if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
+    const uint8_t* p = start;
+    return fail_leb(status, start, read_sleb<Bits>(p, bytes_end_, out), p);
+  }
+  // `beyond` is what reading on past the end gives, and `at` where that stops.
+  WAFER_COLD bool fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond,
+                           const uint8_t* at);
   WAFER_NOINLINE bool u32_slow(uint32_t& out);
   WAFER_NOINLINE bool u64_slow(uint64_t& out);
   // Abstract heap type of a one-byte code; false if it names none that is enabled.
@@ -95,6 +115,7 @@ class Cursor {
   const uint8_t* base_;
   const uint8_t* pos_;
   const uint8_t* end_;
+  const uint8_t* bytes_end_;
   FeatureSet features_;
   uint32_t type_limit_ = kMaxTypeIndex + 1;
   Box<Error> error_;

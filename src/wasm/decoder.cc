@@ -27,6 +27,10 @@ constexpr uint32_t kMaxFields = 10000;
 constexpr uint32_t kMaxSubtypeDepth = 63;
 constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
 
+// Bytes that must follow a section or body, unless the input ends, before it is
+// decoded: the longest integer. Some errors depend on how the bytes go on.
+constexpr uint32_t kLookAhead = 10;
+
 enum SectionId : uint8_t {
   kCustom,
   kType,
@@ -72,7 +76,7 @@ class ModuleDecoder {
   Error ended() { return malformed("unexpected end of section or function", size()); }
   uint32_t size() const { return uint32_t(module_->bytes.size()); }
   Cursor cursor(uint32_t begin, uint32_t end) {
-    Cursor c(module_->bytes.data(), begin, end, module_->features);
+    Cursor c(module_->bytes.data(), begin, end, size(), module_->features);
     c.set_type_limit(uint32_t(module_->types.size()));
     return c;
   }
@@ -125,7 +129,7 @@ class ModuleDecoder {
   uint32_t bodies_left_ = 0;
   uint32_t next_func_ = 0;
   bool fields_checked_ = false;
-  bool has_code_ = false, has_data_ = false;
+  bool code_complete_ = false, has_data_ = false;
   uint32_t section_base_ = 0;  // start of the section payload being decoded
   Instr instr_;
   Vec<uint32_t> subtype_depth_;
@@ -202,7 +206,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     if (!final) return false;
     WAFER_TRY(validate_fields());
     const size_t defined = module_->functions.size() - module_->imported_functions;
-    if (!has_code_ && defined != 0)
+    if (!code_complete_ && defined != 0)
       return malformed("function and code section have inconsistent lengths", pos_);
     if (!has_data_ && module_->data_count.value_or(0) != 0)
       return malformed("data count and data section have inconsistent lengths", pos_);
@@ -243,11 +247,12 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     }
     at = c.offset();
     const size_t defined = module_->functions.size() - module_->imported_functions;
-    if (bodies != defined)
+    // Too few bodies is an error at the module's end; what precedes it comes first.
+    if (bodies > defined)
       return malformed("function and code section have inconsistent lengths", pos);
+    code_complete_ = bodies == defined;
     WAFER_TRY(validate_fields());
     last_section_ = id;
-    has_code_ = true;
     bodies_left_ = bodies;
     next_func_ = module_->imported_functions;
     section_end_ = end;
@@ -257,8 +262,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     return true;
   }
 
-  // One byte beyond the section tells some errors apart; wait for it.
-  if (!final && size() <= end) return false;
+  if (!final && size() < end + kLookAhead) return false;
   Cursor c = cursor(pos, end);
   section_base_ = pos;
   const bool ok = section(id, c);
@@ -288,8 +292,7 @@ Result<bool> ModuleDecoder::next_body(bool final) {
     if (length > section_end_ - pos) return malformed("length out of bounds", pos_);
   }
   const uint32_t end = pos + length;
-  // As with sections, one byte of what follows is wanted.
-  if (!complete || size() < end || (!final && size() == end)) {
+  if (!complete || size() < end || (!final && size() < end + kLookAhead)) {
     if (!final) return false;
     return malformed("length out of bounds", section_size_at_);
   }

@@ -64,7 +64,7 @@ class InstrReader : private Cursor {
  public:
   // `base` is the module; instructions are read from [begin, end) of it.
   InstrReader(Bytes base, uint32_t begin, uint32_t end, FeatureSet features)
-      : Cursor(base.data(), begin, end, features) {}
+      : Cursor(base.data(), begin, end, base.size(), features) {}
   using Cursor::at_end;
   using Cursor::offset;
   // Type indices at or above `limit` are refused (Invalid, "unknown type").

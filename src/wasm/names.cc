@@ -41,7 +41,7 @@ bool read_indirect(Cursor& c, IndirectNameMap& out) {
 
 void decode_names(Module& module, const CustomSection& section) {
   const uint8_t* base = module.bytes.data();
-  Cursor c(base, section.payload.begin, section.payload.end, module.features);
+  Cursor c(base, section.payload.begin, section.payload.end, section.payload.end, module.features);
   NameSection& names = module.names;
   NameMap* maps[] = {nullptr,      &names.functions, nullptr,         nullptr,
                      &names.types, &names.tables,    &names.memories, &names.globals,
@@ -52,7 +52,7 @@ void decode_names(Module& module, const CustomSection& section) {
     if (!c.byte(id) || !c.u32(size)) return;
     const uint32_t begin = c.offset();
     if (!c.skip(size)) return;
-    Cursor sub(base, begin, begin + size, module.features);
+    Cursor sub(base, begin, begin + size, begin + size, module.features);
     switch (id) {
       case 0: {
         std::string_view name;

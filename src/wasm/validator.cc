@@ -1367,7 +1367,8 @@ bool FuncValidator::run() {
           const size_t count = type.params.size();
           if (size_t(sp - floor) < count) break;
           bool same = true;
-          for (size_t i = 0; i < count; ++i) same &= sp[ptrdiff_t(i) - ptrdiff_t(count)] == type.params[i];
+          for (size_t i = 0; i < count; ++i)
+            same &= sp[ptrdiff_t(i) - ptrdiff_t(count)] == type.params[i];
           if (!same) break;
           sp -= count;
           for (ValType t : type.results) *sp++ = t;
