@@ -73,7 +73,6 @@ class ModuleDecoder {
   Error malformed(std::string_view message, uint64_t at) {
     return Error(ErrorKind::Malformed, message, at);
   }
-  Error ended() { return malformed("unexpected end of section or function", size()); }
   uint32_t size() const { return uint32_t(module_->bytes.size()); }
   Cursor cursor(uint32_t begin, uint32_t end) {
     Cursor c(module_->bytes.data(), begin, end, size(), module_->features);
@@ -224,14 +223,12 @@ Result<bool> ModuleDecoder::next_section(bool final) {
   uint32_t pos = pos_ + 1, length = 0;
   WAFER_LET(complete, read_size(pos, length, final));
   if (!complete) return false;
+  if (id != kCustom && kOrder[id] <= kOrder[last_section_])
+    return malformed("unexpected content after last section", id_at);
   // The code section is taken as far as it goes, so that an input in pieces and
   // one in whole fail alike; next_body reports its missing rest.
   if (length > kMaxModuleSize - pos || (final && id != kCode && length > size() - pos))
     return malformed("length out of bounds", id_at + 1);
-  if (id != kCustom) {
-    if (kOrder[id] <= kOrder[last_section_])
-      return malformed("unexpected content after last section", id_at);
-  }
   const uint32_t end = pos + length;
 
   if (id == kCode) {
