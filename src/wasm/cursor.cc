@@ -21,7 +21,7 @@ bool is_utf8(std::string_view bytes) {
     const uint8_t b = *p++;
     if (b < 0x80) continue;
     unsigned extra;
-    uint32_t code, least;
+    uint32_t code = 0, least = 0;
     if (b >= 0xC2 && b < 0xE0) {
       extra = 1, code = b & 0x1F, least = 0x80;
     } else if (b >= 0xE0 && b < 0xF0) {
@@ -72,7 +72,7 @@ bool Cursor::fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond, 
 }
 
 bool Cursor::u32_slow(uint32_t& out) {
-  uint64_t v;
+  uint64_t v = 0;
   if (!uleb<32>(v)) return false;
   out = uint32_t(v);
   return true;
@@ -81,7 +81,7 @@ bool Cursor::u32_slow(uint32_t& out) {
 bool Cursor::u64_slow(uint64_t& out) { return uleb<64>(out); }
 
 bool Cursor::zero_byte() {
-  uint8_t b;
+  uint8_t b = 0;
   if (!byte(b)) return false;
   if (b != 0) return fail(ErrorKind::Malformed, "zero byte expected", pos_ - 1);
   return true;
@@ -89,7 +89,7 @@ bool Cursor::zero_byte() {
 
 bool Cursor::name(std::string_view& out) {
   const uint8_t* at = pos_;
-  uint32_t length;
+  uint32_t length = 0;
   if (!u32(length)) return false;
   if (length > remaining()) return fail(ErrorKind::Malformed, "length out of bounds", at);
   out = std::string_view(reinterpret_cast<const char*>(pos_), length);
@@ -152,7 +152,7 @@ bool Cursor::heap_type(HeapType& out) {
     out = kind;
     return true;
   }
-  int64_t index;
+  int64_t index = 0;
   if (!s33(index)) return false;
   if (index < 0) return fail(ErrorKind::Malformed, "malformed heap type", at);
   if (!features_.has(Feature::FunctionReferences) && !features_.has(Feature::GC))

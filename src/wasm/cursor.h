@@ -55,7 +55,7 @@ class Cursor {
       out = int32_t(uint32_t(*pos_++) << 25) >> 25;
       return true;
     }
-    int64_t v;
+    int64_t v = 0;
     if (!sleb<32>(v)) return false;
     out = int32_t(v);
     return true;

@@ -235,7 +235,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     // Bodies are taken one by one; here only their number.
     uint32_t at = pos;
     Cursor c = cursor(pos, std::min(end, size()));
-    uint32_t bodies;
+    uint32_t bodies = 0;
     if (!c.u32(bodies)) {
       const Error error = c.take_error();
       if (error.offset != size() || size() >= end) return error;
@@ -325,7 +325,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
     case kExport:
       return exports(c);
     case kStart: {
-      uint32_t func;
+      uint32_t func = 0;
       if (!c.u32(func)) return false;
       module_->start = func;
       return true;
@@ -333,7 +333,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
     case kElement:
       return elements(c);
     case kDataCount: {
-      uint32_t n;
+      uint32_t n = 0;
       if (!c.u32(n)) return false;
       if (n > kMaxDataSegments)
         return c.fail(ErrorKind::Exhaustion, "too many data segments",
@@ -374,7 +374,7 @@ bool ModuleDecoder::name(Cursor& c, String& out) {
 
 bool ModuleDecoder::result_type(Cursor& c, Vec<ValType>& out, uint32_t limit,
                                 std::string_view what) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, 0, limit, what)) return false;
   out.reserve(std::min<size_t>(n, c.remaining()));
   for (uint32_t i = 0; i < n; ++i) {
@@ -388,11 +388,11 @@ bool ModuleDecoder::result_type(Cursor& c, Vec<ValType>& out, uint32_t limit,
 bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
   const bool gc = module_->features.has(Feature::GC);
   const uint8_t* at = module_->bytes.data() + c.offset();
-  uint8_t form;
+  uint8_t form = 0;
   if (!c.byte(form)) return false;
   if ((form == 0x50 || form == 0x4F) && gc) {
     out.is_final = form == 0x4F;
-    uint32_t supers;
+    uint32_t supers = 0;
     if (!c.u32(supers)) return false;
     if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
     if (supers == 1) {
@@ -420,7 +420,7 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
     out.fields.reserve(std::min<size_t>(n, c.remaining()));
     for (uint32_t i = 0; i < n; ++i) {
       FieldType field;
-      uint8_t mut;
+      uint8_t mut = 0;
       if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
       if (mut > 1)
         return c.fail(ErrorKind::Malformed, "malformed mutability",
@@ -494,7 +494,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
 }
 
 bool ModuleDecoder::types(Cursor& c) {
-  uint32_t groups;
+  uint32_t groups = 0;
   if (!count(c, groups, 0, kMaxTypes, "types")) return false;
   const size_t expect = std::min<size_t>(groups, c.remaining() / 3 + 1);
   module_->types.reserve(expect);
@@ -526,18 +526,18 @@ bool ModuleDecoder::limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& fla
 }
 
 bool ModuleDecoder::table_type(Cursor& c, TableType& out) {
-  uint8_t flags;
+  uint8_t flags = 0;
   return c.ref_type(out.element) && limits(c, 1, out.limits, flags);
 }
 
 bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
-  uint8_t flags, allowed = 1;
+  uint8_t flags = 0, allowed = 1;
   if (module_->features.has(Feature::Threads)) allowed |= 2;
   if (module_->features.has(Feature::CustomPageSizes)) allowed |= 8;
   if (!limits(c, allowed, out.limits, flags)) return false;
   if (!(flags & 8)) return true;
   const uint8_t* at = module_->bytes.data() + c.offset();
-  uint32_t log2;
+  uint32_t log2 = 0;
   if (!c.u32(log2)) return false;
   if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
   if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
@@ -546,7 +546,7 @@ bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
 }
 
 bool ModuleDecoder::global_type(Cursor& c, GlobalType& out) {
-  uint8_t mut;
+  uint8_t mut = 0;
   if (!c.val_type(out.type) || !c.byte(mut)) return false;
   if (mut > 1)
     return c.fail(ErrorKind::Malformed, "malformed mutability",
@@ -572,12 +572,12 @@ bool ModuleDecoder::tag_type(Cursor& c, uint32_t& out) {
 // --- Sections (5.5) ---------------------------------------------------------------------
 
 bool ModuleDecoder::imports(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, 0, kMaxImports, "imports")) return false;
   module_->imports.reserve(std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
     Import import;
-    uint8_t kind;
+    uint8_t kind = 0;
     if (!name(c, import.module) || !name(c, import.name) || !c.byte(kind)) return false;
     if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
       return c.fail(ErrorKind::Malformed, "malformed import kind",
@@ -621,7 +621,7 @@ bool ModuleDecoder::imports(Cursor& c) {
 }
 
 bool ModuleDecoder::functions(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, module_->functions.size(), kMaxFunctions, "functions")) return false;
   module_->functions.reserve(module_->functions.size() + std::min<size_t>(n, c.remaining()));
   for (uint32_t i = 0; i < n; ++i) {
@@ -633,7 +633,7 @@ bool ModuleDecoder::functions(Cursor& c) {
 }
 
 bool ModuleDecoder::tables(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, module_->tables.size(), kMaxTables, "tables")) return false;
   module_->tables.reserve(module_->tables.size() + std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
@@ -655,7 +655,7 @@ bool ModuleDecoder::tables(Cursor& c) {
 }
 
 bool ModuleDecoder::memories(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
   for (uint32_t i = 0; i < n; ++i) {
     Memory memory;
@@ -666,7 +666,7 @@ bool ModuleDecoder::memories(Cursor& c) {
 }
 
 bool ModuleDecoder::tags(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, module_->tags.size(), kMaxTags, "tags")) return false;
   module_->tags.reserve(module_->tags.size() + std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
@@ -678,7 +678,7 @@ bool ModuleDecoder::tags(Cursor& c) {
 }
 
 bool ModuleDecoder::globals(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, module_->globals.size(), kMaxGlobals, "globals")) return false;
   module_->globals.reserve(module_->globals.size() + std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
@@ -690,12 +690,12 @@ bool ModuleDecoder::globals(Cursor& c) {
 }
 
 bool ModuleDecoder::exports(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, 0, kMaxExports, "exports")) return false;
   module_->exports.reserve(std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
     Export e;
-    uint8_t kind;
+    uint8_t kind = 0;
     if (!name(c, e.name) || !c.byte(kind)) return false;
     if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
       return c.fail(ErrorKind::Malformed, "malformed export kind",
@@ -748,12 +748,12 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
 }
 
 bool ModuleDecoder::elements(Cursor& c) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, 0, kMaxElemSegments, "element segments")) return false;
   module_->elems.reserve(std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
     const uint8_t* at = module_->bytes.data() + c.offset();
-    uint32_t flags;
+    uint32_t flags = 0;
     if (!c.u32(flags)) return false;
     if (flags > 7) return c.fail(ErrorKind::Malformed, "malformed elements segment kind", at);
     ElemSegment elem;
@@ -769,14 +769,14 @@ bool ModuleDecoder::elements(Cursor& c) {
       if (elem.uses_exprs) {
         if (!c.ref_type(elem.type)) return false;
       } else {
-        uint8_t kind;
+        uint8_t kind = 0;
         if (!c.byte(kind)) return false;
         if (kind != 0)
           return c.fail(ErrorKind::Malformed, "malformed element kind",
                         module_->bytes.data() + c.offset() - 1);
       }
     }
-    uint32_t items;
+    uint32_t items = 0;
     if (!c.u32(items)) return false;
     if (elem.uses_exprs) {
       elem.exprs.reserve(std::min<size_t>(items, c.remaining() / 2));
@@ -788,7 +788,7 @@ bool ModuleDecoder::elements(Cursor& c) {
     } else {
       elem.funcs.reserve(std::min<size_t>(items, c.remaining()));
       for (uint32_t k = 0; k < items; ++k) {
-        uint32_t func;
+        uint32_t func = 0;
         if (!c.u32(func)) return false;
         declare(func);
         elem.funcs.push_back(func);
@@ -802,7 +802,7 @@ bool ModuleDecoder::elements(Cursor& c) {
 bool ModuleDecoder::datas(Cursor& c) {
   has_data_ = true;
   const uint8_t* start = module_->bytes.data() + c.offset();
-  uint32_t n;
+  uint32_t n = 0;
   if (!count(c, n, 0, kMaxDataSegments, "data segments")) return false;
   if (module_->data_count && *module_->data_count != n)
     return c.fail(ErrorKind::Malformed, "data count and data section have inconsistent lengths",
@@ -810,7 +810,7 @@ bool ModuleDecoder::datas(Cursor& c) {
   module_->datas.reserve(std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
     const uint8_t* at = module_->bytes.data() + c.offset();
-    uint32_t flags, length;
+    uint32_t flags = 0, length = 0;
     if (!c.u32(flags)) return false;
     if (flags > 2) return c.fail(ErrorKind::Malformed, "malformed data segment kind", at);
     DataSegment data;

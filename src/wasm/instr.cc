@@ -67,7 +67,7 @@ bool InstrReader::read_block_type(BlockType& out) {
     return val_type(out.value);
   }
   const uint8_t* at = pos_;
-  int64_t index;
+  int64_t index = 0;
   if (!s33(index)) return false;
   if (index < 0) return fail(ErrorKind::Malformed, "malformed block type", at);
   if (index >= int64_t(type_limit_)) return unknown_type(uint64_t(index), at);
@@ -78,7 +78,7 @@ bool InstrReader::read_block_type(BlockType& out) {
 
 bool InstrReader::read_mem_arg(Instr& out) {
   const uint8_t* at = pos_;
-  uint32_t flags;
+  uint32_t flags = 0;
   if (!u32(flags)) return false;
   if (WAFER_UNLIKELY(flags >= 0x40)) {
     if (flags >= 0x80 || !features_.has(Feature::MultiMemory))
@@ -110,7 +110,7 @@ bool InstrReader::read_instr(Instr& out) {
     if (WAFER_UNLIKELY(!features_.has(kOpFacts[size_t(op)].feature)))
       return illegal(at, 0, first, op);
   } else {
-    uint32_t code;
+    uint32_t code = 0;
     if (!u32(code)) return false;
     op = opcode_from_code(first, code);
     if (WAFER_UNLIKELY(op == Opcode::Illegal || !features_.has(kOpFacts[size_t(op)].feature)))
@@ -135,7 +135,7 @@ bool InstrReader::read_instr(Instr& out) {
     case Imm::Memory:
       return read_memory_index(out.index);
     case Imm::BrTable: {
-      uint32_t count;
+      uint32_t count = 0;
       if (!u32(count)) return false;
       if (count > kMaxBrTableSize)
         return fail(ErrorKind::Exhaustion, "br_table has too many labels", at);
@@ -182,7 +182,7 @@ bool InstrReader::read_instr(Instr& out) {
     case Imm::MemArgLane:
     case Imm::Lane: {
       if (kOpFacts[size_t(op)].imm == Imm::MemArgLane && !read_mem_arg(out)) return false;
-      uint8_t lane;
+      uint8_t lane = 0;
       if (!byte(lane)) return false;
       out.lane = lane;
       return true;
@@ -190,7 +190,7 @@ bool InstrReader::read_instr(Instr& out) {
     case Imm::HeapType:
       return heap_type(out.heap);
     case Imm::SelectT: {
-      uint32_t count;
+      uint32_t count = 0;
       if (!u32(count)) return false;
       if (count > remaining()) return fail_end();
       out.types.resize(count);
@@ -200,14 +200,14 @@ bool InstrReader::read_instr(Instr& out) {
     }
     case Imm::TryTable: {
       if (!read_block_type(out.block)) return false;
-      uint32_t count;
+      uint32_t count = 0;
       if (!u32(count)) return false;
       if (count > kMaxCatches)
         return fail(ErrorKind::Exhaustion, "try_table has too many catch clauses", at);
       if (count > remaining()) return fail_end();
       out.catches.resize(count);
       for (CatchClause& c : out.catches) {
-        uint8_t kind;
+        uint8_t kind = 0;
         if (!byte(kind)) return false;
         if (kind > 3) return fail(ErrorKind::Malformed, "malformed catch clause", pos_ - 1);
         c.kind = CatchClause::Kind(kind);
@@ -218,7 +218,7 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     }
     case Imm::BrOnCast: {
-      uint8_t flags;
+      uint8_t flags = 0;
       if (!byte(flags)) return false;
       if (flags & 0xFC) return fail(ErrorKind::Malformed, "malformed br_on_cast flags", pos_ - 1);
       out.null1 = flags & 1;

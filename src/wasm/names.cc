@@ -9,11 +9,11 @@ namespace wafer::wasm {
 namespace {
 
 bool read_map(Cursor& c, NameMap& out) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!c.u32(n)) return false;
   out.entries.reserve(std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
-    uint32_t index;
+    uint32_t index = 0;
     std::string_view name;
     if (!c.u32(index) || !c.name(name)) return false;
     // Out of order: malformed, and lookups need the order.
@@ -24,11 +24,11 @@ bool read_map(Cursor& c, NameMap& out) {
 }
 
 bool read_indirect(Cursor& c, IndirectNameMap& out) {
-  uint32_t n;
+  uint32_t n = 0;
   if (!c.u32(n)) return false;
   out.entries.reserve(std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
-    uint32_t index;
+    uint32_t index = 0;
     if (!c.u32(index)) return false;
     if (!out.entries.empty() && out.entries.back().first >= index) return false;
     out.entries.emplace_back(index, NameMap{});
@@ -47,8 +47,8 @@ void decode_names(Module& module, const CustomSection& section) {
                      &names.types, &names.tables,    &names.memories, &names.globals,
                      &names.elems, &names.datas,     nullptr,         &names.tags};
   while (!c.at_end()) {
-    uint8_t id;
-    uint32_t size;
+    uint8_t id = 0;
+    uint32_t size = 0;
     if (!c.byte(id) || !c.u32(size)) return;
     const uint32_t begin = c.offset();
     if (!c.skip(size)) return;

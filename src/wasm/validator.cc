@@ -267,14 +267,14 @@ bool FuncValidator::begin_frames(Types results) {
 }
 
 bool FuncValidator::read_locals() {
-  uint32_t groups;
+  uint32_t groups = 0;
   const uint8_t* at = reader_.pos_;
   if (!reader_.u32(groups)) return false;
   uint64_t total = locals_.size();
   const uint64_t params = total;
   const uint8_t* first_group = reader_.pos_;
   for (uint32_t g = 0; g < groups; ++g) {
-    uint32_t count;
+    uint32_t count = 0;
     ValType type;
     if (!reader_.u32(count) || !reader_.val_type(type)) return false;
     total += count;
@@ -1223,7 +1223,7 @@ bool FuncValidator::run() {
     if (WAFER_LIKELY(p < fast_end && sp <= soft_limit_)) {
       const FastOp op = kFastOps[*p];
       const uint8_t* q = p + 1;
-      uint32_t index;
+      uint32_t index = 0;
       switch (op.fast) {
         case Fast::Slow:
           break;
