@@ -1,0 +1,353 @@
+#include "wat/wast.h"
+
+#include "wat/lexer.h"
+#include "wat/literal.h"
+#include "wat/parser.h"
+
+namespace wafer::wat {
+
+namespace {
+
+using wasm::HeapKind;
+using wasm::HeapType;
+using wasm::ValType;
+
+class ScriptParser {
+ public:
+  ScriptParser(const Vec<Token>& tokens, const ParseOptions& options)
+      : tokens_(tokens), options_(options) {}
+
+  Result<Vec<ScriptCommand>> run() {
+    Vec<ScriptCommand> out;
+    const size_t end = tokens_.size() - 1;
+    // Module fields without "(module" around them make one inline module.
+    if (tokens_[0].kind == TokenKind::Open && is_field(tokens_[1].text)) {
+      ScriptCommand c{};
+      c.kind = ScriptCommand::Kind::Module;
+      encode(c.module, 0, end);
+      out.push_back(std::move(c));
+      return out;
+    }
+    while (p_ < end) {
+      WAFER_LET(c, command());
+      out.push_back(std::move(c));
+    }
+    return out;
+  }
+
+ private:
+  static bool is_field(std::string_view k) {
+    for (const std::string_view f : {"func", "type", "rec", "import", "export", "table", "memory",
+                                     "global", "tag", "elem", "data", "start"})
+      if (k == f) return true;
+    return false;
+  }
+  const Token& peek(size_t ahead = 0) const {
+    return tokens_[std::min(p_ + ahead, tokens_.size() - 1)];
+  }
+  Error unexpected() const {
+    String m("unexpected token in script: ");
+    m += peek().text.substr(0, 40);
+    return Error(ErrorKind::Malformed, m, peek().offset);
+  }
+  Result<void> expect(TokenKind kind) {
+    if (peek().kind != kind) return unexpected();
+    ++p_;
+    return {};
+  }
+  bool take(std::string_view keyword) {
+    if (peek().kind != TokenKind::Keyword || peek().text != keyword) return false;
+    ++p_;
+    return true;
+  }
+  // Index of the ")" that closes the "(" at `at`.
+  size_t close_of(size_t at) const {
+    size_t depth = 0;
+    for (size_t i = at; i < tokens_.size(); ++i) {
+      if (tokens_[i].kind == TokenKind::Open || tokens_[i].kind == TokenKind::Annotation) ++depth;
+      if (tokens_[i].kind == TokenKind::Close && --depth == 0) return i;
+    }
+    return tokens_.size() - 1;
+  }
+  Result<String> id() {
+    if (peek().kind != TokenKind::Id) return String();
+    return id_value(tokens_[p_++]);
+  }
+  Result<String> string() {
+    if (peek().kind != TokenKind::String) return unexpected();
+    return string_value(tokens_[p_++]);
+  }
+  void encode(ScriptModule& m, size_t begin, size_t end) {
+    auto r = parse_module_fields(tokens_, begin, end, m.name, options_);
+    if (r.ok()) m.binary = std::move(*r);
+    else m.parse_error = r.take_error();
+  }
+
+  // The module whose "(module" starts at p_; leaves p_ after its ")".
+  Result<void> module(ScriptCommand& c) {
+    const size_t stop = close_of(p_);
+    p_ += 2;
+    c.kind = ScriptCommand::Kind::Module;
+    if (take("definition")) c.kind = ScriptCommand::Kind::ModuleDefinition;
+    if (take("instance")) {
+      c.kind = ScriptCommand::Kind::ModuleInstance;
+      WAFER_LET(i, id());
+      WAFER_LET(m, id());
+      c.name = i;
+      c.of = m;
+      p_ = stop + 1;
+      return {};
+    }
+    WAFER_LET(name, id());
+    c.module.name = name;
+    if (take("binary")) {
+      c.module.kind = ScriptModule::Kind::Binary;
+      while (p_ < stop) {
+        WAFER_LET(s, string());
+        c.module.binary.insert(c.module.binary.end(), s.begin(), s.end());
+      }
+    } else if (take("quote")) {
+      c.module.kind = ScriptModule::Kind::Quote;
+      String text;
+      while (p_ < stop) {
+        WAFER_LET(s, string());
+        text += s;
+        text += '\n';
+      }
+      auto r = parse_wat(text, options_);
+      if (r.ok()) c.module.binary = std::move(*r);
+      else c.module.parse_error = r.take_error();
+    } else {
+      encode(c.module, p_, stop);
+    }
+    p_ = stop + 1;
+    return {};
+  }
+
+  Result<ScriptValue> lane(bool is_float, unsigned bits) {
+    ScriptValue v;
+    if (is_float && take("nan:canonical")) {
+      v.kind = ScriptValue::Kind::NanCanonical;
+    } else if (is_float && take("nan:arithmetic")) {
+      v.kind = ScriptValue::Kind::NanArithmetic;
+    } else {
+      std::optional<uint64_t> n;
+      if (!is_float) n = parse_integer(peek().text, bits);
+      else if (bits == 32) n = parse_f32(peek().text);
+      else n = parse_f64(peek().text);
+      if (!n) return unexpected();
+      v.bits = *n;
+      ++p_;
+    }
+    v.type = is_float ? (bits == 32 ? wasm::kF32 : wasm::kF64)
+                      : (bits == 64 ? wasm::kI64 : wasm::kI32);
+    return v;
+  }
+
+  Result<ScriptValue> value() {
+    WAFER_TRY(expect(TokenKind::Open));
+    ScriptValue v;
+    const std::string_view k = peek().text;
+    ++p_;
+    using K = ScriptValue::Kind;
+    struct Num {
+      std::string_view name;
+      bool is_float;
+      unsigned bits;
+    };
+    static constexpr Num kNums[] = {{"i32.const", false, 32},
+                                    {"i64.const", false, 64},
+                                    {"f32.const", true, 32},
+                                    {"f64.const", true, 64}};
+    for (const Num& n : kNums)
+      if (k == n.name) {
+        WAFER_LET(l, lane(n.is_float, n.bits));
+        WAFER_TRY(expect(TokenKind::Close));
+        return std::move(l);
+      }
+    struct Shape {
+      std::string_view name;
+      unsigned bits;
+      bool is_float;
+    };
+    static constexpr Shape kShapes[] = {{"i8x16", 8, false},  {"i16x8", 16, false},
+                                        {"i32x4", 32, false}, {"i64x2", 64, false},
+                                        {"f32x4", 32, true},  {"f64x2", 64, true}};
+    struct RefPattern {
+      std::string_view name;
+      K kind;
+      ValType type;
+    };
+    static constexpr RefPattern kRefs[] = {
+        {"ref.func", K::RefFunc, wasm::kFuncRef},
+        {"ref.any", K::RefAny, wasm::kAnyRef},
+        {"ref.eq", K::RefEq, ValType::ref(HeapKind::Eq, true)},
+        {"ref.i31", K::RefI31, ValType::ref(HeapKind::I31, true)},
+        {"ref.struct", K::RefStruct, ValType::ref(HeapKind::Struct, true)},
+        {"ref.array", K::RefArray, ValType::ref(HeapKind::Array, true)},
+        {"ref.exn", K::RefExn, wasm::kExnRef}};
+    if (k == "v128.const") {
+      v.kind = K::Vector;
+      v.type = wasm::kV128;
+      for (const Shape& s : kShapes) {
+        if (!take(s.name)) continue;
+        v.lane_bits = s.bits;
+        v.lane_float = s.is_float;
+        for (unsigned i = 0; i < 128 / s.bits; ++i) {
+          WAFER_LET(l, lane(s.is_float, s.bits));
+          v.parts.push_back(std::move(l));
+        }
+      }
+    } else if (k == "ref.null") {
+      v.kind = K::RefNull;
+      if (peek().kind == TokenKind::Keyword) {
+        static constexpr std::pair<std::string_view, HeapKind> kHeaps[] = {
+            {"func", HeapKind::Func},     {"nofunc", HeapKind::NoFunc},
+            {"extern", HeapKind::Extern}, {"noextern", HeapKind::NoExtern},
+            {"any", HeapKind::Any},       {"eq", HeapKind::Eq},
+            {"i31", HeapKind::I31},       {"struct", HeapKind::Struct},
+            {"array", HeapKind::Array},   {"none", HeapKind::None},
+            {"exn", HeapKind::Exn},       {"noexn", HeapKind::NoExn}};
+        for (const auto& [name, kind] : kHeaps)
+          if (peek().text == name) {
+            v.heap = HeapType(kind);
+            v.typed = true;
+            v.type = ValType::ref(v.heap, true);
+          }
+      }
+      if (peek().kind != TokenKind::Close) ++p_;
+    } else if (k == "ref.extern" || k == "ref.host") {
+      v.kind = k == "ref.extern" ? K::RefExtern : K::RefHost;
+      v.type = k == "ref.extern" ? wasm::kExternRef : wasm::kAnyRef;
+      if (peek().kind == TokenKind::Number) {
+        const auto n = parse_unsigned(peek().text, 32);
+        if (!n) return unexpected();
+        v.bits = *n;
+        v.typed = true;
+        ++p_;
+      }
+    } else if (k == "either") {
+      v.kind = K::Either;
+      while (peek().kind == TokenKind::Open) {
+        WAFER_LET(alternative, value());
+        v.parts.push_back(std::move(alternative));
+      }
+    } else {
+      bool found = false;
+      for (const RefPattern& r : kRefs)
+        if (k == r.name) {
+          v.kind = r.kind;
+          v.type = r.type;
+          found = true;
+        }
+      if (!found) {
+        --p_;
+        return unexpected();
+      }
+      if (peek().kind != TokenKind::Close) ++p_;
+    }
+    WAFER_TRY(expect(TokenKind::Close));
+    return v;
+  }
+
+  Result<ScriptAction> action() {
+    WAFER_TRY(expect(TokenKind::Open));
+    ScriptAction a;
+    if (take("get")) a.is_get = true;
+    else if (!take("invoke")) return unexpected();
+    WAFER_LET(module, id());
+    a.module = module;
+    WAFER_LET(name, string());
+    a.name = name;
+    while (peek().kind == TokenKind::Open) {
+      WAFER_LET(v, value());
+      a.args.push_back(std::move(v));
+    }
+    WAFER_TRY(expect(TokenKind::Close));
+    return a;
+  }
+
+  Result<ScriptCommand> command() {
+    using K = ScriptCommand::Kind;
+    ScriptCommand c{};
+    c.offset = peek().offset;
+    if (peek().kind != TokenKind::Open) return unexpected();
+    const std::string_view k = peek(1).text;
+    if (k == "module") {
+      WAFER_TRY(module(c));
+      return c;
+    }
+    if (k == "invoke" || k == "get") {
+      c.kind = K::Action;
+      WAFER_LET(a, action());
+      c.action = std::move(a);
+      return c;
+    }
+    p_ += 2;
+    if (k == "register") {
+      c.kind = K::Register;
+      WAFER_LET(name, string());
+      WAFER_LET(of, id());
+      c.name = name;
+      c.of = of;
+    } else if (k == "assert_return") {
+      c.kind = K::AssertReturn;
+      WAFER_LET(a, action());
+      c.action = std::move(a);
+      while (peek().kind == TokenKind::Open) {
+        WAFER_LET(v, value());
+        c.expected.push_back(std::move(v));
+      }
+    } else if (k == "assert_trap" || k == "assert_exhaustion" || k == "assert_exception") {
+      c.kind = k == "assert_trap"         ? K::AssertTrap
+               : k == "assert_exhaustion" ? K::AssertExhaustion
+                                          : K::AssertException;
+      if (k == "assert_trap" && peek(1).text == "module") {
+        WAFER_TRY(module(c));
+        c.kind = K::AssertTrapModule;
+      } else {
+        WAFER_LET(a, action());
+        c.action = std::move(a);
+      }
+      if (k != "assert_exception") {
+        WAFER_LET(m, string());
+        c.message = m;
+      }
+    } else {
+      static constexpr std::pair<std::string_view, K> kModules[] = {
+          {"assert_invalid", K::AssertInvalid},
+          {"assert_malformed", K::AssertMalformed},
+          {"assert_unlinkable", K::AssertUnlinkable},
+          {"assert_invalid_custom", K::AssertInvalidCustom},
+          {"assert_malformed_custom", K::AssertMalformedCustom}};
+      bool found = false;
+      for (const auto& [name, kind] : kModules)
+        if (k == name) {
+          WAFER_TRY(module(c));
+          c.kind = kind;
+          found = true;
+        }
+      if (!found) {
+        p_ -= 1;
+        return unexpected();
+      }
+      WAFER_LET(m, string());
+      c.message = m;
+    }
+    WAFER_TRY(expect(TokenKind::Close));
+    return c;
+  }
+
+  const Vec<Token>& tokens_;
+  const ParseOptions& options_;
+  size_t p_ = 0;
+};
+
+}  // namespace
+
+Result<Vec<ScriptCommand>> parse_wast(std::string_view source, const ParseOptions& options) {
+  WAFER_LET(tokens, tokenize(source));
+  return ScriptParser(tokens, options).run();
+}
+
+}  // namespace wafer::wat

@@ -1,0 +1,37 @@
+// Text format (spec chapter 6): parsing to the binary format and printing from it.
+#pragma once
+
+#include "base/result.h"
+#include "wasm/instr.h"
+#include "wasm/module.h"
+
+namespace wafer::wat {
+
+struct ParseOptions {
+  wasm::FeatureSet features = wasm::FeatureSet::all();
+  // Write a name section from the identifiers.
+  bool names = true;
+};
+
+// Parses one module and encodes it. Errors are Malformed, with the byte offset in
+// `source`; line_column() turns that into a position for people.
+Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& options = {});
+
+struct PrintOptions {
+  bool names = true;     // use identifiers from the name section
+  bool offsets = false;  // comment each instruction with its byte offset
+};
+
+// Prints a decoded module as text that parses back to the same module.
+Result<String> print_wat(const wasm::Module& module, const PrintOptions& options = {});
+
+// One instruction with its immediates, without operands or line end.
+String print_instr(const wasm::Module& module, const wasm::Instr& instr);
+
+struct LineColumn {
+  uint32_t line = 1, column = 1;
+};
+// Position of a byte offset; both count from 1, columns in bytes.
+LineColumn line_column(std::string_view source, uint64_t offset);
+
+}  // namespace wafer::wat
