@@ -1,0 +1,307 @@
+#include "wasi/p1_context.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <map>
+
+extern char** environ;
+
+namespace wafer::wasi {
+
+// ---- Descriptor table -------------------------------------------------------
+
+Errno DescriptorTable::insert(DescriptorRef d, uint32_t& number) {
+  const std::lock_guard lock(mutex_);
+  size_t i = lowest_free_;
+  while (i < slots_.size() && slots_[i]) ++i;
+  if (i >= kMaxDescriptors) return Errno::kMfile;
+  if (i == slots_.size())
+    slots_.push_back(std::move(d));
+  else
+    slots_[i] = std::move(d);
+  lowest_free_ = i + 1;
+  number = uint32_t(i);
+  return Errno::kSuccess;
+}
+
+DescriptorRef DescriptorTable::get(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  return number < slots_.size() ? slots_[number] : nullptr;
+}
+
+Errno DescriptorTable::remove(uint32_t number) {
+  DescriptorRef dropped;  // closes outside the lock
+  const std::lock_guard lock(mutex_);
+  if (number >= slots_.size() || !slots_[number]) return Errno::kBadf;
+  dropped = std::move(slots_[number]);
+  slots_[number] = nullptr;
+  lowest_free_ = std::min(lowest_free_, size_t(number));
+  return Errno::kSuccess;
+}
+
+Errno DescriptorTable::renumber(uint32_t from, uint32_t to) {
+  DescriptorRef dropped;
+  const std::lock_guard lock(mutex_);
+  if (from >= slots_.size() || !slots_[from] || to >= slots_.size() || !slots_[to])
+    return Errno::kBadf;
+  if (from == to) return Errno::kSuccess;
+  dropped = std::move(slots_[to]);
+  slots_[to] = std::move(slots_[from]);
+  slots_[from] = nullptr;
+  lowest_free_ = std::min(lowest_free_, size_t(from));
+  return Errno::kSuccess;
+}
+
+DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed) {
+  auto d = std::make_shared<Descriptor>();
+  d->fd = fd;
+  if (owned) d->owned.reset(fd);
+  Rights mask = rights::kStream;
+  struct stat st;
+  if (fstat(fd, &st) == 0) {
+    d->type = filetype_of(st.st_mode);
+    d->is_pipe = S_ISFIFO(st.st_mode);
+    if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) {
+      mask = rights::kFile;
+    } else if (S_ISCHR(st.st_mode)) {
+      // C libraries take a character device that cannot seek for a terminal.
+      mask = isatty(fd) ? rights::kStream : rights::kFile;
+      d->may_block = true;
+    } else if (S_ISSOCK(st.st_mode)) {
+      int value = 0;
+      socklen_t length = sizeof(value);
+      if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) == 0 && value == SOCK_DGRAM)
+        d->type = Filetype::kSocketDgram;
+      mask = rights::kSocket;
+      value = 0;
+      length = sizeof(value);
+      if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value)
+        mask = rights::kListener;
+      d->may_block = true;
+    } else if (S_ISDIR(st.st_mode)) {
+      mask = rights::kFdFilestatGet | rights::kFdFdstatSetFlags;
+    } else {
+      d->may_block = true;
+    }
+  }
+  d->base = mask & allowed;
+  if (mask == rights::kListener) d->inheriting = rights::kSocket;
+  return d;
+}
+
+// ---- Context ----------------------------------------------------------------
+
+namespace {
+
+Error io_error(std::string what) {
+  const int e = errno;
+  what += ": ";
+  what += strerror(e);
+  return Error(ErrorKind::Io, what);
+}
+
+DescriptorRef virtual_descriptor(Descriptor::Kind kind, Rights base) {
+  auto d = std::make_shared<Descriptor>();
+  d->kind = kind;
+  d->is_stdio = true;
+  d->base = base | rights::kFdFdstatSetFlags | rights::kFdFilestatGet | rights::kPollFdReadwrite;
+  return d;
+}
+
+DescriptorRef host_stdio(int fd, Rights rights) {
+  // A closed standard descriptor behaves as one that nothing can be done with.
+  DescriptorRef d = wrap_host_fd(fd, false, rights);
+  d->is_stdio = true;
+  return d;
+}
+
+constexpr Rights kInputRights =
+    rights::kFile & ~(rights::kFdWrite | rights::kFdAllocate | rights::kFdFilestatSetSize);
+constexpr Rights kOutputRights = rights::kFile & ~rights::kFdRead;
+
+DescriptorRef make_input(P1Input& in) {
+  switch (in.kind) {
+    case P1Input::Kind::Inherit:
+      return host_stdio(0, kInputRights);
+    case P1Input::Kind::Fd:
+      return host_stdio(in.fd, kInputRights);
+    default: {
+      auto d = virtual_descriptor(Descriptor::Kind::Input, rights::kFdRead);
+      if (in.kind == P1Input::Kind::Bytes) d->bytes = std::move(in.bytes);
+      if (in.kind == P1Input::Kind::Callback) d->read = std::move(in.read);
+      return d;
+    }
+  }
+}
+
+DescriptorRef make_output(P1Output& out, int inherited) {
+  switch (out.kind) {
+    case P1Output::Kind::Inherit:
+      return host_stdio(inherited, kOutputRights);
+    case P1Output::Kind::Fd:
+      return host_stdio(out.fd, kOutputRights);
+    default: {
+      auto d = virtual_descriptor(Descriptor::Kind::Output, rights::kFdWrite);
+      if (out.kind == P1Output::Kind::Callback) d->write = std::move(out.write);
+      return d;
+    }
+  }
+}
+
+Result<DescriptorRef> open_preopen(const P1Config::Preopen& dir) {
+  const int fd = open(dir.host.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return io_error("cannot open directory '" + dir.host + "'");
+  DescriptorRef d = std::make_shared<Descriptor>();
+  d->kind = Descriptor::Kind::Directory;
+  d->type = Filetype::kDirectory;
+  d->fd = fd;
+  d->owned.reset(fd);
+  d->read_only = dir.read_only;
+  d->is_preopen = true;
+  d->preopen_name = dir.guest;
+  d->base = rights::kDirectory;
+  d->inheriting = rights::kAll;
+  return d;
+}
+
+// Listens on "host:port" or "[v6]:port".
+Result<int> listen_on(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos)
+    return Error(ErrorKind::Usage, "not an address with a port: '" + address + "'");
+  std::string host = address.substr(0, colon);
+  const std::string port = address.substr(colon + 1);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int status =
+      getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
+  if (status != 0)
+    return Error(ErrorKind::Io, "cannot listen on '" + address + "': " + gai_strerror(status));
+  int error = 0;
+  for (const addrinfo* a = found; a; a = a->ai_next) {
+    UniqueFd fd(socket(a->ai_family, a->ai_socktype, a->ai_protocol));
+    const int one = 1;
+    if (fd && fcntl(fd.get(), F_SETFD, FD_CLOEXEC) == 0 &&
+        setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+        bind(fd.get(), a->ai_addr, a->ai_addrlen) == 0 && listen(fd.get(), SOMAXCONN) == 0) {
+      freeaddrinfo(found);
+      return fd.release();
+    }
+    error = errno;
+  }
+  freeaddrinfo(found);
+  errno = error;
+  return io_error("cannot listen on '" + address + "'");
+}
+
+// The address that `fd` is bound to, as text.
+std::string local_address(int fd) {
+  sockaddr_storage address;
+  socklen_t length = sizeof(address);
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+      getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof(host), port,
+                  sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return {};
+  const std::string name(host);
+  return (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port;
+}
+
+bool has_nul(const std::string& s) { return s.find('\0') != std::string::npos; }
+
+}  // namespace
+
+P1Context::P1Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+P1Context::~P1Context() = default;
+
+Result<std::unique_ptr<P1Context>> P1Context::create(P1Config config) {
+  auto impl = std::make_unique<Impl>();
+  impl->config = std::move(config);
+  P1Config& c = impl->config;
+
+  for (const std::string& arg : c.args)
+    if (has_nul(arg)) return Error(ErrorKind::Usage, "an argument has a NUL byte");
+  impl->args = c.args;
+
+  std::vector<std::pair<std::string, std::string>> variables;
+  std::map<std::string, size_t> index;
+  const auto set = [&](std::string name, std::string value) {
+    const auto [it, is_new] = index.emplace(name, variables.size());
+    if (is_new)
+      variables.emplace_back(std::move(name), std::move(value));
+    else
+      variables[it->second].second = std::move(value);
+  };
+  if (c.inherit_env && environ) {
+    for (char** e = environ; *e; ++e) {
+      const char* const equals = strchr(*e, '=');
+      if (equals) set(std::string(*e, size_t(equals - *e)), equals + 1);
+    }
+  }
+  for (const auto& [name, value] : c.env) {
+    if (name.empty() || name.find('=') != std::string::npos || has_nul(name) || has_nul(value))
+      return Error(ErrorKind::Usage, "not a valid environment variable: '" + name + "'");
+    set(name, value);
+  }
+  for (const auto& [name, value] : variables) impl->env.push_back(name + "=" + value);
+
+  uint32_t number = 0;
+  (void)impl->table.insert(make_input(c.stdin_source), number);
+  (void)impl->table.insert(make_output(c.stdout_sink, 1), number);
+  (void)impl->table.insert(make_output(c.stderr_sink, 2), number);
+
+  // All listeners are taken over before anything can fail.
+  std::vector<DescriptorRef> listeners;
+  for (const P1Config::Listener& l : c.listeners)
+    listeners.push_back(l.fd >= 0 ? wrap_host_fd(l.fd, true, rights::kAll) : nullptr);
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    if (!listeners[i]) {
+      WAFER_LET(fd, listen_on(c.listeners[i].tcp_address));
+      listeners[i] = wrap_host_fd(fd, true, rights::kAll);
+    }
+    impl->listener_addresses.push_back(local_address(listeners[i]->fd));
+  }
+  const auto add_listeners = [&] {
+    for (DescriptorRef& d : listeners) (void)impl->table.insert(std::move(d), number);
+    listeners.clear();
+  };
+  if (c.sockets_first) add_listeners();
+  for (const P1Config::Preopen& dir : c.dirs) {
+    WAFER_LET(d, open_preopen(dir));
+    (void)impl->table.insert(std::move(d), number);
+  }
+  add_listeners();
+
+  if (c.random_seed) impl->random_state = *c.random_seed;
+  if (c.ignore_sigpipe) {
+    struct sigaction action;
+    if (sigaction(SIGPIPE, nullptr, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+        action.sa_handler == SIG_DFL)
+      signal(SIGPIPE, SIG_IGN);
+  }
+  return std::unique_ptr<P1Context>(new P1Context(std::move(impl)));
+}
+
+std::optional<int32_t> P1Context::exit_code() const {
+  if (!impl_->exited.load(std::memory_order_acquire)) return std::nullopt;
+  return impl_->exit_code.load(std::memory_order_relaxed);
+}
+
+std::string P1Context::listener_address(size_t index) const {
+  return index < impl_->listener_addresses.size() ? impl_->listener_addresses[index]
+                                                  : std::string();
+}
+
+}  // namespace wafer::wasi

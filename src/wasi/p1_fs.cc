@@ -1,0 +1,452 @@
+#include "wasi/p1_fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+#ifndef O_PATH
+#define O_PATH O_RDONLY
+#endif
+
+namespace wafer::wasi {
+
+namespace {
+
+constexpr int kMaxLinks = 40;  // what Linux itself allows
+constexpr size_t kMaxPath = 4096;
+
+// Opens a directory only to name things in it.
+constexpr int kParentFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+
+std::atomic<Resolver> g_resolver{Resolver::Auto};
+
+#if defined(__linux__) && defined(SYS_openat2)
+
+// As in <linux/openat2.h>, which older kernel headers lack.
+struct OpenHow {
+  uint64_t flags, mode, resolve;
+};
+constexpr uint64_t kResolveNoMagiclinks = 0x02, kResolveBeneath = 0x08;
+
+int openat2(int dir, const char* path, int flags, unsigned mode) {
+  OpenHow how = {uint64_t(flags), (flags & O_CREAT) ? mode : 0u,
+                 kResolveBeneath | kResolveNoMagiclinks};
+  return int(syscall(SYS_openat2, dir, path, &how, sizeof(how)));
+}
+
+bool have_openat2() {
+  if (g_resolver.load(std::memory_order_relaxed) == Resolver::Walk) return false;
+  static const bool have = [] {
+    const int fd = openat2(AT_FDCWD, ".", O_PATH | O_CLOEXEC, 0);
+    if (fd < 0) return false;
+    close(fd);
+    return true;
+  }();
+  return have;
+}
+
+#else
+
+int openat2(int, const char*, int, unsigned) {
+  errno = ENOSYS;
+  return -1;
+}
+bool have_openat2() { return false; }
+
+#endif
+
+// Calls openat2; kAgain if it raced with renames too often to answer.
+Errno open_with_openat2(int root, const char* path, int flags, unsigned mode, UniqueFd& out) {
+  for (int attempt = 0; attempt < 32; ++attempt) {
+    const int fd = openat2(root, path, flags, mode);
+    if (fd >= 0) {
+      out.reset(fd);
+      return Errno::kSuccess;
+    }
+    // The kernel could not tell whether ".." stayed beneath: it asks to retry.
+    if (errno == EAGAIN || errno == EINTR) continue;
+    // RESOLVE_BENEATH reports an attempt to leave this way.
+    if (errno == EXDEV) return Errno::kPerm;
+    return errno_of(errno);
+  }
+  return Errno::kAgain;
+}
+
+Errno read_link(int dir, const char* name, std::string& target) {
+  char buffer[kMaxPath];
+  const ssize_t n = readlinkat(dir, name, buffer, sizeof(buffer));
+  if (n < 0) return errno_of(errno);
+  if (size_t(n) >= sizeof(buffer)) return Errno::kNameTooLong;
+  target.assign(buffer, size_t(n));
+  return Errno::kSuccess;
+}
+
+Errno check_path(std::string_view path) {
+  if (path.empty()) return Errno::kNoEnt;
+  if (path.size() >= kMaxPath) return Errno::kNameTooLong;
+  if (path.front() == '/') return Errno::kPerm;
+  return Errno::kSuccess;
+}
+
+std::string_view strip_slashes(std::string_view path) {
+  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
+  return path;
+}
+
+bool expands(Follow follow, bool slash) {
+  return follow == Follow::Always || (follow == Follow::IfSlash && slash);
+}
+
+// Components still to be walked, the next one last.
+using Pending = std::vector<std::string>;
+
+void push_components(std::string_view path, Pending& pending) {
+  size_t end = path.size();
+  while (end > 0) {
+    const size_t slash = path.rfind('/', end - 1);
+    const size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
+    if (begin < end) pending.emplace_back(path.substr(begin, end - begin));
+    if (slash == std::string_view::npos) break;
+    end = slash;
+  }
+}
+
+// The walk. Holds a descriptor of every directory between the root and the
+// present one, so that ".." means the directory that was passed on the way in,
+// whatever is renamed meanwhile.
+Errno walk(int root, std::string_view path, Follow follow, Place& place) {
+  place.root = root;
+  place.must_be_dir = path.back() == '/';
+  std::vector<UniqueFd> stack;
+  Pending pending;
+  push_components(path, pending);
+  int links = 0;
+  const auto top = [&] { return stack.empty() ? root : stack.back().get(); };
+  for (;;) {
+    if (pending.empty()) {  // ended on ".", ".." or at the root
+      place.name = ".";
+      break;
+    }
+    std::string name = std::move(pending.back());
+    pending.pop_back();
+    if (name == ".") continue;
+    if (name == "..") {
+      if (stack.empty()) return Errno::kPerm;
+      stack.pop_back();
+      continue;
+    }
+    if (name.size() > NAME_MAX) return Errno::kNameTooLong;
+    bool is_link = false;
+    std::string target;
+    if (pending.empty()) {
+      if (!expands(follow, place.must_be_dir)) {
+        place.name = std::move(name);
+        break;
+      }
+      const Errno e = read_link(top(), name.c_str(), target);
+      if (e != Errno::kSuccess) {  // not a link, or nothing there
+        place.name = std::move(name);
+        break;
+      }
+      is_link = true;
+    } else {
+      const int fd = openat(top(), name.c_str(), kParentFlags | O_NOFOLLOW);
+      if (fd >= 0) {
+        stack.emplace_back(fd);
+        continue;
+      }
+      const int error = errno;
+      if (error != ENOTDIR && error != ELOOP && error != EMLINK) return errno_of(error);
+      if (read_link(top(), name.c_str(), target) != Errno::kSuccess) return Errno::kNotDir;
+      is_link = true;
+    }
+    if (is_link) {
+      if (++links > kMaxLinks) return Errno::kLoop;
+      if (target.empty()) return Errno::kNoEnt;
+      if (target.front() == '/') return Errno::kPerm;
+      if (pending.empty() && target.back() == '/') place.must_be_dir = true;
+      push_components(target, pending);
+    }
+  }
+  if (!stack.empty()) place.opened = std::move(stack.back());
+  return Errno::kSuccess;
+}
+
+}  // namespace
+
+void UniqueFd::reset(int fd) {
+  if (fd_ >= 0) close(fd_);
+  fd_ = fd;
+}
+
+void set_resolver(Resolver resolver) { g_resolver.store(resolver, std::memory_order_relaxed); }
+
+Errno resolve(int root, std::string_view path, Follow follow, Place& place) {
+  const Errno bad = check_path(path);
+  if (bad != Errno::kSuccess) return bad;
+  if (!have_openat2()) return walk(root, path, follow, place);
+
+  std::string current(path);
+  bool must_be_dir = false;
+  for (int links = 0;; ++links) {
+    must_be_dir |= current.back() == '/';
+    const std::string_view stripped = strip_slashes(current);
+    const size_t slash = stripped.rfind('/');
+    std::string name(slash == std::string_view::npos ? stripped : stripped.substr(slash + 1));
+    std::string dir;
+    if (name == "." || name == "..") {
+      dir = current;  // the directory itself
+      name = ".";
+    } else if (slash != std::string_view::npos) {
+      dir = std::string(stripped.substr(0, slash + 1));
+    }
+    place.opened.reset();
+    place.root = root;
+    if (!dir.empty()) {
+      const Errno e = open_with_openat2(root, dir.c_str(), kParentFlags, 0, place.opened);
+      if (e == Errno::kAgain) return walk(root, path, follow, place);
+      if (e != Errno::kSuccess) return e;
+    }
+    place.name = std::move(name);
+    place.must_be_dir = must_be_dir;
+    if (place.name.size() > NAME_MAX) return Errno::kNameTooLong;
+    if (!expands(follow, must_be_dir) || place.name == ".") return Errno::kSuccess;
+    std::string target;
+    if (read_link(place.parent(), place.name.c_str(), target) != Errno::kSuccess)
+      return Errno::kSuccess;  // not a link, or nothing there: for the caller to find
+    if (links >= kMaxLinks) return Errno::kLoop;
+    if (target.empty()) return Errno::kNoEnt;
+    if (target.front() == '/') return Errno::kPerm;
+    current = dir + target;
+    if (current.size() >= kMaxPath) return Errno::kNameTooLong;
+  }
+}
+
+Errno open_beneath(int root, std::string_view path, int flags, unsigned mode, bool follow,
+                   UniqueFd& out) {
+  const Errno bad = check_path(path);
+  if (bad != Errno::kSuccess) return bad;
+  flags |= O_CLOEXEC | O_NOCTTY;
+  if (have_openat2()) {
+    const std::string text(path);
+    const Errno e =
+        open_with_openat2(root, text.c_str(), flags | (follow ? 0 : O_NOFOLLOW), mode, out);
+    if (e != Errno::kAgain) return e;
+  }
+  // A link may appear between the walk and the open, which then refuses it.
+  for (int attempt = 0; attempt < 32; ++attempt) {
+    Place place;
+    // O_EXCL never follows a link in last position.
+    const bool expand = follow && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    const Errno e = walk(root, path, expand ? Follow::Always : Follow::IfSlash, place);
+    if (e != Errno::kSuccess) return e;
+    int open_flags = flags | O_NOFOLLOW;
+    if (place.must_be_dir) {
+      if (flags & O_CREAT) return Errno::kIsDir;
+      open_flags |= O_DIRECTORY;
+    }
+    const int fd = openat(place.parent(), place.name.c_str(), open_flags, mode);
+    if (fd >= 0) {
+      out.reset(fd);
+      return Errno::kSuccess;
+    }
+    if (errno == EINTR || (expand && errno == ELOOP)) continue;
+    return errno_of(errno);
+  }
+  return Errno::kLoop;
+}
+
+Filetype filetype_of(unsigned mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return Filetype::kRegularFile;
+    case S_IFDIR:
+      return Filetype::kDirectory;
+    case S_IFLNK:
+      return Filetype::kSymbolicLink;
+    case S_IFCHR:
+      return Filetype::kCharacterDevice;
+    case S_IFBLK:
+      return Filetype::kBlockDevice;
+    case S_IFSOCK:
+      return Filetype::kSocketStream;
+    default:
+      return Filetype::kUnknown;  // WASI has no word for a pipe
+  }
+}
+
+Errno errno_of(int e) {
+  switch (e) {
+    case 0:
+      return Errno::kSuccess;
+    case E2BIG:
+      return Errno::k2Big;
+    case EACCES:
+      return Errno::kAcces;
+    case EADDRINUSE:
+      return Errno::kAddrInUse;
+    case EADDRNOTAVAIL:
+      return Errno::kAddrNotAvail;
+    case EAFNOSUPPORT:
+      return Errno::kAfNoSupport;
+    case EAGAIN:
+      return Errno::kAgain;
+    case EALREADY:
+      return Errno::kAlready;
+    case EBADF:
+      return Errno::kBadf;
+    case EBADMSG:
+      return Errno::kBadMsg;
+    case EBUSY:
+      return Errno::kBusy;
+    case ECANCELED:
+      return Errno::kCanceled;
+    case ECHILD:
+      return Errno::kChild;
+    case ECONNABORTED:
+      return Errno::kConnAborted;
+    case ECONNREFUSED:
+      return Errno::kConnRefused;
+    case ECONNRESET:
+      return Errno::kConnReset;
+    case EDEADLK:
+      return Errno::kDeadlk;
+    case EDESTADDRREQ:
+      return Errno::kDestAddrReq;
+    case EDOM:
+      return Errno::kDom;
+    case EDQUOT:
+      return Errno::kDquot;
+    case EEXIST:
+      return Errno::kExist;
+    case EFAULT:
+      return Errno::kFault;
+    case EFBIG:
+      return Errno::kFbig;
+    case EHOSTUNREACH:
+      return Errno::kHostUnreach;
+    case EIDRM:
+      return Errno::kIdrm;
+    case EILSEQ:
+      return Errno::kIlseq;
+    case EINPROGRESS:
+      return Errno::kInProgress;
+    case EINTR:
+      return Errno::kIntr;
+    case EINVAL:
+      return Errno::kInval;
+    case EIO:
+      return Errno::kIo;
+    case EISCONN:
+      return Errno::kIsConn;
+    case EISDIR:
+      return Errno::kIsDir;
+    case ELOOP:
+      return Errno::kLoop;
+    case EMFILE:
+      return Errno::kMfile;
+    case EMLINK:
+      return Errno::kMlink;
+    case EMSGSIZE:
+      return Errno::kMsgSize;
+    case EMULTIHOP:
+      return Errno::kMultihop;
+    case ENAMETOOLONG:
+      return Errno::kNameTooLong;
+    case ENETDOWN:
+      return Errno::kNetDown;
+    case ENETRESET:
+      return Errno::kNetReset;
+    case ENETUNREACH:
+      return Errno::kNetUnreach;
+    case ENFILE:
+      return Errno::kNfile;
+    case ENOBUFS:
+      return Errno::kNoBufs;
+    case ENODEV:
+      return Errno::kNoDev;
+    case ENOENT:
+      return Errno::kNoEnt;
+    case ENOEXEC:
+      return Errno::kNoExec;
+    case ENOLCK:
+      return Errno::kNoLck;
+    case ENOLINK:
+      return Errno::kNoLink;
+    case ENOMEM:
+      return Errno::kNoMem;
+    case ENOMSG:
+      return Errno::kNoMsg;
+    case ENOPROTOOPT:
+      return Errno::kNoProtoOpt;
+    case ENOSPC:
+      return Errno::kNoSpc;
+    case ENOSYS:
+      return Errno::kNoSys;
+    case ENOTCONN:
+      return Errno::kNotConn;
+    case ENOTDIR:
+      return Errno::kNotDir;
+#if ENOTEMPTY != EEXIST
+    case ENOTEMPTY:
+      return Errno::kNotEmpty;
+#endif
+    case ENOTRECOVERABLE:
+      return Errno::kNotRecoverable;
+    case ENOTSOCK:
+      return Errno::kNotSock;
+    case ENOTSUP:
+      return Errno::kNotSup;
+#if EOPNOTSUPP != ENOTSUP
+    case EOPNOTSUPP:
+      return Errno::kNotSup;
+#endif
+    case ENOTTY:
+      return Errno::kNotTy;
+    case ENXIO:
+      return Errno::kNxio;
+    case EOVERFLOW:
+      return Errno::kOverflow;
+    case EOWNERDEAD:
+      return Errno::kOwnerDead;
+    case EPERM:
+      return Errno::kPerm;
+    case EPIPE:
+      return Errno::kPipe;
+    case EPROTO:
+      return Errno::kProto;
+    case EPROTONOSUPPORT:
+      return Errno::kProtoNoSupport;
+    case EPROTOTYPE:
+      return Errno::kPrototype;
+    case ERANGE:
+      return Errno::kRange;
+    case EROFS:
+      return Errno::kRofs;
+    case ESPIPE:
+      return Errno::kSpipe;
+    case ESRCH:
+      return Errno::kSrch;
+    case ESTALE:
+      return Errno::kStale;
+    case ETIMEDOUT:
+      return Errno::kTimedOut;
+    case ETXTBSY:
+      return Errno::kTxtBsy;
+    case EXDEV:
+      return Errno::kXdev;
+    default:
+      return Errno::kIo;
+  }
+}
+
+}  // namespace wafer::wasi

@@ -1,0 +1,66 @@
+// Path resolution that cannot leave a directory: the sandbox of WASI preopens.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "wasi/p1_types.h"
+
+namespace wafer::wasi {
+
+// Owns a host descriptor.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& o) noexcept : fd_(o.release()) {}
+  UniqueFd& operator=(UniqueFd&& o) noexcept {
+    if (this != &o) reset(o.release());
+    return *this;
+  }
+  ~UniqueFd() { reset(); }
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+// Where an operation takes place: `name` in directory `parent()`. `name` is one
+// plain component, or "." for the directory itself; it is never "..".
+struct Place {
+  int root = -1;    // borrowed
+  UniqueFd opened;  // the parent, if it is not the root
+  std::string name;
+  // The path ended in a slash: the object must be a directory.
+  bool must_be_dir = false;
+  int parent() const { return opened ? opened.get() : root; }
+};
+
+// How paths are resolved: through openat2(2) where the kernel has it, or by a
+// walk component by component that expands symbolic links itself.
+enum class Resolver : uint8_t { Auto, Walk };
+void set_resolver(Resolver resolver);  // for tests
+
+// Whether a symbolic link in last position is expanded. A lookup must use
+// IfSlash at least, since "link/" means the directory; what makes or removes
+// names uses Never.
+enum class Follow : uint8_t { Never, IfSlash, Always };
+
+// Finds the place that `path` names below the open directory `root`. Every
+// intermediate link is expanded; leaving `root` by "..", an absolute path or a
+// link gives kPerm. The last component need not exist.
+Errno resolve(int root, std::string_view path, Follow follow, Place& place);
+
+// open(2) of `path` below `root`, never outside. `flags` are host flags without
+// O_NOFOLLOW; `follow` says whether a link in last position is followed.
+Errno open_beneath(int root, std::string_view path, int flags, unsigned mode, bool follow,
+                   UniqueFd& out);
+
+}  // namespace wafer::wasi
