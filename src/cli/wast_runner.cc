@@ -427,12 +427,15 @@ void Script::run() {
   const bool legacy = path_.find("legacy/") != std::string::npos;
   runtime::Config config;
   config.features = legacy ? wasm::FeatureSet::all() : wasm::FeatureSet::standard();
+  // The threads proposal is written against WebAssembly 2.0.
+  if (path_.find("proposals/threads/") != std::string::npos)
+    config.features.set(wasm::Feature::MultiMemory, false).set(wasm::Feature::Memory64, false);
   engine_ = runtime::Engine::create(config, interp::tier());
   store_ = std::make_unique<Store>(engine_);
   linker_ = std::make_unique<Linker>(engine_);
   linker_->allow_shadowing(true);
   define_spectest();
-  auto script = wat::parse_wast(source_);
+  auto script = wat::parse_wast(source_, {config.features});
   if (!script.ok()) {
     ++failed_;
     log_ += fmt::format("{}:{}: {}\n", path_,

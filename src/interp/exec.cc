@@ -595,7 +595,7 @@ WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, u
 WAFER_CC void call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), FP[FB], f);
-  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX, code, FP[FB]));
   CALL_FUNC(f, FP + FA, PC + 3);
 }
 
@@ -660,7 +660,7 @@ WAFER_CC void return_call(WAFER_PARAMS) {
 WAFER_CC void return_call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), FP[FB], f);
-  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX, code, FP[FB]));
   TAIL_CALL(f, FP + FA, FC, PC + 4);
 }
 WAFER_CC void return_call_ref(WAFER_PARAMS) {

@@ -177,6 +177,20 @@ TrapCode translation_failed(Activation* activation, const FuncCode& code) {
   return activation->store->set_trap(TrapCode::HostError, code.failed.error().message);
 }
 
+TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index) {
+  if (code != TrapCode::UninitializedElement) return code;
+  String m(runtime::trap_message(code));
+  m += ' ';
+  char digits[20];
+  size_t n = 0;
+  do {
+    digits[n++] = char('0' + index % 10);
+    index /= 10;
+  } while (index);
+  while (n) m += digits[--n];
+  return activation.store->set_trap(code, m);
+}
+
 TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
   Stack* stack = static_cast<Stack*>(a.store->tier_state);
   const wasm::CanonType* type = func->type;

@@ -27,6 +27,9 @@ bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot insta
 // Records why `code` could not be translated.
 TrapCode translation_failed(Activation* activation, const FuncCode& code);
 
+// Records an indirect call's trap with the table index where the message has it.
+TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index);
+
 // Writes one value from its slots to storage of type `t` (4.2.12 packing).
 void store_storage(wasm::ValType t, uint8_t* to, const Slot* value);
 // Sets elements [at, at+count) of an array.

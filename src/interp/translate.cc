@@ -398,9 +398,11 @@ class Translator {
     }
     return false;
   }
-  // Copies the top operands to where label `c` expects them; the stack keeps them.
-  void emit_moves(const Control& c) {
-    const uint32_t n = uint32_t(c.label_types().size());
+  // Copies the top operands to where label `c` (or, with its results, the end of
+  // the frame) expects them; the stack keeps them.
+  void emit_moves(const Control& c) { emit_moves(c, c.label_types()); }
+  void emit_moves(const Control& c, const Vec<ValType>& types) {
+    const uint32_t n = uint32_t(types.size());
     uint32_t slot = c.base_slot;
     for (uint32_t i = 0; i < n; ++i) {
       const Operand o = stack_[stack_.size() - n + i];
@@ -1001,7 +1003,7 @@ void Translator::end_frame() {
     reachable_ = false;
     return;
   }
-  if (reachable_) emit_moves(c);
+  if (reachable_) emit_moves(c, c.results);
   if (c.op == O::Try || c.op == O::Catch || c.op == O::CatchAll || c.op == O::TryTable) {
     if (c.op == O::Try) c.try_end = here();
     finish_handlers(c);

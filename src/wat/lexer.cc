@@ -90,6 +90,7 @@ class Lexer {
 
   std::string_view s_;
   size_t pos_ = 0;
+  bool in_annotation_ = false;
 };
 
 Result<void> Lexer::space() {
@@ -172,7 +173,8 @@ Result<Token> Lexer::next() {
       } else {
         while (i < s_.size() && is_idchar(static_cast<unsigned char>(s_[i]))) ++i;
         t.text = s_.substr(pos_ + 2, i - pos_ - 2);
-        if (t.text.empty()) return fail("empty annotation id", t.offset);
+        // Within an annotation that nobody reads, anything that nests will do.
+        if (t.text.empty() && !in_annotation_) return fail("empty annotation id", t.offset);
         pos_ = i;
       }
       t.kind = TokenKind::Annotation;
@@ -193,8 +195,10 @@ Result<Token> Lexer::next() {
   while (pos_ < s_.size()) {
     const unsigned char d = static_cast<unsigned char>(s_[pos_]);
     if (d == '"') {
-      WAFER_LET(end, string_end(pos_));
-      pos_ = end;
+      auto end = string_end(pos_);
+      if (!end.ok() && c == '$' && pos_ == begin + 1) return fail("empty identifier", begin);
+      if (!end.ok()) return end.take_error();
+      pos_ = *end;
       ++strings;
     } else if (is_idchar(d)) {
       while (pos_ < s_.size() && is_idchar(static_cast<unsigned char>(s_[pos_]))) ++pos_;
@@ -241,10 +245,12 @@ Result<Vec<Token>> Lexer::run() {
       if (t.kind == TokenKind::End) return fail("unclosed annotation", skip_start);
       if (t.kind == TokenKind::Open || t.kind == TokenKind::Annotation) ++skipping;
       if (t.kind == TokenKind::Close) --skipping;
+      in_annotation_ = skipping != 0;
       continue;
     }
     if (t.kind == TokenKind::Annotation && !known_annotation(t.text)) {
       skipping = 1;
+      in_annotation_ = true;
       skip_start = t.offset;
       continue;
     }

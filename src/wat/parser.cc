@@ -87,8 +87,24 @@ class Parser {
   Error fail(std::string_view message) const {
     return Error(ErrorKind::Malformed, message, here());
   }
+  // Words that were once part of the format, and NaNs without a proper payload.
+  static bool is_obsolete(std::string_view text) {
+    return text == "anyfunc" || (text.substr(0, 4) == "nan:" && text.size() > 4 && text[4] >= '0' && text[4] <= '9');
+  }
+  Error unknown_operator() const {
+    String m("unknown operator ");
+    m += peek().text.substr(0, 40);
+    return fail(m);
+  }
   Error unexpected() const {
-    if (peek().kind == TokenKind::Reserved) return fail("unknown operator");
+    const Token& t = peek();
+    if (t.kind == TokenKind::Annotation) {
+      String m("misplaced @");
+      m += t.text;
+      m += " annotation";
+      return fail(m);
+    }
+    if (t.kind == TokenKind::Reserved || is_obsolete(t.text)) return unknown_operator();
     String m("unexpected token");
     if (peek().kind != TokenKind::End) {
       m += " ";
@@ -130,6 +146,10 @@ class Parser {
       if (k == TokenKind::Open || k == TokenKind::Annotation) ++depth;
       if (k == TokenKind::Close) --depth;
     } while (depth && p_ < end_);
+  }
+  // Moves past a (@name ...) that scan() has read.
+  void skip_name() {
+    if (peek().kind == TokenKind::Annotation && peek().text == "name") skip_group();
   }
   Result<String> string() {
     if (peek().kind != TokenKind::String) return unexpected();
@@ -341,7 +361,7 @@ class Parser {
   // After "(type": id, then a composite or sub type.
   Status type_def() {
     if (peek().kind == TokenKind::Id) ++p_;  // entered by scan()
-    if (peek().kind == TokenKind::Annotation) skip_group();
+    skip_name();
     SubType t;
     const uint32_t index = uint32_t(defs_.size());
     if (open("sub")) {
@@ -414,11 +434,16 @@ class Parser {
     take_keyword("i32");
     return false;
   }
+  Result<uint64_t> limit() {
+    if (options_.features.has(wasm::Feature::Memory64)) return u64();
+    WAFER_LET(v, u32());
+    return uint64_t(v);
+  }
   Status limits(Limits& l) {
-    WAFER_LET(min, u64());
+    WAFER_LET(min, limit());
     l.min = min;
     if (peek().kind == TokenKind::Number) {
-      WAFER_LET(max, u64());
+      WAFER_LET(max, limit());
       l.max = max;
       l.has_max = true;
     }
@@ -509,6 +534,7 @@ class Parser {
     emit(in);
   }
   Status take_hints();
+  Status hint_target(Opcode op);
   // Constant expression in a field: instructions until ")" .
   Result<Vec<uint8_t>> const_expr_seq() {
     Vec<uint8_t> out;
@@ -680,8 +706,7 @@ Result<void> Parser::instr_seq() {
 Result<void> Parser::take_hints() {
   while (peek().kind == TokenKind::Annotation) {
     if (peek().text != "metadata.code.branch_hint") {
-      if (peek().text == "name") return fail("@name annotation: misplaced");
-      return fail("@custom annotation: misplaced");
+      return unexpected();
     }
     ++p_;
     WAFER_LET(v, string());
@@ -694,12 +719,18 @@ Result<void> Parser::take_hints() {
   return {};
 }
 
+// Only conditional branches take hints.
+Result<void> Parser::hint_target(Opcode op) {
+  if (!pending_hint_ || op == Opcode::If || op == Opcode::BrIf) return {};
+  return fail("@metadata.code.branch_hint annotation: invalid target");
+}
+
 Result<void> Parser::instr() {
   WAFER_TRY(take_hints());
   if (peek().kind == TokenKind::Open) return folded();
   if (peek().kind != TokenKind::Keyword) return unexpected();
   const auto it = mnemonics().find(peek().text);
-  if (it == mnemonics().end()) return fail("unknown operator");
+  if (it == mnemonics().end()) return unknown_operator();
   const Opcode op = it->second;
   switch (op) {
     case Opcode::Block:
@@ -708,6 +739,7 @@ Result<void> Parser::instr() {
     case Opcode::TryTable:
     case Opcode::Try:
       ++p_;
+      WAFER_TRY(hint_target(op));
       return plain_block(op);
     case Opcode::End:
     case Opcode::Else:
@@ -719,6 +751,7 @@ Result<void> Parser::instr() {
       break;
   }
   ++p_;
+  WAFER_TRY(hint_target(op));
   Instr in;
   in.op = op;
   WAFER_TRY(immediates(in));
@@ -841,10 +874,11 @@ Result<void> Parser::folded() {
           "memory", "global", "elem", "data", "start", "module", "item", "offset", "mut", "tag",
           "field", "ref", "catch_ref", "catch_all_ref", "struct", "array", "rec", "sub"})
       if (k == w) return unexpected();
-    return fail("unknown operator");
+    return unknown_operator();
   }
   const Opcode op = it->second;
   ++p_;
+  WAFER_TRY(hint_target(op));
   switch (op) {
     case Opcode::Block:
     case Opcode::Loop:
@@ -975,6 +1009,10 @@ Result<void> Parser::v128_const(Instr& in) {
   for (const Shape& s : kShapes) {
     if (!take_keyword(s.name)) continue;
     const unsigned bytes = 16 / s.lanes;
+    unsigned given = 0;
+    while (peek(given).kind == TokenKind::Number) ++given;
+    if (given != s.lanes && peek(given).kind == TokenKind::Close)
+      return fail("wrong number of lane literals");
     for (unsigned i = 0; i < s.lanes; ++i) {
       if (peek().kind != TokenKind::Number) {
         if (peek().kind == TokenKind::Close) return fail("wrong number of lane literals");
@@ -1121,7 +1159,7 @@ Result<void> Parser::immediates(Instr& in) {
       const auto v = parse_unsigned(peek().text, 8);
       if (!v) {
         if (peek().text.find_first_of("+-.n") != std::string_view::npos) return unexpected();
-        return fail("malformed lane index");
+        return fail("i8 constant out of range");
       }
       in.lane = uint32_t(*v);
       ++p_;
@@ -1136,8 +1174,7 @@ Result<void> Parser::immediates(Instr& in) {
         }
         const auto v = parse_unsigned(peek().text, 8);
         if (!v) {
-          if (peek().text.find_first_of("+-.n") != std::string_view::npos) return unexpected();
-          return fail("malformed lane index");
+          return fail("i8 constant out of range");
         }
         in.v128.bytes[i] = uint8_t(*v);
         ++p_;
@@ -1239,6 +1276,7 @@ Result<void> Parser::scan() {
       if (peek().text == "name") {
         ++p_;
         if (!module_name_.empty()) return fail("@name annotation: multiple module");
+        if (!fields_list_.empty()) return fail("misplaced @name annotation");
         WAFER_LET(n, annotation_name());
         module_name_ = n;
         continue;
@@ -1353,7 +1391,7 @@ Result<void> Parser::scan() {
 Result<void> Parser::func_field() {
   const uint32_t index = next_func_++;
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   WAFER_TRY(inline_exports(ExternKind::Func, index));
   WAFER_LET(imported, inline_import(0));
   locals_.clear();
@@ -1449,7 +1487,7 @@ Result<void> Parser::elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_o
 Result<void> Parser::table_field() {
   const uint32_t index = next_table_++;
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   WAFER_TRY(inline_exports(ExternKind::Table, index));
   WAFER_LET(imported, inline_import(1));
   wasm::TableType t;
@@ -1536,7 +1574,7 @@ Result<void> Parser::table_field() {
 Result<void> Parser::memory_field() {
   const uint32_t index = next_memory_++;
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   WAFER_TRY(inline_exports(ExternKind::Memory, index));
   WAFER_LET(imported, inline_import(2));
   wasm::MemoryType m;
@@ -1582,7 +1620,7 @@ Result<void> Parser::memory_field() {
 Result<void> Parser::global_field() {
   const uint32_t index = next_global_++;
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   WAFER_TRY(inline_exports(ExternKind::Global, index));
   WAFER_LET(imported, inline_import(3));
   wasm::GlobalType g;
@@ -1601,7 +1639,7 @@ Result<void> Parser::global_field() {
 Result<void> Parser::tag_field() {
   const uint32_t index = next_tag_++;
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   WAFER_TRY(inline_exports(ExternKind::Tag, index));
   WAFER_LET(imported, inline_import(4));
   Names ids;
@@ -1621,7 +1659,7 @@ Result<void> Parser::import_field() {
   ++import_count_;
   auto skip_id = [&] {
     if (peek().kind == TokenKind::Id) ++p_;
-    if (peek().kind == TokenKind::Annotation) skip_group();
+    skip_name();
   };
   if (open("func")) {
     ++next_func_;
@@ -1691,7 +1729,7 @@ Result<void> Parser::export_field() {
 
 Result<void> Parser::elem_field() {
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   ++elem_count_;
   Vec<uint8_t>& d = elem_defs_;
   const bool declare = take_keyword("declare");
@@ -1760,7 +1798,7 @@ Result<void> Parser::elem_field() {
 
 Result<void> Parser::data_field() {
   if (peek().kind == TokenKind::Id) ++p_;
-  if (peek().kind == TokenKind::Annotation) skip_group();
+  skip_name();
   ++data_count_;
   Vec<uint8_t>& d = data_defs_;
   uint32_t memory = 0;
@@ -1824,7 +1862,7 @@ Result<void> Parser::custom_field() {
   if (peek().kind == TokenKind::Open) {
     ++p_;
     const bool before = at_keyword("before");
-    if (!before && !at_keyword("after")) return bad("unexpected token");
+    if (!before && !at_keyword("after")) return bad("malformed placement");
     ++p_;
     if (peek().kind != TokenKind::Keyword) return bad("malformed section kind");
     const std::string_view section = peek().text;
@@ -1992,7 +2030,7 @@ Vec<uint8_t> Parser::encode(std::string_view name) {
   customs_at(19);
   section(10, 9, elem_count_, elem_defs_);
   customs_at(22);
-  if (data_count_ && needs_data_count_) {
+  if (needs_data_count_) {
     Vec<uint8_t> s;
     write_uleb(s, data_count_);
     out.push_back(12);
