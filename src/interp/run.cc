@@ -67,10 +67,11 @@ struct Frame {
   }
 };
 
-void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at) {
+void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at, Instance* instance) {
   if (info.backtrace.size() >= kMaxBacktrace) return;
   runtime::BacktraceFrame f;
   const wasm::Module& module = code.module->module;
+  f.instance = instance;
   f.func_index = code.func_index;
   f.module_offset = code.module_offset(at);
   f.module_name = module.names.module;
@@ -94,7 +95,7 @@ void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
       auto* m = static_cast<ModuleCodeImpl*>(a->instance->code.get());
       FuncCode* code = frame.next ? m->find(frame.next - 1) : nullptr;
       if (!code || frame.fp < stack.base || frame.fp >= stack.limit) continue;
-      add_frame(info, *code, uint32_t(frame.next - 1 - code->code.data()));
+      add_frame(info, *code, uint32_t(frame.next - 1 - code->code.data()), frame.instance);
       const Slot* link = frame.fp + code->link;
       if (!link[1]) continue;
       frame = {reinterpret_cast<const Word*>(link[0]), reinterpret_cast<Slot*>(link[1]),
@@ -104,7 +105,7 @@ void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
     }
     do {
       if (info.backtrace.size() >= kMaxBacktrace) return;
-      add_frame(info, *frame.code(), frame.at());
+      add_frame(info, *frame.code(), frame.at(), frame.instance);
     } while (frame.up());
   }
 }

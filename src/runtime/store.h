@@ -209,6 +209,7 @@ class Store final : public RootSource {
   Store& operator=(const Store&) = delete;
 
   Engine& engine() { return *engine_; }
+  const std::shared_ptr<Engine>& engine_owner() const { return engine_; }
   const StoreLimits& limits() const { return limits_; }
   GcHeap& gc() { return gc_; }
   const wasm::TypeRegistry& registry() const { return *engine_->registry(); }

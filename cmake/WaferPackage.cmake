@@ -1,0 +1,93 @@
+# What users get: one static and one shared library of all parts (or, in embedded
+# builds, libwafer-embedded.a), headers, a CMake package and a pkg-config file.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+find_package(Threads REQUIRED)
+
+set(wafer_parts)
+foreach(part base wasm runtime interp api capi wat wasi embedded)
+  if(TARGET wafer_${part})
+    list(APPEND wafer_parts wafer_${part})
+  endif()
+endforeach()
+set(wafer_objects)
+foreach(part ${wafer_parts})
+  list(APPEND wafer_objects $<TARGET_OBJECTS:${part}>)
+endforeach()
+
+function(wafer_user_library target type)
+  add_library(${target} ${type} ${wafer_objects})
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  if(WAFER_SANITIZE)
+    target_link_options(${target} PUBLIC -fsanitize=${WAFER_SANITIZE})
+  endif()
+  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
+  list(APPEND wafer_user_libraries ${target})
+  set(wafer_user_libraries ${wafer_user_libraries} PARENT_SCOPE)
+endfunction()
+
+if(WAFER_EMBEDDED)
+  wafer_user_library(wafer_lib STATIC)
+  set_target_properties(wafer_lib PROPERTIES OUTPUT_NAME wafer-embedded EXPORT_NAME embedded)
+  target_compile_definitions(wafer_lib INTERFACE WAFER_EMBEDDED=1)
+  add_library(wafer::embedded ALIAS wafer_lib)
+else()
+  wafer_user_library(wafer_lib STATIC)
+  set_target_properties(wafer_lib PROPERTIES OUTPUT_NAME wafer EXPORT_NAME wafer)
+  target_link_libraries(wafer_lib PUBLIC Threads::Threads $<$<PLATFORM_ID:Linux>:m>)
+  add_library(wafer::wafer ALIAS wafer_lib)
+  if(NOT WAFER_FUZZ)
+    wafer_user_library(wafer_shared SHARED)
+    set_target_properties(wafer_shared PROPERTIES OUTPUT_NAME wafer EXPORT_NAME shared
+      VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+    target_link_libraries(wafer_shared PUBLIC Threads::Threads)
+    add_library(wafer::shared ALIAS wafer_shared)
+  endif()
+endif()
+
+# The public headers name some of src/'s as "base/result.h". Installed copies lie below
+# wafer/core and are named in full, so that no folder called base or wasm is claimed.
+set(wafer_core_headers base/platform.h base/memory.h base/result.h base/span.h
+    runtime/trap.h wasm/opcode.h wasm/opcodes.def wasm/types.h)
+set(wafer_public_headers types.hpp engine.hpp store.hpp func.hpp externs.hpp linker.hpp wafer.hpp)
+set(wafer_c_headers wasm.h wafer.h)
+if(NOT WAFER_EMBEDDED)
+  list(APPEND wafer_public_headers wat.hpp wasi.hpp)
+endif()
+set(wafer_staged ${PROJECT_BINARY_DIR}/staged-include)
+function(wafer_stage from to)
+  file(READ ${from} text)
+  string(REGEX REPLACE "#include \"(base|runtime|wasm)/" "#include \"wafer/core/\\1/" text "${text}")
+  # Written only if it changed.
+  file(CONFIGURE OUTPUT ${wafer_staged}/${to} CONTENT "${text}" @ONLY)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})
+endfunction()
+foreach(header ${wafer_core_headers})
+  wafer_stage(${PROJECT_SOURCE_DIR}/src/${header} wafer/core/${header})
+endforeach()
+foreach(header ${wafer_public_headers})
+  wafer_stage(${PROJECT_SOURCE_DIR}/include/wafer/${header} wafer/${header})
+endforeach()
+install(DIRECTORY ${wafer_staged}/wafer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+foreach(header ${wafer_c_headers})
+  install(FILES ${PROJECT_SOURCE_DIR}/include/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endforeach()
+
+install(TARGETS ${wafer_user_libraries} EXPORT WaferTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(NOT WAFER_EMBEDDED)
+  install(EXPORT WaferTargets NAMESPACE Wafer:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Wafer)
+  configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/WaferConfig.cmake.in
+    ${PROJECT_BINARY_DIR}/WaferConfig.cmake
+    INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Wafer)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/WaferConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/wafer.pc.in ${PROJECT_BINARY_DIR}/wafer.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/WaferConfig.cmake ${PROJECT_BINARY_DIR}/WaferConfigVersion.cmake
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/Wafer)
+  install(FILES ${PROJECT_BINARY_DIR}/wafer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()

@@ -1,0 +1,267 @@
+/* Wafer's C API beyond the standard <wasm.h>: errors with details, the text format,
+ * WASI, limits, fuel, interruption, a linker, tags.
+ *
+ * Ownership is as in <wasm.h>. Functions that give a `wafer_error_t*` give NULL on
+ * success, else an error that the caller owns.
+ */
+#ifndef WAFER_H
+#define WAFER_H
+
+#include "wasm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define own
+
+#define WAFER_VERSION "0.1.0"
+/* The version of the library that is linked. */
+WASM_API_EXTERN const char* wafer_version(void);
+
+/* ---- Memory of the library itself */
+
+/* Replaces malloc and free. `allocate` gives `size` bytes aligned to `align`, a power
+ * of two, or NULL; `release` gets back just what was given. Call before anything else. */
+WASM_API_EXTERN void wafer_set_allocator(
+    void* (*allocate)(void* context, size_t size, size_t align),
+    void (*release)(void* context, void* pointer, size_t size, size_t align), void* context);
+
+/* ---- Errors */
+
+typedef struct wafer_error_t wafer_error_t;
+
+typedef uint8_t wafer_error_kind_t;
+enum wafer_error_kind_enum {
+  WAFER_ERROR_MALFORMED,   /* not a well-formed binary or text */
+  WAFER_ERROR_INVALID,     /* well-formed, but does not validate */
+  WAFER_ERROR_UNLINKABLE,  /* an import is missing or does not match */
+  WAFER_ERROR_TRAP,        /* execution trapped */
+  WAFER_ERROR_EXHAUSTION,  /* a resource limit */
+  WAFER_ERROR_UNSUPPORTED, /* a feature that is off, or not in this build */
+  WAFER_ERROR_USAGE,       /* a wrong argument */
+  WAFER_ERROR_IO           /* a file or the system failed */
+};
+
+WASM_API_EXTERN void wafer_error_delete(own wafer_error_t*);
+WASM_API_EXTERN wafer_error_kind_t wafer_error_kind(const wafer_error_t*);
+/* The message, terminated; valid as long as the error. */
+WASM_API_EXTERN const char* wafer_error_message(const wafer_error_t*);
+/* Byte offset into the module or the text; UINT64_MAX if it has none. */
+WASM_API_EXTERN uint64_t wafer_error_offset(const wafer_error_t*);
+
+/* ---- Configuration */
+
+typedef uint8_t wafer_feature_t;
+enum wafer_feature_enum {
+  WAFER_FEATURE_FUNCTION_REFERENCES = 1,
+  WAFER_FEATURE_GC,
+  WAFER_FEATURE_EXCEPTIONS,
+  WAFER_FEATURE_LEGACY_EXCEPTIONS, /* off unless set */
+  WAFER_FEATURE_TAIL_CALL,
+  WAFER_FEATURE_MEMORY64,
+  WAFER_FEATURE_MULTI_MEMORY,
+  WAFER_FEATURE_EXTENDED_CONST,
+  WAFER_FEATURE_SIMD,
+  WAFER_FEATURE_RELAXED_SIMD,
+  WAFER_FEATURE_THREADS,
+  WAFER_FEATURE_CUSTOM_PAGE_SIZES,
+  WAFER_FEATURE_WIDE_ARITHMETIC
+};
+
+WASM_API_EXTERN void wafer_config_feature_set(wasm_config_t*, wafer_feature_t, bool enable);
+/* Count fuel; see wafer_store_set_fuel. Off unless set. */
+WASM_API_EXTERN void wafer_config_consume_fuel_set(wasm_config_t*, bool enable);
+/* Let wafer_store_interrupt stop code. Off unless set. */
+WASM_API_EXTERN void wafer_config_interruptible_set(wasm_config_t*, bool enable);
+/* Catch out-of-bounds accesses with guard pages where the platform can. On unless set. */
+WASM_API_EXTERN void wafer_config_guard_pages_set(wasm_config_t*, bool enable);
+/* Bytes of WebAssembly call stack for each store. */
+WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
+
+/* ---- Store */
+
+/* Ceilings; start from wafer_limits_default(). */
+typedef struct wafer_limits_t {
+  uint64_t memory_bytes;   /* of each memory */
+  uint64_t table_elements; /* of each table */
+  uint32_t instances;
+  size_t gc_heap_bytes;
+} wafer_limits_t;
+
+WASM_API_EXTERN wafer_limits_t wafer_limits_default(void);
+WASM_API_EXTERN own wasm_store_t* wafer_store_new_with_limits(wasm_engine_t*,
+                                                              const wafer_limits_t*);
+/* Instructions left to run, where the engine counts fuel; at zero code traps. */
+WASM_API_EXTERN void wafer_store_set_fuel(wasm_store_t*, uint64_t fuel);
+WASM_API_EXTERN uint64_t wafer_store_fuel(const wasm_store_t*);
+/* Stops running code with a trap, from any thread or signal handler, and keeps
+ * stopping it until cleared. Needs wafer_config_interruptible_set. */
+WASM_API_EXTERN void wafer_store_interrupt(wasm_store_t*);
+WASM_API_EXTERN void wafer_store_clear_interrupt(wasm_store_t*);
+/* Collects garbage now. */
+WASM_API_EXTERN void wafer_store_gc(wasm_store_t*);
+
+/* ---- Modules */
+
+/* As wasm_module_new, but says what is wrong. */
+WASM_API_EXTERN own wafer_error_t* wafer_module_new(wasm_store_t*, const wasm_byte_vec_t* binary,
+                                                    own wasm_module_t** out);
+/* The same without a copy: the `size` bytes at `binary` must outlive the module and
+ * its instances. */
+WASM_API_EXTERN own wafer_error_t* wafer_module_new_in_place(wasm_store_t*, const void* binary,
+                                                             size_t size, own wasm_module_t** out);
+
+/* ---- Traps */
+
+typedef uint32_t wafer_trap_code_t;
+enum wafer_trap_code_enum {
+  WAFER_TRAP_NONE = 0,
+  WAFER_TRAP_UNREACHABLE,
+  WAFER_TRAP_MEMORY_OUT_OF_BOUNDS,
+  WAFER_TRAP_TABLE_OUT_OF_BOUNDS,
+  WAFER_TRAP_ARRAY_OUT_OF_BOUNDS,
+  WAFER_TRAP_UNDEFINED_ELEMENT,
+  WAFER_TRAP_UNINITIALIZED_ELEMENT,
+  WAFER_TRAP_INDIRECT_TYPE_MISMATCH,
+  WAFER_TRAP_INTEGER_OVERFLOW,
+  WAFER_TRAP_INTEGER_DIVIDE_BY_ZERO,
+  WAFER_TRAP_INVALID_CONVERSION,
+  WAFER_TRAP_NULL_FUNCTION_REFERENCE,
+  WAFER_TRAP_NULL_STRUCT_REFERENCE,
+  WAFER_TRAP_NULL_ARRAY_REFERENCE,
+  WAFER_TRAP_NULL_I31_REFERENCE,
+  WAFER_TRAP_NULL_EXCEPTION_REFERENCE,
+  WAFER_TRAP_NULL_REFERENCE,
+  WAFER_TRAP_CAST_FAILURE,
+  WAFER_TRAP_UNALIGNED_ATOMIC,
+  WAFER_TRAP_EXPECTED_SHARED_MEMORY,
+  WAFER_TRAP_CALL_STACK_EXHAUSTED,
+  WAFER_TRAP_ALLOCATION_TOO_LARGE,
+  WAFER_TRAP_OUT_OF_MEMORY,
+  WAFER_TRAP_OUT_OF_FUEL,
+  WAFER_TRAP_INTERRUPTED,
+  WAFER_TRAP_UNCAUGHT_EXCEPTION,
+  WAFER_TRAP_HOST_ERROR, /* a host function's own trap, or a wrong argument */
+  WAFER_TRAP_EXIT        /* WASI proc_exit: see wafer_trap_exit_status */
+};
+
+WASM_API_EXTERN wafer_trap_code_t wafer_trap_code(const wasm_trap_t*);
+/* True, with the code in `*status`, if the guest called proc_exit. */
+WASM_API_EXTERN bool wafer_trap_exit_status(const wasm_trap_t*, int32_t* status);
+/* Names for people: empty where unknown. Valid as long as the frame. */
+WASM_API_EXTERN const char* wafer_frame_func_name(const wasm_frame_t*);
+WASM_API_EXTERN const char* wafer_frame_module_name(const wasm_frame_t*);
+/* "file.c:12:3" from debug information, or empty. */
+WASM_API_EXTERN const char* wafer_frame_source(const wasm_frame_t*);
+
+/* ---- Functions */
+
+/* Further kinds of values. A reference of any other type shows as the kind of its
+ * hierarchy; v128 values go only through wafer_func_call_raw. */
+enum wafer_valkind_enum { WAFER_V128 = 4, WAFER_ANYREF = 130, WAFER_EXNREF = 131 };
+
+/* Calls without checks: arguments in slots[0..], one 64-bit slot each (i32 and f32 in
+ * the low half; v128 two slots, low first; references not allowed), results there
+ * after. There must be room for the larger of both. */
+WASM_API_EXTERN own wasm_trap_t* wafer_func_call_raw(const wasm_func_t*, uint64_t* slots);
+
+/* Who called a host function; valid during that call. */
+typedef struct wafer_caller_t wafer_caller_t;
+typedef own wasm_trap_t* (*wafer_func_callback_t)(void* env, wafer_caller_t* caller,
+                                                  const wasm_val_vec_t* args,
+                                                  wasm_val_vec_t* results);
+/* Export `name` of the calling instance, or NULL. */
+WASM_API_EXTERN own wasm_extern_t* wafer_caller_export(wafer_caller_t*, const char* name);
+/* The calling instance's memory ("memory", else memory 0): its bytes, and how many. */
+WASM_API_EXTERN uint8_t* wafer_caller_memory(wafer_caller_t*, size_t* size);
+/* The store; not owned. */
+WASM_API_EXTERN wasm_store_t* wafer_caller_store(wafer_caller_t*);
+WASM_API_EXTERN own wasm_func_t* wafer_func_new(wasm_store_t*, const wasm_functype_t*,
+                                                wafer_func_callback_t, void* env,
+                                                void (*finalizer)(void*));
+
+/* ---- Instances */
+
+/* Export `name`, or NULL. */
+WASM_API_EXTERN own wasm_extern_t* wafer_instance_export(const wasm_instance_t*, const char* name);
+/* The exported function `name`, or NULL. */
+WASM_API_EXTERN own wasm_func_t* wafer_instance_func(const wasm_instance_t*, const char* name);
+
+/* ---- Tags */
+
+enum wafer_externkind_enum { WAFER_EXTERN_TAG = 4 };
+/* The tag's type (parameters only) of a WAFER_EXTERN_TAG external type, or NULL. */
+WASM_API_EXTERN const wasm_functype_t* wafer_externtype_as_tagtype_const(const wasm_externtype_t*);
+
+/* ---- Linker */
+
+typedef struct wafer_linker_t wafer_linker_t;
+WASM_API_EXTERN own wafer_linker_t* wafer_linker_new(wasm_engine_t*);
+WASM_API_EXTERN void wafer_linker_delete(own wafer_linker_t*);
+/* Lets later definitions replace earlier ones. */
+WASM_API_EXTERN void wafer_linker_allow_shadowing(wafer_linker_t*, bool allow);
+/* Imports that nothing defines become functions that trap when called. */
+WASM_API_EXTERN void wafer_linker_trap_on_unknown_imports(wafer_linker_t*, bool enable);
+WASM_API_EXTERN own wafer_error_t* wafer_linker_define(wafer_linker_t*, const char* module,
+                                                       const char* name, const wasm_extern_t*);
+/* A host function, made anew in each store that instantiates with the linker. */
+WASM_API_EXTERN own wafer_error_t* wafer_linker_define_func(wafer_linker_t*, const char* module,
+                                                            const char* name,
+                                                            const wasm_functype_t*,
+                                                            wafer_func_callback_t, void* env,
+                                                            void (*finalizer)(void*));
+/* Every export of the instance, under `module`. */
+WASM_API_EXTERN own wafer_error_t* wafer_linker_define_instance(wafer_linker_t*, const char* module,
+                                                                const wasm_instance_t*);
+/* Instantiates with what the linker knows. If that traps, the error is of kind
+ * WAFER_ERROR_TRAP and the trap, unless `trap` is NULL, goes there. */
+WASM_API_EXTERN own wafer_error_t* wafer_linker_instantiate(wafer_linker_t*, wasm_store_t*,
+                                                            const wasm_module_t*,
+                                                            own wasm_instance_t** out,
+                                                            own wasm_trap_t** trap);
+
+/* ---- Not in embedded builds */
+
+/* Text format to binary. */
+WASM_API_EXTERN own wafer_error_t* wafer_wat2wasm(const char* text, size_t size,
+                                                  own wasm_byte_vec_t* out);
+/* Binary to text (not terminated). */
+WASM_API_EXTERN own wafer_error_t* wafer_wasm2wat(const wasm_byte_vec_t* binary,
+                                                  own wasm_byte_vec_t* out);
+
+/* What a WASI program sees of its host: nothing but what is listed here. */
+typedef struct wafer_wasi_config_t wafer_wasi_config_t;
+WASM_API_EXTERN own wafer_wasi_config_t* wafer_wasi_config_new(void);
+WASM_API_EXTERN void wafer_wasi_config_delete(own wafer_wasi_config_t*);
+/* Appends an argument; the first is the program's name. */
+WASM_API_EXTERN void wafer_wasi_config_arg(wafer_wasi_config_t*, const char* arg);
+WASM_API_EXTERN void wafer_wasi_config_env(wafer_wasi_config_t*, const char* name,
+                                           const char* value);
+WASM_API_EXTERN void wafer_wasi_config_inherit_env(wafer_wasi_config_t*);
+/* A host directory that the guest sees as `guest`. */
+WASM_API_EXTERN void wafer_wasi_config_dir(wafer_wasi_config_t*, const char* host,
+                                           const char* guest, bool read_only);
+/* Input of the guest: these bytes (copied). Without, input is empty. */
+WASM_API_EXTERN void wafer_wasi_config_stdin_bytes(wafer_wasi_config_t*, const void* bytes,
+                                                   size_t size);
+/* The host's own input, output and error. */
+WASM_API_EXTERN void wafer_wasi_config_inherit_stdin(wafer_wasi_config_t*);
+WASM_API_EXTERN void wafer_wasi_config_inherit_stdout(wafer_wasi_config_t*);
+WASM_API_EXTERN void wafer_wasi_config_inherit_stderr(wafer_wasi_config_t*);
+/* Calls `write` with each piece of output; it gives false for an I/O error. */
+WASM_API_EXTERN void wafer_wasi_config_stdout(
+    wafer_wasi_config_t*, bool (*write)(void* env, const void* data, size_t size), void* env);
+WASM_API_EXTERN void wafer_wasi_config_stderr(
+    wafer_wasi_config_t*, bool (*write)(void* env, const void* data, size_t size), void* env);
+/* Defines the functions of WASI 0.1 in the linker, for one guest process. */
+WASM_API_EXTERN own wafer_error_t* wafer_linker_define_wasi(wafer_linker_t*,
+                                                            own wafer_wasi_config_t*);
+
+#undef own
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* WAFER_H */

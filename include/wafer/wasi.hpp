@@ -1,0 +1,62 @@
+// WASI 0.1 (preview 1) for guests. Not in embedded builds.
+//
+//   wafer::wasi::Config config;
+//   config.arg("prog").dir("/srv/data", "/data").inherit_stdio();
+//   auto process = wafer::wasi::add_to_linker(linker, std::move(config));
+//   auto instance = linker.instantiate(store, module);
+//   auto code = wafer::wasi::run(store, *instance);
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "wafer/linker.hpp"
+
+namespace wafer::wasi {
+
+class P1Context;
+struct P1Config;
+
+// What a guest program sees of its host: nothing but what is listed here. Without
+// more, its input is empty and its output goes nowhere.
+class Config {
+ public:
+  Config();
+  ~Config();
+  Config(Config&& other) noexcept;
+  Config& operator=(Config&& other) noexcept;
+
+  // Appends an argument; the first is the program's name.
+  Config& arg(std::string_view value);
+  Config& env(std::string_view name, std::string_view value);
+  Config& inherit_env();
+  // A host directory that the guest sees as `guest`.
+  Config& dir(std::string_view host, std::string_view guest, bool read_only = false);
+  // The host's own input, output and error.
+  Config& inherit_stdio();
+  Config& stdin_bytes(std::string_view bytes);
+  // Takes all bytes and gives true, or false for an I/O error.
+  using Sink = std::function<bool(std::string_view bytes)>;
+  Config& stdout_to(Sink sink);
+  Config& stderr_to(Sink sink);
+  // Appends to `*text`, which must outlive the guest.
+  Config& capture_stdout(std::string* text);
+  Config& capture_stderr(std::string* text);
+
+ private:
+  friend Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config);
+  std::unique_ptr<P1Config> impl_;
+};
+
+// Defines the functions of "wasi_snapshot_preview1" and "wasi_unstable" for one guest
+// process. Errors: Io if a directory cannot be opened; Usage if the linker has one of
+// the names already.
+Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config);
+
+// Runs a command: calls the export "_start" and gives the program's exit code, 0 if it
+// just returned. Errors: Usage if there is no "_start", Trap.
+Result<int32_t> run(Store& store, const Instance& instance);
+
+}  // namespace wafer::wasi

@@ -1,0 +1,92 @@
+#if WAFER_WITH_WASI
+
+#include "wafer/wasi.hpp"
+
+#include "wasi/p1.h"
+
+namespace wafer::wasi {
+
+Config::Config() : impl_(std::make_unique<P1Config>()) {
+  impl_->stdin_source = P1Input::null();
+  impl_->stdout_sink = P1Output::null();
+  impl_->stderr_sink = P1Output::null();
+}
+Config::~Config() = default;
+Config::Config(Config&& other) noexcept = default;
+Config& Config::operator=(Config&& other) noexcept = default;
+
+Config& Config::arg(std::string_view value) {
+  impl_->args.emplace_back(value);
+  return *this;
+}
+Config& Config::env(std::string_view name, std::string_view value) {
+  impl_->env.emplace_back(name, value);
+  return *this;
+}
+Config& Config::inherit_env() {
+  impl_->inherit_env = true;
+  return *this;
+}
+Config& Config::dir(std::string_view host, std::string_view guest, bool read_only) {
+  impl_->dirs.push_back({std::string(host), std::string(guest), read_only});
+  return *this;
+}
+Config& Config::inherit_stdio() {
+  impl_->stdin_source = {};
+  impl_->stdout_sink = {};
+  impl_->stderr_sink = {};
+  return *this;
+}
+Config& Config::stdin_bytes(std::string_view bytes) {
+  impl_->stdin_source = P1Input::from_bytes(std::string(bytes));
+  return *this;
+}
+
+namespace {
+
+P1Output sink_output(Config::Sink sink) {
+  P1Output out;
+  out.kind = P1Output::Kind::Callback;
+  out.write = [sink = std::move(sink)](const uint8_t* data, size_t size) {
+    return sink({reinterpret_cast<const char*>(data), size});
+  };
+  return out;
+}
+
+}  // namespace
+
+Config& Config::stdout_to(Sink sink) {
+  impl_->stdout_sink = sink_output(std::move(sink));
+  return *this;
+}
+Config& Config::stderr_to(Sink sink) {
+  impl_->stderr_sink = sink_output(std::move(sink));
+  return *this;
+}
+Config& Config::capture_stdout(std::string* text) {
+  impl_->stdout_sink = P1Output::capture(text);
+  return *this;
+}
+Config& Config::capture_stderr(std::string* text) {
+  impl_->stderr_sink = P1Output::capture(text);
+  return *this;
+}
+
+Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config) {
+  WAFER_LET(context, P1Context::create(std::move(*config.impl_)));
+  std::shared_ptr<P1Context> shared = std::move(context);
+  WAFER_TRY(add_to_linker(*linker.raw(), shared));
+  return shared;
+}
+
+Result<int32_t> run(Store& store, const Instance& instance) {
+  WAFER_LET(start, instance.func<void()>("_start"));
+  Result<void> result = start();
+  if (result.ok()) return int32_t{0};
+  if (store.last_trap().code == TrapCode::Exit) return store.last_trap().exit_code;
+  return result.take_error();
+}
+
+}  // namespace wafer::wasi
+
+#endif
