@@ -157,9 +157,10 @@ Result<Token> Lexer::next() {
     if (s_.substr(pos_, 2) == "(@") {
       size_t i = pos_ + 2;
       if (i < s_.size() && s_[i] == '"') {
-        WAFER_LET(end, string_end(i));
-        t.text = s_.substr(i, end - i);
-        pos_ = end;
+        auto end = string_end(i);
+        if (!end.ok()) return fail("empty annotation id", t.offset);
+        t.text = s_.substr(i, *end - i);
+        pos_ = *end;
         if (t.text == "\"\"") return fail("empty annotation id", t.offset);
         Token id;
         id.kind = TokenKind::String;
