@@ -24,7 +24,11 @@ if(WAFER_FUZZ)
 endif()
 if(WAFER_EMBEDDED)
   target_compile_definitions(wafer_flags INTERFACE WAFER_EMBEDDED=1)
-  target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections)
+  # No run-time support for statics: no locks, nothing registered for exit.
+  target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections
+    $<$<COMPILE_LANGUAGE:CXX>:-fno-threadsafe-statics>
+    $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fno-c++-static-destructors>
+    -fno-asynchronous-unwind-tables)
 endif()
 
 function(wafer_library name)

@@ -519,7 +519,8 @@ WASM_API_EXTERN own wasm_func_t* wasm_func_new_with_env(wasm_store_t*, const was
 WASM_API_EXTERN own wasm_functype_t* wasm_func_type(const wasm_func_t*);
 WASM_API_EXTERN size_t wasm_func_param_arity(const wasm_func_t*);
 WASM_API_EXTERN size_t wasm_func_result_arity(const wasm_func_t*);
-/* NULL, with `results` filled in; or a trap, also for arguments that do not fit. */
+/* NULL, with `results` filled in (as many as there is room for); or a trap, also for
+ * arguments that do not fit. */
 WASM_API_EXTERN own wasm_trap_t* wasm_func_call(const wasm_func_t*, const wasm_val_vec_t* args,
                                                 wasm_val_vec_t* results);
 

@@ -83,18 +83,17 @@ class [[nodiscard]] Result<void> {
 #define WAFER_CONCAT(a, b) WAFER_CONCAT_(a, b)
 
 // Returns the error of `expr` from the enclosing function, if it has one.
-#define WAFER_TRY(expr)                                   \
-  do {                                                    \
-    auto wafer_result_ = (expr);                          \
-    if (WAFER_UNLIKELY(!wafer_result_.ok()))              \
-      return wafer_result_.take_error();                  \
+#define WAFER_TRY(expr)                                                         \
+  do {                                                                          \
+    auto wafer_result_ = (expr);                                                \
+    if (WAFER_UNLIKELY(!wafer_result_.ok())) return wafer_result_.take_error(); \
   } while (0)
 
 // `WAFER_LET(x, expr)` declares x as the value of `expr`, or returns its error.
-#define WAFER_LET(name, expr)                                                   \
-  auto WAFER_CONCAT(wafer_r_, __LINE__) = (expr);                               \
-  if (WAFER_UNLIKELY(!WAFER_CONCAT(wafer_r_, __LINE__).ok()))                   \
-    return WAFER_CONCAT(wafer_r_, __LINE__).take_error();                       \
+#define WAFER_LET(name, expr)                                 \
+  auto WAFER_CONCAT(wafer_r_, __LINE__) = (expr);             \
+  if (WAFER_UNLIKELY(!WAFER_CONCAT(wafer_r_, __LINE__).ok())) \
+    return WAFER_CONCAT(wafer_r_, __LINE__).take_error();     \
   auto&& name = *std::move(WAFER_CONCAT(wafer_r_, __LINE__))
 
 }  // namespace wafer

@@ -1,516 +1,642 @@
 #include "cli/wast_runner.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <map>
-#include <mutex>
-#include <sstream>
-#include <thread>
 
+#include "cli/support.h"
+#include "cli/value_text.h"
 #include "interp/interp.h"
-#include "runtime/linker.h"
+#include "runtime/store.h"
 #include "wat/wast.h"
 
 namespace wafer::cli {
 
 namespace {
 
-namespace fs = std::filesystem;
+using runtime::Engine;
 using runtime::Extern;
 using runtime::Instance;
-using runtime::Linker;
 using runtime::Ref;
-using runtime::Slot;
 using runtime::Store;
 using runtime::TrapCode;
 using runtime::Value;
 using wasm::ExternKind;
+using wasm::HeapKind;
+using wasm::HeapType;
+using wasm::Module;
+using wasm::ValType;
+using wat::ScriptAction;
 using wat::ScriptCommand;
 using wat::ScriptModule;
 using wat::ScriptValue;
+using Kind = ScriptCommand::Kind;
+using ValueKind = ScriptValue::Kind;
 
-struct Skip {
-  std::string file;  // suffix of the path
-  unsigned line = 0;  // 0: the whole file
+// What came of an action or a module.
+struct Outcome {
+  bool ok = true;
+  TrapCode trap = TrapCode::None;  // of a trap
+  Error error;
+  Vec<Value> results;
 };
 
-bool ends_with(std::string_view s, std::string_view suffix) {
-  return s.size() >= suffix.size() && s.substr(s.size() - suffix.size()) == suffix;
-}
+std::string str(std::string_view s) { return std::string(s); }
 
-wasm::FuncType func_type(std::initializer_list<wasm::ValType> params) {
-  wasm::FuncType t;
-  t.params.assign(params);
-  return t;
-}
+// ---- The module "spectest" --------------------------------------------------
 
-// One script with a store of its own.
-class Script {
- public:
-  Script(std::string path, const WastOptions& options, const std::vector<Skip>& skips)
-      : path_(std::move(path)), options_(options), skips_(skips) {}
-
-  void run();
-  unsigned passed() const { return passed_; }
-  unsigned failed() const { return failed_; }
-  unsigned skipped() const { return skipped_; }
-  const std::string& log() const { return log_; }
-
- private:
-  using Kind = ScriptCommand::Kind;
-
-  void fail(const ScriptCommand& c, std::string_view why) {
-    ++failed_;
-    log_ += fmt::format("{}:{}: {}\n", path_, wat::line_column(source_, c.offset).line, why);
-  }
-  void pass() { ++passed_; }
-  // The specification's message must be a prefix of ours.
-  bool message_ok(const ScriptCommand& c, std::string_view got) {
-    if (got.substr(0, c.message.size()) == std::string_view(c.message)) return true;
-    const auto text = fmt::format("message is \"{}\", expected \"{}\"", got,
-                                  std::string_view(c.message));
-    if (!options_.lenient_messages) {
-      fail(c, text);
-      return false;
-    }
-    log_ += fmt::format("{}:{}: warning: {}\n", path_, wat::line_column(source_, c.offset).line,
-                        text);
-    return true;
-  }
-  void define_spectest();
-  void execute(const ScriptCommand& c);
-  Result<std::shared_ptr<wasm::Module>> load(const ScriptModule& m) {
-    if (m.parse_error) return Error(*m.parse_error);
-    return engine_->load_module(m.binary);
-  }
-  void check_roundtrip(const ScriptCommand& c, const wasm::Module& module);
-  Result<Vec<Value>> act(const wat::ScriptAction& a);
-  Value argument(const ScriptValue& v);
-  bool matches(const ScriptValue& expected, const Value& got);
-  static bool lane_matches(const ScriptValue& expected, uint64_t bits, unsigned width);
-  std::string describe(const Value& v);
-
-  std::string path_;
-  const WastOptions& options_;
-  const std::vector<Skip>& skips_;
-  std::string source_;
-  std::shared_ptr<runtime::Engine> engine_;
-  std::unique_ptr<Store> store_;
-  std::unique_ptr<Linker> linker_;
-  std::map<std::string, Instance*, std::less<>> instances_;
-  std::map<std::string, std::shared_ptr<wasm::Module>, std::less<>> definitions_;
-  Instance* latest_ = nullptr;
-  std::shared_ptr<wasm::Module> latest_definition_;
-  unsigned passed_ = 0, failed_ = 0, skipped_ = 0;
-  std::string log_;
+// A print function: writes its arguments as the reference interpreter does.
+struct Printer {
+  const ScriptOptions* options;
+  wasm::FuncType type;
 };
 
-void Script::define_spectest() {
-  using namespace wasm;
-  auto nothing = [](void*, runtime::CallContext&, Slot*) { return TrapCode::None; };
-  const std::pair<const char*, FuncType> prints[] = {
-      {"print", func_type({})},
-      {"print_i32", func_type({kI32})},
-      {"print_i64", func_type({kI64})},
-      {"print_f32", func_type({kF32})},
-      {"print_f64", func_type({kF64})},
-      {"print_i32_f32", func_type({kI32, kF32})},
-      {"print_f64_f64", func_type({kF64, kF64})}};
-  for (const auto& [name, type] : prints)
-    (void)linker_->define_func("spectest", name, type, nothing, nullptr);
-  auto global = [&](const char* name, Value v) {
-    Extern e;
-    e.kind = ExternKind::Global;
-    e.global = store_->new_global({v.type, false}, v);
-    (void)linker_->define("spectest", name, e);
-  };
-  global("global_i32", Value::i32(666));
-  global("global_i64", Value::i64(666));
-  global("global_f32", Value::f32(666.6f));
-  global("global_f64", Value::f64(666.6));
-  for (const bool is64 : {false, true}) {
-    TableType t;
-    t.limits.min = 10;
-    t.limits.max = 20;
-    t.limits.has_max = true;
-    t.limits.is64 = is64;
-    t.element = kFuncRef;
-    Extern e;
-    e.kind = ExternKind::Table;
-    e.table = *store_->new_table(t, runtime::kNullRef);
-    (void)linker_->define("spectest", is64 ? "table64" : "table", e);
+TrapCode call_print(void* env, runtime::CallContext& context, runtime::Slot* slots) {
+  const Printer& printer = *static_cast<Printer*>(env);
+  if (!printer.options->print) return TrapCode::None;
+  std::string text;
+  for (const ValType t : printer.type.params) {
+    text += print_value(context.store, Value{t, {*slots++, 0}}) + " : " + str(wasm::to_string(t)) +
+            "\n";
   }
-  for (const bool shared : {false, true}) {
-    MemoryType m;
-    m.limits.min = 1;
-    m.limits.max = 2;
-    m.limits.has_max = true;
-    m.limits.shared = shared;
-    Extern e;
-    e.kind = ExternKind::Memory;
-    e.memory_owner = *store_->new_memory(m);
-    e.memory = e.memory_owner.get();
-    (void)linker_->define("spectest", shared ? "shared_memory" : "memory", e);
-  }
+  printer.options->print(text.empty() ? "\n" : text);
+  return TrapCode::None;
 }
 
-Value Script::argument(const ScriptValue& v) {
-  using K = ScriptValue::Kind;
-  Value r;
-  r.type = v.type;
-  r.bits[0] = v.bits;
-  switch (v.kind) {
-    case K::Vector: {
-      const unsigned bytes = v.lane_bits / 8;
-      uint8_t out[16];
-      for (size_t i = 0; i < v.parts.size(); ++i)
-        std::memcpy(out + i * bytes, &v.parts[i].bits, bytes);
-      std::memcpy(r.bits, out, 16);
-      break;
-    }
-    case K::RefNull:
-      r.bits[0] = runtime::kNullRef;
-      break;
-    case K::RefExtern:
-    case K::RefHost: {
-      // Host references are objects that carry their number.
-      auto* o = store_->gc().new_host_object(reinterpret_cast<void*>(uintptr_t(v.bits)), nullptr);
-      r.bits[0] = reinterpret_cast<Ref>(o);
-      store_->root(r.bits[0]);
-      break;
-    }
-    default:
-      break;
-  }
-  return r;
-}
+// ---- Patterns ---------------------------------------------------------------
 
-bool Script::lane_matches(const ScriptValue& e, uint64_t bits, unsigned width) {
-  using K = ScriptValue::Kind;
-  const uint64_t mask = width < 64 ? (uint64_t(1) << width) - 1 : ~uint64_t{0};
-  bits &= mask;
-  if (e.kind == K::Num) return (e.bits & mask) == bits;
-  const unsigned mantissa = width == 32 ? 23 : 52;
-  const uint64_t sign = uint64_t(1) << (width - 1);
-  const uint64_t quiet = ((uint64_t(1) << (width - 1 - mantissa)) - 1) << mantissa |
-                         uint64_t(1) << (mantissa - 1);
-  if (e.kind == K::NanCanonical) return (bits & ~sign) == quiet;
+bool is_nan_pattern(ValueKind kind, uint64_t bits, bool is64) {
+  const uint64_t quiet = is64 ? 0x7FF8000000000000 : 0x7FC00000;
+  if (kind == ValueKind::NanCanonical)
+    return (bits & (is64 ? 0x7FFFFFFFFFFFFFFF : 0x7FFFFFFF)) == quiet;
   return (bits & quiet) == quiet;
 }
 
-bool Script::matches(const ScriptValue& e, const Value& got) {
-  using K = ScriptValue::Kind;
-  const Ref r = got.bits[0];
-  auto object_kind = [&]() -> std::optional<wasm::CompKind> {
-    if (!r || runtime::is_i31(r)) return std::nullopt;
-    const auto* type = reinterpret_cast<runtime::GcObject*>(r)->type;
-    if (type == &runtime::GcHeap::kHostType || type == &runtime::GcHeap::kExceptionType)
-      return std::nullopt;
-    return type->kind;
-  };
-  switch (e.kind) {
-    case K::Num:
-    case K::NanCanonical:
-    case K::NanArithmetic: {
-      if (got.type != e.type) return false;
-      const bool narrow = e.type == wasm::kI32 || e.type == wasm::kF32;
-      return lane_matches(e, got.bits[0], narrow ? 32 : 64);
-    }
-    case K::Vector: {
-      if (got.type != wasm::kV128) return false;
-      uint8_t bytes[16];
-      std::memcpy(bytes, got.bits, 16);
-      const unsigned width = e.lane_bits / 8;
-      for (size_t i = 0; i < e.parts.size(); ++i) {
-        uint64_t lane = 0;
-        std::memcpy(&lane, bytes + i * width, width);
-        if (!lane_matches(e.parts[i], lane, e.lane_bits)) return false;
+// One lane, or a whole number, of `width` bits.
+bool bits_match(const ScriptValue& pattern, uint64_t bits, unsigned width) {
+  const uint64_t mask = width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
+  bits &= mask;
+  if (pattern.kind == ValueKind::Num) return bits == (pattern.bits & mask);
+  return is_nan_pattern(pattern.kind, bits, width == 64);
+}
+
+uint64_t lane_of(const Value& value, unsigned lane_bits, unsigned lane) {
+  const unsigned at = lane_bits * lane;
+  return value.bits[at / 64] >> (at % 64);
+}
+
+std::string pattern_text(const ScriptValue& pattern) {
+  switch (pattern.kind) {
+    case ValueKind::Num:
+      switch (pattern.type.kind()) {
+        case wasm::TypeKind::F32:
+          return fmt::format("f32 {} (0x{:08x})", Value{wasm::kF32, {pattern.bits, 0}}.as_f32(),
+                             uint32_t(pattern.bits));
+        case wasm::TypeKind::F64:
+          return fmt::format("f64 {} (0x{:016x})", Value{wasm::kF64, {pattern.bits, 0}}.as_f64(),
+                             pattern.bits);
+        case wasm::TypeKind::I32:
+          return fmt::format("i32 {}", int32_t(pattern.bits));
+        default:
+          return fmt::format("i64 {}", int64_t(pattern.bits));
       }
-      return true;
-    }
-    case K::Either:
-      return std::any_of(e.parts.begin(), e.parts.end(),
-                         [&](const ScriptValue& v) { return matches(v, got); });
-    default:
-      break;
-  }
-  if (!got.type.is_ref()) return false;
-  switch (e.kind) {
-    case K::RefNull: return r == runtime::kNullRef;
-    case K::RefExtern:
-    case K::RefHost: {
-      if (!r) return false;
-      if (!e.typed) return true;
-      if (runtime::is_i31(r)) return false;
-      const auto* o = reinterpret_cast<runtime::GcObject*>(r);
-      return o->type == &runtime::GcHeap::kHostType &&
-             uintptr_t(static_cast<const runtime::GcHostObject*>(o)->data) == e.bits;
-    }
-    case K::RefI31: return runtime::is_i31(r);
-    case K::RefStruct: return object_kind() == wasm::CompKind::Struct;
-    case K::RefArray: return object_kind() == wasm::CompKind::Array;
-    case K::RefEq: return runtime::is_i31(r) || object_kind().has_value();
-    default: return r != runtime::kNullRef;
-  }
-}
-
-std::string Script::describe(const Value& v) {
-  return fmt::format("{} 0x{:x} 0x{:x}", std::string_view(wasm::to_string(v.type)), v.bits[0],
-                     v.bits[1]);
-}
-
-Result<Vec<Value>> Script::act(const wat::ScriptAction& a) {
-  Instance* instance = latest_;
-  if (!a.module.empty()) {
-    const auto it = instances_.find(std::string_view(a.module));
-    instance = it == instances_.end() ? nullptr : it->second;
-  }
-  if (!instance) return Error(ErrorKind::Usage, "no such instance");
-  const auto e = instance->get_export(a.name);
-  if (!e) return Error(ErrorKind::Usage, "no such export");
-  if (a.is_get) {
-    if (e->kind != ExternKind::Global) return Error(ErrorKind::Usage, "export is not a global");
-    Vec<Value> r(1);
-    r[0].type = e->global->type.type;
-    r[0].bits[0] = e->global->value[0];
-    r[0].bits[1] = e->global->value[1];
-    return r;
-  }
-  if (e->kind != ExternKind::Func) return Error(ErrorKind::Usage, "export is not a function");
-  const auto& params = e->func->type->func.params;
-  Vec<Value> args;
-  for (size_t i = 0; i < a.args.size(); ++i) {
-    args.push_back(argument(a.args[i]));
-    if (i < params.size() && params[i].is_ref()) args.back().type = params[i];
-  }
-  return store_->call(e->func, args);
-}
-
-void Script::check_roundtrip(const ScriptCommand& c, const wasm::Module& module) {
-  auto text = wat::print_wat(module);
-  if (!text.ok()) return fail(c, fmt::format("printing: {}", std::string_view(text.error().message)));
-  auto again = wat::parse_wat(*text);
-  if (!again.ok())
-    return fail(c, fmt::format("reparsing: {} at {}", std::string_view(again.error().message),
-                               again.error().offset));
-  if (again->size() != module.bytes.size() ||
-      std::memcmp(again->data(), module.bytes.data(), again->size()) != 0)
-    return fail(c, "printed text encodes to other bytes");
-  pass();
-}
-
-void Script::execute(const ScriptCommand& c) {
-  switch (c.kind) {
-    case Kind::Module:
-    case Kind::ModuleDefinition: {
-      auto module = load(c.module);
-      if (!module.ok()) {
-        latest_ = nullptr;
-        return fail(c, fmt::format("module does not load: {}",
-                                   std::string_view(module.error().message)));
+    case ValueKind::NanCanonical:
+      return "nan:canonical";
+    case ValueKind::NanArithmetic:
+      return "nan:arithmetic";
+    case ValueKind::Vector: {
+      std::string text = fmt::format("v128 {}x{}", pattern.lane_bits, pattern.parts.size());
+      for (const ScriptValue& lane : pattern.parts) {
+        text += lane.kind == ValueKind::Num ? fmt::format(" 0x{:x}", lane.bits)
+                                            : " " + pattern_text(lane);
       }
-      if (options_.roundtrip && c.module.kind == ScriptModule::Kind::Text)
-        check_roundtrip(c, **module);
-      latest_definition_ = *module;
-      if (!c.module.name.empty()) definitions_[std::string(c.module.name)] = *module;
-      if (c.kind == Kind::ModuleDefinition) return pass();
-      auto instance = linker_->instantiate(*store_, *module);
-      if (!instance.ok()) {
-        latest_ = nullptr;
-        return fail(c, fmt::format("module does not instantiate: {}",
-                                   std::string_view(instance.error().message)));
-      }
-      latest_ = *instance;
-      if (!c.module.name.empty()) instances_[std::string(c.module.name)] = latest_;
-      return pass();
+      return text;
     }
-    case Kind::ModuleInstance: {
-      std::shared_ptr<wasm::Module> module = latest_definition_;
-      if (!c.of.empty()) module = definitions_[std::string(c.of)];
-      if (!module) return fail(c, "no such module definition");
-      auto instance = linker_->instantiate(*store_, module);
-      if (!instance.ok()) return fail(c, std::string_view(instance.error().message));
-      latest_ = *instance;
-      if (!c.name.empty()) instances_[std::string(c.name)] = latest_;
-      return pass();
+    case ValueKind::Either: {
+      std::string text = "either";
+      for (const ScriptValue& part : pattern.parts) text += " " + pattern_text(part);
+      return text;
     }
-    case Kind::Register: {
-      Instance* instance = c.of.empty() ? latest_ : instances_[std::string(c.of)];
-      if (!instance) return fail(c, "no instance to register");
-      auto r = linker_->define_instance(c.name, instance);
-      if (!r.ok()) return fail(c, std::string_view(r.error().message));
+    case ValueKind::RefNull:
+      return pattern.typed ? "ref.null " + str(wasm::to_string(pattern.heap)) : "ref.null";
+    case ValueKind::RefExtern:
+      return pattern.typed ? fmt::format("ref.extern {}", pattern.bits) : "ref.extern";
+    case ValueKind::RefHost:
+      return pattern.typed ? fmt::format("ref.host {}", pattern.bits) : "ref.host";
+    case ValueKind::RefFunc:
+      return "ref.func";
+    case ValueKind::RefAny:
+      return "ref.any";
+    case ValueKind::RefEq:
+      return "ref.eq";
+    case ValueKind::RefI31:
+      return "ref.i31";
+    case ValueKind::RefStruct:
+      return "ref.struct";
+    case ValueKind::RefArray:
+      return "ref.array";
+    case ValueKind::RefExn:
+      return "ref.exn";
+  }
+  return "?";
+}
+
+// ---- The script -------------------------------------------------------------
+
+class Script {
+ public:
+  Script(std::string_view source, const ScriptOptions& options)
+      : source_(source), options_(options) {
+    runtime::Config config;
+    config.features = options.features;
+    engine_ = Engine::create(config, interp::tier());
+    store_ = std::make_unique<Store>(engine_);
+  }
+
+  ScriptReport run() {
+    Result<Vec<ScriptCommand>> commands =
+        wat::parse_wast(source_, {.features = options_.features, .names = true});
+    if (!commands) {
+      offset_ = commands.error().offset;
+      fail("cannot parse the script: " + str(commands.error().message));
+      return std::move(report_);
+    }
+    make_spectest();
+    for (const ScriptCommand& command : *commands) {
+      offset_ = command.offset;
+      run(command);
+    }
+    return std::move(report_);
+  }
+
+ private:
+  std::string_view source_;
+  const ScriptOptions& options_;
+  // Environments of the print functions; the store's functions point at them.
+  std::vector<std::unique_ptr<Printer>> printers_;
+  std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Store> store_;
+  ScriptReport report_;
+  uint64_t offset_ = 0;  // of the current command
+
+  std::map<std::string, Extern> spectest_;
+  std::map<std::string, Instance*> registered_;
+  std::map<std::string, Instance*> instances_;
+  Instance* latest_instance_ = nullptr;
+  std::map<std::string, std::shared_ptr<Module>> definitions_;
+  std::shared_ptr<Module> latest_definition_;
+  std::map<uint64_t, uint32_t> host_values_;  // number to handle
+
+  // ---- Reporting --------------------------------------------------------------
+
+  std::string place() const {
+    const wat::LineColumn at =
+        wat::line_column(source_, std::min<uint64_t>(offset_, source_.size()));
+    return fmt::format("{}:{}", at.line, at.column);
+  }
+  void pass() { ++report_.passed; }
+  void fail(const std::string& message) {
+    const uint32_t line =
+        wat::line_column(source_, std::min<uint64_t>(offset_, source_.size())).line;
+    const auto& skip = options_.skip_lines;
+    if (std::find(skip.begin(), skip.end(), line) != skip.end()) {
+      ++report_.skipped;
       return;
     }
-    case Kind::Action: {
-      auto r = act(c.action);
-      if (!r.ok()) return fail(c, std::string_view(r.error().message));
-      return pass();
+    ++report_.failed;
+    report_.failures.push_back(place() + ": " + message);
+  }
+  // An assertion that was to end in an error with a message that starts with
+  // `expected`. `kind_ok`: it ended in the right kind of error.
+  void check_error(std::string_view what, const String& expected, bool kind_ok,
+                   const Outcome& outcome) {
+    const std::string_view got = outcome.error.message;
+    if (!kind_ok) {
+      fail(fmt::format("{}: expected \"{}\", got {}", what, std::string_view(expected),
+                       outcome_text(outcome)));
+    } else if (got.starts_with(std::string_view(expected))) {
+      pass();
+    } else if (options_.lenient_messages) {
+      report_.warnings.push_back(fmt::format("{}: {}: expected \"{}\", got \"{}\"", place(), what,
+                                             std::string_view(expected), got));
+      pass();
+    } else {
+      fail(fmt::format("{}: expected \"{}\", got \"{}\"", what, std::string_view(expected), got));
     }
-    case Kind::AssertReturn: {
-      auto r = act(c.action);
-      if (!r.ok()) return fail(c, std::string_view(r.error().message));
-      if (r->size() != c.expected.size())
-        return fail(c, fmt::format("{} results, expected {}", r->size(), c.expected.size()));
-      for (size_t i = 0; i < r->size(); ++i)
-        if (!matches(c.expected[i], (*r)[i]))
-          return fail(c, fmt::format("result {} is {}", i, describe((*r)[i])));
-      return pass();
+  }
+
+  // ---- Modules ----------------------------------------------------------------
+
+  void make_spectest() {
+    using wasm::kF32, wasm::kF64, wasm::kI32, wasm::kI64;
+    const auto func = [this](const char* name, std::initializer_list<ValType> params) {
+      auto printer = std::make_unique<Printer>();
+      printer->options = &options_;
+      printer->type.params = params;
+      Extern e;
+      e.kind = ExternKind::Func;
+      e.func = store_->new_host_func(printer->type, call_print, printer.get());
+      printers_.push_back(std::move(printer));
+      spectest_[name] = e;
+    };
+    func("print", {});
+    func("print_i32", {kI32});
+    func("print_i64", {kI64});
+    func("print_f32", {kF32});
+    func("print_f64", {kF64});
+    func("print_i32_f32", {kI32, kF32});
+    func("print_f64_f64", {kF64, kF64});
+    const auto global = [this](const char* name, const Value& value) {
+      Extern e;
+      e.kind = ExternKind::Global;
+      e.global = store_->new_global({value.type, false}, value);
+      spectest_[name] = e;
+    };
+    global("global_i32", Value::i32(666));
+    global("global_i64", Value::i64(666));
+    global("global_f32", Value::f32(666.6f));
+    global("global_f64", Value::f64(666.6));
+    const auto table = [this](const char* name, bool is64) {
+      wasm::TableType type;
+      type.limits = {.min = 10, .max = 20, .has_max = true, .is64 = is64};
+      type.element = wasm::kFuncRef;
+      Extern e;
+      e.kind = ExternKind::Table;
+      Result<runtime::Table*> made = store_->new_table(type, runtime::kNullRef);
+      if (!made) return;
+      e.table = *made;
+      spectest_[name] = e;
+    };
+    table("table", false);
+    table("table64", true);
+    const auto memory = [this](const char* name, bool shared) {
+      wasm::MemoryType type;
+      type.limits = {.min = 1, .max = 2, .has_max = true, .shared = shared};
+      Result<std::shared_ptr<runtime::Memory>> made = store_->new_memory(type);
+      if (!made) return;
+      Extern e;
+      e.kind = ExternKind::Memory;
+      e.memory = made->get();
+      e.memory_owner = *made;
+      spectest_[name] = e;
+    };
+    memory("memory", false);
+    memory("shared_memory", true);
+  }
+
+  std::optional<Extern> find_import(const wasm::Import& import) {
+    if (auto it = registered_.find(str(import.module)); it != registered_.end())
+      return it->second->get_export(import.name);
+    if (import.module == "spectest") {
+      if (auto it = spectest_.find(str(import.name)); it != spectest_.end()) return it->second;
     }
-    case Kind::AssertTrap:
-    case Kind::AssertExhaustion: {
-      auto r = act(c.action);
-      if (r.ok()) return fail(c, "expected a trap, but it returned");
-      if (r.error().kind != ErrorKind::Trap)
-        return fail(c, fmt::format("expected a trap: {}", std::string_view(r.error().message)));
-      if (message_ok(c, r.error().message)) pass();
-      return;
+    return std::nullopt;
+  }
+
+  // Decodes and validates.
+  Result<std::shared_ptr<Module>> load(const ScriptModule& m) {
+    if (m.parse_error) return *m.parse_error;
+    return engine_->load_module({m.binary.data(), m.binary.size()}, true);
+  }
+
+  Outcome instantiate(const std::shared_ptr<Module>& module, Instance** made = nullptr) {
+    Vec<Extern> imports;
+    for (const wasm::Import& import : module->imports) {
+      const std::optional<Extern> found = find_import(import);
+      if (!found) {
+        return {false,
+                TrapCode::None,
+                Error(ErrorKind::Unlinkable,
+                      fmt::format("unknown import \"{}\" \"{}\"", std::string_view(import.module),
+                                  std::string_view(import.name))),
+                {}};
+      }
+      imports.push_back(*found);
     }
-    case Kind::AssertException: {
-      auto r = act(c.action);
-      if (r.ok()) return fail(c, "expected an exception, but it returned");
-      if (store_->trap().code != TrapCode::UncaughtException)
-        return fail(c, fmt::format("expected an exception: {}",
-                                   std::string_view(r.error().message)));
-      store_->pending_exception = runtime::kNullRef;
-      return pass();
+    Result<Instance*> instance = store_->instantiate(module, imports);
+    if (!instance) return failure(instance.error());
+    if (made) *made = *instance;
+    return {};
+  }
+
+  Outcome failure(const Error& error) {
+    Outcome outcome;
+    outcome.ok = false;
+    outcome.error = error;
+    if (error.kind == ErrorKind::Trap) outcome.trap = store_->trap().code;
+    return outcome;
+  }
+
+  void define(const String& name, const std::shared_ptr<Module>& module) {
+    latest_definition_ = module;
+    if (!name.empty()) definitions_[str(name)] = module;
+  }
+  void bind(const String& name, Instance* instance) {
+    latest_instance_ = instance;
+    if (!name.empty()) instances_[str(name)] = instance;
+  }
+  Instance* find_instance(const String& name) {
+    if (name.empty()) return latest_instance_;
+    auto it = instances_.find(str(name));
+    return it == instances_.end() ? nullptr : it->second;
+  }
+
+  void roundtrip(const ScriptModule& m, const Module& module) {
+    const wat::ParseOptions parse{.features = options_.features, .names = true};
+    Result<String> text = wat::print_wat(module);
+    if (!text) return fail("round trip: cannot print: " + str(text.error().message));
+    Result<Vec<uint8_t>> binary = wat::parse_wat(*text, parse);
+    if (!binary) {
+      const wat::LineColumn at = wat::line_column(*text, binary.error().offset);
+      return fail(fmt::format("round trip: printed text does not parse: {}:{}: {}", at.line,
+                              at.column, std::string_view(binary.error().message)));
     }
-    case Kind::AssertTrapModule:
-    case Kind::AssertUnlinkable: {
-      auto module = load(c.module);
-      if (!module.ok())
-        return fail(c, fmt::format("module does not load: {}",
-                                   std::string_view(module.error().message)));
-      auto instance = linker_->instantiate(*store_, *module);
-      if (instance.ok()) return fail(c, "module instantiates");
-      const ErrorKind want =
-          c.kind == Kind::AssertUnlinkable ? ErrorKind::Unlinkable : ErrorKind::Trap;
-      if (instance.error().kind != want)
-        return fail(c, fmt::format("wrong kind of error: {}",
-                                   std::string_view(instance.error().message)));
-      if (message_ok(c, instance.error().message)) pass();
-      return;
+    // What our own encoder wrote must come back byte for byte. A binary may use
+    // longer integers than needed; its text must then stay the same.
+    if (m.kind != ScriptModule::Kind::Binary) {
+      if (*binary != m.binary) return fail("round trip: other bytes than before");
+    } else {
+      Result<std::shared_ptr<Module>> again =
+          engine_->load_module({binary->data(), binary->size()}, true);
+      if (!again) return fail("round trip: no longer valid: " + str(again.error().message));
+      Result<String> second = wat::print_wat(**again);
+      if (!second || *second != *text) return fail("round trip: other text than before");
     }
-    case Kind::AssertInvalid:
-    case Kind::AssertMalformed:
-    case Kind::AssertInvalidCustom:
-    case Kind::AssertMalformedCustom: {
-      auto module = load(c.module);
-      if (module.ok()) return fail(c, "module is accepted");
-      const bool invalid = c.kind == Kind::AssertInvalid;
-      if (c.kind == Kind::AssertInvalid || c.kind == Kind::AssertMalformed) {
+  }
+
+  // ---- Actions ----------------------------------------------------------------
+
+  Ref host_value(uint64_t number) {
+    auto it = host_values_.find(number);
+    if (it == host_values_.end()) {
+      runtime::GcHostObject* object =
+          store_->gc().new_host_object(reinterpret_cast<void*>(number), nullptr);
+      if (!object) return runtime::kNullRef;
+      it = host_values_.emplace(number, store_->root(reinterpret_cast<Ref>(object))).first;
+    }
+    return store_->rooted(it->second);
+  }
+
+  std::optional<Value> argument(const ScriptValue& v) {
+    switch (v.kind) {
+      case ValueKind::Num:
+        return Value{v.type, {v.bits, 0}};
+      case ValueKind::Vector: {
+        Value value{wasm::kV128, {0, 0}};
+        for (unsigned i = 0; i < v.parts.size(); ++i) {
+          if (v.parts[i].kind != ValueKind::Num) return std::nullopt;
+          const uint64_t mask = v.lane_bits == 64 ? ~uint64_t{0} : (uint64_t{1} << v.lane_bits) - 1;
+          const unsigned at = i * v.lane_bits;
+          value.bits[at / 64] |= (v.parts[i].bits & mask) << (at % 64);
+        }
+        return value;
+      }
+      case ValueKind::RefNull:
+        return Value::ref(runtime::kNullRef, ValType::ref(v.heap, true));
+      case ValueKind::RefExtern:
+        return Value::ref(host_value(v.bits), ValType::ref(HeapKind::Extern, false));
+      case ValueKind::RefHost:
+        return Value::ref(host_value(v.bits), ValType::ref(HeapKind::Any, false));
+      default:
+        return std::nullopt;
+    }
+  }
+
+  Outcome act(const ScriptAction& action) {
+    Outcome outcome;
+    const auto usage = [&](const std::string& message) {
+      outcome.ok = false;
+      outcome.error = Error(ErrorKind::Usage, message);
+      return outcome;
+    };
+    Instance* instance = find_instance(action.module);
+    if (!instance) return usage("no module $" + str(action.module));
+    const std::optional<Extern> found = instance->get_export(action.name);
+    if (!found) return usage("no export \"" + str(action.name) + "\"");
+    if (action.is_get) {
+      if (found->kind != ExternKind::Global) return usage("not a global");
+      outcome.results.push_back(
+          Value{found->global->type.type, {found->global->value[0], found->global->value[1]}});
+      return outcome;
+    }
+    if (found->kind != ExternKind::Func) return usage("not a function");
+    Vec<Value> args;
+    for (const ScriptValue& v : action.args) {
+      const std::optional<Value> value = argument(v);
+      if (!value) return usage("not an argument: " + pattern_text(v));
+      args.push_back(*value);
+    }
+    Result<Vec<Value>> results = store_->call(found->func, args);
+    if (!results) return failure(results.error());
+    outcome.results = *std::move(results);
+    return outcome;
+  }
+
+  bool matches(const ScriptValue& pattern, const Value& value) {
+    if (pattern.kind == ValueKind::Either) {
+      return std::any_of(pattern.parts.begin(), pattern.parts.end(),
+                         [&](const ScriptValue& part) { return matches(part, value); });
+    }
+    switch (pattern.kind) {
+      case ValueKind::Num:
+      case ValueKind::NanCanonical:
+      case ValueKind::NanArithmetic: {
+        const bool is64 = pattern.type == wasm::kI64 || pattern.type == wasm::kF64;
+        return value.type == pattern.type && bits_match(pattern, value.bits[0], is64 ? 64 : 32);
+      }
+      case ValueKind::Vector:
+        if (value.type != wasm::kV128) return false;
+        for (unsigned i = 0; i < pattern.parts.size(); ++i) {
+          if (!bits_match(pattern.parts[i], lane_of(value, pattern.lane_bits, i),
+                          pattern.lane_bits))
+            return false;
+        }
+        return true;
+      default:
+        break;
+    }
+    if (!value.type.is_ref()) return false;
+    const Ref ref = value.as_ref();
+    const wasm::TypeRegistry& registry = *engine_->registry();
+    const auto in = [&](HeapKind top) { return registry.is_subtype(value.type.heap(), top); };
+    if (pattern.kind == ValueKind::RefNull) {
+      if (ref != runtime::kNullRef) return false;
+      return !pattern.typed || in(wasm::top_of(pattern.heap.kind()));
+    }
+    if (ref == runtime::kNullRef) return false;
+    // The hierarchy is the static type's; inside it the object decides.
+    switch (pattern.kind) {
+      case ValueKind::RefFunc:
+        return in(HeapKind::Func);
+      case ValueKind::RefExn:
+        return in(HeapKind::Exn);
+      case ValueKind::RefExtern:
+        return in(HeapKind::Extern) && (!pattern.typed || is_host_value(ref, pattern.bits));
+      case ValueKind::RefHost:
+        return in(HeapKind::Any) && is_host_value(ref, pattern.bits);
+      case ValueKind::RefAny:
+        return in(HeapKind::Any);
+      case ValueKind::RefEq:
+        return in(HeapKind::Any) && runtime::ref_matches(registry, ref, HeapKind::Eq);
+      case ValueKind::RefI31:
+        return in(HeapKind::Any) && runtime::is_i31(ref);
+      case ValueKind::RefStruct:
+        return in(HeapKind::Any) && runtime::ref_matches(registry, ref, HeapKind::Struct);
+      case ValueKind::RefArray:
+        return in(HeapKind::Any) && runtime::ref_matches(registry, ref, HeapKind::Array);
+      default:
+        return false;
+    }
+  }
+
+  static bool is_host_value(Ref ref, uint64_t number) {
+    if (runtime::is_i31(ref)) return false;
+    const auto* object = reinterpret_cast<const runtime::GcHostObject*>(ref);
+    return object->type == &runtime::GcHeap::kHostType &&
+           reinterpret_cast<uint64_t>(object->data) == number;
+  }
+
+  std::string values_text(const Vec<Value>& values) {
+    std::string text;
+    for (const Value& v : values) {
+      if (!text.empty()) text += ", ";
+      text += str(wasm::to_string(v.type)) + " " + print_value(*store_, v);
+      if (v.type == wasm::kF32) text += fmt::format(" (0x{:08x})", uint32_t(v.bits[0]));
+      if (v.type == wasm::kF64) text += fmt::format(" (0x{:016x})", v.bits[0]);
+    }
+    return text.empty() ? "nothing" : text;
+  }
+  std::string outcome_text(const Outcome& o) {
+    if (o.ok) return "success with " + values_text(o.results);
+    static constexpr std::string_view kKinds[] = {"malformed", "invalid",     "unlinkable",
+                                                  "trap",      "exhaustion",  "unsupported",
+                                                  "usage",     "input/output"};
+    return fmt::format("{}: {}", kKinds[size_t(o.error.kind)], std::string_view(o.error.message));
+  }
+
+  // ---- Commands ---------------------------------------------------------------
+
+  void run(const ScriptCommand& c) {
+    switch (c.kind) {
+      case Kind::Module:
+      case Kind::ModuleDefinition: {
+        Result<std::shared_ptr<Module>> module = load(c.module);
+        if (!module) {
+          latest_instance_ = nullptr;
+          return fail("module: " + outcome_text(failure(module.error())));
+        }
+        if (options_.roundtrip) roundtrip(c.module, **module);
+        define(c.module.name, *module);
+        if (c.kind == Kind::Module) instantiate_and_bind(*module, c.module.name);
+        return;
+      }
+      case Kind::ModuleInstance: {
+        std::shared_ptr<Module> module = latest_definition_;
+        if (!c.of.empty()) {
+          auto it = definitions_.find(str(c.of));
+          module = it == definitions_.end() ? nullptr : it->second;
+        }
+        if (!module) return fail("no module definition $" + str(c.of));
+        return instantiate_and_bind(module, c.name);
+      }
+      case Kind::Register: {
+        Instance* instance = find_instance(c.of);
+        if (!instance) return fail("no module $" + str(c.of) + " to register");
+        registered_[str(c.name)] = instance;
+        return;
+      }
+      case Kind::Action: {
+        const Outcome outcome = act(c.action);
+        if (!outcome.ok)
+          fail(fmt::format("invoke \"{}\": {}", printable(c.action.name), outcome_text(outcome)));
+        return;
+      }
+      case Kind::AssertReturn:
+        return assert_return(c);
+      case Kind::AssertTrap:
+      case Kind::AssertExhaustion: {
+        const Outcome outcome = act(c.action);
+        const bool exhausted = !outcome.ok && (outcome.trap == TrapCode::CallStackExhausted ||
+                                               outcome.trap == TrapCode::OutOfMemory);
+        const bool trapped = !outcome.ok && outcome.trap != TrapCode::None &&
+                             outcome.trap != TrapCode::UncaughtException;
+        const bool exhaustion = c.kind == Kind::AssertExhaustion;
+        return check_error(
+            fmt::format("{} \"{}\"", exhaustion ? "assert_exhaustion" : "assert_trap",
+                        printable(c.action.name)),
+            c.message, exhaustion ? exhausted : trapped && !exhausted, outcome);
+      }
+      case Kind::AssertException: {
+        const Outcome outcome = act(c.action);
+        if (!outcome.ok && outcome.trap == TrapCode::UncaughtException) return pass();
+        return fail(fmt::format("assert_exception \"{}\": got {}", printable(c.action.name),
+                                outcome_text(outcome)));
+      }
+      case Kind::AssertTrapModule:
+      case Kind::AssertUnlinkable: {
+        Result<std::shared_ptr<Module>> module = load(c.module);
+        const Outcome outcome = module ? instantiate(*module) : failure(module.error());
+        const bool trap = c.kind == Kind::AssertTrapModule;
+        return check_error(
+            trap ? "assert_trap" : "assert_unlinkable", c.message,
+            !outcome.ok && outcome.error.kind == (trap ? ErrorKind::Trap : ErrorKind::Unlinkable),
+            outcome);
+      }
+      case Kind::AssertInvalid:
+      case Kind::AssertMalformed:
+      case Kind::AssertInvalidCustom:
+      case Kind::AssertMalformedCustom: {
+        Result<std::shared_ptr<Module>> module = load(c.module);
+        const Outcome outcome = module ? Outcome{} : failure(module.error());
+        const bool invalid = c.kind == Kind::AssertInvalid || c.kind == Kind::AssertInvalidCustom;
         const ErrorKind want = invalid ? ErrorKind::Invalid : ErrorKind::Malformed;
-        if (module.error().kind != want)
-          return fail(c, fmt::format("expected the module to be {}, got: {}",
-                                     invalid ? "invalid" : "malformed",
-                                     std::string_view(module.error().message)));
+        return check_error(assertion_name(c.kind), c.message,
+                           !outcome.ok && outcome.error.kind == want, outcome);
       }
-      if (message_ok(c, module.error().message)) pass();
-      return;
     }
   }
-}
 
-void Script::run() {
-  std::ifstream in(path_, std::ios::binary);
-  if (!in) {
-    ++failed_;
-    log_ += fmt::format("{}: cannot be read\n", path_);
-    return;
-  }
-  std::stringstream buffer;
-  buffer << in.rdbuf();
-  source_ = buffer.str();
-  const bool legacy = path_.find("legacy/") != std::string::npos;
-  runtime::Config config;
-  config.features = legacy ? wasm::FeatureSet::all() : wasm::FeatureSet::standard();
-  // The threads proposal is written against WebAssembly 2.0.
-  if (path_.find("proposals/threads/") != std::string::npos)
-    config.features.set(wasm::Feature::MultiMemory, false).set(wasm::Feature::Memory64, false);
-  engine_ = runtime::Engine::create(config, interp::tier());
-  store_ = std::make_unique<Store>(engine_);
-  linker_ = std::make_unique<Linker>(engine_);
-  linker_->allow_shadowing(true);
-  define_spectest();
-  auto script = wat::parse_wast(source_, {config.features});
-  if (!script.ok()) {
-    ++failed_;
-    log_ += fmt::format("{}:{}: {}\n", path_,
-                        wat::line_column(source_, script.error().offset).line,
-                        std::string_view(script.error().message));
-    return;
-  }
-  for (const ScriptCommand& c : *script) {
-    bool skip = false;
-    if (!skips_.empty()) {
-      const unsigned line = wat::line_column(source_, c.offset).line;
-      for (const Skip& s : skips_)
-        if (ends_with(path_, s.file) && (s.line == 0 || s.line == line)) skip = true;
+  static std::string_view assertion_name(Kind kind) {
+    switch (kind) {
+      case Kind::AssertInvalid:
+        return "assert_invalid";
+      case Kind::AssertMalformed:
+        return "assert_malformed";
+      case Kind::AssertInvalidCustom:
+        return "assert_invalid_custom";
+      default:
+        return "assert_malformed_custom";
     }
-    if (skip) ++skipped_;
-    else execute(c);
   }
-}
+
+  void instantiate_and_bind(const std::shared_ptr<Module>& module, const String& name) {
+    Instance* instance = nullptr;
+    const Outcome outcome = instantiate(module, &instance);
+    if (!outcome.ok) {
+      latest_instance_ = nullptr;
+      return fail("module: " + outcome_text(outcome));
+    }
+    bind(name, instance);
+  }
+
+  void assert_return(const ScriptCommand& c) {
+    const std::string what = fmt::format("assert_return \"{}\"", printable(c.action.name));
+    const Outcome outcome = act(c.action);
+    bool ok = outcome.ok && outcome.results.size() == c.expected.size();
+    for (size_t i = 0; ok && i < c.expected.size(); ++i)
+      ok = matches(c.expected[i], outcome.results[i]);
+    if (ok) return pass();
+    std::string expected;
+    for (const ScriptValue& v : c.expected)
+      expected += (expected.empty() ? "" : ", ") + pattern_text(v);
+    fail(fmt::format("{}: expected {}, got {}", what, expected.empty() ? "nothing" : expected,
+                     outcome.ok ? values_text(outcome.results) : outcome_text(outcome)));
+  }
+};
 
 }  // namespace
 
-int run_wast(const WastOptions& options) {
-  std::vector<std::string> files;
-  for (const std::string& f : options.files) {
-    if (!fs::is_directory(f)) {
-      files.push_back(f);
-      continue;
-    }
-    for (const auto& entry : fs::recursive_directory_iterator(f))
-      if (entry.path().extension() == ".wast") files.push_back(entry.path().string());
-  }
-  std::sort(files.begin(), files.end());
-  std::vector<Skip> skips;
-  if (!options.skip_file.empty()) {
-    std::ifstream in(options.skip_file);
-    if (!in) {
-      fmt::print(stderr, "error: {}: cannot be read\n", options.skip_file);
-      return 1;
-    }
-    for (std::string line; std::getline(in, line);) {
-      std::istringstream words(line.substr(0, line.find('#')));
-      std::string what;
-      if (!(words >> what)) continue;
-      Skip s{what, 0};
-      if (const size_t colon = what.rfind(':'); colon != std::string::npos) {
-        s.file = what.substr(0, colon);
-        s.line = unsigned(std::strtoul(what.c_str() + colon + 1, nullptr, 10));
-      }
-      skips.push_back(s);
-    }
-  }
-
-  std::atomic<size_t> next{0};
-  std::mutex mutex;
-  unsigned passed = 0, failed = 0, skipped = 0, bad_files = 0;
-  auto work = [&] {
-    for (size_t i; (i = next++) < files.size();) {
-      Script script(files[i], options, skips);
-      script.run();
-      const std::lock_guard<std::mutex> lock(mutex);
-      passed += script.passed();
-      failed += script.failed();
-      skipped += script.skipped();
-      bad_files += script.failed() != 0;
-      fmt::print("{}", script.log());
-      if (options.verbose || script.failed())
-        fmt::print("{}: {} passed, {} failed\n", files[i], script.passed(), script.failed());
-    }
-  };
-  std::vector<std::thread> threads;
-  for (unsigned i = 1; i < std::max(1u, options.jobs); ++i) threads.emplace_back(work);
-  work();
-  for (auto& t : threads) t.join();
-  fmt::print("{} files, {} passed, {} failed, {} skipped\n", files.size(), passed, failed, skipped);
-  return failed || bad_files || files.empty() ? 1 : 0;
+ScriptReport run_script(std::string_view source, const ScriptOptions& options) {
+  return Script(source, options).run();
 }
 
 }  // namespace wafer::cli

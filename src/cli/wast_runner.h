@@ -1,21 +1,39 @@
-// Runner for scripts of the reference test suite.
+// Runs scripts of the reference test suite (.wast).
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "wasm/opcode.h"
 
 namespace wafer::cli {
 
-struct WastOptions {
-  std::vector<std::string> files;  // .wast files, or folders searched for them
-  bool lenient_messages = false;   // only warn where an error's wording differs
-  bool roundtrip = false;          // also print and reparse every valid module
-  bool verbose = false;            // a line for every file, not only failing ones
-  unsigned jobs = 1;
-  std::string skip_file;           // lines "FILE[:LINE] reason"; # starts a comment
+struct ScriptOptions {
+  wasm::FeatureSet features = wasm::FeatureSet::standard();
+  // A wrong message is reported but does not fail.
+  bool lenient_messages = false;
+  // Every valid module is also printed and parsed again, which must give the same.
+  bool roundtrip = false;
+  // Lines whose commands are carried out without counting a failure.
+  std::vector<uint32_t> skip_lines;
+  // Output of the script's print functions; none if empty.
+  std::function<void(std::string_view)> print;
 };
 
-// Runs the scripts, prints failures and totals. Gives 0 if all passed, else 1.
-int run_wast(const WastOptions& options);
+struct ScriptReport {
+  uint32_t passed = 0;   // assertions that held
+  uint32_t failed = 0;   // assertions that did not, and commands that went wrong
+  uint32_t skipped = 0;  // failures on skipped lines
+  // "LINE:COLUMN: what was expected, and what came".
+  std::vector<std::string> failures;
+  std::vector<std::string> warnings;
+};
+
+// Carries out the commands of `source` in a fresh store. A script that cannot be
+// parsed counts as one failure.
+ScriptReport run_script(std::string_view source, const ScriptOptions& options);
 
 }  // namespace wafer::cli

@@ -47,26 +47,26 @@ inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement)
 }
 }  // namespace atomics
 
-#define WAFER_ATOMIC(OP, T, KIND)                                                     \
-  template <>                                                                         \
-  struct Atomic<wasm::Opcode::OP> {                                                   \
-    static constexpr unsigned kWidth = sizeof(T);                                     \
-    static constexpr bool kHasResult = atomics::Kind::KIND != atomics::Kind::Store;   \
-    static uint64_t eval(uint8_t* p, uint64_t operand, uint64_t replacement) {        \
-      return atomics::access<T, atomics::Kind::KIND>(p, operand, replacement);        \
-    }                                                                                 \
+#define WAFER_ATOMIC(OP, T, KIND)                                                   \
+  template <>                                                                       \
+  struct Atomic<wasm::Opcode::OP> {                                                 \
+    static constexpr unsigned kWidth = sizeof(T);                                   \
+    static constexpr bool kHasResult = atomics::Kind::KIND != atomics::Kind::Store; \
+    static uint64_t eval(uint8_t* p, uint64_t operand, uint64_t replacement) {      \
+      return atomics::access<T, atomics::Kind::KIND>(p, operand, replacement);      \
+    }                                                                               \
   };
-#define WAFER_ATOMIC_WIDTHS(NAME, SUFFIX, KIND)      \
-  WAFER_ATOMIC(I32Atomic##NAME, uint32_t, KIND)      \
-  WAFER_ATOMIC(I64Atomic##NAME, uint64_t, KIND)      \
+#define WAFER_ATOMIC_WIDTHS(NAME, SUFFIX, KIND)             \
+  WAFER_ATOMIC(I32Atomic##NAME, uint32_t, KIND)             \
+  WAFER_ATOMIC(I64Atomic##NAME, uint64_t, KIND)             \
   WAFER_ATOMIC(I32Atomic##NAME##8##SUFFIX, uint8_t, KIND)   \
   WAFER_ATOMIC(I32Atomic##NAME##16##SUFFIX, uint16_t, KIND) \
   WAFER_ATOMIC(I64Atomic##NAME##8##SUFFIX, uint8_t, KIND)   \
   WAFER_ATOMIC(I64Atomic##NAME##16##SUFFIX, uint16_t, KIND) \
   WAFER_ATOMIC(I64Atomic##NAME##32##SUFFIX, uint32_t, KIND)
-#define WAFER_ATOMIC_RMW(NAME)                        \
-  WAFER_ATOMIC(I32AtomicRmw##NAME, uint32_t, NAME)    \
-  WAFER_ATOMIC(I64AtomicRmw##NAME, uint64_t, NAME)    \
+#define WAFER_ATOMIC_RMW(NAME)                          \
+  WAFER_ATOMIC(I32AtomicRmw##NAME, uint32_t, NAME)      \
+  WAFER_ATOMIC(I64AtomicRmw##NAME, uint64_t, NAME)      \
   WAFER_ATOMIC(I32AtomicRmw8##NAME##U, uint8_t, NAME)   \
   WAFER_ATOMIC(I32AtomicRmw16##NAME##U, uint16_t, NAME) \
   WAFER_ATOMIC(I64AtomicRmw8##NAME##U, uint8_t, NAME)   \

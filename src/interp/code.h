@@ -44,15 +44,15 @@ constexpr uint32_t kMaxFrameSlots = 65535;
 // Where an exception raised in [begin, end) of a function goes.
 struct Handler {
   enum class Kind : uint8_t { Catch, CatchAll, Delegate };
-  uint32_t begin, end;    // word range guarded
-  uint32_t target;        // word index to continue at
-  uint32_t tag;           // Catch
-  uint32_t depth;         // control depth of the try; Delegate skips deeper ones
+  uint32_t begin, end;  // word range guarded
+  uint32_t target;      // word index to continue at
+  uint32_t tag;         // Catch
+  uint32_t depth;       // control depth of the try; Delegate skips deeper ones
   uint32_t delegate_depth;
-  uint16_t dst;           // first slot for the tag's arguments
+  uint16_t dst;  // first slot for the tag's arguments
   Kind kind;
-  bool push_args;         // write the arguments
-  bool push_ref;          // then the exception reference
+  bool push_args;  // write the arguments
+  bool push_ref;   // then the exception reference
 };
 
 // Translated code of one function; shared by all instances of the module.
@@ -68,11 +68,11 @@ struct FuncCode {
   ModuleCodeImpl* module = nullptr;
 
   Vec<Word> code;
-  Vec<Handler> handlers;       // innermost first
-  Vec<uint16_t> ref_locals;    // slots of locals that hold GC references
-  Vec<uint16_t> ref_maps;      // runs of: count, slots; map m starts at index m - 1
-  Vec<uint8_t> offsets;        // LEB pairs: code delta, module offset delta
-  Result<void> failed;         // translation error, sticky
+  Vec<Handler> handlers;     // innermost first
+  Vec<uint16_t> ref_locals;  // slots of locals that hold GC references
+  Vec<uint16_t> ref_maps;    // runs of: count, slots; map m starts at index m - 1
+  Vec<uint8_t> offsets;      // LEB pairs: code delta, module offset delta
+  Result<void> failed;       // translation error, sticky
 
   // Module offset of the instruction that covers word `at`.
   uint32_t module_offset(uint32_t at) const;

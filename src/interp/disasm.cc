@@ -1,3 +1,7 @@
+// A debugging aid: embedded builds leave it out.
+#include "base/platform.h"
+#if WAFER_HAS_OS
+
 // Text listing of register code, for debugging and tests.
 #include <cstdio>
 
@@ -17,9 +21,8 @@ struct OpName {
 
 constexpr std::string_view kBinSuffix[] = {".ss", ".as", ".sa", ".si", ".ai"};
 constexpr std::string_view kLoadSuffix[] = {".s", ".a", ".s.checked", ".a.checked", ".far"};
-constexpr std::string_view kStoreSuffix[] = {".ss",         ".as",         ".sa",
-                                             ".si",         ".ss.checked", ".as.checked",
-                                             ".sa.checked", ".si.checked", ".far"};
+constexpr std::string_view kStoreSuffix[] = {
+    ".ss", ".as", ".sa", ".si", ".ss.checked", ".as.checked", ".sa.checked", ".si.checked", ".far"};
 constexpr std::string_view kVecSuffix[] = {"", ".checked", ".far"};
 
 constexpr std::string_view kSpecialNames[] = {
@@ -31,22 +34,52 @@ constexpr std::string_view kSpecialNames[] = {
 // Words that a special operation takes; BrTable's table comes on top.
 constexpr uint8_t special_words(Special s) {
   switch (s) {
-    case Special::Exit: case Special::Unreachable: case Special::Copy: case Special::CopyA:
-    case Special::Copy128: case Special::Return: case Special::Return1S: case Special::Return1A:
-    case Special::RefIsNull: case Special::RefAsNonNull: case Special::RefEq:
-    case Special::RefI31: case Special::I31GetS: case Special::I31GetU:
-    case Special::ArrayGet8S: case Special::ArrayGet8U: case Special::ArrayGet16S:
-    case Special::ArrayGet16U: case Special::ArrayGet32: case Special::ArrayGet64:
-    case Special::ArrayGet128: case Special::ArraySet8: case Special::ArraySet16:
-    case Special::ArraySet32: case Special::ArraySet64: case Special::ArraySet128:
-    case Special::ArrayLen: case Special::AtomicFence: case Special::Poll:
+    case Special::Exit:
+    case Special::Unreachable:
+    case Special::Copy:
+    case Special::CopyA:
+    case Special::Copy128:
+    case Special::Return:
+    case Special::Return1S:
+    case Special::Return1A:
+    case Special::RefIsNull:
+    case Special::RefAsNonNull:
+    case Special::RefEq:
+    case Special::RefI31:
+    case Special::I31GetS:
+    case Special::I31GetU:
+    case Special::ArrayGet8S:
+    case Special::ArrayGet8U:
+    case Special::ArrayGet16S:
+    case Special::ArrayGet16U:
+    case Special::ArrayGet32:
+    case Special::ArrayGet64:
+    case Special::ArrayGet128:
+    case Special::ArraySet8:
+    case Special::ArraySet16:
+    case Special::ArraySet32:
+    case Special::ArraySet64:
+    case Special::ArraySet128:
+    case Special::ArrayLen:
+    case Special::AtomicFence:
+    case Special::Poll:
       return 1;
-    case Special::Const128: case Special::CallIndirect: case Special::ReturnCall:
-    case Special::StructNew: case Special::StructNewDefault: case Special::ArrayNew:
-    case Special::ArrayNewDefault: case Special::Throw: case Special::AtomicNotify:
+    case Special::Const128:
+    case Special::CallIndirect:
+    case Special::ReturnCall:
+    case Special::StructNew:
+    case Special::StructNewDefault:
+    case Special::ArrayNew:
+    case Special::ArrayNewDefault:
+    case Special::Throw:
+    case Special::AtomicNotify:
       return 3;
-    case Special::ReturnCallIndirect: case Special::ArrayNewFixed: case Special::ArrayNewData:
-    case Special::ArrayNewElem: case Special::AtomicWait32: case Special::AtomicWait64:
+    case Special::ReturnCallIndirect:
+    case Special::ArrayNewFixed:
+    case Special::ArrayNewData:
+    case Special::ArrayNewElem:
+    case Special::AtomicWait32:
+    case Special::AtomicWait64:
       return 4;
     default:
       return 2;
@@ -67,19 +100,25 @@ OpName name_of(uint16_t id) {
       const auto& f = kFacts[i];
       switch (shape) {
         case Shape::BinInt:
-        case Shape::BinFloat: return {f.text, kBinSuffix[v], uint8_t(v >= kSI ? 2 : 1)};
-        case Shape::Unary: return {f.text, v ? ".a" : ".s", 1};
-        case Shape::Load: return {f.text, kLoadSuffix[v], uint8_t(v == kLoadFar ? 3 : 1)};
+        case Shape::BinFloat:
+          return {f.text, kBinSuffix[v], uint8_t(v >= kSI ? 2 : 1)};
+        case Shape::Unary:
+          return {f.text, v ? ".a" : ".s", 1};
+        case Shape::Load:
+          return {f.text, kLoadSuffix[v], uint8_t(v == kLoadFar ? 3 : 1)};
         case Shape::Store:
           return {f.text, kStoreSuffix[v], uint8_t(v == kStoreFar ? 3 : v % 4 == kStoreSI ? 2 : 1)};
         case Shape::VecLoad:
-        case Shape::VecStore: return {f.text, kVecSuffix[v], uint8_t(v == 2 ? 3 : 1)};
+        case Shape::VecStore:
+          return {f.text, kVecSuffix[v], uint8_t(v == 2 ? 3 : 1)};
         case Shape::VecLane:
-        case Shape::Atomic: return {f.text, "", 3};
-        case Shape::Wide: return {f.text, "", 2};
+        case Shape::Atomic:
+          return {f.text, "", 3};
+        case Shape::Wide:
+          return {f.text, "", 2};
         default:
           return {f.text, "",
-                  uint8_t(f.imm == wasm::Imm::Shuffle                          ? 3
+                  uint8_t(f.imm == wasm::Imm::Shuffle                    ? 3
                           : f.imm == wasm::Imm::Lane || f.sig == "vvv:v" ? 2
                                                                          : 1)};
       }
@@ -123,3 +162,5 @@ Result<String> disassemble(Instance& instance, uint32_t func_index) {
 }
 
 }  // namespace wafer::interp
+
+#endif

@@ -45,26 +45,35 @@ WAFER_ALWAYS_INLINE void put(Slot* fp, unsigned slot, T v) {
 }
 template <class T>
 WAFER_ALWAYS_INLINE T from_bits(Word w) {
-  if constexpr (std::is_same_v<T, float>) return std::bit_cast<float>(uint32_t(w));
-  else if constexpr (std::is_same_v<T, double>) return std::bit_cast<double>(w);
-  else return T(w);
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<float>(uint32_t(w));
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<double>(w);
+  else
+    return T(w);
 }
 
 // The accumulator of type T.
-#define GET_ACC(T)                                       \
-  ([&]() -> T {                                          \
-    if constexpr (std::is_same_v<T, float>) return F32A; \
-    else if constexpr (std::is_same_v<T, double>) return F64A; \
-    else return T(ACC);                                  \
+#define GET_ACC(T)                                \
+  ([&]() -> T {                                   \
+    if constexpr (std::is_same_v<T, float>)       \
+      return F32A;                                \
+    else if constexpr (std::is_same_v<T, double>) \
+      return F64A;                                \
+    else                                          \
+      return T(ACC);                              \
   }())
 // Writes a result to its slot and accumulator.
-#define PUT(T, v)                                              \
-  do {                                                         \
-    const T put_v_ = (v);                                      \
-    put<T>(FP, FA, put_v_);                                    \
-    if constexpr (std::is_same_v<T, float>) F32A = put_v_;     \
-    else if constexpr (std::is_same_v<T, double>) F64A = put_v_; \
-    else ACC = put_v_;                                         \
+#define PUT(T, v)                                 \
+  do {                                            \
+    const T put_v_ = (v);                         \
+    put<T>(FP, FA, put_v_);                       \
+    if constexpr (std::is_same_v<T, float>)       \
+      F32A = put_v_;                              \
+    else if constexpr (std::is_same_v<T, double>) \
+      F64A = put_v_;                              \
+    else                                          \
+      ACC = put_v_;                               \
   } while (0)
 
 // ---- plain numeric --------------------------------------------------------
@@ -75,11 +84,16 @@ WAFER_CC void bin(WAFER_PARAMS) {
   using T = typename S::In;
   using R_ = typename S::Out;
   T a, b;
-  if constexpr (V == kAS || V == kAI) a = GET_ACC(T);
-  else a = get<T>(FP, FB);
-  if constexpr (V == kSI || V == kAI) b = from_bits<T>(PC[1]);
-  else if constexpr (V == kSA) b = GET_ACC(T);
-  else b = get<T>(FP, FC);
+  if constexpr (V == kAS || V == kAI)
+    a = GET_ACC(T);
+  else
+    a = get<T>(FP, FB);
+  if constexpr (V == kSI || V == kAI)
+    b = from_bits<T>(PC[1]);
+  else if constexpr (V == kSA)
+    b = GET_ACC(T);
+  else
+    b = get<T>(FP, FC);
   constexpr unsigned kLength = V >= kSI ? 2 : 1;
   if constexpr (S::kTraps) {
     R_ out;
@@ -98,8 +112,10 @@ WAFER_CC void un(WAFER_PARAMS) {
   using T = typename S::In;
   using R_ = typename S::Out;
   T a;
-  if constexpr (V == 1) a = GET_ACC(T);
-  else a = get<T>(FP, FB);
+  if constexpr (V == 1)
+    a = GET_ACC(T);
+  else
+    a = get<T>(FP, FB);
   if constexpr (S::kTraps) {
     R_ out;
     const TrapCode code = S::eval(a, out);
@@ -116,11 +132,16 @@ template <Opcode OP, unsigned V>
 WAFER_CC void br_cmp(WAFER_PARAMS) {
   using T = typename Sem<OP>::In;
   T a, b;
-  if constexpr (V == kAS || V == kAI) a = GET_ACC(T);
-  else a = get<T>(FP, FA);
-  if constexpr (V == kSI || V == kAI) b = T(int64_t(int32_t(HI(PC[1]))));
-  else if constexpr (V == kSA) b = GET_ACC(T);
-  else b = get<T>(FP, FB);
+  if constexpr (V == kAS || V == kAI)
+    a = GET_ACC(T);
+  else
+    a = get<T>(FP, FA);
+  if constexpr (V == kSI || V == kAI)
+    b = T(int64_t(int32_t(HI(PC[1]))));
+  else if constexpr (V == kSA)
+    b = GET_ACC(T);
+  else
+    b = get<T>(FP, FB);
   if (Sem<OP>::eval(a, b)) NEXT(int32_t(LO(PC[1])));
   NEXT(2);
 }
@@ -162,11 +183,11 @@ WAFER_CC void wide(WAFER_PARAMS) {
 // What a scalar load or store moves: memory type and register type.
 template <Opcode OP>
 struct Access;
-#define ACCESS(OP, M, REG)         \
-  template <>                      \
-  struct Access<Opcode::OP> {      \
-    using Mem = M;                 \
-    using Reg = REG;               \
+#define ACCESS(OP, M, REG)    \
+  template <>                 \
+  struct Access<Opcode::OP> { \
+    using Mem = M;            \
+    using Reg = REG;          \
   };
 ACCESS(I32Load, uint32_t, uint32_t)
 ACCESS(I64Load, uint64_t, uint64_t)
@@ -201,13 +222,13 @@ WAFER_COLD bool refresh_memory(Activation* ctx, uint8_t*& mem, uint64_t end) {
   return end <= ctx->memory_size;
 }
 
-#define CHECK_NEAR(ea, size)                                                  \
-  do {                                                                        \
-    if (WAFER_UNLIKELY((ea) + (size) > CTX->memory_size)) {                   \
-      uint8_t* fresh_ = nullptr;                                              \
+#define CHECK_NEAR(ea, size)                                                              \
+  do {                                                                                    \
+    if (WAFER_UNLIKELY((ea) + (size) > CTX->memory_size)) {                               \
+      uint8_t* fresh_ = nullptr;                                                          \
       if (!refresh_memory(CTX, fresh_, (ea) + (size))) TRAP(TrapCode::MemoryOutOfBounds); \
-      MEM = fresh_;                                                           \
-    }                                                                         \
+      MEM = fresh_;                                                                       \
+    }                                                                                     \
   } while (0)
 
 // [base + offset, +size) of memory `index`, or null.
@@ -231,8 +252,10 @@ WAFER_CC void load(WAFER_PARAMS) {
     NEXT(3);
   } else {
     uint64_t ea;
-    if constexpr (V == kLoadA || V == kLoadAChecked) ea = uint32_t(ACC);
-    else ea = get<uint32_t>(FP, FB);
+    if constexpr (V == kLoadA || V == kLoadAChecked)
+      ea = uint32_t(ACC);
+    else
+      ea = get<uint32_t>(FP, FB);
     ea += FC;
     if constexpr (V >= kLoadSChecked) CHECK_NEAR(ea, sizeof(M));
     PUT(T, T(load_le<M>(MEM + ea)));
@@ -252,13 +275,18 @@ WAFER_CC void store(WAFER_PARAMS) {
   } else {
     constexpr unsigned kV = V % 4;
     uint64_t ea;
-    if constexpr (kV == kStoreAS) ea = uint32_t(ACC);
-    else ea = get<uint32_t>(FP, FA);
+    if constexpr (kV == kStoreAS)
+      ea = uint32_t(ACC);
+    else
+      ea = get<uint32_t>(FP, FA);
     ea += FC;
     T v;
-    if constexpr (kV == kStoreSA) v = GET_ACC(T);
-    else if constexpr (kV == kStoreSI) v = from_bits<T>(PC[1]);
-    else v = get<T>(FP, FB);
+    if constexpr (kV == kStoreSA)
+      v = GET_ACC(T);
+    else if constexpr (kV == kStoreSI)
+      v = from_bits<T>(PC[1]);
+    else
+      v = get<T>(FP, FB);
     if constexpr (V >= kStoreSSChecked) CHECK_NEAR(ea, sizeof(M));
     store_le<M>(MEM + ea, M(v));
     NEXT(kV == kStoreSI ? 2 : 1);
@@ -278,10 +306,22 @@ WAFER_ALWAYS_INLINE void putv(Slot* fp, unsigned slot, const Vec128& v) {
 
 template <char C>
 struct SigType;
-template <> struct SigType<'i'> { using T = uint32_t; };
-template <> struct SigType<'I'> { using T = uint64_t; };
-template <> struct SigType<'f'> { using T = float; };
-template <> struct SigType<'F'> { using T = double; };
+template <>
+struct SigType<'i'> {
+  using T = uint32_t;
+};
+template <>
+struct SigType<'I'> {
+  using T = uint64_t;
+};
+template <>
+struct SigType<'f'> {
+  using T = float;
+};
+template <>
+struct SigType<'F'> {
+  using T = double;
+};
 
 template <Opcode OP>
 WAFER_CC void vec(WAFER_PARAMS) {
@@ -472,13 +512,13 @@ WAFER_CC void select128(WAFER_PARAMS) {
 }
 
 // Points MEM and the cached size at the current instance's memory 0.
-#define RELOAD_MEMORY()                       \
-  do {                                        \
-    Memory* m_ = CTX->instance->memory0;      \
-    if (m_) {                                 \
-      MEM = m_->base;                         \
-      CTX->memory_size = m_->size_bytes();    \
-    }                                         \
+#define RELOAD_MEMORY()                    \
+  do {                                     \
+    Memory* m_ = CTX->instance->memory0;   \
+    if (m_) {                              \
+      MEM = m_->base;                      \
+      CTX->memory_size = m_->size_bytes(); \
+    }                                      \
   } while (0)
 
 #define DO_RETURN()                                              \
@@ -507,25 +547,25 @@ WAFER_CC void return1a(WAFER_PARAMS) {
 }
 
 // Starts `F` in a frame at NFP that returns to RET in the present frame.
-#define ENTER(F, NFP, RET)                                                     \
-  do {                                                                         \
-    FuncCode* f_ = (F);                                                        \
-    Slot* nfp_ = (NFP);                                                        \
-    const Word* ret_ = (RET);                                                  \
-    const Word* entry_ = f_->entry.load(std::memory_order_acquire);            \
-    if (WAFER_UNLIKELY(!entry_)) {                                             \
-      if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));        \
-      entry_ = f_->entry.load(std::memory_order_acquire);                      \
-    }                                                                          \
-    if (WAFER_UNLIKELY(nfp_ + f_->frame_slots > CTX->stack_limit))             \
-      TRAP(TrapCode::CallStackExhausted);                                      \
-    Slot* link_ = nfp_ + f_->link;                                             \
-    link_[0] = reinterpret_cast<uintptr_t>(ret_);                              \
-    link_[1] = reinterpret_cast<uintptr_t>(FP);                                \
-    link_[2] = reinterpret_cast<uintptr_t>(CTX->instance);                     \
+#define ENTER(F, NFP, RET)                                                                    \
+  do {                                                                                        \
+    FuncCode* f_ = (F);                                                                       \
+    Slot* nfp_ = (NFP);                                                                       \
+    const Word* ret_ = (RET);                                                                 \
+    const Word* entry_ = f_->entry.load(std::memory_order_acquire);                           \
+    if (WAFER_UNLIKELY(!entry_)) {                                                            \
+      if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));                       \
+      entry_ = f_->entry.load(std::memory_order_acquire);                                     \
+    }                                                                                         \
+    if (WAFER_UNLIKELY(nfp_ + f_->frame_slots > CTX->stack_limit))                            \
+      TRAP(TrapCode::CallStackExhausted);                                                     \
+    Slot* link_ = nfp_ + f_->link;                                                            \
+    link_[0] = reinterpret_cast<uintptr_t>(ret_);                                             \
+    link_[1] = reinterpret_cast<uintptr_t>(FP);                                               \
+    link_[2] = reinterpret_cast<uintptr_t>(CTX->instance);                                    \
     for (unsigned i_ = f_->zero_begin, e_ = i_ + f_->zero_count; i_ < e_; ++i_) nfp_[i_] = 0; \
-    FP = nfp_;                                                                 \
-    PC = entry_;                                                               \
+    FP = nfp_;                                                                                \
+    PC = entry_;                                                                              \
   } while (0)
 
 WAFER_CC void call(WAFER_PARAMS) {
@@ -535,44 +575,44 @@ WAFER_CC void call(WAFER_PARAMS) {
 }
 
 // Calls FUNC with its arguments at ARGS; RET is the word after the instruction.
-#define CALL_FUNC(FUNC, ARGS, RET)                                   \
-  do {                                                               \
-    FuncInst* func_ = (FUNC);                                        \
-    Slot* args_ = (ARGS);                                            \
-    const Word* next_ = (RET);                                       \
-    if (WAFER_LIKELY(func_->call == &call_from_native)) {            \
-      FuncCode* code_ = static_cast<FuncCode*>(func_->code);         \
-      Instance* target_ = func_->instance;                           \
-      ENTER(code_, args_, next_);                                    \
-      if (target_ != CTX->instance) {                                \
-        CTX->instance = target_;                                     \
-        RELOAD_MEMORY();                                             \
-      }                                                              \
-      DISPATCH();                                                    \
-    }                                                                \
-    CTX->pc = next_;                                                 \
-    CTX->fp = FP;                                                    \
-    const TrapCode host_ = call_out(*CTX, func_, args_);             \
-    if (WAFER_UNLIKELY(host_ != TrapCode::None)) {                   \
-      if (host_ == TrapCode::UncaughtException) {                    \
-        if (!unwind_pending(*CTX)) STOP();                           \
-        RESUME();                                                    \
-      }                                                              \
-      CTX->trap = host_;                                             \
-      STOP();                                                        \
-    }                                                                \
-    RELOAD_MEMORY();                                                 \
-    PC = next_;                                                      \
-    DISPATCH();                                                      \
+#define CALL_FUNC(FUNC, ARGS, RET)                           \
+  do {                                                       \
+    FuncInst* func_ = (FUNC);                                \
+    Slot* args_ = (ARGS);                                    \
+    const Word* next_ = (RET);                               \
+    if (WAFER_LIKELY(func_->call == &call_from_native)) {    \
+      FuncCode* code_ = static_cast<FuncCode*>(func_->code); \
+      Instance* target_ = func_->instance;                   \
+      ENTER(code_, args_, next_);                            \
+      if (target_ != CTX->instance) {                        \
+        CTX->instance = target_;                             \
+        RELOAD_MEMORY();                                     \
+      }                                                      \
+      DISPATCH();                                            \
+    }                                                        \
+    CTX->pc = next_;                                         \
+    CTX->fp = FP;                                            \
+    const TrapCode host_ = call_out(*CTX, func_, args_);     \
+    if (WAFER_UNLIKELY(host_ != TrapCode::None)) {           \
+      if (host_ == TrapCode::UncaughtException) {            \
+        if (!unwind_pending(*CTX)) STOP();                   \
+        RESUME();                                            \
+      }                                                      \
+      CTX->trap = host_;                                     \
+      STOP();                                                \
+    }                                                        \
+    RELOAD_MEMORY();                                         \
+    PC = next_;                                              \
+    DISPATCH();                                              \
   } while (0)
 
 // Goes on where the unwinder has put the activation.
-#define RESUME()       \
-  do {                 \
-    PC = CTX->pc;      \
-    FP = CTX->fp;      \
-    RELOAD_MEMORY();   \
-    DISPATCH();        \
+#define RESUME()     \
+  do {               \
+    PC = CTX->pc;    \
+    FP = CTX->fp;    \
+    RELOAD_MEMORY(); \
+    DISPATCH();      \
   } while (0)
 
 WAFER_CC void call_import(WAFER_PARAMS) {
@@ -606,52 +646,52 @@ WAFER_CC void call_ref(WAFER_PARAMS) {
 }
 
 // Tail call: the callee's frame replaces this one, whose link (at LINK) it takes.
-#define TAIL_CALL(FUNC, ARGS, LINK, RET)                                               \
-  do {                                                                                 \
-    FuncInst* func_ = (FUNC);                                                          \
-    Slot* args_ = (ARGS);                                                              \
-    const Slot* old_ = FP + (LINK);                                                    \
-    const Slot ret_pc_ = old_[0], caller_ = old_[1], instance_ = old_[2];              \
-    if (func_->call == &call_from_native) {                                            \
-      FuncCode* f_ = static_cast<FuncCode*>(func_->code);                              \
-      const Word* entry_ = f_->entry.load(std::memory_order_acquire);                  \
-      if (WAFER_UNLIKELY(!entry_)) {                                                   \
-        if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));              \
-        entry_ = f_->entry.load(std::memory_order_acquire);                            \
-      }                                                                                \
-      if (WAFER_UNLIKELY(FP + f_->frame_slots > CTX->stack_limit))                     \
-        TRAP(TrapCode::CallStackExhausted);                                            \
-      std::memmove(FP, args_, f_->param_slots * sizeof(Slot));                         \
-      Slot* link_ = FP + f_->link;                                                     \
-      for (unsigned i_ = 0; i_ < f_->zero_count; ++i_) FP[f_->zero_begin + i_] = 0;    \
-      link_[0] = ret_pc_;                                                              \
-      link_[1] = caller_;                                                              \
-      link_[2] = instance_;                                                            \
-      PC = entry_;                                                                     \
-      if (func_->instance != CTX->instance) {                                          \
-        CTX->instance = func_->instance;                                               \
-        RELOAD_MEMORY();                                                               \
-      }                                                                                \
-      DISPATCH();                                                                      \
-    }                                                                                  \
-    CTX->pc = (RET);                                                                   \
-    CTX->fp = FP;                                                                      \
-    const TrapCode host_ = call_out(*CTX, func_, args_);                               \
-    if (WAFER_UNLIKELY(host_ != TrapCode::None)) {                                     \
-      if (host_ == TrapCode::UncaughtException) {                                      \
-        /* the tail-calling frame is gone: its handlers do not count */                \
-        if (!leave_frame_and_unwind(*CTX, ret_pc_, caller_, instance_)) STOP();        \
-        RESUME();                                                                      \
-      }                                                                                \
-      CTX->trap = host_;                                                               \
-      STOP();                                                                          \
-    }                                                                                  \
-    std::memmove(FP, args_, func_->type->result_slots * sizeof(Slot));                 \
-    CTX->instance = reinterpret_cast<Instance*>(instance_);                            \
-    PC = reinterpret_cast<const Word*>(ret_pc_);                                       \
-    FP = reinterpret_cast<Slot*>(caller_);                                             \
-    RELOAD_MEMORY();                                                                   \
-    DISPATCH();                                                                        \
+#define TAIL_CALL(FUNC, ARGS, LINK, RET)                                            \
+  do {                                                                              \
+    FuncInst* func_ = (FUNC);                                                       \
+    Slot* args_ = (ARGS);                                                           \
+    const Slot* old_ = FP + (LINK);                                                 \
+    const Slot ret_pc_ = old_[0], caller_ = old_[1], instance_ = old_[2];           \
+    if (func_->call == &call_from_native) {                                         \
+      FuncCode* f_ = static_cast<FuncCode*>(func_->code);                           \
+      const Word* entry_ = f_->entry.load(std::memory_order_acquire);               \
+      if (WAFER_UNLIKELY(!entry_)) {                                                \
+        if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));           \
+        entry_ = f_->entry.load(std::memory_order_acquire);                         \
+      }                                                                             \
+      if (WAFER_UNLIKELY(FP + f_->frame_slots > CTX->stack_limit))                  \
+        TRAP(TrapCode::CallStackExhausted);                                         \
+      std::memmove(FP, args_, f_->param_slots * sizeof(Slot));                      \
+      Slot* link_ = FP + f_->link;                                                  \
+      for (unsigned i_ = 0; i_ < f_->zero_count; ++i_) FP[f_->zero_begin + i_] = 0; \
+      link_[0] = ret_pc_;                                                           \
+      link_[1] = caller_;                                                           \
+      link_[2] = instance_;                                                         \
+      PC = entry_;                                                                  \
+      if (func_->instance != CTX->instance) {                                       \
+        CTX->instance = func_->instance;                                            \
+        RELOAD_MEMORY();                                                            \
+      }                                                                             \
+      DISPATCH();                                                                   \
+    }                                                                               \
+    CTX->pc = (RET);                                                                \
+    CTX->fp = FP;                                                                   \
+    const TrapCode host_ = call_out(*CTX, func_, args_);                            \
+    if (WAFER_UNLIKELY(host_ != TrapCode::None)) {                                  \
+      if (host_ == TrapCode::UncaughtException) {                                   \
+        /* the tail-calling frame is gone: its handlers do not count */             \
+        if (!leave_frame_and_unwind(*CTX, ret_pc_, caller_, instance_)) STOP();     \
+        RESUME();                                                                   \
+      }                                                                             \
+      CTX->trap = host_;                                                            \
+      STOP();                                                                       \
+    }                                                                               \
+    std::memmove(FP, args_, func_->type->result_slots * sizeof(Slot));              \
+    CTX->instance = reinterpret_cast<Instance*>(instance_);                         \
+    PC = reinterpret_cast<const Word*>(ret_pc_);                                    \
+    FP = reinterpret_cast<Slot*>(caller_);                                          \
+    RELOAD_MEMORY();                                                                \
+    DISPATCH();                                                                     \
   } while (0)
 
 WAFER_CC void return_call(WAFER_PARAMS) {
@@ -730,8 +770,7 @@ WAFER_CC void memory_grow(WAFER_PARAMS) {
   NEXT(2);
 }
 WAFER_CC void memory_fill(WAFER_PARAMS) {
-  const TrapCode c =
-      CTX->instance->memories[LO(PC[1])]->fill(FP[FA], uint8_t(FP[FB]), FP[FC]);
+  const TrapCode c = CTX->instance->memories[LO(PC[1])]->fill(FP[FA], uint8_t(FP[FB]), FP[FC]);
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -744,8 +783,7 @@ WAFER_CC void memory_copy(WAFER_PARAMS) {
 }
 WAFER_CC void memory_init(WAFER_PARAMS) {
   Instance* i = CTX->instance;
-  const TrapCode c =
-      i->memories[LO(PC[1])]->init(FP[FA], i->data(HI(PC[1])), FP[FB], FP[FC]);
+  const TrapCode c = i->memories[LO(PC[1])]->init(FP[FA], i->data(HI(PC[1])), FP[FB], FP[FC]);
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -783,15 +821,14 @@ WAFER_CC void table_fill(WAFER_PARAMS) {
 }
 WAFER_CC void table_copy(WAFER_PARAMS) {
   Instance* i = CTX->instance;
-  const TrapCode c = runtime::Table::copy(*i->tables[LO(PC[1])], FP[FA], *i->tables[HI(PC[1])],
-                                          FP[FB], FP[FC]);
+  const TrapCode c =
+      runtime::Table::copy(*i->tables[LO(PC[1])], FP[FA], *i->tables[HI(PC[1])], FP[FB], FP[FC]);
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
 WAFER_CC void table_init(WAFER_PARAMS) {
   Instance* i = CTX->instance;
-  const TrapCode c =
-      i->tables[LO(PC[1])]->init(FP[FA], i->elems[HI(PC[1])], FP[FB], FP[FC]);
+  const TrapCode c = i->tables[LO(PC[1])]->init(FP[FA], i->elems[HI(PC[1])], FP[FB], FP[FC]);
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -952,8 +989,7 @@ WAFER_CC void array_new_data(WAFER_PARAMS) {
 WAFER_CC void array_new_elem(WAFER_PARAMS) {
   const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[FC]);
   const Vec<Ref>& items = CTX->instance->elems[LO(PC[2])];
-  if (WAFER_UNLIKELY(at > items.size() || n > items.size() - at))
-    TRAP(TrapCode::TableOutOfBounds);
+  if (WAFER_UNLIKELY(at > items.size() || n > items.size() - at)) TRAP(TrapCode::TableOutOfBounds);
   GcArray* a = make_array(CTX, TYPE_WORD, n, PC + 4, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
   if (n) std::memcpy(a->elements(), items.data() + at, n * sizeof(Ref));

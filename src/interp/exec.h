@@ -14,9 +14,9 @@ namespace wafer::interp {
 struct Activation {
   Activation* previous = nullptr;
   Store* store = nullptr;
-  Instance* instance = nullptr;      // whose code runs now
+  Instance* instance = nullptr;  // whose code runs now
   Slot* stack_limit = nullptr;
-  uint64_t memory_size = 0;          // of memory 0, for checked accesses
+  uint64_t memory_size = 0;  // of memory 0, for checked accesses
   // Saved where the collector, the unwinder or a host may look: the word after
   // the current instruction, and its frame.
   const Word* pc = nullptr;
@@ -59,12 +59,12 @@ struct Stack final : runtime::RootSource {
 #else
 #define WAFER_CC
 #endif
-#define WAFER_PARAMS                                                                         \
-  const Word *PC, Slot *FP, uint8_t *MEM, Activation *CTX, uint64_t ACC, const void *TBL,    \
+#define WAFER_PARAMS                                                                      \
+  const Word *PC, Slot *FP, uint8_t *MEM, Activation *CTX, uint64_t ACC, const void *TBL, \
       float F32A, double F64A
 #define WAFER_ARGS PC, FP, MEM, CTX, ACC, TBL, F32A, F64A
 using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
-#define DISPATCH()                                                                           \
+#define DISPATCH() \
   [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC)](WAFER_ARGS)
 #define STOP() return
 
@@ -81,7 +81,7 @@ struct Regs {
   double f64a;
   bool running;
 };
-#define WAFER_PARAMS Regs &R
+#define WAFER_PARAMS Regs& R
 #define PC (R.pc)
 #define FP (R.fp)
 #define MEM (R.mem)
@@ -99,18 +99,18 @@ using HandlerFn = void (*)(WAFER_PARAMS);
 
 #endif
 
-#define NEXT(n)   \
-  do {            \
-    PC += (n);    \
-    DISPATCH();   \
+#define NEXT(n) \
+  do {          \
+    PC += (n);  \
+    DISPATCH(); \
   } while (0)
 // Ends execution with a trap at the current instruction.
-#define TRAP(code)        \
-  do {                    \
-    CTX->trap = (code);   \
-    CTX->pc = PC + 1;     \
-    CTX->fp = FP;         \
-    STOP();               \
+#define TRAP(code)      \
+  do {                  \
+    CTX->trap = (code); \
+    CTX->pc = PC + 1;   \
+    CTX->fp = FP;       \
+    STOP();             \
   } while (0)
 
 // Fields of the current instruction, each by a narrow load of its own: that beats

@@ -24,8 +24,10 @@ namespace num {
 // Quiets a NaN, as every arithmetic operation that passes one on must (4.3.3).
 template <class F>
 inline F quiet(F v) {
-  if constexpr (sizeof(F) == 4) return std::bit_cast<float>(std::bit_cast<uint32_t>(v) | 0x400000u);
-  else return std::bit_cast<double>(std::bit_cast<uint64_t>(v) | 0x8000000000000ull);
+  if constexpr (sizeof(F) == 4)
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(v) | 0x400000u);
+  else
+    return std::bit_cast<double>(std::bit_cast<uint64_t>(v) | 0x8000000000000ull);
 }
 
 template <class F>
@@ -89,9 +91,12 @@ struct TruncRange {
                                : F(2) * F(uint64_t(1) << (sizeof(I) * 8 - 1));
   }
   static constexpr bool below(F v) {
-    if constexpr (!std::is_signed_v<I>) return v <= low();
-    else if constexpr (sizeof(I) == 4 && sizeof(F) == 8) return v <= low() - F(1);
-    else return v < low();
+    if constexpr (!std::is_signed_v<I>)
+      return v <= low();
+    else if constexpr (sizeof(I) == 4 && sizeof(F) == 8)
+      return v <= low() - F(1);
+    else
+      return v < low();
   }
 };
 
@@ -128,95 +133,95 @@ inline void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 
 }  // namespace num
 
-#define WAFER_BIN(OP, T, R, EXPR)                   \
-  template <>                                       \
-  struct Sem<wasm::Opcode::OP> {                    \
-    using In = T;                                   \
-    using Out = R;                                  \
-    static constexpr bool kTraps = false;           \
-    static R eval(T a, T b) { return R(EXPR); }     \
+#define WAFER_BIN(OP, T, R, EXPR)               \
+  template <>                                   \
+  struct Sem<wasm::Opcode::OP> {                \
+    using In = T;                               \
+    using Out = R;                              \
+    static constexpr bool kTraps = false;       \
+    static R eval(T a, T b) { return R(EXPR); } \
   };
-#define WAFER_UN(OP, T, R, EXPR)                    \
-  template <>                                       \
-  struct Sem<wasm::Opcode::OP> {                    \
-    using In = T;                                   \
-    using Out = R;                                  \
-    static constexpr bool kTraps = false;           \
-    static R eval(T a) { return R(EXPR); }          \
+#define WAFER_UN(OP, T, R, EXPR)           \
+  template <>                              \
+  struct Sem<wasm::Opcode::OP> {           \
+    using In = T;                          \
+    using Out = R;                         \
+    static constexpr bool kTraps = false;  \
+    static R eval(T a) { return R(EXPR); } \
   };
-#define WAFER_BIN_TRAP(OP, T, BODY)                 \
-  template <>                                       \
-  struct Sem<wasm::Opcode::OP> {                    \
-    using In = T;                                   \
-    using Out = T;                                  \
-    static constexpr bool kTraps = true;            \
-    static TrapCode eval(T a, T b, T& out) BODY     \
+#define WAFER_BIN_TRAP(OP, T, BODY)             \
+  template <>                                   \
+  struct Sem<wasm::Opcode::OP> {                \
+    using In = T;                               \
+    using Out = T;                              \
+    static constexpr bool kTraps = true;        \
+    static TrapCode eval(T a, T b, T& out) BODY \
   };
-#define WAFER_UN_TRAP(OP, T, R, EXPR)               \
-  template <>                                       \
-  struct Sem<wasm::Opcode::OP> {                    \
-    using In = T;                                   \
-    using Out = R;                                  \
-    static constexpr bool kTraps = true;            \
+#define WAFER_UN_TRAP(OP, T, R, EXPR)                  \
+  template <>                                          \
+  struct Sem<wasm::Opcode::OP> {                       \
+    using In = T;                                      \
+    using Out = R;                                     \
+    static constexpr bool kTraps = true;               \
     static TrapCode eval(T a, R& out) { return EXPR; } \
   };
 
-#define WAFER_INT_OPS(P, U, S, BITS)                                                      \
-  WAFER_UN(P##Eqz, U, uint32_t, a == 0)                                                   \
-  WAFER_BIN(P##Eq, U, uint32_t, a == b)                                                   \
-  WAFER_BIN(P##Ne, U, uint32_t, a != b)                                                   \
-  WAFER_BIN(P##LtS, U, uint32_t, S(a) < S(b))                                             \
-  WAFER_BIN(P##LtU, U, uint32_t, a < b)                                                   \
-  WAFER_BIN(P##GtS, U, uint32_t, S(a) > S(b))                                             \
-  WAFER_BIN(P##GtU, U, uint32_t, a > b)                                                   \
-  WAFER_BIN(P##LeS, U, uint32_t, S(a) <= S(b))                                            \
-  WAFER_BIN(P##LeU, U, uint32_t, a <= b)                                                  \
-  WAFER_BIN(P##GeS, U, uint32_t, S(a) >= S(b))                                            \
-  WAFER_BIN(P##GeU, U, uint32_t, a >= b)                                                  \
-  WAFER_UN(P##Clz, U, U, std::countl_zero(a))                                             \
-  WAFER_UN(P##Ctz, U, U, std::countr_zero(a))                                             \
-  WAFER_UN(P##Popcnt, U, U, std::popcount(a))                                             \
-  WAFER_BIN(P##Add, U, U, a + b)                                                          \
-  WAFER_BIN(P##Sub, U, U, a - b)                                                          \
-  WAFER_BIN(P##Mul, U, U, a* b)                                                           \
-  WAFER_BIN(P##And, U, U, a& b)                                                           \
-  WAFER_BIN(P##Or, U, U, a | b)                                                           \
-  WAFER_BIN(P##Xor, U, U, a ^ b)                                                          \
-  WAFER_BIN(P##Shl, U, U, a << (b & (BITS - 1)))                                          \
-  WAFER_BIN(P##ShrS, U, U, S(a) >> (b & (BITS - 1)))                                      \
-  WAFER_BIN(P##ShrU, U, U, a >> (b & (BITS - 1)))                                         \
-  WAFER_BIN(P##Rotl, U, U, std::rotl(a, int(b & (BITS - 1))))                             \
-  WAFER_BIN(P##Rotr, U, U, std::rotr(a, int(b & (BITS - 1))))                             \
-  WAFER_BIN_TRAP(P##DivS, U, {                                                            \
-    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
+#define WAFER_INT_OPS(P, U, S, BITS)                                                             \
+  WAFER_UN(P##Eqz, U, uint32_t, a == 0)                                                          \
+  WAFER_BIN(P##Eq, U, uint32_t, a == b)                                                          \
+  WAFER_BIN(P##Ne, U, uint32_t, a != b)                                                          \
+  WAFER_BIN(P##LtS, U, uint32_t, S(a) < S(b))                                                    \
+  WAFER_BIN(P##LtU, U, uint32_t, a < b)                                                          \
+  WAFER_BIN(P##GtS, U, uint32_t, S(a) > S(b))                                                    \
+  WAFER_BIN(P##GtU, U, uint32_t, a > b)                                                          \
+  WAFER_BIN(P##LeS, U, uint32_t, S(a) <= S(b))                                                   \
+  WAFER_BIN(P##LeU, U, uint32_t, a <= b)                                                         \
+  WAFER_BIN(P##GeS, U, uint32_t, S(a) >= S(b))                                                   \
+  WAFER_BIN(P##GeU, U, uint32_t, a >= b)                                                         \
+  WAFER_UN(P##Clz, U, U, std::countl_zero(a))                                                    \
+  WAFER_UN(P##Ctz, U, U, std::countr_zero(a))                                                    \
+  WAFER_UN(P##Popcnt, U, U, std::popcount(a))                                                    \
+  WAFER_BIN(P##Add, U, U, a + b)                                                                 \
+  WAFER_BIN(P##Sub, U, U, a - b)                                                                 \
+  WAFER_BIN(P##Mul, U, U, a* b)                                                                  \
+  WAFER_BIN(P##And, U, U, a& b)                                                                  \
+  WAFER_BIN(P##Or, U, U, a | b)                                                                  \
+  WAFER_BIN(P##Xor, U, U, a ^ b)                                                                 \
+  WAFER_BIN(P##Shl, U, U, a << (b & (BITS - 1)))                                                 \
+  WAFER_BIN(P##ShrS, U, U, S(a) >> (b & (BITS - 1)))                                             \
+  WAFER_BIN(P##ShrU, U, U, a >> (b & (BITS - 1)))                                                \
+  WAFER_BIN(P##Rotl, U, U, std::rotl(a, int(b & (BITS - 1))))                                    \
+  WAFER_BIN(P##Rotr, U, U, std::rotr(a, int(b & (BITS - 1))))                                    \
+  WAFER_BIN_TRAP(P##DivS, U, {                                                                   \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
     if (WAFER_UNLIKELY(a == U(1) << (BITS - 1) && b == U(-1))) return TrapCode::IntegerOverflow; \
-    out = U(S(a) / S(b));                                                                 \
-    return TrapCode::None;                                                                \
-  })                                                                                      \
-  WAFER_BIN_TRAP(P##DivU, U, {                                                            \
-    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
-    out = a / b;                                                                          \
-    return TrapCode::None;                                                                \
-  })                                                                                      \
-  WAFER_BIN_TRAP(P##RemS, U, {                                                            \
-    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
-    out = b == U(-1) ? 0 : U(S(a) % S(b));                                                \
-    return TrapCode::None;                                                                \
-  })                                                                                      \
-  WAFER_BIN_TRAP(P##RemU, U, {                                                            \
-    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                     \
-    out = a % b;                                                                          \
-    return TrapCode::None;                                                                \
-  })                                                                                      \
-  WAFER_UN(P##Extend8S, U, U, S(int8_t(a)))                                               \
-  WAFER_UN(P##Extend16S, U, U, S(int16_t(a)))                                             \
-  WAFER_UN_TRAP(P##TruncF32S, float, U, (num::trunc<S, U>(a, out)))                       \
-  WAFER_UN_TRAP(P##TruncF32U, float, U, (num::trunc<U, U>(a, out)))                       \
-  WAFER_UN_TRAP(P##TruncF64S, double, U, (num::trunc<S, U>(a, out)))                      \
-  WAFER_UN_TRAP(P##TruncF64U, double, U, (num::trunc<U, U>(a, out)))                      \
-  WAFER_UN(P##TruncSatF32S, float, U, (num::trunc_sat<S, U>(a)))                          \
-  WAFER_UN(P##TruncSatF32U, float, U, (num::trunc_sat<U, U>(a)))                          \
-  WAFER_UN(P##TruncSatF64S, double, U, (num::trunc_sat<S, U>(a)))                         \
+    out = U(S(a) / S(b));                                                                        \
+    return TrapCode::None;                                                                       \
+  })                                                                                             \
+  WAFER_BIN_TRAP(P##DivU, U, {                                                                   \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
+    out = a / b;                                                                                 \
+    return TrapCode::None;                                                                       \
+  })                                                                                             \
+  WAFER_BIN_TRAP(P##RemS, U, {                                                                   \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
+    out = b == U(-1) ? 0 : U(S(a) % S(b));                                                       \
+    return TrapCode::None;                                                                       \
+  })                                                                                             \
+  WAFER_BIN_TRAP(P##RemU, U, {                                                                   \
+    if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
+    out = a % b;                                                                                 \
+    return TrapCode::None;                                                                       \
+  })                                                                                             \
+  WAFER_UN(P##Extend8S, U, U, S(int8_t(a)))                                                      \
+  WAFER_UN(P##Extend16S, U, U, S(int16_t(a)))                                                    \
+  WAFER_UN_TRAP(P##TruncF32S, float, U, (num::trunc<S, U>(a, out)))                              \
+  WAFER_UN_TRAP(P##TruncF32U, float, U, (num::trunc<U, U>(a, out)))                              \
+  WAFER_UN_TRAP(P##TruncF64S, double, U, (num::trunc<S, U>(a, out)))                             \
+  WAFER_UN_TRAP(P##TruncF64U, double, U, (num::trunc<U, U>(a, out)))                             \
+  WAFER_UN(P##TruncSatF32S, float, U, (num::trunc_sat<S, U>(a)))                                 \
+  WAFER_UN(P##TruncSatF32U, float, U, (num::trunc_sat<U, U>(a)))                                 \
+  WAFER_UN(P##TruncSatF64S, double, U, (num::trunc_sat<S, U>(a)))                                \
   WAFER_UN(P##TruncSatF64U, double, U, (num::trunc_sat<U, U>(a)))
 
 WAFER_INT_OPS(I32, uint32_t, int32_t, 32)
@@ -226,27 +231,27 @@ WAFER_UN(I32WrapI64, uint64_t, uint32_t, a)
 WAFER_UN(I64ExtendI32S, uint32_t, uint64_t, int64_t(int32_t(a)))
 WAFER_UN(I64ExtendI32U, uint32_t, uint64_t, a)
 
-#define WAFER_FLOAT_OPS(P, F, U, SIGN)                                                    \
-  WAFER_BIN(P##Eq, F, uint32_t, a == b)                                                   \
-  WAFER_BIN(P##Ne, F, uint32_t, a != b)                                                   \
-  WAFER_BIN(P##Lt, F, uint32_t, a < b)                                                    \
-  WAFER_BIN(P##Gt, F, uint32_t, a > b)                                                    \
-  WAFER_BIN(P##Le, F, uint32_t, a <= b)                                                   \
-  WAFER_BIN(P##Ge, F, uint32_t, a >= b)                                                   \
-  WAFER_UN(P##Abs, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) & ~(SIGN))))              \
-  WAFER_UN(P##Neg, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) ^ (SIGN))))               \
-  WAFER_UN(P##Ceil, F, F, num::round<num::Round::Ceil>(a))                                \
-  WAFER_UN(P##Floor, F, F, num::round<num::Round::Floor>(a))                              \
-  WAFER_UN(P##Trunc, F, F, num::round<num::Round::Trunc>(a))                              \
-  WAFER_UN(P##Nearest, F, F, num::round<num::Round::Nearest>(a))                          \
-  WAFER_UN(P##Sqrt, F, F, std::sqrt(a))                                                   \
-  WAFER_BIN(P##Add, F, F, a + b)                                                          \
-  WAFER_BIN(P##Sub, F, F, a - b)                                                          \
-  WAFER_BIN(P##Mul, F, F, a* b)                                                           \
-  WAFER_BIN(P##Div, F, F, a / b)                                                          \
-  WAFER_BIN(P##Min, F, F, num::min(a, b))                                                 \
-  WAFER_BIN(P##Max, F, F, num::max(a, b))                                                 \
-  WAFER_BIN(P##Copysign, F, F,                                                            \
+#define WAFER_FLOAT_OPS(P, F, U, SIGN)                                       \
+  WAFER_BIN(P##Eq, F, uint32_t, a == b)                                      \
+  WAFER_BIN(P##Ne, F, uint32_t, a != b)                                      \
+  WAFER_BIN(P##Lt, F, uint32_t, a < b)                                       \
+  WAFER_BIN(P##Gt, F, uint32_t, a > b)                                       \
+  WAFER_BIN(P##Le, F, uint32_t, a <= b)                                      \
+  WAFER_BIN(P##Ge, F, uint32_t, a >= b)                                      \
+  WAFER_UN(P##Abs, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) & ~(SIGN)))) \
+  WAFER_UN(P##Neg, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) ^ (SIGN))))  \
+  WAFER_UN(P##Ceil, F, F, num::round<num::Round::Ceil>(a))                   \
+  WAFER_UN(P##Floor, F, F, num::round<num::Round::Floor>(a))                 \
+  WAFER_UN(P##Trunc, F, F, num::round<num::Round::Trunc>(a))                 \
+  WAFER_UN(P##Nearest, F, F, num::round<num::Round::Nearest>(a))             \
+  WAFER_UN(P##Sqrt, F, F, std::sqrt(a))                                      \
+  WAFER_BIN(P##Add, F, F, a + b)                                             \
+  WAFER_BIN(P##Sub, F, F, a - b)                                             \
+  WAFER_BIN(P##Mul, F, F, a* b)                                              \
+  WAFER_BIN(P##Div, F, F, a / b)                                             \
+  WAFER_BIN(P##Min, F, F, num::min(a, b))                                    \
+  WAFER_BIN(P##Max, F, F, num::max(a, b))                                    \
+  WAFER_BIN(P##Copysign, F, F,                                               \
             std::bit_cast<F>(U((std::bit_cast<U>(a) & ~(SIGN)) | (std::bit_cast<U>(b) & (SIGN)))))
 
 WAFER_FLOAT_OPS(F32, float, uint32_t, 0x80000000u)

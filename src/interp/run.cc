@@ -407,9 +407,8 @@ bool ModuleCodeImpl::ensure(FuncCode& code) {
 FuncCode* ModuleCodeImpl::find(const Word* pc) {
   MutexLock lock(mutex_);
   if (!sorted_) {
-    std::sort(by_address_.begin(), by_address_.end(), [](const FuncCode* a, const FuncCode* b) {
-      return a->code.data() < b->code.data();
-    });
+    std::sort(by_address_.begin(), by_address_.end(),
+              [](const FuncCode* a, const FuncCode* b) { return a->code.data() < b->code.data(); });
     sorted_ = true;
   }
   auto it = std::upper_bound(by_address_.begin(), by_address_.end(), pc,

@@ -142,63 +142,63 @@ inline int16_t q15mulr(int16_t a, int16_t b) {
 
 }  // namespace simd
 
-#define WAFER_V1(OP, EXPR)                                   \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
-    static Vec128 eval(const Vec128& a) { return EXPR; }     \
+#define WAFER_V1(OP, EXPR)                               \
+  template <>                                            \
+  struct Simd<wasm::Opcode::OP> {                        \
+    static Vec128 eval(const Vec128& a) { return EXPR; } \
   };
-#define WAFER_V2(OP, EXPR)                                   \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
+#define WAFER_V2(OP, EXPR)                                                \
+  template <>                                                             \
+  struct Simd<wasm::Opcode::OP> {                                         \
     static Vec128 eval(const Vec128& a, const Vec128& b) { return EXPR; } \
   };
-#define WAFER_V3(OP, EXPR)                                   \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
+#define WAFER_V3(OP, EXPR)                                                                 \
+  template <>                                                                              \
+  struct Simd<wasm::Opcode::OP> {                                                          \
     static Vec128 eval(const Vec128& a, const Vec128& b, const Vec128& c) { return EXPR; } \
   };
-#define WAFER_VSHIFT(OP, V, EXPR)                            \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
-    static Vec128 eval(const Vec128& a, uint32_t n) {        \
-      const V x = a.as<V>();                                 \
-      const int s = int(n & (8 * sizeof(x[0]) - 1));         \
-      return V(EXPR);                                        \
-    }                                                        \
+#define WAFER_VSHIFT(OP, V, EXPR)                     \
+  template <>                                         \
+  struct Simd<wasm::Opcode::OP> {                     \
+    static Vec128 eval(const Vec128& a, uint32_t n) { \
+      const V x = a.as<V>();                          \
+      const int s = int(n & (8 * sizeof(x[0]) - 1));  \
+      return V(EXPR);                                 \
+    }                                                 \
   };
-#define WAFER_VTEST(OP, EXPR)                                \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
-    static uint32_t eval(const Vec128& a) { return EXPR; }   \
+#define WAFER_VTEST(OP, EXPR)                              \
+  template <>                                              \
+  struct Simd<wasm::Opcode::OP> {                          \
+    static uint32_t eval(const Vec128& a) { return EXPR; } \
   };
-#define WAFER_VLANE(P, V, SUFFIX, LANE, SCALAR)              \
-  template <>                                                \
-  struct Simd<wasm::Opcode::P##ExtractLane##SUFFIX> {        \
-    static SCALAR eval(const Vec128& a, unsigned lane) {     \
-      LANE v[16 / sizeof(LANE)];                             \
-      std::memcpy(v, &a, 16);                                \
-      return SCALAR(v[lane]);                                \
-    }                                                        \
+#define WAFER_VLANE(P, V, SUFFIX, LANE, SCALAR)          \
+  template <>                                            \
+  struct Simd<wasm::Opcode::P##ExtractLane##SUFFIX> {    \
+    static SCALAR eval(const Vec128& a, unsigned lane) { \
+      LANE v[16 / sizeof(LANE)];                         \
+      std::memcpy(v, &a, 16);                            \
+      return SCALAR(v[lane]);                            \
+    }                                                    \
   };
-#define WAFER_VREPLACE(P, V, SCALAR)                         \
-  template <>                                                \
-  struct Simd<wasm::Opcode::P##Splat> {                      \
-    static Vec128 eval(SCALAR x) {                           \
-      simd::LaneOf<V> v[simd::lanes<V>()];                   \
-      for (auto& e : v) e = simd::LaneOf<V>(x);              \
-      Vec128 r;                                              \
-      std::memcpy(&r, v, 16);                                \
-      return r;                                              \
-    }                                                        \
-  };                                                         \
-  template <>                                                \
-  struct Simd<wasm::Opcode::P##ReplaceLane> {                \
-    static Vec128 eval(const Vec128& a, SCALAR x, unsigned lane) { \
-      Vec128 r = a;                                          \
-      const auto v = simd::LaneOf<V>(x);                     \
+#define WAFER_VREPLACE(P, V, SCALAR)                                                 \
+  template <>                                                                        \
+  struct Simd<wasm::Opcode::P##Splat> {                                              \
+    static Vec128 eval(SCALAR x) {                                                   \
+      simd::LaneOf<V> v[simd::lanes<V>()];                                           \
+      for (auto& e : v) e = simd::LaneOf<V>(x);                                      \
+      Vec128 r;                                                                      \
+      std::memcpy(&r, v, 16);                                                        \
+      return r;                                                                      \
+    }                                                                                \
+  };                                                                                 \
+  template <>                                                                        \
+  struct Simd<wasm::Opcode::P##ReplaceLane> {                                        \
+    static Vec128 eval(const Vec128& a, SCALAR x, unsigned lane) {                   \
+      Vec128 r = a;                                                                  \
+      const auto v = simd::LaneOf<V>(x);                                             \
       std::memcpy(reinterpret_cast<uint8_t*>(&r) + lane * sizeof(v), &v, sizeof(v)); \
-      return r;                                              \
-    }                                                        \
+      return r;                                                                      \
+    }                                                                                \
   };
 
 WAFER_VLANE(I8x16, i8x16, S, int8_t, uint32_t)
@@ -231,41 +231,51 @@ struct Simd<wasm::Opcode::I8x16Shuffle> {
 WAFER_V2(I8x16Swizzle, simd::swizzle(a, b))
 WAFER_V2(I8x16RelaxedSwizzle, simd::swizzle(a, b))
 
-#define WAFER_VCMP_SIGN(P, S, U)                             \
-  WAFER_V2(P##LtS, a.as<S>() < b.as<S>())                    \
-  WAFER_V2(P##GtS, a.as<S>() > b.as<S>())                    \
-  WAFER_V2(P##LeS, a.as<S>() <= b.as<S>())                   \
+#define WAFER_VCMP_SIGN(P, S, U)           \
+  WAFER_V2(P##LtS, a.as<S>() < b.as<S>())  \
+  WAFER_V2(P##GtS, a.as<S>() > b.as<S>())  \
+  WAFER_V2(P##LeS, a.as<S>() <= b.as<S>()) \
   WAFER_V2(P##GeS, a.as<S>() >= b.as<S>())
-#define WAFER_VCMP_UNSIGN(P, U)                              \
-  WAFER_V2(P##LtU, a.as<U>() < b.as<U>())                    \
-  WAFER_V2(P##GtU, a.as<U>() > b.as<U>())                    \
-  WAFER_V2(P##LeU, a.as<U>() <= b.as<U>())                   \
+#define WAFER_VCMP_UNSIGN(P, U)            \
+  WAFER_V2(P##LtU, a.as<U>() < b.as<U>())  \
+  WAFER_V2(P##GtU, a.as<U>() > b.as<U>())  \
+  WAFER_V2(P##LeU, a.as<U>() <= b.as<U>()) \
   WAFER_V2(P##GeU, a.as<U>() >= b.as<U>())
-#define WAFER_VINT(P, S, U)                                  \
-  WAFER_V2(P##Eq, a.as<S>() == b.as<S>())                    \
-  WAFER_V2(P##Ne, a.as<S>() != b.as<S>())                    \
-  WAFER_VCMP_SIGN(P, S, U)                                   \
-  WAFER_V2(P##Add, a.as<U>() + b.as<U>())                    \
-  WAFER_V2(P##Sub, a.as<U>() - b.as<U>())                    \
-  WAFER_V1(P##Neg, -a.as<U>())                               \
+#define WAFER_VINT(P, S, U)                                     \
+  WAFER_V2(P##Eq, a.as<S>() == b.as<S>())                       \
+  WAFER_V2(P##Ne, a.as<S>() != b.as<S>())                       \
+  WAFER_VCMP_SIGN(P, S, U)                                      \
+  WAFER_V2(P##Add, a.as<U>() + b.as<U>())                       \
+  WAFER_V2(P##Sub, a.as<U>() - b.as<U>())                       \
+  WAFER_V1(P##Neg, -a.as<U>())                                  \
   WAFER_V1(P##Abs, (a.as<S>() < 0 ? U(-a.as<U>()) : a.as<U>())) \
-  WAFER_VSHIFT(P##Shl, U, x << s)                            \
-  WAFER_VSHIFT(P##ShrS, S, x >> s)                           \
-  WAFER_VSHIFT(P##ShrU, U, x >> s)                           \
-  WAFER_VTEST(P##AllTrue, simd::all_true<U>(a))              \
+  WAFER_VSHIFT(P##Shl, U, x << s)                               \
+  WAFER_VSHIFT(P##ShrS, S, x >> s)                              \
+  WAFER_VSHIFT(P##ShrU, U, x >> s)                              \
+  WAFER_VTEST(P##AllTrue, simd::all_true<U>(a))                 \
   WAFER_VTEST(P##Bitmask, simd::bitmask<S>(a))
-#define WAFER_VMINMAX(P, S, U)                               \
-  WAFER_V2(P##MinS, simd::min<S>(a, b))                      \
-  WAFER_V2(P##MinU, simd::min<U>(a, b))                      \
-  WAFER_V2(P##MaxS, simd::max<S>(a, b))                      \
-  WAFER_V2(P##MaxU, simd::max<U>(a, b))                      \
+#define WAFER_VMINMAX(P, S, U)          \
+  WAFER_V2(P##MinS, simd::min<S>(a, b)) \
+  WAFER_V2(P##MinU, simd::min<U>(a, b)) \
+  WAFER_V2(P##MaxS, simd::max<S>(a, b)) \
+  WAFER_V2(P##MaxU, simd::max<U>(a, b)) \
   WAFER_VCMP_UNSIGN(P, U)
-#define WAFER_VSAT(P, S, U)                                                            \
-  WAFER_V2(P##AddSatS, simd::zip<S>(a, b, [](int x, int y) { return simd::saturate<simd::LaneOf<S>>(x + y); })) \
-  WAFER_V2(P##AddSatU, simd::zip<U>(a, b, [](int x, int y) { return simd::saturate<simd::LaneOf<U>>(x + y); })) \
-  WAFER_V2(P##SubSatS, simd::zip<S>(a, b, [](int x, int y) { return simd::saturate<simd::LaneOf<S>>(x - y); })) \
-  WAFER_V2(P##SubSatU, simd::zip<U>(a, b, [](int x, int y) { return simd::saturate<simd::LaneOf<U>>(x - y); })) \
-  WAFER_V2(P##AvgrU, simd::zip<U>(a, b, [](unsigned x, unsigned y) { return simd::LaneOf<U>((x + y + 1) / 2); }))
+#define WAFER_VSAT(P, S, U)                                          \
+  WAFER_V2(P##AddSatS, simd::zip<S>(a, b, [](int x, int y) {         \
+             return simd::saturate<simd::LaneOf<S>>(x + y);          \
+           }))                                                       \
+  WAFER_V2(P##AddSatU, simd::zip<U>(a, b, [](int x, int y) {         \
+             return simd::saturate<simd::LaneOf<U>>(x + y);          \
+           }))                                                       \
+  WAFER_V2(P##SubSatS, simd::zip<S>(a, b, [](int x, int y) {         \
+             return simd::saturate<simd::LaneOf<S>>(x - y);          \
+           }))                                                       \
+  WAFER_V2(P##SubSatU, simd::zip<U>(a, b, [](int x, int y) {         \
+             return simd::saturate<simd::LaneOf<U>>(x - y);          \
+           }))                                                       \
+  WAFER_V2(P##AvgrU, simd::zip<U>(a, b, [](unsigned x, unsigned y) { \
+             return simd::LaneOf<U>((x + y + 1) / 2);                \
+           }))
 
 WAFER_VINT(I8x16, i8x16, u8x16)
 WAFER_VINT(I16x8, i16x8, u16x8)
@@ -301,14 +311,14 @@ WAFER_V2(I8x16NarrowI16x8U, (simd::narrow<u8x16, i16x8>(a, b)))
 WAFER_V2(I16x8NarrowI32x4S, (simd::narrow<i16x8, i32x4>(a, b)))
 WAFER_V2(I16x8NarrowI32x4U, (simd::narrow<u16x8, i32x4>(a, b)))
 
-#define WAFER_VEXT(P, FROM, SO, UO, SI, UI)                                   \
-  WAFER_V1(P##ExtendLow##FROM##S, (simd::extend<SO, SI, false>(a)))           \
-  WAFER_V1(P##ExtendHigh##FROM##S, (simd::extend<SO, SI, true>(a)))           \
-  WAFER_V1(P##ExtendLow##FROM##U, (simd::extend<UO, UI, false>(a)))           \
-  WAFER_V1(P##ExtendHigh##FROM##U, (simd::extend<UO, UI, true>(a)))           \
-  WAFER_V2(P##ExtmulLow##FROM##S, (simd::extmul<SO, SI, false>(a, b)))        \
-  WAFER_V2(P##ExtmulHigh##FROM##S, (simd::extmul<SO, SI, true>(a, b)))        \
-  WAFER_V2(P##ExtmulLow##FROM##U, (simd::extmul<UO, UI, false>(a, b)))        \
+#define WAFER_VEXT(P, FROM, SO, UO, SI, UI)                            \
+  WAFER_V1(P##ExtendLow##FROM##S, (simd::extend<SO, SI, false>(a)))    \
+  WAFER_V1(P##ExtendHigh##FROM##S, (simd::extend<SO, SI, true>(a)))    \
+  WAFER_V1(P##ExtendLow##FROM##U, (simd::extend<UO, UI, false>(a)))    \
+  WAFER_V1(P##ExtendHigh##FROM##U, (simd::extend<UO, UI, true>(a)))    \
+  WAFER_V2(P##ExtmulLow##FROM##S, (simd::extmul<SO, SI, false>(a, b))) \
+  WAFER_V2(P##ExtmulHigh##FROM##S, (simd::extmul<SO, SI, true>(a, b))) \
+  WAFER_V2(P##ExtmulLow##FROM##U, (simd::extmul<UO, UI, false>(a, b))) \
   WAFER_V2(P##ExtmulHigh##FROM##U, (simd::extmul<UO, UI, true>(a, b)))
 WAFER_VEXT(I16x8, I8x16, i16x8, u16x8, i8x16, u8x16)
 WAFER_VEXT(I32x4, I16x8, i32x4, u32x4, i16x8, u16x8)
@@ -341,31 +351,31 @@ WAFER_V2(I32x4DotI16x8S, simd::dot_i16x8(a, b))
 WAFER_V2(I16x8RelaxedDotI8x16I7x16S, simd::dot_i8x16(a, b))
 WAFER_V3(I32x4RelaxedDotI8x16I7x16AddS, simd::dot_i8x16_add(a, b, c))
 
-#define WAFER_VFLOAT(P, V, F, U, SIGN)                                                       \
-  WAFER_V2(P##Eq, a.as<V>() == b.as<V>())                                                    \
-  WAFER_V2(P##Ne, a.as<V>() != b.as<V>())                                                    \
-  WAFER_V2(P##Lt, a.as<V>() < b.as<V>())                                                     \
-  WAFER_V2(P##Gt, a.as<V>() > b.as<V>())                                                     \
-  WAFER_V2(P##Le, a.as<V>() <= b.as<V>())                                                    \
-  WAFER_V2(P##Ge, a.as<V>() >= b.as<V>())                                                    \
-  WAFER_V1(P##Abs, a.as<U>() & ~(SIGN))                                                      \
-  WAFER_V1(P##Neg, a.as<U>() ^ (SIGN))                                                       \
-  WAFER_V1(P##Sqrt, (simd::map<V, V>(a, [](F x) { return std::sqrt(x); })))                  \
-  WAFER_V1(P##Ceil, (simd::map<V, V>(a, num::round<num::Round::Ceil, F>)))                   \
-  WAFER_V1(P##Floor, (simd::map<V, V>(a, num::round<num::Round::Floor, F>)))                 \
-  WAFER_V1(P##Trunc, (simd::map<V, V>(a, num::round<num::Round::Trunc, F>)))                 \
-  WAFER_V1(P##Nearest, (simd::map<V, V>(a, num::round<num::Round::Nearest, F>)))             \
-  WAFER_V2(P##Add, a.as<V>() + b.as<V>())                                                    \
-  WAFER_V2(P##Sub, a.as<V>() - b.as<V>())                                                    \
-  WAFER_V2(P##Mul, a.as<V>() * b.as<V>())                                                    \
-  WAFER_V2(P##Div, a.as<V>() / b.as<V>())                                                    \
-  WAFER_V2(P##Min, simd::zip<V>(a, b, num::min<F>))                                          \
-  WAFER_V2(P##Max, simd::zip<V>(a, b, num::max<F>))                                          \
-  WAFER_V2(P##RelaxedMin, simd::zip<V>(a, b, num::min<F>))                                   \
-  WAFER_V2(P##RelaxedMax, simd::zip<V>(a, b, num::max<F>))                                   \
-  WAFER_V2(P##Pmin, (b.as<V>() < a.as<V>() ? b.as<V>() : a.as<V>()))                         \
-  WAFER_V2(P##Pmax, (a.as<V>() < b.as<V>() ? b.as<V>() : a.as<V>()))                         \
-  WAFER_V3(P##RelaxedMadd, V(V(a.as<V>() * b.as<V>()) + c.as<V>()))                          \
+#define WAFER_VFLOAT(P, V, F, U, SIGN)                                           \
+  WAFER_V2(P##Eq, a.as<V>() == b.as<V>())                                        \
+  WAFER_V2(P##Ne, a.as<V>() != b.as<V>())                                        \
+  WAFER_V2(P##Lt, a.as<V>() < b.as<V>())                                         \
+  WAFER_V2(P##Gt, a.as<V>() > b.as<V>())                                         \
+  WAFER_V2(P##Le, a.as<V>() <= b.as<V>())                                        \
+  WAFER_V2(P##Ge, a.as<V>() >= b.as<V>())                                        \
+  WAFER_V1(P##Abs, a.as<U>() & ~(SIGN))                                          \
+  WAFER_V1(P##Neg, a.as<U>() ^ (SIGN))                                           \
+  WAFER_V1(P##Sqrt, (simd::map<V, V>(a, [](F x) { return std::sqrt(x); })))      \
+  WAFER_V1(P##Ceil, (simd::map<V, V>(a, num::round<num::Round::Ceil, F>)))       \
+  WAFER_V1(P##Floor, (simd::map<V, V>(a, num::round<num::Round::Floor, F>)))     \
+  WAFER_V1(P##Trunc, (simd::map<V, V>(a, num::round<num::Round::Trunc, F>)))     \
+  WAFER_V1(P##Nearest, (simd::map<V, V>(a, num::round<num::Round::Nearest, F>))) \
+  WAFER_V2(P##Add, a.as<V>() + b.as<V>())                                        \
+  WAFER_V2(P##Sub, a.as<V>() - b.as<V>())                                        \
+  WAFER_V2(P##Mul, a.as<V>() * b.as<V>())                                        \
+  WAFER_V2(P##Div, a.as<V>() / b.as<V>())                                        \
+  WAFER_V2(P##Min, simd::zip<V>(a, b, num::min<F>))                              \
+  WAFER_V2(P##Max, simd::zip<V>(a, b, num::max<F>))                              \
+  WAFER_V2(P##RelaxedMin, simd::zip<V>(a, b, num::min<F>))                       \
+  WAFER_V2(P##RelaxedMax, simd::zip<V>(a, b, num::max<F>))                       \
+  WAFER_V2(P##Pmin, (b.as<V>() < a.as<V>() ? b.as<V>() : a.as<V>()))             \
+  WAFER_V2(P##Pmax, (a.as<V>() < b.as<V>() ? b.as<V>() : a.as<V>()))             \
+  WAFER_V3(P##RelaxedMadd, V(V(a.as<V>() * b.as<V>()) + c.as<V>()))              \
   WAFER_V3(P##RelaxedNmadd, V(c.as<V>() - V(a.as<V>() * b.as<V>())))
 WAFER_VFLOAT(F32x4, f32x4, float, u32x4, 0x80000000u)
 WAFER_VFLOAT(F64x2, f64x2, double, u64x2, uint64_t(1) << 63)
@@ -423,11 +433,11 @@ inline Vec128 load_low(const uint8_t* p) {
 }
 }  // namespace simd
 
-#define WAFER_VLOAD(OP, N, EXPR)                             \
-  template <>                                                \
-  struct Simd<wasm::Opcode::OP> {                            \
-    static constexpr unsigned kBytes = N;                    \
-    static Vec128 eval(const uint8_t* p) { return EXPR; }    \
+#define WAFER_VLOAD(OP, N, EXPR)                          \
+  template <>                                             \
+  struct Simd<wasm::Opcode::OP> {                         \
+    static constexpr unsigned kBytes = N;                 \
+    static Vec128 eval(const uint8_t* p) { return EXPR; } \
   };
 WAFER_VLOAD(V128Load, 16, simd::load_low<16>(p))
 WAFER_VLOAD(V128Load8x8S, 8, (simd::load_extend<i16x8, int8_t>(p)))
@@ -443,16 +453,16 @@ WAFER_VLOAD(V128Load64Splat, 8, simd::load_splat<u64x2>(p))
 WAFER_VLOAD(V128Load32Zero, 4, simd::load_low<4>(p))
 WAFER_VLOAD(V128Load64Zero, 8, simd::load_low<8>(p))
 
-#define WAFER_VMEMLANE(BITS)                                 \
-  template <>                                                \
-  struct Simd<wasm::Opcode::V128Load##BITS##Lane> {          \
-    static constexpr unsigned kBytes = BITS / 8;             \
-    static constexpr bool kIsLoad = true;                    \
-  };                                                         \
-  template <>                                                \
-  struct Simd<wasm::Opcode::V128Store##BITS##Lane> {         \
-    static constexpr unsigned kBytes = BITS / 8;             \
-    static constexpr bool kIsLoad = false;                   \
+#define WAFER_VMEMLANE(BITS)                         \
+  template <>                                        \
+  struct Simd<wasm::Opcode::V128Load##BITS##Lane> {  \
+    static constexpr unsigned kBytes = BITS / 8;     \
+    static constexpr bool kIsLoad = true;            \
+  };                                                 \
+  template <>                                        \
+  struct Simd<wasm::Opcode::V128Store##BITS##Lane> { \
+    static constexpr unsigned kBytes = BITS / 8;     \
+    static constexpr bool kIsLoad = false;           \
   };
 WAFER_VMEMLANE(8)
 WAFER_VMEMLANE(16)

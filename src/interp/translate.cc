@@ -30,10 +30,10 @@ struct Operand {
   };
   Kind kind = Kind::Slot;
   ValType type;
-  uint32_t slot = 0;        // its own slot
-  uint32_t local = 0;       // Local: index
+  uint32_t slot = 0;           // its own slot
+  uint32_t local = 0;          // Local: index
   uint32_t next_same = kNone;  // Local: next operand below with the same local
-  uint64_t value = 0;       // Const
+  uint64_t value = 0;          // Const
 };
 
 struct Fixup {
@@ -43,15 +43,15 @@ struct Fixup {
 
 struct Control {
   wasm::Opcode op = wasm::Opcode::Block;
-  uint32_t height = 0;      // operands at entry, below the parameters
-  uint32_t base_slot = 0;   // first slot of parameters and results
+  uint32_t height = 0;     // operands at entry, below the parameters
+  uint32_t base_slot = 0;  // first slot of parameters and results
   Vec<ValType> params, results;
-  Vec<Fixup> fixups;        // branches to the end
+  Vec<Fixup> fixups;             // branches to the end
   Vec<uint32_t> handler_fixups;  // handlers whose target is this label
   uint32_t loop_start = 0;
   Fixup else_fixup{kNone, kNone};
   bool has_else = false;
-  uint32_t try_begin = 0;   // TryTable, Try: first guarded word
+  uint32_t try_begin = 0;  // TryTable, Try: first guarded word
   Vec<wasm::CatchClause> catches;
   struct LegacyCatch {
     uint32_t tag;  // kNone: catch_all
@@ -73,48 +73,90 @@ bool is_gc_ref(const Module& module, ValType t) {
 wasm::Opcode swapped(wasm::Opcode op) {
   using O = wasm::Opcode;
   switch (op) {
-    case O::I32Add: case O::I32Mul: case O::I32And: case O::I32Or: case O::I32Xor:
-    case O::I32Eq: case O::I32Ne: case O::I64Add: case O::I64Mul: case O::I64And:
-    case O::I64Or: case O::I64Xor: case O::I64Eq: case O::I64Ne:
-    case O::F32Add: case O::F32Mul: case O::F64Add: case O::F64Mul:
-    case O::F32Eq: case O::F32Ne: case O::F64Eq: case O::F64Ne:
+    case O::I32Add:
+    case O::I32Mul:
+    case O::I32And:
+    case O::I32Or:
+    case O::I32Xor:
+    case O::I32Eq:
+    case O::I32Ne:
+    case O::I64Add:
+    case O::I64Mul:
+    case O::I64And:
+    case O::I64Or:
+    case O::I64Xor:
+    case O::I64Eq:
+    case O::I64Ne:
+    case O::F32Add:
+    case O::F32Mul:
+    case O::F64Add:
+    case O::F64Mul:
+    case O::F32Eq:
+    case O::F32Ne:
+    case O::F64Eq:
+    case O::F64Ne:
       return op;
-    case O::I32LtS: return O::I32GtS;
-    case O::I32LtU: return O::I32GtU;
-    case O::I32GtS: return O::I32LtS;
-    case O::I32GtU: return O::I32LtU;
-    case O::I32LeS: return O::I32GeS;
-    case O::I32LeU: return O::I32GeU;
-    case O::I32GeS: return O::I32LeS;
-    case O::I32GeU: return O::I32LeU;
-    case O::I64LtS: return O::I64GtS;
-    case O::I64LtU: return O::I64GtU;
-    case O::I64GtS: return O::I64LtS;
-    case O::I64GtU: return O::I64LtU;
-    case O::I64LeS: return O::I64GeS;
-    case O::I64LeU: return O::I64GeU;
-    case O::I64GeS: return O::I64LeS;
-    case O::I64GeU: return O::I64LeU;
-    case O::F32Lt: return O::F32Gt;
-    case O::F32Gt: return O::F32Lt;
-    case O::F32Le: return O::F32Ge;
-    case O::F32Ge: return O::F32Le;
-    case O::F64Lt: return O::F64Gt;
-    case O::F64Gt: return O::F64Lt;
-    case O::F64Le: return O::F64Ge;
-    case O::F64Ge: return O::F64Le;
-    default: return O::Illegal;
+    case O::I32LtS:
+      return O::I32GtS;
+    case O::I32LtU:
+      return O::I32GtU;
+    case O::I32GtS:
+      return O::I32LtS;
+    case O::I32GtU:
+      return O::I32LtU;
+    case O::I32LeS:
+      return O::I32GeS;
+    case O::I32LeU:
+      return O::I32GeU;
+    case O::I32GeS:
+      return O::I32LeS;
+    case O::I32GeU:
+      return O::I32LeU;
+    case O::I64LtS:
+      return O::I64GtS;
+    case O::I64LtU:
+      return O::I64GtU;
+    case O::I64GtS:
+      return O::I64LtS;
+    case O::I64GtU:
+      return O::I64LtU;
+    case O::I64LeS:
+      return O::I64GeS;
+    case O::I64LeU:
+      return O::I64GeU;
+    case O::I64GeS:
+      return O::I64LeS;
+    case O::I64GeU:
+      return O::I64LeU;
+    case O::F32Lt:
+      return O::F32Gt;
+    case O::F32Gt:
+      return O::F32Lt;
+    case O::F32Le:
+      return O::F32Ge;
+    case O::F32Ge:
+      return O::F32Le;
+    case O::F64Lt:
+      return O::F64Gt;
+    case O::F64Gt:
+      return O::F64Lt;
+    case O::F64Le:
+      return O::F64Ge;
+    case O::F64Ge:
+      return O::F64Le;
+    default:
+      return O::Illegal;
   }
 }
 
 // The integer comparison that is true exactly when `op` is false.
 wasm::Opcode negated(wasm::Opcode op) {
   using O = wasm::Opcode;
-  static constexpr O kPairs[][2] = {
-      {O::I32Eq, O::I32Ne},   {O::I32LtS, O::I32GeS}, {O::I32LtU, O::I32GeU},
-      {O::I32GtS, O::I32LeS}, {O::I32GtU, O::I32LeU}, {O::I64Eq, O::I64Ne},
-      {O::I64LtS, O::I64GeS}, {O::I64LtU, O::I64GeU}, {O::I64GtS, O::I64LeS},
-      {O::I64GtU, O::I64LeU}};
+  static constexpr O kPairs[][2] = {{O::I32Eq, O::I32Ne},   {O::I32LtS, O::I32GeS},
+                                    {O::I32LtU, O::I32GeU}, {O::I32GtS, O::I32LeS},
+                                    {O::I32GtU, O::I32LeU}, {O::I64Eq, O::I64Ne},
+                                    {O::I64LtS, O::I64GeS}, {O::I64LtU, O::I64GeU},
+                                    {O::I64GtS, O::I64LeS}, {O::I64GtU, O::I64LeU}};
   for (const auto& p : kPairs) {
     if (p[0] == op) return p[1];
     if (p[1] == op) return p[0];
@@ -174,10 +216,17 @@ class Translator {
     clobber(slot);
     switch (t.kind()) {
       case TypeKind::I32:
-      case TypeKind::I64: acc_.i = slot; break;
-      case TypeKind::F32: acc_.f32 = slot; break;
-      case TypeKind::F64: acc_.f64 = slot; break;
-      default: break;
+      case TypeKind::I64:
+        acc_.i = slot;
+        break;
+      case TypeKind::F32:
+        acc_.f32 = slot;
+        break;
+      case TypeKind::F64:
+        acc_.f64 = slot;
+        break;
+      default:
+        break;
     }
   }
   // Remembers that the instruction at `at` (one destination, field a) was the
@@ -229,8 +278,10 @@ class Translator {
   // Slot from which `o` can be read, writing it to its own slot if it has none.
   uint32_t source(const Operand& o) {
     switch (o.kind) {
-      case Operand::Kind::Slot: return o.slot;
-      case Operand::Kind::Local: return local_slot(o.local);
+      case Operand::Kind::Slot:
+        return o.slot;
+      case Operand::Kind::Local:
+        return local_slot(o.local);
       case Operand::Kind::Const: {
         store_to(o, o.slot);
         return o.slot;
@@ -328,9 +379,12 @@ class Translator {
       return false;
     }
     switch (o.type.kind()) {
-      case TypeKind::F32: return acc_.f32 == slot;
-      case TypeKind::F64: return acc_.f64 == slot;
-      default: return acc_.i == slot;
+      case TypeKind::F32:
+        return acc_.f32 == slot;
+      case TypeKind::F64:
+        return acc_.f64 == slot;
+      default:
+        return acc_.i == slot;
     }
   }
 
@@ -354,12 +408,18 @@ class Translator {
   // ---- plain operations
   static ValType result_of(std::string_view sig) {
     switch (sig.back()) {
-      case 'i': return wasm::kI32;
-      case 'I': return wasm::kI64;
-      case 'f': return wasm::kF32;
-      case 'F': return wasm::kF64;
-      case 'v': return wasm::kV128;
-      default: return wasm::kBot;
+      case 'i':
+        return wasm::kI32;
+      case 'I':
+        return wasm::kI64;
+      case 'f':
+        return wasm::kF32;
+      case 'F':
+        return wasm::kF64;
+      case 'v':
+        return wasm::kV128;
+      default:
+        return wasm::kBot;
     }
   }
   void binary(wasm::Opcode op);
@@ -370,7 +430,9 @@ class Translator {
   void vec_memory(const Instr& in);
   void wide(const Instr& in);
   void atomic(const Instr& in);
-  bool near(const Instr& in) const { return in.index == 0 && in.offset <= 0xFFFF && !memory0_is64_; }
+  bool near(const Instr& in) const {
+    return in.index == 0 && in.offset <= 0xFFFF && !memory0_is64_;
+  }
 
   // ---- control
   Control& control(uint32_t label) { return control_[control_.size() - 1 - label]; }
@@ -1327,8 +1389,8 @@ Result<void> Translator::visit_special(const Instr& in) {
           type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
       // The index must survive until it is read; it may lie at the arguments' end.
       mark();
-      emit(word(Special::CallIndirect, base, s,
-                module_.tables[in.index2].type.limits.is64 ? 1 : 0));
+      emit(
+          word(Special::CallIndirect, base, s, module_.tables[in.index2].type.limits.is64 ? 1 : 0));
       emit(pair(in.index2, module_.canon[in.index]));
       pop_n(type.params.size());
       emit(safepoint());
@@ -1408,7 +1470,10 @@ Result<void> Translator::visit_special(const Instr& in) {
       const ValType result = validator_.operand(0).is_bot() ? type : validator_.operand(0);
       const uint32_t dst = push(result).slot;
       const uint32_t at = here();
-      emit(word(v128 ? Special::Select128 : acc ? Special::SelectA : Special::SelectS, dst, sa, sb));
+      emit(word(v128  ? Special::Select128
+                : acc ? Special::SelectA
+                      : Special::SelectS,
+                dst, sa, sb));
       emit(sc);
       no_acc(dst);
       if (!v128) acc_.i = dst;
@@ -1702,7 +1767,7 @@ Result<void> Translator::visit_special(const Instr& in) {
     case O::I31GetU: {
       take(1);
       const uint32_t dst = result();
-      emit(word(in.op == O::RefI31 ? Special::RefI31
+      emit(word(in.op == O::RefI31    ? Special::RefI31
                 : in.op == O::I31GetS ? Special::I31GetS
                                       : Special::I31GetU,
                 dst, s[0]));
@@ -1743,12 +1808,21 @@ Result<void> Translator::visit_special(const Instr& in) {
       const bool sign = in.op == O::StructGetS;
       Special op = Special::StructGet64;
       switch (t.kind()) {
-        case TypeKind::I8: op = sign ? Special::StructGet8S : Special::StructGet8U; break;
-        case TypeKind::I16: op = sign ? Special::StructGet16S : Special::StructGet16U; break;
+        case TypeKind::I8:
+          op = sign ? Special::StructGet8S : Special::StructGet8U;
+          break;
+        case TypeKind::I16:
+          op = sign ? Special::StructGet16S : Special::StructGet16U;
+          break;
         case TypeKind::I32:
-        case TypeKind::F32: op = Special::StructGet32; break;
-        case TypeKind::V128: op = Special::StructGet128; break;
-        default: break;
+        case TypeKind::F32:
+          op = Special::StructGet32;
+          break;
+        case TypeKind::V128:
+          op = Special::StructGet128;
+          break;
+        default:
+          break;
       }
       const uint32_t dst = result();
       emit(word(op, dst, s[0]));
@@ -1760,12 +1834,21 @@ Result<void> Translator::visit_special(const Instr& in) {
       const ValType t = module_.types[in.index].fields[in.index2].storage;
       Special op = Special::StructSet64;
       switch (t.kind()) {
-        case TypeKind::I8: op = Special::StructSet8; break;
-        case TypeKind::I16: op = Special::StructSet16; break;
+        case TypeKind::I8:
+          op = Special::StructSet8;
+          break;
+        case TypeKind::I16:
+          op = Special::StructSet16;
+          break;
         case TypeKind::I32:
-        case TypeKind::F32: op = Special::StructSet32; break;
-        case TypeKind::V128: op = Special::StructSet128; break;
-        default: break;
+        case TypeKind::F32:
+          op = Special::StructSet32;
+          break;
+        case TypeKind::V128:
+          op = Special::StructSet128;
+          break;
+        default:
+          break;
       }
       emit(word(op, s[0], s[1]));
       emit(module_.canon_type(in.index)->field_offsets[in.index2]);
@@ -1824,12 +1907,21 @@ Result<void> Translator::visit_special(const Instr& in) {
       const bool sign = in.op == O::ArrayGetS;
       Special op = Special::ArrayGet64;
       switch (t.kind()) {
-        case TypeKind::I8: op = sign ? Special::ArrayGet8S : Special::ArrayGet8U; break;
-        case TypeKind::I16: op = sign ? Special::ArrayGet16S : Special::ArrayGet16U; break;
+        case TypeKind::I8:
+          op = sign ? Special::ArrayGet8S : Special::ArrayGet8U;
+          break;
+        case TypeKind::I16:
+          op = sign ? Special::ArrayGet16S : Special::ArrayGet16U;
+          break;
         case TypeKind::I32:
-        case TypeKind::F32: op = Special::ArrayGet32; break;
-        case TypeKind::V128: op = Special::ArrayGet128; break;
-        default: break;
+        case TypeKind::F32:
+          op = Special::ArrayGet32;
+          break;
+        case TypeKind::V128:
+          op = Special::ArrayGet128;
+          break;
+        default:
+          break;
       }
       const uint32_t dst = result();
       emit(word(op, dst, s[0], s[1]));
@@ -1840,12 +1932,21 @@ Result<void> Translator::visit_special(const Instr& in) {
       const ValType t = module_.types[in.index].fields[0].storage;
       Special op = Special::ArraySet64;
       switch (t.kind()) {
-        case TypeKind::I8: op = Special::ArraySet8; break;
-        case TypeKind::I16: op = Special::ArraySet16; break;
+        case TypeKind::I8:
+          op = Special::ArraySet8;
+          break;
+        case TypeKind::I16:
+          op = Special::ArraySet16;
+          break;
         case TypeKind::I32:
-        case TypeKind::F32: op = Special::ArraySet32; break;
-        case TypeKind::V128: op = Special::ArraySet128; break;
-        default: break;
+        case TypeKind::F32:
+          op = Special::ArraySet32;
+          break;
+        case TypeKind::V128:
+          op = Special::ArraySet128;
+          break;
+        default:
+          break;
       }
       emit(word(op, s[0], s[1], s[2]));
       return {};

@@ -44,11 +44,11 @@ struct Instance;
 // One frame of a WebAssembly backtrace, innermost first.
 struct BacktraceFrame {
   uint32_t func_index = 0;
-  uint32_t module_offset = 0;  // byte offset in the module; 0 if unknown
-  String module_name;          // name section's module name, may be empty
-  String func_name;            // name section or export name, may be empty
+  uint32_t module_offset = 0;    // byte offset in the module; 0 if unknown
+  String module_name;            // name section's module name, may be empty
+  String func_name;              // name section or export name, may be empty
   Instance* instance = nullptr;  // whose function it is, if known
-  String source;               // "file.c:12:3" from DWARF when present
+  String source;                 // "file.c:12:3" from DWARF when present
 };
 
 // What stopped the last call.

@@ -883,8 +883,23 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
     flags |= O_DSYNC;
 #endif
 
+  // Opening a pipe waits for the other end; an interrupt must be able to end that.
+  const bool probe = c.interruptible() && !(flags & O_NONBLOCK);
   UniqueFd host;
-  WASI_TRY(open_beneath(d->fd, name, flags, 0666, dirflags & kLookupSymlinkFollow, host));
+  for (;;) {
+    const Errno e = open_beneath(d->fd, name, probe ? flags | O_NONBLOCK : flags, 0666,
+                                 dirflags & kLookupSymlinkFollow, host);
+    if (e == Errno::kSuccess) break;
+    if (!probe || e != Errno::kNxio) return e;
+    const timespec pause = {0, kWaitSliceMs * 1'000'000L};
+    nanosleep(&pause, nullptr);  // a pipe that nobody reads yet
+    if (c.interrupted()) return Errno::kIntr;
+  }
+  if (probe) {
+    const int host_flags = fcntl(host.get(), F_GETFL);
+    if (host_flags < 0 || fcntl(host.get(), F_SETFL, host_flags & ~O_NONBLOCK) != 0)
+      return errno_of(errno);
+  }
   struct stat st;
   if (fstat(host.get(), &st) != 0) return errno_of(errno);
   DescriptorRef opened;

@@ -10,7 +10,15 @@ namespace {
 bool is_idchar(unsigned char c) {
   if (c <= ' ' || c >= 0x7F) return false;
   switch (c) {
-    case '"': case ',': case ';': case '(': case ')': case '[': case ']': case '{': case '}':
+    case '"':
+    case ',':
+    case ';':
+    case '(':
+    case ')':
+    case '[':
+    case ']':
+    case '{':
+    case '}':
       return false;
     default:
       return true;
@@ -212,7 +220,8 @@ Result<Token> Lexer::next() {
     ++pieces;
   }
   if (pos_ == begin) {
-    if (c >= 0x80 && !wasm::is_utf8(s_.substr(begin))) return fail("malformed UTF-8 encoding", begin);
+    if (c >= 0x80 && !wasm::is_utf8(s_.substr(begin)))
+      return fail("malformed UTF-8 encoding", begin);
     return fail("illegal character", begin);
   }
   t.text = s_.substr(begin, pos_ - begin);
@@ -282,12 +291,24 @@ Result<String> string_value(const Token& token) {
     }
     ++i;
     switch (s[i]) {
-      case 't': out += '\t'; break;
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case '"': out += '"'; break;
-      case '\'': out += '\''; break;
-      case '\\': out += '\\'; break;
+      case 't':
+        out += '\t';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case '"':
+        out += '"';
+        break;
+      case '\'':
+        out += '\'';
+        break;
+      case '\\':
+        out += '\\';
+        break;
       case 'u': {
         if (i + 1 >= s.size() || s[i + 1] != '{') return fail("illegal escape", i);
         uint32_t value = 0;

@@ -5,7 +5,17 @@
 
 namespace wafer::wat {
 
-enum class TokenKind : uint8_t { Open, Close, Keyword, Id, String, Number, Reserved, Annotation, End };
+enum class TokenKind : uint8_t {
+  Open,
+  Close,
+  Keyword,
+  Id,
+  String,
+  Number,
+  Reserved,
+  Annotation,
+  End
+};
 
 struct Token {
   TokenKind kind = TokenKind::End;

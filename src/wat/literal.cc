@@ -66,8 +66,10 @@ std::optional<U> parse_float(std::string_view s) {
   static const locale_t kLocale = newlocale(LC_ALL_MASK, "C", nullptr);
   char* end = nullptr;
   F v;
-  if constexpr (sizeof(F) == 4) v = strtof_l(clean.c_str(), &end, kLocale);
-  else v = strtod_l(clean.c_str(), &end, kLocale);
+  if constexpr (sizeof(F) == 4)
+    v = strtof_l(clean.c_str(), &end, kLocale);
+  else
+    v = strtod_l(clean.c_str(), &end, kLocale);
   if (*end != 0 || std::isinf(v)) return std::nullopt;
   return U(std::bit_cast<U>(v) | sign);
 }

@@ -1,8 +1,7 @@
 #include "wat/parser.h"
 
-#include <cstring>
-
 #include <bit>
+#include <cstring>
 #include <optional>
 
 #include "base/leb128.h"
@@ -55,18 +54,12 @@ struct AbstractHeap {
   HeapKind kind;
 };
 constexpr AbstractHeap kHeaps[] = {
-    {"func", "funcref", HeapKind::Func},
-    {"nofunc", "nullfuncref", HeapKind::NoFunc},
-    {"extern", "externref", HeapKind::Extern},
-    {"noextern", "nullexternref", HeapKind::NoExtern},
-    {"any", "anyref", HeapKind::Any},
-    {"eq", "eqref", HeapKind::Eq},
-    {"i31", "i31ref", HeapKind::I31},
-    {"struct", "structref", HeapKind::Struct},
-    {"array", "arrayref", HeapKind::Array},
-    {"none", "nullref", HeapKind::None},
-    {"exn", "exnref", HeapKind::Exn},
-    {"noexn", "nullexnref", HeapKind::NoExn},
+    {"func", "funcref", HeapKind::Func},       {"nofunc", "nullfuncref", HeapKind::NoFunc},
+    {"extern", "externref", HeapKind::Extern}, {"noextern", "nullexternref", HeapKind::NoExtern},
+    {"any", "anyref", HeapKind::Any},          {"eq", "eqref", HeapKind::Eq},
+    {"i31", "i31ref", HeapKind::I31},          {"struct", "structref", HeapKind::Struct},
+    {"array", "arrayref", HeapKind::Array},    {"none", "nullref", HeapKind::None},
+    {"exn", "exnref", HeapKind::Exn},          {"noexn", "nullexnref", HeapKind::NoExn},
 };
 
 class Parser {
@@ -89,7 +82,8 @@ class Parser {
   }
   // Words that were once part of the format, and NaNs without a proper payload.
   static bool is_obsolete(std::string_view text) {
-    return text == "anyfunc" || (text.substr(0, 4) == "nan:" && text.size() > 4 && text[4] >= '0' && text[4] <= '9');
+    return text == "anyfunc" ||
+           (text.substr(0, 4) == "nan:" && text.size() > 4 && text[4] >= '0' && text[4] <= '9');
   }
   Error unknown_operator() const {
     String m("unknown operator ");
@@ -135,9 +129,7 @@ class Parser {
     ++p_;
     return {};
   }
-  bool at_index() const {
-    return peek().kind == TokenKind::Id || peek().kind == TokenKind::Number;
-  }
+  bool at_index() const { return peek().kind == TokenKind::Id || peek().kind == TokenKind::Number; }
   // Moves past the group whose "(" or "(@" is at p_.
   void skip_group() {
     size_t depth = 0;
@@ -203,8 +195,10 @@ class Parser {
     if (peek().kind != TokenKind::Annotation || peek().text != "name") return {};
     ++p_;
     WAFER_LET(n, annotation_name());
-    if (!space.debug.empty() && space.debug.back().first == index) space.debug.back().second = n;
-    else space.debug.emplace_back(index, n);
+    if (!space.debug.empty() && space.debug.back().first == index)
+      space.debug.back().second = n;
+    else
+      space.debug.emplace_back(index, n);
     return {};
   }
   Result<String> annotation_name() {
@@ -313,8 +307,10 @@ class Parser {
   Result<FieldType> field_type() {
     FieldType f;
     f.is_mutable = open("mut");
-    if (take_keyword("i8")) f.storage = TypeKind::I8;
-    else if (take_keyword("i16")) f.storage = TypeKind::I16;
+    if (take_keyword("i8"))
+      f.storage = TypeKind::I8;
+    else if (take_keyword("i16"))
+      f.storage = TypeKind::I16;
     else {
       WAFER_LET(t, val_type());
       f.storage = t;
@@ -419,8 +415,8 @@ class Parser {
       if (out) *out = inline_type;
       return i;
     }
-    const bool known = *explicit_index < defs_.size() &&
-                       defs_[*explicit_index].kind == CompKind::Func;
+    const bool known =
+        *explicit_index < defs_.size() && defs_[*explicit_index].kind == CompKind::Func;
     if (has_inline) {
       if (*explicit_index >= defs_.size()) return Error(ErrorKind::Malformed, "unknown type", at);
       if (!known || !(defs_[*explicit_index].func == inline_type))
@@ -485,11 +481,11 @@ class Parser {
     String name;
   };
   void emit(const Instr& in) { write_instr(*body_, in); }
-  Status instr_seq();           // until ")" or a closing keyword
-  Status instr();               // one plain, block or folded instruction
+  Status instr_seq();  // until ")" or a closing keyword
+  Status instr();      // one plain, block or folded instruction
   Status folded();
   Status immediates(Instr& in);
-  Status block_head(Instr& in); // label was taken by the caller
+  Status block_head(Instr& in);  // label was taken by the caller
   Status plain_block(Opcode op);
   Result<String> label_id() {
     if (peek().kind != TokenKind::Id) return String();
@@ -599,7 +595,8 @@ class Parser {
   Status elem_field();
   Status data_field();
   Status custom_field();
-  Status elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_only, ValType& type, uint32_t& n);
+  Status elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_only, ValType& type,
+                    uint32_t& n);
 
   // ---- encoding
   static void put_string(Vec<uint8_t>& out, std::string_view s) {
@@ -791,11 +788,16 @@ Result<void> Parser::catches(Instr& in) {
   using K = wasm::CatchClause::Kind;
   for (;;) {
     wasm::CatchClause c{};
-    if (open("catch")) c.kind = K::Catch;
-    else if (open("catch_ref")) c.kind = K::CatchRef;
-    else if (open("catch_all")) c.kind = K::CatchAll;
-    else if (open("catch_all_ref")) c.kind = K::CatchAllRef;
-    else return {};
+    if (open("catch"))
+      c.kind = K::Catch;
+    else if (open("catch_ref"))
+      c.kind = K::CatchRef;
+    else if (open("catch_all"))
+      c.kind = K::CatchAll;
+    else if (open("catch_all_ref"))
+      c.kind = K::CatchAllRef;
+    else
+      return {};
     if (c.kind == K::Catch || c.kind == K::CatchRef) {
       WAFER_LET(t, index(tags_));
       c.tag = t;
@@ -870,9 +872,10 @@ Result<void> Parser::folded() {
   if (it == mnemonics().end()) {
     const std::string_view k = peek().text;
     for (const std::string_view w :
-         {"param", "result", "local", "type", "then", "do", "export", "import", "func", "table",
-          "memory", "global", "elem", "data", "start", "module", "item", "offset", "mut", "tag",
-          "field", "ref", "catch_ref", "catch_all_ref", "struct", "array", "rec", "sub"})
+         {"param",  "result",    "local",         "type",   "then",   "do",   "export",
+          "import", "func",      "table",         "memory", "global", "elem", "data",
+          "start",  "module",    "item",          "offset", "mut",    "tag",  "field",
+          "ref",    "catch_ref", "catch_all_ref", "struct", "array",  "rec",  "sub"})
       if (k == w) return unexpected();
     return unknown_operator();
   }
@@ -1019,9 +1022,12 @@ Result<void> Parser::v128_const(Instr& in) {
         return unexpected();
       }
       std::optional<uint64_t> v;
-      if (!s.is_float) v = parse_integer(peek().text, bytes * 8);
-      else if (bytes == 4) v = parse_f32(peek().text);
-      else v = parse_f64(peek().text);
+      if (!s.is_float)
+        v = parse_integer(peek().text, bytes * 8);
+      else if (bytes == 4)
+        v = parse_f32(peek().text);
+      else
+        v = parse_f64(peek().text);
       if (!v) return fail("constant out of range");
       store_le<uint64_t>(reinterpret_cast<uint8_t*>(&lane_buffer_), *v);
       std::memcpy(in.v128.bytes + i * bytes, &lane_buffer_, bytes);
@@ -1058,20 +1064,25 @@ Result<void> Parser::immediates(Instr& in) {
     case Imm::Block:
     case Imm::TryTable:
       return {};
-    case Imm::Label: return set(in.index, label_index());
+    case Imm::Label:
+      return set(in.index, label_index());
     case Imm::BrTable:
       do {
         WAFER_LET(l, label_index());
         in.labels.push_back(l);
       } while (at_index());
       return {};
-    case Imm::Func: return set(in.index, index(funcs_));
+    case Imm::Func:
+      return set(in.index, index(funcs_));
     case Imm::CallIndirect:
       if (at_index()) WAFER_TRY(set(in.index2, index(tables_)));
       return set(in.index, type_use(nullptr, nullptr, nullptr));
-    case Imm::Type: return set(in.index, index(types_));
-    case Imm::Local: return set(in.index, local_index());
-    case Imm::Global: return set(in.index, index(globals_));
+    case Imm::Type:
+      return set(in.index, index(types_));
+    case Imm::Local:
+      return set(in.index, local_index());
+    case Imm::Global:
+      return set(in.index, index(globals_));
     case Imm::Table:
       if (!at_index()) return {};
       return set(in.index, index(tables_));
@@ -1081,8 +1092,10 @@ Result<void> Parser::immediates(Instr& in) {
     case Imm::Data:
       needs_data_count_ = true;
       return set(in.index, index(datas_));
-    case Imm::Elem: return set(in.index, index(elems_));
-    case Imm::Tag: return set(in.index, index(tags_));
+    case Imm::Elem:
+      return set(in.index, index(elems_));
+    case Imm::Tag:
+      return set(in.index, index(tags_));
     case Imm::I32: {
       if (peek().kind != TokenKind::Number) return unexpected();
       const auto v = parse_integer(peek().text, 32);
@@ -1121,7 +1134,8 @@ Result<void> Parser::immediates(Instr& in) {
       ++p_;
       return {};
     }
-    case Imm::V128: return v128_const(in);
+    case Imm::V128:
+      return v128_const(in);
     case Imm::MemArg:
     case Imm::MemArgLane: {
       if (at_index()) {
@@ -1129,8 +1143,8 @@ Result<void> Parser::immediates(Instr& in) {
         const bool is_memory =
             info.imm == Imm::MemArg || peek().kind == TokenKind::Id ||
             peek(1).kind == TokenKind::Number ||
-            (peek(1).kind == TokenKind::Keyword && (peek(1).text.substr(0, 7) == "offset=" ||
-                                                    peek(1).text.substr(0, 6) == "align="));
+            (peek(1).kind == TokenKind::Keyword &&
+             (peek(1).text.substr(0, 7) == "offset=" || peek(1).text.substr(0, 6) == "align="));
         if (is_memory) WAFER_TRY(set(in.index, index(memories_)));
       }
       in.offset = 0;
@@ -1330,11 +1344,16 @@ Result<void> Parser::scan() {
       }
       const std::string_view kind = peek(1).text;
       p_ += 2;
-      if (kind == "func") WAFER_TRY(define(funcs_));
-      else if (kind == "table") WAFER_TRY(define(tables_));
-      else if (kind == "memory") WAFER_TRY(define(memories_));
-      else if (kind == "global") WAFER_TRY(define(globals_));
-      else if (kind == "tag") WAFER_TRY(define(tags_));
+      if (kind == "func")
+        WAFER_TRY(define(funcs_));
+      else if (kind == "table")
+        WAFER_TRY(define(tables_));
+      else if (kind == "memory")
+        WAFER_TRY(define(memories_));
+      else if (kind == "global")
+        WAFER_TRY(define(globals_));
+      else if (kind == "tag")
+        WAFER_TRY(define(tags_));
       else {
         --p_;
         return unexpected();
@@ -1408,8 +1427,10 @@ Result<void> Parser::func_field() {
   uint32_t next_local = uint32_t(type.params.size());
   Vec<std::pair<uint32_t, ValType>> runs;
   auto add_local = [&](ValType t) {
-    if (!runs.empty() && runs.back().second == t) ++runs.back().first;
-    else runs.emplace_back(1, t);
+    if (!runs.empty() && runs.back().second == t)
+      ++runs.back().first;
+    else
+      runs.emplace_back(1, t);
     ++next_local;
   };
   while (open("local")) {
@@ -1780,16 +1801,20 @@ Result<void> Parser::elem_field() {
   // Flag bits (5.5.12): 0 not active, 1 explicit index or declarative, 2 expressions.
   const bool implicit_kind = active && table == 0 && (funcs || type == wasm::kFuncRef);
   uint32_t flags = exprs ? 4 : 0;
-  if (!active) flags |= declare ? 3 : 1;
-  else if (!implicit_kind) flags |= 2;
+  if (!active)
+    flags |= declare ? 3 : 1;
+  else if (!implicit_kind)
+    flags |= 2;
   write_uleb(d, flags);
   if (active) {
     if (!implicit_kind) write_uleb(d, table);
     put_bytes(d, offset);
   }
   if (flags & 3) {
-    if (exprs) put_val(d, type);
-    else d.push_back(0);
+    if (exprs)
+      put_val(d, type);
+    else
+      d.push_back(0);
   }
   write_uleb(d, n);
   put_bytes(d, items);
@@ -1855,9 +1880,9 @@ Result<void> Parser::custom_field() {
   ++p_;
   c.name = name;
   // Places in binary order; 2*i is before section i, 2*i+1 after it.
-  static constexpr std::string_view kSections[] = {"",      "type",   "import", "func",  "table",
-                                                   "memory", "tag",   "global", "export", "start",
-                                                   "elem",  "datacount", "code", "data"};
+  static constexpr std::string_view kSections[] = {
+      "",       "type",   "import", "func", "table",     "memory", "tag",
+      "global", "export", "start",  "elem", "datacount", "code",   "data"};
   c.place = 1000;
   if (peek().kind == TokenKind::Open) {
     ++p_;
@@ -1917,8 +1942,8 @@ Result<void> Parser::parse_field(const FieldRef& f) {
 
 void Parser::put_limits(Vec<uint8_t>& out, const Limits& l, const wasm::MemoryType* m) {
   const bool page = m && m->page_size_log2 != 16;
-  out.push_back(uint8_t((l.has_max ? 1 : 0) | (l.shared ? 2 : 0) | (l.is64 ? 4 : 0) |
-                        (page ? 8 : 0)));
+  out.push_back(
+      uint8_t((l.has_max ? 1 : 0) | (l.shared ? 2 : 0) | (l.is64 ? 4 : 0) | (page ? 8 : 0)));
   write_uleb(out, l.min);
   if (l.has_max) write_uleb(out, l.max);
   if (page) write_uleb(out, m->page_size_log2);
@@ -2052,7 +2077,8 @@ Vec<uint8_t> Parser::encode(std::string_view name) {
 
   if (options_.names) {
     Vec<uint8_t> s;
-    const std::string_view module_name = module_name_.empty() ? name : std::string_view(module_name_);
+    const std::string_view module_name =
+        module_name_.empty() ? name : std::string_view(module_name_);
     if (!module_name.empty()) {
       Vec<uint8_t> sub;
       put_string(sub, module_name);
@@ -2173,8 +2199,7 @@ Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& opti
         break;
       }
     }
-    if (close == end)
-      return Error(ErrorKind::Malformed, "unexpected end", tokens[end].offset);
+    if (close == end) return Error(ErrorKind::Malformed, "unexpected end", tokens[end].offset);
     if (close + 1 != end)
       return Error(ErrorKind::Malformed, "unexpected token", tokens[close + 1].offset);
     end = close;

@@ -95,8 +95,10 @@ class Ids {
         continue;
       }
       String id("$");
-      if (plain_id(n)) id += n;
-      else quote(id, n);
+      if (plain_id(n))
+        id += n;
+      else
+        quote(id, n);
       ids_[i] = id;
     }
   }
@@ -151,9 +153,7 @@ class Printer {
     out_ += text;
     out_ += '\n';
   }
-  String heap(HeapType h) {
-    return h.is_concrete() ? types_.use(h.index()) : wasm::to_string(h);
-  }
+  String heap(HeapType h) { return h.is_concrete() ? types_.use(h.index()) : wasm::to_string(h); }
   String type(ValType t) {
     if (!t.is_ref()) return wasm::to_string(t);
     String s("(ref ");
@@ -170,8 +170,7 @@ class Printer {
   }
   String memory_type(const wasm::MemoryType& m) {
     String s = limits(m.limits);
-    if (m.page_size_log2 != 16)
-      s += " (pagesize " + number(uint64_t(1) << m.page_size_log2) + ")";
+    if (m.page_size_log2 != 16) s += " (pagesize " + number(uint64_t(1) << m.page_size_log2) + ")";
     return s;
   }
   String table_type(const wasm::TableType& t) { return limits(t.limits) + " " + type(t.element); }
@@ -228,31 +227,60 @@ String Printer::instr(const Instr& in) {
   };
   switch (info.imm) {
     case Imm::None:
-    case Imm::Fence: break;
-    case Imm::Block: block(); break;
-    case Imm::Label: add(number(in.index)); break;
+    case Imm::Fence:
+      break;
+    case Imm::Block:
+      block();
+      break;
+    case Imm::Label:
+      add(number(in.index));
+      break;
     case Imm::BrTable:
       for (const uint32_t l : in.labels) add(number(l));
       break;
-    case Imm::Func: add(funcs_.use(in.index)); break;
+    case Imm::Func:
+      add(funcs_.use(in.index));
+      break;
     case Imm::CallIndirect:
       if (in.index2) add(tables_.use(in.index2));
       add("(type " + types_.use(in.index) + ")");
       break;
-    case Imm::Type: add(types_.use(in.index)); break;
-    case Imm::Local: add(locals_.use(in.index)); break;
-    case Imm::Global: add(globals_.use(in.index)); break;
-    case Imm::Table: add(tables_.use(in.index)); break;
+    case Imm::Type:
+      add(types_.use(in.index));
+      break;
+    case Imm::Local:
+      add(locals_.use(in.index));
+      break;
+    case Imm::Global:
+      add(globals_.use(in.index));
+      break;
+    case Imm::Table:
+      add(tables_.use(in.index));
+      break;
     case Imm::Memory:
       if (in.index) add(memories_.use(in.index));
       break;
-    case Imm::Data: add(datas_.use(in.index)); break;
-    case Imm::Elem: add(elems_.use(in.index)); break;
-    case Imm::Tag: add(tags_.use(in.index)); break;
-    case Imm::I32: add(number(in.i32)); break;
-    case Imm::I64: add(number(in.i64)); break;
-    case Imm::F32: add(float_text<float, uint32_t, 23>(in.f32_bits)); break;
-    case Imm::F64: add(float_text<double, uint64_t, 52>(in.f64_bits)); break;
+    case Imm::Data:
+      add(datas_.use(in.index));
+      break;
+    case Imm::Elem:
+      add(elems_.use(in.index));
+      break;
+    case Imm::Tag:
+      add(tags_.use(in.index));
+      break;
+    case Imm::I32:
+      add(number(in.i32));
+      break;
+    case Imm::I64:
+      add(number(in.i64));
+      break;
+    case Imm::F32:
+      add(float_text<float, uint32_t, 23>(in.f32_bits));
+      break;
+    case Imm::F64:
+      add(float_text<double, uint64_t, 52>(in.f64_bits));
+      break;
     case Imm::V128:
       add("i32x4");
       for (unsigned i = 0; i < 4; ++i) add(hex(load_le<uint32_t>(in.v128.bytes + 4 * i)));
@@ -264,13 +292,17 @@ String Printer::instr(const Instr& in) {
       if (in.align != info.aux) add("align=" + number(uint64_t(1) << in.align));
       if (info.imm == Imm::MemArgLane) add(number(in.lane));
       break;
-    case Imm::Lane: add(number(in.lane)); break;
+    case Imm::Lane:
+      add(number(in.lane));
+      break;
     case Imm::Shuffle:
       for (const uint8_t l : in.v128.bytes) add(number(unsigned(l)));
       break;
     case Imm::HeapType:
-      if (in.op == Opcode::RefNull) add(heap(in.heap));
-      else add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull));
+      if (in.op == Opcode::RefNull)
+        add(heap(in.heap));
+      else
+        add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull));
       break;
     case Imm::SelectT:
       add("(result");
@@ -282,10 +314,18 @@ String Printer::instr(const Instr& in) {
       for (const wasm::CatchClause& c : in.catches) {
         using K = wasm::CatchClause::Kind;
         switch (c.kind) {
-          case K::Catch: add("(catch " + tags_.use(c.tag)); break;
-          case K::CatchRef: add("(catch_ref " + tags_.use(c.tag)); break;
-          case K::CatchAll: add("(catch_all"); break;
-          case K::CatchAllRef: add("(catch_all_ref"); break;
+          case K::Catch:
+            add("(catch " + tags_.use(c.tag));
+            break;
+          case K::CatchRef:
+            add("(catch_ref " + tags_.use(c.tag));
+            break;
+          case K::CatchAll:
+            add("(catch_all");
+            break;
+          case K::CatchAllRef:
+            add("(catch_all_ref");
+            break;
         }
         add(number(c.label));
         s += ")";
@@ -347,7 +387,9 @@ void Printer::type_def(uint32_t index, unsigned depth) {
     if (t.super != SubType::kNoSuper) s += types_.use(t.super) + " ";
   }
   switch (t.kind) {
-    case CompKind::Func: s += "(func" + signature(t.func, nullptr) + ")"; break;
+    case CompKind::Func:
+      s += "(func" + signature(t.func, nullptr) + ")";
+      break;
     case CompKind::Struct: {
       Ids names;
       if (options_.names)
@@ -361,7 +403,9 @@ void Printer::type_def(uint32_t index, unsigned depth) {
       s += ")";
       break;
     }
-    case CompKind::Array: s += "(array " + field(t.fields[0]) + ")"; break;
+    case CompKind::Array:
+      s += "(array " + field(t.fields[0]) + ")";
+      break;
   }
   line(depth, s + (sub ? "))" : ")"));
 }
@@ -455,7 +499,8 @@ Result<void> Printer::function(uint32_t index) {
     const uint32_t at = reader.offset();
     WAFER_TRY(reader.read(in));
     const bool closes = in.op == Opcode::End || in.op == Opcode::Delegate;
-    const bool middle = in.op == Opcode::Else || in.op == Opcode::Catch || in.op == Opcode::CatchAll;
+    const bool middle =
+        in.op == Opcode::Else || in.op == Opcode::Catch || in.op == Opcode::CatchAll;
     if (closes && reader.at_end()) break;
     if ((closes || middle) && depth > 2) --depth;
     String s = instr(in);
@@ -471,9 +516,9 @@ Result<void> Printer::function(uint32_t index) {
 
 void Printer::customs_after(uint8_t section) {
   static constexpr std::pair<uint8_t, std::string_view> kNames[] = {
-      {1, "type"},   {2, "import"}, {3, "func"},   {4, "table"}, {5, "memory"},     {13, "tag"},
-      {6, "global"}, {7, "export"}, {8, "start"},  {9, "elem"},  {12, "datacount"}, {10, "code"},
-      {11, "data"}};
+      {1, "type"},       {2, "import"}, {3, "func"},   {4, "table"}, {5, "memory"},
+      {13, "tag"},       {6, "global"}, {7, "export"}, {8, "start"}, {9, "elem"},
+      {12, "datacount"}, {10, "code"},  {11, "data"}};
   for (const wasm::CustomSection& c : m_.customs) {
     if (c.after_section != section || c.name == "name") continue;
     String s("(@custom ");

@@ -79,8 +79,10 @@ class ScriptParser {
   }
   void encode(ScriptModule& m, size_t begin, size_t end) {
     auto r = parse_module_fields(tokens_, begin, end, m.name, options_);
-    if (r.ok()) m.binary = std::move(*r);
-    else m.parse_error = r.take_error();
+    if (r.ok())
+      m.binary = std::move(*r);
+    else
+      m.parse_error = r.take_error();
   }
 
   // The module whose "(module" starts at p_; leaves p_ after its ")".
@@ -115,8 +117,10 @@ class ScriptParser {
         text += '\n';
       }
       auto r = parse_wat(text, options_);
-      if (r.ok()) c.module.binary = std::move(*r);
-      else c.module.parse_error = r.take_error();
+      if (r.ok())
+        c.module.binary = std::move(*r);
+      else
+        c.module.parse_error = r.take_error();
     } else {
       encode(c.module, p_, stop);
     }
@@ -132,15 +136,18 @@ class ScriptParser {
       v.kind = ScriptValue::Kind::NanArithmetic;
     } else {
       std::optional<uint64_t> n;
-      if (!is_float) n = parse_integer(peek().text, bits);
-      else if (bits == 32) n = parse_f32(peek().text);
-      else n = parse_f64(peek().text);
+      if (!is_float)
+        n = parse_integer(peek().text, bits);
+      else if (bits == 32)
+        n = parse_f32(peek().text);
+      else
+        n = parse_f64(peek().text);
       if (!n) return unexpected();
       v.bits = *n;
       ++p_;
     }
-    v.type = is_float ? (bits == 32 ? wasm::kF32 : wasm::kF64)
-                      : (bits == 64 ? wasm::kI64 : wasm::kI32);
+    v.type =
+        is_float ? (bits == 32 ? wasm::kF32 : wasm::kF64) : (bits == 64 ? wasm::kI64 : wasm::kI32);
     return v;
   }
 
@@ -253,8 +260,10 @@ class ScriptParser {
   Result<ScriptAction> action() {
     WAFER_TRY(expect(TokenKind::Open));
     ScriptAction a;
-    if (take("get")) a.is_get = true;
-    else if (!take("invoke")) return unexpected();
+    if (take("get"))
+      a.is_get = true;
+    else if (!take("invoke"))
+      return unexpected();
     WAFER_LET(module, id());
     a.module = module;
     WAFER_LET(name, string());

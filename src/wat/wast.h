@@ -10,23 +10,29 @@ namespace wafer::wat {
 // A module that a script gives, in whichever way.
 struct ScriptModule {
   enum class Kind : uint8_t { Text, Binary, Quote } kind = Kind::Text;
-  String name;              // identifier, or empty
-  Vec<uint8_t> binary;      // encoded, unless parse_error
+  String name;          // identifier, or empty
+  Vec<uint8_t> binary;  // encoded, unless parse_error
   std::optional<Error> parse_error;
 };
 
 // A constant argument, or a pattern that a result must match.
 struct ScriptValue {
   enum class Kind : uint8_t {
-    Num,         // type and bits
+    Num,  // type and bits
     NanCanonical,
     NanArithmetic,
-    Vector,      // lanes
-    RefNull,     // heap; any null if !typed
-    RefExtern,   // host value `bits`, any if !typed
-    RefHost,     // as RefExtern, seen in the any hierarchy
-    RefFunc, RefAny, RefEq, RefI31, RefStruct, RefArray, RefExn,
-    Either,      // alternatives
+    Vector,     // lanes
+    RefNull,    // heap; any null if !typed
+    RefExtern,  // host value `bits`, any if !typed
+    RefHost,    // as RefExtern, seen in the any hierarchy
+    RefFunc,
+    RefAny,
+    RefEq,
+    RefI31,
+    RefStruct,
+    RefArray,
+    RefExn,
+    Either,  // alternatives
   } kind = Kind::Num;
   wasm::ValType type;
   uint64_t bits = 0;
@@ -46,16 +52,26 @@ struct ScriptAction {
 
 struct ScriptCommand {
   enum class Kind : uint8_t {
-    Module, ModuleDefinition, ModuleInstance, Register, Action,
-    AssertReturn, AssertTrap, AssertExhaustion, AssertException,
-    AssertTrapModule,   // assert_trap of a module: instantiation traps
-    AssertInvalid, AssertMalformed, AssertUnlinkable,
-    AssertInvalidCustom, AssertMalformedCustom,
+    Module,
+    ModuleDefinition,
+    ModuleInstance,
+    Register,
+    Action,
+    AssertReturn,
+    AssertTrap,
+    AssertExhaustion,
+    AssertException,
+    AssertTrapModule,  // assert_trap of a module: instantiation traps
+    AssertInvalid,
+    AssertMalformed,
+    AssertUnlinkable,
+    AssertInvalidCustom,
+    AssertMalformedCustom,
   } kind;
   uint64_t offset = 0;
   ScriptModule module;
-  String name;      // Register: name; ModuleInstance: instance identifier
-  String of;        // Register, ModuleInstance: which module
+  String name;  // Register: name; ModuleInstance: instance identifier
+  String of;    // Register, ModuleInstance: which module
   ScriptAction action;
   Vec<ScriptValue> expected;
   String message;

@@ -1,0 +1,175 @@
+/* Runs a WebAssembly module from a byte array on nothing but a static pool of memory:
+ * no malloc, no operating system, no C++ library. Build it with any C compiler against
+ * libwafer-embedded.a; on a bare board, `printf` is the only thing to replace. */
+#include <stdio.h>
+
+#include "wafer.h"
+
+/* fir.wat */
+static const uint8_t kModule[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x06, 0x01, 0x60, 0x01, 0x7f, 0x01, 0x7f,
+    0x02, 0x11, 0x01, 0x06, 0x64, 0x65, 0x76, 0x69, 0x63, 0x65, 0x06, 0x73, 0x61, 0x6d, 0x70, 0x6c,
+    0x65, 0x00, 0x00, 0x03, 0x02, 0x01, 0x00, 0x05, 0x07, 0x01, 0x09, 0x80, 0x10, 0x80, 0x10, 0x00,
+    0x07, 0x13, 0x02, 0x06, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 0x02, 0x00, 0x06, 0x66, 0x69, 0x6c,
+    0x74, 0x65, 0x72, 0x00, 0x01, 0x0a, 0x75, 0x01, 0x73, 0x01, 0x04, 0x7f, 0x03, 0x40, 0x41, 0x10,
+    0x20, 0x01, 0x41, 0x02, 0x74, 0x6a, 0x20, 0x01, 0x10, 0x00, 0x36, 0x02, 0x00, 0x20, 0x01, 0x41,
+    0x01, 0x6a, 0x22, 0x01, 0x20, 0x00, 0x49, 0x0d, 0x00, 0x0b, 0x41, 0x07, 0x21, 0x01, 0x03, 0x40,
+    0x41, 0x00, 0x21, 0x03, 0x41, 0x00, 0x21, 0x02, 0x03, 0x40, 0x20, 0x03, 0x20, 0x02, 0x2d, 0x00,
+    0x00, 0x41, 0x10, 0x20, 0x01, 0x20, 0x02, 0x6b, 0x41, 0x02, 0x74, 0x6a, 0x28, 0x02, 0x00, 0x6c,
+    0x6a, 0x21, 0x03, 0x20, 0x02, 0x41, 0x01, 0x6a, 0x22, 0x02, 0x41, 0x08, 0x49, 0x0d, 0x00, 0x0b,
+    0x20, 0x03, 0x20, 0x04, 0x4a, 0x04, 0x40, 0x20, 0x03, 0x21, 0x04, 0x0b, 0x20, 0x01, 0x41, 0x01,
+    0x6a, 0x22, 0x01, 0x20, 0x00, 0x49, 0x0d, 0x00, 0x0b, 0x20, 0x04, 0x0b, 0x0b, 0x0e, 0x01, 0x00,
+    0x41, 0x00, 0x0b, 0x08, 0x01, 0x03, 0x05, 0x07, 0x07, 0x05, 0x03, 0x01, 0x00, 0x28, 0x04, 0x6e,
+    0x61, 0x6d, 0x65, 0x01, 0x09, 0x01, 0x00, 0x06, 0x73, 0x61, 0x6d, 0x70, 0x6c, 0x65, 0x02, 0x16,
+    0x01, 0x01, 0x05, 0x00, 0x01, 0x6e, 0x01, 0x01, 0x69, 0x02, 0x01, 0x6b, 0x03, 0x03, 0x73, 0x75,
+    0x6d, 0x04, 0x03, 0x6d, 0x61, 0x78,
+};
+
+/* ---- A first-fit allocator over a static pool */
+
+#ifndef POOL_BYTES
+#define POOL_BYTES (192 * 1024)
+#endif
+
+typedef struct block {
+  size_t size; /* of the whole block; free blocks are kept in address order */
+  struct block* next;
+} block;
+
+static _Alignas(16) unsigned char pool[POOL_BYTES];
+static block* free_blocks;
+static size_t in_use, peak;
+
+static size_t rounded(size_t size) {
+  if (size < sizeof(block)) size = sizeof(block);
+  return (size + 15) & ~(size_t)15;
+}
+
+static void* pool_allocate(void* context, size_t size, size_t align) {
+  (void)context;
+  if (align > 16 || size > POOL_BYTES) return NULL;
+  size = rounded(size);
+  for (block** at = &free_blocks; *at; at = &(*at)->next) {
+    block* b = *at;
+    if (b->size < size) continue;
+    if (b->size == size) {
+      *at = b->next;
+    } else {
+      block* rest = (block*)((unsigned char*)b + size);
+      rest->size = b->size - size;
+      rest->next = b->next;
+      *at = rest;
+    }
+    in_use += size;
+    if (in_use > peak) peak = in_use;
+    return b;
+  }
+  return NULL;
+}
+
+static void pool_release(void* context, void* pointer, size_t size, size_t align) {
+  (void)context;
+  (void)align;
+  block* b = pointer;
+  b->size = rounded(size);
+  in_use -= b->size;
+  block** at = &free_blocks;
+  block* before = NULL;
+  while (*at && *at < b) {
+    before = *at;
+    at = &before->next;
+  }
+  b->next = *at;
+  *at = b;
+  if (b->next && (unsigned char*)b + b->size == (unsigned char*)b->next) {
+    b->size += b->next->size;
+    b->next = b->next->next;
+  }
+  if (before && (unsigned char*)before + before->size == (unsigned char*)b) {
+    before->size += b->size;
+    before->next = b->next;
+  }
+}
+
+/* ---- The device's own function */
+
+static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
+                           wasm_val_vec_t* results) {
+  (void)env;
+  (void)caller;
+  const int32_t i = args->data[0].of.i32;
+  results->data[0].kind = WASM_I32;
+  results->data[0].of.i32 = (i * 37 + 11) % 101;
+  return NULL;
+}
+
+static int fail(wafer_error_t* error) {
+  printf("error: %s\n", wafer_error_message(error));
+  wafer_error_delete(error);
+  return 1;
+}
+
+int main(void) {
+  free_blocks = (block*)pool;
+  free_blocks->size = sizeof pool;
+  free_blocks->next = NULL;
+  wafer_set_allocator(pool_allocate, pool_release, NULL);
+
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_stack_size_set(config, 8 * 1024);
+  wasm_engine_t* engine = wasm_engine_new_with_config(config);
+  wasm_store_t* store = wasm_store_new(engine);
+
+  wafer_linker_t* linker = wafer_linker_new(engine);
+  wasm_functype_t* type = wasm_functype_new_1_1(wasm_valtype_new_i32(), wasm_valtype_new_i32());
+  wafer_error_t* error =
+      wafer_linker_define_func(linker, "device", "sample", type, sample, NULL, NULL);
+  wasm_functype_delete(type);
+  if (error) return fail(error);
+
+  /* In place: the module's bytes stay where they are, in flash for example. */
+  wasm_module_t* module;
+  error = wafer_module_new_in_place(store, kModule, sizeof kModule, &module);
+  if (error) return fail(error);
+  wasm_instance_t* instance;
+  error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
+  if (error) return fail(error);
+
+  wasm_func_t* filter = wafer_instance_func(instance, "filter");
+  wasm_val_t arg = WASM_I32_VAL(100), result = WASM_INIT_VAL;
+  const wasm_val_vec_t args = {1, &arg};
+  wasm_val_vec_t results = {1, &result};
+  wasm_trap_t* trap = wasm_func_call(filter, &args, &results);
+  if (trap) {
+    wasm_message_t message;
+    wasm_trap_message(trap, &message);
+    printf("trap: %s\n", message.data);
+    return 1;
+  }
+
+  /* The same in C. */
+  static const int32_t taps[8] = {1, 3, 5, 7, 7, 5, 3, 1};
+  int32_t expected = 0;
+  for (int i = 7; i < 100; ++i) {
+    int32_t sum = 0;
+    for (int k = 0; k < 8; ++k) sum += taps[k] * (((i - k) * 37 + 11) % 101);
+    if (sum > expected) expected = sum;
+  }
+  printf("filter(100) = %d, expected %d\n", (int)result.of.i32, (int)expected);
+
+  /* Too many samples for the memory: a trap, not a crash. */
+  arg.of.i32 = 1000;
+  trap = wasm_func_call(filter, &args, &results);
+  const bool caught = trap && wafer_trap_code(trap) == WAFER_TRAP_MEMORY_OUT_OF_BOUNDS;
+  printf("filter(1000): %s\n", caught ? "out of bounds memory access" : "no trap?");
+
+  wasm_trap_delete(trap);
+  wasm_func_delete(filter);
+  wasm_instance_delete(instance);
+  wasm_module_delete(module);
+  wafer_linker_delete(linker);
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  printf("memory: %u bytes at most, %u left in use\n", (unsigned)peak, (unsigned)in_use);
+  return result.of.i32 == expected && caught && in_use == 0 ? 0 : 1;
+}

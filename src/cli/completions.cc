@@ -1,0 +1,230 @@
+// `wafer completions`: shell scripts made from the command line's own
+// description, so that they cannot fall behind it.
+#include <CLI/CLI.hpp>
+
+#include "cli/support.h"
+
+namespace wafer::cli {
+
+namespace {
+
+struct OptionText {
+  std::vector<std::string> shorts, longs;  // without dashes
+  std::string description;
+  std::string type;  // empty: a flag
+  bool takes_value = false;
+};
+
+enum class ValueKind { Other, File, Directory };
+
+ValueKind value_kind(std::string_view type) {
+  if (type.find("FILE") != std::string_view::npos) return ValueKind::File;
+  if (type.find("DIR") != std::string_view::npos || type.find("HOST") != std::string_view::npos)
+    return ValueKind::Directory;
+  return ValueKind::Other;
+}
+
+std::vector<OptionText> options_of(const CLI::App& app) {
+  std::vector<OptionText> list;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) continue;
+    OptionText text;
+    text.shorts = option->get_snames();
+    text.longs = option->get_lnames();
+    text.description = option->get_description();
+    text.takes_value = option->get_items_expected_max() > 0;
+    if (text.takes_value) text.type = option->get_type_name();
+    list.push_back(std::move(text));
+  }
+  return list;
+}
+
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+// `text` inside single quotes, escaped for a POSIX-like shell.
+std::string single_quoted(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
+  }
+  return out;
+}
+
+std::string bash(const CLI::App& app) {
+  std::string commands, cases, values;
+  for (const CLI::App* command : commands_of(app)) {
+    commands += (commands.empty() ? "" : " ") + command->get_name();
+    std::string words, with_value;
+    for (const OptionText& o : options_of(*command)) {
+      for (const std::string& name : o.shorts) words += " -" + name;
+      for (const std::string& name : o.longs) words += " --" + name;
+      if (!o.takes_value) continue;
+      std::string pattern;
+      for (const std::string& name : o.shorts) pattern += (pattern.empty() ? "-" : "|-") + name;
+      for (const std::string& name : o.longs) pattern += (pattern.empty() ? "--" : "|--") + name;
+      const ValueKind kind = value_kind(o.type);
+      const char* action = kind == ValueKind::File        ? "COMPREPLY=($(compgen -f -- \"$cur\"))"
+                           : kind == ValueKind::Directory ? "COMPREPLY=($(compgen -d -- \"$cur\"))"
+                                                          : "COMPREPLY=()";
+      with_value += fmt::format("        {}) {}; return ;;\n", pattern, action);
+    }
+    if (command->get_name() == "completions") words += " bash zsh fish";
+    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(),
+                         words.empty() ? words : words.substr(1));
+    if (!with_value.empty()) {
+      values += fmt::format("    {})\n      case \"$prev\" in\n{}      esac ;;\n",
+                            command->get_name(), with_value);
+    }
+  }
+  std::string top;
+  for (const OptionText& o : options_of(app)) {
+    for (const std::string& name : o.shorts) top += " -" + name;
+    for (const std::string& name : o.longs) top += " --" + name;
+  }
+  return fmt::format(R"(# bash completion for wafer
+_wafer() {{
+  local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}"
+  local command="${{COMP_WORDS[1]}}" words=''
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W '{0}{1}' -- "$cur") $(compgen -f -- "$cur"))
+    return
+  fi
+  case "$command" in
+{2}  esac
+  case "$command" in
+{3}  esac
+  case "$cur" in
+    -*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
+    *)
+      COMPREPLY=($(compgen -f -- "$cur"))
+      if [ "$command" = completions ]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); fi ;;
+  esac
+}}
+complete -o filenames -F _wafer wafer
+)",
+                     commands, top, values, cases);
+}
+
+// A description inside the brackets of an _arguments specification.
+std::string zsh_text(std::string_view text) {
+  std::string out;
+  for (const char c : single_quoted(text)) {
+    if (c == '[' || c == ']' || c == ':') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string zsh_options(const CLI::App& command, std::string_view indent) {
+  std::string out;
+  for (const OptionText& o : options_of(command)) {
+    std::string value;
+    if (o.takes_value) {
+      const ValueKind kind = value_kind(o.type);
+      value = ":" + zsh_text(o.type) + ":" +
+              (kind == ValueKind::File        ? "_files"
+               : kind == ValueKind::Directory ? "_files -/"
+                                              : "");
+    }
+    const auto add = [&](const std::string& name) {
+      out += fmt::format(" \\\n{}'*{}[{}]{}'", indent, name, zsh_text(o.description), value);
+    };
+    for (const std::string& name : o.shorts) add("-" + name);
+    for (const std::string& name : o.longs) add("--" + name);
+  }
+  return out;
+}
+
+std::string zsh(const CLI::App& app) {
+  std::string list, cases;
+  for (const CLI::App* command : commands_of(app)) {
+    list += fmt::format("    '{}:{}'\n", command->get_name(), zsh_text(command->get_description()));
+    const char* rest =
+        command->get_name() == "completions" ? "'1:shell:(bash zsh fish)'" : "'*:file:_files'";
+    cases += fmt::format("    {}) _arguments{} \\\n        {} ;;\n", command->get_name(),
+                         zsh_options(*command, "        "), rest);
+  }
+  return fmt::format(R"(#compdef wafer
+_wafer() {{
+  local -a commands
+  commands=(
+{0}  )
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    _files
+    _arguments{1}
+    return
+  fi
+  local command="$words[2]"
+  shift words
+  (( CURRENT-- ))
+  case "$command" in
+{2}    *) _files ;;
+  esac
+}}
+if [ "$funcstack[1]" = _wafer ]; then
+  _wafer "$@"
+else
+  compdef _wafer wafer
+fi
+)",
+                     list, zsh_options(app, "      "), cases);
+}
+
+std::string fish(const CLI::App& app) {
+  const auto quoted = [](std::string_view text) {
+    std::string out = "'";
+    for (const char c : text) {
+      if (c == '\'' || c == '\\') out += '\\';
+      out += c;
+    }
+    return out + "'";
+  };
+  const auto option_line = [&](std::string_view condition, const OptionText& o) {
+    std::string line = fmt::format("complete -c wafer -n '{}'", condition);
+    for (const std::string& name : o.shorts) line += " -s " + name;
+    for (const std::string& name : o.longs) line += " -l " + name;
+    if (o.takes_value) {
+      const ValueKind kind = value_kind(o.type);
+      line += kind == ValueKind::File        ? " -r -F"
+              : kind == ValueKind::Directory ? " -x -a '(__fish_complete_directories)'"
+                                             : " -x";
+    }
+    return line + " -d " + quoted(o.description) + "\n";
+  };
+  std::string out = "# fish completion for wafer\n";
+  for (const OptionText& o : options_of(app)) out += option_line("__fish_use_subcommand", o);
+  for (const CLI::App* command : commands_of(app)) {
+    out += fmt::format("complete -c wafer -n '__fish_use_subcommand' -a {} -d {}\n",
+                       command->get_name(), quoted(command->get_description()));
+    const std::string condition = "__fish_seen_subcommand_from " + command->get_name();
+    for (const OptionText& o : options_of(*command)) out += option_line(condition, o);
+  }
+  out += "complete -c wafer -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'\n";
+  return out;
+}
+
+}  // namespace
+
+void add_completions(CLI::App& app, Context& context) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App& command = *app.add_subcommand("completions", "Print a completion script for a shell");
+  command.add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command.callback([shell, &app, &context] {
+    context.action = [shell, &app] {
+      const std::string script = *shell == "bash"  ? bash(app)
+                                 : *shell == "zsh" ? zsh(app)
+                                                   : fish(app);
+      return write_stdout(script) ? kSuccess : kFailure;
+    };
+  });
+}
+
+}  // namespace wafer::cli

@@ -1,0 +1,364 @@
+#include "cli/support.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "wasm/cursor.h"
+#include "wat/wat.h"
+
+namespace wafer::cli {
+
+// ---- Terminal ---------------------------------------------------------------
+
+namespace {
+
+constexpr Style kPlain{};
+constexpr Style kColour{"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m",
+                        "\x1b[1m",  "\x1b[2m",  "\x1b[0m"};
+
+const Style& style_for(int fd) {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  if (no_colour && *no_colour) return kPlain;
+  if (term && std::string_view(term) == "dumb") return kPlain;
+  return isatty(fd) ? kColour : kPlain;
+}
+
+void print_line(std::string_view colour, std::string_view label, std::string_view message) {
+  // One line, whatever the message holds.
+  std::string flat(message);
+  for (char& c : flat)
+    if (c == '\n' || c == '\r') c = ' ';
+  std::fflush(stdout);
+  fmt::print(stderr, "{}{}:{} {}\n", colour, label, err_style().reset, flat);
+}
+
+std::string system_message(std::string_view what, std::string_view path) {
+  return fmt::format("{} {}: {}", what, path, std::strerror(errno));
+}
+
+}  // namespace
+
+const Style& err_style() {
+  static const Style& style = style_for(STDERR_FILENO);
+  return style;
+}
+const Style& out_style() {
+  static const Style& style = style_for(STDOUT_FILENO);
+  return style;
+}
+
+void print_error(std::string_view message) { print_line(err_style().red, "error", message); }
+void print_warning(std::string_view message) { print_line(err_style().yellow, "warning", message); }
+
+bool write_stdout(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
+}
+
+// ---- Input ------------------------------------------------------------------
+
+namespace {
+// Below this, one read is cheaper than a mapping and its page faults.
+constexpr size_t kMapThreshold = 64 << 10;
+}  // namespace
+
+Input::Input(Input&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(other.data_),
+      size_(other.size_),
+      mapped_(other.mapped_),
+      owned_(std::move(other.owned_)) {
+  other.mapped_ = false;
+  other.data_ = nullptr;
+  other.size_ = 0;
+}
+
+Input::~Input() {
+  if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+Result<Input> Input::open(std::string_view path) {
+  Input in(path == "-" ? std::string_view("<stdin>") : path);
+  const int fd = path == "-" ? STDIN_FILENO : ::open(in.path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return Error(ErrorKind::Io, system_message("cannot open", path));
+  struct stat st{};
+  Error failure;
+  bool ok = true;
+  if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+    errno = EISDIR;
+    failure = Error(ErrorKind::Io, system_message("cannot read", path));
+    ok = false;
+  } else if (S_ISREG(st.st_mode) && size_t(st.st_size) >= kMapThreshold) {
+    void* map = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map != MAP_FAILED) {
+      in.data_ = static_cast<const uint8_t*>(map);
+      in.size_ = size_t(st.st_size);
+      in.mapped_ = true;
+    }
+  }
+  if (ok && !in.mapped_) {
+    size_t used = 0;
+    in.owned_.resize(S_ISREG(st.st_mode) ? size_t(st.st_size) + 1 : 64 << 10);
+    for (;;) {
+      if (used == in.owned_.size()) in.owned_.resize(used * 2);
+      const ssize_t n = read(fd, in.owned_.data() + used, in.owned_.size() - used);
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        failure = Error(ErrorKind::Io, system_message("cannot read", path));
+        ok = false;
+      }
+      if (n <= 0) break;
+      used += size_t(n);
+    }
+    in.owned_.resize(used);
+    in.data_ = in.owned_.data();
+    in.size_ = used;
+  }
+  if (fd != STDIN_FILENO) close(fd);
+  if (!ok) return failure;
+  return in;
+}
+
+bool Input::is_text() const {
+  if (size_ >= 4 && std::memcmp(data_, "\0asm", 4) == 0) return false;
+  const bool named_text = path_.ends_with(".wat") || path_.ends_with(".wast");
+  if (path_.ends_with(".wasm")) return false;
+  if (named_text) return true;
+  for (size_t i = 0; i < size_; ++i) {
+    const char c = char(data_[i]);
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') continue;
+    return c == '(' || c == ';';
+  }
+  return false;
+}
+
+std::string Input::describe(const Error& error, bool text) const {
+  if (error.offset == Error::kNoOffset) return fmt::format("{}: {}", path_, error.message);
+  if (text) {
+    const wat::LineColumn at = wat::line_column(this->text(), error.offset);
+    return fmt::format("{}:{}:{}: {}", path_, at.line, at.column, error.message);
+  }
+  return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
+}
+
+std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features) {
+  Result<Input> input = Input::open(path);
+  if (!input) {
+    print_error(input.error().message);
+    return std::nullopt;
+  }
+  ModuleInput module{*std::move(input), false, {}};
+  if (module.input.is_text()) {
+    Result<Vec<uint8_t>> encoded =
+        wat::parse_wat(module.input.text(), {.features = features, .names = true});
+    if (!encoded) {
+      print_error(module.input.describe(encoded.error(), true));
+      return std::nullopt;
+    }
+    module.encoded = *std::move(encoded);
+    module.from_text = true;
+  }
+  return module;
+}
+
+void print_module_error(const ModuleInput& in, const Error& error) {
+  // Offsets are into the binary, also when that was made from text.
+  print_error(in.input.describe(error, false));
+}
+
+// ---- Output -----------------------------------------------------------------
+
+bool write_output(const std::string& path, std::string_view data) {
+  if (path == "-") {
+    if (write_stdout(data)) return true;
+    print_error(system_message("cannot write", "standard output"));
+    return false;
+  }
+  // What is not a regular file (/dev/null, a pipe) is written in place.
+  struct stat st{};
+  const bool exists = stat(path.c_str(), &st) == 0;
+  const bool in_place = exists && !S_ISREG(st.st_mode);
+  std::string temporary = in_place ? path : path + ".XXXXXX";
+  const int fd = in_place ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : mkstemp(temporary.data());
+  if (fd < 0) {
+    print_error(system_message("cannot write", path));
+    return false;
+  }
+  if (!in_place) {
+    const mode_t mask = umask(0);
+    umask(mask);
+    (void)fchmod(fd, exists ? st.st_mode & 0777 : 0666 & ~mask);
+  }
+  bool ok = true;
+  for (size_t done = 0; done < data.size();) {
+    const ssize_t n = write(fd, data.data() + done, data.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      ok = false;
+      break;
+    }
+    done += size_t(n);
+  }
+  int saved = errno;
+  if (close(fd) != 0 && ok) {
+    saved = errno;
+    ok = false;
+  }
+  if (ok && !in_place && std::rename(temporary.c_str(), path.c_str()) != 0) {
+    saved = errno;
+    ok = false;
+  }
+  if (!ok) {
+    if (!in_place) unlink(temporary.c_str());
+    errno = saved;
+    print_error(system_message("cannot write", path));
+  }
+  return ok;
+}
+
+// ---- Words ------------------------------------------------------------------
+
+std::optional<uint64_t> parse_size(std::string_view text) {
+  uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, value);
+  if (status != std::errc() || rest == text.data()) return std::nullopt;
+  std::string unit(rest, end);
+  for (char& c : unit) c = char(std::tolower(static_cast<unsigned char>(c)));
+  if (unit.ends_with("ib"))
+    unit.resize(unit.size() - 2);
+  else if (unit.ends_with("b"))
+    unit.resize(unit.size() - 1);
+  unsigned shift = 0;
+  if (unit == "k")
+    shift = 10;
+  else if (unit == "m")
+    shift = 20;
+  else if (unit == "g")
+    shift = 30;
+  else if (unit == "t")
+    shift = 40;
+  else if (!unit.empty())
+    return std::nullopt;
+  if (shift && value > (~uint64_t{0} >> shift)) return std::nullopt;
+  return value << shift;
+}
+
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (status != std::errc() || rest == text.data() || !(value >= 0)) return std::nullopt;
+  const std::string_view unit(rest, size_t(end - rest));
+  double scale = 0;
+  if (unit == "ns")
+    scale = 1;
+  else if (unit == "us")
+    scale = 1e3;
+  else if (unit == "ms")
+    scale = 1e6;
+  else if (unit == "s" || unit.empty())
+    scale = 1e9;
+  else if (unit == "m" || unit == "min")
+    scale = 60e9;
+  else if (unit == "h")
+    scale = 3600e9;
+  else
+    return std::nullopt;
+  const double nanoseconds = value * scale;
+  if (nanoseconds > 9e18) return std::nullopt;
+  return std::chrono::nanoseconds(int64_t(nanoseconds));
+}
+
+namespace {
+
+struct FeatureName {
+  std::string_view name;
+  wasm::Feature feature;
+};
+constexpr FeatureName kFeatures[] = {
+    {"function-references", wasm::Feature::FunctionReferences},
+    {"gc", wasm::Feature::GC},
+    {"exceptions", wasm::Feature::Exceptions},
+    {"legacy-exceptions", wasm::Feature::LegacyExceptions},
+    {"tail-call", wasm::Feature::TailCall},
+    {"memory64", wasm::Feature::Memory64},
+    {"multi-memory", wasm::Feature::MultiMemory},
+    {"extended-const", wasm::Feature::ExtendedConst},
+    {"simd", wasm::Feature::Simd},
+    {"relaxed-simd", wasm::Feature::RelaxedSimd},
+    {"threads", wasm::Feature::Threads},
+    {"custom-page-sizes", wasm::Feature::CustomPageSizes},
+    {"wide-arithmetic", wasm::Feature::WideArithmetic},
+};
+
+}  // namespace
+
+std::string_view feature_name(wasm::Feature feature) {
+  for (const FeatureName& f : kFeatures)
+    if (f.feature == feature) return f.name;
+  return "core";
+}
+
+std::optional<wasm::Feature> feature_from_name(std::string_view name) {
+  for (const FeatureName& f : kFeatures)
+    if (f.name == name) return f.feature;
+  return std::nullopt;
+}
+
+void FeatureOptions::add_to(CLI::App& command) {
+  std::string names = "all";
+  for (const FeatureName& f : kFeatures) names += fmt::format(", {}", f.name);
+  const auto check = [names](const std::string& name) -> std::string {
+    if (name == "all" || feature_from_name(name)) return {};
+    return fmt::format("unknown feature '{}'; there are {}", name, names);
+  };
+  command.add_option("--enable", enable, "Turn features on: " + names)
+      ->type_name("FEATURE")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Validator(check, ""));
+  command.add_option("--disable", disable, "Turn features off")
+      ->type_name("FEATURE")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Validator(check, ""));
+}
+
+wasm::FeatureSet FeatureOptions::get(wasm::FeatureSet base) const {
+  const auto apply = [&base](const std::vector<std::string>& names, bool on) {
+    for (const std::string& name : names) {
+      for (const FeatureName& f : kFeatures)
+        if (name == "all" || name == f.name) base.set(f.feature, on);
+    }
+  };
+  apply(enable, true);
+  apply(disable, false);
+  return base;
+}
+
+std::string printable(std::string_view text) {
+  const bool utf8 = wasm::is_utf8(text);
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8))
+      out += fmt::format("\\{:02x}", byte);
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace wafer::cli

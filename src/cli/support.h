@@ -1,0 +1,135 @@
+// What the subcommands share: input files, error lines, output files, units.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/span.h"
+#include "wasm/module.h"
+
+namespace CLI {
+class App;
+}
+
+namespace wafer::cli {
+
+// Exit codes of the tool itself; a guest's own code passes through.
+enum ExitCode : int {
+  kSuccess = 0,
+  kFailure = 1,  // bad input, a file that cannot be read or written
+  kUsage = 2,    // a command line that makes no sense
+  kTrap = 134,   // as a shell reports SIGABRT
+};
+
+// A subcommand's parsed command line ends in an action, which main() runs after
+// parsing; its value is the exit code.
+struct Context {
+  std::function<int()> action;
+  std::vector<std::string> guest_args;  // everything after FILE of `run`
+};
+
+// Adds each subcommand to the application.
+void add_run(CLI::App& app, Context& context);
+void add_validate(CLI::App& app, Context& context);
+void add_wat2wasm(CLI::App& app, Context& context);
+void add_wasm2wat(CLI::App& app, Context& context);
+void add_inspect(CLI::App& app, Context& context);
+void add_wast(CLI::App& app, Context& context);
+void add_completions(CLI::App& app, Context& context);
+
+// The whole tool; main() without the process.
+int run_tool(int argc, const char* const* argv);
+
+// ---- Terminal ---------------------------------------------------------------
+
+// ANSI sequences for one stream, or empty strings where colour is not wanted.
+struct Style {
+  std::string_view red, green, yellow, cyan, bold, dim, reset;
+};
+// For stderr and stdout: colour only on a terminal, and never with NO_COLOR set.
+const Style& err_style();
+const Style& out_style();
+
+// "error: MESSAGE" on stderr, as one line.
+void print_error(std::string_view message);
+void print_warning(std::string_view message);
+
+// Writes all of `text` to stdout; false if that failed (a closed pipe).
+bool write_stdout(std::string_view text);
+
+// ---- Input ------------------------------------------------------------------
+
+// The bytes of an input file: mapped, or read where that does not work.
+class Input {
+ public:
+  // Reads `path`, or standard input for "-". Error kind Io.
+  static Result<Input> open(std::string_view path);
+  Input(Input&& other) noexcept;
+  Input& operator=(Input&&) = delete;
+  ~Input();
+
+  const std::string& path() const { return path_; }
+  Bytes bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  // True if this is the text format, going by the content and then the name.
+  bool is_text() const;
+  // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
+  std::string describe(const Error& error, bool text) const;
+
+ private:
+  explicit Input(std::string_view path) : path_(path) {}
+  std::string path_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  bool mapped_ = false;
+  std::vector<uint8_t> owned_;
+};
+
+// A module's binary form: the file itself, or what its text encodes to.
+struct ModuleInput {
+  Input input;
+  bool from_text = false;
+  Vec<uint8_t> encoded;
+  Bytes binary() const { return from_text ? Bytes(encoded) : input.bytes(); }
+};
+// Opens `path` and parses it if it is text. On failure prints the error line.
+std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features);
+
+// Prints the error line for `error` in the binary form of `in`.
+void print_module_error(const ModuleInput& in, const Error& error);
+
+// ---- Output -----------------------------------------------------------------
+
+// Writes `data` to `path` ("-" is stdout). A file is written beside its place and
+// renamed, so that a failure leaves nothing half-written. Prints the error line.
+bool write_output(const std::string& path, std::string_view data);
+
+// ---- Words ------------------------------------------------------------------
+
+// "64M", "1GiB", "4096": bytes; decimal point not allowed.
+std::optional<uint64_t> parse_size(std::string_view text);
+// "500ms", "2s", "1.5m", "1h"; a bare number is seconds.
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+// Options --enable and --disable, shared by every command that decodes.
+struct FeatureOptions {
+  std::vector<std::string> enable, disable;
+  void add_to(CLI::App& command);
+  wasm::FeatureSet get(wasm::FeatureSet base = wasm::FeatureSet::standard()) const;
+};
+// Name of a feature on the command line ("tail-call"), and back.
+std::string_view feature_name(wasm::Feature feature);
+std::optional<wasm::Feature> feature_from_name(std::string_view name);
+
+// `text` with control characters and invalid UTF-8 escaped, so that names from a
+// module cannot write escape sequences to a terminal.
+std::string printable(std::string_view text);
+
+}  // namespace wafer::cli

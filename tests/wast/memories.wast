@@ -1,0 +1,17 @@
+;; Memories of both address types side by side.
+(module
+  (memory $a 1 2)
+  (memory $b i64 1 3)
+  (data (memory $a) (i32.const 0) "wafer")
+  (func (export "copy") (result i64)
+    (memory.copy $b $a (i64.const 65531) (i32.const 0) (i32.const 5))
+    (i64.load $b (i64.const 65528)))
+  (func (export "far") (param i64) (result i32)
+    (i32.load8_u $b offset=0x100000000 (local.get 0)))
+  (func (export "grow") (result i64) (memory.grow $b (i64.const 5)))
+  (func (export "wrap") (result i32) (i32.load offset=0xFFFFFFFF (i32.const -1))))
+(assert_return (invoke "copy") (i64.const 0x7265666177000000))
+(assert_trap (invoke "far" (i64.const 0)) "out of bounds memory access")
+(assert_trap (invoke "far" (i64.const -4294967296)) "out of bounds memory access")
+(assert_return (invoke "grow") (i64.const -1))
+(assert_trap (invoke "wrap") "out of bounds memory access")
