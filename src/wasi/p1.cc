@@ -912,7 +912,7 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
     opened->inheriting = inheriting;
     opened->owned = std::move(host);
   } else {
-    opened = wrap_host_fd(host.release(), true, base);
+    opened = wrap_host_fd(host.release(), true, base, &st);
   }
   opened->read_only = d->read_only;
   opened->nonblock = bool(fdflags & fdflags::kNonblock);

@@ -60,13 +60,14 @@ Errno DescriptorTable::renumber(uint32_t from, uint32_t to) {
   return Errno::kSuccess;
 }
 
-DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed) {
+DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed, const struct stat* known) {
   auto d = std::make_shared<Descriptor>();
   d->fd = fd;
   if (owned) d->owned.reset(fd);
   Rights mask = rights::kStream;
   struct stat st;
-  if (fstat(fd, &st) == 0) {
+  if (known) st = *known;
+  if (known || fstat(fd, &st) == 0) {
     d->type = filetype_of(st.st_mode);
     d->is_pipe = S_ISFIFO(st.st_mode);
     if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) {

@@ -1,6 +1,8 @@
 // What a P1Context holds: the descriptor table and the guest's surroundings.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <mutex>
 #include <string>
@@ -77,8 +79,9 @@ class DescriptorTable {
 };
 
 // Wraps a host descriptor, giving it the rights its type allows out of
-// `allowed`. `owned` says that the descriptor is to be closed with it.
-DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed);
+// `allowed`. `owned` says that the descriptor is to be closed with it; `known` is
+// what fstat(2) says of it, if it was asked already.
+DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed, const struct stat* known = nullptr);
 
 struct P1Context::Impl {
   P1Config config;

@@ -788,6 +788,9 @@ TEST(WasiPoll, InterruptEndsEveryWait) {
   P1Config config = quiet();
   config.stdin_source = P1Input::from_fd(ends[0]);
   config.listeners.push_back({-1, "127.0.0.1:0"});
+  TempTree tree;
+  ASSERT_EQ(mkfifo((tree.box / "pipe").c_str(), 0600), 0);
+  config.dirs.push_back({tree.box.string(), "/", false});  // 3; the listener is 4
   Guest g(std::move(config), true);
   const auto expect_interrupted = [&](auto&& blocking) {
     g.store->interrupt_flag = 0;
@@ -805,7 +808,15 @@ TEST(WasiPoll, InterruptEndsEveryWait) {
     std::string text;
     g.read(0, text);
   });
-  expect_interrupted([&] { g.call("sock_accept", {3, 0, Guest::kResult}); });
+  expect_interrupted([&] { g.call("sock_accept", {4, 0, Guest::kResult}); });
+  // A named pipe without another end, opened for writing, then for reading.
+  uint32_t fd;
+  expect_interrupted([&] { g.open(kBox, "pipe", fd, 0, rights::kFdWrite); });
+  ASSERT_EQ(g.open(kBox, "pipe", fd, 0, rights::kFdRead), Errno::kSuccess);
+  expect_interrupted([&] {
+    std::string text;
+    g.read(fd, text);
+  });
   subscribe_clock(g, 0x4000, 1, 1, ~uint64_t{0}, false);
   subscribe_fd(g, 0x4030, 2, EventType::kFdRead, 0);
   expect_interrupted([&] { g.call("poll_oneoff", {0x4000, 0x5000, 1, Guest::kResult}); });
