@@ -11,34 +11,34 @@ fn main() -> io::Result<()> {
     io::stdin().read_to_string(&mut input)?;
     println!("{} lines of input", input.lines().count());
 
-    fs::create_dir_all("/work/a/b")?;
+    fs::create_dir_all("/data/a/b")?;
     {
-        let mut f = File::create("/work/a/b/data")?;
+        let mut f = File::create("/data/a/b/data")?;
         for i in 0..100 {
             writeln!(f, "line {}", i)?;
         }
     }
-    let f = File::open("/work/a/b/data")?;
+    let f = File::open("/data/a/b/data")?;
     let total: usize = BufReader::new(f)
         .lines()
         .map(|l| l.unwrap().split(' ').nth(1).unwrap().parse::<usize>().unwrap())
         .sum();
     println!("total {}", total);
 
-    let mut f = OpenOptions::new().read(true).write(true).open("/work/a/b/data")?;
+    let mut f = OpenOptions::new().read(true).write(true).open("/data/a/b/data")?;
     f.seek(SeekFrom::End(-3))?;
     let mut tail = String::new();
     f.read_to_string(&mut tail)?;
     println!("{:?}", tail);
     f.set_len(10)?;
-    println!("{} bytes, dir {}", f.metadata()?.len(), fs::metadata("/work/a")?.is_dir());
+    println!("{} bytes, dir {}", f.metadata()?.len(), fs::metadata("/data/a")?.is_dir());
     drop(f);
 
-    OpenOptions::new().append(true).open("/work/a/b/data")?.write_all(b"END")?;
-    println!("{:?}", fs::read_to_string("/work/a/b/data")?);
-    fs::copy("/work/a/b/data", "/work/copy")?;
-    fs::rename("/work/copy", "/work/a/copy")?;
-    let mut names: Vec<_> = fs::read_dir("/work/a")?
+    OpenOptions::new().append(true).open("/data/a/b/data")?.write_all(b"END")?;
+    println!("{:?}", fs::read_to_string("/data/a/b/data")?);
+    fs::copy("/data/a/b/data", "/data/copy")?;
+    fs::rename("/data/copy", "/data/a/copy")?;
+    let mut names: Vec<_> = fs::read_dir("/data/a")?
         .map(|e| {
             let e = e.unwrap();
             (e.file_name().into_string().unwrap(), e.file_type().unwrap().is_dir())
@@ -46,13 +46,13 @@ fn main() -> io::Result<()> {
         .collect();
     names.sort();
     println!("{:?}", names);
-    println!("{:?}", File::open("/work/none").unwrap_err().kind());
-    println!("{:?}", fs::create_dir("/work/a").unwrap_err().kind());
+    println!("{:?}", File::open("/data/none").unwrap_err().kind());
+    println!("{:?}", fs::create_dir("/data/a").unwrap_err().kind());
     println!("{:?}", File::open("/elsewhere/x").is_err());
-    println!("{:?}", fs::read_to_string("/work/../../etc/passwd").is_err());
-    fs::remove_file("/work/a/copy")?;
-    fs::remove_dir_all("/work/a")?;
-    println!("{}", fs::read_dir("/work")?.count());
+    println!("{:?}", fs::read_to_string("/data/../../etc/passwd").is_err());
+    fs::remove_file("/data/a/copy")?;
+    fs::remove_dir_all("/data/a")?;
+    println!("{}", fs::read_dir("/data")?.count());
 
     let start = Instant::now();
     std::thread::sleep(Duration::from_millis(20));
