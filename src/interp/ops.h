@@ -141,8 +141,8 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(Br)       /* | offset */                                                                   \
   X(BrIfS)                                                                                     \
   X(BrIfA) /* a=condition (i32) | offset */                                                    \
-      X(BrUnlessS) X(BrUnlessA) X(BrIf64S)                                                     \
-          X(BrUnless64S)                 /* a=i64, for fused eqz and references */             \
+  X(BrUnlessS)                                                                                 \
+  X(BrUnlessA) X(BrIf64S) X(BrUnless64S) /* a=i64, for fused eqz and references */             \
       X(BrTable)                         /* a=index | count | offset ... */                    \
       X(SelectS) X(SelectA) X(Select128) /* a=dst b=then c=else | condition */                 \
       X(Return)                          /* a=link */                                          \

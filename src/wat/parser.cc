@@ -719,7 +719,7 @@ Result<void> Parser::take_hints() {
 // Only conditional branches take hints.
 Result<void> Parser::hint_target(Opcode op) {
   if (!pending_hint_ || op == Opcode::If || op == Opcode::BrIf) return {};
-  return fail("@metadata.code.branch_hint annotation: invalid target");
+  return Error(ErrorKind::Invalid, "@metadata.code.branch_hint annotation: invalid target", here());
 }
 
 Result<void> Parser::instr() {

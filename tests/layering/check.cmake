@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.24)
 # A source file may include only headers of its own folder and of those below it.
 set(below_base base)
 set(below_wasm ${below_base} wasm)
