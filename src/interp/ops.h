@@ -130,66 +130,73 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
 }
 
 // Operations that are not an opcode's plain form. Fields in comments.
-#define WAFER_SPECIAL_OPS(X)                                                                   \
-  X(Exit) /* end of an entry call */                                                           \
-  X(Unreachable)                                                                               \
-  X(Copy)     /* a=dst b=src; sets the accumulator */                                          \
-  X(CopyA)    /* a=dst from the accumulator */                                                 \
-  X(Copy128)  /* a=dst b=src */                                                                \
-  X(Const)    /* a=dst | value; sets the accumulator */                                        \
-  X(Const128) /* a=dst | low | high */                                                         \
-  X(Br)       /* | offset */                                                                   \
-  X(BrIfS)                                                                                     \
-  X(BrIfA) /* a=condition (i32) | offset */                                                    \
-  X(BrUnlessS)                                                                                 \
-  X(BrUnlessA) X(BrIf64S) X(BrUnless64S) /* a=i64, for fused eqz and references */             \
-      X(BrTable)                         /* a=index | count | offset ... */                    \
-      X(SelectS) X(SelectA) X(Select128) /* a=dst b=then c=else | condition */                 \
-      X(Return)                          /* a=link */                                          \
-      X(Return1S) X(Return1A)            /* a=link b=src */                                    \
-      X(Call)                            /* a=args, hi half=function | safepoint */            \
-      X(CallImport)                      /* same */                                            \
-      X(CallIndirect)                    /* a=args b=index c=is64 | table, type | safepoint */ \
-      X(CallRef)                         /* a=args b=ref | safepoint */                        \
-      X(ReturnCall)                      /* a=args b=link, hi=... | function | safepoint */    \
-      X(ReturnCallIndirect) /* a=args b=index c=link | table, type | is64 | safepoint */       \
-      X(ReturnCallRef)      /* a=args b=ref c=link | safepoint */                              \
-      X(GlobalGet) X(GlobalSet) X(GlobalGet128) X(GlobalSet128) /* a=slot | index */           \
-      X(MemorySize)                                             /* a=dst | memory */           \
-      X(MemoryGrow)                                             /* a=dst b=delta | memory */   \
-      X(MemoryFill)                                             /* a,b,c | memory */           \
-      X(MemoryCopy) /* a,b,c | dst memory, src memory */                                       \
-      X(MemoryInit) /* a,b,c | memory, segment */                                              \
-      X(DataDrop)   /* | segment */                                                            \
-      X(TableGet) X(TableSet) X(TableSize) X(TableGrow) X(TableFill) X(TableCopy) X(TableInit) \
-          X(ElemDrop) X(RefFunc)                   /* a=dst | function */                      \
-      X(RefIsNull)                                 /* a=dst b=ref */                           \
-      X(RefAsNonNull)                              /* b=ref */                                 \
-      X(RefEq)                                     /* a=dst b c */                             \
-      X(RefTest)                                   /* a=dst b=ref c=nullable | heap type */    \
-      X(RefCast)                                   /* a=dst b=ref c=nullable | heap type */    \
-      X(RefI31) X(I31GetS) X(I31GetU) X(StructNew) /* a=dst b=args | type | safepoint */       \
-      X(StructNewDefault) X(StructGet8S) X(StructGet8U) X(StructGet16S) X(StructGet16U)        \
-          X(StructGet32) X(StructGet64) X(StructGet128) /* a=dst b=ref | payload offset */     \
-      X(StructSet8) X(StructSet16) X(StructSet32) X(StructSet64) X(StructSet128)               \
-          X(ArrayNew)    /* a=dst b=init c=length | type | safepoint */                        \
-      X(ArrayNewDefault) /* a=dst c=length | type | safepoint */                               \
-      X(ArrayNewFixed)   /* a=dst b=args | type | count | safepoint */                         \
-      X(ArrayNewData)    /* a=dst b=offset c=length | type | segment | safepoint */            \
-      X(ArrayNewElem) X(ArrayGet8S) X(ArrayGet8U) X(ArrayGet16S) X(ArrayGet16U) X(ArrayGet32)  \
-          X(ArrayGet64) X(ArrayGet128) /* a=dst b=ref c=index */                               \
-      X(ArraySet8) X(ArraySet16) X(ArraySet32) X(ArraySet64)                                   \
-          X(ArraySet128)              /* a=ref b=index c=value */                              \
-      X(ArrayLen)                     /* a=dst b=ref */                                        \
-      X(ArrayFill)                    /* a=ref b=at c=value | count */                         \
-      X(ArrayCopy)                    /* a=dst b=at c=src | src at, count */                   \
-      X(ArrayInitData)                /* a=ref b=at c=src at | count, segment */               \
-      X(ArrayInitElem) X(Throw)       /* a=args | tag | safepoint */                           \
-      X(ThrowRef)                     /* a=ref | safepoint */                                  \
-      X(AtomicWait32) X(AtomicWait64) /* a=dst b=addr c=expected | mem | offset | timeout */   \
-      X(AtomicNotify)                 /* a=dst b=addr c=count | mem | offset */                \
-      X(AtomicFence) X(Fuel)          /* | cost */                                             \
-      X(Poll)
+// clang-format off
+#define WAFER_SPECIAL_OPS(X)                                                         \
+  X(Exit)            /* end of an entry call */                                      \
+  X(Unreachable)                                                                     \
+  X(Copy)            /* a=dst b=src; sets the accumulator */                         \
+  X(CopyA)           /* a=dst from the accumulator */                                \
+  X(Copy128)         /* a=dst b=src */                                               \
+  X(Const)           /* a=dst | value; sets the accumulator */                       \
+  X(Const128)        /* a=dst | low | high */                                        \
+  X(Br)              /* | offset */                                                  \
+  X(BrIfS) X(BrIfA)  /* a=condition (i32) | offset */                                \
+  X(BrUnlessS) X(BrUnlessA)                                                          \
+  X(BrIf64S) X(BrUnless64S) /* a=i64, for fused eqz and references */                \
+  X(BrTable)         /* a=index | count | offset ... */                              \
+  X(SelectS) X(SelectA) X(Select128) /* a=dst b=then c=else | condition */           \
+  X(Return)          /* a=link */                                                    \
+  X(Return1S) X(Return1A) /* a=link b=src */                                         \
+  X(Call)            /* a=args, hi half=function | safepoint */                      \
+  X(CallImport)      /* same */                                                      \
+  X(CallIndirect)    /* a=args b=index c=is64 | table, type | safepoint */           \
+  X(CallRef)         /* a=args b=ref | safepoint */                                  \
+  X(ReturnCall)      /* a=args b=link, hi=... | function | safepoint */              \
+  X(ReturnCallIndirect) /* a=args b=index c=link | table, type | is64 | safepoint */ \
+  X(ReturnCallRef)   /* a=args b=ref c=link | safepoint */                           \
+  X(GlobalGet) X(GlobalSet) X(GlobalGet128) X(GlobalSet128) /* a=slot | index */     \
+  X(MemorySize)      /* a=dst | memory */                                            \
+  X(MemoryGrow)      /* a=dst b=delta | memory */                                    \
+  X(MemoryFill)      /* a,b,c | memory */                                            \
+  X(MemoryCopy)      /* a,b,c | dst memory, src memory */                            \
+  X(MemoryInit)      /* a,b,c | memory, segment */                                   \
+  X(DataDrop)        /* | segment */                                                 \
+  X(TableGet) X(TableSet) X(TableSize) X(TableGrow) X(TableFill) X(TableCopy)        \
+  X(TableInit) X(ElemDrop)                                                           \
+  X(RefFunc)         /* a=dst | function */                                          \
+  X(RefIsNull)       /* a=dst b=ref */                                               \
+  X(RefAsNonNull)    /* b=ref */                                                     \
+  X(RefEq)           /* a=dst b c */                                                 \
+  X(RefTest)         /* a=dst b=ref c=nullable | heap type */                        \
+  X(RefCast)         /* a=dst b=ref c=nullable | heap type */                        \
+  X(RefI31) X(I31GetS) X(I31GetU)                                                    \
+  X(StructNew)       /* a=dst b=args | type | safepoint */                           \
+  X(StructNewDefault)                                                                \
+  X(StructGet8S) X(StructGet8U) X(StructGet16S) X(StructGet16U)                      \
+  X(StructGet32) X(StructGet64) X(StructGet128) /* a=dst b=ref | payload offset */   \
+  X(StructSet8) X(StructSet16) X(StructSet32) X(StructSet64) X(StructSet128)         \
+  X(ArrayNew)        /* a=dst b=init c=length | type | safepoint */                  \
+  X(ArrayNewDefault) /* a=dst c=length | type | safepoint */                         \
+  X(ArrayNewFixed)   /* a=dst b=args | type | count | safepoint */                   \
+  X(ArrayNewData)    /* a=dst b=offset c=length | type | segment | safepoint */      \
+  X(ArrayNewElem)                                                                    \
+  X(ArrayGet8S) X(ArrayGet8U) X(ArrayGet16S) X(ArrayGet16U)                          \
+  X(ArrayGet32) X(ArrayGet64) X(ArrayGet128) /* a=dst b=ref c=index */               \
+  X(ArraySet8) X(ArraySet16) X(ArraySet32) X(ArraySet64) X(ArraySet128)              \
+                     /* a=ref b=index c=value */                                     \
+  X(ArrayLen)        /* a=dst b=ref */                                               \
+  X(ArrayFill)       /* a=ref b=at c=value | count */                                \
+  X(ArrayCopy)       /* a=dst b=at c=src | src at, count */                          \
+  X(ArrayInitData)   /* a=ref b=at c=src at | count, segment */                      \
+  X(ArrayInitElem)                                                                   \
+  X(Throw)           /* a=args | tag | safepoint */                                  \
+  X(ThrowRef)        /* a=ref | safepoint */                                         \
+  X(AtomicWait32) X(AtomicWait64) /* a=dst b=addr c=expected | mem | offset | timeout */ \
+  X(AtomicNotify)    /* a=dst b=addr c=count | mem | offset */                       \
+  X(AtomicFence)                                                                     \
+  X(Fuel)            /* | cost */                                                    \
+  X(Poll)
+// clang-format on
 
 enum class Special : uint16_t {
 #define X(name) name,
