@@ -1,0 +1,37 @@
+// Modules that fuzzing starts from; together they use most parts of the language.
+#pragma once
+
+inline constexpr const char* kSeedModules[] = {
+    R"((module (memory 1 2) (data (i32.const 8) "seed\00") (global $g (mut i64) (i64.const 7))
+  (func $f (export "f") (param i32 i64) (result i32) (local f32 f64)
+    (local.set 2 (f32.convert_i32_s (local.get 0)))
+    (block $b (result i32)
+      (loop $l (br_if $l (i32.lt_s (local.tee 0 (i32.add (local.get 0) (i32.const 1)))
+                                   (i32.const 9))))
+      (br_table $b $b (i32.load offset=4 (local.get 0)) (i32.const 1)))
+    (drop) (i64.store (i32.const 16) (global.get $g)) (memory.grow (i32.const 1))))
+)",
+    R"((module (type $t (func (param i32) (result i32))) (table 4 funcref)
+  (elem (i32.const 0) $a $b)
+  (func $a (type $t) (i32.mul (local.get 0) (i32.const 3)))
+  (func $b (type $t) (return_call_indirect (type $t) (local.get 0) (i32.const 0)))
+  (func (export "f") (param i32) (result i32)
+    (if (result i32) (local.get 0)
+      (then (call_indirect (type $t) (local.get 0) (i32.const 1)))
+      (else (i32.div_u (i32.const 1) (local.get 0))))))
+)",
+    R"((module (rec (type $s (sub (struct (field (mut i32)) (field (ref null $s)))))
+                    (type $a (array (mut i16))))
+  (func (export "f") (result i32) (local $x (ref null $s))
+    (local.set $x (struct.new $s (i32.const 5) (ref.null $s)))
+    (struct.set $s 0 (local.get $x) (i32.const 6))
+    (i32.add (struct.get $s 0 (local.get $x))
+      (array.get_u $a (array.new $a (i32.const 9) (i32.const 3)) (i32.const 1)))))
+)",
+    R"((module (tag $e (param i32)) (memory 1)
+  (func (export "f") (result i32)
+    (block $h (result i32) (try_table (catch $e $h) (throw $e (i32.const 3))) (unreachable)))
+  (func (export "v") (result v128)
+    (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
+      (v128.load (i32.const 0)) (i32x4.splat (i32.const 7)))))
+)"};
