@@ -489,7 +489,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i)
     if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
       return false;
-  module_->rec_groups.push_back({first, n});
+  module_->rec_groups.push_back({first, n, false});
   return true;
 }
 
@@ -503,10 +503,13 @@ bool ModuleDecoder::types(Cursor& c) {
   subtype_depth_.reserve(expect);
   for (uint32_t g = 0; g < groups; ++g) {
     uint32_t n = 1;
-    if (!c.at_end() && module_->bytes[c.offset()] == 0x4E && module_->features.has(Feature::GC)) {
+    const bool is_rec =
+        !c.at_end() && module_->bytes[c.offset()] == 0x4E && module_->features.has(Feature::GC);
+    if (is_rec) {
       if (!c.skip(1) || !count(c, n, module_->types.size(), kMaxTypes, "types")) return false;
     }
     if (!rec_group(c, n)) return false;
+    module_->rec_groups.back().written = is_rec;
   }
   return true;
 }

@@ -105,6 +105,8 @@ struct CustomSection {
 struct RecGroup {
   uint32_t first = 0;
   uint32_t count = 0;
+  // Spelt as a group, as one of a single type need not be.
+  bool written = false;
 };
 
 // Index to name, sorted by index.

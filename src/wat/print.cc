@@ -550,9 +550,9 @@ Result<String> Printer::run() {
   line(0, head);
   for (const uint8_t id : {0, 1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11}) customs_after(id);
   for (const wasm::RecGroup& g : m_.rec_groups) {
-    if (g.count != 1) line(1, "(rec");
-    for (uint32_t i = 0; i < g.count; ++i) type_def(g.first + i, g.count != 1 ? 2 : 1);
-    if (g.count != 1) line(1, ")");
+    if (g.written) line(1, "(rec");
+    for (uint32_t i = 0; i < g.count; ++i) type_def(g.first + i, g.written ? 2 : 1);
+    if (g.written) line(1, ")");
   }
   imports();
   for (uint32_t i = m_.imported_functions; i < m_.functions.size(); ++i) WAFER_TRY(function(i));
