@@ -428,7 +428,9 @@ WAFER_CC void atomic_wait(WAFER_PARAMS) {
   const uint64_t ea = FP[FB] + PC[2];
   uint32_t result = 0;
   TrapCode code = TrapCode::MemoryOutOfBounds;
-  if (ea >= FP[FB]) code = m->atomic_wait(ea, FP[FC], Is64, int64_t(FP[LO(PC[3])]), result);
+  if (ea >= FP[FB])
+    code = m->atomic_wait(ea, FP[FC], Is64, int64_t(FP[LO(PC[3])]), result,
+                          &CTX->store->interrupt_flag);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
   FP[FA] = result;
   NEXT(4);

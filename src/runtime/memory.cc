@@ -1,5 +1,6 @@
 #include "runtime/memory.h"
 
+#include <algorithm>
 #include <cstring>
 
 #if WAFER_HAS_OS
@@ -408,7 +409,7 @@ Bucket& bucket_of(const void* address) {
 #endif
 
 TrapCode Memory::atomic_wait(uint64_t address, uint64_t expected, bool is64, int64_t timeout_ns,
-                             uint32_t& result) {
+                             uint32_t& result, const std::atomic<uint32_t>* stop) {
   const uint64_t width = is64 ? 8 : 4;
   const uint64_t size = size_bytes();
   if (address > size || width > size - address) return TrapCode::MemoryOutOfBounds;
@@ -438,12 +439,26 @@ TrapCode Memory::atomic_wait(uint64_t address, uint64_t expected, bool is64, int
   // Longer than any process lives counts as for ever, and keeps the deadline from
   // overflowing.
   constexpr int64_t kForever = int64_t{1} << 62;
-  if (timeout_ns < 0 || timeout_ns >= kForever) {
-    while (!waiter.woken) waiter.condition.wait(lock);
-  } else {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns);
-    while (!waiter.woken)
-      if (waiter.condition.wait_until(lock, deadline) == std::cv_status::timeout) break;
+  const bool forever = timeout_ns < 0 || timeout_ns >= kForever;
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::nanoseconds(forever ? 0 : timeout_ns);
+  bool stopped = false;
+  while (!waiter.woken) {
+    if (stop && stop->load(std::memory_order_relaxed)) {
+      stopped = true;
+      break;
+    }
+    // An interrupt may come from a signal handler, which cannot notify: look for it
+    // now and then.
+    constexpr auto kSlice = std::chrono::milliseconds(10);
+    const auto now = Clock::now();
+    if (!forever && now >= deadline) break;
+    if (stop)
+      waiter.condition.wait_until(lock, forever ? now + kSlice : std::min(now + kSlice, deadline));
+    else if (forever)
+      waiter.condition.wait(lock);
+    else
+      waiter.condition.wait_until(lock, deadline);
   }
   if (!waiter.woken) {
     for (Waiter** link = &bucket.first; *link; link = &(*link)->next) {
@@ -452,6 +467,7 @@ TrapCode Memory::atomic_wait(uint64_t address, uint64_t expected, bool is64, int
       break;
     }
   }
+  if (stopped) return TrapCode::Interrupted;
   result = waiter.woken ? 0 : 2;
   return TrapCode::None;
 #else

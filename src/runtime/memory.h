@@ -62,9 +62,10 @@ class Memory {
                        uint64_t length);
   TrapCode init(uint64_t offset, Bytes source, uint64_t source_offset, uint64_t length);
   // memory.atomic.wait32/64 and notify (threads proposal). Timeout in
-  // nanoseconds, negative waits for ever. Gives 0 "ok", 1 "not-equal", 2 "timed-out".
+  // nanoseconds, negative waits for ever. Gives 0 "ok", 1 "not-equal", 2 "timed-out";
+  // Interrupted soon after `stop` becomes non-zero (null: never).
   TrapCode atomic_wait(uint64_t address, uint64_t expected, bool is64, int64_t timeout_ns,
-                       uint32_t& result);
+                       uint32_t& result, const std::atomic<uint32_t>* stop = nullptr);
   TrapCode atomic_notify(uint64_t address, uint32_t count, uint32_t& woken);
 
   Memory(const Memory&) = delete;
