@@ -14,6 +14,9 @@ target_compile_options(wafer_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
 if(WAFER_WERROR)
   target_compile_options(wafer_flags INTERFACE -Werror)
 endif()
+if(NOT WAFER_SIMD)
+  target_compile_definitions(wafer_flags INTERFACE WAFER_SIMD=0)
+endif()
 if(WAFER_SANITIZE)
   target_compile_options(wafer_flags INTERFACE -fsanitize=${WAFER_SANITIZE}
     -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -28,7 +31,7 @@ if(WAFER_EMBEDDED)
   target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections
     $<$<COMPILE_LANGUAGE:CXX>:-fno-threadsafe-statics>
     $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fno-c++-static-destructors>
-    -fno-asynchronous-unwind-tables)
+    -fno-asynchronous-unwind-tables -fno-pic)
 endif()
 
 function(wafer_library name)

@@ -27,6 +27,11 @@ WASM_API_EXTERN void wafer_set_allocator(
     void* (*allocate)(void* context, size_t size, size_t align),
     void (*release)(void* context, void* pointer, size_t size, size_t align), void* context);
 
+/* Embedded builds only. The library calls this when it cannot go on: a small allocation
+ * failed, or an invariant is broken. Its own, weak definition stops the processor; define
+ * this function to report and reset instead. It must not return. */
+void wafer_panic(const char* message);
+
 /* ---- Errors */
 
 typedef struct wafer_error_t wafer_error_t;

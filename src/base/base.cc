@@ -1,13 +1,17 @@
-#include <cstdio>
-#include <cstdlib>
-
 #include "base/leb128.h"
 #include "base/memory.h"
 #include "base/platform.h"
 
+#if WAFER_HAS_OS
+#include <cstdio>
+#include <cstdlib>
+#endif
+
 namespace wafer {
 
 namespace {
+
+#if WAFER_HAS_OS
 
 void* malloc_allocate(void*, size_t size, size_t align) {
   if (align <= alignof(std::max_align_t)) return std::malloc(size ? size : 1);
@@ -18,15 +22,24 @@ void malloc_release(void*, void* pointer, size_t, size_t) { std::free(pointer); 
 
 Allocator g_allocator{malloc_allocate, malloc_release, nullptr};
 
+#else
+
+// There is no memory until set_allocator gives some.
+void* no_memory(void*, size_t, size_t) { return nullptr; }
+void nothing_to_release(void*, void*, size_t, size_t) {}
+
+Allocator g_allocator{no_memory, nothing_to_release, nullptr};
+
+#endif
+
 }  // namespace
 
-void panic(const char* message) {
 #if WAFER_HAS_OS
+void panic(const char* message) {
   std::fprintf(stderr, "wafer: internal error: %s\n", message);
-#endif
-  (void)message;
   std::abort();
 }
+#endif
 
 void set_allocator(const Allocator& allocator) { g_allocator = allocator; }
 

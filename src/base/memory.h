@@ -26,7 +26,8 @@ struct Allocator {
 };
 
 // Replaces the allocator. Call before any other use of the library; memory is
-// released to the allocator in force at that time. Default: malloc/free.
+// released to the allocator in force at that time. Default: malloc/free; in embedded
+// builds none, so that it must be called.
 void set_allocator(const Allocator& allocator);
 
 // Raw allocation; nullptr when exhausted. Large blocks (stacks, linear memories

@@ -55,6 +55,9 @@ inline constexpr OpFacts kFacts[] = {
 
 constexpr Shape shape_of(Opcode op) {
   const OpFacts& f = kFacts[unsigned(op)];
+#if !WAFER_SIMD
+  if (f.prefix == 0xFD) return Shape::Special;  // never decoded: no operations
+#endif
   if (f.sig == "*" || f.sig == ":" || f.sig[0] == ':') return Shape::Special;
   if (f.prefix == 0xFE) {
     return f.imm == wasm::Imm::MemArg && f.text.substr(0, 13) != "memory.atomic" ? Shape::Atomic

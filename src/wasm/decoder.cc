@@ -326,6 +326,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
       return exports(c);
     case kStart: {
       uint32_t func = 0;
+      module_->start_offset = c.offset();
       if (!c.u32(func)) return false;
       module_->start = func;
       return true;
@@ -586,6 +587,7 @@ bool ModuleDecoder::imports(Cursor& c) {
       return c.fail(ErrorKind::Malformed, "malformed import kind",
                     module_->bytes.data() + c.offset() - 1);
     ExternType& type = import.type;
+    const uint32_t at = c.offset();
     type.kind = ExternKind(kind);
     switch (type.kind) {
       case ExternKind::Func: {
@@ -599,12 +601,12 @@ bool ModuleDecoder::imports(Cursor& c) {
       }
       case ExternKind::Table:
         if (!table_type(c, type.table)) return false;
-        module_->tables.push_back({type.table, true, {}});
+        module_->tables.push_back({type.table, true, {}, at});
         ++module_->imported_tables;
         break;
       case ExternKind::Memory:
         if (!memory_type(c, type.memory)) return false;
-        module_->memories.push_back({type.memory, true});
+        module_->memories.push_back({type.memory, true, at});
         ++module_->imported_memories;
         break;
       case ExternKind::Global:
@@ -614,7 +616,7 @@ bool ModuleDecoder::imports(Cursor& c) {
         break;
       case ExternKind::Tag:
         if (!tag_type(c, type.type_index)) return false;
-        module_->tags.push_back({type.type_index, true});
+        module_->tags.push_back({type.type_index, true, at});
         ++module_->imported_tags;
         break;
     }
@@ -641,6 +643,7 @@ bool ModuleDecoder::tables(Cursor& c) {
   module_->tables.reserve(module_->tables.size() + std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
     Table table;
+    table.offset = c.offset();
     bool has_init = false;
     if (!c.at_end() && module_->bytes[c.offset()] == 0x40) {
       has_init = true;
@@ -662,6 +665,7 @@ bool ModuleDecoder::memories(Cursor& c) {
   if (!count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
   for (uint32_t i = 0; i < n; ++i) {
     Memory memory;
+    memory.offset = c.offset();
     if (!memory_type(c, memory.type)) return false;
     module_->memories.push_back(memory);
   }
@@ -674,6 +678,7 @@ bool ModuleDecoder::tags(Cursor& c) {
   module_->tags.reserve(module_->tags.size() + std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
     Tag tag;
+    tag.offset = c.offset();
     if (!tag_type(c, tag.type_index)) return false;
     module_->tags.push_back(tag);
   }
@@ -698,6 +703,7 @@ bool ModuleDecoder::exports(Cursor& c) {
   module_->exports.reserve(std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
     Export e;
+    e.offset = c.offset();
     uint8_t kind = 0;
     if (!name(c, e.name) || !c.byte(kind)) return false;
     if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))

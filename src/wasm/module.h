@@ -42,6 +42,7 @@ struct Export {
   String name;
   ExternKind kind = ExternKind::Func;
   uint32_t index = 0;
+  uint32_t offset = 0;  // of the entry in the module's bytes
 };
 
 struct Function {
@@ -56,11 +57,13 @@ struct Table {
   TableType type;
   bool imported = false;
   std::optional<ConstExpr> init;
+  uint32_t offset = 0;  // of the entry, or of the import's type
 };
 
 struct Memory {
   MemoryType type;
   bool imported = false;
+  uint32_t offset = 0;
 };
 
 struct Global {
@@ -72,6 +75,7 @@ struct Global {
 struct Tag {
   uint32_t type_index = 0;
   bool imported = false;
+  uint32_t offset = 0;
 };
 
 enum class SegmentMode : uint8_t { Active, Passive, Declarative };
@@ -148,6 +152,7 @@ class Module {
   Vec<Tag> tags;
   Vec<Export> exports;
   std::optional<uint32_t> start;
+  uint32_t start_offset = 0;
   Vec<ElemSegment> elems;
   Vec<DataSegment> datas;
   std::optional<uint32_t> data_count;

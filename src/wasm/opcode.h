@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/platform.h"
+
 namespace wafer::wasm {
 
 // Proposals that can be switched. Core is always on.
@@ -29,13 +31,13 @@ class FeatureSet {
  public:
   constexpr bool has(Feature f) const { return (bits_ >> unsigned(f)) & 1; }
   constexpr FeatureSet& set(Feature f, bool on = true) {
-    bits_ = on ? bits_ | (1u << unsigned(f)) : bits_ & ~(1u << unsigned(f));
+    bits_ = on ? bits_ | ((1u << unsigned(f)) & kBuilt) : bits_ & ~(1u << unsigned(f));
     return *this;
   }
   // All of WebAssembly 3.0 plus threads, custom page sizes and wide arithmetic.
   static constexpr FeatureSet standard() {
     FeatureSet s;
-    s.bits_ = (1u << unsigned(Feature::Count)) - 1;
+    s.bits_ = kBuilt;
     s.set(Feature::LegacyExceptions, false);
     return s;
   }
@@ -46,6 +48,14 @@ class FeatureSet {
   }
 
  private:
+  // What this build has; nothing else can be switched on.
+#if WAFER_SIMD
+  static constexpr uint32_t kBuilt = (1u << unsigned(Feature::Count)) - 1;
+#else
+  static constexpr uint32_t kBuilt =
+      ((1u << unsigned(Feature::Count)) - 1) &
+      ~(1u << unsigned(Feature::Simd) | 1u << unsigned(Feature::RelaxedSimd));
+#endif
   uint32_t bits_ = 1;
 };
 

@@ -97,6 +97,16 @@ bad_input() {
   printf '\0asm\1\0\0\0\1\5\1\x60\0\1\x7f\3\2\1\0\xa\6\1\4\0\x42\1\xb' >invalid.wasm
   run 1 validate invalid.wasm
   has err 'invalid.wasm:0x1a: type mismatch'
+  # Fields of the module: the offset of the entry.
+  printf '\0asm\1\0\0\0\5\4\1\1\2\1' >limits.wasm
+  run 1 validate limits.wasm
+  has err 'limits.wasm:0xb: size minimum must not be greater than maximum'
+  printf '\0asm\1\0\0\0\5\3\1\0\0\7\x9\2\1a\2\0\1a\2\0' >twice.wasm
+  run 1 validate twice.wasm
+  has err 'twice.wasm:0x14: duplicate export name "a"'
+  printf '\0asm\1\0\0\0\x8\1\3' >start.wasm
+  run 1 validate start.wasm
+  has err 'start.wasm:0xa: unknown function 3'
   # Nothing is written when the input is bad.
   echo '(module (func (result i32) i64.const 1))' >invalid.wat
   run 1 wat2wasm invalid.wat -o result.wasm
