@@ -1,0 +1,317 @@
+// The C++ embedding API: errors as values, type checks, limits, references.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "wafer/wafer.hpp"
+#include "wafer/wasi.hpp"
+#include "wafer/wat.hpp"
+
+namespace wafer {
+namespace {
+
+struct Fixture {
+  Engine engine;
+  Store store;
+  Linker linker;
+  explicit Fixture(const Config& config = {}, const StoreLimits& limits = {})
+      : engine(config), store(engine, limits), linker(engine) {}
+  Result<Instance> instance(std::string_view text) {
+    WAFER_LET(module, compile_wat(engine, text));
+    return linker.instantiate(store, module);
+  }
+};
+
+TEST(Api, TypedCallChecksTheType) {
+  Fixture f;
+  auto i = f.instance(R"((module (func (export "f") (param i32) (result i64)
+    (i64.extend_i32_s (local.get 0)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto good = i->func<int64_t(int32_t)>("f");
+  ASSERT_TRUE(good.ok());
+  EXPECT_EQ(*(*good)(-3), -3);
+  EXPECT_FALSE(i->func<int32_t(int32_t)>("f").ok());
+  EXPECT_FALSE(i->func<int64_t()>("f").ok());
+  EXPECT_FALSE(i->func<int64_t(int32_t)>("g").ok());
+  // The untyped call checks its arguments.
+  auto func = i->func("f");
+  ASSERT_TRUE(func.ok());
+  EXPECT_EQ(func->call({Val(int64_t{1})}).error().kind, ErrorKind::Usage);
+  EXPECT_EQ(func->call({}).error().kind, ErrorKind::Usage);
+  auto r = func->call({Val(int32_t{5})});
+  ASSERT_TRUE(r.ok());
+  EXPECT_EQ((*r)[0].i64(), 5);
+}
+
+TEST(Api, ManyResultsAndVectors) {
+  Fixture f;
+  ASSERT_TRUE(f.linker
+                  .func_wrap("h", "split",
+                             [](int64_t v) {
+                               return std::tuple<int32_t, int32_t, double>(int32_t(v),
+                                                                           int32_t(v >> 32), 0.5);
+                             })
+                  .ok());
+  auto i = f.instance(R"((module
+    (import "h" "split" (func $s (param i64) (result i32 i32 f64)))
+    (func (export "f") (param i64) (result i32 i32 f64) (call $s (local.get 0)))
+    (func (export "v") (param v128) (result v128) (i32x4.add (local.get 0) (local.get 0)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto split = i->func<std::tuple<int32_t, int32_t, double>(int64_t)>("f");
+  ASSERT_TRUE(split.ok());
+  auto r = (*split)(0x700000002);
+  ASSERT_TRUE(r.ok());
+  EXPECT_EQ(*r, std::make_tuple(2, 7, 0.5));
+  auto twice = i->func<V128(V128)>("v");
+  ASSERT_TRUE(twice.ok());
+  V128 v{};
+  v.bytes[0] = 9;
+  v.bytes[12] = 1;
+  auto w = (*twice)(v);
+  ASSERT_TRUE(w.ok());
+  EXPECT_EQ(w->bytes[0], 18);
+  EXPECT_EQ(w->bytes[12], 2);
+}
+
+TEST(Api, HostErrorsBecomeTraps) {
+  Fixture f;
+  ASSERT_TRUE(f.linker
+                  .func_wrap("h", "fail",
+                             [](Caller&, int32_t v) -> Result<int32_t> {
+                               if (v > 2) return Error(ErrorKind::Usage, "too large");
+                               return v;
+                             })
+                  .ok());
+  auto i = f.instance(R"((module (import "h" "fail" (func $h (param i32) (result i32)))
+    (func $inner (export "f") (param i32) (result i32) (call $h (local.get 0)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto call = i->func<int32_t(int32_t)>("f");
+  EXPECT_EQ(*(*call)(2), 2);
+  auto r = (*call)(3);
+  ASSERT_FALSE(r.ok());
+  EXPECT_EQ(r.error().kind, ErrorKind::Trap);
+  EXPECT_EQ(std::string_view(r.error().message), "too large");
+  EXPECT_NE(std::string_view(f.store.format_backtrace()).find("inner"), std::string_view::npos);
+  EXPECT_EQ(*(*call)(1), 1);  // the store goes on
+}
+
+TEST(Api, DefaultsOfTheLinker) {
+  Fixture f;
+  ASSERT_TRUE(f.linker.func_wrap("a", "b", [] {}).ok());
+  EXPECT_FALSE(f.linker.func_wrap("a", "b", [] {}).ok());
+  f.linker.allow_shadowing(true);
+  EXPECT_TRUE(f.linker.func_wrap("a", "b", [] {}).ok());
+  auto missing = f.instance(R"((module (import "a" "c" (func)) (func (export "f") (call 0))))");
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().kind, ErrorKind::Unlinkable);
+  auto wrong = f.instance(R"((module (import "a" "b" (func (param i32)))))");
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().kind, ErrorKind::Unlinkable);
+  f.linker.trap_on_unknown_imports(true);
+  auto later = f.instance(R"((module (import "a" "c" (func)) (func (export "f") (call 0))))");
+  ASSERT_TRUE(later.ok());
+  EXPECT_EQ((*later->func<void()>("f"))().error().kind, ErrorKind::Trap);
+}
+
+TEST(Api, MemoryIsCheckedAndLimited) {
+  StoreLimits limits;
+  limits.memory_bytes = 4 * 65536;
+  Fixture f({}, limits);
+  auto i = f.instance(R"((module (memory (export "m") 1)))");
+  ASSERT_TRUE(i.ok());
+  Memory m = *i->memory("m");
+  EXPECT_TRUE(m.set<uint32_t>(65532, 0x01020304).ok());
+  EXPECT_EQ(*m.get<uint8_t>(65535), 1);
+  EXPECT_FALSE(m.set<uint32_t>(65533, 0).ok());
+  EXPECT_FALSE(m.get<uint8_t>(~uint64_t{0}).ok());
+  EXPECT_FALSE(m.slice(65530, 7).ok());
+  EXPECT_EQ(*m.grow(3), 1u);
+  EXPECT_FALSE(m.grow(1).ok());
+  EXPECT_EQ(*m.get<uint8_t>(65535), 1);
+  EXPECT_EQ(m.size(), 4u * 65536);
+}
+
+TEST(Api, GlobalsAndTablesCheckTypes) {
+  Fixture f;
+  auto i = f.instance(R"((module (global (export "c") i32 (i32.const 1))
+    (global (export "v") (mut i64) (i64.const 2)) (table (export "t") 1 2 funcref)
+    (func (export "f"))))");
+  ASSERT_TRUE(i.ok());
+  EXPECT_FALSE(i->global("c")->set(Val(int32_t{2})).ok());  // immutable
+  EXPECT_FALSE(i->global("v")->set(Val(int32_t{2})).ok());  // wrong type
+  EXPECT_TRUE(i->global("v")->set(Val(int64_t{3})).ok());
+  EXPECT_EQ(i->global("v")->get().i64(), 3);
+  Table t = *i->table("t");
+  EXPECT_TRUE(t.get(0)->is_null());
+  EXPECT_TRUE(t.set(0, Val(*i->func("f"))).ok());
+  EXPECT_FALSE(t.get(0)->is_null());
+  EXPECT_FALSE(t.set(1, Val::null(kFuncRef)).ok());
+  EXPECT_FALSE(t.set(0, Val(int32_t{1})).ok());
+  EXPECT_EQ(*t.grow(1, Val::null(kFuncRef)), 1u);
+  EXPECT_FALSE(t.grow(1, Val::null(kFuncRef)).ok());
+}
+
+TEST(Api, FuelRunsOutAndCanBeAdded) {
+  Config config;
+  config.consume_fuel = true;
+  Fixture f(config);
+  auto i = f.instance(R"((module (func (export "f") (param i32)
+    (loop (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if 0 (local.get 0))))))");
+  ASSERT_TRUE(i.ok());
+  auto count = i->func<void(int32_t)>("f");
+  f.store.set_fuel(100);
+  EXPECT_EQ(std::string_view((*count)(1000000).error().message), "out of fuel");
+  f.store.set_fuel(100000);
+  EXPECT_TRUE((*count)(100).ok());
+  const uint64_t left = f.store.fuel();
+  EXPECT_LT(left, 100000u);
+  EXPECT_TRUE((*count)(100).ok());
+  EXPECT_LT(f.store.fuel(), left);
+}
+
+TEST(Api, InterruptEndsLoopsAndWaits) {
+  Config config;
+  config.interruptible = true;
+  Fixture f(config);
+  auto i = f.instance(R"((module (memory 1 1 shared) (func (export "spin") (loop (br 0)))
+    (func (export "wait")
+      (drop (memory.atomic.wait64 (i32.const 8) (i64.const 0) (i64.const -1))))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  for (const char* name : {"spin", "wait"}) {
+    auto run = i->func<void()>(name);
+    std::thread other([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      f.store.interrupt();
+    });
+    EXPECT_EQ(std::string_view((*run)().error().message), "interrupted");
+    other.join();
+    f.store.clear_interrupt();
+  }
+}
+
+TEST(Api, ReferencesKeepObjectsAlive) {
+  int freed = 0;
+  struct Counted {
+    int* freed;
+    explicit Counted(int* f) : freed(f) {}
+    Counted(Counted&& o) noexcept : freed(std::exchange(o.freed, nullptr)) {}
+    ~Counted() {
+      if (freed) ++*freed;
+    }
+  };
+  {
+    Fixture f;
+    ExternRef kept = ExternRef::create(f.store, Counted(&freed));
+    {
+      ExternRef lost = ExternRef::create(f.store, Counted(&freed));
+    }
+    f.store.collect();
+    EXPECT_EQ(freed, 1);
+    EXPECT_NE(kept.get<Counted>(), nullptr);
+    EXPECT_EQ(kept.get<int>(), nullptr);  // of another type
+    ExternRef copy = kept;
+    kept = ExternRef();
+    f.store.collect();
+    EXPECT_EQ(freed, 1);
+    EXPECT_EQ(copy.get<Counted>()->freed, &freed);
+    copy = ExternRef();
+  }
+  EXPECT_EQ(freed, 2);  // with the store
+}
+
+TEST(Api, ExceptionsCrossTheHost) {
+  Fixture f;
+  const ValType params[] = {kI32};
+  Tag tag = Tag::create(f.store, params);
+  ASSERT_TRUE(f.linker.define("h", "t", tag).ok());
+  ASSERT_TRUE(f.linker
+                  .func_wrap("h", "raise",
+                             [&](int32_t v) -> Result<void> {
+                               const Val args[] = {Val(v)};
+                               return tag.raise(args);
+                             })
+                  .ok());
+  auto i = f.instance(R"((module (import "h" "t" (tag $t (param i32)))
+    (import "h" "raise" (func $raise (param i32)))
+    (func (export "catch") (param i32) (result i32)
+      (block $h (result i32)
+        (try_table (catch $t $h) (call $raise (local.get 0)))
+        (i32.const -1)))
+    (func (export "throw") (throw $t (i32.const 77)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  EXPECT_EQ(*(*i->func<int32_t(int32_t)>("catch"))(41), 41);
+  EXPECT_FALSE((*i->func<void()>("throw"))().ok());
+  Tag raised;
+  Vec<Val> args;
+  ASSERT_TRUE(f.store.take_exception(raised, args));
+  EXPECT_TRUE(raised == tag);
+  EXPECT_EQ(args[0].i32(), 77);
+}
+
+TEST(Api, ModulesAreSharedAndSerialized) {
+  Engine engine;
+  auto module = compile_wat(engine, R"((module $name (import "a" "b" (memory 1))
+    (func (export "f") (result i32) (i32.load (i32.const 0)))))");
+  ASSERT_TRUE(module.ok());
+  EXPECT_EQ(module->name(), "name");
+  ASSERT_EQ(module->imports().size(), 1u);
+  EXPECT_EQ(module->exports().size(), 1u);
+  const Vec<uint8_t> bytes = module->serialize();
+  auto again = Module::deserialize(engine, {bytes.data(), bytes.size()});
+  ASSERT_TRUE(again.ok());
+  Vec<uint8_t> cut(bytes.begin(), bytes.end() - 1);
+  EXPECT_FALSE(Module::deserialize(engine, {cut.data(), cut.size()}).ok());
+  // Two stores at once on threads of their own.
+  auto worker = [&](int32_t value) {
+    Store store(engine);
+    MemoryType type;
+    type.limits.min = 1;
+    auto memory = wafer::Memory::create(store, type);
+    ASSERT_TRUE(memory->set<int32_t>(0, value).ok());
+    const Extern imports[] = {*memory};
+    auto i = Instance::create(store, *module, imports);
+    ASSERT_TRUE(i.ok()) << i.error().message;
+    auto load = i->func<int32_t()>("f");
+    for (int n = 0; n < 1000; ++n) ASSERT_EQ(*(*load)(), value);
+  };
+  std::thread one(worker, 1), two(worker, 2);
+  one.join();
+  two.join();
+}
+
+TEST(Api, BadModulesGiveOffsets) {
+  Engine engine;
+  const uint8_t bytes[] = {0, 'a', 's', 'm', 1, 0, 0, 0, 9};
+  auto r = Module::compile(engine, {bytes, sizeof bytes});
+  ASSERT_FALSE(r.ok());
+  EXPECT_EQ(r.error().kind, ErrorKind::Malformed);
+  EXPECT_NE(r.error().offset, Error::kNoOffset);
+  auto text = compile_wat(engine, "(module\n (func bad))");
+  ASSERT_FALSE(text.ok());
+  EXPECT_FALSE(Module::validate(engine, {bytes, 3}).ok());
+}
+
+TEST(Api, WasiGivesOutputAndStatus) {
+  Fixture f;
+  std::string out;
+  wasi::Config config;
+  config.capture_stdout(&out);
+  ASSERT_TRUE(wasi::add_to_linker(f.linker, std::move(config)).ok());
+  auto i = f.instance(R"((module
+    (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $x (param i32)))
+    (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\02\00\00\00hi")
+    (func (export "_start")
+      (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+      (call $x (i32.const 9)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto status = wasi::run(f.store, *i);
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(*status, 9);
+  EXPECT_EQ(out, "hi");
+}
+
+}  // namespace
+}  // namespace wafer
