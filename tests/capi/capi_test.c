@@ -1,0 +1,290 @@
+/* The standard C API: ownership, copies, reflection, traps, references, sharing. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wafer.h"
+
+static int failures;
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                     \
+    }                                                                 \
+  } while (0)
+
+static wasm_engine_t* engine;
+static wasm_store_t* store;
+
+static wasm_byte_vec_t binary_of(const char* text) {
+  wasm_byte_vec_t binary = WASM_EMPTY_VEC;
+  wafer_error_t* error = wafer_wat2wasm(text, strlen(text), &binary);
+  if (error) {
+    fprintf(stderr, "%s\n", wafer_error_message(error));
+    exit(1);
+  }
+  return binary;
+}
+
+static wasm_module_t* module_of(const char* text) {
+  wasm_byte_vec_t binary = binary_of(text);
+  wasm_module_t* module = wasm_module_new(store, &binary);
+  CHECK(wasm_module_validate(store, &binary) == (module != NULL));
+  wasm_byte_vec_delete(&binary);
+  return module;
+}
+
+static wasm_instance_t* instance_of(const char* text, wasm_extern_t* import) {
+  wasm_module_t* module = module_of(text);
+  wasm_extern_t* list[] = {import};
+  wasm_extern_vec_t imports = {import ? 1 : 0, list};
+  wasm_trap_t* trap = NULL;
+  wasm_instance_t* instance = wasm_instance_new(store, module, &imports, &trap);
+  CHECK(instance && !trap);
+  wasm_module_delete(module);
+  return instance;
+}
+
+static void vectors(void) {
+  wasm_byte_vec_t a, b;
+  wasm_byte_vec_new(&a, 3, "abc");
+  wasm_byte_vec_copy(&b, &a);
+  CHECK(b.size == 3 && b.data != a.data && !memcmp(b.data, "abc", 3));
+  wasm_byte_vec_delete(&a);
+  wasm_byte_vec_delete(&b);
+  wasm_valtype_t* types[] = {wasm_valtype_new_i32(), wasm_valtype_new(WASM_F64)};
+  wasm_valtype_vec_t v, w;
+  wasm_valtype_vec_new(&v, 2, types); /* takes the elements */
+  wasm_valtype_vec_copy(&w, &v);
+  CHECK(wasm_valtype_kind(w.data[1]) == WASM_F64 && w.data[1] != v.data[1]);
+  wasm_valtype_vec_delete(&v);
+  wasm_valtype_vec_delete(&w);
+  wasm_val_vec_t none;
+  wasm_val_vec_new_empty(&none);
+  CHECK(none.size == 0);
+  wasm_val_vec_delete(&none);
+  wasm_val_vec_t fresh;
+  wasm_val_vec_new_uninitialized(&fresh, 2);
+  CHECK(fresh.size == 2);
+  fresh.data[0] = (wasm_val_t)WASM_I32_VAL(1);
+  fresh.data[1] = (wasm_val_t)WASM_F64_VAL(2.5);
+  wasm_val_t copy;
+  wasm_val_copy(&copy, &fresh.data[1]);
+  CHECK(copy.kind == WASM_F64 && copy.of.f64 == 2.5);
+  wasm_val_vec_delete(&fresh);
+}
+
+static void types(void) {
+  wasm_functype_t* f = wasm_functype_new_2_1(wasm_valtype_new_i32(), wasm_valtype_new_funcref(),
+                                             wasm_valtype_new_i64());
+  const wasm_valtype_vec_t* params = wasm_functype_params(f);
+  CHECK(params->size == 2 && wasm_valtype_kind(params->data[1]) == WASM_FUNCREF);
+  CHECK(wasm_functype_results(f)->size == 1);
+  wasm_externtype_t* e = wasm_functype_as_externtype(f);
+  CHECK(wasm_externtype_kind(e) == WASM_EXTERN_FUNC);
+  CHECK(wasm_externtype_as_functype(e) == f && !wasm_externtype_as_memorytype(e));
+  wasm_functype_t* g = wasm_functype_copy(f);
+  wasm_functype_delete(f);
+  CHECK(wasm_functype_params(g)->size == 2);
+  wasm_functype_delete(g);
+  wasm_limits_t limits = {1, 5};
+  wasm_memorytype_t* m = wasm_memorytype_new(&limits);
+  CHECK(wasm_memorytype_limits(m)->min == 1 && wasm_memorytype_limits(m)->max == 5);
+  wasm_memorytype_delete(m);
+  wasm_limits_t open = {2, wasm_limits_max_default};
+  wasm_tabletype_t* t = wasm_tabletype_new(wasm_valtype_new_funcref(), &open);
+  CHECK(wasm_valtype_kind(wasm_tabletype_element(t)) == WASM_FUNCREF);
+  CHECK(wasm_tabletype_limits(t)->max == wasm_limits_max_default);
+  wasm_tabletype_delete(t);
+  wasm_globaltype_t* g2 = wasm_globaltype_new(wasm_valtype_new_f32(), WASM_VAR);
+  CHECK(wasm_globaltype_mutability(g2) == WASM_VAR);
+  wasm_globaltype_delete(g2);
+
+  wasm_module_t* module = module_of(
+      "(module (import \"m\" \"f\" (func (param i32))) (memory (export \"mem\") 1 2)"
+      " (table (export \"tab\") 3 funcref) (global (export \"glo\") f64 (f64.const 0)))");
+  wasm_importtype_vec_t imports;
+  wasm_module_imports(module, &imports);
+  CHECK(imports.size == 1);
+  CHECK(!memcmp(wasm_importtype_module(imports.data[0])->data, "m", 1));
+  CHECK(wasm_externtype_kind(wasm_importtype_type(imports.data[0])) == WASM_EXTERN_FUNC);
+  wasm_importtype_vec_delete(&imports);
+  wasm_exporttype_vec_t exports;
+  wasm_module_exports(module, &exports);
+  CHECK(exports.size == 3);
+  const wasm_externtype_t* mem = wasm_exporttype_type(exports.data[0]);
+  CHECK(wasm_memorytype_limits(wasm_externtype_as_memorytype_const(mem))->max == 2);
+  wasm_exporttype_vec_delete(&exports);
+  wasm_module_delete(module);
+}
+
+static int finalized;
+static void count_finalizer(void* env) { finalized += *(int*)env; }
+
+static wasm_trap_t* host_trap(void* env, const wasm_val_vec_t* args, wasm_val_vec_t* results) {
+  (void)env, (void)args, (void)results;
+  wasm_message_t message;
+  wasm_name_new_from_string_nt(&message, "no way");
+  wasm_trap_t* trap = wasm_trap_new(store, &message);
+  wasm_name_delete(&message);
+  return trap;
+}
+
+static void traps(void) {
+  static int one = 1;
+  wasm_functype_t* type = wasm_functype_new_0_0();
+  wasm_func_t* host = wasm_func_new_with_env(store, type, host_trap, &one, count_finalizer);
+  wasm_functype_delete(type);
+  wasm_instance_t* instance = instance_of(
+      "(module (import \"h\" \"f\" (func $f)) (func $mid (call $f))"
+      " (func (export \"run\") (call $mid)) (func (export \"div\") (param i32) (result i32)"
+      "   (i32.div_s (i32.const 1) (local.get 0))))",
+      wasm_func_as_extern(host));
+  wasm_func_t* run = wafer_instance_func(instance, "run");
+  wasm_val_vec_t none = WASM_EMPTY_VEC;
+  wasm_trap_t* trap = wasm_func_call(run, &none, &none);
+  CHECK(trap != NULL);
+  wasm_message_t message;
+  wasm_trap_message(trap, &message);
+  CHECK(!strcmp(message.data, "no way"));
+  wasm_byte_vec_delete(&message);
+  wasm_frame_t* origin = wasm_trap_origin(trap);
+  CHECK(origin && wasm_frame_func_index(origin) == 1 && wasm_frame_module_offset(origin) > 0);
+  CHECK(origin && wasm_frame_instance(origin) && !strcmp(wafer_frame_func_name(origin), "mid"));
+  wasm_frame_delete(origin);
+  wasm_frame_vec_t trace;
+  wasm_trap_trace(trap, &trace);
+  CHECK(trace.size == 2);
+  wasm_frame_vec_delete(&trace);
+  wasm_trap_t* copy = wasm_trap_copy(trap);
+  CHECK(wasm_trap_same(trap, trap));
+  wasm_trap_delete(trap);
+  wasm_trap_message(copy, &message);
+  CHECK(!strcmp(message.data, "no way"));
+  wasm_byte_vec_delete(&message);
+  wasm_trap_delete(copy);
+
+  wasm_func_t* divide = wafer_instance_func(instance, "div");
+  wasm_val_t in[] = {WASM_I32_VAL(0)}, out[] = {WASM_INIT_VAL};
+  wasm_val_vec_t args = WASM_ARRAY_VEC(in), results = WASM_ARRAY_VEC(out);
+  trap = wasm_func_call(divide, &args, &results);
+  CHECK(trap && wafer_trap_code(trap) != 0);
+  wasm_trap_message(trap, &message);
+  CHECK(!strncmp(message.data, "integer divide by zero", 22));
+  wasm_byte_vec_delete(&message);
+  wasm_trap_delete(trap);
+  in[0].of.i32 = 1;
+  CHECK(!wasm_func_call(divide, &args, &results) && out[0].of.i32 == 1);
+  wasm_func_delete(divide);
+  wasm_func_delete(run);
+  wasm_instance_delete(instance);
+  wasm_func_delete(host);
+}
+
+static void references(void) {
+  wasm_instance_t* instance = instance_of(
+      "(module (func $a (export \"a\") (result i32) (i32.const 1)) (func (export \"b\"))"
+      " (func (export \"id\") (param externref) (result externref) (local.get 0)))",
+      NULL);
+  wasm_func_t *a = wafer_instance_func(instance, "a"), *a2 = wafer_instance_func(instance, "a"),
+              *b = wafer_instance_func(instance, "b");
+  CHECK(wasm_func_same(a, a2) && !wasm_func_same(a, b));
+  wasm_func_t* copy = wasm_func_copy(a);
+  CHECK(wasm_func_same(copy, a));
+  wasm_func_delete(copy);
+  static int two = 2;
+  CHECK(wasm_func_get_host_info(a) == NULL);
+  wasm_func_set_host_info_with_finalizer(a, &two, count_finalizer);
+  CHECK(wasm_func_get_host_info(a) == &two);
+  wasm_ref_t* ref = wasm_func_as_ref(a);
+  CHECK(wasm_ref_as_func(ref) && wasm_func_same(wasm_ref_as_func(ref), a));
+  CHECK(wasm_ref_as_global(ref) == NULL);
+
+  wasm_foreign_t* foreign = wasm_foreign_new(store);
+  wasm_func_t* id = wafer_instance_func(instance, "id");
+  wasm_val_t in[] = {WASM_REF_VAL(wasm_foreign_as_ref(foreign))}, out[] = {WASM_INIT_VAL};
+  wasm_val_vec_t args = WASM_ARRAY_VEC(in), results = WASM_ARRAY_VEC(out);
+  CHECK(!wasm_func_call(id, &args, &results));
+  wafer_store_gc(store);
+  CHECK(out[0].of.ref && wasm_ref_same(out[0].of.ref, wasm_foreign_as_ref(foreign)));
+  wasm_val_delete(&out[0]);
+  in[0].of.ref = NULL;
+  CHECK(!wasm_func_call(id, &args, &results) && out[0].of.ref == NULL);
+  wasm_foreign_delete(foreign);
+  wasm_func_delete(id);
+  wasm_func_delete(a);
+  wasm_func_delete(a2);
+  wasm_func_delete(b);
+  wasm_instance_delete(instance);
+}
+
+static void sharing(void) {
+  wasm_module_t* module = module_of("(module (func (export \"f\") (result i32) (i32.const 8)))");
+  wasm_shared_module_t* shared = wasm_module_share(module);
+  wasm_byte_vec_t bytes;
+  wasm_module_serialize(module, &bytes);
+  wasm_module_delete(module);
+  wasm_store_t* other = wasm_store_new(engine);
+  wasm_module_t* obtained = wasm_module_obtain(other, shared);
+  CHECK(obtained != NULL);
+  wasm_shared_module_delete(shared);
+  wasm_module_t* read = wasm_module_deserialize(other, &bytes);
+  CHECK(read != NULL);
+  bytes.data[0] ^= 1;
+  CHECK(wasm_module_deserialize(other, &bytes) == NULL);
+  wasm_byte_vec_delete(&bytes);
+  wasm_extern_vec_t none = WASM_EMPTY_VEC;
+  wasm_instance_t* instance = wasm_instance_new(other, read, &none, NULL);
+  wasm_func_t* f = wafer_instance_func(instance, "f");
+  wasm_val_t out[] = {WASM_INIT_VAL};
+  wasm_val_vec_t args = WASM_EMPTY_VEC, results = WASM_ARRAY_VEC(out);
+  CHECK(!wasm_func_call(f, &args, &results) && out[0].of.i32 == 8);
+  wasm_func_delete(f);
+  wasm_instance_delete(instance);
+  wasm_module_delete(read);
+  wasm_module_delete(obtained);
+  wasm_store_delete(other);
+}
+
+static void bad_input(void) {
+  wasm_byte_vec_t bytes;
+  wasm_byte_vec_new(&bytes, 4, "\0asm");
+  CHECK(wasm_module_new(store, &bytes) == NULL && !wasm_module_validate(store, &bytes));
+  wasm_module_t* module = NULL;
+  wafer_error_t* error = wafer_module_new(store, &bytes, &module);
+  CHECK(error && wafer_error_kind(error) == WAFER_ERROR_MALFORMED);
+  CHECK(error && wafer_error_offset(error) != UINT64_MAX && *wafer_error_message(error));
+  wafer_error_delete(error);
+  wasm_byte_vec_delete(&bytes);
+  error = wafer_wat2wasm("(module", 7, &bytes);
+  CHECK(error != NULL);
+  wafer_error_delete(error);
+  /* A start function that traps, and imports that do not fit. */
+  module = module_of("(module (func $s unreachable) (start $s))");
+  wasm_extern_vec_t none = WASM_EMPTY_VEC;
+  wasm_trap_t* trap = NULL;
+  CHECK(wasm_instance_new(store, module, &none, &trap) == NULL && trap);
+  wasm_trap_delete(trap);
+  wasm_module_delete(module);
+  module = module_of("(module (import \"a\" \"b\" (func)))");
+  trap = NULL;
+  CHECK(wasm_instance_new(store, module, &none, &trap) == NULL);
+  if (trap) wasm_trap_delete(trap);
+  wasm_module_delete(module);
+}
+
+int main(void) {
+  engine = wasm_engine_new();
+  store = wasm_store_new(engine);
+  vectors();
+  types();
+  traps();
+  references();
+  sharing();
+  bad_input();
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  CHECK(finalized == 3); /* the host function's and the host info's */
+  return failures != 0;
+}
