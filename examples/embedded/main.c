@@ -1,8 +1,7 @@
 /* Runs a WebAssembly module from a byte array on nothing but a static pool of memory:
  * no malloc, no operating system, no C++ library. Build it with any C compiler against
- * libwafer-embedded.a; on a bare board, `printf` is the only thing to replace. */
-#include <stdio.h>
-
+ * libwafer-embedded.a; board_*.c are all that knows where it runs. */
+#include "board.h"
 #include "wafer.h"
 
 /* fir.wat */
@@ -103,8 +102,19 @@ static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec
   return NULL;
 }
 
+static void put_number(uint32_t number) {
+  char text[11];
+  char* at = text + sizeof text - 1;
+  *at = 0;
+  do *--at = (char)('0' + number % 10);
+  while (number /= 10);
+  board_put(at);
+}
+
 static int fail(wafer_error_t* error) {
-  printf("error: %s\n", wafer_error_message(error));
+  board_put("error: ");
+  board_put(wafer_error_message(error));
+  board_put("\n");
   wafer_error_delete(error);
   return 1;
 }
@@ -117,6 +127,7 @@ int main(void) {
 
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 8 * 1024);
+  wafer_config_consume_fuel_set(config, true);
   wasm_engine_t* engine = wasm_engine_new_with_config(config);
   wasm_store_t* store = wasm_store_new(engine);
 
@@ -139,13 +150,19 @@ int main(void) {
   wasm_val_t arg = WASM_I32_VAL(100), result = WASM_INIT_VAL;
   const wasm_val_vec_t args = {1, &arg};
   wasm_val_vec_t results = {1, &result};
+  /* A module that ran for ever would be stopped here. */
+  const uint64_t fuel = 100000;
+  wafer_store_set_fuel(store, fuel);
   wasm_trap_t* trap = wasm_func_call(filter, &args, &results);
   if (trap) {
     wasm_message_t message;
     wasm_trap_message(trap, &message);
-    printf("trap: %s\n", message.data);
+    board_put("trap: ");
+    board_put(message.data);
+    board_put("\n");
     return 1;
   }
+  const uint32_t burnt = (uint32_t)(fuel - wafer_store_fuel(store));
 
   /* The same in C. */
   static const int32_t taps[8] = {1, 3, 5, 7, 7, 5, 3, 1};
@@ -155,21 +172,42 @@ int main(void) {
     for (int k = 0; k < 8; ++k) sum += taps[k] * (((i - k) * 37 + 11) % 101);
     if (sum > expected) expected = sum;
   }
-  printf("filter(100) = %d, expected %d\n", (int)result.of.i32, (int)expected);
+  board_put("filter(100) = ");
+  put_number((uint32_t)result.of.i32);
+  board_put(", expected ");
+  put_number((uint32_t)expected);
+  board_put("; fuel used: ");
+  put_number(burnt);
+  board_put("\n");
 
   /* Too many samples for the memory: a trap, not a crash. */
   arg.of.i32 = 1000;
+  wafer_store_set_fuel(store, fuel);
   trap = wasm_func_call(filter, &args, &results);
-  const bool caught = trap && wafer_trap_code(trap) == WAFER_TRAP_MEMORY_OUT_OF_BOUNDS;
-  printf("filter(1000): %s\n", caught ? "out of bounds memory access" : "no trap?");
-
+  const bool bounded = trap && wafer_trap_code(trap) == WAFER_TRAP_MEMORY_OUT_OF_BOUNDS;
+  board_put(bounded ? "filter(1000): out of bounds memory access\n" : "filter(1000): no trap?\n");
   wasm_trap_delete(trap);
+
+  /* Too little fuel: a trap too. */
+  arg.of.i32 = 100;
+  wafer_store_set_fuel(store, burnt / 2);
+  trap = wasm_func_call(filter, &args, &results);
+  const bool stopped = trap && wafer_trap_code(trap) == WAFER_TRAP_OUT_OF_FUEL;
+  board_put(stopped ? "filter(100) on half the fuel: stopped\n" : "fuel: no trap?\n");
+  wasm_trap_delete(trap);
+
   wasm_func_delete(filter);
   wasm_instance_delete(instance);
   wasm_module_delete(module);
   wafer_linker_delete(linker);
   wasm_store_delete(store);
   wasm_engine_delete(engine);
-  printf("memory: %u bytes at most, %u left in use\n", (unsigned)peak, (unsigned)in_use);
-  return result.of.i32 == expected && caught && in_use == 0 ? 0 : 1;
+  board_put("pool: ");
+  put_number((uint32_t)peak);
+  board_put(" bytes at most, ");
+  put_number((uint32_t)in_use);
+  board_put(" left in use\n");
+  const bool good = result.of.i32 == expected && bounded && stopped && in_use == 0;
+  board_put(good ? "all as expected\n" : "not as expected\n");
+  return good ? 0 : 1;
 }
