@@ -770,7 +770,8 @@ bool ModuleDecoder::elements(Cursor& c) {
     if (flags & 1) {
       elem.mode = flags & 2 ? SegmentMode::Declarative : SegmentMode::Passive;
     } else {
-      if ((flags & 2) && !c.u32(elem.table)) return false;
+      elem.table_written = flags & 2;
+      if (elem.table_written && !c.u32(elem.table)) return false;
       if (!const_expr(c, elem.offset)) return false;
     }
     elem.type = ValType::ref(HeapKind::Func, elem.uses_exprs);
@@ -824,7 +825,8 @@ bool ModuleDecoder::datas(Cursor& c) {
     if (flags > 2) return c.fail(ErrorKind::Malformed, "malformed data segment kind", at);
     DataSegment data;
     data.mode = flags == 1 ? SegmentMode::Passive : SegmentMode::Active;
-    if (flags == 2 && !c.u32(data.memory)) return false;
+    data.memory_written = flags == 2;
+    if (data.memory_written && !c.u32(data.memory)) return false;
     if (flags != 1 && !const_expr(c, data.offset)) return false;
     if (!c.u32(length)) return false;
     data.bytes.begin = c.offset();

@@ -83,6 +83,7 @@ enum class SegmentMode : uint8_t { Active, Passive, Declarative };
 struct ElemSegment {
   SegmentMode mode = SegmentMode::Active;
   uint32_t table = 0;
+  bool table_written = false;  // the index is spelt out, as 0 need not be
   ConstExpr offset;
   ValType type;
   // Exactly one of these holds the items: function indices, or expressions.
@@ -95,6 +96,7 @@ struct ElemSegment {
 struct DataSegment {
   SegmentMode mode = SegmentMode::Active;
   uint32_t memory = 0;
+  bool memory_written = false;  // the index is spelt out, as 0 need not be
   ConstExpr offset;
   ByteRange bytes;
 };

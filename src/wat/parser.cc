@@ -1799,7 +1799,7 @@ Result<void> Parser::elem_field() {
   uint32_t n;
   WAFER_TRY(elem_items(items, exprs, funcs, type, n));
   // Flag bits (5.5.12): 0 not active, 1 explicit index or declarative, 2 expressions.
-  const bool implicit_kind = active && table == 0 && (funcs || type == wasm::kFuncRef);
+  const bool implicit_kind = active && !explicit_table && (funcs || type == wasm::kFuncRef);
   uint32_t flags = exprs ? 4 : 0;
   if (!active)
     flags |= declare ? 3 : 1;
@@ -1857,9 +1857,9 @@ Result<void> Parser::data_field() {
     WAFER_LET(s, string());
     bytes += s;
   }
-  write_uleb(d, active ? (memory ? 2 : 0) : 1);
+  write_uleb(d, active ? (explicit_memory ? 2 : 0) : 1);
   if (active) {
-    if (memory) write_uleb(d, memory);
+    if (explicit_memory) write_uleb(d, memory);
     put_bytes(d, offset);
   }
   put_string(d, bytes);

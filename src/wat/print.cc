@@ -589,7 +589,7 @@ Result<String> Printer::run() {
     String s("(elem" + elems_.definition(i));
     if (e.mode == wasm::SegmentMode::Declarative) s += " declare";
     if (e.mode == wasm::SegmentMode::Active) {
-      if (e.table) s += " (table " + tables_.use(e.table) + ")";
+      if (e.table_written) s += " (table " + tables_.use(e.table) + ")";
       WAFER_LET(offset, expression(e.offset));
       s += " (offset " + offset + ")";
     }
@@ -609,7 +609,7 @@ Result<String> Printer::run() {
     const wasm::DataSegment& d = m_.datas[i];
     String s("(data" + datas_.definition(i));
     if (d.mode == wasm::SegmentMode::Active) {
-      if (d.memory) s += " (memory " + memories_.use(d.memory) + ")";
+      if (d.memory_written) s += " (memory " + memories_.use(d.memory) + ")";
       WAFER_LET(offset, expression(d.offset));
       s += " (offset " + offset + ")";
     }
