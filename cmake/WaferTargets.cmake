@@ -31,7 +31,7 @@ if(WAFER_EMBEDDED)
   target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections
     $<$<COMPILE_LANGUAGE:CXX>:-fno-threadsafe-statics>
     $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fno-c++-static-destructors>
-    -fno-asynchronous-unwind-tables -fno-pic)
+    -fno-asynchronous-unwind-tables)
 endif()
 
 function(wafer_library name)

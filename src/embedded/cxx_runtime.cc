@@ -76,13 +76,13 @@ bool wafer_atomic_cas(volatile void* p, void* expected, uint64_t v, int, int) {
   return false;
 }
 
-#define WAFER_FETCH(name, OP)                                                                    \
+#define WAFER_FETCH(name, OP)                                                                     \
   uint64_t wafer_atomic_##name(volatile void*, uint64_t, int) WAFER_LIBCALL(__atomic_##name##_8); \
-  uint64_t wafer_atomic_##name(volatile void* p, uint64_t v, int) {                              \
-    auto* at = static_cast<volatile uint64_t*>(p);                                               \
-    const uint64_t old = *at;                                                                    \
-    *at = old OP v;                                                                              \
-    return old;                                                                                  \
+  uint64_t wafer_atomic_##name(volatile void* p, uint64_t v, int) {                               \
+    auto* at = static_cast<volatile uint64_t*>(p);                                                \
+    const uint64_t old = *at;                                                                     \
+    *at = old OP v;                                                                               \
+    return old;                                                                                   \
   }
 WAFER_FETCH(fetch_add, +)
 WAFER_FETCH(fetch_sub, -)
