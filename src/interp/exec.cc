@@ -712,7 +712,8 @@ WAFER_CC void return_call_ref(WAFER_PARAMS) {
 }
 
 WAFER_CC void fuel(WAFER_PARAMS) {
-  if (WAFER_UNLIKELY((CTX->store->fuel -= int64_t(PC[1])) < 0)) TRAP(TrapCode::OutOfFuel);
+  CTX->store->fuel -= int64_t(PC[1]);
+  if (WAFER_UNLIKELY(CTX->store->fuel < 0)) TRAP(TrapCode::OutOfFuel);
   NEXT(2);
 }
 WAFER_CC void poll(WAFER_PARAMS) {

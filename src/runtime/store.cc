@@ -674,7 +674,7 @@ struct Instantiator {
   }
 };
 
-Result<Instance*> Store::instantiate(std::shared_ptr<const wasm::Module> module,
+Result<Instance*> Store::instantiate(const std::shared_ptr<const wasm::Module>& module,
                                      std::span<const Extern> imports) {
   return Instantiator(*this, module, imports).run();
 }

@@ -234,7 +234,7 @@ class Store final : public RootSource {
   // Instantiation (4.5.4): `imports` in the module's order. Unlinkable with
   // "incompatible import type" on mismatch; Trap if a segment or the start
   // function traps (trap() has the details). Data is written as far as it came.
-  Result<Instance*> instantiate(std::shared_ptr<const wasm::Module> module,
+  Result<Instance*> instantiate(const std::shared_ptr<const wasm::Module>& module,
                                 std::span<const Extern> imports);
 
   // Invocation (4.5.5): args must match the type. Error kinds: Usage for wrong

@@ -256,7 +256,12 @@ Result<std::unique_ptr<P1Context>> P1Context::create(P1Config config) {
       return Error(ErrorKind::Usage, "not a valid environment variable: '" + name + "'");
     set(name, value);
   }
-  for (const auto& [name, value] : variables) impl->env.push_back(name + "=" + value);
+  impl->env.reserve(variables.size());
+  for (const auto& [name, value] : variables) {
+    std::string& entry = impl->env.emplace_back(name);
+    entry += '=';
+    entry += value;
+  }
 
   uint32_t number = 0;
   (void)impl->table.insert(make_input(c.stdin_source), number);
@@ -265,6 +270,7 @@ Result<std::unique_ptr<P1Context>> P1Context::create(P1Config config) {
 
   // All listeners are taken over before anything can fail.
   std::vector<DescriptorRef> listeners;
+  listeners.reserve(c.listeners.size());
   for (const P1Config::Listener& l : c.listeners)
     listeners.push_back(l.fd >= 0 ? wrap_host_fd(l.fd, true, rights::kAll) : nullptr);
   for (size_t i = 0; i < listeners.size(); ++i) {
