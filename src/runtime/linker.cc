@@ -149,7 +149,8 @@ std::optional<Extern> Linker::get(Store& store, std::string_view module, std::st
   return impl_->resolve(store, *definition);
 }
 
-Result<Instance*> Linker::instantiate(Store& store, std::shared_ptr<const wasm::Module> module) {
+Result<Instance*> Linker::instantiate(Store& store,
+                                      const std::shared_ptr<const wasm::Module>& module) {
   Vec<Extern> imports;
   imports.reserve(module->imports.size());
   for (const wasm::Import& import : module->imports) {
@@ -166,7 +167,7 @@ Result<Instance*> Linker::instantiate(Store& store, std::shared_ptr<const wasm::
                                  make_box<String>(std::move(message)).release(), release_message);
     imports.push_back(e);
   }
-  return store.instantiate(std::move(module), imports);
+  return store.instantiate(module, imports);
 }
 
 }  // namespace wafer::runtime

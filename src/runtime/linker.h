@@ -31,7 +31,7 @@ class Linker {
   std::optional<Extern> get(Store& store, std::string_view module, std::string_view name);
   // Resolves every import: Unlinkable "unknown import" with both names if one is
   // missing.
-  Result<Instance*> instantiate(Store& store, std::shared_ptr<const wasm::Module> module);
+  Result<Instance*> instantiate(Store& store, const std::shared_ptr<const wasm::Module>& module);
 
  private:
   struct Impl;
