@@ -15,11 +15,13 @@ thread_local FaultScope* current_fault_scope = nullptr;
 
 namespace {
 
-struct sigaction g_previous_segv, g_previous_bus;
+struct sigaction g_previous_segv, g_previous_bus, g_previous_ill;
 
 void on_fault(int signal, siginfo_t* info, void* context) {
   FaultScope* scope = current_fault_scope;
-  if (scope && address_in_guarded_memory(info->si_addr)) {
+  if (scope && scope->recover) {
+    if (scope->recover(*scope, signal, info->si_addr, context)) return;
+  } else if (scope && signal != SIGILL && address_in_guarded_memory(info->si_addr)) {
     const auto* uc = static_cast<const ucontext_t*>(context);
 #if defined(__x86_64__)
     scope->registers[0] = uint64_t(uc->uc_mcontext.gregs[REG_R12]);
@@ -34,7 +36,9 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     // SA_NODEFER: the signal is not blocked, so no mask needs restoring.
     siglongjmp(scope->target, 1);
   }
-  const struct sigaction& previous = signal == SIGBUS ? g_previous_bus : g_previous_segv;
+  const struct sigaction& previous = signal == SIGBUS   ? g_previous_bus
+                                     : signal == SIGILL ? g_previous_ill
+                                                        : g_previous_segv;
   if (previous.sa_flags & SA_SIGINFO) {
     previous.sa_sigaction(signal, info, context);
     return;
@@ -58,6 +62,7 @@ void install_fault_handlers() {
     sigemptyset(&action.sa_mask);
     sigaction(SIGSEGV, &action, &g_previous_segv);
     sigaction(SIGBUS, &action, &g_previous_bus);
+    sigaction(SIGILL, &action, &g_previous_ill);
   });
 }
 

@@ -17,6 +17,10 @@ namespace wafer::runtime {
 struct FaultScope {
   sigjmp_buf target;
   FaultScope* previous = nullptr;
+  // Instead of the jump: redirects the signal's context (a ucontext_t) to code that
+  // leaves WebAssembly, and says so. Also sees illegal instructions, by which compiled
+  // code traps. False: the fault is not WebAssembly's.
+  bool (*recover)(FaultScope& scope, int signal, void* address, void* context) = nullptr;
   // First general-purpose registers at the fault, in an order that the tier knows:
   // x86-64: r12 r13 r14 r15; AArch64: x20..x23.
   uint64_t registers[4] = {};

@@ -124,6 +124,10 @@ struct GcHeap::Impl final : RootVisitor {
     size_t blocks;
     uint8_t* end() const { return base + blocks * kBlockSize; }
   };
+  struct Range {
+    uint8_t* base;
+    uint8_t* end;
+  };
 
   Bump bump[kMaxClasses];
   Class classes[kMaxClasses];
@@ -139,8 +143,9 @@ struct GcHeap::Impl final : RootVisitor {
   size_t threshold;
   uint64_t collections = 0;
   bool collecting = false;
-  mutable Vec<Chunk> ranges;  // chunks and large objects by address, for owns()
+  mutable Vec<Range> ranges;  // chunks and large objects by address, for owns()
   mutable bool ranges_stale = true;
+  bool clear_dead = false;  // sweeping clears the type of every dead cell at once
 
   // Mark stack: objects whose references are still to be followed; for the rest of
   // a long array, its index below its address with the low bit set.
@@ -305,6 +310,32 @@ struct GcHeap::Impl final : RootVisitor {
   // ---- Marking
 
   void visit(Ref root) override { mark(root); }
+
+  void visit_conservatively(const uint64_t* begin, const uint64_t* end) override {
+    for (const uint64_t* p = begin; p < end; ++p)
+      if (const Ref r = object_at(*p)) mark(r);
+  }
+
+  // The allocated object whose cell holds `address`, or null. Cells that are free have
+  // no type, which clear_dead sees to.
+  Ref object_at(uint64_t address) const {
+    const Range* range = range_of(address);
+    if (!range) return kNullRef;
+    auto* b = reinterpret_cast<Block*>(range->base);
+    size_t cell = kCellsOffset;
+    if (b->state != BlockState::Large) {
+      b = block_of(address);
+      const size_t offset = size_t(address - uintptr_t(b));
+      if (b->state != BlockState::Small || offset < kCellsOffset) return kNullRef;
+      const size_t index = (offset - kCellsOffset) / b->cell_size;
+      if (index >= kCellBytes / b->cell_size) return kNullRef;
+      cell += index * b->cell_size;
+    } else if (address - uintptr_t(b) < kCellsOffset) {
+      return kNullRef;
+    }
+    const auto* object = reinterpret_cast<const GcObject*>(uintptr_t(b) + cell);
+    return object->type ? uintptr_t(object) : kNullRef;
+  }
 
   WAFER_ALWAYS_INLINE void mark(Ref r) {
     if (r == kNullRef || is_i31(r)) return;
@@ -503,6 +534,7 @@ struct GcHeap::Impl final : RootVisitor {
         if (b->state != BlockState::Small || b->live == 0) {
           push_free(p);
         } else if (b->live < kCellBytes / b->cell_size) {
+          if (clear_dead) clear_dead_cells(b);
           Class& k = classes[b->size_class];
           b->next = k.unswept;
           k.unswept = b;
@@ -511,6 +543,13 @@ struct GcHeap::Impl final : RootVisitor {
       chunks[kept++] = chunk;
     }
     chunks.resize(kept);
+  }
+
+  static void clear_dead_cells(Block* b) {
+    auto* const start = reinterpret_cast<uint8_t*>(b);
+    const size_t end = kCellsOffset + kCellBytes / b->cell_size * b->cell_size;
+    for (size_t at = kCellsOffset; at < end; at += b->cell_size)
+      if (!marked(b, at >> kGranuleBits)) reinterpret_cast<GcObject*>(start + at)->type = nullptr;
   }
 
   void kept_large() {
@@ -527,22 +566,28 @@ struct GcHeap::Impl final : RootVisitor {
     large.resize(kept);
   }
 
-  bool owns(Ref ref) const {
-    if (ref == kNullRef || is_i31(ref)) return false;
+  // The chunk or large object that holds `address`, or null.
+  const Range* range_of(uint64_t address) const {
     if (ranges_stale) {
-      ranges = chunks;
-      for (Block* b : large) ranges.push_back({reinterpret_cast<uint8_t*>(b), 1});
+      ranges.clear();
+      for (const Chunk& c : chunks) ranges.push_back({c.base, c.end()});
+      for (Block* b : large) {
+        auto* base = reinterpret_cast<uint8_t*>(b);
+        ranges.push_back({base, base + b->large_size});
+      }
       std::sort(ranges.begin(), ranges.end(),
-                [](const Chunk& a, const Chunk& b) { return a.base < b.base; });
+                [](const Range& a, const Range& b) { return a.base < b.base; });
       ranges_stale = false;
     }
-    auto* const p = reinterpret_cast<uint8_t*>(uintptr_t(ref));
+    auto* const p = reinterpret_cast<uint8_t*>(uintptr_t(address));
     auto it = std::upper_bound(ranges.begin(), ranges.end(), p,
-                               [](uint8_t* a, const Chunk& c) { return a < c.base; });
-    if (it == ranges.begin()) return false;
+                               [](uint8_t* a, const Range& r) { return a < r.base; });
+    if (it == ranges.begin()) return nullptr;
     --it;
-    return p < it->end();
+    return p < it->end ? &*it : nullptr;
   }
+
+  bool owns(Ref ref) const { return ref != kNullRef && !is_i31(ref) && range_of(ref); }
 };
 
 GcHeap::GcHeap(const Config& config) : impl_(make_box<Impl>(config)) {}
@@ -597,6 +642,13 @@ GcHostObject* GcHeap::new_host_object(void* data, void (*finalize)(void*)) {
     if (finalize) impl_->hosts.push_back(h);
   }
   return h;
+}
+
+void GcHeap::allow_conservative_roots() {
+  if (impl_->clear_dead) return;
+  impl_->clear_dead = true;
+  // Earlier sweeps left dead cells as they were.
+  if (impl_->collections > 0) impl_->collect(false);
 }
 
 void GcHeap::collect() { impl_->collect(false); }

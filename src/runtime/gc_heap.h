@@ -41,6 +41,9 @@ inline constexpr uint32_t kRefSize = 8;
 class RootVisitor {
  public:
   virtual void visit(Ref root) = 0;
+  // Takes every word in [begin, end) that points at or into a live object's cell for a
+  // reference to it: for native stacks, whose layout is the code generator's.
+  virtual void visit_conservatively(const uint64_t* begin, const uint64_t* end) = 0;
 
  protected:
   ~RootVisitor() = default;
@@ -79,6 +82,9 @@ class GcHeap {
 
   void add_root_source(RootSource* source);
   void remove_root_source(RootSource* source);
+
+  // Has to be called before a root source calls visit_conservatively().
+  void allow_conservative_roots();
 
   // Allocate, zero-filled. May collect first (so every live reference must be
   // reachable from a root source); nullptr when full even so.

@@ -254,6 +254,8 @@ FuncInst* Store::new_host_func(const CanonType* type, HostCallback callback, voi
   func->call = call_host;
   func->host = callback;
   func->host_env = env;
+  func->store = this;
+  if (Tier* tier = engine_->tier()) tier->prepare_host_func(*func);
   FuncInst* const p = func.get();
   host_funcs_.push_back({std::move(func), release_env});
   return p;
@@ -564,6 +566,7 @@ struct Instantiator {
     for (FuncInst& f : in.own_funcs) {
       f.type = module.canon_type(module.functions[funcs].type_index);
       f.instance = instance;
+      f.store = &store;
       f.call = call_without_tier;
       f.index = uint32_t(funcs);
       in.funcs[funcs++] = &f;

@@ -36,6 +36,8 @@ class Tier {
   virtual Result<void> attach(Instance& instance) = 0;
   // State of a store's executions (stacks); made on first use.
   virtual void detach_store(Store& store) = 0;
+  // Makes a new host function callable from compiled code (FuncInst::native).
+  virtual void prepare_host_func(FuncInst& func) {}
 
  protected:
   ~Tier() = default;
@@ -62,6 +64,11 @@ struct FuncInst {
   // Runs the function from native code: arguments in slots[0..], results there
   // after. slots must have room for max(param_slots, result_slots).
   TrapCode (*call)(Store& store, FuncInst* func, Slot* slots) = nullptr;
+  // For compiled code: machine code in the native calling convention, and its first
+  // argument. Set by tiers that compile, for every function that their code can reach.
+  void* native = nullptr;
+  void* context = nullptr;
+  Store* store = nullptr;
   HostCallback host = nullptr;
   void* host_env = nullptr;
   uint32_t index = 0;      // in the instance's function index space
@@ -267,7 +274,8 @@ class Store final : public RootSource {
 
   void enumerate_roots(RootVisitor& visitor) override;
 
-  void* tier_state = nullptr;  // the tier's per-store state
+  void* tier_state = nullptr;    // the interpreter's per-store state
+  void* native_state = nullptr;  // that of compiled code
   void* embedder_data = nullptr;
 
  private:
