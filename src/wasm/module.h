@@ -164,6 +164,8 @@ class Module {
   // Code of the execution tier that runs this module, shared by its instances.
   mutable Mutex tier_mutex;
   mutable std::weak_ptr<void> tier_code;
+  // Machine code that came along with the module; what it is, the tier knows.
+  std::shared_ptr<void> precompiled;
 
   uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
            imported_tags = 0;

@@ -1,0 +1,50 @@
+// What turns functions of a module into machine code.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+
+#include "compiler/code_image.h"
+#include "wasm/module.h"
+
+namespace wafer::compiler {
+
+// Settings that shape code; instances share code only where they agree.
+struct CodeOptions {
+  bool guard_pages = true;     // 32-bit memories are in Guarded mode
+  bool fuel = false;           // Store::fuel is counted
+  bool interruptible = false;  // Store::interrupt_flag is polled
+  // Every access that is out of bounds traps, and everything before it has happened.
+  // Without it the optimizer may leave out an access whose result is not used, and the
+  // order of stores before a trap is not kept.
+  bool precise_traps = false;
+  bool operator==(const CodeOptions&) const = default;
+};
+
+// How to generate code.
+struct CompileOptions {
+  CodeOptions code;
+  unsigned opt_level = 2;  // 0..3
+  std::string target;      // "x86_64", "aarch64", or a triple; empty: this machine
+  std::string cpu;         // LLVM's name, "native" or "baseline"; empty: native here,
+                           // baseline for other targets
+  unsigned threads = 0;    // 0: as many as there are processors
+  // Calls between the module's functions go through VmContext::entries, so that each can
+  // be replaced; without it they are direct, and all functions must be compiled.
+  bool through_entries = false;
+  const std::atomic<bool>* cancel = nullptr;  // set: give up soon, with an Error
+};
+
+// An optimizing code generator that makes images.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Compiles `functions` of the validated `module` (all own functions if empty).
+  virtual Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
+                                     std::span<const uint32_t> functions) = 0;
+  // Bits of CpuFeatures that compile() would use for `options`, without compiling.
+  virtual Result<ImageTraits> traits(const CompileOptions& options) = 0;
+};
+
+}  // namespace wafer::compiler

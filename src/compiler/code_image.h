@@ -1,0 +1,115 @@
+// Machine code of a module, in memory or mapped from a file.
+//
+// One image is position-independent and self-contained: code, constants, unwind tables,
+// and one table of addresses that loading fills in. The same bytes serve as a file
+// (.wcode), which is mapped and not copied. All offsets are from the image's start;
+// sections begin on pages of kImagePage bytes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/span.h"
+#include "compiler/code_region.h"
+
+namespace wafer::compiler {
+
+// Largest page size of the platforms that files are made for.
+constexpr uint32_t kImagePage = 4096;
+
+// What an image was compiled for; code runs only where all of it holds.
+struct ImageTraits {
+  uint32_t machine = 0;      // ELF machine number (62 x86-64, 183 AArch64)
+  uint32_t options = 0;      // bits of OptionBits
+  uint64_t fingerprint = 0;  // abi_fingerprint() of the compiler
+  uint64_t features = 0;     // bits of CpuFeatures that the code may use
+};
+
+enum OptionBits : uint32_t {
+  kOptionGuardPages = 1,
+  kOptionFuel = 2,
+  kOptionInterruptible = 4,
+  kOptionPreciseTraps = 8,
+};
+
+// One function's code.
+struct ImageFunction {
+  uint32_t func_index;
+  uint32_t begin, end;  // range in the image
+};
+
+// From this code offset on, code comes from this offset in the module.
+struct ImageLocation {
+  uint32_t code;
+  uint32_t module_offset;
+};
+
+// The parts of an image, for the writer.
+struct ImageParts {
+  ImageTraits traits;
+  Vec<uint8_t> text;      // executable; offsets in `functions` and `locations` count from it
+  Vec<uint8_t> rodata;    // follows text on a page of its own
+  uint32_t eh_frame = 0;  // offset of the unwind table in rodata
+  bool has_eh_frame = false;
+  Vec<String> symbols;  // names of the address table's entries
+  Vec<ImageFunction> functions;
+  Vec<ImageLocation> locations;  // by code offset
+  Vec<uint8_t> module;           // the binary that it was compiled from, if it is to go along
+};
+
+// Distances that a code generator needs to resolve references between the parts
+// before it calls write_image(): where each part will lie.
+struct ImagePlan {
+  uint32_t text, rodata, table;
+};
+ImagePlan plan_image(size_t text_size, size_t rodata_size);
+
+// The image's bytes: a file that CodeImage::load() takes.
+Vec<uint8_t> write_image(const ImageParts& parts);
+
+// Features of this machine's processor, as bits that images are checked against.
+uint64_t host_cpu_features();
+// Bit of a feature by LLVM's name for it ("avx2"), or 0 if images do not track it.
+uint64_t cpu_feature_bit(std::string_view name);
+// The names behind some bits, joined by commas.
+String cpu_feature_names(uint64_t bits);
+
+// Loaded code. Registered for backtraces, traps and unwinding while it lives.
+class CodeImage final : public CodeRegion {
+ public:
+  // Takes over anonymous memory with a copy of `bytes`.
+  static Result<std::shared_ptr<CodeImage>> load(Bytes bytes);
+  // Maps a file. Io, or Unsupported / Malformed with the reason if it does not fit.
+  static Result<std::shared_ptr<CodeImage>> map_file(const std::string& path);
+  // Whether `bytes` begins like an image; says nothing of its validity.
+  static bool is_image(Bytes bytes);
+  ~CodeImage() override;
+  CodeImage(const CodeImage&) = delete;
+  CodeImage& operator=(const CodeImage&) = delete;
+
+  const ImageTraits& traits() const { return traits_; }
+  Bytes module() const { return module_; }
+  std::span<const ImageFunction> functions() const { return functions_; }
+  const uint8_t* base() const { return base_; }
+  bool locate(const void* pc, CodeLocation& out) const override;
+  size_t size() const { return size_; }
+
+  CodeImage() = default;  // use load() or map_file()
+
+ private:
+  Result<void> open(uint8_t* base, size_t size);
+
+  ImageTraits traits_;
+  uint8_t* base_ = nullptr;
+  size_t size_ = 0;
+  const uint8_t* eh_frame_ = nullptr;
+  std::span<const ImageFunction> functions_;
+  std::span<const ImageLocation> locations_;
+  Bytes module_;
+};
+
+// A fast hash of bytes, for checksums and cache keys (not against forgery).
+uint64_t hash_bytes(Bytes bytes, uint64_t seed = 0);
+
+}  // namespace wafer::compiler

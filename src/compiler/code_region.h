@@ -1,0 +1,44 @@
+// Where machine code of WebAssembly functions lies in this process, for traps and
+// backtraces.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "wasm/module.h"
+
+namespace wafer::compiler {
+
+struct CodeLocation {
+  uint32_t func_index = 0;
+  uint32_t module_offset = 0;  // 0 if unknown
+};
+
+// A stretch of addresses with code of one module. Derived classes enter the region when
+// the code is ready and leave it before it goes.
+class CodeRegion {
+ public:
+  virtual ~CodeRegion() = default;
+  // What the code at `pc`, an address in the region, belongs to; false if to nothing.
+  virtual bool locate(const void* pc, CodeLocation& out) const = 0;
+  bool contains(const void* pc) const {
+    const auto p = reinterpret_cast<uintptr_t>(pc);
+    return p >= begin_ && p < end_;
+  }
+  // The module, for names; null until somebody says.
+  const wasm::Module* described_by = nullptr;
+
+ protected:
+  void enter_region(const void* begin, size_t size);
+  void leave_region();
+
+ private:
+  uintptr_t begin_ = 0, end_ = 0;
+  bool entered_ = false;
+};
+
+// The region that holds `pc`, or null. Safe to call from a signal handler that
+// interrupted compiled code (which holds no lock).
+CodeRegion* region_at(const void* pc);
+
+}  // namespace wafer::compiler

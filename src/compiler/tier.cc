@@ -1,0 +1,138 @@
+#include "compiler/tier.h"
+
+#include <atomic>
+
+namespace wafer::compiler {
+
+namespace {
+
+// Options that an image was compiled with.
+CodeOptions options_of(const ImageTraits& traits) {
+  CodeOptions o;
+  o.guard_pages = traits.options & kOptionGuardPages;
+  o.fuel = traits.options & kOptionFuel;
+  o.interruptible = traits.options & kOptionInterruptible;
+  o.precise_traps = traits.options & kOptionPreciseTraps;
+  return o;
+}
+
+// Code of `have` runs where `want` is asked for: traps may be more precise than needed.
+bool options_fit(CodeOptions have, const CodeOptions& want) {
+  if (have.precise_traps) have.precise_traps = want.precise_traps;
+  return have == want;
+}
+
+void make_context(Instance& instance, const NativeCode& code) {
+  Store& store = *instance.store;
+  auto* context = new (allocate(sizeof(VmContext), alignof(VmContext))) VmContext;
+  context->instance = &instance;
+  context->store = &store;
+  context->exec = exec_of(store);
+  runtime::Memory* memory = instance.memory0;
+  if (memory && memory->mode() == runtime::MemoryMode::Guarded) context->memory0 = memory->base;
+  context->own_globals = instance.own_globals.data();
+  context->globals = instance.globals;
+  context->funcs = instance.funcs;
+  context->tables = instance.tables;
+  context->memories = instance.memories;
+  context->tags = instance.tags;
+  context->types = code.types.data();
+  context->entries = const_cast<void**>(code.entries.data());
+  instance.tier_data = context;
+}
+
+}  // namespace
+
+NativeCode::NativeCode(const wasm::Module& m, const CodeOptions& o) : module(m), options(o) {
+  types.reserve(m.types.size());
+  for (uint32_t i = 0; i < m.types.size(); ++i) types.push_back(m.canon_type(i));
+  entries.resize(m.functions.size());
+}
+
+void NativeCode::adopt(std::shared_ptr<CodeImage> image) {
+  image->described_by = &module;
+  for (const ImageFunction& f : image->functions())
+    if (f.func_index < entries.size())
+      std::atomic_ref<void*>(entries[f.func_index])
+          .store(const_cast<uint8_t*>(image->base()) + f.begin, std::memory_order_release);
+  images_.push_back(std::move(image));
+}
+
+CodeOptions code_options(const runtime::Engine& engine) {
+  CodeOptions o;
+  o.guard_pages = engine.memory_mode({}) == runtime::MemoryMode::Guarded;
+  o.fuel = engine.config().consume_fuel;
+  o.interruptible = engine.config().interruptible;
+  return o;
+}
+
+Result<void> set_precompiled(wasm::Module& module, std::shared_ptr<CodeImage> image) {
+  module.precompiled = std::move(image);
+  return {};
+}
+
+Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& module,
+                                                        const runtime::Engine& engine) {
+  CompileOptions compile = options_.compile;
+  const bool precise = compile.code.precise_traps;
+  compile.code = code_options(engine);
+  compile.code.precise_traps = precise;
+
+  const MutexLock lock(module.tier_mutex);
+  if (auto code = std::static_pointer_cast<NativeCode>(module.tier_code.lock()))
+    if (options_fit(code->options, compile.code)) return code;
+
+  std::shared_ptr<CodeImage> image = std::static_pointer_cast<CodeImage>(module.precompiled);
+  if (image) {
+    if (!options_fit(options_of(image->traits()), compile.code))
+      return Error(ErrorKind::Unsupported,
+                   "code file was compiled with other options (fuel, interruption, guard pages)");
+  } else {
+    if (!options_.backend) return Error(ErrorKind::Unsupported, "no code generator in this build");
+    WAFER_LET(parts, options_.backend->compile(module, compile, {}));
+    WAFER_LET(loaded, CodeImage::load(write_image(parts)));
+    image = std::move(loaded);
+  }
+  auto code = make_shared_in<NativeCode>(module, options_of(image->traits()));
+  code->adopt(std::move(image));
+  for (size_t i = module.imported_functions; i < code->entries.size(); ++i)
+    if (!code->entries[i]) return Error(ErrorKind::Malformed, "code file lacks functions");
+  module.tier_code = code;
+  return code;
+}
+
+Result<void> NativeTier::attach(Instance& instance) {
+  const wasm::Module& module = *instance.module;
+  runtime::install_fault_handlers();
+  WAFER_LET(code, code_of(module, instance.store->engine()));
+  make_context(instance, *code);
+  for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
+    FuncInst* f = instance.funcs[i];
+    f->call = &call_native;
+    f->native = code->entries[i];
+    f->context = instance.tier_data;
+  }
+  instance.code = std::move(code);
+  return {};
+}
+
+void NativeTier::detach_store(Store& store) {
+  for (const auto& instance : store.instances())
+    if (auto* context = static_cast<VmContext*>(instance->tier_data))
+      release(context, sizeof(VmContext), alignof(VmContext));
+  if (auto* exec = static_cast<ExecState*>(store.native_state)) {
+    store.gc().remove_root_source(exec);
+    exec->~ExecState();
+    release(exec, sizeof(ExecState), alignof(ExecState));
+    store.native_state = nullptr;
+  }
+}
+
+void NativeTier::prepare_host_func(FuncInst& func) {
+  func.native = reinterpret_cast<void*>(&wafer_call_out_stub);
+  func.context = &func;
+}
+
+void request_better_code(VmContext&, uint32_t) {}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,137 @@
+#include "compiler/unwind.h"
+
+#include "base/leb128.h"
+#include "compiler/code_image.h"
+#include "compiler/tier.h"
+#include "runtime/backtrace.h"
+
+extern "C" void wafer_enter_catch();
+
+namespace wafer::compiler {
+
+namespace {
+
+// Frames that a backtrace keeps.
+constexpr size_t kMaxBacktrace = 64;
+// Frames of any kind that are looked at for it.
+constexpr size_t kMaxWalk = 100'000;
+
+struct Walk {
+  runtime::TrapInfo& info;
+  size_t steps = 0;
+};
+
+_Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
+  auto& walk = *static_cast<Walk*>(argument);
+  if (++walk.steps > kMaxWalk || walk.info.backtrace.size() >= kMaxBacktrace)
+    return _URC_END_OF_STACK;
+  int before = 0;
+  uintptr_t pc = _Unwind_GetIPInfo(context, &before);
+  // A return address lies behind its call.
+  if (!before) --pc;
+  runtime::BacktraceFrame frame;
+  if (describe_native_frame(reinterpret_cast<const void*>(pc), frame))
+    walk.info.backtrace.push_back(std::move(frame));
+  return _URC_NO_REASON;
+}
+
+uint64_t read_uleb(const uint8_t*& p) {
+  uint64_t result = 0;
+  unsigned shift = 0;
+  uint8_t byte;
+  do {
+    byte = *p++;
+    result |= uint64_t(byte & 0x7F) << shift;
+    shift += 7;
+  } while (byte & 0x80);
+  return result;
+}
+
+// One field of a call-site table in encoding `encoding` (DW_EH_PE_uleb128 or udata4).
+uint64_t read_encoded(const uint8_t*& p, uint8_t encoding) {
+  if ((encoding & 0x0F) == 0x01) return read_uleb(p);
+  const auto v = load_le<uint32_t>(p);
+  p += 4;
+  return v;
+}
+
+// The landing pad of the call that `context` is stopped at, or 0. The table is the
+// "language-specific data area" in its usual form; our code generator lists for each
+// call with a handler its landing pad, and every handler takes all exceptions.
+uintptr_t landing_pad(_Unwind_Context* context) {
+  const auto* p = reinterpret_cast<const uint8_t*>(_Unwind_GetLanguageSpecificData(context));
+  if (!p) return 0;
+  const uintptr_t function = _Unwind_GetRegionStart(context);
+  int before = 0;
+  uintptr_t pc = _Unwind_GetIPInfo(context, &before);
+  if (!before) --pc;
+  constexpr uint8_t kOmit = 0xFF;
+  if (*p++ != kOmit) return 0;      // landing pads are relative to the function
+  if (*p++ != kOmit) read_uleb(p);  // type table: not used
+  const uint8_t encoding = *p++;
+  const uint64_t length = read_uleb(p);
+  const uint8_t* const end = p + length;
+  while (p < end) {
+    const uint64_t start = read_encoded(p, encoding);
+    const uint64_t size = read_encoded(p, encoding);
+    const uint64_t pad = read_encoded(p, encoding);
+    read_uleb(p);  // action
+    if (pc < function + start) return 0;
+    if (pc < function + start + size) return pad ? function + pad : 0;
+  }
+  return 0;
+}
+
+void release_nothing(_Unwind_Reason_Code, _Unwind_Exception*) {}
+
+}  // namespace
+
+void collect_backtrace(Store& store) {
+  runtime::TrapInfo& info = store.trap();
+  if (!info.backtrace.empty()) return;
+  Walk walk{info};
+  _Unwind_Backtrace(on_frame, &walk);
+}
+
+void start_unwinding(ExecState& exec) {
+  static thread_local _Unwind_Exception in_flight;
+  in_flight = {};
+  in_flight.exception_class = kExceptionClass;
+  in_flight.exception_cleanup = release_nothing;
+  in_flight.private_1 = 0;
+  _Unwind_RaiseException(&in_flight);
+  // Only a broken stack gets here.
+  wafer_leave(exec.entry, uint32_t(TrapCode::UncaughtException));
+}
+
+extern "C" _Unwind_Reason_Code wafer_personality(int, _Unwind_Action actions,
+                                                 uint64_t exception_class,
+                                                 _Unwind_Exception* exception,
+                                                 _Unwind_Context* context) {
+  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
+  const uintptr_t pad = landing_pad(context);
+  if (!pad) return _URC_CONTINUE_UNWIND;
+  if (actions & _UA_SEARCH_PHASE) return _URC_HANDLER_FOUND;
+  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
+  _Unwind_SetIP(context, pad);
+  return _URC_INSTALL_CONTEXT;
+}
+
+extern "C" _Unwind_Reason_Code wafer_enter_personality(int, _Unwind_Action actions,
+                                                       uint64_t exception_class, _Unwind_Exception*,
+                                                       _Unwind_Context* context) {
+  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
+  if (actions & _UA_SEARCH_PHASE) {
+    // No handler since the entry: the frames are still there to be described.
+    note_uncaught();
+    return _URC_HANDLER_FOUND;
+  }
+  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), 0);
+  _Unwind_SetIP(context, reinterpret_cast<uintptr_t>(&wafer_enter_catch));
+  return _URC_INSTALL_CONTEXT;
+}
+
+}  // namespace wafer::compiler
