@@ -1,0 +1,211 @@
+// From validated function bodies to LLVM IR.
+#pragma once
+
+#include <llvm/IR/DIBuilder.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/MDBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <string>
+#include <vector>
+
+#include "compiler/backend.h"
+#include "compiler/builtins.h"
+#include "compiler/layout.h"
+#include "wasm/validator.h"
+
+namespace wafer::compiler {
+
+// One LLVM module that holds some functions of a WebAssembly module.
+class ModuleTranslator {
+ public:
+  ModuleTranslator(llvm::LLVMContext& context, const wasm::Module& module,
+                   const CompileOptions& options, const std::string& triple);
+
+  // Adds the body of `func`.
+  Result<void> translate(uint32_t func);
+  // Ends debug information; the module is complete.
+  void finish();
+
+  // Name of the symbol of a function.
+  static std::string symbol(uint32_t func) { return "f" + std::to_string(func); }
+
+  llvm::Type* type_of(wasm::ValType type) const;
+  // Signature in the native convention.
+  llvm::FunctionType* function_type(const wasm::FuncType& type);
+  llvm::Function* function(uint32_t func);
+  llvm::FunctionCallee builtin(Builtin builtin);
+  // What the optimizer may assume of a kind of memory: kinds do not overlap.
+  llvm::MDNode* tbaa(std::string_view kind);
+
+  const wasm::Module& module;
+  const CompileOptions& options;
+  llvm::LLVMContext& context;
+  std::unique_ptr<llvm::Module> ir;
+  llvm::DIBuilder debug;
+  llvm::DIFile* debug_file;
+  llvm::Type *i1, *i8, *i16, *i32, *i64, *f32, *f64, *ptr, *v128, *void_type;
+  bool x86 = false;
+
+ private:
+  llvm::MDNode* tbaa_root_ = nullptr;
+  llvm::StringMap<llvm::MDNode*> tbaa_;
+  llvm::Function* builtins_[size_t(Builtin::Count)] = {};
+};
+
+class FunctionTranslator {
+ public:
+  FunctionTranslator(ModuleTranslator& module, uint32_t func);
+  Result<void> run();
+
+ private:
+  using Value = llvm::Value;
+  using Block = llvm::BasicBlock;
+
+  // A clause that a handler tries in turn.
+  struct Clause {
+    bool all = false;
+    uint32_t tag = 0;
+    Block* target = nullptr;       // legacy: where the catch body begins
+    llvm::PHINode* exn = nullptr;  // legacy: the exception there
+    uint32_t frame = 0;            // try_table: frame (from the outside) to branch to
+    bool with_ref = false;
+  };
+
+  struct Frame {
+    wasm::Opcode op = wasm::Opcode::Block;
+    bool dead = false;  // entered in unreachable code
+    uint32_t height = 0;
+    std::span<const wasm::ValType> params, results;
+    Block* end = nullptr;
+    std::vector<llvm::PHINode*> end_phis;
+    Block* header = nullptr;  // Loop
+    std::vector<llvm::PHINode*> header_phis;
+    Block* other = nullptr;  // If: where else begins
+    std::vector<Value*> else_params;
+    // Try and TryTable: entry of the handler, made when something may throw.
+    bool is_try = false, active = false;
+    Block* dispatch = nullptr;
+    llvm::PHINode* dispatch_exn = nullptr;
+    std::vector<Clause> clauses;
+    int delegate_to = -1;  // frame index; -1: none
+    Value* caught = nullptr;
+  };
+
+  // ---- operands
+  Value* pop() {
+    Value* v = stack_.back();
+    stack_.pop_back();
+    return v;
+  }
+  void push(Value* v) { stack_.push_back(v); }
+  Value* const_i32(uint32_t v) { return b_.getInt32(v); }
+  Value* const_i64(uint64_t v) { return b_.getInt64(v); }
+
+  // ---- structure (translate.cc)
+  Result<void> instruction(const wasm::Instr& in);
+  bool control(const wasm::Instr& in);
+  void unreachable();
+  void push_frame(const wasm::Instr& in);
+  void begin_try(const wasm::Instr& in);
+  void else_frame();
+  void end_frame();
+  void branch_to(uint32_t frame, std::span<Value* const> values);
+  void jump(uint32_t label);
+  void br_if(uint32_t label, Value* condition);
+  void br_table(const wasm::Instr& in);
+  uint32_t frame_of(uint32_t label) const { return uint32_t(frames_.size()) - 1 - label; }
+  std::span<const wasm::ValType> label_types(const Frame& f) const {
+    return f.op == wasm::Opcode::Loop ? f.params : f.results;
+  }
+  std::span<Value* const> top(size_t n) const { return {stack_.data() + stack_.size() - n, n}; }
+  Block* block(const char* name);
+  // Splits: traps with `code` if `condition` holds, goes on otherwise.
+  void trap_if(Value* condition, TrapCode code);
+  void trap(TrapCode code);
+  void emit_return(std::span<Value* const> values);
+  void finish_entry();
+  void count_fuel(const wasm::Instr& in);
+  void poll();
+
+  // ---- the run-time structure
+  // Field of the context that never changes during a call.
+  Value* context_field(uint32_t offset);
+  Value* load_invariant(llvm::Type* type, Value* base, uint64_t offset);
+  Value* load_at(llvm::Type* type, Value* base, uint64_t offset, std::string_view kind);
+  void store_at(Value* value, Value* base, uint64_t offset, std::string_view kind);
+  Value* at(Value* base, uint64_t offset) {
+    return b_.CreateConstInBoundsGEP1_64(m_.i8, base, offset);
+  }
+  Value* exec() { return context_field(layout::kCtxExec); }
+  Value* spill(unsigned slot) { return at(exec(), layout::kExecSpill + slot * 8); }
+  // Entry `index` of a context array of pointers; `offset` is the array's in the context.
+  Value* element(uint32_t offset, uint32_t index);
+  Value* global_address(uint32_t index, std::string& kind);
+
+  // ---- calls
+  Value* call_builtin(Builtin builtin, std::initializer_list<Value*> args);
+  void call_function(const wasm::FuncType& type, Value* callee, Value* context, bool tail);
+  void call(uint32_t func, bool tail);
+  void call_indirect(const wasm::Instr& in, bool tail);
+  void call_ref(const wasm::Instr& in, bool tail);
+  void call_func_inst(const wasm::FuncType& type, Value* func, bool tail);
+  llvm::CallBase* call_or_invoke(llvm::FunctionCallee callee, std::span<Value* const> args);
+  bool has_subtypes(uint32_t type_index) const;
+
+  // ---- memory
+  bool guarded(uint32_t memory) const;
+  // Address of `size` bytes at the operand `index` plus `offset`, checked or guarded.
+  Value* address(uint32_t memory, Value* index, uint64_t offset, unsigned size);
+  Value* memory_index(uint32_t memory, Value* index);  // zero-extended to 64 bits
+  llvm::LoadInst* load(const wasm::Instr& in, llvm::Type* type, unsigned size);
+  void store(const wasm::Instr& in, Value* value, unsigned size);
+  Value* table_slot(uint32_t table, Value* index);
+  bool memory_op(const wasm::Instr& in);
+  bool table_op(const wasm::Instr& in);
+
+  // ---- plain instructions; false if the opcode is not one of theirs
+  bool numeric(const wasm::Instr& in);
+  bool wide(const wasm::Instr& in);
+  bool simd(const wasm::Instr& in);    // simd.cc
+  bool atomic(const wasm::Instr& in);  // atomics.cc
+  bool gc(const wasm::Instr& in);      // gc.cc
+  bool exception(const wasm::Instr& in);  // exceptions.cc
+  Value* float_min_max(Value* a, Value* b, bool max);
+  Value* opaque(Value* constant);
+  Value* arithmetic_operand(Value* v);
+  void trunc_trapping(llvm::Type* to, bool is_signed);
+  Value* intrinsic(llvm::Intrinsic::ID id, std::initializer_list<Value*> args);
+  Value* ref_test(Value* ref, wasm::HeapType type, bool nullable);
+
+  // ---- exceptions (exceptions.cc)
+  int active_try() const;
+  Block* dispatch_block(int frame);
+  Block* unwind_block();
+  void fill_dispatch(uint32_t frame);
+  void raise(Value* exn, int handler);
+  void legacy_catch(const wasm::Instr& in);
+  void delegate(const wasm::Instr& in);
+
+  ModuleTranslator& m_;
+  const wasm::Module& module_;
+  const uint32_t index_;
+  llvm::Function* fn_;
+  llvm::IRBuilder<> b_;
+  wasm::FuncValidator v_;
+  std::vector<Value*> stack_;
+  std::vector<Frame> frames_;
+  std::vector<llvm::AllocaInst*> locals_;
+  std::vector<llvm::LoadInst*> memory_loads_;
+  Block* entry_ = nullptr;
+  Block* body_ = nullptr;
+  Value* context_ = nullptr;
+  llvm::DenseMap<uint32_t, Value*> fields_;  // invariant fields, loaded at the entry
+  llvm::DISubprogram* subprogram_ = nullptr;
+  bool dead_ = false;
+  bool calls_ = false;
+  uint64_t fuel_ = 0;             // instructions since the last charge
+  llvm::Instruction* fuel_at_ = nullptr;
+};
+
+}  // namespace wafer::compiler
