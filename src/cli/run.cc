@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cli/support.h"
+#include "cli/tiers.h"
 #include "cli/value_text.h"
 #include "interp/interp.h"
 #include "runtime/backtrace.h"
@@ -50,6 +51,7 @@ struct RunOptions {
   std::string argv0;
   bool trap_on_unknown = false;
   bool verbose = false;
+  TierChoice tier;
   FeatureOptions features;
 };
 
@@ -88,7 +90,12 @@ class Runner {
     config.consume_fuel = options_.fuel.has_value();
     config.interruptible = options_.timeout.has_value();
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
-    engine_ = Engine::create(config, interp::tier());
+    Result<runtime::Tier*> tier = options_.tier.make();
+    if (!tier) {
+      print_error(tier.error().message);
+      return kFailure;
+    }
+    engine_ = Engine::create(config, *tier);
 
     std::shared_ptr<Module> main;
     if (!load(options_.file, main)) return kFailure;
@@ -435,6 +442,7 @@ void add_run(CLI::App& app, Context& context) {
 
   run.add_flag("--trap-on-unknown-imports", o.trap_on_unknown,
                "Missing functions fail when they are called, not before");
+  o.tier.add_to(run);
   o.features.add_to(run);
   run.add_flag("-v,--verbose", o.verbose, "Say what happens on standard error");
   run.add_option("FILE", o.file, "Module, binary or text; - for standard input")->required();

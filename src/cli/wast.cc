@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "cli/support.h"
+#include "cli/tiers.h"
 #include "cli/wast_runner.h"
 
 namespace wafer::cli {
@@ -14,6 +15,8 @@ namespace wafer::cli {
 namespace {
 
 struct WastOptions {
+  TierChoice tier;
+  runtime::Tier* made_tier = nullptr;
   std::vector<std::string> paths;
   std::string skip_file;
   unsigned jobs = 0;
@@ -109,6 +112,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   script.features = o.features.get(base);
   script.lenient_messages = o.lenient;
   script.roundtrip = o.roundtrip;
+  script.tier = o.made_tier;
   for (const Skip& skip : skips) {
     if (!names_file(path, skip.file)) continue;
     if (skip.line == 0) {
@@ -128,12 +132,19 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   return result;
 }
 
-int run_wast(const WastOptions& o) {
+int run_wast(WastOptions& o) {
   std::vector<std::string> files;
   for (const std::string& path : o.paths)
     if (!collect(path, files)) return kFailure;
   std::vector<Skip> skips;
   if (!o.skip_file.empty() && !read_skips(o.skip_file, skips)) return kFailure;
+
+  Result<runtime::Tier*> tier = o.tier.make();
+  if (!tier) {
+    print_error(tier.error().message);
+    return kFailure;
+  }
+  o.made_tier = *tier;
 
   // Workers take files in order; results are printed in order as they complete.
   std::vector<std::optional<FileResult>> results(files.size());
@@ -209,6 +220,7 @@ void add_wast(CLI::App& app, Context& context) {
   command.add_flag("--roundtrip", o->roundtrip, "Also print and parse again every valid module");
   command.add_flag("-q,--quiet", o->quiet, "Name only the files with failures");
   command.add_flag("-v,--verbose", o->verbose, "Show what scripts print");
+  o->tier.add_to(command);
   o->features.add_to(command);
   command.add_option("FILE|DIR", o->paths, "Scripts, or folders of them")->required();
   command.callback([o, &context] { context.action = [o] { return run_wast(*o); }; });

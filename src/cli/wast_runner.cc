@@ -148,7 +148,7 @@ class Script {
       : source_(source), options_(options) {
     runtime::Config config;
     config.features = options.features;
-    engine_ = Engine::create(config, interp::tier());
+    engine_ = Engine::create(config, options.tier ? options.tier : interp::tier());
     store_ = std::make_unique<Store>(engine_);
   }
 

@@ -7,12 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/store.h"
 #include "wasm/opcode.h"
 
 namespace wafer::cli {
 
 struct ScriptOptions {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
+  runtime::Tier* tier = nullptr;  // null: the interpreter
   // A wrong message is reported but does not fail.
   bool lenient_messages = false;
   // Every valid module is also printed and parsed again, which must give the same.

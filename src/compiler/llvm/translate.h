@@ -85,6 +85,7 @@ class FunctionTranslator {
     std::vector<Value*> else_params;
     // Try and TryTable: entry of the handler, made when something may throw.
     bool is_try = false, active = false;
+    Block* landing = nullptr;
     Block* dispatch = nullptr;
     llvm::PHINode* dispatch_exn = nullptr;
     std::vector<Clause> clauses;
@@ -110,7 +111,9 @@ class FunctionTranslator {
   void begin_try(const wasm::Instr& in);
   void else_frame();
   void end_frame();
+  // To the frame's end, and to where a branch to its label goes.
   void branch_to(uint32_t frame, std::span<Value* const> values);
+  void branch_to_label(uint32_t frame, std::span<Value* const> values);
   void jump(uint32_t label);
   void br_if(uint32_t label, Value* condition);
   void br_table(const wasm::Instr& in);
@@ -125,7 +128,8 @@ class FunctionTranslator {
   void trap(TrapCode code);
   void emit_return(std::span<Value* const> values);
   void finish_entry();
-  void count_fuel(const wasm::Instr& in);
+  void drop_unreachable();
+  void count_fuel();
   void poll();
 
   // ---- the run-time structure
@@ -177,9 +181,12 @@ class FunctionTranslator {
   void trunc_trapping(llvm::Type* to, bool is_signed);
   Value* intrinsic(llvm::Intrinsic::ID id, std::initializer_list<Value*> args);
   Value* ref_test(Value* ref, wasm::HeapType type, bool nullable);
+  Value* entry_slot();
 
   // ---- exceptions (exceptions.cc)
-  int active_try() const;
+  // Innermost try whose body is open at frame `from` or outside of it; -1 for none.
+  int active_try(int from) const;
+  void push_exception_values(Value* exn, uint32_t tag);
   Block* dispatch_block(int frame);
   Block* unwind_block();
   void fill_dispatch(uint32_t frame);

@@ -1,0 +1,263 @@
+#include "compiler/llvm/llvm_backend.h"
+
+#include <llvm/Analysis/TargetLibraryInfo.h>
+#include <llvm/Analysis/TargetTransformInfo.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/BinaryFormat/ELF.h>
+#include <llvm/MC/MCSubtargetInfo.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Target/TargetOptions.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/SubtargetFeature.h>
+#include <llvm/TargetParser/Triple.h>
+
+#include <mutex>
+#include <thread>
+
+#include "compiler/llvm/link.h"
+#include "compiler/llvm/translate.h"
+
+namespace wafer::compiler {
+
+namespace {
+
+// Bytes of WebAssembly that one piece of work holds. Independent of the number of
+// processors, so that the same input always gives the same code.
+constexpr uint32_t kPieceBytes = 48u << 10;
+
+struct Target {
+  std::string triple, cpu, features;
+  const llvm::Target* target = nullptr;
+};
+
+Error error_of(std::string_view message) { return Error(ErrorKind::Unsupported, message); }
+
+Result<Target> find_target(const CompileOptions& options) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeAllTargetInfos();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
+  });
+  Target t;
+  const std::string host = llvm::sys::getDefaultTargetTriple();
+  if (options.target.empty()) {
+    t.triple = host;
+  } else if (options.target.find('-') == std::string::npos) {
+    t.triple = options.target + "-unknown-linux-gnu";
+  } else {
+    t.triple = options.target;
+  }
+  const llvm::Triple triple(t.triple);
+  const bool native_arch = triple.getArch() == llvm::Triple(host).getArch();
+  if (!triple.isX86_64() && !triple.isAArch64(64))
+    return error_of("no code generator for target " + options.target);
+  std::string cpu = options.cpu;
+  if (cpu.empty()) cpu = options.target.empty() ? "native" : "baseline";
+  if (cpu == "native") {
+    if (!native_arch) return error_of("cpu 'native' is for this machine's own kind only");
+    t.cpu = llvm::sys::getHostCPUName().str();
+    llvm::SubtargetFeatures features;
+    for (const auto& f : llvm::sys::getHostCPUFeatures()) features.AddFeature(f.first(), f.second);
+    t.features = features.getString();
+  } else if (cpu == "baseline") {
+    // The least that WebAssembly's vectors run well on.
+    t.cpu = triple.isX86_64() ? "x86-64" : "generic";
+    if (triple.isX86_64()) t.features = "+sse3,+ssse3,+sse4.1";
+  } else {
+    t.cpu = cpu;
+  }
+  std::string message;
+  t.target = llvm::TargetRegistry::lookupTarget(triple, message);
+  if (!t.target) return error_of(message);
+  return t;
+}
+
+Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsigned opt_level) {
+  llvm::TargetOptions options;
+  options.GuaranteedTailCallOpt = false;
+  static constexpr llvm::CodeGenOptLevel kLevels[] = {
+      llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less, llvm::CodeGenOptLevel::Default,
+      llvm::CodeGenOptLevel::Aggressive};
+  std::unique_ptr<llvm::TargetMachine> machine(t.target->createTargetMachine(
+      llvm::Triple(t.triple), t.cpu, t.features, options, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
+  if (!machine) return error_of("no code generator for target " + t.triple);
+  if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu))
+    return error_of("unknown cpu '" + t.cpu + "'");
+  return machine;
+}
+
+// Features that code for `machine` may use, as the image tells them.
+uint64_t feature_bits(const llvm::TargetMachine& machine) {
+  uint64_t bits = 0;
+  for (const auto& f : machine.getMCSubtargetInfo()->getEnabledProcessorFeatures())
+    bits |= cpu_feature_bit({f.Key, std::strlen(f.Key)});
+  return bits;
+}
+
+void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = level >= 2;
+  tuning.SLPVectorization = level >= 2;
+  tuning.LoopInterleaving = level >= 2;
+  llvm::PassBuilder builder(&machine, tuning);
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager groups;
+  llvm::ModuleAnalysisManager modules;
+  functions.registerPass([&] {
+    llvm::TargetLibraryInfoImpl info{llvm::Triple(machine.getTargetTriple())};
+    // Only what loaded code can reach; a loop that copies may become memcpy.
+    info.disableAllFunctions();
+    for (const llvm::LibFunc f : {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
+      info.setAvailable(f);
+    return llvm::TargetLibraryAnalysis(info);
+  });
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(groups);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, groups, modules);
+  static const llvm::OptimizationLevel kLevels[] = {
+      llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O2,
+      llvm::OptimizationLevel::O3};
+  const llvm::OptimizationLevel l = kLevels[std::min(level, 3u)];
+  llvm::ModulePassManager passes = level == 0 ? builder.buildO0DefaultPipeline(l)
+                                              : builder.buildPerModuleDefaultPipeline(l);
+  passes.run(ir, modules);
+}
+
+class LlvmBackend final : public Backend {
+ public:
+  Result<ImageTraits> traits(const CompileOptions& options) override {
+    WAFER_LET(target, find_target(options));
+    WAFER_LET(machine, make_machine(target, options.opt_level));
+    return traits_of(*machine, options);
+  }
+
+  Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
+                             std::span<const uint32_t> functions) override {
+    WAFER_LET(target, find_target(options));
+    std::vector<uint32_t> all;
+    if (functions.empty())
+      for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i)
+        all.push_back(i);
+    else
+      all.assign(functions.begin(), functions.end());
+
+    std::vector<std::span<const uint32_t>> pieces;
+    size_t begin = 0;
+    uint32_t bytes = 0;
+    for (size_t i = 0; i < all.size(); ++i) {
+      bytes += module.functions[all[i]].body.size();
+      if (bytes < kPieceBytes && i + 1 < all.size()) continue;
+      pieces.push_back(std::span(all).subspan(begin, i + 1 - begin));
+      begin = i + 1;
+      bytes = 0;
+    }
+
+    std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects(pieces.size());
+    std::atomic<size_t> next{0};
+    std::mutex mutex;
+    Box<Error> failure;
+    const auto work = [&] {
+      for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
+        Result<std::unique_ptr<llvm::MemoryBuffer>> object =
+            options.cancel && options.cancel->load()
+                ? Result<std::unique_ptr<llvm::MemoryBuffer>>(error_of("cancelled"))
+                : compile_piece(module, options, target, pieces[i]);
+        if (object) {
+          objects[i] = *std::move(object);
+          continue;
+        }
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = make_box<Error>(object.take_error());
+        next = pieces.size();
+      }
+    };
+    const size_t threads = std::min<size_t>(
+        options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()),
+        pieces.size());
+    std::vector<std::thread> others;
+    for (size_t i = 1; i < threads; ++i) others.emplace_back(work);
+    work();
+    for (std::thread& t : others) t.join();
+    if (failure) return std::move(*failure);
+
+    WAFER_LET(parts, link_objects(module, objects));
+    WAFER_LET(machine, make_machine(target, options.opt_level));
+    parts.traits = traits_of(*machine, options);
+    return std::move(parts);
+  }
+
+ private:
+  static ImageTraits traits_of(const llvm::TargetMachine& machine, const CompileOptions& options) {
+    ImageTraits t;
+    t.machine = machine.getTargetTriple().isX86_64() ? llvm::ELF::EM_X86_64 : llvm::ELF::EM_AARCH64;
+    t.fingerprint = abi_fingerprint();
+    t.features = machine.getTargetTriple().isX86_64() ? feature_bits(machine) : 0;
+    const CodeOptions& c = options.code;
+    t.options = (c.guard_pages ? kOptionGuardPages : 0) | (c.fuel ? kOptionFuel : 0) |
+                (c.interruptible ? kOptionInterruptible : 0) |
+                (c.precise_traps ? kOptionPreciseTraps : 0);
+    return t;
+  }
+
+  static Result<std::unique_ptr<llvm::MemoryBuffer>> compile_piece(
+      const wasm::Module& module, const CompileOptions& options, const Target& target,
+      std::span<const uint32_t> functions) {
+    llvm::LLVMContext context;
+    WAFER_LET(machine, make_machine(target, options.opt_level));
+    ModuleTranslator translator(context, module, options, target.triple);
+    translator.ir->setTargetTriple(machine->getTargetTriple());
+    translator.ir->setDataLayout(machine->createDataLayout());
+    translator.ir->setRtLibUseGOT();
+    for (const uint32_t f : functions) WAFER_TRY(translator.translate(f));
+    translator.finish();
+#ifndef NDEBUG
+    constexpr bool kVerify = true;
+#else
+    static const bool kVerify = std::getenv("WAFER_VERIFY_IR") != nullptr;
+#endif
+    if (kVerify) {
+      std::string text;
+      llvm::raw_string_ostream stream(text);
+      if (llvm::verifyModule(*translator.ir, &stream))
+        return error_of("internal error: the code generator made bad IR: " + text);
+    }
+    optimize(*translator.ir, *machine, options.opt_level);
+    if (const char* path = std::getenv("WAFER_DUMP_IR")) {
+      std::error_code ec;
+      llvm::raw_fd_ostream out(path, ec, llvm::sys::fs::OF_Append);
+      if (!ec) translator.ir->print(out, nullptr);
+    }
+    llvm::SmallVector<char, 0> bytes;
+    llvm::raw_svector_ostream stream(bytes);
+    llvm::legacy::PassManager codegen;
+    if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
+      return error_of("the target cannot emit objects");
+    codegen.run(*translator.ir);
+    return llvm::MemoryBuffer::getMemBufferCopy({bytes.data(), bytes.size()});
+  }
+};
+
+}  // namespace
+
+Backend* llvm_backend() {
+  static LlvmBackend backend;
+  return &backend;
+}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,14 @@
+// Entry points of the shared library around the LLVM code generator.
+#include "compiler/abi.h"
+#include "compiler/llvm/llvm_backend.h"
+
+extern "C" {
+
+__attribute__((visibility("default"))) uint64_t wafer_llvm_fingerprint() {
+  return wafer::compiler::abi_fingerprint();
+}
+
+__attribute__((visibility("default"))) wafer::compiler::Backend* wafer_llvm_backend() {
+  return wafer::compiler::llvm_backend();
+}
+}
