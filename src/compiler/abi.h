@@ -6,9 +6,10 @@
 // ExecState::spill, from slot 0 on in order of the parameters; the callee reads it
 // before it does anything else. The first result comes in the result register of its
 // class, the others in ExecState::spill from slot 0 on; the caller reads those before
-// it does anything else. An i32 is significant in its low 32 bits only. In LLVM's terms
-// this is `tailcc` without stack arguments, so that any function can tail-call any other.
-// In a spill slot, a v128 takes two slots.
+// it does anything else. An i32 is significant in its low 32 bits only, an f32 or f64 in
+// the low bits of its register. In a spill slot, a v128 takes two slots. There are no
+// stack arguments, so any function can tail-call any other. For functions of few
+// parameters this is the platform's C convention.
 //
 // Callee-saved registers are those of the platform's C convention.
 #pragma once

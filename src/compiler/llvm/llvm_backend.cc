@@ -139,6 +139,33 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
   passes.run(ir, modules);
 }
 
+// By function index: which functions have tail calls. Only reads opcodes.
+std::vector<bool> find_tail_callers(const wasm::Module& module) {
+  std::vector<bool> out(module.functions.size());
+  wasm::Instr in;
+  for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
+    const uint8_t* const base = module.bytes.data();
+    const wasm::ByteRange body = module.functions[i].body;
+    // Locals come first: runs of a count and a type, of which the reader knows nothing.
+    const auto has_byte = [&](uint8_t byte) {
+      return std::memchr(base + body.begin, byte, body.size()) != nullptr;
+    };
+    if (!has_byte(0x12) && !has_byte(0x13) && !has_byte(0x15)) continue;
+    wasm::FuncValidator v(module);
+    if (!v.begin(i)) continue;
+    while (!v.done()) {
+      if (!v.read(in)) break;
+      if (in.op == wasm::Opcode::ReturnCall || in.op == wasm::Opcode::ReturnCallIndirect ||
+          in.op == wasm::Opcode::ReturnCallRef) {
+        out[i] = true;
+        break;
+      }
+      if (!v.apply(in)) break;
+    }
+  }
+  return out;
+}
+
 class LlvmBackend final : public Backend {
  public:
   Result<ImageTraits> traits(const CompileOptions& options) override {
@@ -168,6 +195,7 @@ class LlvmBackend final : public Backend {
       bytes = 0;
     }
 
+    const std::vector<bool> tail_callers = find_tail_callers(module);
     std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects(pieces.size());
     std::atomic<size_t> next{0};
     std::mutex mutex;
@@ -177,7 +205,7 @@ class LlvmBackend final : public Backend {
         Result<std::unique_ptr<llvm::MemoryBuffer>> object =
             options.cancel && options.cancel->load()
                 ? Result<std::unique_ptr<llvm::MemoryBuffer>>(error_of("cancelled"))
-                : compile_piece(module, options, target, pieces[i]);
+                : compile_piece(module, options, target, tail_callers, pieces[i]);
         if (object) {
           objects[i] = *std::move(object);
           continue;
@@ -217,10 +245,10 @@ class LlvmBackend final : public Backend {
 
   static Result<std::unique_ptr<llvm::MemoryBuffer>> compile_piece(
       const wasm::Module& module, const CompileOptions& options, const Target& target,
-      std::span<const uint32_t> functions) {
+      const std::vector<bool>& tail_callers, std::span<const uint32_t> functions) {
     llvm::LLVMContext context;
     WAFER_LET(machine, make_machine(target, options.opt_level));
-    ModuleTranslator translator(context, module, options, target.triple);
+    ModuleTranslator translator(context, module, options, target.triple, tail_callers);
     translator.ir->setTargetTriple(machine->getTargetTriple());
     translator.ir->setDataLayout(machine->createDataLayout());
     translator.ir->setRtLibUseGOT();

@@ -19,9 +19,11 @@ using wasm::ValType;
 // ---- module -----------------------------------------------------------------------
 
 ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
-                                   const CompileOptions& o, const std::string& triple)
+                                   const CompileOptions& o, const std::string& triple,
+                                   const std::vector<bool>& tails)
     : module(m),
       options(o),
+      tail_callers(tails),
       context(c),
       ir(std::make_unique<llvm::Module>("wafer", c)),
       debug(*ir) {
@@ -34,6 +36,7 @@ ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
   f64 = Type::getDoubleTy(c);
   ptr = llvm::PointerType::getUnqual(c);
   v128 = llvm::FixedVectorType::get(i64, 2);
+  f32x4 = llvm::FixedVectorType::get(f32, 4);
   void_type = Type::getVoidTy(c);
   x86 = llvm::Triple(triple).isX86();
   // Locations in debug information are offsets in the module, as line numbers.
@@ -63,11 +66,16 @@ Type* ModuleTranslator::type_of(ValType type) const {
   }
 }
 
-llvm::FunctionType* ModuleTranslator::function_type(const wasm::FuncType& type) {
+llvm::FunctionType* ModuleTranslator::function_type(const wasm::FuncType& type, bool full) {
   std::vector<Type*> params{ptr};
-  ArgAssigner assign;
-  for (const ValType t : type.params)
-    if (assign.next(t).kind != ArgLocation::Kind::Spill) params.push_back(type_of(t));
+  if (full) {
+    params.insert(params.end(), kGprArgs, i64);
+    params.insert(params.end(), kFprArgs, f32x4);
+  } else {
+    ArgAssigner assign;
+    for (const ValType t : type.params)
+      if (assign.next(t).kind != ArgLocation::Kind::Spill) params.push_back(type_of(t));
+  }
   Type* result = type.results.empty() ? void_type : type_of(type.results[0]);
   return llvm::FunctionType::get(result, params, false);
 }
@@ -75,9 +83,8 @@ llvm::FunctionType* ModuleTranslator::function_type(const wasm::FuncType& type) 
 llvm::Function* ModuleTranslator::function(uint32_t func) {
   const std::string name = symbol(func);
   if (llvm::Function* f = ir->getFunction(name)) return f;
-  auto* f = llvm::Function::Create(function_type(module.func_type(func)),
+  auto* f = llvm::Function::Create(function_type(module.func_type(func), is_full(func)),
                                    llvm::GlobalValue::ExternalLinkage, name, *ir);
-  f->setCallingConv(llvm::CallingConv::Tail);
   f->setDSOLocal(true);
   f->setVisibility(llvm::GlobalValue::HiddenVisibility);
   return f;
@@ -139,6 +146,8 @@ Result<void> FunctionTranslator::run() {
   // Unwind tables serve backtraces too, from any instruction.
   fn_->setUWTableKind(llvm::UWTableKind::Async);
   fn_->addFnAttr("probe-stack", "inline-asm");
+  // Recursion must use up the stack; return_call is the way to have it not do so.
+  fn_->addFnAttr("disable-tail-calls", "true");
 
   entry_ = block("entry");
   body_ = block("body");
@@ -166,9 +175,15 @@ Result<void> FunctionTranslator::run() {
       continue;
     }
     const ArgLocation at = assign.next(locals[i]);
-    Value* v = at.kind == ArgLocation::Kind::Spill
-                   ? load_at(t, spill(at.index), 0, "spill")
-                   : static_cast<Value*>(fn_->getArg(arg++));
+    Value* v;
+    if (at.kind == ArgLocation::Kind::Spill)
+      v = load_at(t, spill(at.index), 0, "spill");
+    else if (!m_.is_full(index_))
+      v = fn_->getArg(arg++);
+    else if (at.kind == ArgLocation::Kind::Gpr)
+      v = b_.CreateTrunc(fn_->getArg(1 + at.index), t);
+    else
+      v = from_fpr(fn_->getArg(1 + kGprArgs + at.index), t);
     b_.CreateStore(v, locals_[i]);
   }
   b_.SetInsertPoint(body_);
@@ -192,6 +207,18 @@ Result<void> FunctionTranslator::run() {
   return {};
 }
 
+namespace {
+
+// Nobody asks for the value, or only conversions that nobody asks for.
+bool unused(const llvm::Instruction* value) {
+  return llvm::all_of(value->users(), [](const llvm::User* user) {
+    const auto* cast = llvm::dyn_cast<llvm::CastInst>(user);
+    return cast && unused(cast);
+  });
+}
+
+}  // namespace
+
 void FunctionTranslator::drop_unreachable() {
   // Code behind handlers that nothing reaches.
   for (BasicBlock& bb : *fn_)
@@ -202,7 +229,7 @@ void FunctionTranslator::drop_unreachable() {
     }
   // An access whose result nobody asks for must trap all the same.
   for (llvm::LoadInst* l : memory_loads_)
-    if (m_.options.code.precise_traps || l->use_empty()) l->setVolatile(true);
+    if (m_.options.code.precise_traps || unused(l)) l->setVolatile(true);
   llvm::removeUnreachableBlocks(*fn_);
 }
 
@@ -683,25 +710,51 @@ llvm::CallBase* FunctionTranslator::call_or_invoke(llvm::FunctionCallee callee,
   return b_.CreateCall(callee, list);
 }
 
+Value* FunctionTranslator::to_fpr(Value* value) {
+  Type* t = value->getType();
+  if (t == m_.f32)
+    return b_.CreateInsertElement(llvm::PoisonValue::get(m_.f32x4), value, uint64_t{0});
+  if (t == m_.f64)
+    value = b_.CreateInsertElement(
+        llvm::PoisonValue::get(llvm::FixedVectorType::get(m_.f64, 2)), value, uint64_t{0});
+  return b_.CreateBitCast(value, m_.f32x4);
+}
+
+Value* FunctionTranslator::from_fpr(Value* reg, Type* type) {
+  if (type == m_.f32) return b_.CreateExtractElement(reg, uint64_t{0});
+  if (type == m_.f64)
+    return b_.CreateExtractElement(
+        b_.CreateBitCast(reg, llvm::FixedVectorType::get(m_.f64, 2)), uint64_t{0});
+  return b_.CreateBitCast(reg, type);
+}
+
 void FunctionTranslator::call_function(const wasm::FuncType& type, Value* callee, Value* context,
-                                       bool tail) {
+                                       bool tail, bool full) {
   calls_ = true;
+  full |= tail;
   const size_t n = type.params.size();
   std::vector<Value*> args{context};
+  if (full) {
+    args.insert(args.end(), kGprArgs, llvm::PoisonValue::get(m_.i64));
+    args.insert(args.end(), kFprArgs, llvm::PoisonValue::get(m_.f32x4));
+  }
   ArgAssigner assign;
   const auto values = top(n);
   for (size_t i = 0; i < n; ++i) {
     const ArgLocation loc = assign.next(type.params[i]);
     if (loc.kind == ArgLocation::Kind::Spill)
       store_at(values[i], spill(loc.index), 0, "spill");
-    else
+    else if (!full)
       args.push_back(values[i]);
+    else if (loc.kind == ArgLocation::Kind::Gpr)
+      args[1 + loc.index] = b_.CreateZExt(values[i], m_.i64);
+    else
+      args[1 + kGprArgs + loc.index] = to_fpr(values[i]);
   }
   stack_.resize(stack_.size() - n);
-  const llvm::FunctionCallee target(m_.function_type(type), callee);
+  const llvm::FunctionCallee target(m_.function_type(type, full), callee);
   if (tail) {
     llvm::CallInst* call = b_.CreateCall(target, args);
-    call->setCallingConv(llvm::CallingConv::Tail);
     call->setTailCallKind(llvm::CallInst::TCK_MustTail);
     if (type.results.empty())
       b_.CreateRetVoid();
@@ -710,7 +763,6 @@ void FunctionTranslator::call_function(const wasm::FuncType& type, Value* callee
     return;
   }
   llvm::CallBase* call = call_or_invoke(target, args);
-  call->setCallingConv(llvm::CallingConv::Tail);
   ArgAssigner results(true);
   for (const ValType t : type.results) {
     const ArgLocation loc = results.next(t);
@@ -726,14 +778,16 @@ void FunctionTranslator::call(uint32_t func, bool tail) {
     call_func_inst(type, element(layout::kCtxFuncs, func), tail);
     return;
   }
-  Value* callee = m_.function(func);
-  if (m_.options.through_entries && func != index_) {
-    llvm::LoadInst* l = b_.CreateLoad(m_.ptr, at(context_field(layout::kCtxEntries), uint64_t(func) * 8));
-    l->setAtomic(llvm::AtomicOrdering::Monotonic);
-    l->setAlignment(llvm::Align(8));
-    callee = l;
+  // A tail call by name would have to be of the callee's own signature.
+  if (m_.options.through_entries ? func != index_ : tail && !m_.is_full(func)) {
+    llvm::LoadInst* entry =
+        b_.CreateLoad(m_.ptr, at(context_field(layout::kCtxEntries), uint64_t(func) * 8));
+    entry->setAtomic(llvm::AtomicOrdering::Monotonic);
+    entry->setAlignment(llvm::Align(8));
+    call_function(type, entry, context_, tail);
+    return;
   }
-  call_function(type, callee, context_, tail);
+  call_function(type, m_.function(func), context_, tail, m_.is_full(func));
 }
 
 // Through a function instance: leaves this instance, perhaps for the host.

@@ -19,8 +19,10 @@ namespace wafer::compiler {
 // One LLVM module that holds some functions of a WebAssembly module.
 class ModuleTranslator {
  public:
+  // `tail_callers` tells by function index which functions have tail calls.
   ModuleTranslator(llvm::LLVMContext& context, const wasm::Module& module,
-                   const CompileOptions& options, const std::string& triple);
+                   const CompileOptions& options, const std::string& triple,
+                   const std::vector<bool>& tail_callers);
 
   // Adds the body of `func`.
   Result<void> translate(uint32_t func);
@@ -31,8 +33,10 @@ class ModuleTranslator {
   static std::string symbol(uint32_t func) { return "f" + std::to_string(func); }
 
   llvm::Type* type_of(wasm::ValType type) const;
-  // Signature in the native convention.
-  llvm::FunctionType* function_type(const wasm::FuncType& type);
+  // Signature in the native convention. The full form names every argument register,
+  // so that all functions of one result have the same: what a tail call asks for.
+  llvm::FunctionType* function_type(const wasm::FuncType& type, bool full);
+  bool is_full(uint32_t func) const { return tail_callers[func]; }
   llvm::Function* function(uint32_t func);
   llvm::FunctionCallee builtin(Builtin builtin);
   // What the optimizer may assume of a kind of memory: kinds do not overlap.
@@ -40,11 +44,12 @@ class ModuleTranslator {
 
   const wasm::Module& module;
   const CompileOptions& options;
+  const std::vector<bool>& tail_callers;
   llvm::LLVMContext& context;
   std::unique_ptr<llvm::Module> ir;
   llvm::DIBuilder debug;
   llvm::DIFile* debug_file;
-  llvm::Type *i1, *i8, *i16, *i32, *i64, *f32, *f64, *ptr, *v128, *void_type;
+  llvm::Type *i1, *i8, *i16, *i32, *i64, *f32, *f64, *ptr, *v128, *f32x4, *void_type;
   bool x86 = false;
 
  private:
@@ -149,7 +154,10 @@ class FunctionTranslator {
 
   // ---- calls
   Value* call_builtin(Builtin builtin, std::initializer_list<Value*> args);
-  void call_function(const wasm::FuncType& type, Value* callee, Value* context, bool tail);
+  void call_function(const wasm::FuncType& type, Value* callee, Value* context, bool tail,
+                     bool full = false);
+  Value* to_fpr(Value* value);                      // any float or vector as a register
+  Value* from_fpr(Value* reg, llvm::Type* type);
   void call(uint32_t func, bool tail);
   void call_indirect(const wasm::Instr& in, bool tail);
   void call_ref(const wasm::Instr& in, bool tail);
