@@ -324,6 +324,8 @@ bool FunctionTranslator::numeric(const wasm::Instr& in) {
     case Opcode::I64ExtendI32U:
       return cast(I::ZExt, m_.i64);
     case Opcode::F32DemoteF64:
+      // Else a demotion of a promotion would be folded, with its NaN left signalling.
+      push(opaque(pop()));
       return cast(I::FPTrunc, m_.f32);
     case Opcode::F64PromoteF32:
       return cast(I::FPExt, m_.f64);

@@ -66,6 +66,7 @@ class FunctionTranslator {
  private:
   using Value = llvm::Value;
   using Block = llvm::BasicBlock;
+  using BasicBlock = llvm::BasicBlock;
 
   // A clause that a handler tries in turn.
   struct Clause {
@@ -179,8 +180,10 @@ class FunctionTranslator {
   // ---- plain instructions; false if the opcode is not one of theirs
   bool numeric(const wasm::Instr& in);
   bool wide(const wasm::Instr& in);
+  struct Simd;
   bool simd(const wasm::Instr& in);    // simd.cc
   bool atomic(const wasm::Instr& in);  // atomics.cc
+  Value* wide_address(const wasm::Instr& in, Value* index);
   bool gc(const wasm::Instr& in);      // gc.cc
   bool exception(const wasm::Instr& in);  // exceptions.cc
   Value* float_min_max(Value* a, Value* b, bool max);
