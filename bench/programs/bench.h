@@ -17,7 +17,7 @@ static long bench_chosen_size;
 
 // Starts the clock and returns the size to work with: the first argument, or `standard`
 // (seconds of native work), or `quick` (a smoke test) for the argument --quick.
-static inline int bench_start(int argc, char **argv, int standard, int quick) {
+static inline int bench_start(int argc, char** argv, int standard, int quick) {
   bench_chosen_size = standard;
   if (argc > 1) {
     int is_quick = strcmp(argv[1], "--quick") == 0;
@@ -32,20 +32,20 @@ static inline int bench_start(int argc, char **argv, int standard, int quick) {
 }
 
 // Ends the program with a message when `condition` does not hold: a self-check failed.
-static inline void bench_require(int condition, const char *message) {
+static inline void bench_require(int condition, const char* message) {
   if (condition) return;
   fprintf(stderr, "self-check failed: %s\n", message);
   exit(1);
 }
 
-static inline void *bench_allocate(size_t bytes) {
-  void *p = malloc(bytes);
+static inline void* bench_allocate(size_t bytes) {
+  void* p = malloc(bytes);
   bench_require(p != NULL, "out of memory");
   return p;
 }
 
 // A square of doubles, for `double(*a)[n] = bench_matrix(n, n)`.
-static inline void *bench_matrix(size_t rows, size_t columns) {
+static inline void* bench_matrix(size_t rows, size_t columns) {
   return bench_allocate(rows * columns * sizeof(double));
 }
 
@@ -71,14 +71,14 @@ static inline void bench_add(uint64_t value) {
   bench_checksum ^= bench_checksum >> 29;
 }
 
-static inline void bench_add_bytes(const void *data, size_t size) {
-  const unsigned char *bytes = (const unsigned char *)data;
+static inline void bench_add_bytes(const void* data, size_t size) {
+  const unsigned char* bytes = (const unsigned char*)data;
   for (size_t i = 0; i < size; ++i) bench_add(bytes[i]);
 }
 
 // Adds the bits of doubles, so that a difference in the last place shows.
-static inline void bench_add_doubles(const void *data, size_t count) {
-  const unsigned char *bytes = (const unsigned char *)data;
+static inline void bench_add_doubles(const void* data, size_t count) {
+  const unsigned char* bytes = (const unsigned char*)data;
   for (size_t i = 0; i < count; ++i) {
     uint64_t bits;
     memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
@@ -87,7 +87,7 @@ static inline void bench_add_doubles(const void *data, size_t count) {
 }
 
 // Prints the result and the time; the exit code of the program.
-static inline int bench_finish(const char *name) {
+static inline int bench_finish(const char* name) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   double seconds = (double)(now.tv_sec - bench_began.tv_sec) +

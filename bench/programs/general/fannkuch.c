@@ -4,7 +4,7 @@
 
 enum { kMost = 13 };
 
-static int flips(const int *permutation, int n) {
+static int flips(const int* permutation, int n) {
   int p[kMost], count = 0;
   for (int i = 0; i < n; ++i) p[i] = permutation[i];
   for (int first; (first = p[0]) != 0; ++count) {
@@ -17,7 +17,7 @@ static int flips(const int *permutation, int n) {
   return count;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 10, 8);
   bench_require(n <= kMost, "the size is at most 13");
   int permutation[kMost], counter[kMost] = {0}, most = 0, sum = 0;

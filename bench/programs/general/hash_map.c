@@ -8,7 +8,7 @@ typedef struct {
 } Slot;
 
 typedef struct {
-  Slot *slots;
+  Slot* slots;
   uint32_t mask;
   uint32_t used;
 } Map;
@@ -27,13 +27,13 @@ static Map map_make(uint32_t capacity) {
   return map;
 }
 
-static uint32_t distance(const Map *map, uint32_t at) {
+static uint32_t distance(const Map* map, uint32_t at) {
   return (at - hash(map->slots[at].key)) & map->mask;
 }
 
-static void map_put(Map *map, uint64_t key, uint64_t value);
+static void map_put(Map* map, uint64_t key, uint64_t value);
 
-static void grow(Map *map) {
+static void grow(Map* map) {
   Map larger = map_make((map->mask + 1) * 2);
   for (uint32_t i = 0; i <= map->mask; ++i) {
     if (map->slots[i].key != 0) map_put(&larger, map->slots[i].key, map->slots[i].value);
@@ -42,12 +42,12 @@ static void grow(Map *map) {
   *map = larger;
 }
 
-static void map_put(Map *map, uint64_t key, uint64_t value) {
+static void map_put(Map* map, uint64_t key, uint64_t value) {
   if (map->used * 8 >= map->mask * 7) grow(map);
   Slot carried = {key, value};
   uint32_t at = hash(key) & map->mask;
   for (uint32_t far = 0;; at = (at + 1) & map->mask, ++far) {
-    Slot *slot = &map->slots[at];
+    Slot* slot = &map->slots[at];
     if (slot->key == 0) {
       *slot = carried;
       ++map->used;
@@ -67,17 +67,17 @@ static void map_put(Map *map, uint64_t key, uint64_t value) {
   }
 }
 
-static Slot *map_find(const Map *map, uint64_t key) {
+static Slot* map_find(const Map* map, uint64_t key) {
   uint32_t at = hash(key) & map->mask;
   for (uint32_t far = 0;; at = (at + 1) & map->mask, ++far) {
-    Slot *slot = &map->slots[at];
+    Slot* slot = &map->slots[at];
     if (slot->key == key) return slot;
     if (slot->key == 0 || distance(map, at) < far) return NULL;
   }
 }
 
-static int map_remove(Map *map, uint64_t key) {
-  Slot *slot = map_find(map, key);
+static int map_remove(Map* map, uint64_t key) {
+  Slot* slot = map_find(map, key);
   if (slot == NULL) return 0;
   uint32_t at = (uint32_t)(slot - map->slots);
   for (;;) {
@@ -91,7 +91,7 @@ static int map_remove(Map *map, uint64_t key) {
   return 1;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int operations = bench_start(argc, argv, 25000000, 1000000);
   Map map = map_make(64);
   uint64_t hits = 0, removed = 0, sum = 0;
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
         removed += (uint64_t)map_remove(&map, key);
         break;
       default: {
-        const Slot *found = map_find(&map, key);
+        const Slot* found = map_find(&map, key);
         if (found != NULL) {
           ++hits;
           sum += found->value;

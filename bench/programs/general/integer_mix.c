@@ -5,7 +5,7 @@
 enum { kNodes = 300, kSide = 24, kText = 600 };
 
 typedef struct Node {
-  struct Node *next;
+  struct Node* next;
   int16_t key;
   int16_t value;
 } Node;
@@ -21,13 +21,13 @@ static uint16_t crc16(uint16_t crc, uint32_t value) {
 }
 
 // The smaller of two nodes: by key in the first round, by value in the second.
-static int by_key(const Node *a, const Node *b) { return a->key - b->key; }
-static int by_value(const Node *a, const Node *b) { return a->value - b->value; }
+static int by_key(const Node* a, const Node* b) { return a->key - b->key; }
+static int by_value(const Node* a, const Node* b) { return a->value - b->value; }
 
-static Node *merge(Node *a, Node *b, int (*order)(const Node *, const Node *)) {
+static Node* merge(Node* a, Node* b, int (*order)(const Node*, const Node*)) {
   Node head, *tail = &head;
   while (a != NULL && b != NULL) {
-    Node **from = order(a, b) <= 0 ? &a : &b;
+    Node** from = order(a, b) <= 0 ? &a : &b;
     tail->next = *from;
     tail = *from;
     *from = tail->next;
@@ -36,21 +36,21 @@ static Node *merge(Node *a, Node *b, int (*order)(const Node *, const Node *)) {
   return head.next;
 }
 
-static Node *sort(Node *list, int (*order)(const Node *, const Node *)) {
+static Node* sort(Node* list, int (*order)(const Node*, const Node*)) {
   if (list == NULL || list->next == NULL) return list;
-  Node *middle = list;
-  for (Node *end = list->next; end != NULL && end->next != NULL; end = end->next->next) {
+  Node* middle = list;
+  for (Node* end = list->next; end != NULL && end->next != NULL; end = end->next->next) {
     middle = middle->next;
   }
-  Node *second = middle->next;
+  Node* second = middle->next;
   middle->next = NULL;
   return merge(sort(list, order), sort(second, order), order);
 }
 
-static Node *reverse(Node *list) {
-  Node *out = NULL;
+static Node* reverse(Node* list) {
+  Node* out = NULL;
   while (list != NULL) {
-    Node *next = list->next;
+    Node* next = list->next;
     list->next = out;
     out = list;
     list = next;
@@ -58,25 +58,26 @@ static Node *reverse(Node *list) {
   return out;
 }
 
-static const Node *find(const Node *list, int16_t key) {
+static const Node* find(const Node* list, int16_t key) {
   while (list != NULL && list->key != key) list = list->next;
   return list;
 }
 
-static uint16_t list_work(Node *nodes, uint16_t crc) {
+static uint16_t list_work(Node* nodes, uint16_t crc) {
   for (int i = 0; i < kNodes; ++i) {
     nodes[i].next = i + 1 < kNodes ? &nodes[i + 1] : NULL;
     nodes[i].key = (int16_t)((i * 167 + crc) & 0x3ff);
     nodes[i].value = (int16_t)(crc16(crc, (uint32_t)i) & 0x7ff);
   }
-  Node *list = sort(nodes, by_value);
+  Node* list = sort(nodes, by_value);
   list = reverse(list);
   for (int16_t key = 0; key < 40; ++key) {
-    const Node *found = find(list, (int16_t)(key * 25));
+    const Node* found = find(list, (int16_t)(key * 25));
     crc = crc16(crc, found != NULL ? (uint32_t)found->value : 1);
   }
   list = sort(list, by_key);
-  for (const Node *n = list; n != NULL; n = n->next) crc = crc16(crc, (uint32_t)(n->key ^ n->value));
+  for (const Node* n = list; n != NULL; n = n->next)
+    crc = crc16(crc, (uint32_t)(n->key ^ n->value));
   return crc;
 }
 
@@ -113,18 +114,26 @@ typedef enum { kStart, kSign, kInteger, kPoint, kFraction, kExponent, kPower, kB
 static State next_state(State state, char c) {
   int digit = c >= '0' && c <= '9';
   switch (state) {
-    case kStart: return digit ? kInteger : c == '+' || c == '-' ? kSign : c == '.' ? kPoint : kBad;
-    case kSign: return digit ? kInteger : c == '.' ? kPoint : kBad;
-    case kInteger: return digit ? kInteger : c == '.' ? kFraction : c == 'e' ? kExponent : kBad;
-    case kPoint: return digit ? kFraction : kBad;
-    case kFraction: return digit ? kFraction : c == 'e' ? kExponent : kBad;
-    case kExponent: return digit || c == '+' || c == '-' ? kPower : kBad;
-    case kPower: return digit ? kPower : kBad;
-    default: return kBad;
+    case kStart:
+      return digit ? kInteger : c == '+' || c == '-' ? kSign : c == '.' ? kPoint : kBad;
+    case kSign:
+      return digit ? kInteger : c == '.' ? kPoint : kBad;
+    case kInteger:
+      return digit ? kInteger : c == '.' ? kFraction : c == 'e' ? kExponent : kBad;
+    case kPoint:
+      return digit ? kFraction : kBad;
+    case kFraction:
+      return digit ? kFraction : c == 'e' ? kExponent : kBad;
+    case kExponent:
+      return digit || c == '+' || c == '-' ? kPower : kBad;
+    case kPower:
+      return digit ? kPower : kBad;
+    default:
+      return kBad;
   }
 }
 
-static uint16_t state_work(char *text, uint16_t crc) {
+static uint16_t state_work(char* text, uint16_t crc) {
   static const char alphabet[] = "0123456789012345.e+-,,x";
   uint32_t noise = crc;
   for (int i = 0; i < kText; ++i) {
@@ -146,7 +155,7 @@ static uint16_t state_work(char *text, uint16_t crc) {
   return crc;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int rounds = bench_start(argc, argv, 30000, 900);
   static Node nodes[kNodes];
   static int16_t a[kSide][kSide], b[kSide][kSide];

@@ -13,7 +13,7 @@ static int escape(double x, double y, int limit) {
   return i;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int side = bench_start(argc, argv, 1500, 280);
   for (int row = 0; row < side; ++row) {
     for (int column = 0; column < side; ++column) {

@@ -9,11 +9,11 @@ typedef struct {
   double position[3], velocity[3], mass;
 } Body;
 
-static void advance(Body *bodies, double dt) {
+static void advance(Body* bodies, double dt) {
   for (int i = 0; i < kBodies; ++i) {
-    Body *a = &bodies[i];
+    Body* a = &bodies[i];
     for (int j = i + 1; j < kBodies; ++j) {
-      Body *b = &bodies[j];
+      Body* b = &bodies[j];
       double dx = a->position[0] - b->position[0];
       double dy = a->position[1] - b->position[1];
       double dz = a->position[2] - b->position[2];
@@ -32,7 +32,7 @@ static void advance(Body *bodies, double dt) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int steps = bench_start(argc, argv, 20000000, 600000);
   Body bodies[kBodies] = {{{0, 0, 0}, {0, 0, 0}, 40}};
   for (int i = 1; i < kBodies; ++i) {

@@ -2,13 +2,13 @@
 // strings through a comparison that is called by pointer.
 #include "../bench.h"
 
-static void swap(uint32_t *a, uint32_t *b) {
+static void swap(uint32_t* a, uint32_t* b) {
   uint32_t t = *a;
   *a = *b;
   *b = t;
 }
 
-static void quicksort(uint32_t *first, int count) {
+static void quicksort(uint32_t* first, int count) {
   while (count > 16) {
     int middle = count / 2, last = count - 1;
     if (first[middle] < first[0]) swap(&first[middle], &first[0]);
@@ -34,7 +34,7 @@ static void quicksort(uint32_t *first, int count) {
   }
 }
 
-static void sift_down(uint32_t *heap, int root, int count) {
+static void sift_down(uint32_t* heap, int root, int count) {
   uint32_t value = heap[root];
   for (int child; (child = 2 * root + 1) < count; root = child) {
     if (child + 1 < count && heap[child + 1] > heap[child]) ++child;
@@ -44,7 +44,7 @@ static void sift_down(uint32_t *heap, int root, int count) {
   heap[root] = value;
 }
 
-static void heapsort(uint32_t *values, int count) {
+static void heapsort(uint32_t* values, int count) {
   for (int i = count / 2 - 1; i >= 0; --i) sift_down(values, i, count);
   for (int end = count - 1; end > 0; --end) {
     swap(&values[0], &values[end]);
@@ -56,17 +56,17 @@ typedef struct {
   char text[12];
 } Word;
 
-static int by_text(const Word *a, const Word *b) {
+static int by_text(const Word* a, const Word* b) {
   for (int i = 0; i < (int)sizeof a->text; ++i) {
     if (a->text[i] != b->text[i]) return a->text[i] < b->text[i] ? -1 : 1;
   }
   return 0;
 }
 
-static int by_text_reversed(const Word *a, const Word *b) { return by_text(b, a); }
+static int by_text_reversed(const Word* a, const Word* b) { return by_text(b, a); }
 
-static void merge_sort(Word *words, Word *scratch, int count,
-                       int (*order)(const Word *, const Word *)) {
+static void merge_sort(Word* words, Word* scratch, int count,
+                       int (*order)(const Word*, const Word*)) {
   if (count < 2) return;
   int half = count / 2;
   merge_sort(words, scratch, half, order);
@@ -79,10 +79,10 @@ static void merge_sort(Word *words, Word *scratch, int count,
   while (i < half) words[out++] = scratch[i++];
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int count = bench_start(argc, argv, 4000000, 150000);
-  uint32_t *numbers = bench_allocate((size_t)count * sizeof *numbers);
-  uint32_t *copy = bench_allocate((size_t)count * sizeof *copy);
+  uint32_t* numbers = bench_allocate((size_t)count * sizeof *numbers);
+  uint32_t* copy = bench_allocate((size_t)count * sizeof *copy);
   for (int i = 0; i < count; ++i) copy[i] = numbers[i] = bench_random();
   quicksort(numbers, count);
   heapsort(copy, count);
@@ -90,8 +90,8 @@ int main(int argc, char **argv) {
   for (int i = 0; i < count; ++i) bench_add(numbers[i]);
 
   int words_count = count / 4;
-  Word *words = bench_allocate((size_t)(words_count + 1) * sizeof *words);
-  Word *scratch = bench_allocate((size_t)(words_count + 1) * sizeof *scratch);
+  Word* words = bench_allocate((size_t)(words_count + 1) * sizeof *words);
+  Word* scratch = bench_allocate((size_t)(words_count + 1) * sizeof *scratch);
   for (int i = 0; i < words_count; ++i) {
     for (int j = 0; j < (int)sizeof words[i].text; ++j) {
       words[i].text[j] = (char)('a' + bench_random_below(4));

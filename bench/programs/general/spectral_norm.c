@@ -6,7 +6,7 @@
 
 static double entry(int i, int j) { return 1.0 / ((i + j) * (i + j + 1) / 2 + i + 1); }
 
-static void times(int n, const double *v, double *out) {
+static void times(int n, const double* v, double* out) {
   for (int i = 0; i < n; ++i) {
     double sum = 0;
     for (int j = 0; j < n; ++j) sum += entry(i, j) * v[j];
@@ -14,7 +14,7 @@ static void times(int n, const double *v, double *out) {
   }
 }
 
-static void times_transposed(int n, const double *v, double *out) {
+static void times_transposed(int n, const double* v, double* out) {
   for (int i = 0; i < n; ++i) {
     double sum = 0;
     for (int j = 0; j < n; ++j) sum += entry(j, i) * v[j];
@@ -22,11 +22,11 @@ static void times_transposed(int n, const double *v, double *out) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 4000, 700);
-  double *u = bench_matrix(1, n);
-  double *v = bench_matrix(1, n);
-  double *t = bench_matrix(1, n);
+  double* u = bench_matrix(1, n);
+  double* v = bench_matrix(1, n);
+  double* t = bench_matrix(1, n);
   for (int i = 0; i < n; ++i) u[i] = 1;
   for (int round = 0; round < 10; ++round) {
     times(n, u, t);

@@ -13,13 +13,13 @@ static void multiply(int n, double scale, double keep, double out[restrict n][n]
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 900, 250);
-  double(*a)[n] = bench_matrix(n, n);
-  double(*b)[n] = bench_matrix(n, n);
-  double(*c)[n] = bench_matrix(n, n);
-  double(*d)[n] = bench_matrix(n, n);
-  double(*product)[n] = bench_matrix(n, n);
+  double (*a)[n] = bench_matrix(n, n);
+  double (*b)[n] = bench_matrix(n, n);
+  double (*c)[n] = bench_matrix(n, n);
+  double (*d)[n] = bench_matrix(n, n);
+  double (*product)[n] = bench_matrix(n, n);
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) {
       a[i][j] = (double)((i * j + 1) % n) / n;
@@ -29,8 +29,8 @@ int main(int argc, char **argv) {
       product[i][j] = 0;
     }
   }
-  multiply(n, 1.25, 0, product, (const double(*)[n])a, (const double(*)[n])b);
-  multiply(n, 1, 0.5, d, (const double(*)[n])product, (const double(*)[n])c);
+  multiply(n, 1.25, 0, product, (const double (*)[n])a, (const double (*)[n])b);
+  multiply(n, 1, 0.5, d, (const double (*)[n])product, (const double (*)[n])c);
   bench_add_doubles(d, (size_t)n * n);
   return bench_finish("2mm");
 }

@@ -16,9 +16,9 @@ static void cholesky(int n, double a[restrict n][n]) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 1700, 600);
-  double(*a)[n] = bench_matrix(n, n);
+  double (*a)[n] = bench_matrix(n, n);
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j <= i; ++j) a[i][j] = a[j][i] = bench_random_unit() + (i == j ? n : 0);
   }

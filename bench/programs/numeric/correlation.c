@@ -30,12 +30,12 @@ static void correlation(int n, double data[restrict n][n], double out[restrict n
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 900, 320);
-  double(*data)[n] = bench_matrix(n, n);
-  double(*out)[n] = bench_matrix(n, n);
-  double *mean = bench_matrix(1, n);
-  double *deviation = bench_matrix(1, n);
+  double (*data)[n] = bench_matrix(n, n);
+  double (*out)[n] = bench_matrix(n, n);
+  double* mean = bench_matrix(1, n);
+  double* deviation = bench_matrix(1, n);
   for (int i = 0; i < n; ++i) {
     double common = bench_random_unit();
     for (int j = 0; j < n; ++j) data[i][j] = common * j / n + bench_random_unit();

@@ -15,12 +15,12 @@ static void durbin(int n, const double r[restrict n], double y[restrict n], doub
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kOrder = 2000 };
   int systems = bench_start(argc, argv, 500, 12);
-  double *r = bench_matrix(1, kOrder);
-  double *y = bench_matrix(1, kOrder);
-  double *z = bench_matrix(1, kOrder);
+  double* r = bench_matrix(1, kOrder);
+  double* y = bench_matrix(1, kOrder);
+  double* z = bench_matrix(1, kOrder);
   for (int s = 0; s < systems; ++s) {
     double decay = 0.3 + 0.5 * s / systems, power = 1;
     for (int i = 0; i < kOrder; ++i) {

@@ -18,12 +18,12 @@ static void step(int n, double drive, double ex[restrict n][n], double ey[restri
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kSide = 500 };
   int steps = bench_start(argc, argv, 1500, 60);
-  double(*ex)[kSide] = bench_matrix(kSide, kSide);
-  double(*ey)[kSide] = bench_matrix(kSide, kSide);
-  double(*hz)[kSide] = bench_matrix(kSide, kSide);
+  double (*ex)[kSide] = bench_matrix(kSide, kSide);
+  double (*ey)[kSide] = bench_matrix(kSide, kSide);
+  double (*hz)[kSide] = bench_matrix(kSide, kSide);
   for (int i = 0; i < kSide; ++i) {
     for (int j = 0; j < kSide; ++j) {
       ex[i][j] = (double)i * (j + 1) / (kSide * kSide);

@@ -12,13 +12,15 @@ static void shortest(int n, int path[n][n]) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kFar = 1000000 };
   int n = bench_start(argc, argv, 1300, 420);
-  int(*path)[n] = bench_allocate((size_t)n * n * sizeof(int));
+  int (*path)[n] = bench_allocate((size_t)n * n * sizeof(int));
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) {
-      path[i][j] = i == j ? 0 : bench_random_below(8) == 0 ? 1 + (int)bench_random_below(999) : kFar;
+      path[i][j] = i == j                       ? 0
+                   : bench_random_below(8) == 0 ? 1 + (int)bench_random_below(999)
+                                                : kFar;
     }
   }
   shortest(n, path);

@@ -19,11 +19,11 @@ static void gramschmidt(int n, double a[restrict n][n], double q[restrict n][n],
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 640, 230);
-  double(*a)[n] = bench_matrix(n, n);
-  double(*q)[n] = bench_matrix(n, n);
-  double(*r)[n] = bench_matrix(n, n);
+  double (*a)[n] = bench_matrix(n, n);
+  double (*q)[n] = bench_matrix(n, n);
+  double (*r)[n] = bench_matrix(n, n);
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) {
       a[i][j] = bench_random_unit() + (i == j ? 4 : 0);

@@ -4,8 +4,8 @@
 enum { kSide = 80 };
 typedef double Cube[kSide][kSide][kSide];
 
-static void step(Cube *restrict out, const Cube *restrict in) {
-  const Cube *u = in;
+static void step(Cube* restrict out, const Cube* restrict in) {
+  const Cube* u = in;
   for (int i = 1; i < kSide - 1; ++i) {
     for (int j = 1; j < kSide - 1; ++j) {
       for (int k = 1; k < kSide - 1; ++k) {
@@ -19,10 +19,10 @@ static void step(Cube *restrict out, const Cube *restrict in) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int steps = bench_start(argc, argv, 1200, 48);
-  Cube *a = bench_allocate(sizeof(Cube));
-  Cube *b = bench_allocate(sizeof(Cube));
+  Cube* a = bench_allocate(sizeof(Cube));
+  Cube* b = bench_allocate(sizeof(Cube));
   for (int i = 0; i < kSide; ++i) {
     for (int j = 0; j < kSide; ++j) {
       for (int k = 0; k < kSide; ++k) {
@@ -32,8 +32,8 @@ int main(int argc, char **argv) {
   }
   (*a)[kSide / 2][kSide / 2][kSide / 2] = 1000;
   for (int t = 0; t < steps; ++t) {
-    step(b, (const Cube *)a);
-    step(a, (const Cube *)b);
+    step(b, (const Cube*)a);
+    step(a, (const Cube*)b);
   }
   bench_add_doubles(a, sizeof(Cube) / sizeof(double));
   return bench_finish("heat_3d");

@@ -13,9 +13,9 @@ static void lu(int n, double a[restrict n][n]) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 1000, 360);
-  double(*a)[n] = bench_matrix(n, n);
+  double (*a)[n] = bench_matrix(n, n);
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) a[i][j] = bench_random_unit() + (i == j ? n : 0);
   }

@@ -20,10 +20,10 @@ static void fold(int n, const signed char base[n], int table[n][n]) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int n = bench_start(argc, argv, 1600, 560);
-  signed char *base = bench_allocate(n);
-  int(*table)[n] = bench_allocate((size_t)(n + 1) * n * sizeof(int));
+  signed char* base = bench_allocate(n);
+  int (*table)[n] = bench_allocate((size_t)(n + 1) * n * sizeof(int));
   memset(table, 0, (size_t)(n + 1) * n * sizeof(int));
   for (int i = 0; i < n; ++i) base[i] = (signed char)bench_random_below(4);
   fold(n, base, table);

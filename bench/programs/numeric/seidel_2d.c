@@ -13,10 +13,10 @@ static void sweep(int n, double a[n][n]) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kSide = 500 };
   int steps = bench_start(argc, argv, 600, 24);
-  double(*a)[kSide] = bench_matrix(kSide, kSide);
+  double (*a)[kSide] = bench_matrix(kSide, kSide);
   for (int i = 0; i < kSide; ++i) {
     for (int j = 0; j < kSide; ++j) a[i][j] = ((double)i * (j + 2) + 2) / kSide;
   }
