@@ -8,14 +8,7 @@
 #include "seeds.h"
 #include "wat/wat.h"
 
-std::vector<std::string> make_seeds() {
-  std::vector<std::string> out;
-  for (const char* text : kSeedModules) {
-    const auto binary = wafer::wat::parse_wat(text);
-    out.emplace_back(reinterpret_cast<const char*>(binary->data()), binary->size());
-  }
-  return out;
-}
+std::vector<std::string> make_seeds() { return binary_seeds(); }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace wafer::runtime;
@@ -32,6 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.gc_heap_bytes = 4u << 20;
   Store store(engine, limits);
   store.fuel = 100000;
+  // Code does not poll for this, but it ends every wait for a notification.
+  store.interrupt();
   Linker linker(engine);
   linker.trap_on_unknown_imports(true);
   auto instance = linker.instantiate(store, *module);

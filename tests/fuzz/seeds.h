@@ -1,6 +1,11 @@
 // Modules that fuzzing starts from; together they use most parts of the language.
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "wat/wat.h"
+
 inline constexpr const char* kSeedModules[] = {
     R"((module (memory 1 2) (data (i32.const 8) "seed\00") (global $g (mut i64) (i64.const 7))
   (func $f (export "f") (param i32 i64) (result i32) (local f32 f64)
@@ -35,3 +40,13 @@ inline constexpr const char* kSeedModules[] = {
     (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
       (v128.load (i32.const 0)) (i32x4.splat (i32.const 7)))))
 )"};
+
+// The seeds in the binary format.
+inline std::vector<std::string> binary_seeds() {
+  std::vector<std::string> out;
+  for (const char* text : kSeedModules) {
+    const auto binary = wafer::wat::parse_wat(text);
+    out.emplace_back(reinterpret_cast<const char*>(binary->data()), binary->size());
+  }
+  return out;
+}
