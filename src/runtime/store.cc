@@ -591,7 +591,7 @@ struct Instantiator {
     // An image pays from the second instance on; a pool promises more to come.
     const bool again = module.instantiated.exchange(true, std::memory_order_relaxed);
     const ModuleImages* const images =
-        store.engine_->guard_pages()
+        store.engine_->guard_pages() && store.engine_->config().memory_images
             ? ModuleImages::get(module, again || store.engine_->config().pool)
             : nullptr;
     if (images) data_in_images = images->data_end;

@@ -179,6 +179,9 @@ struct Config {
   // Where memories come from that guard pages protect and that are not shared; null:
   // address space is reserved as it is needed. Not in embedded builds.
   std::shared_ptr<MemoryPool> pool;
+  // Map the data of modules copy-on-write into guarded memories; each such module takes
+  // a file descriptor.
+  bool memory_images = true;
 };
 
 // Shared by stores: configuration, canonical types, the tier.

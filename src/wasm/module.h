@@ -164,7 +164,7 @@ class Module {
 
   // Code of the execution tier that runs this module, shared by its instances.
   mutable Mutex tier_mutex;
-  mutable std::weak_ptr<void> tier_code;
+  mutable std::shared_ptr<void> tier_code;
 
   // Initial contents of memories, made once (see runtime/memory_image.h).
   mutable Mutex images_mutex;
