@@ -67,17 +67,17 @@ struct Feature {
 
 #if defined(__x86_64__)
 // What LLVM may use on x86-64 beyond the base, in the order of the bits.
-#define WAFER_CPU_FEATURES(X)                                                                     \
-  X("sse3", "sse3")                                                                               \
-  X("ssse3", "ssse3") X("sse4.1", "sse4.1") X("sse4.2", "sse4.2") X("popcnt", "popcnt")           \
-      X("avx", "avx") X("avx2", "avx2") X("fma", "fma") X("bmi", "bmi") X("bmi2", "bmi2")         \
-          X("lzcnt", "lzcnt") X("f16c", "f16c") X("avx512f", "avx512f") X("avx512bw", "avx512bw") \
-              X("avx512dq", "avx512dq") X("avx512vl", "avx512vl") X("avx512cd", "avx512cd")       \
-                  X("avx512vnni", "avx512vnni") X("avx512vbmi", "avx512vbmi")                     \
-                      X("avx512ifma", "avx512ifma") X("avx512vbmi2", "avx512vbmi2")               \
-                          X("avx512bitalg", "avx512bitalg")                                       \
-                              X("avx512vpopcntdq", "avx512vpopcntdq") X("gfni", "gfni")           \
-                                  X("vpclmulqdq", "vpclmulqdq") X("avxvnni", "avxvnni")
+// clang-format off
+#define WAFER_CPU_FEATURES(X) \
+  X("sse3", "sse3") X("ssse3", "ssse3") X("sse4.1", "sse4.1") X("sse4.2", "sse4.2") \
+  X("popcnt", "popcnt") X("avx", "avx") X("avx2", "avx2") X("fma", "fma") X("bmi", "bmi") \
+  X("bmi2", "bmi2") X("lzcnt", "lzcnt") X("f16c", "f16c") X("avx512f", "avx512f") \
+  X("avx512bw", "avx512bw") X("avx512dq", "avx512dq") X("avx512vl", "avx512vl") \
+  X("avx512cd", "avx512cd") X("avx512vnni", "avx512vnni") X("avx512vbmi", "avx512vbmi") \
+  X("avx512ifma", "avx512ifma") X("avx512vbmi2", "avx512vbmi2") \
+  X("avx512bitalg", "avx512bitalg") X("avx512vpopcntdq", "avx512vpopcntdq") \
+  X("gfni", "gfni") X("vpclmulqdq", "vpclmulqdq") X("avxvnni", "avxvnni")
+// clang-format on
 #endif
 
 }  // namespace

@@ -79,7 +79,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
   compile.code.precise_traps = precise;
 
   const MutexLock lock(module.tier_mutex);
-  if (auto code = std::static_pointer_cast<NativeCode>(module.tier_code.lock()))
+  if (auto code = std::static_pointer_cast<NativeCode>(module.tier_code))
     if (options_fit(code->options, compile.code)) return code;
 
   std::shared_ptr<CodeImage> image = std::static_pointer_cast<CodeImage>(module.precompiled);

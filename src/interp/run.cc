@@ -434,7 +434,7 @@ class InterpTier final : public runtime::Tier {
     {
       // Instances of a module share its code.
       MutexLock lock(module.tier_mutex);
-      code = std::static_pointer_cast<ModuleCodeImpl>(module.tier_code.lock());
+      code = std::static_pointer_cast<ModuleCodeImpl>(module.tier_code);
       const CodeOptions wanted{engine.config().consume_fuel, engine.config().interruptible,
                                engine.config().guard_pages};
       if (!code || !(code->options == wanted)) {

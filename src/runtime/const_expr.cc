@@ -224,6 +224,7 @@ TrapCode Evaluator::run(wasm::ConstExpr expr, Slot* result) {
 // The commonest forms, a single instruction, without the machinery. False if
 // `expr` is something else.
 bool eval_simple(Instance& instance, wasm::ConstExpr expr, Slot* result) {
+  if (const_integer(*instance.module, expr, result[0])) return true;
   const Bytes bytes = instance.module->slice(expr);
   if (bytes.size() < 3) return false;
   const uint8_t* p = bytes.data() + 1;
@@ -231,14 +232,6 @@ bool eval_simple(Instance& instance, wasm::ConstExpr expr, Slot* result) {
   uint64_t u;
   int64_t s;
   switch (bytes[0]) {
-    case 0x41:  // i32.const
-      if (read_sleb<32>(p, end, s) != LebStatus::Ok || p + 1 != end) return false;
-      result[0] = uint32_t(s);
-      return true;
-    case 0x42:  // i64.const
-      if (read_sleb<64>(p, end, s) != LebStatus::Ok || p + 1 != end) return false;
-      result[0] = uint64_t(s);
-      return true;
     case 0x23: {  // global.get
       if (read_uleb<32>(p, end, u) != LebStatus::Ok || p + 1 != end) return false;
       const GlobalInst& global = *instance.globals[u];
@@ -260,6 +253,26 @@ bool eval_simple(Instance& instance, wasm::ConstExpr expr, Slot* result) {
 }
 
 }  // namespace
+
+bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value) {
+  const Bytes bytes = module.slice(expr);
+  if (bytes.size() < 3) return false;
+  const uint8_t* p = bytes.data() + 1;
+  const uint8_t* const end = bytes.data() + bytes.size();
+  int64_t s;
+  switch (bytes[0]) {
+    case 0x41:  // i32.const
+      if (read_sleb<32>(p, end, s) != LebStatus::Ok || p + 1 != end) return false;
+      value = uint32_t(s);
+      return true;
+    case 0x42:  // i64.const
+      if (read_sleb<64>(p, end, s) != LebStatus::Ok || p + 1 != end) return false;
+      value = uint64_t(s);
+      return true;
+    default:
+      return false;
+  }
+}
 
 TrapCode eval_const(Instance& instance, wasm::ConstExpr expr, Slot* result) {
   if (eval_simple(instance, expr, result)) return TrapCode::None;

@@ -8,164 +8,29 @@
 #include <condition_variable>
 #endif
 
-#if WAFER_HAS_OS && __has_include(<sys/mman.h>)
-#define WAFER_HAS_MMAP 1
-#include <sys/mman.h>
-#include <unistd.h>
-#else
-#define WAFER_HAS_MMAP 0
-#endif
-
-#if WAFER_HAS_MMAP && UINTPTR_MAX > 0xFFFFFFFFu
-#define WAFER_HAS_GUARDS 1
-#else
-#define WAFER_HAS_GUARDS 0
-#endif
+#include "runtime/memory_pool.h"
 
 #if WAFER_HAS_MMAP
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
-#ifndef MAP_ANONYMOUS
-#define MAP_ANONYMOUS MAP_ANON
-#endif
+#include <sys/mman.h>
 #endif
 
 namespace wafer::runtime {
 
-#if WAFER_HAS_MMAP
-namespace {
-
-uint64_t os_page_size() {
-  static const uint64_t size = uint64_t(sysconf(_SC_PAGESIZE));
-  return size;
-}
-
-uint64_t round_to_os_page(uint64_t bytes) {
-  const uint64_t mask = os_page_size() - 1;
-  return bytes > ~mask ? ~mask : (bytes + mask) & ~mask;
-}
-
-void* map(uint64_t bytes, int protection) {
-  if (bytes > SIZE_MAX) return nullptr;
-  void* p =
-      mmap(nullptr, size_t(bytes), protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return p == MAP_FAILED ? nullptr : p;
-}
-
-}  // namespace
-#endif
-
-// ---- Reservations of guarded memories -----------------------------------------
-
 #if WAFER_HAS_GUARDS
-
-// The process's guarded reservations: all of one size, so that a base address
-// says everything. Lookups take no lock, for signal handlers.
-class MemoryRegions {
- public:
-  // Covers a 32-bit index plus a 32-bit offset plus the widest access.
-  static constexpr uint64_t kReservation = (uint64_t(8) << 30) + (64 << 10);
-
-  struct Region {
-    uint8_t* base = nullptr;
-    uint64_t committed = 0;  // readable and writable bytes, all zero
-  };
-
-  static MemoryRegions& get() {
-    // Never destroyed: memories may outlive static destruction.
-    static MemoryRegions* const regions = new (allocate(sizeof(MemoryRegions))) MemoryRegions;
-    return *regions;
-  }
-
-  // A zeroed region that is registered for contains(); base is null on failure.
-  Region acquire() {
-    MutexLock lock(mutex_);
-    Region region;
-    if (idle_count_ > 0) {
-      region = idle_[--idle_count_];
-    } else {
-      region.base = static_cast<uint8_t*>(map(kReservation, PROT_NONE));
-      if (!region.base) return region;
-    }
-    uint32_t slot;
-    if (free_count_ > 0) {
-      slot = free_slots_[--free_count_];
-    } else if (const uint32_t n = used_.load(std::memory_order_relaxed); n < kMaxRegions) {
-      slot = n;
-      used_.store(n + 1, std::memory_order_release);
-    } else {
-      munmap(region.base, kReservation);
-      return {};
-    }
-    bases_[slot].store(uintptr_t(region.base), std::memory_order_release);
-    return region;
-  }
-
-  void release(Region region) {
-    {
-      MutexLock lock(mutex_);
-      const uint32_t n = used_.load(std::memory_order_relaxed);
-      for (uint32_t i = 0; i < n; ++i) {
-        if (bases_[i].load(std::memory_order_relaxed) != uintptr_t(region.base)) continue;
-        bases_[i].store(0, std::memory_order_release);
-        free_slots_[free_count_++] = uint16_t(i);
-        break;
-      }
-    }
-#if defined(__linux__)
-    // Keep a few around: making a reservation costs more than clearing one.
-    if (region.committed <= kMaxIdleCommitted &&
-        (region.committed == 0 ||
-         madvise(region.base, size_t(region.committed), MADV_DONTNEED) == 0)) {
-      MutexLock lock(mutex_);
-      if (idle_count_ < kMaxIdle) {
-        idle_[idle_count_++] = region;
-        return;
-      }
-    }
-#endif
-    munmap(region.base, kReservation);
-  }
-
-  static bool contains(const void* address) {
-    const uint32_t n = used_.load(std::memory_order_acquire);
-    for (uint32_t i = 0; i < n; ++i) {
-      const uintptr_t base = bases_[i].load(std::memory_order_acquire);
-      if (base && uintptr_t(address) - base < kReservation) return true;
-    }
-    return false;
-  }
-
- private:
-  // 47 bits of address space hold no more than these.
-  static constexpr uint32_t kMaxRegions = 16384;
-  static constexpr uint32_t kMaxIdle = 64;
-  static constexpr uint64_t kMaxIdleCommitted = 16 << 20;
-
-  static inline std::atomic<uintptr_t> bases_[kMaxRegions];
-  static inline std::atomic<uint32_t> used_{0};
-
-  Mutex mutex_;
-  uint32_t free_count_ = 0;
-  uint32_t idle_count_ = 0;
-  uint16_t free_slots_[kMaxRegions];
-  Region idle_[kMaxIdle];
-};
 
 bool guard_pages_available() {
   static const bool available = [] {
-    void* p = map(MemoryRegions::kReservation, PROT_NONE);
+    void* p = map_pages(MemoryRegion::kReservation, PROT_NONE);
     if (!p) return false;
     const bool ok =
         mprotect(p, size_t(os_page_size()), PROT_READ | PROT_WRITE) == 0 && os_page_size() <= 65536;
-    munmap(p, MemoryRegions::kReservation);
+    munmap(p, MemoryRegion::kReservation);
     return ok;
   }();
   return available;
 }
 
-bool address_in_guarded_memory(const void* address) { return MemoryRegions::contains(address); }
+bool address_in_guarded_memory(const void* address) { return GuardedRanges::contains(address); }
 
 #else
 
@@ -185,22 +50,22 @@ uint64_t Memory::max_pages() const {
   return pages;
 }
 
-// Sets up base for a memory of `bytes` (not yet accessible if pinned_).
-bool Memory::reserve([[maybe_unused]] uint64_t bytes) {
+// Sets up base for a memory of `bytes`; not yet accessible if it is pinned_ without
+// being Guarded.
+Result<void> Memory::reserve([[maybe_unused]] uint64_t bytes,
+                             [[maybe_unused]] const Config& config) {
 #if WAFER_HAS_GUARDS
   if (mode_ == MemoryMode::Guarded) {
-    const MemoryRegions::Region region = MemoryRegions::get().acquire();
-    base = region.base;
-    committed_ = region.committed;
-    reserved_ = MemoryRegions::kReservation;
+    if (!shared()) pool_owner_ = config.pool;
+    MemoryPool& pool = pool_owner_ ? *pool_owner_ : MemoryPool::on_demand();
+    WAFER_LET(region, pool.acquire(bytes, config.image));
+    pool_ = &pool;
+    region_ = std::move(region);
+    base = region_.base;
+    committed_ = region_.committed;
+    reserved_ = MemoryRegion::kReservation;
     pinned_ = true;
-    if (!base) return false;
-    // A recycled region may have more pages accessible than this memory has.
-    if (committed_ > bytes) {
-      if (mprotect(base + bytes, size_t(committed_ - bytes), PROT_NONE) != 0) return false;
-      committed_ = bytes;
-    }
-    return true;
+    return {};
   }
 #endif
 #if WAFER_HAS_MMAP
@@ -216,13 +81,14 @@ bool Memory::reserve([[maybe_unused]] uint64_t bytes) {
     if (limit < bytes) limit = bytes;
     for (;; limit = bytes + (limit - bytes) / 2) {
       reserved_ = round_to_os_page(limit ? limit : 1);
-      base = static_cast<uint8_t*>(map(reserved_, PROT_NONE));
-      if (base) return true;
-      if (limit == bytes) return false;
+      base = static_cast<uint8_t*>(map_pages(reserved_, PROT_NONE));
+      if (base) return {};
+      if (limit == bytes)
+        return Error(ErrorKind::Exhaustion, "no address space for a shared linear memory");
     }
   }
 #endif
-  return true;  // commit() allocates
+  return {};  // commit() allocates
 }
 
 // Makes [0, bytes) accessible and zero beyond the present size. May move base of
@@ -251,7 +117,7 @@ bool Memory::commit(uint64_t bytes) {
       return true;
     }
 #endif
-    auto* p = static_cast<uint8_t*>(map(want, PROT_READ | PROT_WRITE));
+    auto* p = static_cast<uint8_t*>(map_pages(want, PROT_READ | PROT_WRITE));
     if (!p) return false;
     if (base) {
       std::memcpy(p, base, size_t(size_bytes()));
@@ -291,14 +157,14 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   memory->self_ = memory;
   memory->type_ = type;
   memory->max_bytes_ = config.max_bytes;
-  if (config.guard_pages && !type.limits.is64 && type.page_size_log2 == 16 &&
-      guard_pages_available())
+  if (config.guard_pages && guardable(type) && guard_pages_available())
     memory->mode_ = MemoryMode::Guarded;
   const uint64_t pages = type.limits.min;
   if (pages > memory->max_pages() || pages > (config.max_bytes >> type.page_size_log2))
     return Error(ErrorKind::Exhaustion, "memory size exceeds the limit");
   const uint64_t bytes = pages << type.page_size_log2;
-  if (!memory->reserve(bytes) || !memory->commit(bytes))
+  WAFER_TRY(memory->reserve(bytes, config));
+  if (!memory->commit(bytes))
     return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
   memory->byte_size.store(bytes, std::memory_order_release);
   return memory;
@@ -308,7 +174,8 @@ Memory::~Memory() {
   if (!base) return;
 #if WAFER_HAS_GUARDS
   if (mode_ == MemoryMode::Guarded) {
-    MemoryRegions::get().release({base, committed_});
+    region_.committed = committed_;
+    pool_->release(std::move(region_), type_.limits.min << type_.page_size_log2, size_bytes());
     return;
   }
 #endif
@@ -330,7 +197,17 @@ uint64_t Memory::grow(uint64_t delta_pages) {
   const uint64_t new_pages = old_pages + delta_pages;
   if (new_pages > (max_bytes_ >> type_.page_size_log2)) return ~uint64_t{0};
   const uint64_t bytes = new_pages << type_.page_size_log2;
-  if (bytes >> type_.page_size_log2 != new_pages || !commit(bytes)) return ~uint64_t{0};
+  if (bytes >> type_.page_size_log2 != new_pages) return ~uint64_t{0};
+#if WAFER_HAS_GUARDS
+  const uint64_t more = delta_pages << type_.page_size_log2;
+  if (pool_ && !pool_->charge(more)) return ~uint64_t{0};
+#endif
+  if (!commit(bytes)) {
+#if WAFER_HAS_GUARDS
+    if (pool_) pool_->uncharge(more);
+#endif
+    return ~uint64_t{0};
+  }
   byte_size.store(bytes, std::memory_order_release);
   return old_pages;
 }

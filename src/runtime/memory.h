@@ -7,6 +7,7 @@
 #include "base/leb128.h"
 #include "base/result.h"
 #include "base/span.h"
+#include "runtime/memory_region.h"
 #include "runtime/trap.h"
 #include "wasm/types.h"
 
@@ -21,6 +22,8 @@ enum class MemoryMode : uint8_t {
   Checked,
 };
 
+class MemoryPool;
+
 class Memory {
  public:
   // Hot fields first: read by the interpreter and by compiled code.
@@ -31,9 +34,14 @@ class Memory {
   struct Config {
     bool guard_pages = true;            // try MemoryMode::Guarded for 32-bit memories
     uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
+    // Where a Guarded memory that is not shared comes from; null: reserved as needed.
+    std::shared_ptr<MemoryPool> pool = nullptr;
+    // Contents of a Guarded memory; null: zeros.
+    std::shared_ptr<const MemoryImage> image = nullptr;
   };
 
-  // A memory of `type`, zeroed. Exhaustion if it does not fit.
+  // A memory of `type` with the contents of the image, else zeroed. Exhaustion if it
+  // does not fit.
   static Result<std::shared_ptr<Memory>> create(const wasm::MemoryType& type, const Config& config);
   ~Memory();
 
@@ -48,6 +56,10 @@ class Memory {
   // The shared pointer that create() gave.
   std::shared_ptr<Memory> owner() const { return self_.lock(); }
   MemoryMode mode() const { return mode_; }
+  // Can memories of `type` be Guarded, where guard pages are available?
+  static bool guardable(const wasm::MemoryType& type) {
+    return !type.limits.is64 && type.page_size_log2 == 16;
+  }
   bool shared() const { return type_.limits.shared; }
   MutableBytes bytes() { return {base, size_t(size_bytes())}; }
   // [offset, offset+length) if in bounds, else an empty span with data()==nullptr.
@@ -73,7 +85,6 @@ class Memory {
   Memory() = default;  // use create()
 
  private:
-  friend class MemoryRegions;
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
   uint64_t max_bytes_ = 0;
@@ -82,10 +93,15 @@ class Memory {
   bool pinned_ = false;     // base must not move (Guarded, or shared)
   bool on_heap_ = false;    // base comes from try_allocate
   std::weak_ptr<Memory> self_;
+#if WAFER_HAS_GUARDS
+  MemoryRegion region_;                     // Guarded: what base lies in
+  std::shared_ptr<MemoryPool> pool_owner_;  // and the pool it came from,
+  MemoryPool* pool_ = nullptr;              // this one
+#endif
   Mutex grow_mutex_;
 
   uint64_t max_pages() const;
-  bool reserve(uint64_t bytes);
+  Result<void> reserve(uint64_t bytes, const Config& config);
   bool commit(uint64_t bytes);
 };
 
@@ -93,8 +109,8 @@ class Memory {
 // the first call.
 bool guard_pages_available();
 
-// True if `address` lies in the reservation of a live Guarded memory. Safe to
-// call from a signal handler.
+// True if `address` lies in the reservation of a live Guarded memory or in a pool.
+// Safe to call from a signal handler.
 bool address_in_guarded_memory(const void* address);
 
 }  // namespace wafer::runtime

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/memory_image.h"
+#include "runtime/memory_pool.h"
+
 namespace wafer::runtime {
 
 using wasm::CanonType;
@@ -216,8 +219,15 @@ std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier) {
 }
 
 MemoryMode Engine::memory_mode(const wasm::MemoryType& type) const {
-  return guard_pages_ok_ && !type.limits.is64 && type.page_size_log2 == 16 ? MemoryMode::Guarded
-                                                                           : MemoryMode::Checked;
+  return guard_pages_ok_ && Memory::guardable(type) ? MemoryMode::Guarded : MemoryMode::Checked;
+}
+
+Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_bytes) const {
+  Memory::Config config;
+  config.guard_pages = memory_mode(type) == MemoryMode::Guarded;
+  config.max_bytes = max_bytes;
+  config.pool = config_.pool;
+  return config;
 }
 
 Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes) const {
@@ -277,10 +287,7 @@ Result<Table*> Store::new_table(const wasm::TableType& type, Ref init) {
 }
 
 Result<std::shared_ptr<Memory>> Store::new_memory(const wasm::MemoryType& type) {
-  Memory::Config config;
-  config.guard_pages = engine_->memory_mode(type) == MemoryMode::Guarded;
-  config.max_bytes = limits_.memory_bytes;
-  WAFER_LET(memory, Memory::create(type, config));
+  WAFER_LET(memory, Memory::create(type, engine_->memory_config(type, limits_.memory_bytes)));
   memories_.push_back(memory);
   return std::move(memory);
 }
@@ -452,6 +459,7 @@ struct Instantiator {
   std::span<const Extern> imports;
   const wasm::Module& module;
   Instance* instance = nullptr;
+  uint32_t data_in_images = 0;  // active data segments below it are in the memories
 
   Instantiator(Store& s, const std::shared_ptr<const wasm::Module>& m, std::span<const Extern> i)
       : store(s), module_owner(m), imports(i), module(*m) {}
@@ -579,11 +587,21 @@ struct Instantiator {
       in.tables[tables] = table.get();
       in.own_tables.push_back(std::move(table));
     }
+#if WAFER_HAS_GUARDS
+    // An image pays from the second instance on; a pool promises more to come.
+    const bool again = module.instantiated.exchange(true, std::memory_order_relaxed);
+    const ModuleImages* const images =
+        store.engine_->guard_pages() && store.engine_->config().memory_images
+            ? ModuleImages::get(module, again || store.engine_->config().pool)
+            : nullptr;
+    if (images) data_in_images = images->data_end;
+#endif
     for (; memories < module.memories.size(); ++memories) {
       const wasm::MemoryType& type = module.memories[memories].type;
-      Memory::Config config;
-      config.guard_pages = store.engine_->memory_mode(type) == MemoryMode::Guarded;
-      config.max_bytes = store.limits_.memory_bytes;
+      Memory::Config config = store.engine_->memory_config(type, store.limits_.memory_bytes);
+#if WAFER_HAS_GUARDS
+      if (images) config.image = images->memories[memories - module.imported_memories];
+#endif
       WAFER_LET(memory, Memory::create(type, config));
       in.memories[memories] = memory.get();
       in.memory_owners[memories] = std::move(memory);
@@ -615,6 +633,15 @@ struct Instantiator {
   }
 
   TrapCode initialize() {
+    const TrapCode code = initialize_elements();
+    if (code != TrapCode::None) {
+      clear_data();
+      return code;
+    }
+    return initialize_data();
+  }
+
+  TrapCode initialize_elements() {
     Instance& in = *instance;
     for (size_t i = module.imported_globals; i < module.globals.size(); ++i)
       if (TrapCode c = eval_const(in, module.globals[i].init, in.globals[i]->value);
@@ -629,15 +656,34 @@ struct Instantiator {
     }
     for (uint32_t i = 0; i < module.elems.size(); ++i)
       if (TrapCode c = init_elem(i); c != TrapCode::None) return c;
-    for (uint32_t i = 0; i < module.datas.size(); ++i) {
+    return TrapCode::None;
+  }
+
+  // A trap before any data is written must leave the memories zero: a function that
+  // is in a table already can tell.
+  void clear_data() {
+    for (uint32_t i = 0; i < data_in_images; ++i) {
       const wasm::DataSegment& data = module.datas[i];
       if (data.mode != SegmentMode::Active) continue;
       Slot offset = 0;
-      if (TrapCode c = eval_const(in, data.offset, &offset); c != TrapCode::None) return c;
-      const Bytes bytes = module.slice(data.bytes);
-      if (TrapCode c = in.memories[data.memory]->init(offset, bytes, 0, bytes.size());
-          c != TrapCode::None)
-        return c;
+      const_integer(module, data.offset, offset);
+      instance->memories[data.memory]->fill(offset, 0, data.bytes.size());
+    }
+  }
+
+  TrapCode initialize_data() {
+    Instance& in = *instance;
+    for (uint32_t i = 0; i < module.datas.size(); ++i) {
+      const wasm::DataSegment& data = module.datas[i];
+      if (data.mode != SegmentMode::Active) continue;
+      if (i >= data_in_images) {
+        Slot offset = 0;
+        if (TrapCode c = eval_const(in, data.offset, &offset); c != TrapCode::None) return c;
+        const Bytes bytes = module.slice(data.bytes);
+        if (TrapCode c = in.memories[data.memory]->init(offset, bytes, 0, bytes.size());
+            c != TrapCode::None)
+          return c;
+      }
       in.data_dropped[i] = true;
     }
     return TrapCode::None;

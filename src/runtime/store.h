@@ -176,6 +176,12 @@ struct Config {
   bool interruptible = false;     // code polls Store::interrupt
   size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store
   bool lazy_translation = true;   // translate a function on its first call
+  // Where memories come from that guard pages protect and that are not shared; null:
+  // address space is reserved as it is needed. Not in embedded builds.
+  std::shared_ptr<MemoryPool> pool;
+  // Map the data of modules copy-on-write into guarded memories; each such module takes
+  // a file descriptor.
+  bool memory_images = true;
 };
 
 // Shared by stores: configuration, canonical types, the tier.
@@ -188,6 +194,10 @@ class Engine {
   Tier* tier() const { return tier_; }
   // Mode that memories of `type` get in this engine; code relies on it.
   MemoryMode memory_mode(const wasm::MemoryType& type) const;
+  // True if memories are Guarded where their type allows it.
+  bool guard_pages() const { return guard_pages_ok_; }
+  // How to make a memory of `type`.
+  Memory::Config memory_config(const wasm::MemoryType& type, uint64_t max_bytes) const;
   // Decodes and validates with this engine's features and registry.
   Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true) const;
 
@@ -313,5 +323,7 @@ bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
 
 // Evaluates a constant expression in `instance` (4.5.4); slots get the value.
 TrapCode eval_const(Instance& instance, wasm::ConstExpr expr, Slot* result);
+// The value of `expr` if it is a lone i32.const or i64.const.
+bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value);
 
 }  // namespace wafer::runtime

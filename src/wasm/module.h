@@ -2,6 +2,7 @@
 // stay as ranges of the retained bytes; nothing is copied.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -163,9 +164,15 @@ class Module {
 
   // Code of the execution tier that runs this module, shared by its instances.
   mutable Mutex tier_mutex;
-  mutable std::weak_ptr<void> tier_code;
+  mutable std::shared_ptr<void> tier_code;
   // Machine code that came along with the module; what it is, the tier knows.
   std::shared_ptr<void> precompiled;
+
+  // Initial contents of memories, made once (see runtime/memory_image.h).
+  mutable Mutex images_mutex;
+  mutable std::shared_ptr<void> images;
+  mutable std::atomic<const void*> images_state{nullptr};
+  mutable std::atomic<bool> instantiated{false};
 
   uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
            imported_tags = 0;

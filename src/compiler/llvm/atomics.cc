@@ -38,9 +38,9 @@ bool FunctionTranslator::atomic(const wasm::Instr& in) {
       Value* timeout = pop();
       Value* expected = pop();
       Value* at = wide_address(in, pop());
-      push(call_builtin(in.op == Opcode::MemoryAtomicWait32 ? Builtin::atomic_wait32
-                                                            : Builtin::atomic_wait64,
-                        {const_i32(in.index), at, expected, timeout}));
+      push(call_builtin(
+          in.op == Opcode::MemoryAtomicWait32 ? Builtin::atomic_wait32 : Builtin::atomic_wait64,
+          {const_i32(in.index), at, expected, timeout}));
       return true;
     }
     default:
@@ -81,10 +81,9 @@ bool FunctionTranslator::atomic(const wasm::Instr& in) {
     Value* p = place(pop());
     // The expected value is compared at full width: one that does not fit never matches.
     const auto exchange = [&] {
-      llvm::AtomicCmpXchgInst* x =
-          b_.CreateAtomicCmpXchg(p, b_.CreateTrunc(expected, narrow),
-                                 b_.CreateTrunc(replacement, narrow), llvm::Align(size), kOrder,
-                                 kOrder);
+      llvm::AtomicCmpXchgInst* x = b_.CreateAtomicCmpXchg(p, b_.CreateTrunc(expected, narrow),
+                                                          b_.CreateTrunc(replacement, narrow),
+                                                          llvm::Align(size), kOrder, kOrder);
       x->setVolatile(true);
       return widen(b_.CreateExtractValue(x, 0));
     };

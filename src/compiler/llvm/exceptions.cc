@@ -34,8 +34,9 @@ BasicBlock* FunctionTranslator::unwind_block() {
   if (!f.landing) {
     if (!fn_->hasPersonalityFn())
       fn_->setPersonalityFn(llvm::cast<llvm::Constant>(
-          m_.ir->getOrInsertFunction("wafer_personality",
-                                     llvm::FunctionType::get(m_.i32, /*isVarArg=*/true))
+          m_.ir
+              ->getOrInsertFunction("wafer_personality",
+                                    llvm::FunctionType::get(m_.i32, /*isVarArg=*/true))
               .getCallee()));
     const llvm::IRBuilder<>::InsertPointGuard guard(b_);
     f.landing = block("landing");
@@ -90,8 +91,8 @@ void FunctionTranslator::fill_dispatch(uint32_t frame) {
     const Clause clause = frames_[frame].clauses[i];
     BasicBlock* next = nullptr;
     if (!clause.all) {
-      Value* have = load_at(m_.ptr, b_.CreateIntToPtr(exn, m_.ptr), layout::kExceptionTag,
-                            "exception");
+      Value* have =
+          load_at(m_.ptr, b_.CreateIntToPtr(exn, m_.ptr), layout::kExceptionTag, "exception");
       Value* same = b_.CreateICmpEQ(have, element(layout::kCtxTags, clause.tag));
       BasicBlock* match = block("match");
       next = block("next");

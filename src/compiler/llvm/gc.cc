@@ -88,9 +88,8 @@ Value* FunctionTranslator::ref_test(Value* ref, wasm::HeapType type, bool nullab
       return phi;
     }
   }
-  Value* r = call_builtin(
-      Builtin::ref_test,
-      {ref, const_i32(uint32_t(type.kind())), const_i32(type.is_concrete() ? type.index() : 0)});
+  Value* r = call_builtin(Builtin::ref_test, {ref, const_i32(uint32_t(type.kind())),
+                                              const_i32(type.is_concrete() ? type.index() : 0)});
   phi->addIncoming(b_.CreateICmpNE(r, const_i32(0)), b_.GetInsertBlock());
   b_.CreateBr(done);
   b_.SetInsertPoint(done);
@@ -245,9 +244,9 @@ bool FunctionTranslator::gc(const wasm::Instr& in) {
     case Opcode::ArrayNewElem: {
       Value* n = widen(pop());
       Value* from = widen(pop());
-      push(call_builtin(in.op == Opcode::ArrayNewData ? Builtin::array_new_data
-                                                      : Builtin::array_new_elem,
-                        {const_i32(in.index), const_i32(in.index2), from, n}));
+      push(call_builtin(
+          in.op == Opcode::ArrayNewData ? Builtin::array_new_data : Builtin::array_new_elem,
+          {const_i32(in.index), const_i32(in.index2), from, n}));
       return true;
     }
     case Opcode::ArrayGet:
@@ -295,9 +294,9 @@ bool FunctionTranslator::gc(const wasm::Instr& in) {
       Value* from = widen(pop());
       Value* to = widen(pop());
       Value* array = pop();
-      call_builtin(in.op == Opcode::ArrayInitData ? Builtin::array_init_data
-                                                  : Builtin::array_init_elem,
-                   {const_i32(in.index2), array, to, from, n});
+      call_builtin(
+          in.op == Opcode::ArrayInitData ? Builtin::array_init_data : Builtin::array_init_elem,
+          {const_i32(in.index2), array, to, from, n});
       return true;
     }
     default:

@@ -209,20 +209,21 @@ class Linker {
 
   Result<void> collect_references() {
     for (size_t i = 0; i < objects_.size(); ++i) {
-      WAFER_TRY(each_relocation(i, [&](const Placed&, const RelocationRef& r, llvm::StringRef name,
-                                       const SymbolRef& symbol) -> Result<void> {
-        const bool table = is_table_reference(r.getType(), aarch64_);
-        if (table || name.starts_with("DW.ref.")) {
-          slot_of(name);
-          return {};
-        }
-        if (is_defined(i, symbol, name)) return {};
-        if (symbol_address({name.data(), name.size()}) == nullptr)
-          return failed("unknown symbol " + name.str());
-        slot_of(name);
-        stubs_.try_emplace(name, uint32_t(stubs_.size()));
-        return {};
-      }));
+      WAFER_TRY(each_relocation(i,
+                                [&](const Placed&, const RelocationRef& r, llvm::StringRef name,
+                                    const SymbolRef& symbol) -> Result<void> {
+                                  const bool table = is_table_reference(r.getType(), aarch64_);
+                                  if (table || name.starts_with("DW.ref.")) {
+                                    slot_of(name);
+                                    return {};
+                                  }
+                                  if (is_defined(i, symbol, name)) return {};
+                                  if (symbol_address({name.data(), name.size()}) == nullptr)
+                                    return failed("unknown symbol " + name.str());
+                                  slot_of(name);
+                                  stubs_.try_emplace(name, uint32_t(stubs_.size()));
+                                  return {};
+                                }));
     }
     for (const auto& slot : slots_)
       if (!defined_.contains(slot.getKey()) &&
@@ -258,8 +259,9 @@ class Linker {
 
   Result<void> relocate(size_t i) {
     return each_relocation(
-        i, [&](const Placed& p, const RelocationRef& r, llvm::StringRef name,
-               const SymbolRef& symbol) -> Result<void> {
+        i,
+        [&](const Placed& p, const RelocationRef& r, llvm::StringRef name,
+            const SymbolRef& symbol) -> Result<void> {
           auto addend = llvm::object::ELFRelocationRef(r).getAddend();
           if (!addend) return failed(addend.takeError());
           uint64_t target;
@@ -359,9 +361,9 @@ class Linker {
       const uint64_t at = plan_.text + base + stub.getValue() * kStubSize;
       const uint64_t slot = slot_address(stub.getKey());
       if (aarch64_) {
-        store_le(p, uint32_t{0x90000010});       // adrp x16, slot
-        store_le(p + 4, uint32_t{0xF9400210});   // ldr x16, [x16, slot]
-        store_le(p + 8, uint32_t{0xD61F0200});   // br x16
+        store_le(p, uint32_t{0x90000010});      // adrp x16, slot
+        store_le(p + 4, uint32_t{0xF9400210});  // ldr x16, [x16, slot]
+        store_le(p + 8, uint32_t{0xD61F0200});  // br x16
         (void)apply_aarch64(elf::R_AARCH64_ADR_GOT_PAGE, p, at, slot);
         (void)apply_aarch64(elf::R_AARCH64_LD64_GOT_LO12_NC, p + 4, at + 4, slot);
       } else {

@@ -2,9 +2,9 @@
 
 #include <llvm/Analysis/TargetLibraryInfo.h>
 #include <llvm/Analysis/TargetTransformInfo.h>
+#include <llvm/BinaryFormat/ELF.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
-#include <llvm/BinaryFormat/ELF.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
@@ -91,8 +91,8 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsig
       llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less, llvm::CodeGenOptLevel::Default,
       llvm::CodeGenOptLevel::Aggressive};
   std::unique_ptr<llvm::TargetMachine> machine(t.target->createTargetMachine(
-      llvm::Triple(t.triple), t.cpu, t.features, options, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
+      llvm::Triple(t.triple), t.cpu, t.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
   if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu))
     return error_of("unknown cpu '" + t.cpu + "'");
@@ -121,7 +121,8 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
     llvm::TargetLibraryInfoImpl info{llvm::Triple(machine.getTargetTriple())};
     // Only what loaded code can reach; a loop that copies may become memcpy.
     info.disableAllFunctions();
-    for (const llvm::LibFunc f : {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
+    for (const llvm::LibFunc f :
+         {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
       info.setAvailable(f);
     return llvm::TargetLibraryAnalysis(info);
   });
@@ -134,8 +135,8 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
       llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O2,
       llvm::OptimizationLevel::O3};
   const llvm::OptimizationLevel l = kLevels[std::min(level, 3u)];
-  llvm::ModulePassManager passes = level == 0 ? builder.buildO0DefaultPipeline(l)
-                                              : builder.buildPerModuleDefaultPipeline(l);
+  llvm::ModulePassManager passes =
+      level == 0 ? builder.buildO0DefaultPipeline(l) : builder.buildPerModuleDefaultPipeline(l);
   passes.run(ir, modules);
 }
 

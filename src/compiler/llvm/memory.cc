@@ -145,16 +145,14 @@ bool FunctionTranslator::memory_op(const wasm::Instr& in) {
       Value* n = b_.CreateZExt(pop(), m_.i64);
       Value* from = memory_index(in.index2, pop());
       Value* to = memory_index(in.index, pop());
-      call_builtin(Builtin::memory_copy,
-                   {const_i32(in.index), const_i32(in.index2), to, from, n});
+      call_builtin(Builtin::memory_copy, {const_i32(in.index), const_i32(in.index2), to, from, n});
       return true;
     }
     case Opcode::MemoryInit: {
       Value* n = b_.CreateZExt(pop(), m_.i64);
       Value* from = b_.CreateZExt(pop(), m_.i64);
       Value* to = memory_index(in.index2, pop());
-      call_builtin(Builtin::memory_init,
-                   {const_i32(in.index2), const_i32(in.index), to, from, n});
+      call_builtin(Builtin::memory_init, {const_i32(in.index2), const_i32(in.index), to, from, n});
       return true;
     }
     case Opcode::DataDrop:

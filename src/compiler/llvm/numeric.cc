@@ -26,9 +26,8 @@ Value* FunctionTranslator::arithmetic_operand(Value* v) {
 Value* FunctionTranslator::float_min_max(Value* a, Value* b, bool max) {
   Value* unordered = b_.CreateFCmpUNO(a, b);
   Value* quiet = b_.CreateFAdd(a, b);
-  llvm::CallInst* m =
-      b_.CreateIntrinsic(max ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum,
-                         {a->getType()}, {a, b});
+  llvm::CallInst* m = b_.CreateIntrinsic(max ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum,
+                                         {a->getType()}, {a, b});
   m->setHasNoNaNs(true);  // poison for NaNs, which the select does not take
   return b_.CreateSelect(unordered, quiet, m);
 }
@@ -84,7 +83,8 @@ bool FunctionTranslator::numeric(const wasm::Instr& in) {
     Value* r = pop();
     Value* l = pop();
     Type* t = l->getType();
-    push(b_.CreateBinOp(op, l, b_.CreateAnd(r, llvm::ConstantInt::get(t, t->getIntegerBitWidth() - 1))));
+    push(b_.CreateBinOp(op, l,
+                        b_.CreateAnd(r, llvm::ConstantInt::get(t, t->getIntegerBitWidth() - 1))));
     return true;
   };
   const auto rotate = [&](llvm::Intrinsic::ID id) {
@@ -176,141 +176,139 @@ bool FunctionTranslator::numeric(const wasm::Instr& in) {
       push(const_i64(uint64_t(in.i64)));
       return true;
     case Opcode::F32Const:
-      push(llvm::ConstantFP::get(m_.context,
-                                 llvm::APFloat(llvm::APFloat::IEEEsingle(),
-                                               llvm::APInt(32, in.f32_bits))));
+      push(llvm::ConstantFP::get(
+          m_.context, llvm::APFloat(llvm::APFloat::IEEEsingle(), llvm::APInt(32, in.f32_bits))));
       return true;
     case Opcode::F64Const:
-      push(llvm::ConstantFP::get(m_.context,
-                                 llvm::APFloat(llvm::APFloat::IEEEdouble(),
-                                               llvm::APInt(64, in.f64_bits))));
+      push(llvm::ConstantFP::get(
+          m_.context, llvm::APFloat(llvm::APFloat::IEEEdouble(), llvm::APInt(64, in.f64_bits))));
       return true;
     case Opcode::I32Eqz:
     case Opcode::I64Eqz:
       return eqz();
-#define WAFER_INT(N)                                  \
-  case Opcode::I##N##Eq:                              \
-    return compare(CmpInst::ICMP_EQ);                 \
-  case Opcode::I##N##Ne:                              \
-    return compare(CmpInst::ICMP_NE);                 \
-  case Opcode::I##N##LtS:                             \
-    return compare(CmpInst::ICMP_SLT);                \
-  case Opcode::I##N##LtU:                             \
-    return compare(CmpInst::ICMP_ULT);                \
-  case Opcode::I##N##GtS:                             \
-    return compare(CmpInst::ICMP_SGT);                \
-  case Opcode::I##N##GtU:                             \
-    return compare(CmpInst::ICMP_UGT);                \
-  case Opcode::I##N##LeS:                             \
-    return compare(CmpInst::ICMP_SLE);                \
-  case Opcode::I##N##LeU:                             \
-    return compare(CmpInst::ICMP_ULE);                \
-  case Opcode::I##N##GeS:                             \
-    return compare(CmpInst::ICMP_SGE);                \
-  case Opcode::I##N##GeU:                             \
-    return compare(CmpInst::ICMP_UGE);                \
-  case Opcode::I##N##Clz:                             \
-    return count_zeros(X::ctlz);                      \
-  case Opcode::I##N##Ctz:                             \
-    return count_zeros(X::cttz);                      \
-  case Opcode::I##N##Popcnt:                          \
-    return unary(X::ctpop);                           \
-  case Opcode::I##N##Add:                             \
-    return binary(I::Add);                            \
-  case Opcode::I##N##Sub:                             \
-    return binary(I::Sub);                            \
-  case Opcode::I##N##Mul:                             \
-    return binary(I::Mul);                            \
-  case Opcode::I##N##DivS:                            \
-    return divide(false, true);                       \
-  case Opcode::I##N##DivU:                            \
-    return divide(false, false);                      \
-  case Opcode::I##N##RemS:                            \
-    return divide(true, true);                        \
-  case Opcode::I##N##RemU:                            \
-    return divide(true, false);                       \
-  case Opcode::I##N##And:                             \
-    return binary(I::And);                            \
-  case Opcode::I##N##Or:                              \
-    return binary(I::Or);                             \
-  case Opcode::I##N##Xor:                             \
-    return binary(I::Xor);                            \
-  case Opcode::I##N##Shl:                             \
-    return shift(I::Shl);                             \
-  case Opcode::I##N##ShrS:                            \
-    return shift(I::AShr);                            \
-  case Opcode::I##N##ShrU:                            \
-    return shift(I::LShr);                            \
-  case Opcode::I##N##Rotl:                            \
-    return rotate(X::fshl);                           \
-  case Opcode::I##N##Rotr:                            \
-    return rotate(X::fshr);                           \
-  case Opcode::I##N##Extend8S:                        \
-    return extend(m_.i8);                             \
-  case Opcode::I##N##Extend16S:                       \
-    return extend(m_.i16);                            \
-  case Opcode::I##N##TruncF32S:                       \
-  case Opcode::I##N##TruncF64S:                       \
-    return trunc(m_.i##N, true);                      \
-  case Opcode::I##N##TruncF32U:                       \
-  case Opcode::I##N##TruncF64U:                       \
-    return trunc(m_.i##N, false);                     \
-  case Opcode::I##N##TruncSatF32S:                    \
-  case Opcode::I##N##TruncSatF64S:                    \
-    return saturate(X::fptosi_sat, m_.i##N);          \
-  case Opcode::I##N##TruncSatF32U:                    \
-  case Opcode::I##N##TruncSatF64U:                    \
+#define WAFER_INT(N)                         \
+  case Opcode::I##N##Eq:                     \
+    return compare(CmpInst::ICMP_EQ);        \
+  case Opcode::I##N##Ne:                     \
+    return compare(CmpInst::ICMP_NE);        \
+  case Opcode::I##N##LtS:                    \
+    return compare(CmpInst::ICMP_SLT);       \
+  case Opcode::I##N##LtU:                    \
+    return compare(CmpInst::ICMP_ULT);       \
+  case Opcode::I##N##GtS:                    \
+    return compare(CmpInst::ICMP_SGT);       \
+  case Opcode::I##N##GtU:                    \
+    return compare(CmpInst::ICMP_UGT);       \
+  case Opcode::I##N##LeS:                    \
+    return compare(CmpInst::ICMP_SLE);       \
+  case Opcode::I##N##LeU:                    \
+    return compare(CmpInst::ICMP_ULE);       \
+  case Opcode::I##N##GeS:                    \
+    return compare(CmpInst::ICMP_SGE);       \
+  case Opcode::I##N##GeU:                    \
+    return compare(CmpInst::ICMP_UGE);       \
+  case Opcode::I##N##Clz:                    \
+    return count_zeros(X::ctlz);             \
+  case Opcode::I##N##Ctz:                    \
+    return count_zeros(X::cttz);             \
+  case Opcode::I##N##Popcnt:                 \
+    return unary(X::ctpop);                  \
+  case Opcode::I##N##Add:                    \
+    return binary(I::Add);                   \
+  case Opcode::I##N##Sub:                    \
+    return binary(I::Sub);                   \
+  case Opcode::I##N##Mul:                    \
+    return binary(I::Mul);                   \
+  case Opcode::I##N##DivS:                   \
+    return divide(false, true);              \
+  case Opcode::I##N##DivU:                   \
+    return divide(false, false);             \
+  case Opcode::I##N##RemS:                   \
+    return divide(true, true);               \
+  case Opcode::I##N##RemU:                   \
+    return divide(true, false);              \
+  case Opcode::I##N##And:                    \
+    return binary(I::And);                   \
+  case Opcode::I##N##Or:                     \
+    return binary(I::Or);                    \
+  case Opcode::I##N##Xor:                    \
+    return binary(I::Xor);                   \
+  case Opcode::I##N##Shl:                    \
+    return shift(I::Shl);                    \
+  case Opcode::I##N##ShrS:                   \
+    return shift(I::AShr);                   \
+  case Opcode::I##N##ShrU:                   \
+    return shift(I::LShr);                   \
+  case Opcode::I##N##Rotl:                   \
+    return rotate(X::fshl);                  \
+  case Opcode::I##N##Rotr:                   \
+    return rotate(X::fshr);                  \
+  case Opcode::I##N##Extend8S:               \
+    return extend(m_.i8);                    \
+  case Opcode::I##N##Extend16S:              \
+    return extend(m_.i16);                   \
+  case Opcode::I##N##TruncF32S:              \
+  case Opcode::I##N##TruncF64S:              \
+    return trunc(m_.i##N, true);             \
+  case Opcode::I##N##TruncF32U:              \
+  case Opcode::I##N##TruncF64U:              \
+    return trunc(m_.i##N, false);            \
+  case Opcode::I##N##TruncSatF32S:           \
+  case Opcode::I##N##TruncSatF64S:           \
+    return saturate(X::fptosi_sat, m_.i##N); \
+  case Opcode::I##N##TruncSatF32U:           \
+  case Opcode::I##N##TruncSatF64U:           \
     return saturate(X::fptoui_sat, m_.i##N);
       WAFER_INT(32)
       WAFER_INT(64)
 #undef WAFER_INT
-#define WAFER_FLOAT(N)                         \
-  case Opcode::F##N##Eq:                       \
-    return compare(CmpInst::FCMP_OEQ);         \
-  case Opcode::F##N##Ne:                       \
-    return compare(CmpInst::FCMP_UNE);         \
-  case Opcode::F##N##Lt:                       \
-    return compare(CmpInst::FCMP_OLT);         \
-  case Opcode::F##N##Gt:                       \
-    return compare(CmpInst::FCMP_OGT);         \
-  case Opcode::F##N##Le:                       \
-    return compare(CmpInst::FCMP_OLE);         \
-  case Opcode::F##N##Ge:                       \
-    return compare(CmpInst::FCMP_OGE);         \
-  case Opcode::F##N##Abs:                      \
-    return unary(X::fabs);                     \
-  case Opcode::F##N##Neg:                      \
-    push(b_.CreateFNeg(pop()));                \
-    return true;                               \
-  case Opcode::F##N##Ceil:                     \
-    return round(X::ceil);                     \
-  case Opcode::F##N##Floor:                    \
-    return round(X::floor);                    \
-  case Opcode::F##N##Trunc:                    \
-    return round(X::trunc);                    \
-  case Opcode::F##N##Nearest:                  \
-    return round(X::roundeven);                \
-  case Opcode::F##N##Sqrt:                     \
-    return unary(X::sqrt);                     \
-  case Opcode::F##N##Add:                      \
-    return arithmetic(I::FAdd);                \
-  case Opcode::F##N##Sub:                      \
-    return arithmetic(I::FSub);                \
-  case Opcode::F##N##Mul:                      \
-    return arithmetic(I::FMul);                \
-  case Opcode::F##N##Div:                      \
-    return arithmetic(I::FDiv);                \
-  case Opcode::F##N##Min:                      \
-    return min_max(false);                     \
-  case Opcode::F##N##Max:                      \
-    return min_max(true);                      \
-  case Opcode::F##N##Copysign:                 \
-    return copysign();                         \
-  case Opcode::F##N##ConvertI32S:              \
-  case Opcode::F##N##ConvertI64S:              \
-    return cast(I::SIToFP, m_.f##N);           \
-  case Opcode::F##N##ConvertI32U:              \
-  case Opcode::F##N##ConvertI64U:              \
+#define WAFER_FLOAT(N)                 \
+  case Opcode::F##N##Eq:               \
+    return compare(CmpInst::FCMP_OEQ); \
+  case Opcode::F##N##Ne:               \
+    return compare(CmpInst::FCMP_UNE); \
+  case Opcode::F##N##Lt:               \
+    return compare(CmpInst::FCMP_OLT); \
+  case Opcode::F##N##Gt:               \
+    return compare(CmpInst::FCMP_OGT); \
+  case Opcode::F##N##Le:               \
+    return compare(CmpInst::FCMP_OLE); \
+  case Opcode::F##N##Ge:               \
+    return compare(CmpInst::FCMP_OGE); \
+  case Opcode::F##N##Abs:              \
+    return unary(X::fabs);             \
+  case Opcode::F##N##Neg:              \
+    push(b_.CreateFNeg(pop()));        \
+    return true;                       \
+  case Opcode::F##N##Ceil:             \
+    return round(X::ceil);             \
+  case Opcode::F##N##Floor:            \
+    return round(X::floor);            \
+  case Opcode::F##N##Trunc:            \
+    return round(X::trunc);            \
+  case Opcode::F##N##Nearest:          \
+    return round(X::roundeven);        \
+  case Opcode::F##N##Sqrt:             \
+    return unary(X::sqrt);             \
+  case Opcode::F##N##Add:              \
+    return arithmetic(I::FAdd);        \
+  case Opcode::F##N##Sub:              \
+    return arithmetic(I::FSub);        \
+  case Opcode::F##N##Mul:              \
+    return arithmetic(I::FMul);        \
+  case Opcode::F##N##Div:              \
+    return arithmetic(I::FDiv);        \
+  case Opcode::F##N##Min:              \
+    return min_max(false);             \
+  case Opcode::F##N##Max:              \
+    return min_max(true);              \
+  case Opcode::F##N##Copysign:         \
+    return copysign();                 \
+  case Opcode::F##N##ConvertI32S:      \
+  case Opcode::F##N##ConvertI64S:      \
+    return cast(I::SIToFP, m_.f##N);   \
+  case Opcode::F##N##ConvertI32U:      \
+  case Opcode::F##N##ConvertI64U:      \
     return cast(I::UIToFP, m_.f##N);
       WAFER_FLOAT(32)
       WAFER_FLOAT(64)

@@ -50,7 +50,7 @@ struct FunctionTranslator::Simd {
   FunctionTranslator& t;
   const wasm::Instr& in;
   Shape shape;
-  StringRef name;       // after the dot
+  StringRef name;         // after the dot
   bool is_signed = true;  // ends in _s (or has no sign)
 
   llvm::IRBuilder<>& b() { return t.b_; }
@@ -137,7 +137,8 @@ struct FunctionTranslator::Simd {
                               extend(half(r, from.lanes, high), type(), is_signed)));
   }
   bool extadd(const Shape& from) {
-    Value* v = extend(pop(from), FixedVectorType::get(lane_type(m(), shape), from.lanes), is_signed);
+    Value* v =
+        extend(pop(from), FixedVectorType::get(lane_type(m(), shape), from.lanes), is_signed);
     return push(b().CreateAdd(even_or_odd(v, from.lanes, 0), even_or_odd(v, from.lanes, 1)));
   }
   // Sums of products of neighbours, in lanes of twice the width.
@@ -177,8 +178,8 @@ struct FunctionTranslator::Simd {
     return push(b().CreateTrunc(clamp(v, -32768, 32767), type()));
   }
   bool avgr() {
-    Type* wide = FixedVectorType::get(llvm::IntegerType::get(m().context, shape.bits * 2),
-                                      shape.lanes);
+    Type* wide =
+        FixedVectorType::get(llvm::IntegerType::get(m().context, shape.bits * 2), shape.lanes);
     Value* r = b().CreateZExt(pop(), wide);
     Value* l = b().CreateZExt(pop(), wide);
     Value* v = b().CreateAdd(b().CreateAdd(l, r), llvm::ConstantInt::get(wide, 1));
@@ -231,10 +232,11 @@ bool FunctionTranslator::Simd::load() {
   };
   const auto widen = [&](Type* lane, unsigned lanes, bool sign) {
     Value* v = t.load(in, FixedVectorType::get(lane, lanes), 8);
-    return push(extend(v, FixedVectorType::get(
-                              llvm::IntegerType::get(m().context, lane->getIntegerBitWidth() * 2),
-                              lanes),
-                       sign));
+    return push(
+        extend(v,
+               FixedVectorType::get(
+                   llvm::IntegerType::get(m().context, lane->getIntegerBitWidth() * 2), lanes),
+               sign));
   };
   const auto zero = [&](Type* lane, unsigned size) {
     Value* v = t.load(in, lane, size);
@@ -391,8 +393,7 @@ bool FunctionTranslator::Simd::operation() {
     const Shape bytes{8, 16, false};
     Value* pairs = dot(bytes, m().i16);
     Value* wide = b().CreateSExt(pairs, FixedVectorType::get(m().i32, 8));
-    return push(b().CreateAdd(
-        b().CreateAdd(even_or_odd(wide, 8, 0), even_or_odd(wide, 8, 1)), c));
+    return push(b().CreateAdd(b().CreateAdd(even_or_odd(wide, 8, 0), even_or_odd(wide, 8, 1)), c));
   }
   if (name.contains("q15mulr")) return q15mulr();
   if (name.contains("laneselect")) return bitselect();

@@ -129,12 +129,7 @@ Result<void> ModuleTranslator::translate(uint32_t func) {
 // ---- function -----------------------------------------------------------------------
 
 FunctionTranslator::FunctionTranslator(ModuleTranslator& m, uint32_t func)
-    : m_(m),
-      module_(m.module),
-      index_(func),
-      fn_(m.function(func)),
-      b_(m.context),
-      v_(m.module) {}
+    : m_(m), module_(m.module), index_(func), fn_(m.function(func)), b_(m.context), v_(m.module) {}
 
 BasicBlock* FunctionTranslator::block(const char* name) {
   return BasicBlock::Create(m_.context, name, fn_);
@@ -155,10 +150,10 @@ Result<void> FunctionTranslator::run() {
   fn_->addParamAttr(0, llvm::Attribute::NonNull);
   fn_->addParamAttr(0, llvm::Attribute::NoUndef);
   fn_->addParamAttr(0, llvm::Attribute::NoAlias);
-  subprogram_ = m_.debug.createFunction(
-      m_.debug_file, fn_->getName(), fn_->getName(), m_.debug_file, 0,
-      m_.debug.createSubroutineType(m_.debug.getOrCreateTypeArray({})), 0,
-      llvm::DINode::FlagZero, llvm::DISubprogram::SPFlagDefinition);
+  subprogram_ =
+      m_.debug.createFunction(m_.debug_file, fn_->getName(), fn_->getName(), m_.debug_file, 0,
+                              m_.debug.createSubroutineType(m_.debug.getOrCreateTypeArray({})), 0,
+                              llvm::DINode::FlagZero, llvm::DISubprogram::SPFlagDefinition);
   fn_->setSubprogram(subprogram_);
   const uint32_t begin = module_.functions[index_].body.begin;
   b_.SetInsertPoint(entry_);
@@ -235,14 +230,15 @@ void FunctionTranslator::drop_unreachable() {
 
 void FunctionTranslator::finish_entry() {
   b_.SetInsertPoint(entry_);
-  b_.SetCurrentDebugLocation(llvm::DILocation::get(
-      m_.context, module_.functions[index_].body.begin, 0, subprogram_));
+  b_.SetCurrentDebugLocation(
+      llvm::DILocation::get(m_.context, module_.functions[index_].body.begin, 0, subprogram_));
   // A leaf with a modest frame fits in what every limit keeps in reserve.
   if (!calls_ && locals_.size() < 1000) {
     b_.CreateBr(body_);
     return;
   }
-  auto* name = llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, m_.x86 ? "rsp" : "sp"));
+  auto* name =
+      llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, m_.x86 ? "rsp" : "sp"));
   Value* sp = b_.CreateIntrinsic(llvm::Intrinsic::read_register, {m_.i64},
                                  {llvm::MetadataAsValue::get(m_.context, name)});
   Value* limit = load_at(m_.i64, exec(), layout::kExecLimit, "limit");
@@ -284,8 +280,8 @@ void FunctionTranslator::trap(TrapCode code) {
     std::snprintf(text, sizeof text, ".inst %u", unsigned(code));
   auto* type = llvm::FunctionType::get(m_.void_type, false);
   // It reads memory: what was stored before must be there for the embedder.
-  llvm::CallInst* call = b_.CreateCall(
-      type, llvm::InlineAsm::get(type, text, "~{memory}", /*hasSideEffects=*/true));
+  llvm::CallInst* call =
+      b_.CreateCall(type, llvm::InlineAsm::get(type, text, "~{memory}", /*hasSideEffects=*/true));
   call->addFnAttr(llvm::Attribute::Cold);
   call->addFnAttr(llvm::Attribute::NoMerge);
   call->setDoesNotThrow();
@@ -296,8 +292,7 @@ void FunctionTranslator::trap_if(Value* condition, TrapCode code) {
   if (auto* c = llvm::dyn_cast<llvm::ConstantInt>(condition); c && c->isZero()) return;
   BasicBlock* bad = block("trap");
   BasicBlock* good = block("ok");
-  b_.CreateCondBr(condition, bad, good,
-                  llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
+  b_.CreateCondBr(condition, bad, good, llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
   b_.SetInsertPoint(bad);
   trap(code);
   b_.SetInsertPoint(good);
@@ -352,9 +347,9 @@ Value* FunctionTranslator::global_address(uint32_t index, std::string& kind) {
   }
   // An import of ours by another instance is not seen by this function's code.
   kind = "global" + std::to_string(index);
-  return at(context_field(layout::kCtxOwnGlobals),
-            uint64_t(index - module_.imported_globals) * layout::kGlobalBytes +
-                layout::kGlobalValue);
+  return at(
+      context_field(layout::kCtxOwnGlobals),
+      uint64_t(index - module_.imported_globals) * layout::kGlobalBytes + layout::kGlobalValue);
 }
 
 Value* FunctionTranslator::intrinsic(llvm::Intrinsic::ID id, std::initializer_list<Value*> args) {
@@ -715,16 +710,16 @@ Value* FunctionTranslator::to_fpr(Value* value) {
   if (t == m_.f32)
     return b_.CreateInsertElement(llvm::PoisonValue::get(m_.f32x4), value, uint64_t{0});
   if (t == m_.f64)
-    value = b_.CreateInsertElement(
-        llvm::PoisonValue::get(llvm::FixedVectorType::get(m_.f64, 2)), value, uint64_t{0});
+    value = b_.CreateInsertElement(llvm::PoisonValue::get(llvm::FixedVectorType::get(m_.f64, 2)),
+                                   value, uint64_t{0});
   return b_.CreateBitCast(value, m_.f32x4);
 }
 
 Value* FunctionTranslator::from_fpr(Value* reg, Type* type) {
   if (type == m_.f32) return b_.CreateExtractElement(reg, uint64_t{0});
   if (type == m_.f64)
-    return b_.CreateExtractElement(
-        b_.CreateBitCast(reg, llvm::FixedVectorType::get(m_.f64, 2)), uint64_t{0});
+    return b_.CreateExtractElement(b_.CreateBitCast(reg, llvm::FixedVectorType::get(m_.f64, 2)),
+                                   uint64_t{0});
   return b_.CreateBitCast(reg, type);
 }
 
@@ -766,9 +761,8 @@ void FunctionTranslator::call_function(const wasm::FuncType& type, Value* callee
   ArgAssigner results(true);
   for (const ValType t : type.results) {
     const ArgLocation loc = results.next(t);
-    push(loc.kind == ArgLocation::Kind::Spill
-             ? load_at(m_.type_of(t), spill(loc.index), 0, "spill")
-             : static_cast<Value*>(call));
+    push(loc.kind == ArgLocation::Kind::Spill ? load_at(m_.type_of(t), spill(loc.index), 0, "spill")
+                                              : static_cast<Value*>(call));
   }
 }
 
@@ -809,8 +803,8 @@ void FunctionTranslator::call_indirect(const wasm::Instr& in, bool tail) {
   Value* inst = element(layout::kCtxTables, in.index2);
   const bool own = in.index2 >= module_.imported_tables;
   const bool fixed = own && table.limits.has_max && table.limits.min == table.limits.max;
-  Value* size = fixed ? const_i64(table.limits.min)
-                      : load_at(m_.i64, inst, layout::kTableSize, "table");
+  Value* size =
+      fixed ? const_i64(table.limits.min) : load_at(m_.i64, inst, layout::kTableSize, "table");
   trap_if(b_.CreateICmpUGE(index, size), TrapCode::UndefinedElement);
   Value* elements = fixed ? load_invariant(m_.ptr, inst, layout::kTableElements)
                           : load_at(m_.ptr, inst, layout::kTableElements, "table");
@@ -837,8 +831,7 @@ void FunctionTranslator::call_indirect(const wasm::Instr& in, bool tail) {
     BasicBlock* same = block("ok");
     b_.CreateCondBr(other, slow, same, llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
     b_.SetInsertPoint(slow);
-    call_builtin(Builtin::check_func_type,
-                 {b_.CreatePtrToInt(func, m_.i64), const_i32(in.index)});
+    call_builtin(Builtin::check_func_type, {b_.CreatePtrToInt(func, m_.i64), const_i32(in.index)});
     b_.CreateBr(same);
     b_.SetInsertPoint(same);
   }

@@ -157,7 +157,7 @@ class FunctionTranslator {
   Value* call_builtin(Builtin builtin, std::initializer_list<Value*> args);
   void call_function(const wasm::FuncType& type, Value* callee, Value* context, bool tail,
                      bool full = false);
-  Value* to_fpr(Value* value);                      // any float or vector as a register
+  Value* to_fpr(Value* value);  // any float or vector as a register
   Value* from_fpr(Value* reg, llvm::Type* type);
   void call(uint32_t func, bool tail);
   void call_indirect(const wasm::Instr& in, bool tail);
@@ -184,7 +184,7 @@ class FunctionTranslator {
   bool simd(const wasm::Instr& in);    // simd.cc
   bool atomic(const wasm::Instr& in);  // atomics.cc
   Value* wide_address(const wasm::Instr& in, Value* index);
-  bool gc(const wasm::Instr& in);      // gc.cc
+  bool gc(const wasm::Instr& in);         // gc.cc
   bool exception(const wasm::Instr& in);  // exceptions.cc
   Value* float_min_max(Value* a, Value* b, bool max);
   Value* opaque(Value* constant);
@@ -222,7 +222,7 @@ class FunctionTranslator {
   llvm::DISubprogram* subprogram_ = nullptr;
   bool dead_ = false;
   bool calls_ = false;
-  uint64_t fuel_ = 0;             // instructions since the last charge
+  uint64_t fuel_ = 0;  // instructions since the last charge
   llvm::Instruction* fuel_at_ = nullptr;
 };
 
