@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -90,12 +91,13 @@ class Runner {
     config.consume_fuel = options_.fuel.has_value();
     config.interruptible = options_.timeout.has_value();
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
-    Result<runtime::Tier*> tier = options_.tier.make();
-    if (!tier) {
-      print_error(tier.error().message);
-      return kFailure;
+    if (is_code_file(options_.file)) {
+      // Only what the file holds can run; its modules decide the rest.
+      tier_ = new compiler::NativeTier({});
+    } else {
+      tier_ = options_.tier.make_native();
     }
-    engine_ = Engine::create(config, *tier);
+    engine_ = Engine::create(config, tier_ ? tier_ : interp::tier());
 
     std::shared_ptr<Module> main;
     if (!load(options_.file, main)) return kFailure;
@@ -143,6 +145,7 @@ class Runner {
  private:
   const RunOptions& options_;
   const std::vector<std::string>& guest_args_;
+  compiler::NativeTier* tier_ = nullptr;
   std::shared_ptr<Engine> engine_;
   std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
   std::optional<Store> store_;
@@ -151,11 +154,16 @@ class Runner {
   int exit_code_ = 0;
 
   bool load(const std::string& path, std::shared_ptr<Module>& out) {
+    if (is_code_file(path)) return load_code(path, out);
     const auto start = std::chrono::steady_clock::now();
     std::optional<ModuleInput> input = open_module(path, options_.features.get());
     if (!input) return false;
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
-    Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
+    // Code that exists was made from a valid module.
+    auto code = tier_ ? tier_->find_code(kept.binary(), *engine_) : nullptr;
+    Result<std::shared_ptr<Module>> module =
+        engine_->load_module(kept.binary(), false, code == nullptr);
+    if (module) (*module)->precompiled = code;
     if (!module) {
       print_module_error(kept, module.error());
       return false;
@@ -167,6 +175,29 @@ class Runner {
       fmt::print(stderr, "wafer: loaded {}: {} bytes, {} functions, {:.2f} ms\n", path,
                  kept.binary().size(), out->functions.size(), took.count());
     }
+    return true;
+  }
+
+  // Does the file begin like one of `wafer compile`?
+  static bool is_code_file(const std::string& path) {
+    uint8_t first[8] = {};
+    std::ifstream file(path, std::ios::binary);
+    return path != "-" && file.read(reinterpret_cast<char*>(first), sizeof first) &&
+           compiler::CodeImage::is_image(first);
+  }
+
+  bool load_code(const std::string& path, std::shared_ptr<Module>& out) {
+    const auto fail = [&path](std::string_view why) {
+      print_error(fmt::format("{}: {}", path, why));
+      return false;
+    };
+    if (!tier_) return fail("machine code cannot run in the interpreter; use --tier llvm");
+    Result<std::shared_ptr<compiler::CodeImage>> image = compiler::CodeImage::map_file(path);
+    if (!image) return fail(image.error().message);
+    Result<std::shared_ptr<Module>> module = engine_->load_module((*image)->module(), false, false);
+    if (!module) return fail(module.error().message);
+    (*module)->precompiled = *image;  // which also holds the module's bytes
+    out = *std::move(module);
     return true;
   }
 
@@ -443,6 +474,25 @@ void add_run(CLI::App& app, Context& context) {
   run.add_flag("--trap-on-unknown-imports", o.trap_on_unknown,
                "Missing functions fail when they are called, not before");
   o.tier.add_to(run);
+  o.tier.use_cache = true;
+  run.add_flag_callback(
+         "--no-cache", [&o] { o.tier.use_cache = false; }, "Compile again, and keep nothing")
+      ->group("Code");
+  run.add_option("--cache-dir", o.tier.cache_folder, "Where compiled code is kept between runs")
+      ->type_name("DIR")
+      ->group("Code");
+  run.add_option_function<std::string>(
+         "--cache-size",
+         [&o](const std::string& value) {
+           const std::optional<uint64_t> size = parse_size(value);
+           if (!size)
+             throw CLI::ValidationError("--cache-size",
+                                        "'" + value + "' is not a size (4096, 64M, 1GiB)");
+           o.tier.cache_bytes = *size;
+         },
+         "Bound of that folder (default 1G)")
+      ->type_name("SIZE")
+      ->group("Code");
   o.features.add_to(run);
   run.add_flag("-v,--verbose", o.verbose, "Say what happens on standard error");
   run.add_option("FILE", o.file, "Module, binary or text; - for standard input")->required();

@@ -3,39 +3,55 @@
 #include <CLI/CLI.hpp>
 
 #include "compiler/llvm_loader.h"
-#include "compiler/tier.h"
 #include "interp/interp.h"
 
 namespace wafer::cli {
 
-void TierChoice::add_to(CLI::App& app) {
-  const std::string group = "Code";
-  app.add_option("--tier", name, "How code is run: interp, llvm")
-      ->check(CLI::IsMember({"interp", "llvm"}))
-      ->type_name("TIER")
-      ->capture_default_str()
-      ->group(group);
+namespace {
+constexpr const char* kGroup = "Code";
+}
+
+void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
   app.add_option("--opt", compile.opt_level, "Optimization level of compiled code, 0 to 3")
       ->check(CLI::Range(0, 3))
       ->type_name("LEVEL")
       ->capture_default_str()
-      ->group(group);
-  app.add_option("--cpu", compile.cpu, "Processor to compile for: native, baseline, or a name")
-      ->type_name("CPU")
-      ->group(group);
+      ->group(kGroup);
   app.add_flag("--precise-traps", compile.code.precise_traps,
                "Keep every access and the order of stores before a trap, at some cost")
-      ->group(group);
+      ->group(kGroup);
 }
 
-Result<runtime::Tier*> TierChoice::make() const {
-  if (name == "interp") return interp::tier();
+void TierChoice::add_to(CLI::App& app) {
+  app.add_option("--tier", name, "How code is run: interp, llvm")
+      ->check(CLI::IsMember({"interp", "llvm"}))
+      ->type_name("TIER")
+      ->capture_default_str()
+      ->group(kGroup);
+  add_opt_level(app, compile);
+  app.add_option("--cpu", compile.cpu, "Processor to compile for: native, baseline, or a name")
+      ->type_name("CPU")
+      ->group(kGroup);
+}
+
+compiler::NativeTier* TierChoice::make_native() const {
+  if (name == "interp") return nullptr;
   compiler::TierOptions options;
   options.compile = compile;
-  WAFER_LET(backend, compiler::load_llvm_backend());
-  options.backend = backend;
+  options.backend = compiler::load_llvm_backend;
+  if (use_cache) {
+    std::string folder =
+        cache_folder.empty() ? compiler::CodeCache::default_folder() : cache_folder;
+    if (!folder.empty())
+      options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
+  }
   // Engines keep a pointer for as long as they like.
   return new compiler::NativeTier(std::move(options));
+}
+
+runtime::Tier* TierChoice::make() const {
+  if (compiler::NativeTier* tier = make_native()) return tier;
+  return interp::tier();
 }
 
 }  // namespace wafer::cli

@@ -1,12 +1,10 @@
 // Execution tiers by name, for the command line.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
 
-#include "base/result.h"
-#include "compiler/backend.h"
-#include "runtime/store.h"
+#include "compiler/tier.h"
 
 namespace CLI {
 class App;
@@ -14,15 +12,24 @@ class App;
 
 namespace wafer::cli {
 
+// Adds --opt and --precise-traps.
+void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
+
 // Choice of a tier and how it generates code.
 struct TierChoice {
   std::string name = "interp";
   compiler::CompileOptions compile;
+  bool use_cache = false;  // keep compiled code between runs
+  std::string cache_folder;
+  uint64_t cache_bytes = compiler::CodeCache::kDefaultMaxBytes;
 
   // Adds --tier, --opt, --cpu and --precise-traps.
   void add_to(CLI::App& app);
-  // The tier, which lives as long as the process. Unsupported if this build lacks it.
-  Result<runtime::Tier*> make() const;
+  // The tier, which lives as long as the process. Code generators are loaded when they
+  // are first needed.
+  runtime::Tier* make() const;
+  // The same as what it is, for tiers that run machine code; null for others.
+  compiler::NativeTier* make_native() const;
 };
 
 }  // namespace wafer::cli

@@ -66,18 +66,35 @@ CodeOptions code_options(const runtime::Engine& engine) {
   return o;
 }
 
-Result<void> set_precompiled(wasm::Module& module, std::shared_ptr<CodeImage> image) {
-  module.precompiled = std::move(image);
-  return {};
+CompileOptions NativeTier::options_for(const runtime::Engine& engine) const {
+  CompileOptions compile = options_.compile;
+  compile.code = code_options(engine);
+  compile.code.precise_traps = options_.compile.code.precise_traps;
+  return compile;
+}
+
+std::shared_ptr<CodeImage> NativeTier::find_code(Bytes module,
+                                                 const runtime::Engine& engine) const {
+  return options_.cache ? options_.cache->find(module, options_for(engine)) : nullptr;
+}
+
+Result<std::shared_ptr<CodeImage>> NativeTier::compile(const wasm::Module& module,
+                                                       const CompileOptions& options) {
+  if (options_.cache)
+    if (auto image = options_.cache->find(module.bytes, options)) return image;
+  if (!options_.backend) return Error(ErrorKind::Unsupported, "no code generator in this build");
+  WAFER_LET(backend, options_.backend());
+  WAFER_LET(parts, backend->compile(module, options, {}));
+  if (options_.cache) parts.module.assign(module.bytes.begin(), module.bytes.end());
+  const Vec<uint8_t> bytes = write_image(parts);
+  if (options_.cache)
+    if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;
+  return CodeImage::load(bytes);
 }
 
 Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& module,
                                                         const runtime::Engine& engine) {
-  CompileOptions compile = options_.compile;
-  const bool precise = compile.code.precise_traps;
-  compile.code = code_options(engine);
-  compile.code.precise_traps = precise;
-
+  const CompileOptions compile = options_for(engine);
   const MutexLock lock(module.tier_mutex);
   if (auto code = std::static_pointer_cast<NativeCode>(module.tier_code))
     if (options_fit(code->options, compile.code)) return code;
@@ -88,10 +105,8 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
       return Error(ErrorKind::Unsupported,
                    "code file was compiled with other options (fuel, interruption, guard pages)");
   } else {
-    if (!options_.backend) return Error(ErrorKind::Unsupported, "no code generator in this build");
-    WAFER_LET(parts, options_.backend->compile(module, compile, {}));
-    WAFER_LET(loaded, CodeImage::load(write_image(parts)));
-    image = std::move(loaded);
+    WAFER_LET(compiled, this->compile(module, compile));
+    image = std::move(compiled);
   }
   auto code = make_shared_in<NativeCode>(module, options_of(image->traits()));
   code->adopt(std::move(image));

@@ -1,10 +1,12 @@
 // Execution tier of compiled code.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "compiler/abi.h"
 #include "compiler/backend.h"
+#include "compiler/cache.h"
 #include "runtime/backtrace.h"
 
 namespace wafer::compiler {
@@ -28,7 +30,10 @@ class NativeCode final : public runtime::ModuleCode {
 
 struct TierOptions {
   CompileOptions compile;
-  Backend* backend = nullptr;  // outlives the tier
+  // Gives the code generator when it is first needed, which outlives the tier; empty:
+  // only code that came with its module can run.
+  std::function<Result<Backend*>()> backend;
+  std::shared_ptr<const CodeCache> cache;  // or null
 };
 
 // Runs everything as code of the backend: compiled as a whole when a module is first
@@ -42,7 +47,14 @@ class NativeTier final : public runtime::Tier {
   void detach_store(Store& store) override;
   void prepare_host_func(FuncInst& func) override;
 
+  // Code of an earlier run for this module in `engine`, or null: for Module::precompiled,
+  // so that the module need not be validated again.
+  std::shared_ptr<CodeImage> find_code(Bytes module, const runtime::Engine& engine) const;
+
  private:
+  CompileOptions options_for(const runtime::Engine& engine) const;
+  Result<std::shared_ptr<CodeImage>> compile(const wasm::Module& module,
+                                             const CompileOptions& options);
   Result<std::shared_ptr<NativeCode>> code_of(const wasm::Module& module,
                                               const runtime::Engine& engine);
   TierOptions options_;
@@ -50,10 +62,6 @@ class NativeTier final : public runtime::Tier {
 
 // Options that code must have to run in `engine`.
 CodeOptions code_options(const runtime::Engine& engine);
-
-// Attaches an image to a module, for NativeTier to take. Unsupported if it was not
-// made for code like `options`.
-Result<void> set_precompiled(wasm::Module& module, std::shared_ptr<CodeImage> image);
 
 // FuncInst::call of compiled functions.
 TrapCode call_native(Store& store, FuncInst* func, Slot* slots);

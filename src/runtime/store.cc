@@ -230,10 +230,12 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
   return config;
 }
 
-Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes) const {
+Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
+                                                          bool validate) const {
   wasm::DecodeOptions options;
   options.features = config_.features;
   options.copy_bytes = copy_bytes;
+  options.validate = validate;
   options.registry = registry_;
   return wasm::decode_module(bytes, options);
 }

@@ -199,7 +199,9 @@ class Engine {
   // How to make a memory of `type`.
   Memory::Config memory_config(const wasm::MemoryType& type, uint64_t max_bytes) const;
   // Decodes and validates with this engine's features and registry.
-  Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true) const;
+  // (`validate` false: the bytes are known to be a valid module.)
+  Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
+                                                    bool validate = true) const;
 
   Engine(const Config& config, Tier* tier);
 

@@ -1,0 +1,148 @@
+#include "compiler/cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "compiler/abi.h"
+
+namespace wafer::compiler {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSuffix = ".wcode";
+
+// Tells builds of this program apart, whose code generators may differ.
+uint64_t program_identity() {
+  static const uint64_t identity = [] {
+    struct stat st{};
+    stat("/proc/self/exe", &st);
+    const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, int64_t(st.st_ino)};
+    return hash_bytes({reinterpret_cast<const uint8_t*>(facts), sizeof facts});
+  }();
+  return identity;
+}
+
+bool write_all(int fd, Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    bytes = bytes.subspan(size_t(n));
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string CodeCache::default_folder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache == '/')
+    return std::string(cache) + "/wafer";
+  if (const char* home = std::getenv("HOME"); home && *home == '/')
+    return std::string(home) + "/.cache/wafer";
+  return {};
+}
+
+std::string CodeCache::path_of(Bytes module, const CompileOptions& options) const {
+  char settings[256];
+  const CodeOptions& c = options.code;
+  const int n =
+      std::snprintf(settings, sizeof settings, "%llx %llx %llx %u %d%d%d%d %s",
+                    static_cast<unsigned long long>(abi_fingerprint()),
+                    static_cast<unsigned long long>(host_cpu_features()),
+                    static_cast<unsigned long long>(program_identity()), options.opt_level,
+                    c.guard_pages, c.fuel, c.interruptible, c.precise_traps, options.cpu.c_str());
+  const uint64_t seed = hash_bytes(
+      {reinterpret_cast<const uint8_t*>(settings), std::min(size_t(n), sizeof settings - 1)});
+  char name[64];
+  std::snprintf(name, sizeof name, "/%016llx%016llx",
+                static_cast<unsigned long long>(hash_bytes(module, seed)),
+                static_cast<unsigned long long>(hash_bytes(module, ~seed)));
+  return folder_ + name + std::string(kSuffix);
+}
+
+std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& options) const {
+  if (folder_.empty()) return nullptr;
+  const std::string path = path_of(module, options);
+  struct stat st;
+  // Nobody else may have put code here.
+  if (stat(path.c_str(), &st) != 0 || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+    return nullptr;
+  Result<std::shared_ptr<CodeImage>> image = CodeImage::map_file(path);
+  if (!image) {
+    unlink(path.c_str());  // damaged: it will be made again
+    return nullptr;
+  }
+  const Bytes kept = (*image)->module();
+  if (kept.size() != module.size() || std::memcmp(kept.data(), module.data(), module.size()) != 0)
+    return nullptr;
+  utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // used now
+  return *std::move(image);
+}
+
+std::shared_ptr<CodeImage> CodeCache::store(Bytes module, const CompileOptions& options,
+                                            Bytes image) const {
+  if (folder_.empty() || image.size() > max_bytes_) return nullptr;
+  std::error_code ec;
+  if (!fs::exists(folder_, ec)) {
+    fs::create_directories(fs::path(folder_).parent_path(), ec);
+    mkdir(folder_.c_str(), 0700);
+  }
+  const std::string path = path_of(module, options);
+  std::string temporary = folder_ + "/.new-XXXXXX";
+  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
+  if (fd < 0) return nullptr;
+  const bool written = write_all(fd, image) && fchmod(fd, 0600) == 0;
+  if (close(fd) != 0 || !written || rename(temporary.c_str(), path.c_str()) != 0) {
+    unlink(temporary.c_str());
+    return nullptr;
+  }
+  make_room();
+  Result<std::shared_ptr<CodeImage>> mapped = CodeImage::map_file(path);
+  return mapped ? *std::move(mapped) : nullptr;
+}
+
+// Deletes what was used longest ago until the bound holds, and remains of writers that
+// died. Others may do the same at this moment: files that are gone are no error.
+void CodeCache::make_room() const {
+  struct Entry {
+    fs::path path;
+    uint64_t size;
+    timespec used;
+  };
+  std::vector<Entry> entries;
+  uint64_t total = 0;
+  std::error_code ec;
+  for (const fs::directory_entry& e : fs::directory_iterator(folder_, ec)) {
+    struct stat st;
+    if (stat(e.path().c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    const std::string name = e.path().filename();
+    constexpr time_t kAbandoned = 3600;
+    if (name.starts_with(".new-") && time(nullptr) - st.st_mtim.tv_sec > kAbandoned)
+      unlink(e.path().c_str());
+    if (!name.ends_with(kSuffix)) continue;
+    entries.push_back({e.path(), uint64_t(st.st_size), st.st_mtim});
+    total += uint64_t(st.st_size);
+  }
+  if (total <= max_bytes_) return;
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return a.used.tv_sec != b.used.tv_sec ? a.used.tv_sec < b.used.tv_sec
+                                          : a.used.tv_nsec < b.used.tv_nsec;
+  });
+  for (const Entry& e : entries) {
+    if (total <= max_bytes_) break;
+    unlink(e.path.c_str());
+    total -= e.size;
+  }
+}
+
+}  // namespace wafer::compiler
