@@ -306,12 +306,17 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);
 }
 
-bool describe_native_frame(const void* pc, runtime::BacktraceFrame& out) {
+void describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
   CodeRegion* region = region_at(pc);
   CodeLocation at;
-  if (!region || !region->described_by || !region->locate(pc, at)) return false;
-  out = runtime::describe_frame(*region->described_by, at.func_index, at.module_offset);
-  return true;
+  if (!region || !region->described_by || !region->locate(pc, at)) return;
+  const wasm::Module& module = *region->described_by;
+  const auto inner = runtime::function_at(module, at.module_offset);
+  if (inner && *inner != at.func_index) {
+    out.push_back(runtime::describe_frame(module, *inner, at.module_offset));
+    at.module_offset = 0;  // of the call: not kept
+  }
+  out.push_back(runtime::describe_frame(module, at.func_index, at.module_offset));
 }
 
 }  // namespace wafer::compiler

@@ -69,8 +69,9 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots);
 // The store's state of compiled code, made on first use.
 ExecState* exec_of(Store& store);
 
-// Frame of the WebAssembly function whose machine code holds `pc`; false if none does.
-bool describe_native_frame(const void* pc, runtime::BacktraceFrame& out);
+// Appends the frame of the WebAssembly function whose machine code holds `pc`, if one
+// does; before it, that of the function that the code there was inlined from.
+void describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out);
 
 // For the personality routine of entries: the exception in flight has no handler.
 void note_uncaught();

@@ -29,9 +29,7 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
   uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   // A return address lies behind its call.
   if (!before) --pc;
-  runtime::BacktraceFrame frame;
-  if (describe_native_frame(reinterpret_cast<const void*>(pc), frame))
-    walk.info.backtrace.push_back(std::move(frame));
+  describe_native_frames(reinterpret_cast<const void*>(pc), walk.info.backtrace);
   return _URC_NO_REASON;
 }
 

@@ -53,6 +53,91 @@ wasi_exit() { # wasi_exit CODE: a program that exits with it
     (memory (export \"memory\") 1) (func (export \"_start\") (call \$x (i32.const $1))))"
 }
 
+code_files() {
+  cat >prog.wat <<'WAT'
+(module (memory (export "memory") 1)
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func $deep (export "deep") (param i32) (result i32) (call $inner (local.get 0)))
+  (func $inner (param i32) (result i32) (i32.load (i32.mul (local.get 0) (i32.const 65536))))
+  (func (export "spin") (loop (br 0))))
+WAT
+  run 0 compile prog.wat
+  run 0 run --invoke add prog.wcode 40 2
+  expect out 42
+  # Traps have the module's backtrace.
+  run 134 run --invoke deep prog.wcode 9
+  has err "out of bounds memory access"
+  has err "inner"
+  has err "deep"
+  # Machine code is not for the interpreter, nor for options it was not made for.
+  run 1 run --tier interp --fuel 5 --invoke add prog.wcode 1 2
+  has err "other options"
+  run 0 compile --fuel prog.wat -o fuel.wcode
+  run 134 run --fuel 1000 --invoke spin fuel.wcode
+  has err "out of fuel"
+  run 0 compile --interruptible prog.wat -o stop.wcode
+  run 134 run --timeout 100ms --invoke spin stop.wcode
+  has err "timed out"
+  # Other processors' code is made here but does not run here.
+  case $(uname -m) in x86_64) other=aarch64 ;; *) other=x86_64 ;; esac
+  run 0 compile --target $other prog.wat -o other.wcode
+  run 1 run --invoke add other.wcode 1 2
+  has err "another kind of processor"
+  run 1 compile --target vax prog.wat -o none.wcode
+  absent none.wcode
+  # Damage anywhere is noticed before anything runs.
+  size=$(wc -c <prog.wcode)
+  head -c $((size / 2)) prog.wcode >cut.wcode
+  run 1 run --invoke add cut.wcode 1 2
+  has err "cut off"
+  for at in 9 40 200 4096 $((size - 1)); do
+    cp prog.wcode bad.wcode
+    byte=$(od -An -tu1 -j "$at" -N 1 bad.wcode)
+    printf "\\$(printf %o $(((byte + 1) % 256)))" |
+      dd of=bad.wcode bs=1 seek="$at" conv=notrunc 2>/dev/null
+    run 1 run --invoke add bad.wcode 1 2
+    empty out
+  done
+  # Bad input: nothing is written.
+  echo '(module (func (i32.const 1)))' >bad.wat
+  run 1 compile bad.wat -o bad.out
+  absent bad.out
+}
+
+code_cache() {
+  echo '(module (func (export "f") (param i64) (result i64) (i64.mul (local.get 0) (i64.const 3))))' >a.wat
+  run 0 run --tier llvm --cache-dir cache --invoke f a.wat 5
+  expect out 15
+  count() { ls cache | grep -c wcode; }
+  [ "$(count)" = 1 ] || { echo "not one file in the cache"; failures=$((failures + 1)); }
+  first=$(ls cache)
+  run 0 run --tier llvm --cache-dir cache --invoke f a.wat 6
+  expect out 18
+  # Other settings are other code.
+  run 0 run --tier llvm --opt 0 --cache-dir cache --invoke f a.wat 7
+  expect out 21
+  [ "$(count)" = 2 ] || { echo "not two files in the cache"; failures=$((failures + 1)); }
+  # A damaged file is made again.
+  printf 'XXXX' | dd of="cache/$first" bs=1 seek=5000 conv=notrunc 2>/dev/null
+  run 0 run --tier llvm --cache-dir cache --invoke f a.wat 8
+  expect out 24
+  # Code that others could have changed is not run.
+  chmod o+w cache/*
+  run 0 run --tier llvm --cache-dir cache --invoke f a.wat 9
+  expect out 27
+  # The bound holds, and many runs at once do not disturb each other.
+  for i in 1 2 3 4 5 6; do
+    echo "(module (func (export \"f\") (result i32) (i32.const $i)))" >m$i.wat
+    "$wafer" run --tier llvm --cache-dir cache --cache-size 40K --invoke f m$i.wat >got$i &
+  done
+  wait
+  for i in 1 2 3 4 5 6; do expect got$i "$i"; done
+  total=$(cat cache/*.wcode | wc -c)
+  [ "$total" -le 61440 ] || { echo "cache of $total bytes"; failures=$((failures + 1)); }
+  run 0 run --tier llvm --no-cache --cache-dir none --invoke f a.wat 2
+  absent none
+}
+
 exit_codes() {
   for code in 0 1 7 125; do
     wasi_exit $code >exit.wat
