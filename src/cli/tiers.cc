@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#if WAFER_HAS_BASELINE
+#include "compiler/baseline/tier.h"
+#endif
 #include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 #include "interp/interp.h"
@@ -10,8 +13,8 @@ namespace wafer::cli {
 
 void TierChoice::add_to(CLI::App& app) {
   const std::string group = "Code";
-  app.add_option("--tier", name, "How code is run: interp, llvm")
-      ->check(CLI::IsMember({"interp", "llvm"}))
+  app.add_option("--tier", name, "How code is run: interp, baseline, llvm")
+      ->check(CLI::IsMember({"interp", "baseline", "llvm"}))
       ->type_name("TIER")
       ->capture_default_str()
       ->group(group);
@@ -30,6 +33,14 @@ void TierChoice::add_to(CLI::App& app) {
 
 Result<runtime::Tier*> TierChoice::make() const {
   if (name == "interp") return interp::tier();
+  if (name == "baseline") {
+#if WAFER_HAS_BASELINE
+    if (runtime::Tier* tier = compiler::baseline_tier()) return tier;
+    return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
+#else
+    return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
+#endif
+  }
   compiler::TierOptions options;
   options.compile = compile;
   WAFER_LET(backend, compiler::load_llvm_backend());
