@@ -93,11 +93,17 @@ class Runner {
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
     if (is_code_file(options_.file)) {
       // Only what the file holds can run; its modules decide the rest.
-      tier_ = new compiler::NativeTier({});
+      tier_.native = std::make_shared<compiler::NativeTier>(compiler::TierOptions{});
+      tier_.tier = tier_.native.get();
     } else {
-      tier_ = options_.tier.make_native();
+      Result<MadeTier> made = options_.tier.make();
+      if (!made) {
+        print_error(made.error().message);
+        return kFailure;
+      }
+      tier_ = *made;
     }
-    engine_ = Engine::create(config, tier_ ? tier_ : interp::tier());
+    engine_ = Engine::create(config, tier_.tier);
 
     std::shared_ptr<Module> main;
     if (!load(options_.file, main)) return kFailure;
@@ -145,7 +151,7 @@ class Runner {
  private:
   const RunOptions& options_;
   const std::vector<std::string>& guest_args_;
-  compiler::NativeTier* tier_ = nullptr;
+  MadeTier tier_;
   std::shared_ptr<Engine> engine_;
   std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
   std::optional<Store> store_;
@@ -160,7 +166,7 @@ class Runner {
     if (!input) return false;
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
     // Code that exists was made from a valid module.
-    auto code = tier_ ? tier_->find_code(kept.binary(), *engine_) : nullptr;
+    auto code = tier_.native ? tier_.native->find_code(kept.binary(), *engine_) : nullptr;
     Result<std::shared_ptr<Module>> module =
         engine_->load_module(kept.binary(), false, code == nullptr);
     if (module) (*module)->precompiled = code;
@@ -191,7 +197,7 @@ class Runner {
       print_error(fmt::format("{}: {}", path, why));
       return false;
     };
-    if (!tier_) return fail("machine code cannot run in the interpreter; use --tier llvm");
+    if (!tier_.native) return fail("machine code cannot run in the interpreter; use --tier llvm");
     Result<std::shared_ptr<compiler::CodeImage>> image = compiler::CodeImage::map_file(path);
     if (!image) return fail(image.error().message);
     Result<std::shared_ptr<Module>> module = engine_->load_module((*image)->module(), false, false);

@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#if WAFER_HAS_BASELINE
+#include "compiler/baseline/tier.h"
+#endif
 #include "compiler/llvm_loader.h"
 #include "interp/interp.h"
 
@@ -23,8 +26,8 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
 }
 
 void TierChoice::add_to(CLI::App& app) {
-  app.add_option("--tier", name, "How code is run: interp, llvm")
-      ->check(CLI::IsMember({"interp", "llvm"}))
+  app.add_option("--tier", name, "How code is run: interp, baseline, llvm")
+      ->check(CLI::IsMember({"interp", "baseline", "llvm"}))
       ->type_name("TIER")
       ->capture_default_str()
       ->group(kGroup);
@@ -34,8 +37,16 @@ void TierChoice::add_to(CLI::App& app) {
       ->group(kGroup);
 }
 
-compiler::NativeTier* TierChoice::make_native() const {
-  if (name == "interp") return nullptr;
+Result<MadeTier> TierChoice::make() const {
+  if (name == "interp") return MadeTier{interp::tier(), nullptr};
+  if (name == "baseline") {
+#if WAFER_HAS_BASELINE
+    if (runtime::Tier* tier = compiler::baseline_tier()) return MadeTier{tier, nullptr};
+    return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
+#else
+    return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
+#endif
+  }
   compiler::TierOptions options;
   options.compile = compile;
   options.backend = compiler::load_llvm_backend;
@@ -45,13 +56,8 @@ compiler::NativeTier* TierChoice::make_native() const {
     if (!folder.empty())
       options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
   }
-  // Engines keep a pointer for as long as they like.
-  return new compiler::NativeTier(std::move(options));
-}
-
-runtime::Tier* TierChoice::make() const {
-  if (compiler::NativeTier* tier = make_native()) return tier;
-  return interp::tier();
+  auto tier = std::make_shared<compiler::NativeTier>(std::move(options));
+  return MadeTier{tier.get(), tier};
 }
 
 }  // namespace wafer::cli

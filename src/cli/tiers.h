@@ -15,6 +15,13 @@ namespace wafer::cli {
 // Adds --opt and --precise-traps.
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
 
+// A tier, to be kept for as long as there are engines with it; `native` is the same if
+// it is one that runs images, and owns it.
+struct MadeTier {
+  runtime::Tier* tier = nullptr;
+  std::shared_ptr<compiler::NativeTier> native;
+};
+
 // Choice of a tier and how it generates code.
 struct TierChoice {
   std::string name = "interp";
@@ -25,11 +32,9 @@ struct TierChoice {
 
   // Adds --tier, --opt, --cpu and --precise-traps.
   void add_to(CLI::App& app);
-  // The tier, which lives as long as the process. Code generators are loaded when they
-  // are first needed.
-  runtime::Tier* make() const;
-  // The same as what it is, for tiers that run machine code; null for others.
-  compiler::NativeTier* make_native() const;
+  // Unsupported if this build or processor lacks it. Code generators are loaded when
+  // they are first needed.
+  Result<MadeTier> make() const;
 };
 
 }  // namespace wafer::cli

@@ -16,7 +16,7 @@ namespace {
 
 struct WastOptions {
   TierChoice tier;
-  runtime::Tier* made_tier = nullptr;
+  MadeTier made_tier;
   std::vector<std::string> paths;
   std::string skip_file;
   unsigned jobs = 0;
@@ -112,7 +112,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   script.features = o.features.get(base);
   script.lenient_messages = o.lenient;
   script.roundtrip = o.roundtrip;
-  script.tier = o.made_tier;
+  script.tier = o.made_tier.tier;
   for (const Skip& skip : skips) {
     if (!names_file(path, skip.file)) continue;
     if (skip.line == 0) {
@@ -139,7 +139,12 @@ int run_wast(WastOptions& o) {
   std::vector<Skip> skips;
   if (!o.skip_file.empty() && !read_skips(o.skip_file, skips)) return kFailure;
 
-  o.made_tier = o.tier.make();
+  Result<MadeTier> tier = o.tier.make();
+  if (!tier) {
+    print_error(tier.error().message);
+    return kFailure;
+  }
+  o.made_tier = *tier;
 
   // Workers take files in order; results are printed in order as they complete.
   std::vector<std::optional<FileResult>> results(files.size());

@@ -1,0 +1,196 @@
+#include "compiler/baseline/arena.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/leb128.h"
+#include "compiler/unwind.h"
+
+extern "C" {
+void __register_frame(void*);
+void __deregister_frame(void*);
+}
+
+namespace wafer::compiler {
+
+extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_Action actions,
+                                                          uint64_t exception_class,
+                                                          _Unwind_Exception* exception,
+                                                          _Unwind_Context* context);
+
+namespace {
+
+// DWARF numbers of registers and call frame instructions.
+constexpr uint8_t kRbxNumber = 3, kRbpNumber = 6, kReturn = 16;
+constexpr uint8_t kDefCfa = 0x0C, kOffset = 0x80;
+
+template <class T>
+void put(Vec<uint8_t>& out, T value) {
+  const auto* p = reinterpret_cast<const uint8_t*>(&value);
+  out.insert(out.end(), p, p + sizeof value);
+}
+
+// Ends a record that began at `start` with its length field.
+void end_record(Vec<uint8_t>& out, size_t start) {
+  while ((out.size() - start) % 8 != 4) out.push_back(0);  // DW_CFA_nop
+  const auto length = uint32_t(out.size() - start - 4);
+  std::memcpy(out.data() + start, &length, 4);
+}
+
+// Unwind table for frames that begin with `push rbp; mov rbp, rsp` and save registers
+// in the fixed places.
+Vec<uint8_t> frame_table(const void* begin, size_t size) {
+  Vec<uint8_t> out;
+  put<uint32_t>(out, 0);  // length
+  put<uint32_t>(out, 0);  // a CIE
+  out.push_back(1);       // version
+  out.insert(out.end(), {'z', 'P', 'R', 0});
+  out.push_back(1);     // code alignment
+  out.push_back(0x78);  // data alignment: -8
+  out.push_back(kReturn);
+  out.push_back(10);  // augmentation: its bytes
+  out.push_back(0);   // personality routine, absolute
+  put(out, reinterpret_cast<uintptr_t>(&wafer_baseline_personality));
+  out.push_back(0);  // code addresses are absolute
+  out.insert(out.end(), {kDefCfa, kRbpNumber, 16, kOffset | kReturn, 1, kOffset | kRbpNumber, 2});
+  // r15 first, as numbered there; then rbx.
+  for (uint8_t i = 0; i < 4; ++i)
+    out.insert(out.end(), {uint8_t(kOffset | (15 - i)), uint8_t(3 + i)});
+  out.insert(out.end(), {kOffset | kRbxNumber, 7});
+  end_record(out, 0);
+  const size_t fde = out.size();
+  put<uint32_t>(out, 0);
+  put<uint32_t>(out, uint32_t(fde + 4));  // distance to the CIE
+  put(out, reinterpret_cast<uintptr_t>(begin));
+  put(out, uint64_t(size));
+  out.push_back(0);  // augmentation: none
+  end_record(out, fde);
+  put<uint32_t>(out, 0);
+  return out;
+}
+
+}  // namespace
+
+// Personality routine of all functions in arenas.
+extern "C" _Unwind_Reason_Code wafer_baseline_personality(int, _Unwind_Action actions,
+                                                          uint64_t exception_class,
+                                                          _Unwind_Exception* exception,
+                                                          _Unwind_Context* context) {
+  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
+  const auto* pc = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+  const CodeRegion* region = region_at(static_cast<const uint8_t*>(pc) - 1);
+  const void* pad = region ? region->landing_pad(pc) : nullptr;
+  if (!pad) return _URC_CONTINUE_UNWIND;
+  if (actions & _UA_SEARCH_PHASE) return _URC_HANDLER_FOUND;
+  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
+  _Unwind_SetIP(context, reinterpret_cast<uintptr_t>(pad));
+  return _URC_INSTALL_CONTEXT;
+}
+
+Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& module) {
+  const auto page = size_t(sysconf(_SC_PAGESIZE));
+  bytes = (bytes + page - 1) & ~(page - 1);
+  const int fd = memfd_create("wafer-code", MFD_CLOEXEC);
+  if (fd < 0) return Error(ErrorKind::Io, "no memory for code");
+  auto arena = make_box<CodeArena>();
+  bool ok = ftruncate(fd, off_t(bytes)) == 0;
+  if (ok) {
+    void* rw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void* rx = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    arena->size_ = bytes;
+    if (rw != MAP_FAILED) arena->writable_ = static_cast<uint8_t*>(rw);
+    if (rx != MAP_FAILED) arena->executable_ = static_cast<uint8_t*>(rx);
+    ok = rw != MAP_FAILED && rx != MAP_FAILED;
+  }
+  close(fd);
+  if (!ok) return Error(ErrorKind::Io, "no memory for code");
+  arena->eh_frame_ = frame_table(arena->executable_, bytes);
+  __register_frame(arena->eh_frame_.data());
+  arena->registered_ = true;
+  arena->described_by = &module;
+  arena->enter_region(arena->executable_, bytes);
+  return arena;
+}
+
+CodeArena::~CodeArena() {
+  leave_region();
+  if (registered_) __deregister_frame(eh_frame_.data());
+  if (writable_) munmap(writable_, size_);
+  if (executable_) munmap(executable_, size_);
+}
+
+void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes handlers) {
+  const MutexLock lock(mutex_);
+  const size_t at = (used_ + 15) & ~size_t{15};
+  if (at > size_ || code.size() > size_ - at) return nullptr;
+  std::memcpy(writable_ + at, code.data(), code.size());
+  used_ = at + code.size();
+  Function& f = functions_.emplace_back();
+  f.begin = uint32_t(at);
+  f.end = uint32_t(used_);
+  f.func_index = func_index;
+  f.locations = uint32_t(tables_.size());
+  tables_.insert(tables_.end(), locations.begin(), locations.end());
+  f.locations_end = uint32_t(tables_.size());
+  tables_.insert(tables_.end(), handlers.begin(), handlers.end());
+  f.handlers_end = uint32_t(tables_.size());
+  return executable_ + at;
+}
+
+const CodeArena::Function* CodeArena::find(uint32_t at) const {
+  auto f = std::upper_bound(functions_.begin(), functions_.end(), at,
+                            [](uint32_t p, const Function& have) { return p < have.begin; });
+  if (f == functions_.begin()) return nullptr;
+  --f;
+  return at < f->end ? &*f : nullptr;
+}
+
+bool CodeArena::locate(const void* pc, CodeLocation& out) const {
+  const MutexLock lock(mutex_);
+  const auto at = uint32_t(static_cast<const uint8_t*>(pc) - executable_);
+  const Function* f = find(at);
+  // Stubs have no locations.
+  if (!f || f->locations == f->locations_end) return false;
+  out = {f->func_index, 0};
+  const uint8_t* p = tables_.data() + f->locations;
+  const uint8_t* const end = tables_.data() + f->locations_end;
+  uint64_t code = f->begin;
+  int64_t offset = 0;
+  while (p < end) {
+    uint64_t code_delta;
+    int64_t offset_delta;
+    if (read_uleb<64>(p, end, code_delta) != LebStatus::Ok) break;
+    if (read_sleb<64>(p, end, offset_delta) != LebStatus::Ok) break;
+    code += code_delta;
+    offset += offset_delta;
+    if (code > at) break;
+    out.module_offset = uint32_t(offset);
+  }
+  return true;
+}
+
+const void* CodeArena::landing_pad(const void* pc) const {
+  const MutexLock lock(mutex_);
+  const auto at = uint32_t(static_cast<const uint8_t*>(pc) - executable_);
+  const Function* f = find(at - 1);
+  if (!f) return nullptr;
+  const uint8_t* p = tables_.data() + f->locations_end;
+  const uint8_t* const end = tables_.data() + f->handlers_end;
+  uint64_t code = f->begin;
+  while (p < end) {
+    uint64_t delta, pad;
+    if (read_uleb<64>(p, end, delta) != LebStatus::Ok) break;
+    if (read_uleb<64>(p, end, pad) != LebStatus::Ok) break;
+    code += delta;
+    if (code == at) return executable_ + f->begin + pad;
+    if (code > at) break;
+  }
+  return nullptr;
+}
+
+}  // namespace wafer::compiler

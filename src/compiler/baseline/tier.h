@@ -1,0 +1,57 @@
+// The tier that runs baseline code, compiled function by function on first calls.
+#pragma once
+
+#include "compiler/baseline/arena.h"
+#include "compiler/baseline/compiler.h"
+#include "compiler/tier.h"
+
+namespace wafer::compiler {
+
+// Baseline code of one module; shared by its instances.
+class BaselineCode final {
+ public:
+  BaselineCode(const wasm::Module& module, const BaselineOptions& options);
+  // Prepares the entries that compile on first call.
+  Result<void> init();
+  // Machine code of own function `func` in the native calling convention, compiled now if
+  // that has not been done; a stub where only the interpreter can run it. Null with no
+  // memory left for code. Thread-safe.
+  void* ensure(uint32_t func);
+
+  const wasm::Module& module;
+  const BaselineOptions options;
+  Vec<const wasm::CanonType*> types;  // by type index
+  Vec<void*> entries;                 // by function index; null where imported
+  Vec<uint32_t> heat;                 // by function index; empty unless counted
+
+ private:
+  // Where the code goes, or null.
+  void* place(const CompiledFunction& code, uint32_t func);
+  Mutex mutex_;
+  BaselineCompiler compiler_;
+  Vec<Box<CodeArena>> arenas_;
+  Vec<bool> compiled_;
+};
+
+// Executions of a function, or rounds of its loops, after which better code is asked for.
+constexpr uint32_t kDefaultHeat = 1000;
+
+class BaselineTier final : public runtime::Tier {
+ public:
+  // With `heat`, functions count their executions down from it and call
+  // request_better_code() when they come to zero; 0: they do not count.
+  explicit BaselineTier(uint32_t heat = 0) : heat_(heat) {}
+  ~BaselineTier() = default;
+  Result<void> attach(Instance& instance) override;
+  void detach_store(Store& store) override;
+  void prepare_host_func(FuncInst& func) override;
+
+ private:
+  Result<std::shared_ptr<BaselineCode>> code_of(Instance& instance);
+  const uint32_t heat_;
+};
+
+// The tier, one for the process; null on processors that it does not support.
+runtime::Tier* baseline_tier();
+
+}  // namespace wafer::compiler
