@@ -97,7 +97,16 @@ class Runner {
     } else {
       tier_ = options_.tier.make_native();
     }
-    engine_ = Engine::create(config, tier_ ? tier_ : interp::tier());
+    runtime::Tier* tier = tier_;
+    if (!tier) {
+      Result<runtime::Tier*> made = options_.tier.make();
+      if (!made) {
+        print_error(made.error().message);
+        return kFailure;
+      }
+      tier = *made;
+    }
+    engine_ = Engine::create(config, tier);
 
     std::shared_ptr<Module> main;
     if (!load(options_.file, main)) return kFailure;

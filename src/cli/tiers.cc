@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#if WAFER_HAS_BASELINE
+#include "compiler/baseline/tier.h"
+#endif
 #include "compiler/llvm_loader.h"
 #include "interp/interp.h"
 
@@ -23,8 +26,8 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
 }
 
 void TierChoice::add_to(CLI::App& app) {
-  app.add_option("--tier", name, "How code is run: interp, llvm")
-      ->check(CLI::IsMember({"interp", "llvm"}))
+  app.add_option("--tier", name, "How code is run: interp, baseline, llvm")
+      ->check(CLI::IsMember({"interp", "baseline", "llvm"}))
       ->type_name("TIER")
       ->capture_default_str()
       ->group(kGroup);
@@ -35,7 +38,7 @@ void TierChoice::add_to(CLI::App& app) {
 }
 
 compiler::NativeTier* TierChoice::make_native() const {
-  if (name == "interp") return nullptr;
+  if (name != "llvm") return nullptr;
   compiler::TierOptions options;
   options.compile = compile;
   options.backend = compiler::load_llvm_backend;
@@ -49,8 +52,16 @@ compiler::NativeTier* TierChoice::make_native() const {
   return new compiler::NativeTier(std::move(options));
 }
 
-runtime::Tier* TierChoice::make() const {
+Result<runtime::Tier*> TierChoice::make() const {
   if (compiler::NativeTier* tier = make_native()) return tier;
+  if (name == "baseline") {
+#if WAFER_HAS_BASELINE
+    if (runtime::Tier* tier = compiler::baseline_tier()) return tier;
+    return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
+#else
+    return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
+#endif
+  }
   return interp::tier();
 }
 

@@ -26,9 +26,10 @@ struct TierChoice {
   // Adds --tier, --opt, --cpu and --precise-traps.
   void add_to(CLI::App& app);
   // The tier, which lives as long as the process. Code generators are loaded when they
-  // are first needed.
-  runtime::Tier* make() const;
-  // The same as what it is, for tiers that run machine code; null for others.
+  // are first needed. Unsupported if this build or processor lacks it.
+  Result<runtime::Tier*> make() const;
+  // The same as what it is, for the tier that runs whole modules' machine code; null for
+  // others.
   compiler::NativeTier* make_native() const;
 };
 

@@ -139,7 +139,12 @@ int run_wast(WastOptions& o) {
   std::vector<Skip> skips;
   if (!o.skip_file.empty() && !read_skips(o.skip_file, skips)) return kFailure;
 
-  o.made_tier = o.tier.make();
+  Result<runtime::Tier*> tier = o.tier.make();
+  if (!tier) {
+    print_error(tier.error().message);
+    return kFailure;
+  }
+  o.made_tier = *tier;
 
   // Workers take files in order; results are printed in order as they complete.
   std::vector<std::optional<FileResult>> results(files.size());

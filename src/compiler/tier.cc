@@ -22,7 +22,9 @@ bool options_fit(CodeOptions have, const CodeOptions& want) {
   return have == want;
 }
 
-void make_context(Instance& instance, const NativeCode& code) {
+}  // namespace
+
+void make_context(Instance& instance, const wasm::CanonType* const* types, void** entries) {
   Store& store = *instance.store;
   auto* context = new (allocate(sizeof(VmContext), alignof(VmContext))) VmContext;
   context->instance = &instance;
@@ -36,12 +38,27 @@ void make_context(Instance& instance, const NativeCode& code) {
   context->tables = instance.tables;
   context->memories = instance.memories;
   context->tags = instance.tags;
-  context->types = code.types.data();
-  context->entries = const_cast<void**>(code.entries.data());
+  context->types = types;
+  context->entries = entries;
   instance.tier_data = context;
 }
 
-}  // namespace
+void release_contexts(Store& store) {
+  for (const auto& instance : store.instances())
+    if (auto* context = static_cast<VmContext*>(instance->tier_data))
+      release(context, sizeof(VmContext), alignof(VmContext));
+  if (auto* exec = static_cast<ExecState*>(store.native_state)) {
+    store.gc().remove_root_source(exec);
+    exec->~ExecState();
+    release(exec, sizeof(ExecState), alignof(ExecState));
+    store.native_state = nullptr;
+  }
+}
+
+void make_host_func_native(FuncInst& func) {
+  func.native = reinterpret_cast<void*>(&wafer_call_out_stub);
+  func.context = &func;
+}
 
 NativeCode::NativeCode(const wasm::Module& m, const CodeOptions& o) : module(m), options(o) {
   types.reserve(m.types.size());
@@ -120,7 +137,7 @@ Result<void> NativeTier::attach(Instance& instance) {
   const wasm::Module& module = *instance.module;
   runtime::install_fault_handlers();
   WAFER_LET(code, code_of(module, instance.store->engine()));
-  make_context(instance, *code);
+  make_context(instance, code->types.data(), code->entries.data());
   for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
     FuncInst* f = instance.funcs[i];
     f->call = &call_native;
@@ -131,22 +148,9 @@ Result<void> NativeTier::attach(Instance& instance) {
   return {};
 }
 
-void NativeTier::detach_store(Store& store) {
-  for (const auto& instance : store.instances())
-    if (auto* context = static_cast<VmContext*>(instance->tier_data))
-      release(context, sizeof(VmContext), alignof(VmContext));
-  if (auto* exec = static_cast<ExecState*>(store.native_state)) {
-    store.gc().remove_root_source(exec);
-    exec->~ExecState();
-    release(exec, sizeof(ExecState), alignof(ExecState));
-    store.native_state = nullptr;
-  }
-}
+void NativeTier::detach_store(Store& store) { release_contexts(store); }
 
-void NativeTier::prepare_host_func(FuncInst& func) {
-  func.native = reinterpret_cast<void*>(&wafer_call_out_stub);
-  func.context = &func;
-}
+void NativeTier::prepare_host_func(FuncInst& func) { make_host_func_native(func); }
 
 void request_better_code(VmContext&, uint32_t) {}
 

@@ -63,6 +63,14 @@ class NativeTier final : public runtime::Tier {
 // Options that code must have to run in `engine`.
 CodeOptions code_options(const runtime::Engine& engine);
 
+// Makes the VmContext of `instance`, for code that takes types by index from `types` and
+// calls own functions through `entries`.
+void make_context(Instance& instance, const wasm::CanonType* const* types, void** entries);
+// Frees what compiled code has in `store`: contexts and ExecState.
+void release_contexts(Store& store);
+// Lets compiled code call a host function.
+void make_host_func_native(FuncInst& func);
+
 // FuncInst::call of compiled functions.
 TrapCode call_native(Store& store, FuncInst* func, Slot* slots);
 

@@ -1,0 +1,50 @@
+// Executable memory that grows function by function.
+#pragma once
+
+#include "base/result.h"
+#include "base/span.h"
+#include "compiler/code_region.h"
+
+namespace wafer::compiler {
+
+// One stretch of address space with baseline code. It is mapped twice, once to write and
+// once to execute, so that other threads may run it while code is added.
+//
+// Every function in it keeps the same frame (see kSaved* below), so one unwind entry
+// describes them all.
+class CodeArena final : public CodeRegion {
+ public:
+  // Reserves `bytes` of address space; memory is taken as code comes.
+  static Result<Box<CodeArena>> create(size_t bytes, const wasm::Module& module);
+  ~CodeArena() override;
+
+  // Copies machine code in and gives its address, or null if there is no room.
+  // `locations`: LEB pairs of code offset delta and module offset delta.
+  void* add(Bytes code, uint32_t func_index, Bytes locations);
+  bool locate(const void* pc, CodeLocation& out) const override;
+  size_t used() const { return used_; }
+
+  CodeArena() = default;  // use create()
+
+ private:
+  struct Function {
+    uint32_t begin, end;  // of the code
+    uint32_t func_index;
+    uint32_t locations, locations_end;
+  };
+  uint8_t* writable_ = nullptr;
+  uint8_t* executable_ = nullptr;
+  size_t size_ = 0;
+  size_t used_ = 0;
+  Vec<uint8_t> eh_frame_;
+  bool registered_ = false;
+  mutable Mutex mutex_;
+  Vec<Function> functions_;  // by address
+  Vec<uint8_t> locations_;
+};
+
+// Where every function of an arena keeps the caller's registers, below rbp: r15 r14 r13
+// r12 rbx.
+constexpr int kSavedBytes = 5 * 8;
+
+}  // namespace wafer::compiler

@@ -1,0 +1,64 @@
+// Baseline compiler: one pass over a body, machine code at once. For x86-64.
+//
+// Values of the operand stack are followed at compile time as constants, references to
+// locals, registers or slots of the frame; where control flow meets, and in calls, they
+// go to their slots. A function's frame, from rbp down:
+//
+//   [r15 r14 r13 r12 rbx of the caller | locals | operand slots]
+//
+// r15 holds the VmContext, r14 the base of memory 0 where that is guarded, and rbx, r12,
+// r13 the first integer locals. r11, xmm14 and xmm15 are scratch; the other registers
+// that calls do not preserve hold operands. An i32 in a register is zero-extended.
+#pragma once
+
+#include <memory>
+
+#include "base/span.h"
+#include "compiler/abi.h"
+#include "compiler/backend.h"
+
+namespace wafer::compiler {
+
+struct BaselineOptions {
+  CodeOptions code;
+  // Counts down VmContext::heat at function entry and in loops.
+  bool heat = false;
+};
+
+// One function's machine code, position-independent; good until the next compile().
+struct CompiledFunction {
+  Bytes code;
+  Bytes locations;  // for CodeArena::add
+};
+
+// Compiles validated functions of one module. Not thread-safe.
+class BaselineCompiler {
+ public:
+  BaselineCompiler(const wasm::Module& module, const BaselineOptions& options);
+  ~BaselineCompiler();
+  BaselineCompiler(const BaselineCompiler&) = delete;
+  BaselineCompiler& operator=(const BaselineCompiler&) = delete;
+
+  // Whether this processor has the instructions that the code needs.
+  static bool supported();
+  // Unsupported for a function that takes another compiler or the interpreter.
+  Result<CompiledFunction> compile(uint32_t func);
+
+  // Code that is not a function's:
+  // Entries of all functions before they are compiled, at `first` and every kThunkBytes
+  // after it. They call `compile`(context, function index, user), which gives the address
+  // to go on at, with all argument registers preserved.
+  static constexpr size_t kThunkBytes = 16;
+  Result<CompiledFunction> lazy_entries(void* (*compile)(VmContext*, uint32_t, void*), void* user,
+                                        size_t& first);
+  // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first if
+  // FuncInst::code is null.
+  Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*, void*),
+                                            void* user);
+
+ private:
+  class Impl;
+  Box<Impl> impl_;
+};
+
+}  // namespace wafer::compiler

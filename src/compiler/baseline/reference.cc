@@ -1,0 +1,358 @@
+// References, aggregates and throwing (spec 4.4.2 to 4.4.6).
+//
+// The collector scans frames conservatively, so a reference is safe in a slot, a local or
+// a register that calls preserve.
+#include "compiler/baseline/codegen.h"
+
+namespace wafer::compiler {
+
+void BaselineCompiler::Impl::trap_if_null(const Operand& o, TrapCode code) {
+  a_.test(gp(o.reg, true), gp(o.reg, true));
+  jcc(Cond::Equal, trap(code));
+}
+
+// Pushes the field or element at `m`.
+void BaselineCompiler::Impl::load_storage(const x86::Mem& at, ValType storage, bool sign) {
+  x86::Mem m = at;
+  const ValType type = storage.unpacked();
+  if (is_fpr(type)) {
+    const uint8_t dst = alloc_xmm();
+    load_xmm_mem(dst, m, type);
+    push_xmm(type, dst);
+    return;
+  }
+  const uint8_t dst = alloc_gpr();
+  if (storage.is_packed()) {
+    m.setSize(storage.kind() == TypeKind::I8 ? 1 : 2);
+    if (sign) {
+      a_.movsx(gp(dst, false), m);
+    } else {
+      a_.movzx(gp(dst, false), m);
+    }
+  } else {
+    a_.mov(gp(dst, is_wide(type)), m);
+  }
+  push_gpr(type, dst);
+}
+
+// Stores to a field or element; goes through scratch registers for what is in memory.
+void BaselineCompiler::Impl::store_storage(const x86::Mem& at, ValType storage, const Operand& o) {
+  if (!storage.is_packed()) {
+    store_mem(at, o);
+    return;
+  }
+  const bool byte = storage.kind() == TypeKind::I8;
+  x86::Mem m = at;
+  m.setSize(byte ? 1 : 2);
+  uint8_t reg = kScratch;
+  if (o.kind == Kind::Const) {
+    a_.mov(m, byte ? int(int8_t(o.value)) : int(int16_t(o.value)));
+    return;
+  }
+  if (o.kind == Kind::Gpr) {
+    reg = o.reg;
+  } else {
+    load_gpr(kScratch, o);
+  }
+  if (byte) {
+    a_.mov(m, x86::gpb_lo(reg));
+  } else {
+    a_.mov(m, x86::gpw(reg));
+  }
+}
+
+// Tests the reference in the slot of the top operand: sets eax, and the flags by it.
+// Every operand has to be out of the registers.
+void BaselineCompiler::Impl::ref_test(HeapType type, bool nullable) {
+  const Label done = a_.newLabel();
+  load_gpr(kRsi, top());
+  a_.mov(x86::eax, int(nullable));
+  a_.test(x86::rsi, x86::rsi);
+  a_.je(done);
+  a_.mov(x86::edx, uint32_t(type.kind()));
+  a_.mov(x86::ecx, type.is_concrete() ? type.index() : 0);
+  call_builtin(Builtin::ref_test);
+  a_.bind(done);
+  a_.test(x86::eax, x86::eax);
+}
+
+// Pops an index and an array, whose element it gives; both registers stay taken.
+x86::Mem BaselineCompiler::Impl::array_element(Operand& array, Operand& index, ValType storage) {
+  const uint8_t i = own_gpr(index), a = own_gpr(array);
+  trap_if_null(array, TrapCode::NullArrayReference);
+  a_.cmp(gp(i, false), at(a, layout::kArrayLength));
+  jcc(Cond::AboveEqual, trap(TrapCode::ArrayOutOfBounds));
+  unsigned shift = 3;
+  switch (storage.kind()) {
+    case TypeKind::I8:
+      shift = 0;
+      break;
+    case TypeKind::I16:
+      shift = 1;
+      break;
+    case TypeKind::I32:
+    case TypeKind::F32:
+      shift = 2;
+      break;
+    case TypeKind::V128:
+      a_.add(gp(i, true), gp(i, true));
+      break;
+    default:
+      break;
+  }
+  return x86::ptr(gp(a, true), gp(i, true), shift, int32_t(layout::kArrayElements));
+}
+
+// The top `count` operands become the fields of the new object, which is their result.
+void BaselineCompiler::Impl::fill_object(uint32_t count, auto place) {
+  Operand object = pop();
+  const ValType type = object.type;
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto [offset, storage] = place(i);
+    store_storage(at(object.reg, offset), storage, stack_[stack_.size() - count + i]);
+  }
+  drop(count);
+  push_gpr(type, object.reg);
+}
+
+bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
+  using enum Opcode;
+  switch (in.op) {
+    case RefNull:
+      push_const(validator_.operand(0), runtime::kNullRef);
+      return true;
+    case RefFunc: {
+      const uint8_t dst = alloc_gpr();
+      a_.mov(gp(dst, true), at(kContext, layout::kCtxFuncs));
+      a_.mov(gp(dst, true), at(dst, int64_t(in.index) * 8));
+      push_gpr(validator_.operand(0), dst);
+      return true;
+    }
+    case RefIsNull:
+      push_const(wasm::kI64, 0);
+      compare(true, Cond::Equal);
+      return true;
+    case RefEq:
+      compare(true, Cond::Equal);
+      return true;
+    case RefAsNonNull: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullReference);
+      push_gpr(validator_.operand(0), reg);
+      return true;
+    }
+    case BrOnNull: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      a_.test(gp(reg, true), gp(reg, true));
+      cond_branch(in.index, Cond::Equal);
+      push_gpr(o.type, reg);
+      return true;
+    }
+    case BrOnNonNull: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      push_gpr(o.type, reg);
+      a_.test(gp(reg, true), gp(reg, true));
+      cond_branch(in.index, Cond::NotEqual);
+      release(pop());
+      return true;
+    }
+    case BrOnCast:
+    case BrOnCastFail: {
+      spill_registers(uint32_t(stack_.size()));
+      ref_test(in.heap2, in.null2);
+      cond_branch(in.index, in.op == BrOnCast ? Cond::NotEqual : Cond::Equal);
+      return true;
+    }
+    case RefTest:
+    case RefTestNull:
+      spill_registers(uint32_t(stack_.size()));
+      ref_test(in.heap, in.op == RefTestNull);
+      release(pop());
+      push_gpr(wasm::kI32, kRax);
+      return true;
+    case RefCast:
+    case RefCastNull:
+      spill_registers(uint32_t(stack_.size()));
+      ref_test(in.heap, in.op == RefCastNull);
+      jcc(Cond::Equal, trap(TrapCode::CastFailure));
+      return true;
+    case RefI31: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      a_.add(gp(reg, false), gp(reg, false));
+      a_.or_(gp(reg, false), 1);
+      push_gpr(validator_.operand(0), reg);
+      return true;
+    }
+    case I31GetS:
+    case I31GetU: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullI31Reference);
+      if (in.op == I31GetS) {
+        a_.sar(gp(reg, false), 1);
+      } else {
+        a_.shr(gp(reg, false), 1);
+      }
+      push_gpr(wasm::kI32, reg);
+      return true;
+    }
+    case AnyConvertExtern:
+    case ExternConvertAny:
+      return true;  // the bits stay the same
+
+    case StructNew: {
+      const auto& fields = module_.types[in.index].fields;
+      const auto& offsets = module_.canon_type(in.index)->field_offsets;
+      spill_registers(uint32_t(stack_.size()));
+      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      fill_object(uint32_t(fields.size()), [&](uint32_t i) {
+        return std::pair(int64_t(layout::kStructPayload) + offsets[i], fields[i].storage);
+      });
+      return true;
+    }
+    case StructNewDefault:
+      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      return true;
+    case StructGet:
+    case StructGetS:
+    case StructGetU: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullStructReference);
+      const uint32_t offset = module_.canon_type(in.index)->field_offsets[in.index2];
+      release(o);
+      load_storage(at(reg, int64_t(layout::kStructPayload) + offset),
+                   module_.types[in.index].fields[in.index2].storage, in.op == StructGetS);
+      return true;
+    }
+    case StructSet: {
+      Operand value = pop(), o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullStructReference);
+      const uint32_t offset = module_.canon_type(in.index)->field_offsets[in.index2];
+      store_storage(at(reg, int64_t(layout::kStructPayload) + offset),
+                    module_.types[in.index].fields[in.index2].storage, value);
+      release(value);
+      release(o);
+      return true;
+    }
+    case ArrayNew: {
+      // The initial value is below the length; array.fill reads it from its slot.
+      const ValType result = validator_.operand(0);
+      spill_registers(uint32_t(stack_.size()));
+      Operand& init = top(1);
+      store_slot(init, init.slot);
+      const x86::Mem value = slot_mem(init.slot, init.type);
+      builtin(Builtin::array_new, {in.index}, 1, result);
+      const Operand array = top();
+      spill(uint32_t(stack_.size() - 1));
+      a_.mov(x86::rsi, gp(array.reg, true));
+      a_.xor_(x86::edx, x86::edx);
+      a_.lea(x86::rcx, value);
+      a_.mov(x86::r8d, at(kRsi, layout::kArrayLength));
+      call_builtin(Builtin::array_fill);
+      Operand made = pop();
+      release(pop());
+      forget_registers();
+      const uint8_t reg = own_gpr(made);
+      push_gpr(result, reg);
+      return true;
+    }
+    case ArrayNewDefault:
+      builtin(Builtin::array_new, {in.index}, 1, validator_.operand(0));
+      return true;
+    case ArrayNewFixed: {
+      const ValType storage = module_.types[in.index].fields[0].storage;
+      const uint32_t size = module_.canon_type(in.index)->element_size;
+      spill_registers(uint32_t(stack_.size()));
+      builtin(Builtin::array_new, {in.index, in.index2}, 0, validator_.operand(0));
+      fill_object(in.index2, [&](uint32_t i) {
+        return std::pair(int64_t(layout::kArrayElements) + int64_t(i) * size, storage);
+      });
+      return true;
+    }
+    case ArrayNewData:
+      builtin(Builtin::array_new_data, {in.index, in.index2}, 2, validator_.operand(0));
+      return true;
+    case ArrayNewElem:
+      builtin(Builtin::array_new_elem, {in.index, in.index2}, 2, validator_.operand(0));
+      return true;
+    case ArrayGet:
+    case ArrayGetS:
+    case ArrayGetU: {
+      const ValType storage = module_.types[in.index].fields[0].storage;
+      Operand index = pop(), array = pop();
+      const x86::Mem m = array_element(array, index, storage);
+      release(index);
+      release(array);
+      load_storage(m, storage, in.op == ArrayGetS);
+      return true;
+    }
+    case ArraySet: {
+      const ValType storage = module_.types[in.index].fields[0].storage;
+      Operand value = pop(), index = pop(), array = pop();
+      const x86::Mem m = array_element(array, index, storage);
+      store_storage(m, storage, value);
+      release(value);
+      release(index);
+      release(array);
+      return true;
+    }
+    case ArrayLen: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullArrayReference);
+      a_.mov(gp(reg, false), at(reg, layout::kArrayLength));
+      push_gpr(wasm::kI32, reg);
+      return true;
+    }
+    case ArrayFill: {
+      spill_registers(uint32_t(stack_.size()));
+      Operand& value = top(1);
+      store_slot(value, value.slot);
+      load_gpr(kRsi, top(3));
+      load_gpr(kRdx, top(2));
+      a_.lea(x86::rcx, slot_mem(value.slot, value.type));
+      load_gpr(kR8, top(0));
+      drop(4);
+      call_builtin(Builtin::array_fill);
+      return true;
+    }
+    case ArrayCopy:
+      builtin(Builtin::array_copy, {}, 5, wasm::kBot);
+      return true;
+    case ArrayInitData:
+      builtin(Builtin::array_init_data, {in.index2}, 4, wasm::kBot);
+      return true;
+    case ArrayInitElem:
+      builtin(Builtin::array_init_elem, {in.index2}, 4, wasm::kBot);
+      return true;
+
+    case Throw: {
+      const auto& params = module_.types[module_.tags[in.index].type_index].func.params;
+      spill_registers(uint32_t(stack_.size()));
+      builtin(Builtin::exception_new, {in.index}, 0, wasm::kExnRef);
+      uint32_t slot = 0;
+      fill_object(uint32_t(params.size()), [&](uint32_t i) {
+        const uint32_t here = slot;
+        slot += slot_count(params[i]);
+        return std::pair(int64_t(layout::kExceptionArgs) + int64_t(here) * 8, params[i]);
+      });
+      builtin(Builtin::throw_exception, {}, 1, wasm::kBot);
+      reachable_ = false;
+      return true;
+    }
+    case ThrowRef:
+      builtin(Builtin::throw_exception, {}, 1, wasm::kBot);
+      reachable_ = false;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,142 @@
+#include "compiler/baseline/tier.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "interp/interp.h"
+
+namespace wafer::compiler {
+
+namespace {
+
+// Machine code that a byte of WebAssembly makes at most, in the usual case.
+constexpr size_t kExpansion = 12;
+constexpr size_t kLeastArena = 1u << 20;
+
+void set_entry(void*& entry, void* code) {
+  std::atomic_ref<void*>(entry).store(code, std::memory_order_release);
+}
+
+// Called by the entries of functions that are not compiled yet: where to go on.
+void* enter_lazily(VmContext* context, uint32_t func, void* user) {
+  auto& code = *static_cast<BaselineCode*>(user);
+  void* entry = code.ensure(func);
+  if (!entry) raise_trap(*context->exec, TrapCode::OutOfMemory, "no memory for machine code");
+  // Calls through references skip the entry from now on.
+  FuncInst* f = context->funcs[func];
+  if (f->call == &call_native && f->context == context) set_entry(f->native, entry);
+  return entry;
+}
+
+// Lets the interpreter have the functions of an instance. Only `func` is left to it.
+void attach_interpreter(FuncInst* func, void*) {
+  Instance& instance = *func->instance;
+  const uint32_t imported = instance.module->imported_functions;
+  if (Result<void> r = interp::tier()->attach(instance); !r.ok())
+    raise_trap(*exec_of(*func->store), TrapCode::HostError, r.error().message);
+  for (uint32_t i = imported; i < instance.module->functions.size(); ++i)
+    if (instance.funcs[i] != func) instance.funcs[i]->call = &call_native;
+}
+
+// An interpreted function is called from outside without a detour.
+void leave_to_interpreter(FuncInst* func, void* user) {
+  if (!func->code) attach_interpreter(func, user);
+}
+
+}  // namespace
+
+BaselineCode::BaselineCode(BaselineTier& tier, std::shared_ptr<const wasm::Module> m,
+                           const BaselineOptions& o)
+    : module(std::move(m)), options(o), tier_(tier), compiler_(*module, o) {
+  types.reserve(module->types.size());
+  for (uint32_t i = 0; i < module->types.size(); ++i) types.push_back(module->canon_type(i));
+  entries.resize(module->functions.size());
+  compiled_.resize(module->functions.size());
+}
+
+BaselineCode::~BaselineCode() {
+  const MutexLock lock(tier_.mutex_);
+  auto known = tier_.codes_.find(module.get());
+  if (known != tier_.codes_.end() && known->second.expired()) tier_.codes_.erase(known);
+}
+
+void* BaselineCode::place(const CompiledFunction& code, uint32_t func) {
+  if (!arenas_.empty())
+    if (void* at = arenas_.back()->add(code.code, func, code.locations)) return at;
+  size_t bytes = 0;
+  for (const wasm::Function& f : module->functions) bytes += f.body.size();
+  bytes = std::max({bytes * kExpansion, kLeastArena, code.code.size() * 2});
+  auto arena = CodeArena::create(bytes, *module);
+  if (!arena) return nullptr;
+  arenas_.push_back(std::move(*arena));
+  return arenas_.back()->add(code.code, func, code.locations);
+}
+
+Result<void> BaselineCode::init() {
+  size_t first = 0;
+  WAFER_LET(code, compiler_.lazy_entries(enter_lazily, this, first));
+  auto* base = static_cast<uint8_t*>(place(code, 0));
+  if (!base) return Error(ErrorKind::Exhaustion, "no memory for machine code");
+  for (uint32_t i = module->imported_functions; i < entries.size(); ++i)
+    entries[i] = base + first + size_t(i) * BaselineCompiler::kThunkBytes;
+  return {};
+}
+
+void* BaselineCode::ensure(uint32_t func) {
+  const MutexLock lock(mutex_);
+  if (compiled_[func]) return entries[func];
+  Result<CompiledFunction> code = compiler_.compile(func);
+  if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter, nullptr);
+  if (!code) return nullptr;
+  void* entry = place(*code, func);
+  if (!entry) return nullptr;
+  set_entry(entries[func], entry);
+  compiled_[func] = true;
+  return entry;
+}
+
+Result<std::shared_ptr<BaselineCode>> BaselineTier::code_of(Instance& instance) {
+  BaselineOptions options;
+  options.code = code_options(instance.store->engine());
+  // Outlives the lock: its destructor takes it.
+  std::shared_ptr<BaselineCode> other;
+  const MutexLock lock(mutex_);
+  std::weak_ptr<BaselineCode>& known = codes_[instance.module.get()];
+  other = known.lock();
+  if (other && other->options.code == options.code) return std::move(other);
+  auto code = make_shared_in<BaselineCode>(*this, instance.module, options);
+  WAFER_TRY(code->init());
+  known = code;
+  return code;
+}
+
+Result<void> BaselineTier::attach(Instance& instance) {
+  const wasm::Module& module = *instance.module;
+  runtime::install_fault_handlers();
+  WAFER_LET(code, code_of(instance));
+  make_context(instance, code->types.data(), code->entries.data());
+  for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
+    FuncInst* f = instance.funcs[i];
+    f->call = &call_native;
+    f->native = std::atomic_ref<void*>(code->entries[i]).load(std::memory_order_acquire);
+    f->context = instance.tier_data;
+  }
+  // Not Instance::code, which is the interpreter's should it be needed.
+  instance.store->keep_alive(std::move(code));
+  return {};
+}
+
+void BaselineTier::detach_store(Store& store) {
+  interp::tier()->detach_store(store);
+  release_contexts(store);
+}
+
+void BaselineTier::prepare_host_func(FuncInst& func) { make_host_func_native(func); }
+
+runtime::Tier* baseline_tier() {
+  // Never destroyed: stores may outlive statics.
+  static BaselineTier* const tier = BaselineCompiler::supported() ? new BaselineTier : nullptr;
+  return tier;
+}
+
+}  // namespace wafer::compiler
