@@ -43,9 +43,8 @@ Result<CompiledFunction> BaselineCompiler::lazy_entries(void* (*compile)(VmConte
   return impl_->lazy_entries(compile, user, first);
 }
 Result<CompiledFunction> BaselineCompiler::interpreter_stub(uint32_t func,
-                                                            void (*attach)(FuncInst*, void*),
-                                                            void* user) {
-  return impl_->interpreter_stub(func, attach, user);
+                                                            void (*attach)(FuncInst*)) {
+  return impl_->interpreter_stub(func, attach);
 }
 
 // ---- registers ----------------------------------------------------------------------
@@ -253,8 +252,7 @@ void BaselineCompiler::Impl::store_mem(const x86::Mem& m, const Operand& o) {
       }
       [[fallthrough]];
     default:
-      load_xmm_mem(kScratchXmm, home(o),
-                   is_fpr(o.type) ? o.type : wide ? wasm::kF64 : wasm::kF32);
+      load_xmm_mem(kScratchXmm, home(o), is_fpr(o.type) ? o.type : wide ? wasm::kF64 : wasm::kF32);
       store_xmm_mem(m, kScratchXmm, is_fpr(o.type) ? o.type : wide ? wasm::kF64 : wasm::kF32);
   }
 }
@@ -381,10 +379,10 @@ void BaselineCompiler::Impl::materialize_flags() {
       a_.or_(low, other);
     }
   } else {
-    static constexpr InstId kSet[] = {
-        Inst::kIdSeto, Inst::kIdSetno, Inst::kIdSetb,  Inst::kIdSetae, Inst::kIdSete, Inst::kIdSetne,
-        Inst::kIdSetbe, Inst::kIdSeta, Inst::kIdSets,  Inst::kIdSetns, Inst::kIdSetp, Inst::kIdSetnp,
-        Inst::kIdSetl, Inst::kIdSetge, Inst::kIdSetle, Inst::kIdSetg};
+    static constexpr InstId kSet[] = {Inst::kIdSeto, Inst::kIdSetno, Inst::kIdSetb,  Inst::kIdSetae,
+                                      Inst::kIdSete, Inst::kIdSetne, Inst::kIdSetbe, Inst::kIdSeta,
+                                      Inst::kIdSets, Inst::kIdSetns, Inst::kIdSetp,  Inst::kIdSetnp,
+                                      Inst::kIdSetl, Inst::kIdSetge, Inst::kIdSetle, Inst::kIdSetg};
     a_.emit(kSet[uint8_t(cond)], low);
   }
   a_.movzx(gp(reg, false), low);
@@ -465,10 +463,10 @@ Label BaselineCompiler::Impl::trap(TrapCode code) {
 }
 
 void BaselineCompiler::Impl::jcc(Cond cond, const Label& to) {
-  static constexpr InstId kJump[] = {
-      Inst::kIdJo,  Inst::kIdJno, Inst::kIdJb, Inst::kIdJae, Inst::kIdJe, Inst::kIdJne,
-      Inst::kIdJbe, Inst::kIdJa,  Inst::kIdJs, Inst::kIdJns, Inst::kIdJp, Inst::kIdJnp,
-      Inst::kIdJl,  Inst::kIdJge, Inst::kIdJle, Inst::kIdJg};
+  static constexpr InstId kJump[] = {Inst::kIdJo, Inst::kIdJno, Inst::kIdJb,  Inst::kIdJae,
+                                     Inst::kIdJe, Inst::kIdJne, Inst::kIdJbe, Inst::kIdJa,
+                                     Inst::kIdJs, Inst::kIdJns, Inst::kIdJp,  Inst::kIdJnp,
+                                     Inst::kIdJl, Inst::kIdJge, Inst::kIdJle, Inst::kIdJg};
   if (cond == Cond::FloatEqual) {
     const Label skip = a_.newLabel();
     a_.short_().jp(skip);
@@ -786,22 +784,15 @@ Result<CompiledFunction> BaselineCompiler::Impl::lazy_entries(void* (*compile)(V
 }
 
 Result<CompiledFunction> BaselineCompiler::Impl::interpreter_stub(uint32_t func,
-                                                                  void (*attach)(FuncInst*, void*),
-                                                                  void* user) {
+                                                                  void (*attach)(FuncInst*)) {
   reset_code();
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Winvalid-offsetof"
-  constexpr uint32_t kFuncCode = offsetof(FuncInst, code);
-#pragma GCC diagnostic pop
   const Label ready = a_.newLabel();
   a_.mov(x86::rdi, at(kRdi, layout::kCtxFuncs));
   a_.mov(x86::rdi, at(kRdi, int64_t(func) * 8));
-  x86::Mem code = at(kRdi, kFuncCode);
-  code.setSize(8);
-  a_.cmp(code, 0);
-  a_.jne(ready);
+  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(&wafer_call_out_stub)));
+  a_.cmp(at(kRdi, layout::kFuncNative), x86::rax);
+  a_.je(ready);
   save_arguments(a_);
-  a_.mov(x86::rsi, int64_t(reinterpret_cast<uintptr_t>(user)));
   a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(attach)));
   a_.call(x86::rax);
   restore_arguments(a_);

@@ -26,7 +26,22 @@ constexpr uint32_t kNone = ~0u;
 
 // General-purpose registers by number.
 enum Gpr : uint8_t {
-  kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi, kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15,
+  kRax,
+  kRcx,
+  kRdx,
+  kRbx,
+  kRsp,
+  kRbp,
+  kRsi,
+  kRdi,
+  kR8,
+  kR9,
+  kR10,
+  kR11,
+  kR12,
+  kR13,
+  kR14,
+  kR15,
 };  // clang-format off
 constexpr uint32_t kOperandGprs = 1u << kRax | 1u << kRcx | 1u << kRdx | 1u << kRsi | 1u << kRdi |
                                   1u << kR8 | 1u << kR9 | 1u << kR10;
@@ -45,9 +60,23 @@ constexpr uint8_t kArgGprs[] = {kRdi, kRsi, kRdx, kRcx, kR8, kR9};
 // Processor's condition codes as the encodings number them, and two that take a pair of
 // them: floats equal, and not equal.
 enum class Cond : uint8_t {
-  Overflow = 0, Below = 2, AboveEqual = 3, Equal = 4, NotEqual = 5, BelowEqual = 6, Above = 7,
-  Sign = 8, NotSign = 9, Parity = 10, NotParity = 11, Less = 12, GreaterEqual = 13, LessEqual = 14,
-  Greater = 15, FloatEqual = 16, FloatNotEqual = 17,
+  Overflow = 0,
+  Below = 2,
+  AboveEqual = 3,
+  Equal = 4,
+  NotEqual = 5,
+  BelowEqual = 6,
+  Above = 7,
+  Sign = 8,
+  NotSign = 9,
+  Parity = 10,
+  NotParity = 11,
+  Less = 12,
+  GreaterEqual = 13,
+  LessEqual = 14,
+  Greater = 15,
+  FloatEqual = 16,
+  FloatNotEqual = 17,
 };  // clang-format on
 
 constexpr Cond negate(Cond c) { return Cond(uint8_t(c) ^ 1); }
@@ -108,8 +137,7 @@ class BaselineCompiler::Impl {
   Result<CompiledFunction> compile(uint32_t func);
   Result<CompiledFunction> lazy_entries(void* (*compile)(VmContext*, uint32_t, void*), void* user,
                                         size_t& first);
-  Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*, void*),
-                                            void* user);
+  Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
 
  private:
   using Kind = Operand::Kind;
@@ -312,7 +340,7 @@ class BaselineCompiler::Impl {
   uint32_t gpr_owner_[16] = {};  // stack index of the operand, or kNone
   uint32_t xmm_owner_[16] = {};
   uint8_t address_temp_ = kNoRegister;  // to free in done_address()
-  bool flags_ = false;        // the top operand is in the flags
+  bool flags_ = false;                  // the top operand is in the flags
   bool reachable_ = true;
   uint32_t skip_depth_ = 0;
   bool unsupported_ = false;
@@ -347,8 +375,8 @@ class BaselineCompiler::Impl {
   };
   Vec<Uninitialized> uninitialized_;  // call_indirect on null; the index is in r10
   Label return_label_;
-  size_t frame_patch_ = 0;       // of the prologue's displacement
-  size_t fuel_patch_ = 0;        // of the current stretch's cost; 0: none
+  size_t frame_patch_ = 0;  // of the prologue's displacement
+  size_t fuel_patch_ = 0;   // of the current stretch's cost; 0: none
   uint32_t fuel_count_ = 0;
   uint32_t local_regs_used_ = 0;
   bool bmi2_, lzcnt_, bmi1_;

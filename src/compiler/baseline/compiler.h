@@ -51,10 +51,9 @@ class BaselineCompiler {
   static constexpr size_t kThunkBytes = 16;
   Result<CompiledFunction> lazy_entries(void* (*compile)(VmContext*, uint32_t, void*), void* user,
                                         size_t& first);
-  // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first if
-  // FuncInst::code is null.
-  Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*, void*),
-                                            void* user);
+  // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first
+  // unless FuncInst::native is wafer_call_out_stub.
+  Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
 
  private:
   class Impl;

@@ -137,8 +137,7 @@ void BaselineCompiler::Impl::br_table(const Instr& in) {
     t.targets.reserve(count - 1);
     for (uint32_t i = 0; i + 1 < count; ++i) t.targets.push_back(target(in.labels[i]));
     a_.lea(gp(kScratch, true), x86::ptr(t.label));
-    a_.movsxd(gp(reg, true).as<x86::Gpq>(),
-              x86::dword_ptr(gp(kScratch, true), gp(reg, true), 2));
+    a_.movsxd(gp(reg, true).as<x86::Gpq>(), x86::dword_ptr(gp(kScratch, true), gp(reg, true), 2));
     a_.add(gp(reg, true), gp(kScratch, true));
     a_.jmp(gp(reg, true));
   } else {
@@ -310,10 +309,10 @@ void BaselineCompiler::Impl::select() {
     a_.bind(done);
   } else {
     static constexpr InstId kMove[] = {
-        Inst::kIdCmovo,  Inst::kIdCmovno, Inst::kIdCmovb, Inst::kIdCmovae,
-        Inst::kIdCmove,  Inst::kIdCmovne, Inst::kIdCmovbe, Inst::kIdCmova,
-        Inst::kIdCmovs,  Inst::kIdCmovns, Inst::kIdCmovp, Inst::kIdCmovnp,
-        Inst::kIdCmovl,  Inst::kIdCmovge, Inst::kIdCmovle, Inst::kIdCmovg};
+        Inst::kIdCmovo, Inst::kIdCmovno, Inst::kIdCmovb,  Inst::kIdCmovae,
+        Inst::kIdCmove, Inst::kIdCmovne, Inst::kIdCmovbe, Inst::kIdCmova,
+        Inst::kIdCmovs, Inst::kIdCmovns, Inst::kIdCmovp,  Inst::kIdCmovnp,
+        Inst::kIdCmovl, Inst::kIdCmovge, Inst::kIdCmovle, Inst::kIdCmovg};
     const InstId move = kMove[uint8_t(negate(cond))];
     const bool wide = is_wide(type);
     if (in_memory(b)) {

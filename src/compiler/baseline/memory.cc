@@ -83,8 +83,8 @@ void BaselineCompiler::Impl::load(const Instr& in, InstId inst, unsigned width, 
     push_xmm(type, dst);
     return;
   }
-  const bool wide = is_wide(type) && !(inst == Inst::kIdMov && width == 4) &&
-                    inst != Inst::kIdMovzx;
+  const bool wide =
+      is_wide(type) && !(inst == Inst::kIdMov && width == 4) && inst != Inst::kIdMovzx;
   done_address(base);
   const uint8_t dst = alloc_gpr();
   a_.emit(inst, gp(dst, wide), m);
@@ -95,9 +95,8 @@ void BaselineCompiler::Impl::store(const Instr& in, unsigned width) {
   Operand value = pop();
   Operand base = pop();
   const bool fpr = is_fpr(value.type);
-  const bool immediate =
-      value.kind == Kind::Const && !fpr &&
-      (width <= 4 || int64_t(value.value) == int32_t(value.value));
+  const bool immediate = value.kind == Kind::Const && !fpr &&
+                         (width <= 4 || int64_t(value.value) == int32_t(value.value));
   if (!immediate) {
     if (fpr) {
       use_xmm(value);
@@ -563,27 +562,27 @@ bool BaselineCompiler::Impl::visit_atomic(const Instr& in) {
     case I32AtomicStore16:
     case I64AtomicStore16:
       return store_at(2);
-#define WAFER_RMW(NAME)                                   \
-  case I32AtomicRmw##NAME:                                \
-    atomic_rmw(in, 4, false, I32AtomicRmw##NAME);         \
-    return true;                                          \
-  case I64AtomicRmw##NAME:                                \
-    atomic_rmw(in, 8, true, I32AtomicRmw##NAME);          \
-    return true;                                          \
-  case I32AtomicRmw8##NAME##U:                            \
-    atomic_rmw(in, 1, false, I32AtomicRmw##NAME);         \
-    return true;                                          \
-  case I32AtomicRmw16##NAME##U:                           \
-    atomic_rmw(in, 2, false, I32AtomicRmw##NAME);         \
-    return true;                                          \
-  case I64AtomicRmw8##NAME##U:                            \
-    atomic_rmw(in, 1, true, I32AtomicRmw##NAME);          \
-    return true;                                          \
-  case I64AtomicRmw16##NAME##U:                           \
-    atomic_rmw(in, 2, true, I32AtomicRmw##NAME);          \
-    return true;                                          \
-  case I64AtomicRmw32##NAME##U:                           \
-    atomic_rmw(in, 4, true, I32AtomicRmw##NAME);          \
+#define WAFER_RMW(NAME)                           \
+  case I32AtomicRmw##NAME:                        \
+    atomic_rmw(in, 4, false, I32AtomicRmw##NAME); \
+    return true;                                  \
+  case I64AtomicRmw##NAME:                        \
+    atomic_rmw(in, 8, true, I32AtomicRmw##NAME);  \
+    return true;                                  \
+  case I32AtomicRmw8##NAME##U:                    \
+    atomic_rmw(in, 1, false, I32AtomicRmw##NAME); \
+    return true;                                  \
+  case I32AtomicRmw16##NAME##U:                   \
+    atomic_rmw(in, 2, false, I32AtomicRmw##NAME); \
+    return true;                                  \
+  case I64AtomicRmw8##NAME##U:                    \
+    atomic_rmw(in, 1, true, I32AtomicRmw##NAME);  \
+    return true;                                  \
+  case I64AtomicRmw16##NAME##U:                   \
+    atomic_rmw(in, 2, true, I32AtomicRmw##NAME);  \
+    return true;                                  \
+  case I64AtomicRmw32##NAME##U:                   \
+    atomic_rmw(in, 4, true, I32AtomicRmw##NAME);  \
     return true;
       WAFER_RMW(Add)
       WAFER_RMW(Sub)

@@ -1,8 +1,8 @@
 // Numeric instructions on scalars (spec 4.3).
-#include "compiler/baseline/codegen.h"
-
 #include <bit>
 #include <cmath>
+
+#include "compiler/baseline/codegen.h"
 
 namespace wafer::compiler {
 
@@ -538,12 +538,12 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       compare(wide, Cond::Equal);
       return true;
     }
-#define WAFER_COMPARE(NAME, COND)   \
-  case I32##NAME:                   \
-    compare(false, Cond::COND);     \
-    return true;                    \
-  case I64##NAME:                   \
-    compare(true, Cond::COND);      \
+#define WAFER_COMPARE(NAME, COND) \
+  case I32##NAME:                 \
+    compare(false, Cond::COND);   \
+    return true;                  \
+  case I64##NAME:                 \
+    compare(true, Cond::COND);    \
     return true;
       WAFER_COMPARE(Eq, Equal)
       WAFER_COMPARE(Ne, NotEqual)
@@ -556,12 +556,12 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       WAFER_COMPARE(GeS, GreaterEqual)
       WAFER_COMPARE(GeU, AboveEqual)
 #undef WAFER_COMPARE
-#define WAFER_FLOAT_COMPARE(NAME, COND, SWAP)          \
-  case F32##NAME:                                      \
-    float_compare(wasm::kF32, Cond::COND, SWAP);       \
-    return true;                                       \
-  case F64##NAME:                                      \
-    float_compare(wasm::kF64, Cond::COND, SWAP);       \
+#define WAFER_FLOAT_COMPARE(NAME, COND, SWAP)    \
+  case F32##NAME:                                \
+    float_compare(wasm::kF32, Cond::COND, SWAP); \
+    return true;                                 \
+  case F64##NAME:                                \
+    float_compare(wasm::kF64, Cond::COND, SWAP); \
     return true;
       WAFER_FLOAT_COMPARE(Eq, FloatEqual, false)
       WAFER_FLOAT_COMPARE(Ne, FloatNotEqual, false)
@@ -570,12 +570,12 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       WAFER_FLOAT_COMPARE(Le, AboveEqual, true)
       WAFER_FLOAT_COMPARE(Ge, AboveEqual, false)
 #undef WAFER_FLOAT_COMPARE
-#define WAFER_ALU(NAME, INST, COMMUTES)        \
-  case I32##NAME:                              \
-    alu(Inst::kId##INST, false, COMMUTES);     \
-    return true;                               \
-  case I64##NAME:                              \
-    alu(Inst::kId##INST, true, COMMUTES);      \
+#define WAFER_ALU(NAME, INST, COMMUTES)    \
+  case I32##NAME:                          \
+    alu(Inst::kId##INST, false, COMMUTES); \
+    return true;                           \
+  case I64##NAME:                          \
+    alu(Inst::kId##INST, true, COMMUTES);  \
     return true;
       WAFER_ALU(Add, Add, true)
       WAFER_ALU(Sub, Sub, false)
@@ -584,12 +584,12 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       WAFER_ALU(Or, Or, true)
       WAFER_ALU(Xor, Xor, true)
 #undef WAFER_ALU
-#define WAFER_SHIFT(NAME, INST, BMI2)                    \
-  case I32##NAME:                                        \
-    shift(Inst::kId##INST, Inst::kId##BMI2, false);      \
-    return true;                                         \
-  case I64##NAME:                                        \
-    shift(Inst::kId##INST, Inst::kId##BMI2, true);       \
+#define WAFER_SHIFT(NAME, INST, BMI2)               \
+  case I32##NAME:                                   \
+    shift(Inst::kId##INST, Inst::kId##BMI2, false); \
+    return true;                                    \
+  case I64##NAME:                                   \
+    shift(Inst::kId##INST, Inst::kId##BMI2, true);  \
     return true;
       WAFER_SHIFT(Shl, Shl, Shlx)
       WAFER_SHIFT(ShrS, Sar, Sarx)
@@ -655,12 +655,12 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       return true;
     }
 
-#define WAFER_FLOAT_BINARY(NAME, INST)                  \
-  case F32##NAME:                                       \
-    float_binary(Inst::kId##INST##ss, wasm::kF32);      \
-    return true;                                        \
-  case F64##NAME:                                       \
-    float_binary(Inst::kId##INST##sd, wasm::kF64);      \
+#define WAFER_FLOAT_BINARY(NAME, INST)             \
+  case F32##NAME:                                  \
+    float_binary(Inst::kId##INST##ss, wasm::kF32); \
+    return true;                                   \
+  case F64##NAME:                                  \
+    float_binary(Inst::kId##INST##sd, wasm::kF64); \
     return true;
       WAFER_FLOAT_BINARY(Add, Add)
       WAFER_FLOAT_BINARY(Sub, Sub)
@@ -688,24 +688,24 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       WAFER_FLOAT(Ceil, round(wasm::kF32, 2), round(wasm::kF64, 2))
       WAFER_FLOAT(Trunc, round(wasm::kF32, 3), round(wasm::kF64, 3))
 #undef WAFER_FLOAT
-#define WAFER_TRUNCATE(TO, FROM)                                  \
-  case TO##Trunc##FROM##S:                                        \
-    truncate(wasm::k##FROM, wasm::k##TO, true, false);            \
-    return true;                                                  \
-  case TO##Trunc##FROM##U:                                        \
-    truncate(wasm::k##FROM, wasm::k##TO, false, false);           \
-    return true;                                                  \
-  case TO##TruncSat##FROM##S:                                     \
-    truncate(wasm::k##FROM, wasm::k##TO, true, true);             \
-    return true;                                                  \
-  case TO##TruncSat##FROM##U:                                     \
-    truncate(wasm::k##FROM, wasm::k##TO, false, true);            \
-    return true;                                                  \
-  case FROM##Convert##TO##S:                                      \
-    to_float(wasm::k##TO, wasm::k##FROM, true);                   \
-    return true;                                                  \
-  case FROM##Convert##TO##U:                                      \
-    to_float(wasm::k##TO, wasm::k##FROM, false);                  \
+#define WAFER_TRUNCATE(TO, FROM)                        \
+  case TO##Trunc##FROM##S:                              \
+    truncate(wasm::k##FROM, wasm::k##TO, true, false);  \
+    return true;                                        \
+  case TO##Trunc##FROM##U:                              \
+    truncate(wasm::k##FROM, wasm::k##TO, false, false); \
+    return true;                                        \
+  case TO##TruncSat##FROM##S:                           \
+    truncate(wasm::k##FROM, wasm::k##TO, true, true);   \
+    return true;                                        \
+  case TO##TruncSat##FROM##U:                           \
+    truncate(wasm::k##FROM, wasm::k##TO, false, true);  \
+    return true;                                        \
+  case FROM##Convert##TO##S:                            \
+    to_float(wasm::k##TO, wasm::k##FROM, true);         \
+    return true;                                        \
+  case FROM##Convert##TO##U:                            \
+    to_float(wasm::k##TO, wasm::k##FROM, false);        \
     return true;
       WAFER_TRUNCATE(I32, F32)
       WAFER_TRUNCATE(I32, F64)

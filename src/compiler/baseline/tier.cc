@@ -28,19 +28,25 @@ void* enter_lazily(VmContext* context, uint32_t func, void* user) {
   return entry;
 }
 
-// Lets the interpreter have the functions of an instance. Only `func` is left to it.
-void attach_interpreter(FuncInst* func, void*) {
-  Instance& instance = *func->instance;
-  const uint32_t imported = instance.module->imported_functions;
-  if (Result<void> r = interp::tier()->attach(instance); !r.ok())
-    raise_trap(*exec_of(*func->store), TrapCode::HostError, r.error().message);
-  for (uint32_t i = imported; i < instance.module->functions.size(); ++i)
-    if (instance.funcs[i] != func) instance.funcs[i]->call = &call_native;
-}
+using Call = TrapCode (*)(Store&, FuncInst*, Slot*);
+// FuncInst::call of interpreted functions, once known.
+std::atomic<Call> call_interpreted{nullptr};
 
-// An interpreted function is called from outside without a detour.
-void leave_to_interpreter(FuncInst* func, void* user) {
-  if (!func->code) attach_interpreter(func, user);
+// Leaves a function to the interpreter, for good.
+void leave_to_interpreter(FuncInst* func) {
+  Instance& instance = *func->instance;
+  const wasm::Module& module = *instance.module;
+  if (!instance.code) {
+    // The interpreter takes all functions; the others are given back.
+    Result<void> attached = interp::tier()->attach(instance);
+    if (!attached.ok())
+      raise_trap(*exec_of(*func->store), TrapCode::HostError, attached.error().message);
+    call_interpreted.store(func->call, std::memory_order_relaxed);
+    for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i)
+      instance.funcs[i]->call = &call_native;
+  }
+  func->call = call_interpreted.load(std::memory_order_relaxed);
+  make_host_func_native(*func);
 }
 
 }  // namespace
@@ -86,7 +92,7 @@ void* BaselineCode::ensure(uint32_t func) {
   const MutexLock lock(mutex_);
   if (compiled_[func]) return entries[func];
   Result<CompiledFunction> code = compiler_.compile(func);
-  if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter, nullptr);
+  if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter);
   if (!code) return nullptr;
   void* entry = place(*code, func);
   if (!entry) return nullptr;

@@ -1,9 +1,9 @@
 // Vector instructions (spec 4.3.5), for SSE4.2. Relaxed instructions make the same choices
 // as the interpreter.
-#include "compiler/baseline/codegen.h"
-
 #include <bit>
 #include <cstring>
+
+#include "compiler/baseline/codegen.h"
 
 namespace wafer::compiler {
 
@@ -333,8 +333,8 @@ struct BaselineCompiler::Impl::VectorOps {
   // In both orders the result differs only for zeros of different signs and for NaN: the
   // first are settled by and/or, the second take the sum.
   void min_max(bool f64, bool max) {
-    const InstId inst = f64 ? (max ? Inst::kIdMaxpd : Inst::kIdMinpd)
-                            : (max ? Inst::kIdMaxps : Inst::kIdMinps);
+    const InstId inst =
+        f64 ? (max ? Inst::kIdMaxpd : Inst::kIdMinpd) : (max ? Inst::kIdMaxps : Inst::kIdMinps);
     binary_with([&](x86::Xmm x, x86::Xmm y) {
       a.movaps(t(), x);
       a.emit(inst, t(), y);
@@ -432,9 +432,9 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     v.CALL;                \
     return true;
 #define WAFER_BINARY(OP, INST) WAFER_OP(OP, binary(Inst::kId##INST))
-#define WAFER_LOAD(OP, INST, WIDTH)                     \
-  case OP:                                              \
-    load(in, Inst::kId##INST, WIDTH, wasm::kV128);      \
+#define WAFER_LOAD(OP, INST, WIDTH)                \
+  case OP:                                         \
+    load(in, Inst::kId##INST, WIDTH, wasm::kV128); \
     return true;
   switch (in.op) {
     WAFER_LOAD(V128Load8x8S, Pmovsxbw, 8)
@@ -493,22 +493,22 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       });
       return true;
 
-    WAFER_OP(I8x16Splat, splat(false, [&](x86::Xmm x) { v.spread8(x); }))
-    WAFER_OP(I16x8Splat, splat(false, [&](x86::Xmm x) { v.spread16(x); }))
-    WAFER_OP(I32x4Splat, splat(false, [&](x86::Xmm x) { a_.pshufd(x, x, 0); }))
-    WAFER_OP(I64x2Splat, splat(true, [&](x86::Xmm x) { a_.punpcklqdq(x, x); }))
-    WAFER_OP(F32x4Splat, unary([&](x86::Xmm x) { a_.shufps(x, x, 0); }))
-    WAFER_OP(F64x2Splat, unary([&](x86::Xmm x) { a_.movddup(x, x); }))
-    WAFER_OP(I8x16ExtractLaneS, extract(Inst::kIdPextrb, in.lane, false, 8))
-    WAFER_OP(I8x16ExtractLaneU, extract(Inst::kIdPextrb, in.lane, false, 0))
-    WAFER_OP(I16x8ExtractLaneS, extract(Inst::kIdPextrw, in.lane, false, 16))
-    WAFER_OP(I16x8ExtractLaneU, extract(Inst::kIdPextrw, in.lane, false, 0))
-    WAFER_OP(I32x4ExtractLane, extract(Inst::kIdPextrd, in.lane, false, 0))
-    WAFER_OP(I64x2ExtractLane, extract(Inst::kIdPextrq, in.lane, true, 0))
-    WAFER_OP(I8x16ReplaceLane, replace(Inst::kIdPinsrb, in.lane, false))
-    WAFER_OP(I16x8ReplaceLane, replace(Inst::kIdPinsrw, in.lane, false))
-    WAFER_OP(I32x4ReplaceLane, replace(Inst::kIdPinsrd, in.lane, false))
-    WAFER_OP(I64x2ReplaceLane, replace(Inst::kIdPinsrq, in.lane, true))
+      WAFER_OP(I8x16Splat, splat(false, [&](x86::Xmm x) { v.spread8(x); }))
+      WAFER_OP(I16x8Splat, splat(false, [&](x86::Xmm x) { v.spread16(x); }))
+      WAFER_OP(I32x4Splat, splat(false, [&](x86::Xmm x) { a_.pshufd(x, x, 0); }))
+      WAFER_OP(I64x2Splat, splat(true, [&](x86::Xmm x) { a_.punpcklqdq(x, x); }))
+      WAFER_OP(F32x4Splat, unary([&](x86::Xmm x) { a_.shufps(x, x, 0); }))
+      WAFER_OP(F64x2Splat, unary([&](x86::Xmm x) { a_.movddup(x, x); }))
+      WAFER_OP(I8x16ExtractLaneS, extract(Inst::kIdPextrb, in.lane, false, 8))
+      WAFER_OP(I8x16ExtractLaneU, extract(Inst::kIdPextrb, in.lane, false, 0))
+      WAFER_OP(I16x8ExtractLaneS, extract(Inst::kIdPextrw, in.lane, false, 16))
+      WAFER_OP(I16x8ExtractLaneU, extract(Inst::kIdPextrw, in.lane, false, 0))
+      WAFER_OP(I32x4ExtractLane, extract(Inst::kIdPextrd, in.lane, false, 0))
+      WAFER_OP(I64x2ExtractLane, extract(Inst::kIdPextrq, in.lane, true, 0))
+      WAFER_OP(I8x16ReplaceLane, replace(Inst::kIdPinsrb, in.lane, false))
+      WAFER_OP(I16x8ReplaceLane, replace(Inst::kIdPinsrw, in.lane, false))
+      WAFER_OP(I32x4ReplaceLane, replace(Inst::kIdPinsrd, in.lane, false))
+      WAFER_OP(I64x2ReplaceLane, replace(Inst::kIdPinsrq, in.lane, true))
     case F32x4ExtractLane:
     case F64x2ExtractLane: {
       const bool f64 = in.op == F64x2ExtractLane;
@@ -518,53 +518,53 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       push_xmm(f64 ? wasm::kF64 : wasm::kF32, x);
       return true;
     }
-    WAFER_OP(F32x4ReplaceLane,
-             binary_with([&](x86::Xmm x, x86::Xmm y) { a_.insertps(x, y, int(in.lane) << 4); }))
-    WAFER_OP(F64x2ReplaceLane, binary_with([&](x86::Xmm x, x86::Xmm y) {
-               if (in.lane) {
-                 a_.movlhps(x, y);
-               } else {
-                 a_.movsd(x, y);
-               }
-             }))
+      WAFER_OP(F32x4ReplaceLane,
+               binary_with([&](x86::Xmm x, x86::Xmm y) { a_.insertps(x, y, int(in.lane) << 4); }))
+      WAFER_OP(F64x2ReplaceLane, binary_with([&](x86::Xmm x, x86::Xmm y) {
+                 if (in.lane) {
+                   a_.movlhps(x, y);
+                 } else {
+                   a_.movsd(x, y);
+                 }
+               }))
 
-#define WAFER_COMPARES(P, EQ, GT)                                        \
-  WAFER_OP(P##Eq, compare(Inst::kId##EQ, false, false))                  \
-  WAFER_OP(P##Ne, compare(Inst::kId##EQ, false, true))                   \
-  WAFER_OP(P##LtS, compare(Inst::kId##GT, true, false))                  \
-  WAFER_OP(P##GtS, compare(Inst::kId##GT, false, false))                 \
-  WAFER_OP(P##LeS, compare(Inst::kId##GT, false, true))                  \
+#define WAFER_COMPARES(P, EQ, GT)                        \
+  WAFER_OP(P##Eq, compare(Inst::kId##EQ, false, false))  \
+  WAFER_OP(P##Ne, compare(Inst::kId##EQ, false, true))   \
+  WAFER_OP(P##LtS, compare(Inst::kId##GT, true, false))  \
+  WAFER_OP(P##GtS, compare(Inst::kId##GT, false, false)) \
+  WAFER_OP(P##LeS, compare(Inst::kId##GT, false, true))  \
   WAFER_OP(P##GeS, compare(Inst::kId##GT, true, true))
-#define WAFER_COMPARES_U(P, EQ, MIN, MAX)                                              \
-  WAFER_OP(P##LtU, compare_unsigned(Inst::kId##MAX, Inst::kId##EQ, true))              \
-  WAFER_OP(P##GtU, compare_unsigned(Inst::kId##MIN, Inst::kId##EQ, true))              \
-  WAFER_OP(P##LeU, compare_unsigned(Inst::kId##MIN, Inst::kId##EQ, false))             \
+#define WAFER_COMPARES_U(P, EQ, MIN, MAX)                                  \
+  WAFER_OP(P##LtU, compare_unsigned(Inst::kId##MAX, Inst::kId##EQ, true))  \
+  WAFER_OP(P##GtU, compare_unsigned(Inst::kId##MIN, Inst::kId##EQ, true))  \
+  WAFER_OP(P##LeU, compare_unsigned(Inst::kId##MIN, Inst::kId##EQ, false)) \
   WAFER_OP(P##GeU, compare_unsigned(Inst::kId##MAX, Inst::kId##EQ, false))
-    WAFER_COMPARES(I8x16, Pcmpeqb, Pcmpgtb)
-    WAFER_COMPARES(I16x8, Pcmpeqw, Pcmpgtw)
-    WAFER_COMPARES(I32x4, Pcmpeqd, Pcmpgtd)
-    WAFER_COMPARES(I64x2, Pcmpeqq, Pcmpgtq)
-    WAFER_COMPARES_U(I8x16, Pcmpeqb, Pminub, Pmaxub)
-    WAFER_COMPARES_U(I16x8, Pcmpeqw, Pminuw, Pmaxuw)
-    WAFER_COMPARES_U(I32x4, Pcmpeqd, Pminud, Pmaxud)
+      WAFER_COMPARES(I8x16, Pcmpeqb, Pcmpgtb)
+      WAFER_COMPARES(I16x8, Pcmpeqw, Pcmpgtw)
+      WAFER_COMPARES(I32x4, Pcmpeqd, Pcmpgtd)
+      WAFER_COMPARES(I64x2, Pcmpeqq, Pcmpgtq)
+      WAFER_COMPARES_U(I8x16, Pcmpeqb, Pminub, Pmaxub)
+      WAFER_COMPARES_U(I16x8, Pcmpeqw, Pminuw, Pmaxuw)
+      WAFER_COMPARES_U(I32x4, Pcmpeqd, Pminud, Pmaxud)
 #undef WAFER_COMPARES
 #undef WAFER_COMPARES_U
-#define WAFER_FLOAT_COMPARES(P, INST)                              \
-  WAFER_OP(P##Eq, compare_float(Inst::kId##INST, 0, false))        \
-  WAFER_OP(P##Ne, compare_float(Inst::kId##INST, 4, false))        \
-  WAFER_OP(P##Lt, compare_float(Inst::kId##INST, 1, false))        \
-  WAFER_OP(P##Gt, compare_float(Inst::kId##INST, 1, true))         \
-  WAFER_OP(P##Le, compare_float(Inst::kId##INST, 2, false))        \
+#define WAFER_FLOAT_COMPARES(P, INST)                       \
+  WAFER_OP(P##Eq, compare_float(Inst::kId##INST, 0, false)) \
+  WAFER_OP(P##Ne, compare_float(Inst::kId##INST, 4, false)) \
+  WAFER_OP(P##Lt, compare_float(Inst::kId##INST, 1, false)) \
+  WAFER_OP(P##Gt, compare_float(Inst::kId##INST, 1, true))  \
+  WAFER_OP(P##Le, compare_float(Inst::kId##INST, 2, false)) \
   WAFER_OP(P##Ge, compare_float(Inst::kId##INST, 2, true))
-    WAFER_FLOAT_COMPARES(F32x4, Cmpps)
-    WAFER_FLOAT_COMPARES(F64x2, Cmppd)
+      WAFER_FLOAT_COMPARES(F32x4, Cmpps)
+      WAFER_FLOAT_COMPARES(F64x2, Cmppd)
 #undef WAFER_FLOAT_COMPARES
 
-    WAFER_OP(V128Not, unary([&](x86::Xmm x) { v.invert(x); }))
-    WAFER_BINARY(V128And, Pand)
-    WAFER_BINARY(V128Or, Por)
-    WAFER_BINARY(V128Xor, Pxor)
-    WAFER_OP(V128Andnot, swapped(Inst::kIdPandn))
+      WAFER_OP(V128Not, unary([&](x86::Xmm x) { v.invert(x); }))
+      WAFER_BINARY(V128And, Pand)
+      WAFER_BINARY(V128Or, Por)
+      WAFER_BINARY(V128Xor, Pxor)
+      WAFER_OP(V128Andnot, swapped(Inst::kIdPandn))
     case V128Bitselect:
     case I8x16RelaxedLaneselect:
     case I16x8RelaxedLaneselect:
@@ -584,10 +584,10 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       push_flags(Cond::NotEqual);
       return true;
     }
-    WAFER_OP(I8x16AllTrue, all_true(Inst::kIdPcmpeqb))
-    WAFER_OP(I16x8AllTrue, all_true(Inst::kIdPcmpeqw))
-    WAFER_OP(I32x4AllTrue, all_true(Inst::kIdPcmpeqd))
-    WAFER_OP(I64x2AllTrue, all_true(Inst::kIdPcmpeqq))
+      WAFER_OP(I8x16AllTrue, all_true(Inst::kIdPcmpeqb))
+      WAFER_OP(I16x8AllTrue, all_true(Inst::kIdPcmpeqw))
+      WAFER_OP(I32x4AllTrue, all_true(Inst::kIdPcmpeqd))
+      WAFER_OP(I64x2AllTrue, all_true(Inst::kIdPcmpeqq))
     case I8x16Bitmask:
     case I16x8Bitmask:
     case I32x4Bitmask:
@@ -612,70 +612,70 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       return true;
     }
 
-    WAFER_OP(I8x16Abs, unary([&](x86::Xmm x) { a_.pabsb(x, x); }))
-    WAFER_OP(I16x8Abs, unary([&](x86::Xmm x) { a_.pabsw(x, x); }))
-    WAFER_OP(I32x4Abs, unary([&](x86::Xmm x) { a_.pabsd(x, x); }))
-    WAFER_OP(I64x2Abs, unary([&](x86::Xmm x) {
-               a_.pxor(v.s(), v.s());
-               a_.pcmpgtq(v.s(), x);
-               a_.pxor(x, v.s());
-               a_.psubq(x, v.s());
-             }))
-    WAFER_OP(I8x16Neg, negate_lanes(Inst::kIdPsubb))
-    WAFER_OP(I16x8Neg, negate_lanes(Inst::kIdPsubw))
-    WAFER_OP(I32x4Neg, negate_lanes(Inst::kIdPsubd))
-    WAFER_OP(I64x2Neg, negate_lanes(Inst::kIdPsubq))
-    WAFER_OP(I8x16Popcnt, popcnt())
-    WAFER_BINARY(I8x16NarrowI16x8S, Packsswb)
-    WAFER_BINARY(I8x16NarrowI16x8U, Packuswb)
-    WAFER_BINARY(I16x8NarrowI32x4S, Packssdw)
-    WAFER_BINARY(I16x8NarrowI32x4U, Packusdw)
-    WAFER_OP(I8x16Shl, shift8(true))
-    WAFER_OP(I8x16ShrU, shift8(false))
-    WAFER_OP(I8x16ShrS, shift8_signed())
-    WAFER_OP(I16x8Shl, shift(Inst::kIdPsllw, 15))
-    WAFER_OP(I16x8ShrU, shift(Inst::kIdPsrlw, 15))
-    WAFER_OP(I16x8ShrS, shift(Inst::kIdPsraw, 15))
-    WAFER_OP(I32x4Shl, shift(Inst::kIdPslld, 31))
-    WAFER_OP(I32x4ShrU, shift(Inst::kIdPsrld, 31))
-    WAFER_OP(I32x4ShrS, shift(Inst::kIdPsrad, 31))
-    WAFER_OP(I64x2Shl, shift(Inst::kIdPsllq, 63))
-    WAFER_OP(I64x2ShrU, shift(Inst::kIdPsrlq, 63))
-    WAFER_OP(I64x2ShrS, shift64_signed())
-    WAFER_BINARY(I8x16Add, Paddb)
-    WAFER_BINARY(I8x16AddSatS, Paddsb)
-    WAFER_BINARY(I8x16AddSatU, Paddusb)
-    WAFER_BINARY(I8x16Sub, Psubb)
-    WAFER_BINARY(I8x16SubSatS, Psubsb)
-    WAFER_BINARY(I8x16SubSatU, Psubusb)
-    WAFER_BINARY(I8x16MinS, Pminsb)
-    WAFER_BINARY(I8x16MinU, Pminub)
-    WAFER_BINARY(I8x16MaxS, Pmaxsb)
-    WAFER_BINARY(I8x16MaxU, Pmaxub)
-    WAFER_BINARY(I8x16AvgrU, Pavgb)
-    WAFER_BINARY(I16x8Add, Paddw)
-    WAFER_BINARY(I16x8AddSatS, Paddsw)
-    WAFER_BINARY(I16x8AddSatU, Paddusw)
-    WAFER_BINARY(I16x8Sub, Psubw)
-    WAFER_BINARY(I16x8SubSatS, Psubsw)
-    WAFER_BINARY(I16x8SubSatU, Psubusw)
-    WAFER_BINARY(I16x8Mul, Pmullw)
-    WAFER_BINARY(I16x8MinS, Pminsw)
-    WAFER_BINARY(I16x8MinU, Pminuw)
-    WAFER_BINARY(I16x8MaxS, Pmaxsw)
-    WAFER_BINARY(I16x8MaxU, Pmaxuw)
-    WAFER_BINARY(I16x8AvgrU, Pavgw)
-    WAFER_BINARY(I32x4Add, Paddd)
-    WAFER_BINARY(I32x4Sub, Psubd)
-    WAFER_BINARY(I32x4Mul, Pmulld)
-    WAFER_BINARY(I32x4MinS, Pminsd)
-    WAFER_BINARY(I32x4MinU, Pminud)
-    WAFER_BINARY(I32x4MaxS, Pmaxsd)
-    WAFER_BINARY(I32x4MaxU, Pmaxud)
-    WAFER_BINARY(I32x4DotI16x8S, Pmaddwd)
-    WAFER_BINARY(I64x2Add, Paddq)
-    WAFER_BINARY(I64x2Sub, Psubq)
-    WAFER_OP(I64x2Mul, mul64())
+      WAFER_OP(I8x16Abs, unary([&](x86::Xmm x) { a_.pabsb(x, x); }))
+      WAFER_OP(I16x8Abs, unary([&](x86::Xmm x) { a_.pabsw(x, x); }))
+      WAFER_OP(I32x4Abs, unary([&](x86::Xmm x) { a_.pabsd(x, x); }))
+      WAFER_OP(I64x2Abs, unary([&](x86::Xmm x) {
+                 a_.pxor(v.s(), v.s());
+                 a_.pcmpgtq(v.s(), x);
+                 a_.pxor(x, v.s());
+                 a_.psubq(x, v.s());
+               }))
+      WAFER_OP(I8x16Neg, negate_lanes(Inst::kIdPsubb))
+      WAFER_OP(I16x8Neg, negate_lanes(Inst::kIdPsubw))
+      WAFER_OP(I32x4Neg, negate_lanes(Inst::kIdPsubd))
+      WAFER_OP(I64x2Neg, negate_lanes(Inst::kIdPsubq))
+      WAFER_OP(I8x16Popcnt, popcnt())
+      WAFER_BINARY(I8x16NarrowI16x8S, Packsswb)
+      WAFER_BINARY(I8x16NarrowI16x8U, Packuswb)
+      WAFER_BINARY(I16x8NarrowI32x4S, Packssdw)
+      WAFER_BINARY(I16x8NarrowI32x4U, Packusdw)
+      WAFER_OP(I8x16Shl, shift8(true))
+      WAFER_OP(I8x16ShrU, shift8(false))
+      WAFER_OP(I8x16ShrS, shift8_signed())
+      WAFER_OP(I16x8Shl, shift(Inst::kIdPsllw, 15))
+      WAFER_OP(I16x8ShrU, shift(Inst::kIdPsrlw, 15))
+      WAFER_OP(I16x8ShrS, shift(Inst::kIdPsraw, 15))
+      WAFER_OP(I32x4Shl, shift(Inst::kIdPslld, 31))
+      WAFER_OP(I32x4ShrU, shift(Inst::kIdPsrld, 31))
+      WAFER_OP(I32x4ShrS, shift(Inst::kIdPsrad, 31))
+      WAFER_OP(I64x2Shl, shift(Inst::kIdPsllq, 63))
+      WAFER_OP(I64x2ShrU, shift(Inst::kIdPsrlq, 63))
+      WAFER_OP(I64x2ShrS, shift64_signed())
+      WAFER_BINARY(I8x16Add, Paddb)
+      WAFER_BINARY(I8x16AddSatS, Paddsb)
+      WAFER_BINARY(I8x16AddSatU, Paddusb)
+      WAFER_BINARY(I8x16Sub, Psubb)
+      WAFER_BINARY(I8x16SubSatS, Psubsb)
+      WAFER_BINARY(I8x16SubSatU, Psubusb)
+      WAFER_BINARY(I8x16MinS, Pminsb)
+      WAFER_BINARY(I8x16MinU, Pminub)
+      WAFER_BINARY(I8x16MaxS, Pmaxsb)
+      WAFER_BINARY(I8x16MaxU, Pmaxub)
+      WAFER_BINARY(I8x16AvgrU, Pavgb)
+      WAFER_BINARY(I16x8Add, Paddw)
+      WAFER_BINARY(I16x8AddSatS, Paddsw)
+      WAFER_BINARY(I16x8AddSatU, Paddusw)
+      WAFER_BINARY(I16x8Sub, Psubw)
+      WAFER_BINARY(I16x8SubSatS, Psubsw)
+      WAFER_BINARY(I16x8SubSatU, Psubusw)
+      WAFER_BINARY(I16x8Mul, Pmullw)
+      WAFER_BINARY(I16x8MinS, Pminsw)
+      WAFER_BINARY(I16x8MinU, Pminuw)
+      WAFER_BINARY(I16x8MaxS, Pmaxsw)
+      WAFER_BINARY(I16x8MaxU, Pmaxuw)
+      WAFER_BINARY(I16x8AvgrU, Pavgw)
+      WAFER_BINARY(I32x4Add, Paddd)
+      WAFER_BINARY(I32x4Sub, Psubd)
+      WAFER_BINARY(I32x4Mul, Pmulld)
+      WAFER_BINARY(I32x4MinS, Pminsd)
+      WAFER_BINARY(I32x4MinU, Pminud)
+      WAFER_BINARY(I32x4MaxS, Pmaxsd)
+      WAFER_BINARY(I32x4MaxU, Pmaxud)
+      WAFER_BINARY(I32x4DotI16x8S, Pmaddwd)
+      WAFER_BINARY(I64x2Add, Paddq)
+      WAFER_BINARY(I64x2Sub, Psubq)
+      WAFER_OP(I64x2Mul, mul64())
     case I16x8Q15mulrSatS:
     case I16x8RelaxedQ15mulrS:
       v.binary_with([&](x86::Xmm x, x86::Xmm y) {
@@ -686,113 +686,112 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
         a_.pxor(x, v.s());
       });
       return true;
-    WAFER_OP(I16x8ExtaddPairwiseI8x16S, unary([&](x86::Xmm x) {
-               a_.movaps(v.s(), constant(splat32(0x01010101)));
-               a_.pmaddubsw(v.s(), x);
-               a_.movaps(x, v.s());
-             }))
-    WAFER_OP(I16x8ExtaddPairwiseI8x16U,
-             unary([&](x86::Xmm x) { a_.pmaddubsw(x, constant(splat32(0x01010101))); }))
-    WAFER_OP(I32x4ExtaddPairwiseI16x8S,
-             unary([&](x86::Xmm x) { a_.pmaddwd(x, constant(splat32(0x00010001))); }))
-    WAFER_OP(I32x4ExtaddPairwiseI16x8U, unary([&](x86::Xmm x) {
-               // Made signed by taking 2^15 from each, which is given back after.
-               a_.pxor(x, constant(splat32(0x80008000)));
-               a_.pmaddwd(x, constant(splat32(0x00010001)));
-               a_.paddd(x, constant(splat32(0x00010000)));
-             }))
-#define WAFER_EXTEND(P, FROM, SUFFIX, INST, MUL)                                            \
-  WAFER_OP(P##ExtendLow##FROM##SUFFIX, extend(Inst::kId##INST, false))                      \
-  WAFER_OP(P##ExtendHigh##FROM##SUFFIX, extend(Inst::kId##INST, true))                      \
-  WAFER_OP(P##ExtmulLow##FROM##SUFFIX, extmul(Inst::kId##INST, Inst::kId##MUL, false))      \
+      WAFER_OP(I16x8ExtaddPairwiseI8x16S, unary([&](x86::Xmm x) {
+                 a_.movaps(v.s(), constant(splat32(0x01010101)));
+                 a_.pmaddubsw(v.s(), x);
+                 a_.movaps(x, v.s());
+               }))
+      WAFER_OP(I16x8ExtaddPairwiseI8x16U,
+               unary([&](x86::Xmm x) { a_.pmaddubsw(x, constant(splat32(0x01010101))); }))
+      WAFER_OP(I32x4ExtaddPairwiseI16x8S,
+               unary([&](x86::Xmm x) { a_.pmaddwd(x, constant(splat32(0x00010001))); }))
+      WAFER_OP(I32x4ExtaddPairwiseI16x8U, unary([&](x86::Xmm x) {
+                 // Made signed by taking 2^15 from each, which is given back after.
+                 a_.pxor(x, constant(splat32(0x80008000)));
+                 a_.pmaddwd(x, constant(splat32(0x00010001)));
+                 a_.paddd(x, constant(splat32(0x00010000)));
+               }))
+#define WAFER_EXTEND(P, FROM, SUFFIX, INST, MUL)                                       \
+  WAFER_OP(P##ExtendLow##FROM##SUFFIX, extend(Inst::kId##INST, false))                 \
+  WAFER_OP(P##ExtendHigh##FROM##SUFFIX, extend(Inst::kId##INST, true))                 \
+  WAFER_OP(P##ExtmulLow##FROM##SUFFIX, extmul(Inst::kId##INST, Inst::kId##MUL, false)) \
   WAFER_OP(P##ExtmulHigh##FROM##SUFFIX, extmul(Inst::kId##INST, Inst::kId##MUL, true))
-    WAFER_EXTEND(I16x8, I8x16, S, Pmovsxbw, Pmullw)
-    WAFER_EXTEND(I16x8, I8x16, U, Pmovzxbw, Pmullw)
-    WAFER_EXTEND(I32x4, I16x8, S, Pmovsxwd, Pmulld)
-    WAFER_EXTEND(I32x4, I16x8, U, Pmovzxwd, Pmulld)
+      WAFER_EXTEND(I16x8, I8x16, S, Pmovsxbw, Pmullw)
+      WAFER_EXTEND(I16x8, I8x16, U, Pmovzxbw, Pmullw)
+      WAFER_EXTEND(I32x4, I16x8, S, Pmovsxwd, Pmulld)
+      WAFER_EXTEND(I32x4, I16x8, U, Pmovzxwd, Pmulld)
 #undef WAFER_EXTEND
-    WAFER_OP(I64x2ExtendLowI32x4S, extend(Inst::kIdPmovsxdq, false))
-    WAFER_OP(I64x2ExtendHighI32x4S, extend(Inst::kIdPmovsxdq, true))
-    WAFER_OP(I64x2ExtendLowI32x4U, extend(Inst::kIdPmovzxdq, false))
-    WAFER_OP(I64x2ExtendHighI32x4U, extend(Inst::kIdPmovzxdq, true))
-    WAFER_OP(I64x2ExtmulLowI32x4S, extmul64(Inst::kIdPmuldq, false))
-    WAFER_OP(I64x2ExtmulHighI32x4S, extmul64(Inst::kIdPmuldq, true))
-    WAFER_OP(I64x2ExtmulLowI32x4U, extmul64(Inst::kIdPmuludq, false))
-    WAFER_OP(I64x2ExtmulHighI32x4U, extmul64(Inst::kIdPmuludq, true))
+      WAFER_OP(I64x2ExtendLowI32x4S, extend(Inst::kIdPmovsxdq, false))
+      WAFER_OP(I64x2ExtendHighI32x4S, extend(Inst::kIdPmovsxdq, true))
+      WAFER_OP(I64x2ExtendLowI32x4U, extend(Inst::kIdPmovzxdq, false))
+      WAFER_OP(I64x2ExtendHighI32x4U, extend(Inst::kIdPmovzxdq, true))
+      WAFER_OP(I64x2ExtmulLowI32x4S, extmul64(Inst::kIdPmuldq, false))
+      WAFER_OP(I64x2ExtmulHighI32x4S, extmul64(Inst::kIdPmuldq, true))
+      WAFER_OP(I64x2ExtmulLowI32x4U, extmul64(Inst::kIdPmuludq, false))
+      WAFER_OP(I64x2ExtmulHighI32x4U, extmul64(Inst::kIdPmuludq, true))
 
-#define WAFER_FLOATS(P, SUFFIX, F64)                                                        \
-  WAFER_OP(P##Abs, unary([&](x86::Xmm x) {                                                  \
-             v.sign_mask(F64, false);                                                       \
-             a_.andps(x, v.s());                                                            \
-           }))                                                                              \
-  WAFER_OP(P##Neg, unary([&](x86::Xmm x) {                                                  \
-             v.sign_mask(F64, true);                                                        \
-             a_.xorps(x, v.s());                                                            \
-           }))                                                                              \
-  WAFER_OP(P##Sqrt, unary([&](x86::Xmm x) { a_.sqrt##SUFFIX(x, x); }))                      \
-  WAFER_BINARY(P##Add, Add##SUFFIX)                                                         \
-  WAFER_BINARY(P##Sub, Sub##SUFFIX)                                                         \
-  WAFER_BINARY(P##Mul, Mul##SUFFIX)                                                         \
-  WAFER_BINARY(P##Div, Div##SUFFIX)                                                         \
-  WAFER_OP(P##Min, min_max(F64, false))                                                     \
-  WAFER_OP(P##Max, min_max(F64, true))                                                      \
-  WAFER_OP(P##RelaxedMin, min_max(F64, false))                                              \
-  WAFER_OP(P##RelaxedMax, min_max(F64, true))                                               \
-  WAFER_OP(P##Pmin, swapped(Inst::kIdMin##SUFFIX))                                          \
-  WAFER_OP(P##Pmax, swapped(Inst::kIdMax##SUFFIX))                                          \
-  WAFER_OP(P##Nearest, round(F64, 0))                                                       \
-  WAFER_OP(P##Floor, round(F64, 1))                                                         \
-  WAFER_OP(P##Ceil, round(F64, 2))                                                          \
-  WAFER_OP(P##Trunc, round(F64, 3))                                                         \
-  WAFER_OP(P##RelaxedMadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {           \
-             a_.mul##SUFFIX(x, y);                                                          \
-             a_.add##SUFFIX(x, z);                                                          \
-           }))                                                                              \
-  WAFER_OP(P##RelaxedNmadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {          \
-             a_.mul##SUFFIX(x, y);                                                          \
-             a_.sub##SUFFIX(z, x);                                                          \
-             a_.movaps(x, z);                                                               \
+#define WAFER_FLOATS(P, SUFFIX, F64)                                               \
+  WAFER_OP(P##Abs, unary([&](x86::Xmm x) {                                         \
+             v.sign_mask(F64, false);                                              \
+             a_.andps(x, v.s());                                                   \
+           }))                                                                     \
+  WAFER_OP(P##Neg, unary([&](x86::Xmm x) {                                         \
+             v.sign_mask(F64, true);                                               \
+             a_.xorps(x, v.s());                                                   \
+           }))                                                                     \
+  WAFER_OP(P##Sqrt, unary([&](x86::Xmm x) { a_.sqrt##SUFFIX(x, x); }))             \
+  WAFER_BINARY(P##Add, Add##SUFFIX)                                                \
+  WAFER_BINARY(P##Sub, Sub##SUFFIX)                                                \
+  WAFER_BINARY(P##Mul, Mul##SUFFIX)                                                \
+  WAFER_BINARY(P##Div, Div##SUFFIX)                                                \
+  WAFER_OP(P##Min, min_max(F64, false))                                            \
+  WAFER_OP(P##Max, min_max(F64, true))                                             \
+  WAFER_OP(P##RelaxedMin, min_max(F64, false))                                     \
+  WAFER_OP(P##RelaxedMax, min_max(F64, true))                                      \
+  WAFER_OP(P##Pmin, swapped(Inst::kIdMin##SUFFIX))                                 \
+  WAFER_OP(P##Pmax, swapped(Inst::kIdMax##SUFFIX))                                 \
+  WAFER_OP(P##Nearest, round(F64, 0))                                              \
+  WAFER_OP(P##Floor, round(F64, 1))                                                \
+  WAFER_OP(P##Ceil, round(F64, 2))                                                 \
+  WAFER_OP(P##Trunc, round(F64, 3))                                                \
+  WAFER_OP(P##RelaxedMadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {  \
+             a_.mul##SUFFIX(x, y);                                                 \
+             a_.add##SUFFIX(x, z);                                                 \
+           }))                                                                     \
+  WAFER_OP(P##RelaxedNmadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) { \
+             a_.mul##SUFFIX(x, y);                                                 \
+             a_.sub##SUFFIX(z, x);                                                 \
+             a_.movaps(x, z);                                                      \
            }))
-    WAFER_FLOATS(F32x4, ps, false)
-    WAFER_FLOATS(F64x2, pd, true)
+      WAFER_FLOATS(F32x4, ps, false)
+      WAFER_FLOATS(F64x2, pd, true)
 #undef WAFER_FLOATS
 
-    WAFER_OP(I32x4TruncSatF32x4S, trunc_f32_signed())
-    WAFER_OP(I32x4RelaxedTruncF32x4S, trunc_f32_signed())
-    WAFER_OP(I32x4TruncSatF32x4U, trunc_f32_unsigned())
-    WAFER_OP(I32x4RelaxedTruncF32x4U, trunc_f32_unsigned())
-    WAFER_OP(I32x4TruncSatF64x2SZero, trunc_f64_signed())
-    WAFER_OP(I32x4RelaxedTruncF64x2SZero, trunc_f64_signed())
-    WAFER_OP(I32x4TruncSatF64x2UZero, trunc_f64_unsigned())
-    WAFER_OP(I32x4RelaxedTruncF64x2UZero, trunc_f64_unsigned())
-    WAFER_OP(F32x4ConvertI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2ps(x, x); }))
-    WAFER_OP(F32x4ConvertI32x4U, unary([&](x86::Xmm x) {
-               // In halves, which are exact; only their sum rounds.
-               a_.movaps(v.s(), x);
-               a_.pslld(v.s(), 16);
-               a_.psrld(v.s(), 16);
-               a_.psrld(x, 16);
-               a_.cvtdq2ps(v.s(), v.s());
-               a_.cvtdq2ps(x, x);
-               a_.mulps(x, constant(splat_f32(65536.0f)));
-               a_.addps(x, v.s());
-             }))
-    WAFER_OP(F64x2ConvertLowI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2pd(x, x); }))
-    WAFER_OP(F64x2ConvertLowI32x4U, unary([&](x86::Xmm x) {
-               // As the low halves of numbers with the exponent of 2^52.
-               a_.unpcklps(x, constant(splat32(0x43300000)));
-               a_.subpd(x, constant(splat_f64(4503599627370496.0)));
-             }))
-    WAFER_OP(F32x4DemoteF64x2Zero, unary([&](x86::Xmm x) { a_.cvtpd2ps(x, x); }))
-    WAFER_OP(F64x2PromoteLowF32x4, unary([&](x86::Xmm x) { a_.cvtps2pd(x, x); }))
-    WAFER_OP(I16x8RelaxedDotI8x16I7x16S,
-             binary_with([&](x86::Xmm x, x86::Xmm y) { v.dot_i8(x, y); }))
-    WAFER_OP(I32x4RelaxedDotI8x16I7x16AddS,
-             ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {
-               v.dot_i8(x, y);
-               a_.pmaddwd(x, constant(splat32(0x00010001)));
-               a_.paddd(x, z);
-             }))
+      WAFER_OP(I32x4TruncSatF32x4S, trunc_f32_signed())
+      WAFER_OP(I32x4RelaxedTruncF32x4S, trunc_f32_signed())
+      WAFER_OP(I32x4TruncSatF32x4U, trunc_f32_unsigned())
+      WAFER_OP(I32x4RelaxedTruncF32x4U, trunc_f32_unsigned())
+      WAFER_OP(I32x4TruncSatF64x2SZero, trunc_f64_signed())
+      WAFER_OP(I32x4RelaxedTruncF64x2SZero, trunc_f64_signed())
+      WAFER_OP(I32x4TruncSatF64x2UZero, trunc_f64_unsigned())
+      WAFER_OP(I32x4RelaxedTruncF64x2UZero, trunc_f64_unsigned())
+      WAFER_OP(F32x4ConvertI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2ps(x, x); }))
+      WAFER_OP(F32x4ConvertI32x4U, unary([&](x86::Xmm x) {
+                 // In halves, which are exact; only their sum rounds.
+                 a_.movaps(v.s(), x);
+                 a_.pslld(v.s(), 16);
+                 a_.psrld(v.s(), 16);
+                 a_.psrld(x, 16);
+                 a_.cvtdq2ps(v.s(), v.s());
+                 a_.cvtdq2ps(x, x);
+                 a_.mulps(x, constant(splat_f32(65536.0f)));
+                 a_.addps(x, v.s());
+               }))
+      WAFER_OP(F64x2ConvertLowI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2pd(x, x); }))
+      WAFER_OP(F64x2ConvertLowI32x4U, unary([&](x86::Xmm x) {
+                 // As the low halves of numbers with the exponent of 2^52.
+                 a_.unpcklps(x, constant(splat32(0x43300000)));
+                 a_.subpd(x, constant(splat_f64(4503599627370496.0)));
+               }))
+      WAFER_OP(F32x4DemoteF64x2Zero, unary([&](x86::Xmm x) { a_.cvtpd2ps(x, x); }))
+      WAFER_OP(F64x2PromoteLowF32x4, unary([&](x86::Xmm x) { a_.cvtps2pd(x, x); }))
+      WAFER_OP(I16x8RelaxedDotI8x16I7x16S,
+               binary_with([&](x86::Xmm x, x86::Xmm y) { v.dot_i8(x, y); }))
+      WAFER_OP(I32x4RelaxedDotI8x16I7x16AddS, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {
+                 v.dot_i8(x, y);
+                 a_.pmaddwd(x, constant(splat32(0x00010001)));
+                 a_.paddd(x, z);
+               }))
     default:
       return false;
   }
