@@ -21,6 +21,9 @@ class CodeRegion {
   virtual ~CodeRegion() = default;
   // What the code at `pc`, an address in the region, belongs to; false if to nothing.
   virtual bool locate(const void* pc, CodeLocation& out) const = 0;
+  // Where an exception goes on that leaves the call which returns to `pc`; null if the
+  // function does not handle it. For regions whose functions share one unwind entry.
+  virtual const void* landing_pad(const void* pc) const { return nullptr; }
   bool contains(const void* pc) const {
     const auto p = reinterpret_cast<uintptr_t>(pc);
     return p >= begin_ && p < end_;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/leb128.h"
+#include "compiler/unwind.h"
 
 extern "C" {
 void __register_frame(void*);
@@ -14,6 +15,11 @@ void __deregister_frame(void*);
 }
 
 namespace wafer::compiler {
+
+extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_Action actions,
+                                                          uint64_t exception_class,
+                                                          _Unwind_Exception* exception,
+                                                          _Unwind_Context* context);
 
 namespace {
 
@@ -41,12 +47,14 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
   put<uint32_t>(out, 0);  // length
   put<uint32_t>(out, 0);  // a CIE
   out.push_back(1);       // version
-  out.insert(out.end(), {'z', 'R', 0});
+  out.insert(out.end(), {'z', 'P', 'R', 0});
   out.push_back(1);     // code alignment
   out.push_back(0x78);  // data alignment: -8
   out.push_back(kReturn);
-  out.push_back(1);  // augmentation: one byte
-  out.push_back(0);  // absolute pointers
+  out.push_back(10);  // augmentation: its bytes
+  out.push_back(0);   // personality routine, absolute
+  put(out, reinterpret_cast<uintptr_t>(&wafer_baseline_personality));
+  out.push_back(0);  // code addresses are absolute
   out.insert(out.end(), {kDefCfa, kRbpNumber, 16, kOffset | kReturn, 1, kOffset | kRbpNumber, 2});
   // r15 first, as numbered there; then rbx.
   for (uint8_t i = 0; i < 4; ++i)
@@ -65,6 +73,24 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
 }
 
 }  // namespace
+
+// Personality routine of all functions in arenas.
+extern "C" _Unwind_Reason_Code wafer_baseline_personality(int, _Unwind_Action actions,
+                                                          uint64_t exception_class,
+                                                          _Unwind_Exception* exception,
+                                                          _Unwind_Context* context) {
+  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
+  const auto* pc = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+  const CodeRegion* region = region_at(static_cast<const uint8_t*>(pc) - 1);
+  const void* pad = region ? region->landing_pad(pc) : nullptr;
+  if (!pad) return _URC_CONTINUE_UNWIND;
+  if (actions & _UA_SEARCH_PHASE) return _URC_HANDLER_FOUND;
+  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
+  _Unwind_SetIP(context, reinterpret_cast<uintptr_t>(pad));
+  return _URC_INSTALL_CONTEXT;
+}
 
 Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& module) {
   const auto page = size_t(sysconf(_SC_PAGESIZE));
@@ -98,30 +124,41 @@ CodeArena::~CodeArena() {
   if (executable_) munmap(executable_, size_);
 }
 
-void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations) {
+void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes handlers) {
   const MutexLock lock(mutex_);
   const size_t at = (used_ + 15) & ~size_t{15};
   if (at > size_ || code.size() > size_ - at) return nullptr;
   std::memcpy(writable_ + at, code.data(), code.size());
   used_ = at + code.size();
-  const auto begin = uint32_t(locations_.size());
-  locations_.insert(locations_.end(), locations.begin(), locations.end());
-  functions_.push_back(
-      {uint32_t(at), uint32_t(used_), func_index, begin, uint32_t(locations_.size())});
+  Function& f = functions_.emplace_back();
+  f.begin = uint32_t(at);
+  f.end = uint32_t(used_);
+  f.func_index = func_index;
+  f.locations = uint32_t(tables_.size());
+  tables_.insert(tables_.end(), locations.begin(), locations.end());
+  f.locations_end = uint32_t(tables_.size());
+  tables_.insert(tables_.end(), handlers.begin(), handlers.end());
+  f.handlers_end = uint32_t(tables_.size());
   return executable_ + at;
+}
+
+const CodeArena::Function* CodeArena::find(uint32_t at) const {
+  auto f = std::upper_bound(functions_.begin(), functions_.end(), at,
+                            [](uint32_t p, const Function& have) { return p < have.begin; });
+  if (f == functions_.begin()) return nullptr;
+  --f;
+  return at < f->end ? &*f : nullptr;
 }
 
 bool CodeArena::locate(const void* pc, CodeLocation& out) const {
   const MutexLock lock(mutex_);
   const auto at = uint32_t(static_cast<const uint8_t*>(pc) - executable_);
-  auto f = std::upper_bound(functions_.begin(), functions_.end(), at,
-                            [](uint32_t p, const Function& have) { return p < have.begin; });
-  if (f == functions_.begin()) return false;
-  --f;
-  if (at >= f->end || f->locations == f->locations_end) return false;
+  const Function* f = find(at);
+  // Stubs have no locations.
+  if (!f || f->locations == f->locations_end) return false;
   out = {f->func_index, 0};
-  const uint8_t* p = locations_.data() + f->locations;
-  const uint8_t* const end = locations_.data() + f->locations_end;
+  const uint8_t* p = tables_.data() + f->locations;
+  const uint8_t* const end = tables_.data() + f->locations_end;
   uint64_t code = f->begin;
   int64_t offset = 0;
   while (p < end) {
@@ -135,6 +172,25 @@ bool CodeArena::locate(const void* pc, CodeLocation& out) const {
     out.module_offset = uint32_t(offset);
   }
   return true;
+}
+
+const void* CodeArena::landing_pad(const void* pc) const {
+  const MutexLock lock(mutex_);
+  const auto at = uint32_t(static_cast<const uint8_t*>(pc) - executable_);
+  const Function* f = find(at - 1);
+  if (!f) return nullptr;
+  const uint8_t* p = tables_.data() + f->locations_end;
+  const uint8_t* const end = tables_.data() + f->handlers_end;
+  uint64_t code = f->begin;
+  while (p < end) {
+    uint64_t delta, pad;
+    if (read_uleb<64>(p, end, delta) != LebStatus::Ok) break;
+    if (read_uleb<64>(p, end, pad) != LebStatus::Ok) break;
+    code += delta;
+    if (code == at) return executable_ + f->begin + pad;
+    if (code > at) break;
+  }
+  return nullptr;
 }
 
 }  // namespace wafer::compiler

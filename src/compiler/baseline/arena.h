@@ -20,8 +20,10 @@ class CodeArena final : public CodeRegion {
 
   // Copies machine code in and gives its address, or null if there is no room.
   // `locations`: LEB pairs of code offset delta and module offset delta.
-  void* add(Bytes code, uint32_t func_index, Bytes locations);
+  // `handlers`: LEB pairs of return address delta and landing pad, as code offsets.
+  void* add(Bytes code, uint32_t func_index, Bytes locations, Bytes handlers);
   bool locate(const void* pc, CodeLocation& out) const override;
+  const void* landing_pad(const void* pc) const override;
   size_t used() const { return used_; }
 
   CodeArena() = default;  // use create()
@@ -30,8 +32,10 @@ class CodeArena final : public CodeRegion {
   struct Function {
     uint32_t begin, end;  // of the code
     uint32_t func_index;
-    uint32_t locations, locations_end;
+    uint32_t locations, locations_end, handlers_end;  // in tables_
   };
+  // The function whose code holds offset `at`, or null.
+  const Function* find(uint32_t at) const;
   uint8_t* writable_ = nullptr;
   uint8_t* executable_ = nullptr;
   size_t size_ = 0;
@@ -40,7 +44,7 @@ class CodeArena final : public CodeRegion {
   bool registered_ = false;
   mutable Mutex mutex_;
   Vec<Function> functions_;  // by address
-  Vec<uint8_t> locations_;
+  Vec<uint8_t> tables_;      // locations and handlers
 };
 
 // Where every function of an arena keeps the caller's registers, below rbp: r15 r14 r13

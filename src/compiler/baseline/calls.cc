@@ -134,6 +134,7 @@ void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
   }
   mark();
   a_.call(at(kRax, int64_t(func) * 8));
+  note_call_site();
   take_results(type.results);
 }
 
@@ -152,6 +153,7 @@ void BaselineCompiler::Impl::call_funcref(const wasm::FuncType& type, bool tail)
   }
   mark();
   a_.call(at(kRax, layout::kFuncNative));
+  note_call_site();
   take_results(type.results);
 }
 
@@ -228,6 +230,12 @@ void BaselineCompiler::Impl::call_builtin(Builtin b) {
   a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(builtin_info(b).address)));
   mark();
   a_.call(x86::rax);
+  note_call_site();
+}
+
+// In a try_table, the call just made has a handler.
+void BaselineCompiler::Impl::note_call_site() {
+  if (try_ != kNone) call_sites_.push_back({uint32_t(a_.offset()), control_[try_].pad});
 }
 
 void BaselineCompiler::Impl::builtin(Builtin b, std::initializer_list<uint64_t> immediates,

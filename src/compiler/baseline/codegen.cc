@@ -496,6 +496,10 @@ void BaselineCompiler::Impl::reset_code() {
   constants_.clear();
   tables_.clear();
   uninitialized_.clear();
+  call_sites_.clear();
+  catches_.clear();
+  handlers_.clear();
+  try_ = kNone;
   local_slots_.clear();
   local_reg_.clear();
   gpr_used_ = xmm_used_ = 0;
@@ -512,7 +516,14 @@ void BaselineCompiler::Impl::reset_code() {
 }
 
 CompiledFunction BaselineCompiler::Impl::finish_code() {
-  return {Bytes(a_.bufferData(), a_.offset()), Bytes(locations_.data(), locations_.size())};
+  uint32_t before = 0;
+  for (const CallSite& site : call_sites_) {
+    write_uleb(handlers_, uint64_t(site.after - before));
+    write_uleb(handlers_, code_.labelOffset(site.pad));
+    before = site.after;
+  }
+  return {Bytes(a_.bufferData(), a_.offset()), Bytes(locations_.data(), locations_.size()),
+          Bytes(handlers_.data(), handlers_.size())};
 }
 
 void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {

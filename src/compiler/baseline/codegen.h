@@ -122,6 +122,10 @@ struct Control {
   std::span<const ValType> params, results;
   Label label;       // end, or of a loop its start; made when first branched to
   Label else_label;  // If
+  // TryTable: where exceptions of its calls go on, and the same with the exception in rax.
+  Label pad, dispatch;
+  uint32_t outer_try = kNone;  // index of the enclosing try_table
+  uint32_t clauses = 0;        // first of its clauses in catches_
   std::span<const ValType> label_types() const { return op == Opcode::Loop ? params : results; }
 };
 
@@ -328,6 +332,10 @@ class BaselineCompiler::Impl {
     String message;
   } errors_;
 
+  void push_try(const Instr& in);
+  void emit_pad(Control& c);
+  void note_call_site();
+
   uint32_t func_ = 0;
   Vec<uint32_t> local_slots_;
   Vec<uint8_t> local_reg_;  // register, or 0
@@ -374,6 +382,14 @@ class BaselineCompiler::Impl {
     uint32_t offset;
   };
   Vec<Uninitialized> uninitialized_;  // call_indirect on null; the index is in r10
+  struct CallSite {
+    uint32_t after;  // return address
+    Label pad;
+  };
+  Vec<CallSite> call_sites_;  // of calls in a try_table
+  Vec<wasm::CatchClause> catches_;
+  uint32_t try_ = kNone;  // index of the innermost try_table in control_
+  Vec<uint8_t> handlers_;
   Label return_label_;
   size_t frame_patch_ = 0;  // of the prologue's displacement
   size_t fuel_patch_ = 0;   // of the current stretch's cost; 0: none

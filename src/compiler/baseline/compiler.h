@@ -29,6 +29,7 @@ struct BaselineOptions {
 struct CompiledFunction {
   Bytes code;
   Bytes locations;  // for CodeArena::add
+  Bytes handlers;   // the same
 };
 
 // Compiles validated functions of one module. Not thread-safe.

@@ -172,6 +172,10 @@ void BaselineCompiler::Impl::end_frame() {
     return;
   }
   if (reachable_) emit_moves(c, c.results);
+  if (c.op == Opcode::TryTable) {
+    if (reachable_) a_.jmp(label_of(c));
+    emit_pad(c);
+  }
   // Without else the parameters are the results, already in place.
   if (c.op == Opcode::If && !c.has_else) a_.bind(c.else_label);
   bind_end(c);
@@ -190,6 +194,73 @@ void BaselineCompiler::Impl::start_else() {
   lazy_from_ = uint32_t(stack_.size());
   reachable_ = true;
   charge_point();
+}
+
+void BaselineCompiler::Impl::push_try(const Instr& in) {
+  push_control(in.op, in.block);
+  Control& c = control_.back();
+  c.pad = a_.newLabel();
+  c.dispatch = a_.newLabel();
+  c.outer_try = try_;
+  c.clauses = uint32_t(catches_.size());
+  catches_.insert(catches_.end(), in.catches.begin(), in.catches.end());
+  try_ = uint32_t(control_.size() - 1);
+}
+
+// At the end of a try_table: what exceptions raised by its calls lead to. Operands below
+// it are in their slots, so that only the values of the exception have to move.
+void BaselineCompiler::Impl::emit_pad(Control& c) {
+  using K = wasm::CatchClause::Kind;
+  try_ = c.outer_try;
+  a_.bind(c.pad);
+  call_builtin(Builtin::take_exception);
+  a_.bind(c.dispatch);
+  bool all = false;
+  for (uint32_t i = c.clauses; i < catches_.size() && !all; ++i) {
+    const wasm::CatchClause& clause = catches_[i];
+    // Labels of clauses count from outside the try_table.
+    Control& target = control(clause.label + 1);
+    const bool tagged = clause.kind == K::Catch || clause.kind == K::CatchRef;
+    const bool with_ref = clause.kind == K::CatchRef || clause.kind == K::CatchAllRef;
+    const Label next = a_.newLabel();
+    uint32_t slot = target.base_slot;
+    if (tagged) {
+      a_.mov(gp(kScratch, true), at(kContext, layout::kCtxTags));
+      a_.mov(gp(kScratch, true), at(kScratch, int64_t(clause.tag) * 8));
+      a_.cmp(at(kRax, layout::kExceptionTag), gp(kScratch, true));
+      a_.jne(next);
+      int64_t offset = layout::kExceptionArgs;
+      for (const ValType t : module_.types[module_.tags[clause.tag].type_index].func.params) {
+        const ValType as = slot_count(t) == 2 ? wasm::kV128 : wasm::kF64;
+        load_xmm_mem(kScratchXmm, at(kRax, offset), as);
+        store_xmm_mem(slot_mem(slot, as), kScratchXmm, as);
+        slot += slot_count(t);
+        offset += 8 * slot_count(t);
+      }
+    }
+    if (with_ref) a_.mov(slot_mem(slot++, wasm::kExnRef), gp(kRax, true));
+    if (slot > max_slot_) max_slot_ = slot;
+    if (&target == &control_.front()) {
+      const uint32_t next_slot = next_slot_;
+      next_slot_ = target.base_slot;
+      for (const ValType t : target.results) push(t);
+      emit_return();
+      drop(uint32_t(target.results.size()));
+      next_slot_ = next_slot;
+    } else {
+      a_.jmp(label_of(target));
+    }
+    a_.bind(next);
+    all = !tagged;
+  }
+  catches_.resize(c.clauses);
+  if (all) return;
+  if (c.outer_try != kNone) {
+    a_.jmp(control_[c.outer_try].dispatch);
+  } else {
+    a_.mov(x86::rsi, x86::rax);
+    call_builtin(Builtin::throw_exception);
+  }
 }
 
 // Code that cannot be reached: only its nesting matters.
@@ -357,6 +428,12 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
       control_.back().else_label = a_.newLabel();
       jcc(negate(cond), control_.back().else_label);
       charge_point();
+      return true;
+    }
+    case Opcode::TryTable: {
+      const auto params = validator_.block_params(in.block);
+      materialize_all(uint32_t(stack_.size() - params.size()));
+      push_try(in);
       return true;
     }
     case Opcode::Else: {

@@ -68,14 +68,14 @@ BaselineCode::~BaselineCode() {
 
 void* BaselineCode::place(const CompiledFunction& code, uint32_t func) {
   if (!arenas_.empty())
-    if (void* at = arenas_.back()->add(code.code, func, code.locations)) return at;
+    if (void* at = arenas_.back()->add(code.code, func, code.locations, code.handlers)) return at;
   size_t bytes = 0;
   for (const wasm::Function& f : module->functions) bytes += f.body.size();
   bytes = std::max({bytes * kExpansion, kLeastArena, code.code.size() * 2});
   auto arena = CodeArena::create(bytes, *module);
   if (!arena) return nullptr;
   arenas_.push_back(std::move(*arena));
-  return arenas_.back()->add(code.code, func, code.locations);
+  return arenas_.back()->add(code.code, func, code.locations, code.handlers);
 }
 
 Result<void> BaselineCode::init() {
