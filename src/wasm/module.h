@@ -165,6 +165,8 @@ class Module {
   // Code of the execution tier that runs this module, shared by its instances.
   mutable Mutex tier_mutex;
   mutable std::shared_ptr<void> tier_code;
+  // The same of a tier that falls back on another one, which has tier_code then.
+  mutable std::shared_ptr<void> first_tier_code;
   // Machine code that came along with the module; what it is, the tier knows.
   std::shared_ptr<void> precompiled;
 

@@ -23,6 +23,7 @@ struct BaselineOptions {
   CodeOptions code;
   // Counts down VmContext::heat at function entry and in loops.
   bool heat = false;
+  bool operator==(const BaselineOptions&) const = default;
 };
 
 // One function's machine code, position-independent; good until the next compile().

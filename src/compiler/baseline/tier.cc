@@ -51,28 +51,21 @@ void leave_to_interpreter(FuncInst* func) {
 
 }  // namespace
 
-BaselineCode::BaselineCode(BaselineTier& tier, std::shared_ptr<const wasm::Module> m,
-                           const BaselineOptions& o)
-    : module(std::move(m)), options(o), tier_(tier), compiler_(*module, o) {
-  types.reserve(module->types.size());
-  for (uint32_t i = 0; i < module->types.size(); ++i) types.push_back(module->canon_type(i));
-  entries.resize(module->functions.size());
-  compiled_.resize(module->functions.size());
-}
-
-BaselineCode::~BaselineCode() {
-  const MutexLock lock(tier_.mutex_);
-  auto known = tier_.codes_.find(module.get());
-  if (known != tier_.codes_.end() && known->second.expired()) tier_.codes_.erase(known);
+BaselineCode::BaselineCode(const wasm::Module& m, const BaselineOptions& o)
+    : module(m), options(o), compiler_(m, o) {
+  types.reserve(m.types.size());
+  for (uint32_t i = 0; i < m.types.size(); ++i) types.push_back(m.canon_type(i));
+  entries.resize(m.functions.size());
+  compiled_.resize(m.functions.size());
 }
 
 void* BaselineCode::place(const CompiledFunction& code, uint32_t func) {
   if (!arenas_.empty())
     if (void* at = arenas_.back()->add(code.code, func, code.locations, code.handlers)) return at;
   size_t bytes = 0;
-  for (const wasm::Function& f : module->functions) bytes += f.body.size();
+  for (const wasm::Function& f : module.functions) bytes += f.body.size();
   bytes = std::max({bytes * kExpansion, kLeastArena, code.code.size() * 2});
-  auto arena = CodeArena::create(bytes, *module);
+  auto arena = CodeArena::create(bytes, module);
   if (!arena) return nullptr;
   arenas_.push_back(std::move(*arena));
   return arenas_.back()->add(code.code, func, code.locations, code.handlers);
@@ -83,7 +76,7 @@ Result<void> BaselineCode::init() {
   WAFER_LET(code, compiler_.lazy_entries(enter_lazily, this, first));
   auto* base = static_cast<uint8_t*>(place(code, 0));
   if (!base) return Error(ErrorKind::Exhaustion, "no memory for machine code");
-  for (uint32_t i = module->imported_functions; i < entries.size(); ++i)
+  for (uint32_t i = module.imported_functions; i < entries.size(); ++i)
     entries[i] = base + first + size_t(i) * BaselineCompiler::kThunkBytes;
   return {};
 }
@@ -102,17 +95,17 @@ void* BaselineCode::ensure(uint32_t func) {
 }
 
 Result<std::shared_ptr<BaselineCode>> BaselineTier::code_of(Instance& instance) {
+  const wasm::Module& module = *instance.module;
   BaselineOptions options;
   options.code = code_options(instance.store->engine());
-  // Outlives the lock: its destructor takes it.
-  std::shared_ptr<BaselineCode> other;
-  const MutexLock lock(mutex_);
-  std::weak_ptr<BaselineCode>& known = codes_[instance.module.get()];
-  other = known.lock();
-  if (other && other->options.code == options.code) return std::move(other);
-  auto code = make_shared_in<BaselineCode>(*this, instance.module, options);
+  options.heat = heat_ != 0;
+  const MutexLock lock(module.tier_mutex);
+  auto known = std::static_pointer_cast<BaselineCode>(module.first_tier_code);
+  if (known && known->options == options) return std::move(known);
+  auto code = make_shared_in<BaselineCode>(module, options);
+  if (heat_) code->heat.resize(module.functions.size(), heat_);
   WAFER_TRY(code->init());
-  known = code;
+  module.first_tier_code = code;
   return code;
 }
 
@@ -121,13 +114,15 @@ Result<void> BaselineTier::attach(Instance& instance) {
   runtime::install_fault_handlers();
   WAFER_LET(code, code_of(instance));
   make_context(instance, code->types.data(), code->entries.data());
+  static_cast<VmContext*>(instance.tier_data)->heat = code->heat.data();
   for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
     FuncInst* f = instance.funcs[i];
     f->call = &call_native;
     f->native = std::atomic_ref<void*>(code->entries[i]).load(std::memory_order_acquire);
     f->context = instance.tier_data;
   }
-  // Not Instance::code, which is the interpreter's should it be needed.
+  // Not Instance::code, which is the interpreter's should it be needed; and the module
+  // may come to hold other code.
   instance.store->keep_alive(std::move(code));
   return {};
 }

@@ -7,14 +7,10 @@
 
 namespace wafer::compiler {
 
-class BaselineTier;
-
 // Baseline code of one module; shared by its instances.
 class BaselineCode final {
  public:
-  BaselineCode(BaselineTier& tier, std::shared_ptr<const wasm::Module> module,
-               const BaselineOptions& options);
-  ~BaselineCode();
+  BaselineCode(const wasm::Module& module, const BaselineOptions& options);
   // Prepares the entries that compile on first call.
   Result<void> init();
   // Machine code of own function `func` in the native calling convention, compiled now if
@@ -22,7 +18,7 @@ class BaselineCode final {
   // memory left for code. Thread-safe.
   void* ensure(uint32_t func);
 
-  const std::shared_ptr<const wasm::Module> module;
+  const wasm::Module& module;
   const BaselineOptions options;
   Vec<const wasm::CanonType*> types;  // by type index
   Vec<void*> entries;                 // by function index; null where imported
@@ -31,27 +27,28 @@ class BaselineCode final {
  private:
   // Where the code goes, or null.
   void* place(const CompiledFunction& code, uint32_t func);
-  BaselineTier& tier_;
   Mutex mutex_;
   BaselineCompiler compiler_;
   Vec<Box<CodeArena>> arenas_;
   Vec<bool> compiled_;
 };
 
+// Executions of a function, or rounds of its loops, after which better code is asked for.
+constexpr uint32_t kDefaultHeat = 1000;
+
 class BaselineTier final : public runtime::Tier {
  public:
-  BaselineTier() = default;
+  // With `heat`, functions count their executions down from it and call
+  // request_better_code() when they come to zero; 0: they do not count.
+  explicit BaselineTier(uint32_t heat = 0) : heat_(heat) {}
   ~BaselineTier() = default;
   Result<void> attach(Instance& instance) override;
   void detach_store(Store& store) override;
   void prepare_host_func(FuncInst& func) override;
 
  private:
-  friend class BaselineCode;
   Result<std::shared_ptr<BaselineCode>> code_of(Instance& instance);
-  Mutex mutex_;
-  // Code in use, by module.
-  HashMap<const wasm::Module*, std::weak_ptr<BaselineCode>> codes_;
+  const uint32_t heat_;
 };
 
 // The tier, one for the process; null on processors that it does not support.
