@@ -161,6 +161,14 @@ class Program {
     for (const char t : types) s += ' ' + expression(t, depth - 1);
     return s + ")";
   }
+  // Mostly by an odd number, so that programs go on.
+  std::string division(char t, int depth) {
+    static const char* const kNames[] = {".div_s ", ".div_u ", ".rem_s ", ".rem_u "};
+    const std::string type = type_name(t);
+    std::string divisor = expression(t, depth - 1);
+    if (pick(50)) divisor = "(" + type + ".or " + divisor + " (" + type + ".const 1))";
+    return "(" + type + choose(kNames) + expression(t, depth - 1) + ' ' + divisor + ")";
+  }
   std::string address(int depth) {
     return "(i32.and " + expression('i', depth - 1) + " (i32.const 0xfff8))";
   }
@@ -207,10 +215,9 @@ class Program {
     switch (t) {
       case 'i': {
         static const char* const kBinary[] = {
-            "i32.add",   "i32.sub",   "i32.mul",   "i32.and",  "i32.or",   "i32.xor",  "i32.shl",
-            "i32.shr_s", "i32.shr_u", "i32.rotl",  "i32.rotr", "i32.eq",   "i32.ne",   "i32.lt_s",
-            "i32.lt_u",  "i32.gt_s",  "i32.gt_u",  "i32.le_s", "i32.le_u", "i32.ge_s", "i32.ge_u",
-            "i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"};
+            "i32.add",   "i32.sub",   "i32.mul",  "i32.and",  "i32.or",   "i32.xor",  "i32.shl",
+            "i32.shr_s", "i32.shr_u", "i32.rotl", "i32.rotr", "i32.eq",   "i32.ne",   "i32.lt_s",
+            "i32.lt_u",  "i32.gt_s",  "i32.gt_u", "i32.le_s", "i32.le_u", "i32.ge_s", "i32.ge_u"};
         static const char* const kUnary[] = {"i32.eqz",    "i32.clz",       "i32.ctz",
                                              "i32.popcnt", "i32.extend8_s", "i32.extend16_s"};
         static const char* const kFloats[] = {"f64.eq", "f64.ne", "f64.lt",
@@ -219,7 +226,9 @@ class Program {
                                               "i16x8.extract_lane_u 7", "i8x16.all_true",
                                               "v128.any_true",          "i16x8.bitmask",
                                               "i32x4.bitmask"};
-        switch (pick(9)) {
+        switch (pick(10)) {
+          case 9:
+            return division('i', depth);
           case 0:
             return apply(choose(kUnary), {'i'}, depth);
           case 1:
@@ -238,13 +247,14 @@ class Program {
         }
       }
       case 'I': {
-        static const char* const kBinary[] = {"i64.add",   "i64.sub",   "i64.mul",  "i64.and",
-                                              "i64.or",    "i64.xor",   "i64.shl",  "i64.shr_s",
-                                              "i64.shr_u", "i64.rotl",  "i64.rotr", "i64.div_s",
-                                              "i64.div_u", "i64.rem_s", "i64.rem_u"};
+        static const char* const kBinary[] = {"i64.add",   "i64.sub",  "i64.mul", "i64.and",
+                                              "i64.or",    "i64.xor",  "i64.shl", "i64.shr_s",
+                                              "i64.shr_u", "i64.rotl", "i64.rotr"};
         static const char* const kUnary[] = {"i64.clz", "i64.ctz", "i64.popcnt", "i64.extend8_s",
                                              "i64.extend32_s"};
-        switch (pick(6)) {
+        switch (pick(7)) {
+          case 6:
+            return division('I', depth);
           case 0:
             return apply(choose(kUnary), {'I'}, depth);
           case 1:
