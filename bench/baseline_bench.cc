@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   const char* path = nullptr;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--runs") && i + 1 < argc) {
-      runs = std::atoi(argv[++i]);
+      runs = int(std::strtol(argv[++i], nullptr, 10));
     } else {
       path = argv[i];
     }
@@ -81,12 +81,12 @@ int main(int argc, char** argv) {
                         }
                       }
                     }));
-    best_validation = std::min(best_validation, seconds([&] {
-                                 wasm::FuncValidator validator(m);
-                                 for (uint32_t f = m.imported_functions; f < m.functions.size();
-                                      ++f)
-                                   if (validator.begin(f)) (void)validator.finish();
-                               }));
+    best_validation =
+        std::min(best_validation, seconds([&] {
+                   wasm::FuncValidator validator(m);
+                   for (uint32_t f = m.imported_functions; f < m.functions.size(); ++f)
+                     if (validator.begin(f)) (void)validator.finish();
+                 }));
   }
   std::printf("%zu functions, %.2f MB of bodies, %.2f bytes of code a byte, %zu unsupported\n",
               m.functions.size() - m.imported_functions, double(body_bytes) / 1e6,

@@ -398,7 +398,7 @@ class BaselineTest : public testing::Test {
 
 TEST_F(BaselineTest, RandomProgramsGiveWhatTheInterpreterGives) {
   const char* more = std::getenv("WAFER_RANDOM_PROGRAMS");
-  const uint32_t count = more ? uint32_t(std::atoi(more)) : 300;
+  const uint32_t count = more ? uint32_t(std::strtoul(more, nullptr, 10)) : 300;
   for (uint32_t seed = 1; seed <= count; ++seed) {
     const std::string text = Program(seed).text();
     for (const bool guard_pages : {true, false}) {
