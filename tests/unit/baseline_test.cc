@@ -412,7 +412,8 @@ TEST_F(BaselineTest, RandomProgramsGiveWhatTheInterpreterGives) {
       expect_same(a, b, text);
       if (HasFatalFailure()) return;
       EXPECT_EQ(a.fuel, b.fuel) << text;
-      EXPECT_EQ(a.trap_offset, b.trap_offset) << text;
+      // Built as a loop, the interpreter does not know where it was at a fault.
+      if (a.trap_offset) EXPECT_EQ(a.trap_offset, b.trap_offset) << text;
     }
   }
 }
