@@ -250,6 +250,28 @@ class BaselineCompiler::Impl {
     }
     a_._bufferPtr = p;
   }
+  // The same with memory at base + index + offset.
+  void op_indexed(Plain op, bool wide, uint8_t reg, const x86::Mem& m, bool to_memory) {
+    if (WAFER_UNLIKELY(!m.hasBaseReg() || !m.hasIndexReg() || a_.remainingSpace() < 16)) {
+      if (to_memory) {
+        a_.emit(op.inst, m, gp(reg, wide));
+      } else {
+        a_.emit(op.inst, gp(reg, wide), m);
+      }
+      return;
+    }
+    uint8_t* p = a_.bufferPtr();
+    const uint32_t base = m.baseId(), index = m.indexId();
+    const auto rex = uint8_t(0x40 | wide << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3);
+    if (rex != 0x40) *p++ = rex;
+    *p++ = uint8_t(op.code + (to_memory ? 0 : 2));
+    const auto offset = int32_t(m.offset());
+    const bool small = offset == int8_t(offset);
+    *p++ = uint8_t((small ? 0x44 : 0x84) | (reg & 7) << 3);
+    *p++ = uint8_t((index & 7) << 3 | (base & 7));
+    std::memcpy(p, &offset, 4);
+    a_._bufferPtr = p + (small ? 1 : 4);
+  }
   // INST r, imm for the group of add.
   void op_imm(Plain op, bool wide, uint8_t reg, int32_t imm) {
     if (WAFER_UNLIKELY(a_.remainingSpace() < 16)) {
