@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   const char* path = nullptr;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--runs") && i + 1 < argc) {
-      runs = std::atoi(argv[++i]);
+      runs = int(std::strtol(argv[++i], nullptr, 10));
     } else {
       path = argv[i];
     }

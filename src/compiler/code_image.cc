@@ -11,11 +11,7 @@
 
 #include "compiler/abi.h"
 #include "compiler/builtins.h"
-
-extern "C" {
-void __register_frame(void*);
-void __deregister_frame(void*);
-}
+#include "compiler/unwind.h"
 
 namespace wafer::compiler {
 

@@ -22,6 +22,9 @@ void collect_backtrace(Store& store);
 [[noreturn]] void start_unwinding(ExecState& exec);
 
 extern "C" {
+// Of the platform's unwinder: take unwind tables into use, and out of it.
+void __register_frame(void*);    // NOLINT(bugprone-reserved-identifier)
+void __deregister_frame(void*);  // NOLINT(bugprone-reserved-identifier)
 // Personality routine of compiled functions with handlers.
 _Unwind_Reason_Code wafer_personality(int version, _Unwind_Action actions, uint64_t exception_class,
                                       _Unwind_Exception* exception, _Unwind_Context* context);

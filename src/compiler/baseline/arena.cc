@@ -9,11 +9,6 @@
 #include "base/leb128.h"
 #include "compiler/unwind.h"
 
-extern "C" {
-void __register_frame(void*);
-void __deregister_frame(void*);
-}
-
 namespace wafer::compiler {
 
 extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_Action actions,

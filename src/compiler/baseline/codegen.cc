@@ -104,7 +104,16 @@ void BaselineCompiler::Impl::claim_gpr(uint8_t reg) {
 void BaselineCompiler::Impl::load_imm(uint8_t dst, uint64_t value) {
   // Not by xor: flags may be live.
   if (value <= 0xFFFFFFFFu) {
-    a_.mov(gp(dst, false), uint32_t(value));
+    if (WAFER_LIKELY(a_.remainingSpace() >= 16)) {
+      uint8_t* p = a_.bufferPtr();
+      if (dst >= 8) *p++ = 0x41;
+      *p++ = uint8_t(0xB8 | (dst & 7));
+      const auto low = uint32_t(value);
+      std::memcpy(p, &low, 4);
+      a_._bufferPtr = p + 4;
+    } else {
+      a_.mov(gp(dst, false), uint32_t(value));
+    }
   } else {
     a_.mov(gp(dst, true), int64_t(value));
   }
@@ -156,7 +165,7 @@ void BaselineCompiler::Impl::load_gpr(uint8_t dst, const Operand& o) {
       }
       [[fallthrough]];
     default:
-      a_.mov(gp(dst, wide), home(o));
+      op_frame(kMov, wide, dst, home(o), false);
   }
 }
 
@@ -430,7 +439,12 @@ void BaselineCompiler::Impl::set_local(uint32_t local, bool tee) {
   }
   o.type = type;
   if (in_memory(o) && !is_fpr(type)) own_gpr(o);
-  store_mem(slot_mem(local_slots_[local], type), o);
+  const x86::Mem home = slot_mem(local_slots_[local], type);
+  if (o.kind == Kind::Gpr) {
+    op_frame(kMov, is_wide(type), o.reg, home, true);
+  } else {
+    store_mem(home, o);
+  }
   if (!tee) {
     release(o);
   } else if (o.kind == Kind::Gpr) {
@@ -720,10 +734,20 @@ Result<void> BaselineCompiler::Impl::visit(const Instr& in) {
     }
   }
   WAFER_TRY(validator_.apply(in));
-  if (visit_numeric(in) || visit_memory(in) || visit_control(in) || visit_table(in) ||
-      visit_vector(in) || visit_reference(in) || visit_atomic(in))
-    return {};
-  unsupported_ = true;
+  // By the order of the opcode table, for speed; the rest ask around.
+  bool known;
+  if (in.op <= Opcode::LocalTee) {
+    known = visit_control(in) || visit_reference(in);
+  } else if (in.op < Opcode::I32Const) {
+    known = visit_memory(in) || visit_table(in);
+  } else if (in.op <= Opcode::I64Extend32S) {
+    known = visit_numeric(in);
+  } else if (in.op >= Opcode::V128Load) {
+    known = visit_memory(in) || visit_vector(in) || visit_atomic(in);
+  } else {
+    known = visit_reference(in) || visit_memory(in) || visit_numeric(in) || visit_table(in);
+  }
+  if (WAFER_UNLIKELY(!known)) unsupported_ = true;
   return {};
 }
 

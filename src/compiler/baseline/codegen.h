@@ -3,6 +3,8 @@
 
 #include <asmjit/x86.h>
 
+#include <cstring>
+
 #include "compiler/baseline/arena.h"
 #include "compiler/baseline/compiler.h"
 #include "compiler/builtins.h"
@@ -204,8 +206,89 @@ class BaselineCompiler::Impl {
     return o.kind == Kind::Slot || (o.kind == Kind::Local && local_reg_[o.local] == 0);
   }
 
+  // The most frequent forms are encoded here, which takes a fraction of the time. `code`:
+  // the opcode of INST r/m, r; the one of INST r, r/m is 2 more.
+  struct Plain {
+    InstId inst;
+    uint8_t code;
+  };
+  static constexpr Plain kMov{Inst::kIdMov, 0x89}, kCmp{Inst::kIdCmp, 0x39};
+  void op_reg(Plain op, bool wide, uint8_t dst, uint8_t src) {
+    if (WAFER_UNLIKELY(a_.remainingSpace() < 16)) {
+      a_.emit(op.inst, gp(dst, wide), gp(src, wide));
+      return;
+    }
+    uint8_t* p = a_.bufferPtr();
+    const auto rex = uint8_t(0x40 | wide << 3 | (src >> 3) << 2 | dst >> 3);
+    if (rex != 0x40) *p++ = rex;
+    *p++ = op.code;
+    *p++ = uint8_t(0xC0 | (src & 7) << 3 | (dst & 7));
+    a_._bufferPtr = p;
+  }
+  // INST with a frame's memory: of `reg` from it, or, with `to_memory`, to it.
+  void op_frame(Plain op, bool wide, uint8_t reg, const x86::Mem& m, bool to_memory) {
+    if (WAFER_UNLIKELY(a_.remainingSpace() < 16)) {
+      if (to_memory) {
+        a_.emit(op.inst, m, gp(reg, wide));
+      } else {
+        a_.emit(op.inst, gp(reg, wide), m);
+      }
+      return;
+    }
+    uint8_t* p = a_.bufferPtr();
+    const auto rex = uint8_t(0x40 | wide << 3 | (reg >> 3) << 2);
+    if (rex != 0x40) *p++ = rex;
+    *p++ = uint8_t(op.code + (to_memory ? 0 : 2));
+    const auto offset = int32_t(m.offset());
+    if (offset == int8_t(offset)) {
+      *p++ = uint8_t(0x45 | (reg & 7) << 3);
+      *p++ = uint8_t(offset);
+    } else {
+      *p++ = uint8_t(0x85 | (reg & 7) << 3);
+      std::memcpy(p, &offset, 4);
+      p += 4;
+    }
+    a_._bufferPtr = p;
+  }
+  // The same with memory at base + index + offset.
+  void op_indexed(Plain op, bool wide, uint8_t reg, const x86::Mem& m, bool to_memory) {
+    if (WAFER_UNLIKELY(!m.hasBaseReg() || !m.hasIndexReg() || a_.remainingSpace() < 16)) {
+      if (to_memory) {
+        a_.emit(op.inst, m, gp(reg, wide));
+      } else {
+        a_.emit(op.inst, gp(reg, wide), m);
+      }
+      return;
+    }
+    uint8_t* p = a_.bufferPtr();
+    const uint32_t base = m.baseId(), index = m.indexId();
+    const auto rex = uint8_t(0x40 | wide << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3);
+    if (rex != 0x40) *p++ = rex;
+    *p++ = uint8_t(op.code + (to_memory ? 0 : 2));
+    const auto offset = int32_t(m.offset());
+    const bool small = offset == int8_t(offset);
+    *p++ = uint8_t((small ? 0x44 : 0x84) | (reg & 7) << 3);
+    *p++ = uint8_t((index & 7) << 3 | (base & 7));
+    std::memcpy(p, &offset, 4);
+    a_._bufferPtr = p + (small ? 1 : 4);
+  }
+  // INST r, imm for the group of add.
+  void op_imm(Plain op, bool wide, uint8_t reg, int32_t imm) {
+    if (WAFER_UNLIKELY(a_.remainingSpace() < 16)) {
+      a_.emit(op.inst, gp(reg, wide), asmjit::Imm(imm));
+      return;
+    }
+    uint8_t* p = a_.bufferPtr();
+    const auto rex = uint8_t(0x40 | wide << 3 | reg >> 3);
+    if (rex != 0x40) *p++ = rex;
+    const bool small = imm == int8_t(imm);
+    *p++ = small ? 0x83 : 0x81;
+    *p++ = uint8_t(0xC0 | (op.code & 0x38) | (reg & 7));
+    std::memcpy(p, &imm, 4);
+    a_._bufferPtr = p + (small ? 1 : 4);
+  }
   void move_gpr(uint8_t dst, uint8_t src, bool wide) {
-    if (dst != src) a_.mov(gp(dst, wide), gp(src, wide));
+    if (dst != src) op_reg(kMov, wide, dst, src);
   }
   void load_imm(uint8_t dst, uint64_t value);
   void load_xmm_mem(uint8_t dst, const x86::Mem& m, ValType type);
@@ -286,7 +369,7 @@ class BaselineCompiler::Impl {
   bool visit_table(const Instr& in);
 
   // ---- numeric.cc
-  void alu(InstId inst, bool wide, bool commutes);
+  void alu(Plain op, bool wide, bool commutes);
   void compare(bool wide, Cond cond);
   void shift(InstId inst, InstId bmi2, bool wide);
   void divide(bool wide, bool is_signed, bool rem);

@@ -87,7 +87,11 @@ void BaselineCompiler::Impl::load(const Instr& in, InstId inst, unsigned width, 
       is_wide(type) && !(inst == Inst::kIdMov && width == 4) && inst != Inst::kIdMovzx;
   done_address(base);
   const uint8_t dst = alloc_gpr();
-  a_.emit(inst, gp(dst, wide), m);
+  if (inst == Inst::kIdMov) {
+    op_indexed(kMov, wide, dst, m, false);
+  } else {
+    a_.emit(inst, gp(dst, wide), m);
+  }
   push_gpr(type, dst);
 }
 
@@ -123,7 +127,7 @@ void BaselineCompiler::Impl::store(const Instr& in, unsigned width) {
         a_.mov(m, x86::gpw(reg));
         break;
       default:
-        a_.mov(m, gp(reg, width == 8));
+        op_indexed(kMov, width == 8, reg, m, true);
     }
   }
   done_address(base);

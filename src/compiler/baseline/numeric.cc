@@ -6,8 +6,9 @@
 
 namespace wafer::compiler {
 
-// a OP b for the two-operand instructions of the processor.
-void BaselineCompiler::Impl::alu(InstId inst, bool wide, bool commutes) {
+// a OP b for the two-operand instructions of the processor. A code of 0: imul, whose forms
+// are others.
+void BaselineCompiler::Impl::alu(Plain op, bool wide, bool commutes) {
   Operand b = pop(), a = pop();
   if (commutes && a.kind != Kind::Gpr && (b.kind == Kind::Gpr || a.kind == Kind::Const))
     std::swap(a, b);
@@ -16,16 +17,24 @@ void BaselineCompiler::Impl::alu(InstId inst, bool wide, bool commutes) {
   const Source s = source(b);
   switch (s.kind) {
     case Source::Kind::Reg:
-      a_.emit(inst, gp(dst, wide), gp(s.reg, wide));
+      if (op.code) {
+        op_reg(op, wide, dst, s.reg);
+      } else {
+        a_.emit(op.inst, gp(dst, wide), gp(s.reg, wide));
+      }
       break;
     case Source::Kind::Mem:
-      a_.emit(inst, gp(dst, wide), s.mem);
+      if (op.code) {
+        op_frame(op, wide, dst, s.mem, false);
+      } else {
+        a_.emit(op.inst, gp(dst, wide), s.mem);
+      }
       break;
     case Source::Kind::Imm:
-      if (inst == Inst::kIdImul) {
-        a_.imul(gp(dst, wide), gp(dst, wide), s.imm);
+      if (op.code) {
+        op_imm(op, wide, dst, s.imm);
       } else {
-        a_.emit(inst, gp(dst, wide), asmjit::Imm(s.imm));
+        a_.imul(gp(dst, wide), gp(dst, wide), s.imm);
       }
       break;
   }
@@ -73,22 +82,22 @@ void BaselineCompiler::Impl::compare(bool wide, Cond cond) {
     if (s.kind == Source::Kind::Imm) {
       a_.cmp(m, s.imm);
     } else {
-      a_.cmp(m, gp(s.reg, wide));
+      op_frame(kCmp, wide, s.reg, m, true);
     }
   } else {
     const uint8_t x = use_gpr(a);
     switch (s.kind) {
       case Source::Kind::Reg:
-        a_.cmp(gp(x, wide), gp(s.reg, wide));
+        op_reg(kCmp, wide, x, s.reg);
         break;
       case Source::Kind::Mem:
-        a_.cmp(gp(x, wide), s.mem);
+        op_frame(kCmp, wide, x, s.mem, false);
         break;
       case Source::Kind::Imm:
         if (s.imm == 0) {
-          a_.test(gp(x, wide), gp(x, wide));
+          op_reg({Inst::kIdTest, 0x85}, wide, x, x);
         } else {
-          a_.cmp(gp(x, wide), s.imm);
+          op_imm(kCmp, wide, x, s.imm);
         }
         break;
     }
@@ -570,19 +579,19 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
       WAFER_FLOAT_COMPARE(Le, AboveEqual, true)
       WAFER_FLOAT_COMPARE(Ge, AboveEqual, false)
 #undef WAFER_FLOAT_COMPARE
-#define WAFER_ALU(NAME, INST, COMMUTES)    \
-  case I32##NAME:                          \
-    alu(Inst::kId##INST, false, COMMUTES); \
-    return true;                           \
-  case I64##NAME:                          \
-    alu(Inst::kId##INST, true, COMMUTES);  \
+#define WAFER_ALU(NAME, INST, CODE, COMMUTES)      \
+  case I32##NAME:                                  \
+    alu({Inst::kId##INST, CODE}, false, COMMUTES); \
+    return true;                                   \
+  case I64##NAME:                                  \
+    alu({Inst::kId##INST, CODE}, true, COMMUTES);  \
     return true;
-      WAFER_ALU(Add, Add, true)
-      WAFER_ALU(Sub, Sub, false)
-      WAFER_ALU(Mul, Imul, true)
-      WAFER_ALU(And, And, true)
-      WAFER_ALU(Or, Or, true)
-      WAFER_ALU(Xor, Xor, true)
+      WAFER_ALU(Add, Add, 0x01, true)
+      WAFER_ALU(Sub, Sub, 0x29, false)
+      WAFER_ALU(Mul, Imul, 0, true)
+      WAFER_ALU(And, And, 0x21, true)
+      WAFER_ALU(Or, Or, 0x09, true)
+      WAFER_ALU(Xor, Xor, 0x31, true)
 #undef WAFER_ALU
 #define WAFER_SHIFT(NAME, INST, BMI2)               \
   case I32##NAME:                                   \

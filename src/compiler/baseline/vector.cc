@@ -79,7 +79,7 @@ struct BaselineCompiler::Impl::VectorOps {
     c.release(z);
     c.push_xmm(wasm::kV128, p);
   }
-  void invert(x86::Xmm x) {
+  void invert(const x86::Xmm& x) {
     a.pcmpeqd(s(), s());
     a.pxor(x, s());
   }
@@ -120,7 +120,7 @@ struct BaselineCompiler::Impl::VectorOps {
     c.push_flags(Cond::Equal);
   }
   void negate_lanes(InstId sub) {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.pxor(s(), s());
       a.emit(sub, s(), x);
       a.movaps(x, s());
@@ -139,11 +139,11 @@ struct BaselineCompiler::Impl::VectorOps {
     spread(xmm(x));
     c.push_xmm(wasm::kV128, x);
   }
-  void spread8(x86::Xmm x) {
+  void spread8(const x86::Xmm& x) {
     a.pxor(s(), s());
     a.pshufb(x, s());
   }
-  void spread16(x86::Xmm x) {
+  void spread16(const x86::Xmm& x) {
     a.pshuflw(x, x, 0);
     a.pshufd(x, x, 0);
   }
@@ -217,12 +217,12 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void shift(InstId inst, uint32_t mask) {
     count(mask);
-    unary([&](x86::Xmm x) { a.emit(inst, x, s()); });
+    unary([&](const x86::Xmm& x) { a.emit(inst, x, s()); });
   }
   // Bytes are shifted as words; what crossed over is masked out.
   void shift8(bool left) {
     count(7);
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.pcmpeqd(t(), t());
       a.psrlw(t(), 8);
       if (left) {
@@ -239,7 +239,7 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void shift8_signed() {
     count(7, 8);
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.movaps(t(), x);
       a.punpckhbw(t(), t());
       a.punpcklbw(x, x);
@@ -250,7 +250,7 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void shift64_signed() {
     count(63);
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       // The sign bit after the shift, to extend from.
       a.pcmpeqd(t(), t());
       a.psllq(t(), 63);
@@ -261,7 +261,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void mul64() {
-    binary_with([&](x86::Xmm x, x86::Xmm y) {
+    binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
       a.movaps(s(), x);
       a.psrlq(s(), 32);
       a.pmuludq(s(), y);
@@ -276,7 +276,7 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void popcnt() {
     static constexpr wasm::V128 kBits = {{0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4}};
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       const uint8_t n = c.alloc_xmm();
       a.movaps(xmm(n), c.constant(splat32(0x0F0F0F0F)));
       a.movaps(t(), x);
@@ -292,13 +292,13 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void extend(InstId inst, bool high) {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       if (high) a.pshufd(x, x, 0xEE);
       a.emit(inst, x, x);
     });
   }
   void extmul(InstId widen, InstId mul, bool high) {
-    binary_with([&](x86::Xmm x, x86::Xmm y) {
+    binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
       if (high) {
         a.pshufd(x, x, 0xEE);
         a.pshufd(y, y, 0xEE);
@@ -309,7 +309,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void extmul64(InstId mul, bool high) {
-    binary_with([&](x86::Xmm x, x86::Xmm y) {
+    binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
       const int lanes = high ? 0xFA : 0x50;
       a.pshufd(x, x, lanes);
       a.pshufd(y, y, lanes);
@@ -335,7 +335,7 @@ struct BaselineCompiler::Impl::VectorOps {
   void min_max(bool f64, bool max) {
     const InstId inst =
         f64 ? (max ? Inst::kIdMaxpd : Inst::kIdMinpd) : (max ? Inst::kIdMaxps : Inst::kIdMinps);
-    binary_with([&](x86::Xmm x, x86::Xmm y) {
+    binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
       a.movaps(t(), x);
       a.emit(inst, t(), y);
       a.movaps(s(), y);
@@ -354,7 +354,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void round(bool f64, int mode) {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       if (f64) {
         a.roundpd(x, x, mode | 8);
       } else {
@@ -363,7 +363,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void trunc_f32_signed() {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.movaps(s(), x);
       a.cmpps(s(), s(), 0);
       a.andps(x, s());
@@ -374,7 +374,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void trunc_f32_unsigned() {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.pxor(s(), s());
       a.maxps(x, s());
       // What exceeds 2^31 is converted apart and added.
@@ -391,7 +391,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void trunc_f64_signed() {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.movaps(s(), x);
       a.cmppd(s(), s(), 0);
       a.andps(s(), c.constant(splat_f64(2147483647.0)));
@@ -400,7 +400,7 @@ struct BaselineCompiler::Impl::VectorOps {
     });
   }
   void trunc_f64_unsigned() {
-    unary([&](x86::Xmm x) {
+    unary([&](const x86::Xmm& x) {
       a.pxor(s(), s());
       a.maxpd(x, s());
       a.minpd(x, c.constant(splat_f64(4294967295.0)));
@@ -410,7 +410,7 @@ struct BaselineCompiler::Impl::VectorOps {
       a.shufps(x, s(), 0x88);
     });
   }
-  void dot_i8(x86::Xmm x, x86::Xmm y) {
+  void dot_i8(const x86::Xmm& x, const x86::Xmm& y) {
     a.pshufd(s(), x, 0xEE);
     a.pmovsxbw(s(), s());
     a.pshufd(t(), y, 0xEE);
@@ -477,7 +477,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
         low.bytes[i] = lane < 16 ? lane : 0x80;
         high.bytes[i] = lane >= 16 ? lane - 16 : 0x80;
       }
-      v.binary_with([&](x86::Xmm x, x86::Xmm y) {
+      v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
         a_.pshufb(x, constant(low));
         a_.pshufb(y, constant(high));
         a_.por(x, y);
@@ -486,19 +486,19 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     }
     case I8x16Swizzle:
     case I8x16RelaxedSwizzle:
-      v.binary_with([&](x86::Xmm x, x86::Xmm y) {
+      v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
         // Indices past 15 get their top bit set.
         a_.paddusb(y, constant(splat32(0x70707070)));
         a_.pshufb(x, y);
       });
       return true;
 
-      WAFER_OP(I8x16Splat, splat(false, [&](x86::Xmm x) { v.spread8(x); }))
-      WAFER_OP(I16x8Splat, splat(false, [&](x86::Xmm x) { v.spread16(x); }))
-      WAFER_OP(I32x4Splat, splat(false, [&](x86::Xmm x) { a_.pshufd(x, x, 0); }))
-      WAFER_OP(I64x2Splat, splat(true, [&](x86::Xmm x) { a_.punpcklqdq(x, x); }))
-      WAFER_OP(F32x4Splat, unary([&](x86::Xmm x) { a_.shufps(x, x, 0); }))
-      WAFER_OP(F64x2Splat, unary([&](x86::Xmm x) { a_.movddup(x, x); }))
+      WAFER_OP(I8x16Splat, splat(false, [&](const x86::Xmm& x) { v.spread8(x); }))
+      WAFER_OP(I16x8Splat, splat(false, [&](const x86::Xmm& x) { v.spread16(x); }))
+      WAFER_OP(I32x4Splat, splat(false, [&](const x86::Xmm& x) { a_.pshufd(x, x, 0); }))
+      WAFER_OP(I64x2Splat, splat(true, [&](const x86::Xmm& x) { a_.punpcklqdq(x, x); }))
+      WAFER_OP(F32x4Splat, unary([&](const x86::Xmm& x) { a_.shufps(x, x, 0); }))
+      WAFER_OP(F64x2Splat, unary([&](const x86::Xmm& x) { a_.movddup(x, x); }))
       WAFER_OP(I8x16ExtractLaneS, extract(Inst::kIdPextrb, in.lane, false, 8))
       WAFER_OP(I8x16ExtractLaneU, extract(Inst::kIdPextrb, in.lane, false, 0))
       WAFER_OP(I16x8ExtractLaneS, extract(Inst::kIdPextrw, in.lane, false, 16))
@@ -518,9 +518,10 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       push_xmm(f64 ? wasm::kF64 : wasm::kF32, x);
       return true;
     }
-      WAFER_OP(F32x4ReplaceLane,
-               binary_with([&](x86::Xmm x, x86::Xmm y) { a_.insertps(x, y, int(in.lane) << 4); }))
-      WAFER_OP(F64x2ReplaceLane, binary_with([&](x86::Xmm x, x86::Xmm y) {
+      WAFER_OP(F32x4ReplaceLane, binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
+                 a_.insertps(x, y, int(in.lane) << 4);
+               }))
+      WAFER_OP(F64x2ReplaceLane, binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
                  if (in.lane) {
                    a_.movlhps(x, y);
                  } else {
@@ -560,7 +561,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_FLOAT_COMPARES(F64x2, Cmppd)
 #undef WAFER_FLOAT_COMPARES
 
-      WAFER_OP(V128Not, unary([&](x86::Xmm x) { v.invert(x); }))
+      WAFER_OP(V128Not, unary([&](const x86::Xmm& x) { v.invert(x); }))
       WAFER_BINARY(V128And, Pand)
       WAFER_BINARY(V128Or, Por)
       WAFER_BINARY(V128Xor, Pxor)
@@ -570,7 +571,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     case I16x8RelaxedLaneselect:
     case I32x4RelaxedLaneselect:
     case I64x2RelaxedLaneselect:
-      v.ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm mask) {
+      v.ternary_with([&](const x86::Xmm& x, const x86::Xmm& y, const x86::Xmm& mask) {
         a_.pand(x, mask);
         a_.pandn(mask, y);
         a_.por(x, mask);
@@ -612,10 +613,10 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       return true;
     }
 
-      WAFER_OP(I8x16Abs, unary([&](x86::Xmm x) { a_.pabsb(x, x); }))
-      WAFER_OP(I16x8Abs, unary([&](x86::Xmm x) { a_.pabsw(x, x); }))
-      WAFER_OP(I32x4Abs, unary([&](x86::Xmm x) { a_.pabsd(x, x); }))
-      WAFER_OP(I64x2Abs, unary([&](x86::Xmm x) {
+      WAFER_OP(I8x16Abs, unary([&](const x86::Xmm& x) { a_.pabsb(x, x); }))
+      WAFER_OP(I16x8Abs, unary([&](const x86::Xmm& x) { a_.pabsw(x, x); }))
+      WAFER_OP(I32x4Abs, unary([&](const x86::Xmm& x) { a_.pabsd(x, x); }))
+      WAFER_OP(I64x2Abs, unary([&](const x86::Xmm& x) {
                  a_.pxor(v.s(), v.s());
                  a_.pcmpgtq(v.s(), x);
                  a_.pxor(x, v.s());
@@ -678,7 +679,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_OP(I64x2Mul, mul64())
     case I16x8Q15mulrSatS:
     case I16x8RelaxedQ15mulrS:
-      v.binary_with([&](x86::Xmm x, x86::Xmm y) {
+      v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
         a_.pmulhrsw(x, y);
         // Only -1 * -1 leaves the range.
         a_.movaps(v.s(), constant(splat32(0x80008000)));
@@ -686,16 +687,16 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
         a_.pxor(x, v.s());
       });
       return true;
-      WAFER_OP(I16x8ExtaddPairwiseI8x16S, unary([&](x86::Xmm x) {
+      WAFER_OP(I16x8ExtaddPairwiseI8x16S, unary([&](const x86::Xmm& x) {
                  a_.movaps(v.s(), constant(splat32(0x01010101)));
                  a_.pmaddubsw(v.s(), x);
                  a_.movaps(x, v.s());
                }))
       WAFER_OP(I16x8ExtaddPairwiseI8x16U,
-               unary([&](x86::Xmm x) { a_.pmaddubsw(x, constant(splat32(0x01010101))); }))
+               unary([&](const x86::Xmm& x) { a_.pmaddubsw(x, constant(splat32(0x01010101))); }))
       WAFER_OP(I32x4ExtaddPairwiseI16x8S,
-               unary([&](x86::Xmm x) { a_.pmaddwd(x, constant(splat32(0x00010001))); }))
-      WAFER_OP(I32x4ExtaddPairwiseI16x8U, unary([&](x86::Xmm x) {
+               unary([&](const x86::Xmm& x) { a_.pmaddwd(x, constant(splat32(0x00010001))); }))
+      WAFER_OP(I32x4ExtaddPairwiseI16x8U, unary([&](const x86::Xmm& x) {
                  // Made signed by taking 2^15 from each, which is given back after.
                  a_.pxor(x, constant(splat32(0x80008000)));
                  a_.pmaddwd(x, constant(splat32(0x00010001)));
@@ -720,38 +721,40 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_OP(I64x2ExtmulLowI32x4U, extmul64(Inst::kIdPmuludq, false))
       WAFER_OP(I64x2ExtmulHighI32x4U, extmul64(Inst::kIdPmuludq, true))
 
-#define WAFER_FLOATS(P, SUFFIX, F64)                                               \
-  WAFER_OP(P##Abs, unary([&](x86::Xmm x) {                                         \
-             v.sign_mask(F64, false);                                              \
-             a_.andps(x, v.s());                                                   \
-           }))                                                                     \
-  WAFER_OP(P##Neg, unary([&](x86::Xmm x) {                                         \
-             v.sign_mask(F64, true);                                               \
-             a_.xorps(x, v.s());                                                   \
-           }))                                                                     \
-  WAFER_OP(P##Sqrt, unary([&](x86::Xmm x) { a_.sqrt##SUFFIX(x, x); }))             \
-  WAFER_BINARY(P##Add, Add##SUFFIX)                                                \
-  WAFER_BINARY(P##Sub, Sub##SUFFIX)                                                \
-  WAFER_BINARY(P##Mul, Mul##SUFFIX)                                                \
-  WAFER_BINARY(P##Div, Div##SUFFIX)                                                \
-  WAFER_OP(P##Min, min_max(F64, false))                                            \
-  WAFER_OP(P##Max, min_max(F64, true))                                             \
-  WAFER_OP(P##RelaxedMin, min_max(F64, false))                                     \
-  WAFER_OP(P##RelaxedMax, min_max(F64, true))                                      \
-  WAFER_OP(P##Pmin, swapped(Inst::kIdMin##SUFFIX))                                 \
-  WAFER_OP(P##Pmax, swapped(Inst::kIdMax##SUFFIX))                                 \
-  WAFER_OP(P##Nearest, round(F64, 0))                                              \
-  WAFER_OP(P##Floor, round(F64, 1))                                                \
-  WAFER_OP(P##Ceil, round(F64, 2))                                                 \
-  WAFER_OP(P##Trunc, round(F64, 3))                                                \
-  WAFER_OP(P##RelaxedMadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {  \
-             a_.mul##SUFFIX(x, y);                                                 \
-             a_.add##SUFFIX(x, z);                                                 \
-           }))                                                                     \
-  WAFER_OP(P##RelaxedNmadd, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) { \
-             a_.mul##SUFFIX(x, y);                                                 \
-             a_.sub##SUFFIX(z, x);                                                 \
-             a_.movaps(x, z);                                                      \
+#define WAFER_FLOATS(P, SUFFIX, F64)                                                   \
+  WAFER_OP(P##Abs, unary([&](const x86::Xmm& x) {                                      \
+             v.sign_mask(F64, false);                                                  \
+             a_.andps(x, v.s());                                                       \
+           }))                                                                         \
+  WAFER_OP(P##Neg, unary([&](const x86::Xmm& x) {                                      \
+             v.sign_mask(F64, true);                                                   \
+             a_.xorps(x, v.s());                                                       \
+           }))                                                                         \
+  WAFER_OP(P##Sqrt, unary([&](const x86::Xmm& x) { a_.sqrt##SUFFIX(x, x); }))          \
+  WAFER_BINARY(P##Add, Add##SUFFIX)                                                    \
+  WAFER_BINARY(P##Sub, Sub##SUFFIX)                                                    \
+  WAFER_BINARY(P##Mul, Mul##SUFFIX)                                                    \
+  WAFER_BINARY(P##Div, Div##SUFFIX)                                                    \
+  WAFER_OP(P##Min, min_max(F64, false))                                                \
+  WAFER_OP(P##Max, min_max(F64, true))                                                 \
+  WAFER_OP(P##RelaxedMin, min_max(F64, false))                                         \
+  WAFER_OP(P##RelaxedMax, min_max(F64, true))                                          \
+  WAFER_OP(P##Pmin, swapped(Inst::kIdMin##SUFFIX))                                     \
+  WAFER_OP(P##Pmax, swapped(Inst::kIdMax##SUFFIX))                                     \
+  WAFER_OP(P##Nearest, round(F64, 0))                                                  \
+  WAFER_OP(P##Floor, round(F64, 1))                                                    \
+  WAFER_OP(P##Ceil, round(F64, 2))                                                     \
+  WAFER_OP(P##Trunc, round(F64, 3))                                                    \
+  WAFER_OP(P##RelaxedMadd,                                                             \
+           ternary_with([&](const x86::Xmm& x, const x86::Xmm& y, const x86::Xmm& z) { \
+             a_.mul##SUFFIX(x, y);                                                     \
+             a_.add##SUFFIX(x, z);                                                     \
+           }))                                                                         \
+  WAFER_OP(P##RelaxedNmadd,                                                            \
+           ternary_with([&](const x86::Xmm& x, const x86::Xmm& y, const x86::Xmm& z) { \
+             a_.mul##SUFFIX(x, y);                                                     \
+             a_.sub##SUFFIX(z, x);                                                     \
+             a_.movaps(x, z);                                                          \
            }))
       WAFER_FLOATS(F32x4, ps, false)
       WAFER_FLOATS(F64x2, pd, true)
@@ -765,8 +768,8 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_OP(I32x4RelaxedTruncF64x2SZero, trunc_f64_signed())
       WAFER_OP(I32x4TruncSatF64x2UZero, trunc_f64_unsigned())
       WAFER_OP(I32x4RelaxedTruncF64x2UZero, trunc_f64_unsigned())
-      WAFER_OP(F32x4ConvertI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2ps(x, x); }))
-      WAFER_OP(F32x4ConvertI32x4U, unary([&](x86::Xmm x) {
+      WAFER_OP(F32x4ConvertI32x4S, unary([&](const x86::Xmm& x) { a_.cvtdq2ps(x, x); }))
+      WAFER_OP(F32x4ConvertI32x4U, unary([&](const x86::Xmm& x) {
                  // In halves, which are exact; only their sum rounds.
                  a_.movaps(v.s(), x);
                  a_.pslld(v.s(), 16);
@@ -777,17 +780,18 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
                  a_.mulps(x, constant(splat_f32(65536.0f)));
                  a_.addps(x, v.s());
                }))
-      WAFER_OP(F64x2ConvertLowI32x4S, unary([&](x86::Xmm x) { a_.cvtdq2pd(x, x); }))
-      WAFER_OP(F64x2ConvertLowI32x4U, unary([&](x86::Xmm x) {
+      WAFER_OP(F64x2ConvertLowI32x4S, unary([&](const x86::Xmm& x) { a_.cvtdq2pd(x, x); }))
+      WAFER_OP(F64x2ConvertLowI32x4U, unary([&](const x86::Xmm& x) {
                  // As the low halves of numbers with the exponent of 2^52.
                  a_.unpcklps(x, constant(splat32(0x43300000)));
                  a_.subpd(x, constant(splat_f64(4503599627370496.0)));
                }))
-      WAFER_OP(F32x4DemoteF64x2Zero, unary([&](x86::Xmm x) { a_.cvtpd2ps(x, x); }))
-      WAFER_OP(F64x2PromoteLowF32x4, unary([&](x86::Xmm x) { a_.cvtps2pd(x, x); }))
+      WAFER_OP(F32x4DemoteF64x2Zero, unary([&](const x86::Xmm& x) { a_.cvtpd2ps(x, x); }))
+      WAFER_OP(F64x2PromoteLowF32x4, unary([&](const x86::Xmm& x) { a_.cvtps2pd(x, x); }))
       WAFER_OP(I16x8RelaxedDotI8x16I7x16S,
-               binary_with([&](x86::Xmm x, x86::Xmm y) { v.dot_i8(x, y); }))
-      WAFER_OP(I32x4RelaxedDotI8x16I7x16AddS, ternary_with([&](x86::Xmm x, x86::Xmm y, x86::Xmm z) {
+               binary_with([&](const x86::Xmm& x, const x86::Xmm& y) { v.dot_i8(x, y); }))
+      WAFER_OP(I32x4RelaxedDotI8x16I7x16AddS,
+               ternary_with([&](const x86::Xmm& x, const x86::Xmm& y, const x86::Xmm& z) {
                  v.dot_i8(x, y);
                  a_.pmaddwd(x, constant(splat32(0x00010001)));
                  a_.paddd(x, z);
