@@ -86,6 +86,18 @@ class Runner {
       : options_(options), guest_args_(guest_args) {}
 
   int run() {
+    const int code = run_program();
+    if (tier_.busy && tier_.busy()) {
+      // Nobody needs the code that is being made any more, and making it cannot be
+      // broken off at once.
+      std::fflush(nullptr);
+      _exit(code);
+    }
+    return code;
+  }
+
+ private:
+  int run_program() {
     runtime::Config config;
     config.features = options_.features.get();
     config.consume_fuel = options_.fuel.has_value();
@@ -148,7 +160,6 @@ class Runner {
     return code;
   }
 
- private:
   const RunOptions& options_;
   const std::vector<std::string>& guest_args_;
   MadeTier tier_;

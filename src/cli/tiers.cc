@@ -4,6 +4,7 @@
 
 #if WAFER_HAS_BASELINE
 #include "compiler/baseline/tier.h"
+#include "compiler/tiering/tiering.h"
 #endif
 #include "compiler/llvm_loader.h"
 #include "interp/interp.h"
@@ -26,8 +27,8 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
 }
 
 void TierChoice::add_to(CLI::App& app) {
-  app.add_option("--tier", name, "How code is run: interp, baseline, llvm")
-      ->check(CLI::IsMember({"interp", "baseline", "llvm"}))
+  app.add_option("--tier", name, "How code is run: auto, interp, baseline, llvm")
+      ->check(CLI::IsMember({"auto", "interp", "baseline", "llvm"}))
       ->type_name("TIER")
       ->capture_default_str()
       ->group(kGroup);
@@ -38,10 +39,10 @@ void TierChoice::add_to(CLI::App& app) {
 }
 
 Result<MadeTier> TierChoice::make() const {
-  if (name == "interp") return MadeTier{interp::tier(), nullptr};
+  if (name == "interp") return MadeTier{interp::tier(), nullptr, {}};
   if (name == "baseline") {
 #if WAFER_HAS_BASELINE
-    if (runtime::Tier* tier = compiler::baseline_tier()) return MadeTier{tier, nullptr};
+    if (runtime::Tier* tier = compiler::baseline_tier()) return MadeTier{tier, nullptr, {}};
     return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
 #else
     return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
@@ -56,8 +57,16 @@ Result<MadeTier> TierChoice::make() const {
     if (!folder.empty())
       options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
   }
+#if WAFER_HAS_BASELINE
+  if (name == "auto" && compiler::BaselineCompiler::supported()) {
+    auto tier = std::make_shared<compiler::TieringTier>(std::move(options));
+    return MadeTier{tier.get(), std::shared_ptr<compiler::NativeTier>(tier, &tier->native()),
+                    [tier = tier.get()] { return tier->busy(); }};
+  }
+#endif
+  if (name == "auto") return MadeTier{interp::tier(), nullptr, {}};
   auto tier = std::make_shared<compiler::NativeTier>(std::move(options));
-  return MadeTier{tier.get(), tier};
+  return MadeTier{tier.get(), tier, {}};
 }
 
 }  // namespace wafer::cli

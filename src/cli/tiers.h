@@ -1,6 +1,7 @@
 // Execution tiers by name, for the command line.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,15 +17,17 @@ namespace wafer::cli {
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
 
 // A tier, to be kept for as long as there are engines with it; `native` is the same if
-// it is one that runs images, and owns it.
+// it is one that runs images (or has one within), and owns it.
 struct MadeTier {
   runtime::Tier* tier = nullptr;
   std::shared_ptr<compiler::NativeTier> native;
+  // True while code is being made in the background; may be empty.
+  std::function<bool()> busy;
 };
 
 // Choice of a tier and how it generates code.
 struct TierChoice {
-  std::string name = "interp";
+  std::string name = "auto";
   compiler::CompileOptions compile;
   bool use_cache = false;  // keep compiled code between runs
   std::string cache_folder;

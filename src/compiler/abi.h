@@ -95,6 +95,9 @@ struct VmContext {
   // compiled function by function. An entry changes when better code is there.
   void** entries = nullptr;
   uint32_t* heat = nullptr;  // by function index: counts down to the next tier
+  // Told when the heat of a function has run out; null if nobody waits for that.
+  void (*better_code)(VmContext& context, uint32_t func) = nullptr;
+  void* better_code_from = nullptr;
 };
 
 // Argument and result registers, as the trampolines pass them.

@@ -113,7 +113,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
                                                         const runtime::Engine& engine) {
   const CompileOptions compile = options_for(engine);
   const MutexLock lock(module.tier_mutex);
-  if (auto code = std::static_pointer_cast<NativeCode>(module.tier_code))
+  if (auto code = std::static_pointer_cast<NativeCode>(module.native_code))
     if (options_fit(code->options, compile.code)) return code;
 
   std::shared_ptr<CodeImage> image = std::static_pointer_cast<CodeImage>(module.precompiled);
@@ -129,7 +129,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
   code->adopt(std::move(image));
   for (size_t i = module.imported_functions; i < code->entries.size(); ++i)
     if (!code->entries[i]) return Error(ErrorKind::Malformed, "code file lacks functions");
-  module.tier_code = code;
+  module.native_code = code;
   return code;
 }
 
@@ -152,6 +152,8 @@ void NativeTier::detach_store(Store& store) { release_contexts(store); }
 
 void NativeTier::prepare_host_func(FuncInst& func) { make_host_func_native(func); }
 
-void request_better_code(VmContext&, uint32_t) {}
+void request_better_code(VmContext& context, uint32_t func) {
+  if (context.better_code) context.better_code(context, func);
+}
 
 }  // namespace wafer::compiler

@@ -50,9 +50,10 @@ class NativeTier final : public runtime::Tier {
   // Code of an earlier run for this module in `engine`, or null: for Module::precompiled,
   // so that the module need not be validated again.
   std::shared_ptr<CodeImage> find_code(Bytes module, const runtime::Engine& engine) const;
+  // How code for `engine` has to be compiled.
+  CompileOptions options_for(const runtime::Engine& engine) const;
 
  private:
-  CompileOptions options_for(const runtime::Engine& engine) const;
   Result<std::shared_ptr<CodeImage>> compile(const wasm::Module& module,
                                              const CompileOptions& options);
   Result<std::shared_ptr<NativeCode>> code_of(const wasm::Module& module,

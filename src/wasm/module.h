@@ -162,13 +162,13 @@ class Module {
   Vec<CustomSection> customs;
   NameSection names;
 
-  // Code of the execution tier that runs this module, shared by its instances.
+  // Code of the execution tiers that run this module, shared by its instances: of the
+  // interpreter, the baseline compiler, and for whole modules.
   mutable Mutex tier_mutex;
-  mutable std::shared_ptr<void> tier_code;
-  // The same of a tier that falls back on another one, which has tier_code then.
-  mutable std::shared_ptr<void> first_tier_code;
-  // Machine code that came along with the module; what it is, the tier knows.
-  std::shared_ptr<void> precompiled;
+  mutable std::shared_ptr<void> tier_code, baseline_code, native_code;
+  // Machine code of the whole module that came along with it or was made meanwhile; what
+  // it is, the tier knows.
+  mutable std::shared_ptr<void> precompiled;
 
   // Initial contents of memories, made once (see runtime/memory_image.h).
   mutable Mutex images_mutex;

@@ -94,18 +94,29 @@ void* BaselineCode::ensure(uint32_t func) {
   return entry;
 }
 
+void BaselineCode::replace(uint32_t func, void* code) {
+  const MutexLock lock(mutex_);
+  compiled_[func] = true;
+  set_entry(entries[func], code);
+}
+
+void BaselineCode::hold(std::shared_ptr<CodeImage> image) {
+  const MutexLock lock(mutex_);
+  images_.push_back(std::move(image));
+}
+
 Result<std::shared_ptr<BaselineCode>> BaselineTier::code_of(Instance& instance) {
   const wasm::Module& module = *instance.module;
   BaselineOptions options;
   options.code = code_options(instance.store->engine());
   options.heat = heat_ != 0;
   const MutexLock lock(module.tier_mutex);
-  auto known = std::static_pointer_cast<BaselineCode>(module.first_tier_code);
+  auto known = std::static_pointer_cast<BaselineCode>(module.baseline_code);
   if (known && known->options == options) return std::move(known);
   auto code = make_shared_in<BaselineCode>(module, options);
   if (heat_) code->heat.resize(module.functions.size(), heat_);
   WAFER_TRY(code->init());
-  module.first_tier_code = code;
+  module.baseline_code = code;
   return code;
 }
 

@@ -18,6 +18,11 @@ class BaselineCode final {
   // memory left for code. Thread-safe.
   void* ensure(uint32_t func);
 
+  // Makes `code` the function's from now on, in place of baseline code.
+  void replace(uint32_t func, void* code);
+  // Keeps what such code lies in.
+  void hold(std::shared_ptr<CodeImage> image);
+
   const wasm::Module& module;
   const BaselineOptions options;
   Vec<const wasm::CanonType*> types;  // by type index
@@ -31,6 +36,7 @@ class BaselineCode final {
   BaselineCompiler compiler_;
   Vec<Box<CodeArena>> arenas_;
   Vec<bool> compiled_;
+  Vec<std::shared_ptr<CodeImage>> images_;
 };
 
 // Executions of a function, or rounds of its loops, after which better code is asked for.
