@@ -13,6 +13,7 @@
 #include "cli/support.h"
 #include "cli/tiers.h"
 #include "cli/value_text.h"
+#include "compiler/profile.h"
 #include "interp/interp.h"
 #include "runtime/backtrace.h"
 #include "runtime/linker.h"
@@ -494,6 +495,12 @@ void add_run(CLI::App& app, Context& context) {
   o.tier.use_cache = true;
   run.add_flag_callback(
          "--no-cache", [&o] { o.tier.use_cache = false; }, "Compile again, and keep nothing")
+      ->group("Code");
+  run.add_flag_callback("--perf-map", compiler::enable_perf_map,
+                        "List code in /tmp/perf-PID.map, for perf")
+      ->group("Code");
+  run.add_flag_callback("--debugger", compiler::enable_debugger,
+                        "Name code to an attached debugger (GDB)")
       ->group("Code");
   run.add_option("--cache-dir", o.tier.cache_folder, "Where compiled code is kept between runs")
       ->type_name("DIR")

@@ -11,6 +11,7 @@
 
 #include "compiler/abi.h"
 #include "compiler/builtins.h"
+#include "compiler/profile.h"
 #include "compiler/unwind.h"
 
 namespace wafer::compiler {
@@ -314,8 +315,18 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
 
 CodeImage::~CodeImage() {
   leave_region();
+  if (!functions_.empty()) forget_code(base_ + functions_[0].begin);
   if (eh_frame_) __deregister_frame(const_cast<uint8_t*>(eh_frame_));
   if (base_) munmap(base_, size_);
+}
+
+void CodeImage::describe(const wasm::Module& module) {
+  described_by = &module;
+  Vec<CodeName> names;
+  names.reserve(functions_.size());
+  for (const ImageFunction& f : functions_)
+    names.push_back({base_ + f.begin, f.end - f.begin, f.func_index});
+  announce_code(module, names, "optimized");
 }
 
 bool CodeImage::locate(const void* pc, CodeLocation& out) const {

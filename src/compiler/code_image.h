@@ -88,6 +88,8 @@ class CodeImage final : public CodeRegion {
   CodeImage(const CodeImage&) = delete;
   CodeImage& operator=(const CodeImage&) = delete;
 
+  // Says whose code this is; profilers and debuggers hear of it.
+  void describe(const wasm::Module& module);
   const ImageTraits& traits() const { return traits_; }
   Bytes module() const { return module_; }
   std::span<const ImageFunction> functions() const { return functions_; }

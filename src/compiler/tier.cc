@@ -67,7 +67,7 @@ NativeCode::NativeCode(const wasm::Module& m, const CodeOptions& o) : module(m),
 }
 
 void NativeCode::adopt(std::shared_ptr<CodeImage> image) {
-  image->described_by = &module;
+  image->describe(module);
   for (const ImageFunction& f : image->functions())
     if (f.func_index < entries.size())
       std::atomic_ref<void*>(entries[f.func_index])

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/leb128.h"
+#include "compiler/profile.h"
 #include "compiler/unwind.h"
 
 namespace wafer::compiler {
@@ -114,6 +115,7 @@ Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& modul
 
 CodeArena::~CodeArena() {
   leave_region();
+  for (const Function& f : functions_) forget_code(executable_ + f.begin);
   if (registered_) __deregister_frame(eh_frame_.data());
   if (writable_) munmap(writable_, size_);
   if (executable_) munmap(executable_, size_);
@@ -134,6 +136,10 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   f.locations_end = uint32_t(tables_.size());
   tables_.insert(tables_.end(), handlers.begin(), handlers.end());
   f.handlers_end = uint32_t(tables_.size());
+  if (f.locations != f.locations_end) {
+    const CodeName name{executable_ + at, code.size(), func_index};
+    announce_code(*described_by, {&name, 1}, "baseline");
+  }
   return executable_ + at;
 }
 

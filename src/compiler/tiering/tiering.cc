@@ -133,7 +133,7 @@ Result<std::shared_ptr<CodeImage>> TieringTier::make_image(const Running& runnin
 
 void TieringTier::install(Running& running, std::shared_ptr<CodeImage> image) {
   const wasm::Module& module = *running.module;
-  image->described_by = &module;
+  image->describe(module);
   const std::lock_guard lock(mutex_);
   for (const ImageFunction& f : image->functions()) {
     void* code = const_cast<uint8_t*>(image->base()) + f.begin;
