@@ -192,17 +192,12 @@ uint64_t take_exception(VmContext* c) {
 
 void tier_up(VmContext* c, uint32_t func) { request_better_code(*c, func); }
 
-constexpr BuiltinInfo make_info(std::string_view name, char result, std::string_view params,
-                                void* address) {
-  return {name, result, params, address};
-}
-
 #define v 'v'
 #define i 'i'
 #define I 'I'
+// NOLINTNEXTLINE(bugprone-throwing-static-initialization): addresses and literals only
 const BuiltinInfo kBuiltins[] = {
-#define WAFER_BUILTIN(name, result, params) \
-  make_info(#name, result, params, reinterpret_cast<void*>(&name)),
+#define WAFER_BUILTIN(name, result, params) {#name, result, params, reinterpret_cast<void*>(&name)},
 #include "compiler/builtins.def"
 #undef WAFER_BUILTIN
 };
@@ -220,6 +215,7 @@ void* address_of(R (*f)(A...)) {
   return reinterpret_cast<void*>(f);
 }
 
+// NOLINTNEXTLINE(bugprone-throwing-static-initialization): addresses and literals only
 const Symbol kSymbols[] = {
     {"memcpy", address_of(&std::memcpy)},
     {"memmove", address_of(&std::memmove)},

@@ -17,7 +17,7 @@
 extern "C" {
 extern __attribute__((visibility("hidden"))) const uint32_t wafer_uncaught_code;
 const uint32_t wafer_uncaught_code = uint32_t(wafer::runtime::TrapCode::UncaughtException);
-extern void* __libc_stack_end;
+extern void* __libc_stack_end;  // NOLINT(bugprone-reserved-identifier): glibc's
 }
 
 namespace wafer::compiler {

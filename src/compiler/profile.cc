@@ -14,6 +14,7 @@
 
 // The interface that debuggers look for, by these names (GDB manual, "JIT Compilation
 // Interface").
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 enum { JIT_NOACTION = 0, JIT_REGISTER_FN, JIT_UNREGISTER_FN };
 struct jit_code_entry {
@@ -31,6 +32,7 @@ struct jit_descriptor {
 __attribute__((noinline, used)) void __jit_debug_register_code() { asm volatile("" ::: "memory"); }
 __attribute__((used)) jit_descriptor __jit_debug_descriptor = {1, JIT_NOACTION, nullptr, nullptr};
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace wafer::compiler {
 

@@ -4,6 +4,8 @@
 #include <llvm/ADT/StringSwitch.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <numeric>
+
 #include "compiler/llvm/translate.h"
 
 namespace wafer::compiler {
@@ -101,10 +103,14 @@ struct FunctionTranslator::Simd {
     Value* v = pop();
     return push(b().CreateIntrinsic(id, {v->getType()}, {v}));
   }
+  // `count` lane numbers from `first` on.
+  static std::vector<int> sequence(unsigned first, unsigned count) {
+    std::vector<int> lanes(count);
+    std::iota(lanes.begin(), lanes.end(), int(first));
+    return lanes;
+  }
   Value* half(Value* v, unsigned lanes, bool high) {
-    std::vector<int> mask;
-    for (unsigned i = 0; i < lanes / 2; ++i) mask.push_back(int(i + (high ? lanes / 2 : 0)));
-    return b().CreateShuffleVector(v, mask);
+    return b().CreateShuffleVector(v, sequence(high ? lanes / 2 : 0, lanes / 2));
   }
   Value* extend(Value* v, Type* to, bool sign) {
     return sign ? b().CreateSExt(v, to) : b().CreateZExt(v, to);
@@ -124,9 +130,7 @@ struct FunctionTranslator::Simd {
   bool narrow(const Shape& from) {
     Value* r = pop(from);
     Value* l = pop(from);
-    std::vector<int> mask;
-    for (unsigned i = 0; i < shape.lanes; ++i) mask.push_back(int(i));
-    Value* both = b().CreateShuffleVector(l, r, mask);
+    Value* both = b().CreateShuffleVector(l, r, sequence(0, shape.lanes));
     const int64_t top = int64_t(1) << (shape.bits - (is_signed ? 1 : 0));
     return push(b().CreateTrunc(clamp(both, is_signed ? -top : 0, top - 1), type()));
   }
