@@ -110,7 +110,7 @@ uint64_t feature_bits(const llvm::TargetMachine& machine) {
 void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = level >= 2;
-  tuning.SLPVectorization = level >= 2;
+  tuning.SLPVectorization = level >= 3;
   tuning.LoopInterleaving = level >= 2;
   llvm::PassBuilder builder(&machine, tuning);
   llvm::LoopAnalysisManager loops;
