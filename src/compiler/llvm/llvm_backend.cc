@@ -167,6 +167,15 @@ std::vector<bool> find_tail_callers(const wasm::Module& module) {
   return out;
 }
 
+// Appends IR to the file that an environment variable names, for work on the compiler.
+void dump(const llvm::Module& ir, const char* variable) {
+  const char* path = std::getenv(variable);
+  if (!path) return;
+  std::error_code ec;
+  llvm::raw_fd_ostream out(path, ec, llvm::sys::fs::OF_Append);
+  if (!ec) ir.print(out, nullptr);
+}
+
 class LlvmBackend final : public Backend {
  public:
   Result<ImageTraits> traits(const CompileOptions& options) override {
@@ -266,12 +275,9 @@ class LlvmBackend final : public Backend {
       if (llvm::verifyModule(*translator.ir, &stream))
         return error_of("internal error: the code generator made bad IR: " + text);
     }
+    dump(*translator.ir, "WAFER_DUMP_IR");
     optimize(*translator.ir, *machine, options.opt_level);
-    if (const char* path = std::getenv("WAFER_DUMP_IR")) {
-      std::error_code ec;
-      llvm::raw_fd_ostream out(path, ec, llvm::sys::fs::OF_Append);
-      if (!ec) translator.ir->print(out, nullptr);
-    }
+    dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
     llvm::SmallVector<char, 0> bytes;
     llvm::raw_svector_ostream stream(bytes);
     llvm::legacy::PassManager codegen;
