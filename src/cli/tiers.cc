@@ -59,7 +59,13 @@ Result<MadeTier> TierChoice::make() const {
   }
 #if WAFER_HAS_BASELINE
   if (name == "auto" && compiler::BaselineCompiler::supported()) {
-    auto tier = std::make_shared<compiler::TieringTier>(std::move(options));
+    compiler::TieringOptions tiering;
+    if (eager) {
+      tiering.heat = 1;
+      tiering.whole_bytes = 0;
+      tiering.background = false;
+    }
+    auto tier = std::make_shared<compiler::TieringTier>(std::move(options), tiering);
     return MadeTier{tier.get(), std::shared_ptr<compiler::NativeTier>(tier, &tier->native()),
                     [tier = tier.get()] { return tier->busy(); }};
   }

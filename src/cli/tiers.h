@@ -30,6 +30,8 @@ struct TierChoice {
   std::string name = "auto";
   compiler::CompileOptions compile;
   bool use_cache = false;  // keep compiled code between runs
+  // auto: optimized code is made of everything that runs twice, on the spot. For tests.
+  bool eager = false;
   std::string cache_folder;
   uint64_t cache_bytes = compiler::CodeCache::kDefaultMaxBytes;
 

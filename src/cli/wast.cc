@@ -211,6 +211,7 @@ int run_wast(WastOptions& o) {
 void add_wast(CLI::App& app, Context& context) {
   auto o = std::make_shared<WastOptions>();
   o->tier.name = "interp";
+  o->tier.eager = true;
   CLI::App& command = *app.add_subcommand("wast", "Run test scripts of the specification");
   command
       .add_option("--skip", o->skip_file, "List of FILE:LINE (or FILE) whose failures are known")

@@ -62,6 +62,16 @@ class ArgAssigner {
   uint16_t gprs_ = 0, fprs_ = 0, slots_ = 0;
 };
 
+// Native calling convention of code that is entered at a loop (LoopEntry): it takes the
+// VmContext, and the address of a frame that holds the function's locals and, above them,
+// the operand stack as it is before the loop, in slots of 8 bytes that grow downwards.
+// Slot s holds an integer or reference in the low bytes of [frame - 8 * (s + 1)]; a v128
+// takes two slots, s and s + 1. It returns as the function would. There is no such code
+// for functions with tail calls, nor for loops in the handlers of a legacy `try`.
+constexpr int64_t loop_frame_offset(uint32_t slot, wasm::ValType type) {
+  return -8 * int64_t(slot + slot_count(type));
+}
+
 // Most slots that one call can spill.
 constexpr unsigned kSpillSlots = 2000;
 
@@ -95,8 +105,10 @@ struct VmContext {
   // compiled function by function. An entry changes when better code is there.
   void** entries = nullptr;
   uint32_t* heat = nullptr;  // by function index: counts down to the next tier
-  // Told when the heat of a function has run out; null if nobody waits for that.
-  void (*better_code)(VmContext& context, uint32_t func) = nullptr;
+  // Told when the heat of a function has run out, at its entry (`loop` is 0) or at the
+  // loop at module offset `loop`; gives code to go on with there, or null. Null if nobody
+  // waits for that.
+  void* (*better_code)(VmContext& context, uint32_t func, uint32_t loop) = nullptr;
   void* better_code_from = nullptr;
 };
 

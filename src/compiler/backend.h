@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -22,6 +23,13 @@ struct CodeOptions {
   bool operator==(const CodeOptions&) const = default;
 };
 
+// A loop of a function, to be entered while the function runs in other code (on-stack
+// replacement).
+struct LoopEntry {
+  uint32_t func = 0;
+  uint32_t loop = 0;  // offset in the module of the `loop` instruction
+};
+
 // How to generate code.
 struct CompileOptions {
   CodeOptions code;
@@ -30,9 +38,11 @@ struct CompileOptions {
   std::string cpu;         // LLVM's name, "native" or "baseline"; empty: native here,
                            // baseline for other targets
   unsigned threads = 0;    // 0: as many as there are processors
-  // Calls between the module's functions go through VmContext::entries, so that each can
-  // be replaced; without it they are direct, and all functions must be compiled.
+  // Calls of functions that are not compiled along go through VmContext::entries; without
+  // it all calls are direct, and all functions must be compiled.
   bool through_entries = false;
+  // Compiles nothing but this: the function's code from the loop on (see loop_frame_offset()).
+  std::optional<LoopEntry> enter_at;
   const std::atomic<bool>* cancel = nullptr;  // set: give up soon, with an Error
 };
 

@@ -190,7 +190,9 @@ uint64_t take_exception(VmContext* c) {
   return std::exchange(c->store->pending_exception, runtime::kNullRef);
 }
 
-void tier_up(VmContext* c, uint32_t func) { request_better_code(*c, func); }
+uint64_t tier_up(VmContext* c, uint32_t func, uint32_t loop) {
+  return c->better_code ? uintptr_t(c->better_code(*c, func, loop)) : 0;
+}
 
 #define v 'v'
 #define i 'i'

@@ -19,7 +19,7 @@ namespace wafer::compiler {
 namespace {
 
 constexpr char kMagic[8] = {'\0', 'w', 'a', 'f', 'e', 'r', 'c', '\n'};
-constexpr uint32_t kFormatVersion = 1;
+constexpr uint32_t kFormatVersion = 2;
 
 struct Section {
   uint64_t offset = 0;
@@ -191,7 +191,7 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   put(h.module.offset, parts.module.data(), parts.module.size());
   auto* f = reinterpret_cast<ImageFunction*>(out.data() + h.functions.offset);
   for (const ImageFunction& from : parts.functions)
-    *f++ = {from.func_index, from.begin + plan.text, from.end + plan.text};
+    *f++ = {from.func_index, from.begin + plan.text, from.end + plan.text, from.loop};
   auto* l = reinterpret_cast<ImageLocation*>(out.data() + h.locations.offset);
   for (const ImageLocation& from : parts.locations)
     *l++ = {from.code + plan.text, from.module_offset};
@@ -335,6 +335,7 @@ bool CodeImage::locate(const void* pc, CodeLocation& out) const {
                             [](uint32_t at, const ImageFunction& f) { return at < f.begin; });
   if (f == functions_.begin() || offset >= (--f)->end) return false;
   out.func_index = f->func_index;
+  out.entered_at_loop = f->loop != 0;
   auto l = std::upper_bound(locations_.begin(), locations_.end(), offset,
                             [](uint32_t at, const ImageLocation& l) { return at < l.code; });
   out.module_offset = l == locations_.begin() ? 0 : (l - 1)->module_offset;

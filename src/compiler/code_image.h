@@ -37,6 +37,7 @@ enum OptionBits : uint32_t {
 struct ImageFunction {
   uint32_t func_index;
   uint32_t begin, end;  // range in the image
+  uint32_t loop = 0;    // offset in the module of the loop that it is entered at; 0: none
 };
 
 // From this code offset on, code comes from this offset in the module.

@@ -306,10 +306,10 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);
 }
 
-void describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
+bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
   CodeRegion* region = region_at(pc);
   CodeLocation at;
-  if (!region || !region->described_by || !region->locate(pc, at)) return;
+  if (!region || !region->described_by || !region->locate(pc, at)) return false;
   const wasm::Module& module = *region->described_by;
   const auto inner = runtime::function_at(module, at.module_offset);
   if (inner && *inner != at.func_index) {
@@ -317,6 +317,7 @@ void describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
     at.module_offset = 0;  // of the call: not kept
   }
   out.push_back(runtime::describe_frame(module, at.func_index, at.module_offset));
+  return at.entered_at_loop;
 }
 
 }  // namespace wafer::compiler

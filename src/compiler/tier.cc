@@ -69,7 +69,7 @@ NativeCode::NativeCode(const wasm::Module& m, const CodeOptions& o) : module(m),
 void NativeCode::adopt(std::shared_ptr<CodeImage> image) {
   image->describe(module);
   for (const ImageFunction& f : image->functions())
-    if (f.func_index < entries.size())
+    if (f.func_index < entries.size() && !f.loop)
       std::atomic_ref<void*>(entries[f.func_index])
           .store(const_cast<uint8_t*>(image->base()) + f.begin, std::memory_order_release);
   images_.push_back(std::move(image));
@@ -151,9 +151,5 @@ Result<void> NativeTier::attach(Instance& instance) {
 void NativeTier::detach_store(Store& store) { release_contexts(store); }
 
 void NativeTier::prepare_host_func(FuncInst& func) { make_host_func_native(func); }
-
-void request_better_code(VmContext& context, uint32_t func) {
-  if (context.better_code) context.better_code(context, func);
-}
 
 }  // namespace wafer::compiler

@@ -79,13 +79,11 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots);
 ExecState* exec_of(Store& store);
 
 // Appends the frame of the WebAssembly function whose machine code holds `pc`, if one
-// does; before it, that of the function that the code there was inlined from.
-void describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out);
+// does; before it, that of the function that the code there was inlined from. True if the
+// caller's frame is of the same activation of the function (CodeLocation::entered_at_loop).
+bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out);
 
 // For the personality routine of entries: the exception in flight has no handler.
 void note_uncaught();
-
-// For code that counts its executions: function `func` has run often enough.
-void request_better_code(VmContext& context, uint32_t func);
 
 }  // namespace wafer::compiler

@@ -19,6 +19,7 @@ constexpr size_t kMaxWalk = 100'000;
 struct Walk {
   runtime::TrapInfo& info;
   size_t steps = 0;
+  bool described = false;  // the next frame's activation
 };
 
 _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
@@ -29,7 +30,8 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
   uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   // A return address lies behind its call.
   if (!before) --pc;
-  describe_native_frames(reinterpret_cast<const void*>(pc), walk.info.backtrace);
+  walk.described = !walk.described && describe_native_frames(reinterpret_cast<const void*>(pc),
+                                                             walk.info.backtrace);
   return _URC_NO_REASON;
 }
 

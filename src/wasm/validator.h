@@ -85,6 +85,8 @@ class FuncValidator {
   ValType operand(uint32_t depth) const {
     return depth < uint32_t(sp_ - floor_) ? sp_[-1 - ptrdiff_t(depth)] : kBot;
   }
+  // Type of the operand that has `index` others below it, in whichever frame.
+  ValType operand_at(uint32_t index) const { return stack_[index]; }
   uint32_t control_depth() const { return uint32_t(control_.size()); }
   // Frame that label `label` names; 0 is the innermost.
   const ControlFrame& control(uint32_t label) const {

@@ -527,6 +527,7 @@ void BaselineCompiler::Impl::reset_code() {
   fuel_count_ = 0;
   address_temp_ = kNoRegister;
   local_regs_used_ = 0;
+  tail_calls_ = false;
 }
 
 CompiledFunction BaselineCompiler::Impl::finish_code() {
@@ -549,8 +550,11 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   for (size_t i = 0; i < locals.size(); ++i) {
     if (!is_fpr(locals[i]) && local_regs_used_ < std::size(kLocalGprs)) {
       local_reg_[i] = kLocalGprs[local_regs_used_++];
-      local_slots_[i] = 0;
-      continue;
+      // A slot as well where other code may take over the frame.
+      if (!options_.heat) {
+        local_slots_[i] = 0;
+        continue;
+      }
     }
     local_slots_[i] = slot;
     slot += slot_count(locals[i]);
@@ -633,6 +637,23 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   }
 }
 
+// Asks for other code to go on at the loop, and leaves the rest of the function to it.
+void BaselineCompiler::Impl::go_on_elsewhere(const Heat& h) {
+  const auto& locals = validator_.locals();
+  for (size_t i = 0; i < locals.size(); ++i)
+    if (local_reg_[i])
+      a_.mov(slot_mem(local_slots_[i], locals[i]), gp(local_reg_[i], is_wide(locals[i])));
+  for (const Operand& o : h.constants) store_slot(o, o.slot);
+  a_.mov(x86::edx, h.loop);
+  call_builtin(Builtin::tier_up);
+  a_.test(x86::rax, x86::rax);
+  a_.jz(h.back);
+  a_.mov(x86::rdi, x86::r15);
+  a_.lea(x86::rsi, x86::ptr(x86::rbp, -kSavedBytes));
+  a_.call(x86::rax);
+  a_.jmp(return_label_);
+}
+
 // Gives the caller's registers back, except rbp.
 void BaselineCompiler::Impl::restore_saved() {
   a_.mov(x86::r15, at(kRbp, -8));
@@ -655,7 +676,7 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   Control& body = control_.emplace_back();
   body.base_slot = next_slot_;
   body.results = type.results;
-  count_heat();
+  count_heat(0);
   charge_point();
   poll();
 
@@ -683,8 +704,13 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
     offset_ = h.offset;
     a_.bind(h.label);
     a_.mov(x86::esi, func_);
-    call_builtin(Builtin::tier_up);
-    a_.jmp(h.back);
+    if (h.loop && !tail_calls_) {
+      go_on_elsewhere(h);
+    } else {
+      a_.xor_(x86::edx, x86::edx);
+      call_builtin(Builtin::tier_up);
+      a_.jmp(h.back);
+    }
   }
   for (const Uninitialized& u : uninitialized_) {
     offset_ = u.offset;

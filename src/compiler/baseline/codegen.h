@@ -25,6 +25,8 @@ using wasm::ValType;
 using InstId = asmjit::InstId;
 
 constexpr uint32_t kNone = ~0u;
+// A loop with more operands on the stack is not entered in other code.
+constexpr size_t kMaxEntryOperands = 64;
 
 // General-purpose registers by number.
 enum Gpr : uint8_t {
@@ -154,6 +156,8 @@ class BaselineCompiler::Impl {
   void prologue(const wasm::FuncType& type);
   void epilogue(bool restore_locals);
   void restore_saved();
+  struct Heat;
+  void go_on_elsewhere(const Heat& h);
 
   static x86::Gp gp(uint8_t reg, bool wide) {
     return wide ? x86::Gp(x86::gpq(reg)) : x86::Gp(x86::gpd(reg));
@@ -332,7 +336,7 @@ class BaselineCompiler::Impl {
   void charge_point();
   void patch_fuel();
   void poll();
-  void count_heat();
+  void count_heat(uint32_t loop);
   void select();
 
   // ---- calls.cc
@@ -448,6 +452,8 @@ class BaselineCompiler::Impl {
   struct Heat {
     Label label, back;
     uint32_t offset;
+    uint32_t loop;           // where other code may go on, or 0
+    Vec<Operand> constants;  // of the operands there; the others are in their slots
   };
   Vec<Heat> heats_;
   struct Pooled {
@@ -478,6 +484,7 @@ class BaselineCompiler::Impl {
   size_t fuel_patch_ = 0;   // of the current stretch's cost; 0: none
   uint32_t fuel_count_ = 0;
   uint32_t local_regs_used_ = 0;
+  bool tail_calls_ = false;
   bool bmi2_, lzcnt_, bmi1_;
 };
 

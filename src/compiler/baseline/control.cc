@@ -320,10 +320,15 @@ void BaselineCompiler::Impl::poll() {
   jcc(Cond::NotEqual, trap(TrapCode::Interrupted));
 }
 
-// No operand is in a register here, so the call out of line needs to save nothing.
-void BaselineCompiler::Impl::count_heat() {
+// No operand is in a register here, so the call out of line needs to save nothing. At a
+// loop (else 0) other code may go on from here.
+void BaselineCompiler::Impl::count_heat(uint32_t loop) {
   if (!options_.heat) return;
   Heat& h = heats_.emplace_back();
+  h.loop = loop;
+  if (loop)
+    for (const Operand& o : stack_)
+      if (o.kind == Kind::Const) h.constants.push_back(o);
   h.label = a_.newLabel();
   h.back = a_.newLabel();
   h.offset = offset_;
@@ -415,7 +420,7 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
       materialize_all(uint32_t(stack_.size() - params.size()));
       push_control(in.op, in.block);
       a_.bind(label_of(control_.back()));
-      count_heat();
+      count_heat(stack_.size() <= kMaxEntryOperands ? in.offset_in_module : 0);
       charge_point();
       poll();
       return true;
@@ -465,18 +470,21 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
       call(in.index, false);
       return true;
     case Opcode::ReturnCall:
+      tail_calls_ = true;
       call(in.index, true);
       return true;
     case Opcode::CallIndirect:
       call_indirect(in, false);
       return true;
     case Opcode::ReturnCallIndirect:
+      tail_calls_ = true;
       call_indirect(in, true);
       return true;
     case Opcode::CallRef:
       call_ref(in, false);
       return true;
     case Opcode::ReturnCallRef:
+      tail_calls_ = true;
       call_ref(in, true);
       return true;
     case Opcode::Drop:

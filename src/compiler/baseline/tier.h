@@ -45,7 +45,7 @@ constexpr uint32_t kDefaultHeat = 1000;
 class BaselineTier final : public runtime::Tier {
  public:
   // With `heat`, functions count their executions down from it and call
-  // request_better_code() when they come to zero; 0: they do not count.
+  // VmContext::better_code when they come to zero; 0: they do not count.
   explicit BaselineTier(uint32_t heat = 0) : heat_(heat) {}
   ~BaselineTier() = default;
   Result<void> attach(Instance& instance) override;

@@ -34,6 +34,14 @@ Error failed(std::string_view what) {
 }
 Error failed(llvm::Error error) { return failed(llvm::toString(std::move(error))); }
 
+// What ModuleTranslator::symbol() made; false for any other name.
+bool parse_symbol(llvm::StringRef name, ImageFunction& out) {
+  if (!name.consume_front("f")) return false;
+  const auto [func, loop] = name.split('.');
+  return !func.getAsInteger(10, out.func_index) &&
+         (loop.empty() || !loop.getAsInteger(10, out.loop));
+}
+
 uint32_t read32(const uint8_t* p) { return load_le<uint32_t>(p); }
 
 class Linker {
@@ -161,11 +169,11 @@ class Linker {
         if (p.part != Part::Text || !type || *type != SymbolRef::ST_Function) continue;
         const uint64_t begin = p.offset + *value;
         defined_[*name] = begin;
-        uint32_t index = 0;
-        if (name->size() < 2 || name->front() != 'f' || name->drop_front().getAsInteger(10, index))
-          continue;
-        const uint64_t size = llvm::object::ELFSymbolRef(symbol).getSize();
-        out_.functions.push_back({index, uint32_t(begin), uint32_t(begin + size)});
+        ImageFunction f{};
+        if (!parse_symbol(*name, f)) continue;
+        f.begin = uint32_t(begin);
+        f.end = uint32_t(begin + llvm::object::ELFSymbolRef(symbol).getSize());
+        out_.functions.push_back(f);
       }
     }
     return {};

@@ -167,6 +167,32 @@ std::vector<bool> find_tail_callers(const wasm::Module& module) {
   return out;
 }
 
+// Functions that `func` calls directly, and they in turn, nearest first: as many small ones
+// as are worth having at hand for inlining.
+std::vector<uint32_t> find_callees(const wasm::Module& module, uint32_t func) {
+  constexpr uint32_t kLargest = 2u << 10, kTogether = 24u << 10;
+  std::vector<uint32_t> out{func};
+  std::vector<bool> seen(module.functions.size());
+  seen[func] = true;
+  uint32_t bytes = 0;
+  wasm::Instr in;
+  for (size_t i = 0; i < out.size(); ++i) {
+    wasm::FuncValidator v(module);
+    if (!v.begin(out[i])) continue;
+    while (!v.done() && v.read(in) && v.apply(in)) {
+      if (in.op != wasm::Opcode::Call || seen[in.index] || module.functions[in.index].imported)
+        continue;
+      seen[in.index] = true;
+      const auto size = uint32_t(module.functions[in.index].body.size());
+      if (size > kLargest || bytes + size > kTogether) continue;
+      bytes += size;
+      out.push_back(in.index);
+    }
+  }
+  out.erase(out.begin());
+  return out;
+}
+
 // Appends IR to the file that an environment variable names, for work on the compiler.
 void dump(const llvm::Module& ir, const char* variable) {
   const char* path = std::getenv(variable);
@@ -188,7 +214,9 @@ class LlvmBackend final : public Backend {
                              std::span<const uint32_t> functions) override {
     WAFER_LET(target, find_target(options));
     std::vector<uint32_t> all;
-    if (functions.empty())
+    if (options.enter_at)
+      all = find_callees(module, options.enter_at->func);
+    else if (functions.empty())
       for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i)
         all.push_back(i);
     else
@@ -197,15 +225,19 @@ class LlvmBackend final : public Backend {
     std::vector<std::span<const uint32_t>> pieces;
     size_t begin = 0;
     uint32_t bytes = 0;
+    if (options.enter_at) pieces.emplace_back(all);
     for (size_t i = 0; i < all.size(); ++i) {
       bytes += module.functions[all[i]].body.size();
-      if (bytes < kPieceBytes && i + 1 < all.size()) continue;
+      if (options.enter_at || (bytes < kPieceBytes && i + 1 < all.size())) continue;
       pieces.push_back(std::span(all).subspan(begin, i + 1 - begin));
       begin = i + 1;
       bytes = 0;
     }
 
-    const std::vector<bool> tail_callers = find_tail_callers(module);
+    FunctionFacts facts;
+    facts.tail_calls = find_tail_callers(module);
+    facts.compiled.resize(module.functions.size());
+    for (const uint32_t f : all) facts.compiled[f] = true;
     std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects(pieces.size());
     std::atomic<size_t> next{0};
     std::mutex mutex;
@@ -215,7 +247,7 @@ class LlvmBackend final : public Backend {
         Result<std::unique_ptr<llvm::MemoryBuffer>> object =
             options.cancel && options.cancel->load()
                 ? Result<std::unique_ptr<llvm::MemoryBuffer>>(error_of("cancelled"))
-                : compile_piece(module, options, target, tail_callers, pieces[i]);
+                : compile_piece(module, options, target, facts, pieces[i]);
         if (object) {
           objects[i] = *std::move(object);
           continue;
@@ -255,14 +287,19 @@ class LlvmBackend final : public Backend {
 
   static Result<std::unique_ptr<llvm::MemoryBuffer>> compile_piece(
       const wasm::Module& module, const CompileOptions& options, const Target& target,
-      const std::vector<bool>& tail_callers, std::span<const uint32_t> functions) {
+      const FunctionFacts& facts, std::span<const uint32_t> functions) {
     llvm::LLVMContext context;
     WAFER_LET(machine, make_machine(target, options.opt_level));
-    ModuleTranslator translator(context, module, options, target.triple, tail_callers);
+    ModuleTranslator translator(context, module, options, target.triple, facts);
     translator.ir->setTargetTriple(machine->getTargetTriple());
     translator.ir->setDataLayout(machine->createDataLayout());
     translator.ir->setRtLibUseGOT();
-    for (const uint32_t f : functions) WAFER_TRY(translator.translate(f));
+    for (const uint32_t f : functions) {
+      WAFER_TRY(translator.translate(f));
+      // Copies for inlining: the rest of the program has its own.
+      if (options.enter_at) translator.function(f)->setLinkage(llvm::GlobalValue::InternalLinkage);
+    }
+    if (options.enter_at) WAFER_TRY(translator.translate(*options.enter_at));
     translator.finish();
 #ifndef NDEBUG
     constexpr bool kVerify = true;

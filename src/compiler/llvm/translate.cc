@@ -20,10 +20,10 @@ using wasm::ValType;
 
 ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
                                    const CompileOptions& o, const std::string& triple,
-                                   const std::vector<bool>& tails)
+                                   const FunctionFacts& f)
     : module(m),
       options(o),
-      tail_callers(tails),
+      facts(f),
       context(c),
       ir(std::make_unique<llvm::Module>("wafer", c)),
       debug(*ir) {
@@ -122,14 +122,25 @@ llvm::MDNode* ModuleTranslator::tbaa(std::string_view kind) {
   return node;
 }
 
+llvm::Function* ModuleTranslator::loop_function(const LoopEntry& entry) {
+  const wasm::FuncType& type = module.func_type(entry.func);
+  Type* result = type.results.empty() ? void_type : type_of(type.results[0]);
+  return llvm::Function::Create(llvm::FunctionType::get(result, {ptr, ptr}, false),
+                                llvm::GlobalValue::ExternalLinkage, symbol(entry), *ir);
+}
+
 Result<void> ModuleTranslator::translate(uint32_t func) {
-  return FunctionTranslator(*this, func).run();
+  return FunctionTranslator(*this, func, function(func)).run();
+}
+
+Result<void> ModuleTranslator::translate(const LoopEntry& entry) {
+  return FunctionTranslator(*this, entry.func, loop_function(entry)).run_from(entry.loop);
 }
 
 // ---- function -----------------------------------------------------------------------
 
-FunctionTranslator::FunctionTranslator(ModuleTranslator& m, uint32_t func)
-    : m_(m), module_(m.module), index_(func), fn_(m.function(func)), b_(m.context), v_(m.module) {}
+FunctionTranslator::FunctionTranslator(ModuleTranslator& m, uint32_t func, llvm::Function* fn)
+    : m_(m), module_(m.module), index_(func), fn_(fn), b_(m.context), v_(m.module) {}
 
 BasicBlock* FunctionTranslator::block(const char* name) {
   return BasicBlock::Create(m_.context, name, fn_);
@@ -137,7 +148,17 @@ BasicBlock* FunctionTranslator::block(const char* name) {
 
 Result<void> FunctionTranslator::run() {
   WAFER_TRY(v_.begin(index_));
-  const wasm::FuncType& type = module_.func_type(index_);
+  begin();
+  load_parameters();
+  b_.SetInsertPoint(body_);
+  open_body();
+  WAFER_TRY(translate_body(0));
+  finish();
+  return {};
+}
+
+// Attributes, debug information and the entry block, with room for the locals.
+void FunctionTranslator::begin() {
   // Unwind tables serve backtraces too, from any instruction.
   fn_->setUWTableKind(llvm::UWTableKind::Async);
   fn_->addFnAttr("probe-stack", "inline-asm");
@@ -158,14 +179,17 @@ Result<void> FunctionTranslator::run() {
   const uint32_t begin = module_.functions[index_].body.begin;
   b_.SetInsertPoint(entry_);
   b_.SetCurrentDebugLocation(llvm::DILocation::get(m_.context, begin, 0, subprogram_));
+  for (const ValType t : v_.locals()) locals_.push_back(b_.CreateAlloca(m_.type_of(t)));
+}
 
+void FunctionTranslator::load_parameters() {
   const auto& locals = v_.locals();
-  for (const ValType t : locals) locals_.push_back(b_.CreateAlloca(m_.type_of(t)));
+  const size_t params = module_.func_type(index_).params.size();
   ArgAssigner assign;
   unsigned arg = 1;
   for (size_t i = 0; i < locals.size(); ++i) {
     Type* t = m_.type_of(locals[i]);
-    if (i >= type.params.size()) {
+    if (i >= params) {
       b_.CreateStore(llvm::Constant::getNullValue(t), locals_[i]);
       continue;
     }
@@ -181,25 +205,39 @@ Result<void> FunctionTranslator::run() {
       v = from_fpr(fn_->getArg(1 + kGprArgs + at.index), t);
     b_.CreateStore(v, locals_[i]);
   }
-  b_.SetInsertPoint(body_);
+}
+
+// The outermost frame, and the function's start.
+void FunctionTranslator::open_body() {
   Frame outer;
-  outer.results = type.results;
+  outer.results = module_.func_type(index_).results;
   outer.end = block("return");
   frames_.push_back(std::move(outer));
   if (m_.options.code.fuel) count_fuel();
   if (m_.options.code.interruptible) poll();
+}
 
+// Translates up to the end, and notes how things stand before the instruction at module
+// offset `watch`.
+Result<void> FunctionTranslator::translate_body(uint32_t watch) {
   wasm::Instr in;
   while (!v_.done()) {
     WAFER_TRY(v_.read(in));
     b_.SetCurrentDebugLocation(
         llvm::DILocation::get(m_.context, in.offset_in_module, 0, subprogram_));
+    if (in.offset_in_module == watch) {
+      at_loop_.operands.assign(stack_.begin(), stack_.end());
+      at_loop_.frames = frames_;
+    }
     WAFER_TRY(instruction(in));
     WAFER_TRY(v_.apply(in));
   }
+  return {};
+}
+
+void FunctionTranslator::finish() {
   finish_entry();
   drop_unreachable();
-  return {};
 }
 
 namespace {
@@ -359,6 +397,7 @@ Value* FunctionTranslator::intrinsic(llvm::Intrinsic::ID id, std::initializer_li
 // ---- control
 
 Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
+  if (!dead_ && fuel_at_) fuel_at_->setOperand(1, const_i64(++fuel_));
   switch (in.op) {
     case Opcode::Block:
     case Opcode::Loop:
@@ -384,7 +423,6 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
       break;
   }
   if (dead_) return {};
-  if (fuel_at_) fuel_at_->setOperand(1, const_i64(++fuel_));
   if (control(in) || numeric(in) || memory_op(in) || table_op(in) || wide(in) || gc(in) ||
       exception(in) || simd(in) || atomic(in))
     return {};
@@ -392,16 +430,12 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
                in.offset_in_module);
 }
 
-namespace {
-
-std::vector<PHINode*> make_phis(const ModuleTranslator& m, BasicBlock* at,
-                                std::span<const ValType> types) {
+std::vector<PHINode*> FunctionTranslator::make_phis(BasicBlock* at,
+                                                    std::span<const ValType> types) {
   std::vector<PHINode*> phis;
-  for (const ValType t : types) phis.push_back(PHINode::Create(m.type_of(t), 2, "", at));
+  for (const ValType t : types) phis.push_back(PHINode::Create(m_.type_of(t), 2, "", at));
   return phis;
 }
-
-}  // namespace
 
 void FunctionTranslator::push_frame(const wasm::Instr& in) {
   Frame f;
@@ -414,15 +448,14 @@ void FunctionTranslator::push_frame(const wasm::Instr& in) {
     frames_.push_back(std::move(f));
     return;
   }
-  if (fuel_at_) fuel_at_->setOperand(1, const_i64(++fuel_));
   Value* condition = in.op == Opcode::If ? pop() : nullptr;
   f.height = uint32_t(stack_.size() - f.params.size());
   f.end = block("end");
-  f.end_phis = make_phis(m_, f.end, f.results);
+  f.end_phis = make_phis(f.end, f.results);
   switch (in.op) {
     case Opcode::Loop: {
       f.header = block("loop");
-      f.header_phis = make_phis(m_, f.header, f.params);
+      f.header_phis = make_phis(f.header, f.params);
       for (size_t i = 0; i < f.params.size(); ++i)
         f.header_phis[i]->addIncoming(stack_[f.height + i], b_.GetInsertBlock());
       b_.CreateBr(f.header);
@@ -458,8 +491,10 @@ void FunctionTranslator::else_frame() {
   if (f.dead) return;
   if (!dead_) branch_to(uint32_t(frames_.size() - 1), top(f.results.size()));
   f.op = Opcode::Else;
-  dead_ = false;
   stack_.resize(f.height);
+  // Entered at a loop in the other half.
+  dead_ = !f.other;
+  if (dead_) return;
   for (Value* v : f.else_params) stack_.push_back(v);
   b_.SetInsertPoint(f.other);
   f.other = nullptr;
@@ -555,7 +590,6 @@ void FunctionTranslator::br_if(uint32_t label, Value* condition) {
     b_.CreateCondBr(condition, loop ? f.header : f.end, next);
   }
   b_.SetInsertPoint(next);
-  if (m_.options.code.fuel) count_fuel();
 }
 
 void FunctionTranslator::br_table(const wasm::Instr& in) {
@@ -773,7 +807,7 @@ void FunctionTranslator::call(uint32_t func, bool tail) {
     return;
   }
   // A tail call by name would have to be of the callee's own signature.
-  if (m_.options.through_entries ? func != index_ : tail && !m_.is_full(func)) {
+  if (!m_.facts.compiled[func] || (tail && !m_.is_full(func))) {
     llvm::LoadInst* entry =
         b_.CreateLoad(m_.ptr, at(context_field(layout::kCtxEntries), uint64_t(func) * 8));
     entry->setAtomic(llvm::AtomicOrdering::Monotonic);

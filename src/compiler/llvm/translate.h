@@ -16,35 +16,46 @@
 
 namespace wafer::compiler {
 
+// What every piece of work knows of the functions, by index.
+struct FunctionFacts {
+  std::vector<bool> tail_calls;  // has tail calls
+  std::vector<bool> compiled;    // is compiled along: can be called directly
+};
+
 // One LLVM module that holds some functions of a WebAssembly module.
 class ModuleTranslator {
  public:
-  // `tail_callers` tells by function index which functions have tail calls.
   ModuleTranslator(llvm::LLVMContext& context, const wasm::Module& module,
                    const CompileOptions& options, const std::string& triple,
-                   const std::vector<bool>& tail_callers);
+                   const FunctionFacts& facts);
 
   // Adds the body of `func`.
   Result<void> translate(uint32_t func);
+  // Adds code of a function that is entered at a loop.
+  Result<void> translate(const LoopEntry& entry);
   // Ends debug information; the module is complete.
   void finish();
 
-  // Name of the symbol of a function.
+  // Name of the symbol of a function, and of its code from a loop on.
   static std::string symbol(uint32_t func) { return "f" + std::to_string(func); }
+  static std::string symbol(const LoopEntry& entry) {
+    return symbol(entry.func) + "." + std::to_string(entry.loop);
+  }
 
   llvm::Type* type_of(wasm::ValType type) const;
   // Signature in the native convention. The full form names every argument register,
   // so that all functions of one result have the same: what a tail call asks for.
   llvm::FunctionType* function_type(const wasm::FuncType& type, bool full);
-  bool is_full(uint32_t func) const { return tail_callers[func]; }
+  bool is_full(uint32_t func) const { return facts.tail_calls[func]; }
   llvm::Function* function(uint32_t func);
+  llvm::Function* loop_function(const LoopEntry& entry);
   llvm::FunctionCallee builtin(Builtin builtin);
   // What the optimizer may assume of a kind of memory: kinds do not overlap.
   llvm::MDNode* tbaa(std::string_view kind);
 
   const wasm::Module& module;
   const CompileOptions& options;
-  const std::vector<bool>& tail_callers;
+  const FunctionFacts& facts;
   llvm::LLVMContext& context;
   std::unique_ptr<llvm::Module> ir;
   llvm::DIBuilder debug;
@@ -60,8 +71,11 @@ class ModuleTranslator {
 
 class FunctionTranslator {
  public:
-  FunctionTranslator(ModuleTranslator& module, uint32_t func);
+  // Puts code of function `func` into `fn`.
+  FunctionTranslator(ModuleTranslator& module, uint32_t func, llvm::Function* fn);
   Result<void> run();
+  // The same, entered at the loop at module offset `loop`.
+  Result<void> run_from(uint32_t loop);
 
  private:
   using Value = llvm::Value;
@@ -109,6 +123,28 @@ class FunctionTranslator {
   Value* const_i32(uint32_t v) { return b_.getInt32(v); }
   Value* const_i64(uint64_t v) { return b_.getInt64(v); }
 
+  // ---- entry (translate.cc)
+  void begin();
+  void open_body();
+  void load_parameters();
+  Result<void> translate_body(uint32_t watch);
+  void finish();
+
+  // ---- entering at a loop (loop_entry.cc)
+  // Where control stands at the loop, in code that starts at the function's start.
+  struct LoopState {
+    std::vector<llvm::WeakTrackingVH> operands;
+    std::vector<Frame> frames;
+  };
+  struct OpenBlock {
+    wasm::Instr in;
+    bool in_else = false, in_catch = false;
+  };
+  Result<std::vector<OpenBlock>> seek(uint32_t loop, wasm::Instr& at);
+  void reopen(const std::vector<OpenBlock>& blocks);
+  Value* load_slot(uint32_t& slot, wasm::ValType type);
+  void merge_operands(std::span<Value* const> entered, llvm::Instruction* before);
+
   // ---- structure (translate.cc)
   Result<void> instruction(const wasm::Instr& in);
   bool control(const wasm::Instr& in);
@@ -129,6 +165,7 @@ class FunctionTranslator {
   }
   std::span<Value* const> top(size_t n) const { return {stack_.data() + stack_.size() - n, n}; }
   Block* block(const char* name);
+  std::vector<llvm::PHINode*> make_phis(Block* at, std::span<const wasm::ValType> types);
   // Splits: traps with `code` if `condition` holds, goes on otherwise.
   void trap_if(Value* condition, TrapCode code);
   void trap(TrapCode code);
@@ -224,6 +261,7 @@ class FunctionTranslator {
   bool calls_ = false;
   uint64_t fuel_ = 0;  // instructions since the last charge
   llvm::Instruction* fuel_at_ = nullptr;
+  LoopState at_loop_;
 };
 
 }  // namespace wafer::compiler

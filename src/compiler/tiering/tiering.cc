@@ -1,10 +1,15 @@
 #include "compiler/tiering/tiering.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace wafer::compiler {
 
 namespace {
+
+constexpr int kBackgroundNice = 10;
 
 bool has_optimized_code(const wasm::Module& module) {
   const MutexLock lock(module.tier_mutex);
@@ -23,7 +28,8 @@ TieringTier::~TieringTier() {
     cancel_ = true;
   }
   wake_.notify_all();
-  if (worker_.joinable()) worker_.join();
+  for (Lane* lane : {&urgent_, &whole_})
+    if (lane->thread.joinable()) lane->thread.join();
 }
 
 Result<void> TieringTier::attach(Instance& instance) {
@@ -40,7 +46,9 @@ Result<void> TieringTier::attach(Instance& instance) {
     uint64_t bytes = 0;
     for (const wasm::Function& f : instance.module->functions) bytes += f.body.size();
     running->whole = bytes <= tiering_.whole_bytes;
+    running->small = bytes <= tiering_.small_bytes && running->whole;
     running->asked.resize(instance.module->functions.size());
+    running->ready.resize(instance.module->functions.size());
   }
   running->instances.push_back(&instance);
   auto& context = *static_cast<VmContext*>(instance.tier_data);
@@ -62,101 +70,164 @@ void TieringTier::detach_store(Store& store) {
   baseline_.detach_store(store);
 }
 
-void TieringTier::on_hot(VmContext& context, uint32_t func) {
+void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   auto& tier = *static_cast<TieringTier*>(context.better_code_from);
-  const std::lock_guard lock(tier.mutex_);
-  for (const auto& [code, running] : tier.running_)
-    if (code->entries.data() == context.entries) tier.ask(*running, func);
+  std::unique_lock lock(tier.mutex_);
+  // Look again before long: a loop may have to be taken over.
+  context.heat[func] = std::max(tier.tiering_.heat / 8, 1u);
+  if (tier.stopping_ || !tier.options_.backend) return nullptr;
+  const std::shared_ptr<Running> running = tier.find(context);
+  if (!running) return nullptr;
+  tier.ask(running, func, lock);
+  return loop && running->ready[func] ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
 }
 
-void TieringTier::ask(Running& running, uint32_t func) {
-  if (running.asked[func] || stopping_ || !options_.backend) return;
-  running.asked[func] = true;
-  if (running.whole) {
-    // Once for all of it.
-    running.asked.assign(running.asked.size(), true);
-    running.hot.clear();
-  } else {
-    running.hot.push_back(func);
+// The module that `context` runs.
+std::shared_ptr<TieringTier::Running> TieringTier::find(const VmContext& context) const {
+  for (const auto& [code, running] : running_)
+    if (code->entries.data() == context.entries) return running;
+  return nullptr;
+}
+
+void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock) {
+  if (running->whole && !std::exchange(running->whole_asked, true))
+    queue(whole_, [this, running] { optimize_whole(*running); }, lock);
+  if (running->small || running->asked[func]) return;
+  running->asked[func] = true;
+  running->hot.push_back(func);
+  // A job takes all that wait when its turn comes.
+  if (running->hot.size() == 1) queue(urgent_, [this, running] { optimize_hot(*running); }, lock);
+}
+
+void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry,
+                                Lock& lock) {
+  if (running->loops.try_emplace(entry.loop, nullptr).second)
+    queue(urgent_, [this, running, entry] { optimize_loop(*running, entry); }, lock);
+  return running->loops[entry.loop];
+}
+
+void TieringTier::queue(Lane& lane, Job job, Lock& lock) {
+  if (!tiering_.background) {
+    lock.unlock();
+    job();
+    lock.lock();
+    return;
   }
-  if (running.queued) return;
-  running.queued = true;
-  queue_.push_back(running_.at(running.code.get()));
-  if (!worker_.joinable()) worker_ = std::thread([this] { work(); });
-  wake_.notify_one();
+  lane.jobs.push_back(std::move(job));
+  if (!lane.thread.joinable())
+    lane.thread = std::thread([this, &lane] { work(lane, &lane == &whole_); });
+  wake_.notify_all();
 }
 
-void TieringTier::work() {
+void TieringTier::work(Lane& lane, bool background) {
+  if (background) setpriority(PRIO_PROCESS, id_t(gettid()), kBackgroundNice);
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (queue_.empty()) idle_.notify_all();
-    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (lane.jobs.empty()) idle_.notify_all();
+    wake_.wait(lock, [this, &lane] { return stopping_ || !lane.jobs.empty(); });
     if (stopping_) return;
-    const std::shared_ptr<Running> running = queue_.front();
-    queue_.pop_front();
-    running->queued = false;
-    std::vector<uint32_t> functions = std::move(running->hot);
-    running->hot.clear();
-    making_ = true;
+    const Job job = std::move(lane.jobs.front());
+    lane.jobs.pop_front();
+    lane.working = true;
     lock.unlock();
-    optimize(running, std::move(functions));
+    job();
     lock.lock();
-    making_ = false;
+    lane.working = false;
   }
 }
 
-void TieringTier::optimize(const std::shared_ptr<Running>& running,
-                           std::vector<uint32_t> functions) {
-  std::sort(functions.begin(), functions.end());
-  Result<std::shared_ptr<CodeImage>> image = make_image(*running, functions);
-  // Baseline code goes on if there is none; the program loses speed and nothing else.
-  if (image) install(*running, *std::move(image));
-}
+// Where there is no code in the end, baseline code goes on: the program loses speed and
+// nothing else.
 
-Result<std::shared_ptr<CodeImage>> TieringTier::make_image(const Running& running,
-                                                           std::span<const uint32_t> functions) {
-  const wasm::Module& module = *running.module;
-  WAFER_LET(backend, options_.backend());
+void TieringTier::optimize_whole(Running& running) {
   CompileOptions compile = running.compile;
-  compile.cancel = &cancel_;
-  compile.through_entries = !running.whole;
   // One processor is the program's.
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
+  auto image = make_image(*running.module, compile, {}, true);
+  if (!image) return;
+  install(running, **image, true);
+  const wasm::Module& module = *running.module;
+  running.code->hold(*image);
+  const MutexLock lock(module.tier_mutex);
+  module.precompiled = *std::move(image);
+}
+
+void TieringTier::optimize_hot(Running& running) {
+  std::vector<uint32_t> functions;
+  {
+    const std::lock_guard lock(mutex_);
+    functions.swap(running.hot);
+    if (running.whole_ready) return;
+  }
+  std::sort(functions.begin(), functions.end());
+  CompileOptions compile = running.compile;
+  compile.through_entries = true;
+  compile.threads = 1;
+  auto image = make_image(*running.module, compile, functions, false);
+  if (!image) return;
+  install(running, **image, false);
+  running.code->hold(*std::move(image));
+}
+
+void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
+  CompileOptions compile = running.compile;
+  compile.through_entries = true;
+  compile.threads = 1;
+  compile.enter_at = entry;
+  auto image = make_image(*running.module, compile, {}, false);
+  if (!image) return;
+  (*image)->describe(*running.module);
+  const std::lock_guard lock(mutex_);
+  for (const ImageFunction& f : (*image)->functions())
+    if (f.loop == entry.loop)
+      running.loops[entry.loop] = const_cast<uint8_t*>((*image)->base()) + f.begin;
+  running.code->hold(*std::move(image));
+}
+
+// `keep`: in the cache, if there is one.
+Result<std::shared_ptr<CodeImage>> TieringTier::make_image(const wasm::Module& module,
+                                                           const CompileOptions& options,
+                                                           std::span<const uint32_t> functions,
+                                                           bool keep) {
+  WAFER_LET(backend, options_.backend());
+  CompileOptions compile = options;
+  compile.cancel = &cancel_;
   WAFER_LET(parts, backend->compile(module, compile, functions));
-  const bool keep = running.whole && options_.cache;
+  keep = keep && options_.cache;
   if (keep) parts.module.assign(module.bytes.begin(), module.bytes.end());
   const Vec<uint8_t> bytes = write_image(parts);
   if (keep)
-    if (auto image = options_.cache->store(module.bytes, running.compile, bytes)) return image;
+    if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;
   return CodeImage::load(bytes);
 }
 
-void TieringTier::install(Running& running, std::shared_ptr<CodeImage> image) {
-  const wasm::Module& module = *running.module;
-  image->describe(module);
+// Makes the functions of `image` what calls reach from now on. A whole module's code,
+// which calls directly, is not replaced by that of single functions.
+void TieringTier::install(Running& running, CodeImage& image, bool whole) {
+  image.describe(*running.module);
   const std::lock_guard lock(mutex_);
-  for (const ImageFunction& f : image->functions()) {
-    void* code = const_cast<uint8_t*>(image->base()) + f.begin;
+  if (running.whole_ready) return;
+  running.whole_ready = whole;
+  for (const ImageFunction& f : image.functions()) {
+    void* code = const_cast<uint8_t*>(image.base()) + f.begin;
     running.code->replace(f.func_index, code);
+    running.ready[f.func_index] = true;
     for (Instance* instance : running.instances)
       std::atomic_ref<void*>(instance->funcs[f.func_index]->native)
           .store(code, std::memory_order_release);
-  }
-  running.code->hold(image);
-  if (running.whole) {
-    const MutexLock module_lock(module.tier_mutex);
-    module.precompiled = std::move(image);
   }
 }
 
 bool TieringTier::busy() const {
   const std::lock_guard lock(mutex_);
-  return making_ || !queue_.empty();
+  return urgent_.working || whole_.working || !urgent_.jobs.empty() || !whole_.jobs.empty();
 }
 
 void TieringTier::wait_until_idle() {
   std::unique_lock lock(mutex_);
-  idle_.wait(lock, [this] { return !making_ && queue_.empty(); });
+  idle_.wait(lock, [this] {
+    return !urgent_.working && !whole_.working && urgent_.jobs.empty() && whole_.jobs.empty();
+  });
 }
 
 }  // namespace wafer::compiler

@@ -1,9 +1,11 @@
-// Tiering: starts in baseline code and moves what is hot to optimized code, which a
-// thread of its own makes meanwhile.
+// Tiering: starts in baseline code and moves what is hot to optimized code, which threads
+// of its own make meanwhile. A function's next call takes its optimized code; a loop that
+// goes on in the old code after that moves over at its head.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -16,9 +18,14 @@ namespace wafer::compiler {
 struct TieringOptions {
   // Entries of a function, or rounds of its loops, that make it hot.
   uint32_t heat = 30'000;
-  // A module with at most this many bytes of bodies is optimized as a whole, once
-  // anything in it is hot, and kept in the cache; of a larger one only what is hot.
+  // A module with at most this many bytes of bodies is optimized as a whole as well, once
+  // anything in it is hot, and kept in the cache.
   uint64_t whole_bytes = 2u << 20;
+  // With at most this many that is all: single functions would not be ready sooner.
+  uint64_t small_bytes = 16u << 10;
+  // Without it code is made on the spot, while the program waits: for tests that want to
+  // know when.
+  bool background = true;
 };
 
 class TieringTier final : public runtime::Tier {
@@ -45,20 +52,36 @@ class TieringTier final : public runtime::Tier {
     std::shared_ptr<const wasm::Module> module;
     std::shared_ptr<BaselineCode> code;
     CompileOptions compile;
-    bool whole = false;
-    bool queued = false;
-    std::vector<bool> asked;    // by function index
-    std::vector<uint32_t> hot;  // waiting
+    bool whole = false, small = false;  // by TieringOptions
+    bool whole_asked = false, whole_ready = false;
+    std::vector<bool> asked, ready;  // by function index: optimized code
+    std::vector<uint32_t> hot;       // asked for and waiting
+    // Code that is entered at a loop, by the loop's offset; null until it is ready.
+    std::unordered_map<uint32_t, void*> loops;
     std::vector<Instance*> instances;
   };
+  using Job = std::function<void()>;
+  using Lock = std::unique_lock<std::mutex>;
+  // A thread, started when first needed, and what it has to do.
+  struct Lane {
+    std::deque<Job> jobs;
+    bool working = false;
+    std::thread thread;
+  };
 
-  static void on_hot(VmContext& context, uint32_t func);
-  void ask(Running& running, uint32_t func);
-  void work();
-  void optimize(const std::shared_ptr<Running>& running, std::vector<uint32_t> functions);
-  Result<std::shared_ptr<CodeImage>> make_image(const Running& running,
-                                                std::span<const uint32_t> functions);
-  void install(Running& running, std::shared_ptr<CodeImage> image);
+  static void* on_hot(VmContext& context, uint32_t func, uint32_t loop);
+  std::shared_ptr<Running> find(const VmContext& context) const;
+  void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
+  void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
+  void queue(Lane& lane, Job job, Lock& lock);
+  void work(Lane& lane, bool background);
+  void optimize_whole(Running& running);
+  void optimize_hot(Running& running);
+  void optimize_loop(Running& running, const LoopEntry& entry);
+  Result<std::shared_ptr<CodeImage>> make_image(const wasm::Module& module,
+                                                const CompileOptions& options,
+                                                std::span<const uint32_t> functions, bool keep);
+  void install(Running& running, CodeImage& image, bool whole);
 
   TierOptions options_;
   const TieringOptions tiering_;
@@ -68,11 +91,10 @@ class TieringTier final : public runtime::Tier {
   mutable std::mutex mutex_;  // of everything below
   std::condition_variable wake_, idle_;
   std::unordered_map<const BaselineCode*, std::shared_ptr<Running>> running_;
-  std::deque<std::shared_ptr<Running>> queue_;
-  bool making_ = false;
+  Lane urgent_;  // what is hot
+  Lane whole_;   // whole modules, with what processor time is left
   bool stopping_ = false;
   std::atomic<bool> cancel_{false};
-  std::thread worker_;  // started when first needed
 };
 
 }  // namespace wafer::compiler
