@@ -46,8 +46,8 @@ uint32_t read32(const uint8_t* p) { return load_le<uint32_t>(p); }
 
 class Linker {
  public:
-  Linker(const wasm::Module& module, std::span<const std::unique_ptr<llvm::MemoryBuffer>> buffers)
-      : module_(module), buffers_(buffers) {}
+  explicit Linker(std::span<const std::unique_ptr<llvm::MemoryBuffer>> buffers)
+      : buffers_(buffers) {}
 
   Result<ImageParts> run() {
     for (const auto& buffer : buffers_) {
@@ -72,7 +72,6 @@ class Linker {
  private:
   static constexpr size_t kStubSize = 16;
 
-  const wasm::Module& module_;
   std::span<const std::unique_ptr<llvm::MemoryBuffer>> buffers_;
   std::vector<std::unique_ptr<llvm::object::ObjectFile>> objects_;
   std::vector<std::vector<Placed>> placed_;  // by object and section index
@@ -416,9 +415,8 @@ class Linker {
 
 }  // namespace
 
-Result<ImageParts> link_objects(const wasm::Module& module,
-                                std::span<const std::unique_ptr<llvm::MemoryBuffer>> objects) {
-  return Linker(module, objects).run();
+Result<ImageParts> link_objects(std::span<const std::unique_ptr<llvm::MemoryBuffer>> objects) {
+  return Linker(objects).run();
 }
 
 }  // namespace wafer::compiler

@@ -4,14 +4,12 @@
 #include <llvm/Support/MemoryBuffer.h>
 
 #include "compiler/code_image.h"
-#include "wasm/module.h"
 
 namespace wafer::compiler {
 
 // Places the sections of `objects` (ELF, position-independent), resolves references
 // between them, and collects addresses from outside in a table. `traits` and `module`
 // of the result are the caller's to fill in.
-Result<ImageParts> link_objects(const wasm::Module& module,
-                                std::span<const std::unique_ptr<llvm::MemoryBuffer>> objects);
+Result<ImageParts> link_objects(std::span<const std::unique_ptr<llvm::MemoryBuffer>> objects);
 
 }  // namespace wafer::compiler

@@ -8,6 +8,7 @@
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -37,6 +38,19 @@ struct Target {
 
 Error error_of(std::string_view message) { return Error(ErrorKind::Unsupported, message); }
 
+// Settings of LLVM's passes that no interface reaches.
+void set_flags() {
+  // Indices are 32 bits wide and wrap. Widened to 64 bits by this pass, they end up in a
+  // form that the loop vectorizer does not know as steps through memory.
+  std::vector<const char*> arguments{"wafer", "-indvars-widen-indvars=false"};
+  // More, for work on the compiler.
+  std::string more;
+  if (const char* flags = std::getenv("WAFER_LLVM_FLAGS")) more = flags;
+  for (char* word = std::strtok(more.data(), " "); word; word = std::strtok(nullptr, " "))
+    arguments.push_back(word);
+  llvm::cl::ParseCommandLineOptions(int(arguments.size()), arguments.data());
+}
+
 Result<Target> find_target(const CompileOptions& options) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -49,6 +63,7 @@ Result<Target> find_target(const CompileOptions& options) {
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
     LLVMInitializeAArch64AsmParser();
+    set_flags();
   });
   Target t;
   const std::string host = llvm::sys::getDefaultTargetTriple();
@@ -266,7 +281,7 @@ class LlvmBackend final : public Backend {
     for (std::thread& t : others) t.join();
     if (failure) return std::move(*failure);
 
-    WAFER_LET(parts, link_objects(module, objects));
+    WAFER_LET(parts, link_objects(objects));
     WAFER_LET(machine, make_machine(target, options.opt_level));
     parts.traits = traits_of(*machine, options);
     return std::move(parts);
