@@ -184,7 +184,10 @@ class BodyGenerator {
       case HeapKind::Concrete:
         break;
       default:
-        return null(heap);
+        null(heap);
+        // Nothing makes an exception without throwing it.
+        if (!t.nullable()) emit(Opcode::RefAsNonNull);
+        return;
     }
     if (b_.image.types[heap.index()].kind != CompKind::Func) return leaf_new(heap.index());
     if (!function_ref(heap.index())) null(heap);

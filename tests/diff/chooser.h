@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 
 #include "base/span.h"
 
@@ -38,7 +39,7 @@ class Chooser {
   uint32_t between(uint32_t low, uint32_t high) { return low + below(high - low + 1); }
   template <class C>
   auto& pick(C& from) {
-    return from[below(uint32_t(from.size()))];
+    return from[below(uint32_t(std::size(from)))];
   }
 
  private:

@@ -20,8 +20,6 @@ constexpr HostFunction kHostFunctions[] = {
     {"vector", "vi:v", Group::Simd},        // v128 in and out
 };
 
-constexpr uint32_t kPage = 65536;
-
 // Makes everything of a module but the bodies.
 class ModuleGenerator : public Builder {
  public:
@@ -122,7 +120,7 @@ class ModuleGenerator : public Builder {
   void host_imports() {
     if (!has(Group::HostCalls)) return;
     for (const HostFunction& h : kHostFunctions) {
-      if (!has(h.group) || (options.js && h.group == Group::Simd)) continue;
+      if (!has(h.group)) continue;
       Import import{"host", String(h.name), {}};
       import.type.type_index = func_type(type_of_sig(h.sig));
       image.imports.push_back(std::move(import));
@@ -170,7 +168,7 @@ class ModuleGenerator : public Builder {
       m.limits.min = c.between(1, 2);
       m.limits.max = m.limits.min + c.below(3);
     }
-    m.limits.has_max = m.limits.shared || options.js || !c.one_in(4);
+    m.limits.has_max = m.limits.shared || !c.one_in(4);
     if (!m.limits.has_max) m.limits.max = 0;
     return m;
   }
@@ -189,7 +187,7 @@ class ModuleGenerator : public Builder {
     image.memories.assign(memories.begin() + 1, memories.end());
   }
 
-  bool import_one() { return has(Group::Imports) && !options.js && c.one_in(2); }
+  bool import_one() { return has(Group::Imports) && c.one_in(2); }
 
   void make_globals() {
     if (import_one()) {
@@ -328,7 +326,7 @@ class ModuleGenerator : public Builder {
     TableType t;
     t.element = element;
     t.limits.min = size;
-    t.limits.has_max = options.js || !c.one_in(3);
+    t.limits.has_max = !c.one_in(3);
     t.limits.max = t.limits.has_max ? size + c.below(6) : 0;
     t.limits.is64 = has(Group::Memory64) && c.one_in(2);
     TableImage table{t, std::nullopt};
@@ -423,9 +421,6 @@ class ModuleGenerator : public Builder {
     }
   }
 
-  // JavaScript can neither pass nor read these.
-  bool exportable(ValType t) const { return !options.js || (!t.is_ref() && t != kV128); }
-
   void make_exports() {
     auto add = [&](std::string_view prefix, ExternKind kind, uint32_t index) {
       String name(prefix);
@@ -436,9 +431,7 @@ class ModuleGenerator : public Builder {
     for (uint32_t i = 0; i < image.functions.size(); ++i) {
       const FuncType& type = image.types[image.functions[i].type].func;
       if (!std::all_of(type.params.begin(), type.params.end(),
-                       [&](ValType t) { return t.defaultable() && exportable(t); }) ||
-          !std::all_of(type.results.begin(), type.results.end(),
-                       [&](ValType t) { return exportable(t); }))
+                       [](ValType t) { return t.defaultable(); }))
         continue;
       add("f", ExternKind::Func, first + i);
     }
@@ -447,7 +440,7 @@ class ModuleGenerator : public Builder {
     image.exports.push_back({String(kFuelExport), ExternKind::Global, fuel, 0});
     image.exports.push_back({String(kDepthExport), ExternKind::Global, depth, 0});
     for (uint32_t i = 0; i < globals.size(); ++i)
-      if (i != fuel && i != depth && exportable(globals[i].type)) add("g", ExternKind::Global, i);
+      if (i != fuel && i != depth) add("g", ExternKind::Global, i);
     for (uint32_t i = 0; i < memories.size(); ++i) add("m", ExternKind::Memory, i);
     for (uint32_t i = 0; i < tables.size(); ++i) add("t", ExternKind::Table, i);
     for (uint32_t i = 0; i < image.functions.size() && c.one_in(3); ++i) {

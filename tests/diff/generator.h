@@ -9,8 +9,6 @@ namespace wafer::diff {
 
 struct GenOptions {
   GroupSet groups;
-  // Keep the exports to what JavaScript can pass and see.
-  bool js = false;
   uint32_t max_functions = 8;
   uint32_t max_code = 250;  // instructions of a function, about
 };
@@ -25,7 +23,7 @@ inline constexpr int32_t kFuel = 300;
 inline constexpr std::string_view kCallbackExport = "callback";
 
 // Imports of module "host": name, parameters and results in the letters of
-// opcodes.def, and the group that must be on. run.cc says what they do.
+// opcodes.def, and the group that must be on. host.cc says what they do.
 struct HostFunction {
   std::string_view name;
   std::string_view sig;

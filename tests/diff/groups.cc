@@ -8,8 +8,7 @@ using wasm::Imm;
 using wasm::Opcode;
 using wasm::TypeKind;
 
-constexpr GroupSet kEverything((1u << unsigned(Group::Count)) - 1 -
-                               (1u << unsigned(Group::RelaxedSimd)));
+constexpr GroupSet kEverything((1u << unsigned(Group::Count)) - 1);
 
 constexpr Profile kProfiles[] = {
     {"integer", {}},
@@ -24,16 +23,13 @@ constexpr Profile kProfiles[] = {
     {"simd", {Group::Simd, Group::Float, Group::MultiValue, Group::HostCalls}},
     {"atomics", {Group::Atomics, Group::Memory64, Group::MultiMemory, Group::WideArithmetic}},
     {"exceptions",
-     {Group::Exceptions, Group::MultiValue, Group::Float, Group::TailCalls, Group::HostCalls}},
+     {Group::Exceptions, Group::MultiValue, Group::Float, Group::TailCalls, Group::HostCalls,
+      Group::Tables}},
     {"gc",
      {Group::Gc, Group::FuncRefs, Group::Float, Group::Tables, Group::MultiValue,
-      Group::Exceptions}},
+      Group::Exceptions, Group::HostCalls, Group::BulkMemory, Group::TailCalls,
+      Group::ExtendedConst}},
     {"all", kEverything},
-    // What Node 20 runs.
-    {"js",
-     {Group::Float, Group::Simd, Group::Atomics, Group::MultiValue, Group::HostCalls, Group::Tables,
-      Group::TailCalls, Group::BulkMemory}},
-    // Only for engines that make the same choices.
     {"relaxed", {Group::RelaxedSimd, Group::Simd, Group::Float}},
 };
 

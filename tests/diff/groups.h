@@ -14,7 +14,7 @@ namespace wafer::diff {
 enum class Group : uint8_t {
   Float,
   Simd,
-  RelaxedSimd,  // results may differ legally between machines
+  RelaxedSimd,  // the tiers make the same choices
   Atomics,
   WideArithmetic,
   MultiValue,
