@@ -227,12 +227,17 @@ class ModuleGenerator : public Builder {
     return out;
   }
 
+  // Initializers of tables see imported globals alone, as they come first.
+  bool is_constant_global(uint32_t global) const {
+    const bool imported = global < image.imported(ExternKind::Global);
+    return imported || (has(Group::Gc) && !making_tables_);
+  }
+
   void append_const(Code& out, ValType type) {
     for (uint32_t i = 0; i < globals.size() && c.one_in(3); ++i) {
       const uint32_t g = c.below(uint32_t(globals.size()));
       if (globals[g].is_mutable || !is_sub(globals[g].type, type)) continue;
-      // Only imported globals are constant expressions without the GC proposal.
-      if (g < image.imported(ExternKind::Global) || has(Group::Gc)) {
+      if (is_constant_global(g)) {
         out.push_back(instr(Opcode::GlobalGet, g));
         return;
       }
@@ -313,6 +318,7 @@ class ModuleGenerator : public Builder {
 
   void make_tables() {
     if (!has(Group::Tables)) return;
+    making_tables_ = true;
     add_table(kFuncRef, c.between(4, 10));
     add_table(kExternRef, c.below(6));
     if (has(Group::FuncRefs)) {
@@ -320,7 +326,9 @@ class ModuleGenerator : public Builder {
       add_table(ValType::ref(HeapType::concrete(type), c.one_in(2)), c.between(1, 6));
     }
     if (has(Group::Gc)) add_table(kAnyRef, c.between(1, 6));
+    making_tables_ = false;
   }
+  bool making_tables_ = false;
 
   void add_table(ValType element, uint32_t size) {
     TableType t;
