@@ -209,9 +209,8 @@ class BodyGenerator {
   }
   void leaf_new(uint32_t type) {
     const SubType& t = b_.image.types[type];
-    const bool defaults = std::all_of(t.fields.begin(), t.fields.end(), [](const FieldType& f) {
-      return f.storage.defaultable();
-    });
+    const bool defaults = std::all_of(t.fields.begin(), t.fields.end(),
+                                      [](const FieldType& f) { return f.storage.defaultable(); });
     if (t.kind == CompKind::Struct) {
       if (defaults && c_.one_in(2)) {
         emit(Opcode::StructNewDefault, type);
@@ -524,9 +523,7 @@ class BodyGenerator {
   }
 
   // A reference to an aggregate of `type`, seldom null.
-  void aggregate(uint32_t type) {
-    value(ValType::ref(HeapType::concrete(type), c_.one_in(12)));
-  }
+  void aggregate(uint32_t type) { value(ValType::ref(HeapType::concrete(type), c_.one_in(12))); }
   void array_index() { index_operand(false, c_.one_in(3) ? 3 : 0); }
 
   struct FieldRef {
@@ -603,7 +600,8 @@ class BodyGenerator {
     const bool internal = b_.is_sub(heap, HeapKind::Any);
     switch (c_.below(10)) {
       case 0:
-        if (auto* table = find(b_.tables, [&](const TableType& x) { return b_.is_sub(x.element, t); })) {
+        if (auto* table =
+                find(b_.tables, [&](const TableType& x) { return b_.is_sub(x.element, t); })) {
           const auto index = uint32_t(table - b_.tables.data());
           table_index(index);
           emit(Opcode::TableGet, index);
@@ -643,9 +641,9 @@ class BodyGenerator {
   void make_internal(ValType t) {
     const HeapType heap = t.heap();
     if (heap.is_concrete()) {
-      const uint32_t* sub = find(
-          b_.image.types[heap.index()].kind == CompKind::Struct ? b_.structs : b_.arrays,
-          [&](uint32_t s) { return b_.is_sub(HeapType::concrete(s), heap); });
+      const uint32_t* sub =
+          find(b_.image.types[heap.index()].kind == CompKind::Struct ? b_.structs : b_.arrays,
+               [&](uint32_t s) { return b_.is_sub(HeapType::concrete(s), heap); });
       return make_new(*sub);
     }
     const bool top = heap == HeapKind::Any || heap == HeapKind::Eq;
@@ -705,8 +703,8 @@ class BodyGenerator {
   bool segment_operands(ValType storage) {
     uint32_t items = 0;
     if (storage.is_ref()) {
-      auto* e = find(b_.image.elems,
-                     [&](const ElemImage& e) { return b_.is_sub(e.type, storage); });
+      auto* e =
+          find(b_.image.elems, [&](const ElemImage& e) { return b_.is_sub(e.type, storage); });
       if (!e) return false;
       segment_ = uint32_t(e - b_.image.elems.data());
       items = uint32_t(e->uses_exprs ? e->exprs.size() : e->funcs.size());
@@ -962,15 +960,17 @@ class BodyGenerator {
     values(Vec<ValType>(b_.signature(func).params));
     const bool via_ref = has(Group::FuncRefs) && c_.one_in(4);
     if (via_ref) {
-      if (c_.one_in(3))
+      if (c_.one_in(8))
         value(ValType::ref(HeapType::concrete(type), true));
       else
         emit(Opcode::RefFunc, func);
       return Builder::instr(tail ? Opcode::ReturnCallRef : Opcode::CallRef, type);
     }
-    if (has(Group::Tables) && c_.one_in(3)) {
-      const auto at = std::find(b_.table0.begin(), b_.table0.end(), func);
-      if (at != b_.table0.end() && !c_.one_in(16))
+    const auto at = std::find(b_.table0.begin(), b_.table0.end(), func);
+    const bool in_table = at != b_.table0.end();
+    // Elsewhere in the table are mostly functions of other types.
+    if (has(Group::Tables) && c_.one_in(in_table ? 3 : 24)) {
+      if (in_table && !c_.one_in(16))
         address_const(b_.tables[0].limits.is64, at - b_.table0.begin());
       else
         table_index(0);
@@ -1201,8 +1201,8 @@ class BodyGenerator {
   }
 
   bool throw_something() {
-    const bool guarded = std::any_of(frames_.begin(), frames_.end(),
-                                     [](const Frame& f) { return f.is_try; });
+    const bool guarded =
+        std::any_of(frames_.begin(), frames_.end(), [](const Frame& f) { return f.is_try; });
     if (!guarded && !c_.one_in(12)) return false;
     if (c_.one_in(4)) {
       value(kExnRef);
@@ -1239,9 +1239,8 @@ class BodyGenerator {
         emit(Opcode::TableFill, t);
         return;
       case 4: {
-        const auto* from = find(b_.tables, [&](const TableType& x) {
-          return b_.is_sub(x.element, element);
-        });
+        const auto* from =
+            find(b_.tables, [&](const TableType& x) { return b_.is_sub(x.element, element); });
         const auto source = uint32_t(from - b_.tables.data());
         table_index(t);
         table_index(source);
@@ -1250,8 +1249,8 @@ class BodyGenerator {
         return;
       }
       case 5: {
-        const auto* e = find(b_.image.elems,
-                             [&](const ElemImage& e) { return b_.is_sub(e.type, element); });
+        const auto* e =
+            find(b_.image.elems, [&](const ElemImage& e) { return b_.is_sub(e.type, element); });
         if (!e) return;
         const auto segment = uint32_t(e - b_.image.elems.data());
         table_index(t);
@@ -1314,8 +1313,8 @@ class BodyGenerator {
       emit(Opcode::StructSet, type, index);
       return;
     }
-    const uint32_t* found = find(
-        b_.arrays, [&](uint32_t a) { return b_.image.types[a].fields[0].is_mutable; });
+    const uint32_t* found =
+        find(b_.arrays, [&](uint32_t a) { return b_.image.types[a].fields[0].is_mutable; });
     if (!found) return;
     const uint32_t type = *found;
     const ValType storage = b_.image.types[type].fields[0].storage;

@@ -47,9 +47,9 @@ class Builder {
   Vec<wasm::TableType> tables;
   Vec<wasm::GlobalType> globals;
   Vec<uint32_t> tags;
-  uint32_t fuel = 0, depth = 0;    // global indices
-  Vec<uint32_t> table0;            // functions that table 0 starts with; ~0 for null
-  Vec<uint32_t> structs, arrays;   // type indices
+  uint32_t fuel = 0, depth = 0;   // global indices
+  Vec<uint32_t> table0;           // functions that table 0 starts with; ~0 for null
+  Vec<uint32_t> structs, arrays;  // type indices
 };
 
 // Writes the body of own function `index` (in the function index space).

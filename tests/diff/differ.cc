@@ -26,9 +26,10 @@ namespace {
 // module runs in both kinds of code.
 constexpr uint32_t kHeat = 6;
 
-compiler::TierOptions llvm_options(bool precise) {
+compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
   compiler::TierOptions options;
   options.compile.code.precise_traps = precise;
+  options.compile.opt_level = opt_level;
   options.compile.threads = 1;
   options.backend = compiler::load_llvm_backend;
   return options;
@@ -107,8 +108,7 @@ class Runner {
 
   void set_global(std::string_view name, int32_t value) {
     auto global = instance_->get_export(name);
-    if (global && global->kind == ExternKind::Global)
-      global->global->value[0] = uint32_t(value);
+    if (global && global->kind == ExternKind::Global) global->global->value[0] = uint32_t(value);
   }
 
   void call(const wasm::Export& e, uint32_t round) {
@@ -156,7 +156,8 @@ class Runner {
         v.bits[0] = number(c);
         return v;
       case TypeKind::F32: {
-        static constexpr float kFloats[] = {0, -0.0f, 1, -1.5f, 2147483648.0f, 1e-40f, 3.25f, 1e30f};
+        static constexpr float kFloats[] = {0,      -0.0f, 1,    -1.5f, 2147483648.0f,
+                                            1e-40f, 3.25f, 1e30f};
         v.bits[0] = slot_of(c.pick(kFloats));
         return v;
       }
@@ -176,7 +177,8 @@ class Runner {
   }
 
   static uint64_t number(Chooser& c) {
-    static constexpr int64_t kNumbers[] = {0, 1, -1, 2, 8, 31, 100, INT32_MIN, INT32_MAX, INT64_MIN};
+    static constexpr int64_t kNumbers[] = {0,  1,   -1,        2,         8,
+                                           31, 100, INT32_MIN, INT32_MAX, INT64_MIN};
     switch (c.below(4)) {
       case 0:
         return uint64_t(c.pick(kNumbers));
@@ -249,12 +251,8 @@ class Runner {
   Trace trace_;
 };
 
-bool is_exhaustion(TrapCode code) {
-  return code == TrapCode::CallStackExhausted || code == TrapCode::OutOfMemory;
-}
-
-constexpr std::string_view kNames[] = {"interp",     "baseline", "llvm", "auto",
-                                       "auto-parts", "llvm-fast"};
+constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",
+                                       "auto-parts", "llvm-fast", "llvm-0", "llvm-3"};
 
 }  // namespace
 
@@ -267,10 +265,11 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     out.tier = interp::tier();
     return out;
   }
-  if (name == "llvm" || name == "llvm-fast") {
+  if (name.starts_with("llvm")) {
     WAFER_TRY(compiler::load_llvm_backend());
-    out.precise = name == "llvm";
-    auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise));
+    out.precise = name != "llvm-fast";
+    const unsigned level = name == "llvm-0" ? 0 : name == "llvm-3" ? 3 : 2;
+    auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise, level));
     out.tier = tier.get();
     out.owner = std::move(tier);
     return out;
@@ -314,13 +313,11 @@ std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool
     static const Event kNone{"nothing", {}, {}, TrapCode::None};
     const Event& a = i < reference.events.size() ? reference.events[i] : kNone;
     const Event& b = i < other.events.size() ? other.events[i] : kNone;
-    if (is_exhaustion(a.trap) || is_exhaustion(b.trap)) return std::nullopt;
-    const bool thrown =
-        a.trap == TrapCode::UncaughtException || a.trap == TrapCode::HostError;
+    if (a.trap == TrapCode::OutOfMemory || b.trap == TrapCode::OutOfMemory) return std::nullopt;
+    const bool thrown = a.trap == TrapCode::UncaughtException || a.trap == TrapCode::HostError;
     if (!precise && a.trap != TrapCode::None && !thrown) return std::nullopt;
     if (a.call != b.call) return Mismatch{a.call, a.call, b.call};
-    if (a.outcome != b.outcome || a.trap != b.trap)
-      return Mismatch{a.call, a.outcome, b.outcome};
+    if (a.outcome != b.outcome || a.trap != b.trap) return Mismatch{a.call, a.outcome, b.outcome};
     for (size_t line = 0; line < std::max(a.state.size(), b.state.size()); ++line) {
       const std::string x = line < a.state.size() ? a.state[line] : "nothing";
       const std::string y = line < b.state.size() ? b.state[line] : "nothing";

@@ -24,10 +24,11 @@ struct TierUnderTest {
   bool precise = true;
 };
 
-// The names that make_tier() knows, in the order of the default list:
-//   interp, baseline, llvm, auto  - auto gets hot after a few calls;
+// The names that make_tier() knows:
+//   interp, baseline, llvm, auto  - the tiers, where in auto few calls make a module hot;
 //   auto-parts                    - hot functions are optimized one by one;
-//   llvm-fast                     - without precise traps, as programs run by default.
+//   llvm-fast                     - without precise traps, as programs run by default;
+//   llvm-0, llvm-3                - other levels of optimization.
 std::span<const std::string_view> tier_names();
 // Unsupported if this build or processor lacks it.
 Result<TierUnderTest> make_tier(std::string_view name);
@@ -62,8 +63,8 @@ struct Mismatch {
   std::string actual;
 };
 
-// The first difference between the reference and another trace, if there is one. A trap
-// for want of stack or heap ends the comparison: when it happens is a tier's own affair.
+// The first difference between the reference and another trace, if there is one. A full
+// heap ends the comparison: when it is full is a tier's own affair.
 std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise);
 
 }  // namespace wafer::diff

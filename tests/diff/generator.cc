@@ -11,13 +11,13 @@ using namespace wasm;
 namespace {
 
 constexpr HostFunction kHostFunctions[] = {
-    {"note", "i:", Group::HostCalls},       // recorded
-    {"mix", "iI:I", Group::HostCalls},      // arithmetic
-    {"again", "i:i", Group::HostCalls},     // calls the module's callback
-    {"fail", "i:", Group::HostCalls},       // fails for multiples of 8
-    {"blend", "fF:F", Group::Float},        // floats in and out
-    {"swap", "iI:Ii", Group::MultiValue},   // two results
-    {"vector", "vi:v", Group::Simd},        // v128 in and out
+    {"note", "i:", Group::HostCalls},      // recorded
+    {"mix", "iI:I", Group::HostCalls},     // arithmetic
+    {"again", "i:i", Group::HostCalls},    // calls the module's callback
+    {"fail", "i:", Group::HostCalls},      // fails for multiples of 8
+    {"blend", "fF:F", Group::Float},       // floats in and out
+    {"swap", "iI:Ii", Group::MultiValue},  // two results
+    {"vector", "vi:v", Group::Simd},       // v128 in and out
 };
 
 // Makes everything of a module but the bodies.
@@ -383,8 +383,8 @@ class ModuleGenerator : public Builder {
       image.elems.push_back(std::move(passive));
       for (uint32_t t = 1; t < tables.size(); ++t) {
         ElemImage e;
-        e.mode = c.one_in(3) && tables[t].limits.min >= 1 ? SegmentMode::Active
-                                                          : SegmentMode::Passive;
+        e.mode =
+            c.one_in(3) && tables[t].limits.min >= 1 ? SegmentMode::Active : SegmentMode::Passive;
         e.table = e.mode == SegmentMode::Active ? t : 0;
         if (e.mode == SegmentMode::Active) e.offset = offset_expr(tables[t].limits.is64, 0);
         e.uses_exprs = true;
@@ -458,15 +458,45 @@ class ModuleGenerator : public Builder {
   }
 };
 
-constexpr int32_t kInts[] = {0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256,
-                             -1, -2, -8, -128, -129, 0x7FFF, 0x8000, 0xFFFF, 0x10000, -0x8000,
-                             0x7FFFFFFF, INT32_MIN, INT32_MIN + 1, 0x55555555, 0x12345678};
+constexpr int32_t kInts[] = {0,
+                             1,
+                             2,
+                             3,
+                             4,
+                             7,
+                             8,
+                             15,
+                             16,
+                             31,
+                             32,
+                             63,
+                             64,
+                             100,
+                             127,
+                             128,
+                             255,
+                             256,
+                             -1,
+                             -2,
+                             -8,
+                             -128,
+                             -129,
+                             0x7FFF,
+                             0x8000,
+                             0xFFFF,
+                             0x10000,
+                             -0x8000,
+                             0x7FFFFFFF,
+                             INT32_MIN,
+                             INT32_MIN + 1,
+                             0x55555555,
+                             0x12345678};
 
 constexpr uint32_t kFloats32[] = {
-    0,          0x80000000, 0x3F800000, 0xBF800000, 0x3F000000, 0xBF000000, 0x3FC00000, 0x40200000,
-    0x00000001, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000,
-    0x4F000000, 0xCF000000, 0x4F800000, 0x5F000000, 0xDF000000, 0x5F800000, 0x4B000000, 0x4B7FFFFF,
-    0x40490FDB, 0x7FA00000, 0xFFC12345, 0x80000001};
+    0,          0x80000000, 0x3F800000, 0xBF800000, 0x3F000000, 0xBF000000, 0x3FC00000,
+    0x40200000, 0x00000001, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000,
+    0xFF800000, 0x7FC00000, 0x4F000000, 0xCF000000, 0x4F800000, 0x5F000000, 0xDF000000,
+    0x5F800000, 0x4B000000, 0x4B7FFFFF, 0x40490FDB, 0x7FA00000, 0xFFC12345, 0x80000001};
 constexpr uint64_t kFloats64[] = {0,
                                   0x8000000000000000,
                                   0x3FF0000000000000,
@@ -559,9 +589,7 @@ Vec<ValType> Builder::any_types(uint32_t max) {
   return out;
 }
 
-int32_t Builder::interesting_i32() {
-  return c.one_in(4) ? int32_t(c.bits()) : c.pick(kInts);
-}
+int32_t Builder::interesting_i32() { return c.one_in(4) ? int32_t(c.bits()) : c.pick(kInts); }
 int64_t Builder::interesting_i64() {
   switch (c.below(5)) {
     case 0:
@@ -574,9 +602,7 @@ int64_t Builder::interesting_i64() {
       return interesting_i32();
   }
 }
-uint32_t Builder::interesting_f32() {
-  return c.one_in(6) ? uint32_t(c.bits()) : c.pick(kFloats32);
-}
+uint32_t Builder::interesting_f32() { return c.one_in(6) ? uint32_t(c.bits()) : c.pick(kFloats32); }
 uint64_t Builder::interesting_f64() { return c.one_in(6) ? c.bits() : c.pick(kFloats64); }
 
 Instr Builder::constant(TypeKind kind) {
@@ -598,10 +624,9 @@ Instr Builder::constant(TypeKind kind) {
     case TypeKind::V128:
       in.op = Opcode::V128Const;
       for (unsigned i = 0; i < 16; i += 8) {
-        const uint64_t half = c.one_in(3) ? uint64_t(interesting_i64())
-                              : c.one_in(2)
-                                  ? interesting_f64()
-                                  : interesting_f32() | uint64_t(interesting_f32()) << 32;
+        const uint64_t half = c.one_in(3)   ? uint64_t(interesting_i64())
+                              : c.one_in(2) ? interesting_f64()
+                                            : interesting_f32() | uint64_t(interesting_f32()) << 32;
         store_le(in.v128.bytes + i, half);
       }
       break;

@@ -26,9 +26,8 @@ constexpr Profile kProfiles[] = {
      {Group::Exceptions, Group::MultiValue, Group::Float, Group::TailCalls, Group::HostCalls,
       Group::Tables}},
     {"gc",
-     {Group::Gc, Group::FuncRefs, Group::Float, Group::Tables, Group::MultiValue,
-      Group::Exceptions, Group::HostCalls, Group::BulkMemory, Group::TailCalls,
-      Group::ExtendedConst}},
+     {Group::Gc, Group::FuncRefs, Group::Float, Group::Tables, Group::MultiValue, Group::Exceptions,
+      Group::HostCalls, Group::BulkMemory, Group::TailCalls, Group::ExtendedConst}},
     {"all", kEverything},
     {"relaxed", {Group::RelaxedSimd, Group::Simd, Group::Float}},
 };

@@ -28,7 +28,7 @@ enum class Group : uint8_t {
   CustomPageSizes,
   Exceptions,
   Gc,
-  Imports,       // globals, memories and tables
+  Imports,  // globals, memories and tables
   ExtendedConst,
   Count,
 };

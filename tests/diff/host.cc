@@ -14,6 +14,8 @@ using wasm::ExternKind;
 
 // The functions. Each notes its call, so that calls are compared as well.
 struct HostFunctions {
+  static constexpr uint32_t kMaxNested = 6;
+
   static Host& enter(void* env, const char* name, uint64_t argument) {
     Host& host = *static_cast<Host*>(env);
     host.log_ += std::string(name) + '(' + std::to_string(argument) + ") ";
@@ -35,8 +37,12 @@ struct HostFunctions {
 
   static TrapCode again(void* env, CallContext& context, Slot* slots) {
     Host& host = enter(env, "again", slots[0]);
-    if (!host.callback_) return TrapCode::None;
-    return context.store.call_raw(host.callback_, slots);
+    // By tail calls a module could nest these without counting its own depth.
+    if (!host.callback_ || host.nested_ == kMaxNested) return TrapCode::None;
+    ++host.nested_;
+    const TrapCode code = context.store.call_raw(host.callback_, slots);
+    --host.nested_;
+    return code;
   }
 
   // Fails for multiples of 8 and throws for those plus 1.
@@ -52,8 +58,8 @@ struct HostFunctions {
 
   static TrapCode blend(void* env, CallContext&, Slot* slots) {
     enter(env, "blend", slots[0]);
-    const double sum = double(std::bit_cast<float>(uint32_t(slots[0]))) +
-                       std::bit_cast<double>(slots[1]);
+    const double sum =
+        double(std::bit_cast<float>(uint32_t(slots[0]))) + std::bit_cast<double>(slots[1]);
     slots[0] = std::isnan(sum) ? 0x7FF8000000000000 : std::bit_cast<uint64_t>(sum);
     return TrapCode::None;
   }
@@ -89,8 +95,8 @@ Result<Extern> Host::import(const wasm::Module& module, const wasm::Import& impo
     case ExternKind::Func: {
       const HostCallback callback = HostFunctions::named(import.name);
       if (import.module != "host" || !callback) break;
-      out.func = store_.new_host_func(
-          store_.registry().get(module.canon[import.type.type_index]), callback, this);
+      out.func = store_.new_host_func(store_.registry().get(module.canon[import.type.type_index]),
+                                      callback, this);
       return out;
     }
     case ExternKind::Memory: {

@@ -29,6 +29,7 @@ class Host {
   runtime::Store& store_;
   runtime::FuncInst* callback_ = nullptr;
   runtime::TagInst* tag_ = nullptr;  // of the exceptions of host.fail
+  uint32_t nested_ = 0;              // calls of host.again that have not returned
   std::string log_;
 };
 

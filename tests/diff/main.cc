@@ -152,9 +152,7 @@ int in_child(F body) {
   std::cout.flush();
   const pid_t child = fork();
   if (child == 0) {
-    const int code = body();
-    std::cout.flush();
-    _exit(code);
+    std::exit(body());
   }
   int status = 0;
   waitpid(child, &status, 0);
@@ -216,9 +214,9 @@ void report(const Settings& settings, ModuleImage image, const Progress& progres
       });
     print_text(bytes);
   }
-  write_module(settings.dump.empty() ? "wafer-diff-" + std::to_string(seed) + ".wasm"
-                                     : settings.dump,
-               bytes);
+  write_module(
+      settings.dump.empty() ? "wafer-diff-" + std::to_string(seed) + ".wasm" : settings.dump,
+      bytes);
 }
 
 void print_totals(const Settings& settings, const Progress& p) {
@@ -264,14 +262,12 @@ int run_file(const Settings& settings, Progress& progress) {
 }
 
 int run_generated(const Settings& settings, Progress& progress) {
-  const auto deadline =
-      Clock::now() + std::chrono::milliseconds(int64_t(settings.seconds * 1000));
+  const auto deadline = Clock::now() + std::chrono::milliseconds(int64_t(settings.seconds * 1000));
   const uint64_t end = settings.seed + settings.count;
   uint32_t findings = 0;
   progress.seed = settings.seed;
   while (findings < settings.findings) {
-    const int code =
-        in_child([&] { return int(!run_seeds(settings, end, deadline, progress)); });
+    const int code = in_child([&] { return int(!run_seeds(settings, end, deadline, progress)); });
     if (code == 0) break;
     ++findings;
     std::cout << "seed " << progress.seed << " (" << profile_of(settings, progress.seed).name
@@ -305,9 +301,9 @@ int main(int argc, char** argv) {
   app.add_option("--time", settings.seconds, "Stop after so many seconds; 0: no bound")
       ->capture_default_str();
   app.add_option("--tier", settings.tiers,
-                 "Tiers to compare, the first is the reference: interp, baseline, llvm, auto, "
-                 "auto-parts (hot functions are optimized one by one), llvm-fast (without "
-                 "precise traps)")
+                 "Tiers to compare, the first is the reference: interp, baseline, llvm, auto; "
+                 "auto-parts (hot functions are optimized one by one); llvm-fast (without "
+                 "precise traps); llvm-0 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
       ->capture_default_str();
@@ -329,12 +325,11 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  void* shared = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* shared =
+      mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 2;
   auto& progress = *new (shared) Progress;
-  return settings.module.empty() ? run_generated(settings, progress)
-                                 : run_file(settings, progress);
+  return settings.module.empty() ? run_generated(settings, progress) : run_file(settings, progress);
 }
 
 }  // namespace wafer::diff

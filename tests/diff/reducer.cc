@@ -61,17 +61,18 @@ class Reducer {
     for (size_t i = 0; i < best_.functions.size(); ++i) {
       if (best_.functions[i].code.size() <= 1) continue;
       any |= attempt([&](ModuleImage& m) {
-        Code code;
-        for (const ValType t : m.types[m.functions[i].type].func.results)
-          if (!zero(code, t)) return false;
-        if (code.size() >= m.functions[i].code.size()) return false;
-        m.functions[i].code = std::move(code);
-        return true;
-      }) || attempt([&](ModuleImage& m) {
-        m.functions[i].code.assign(1, Instr{});
-        m.functions[i].code[0].op = Opcode::Unreachable;
-        return true;
-      });
+               Code code;
+               for (const ValType t : m.types[m.functions[i].type].func.results)
+                 if (!zero(code, t)) return false;
+               if (code.size() >= m.functions[i].code.size()) return false;
+               m.functions[i].code = std::move(code);
+               return true;
+             }) ||
+             attempt([&](ModuleImage& m) {
+               m.functions[i].code.assign(1, Instr{});
+               m.functions[i].code[0].op = Opcode::Unreachable;
+               return true;
+             });
     }
     return any;
   }
@@ -110,15 +111,16 @@ class Reducer {
       const size_t end = end_of(best_.functions[f].code, at);
       if (!end) continue;
       any |= attempt([&](ModuleImage& m) {
-        Code& code = m.functions[f].code;
-        code.erase(code.begin() + ptrdiff_t(at), code.begin() + ptrdiff_t(end) + 1);
-        return true;
-      }) || attempt([&](ModuleImage& m) {
-        Code& code = m.functions[f].code;
-        code.erase(code.begin() + ptrdiff_t(end));
-        code.erase(code.begin() + ptrdiff_t(at));
-        return true;
-      });
+               Code& code = m.functions[f].code;
+               code.erase(code.begin() + ptrdiff_t(at), code.begin() + ptrdiff_t(end) + 1);
+               return true;
+             }) ||
+             attempt([&](ModuleImage& m) {
+               Code& code = m.functions[f].code;
+               code.erase(code.begin() + ptrdiff_t(end));
+               code.erase(code.begin() + ptrdiff_t(at));
+               return true;
+             });
     }
     return any;
   }
