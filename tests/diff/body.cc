@@ -102,7 +102,7 @@ class BodyGenerator {
   }
 
   void declare_locals() {
-    for (uint32_t n = c_.below(8); n--;) {
+    for (uint32_t n = c_.one_in(24) ? c_.between(40, 120) : c_.below(8); n--;) {
       const ValType type = b_.any_type();
       const uint32_t local = add_local(type);
       if (!type.defaultable()) {
@@ -666,7 +666,8 @@ class BodyGenerator {
   }
   void length_operand() {
     if (c_.one_in(40)) return value(kI32);
-    i32(int32_t(c_.between(4, 12)));
+    // Long ones bring a collection about.
+    i32(int32_t(c_.one_in(12) ? c_.between(10'000, 40'000) : c_.between(4, 12)));
   }
 
   void make_new(uint32_t type) {
@@ -956,8 +957,11 @@ class BodyGenerator {
   // Puts callee and arguments on the stack and gives the instruction that calls
   // `func`, directly or by way of a table or a reference.
   Instr call_instr(uint32_t func, bool tail) {
-    const uint32_t type = b_.image.type_of_function(func);
+    uint32_t type = b_.image.type_of_function(func);
     values(Vec<ValType>(b_.signature(func).params));
+    // Types above it have the same signature.
+    while (b_.image.types[type].super != SubType::kNoSuper && c_.one_in(2))
+      type = b_.image.types[type].super;
     const bool via_ref = has(Group::FuncRefs) && c_.one_in(4);
     if (via_ref) {
       if (c_.one_in(8))

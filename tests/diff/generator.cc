@@ -137,12 +137,27 @@ class ModuleGenerator : public Builder {
         f.type = c.pick(image.functions).type;
       } else {
         FuncType type;
-        type.params = any_types(c.one_in(8) ? 12 : 4);
+        type.params = any_types(c.one_in(8) ? 12 : c.one_in(24) ? 40 : 4);
         type.results = any_types(!has(Group::MultiValue) ? 1 : c.one_in(8) ? 6 : 3);
         f.type = func_type(type);
+        if (has(Group::Gc) && c.one_in(3)) f.type = sub_func_type(f.type);
       }
       image.functions.push_back(std::move(f));
     }
+  }
+
+  // A new type below one of some function that allows it, else `type`.
+  uint32_t sub_func_type(uint32_t type) {
+    const uint32_t super = image.functions.empty() ? type : c.pick(image.functions).type;
+    if (image.types[super].is_final) return type;
+    const auto index = uint32_t(image.types.size());
+    SubType t;
+    t.super = super;
+    t.is_final = c.one_in(2);
+    t.func = image.types[super].func;
+    image.types.push_back(std::move(t));
+    image.rec_groups.push_back({index, 1, false});
+    return index;
   }
 
   // Typed function references: only to types that some function has.
@@ -545,6 +560,7 @@ uint32_t Builder::func_type(const FuncType& type) {
   const auto index = uint32_t(image.types.size());
   SubType t;
   t.func = type;
+  t.is_final = !has(Group::Gc) || c.one_in(2);
   image.types.push_back(std::move(t));
   image.rec_groups.push_back({index, 1, false});
   return index;
