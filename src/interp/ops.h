@@ -167,7 +167,7 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(TableGet) X(TableSet) X(TableSize) X(TableGrow) X(TableFill) X(TableCopy)        \
   X(TableInit) X(ElemDrop)                                                           \
   X(RefFunc)         /* a=dst | function */                                          \
-  X(RefIsNull)       /* a=dst b=ref */                                               \
+  X(RefIsNull)       /* a=dst b=ref; sets the accumulator */                         \
   X(RefAsNonNull)    /* b=ref */                                                     \
   X(RefEq)           /* a=dst b c */                                                 \
   X(RefTest)         /* a=dst b=ref c=nullable | heap type */                        \

@@ -1689,6 +1689,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t dst = result();
       const uint32_t at = here();
       emit(word(Special::RefIsNull, dst, s[0]));
+      acc_.i = dst;
       note_last(at, dst, before);
       return {};
     }

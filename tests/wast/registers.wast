@@ -24,3 +24,13 @@
 (assert_return (invoke "many_results" (v128.const i32x4 1 2 3 4) (f32.const 1.5))
   (f32.const 1.5) (v128.const i32x4 1 2 3 4) (i32.const 3))
 (assert_return (invoke "select_float" (f64.const 1) (f64.const 2) (i32.const 0)) (f64.const 3))
+
+;; A result that is still wanted while ref.is_null makes the next one.
+(module
+  (func (export "is_null_after") (param i32) (result i32) (local funcref)
+    (i32.sub (i32.eqz (local.get 0)) (ref.is_null (local.get 1))))
+  (func (export "is_null_before") (param i32) (result i32) (local funcref)
+    (i32.sub (ref.is_null (local.get 1)) (i32.eqz (local.get 0)))))
+(assert_return (invoke "is_null_after" (i32.const 5)) (i32.const -1))
+(assert_return (invoke "is_null_after" (i32.const 0)) (i32.const 0))
+(assert_return (invoke "is_null_before" (i32.const 5)) (i32.const 1))

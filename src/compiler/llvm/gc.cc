@@ -111,7 +111,7 @@ bool FunctionTranslator::gc(const wasm::Instr& in) {
   };
   const auto write = [&](ValType t, Value* v, Value* p, uint64_t offset) {
     if (t.is_packed()) v = b_.CreateTrunc(v, storage_type(t));
-    store_at(v, p, offset, field_kind(t));
+    store_visibly(v, p, offset, field_kind(t));
   };
   const auto canon = [&](uint32_t type) { return module_.canon_type(type); };
   const auto element_at = [&](uint32_t type, Value* array, Value* index) {

@@ -181,7 +181,7 @@ bool FunctionTranslator::table_op(const wasm::Instr& in) {
       return true;
     case Opcode::TableSet: {
       Value* v = pop();
-      store_at(v, table_slot(in.index, pop()), 0, "elements");
+      store_visibly(v, table_slot(in.index, pop()), 0, "elements");
       return true;
     }
     case Opcode::TableSize: {

@@ -367,10 +367,18 @@ Value* FunctionTranslator::load_at(Type* type, Value* base, uint64_t offset,
   return l;
 }
 
-void FunctionTranslator::store_at(Value* value, Value* base, uint64_t offset,
-                                  std::string_view kind) {
+llvm::StoreInst* FunctionTranslator::store_at(Value* value, Value* base, uint64_t offset,
+                                              std::string_view kind) {
   llvm::StoreInst* s = b_.CreateAlignedStore(value, at(base, offset), llvm::Align(4));
   s->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kind));
+  return s;
+}
+
+void FunctionTranslator::store_visibly(Value* value, Value* base, uint64_t offset,
+                                       std::string_view kind) {
+  llvm::StoreInst* s = store_at(value, base, offset, kind);
+  // A load that faults is no obstacle to moving or dropping other stores.
+  if (m_.options.code.precise_traps) s->setVolatile(true);
 }
 
 Value* FunctionTranslator::element(uint32_t offset, uint32_t index) {
@@ -710,7 +718,7 @@ bool FunctionTranslator::control(const wasm::Instr& in) {
       Value* v = pop();
       // The whole slot, as others read it.
       if (v->getType() == m_.i32) v = b_.CreateZExt(v, m_.i64);
-      store_at(v, p, 0, kind);
+      store_visibly(v, p, 0, kind);
       return true;
     }
     default:

@@ -180,7 +180,9 @@ class FunctionTranslator {
   Value* context_field(uint32_t offset);
   Value* load_invariant(llvm::Type* type, Value* base, uint64_t offset);
   Value* load_at(llvm::Type* type, Value* base, uint64_t offset, std::string_view kind);
-  void store_at(Value* value, Value* base, uint64_t offset, std::string_view kind);
+  llvm::StoreInst* store_at(Value* value, Value* base, uint64_t offset, std::string_view kind);
+  // The same for what can still be seen after a trap.
+  void store_visibly(Value* value, Value* base, uint64_t offset, std::string_view kind);
   Value* at(Value* base, uint64_t offset) {
     return b_.CreateConstInBoundsGEP1_64(m_.i8, base, offset);
   }

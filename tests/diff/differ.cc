@@ -1,0 +1,330 @@
+#include "differ.h"
+
+#include "chooser.h"
+#include "compiler/llvm_loader.h"
+#include "describe.h"
+#include "generator.h"
+#include "host.h"
+#include "interp/interp.h"
+#include "wasm/type_registry.h"
+#if WAFER_HAS_BASELINE
+#include "compiler/tiering/tiering.h"
+#endif
+
+namespace wafer::diff {
+
+using namespace runtime;
+using wasm::CompKind;
+using wasm::ExternKind;
+using wasm::HeapKind;
+using wasm::TypeKind;
+using wasm::ValType;
+
+namespace {
+
+// Calls and rounds of loops after which the tiering tiers optimize: few, so that every
+// module runs in both kinds of code.
+constexpr uint32_t kHeat = 6;
+
+compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
+  compiler::TierOptions options;
+  options.compile.code.precise_traps = precise;
+  options.compile.opt_level = opt_level;
+  options.compile.threads = 1;
+  options.backend = compiler::load_llvm_backend;
+  return options;
+}
+
+Config config_of(const RunOptions& options, int64_t limit) {
+  Chooser c(mix(options.seed));
+  Config config;
+  config.guard_pages = !c.one_in(4);
+  config.interruptible = c.one_in(8);
+  config.consume_fuel = c.one_in(8) || limit;
+  config.memory_images = c.one_in(2);
+  return config;
+}
+
+StoreLimits store_limits() {
+  StoreLimits limits;
+  limits.memory_bytes = 1u << 20;
+  limits.table_elements = 1000;
+  limits.gc_heap_bytes = 16u << 20;
+  return limits;
+}
+
+// One module in one store.
+class Runner {
+ public:
+  Runner(const TierUnderTest& tier, const RunOptions& options, int64_t limit)
+      : tier_(tier),
+        options_(options),
+        limit_(limit),
+        engine_(Engine::create(config_of(options, limit), tier.tier)),
+        store_(engine_, store_limits()),
+        host_(store_) {}
+
+  Trace run(Bytes bytes) {
+    auto module = engine_->load_module(bytes);
+    if (!module) {
+      trace_.refused = module.take_error();
+      return std::move(trace_);
+    }
+    module_ = *module;
+    instantiate();
+    if (!instance_) return std::move(trace_);
+    for (uint32_t round = 0; round < options_.rounds && !trace_.cut; ++round) {
+      for (const wasm::Export& e : module_->exports)
+        if (e.kind == ExternKind::Func && !trace_.cut) call(e, round);
+      tier_.settle();
+    }
+    return std::move(trace_);
+  }
+
+ private:
+  // Fuel of an engine that counts it, much more than bounded code can take.
+  int64_t fuel() const { return limit_ ? limit_ : int64_t(1) << 40; }
+
+  void instantiate() {
+    Event& event = trace_.events.emplace_back();
+    event.call = "instantiation";
+    auto imports = host_.imports_of(*module_);
+    if (!imports) {
+      trace_.refused = imports.take_error();
+      return;
+    }
+    store_.fuel = fuel();
+    auto instance = store_.instantiate(module_, *imports);
+    if (!instance) {
+      event.outcome = instance.error().message;
+      if (instance.error().kind == ErrorKind::Trap) event.trap = store_.trap().code;
+      trace_.cut = event.trap == TrapCode::OutOfFuel;
+      return;
+    }
+    instance_ = *instance;
+    event.state = describe_state(store_, *instance_);
+    if (auto callback = instance_->get_export(kCallbackExport)) host_.set_callback(callback->func);
+  }
+
+  void set_global(std::string_view name, int32_t value) {
+    auto global = instance_->get_export(name);
+    if (global && global->kind == ExternKind::Global) global->global->value[0] = uint32_t(value);
+  }
+
+  void call(const wasm::Export& e, uint32_t round) {
+    FuncInst* func = instance_->funcs[e.index];
+    // From the name, so that a call stays the same when other exports are taken away.
+    uint64_t seed = mix(options_.seed ^ mix(round));
+    for (const char letter : e.name) seed = mix(seed ^ uint8_t(letter));
+    Chooser chooser(seed);
+    std::vector<Value> args;
+    for (const ValType t : func->type->func.params) args.push_back(argument(chooser, t));
+    set_global(kFuelExport, kFuel);
+    set_global(kDepthExport, 0);
+    store_.fuel = fuel();
+
+    Event event;
+    event.call = std::string(e.name) + '(' + describe(store_, instance_, args) + ") in round " +
+                 std::to_string(round + 1);
+    const auto results = store_.call(func, args);
+    if (results) {
+      event.outcome = describe(store_, instance_, *results);
+      for (const Value& v : *results)
+        if (v.type.is_ref()) keep(v);
+    } else {
+      event.trap = store_.trap().code;
+      event.outcome = "trap: " + std::string(results.error().message);
+      if (event.trap == TrapCode::UncaughtException)
+        event.outcome += ", " + describe_exception(store_, instance_);
+      store_.pending_exception = kNullRef;
+      trace_.cut = event.trap == TrapCode::OutOfFuel;
+    }
+    if (std::string log = host_.take_log(); !log.empty()) event.outcome += "; host: " + log;
+    event.state = describe_state(store_, *instance_);
+    trace_.events.push_back(std::move(event));
+  }
+
+  // --- Arguments -----------------------------------------------------------------------
+
+  Value argument(Chooser& c, ValType type) {
+    Value v{type};
+    switch (type.kind()) {
+      case TypeKind::I32:
+        v.bits[0] = uint32_t(number(c));
+        return v;
+      case TypeKind::I64:
+        v.bits[0] = number(c);
+        return v;
+      case TypeKind::F32: {
+        static constexpr float kFloats[] = {0,      -0.0f, 1,    -1.5f, 2147483648.0f,
+                                            1e-40f, 3.25f, 1e30f};
+        v.bits[0] = slot_of(c.pick(kFloats));
+        return v;
+      }
+      case TypeKind::F64: {
+        static constexpr double kDoubles[] = {0, -0.0, 1, -1.5, 4294967296.0, 1e-310, 3.25, 1e300};
+        v.bits[0] = slot_of(c.pick(kDoubles));
+        return v;
+      }
+      case TypeKind::V128:
+        v.bits[0] = c.bits();
+        v.bits[1] = number(c);
+        return v;
+      default:
+        v.bits[0] = reference(c, type.heap());
+        return v;
+    }
+  }
+
+  static uint64_t number(Chooser& c) {
+    static constexpr int64_t kNumbers[] = {0,  1,   -1,        2,         8,
+                                           31, 100, INT32_MIN, INT32_MAX, INT64_MIN};
+    switch (c.below(4)) {
+      case 0:
+        return uint64_t(c.pick(kNumbers));
+      case 1:
+        return c.bits();
+      default:
+        return c.below(40);
+    }
+  }
+
+  Ref reference(Chooser& c, wasm::HeapType heap) {
+    if (c.one_in(3)) return kNullRef;
+    // What an earlier call gave, if it fits.
+    for (size_t tries = kept_.size() ? 4 : 0; tries--;) {
+      const Kept& k = c.pick(kept_);
+      if (store_.registry().is_subtype(k.heap, heap)) return store_.rooted(k.handle);
+    }
+    const bool is_func = heap.is_concrete()
+                             ? store_.registry().get(heap.index())->kind == CompKind::Func
+                             : heap.kind() == HeapKind::Func;
+    if (is_func) return function(c, heap);
+    switch (heap.kind()) {
+      case HeapKind::Any:
+      case HeapKind::Eq:
+      case HeapKind::I31:
+        return make_i31(c.below(100));
+      case HeapKind::Extern: {
+        GcHostObject* object =
+            store_.gc().new_host_object(reinterpret_cast<void*>(uintptr_t(c.below(10))), nullptr);
+        if (!object) return kNullRef;
+        // Kept alive even if the module drops it, so that other arguments may follow.
+        store_.root(uintptr_t(object));
+        return uintptr_t(object);
+      }
+      default:
+        return kNullRef;
+    }
+  }
+
+  Ref function(Chooser& c, wasm::HeapType heap) {
+    Ref found = kNullRef;
+    uint32_t seen = 0;
+    for (FuncInst* f : instance_->func_storage)
+      if (store_.registry().is_subtype(wasm::HeapType::concrete(f->type->id), heap) &&
+          c.one_in(++seen))
+        found = uintptr_t(f);
+    return found;
+  }
+
+  struct Kept {
+    uint32_t handle;
+    wasm::HeapType heap;  // canonical
+  };
+
+  void keep(const Value& v) {
+    if (v.as_ref() == kNullRef || kept_.size() >= 50) return;
+    if (!store_.registry().is_gc_ref(v.type)) return;
+    kept_.push_back({store_.root(v.as_ref()), v.type.heap()});
+  }
+
+  const TierUnderTest& tier_;
+  const RunOptions options_;
+  const int64_t limit_;
+  std::shared_ptr<Engine> engine_;
+  Store store_;
+  Host host_;
+  std::shared_ptr<wasm::Module> module_;
+  Instance* instance_ = nullptr;
+  std::vector<Kept> kept_;
+  Trace trace_;
+};
+
+constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",
+                                       "auto-parts", "llvm-fast", "llvm-0", "llvm-3"};
+
+}  // namespace
+
+std::span<const std::string_view> tier_names() { return kNames; }
+
+Result<TierUnderTest> make_tier(std::string_view name) {
+  TierUnderTest out;
+  out.name = name;
+  if (name == "interp") {
+    out.tier = interp::tier();
+    return out;
+  }
+  if (name.starts_with("llvm")) {
+    WAFER_TRY(compiler::load_llvm_backend());
+    out.precise = name != "llvm-fast";
+    const unsigned level = name == "llvm-0" ? 0 : name == "llvm-3" ? 3 : 2;
+    auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise, level));
+    out.tier = tier.get();
+    out.owner = std::move(tier);
+    return out;
+  }
+#if WAFER_HAS_BASELINE
+  if (!compiler::BaselineCompiler::supported())
+    return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
+  if (name == "baseline") {
+    out.tier = compiler::baseline_tier();
+    return out;
+  }
+  if (name == "auto" || name == "auto-parts") {
+    WAFER_TRY(compiler::load_llvm_backend());
+    compiler::TieringOptions tiering;
+    tiering.heat = kHeat;
+    if (name == "auto-parts") tiering.whole_bytes = 0;
+    auto tier = std::make_shared<compiler::TieringTier>(llvm_options(true), tiering);
+    out.tier = tier.get();
+    out.settle = [raw = tier.get()] { raw->wait_until_idle(); };
+    out.owner = std::move(tier);
+    return out;
+  }
+#endif
+  return Error(ErrorKind::Unsupported, "no such tier in this build");
+}
+
+Trace run(const TierUnderTest& tier, Bytes module, const RunOptions& options, int64_t limit) {
+  return Runner(tier, options, limit).run(module);
+}
+
+std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise) {
+  if (reference.refused || other.refused) {
+    const auto text = [](const Trace& t) {
+      return t.refused ? std::string(t.refused->message) : std::string("accepted");
+    };
+    if (text(reference) == text(other)) return std::nullopt;
+    return Mismatch{"loading", text(reference), text(other)};
+  }
+  const size_t count = std::max(reference.events.size(), other.events.size());
+  for (size_t i = 0; i < count; ++i) {
+    static const Event kNone{"nothing", {}, {}, TrapCode::None};
+    const Event& a = i < reference.events.size() ? reference.events[i] : kNone;
+    const Event& b = i < other.events.size() ? other.events[i] : kNone;
+    if (a.trap == TrapCode::OutOfMemory || b.trap == TrapCode::OutOfMemory) return std::nullopt;
+    const bool thrown = a.trap == TrapCode::UncaughtException || a.trap == TrapCode::HostError;
+    if (!precise && a.trap != TrapCode::None && !thrown) return std::nullopt;
+    if (a.call != b.call) return Mismatch{a.call, a.call, b.call};
+    if (a.outcome != b.outcome || a.trap != b.trap) return Mismatch{a.call, a.outcome, b.outcome};
+    for (size_t line = 0; line < std::max(a.state.size(), b.state.size()); ++line) {
+      const std::string x = line < a.state.size() ? a.state[line] : "nothing";
+      const std::string y = line < b.state.size() ? b.state[line] : "nothing";
+      if (x != y) return Mismatch{a.call, x, y};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace wafer::diff

@@ -1,0 +1,70 @@
+// Runs one module in several tiers and compares all that can be seen of it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/tier.h"
+#include "runtime/store.h"
+
+namespace wafer::diff {
+
+// A tier to compare.
+struct TierUnderTest {
+  std::string name;
+  runtime::Tier* tier = nullptr;
+  std::shared_ptr<void> owner;
+  // Waits for code that is made in the background, so that the next calls run it.
+  std::function<void()> settle = [] {};
+  // False where code may leave out traps of unused accesses (CodeOptions::precise_traps):
+  // it is compared up to the first trap.
+  bool precise = true;
+};
+
+// The names that make_tier() knows:
+//   interp, baseline, llvm, auto  - the tiers, where in auto few calls make a module hot;
+//   auto-parts                    - hot functions are optimized one by one;
+//   llvm-fast                     - without precise traps, as programs run by default;
+//   llvm-0, llvm-3                - other levels of optimization.
+std::span<const std::string_view> tier_names();
+// Unsupported if this build or processor lacks it.
+Result<TierUnderTest> make_tier(std::string_view name);
+
+// What the seed chooses beside the module.
+struct RunOptions {
+  uint64_t seed = 0;  // of arguments and engine settings
+  uint32_t rounds = 3;
+};
+
+// A call and what came of it.
+struct Event {
+  std::string call;
+  std::string outcome;
+  std::vector<std::string> state;  // see describe_state()
+  runtime::TrapCode trap = runtime::TrapCode::None;
+};
+
+struct Trace {
+  std::optional<Error> refused;  // the module does not load
+  std::vector<Event> events;     // the first one is the instantiation
+  bool cut = false;              // ended early by the limit on instructions
+};
+
+// Calls every exported function a few times. With `limit`, no more than about so many
+// instructions are executed, as counted by the engine; 0: no limit and no counting.
+Trace run(const TierUnderTest& tier, Bytes module, const RunOptions& options, int64_t limit = 0);
+
+struct Mismatch {
+  std::string call;
+  std::string expected;
+  std::string actual;
+};
+
+// The first difference between the reference and another trace, if there is one. A full
+// heap ends the comparison: when it is full is a tier's own affair.
+std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise);
+
+}  // namespace wafer::diff
