@@ -19,7 +19,7 @@ namespace wafer::compiler {
 namespace {
 
 constexpr char kMagic[8] = {'\0', 'w', 'a', 'f', 'e', 'r', 'c', '\n'};
-constexpr uint32_t kFormatVersion = 2;
+constexpr uint32_t kFormatVersion = 3;
 
 struct Section {
   uint64_t offset = 0;
@@ -32,7 +32,7 @@ struct Header {
   uint32_t header_size;
   uint64_t checksum;  // of everything after this field
   ImageTraits traits;
-  Section text, rodata, table, symbols, functions, locations, module;
+  Section text, rodata, table, symbols, functions, locations, inlines, module;
   uint64_t eh_frame;  // offset, 0 for none
   uint64_t total;
 };
@@ -177,6 +177,7 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   h.symbols = place(names.size());
   h.functions = place(parts.functions.size() * sizeof(ImageFunction));
   h.locations = place(parts.locations.size() * sizeof(ImageLocation));
+  h.inlines = place(parts.inlines.size() * sizeof(ImageInline));
   h.module = place(parts.module.size());
   h.eh_frame = parts.has_eh_frame ? plan.rodata + parts.eh_frame : 0;
   h.total = at;
@@ -195,6 +196,9 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   auto* l = reinterpret_cast<ImageLocation*>(out.data() + h.locations.offset);
   for (const ImageLocation& from : parts.locations)
     *l++ = {from.code + plan.text, from.module_offset};
+  auto* n = reinterpret_cast<ImageInline*>(out.data() + h.inlines.offset);
+  for (const ImageInline& from : parts.inlines)
+    *n++ = {from.begin + plan.text, from.end + plan.text, from.call};
   put(0, &h, sizeof h);
   h.checksum = hash_bytes(Bytes(out).subspan(kChecked));
   put(0, &h, sizeof h);
@@ -260,12 +264,13 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
   const auto inside = [size](const Section& s) {
     return s.offset <= size && s.size <= size - s.offset;
   };
-  for (const Section* s :
-       {&h.text, &h.rodata, &h.table, &h.symbols, &h.functions, &h.locations, &h.module})
+  for (const Section* s : {&h.text, &h.rodata, &h.table, &h.symbols, &h.functions, &h.locations,
+                           &h.inlines, &h.module})
     if (!inside(*s)) return malformed("a section lies outside of the file");
   if (h.text.offset != plan.text || h.rodata.offset != plan.rodata ||
       h.table.offset != plan.table || h.table.size % 8 ||
-      h.functions.size % sizeof(ImageFunction) || h.locations.size % sizeof(ImageLocation))
+      h.functions.size % sizeof(ImageFunction) || h.locations.size % sizeof(ImageLocation) ||
+      h.inlines.size % sizeof(ImageInline))
     return malformed("bad sections");
 
   traits_ = h.traits;
@@ -274,6 +279,8 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
                 size_t(h.functions.size / sizeof(ImageFunction))};
   locations_ = {reinterpret_cast<const ImageLocation*>(base + h.locations.offset),
                 size_t(h.locations.size / sizeof(ImageLocation))};
+  inlines_ = {reinterpret_cast<const ImageInline*>(base + h.inlines.offset),
+              size_t(h.inlines.size / sizeof(ImageInline))};
   for (const ImageFunction& f : functions_)
     if (f.begin < h.text.offset || f.end < f.begin || f.end > h.text.offset + h.text.size)
       return malformed("a function lies outside of the code");
@@ -339,6 +346,10 @@ bool CodeImage::locate(const void* pc, CodeLocation& out) const {
   auto l = std::upper_bound(locations_.begin(), locations_.end(), offset,
                             [](uint32_t at, const ImageLocation& l) { return at < l.code; });
   out.module_offset = l == locations_.begin() ? 0 : (l - 1)->module_offset;
+  auto n = std::upper_bound(inlines_.begin(), inlines_.end(), offset,
+                            [](uint32_t at, const ImageInline& i) { return at < i.begin; });
+  while (n != inlines_.begin() && (--n)->begin >= f->begin)
+    if (offset < n->end) out.calls.push_back(n->call);
   return true;
 }
 

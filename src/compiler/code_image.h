@@ -46,6 +46,12 @@ struct ImageLocation {
   uint32_t module_offset;
 };
 
+// Code in this range was inlined, from the call at this offset in the module.
+struct ImageInline {
+  uint32_t begin, end;
+  uint32_t call;
+};
+
 // The parts of an image, for the writer.
 struct ImageParts {
   ImageTraits traits;
@@ -56,6 +62,7 @@ struct ImageParts {
   Vec<String> symbols;  // names of the address table's entries
   Vec<ImageFunction> functions;
   Vec<ImageLocation> locations;  // by code offset
+  Vec<ImageInline> inlines;      // by begin, and of those that begin together the outer first
   Vec<uint8_t> module;           // the binary that it was compiled from, if it is to go along
 };
 
@@ -109,6 +116,7 @@ class CodeImage final : public CodeRegion {
   const uint8_t* eh_frame_ = nullptr;
   std::span<const ImageFunction> functions_;
   std::span<const ImageLocation> locations_;
+  std::span<const ImageInline> inlines_;
   Bytes module_;
 };
 

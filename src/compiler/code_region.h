@@ -12,6 +12,8 @@ namespace wafer::compiler {
 struct CodeLocation {
   uint32_t func_index = 0;
   uint32_t module_offset = 0;  // 0 if unknown
+  // Calls that the code was inlined from, as offsets in the module, innermost first.
+  Vec<uint32_t> calls;
   // The caller's frame is of the same activation: it went on in this code at a loop.
   bool entered_at_loop = false;
 };

@@ -311,12 +311,13 @@ bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
   CodeLocation at;
   if (!region || !region->described_by || !region->locate(pc, at)) return false;
   const wasm::Module& module = *region->described_by;
-  const auto inner = runtime::function_at(module, at.module_offset);
-  if (inner && *inner != at.func_index) {
-    out.push_back(runtime::describe_frame(module, *inner, at.module_offset));
-    at.module_offset = 0;  // of the call: not kept
+  uint32_t offset = at.module_offset;
+  for (const uint32_t call : at.calls) {
+    if (const auto inlined = runtime::function_at(module, offset))
+      out.push_back(runtime::describe_frame(module, *inlined, offset));
+    offset = call;
   }
-  out.push_back(runtime::describe_frame(module, at.func_index, at.module_offset));
+  out.push_back(runtime::describe_frame(module, at.func_index, offset));
   return at.entered_at_loop;
 }
 

@@ -79,7 +79,7 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots);
 ExecState* exec_of(Store& store);
 
 // Appends the frame of the WebAssembly function whose machine code holds `pc`, if one
-// does; before it, that of the function that the code there was inlined from. True if the
+// does; before it, those of the functions that the code there was inlined from. True if the
 // caller's frame is of the same activation of the function (CodeLocation::entered_at_loop).
 bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out);
 

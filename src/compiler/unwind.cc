@@ -30,8 +30,8 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
   uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   // A return address lies behind its call.
   if (!before) --pc;
-  walk.described = !walk.described && describe_native_frames(reinterpret_cast<const void*>(pc),
-                                                             walk.info.backtrace);
+  walk.described = !walk.described &&
+                   describe_native_frames(reinterpret_cast<const void*>(pc), walk.info.backtrace);
   return _URC_NO_REASON;
 }
 

@@ -53,6 +53,28 @@ wasi_exit() { # wasi_exit CODE: a program that exits with it
     (memory (export \"memory\") 1) (func (export \"_start\") (call \$x (i32.const $1))))"
 }
 
+# Every tier has the same backtrace, also of functions that were inlined.
+backtraces() {
+  cat >deep.wat <<'WAT'
+(module
+  (func $div (param i32) (result i32) (i32.div_s (i32.const 100) (local.get 0)))
+  (func $mid (param i32) (result i32) (i32.add (i32.const 1)
+    (call $div (i32.sub (local.get 0) (i32.const 7)))))
+  (func $outer (param i32) (result i32)
+    (i32.mul (call $mid (local.get 0)) (call $mid (i32.add (local.get 0) (i32.const 2)))))
+  (func $f (export "f") (param i32) (result i32) (i32.xor (call $outer (local.get 0)) (i32.const 5))))
+WAT
+  for argument in 5 7; do
+    run 134 run --tier interp --invoke f deep.wat $argument
+    has err "3: deep!f"
+    cp err want
+    for tier in baseline llvm; do
+      run 134 run --tier $tier --no-cache --invoke f deep.wat $argument
+      expect err "$(cat want)"
+    done
+  done
+}
+
 code_files() {
   cat >prog.wat <<'WAT'
 (module (memory (export "memory") 1)

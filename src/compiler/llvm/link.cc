@@ -63,7 +63,7 @@ class Linker {
     plan_ = plan_image(out_.text.size() + stubs_.size() * kStubSize, out_.rodata.size());
     for (size_t i = 0; i < objects_.size(); ++i) WAFER_TRY(relocate(i));
     write_stubs();
-    WAFER_TRY(read_locations());
+    WAFER_TRY(read_debug_info());
     std::sort(out_.functions.begin(), out_.functions.end(),
               [](const ImageFunction& a, const ImageFunction& b) { return a.begin < b.begin; });
     return std::move(out_);
@@ -381,22 +381,47 @@ class Linker {
     }
   }
 
-  Result<void> read_locations() {
+  // Offset in the text of an address in object i, or nothing if it is not in the text.
+  std::optional<uint32_t> text_offset(size_t i, uint64_t section, uint64_t address) const {
+    if (section >= placed_[i].size() || placed_[i][section].part != Part::Text) return {};
+    return uint32_t(placed_[i][section].offset + address);
+  }
+
+  void read_inlines(size_t i, llvm::DWARFUnit& unit) {
+    for (const llvm::DWARFDebugInfoEntry& entry : unit.dies()) {
+      const llvm::DWARFDie die(&unit, &entry);
+      if (die.getTag() != llvm::dwarf::DW_TAG_inlined_subroutine) continue;
+      const auto call = llvm::dwarf::toUnsigned(die.find(llvm::dwarf::DW_AT_call_line), 0);
+      auto ranges = die.getAddressRanges();
+      if (!ranges) {
+        llvm::consumeError(ranges.takeError());
+        continue;
+      }
+      for (const llvm::DWARFAddressRange& r : *ranges)
+        if (const auto begin = text_offset(i, r.SectionIndex, r.LowPC))
+          out_.inlines.push_back({*begin, uint32_t(*begin + (r.HighPC - r.LowPC)), uint32_t(call)});
+    }
+  }
+
+  Result<void> read_debug_info() {
     Vec<ImageLocation>& out = out_.locations;
     for (size_t i = 0; i < objects_.size(); ++i) {
       const auto dwarf = llvm::DWARFContext::create(*objects_[i]);
       for (const auto& unit : dwarf->compile_units()) {
+        unit->getUnitDIE(/*ExtractUnitDIEOnly=*/false);
+        read_inlines(i, *unit);
         const auto* table = dwarf->getLineTableForUnit(unit.get());
         if (!table) continue;
         for (const auto& row : table->Rows) {
           if (row.EndSequence || row.Line == 0) continue;
-          const uint64_t section = row.Address.SectionIndex;
-          if (section >= placed_[i].size() || placed_[i][section].part != Part::Text) continue;
-          out.push_back(
-              {uint32_t(placed_[i][section].offset + row.Address.Address), uint32_t(row.Line)});
+          if (const auto at = text_offset(i, row.Address.SectionIndex, row.Address.Address))
+            out.push_back({*at, uint32_t(row.Line)});
         }
       }
     }
+    // In the debug information an outer range comes before those within it.
+    std::stable_sort(out_.inlines.begin(), out_.inlines.end(),
+                     [](const ImageInline& a, const ImageInline& b) { return a.begin < b.begin; });
     std::stable_sort(out.begin(), out.end(), [](const ImageLocation& a, const ImageLocation& b) {
       return a.code < b.code;
     });
