@@ -42,6 +42,7 @@ void panic(const char* message) {
 #endif
 
 void set_allocator(const Allocator& allocator) { g_allocator = allocator; }
+const Allocator& current_allocator() { return g_allocator; }
 
 void* try_allocate(size_t size, size_t align) {
   return g_allocator.allocate(g_allocator.context, size, align);

@@ -29,6 +29,8 @@ struct Allocator {
 // released to the allocator in force at that time. Default: malloc/free; in embedded
 // builds none, so that it must be called.
 void set_allocator(const Allocator& allocator);
+// The one in force.
+const Allocator& current_allocator();
 
 // Raw allocation; nullptr when exhausted. Large blocks (stacks, linear memories
 // of embedded builds, GC blocks) use this and turn nullptr into an Error.

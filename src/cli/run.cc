@@ -106,10 +106,9 @@ class Runner {
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
     if (is_code_file(options_.file)) {
       // Only what the file holds can run; its modules decide the rest.
-      tier_.native = std::make_shared<compiler::NativeTier>(compiler::TierOptions{});
-      tier_.tier = tier_.native.get();
+      tier_ = compiler::make_code_tier();
     } else {
-      Result<MadeTier> made = options_.tier.make();
+      Result<compiler::OwnedTier> made = options_.tier.make();
       if (!made) {
         print_error(made.error().message);
         return kFailure;
@@ -163,7 +162,7 @@ class Runner {
 
   const RunOptions& options_;
   const std::vector<std::string>& guest_args_;
-  MadeTier tier_;
+  compiler::OwnedTier tier_;
   std::shared_ptr<Engine> engine_;
   std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
   std::optional<Store> store_;
@@ -177,11 +176,7 @@ class Runner {
     std::optional<ModuleInput> input = open_module(path, options_.features.get());
     if (!input) return false;
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
-    // Code that exists was made from a valid module.
-    auto code = tier_.native ? tier_.native->find_code(kept.binary(), *engine_) : nullptr;
-    Result<std::shared_ptr<Module>> module =
-        engine_->load_module(kept.binary(), false, code == nullptr);
-    if (module) (*module)->precompiled = code;
+    Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
     if (!module) {
       print_module_error(kept, module.error());
       return false;
@@ -205,16 +200,11 @@ class Runner {
   }
 
   bool load_code(const std::string& path, std::shared_ptr<Module>& out) {
-    const auto fail = [&path](std::string_view why) {
-      print_error(fmt::format("{}: {}", path, why));
+    Result<std::shared_ptr<Module>> module = engine_->map_code(path.c_str());
+    if (!module) {
+      print_error(fmt::format("{}: {}", path, module.error().message));
       return false;
-    };
-    if (!tier_.native) return fail("machine code cannot run in the interpreter; use --tier llvm");
-    Result<std::shared_ptr<compiler::CodeImage>> image = compiler::CodeImage::map_file(path);
-    if (!image) return fail(image.error().message);
-    Result<std::shared_ptr<Module>> module = engine_->load_module((*image)->module(), false, false);
-    if (!module) return fail(module.error().message);
-    (*module)->precompiled = *image;  // which also holds the module's bytes
+    }
     out = *std::move(module);
     return true;
   }

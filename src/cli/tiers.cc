@@ -2,13 +2,6 @@
 
 #include <CLI/CLI.hpp>
 
-#if WAFER_HAS_BASELINE
-#include "compiler/baseline/tier.h"
-#include "compiler/tiering/tiering.h"
-#endif
-#include "compiler/llvm_loader.h"
-#include "interp/interp.h"
-
 namespace wafer::cli {
 
 namespace {
@@ -38,41 +31,21 @@ void TierChoice::add_to(CLI::App& app) {
       ->group(kGroup);
 }
 
-Result<MadeTier> TierChoice::make() const {
-  if (name == "interp") return MadeTier{interp::tier(), nullptr, {}};
-  if (name == "baseline") {
-#if WAFER_HAS_BASELINE
-    if (runtime::Tier* tier = compiler::baseline_tier()) return MadeTier{tier, nullptr, {}};
-    return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
-#else
-    return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
-#endif
-  }
+Result<compiler::OwnedTier> TierChoice::make() const {
+  using Kind = compiler::TierKind;
+  const Kind kind = name == "interp"     ? Kind::Interpreter
+                    : name == "baseline" ? Kind::Baseline
+                    : name == "llvm"     ? Kind::Optimized
+                                         : Kind::Auto;
   compiler::TierOptions options;
   options.compile = compile;
-  options.backend = compiler::load_llvm_backend;
   if (use_cache) {
     std::string folder =
         cache_folder.empty() ? compiler::CodeCache::default_folder() : cache_folder;
     if (!folder.empty())
       options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
   }
-#if WAFER_HAS_BASELINE
-  if (name == "auto" && compiler::BaselineCompiler::supported()) {
-    compiler::TieringOptions tiering;
-    if (eager) {
-      tiering.heat = 1;
-      tiering.whole_bytes = 0;
-      tiering.background = false;
-    }
-    auto tier = std::make_shared<compiler::TieringTier>(std::move(options), tiering);
-    return MadeTier{tier.get(), std::shared_ptr<compiler::NativeTier>(tier, &tier->native()),
-                    [tier = tier.get()] { return tier->busy(); }};
-  }
-#endif
-  if (name == "auto") return MadeTier{interp::tier(), nullptr, {}};
-  auto tier = std::make_shared<compiler::NativeTier>(std::move(options));
-  return MadeTier{tier.get(), tier, {}};
+  return compiler::make_tier(kind, std::move(options), eager);
 }
 
 }  // namespace wafer::cli

@@ -1,11 +1,9 @@
 // Execution tiers by name, for the command line.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
 
-#include "compiler/tier.h"
+#include "compiler/tiers/tiers.h"
 
 namespace CLI {
 class App;
@@ -15,15 +13,6 @@ namespace wafer::cli {
 
 // Adds --opt and --precise-traps.
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
-
-// A tier, to be kept for as long as there are engines with it; `native` is the same if
-// it is one that runs images (or has one within), and owns it.
-struct MadeTier {
-  runtime::Tier* tier = nullptr;
-  std::shared_ptr<compiler::NativeTier> native;
-  // True while code is being made in the background; may be empty.
-  std::function<bool()> busy;
-};
 
 // Choice of a tier and how it generates code.
 struct TierChoice {
@@ -39,7 +28,7 @@ struct TierChoice {
   void add_to(CLI::App& app);
   // Unsupported if this build or processor lacks it. Code generators are loaded when
   // they are first needed.
-  Result<MadeTier> make() const;
+  Result<compiler::OwnedTier> make() const;
 };
 
 }  // namespace wafer::cli

@@ -16,7 +16,7 @@ namespace {
 
 struct WastOptions {
   TierChoice tier;
-  MadeTier made_tier;
+  compiler::OwnedTier made_tier;
   std::vector<std::string> paths;
   std::string skip_file;
   unsigned jobs = 0;
@@ -139,7 +139,7 @@ int run_wast(WastOptions& o) {
   std::vector<Skip> skips;
   if (!o.skip_file.empty() && !read_skips(o.skip_file, skips)) return kFailure;
 
-  Result<MadeTier> tier = o.tier.make();
+  Result<compiler::OwnedTier> tier = o.tier.make();
   if (!tier) {
     print_error(tier.error().message);
     return kFailure;

@@ -20,20 +20,29 @@ struct Loaded {
   std::string reason;
 };
 
+// Folders of the program and of the library that this code is in.
+std::vector<std::filesystem::path> homes() {
+  std::vector<std::filesystem::path> out;
+  std::error_code ec;
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&load_llvm_backend), &info) && info.dli_fname)
+    out.push_back(std::filesystem::weakly_canonical(info.dli_fname, ec).parent_path());
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ec);
+  if (!ec) out.push_back(self.parent_path());
+  return out;
+}
+
 Loaded load() {
   std::vector<std::string> candidates;
   if (const char* path = std::getenv("WAFER_LLVM")) {
     candidates.emplace_back(path);
   } else {
-    std::error_code ec;
-    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ec);
-    if (!ec) {
-      const std::filesystem::path dir = self.parent_path();
-      for (const char* where : {"", "../lib/wafer", "../lib"}) {
-        const std::filesystem::path file = dir / where / kName;
+    for (const std::filesystem::path& home : homes())
+      for (const char* where : {"", "wafer", "../lib/wafer", "../lib"}) {
+        std::error_code ec;
+        const std::filesystem::path file = home / where / kName;
         if (std::filesystem::exists(file, ec)) candidates.push_back(file.string());
       }
-    }
     candidates.emplace_back(kName);
   }
   Loaded out;
@@ -45,13 +54,14 @@ Loaded load() {
     }
     const auto fingerprint =
         reinterpret_cast<uint64_t (*)()>(dlsym(library, "wafer_llvm_fingerprint"));
-    const auto backend = reinterpret_cast<Backend* (*)()>(dlsym(library, "wafer_llvm_backend"));
+    const auto backend = reinterpret_cast<Backend* (*)(const Allocator&)>(
+        dlsym(library, "wafer_llvm_backend"));
     if (!fingerprint || !backend || fingerprint() != abi_fingerprint()) {
       out.reason = file + " belongs to another version of wafer";
       dlclose(library);
       continue;
     }
-    out.backend = backend();
+    out.backend = backend(current_allocator());
     return out;
   }
   return out;

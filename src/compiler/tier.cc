@@ -90,20 +90,49 @@ CompileOptions NativeTier::options_for(const runtime::Engine& engine) const {
   return compile;
 }
 
-std::shared_ptr<CodeImage> NativeTier::find_code(Bytes module,
-                                                 const runtime::Engine& engine) const {
+std::shared_ptr<void> NativeTier::find_code(Bytes module, const runtime::Engine& engine) {
   return options_.cache ? options_.cache->find(module, options_for(engine)) : nullptr;
 }
 
-Result<std::shared_ptr<CodeImage>> NativeTier::compile(const wasm::Module& module,
-                                                       const CompileOptions& options) {
-  if (options_.cache)
-    if (auto image = options_.cache->find(module.bytes, options)) return image;
+Result<Vec<uint8_t>> NativeTier::make_image(const wasm::Module& module,
+                                            const CompileOptions& options, bool with_module) {
   if (!options_.backend) return Error(ErrorKind::Unsupported, "no code generator in this build");
   WAFER_LET(backend, options_.backend());
   WAFER_LET(parts, backend->compile(module, options, {}));
-  if (options_.cache) parts.module.assign(module.bytes.begin(), module.bytes.end());
-  const Vec<uint8_t> bytes = write_image(parts);
+  if (with_module) parts.module.assign(module.bytes.begin(), module.bytes.end());
+  return write_image(parts);
+}
+
+Result<Vec<uint8_t>> NativeTier::compile(const wasm::Module& module,
+                                         const runtime::Engine& engine) {
+  return make_image(module, options_for(engine), true);
+}
+
+namespace {
+
+runtime::Tier::StoredCode stored(std::shared_ptr<CodeImage> image) {
+  const Bytes module = image->module();
+  return {std::move(image), module};
+}
+
+}  // namespace
+
+Result<runtime::Tier::StoredCode> NativeTier::load_code(Bytes bytes) {
+  WAFER_LET(image, CodeImage::load(bytes));
+  return stored(std::move(image));
+}
+
+Result<runtime::Tier::StoredCode> NativeTier::map_code(const char* path) {
+  WAFER_LET(image, CodeImage::map_file(path));
+  return stored(std::move(image));
+}
+
+// Code of the whole module: from the cache, or made now and kept there.
+Result<std::shared_ptr<CodeImage>> NativeTier::image_of(const wasm::Module& module,
+                                                        const CompileOptions& options) {
+  if (options_.cache)
+    if (auto image = options_.cache->find(module.bytes, options)) return image;
+  WAFER_LET(bytes, make_image(module, options, options_.cache != nullptr));
   if (options_.cache)
     if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;
   return CodeImage::load(bytes);
@@ -122,7 +151,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
       return Error(ErrorKind::Unsupported,
                    "code file was compiled with other options (fuel, interruption, guard pages)");
   } else {
-    WAFER_LET(compiled, this->compile(module, compile));
+    WAFER_LET(compiled, image_of(module, compile));
     image = std::move(compiled);
   }
   auto code = make_shared_in<NativeCode>(module, options_of(image->traits()));

@@ -47,15 +47,18 @@ class NativeTier final : public runtime::Tier {
   void detach_store(Store& store) override;
   void prepare_host_func(FuncInst& func) override;
 
-  // Code of an earlier run for this module in `engine`, or null: for Module::precompiled,
-  // so that the module need not be validated again.
-  std::shared_ptr<CodeImage> find_code(Bytes module, const runtime::Engine& engine) const;
+  std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override;
+  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine) override;
+  Result<StoredCode> load_code(Bytes bytes) override;
+  Result<StoredCode> map_code(const char* path) override;
   // How code for `engine` has to be compiled.
   CompileOptions options_for(const runtime::Engine& engine) const;
 
  private:
-  Result<std::shared_ptr<CodeImage>> compile(const wasm::Module& module,
-                                             const CompileOptions& options);
+  Result<Vec<uint8_t>> make_image(const wasm::Module& module, const CompileOptions& options,
+                                  bool with_module);
+  Result<std::shared_ptr<CodeImage>> image_of(const wasm::Module& module,
+                                              const CompileOptions& options);
   Result<std::shared_ptr<NativeCode>> code_of(const wasm::Module& module,
                                               const runtime::Engine& engine);
   TierOptions options_;

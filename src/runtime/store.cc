@@ -208,14 +208,16 @@ std::optional<Extern> Instance::get_export(std::string_view name) {
 
 // ---- Engine ---------------------------------------------------------------------
 
-Engine::Engine(const Config& config, Tier* tier)
+Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner)
     : config_(config),
+      tier_owner_(std::move(tier_owner)),
       tier_(tier),
       registry_(make_shared_in<wasm::TypeRegistry>()),
       guard_pages_ok_(config.guard_pages && guard_pages_available()) {}
 
-std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier) {
-  return make_shared_in<Engine>(config, tier);
+std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier,
+                                       std::shared_ptr<void> tier_owner) {
+  return make_shared_in<Engine>(config, tier, std::move(tier_owner));
 }
 
 MemoryMode Engine::memory_mode(const wasm::MemoryType& type) const {
@@ -232,12 +234,31 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
 
 Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
                                                           bool validate) const {
+  // Code that exists was made from a valid module.
+  std::shared_ptr<void> code = validate && tier_ ? tier_->find_code(bytes, *this) : nullptr;
   wasm::DecodeOptions options;
   options.features = config_.features;
   options.copy_bytes = copy_bytes;
-  options.validate = validate;
+  options.validate = validate && !code;
   options.registry = registry_;
-  return wasm::decode_module(bytes, options);
+  WAFER_LET(module, wasm::decode_module(bytes, options));
+  module->precompiled = std::move(code);
+  return std::move(module);
+}
+
+Result<std::shared_ptr<wasm::Module>> Engine::with_code(Result<Tier::StoredCode> stored) const {
+  if (!stored) return stored.take_error();
+  WAFER_LET(module, load_module(stored->module, false, false));
+  module->precompiled = std::move(stored->code);
+  return std::move(module);
+}
+
+Result<std::shared_ptr<wasm::Module>> Engine::load_code(Bytes bytes) const {
+  return with_code(tier_->load_code(bytes));
+}
+
+Result<std::shared_ptr<wasm::Module>> Engine::map_code(const char* path) const {
+  return with_code(tier_->map_code(path));
 }
 
 // ---- Store ----------------------------------------------------------------------

@@ -39,8 +39,29 @@ class Tier {
   // Makes a new host function callable from compiled code (FuncInst::native).
   virtual void prepare_host_func(FuncInst& func) {}
 
+  // Machine code that is kept apart from the run: what becomes Module::precompiled, and
+  // the binary of its module, which lives as long.
+  struct StoredCode {
+    std::shared_ptr<void> code;
+    Bytes module;
+  };
+  // Code that an earlier run left for the module with these bytes; null if there is none.
+  virtual std::shared_ptr<void> find_code(Bytes module, const Engine& engine) { return nullptr; }
+  // Code of all of `module`, in the form of a file.
+  virtual Result<Vec<uint8_t>> compile(const wasm::Module& module, const Engine& engine) {
+    return no_machine_code();
+  }
+  // Takes such a form back: copied from `bytes`, or mapped from a file. It is trusted.
+  virtual Result<StoredCode> load_code(Bytes bytes) { return no_machine_code(); }
+  virtual Result<StoredCode> map_code(const char* path) { return no_machine_code(); }
+
  protected:
   ~Tier() = default;
+
+ private:
+  static Error no_machine_code() {
+    return Error(ErrorKind::Unsupported, "this tier does not run machine code from files");
+  }
 };
 
 // ---- Instances ------------------------------------------------------------
@@ -187,8 +208,9 @@ struct Config {
 // Shared by stores: configuration, canonical types, the tier.
 class Engine {
  public:
-  // `tier` outlives the engine.
-  static std::shared_ptr<Engine> create(const Config& config, Tier* tier);
+  // `tier` outlives the engine, or is kept alive by `tier_owner`.
+  static std::shared_ptr<Engine> create(const Config& config, Tier* tier,
+                                        std::shared_ptr<void> tier_owner = nullptr);
   const Config& config() const { return config_; }
   const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
   Tier* tier() const { return tier_; }
@@ -202,11 +224,17 @@ class Engine {
   // (`validate` false: the bytes are known to be a valid module.)
   Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
                                                     bool validate = true) const;
+  // A module with the machine code that Tier::compile() made of it.
+  Result<std::shared_ptr<wasm::Module>> load_code(Bytes bytes) const;
+  Result<std::shared_ptr<wasm::Module>> map_code(const char* path) const;
 
-  Engine(const Config& config, Tier* tier);
+  Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner);
 
  private:
+  Result<std::shared_ptr<wasm::Module>> with_code(Result<Tier::StoredCode> stored) const;
+
   Config config_;
+  std::shared_ptr<void> tier_owner_;
   Tier* tier_;
   std::shared_ptr<wasm::TypeRegistry> registry_;
   bool guard_pages_ok_ = false;

@@ -39,8 +39,16 @@ class TieringTier final : public runtime::Tier {
   void detach_store(Store& store) override;
   void prepare_host_func(FuncInst& func) override { make_host_func_native(func); }
 
-  // Runs modules that have optimized code from the start.
-  NativeTier& native() { return native_; }
+  // Modules that have optimized code from the start run in it.
+  std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override {
+    return native_.find_code(module, engine);
+  }
+  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine) override {
+    return native_.compile(module, engine);
+  }
+  Result<StoredCode> load_code(Bytes bytes) override { return native_.load_code(bytes); }
+  Result<StoredCode> map_code(const char* path) override { return native_.map_code(path); }
+
   // True while code is being made in the background.
   bool busy() const;
   // Waits until nothing is being made and nothing waits; for tests and benchmarks.

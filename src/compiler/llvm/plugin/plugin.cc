@@ -8,7 +8,10 @@ __attribute__((visibility("default"))) uint64_t wafer_llvm_fingerprint() {
   return wafer::compiler::abi_fingerprint();
 }
 
-__attribute__((visibility("default"))) wafer::compiler::Backend* wafer_llvm_backend() {
+// `allocator` is that of the program, which frees what the code generator hands over.
+__attribute__((visibility("default"))) wafer::compiler::Backend* wafer_llvm_backend(
+    const wafer::Allocator& allocator) {
+  wafer::set_allocator(allocator);
   return wafer::compiler::llvm_backend();
 }
 }

@@ -1,0 +1,63 @@
+#include "compiler/tiers/tiers.h"
+
+#if WAFER_HAS_BASELINE
+#include "compiler/baseline/tier.h"
+#include "compiler/tiering/tiering.h"
+#endif
+#include "compiler/llvm_loader.h"
+#include "interp/interp.h"
+
+namespace wafer::compiler {
+
+namespace {
+
+Result<OwnedTier> make_baseline() {
+#if WAFER_HAS_BASELINE
+  if (runtime::Tier* tier = baseline_tier()) return OwnedTier{tier, nullptr, {}};
+  return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
+#else
+  return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
+#endif
+}
+
+OwnedTier make_auto(TierOptions options, bool eager) {
+#if WAFER_HAS_BASELINE
+  if (BaselineCompiler::supported()) {
+    TieringOptions tiering;
+    if (eager) {
+      tiering.heat = 1;
+      tiering.whole_bytes = 0;
+      tiering.background = false;
+    }
+    auto tier = std::make_shared<TieringTier>(std::move(options), tiering);
+    return {tier.get(), tier, [tier = tier.get()] { return tier->busy(); }};
+  }
+#endif
+  return {interp::tier(), nullptr, {}};
+}
+
+}  // namespace
+
+Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
+  if (!options.backend) options.backend = load_llvm_backend;
+  switch (kind) {
+    case TierKind::Interpreter:
+      return OwnedTier{interp::tier(), nullptr, {}};
+    case TierKind::Baseline:
+      return make_baseline();
+    case TierKind::Optimized: {
+      auto tier = std::make_shared<NativeTier>(std::move(options));
+      return OwnedTier{tier.get(), tier, {}};
+    }
+    case TierKind::Auto:
+      break;
+  }
+  return make_auto(std::move(options), eager);
+}
+
+OwnedTier make_code_tier() {
+  auto tier = std::make_shared<NativeTier>(TierOptions{});
+  return {tier.get(), tier, {}};
+}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,35 @@
+// Every execution tier of this build, by name.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "compiler/tier.h"
+
+namespace wafer::compiler {
+
+enum class TierKind : uint8_t {
+  Auto,         // starts in baseline code, moves what is hot to optimized code
+  Interpreter,  // no machine code
+  Baseline,     // quick to compile
+  Optimized,    // all of a module is optimized before it runs
+};
+
+// A tier, and what keeps it; to be kept for as long as there are engines with it.
+struct OwnedTier {
+  runtime::Tier* tier = nullptr;
+  std::shared_ptr<void> owner;
+  // True while code is being made in the background; may be empty.
+  std::function<bool()> busy;
+};
+
+// Makes a tier. `options` say how it generates code, and where from; without a backend the
+// one of load_llvm_backend() is taken. `eager`: Auto optimizes everything that runs twice,
+// on the spot; for tests. Unsupported if this build or processor lacks it, except that
+// Auto is then the interpreter.
+Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager = false);
+
+// A tier for nothing but code that comes with its module, which needs no code generator.
+OwnedTier make_code_tier();
+
+}  // namespace wafer::compiler
