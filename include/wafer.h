@@ -84,6 +84,31 @@ WASM_API_EXTERN void wafer_config_guard_pages_set(wasm_config_t*, bool enable);
 /* Bytes of WebAssembly call stack for each store. */
 WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
 
+/* How functions are run. Where a build or processor lacks the tier, instantiation fails. */
+typedef uint8_t wafer_tier_t;
+enum wafer_tier_enum {
+  WAFER_TIER_AUTO,        /* starts at once in quickly made code, and moves what is hot to
+                           * optimized code, made in the background; the interpreter where
+                           * there is no compiler */
+  WAFER_TIER_INTERPRETER, /* makes no machine code */
+  WAFER_TIER_BASELINE,    /* quickly made code only */
+  WAFER_TIER_OPTIMIZED    /* all of a module is optimized when it is first instantiated */
+};
+
+/* WAFER_TIER_AUTO unless set. */
+WASM_API_EXTERN void wafer_config_tier_set(wasm_config_t*, wafer_tier_t);
+/* How hard optimized code is worked on, 0 to 3. 2 unless set. */
+WASM_API_EXTERN void wafer_config_opt_level_set(wasm_config_t*, unsigned level);
+/* In optimized code, leave no access to memory out because its result is not used, and
+ * keep the order of stores before a trap. Off unless set. */
+WASM_API_EXTERN void wafer_config_precise_traps_set(wasm_config_t*, bool enable);
+/* Keeps optimized code between runs in `folder`, made when needed, of at most `max_bytes`
+ * (0: 1 GiB). Whoever can write to the folder can have code run. NULL, as unless set: none. */
+WASM_API_EXTERN void wafer_config_cache_set(wasm_config_t*, const char* folder, uint64_t max_bytes);
+/* Memories to hold ready, so that instances start in microseconds: as many may be alive at
+ * once, and each takes 8 GiB of address space. 0, as unless set: no pool. */
+WASM_API_EXTERN void wafer_config_pooled_memories_set(wasm_config_t*, uint32_t count);
+
 /* ---- Store */
 
 /* Ceilings; start from wafer_limits_default(). */
@@ -116,6 +141,20 @@ WASM_API_EXTERN own wafer_error_t* wafer_module_new(wasm_store_t*, const wasm_by
  * its instances. */
 WASM_API_EXTERN own wafer_error_t* wafer_module_new_in_place(wasm_store_t*, const void* binary,
                                                              size_t size, own wasm_module_t** out);
+
+/* Machine code of the module in `binary`, for wafer_module_load_compiled in engines with
+ * the same settings; what `wafer compile` writes. */
+WASM_API_EXTERN own wafer_error_t* wafer_module_precompile(wasm_engine_t*,
+                                                           const wasm_byte_vec_t* binary,
+                                                           own wasm_byte_vec_t* out);
+/* A module from what wafer_module_precompile gave, copied, or mapped from a file with it.
+ * The bytes are trusted: they are machine code, which is checked for damage and for fitting
+ * this library, this processor and the engine's settings, but not for malice. */
+WASM_API_EXTERN own wafer_error_t* wafer_module_load_compiled(wasm_store_t*,
+                                                              const wasm_byte_vec_t* code,
+                                                              own wasm_module_t** out);
+WASM_API_EXTERN own wafer_error_t* wafer_module_load_compiled_file(wasm_store_t*, const char* path,
+                                                                   own wasm_module_t** out);
 
 /* ---- Traps */
 

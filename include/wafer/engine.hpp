@@ -7,6 +7,15 @@
 
 namespace wafer {
 
+// How functions are run.
+enum class Tier : uint8_t {
+  Auto,         // starts at once in quickly made code, and moves what is hot to optimized code,
+                // made in the background; the interpreter where there is no compiler
+  Interpreter,  // makes no machine code
+  Baseline,     // quickly made code only
+  Optimized,    // all of a module is optimized when it is first instantiated
+};
+
 // Settings of an Engine.
 struct Config {
   // Proposals that modules may use.
@@ -19,8 +28,27 @@ struct Config {
   bool interruptible = false;
   // WebAssembly call stack of each store, in bytes.
   size_t stack_bytes = size_t(1) << 20;
-  // Translate a function on its first call, rather than all at instantiation.
+  // In the interpreter: translate a function on its first call, rather than all at
+  // instantiation.
   bool lazy_translation = true;
+
+  // How functions are run. Where a build or processor lacks the tier, instantiation is
+  // Unsupported.
+  Tier tier = Tier::Auto;
+  // How hard optimized code is worked on, 0 to 3.
+  unsigned opt_level = 2;
+  // In optimized code, leave no access to memory out because its result is not used, and
+  // keep the order of stores before a trap.
+  bool precise_traps = false;
+  // Folder that keeps optimized code between runs, made when needed; empty for none.
+  // Engines and processes may share one. Whoever can write to it can have code run.
+  String cache_folder;
+  // Ceiling on the bytes in it; 0 for the default of 1 GiB.
+  uint64_t cache_bytes = 0;
+  // Memories to hold ready, so that instances start in microseconds; as many may be alive
+  // at once, and each takes 8 GiB of address space. 0: address space is reserved as it is
+  // needed.
+  uint32_t pooled_memories = 0;
 };
 
 // Configuration and canonical types. A cheap, copyable, thread-safe handle.
@@ -29,13 +57,14 @@ class Engine {
   Engine() : Engine(Config{}) {}
   explicit Engine(const Config& config);
   // Another handle to an engine.
-  explicit Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine)) {}
-  Config config() const;
+  explicit Engine(std::shared_ptr<runtime::Engine> engine);
+  const Config& config() const { return *config_; }
 
   const std::shared_ptr<runtime::Engine>& raw() const { return impl_; }
 
  private:
   std::shared_ptr<runtime::Engine> impl_;
+  std::shared_ptr<const Config> config_;
 };
 
 // A decoded and validated module (spec 2.5). A cheap, copyable, thread-safe handle.
@@ -50,6 +79,17 @@ class Module {
   static Result<Module> compile(const Engine& engine, Bytes binary);
   // The same without a copy: `binary` must outlive the module and its instances.
   static Result<Module> compile_in_place(const Engine& engine, Bytes binary);
+  // Machine code of the module in `binary`, for load_compiled() in engines with the same
+  // settings; what `wafer compile` writes. Needs Tier::Auto or Optimized, and the
+  // optimizing compiler. Errors: as of compile(), and Unsupported.
+  static Result<Vec<uint8_t>> precompile(const Engine& engine, Bytes binary);
+  // A module from what precompile() gave, copied; or mapped from a file with it, so that
+  // processes share its pages. The bytes are trusted: they are machine code, which is
+  // checked for damage and for fitting this library, this processor and the engine's
+  // settings, but not for malice. Errors: Malformed, Unsupported, Io.
+  static Result<Module> load_compiled(const Engine& engine, Bytes code);
+  static Result<Module> load_compiled_file(const Engine& engine, const char* path);
+
   // Is `binary` a valid module?
   static Result<void> validate(const Engine& engine, Bytes binary);
 

@@ -1,5 +1,9 @@
 #include "api/convert.h"
+#if WAFER_WITH_TIERS
+#include "compiler/tiers/tiers.h"
+#endif
 #include "interp/interp.h"
+#include "runtime/memory_pool.h"
 #include "wafer/engine.hpp"
 
 namespace wafer {
@@ -8,7 +12,20 @@ static_assert(std::is_same_v<Slot, runtime::Slot>);
 
 // ---- Engine ----------------------------------------------------------------
 
-Engine::Engine(const Config& config) {
+namespace {
+
+// Stands in for a tier that cannot be had, and says why.
+class MissingTier final : public runtime::Tier {
+ public:
+  explicit MissingTier(Error error) : error_(std::move(error)) {}
+  Result<void> attach(runtime::Instance&) override { return error_; }
+  void detach_store(runtime::Store&) override {}
+
+ private:
+  const Error error_;
+};
+
+runtime::Config runtime_config(const Config& config) {
   runtime::Config c;
   c.features = config.features;
   c.guard_pages = config.guard_pages;
@@ -16,10 +33,58 @@ Engine::Engine(const Config& config) {
   c.interruptible = config.interruptible;
   c.stack_bytes = config.stack_bytes;
   c.lazy_translation = config.lazy_translation;
-  impl_ = runtime::Engine::create(c, interp::tier());
+  return c;
 }
 
-Config Engine::config() const {
+#if WAFER_WITH_TIERS
+
+static_assert(int(Tier::Auto) == int(compiler::TierKind::Auto));
+static_assert(int(Tier::Interpreter) == int(compiler::TierKind::Interpreter));
+static_assert(int(Tier::Baseline) == int(compiler::TierKind::Baseline));
+static_assert(int(Tier::Optimized) == int(compiler::TierKind::Optimized));
+
+Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
+  runtime::Config c = runtime_config(config);
+  if (config.pooled_memories) {
+    runtime::MemoryPool::Options pool;
+    pool.slots = config.pooled_memories;
+    WAFER_LET(created, runtime::MemoryPool::create(pool));
+    c.pool = std::move(created);
+  }
+  compiler::TierOptions options;
+  options.compile.opt_level = config.opt_level;
+  options.compile.code.precise_traps = config.precise_traps;
+  if (!config.cache_folder.empty())
+    options.cache = std::make_shared<compiler::CodeCache>(
+        std::string(config.cache_folder),
+        config.cache_bytes ? config.cache_bytes : compiler::CodeCache::kDefaultMaxBytes);
+  WAFER_LET(made, compiler::make_tier(compiler::TierKind(config.tier), std::move(options)));
+  return runtime::Engine::create(c, made.tier, std::move(made.owner));
+}
+
+#else
+
+Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
+  if (config.tier == Tier::Baseline || config.tier == Tier::Optimized || config.pooled_memories)
+    return Error(ErrorKind::Unsupported, "no compiler and no memory pool in this build");
+  return runtime::Engine::create(runtime_config(config), interp::tier());
+}
+
+#endif
+
+}  // namespace
+
+Engine::Engine(const Config& config) : config_(make_shared_in<const Config>(config)) {
+  Result<std::shared_ptr<runtime::Engine>> made = make_engine(config);
+  if (made) {
+    impl_ = *std::move(made);
+    return;
+  }
+  auto tier = make_shared_in<MissingTier>(made.take_error());
+  impl_ = runtime::Engine::create(runtime_config(config), tier.get(), tier);
+}
+
+Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine)) {
   const runtime::Config& c = impl_->config();
   Config config;
   config.features = c.features;
@@ -28,7 +93,7 @@ Config Engine::config() const {
   config.interruptible = c.interruptible;
   config.stack_bytes = c.stack_bytes;
   config.lazy_translation = c.lazy_translation;
-  return config;
+  config_ = make_shared_in<const Config>(config);
 }
 
 // ---- Module ----------------------------------------------------------------
@@ -40,6 +105,21 @@ Result<Module> Module::compile(const Engine& engine, Bytes binary) {
 
 Result<Module> Module::compile_in_place(const Engine& engine, Bytes binary) {
   WAFER_LET(module, engine.raw()->load_module(binary, false));
+  return Module(std::move(module));
+}
+
+Result<Vec<uint8_t>> Module::precompile(const Engine& engine, Bytes binary) {
+  WAFER_LET(module, engine.raw()->load_module(binary, false));
+  return engine.raw()->tier()->compile(*module, *engine.raw());
+}
+
+Result<Module> Module::load_compiled(const Engine& engine, Bytes code) {
+  WAFER_LET(module, engine.raw()->load_code(code));
+  return Module(std::move(module));
+}
+
+Result<Module> Module::load_compiled_file(const Engine& engine, const char* path) {
+  WAFER_LET(module, engine.raw()->map_code(path));
   return Module(std::move(module));
 }
 

@@ -4,11 +4,12 @@
 #include "runtime/linker.h"
 #include "runtime/store.h"
 #include "wafer.h"
+#include "wafer/engine.hpp"
 
 // ---- Types -------------------------------------------------------------------
 
 struct wasm_config_t {
-  wafer::runtime::Config config;
+  wafer::Config config;
 };
 
 struct wasm_engine_t {

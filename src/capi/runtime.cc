@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "capi/capi.h"
-#include "interp/interp.h"
 
 void wasm_store_t::release() {
   if (--references > 0) return;
@@ -291,8 +290,7 @@ void wasm_config_delete(wasm_config_t* c) { destroy(c); }
 
 wasm_engine_t* wasm_engine_new() { return wasm_engine_new_with_config(wasm_config_new()); }
 wasm_engine_t* wasm_engine_new_with_config(wasm_config_t* config) {
-  auto* engine =
-      create<wasm_engine_t>(wasm_engine_t{runtime::Engine::create(config->config, interp::tier())});
+  auto* engine = create<wasm_engine_t>(wasm_engine_t{Engine(config->config).raw()});
   wasm_config_delete(config);
   return engine;
 }

@@ -41,6 +41,25 @@ void wafer_config_interruptible_set(wasm_config_t* c, bool enable) {
 void wafer_config_guard_pages_set(wasm_config_t* c, bool enable) { c->config.guard_pages = enable; }
 void wafer_config_stack_size_set(wasm_config_t* c, size_t bytes) { c->config.stack_bytes = bytes; }
 
+static_assert(WAFER_TIER_AUTO == int(Tier::Auto) && WAFER_TIER_BASELINE == int(Tier::Baseline));
+static_assert(WAFER_TIER_INTERPRETER == int(Tier::Interpreter) &&
+              WAFER_TIER_OPTIMIZED == int(Tier::Optimized));
+
+void wafer_config_tier_set(wasm_config_t* c, wafer_tier_t tier) {
+  if (tier <= WAFER_TIER_OPTIMIZED) c->config.tier = Tier(tier);
+}
+void wafer_config_opt_level_set(wasm_config_t* c, unsigned level) { c->config.opt_level = level; }
+void wafer_config_precise_traps_set(wasm_config_t* c, bool enable) {
+  c->config.precise_traps = enable;
+}
+void wafer_config_cache_set(wasm_config_t* c, const char* folder, uint64_t max_bytes) {
+  c->config.cache_folder = folder ? folder : "";
+  c->config.cache_bytes = max_bytes;
+}
+void wafer_config_pooled_memories_set(wasm_config_t* c, uint32_t count) {
+  c->config.pooled_memories = count;
+}
+
 // ---- Store
 
 wafer_limits_t wafer_limits_default() {
@@ -69,20 +88,37 @@ void wafer_store_gc(wasm_store_t* s) { s->store.gc().collect(); }
 
 // ---- Modules
 
-static wafer_error_t* load(wasm_store_t* store, Bytes bytes, bool copy, wasm_module_t** out) {
+static wafer_error_t* give(wasm_store_t* store, Result<std::shared_ptr<wasm::Module>> module,
+                           wasm_module_t** out) {
   *out = nullptr;
-  auto module = store->store.engine().load_module(bytes, copy);
-  if (!module.ok()) return new_error(module.take_error());
-  *out = new_module(store, std::move(*module));
+  if (!module) return new_error(module.take_error());
+  *out = new_module(store, *std::move(module));
   return nullptr;
 }
 wafer_error_t* wafer_module_new(wasm_store_t* store, const wasm_byte_vec_t* binary,
                                 wasm_module_t** out) {
-  return load(store, bytes_of(*binary), true, out);
+  return give(store, store->store.engine().load_module(bytes_of(*binary), true), out);
+}
+wafer_error_t* wafer_module_precompile(wasm_engine_t* engine, const wasm_byte_vec_t* binary,
+                                       wasm_byte_vec_t* out) {
+  wasm_byte_vec_new_empty(out);
+  auto code = Module::precompile(Engine(engine->engine), bytes_of(*binary));
+  if (!code) return new_error(code.take_error());
+  wasm_byte_vec_new(out, code->size(), reinterpret_cast<const wasm_byte_t*>(code->data()));
+  return nullptr;
+}
+wafer_error_t* wafer_module_load_compiled(wasm_store_t* store, const wasm_byte_vec_t* code,
+                                          wasm_module_t** out) {
+  return give(store, store->store.engine().load_code(bytes_of(*code)), out);
+}
+wafer_error_t* wafer_module_load_compiled_file(wasm_store_t* store, const char* path,
+                                               wasm_module_t** out) {
+  return give(store, store->store.engine().map_code(path), out);
 }
 wafer_error_t* wafer_module_new_in_place(wasm_store_t* store, const void* binary, size_t size,
                                          wasm_module_t** out) {
-  return load(store, {static_cast<const uint8_t*>(binary), size}, false, out);
+  const Bytes bytes(static_cast<const uint8_t*>(binary), size);
+  return give(store, store->store.engine().load_module(bytes, false), out);
 }
 
 // ---- Callers and instances

@@ -306,18 +306,37 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);
 }
 
-bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out) {
+namespace {
+
+// The store's instance of `module`. Code does not tell which one of several it runs for.
+Instance* only_instance(const Store& store, const wasm::Module& module) {
+  Instance* found = nullptr;
+  for (const auto& instance : store.instances()) {
+    if (instance->module.get() != &module) continue;
+    if (found) return nullptr;
+    found = instance.get();
+  }
+  return found;
+}
+
+}  // namespace
+
+bool describe_native_frames(const Store& store, const void* pc, Vec<runtime::BacktraceFrame>& out) {
   CodeRegion* region = region_at(pc);
   CodeLocation at;
   if (!region || !region->described_by || !region->locate(pc, at)) return false;
   const wasm::Module& module = *region->described_by;
+  Instance* const instance = only_instance(store, module);
   uint32_t offset = at.module_offset;
   for (const uint32_t call : at.calls) {
-    if (const auto inlined = runtime::function_at(module, offset))
+    if (const auto inlined = runtime::function_at(module, offset)) {
       out.push_back(runtime::describe_frame(module, *inlined, offset));
+      out.back().instance = instance;
+    }
     offset = call;
   }
   out.push_back(runtime::describe_frame(module, at.func_index, offset));
+  out.back().instance = instance;
   return at.entered_at_loop;
 }
 

@@ -54,8 +54,8 @@ Loaded load() {
     }
     const auto fingerprint =
         reinterpret_cast<uint64_t (*)()>(dlsym(library, "wafer_llvm_fingerprint"));
-    const auto backend = reinterpret_cast<Backend* (*)(const Allocator&)>(
-        dlsym(library, "wafer_llvm_backend"));
+    const auto backend =
+        reinterpret_cast<Backend* (*)(const Allocator&)>(dlsym(library, "wafer_llvm_backend"));
     if (!fingerprint || !backend || fingerprint() != abi_fingerprint()) {
       out.reason = file + " belongs to another version of wafer";
       dlclose(library);

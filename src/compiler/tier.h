@@ -84,7 +84,7 @@ ExecState* exec_of(Store& store);
 // Appends the frame of the WebAssembly function whose machine code holds `pc`, if one
 // does; before it, those of the functions that the code there was inlined from. True if the
 // caller's frame is of the same activation of the function (CodeLocation::entered_at_loop).
-bool describe_native_frames(const void* pc, Vec<runtime::BacktraceFrame>& out);
+bool describe_native_frames(const Store& store, const void* pc, Vec<runtime::BacktraceFrame>& out);
 
 // For the personality routine of entries: the exception in flight has no handler.
 void note_uncaught();

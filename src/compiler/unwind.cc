@@ -17,6 +17,7 @@ constexpr size_t kMaxBacktrace = 64;
 constexpr size_t kMaxWalk = 100'000;
 
 struct Walk {
+  Store& store;
   runtime::TrapInfo& info;
   size_t steps = 0;
   bool described = false;  // the next frame's activation
@@ -30,8 +31,9 @@ _Unwind_Reason_Code on_frame(_Unwind_Context* context, void* argument) {
   uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   // A return address lies behind its call.
   if (!before) --pc;
-  walk.described = !walk.described &&
-                   describe_native_frames(reinterpret_cast<const void*>(pc), walk.info.backtrace);
+  walk.described =
+      !walk.described &&
+      describe_native_frames(walk.store, reinterpret_cast<const void*>(pc), walk.info.backtrace);
   return _URC_NO_REASON;
 }
 
@@ -89,7 +91,7 @@ void release_nothing(_Unwind_Reason_Code, _Unwind_Exception*) {}
 void collect_backtrace(Store& store) {
   runtime::TrapInfo& info = store.trap();
   if (!info.backtrace.empty()) return;
-  Walk walk{info};
+  Walk walk{store, info};
   _Unwind_Backtrace(on_frame, &walk);
 }
 

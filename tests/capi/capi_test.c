@@ -247,6 +247,52 @@ static void sharing(void) {
   wasm_store_delete(other);
 }
 
+/* Settings of tiers, and machine code made ahead of time. */
+static void tiers(void) {
+  for (wafer_tier_t tier = WAFER_TIER_AUTO; tier <= WAFER_TIER_OPTIMIZED; ++tier) {
+    wasm_config_t* config = wasm_config_new();
+    wafer_config_tier_set(config, tier);
+    wafer_config_opt_level_set(config, 1);
+    wafer_config_precise_traps_set(config, true);
+    wafer_config_pooled_memories_set(config, 4);
+    wasm_engine_t* with = wasm_engine_new_with_config(config);
+    wasm_store_t* other = wasm_store_new(with);
+    wasm_byte_vec_t binary, code;
+    const char* text = "(module (memory 1) (func (export \"f\") (result i32) (i32.const 8)))";
+    CHECK(!wafer_wat2wasm(text, strlen(text), &binary));
+    wasm_module_t* module = NULL;
+    wafer_error_t* error = wafer_module_precompile(with, &binary, &code);
+    if (error) {
+      /* No such compiler, in this tier or at all. */
+      CHECK(wafer_error_kind(error) == WAFER_ERROR_UNSUPPORTED && code.size == 0);
+      wafer_error_delete(error);
+      CHECK(!wafer_module_new(other, &binary, &module) && module);
+      wasm_module_t* none = NULL;
+      error = wafer_module_load_compiled(other, &binary, &none);
+      CHECK(error && !none);
+      wafer_error_delete(error);
+    } else {
+      CHECK(!wafer_module_load_compiled(other, &code, &module) && module);
+    }
+    wasm_extern_vec_t none = WASM_EMPTY_VEC;
+    wasm_instance_t* instance = wasm_instance_new(other, module, &none, NULL);
+    CHECK(instance || (error && tier >= WAFER_TIER_BASELINE));
+    if (instance) {
+      wasm_func_t* f = wafer_instance_func(instance, "f");
+      wasm_val_t out[] = {WASM_INIT_VAL};
+      wasm_val_vec_t args = WASM_EMPTY_VEC, results = WASM_ARRAY_VEC(out);
+      CHECK(!wasm_func_call(f, &args, &results) && out[0].of.i32 == 8);
+      wasm_func_delete(f);
+      wasm_instance_delete(instance);
+    }
+    wasm_module_delete(module);
+    wasm_byte_vec_delete(&binary);
+    wasm_byte_vec_delete(&code);
+    wasm_store_delete(other);
+    wasm_engine_delete(with);
+  }
+}
+
 static void bad_input(void) {
   wasm_byte_vec_t bytes;
   wasm_byte_vec_new(&bytes, 4, "\0asm");
@@ -282,6 +328,7 @@ int main(void) {
   traps();
   references();
   sharing();
+  tiers();
   bad_input();
   wasm_store_delete(store);
   wasm_engine_delete(engine);

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 
@@ -311,6 +313,114 @@ TEST(Api, WasiGivesOutputAndStatus) {
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(*status, 9);
   EXPECT_EQ(out, "hi");
+}
+
+#ifdef WAFER_LLVM_MODULE
+
+// The same results, traps, fuel and interruption in every tier.
+TEST(ApiTiers, AllRunAlike) {
+  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
+  for (const Tier tier : {Tier::Auto, Tier::Interpreter, Tier::Baseline, Tier::Optimized}) {
+    Config config;
+    config.tier = tier;
+    config.consume_fuel = true;
+    Fixture f(config);
+    EXPECT_EQ(f.engine.config().tier, tier);
+    ASSERT_TRUE(f.linker
+                    .func_wrap("env", "half",
+                               [](int32_t n) -> Result<int32_t> {
+                                 if (n & 1) return Error(ErrorKind::Trap, "odd");
+                                 return n / 2;
+                               })
+                    .ok());
+    auto i = f.instance(R"((module (import "env" "half" (func $half (param i32) (result i32)))
+      (func (export "f") (param i32) (result i32)
+        (i32.add (i32.const 1) (call $half (local.get 0))))
+      (func (export "spin") (loop $l (br $l)))))");
+    ASSERT_TRUE(i.ok()) << i.error().message;
+    auto fn = i->func<int32_t(int32_t)>("f");
+    auto spin = i->func<void()>("spin");
+    ASSERT_TRUE(fn.ok() && spin.ok());
+    f.store.set_fuel(1000);
+    EXPECT_EQ(*(*fn)(20), 11);
+    const auto odd = (*fn)(3);
+    ASSERT_FALSE(odd.ok());
+    EXPECT_NE(odd.error().message.find("odd"), String::npos);
+    const auto spun = (*spin)();
+    ASSERT_FALSE(spun.ok());
+    EXPECT_NE(spun.error().message.find("fuel"), String::npos) << spun.error().message;
+  }
+}
+
+TEST(ApiTiers, MachineCodeIsKeptAndLoaded) {
+  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
+  const auto bytes = wat2wasm(R"((module (memory 1) (func (export "f") (param i32) (result i32)
+    (i32.mul (local.get 0) (i32.load (i32.const 65532))))))");
+  ASSERT_TRUE(bytes.ok());
+  const Engine engine;
+  auto code = Module::precompile(engine, *bytes);
+  ASSERT_TRUE(code.ok()) << code.error().message;
+  // Portable serialization stays what it was: machine code is not taken by mistake.
+  EXPECT_EQ(Module::deserialize(engine, *code).error().kind, ErrorKind::Malformed);
+  auto module = Module::load_compiled(engine, *code);
+  ASSERT_TRUE(module.ok()) << module.error().message;
+  EXPECT_EQ(module->exports().size(), 1u);
+  Store store(engine);
+  auto instance = Instance::create(store, *module);
+  ASSERT_TRUE(instance.ok()) << instance.error().message;
+  EXPECT_EQ(*(*instance->func<int32_t(int32_t)>("f"))(5), 0);
+
+  // Cut off, damaged, of an engine with other settings, or in one that makes none.
+  for (size_t size = 0; size < code->size(); size += 997)
+    EXPECT_FALSE(Module::load_compiled(engine, Bytes(*code).first(size)).ok());
+  Config config;
+  config.consume_fuel = true;
+  const Engine counting(config);
+  auto other = Module::load_compiled(counting, *code);
+  ASSERT_TRUE(other.ok());
+  Store counted(counting);
+  EXPECT_EQ(Instance::create(counted, *other).error().kind, ErrorKind::Unsupported);
+  config.tier = Tier::Interpreter;
+  EXPECT_EQ(Module::load_compiled(Engine(config), *code).error().kind, ErrorKind::Unsupported);
+  EXPECT_EQ(Module::load_compiled_file(engine, "/nonexistent").error().kind, ErrorKind::Io);
+  const uint8_t bad[] = {0, 'a', 's', 'm', 1, 0, 0, 0, 99};
+  EXPECT_EQ(Module::precompile(engine, bad).error().kind, ErrorKind::Malformed);
+}
+
+TEST(ApiTiers, CacheHoldsCodeBetweenEngines) {
+  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
+  char folder[] = "/tmp/wafer-cache-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  Config config;
+  config.tier = Tier::Optimized;
+  config.cache_folder = folder;
+  for (int round = 0; round < 2; ++round) {
+    Fixture f(config);
+    auto i = f.instance("(module (func (export \"f\") (result i32) (i32.const 9)))");
+    ASSERT_TRUE(i.ok()) << i.error().message;
+    EXPECT_EQ(*(*i->func<int32_t()>("f"))(), 9);
+    const auto files = std::distance(std::filesystem::directory_iterator(folder), {});
+    EXPECT_EQ(files, 1) << round;
+  }
+  std::filesystem::remove_all(folder);
+}
+
+#endif
+
+// More live memories than the pool holds is an error; as many as it holds, again and again, not.
+TEST(ApiTiers, PoolBoundsLiveMemories) {
+  Config config;
+  config.pooled_memories = 3;
+  const Engine engine(config);
+  auto module = compile_wat(engine, "(module (memory 1) (data (i32.const 5) \"x\"))");
+  ASSERT_TRUE(module.ok());
+  for (int round = 0; round < 5; ++round) {
+    Store store(engine);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(Instance::create(store, *module).ok());
+    const auto fourth = Instance::create(store, *module);
+    ASSERT_FALSE(fourth.ok());
+    EXPECT_EQ(fourth.error().kind, ErrorKind::Exhaustion);
+  }
 }
 
 }  // namespace
