@@ -357,6 +357,16 @@ class ModuleGenerator : public Builder {
     }
   }
 
+  // False for references to functions of a type that none has here.
+  bool has_constant(ValType type) const {
+    if (!type.is_ref() || type.nullable() || !type.heap().is_concrete()) return true;
+    const uint32_t index = type.heap().index();
+    if (image.types[index].kind != CompKind::Func) return true;
+    for (uint32_t f = 0; f < function_count(); ++f)
+      if (image.type_of_function(f) == index) return true;
+    return false;
+  }
+
   void append_null(Code& out, HeapType heap) {
     Instr null = instr(Opcode::RefNull);
     null.heap = heap;
@@ -446,6 +456,7 @@ class ModuleGenerator : public Builder {
       passive.type = ValType::ref(HeapKind::Func, false);
       image.elems.push_back(std::move(passive));
       for (uint32_t t = 1; t < tables.size(); ++t) {
+        if (!has_constant(tables[t].element)) continue;
         ElemImage e;
         e.mode =
             c.one_in(3) && tables[t].limits.min >= 1 ? SegmentMode::Active : SegmentMode::Passive;
