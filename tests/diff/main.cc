@@ -151,7 +151,8 @@ bool run_seeds(const Settings& settings, uint64_t end, Clock::time_point deadlin
     if (settings.seconds > 0 && Clock::now() >= deadline) break;
     if (settings.verbose)
       std::cout << "seed " << progress.seed << ' ' << profile_of(settings, progress.seed).name
-                << std::endl;
+                << '\n'
+                << std::flush;
     const Images images = images_for(settings, progress.seed);
     if (!check(*tiers, images, encode_all(images), run_options(progress.seed), progress)) {
       progress.mismatch = true;
@@ -367,4 +368,11 @@ int main(int argc, char** argv) {
 
 }  // namespace wafer::diff
 
-int main(int argc, char** argv) { return wafer::diff::main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return wafer::diff::main(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "wafer-diff: %s\n", e.what());
+    return 2;
+  }
+}
