@@ -62,7 +62,11 @@ class Runner {
         limit_(limit),
         engine_(Engine::create(config_of(options, limit), tier.tier)),
         store_(engine_, store_limits()),
-        host_(store_) {}
+        host_(store_) {
+    // Of every call: more than bounded code can take, or so little that some runs out.
+    Chooser c(options.seed);
+    fuel_ = limit ? limit : c.one_in(3) ? c.between(20, 2000) : int64_t(1) << 40;
+  }
 
   Trace run(std::span<const Vec<uint8_t>> modules) {
     for (const Vec<uint8_t>& bytes : modules) {
@@ -80,9 +84,6 @@ class Runner {
   }
 
  private:
-  // Fuel of an engine that counts it, much more than bounded code can take.
-  int64_t fuel() const { return limit_ ? limit_ : int64_t(1) << 40; }
-
   // False if that is refused, which generated modules are not.
   bool instantiate(Bytes bytes) {
     auto module = engine_->load_module(bytes);
@@ -120,17 +121,19 @@ class Runner {
     if (event.trap == TrapCode::UncaughtException)
       event.outcome += ", " + describe_exception(store_);
     store_.pending_exception = kNullRef;
-    trace_.cut = event.trap == TrapCode::OutOfFuel;
+    trace_.cut = limit_ && event.trap == TrapCode::OutOfFuel;
   }
 
   void finish(Event event) {
     if (std::string log = host_.take_log(); !log.empty()) event.outcome += "; host: " + log;
     event.state = describe_state(store_);
+    if (engine_->config().consume_fuel)
+      event.state.push_back("fuel used: " + std::to_string(fuel_ - store_.fuel));
     trace_.events.push_back(std::move(event));
   }
 
   void reset_bounds() {
-    store_.fuel = fuel();
+    store_.fuel = fuel_;
     if (instances_.empty()) return;
     set_global(kFuelExport, kFuel);
     set_global(kDepthExport, 0);
@@ -267,6 +270,7 @@ class Runner {
   const TierUnderTest& tier_;
   const RunOptions options_;
   const int64_t limit_;
+  int64_t fuel_ = 0;
   std::shared_ptr<Engine> engine_;
   Store store_;
   Host host_;
