@@ -886,7 +886,7 @@ class BodyGenerator {
     const uint32_t counter = add_local(kI32);
     values(params);
     open(Opcode::Block, params, results, results);
-    i32(int32_t(c_.between(1, 9)));
+    i32(int32_t(c_.one_in(4) ? c_.between(10, 40) : c_.between(1, 9)));
     emit(Opcode::LocalSet, counter);
     open(Opcode::Loop, params, results, params);
     take_fuel();

@@ -313,7 +313,11 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     WAFER_TRY(compiler::load_llvm_backend());
     compiler::TieringOptions tiering;
     tiering.heat = kHeat;
-    if (name == "auto-parts") tiering.whole_bytes = 0;
+    if (name == "auto-parts") {
+      tiering.whole_bytes = 0;
+      tiering.small_bytes = 0;
+      tiering.background = false;
+    }
     auto tier = std::make_shared<compiler::TieringTier>(llvm_options(true), tiering);
     out.tier = tier.get();
     out.settle = [raw = tier.get()] { raw->wait_until_idle(); };

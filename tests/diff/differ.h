@@ -26,7 +26,8 @@ struct TierUnderTest {
 
 // The names that make_tier() knows:
 //   interp, baseline, llvm, auto  - the tiers, where in auto few calls make a module hot;
-//   auto-parts                    - hot functions are optimized one by one;
+//   auto-parts                    - functions and loops are optimized one by one, at the
+//                                   moment when they are hot;
 //   llvm-fast                     - without precise traps, as programs run by default;
 //   llvm-0, llvm-3                - other levels of optimization.
 std::span<const std::string_view> tier_names();

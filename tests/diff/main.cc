@@ -336,7 +336,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--tier", settings.tiers,
                  "Tiers to compare, the first is the reference: interp, baseline, llvm, auto; "
-                 "auto-parts (hot functions are optimized one by one); llvm-fast (without "
+                 "auto-parts (what is hot is optimized one by one); llvm-fast (without "
                  "precise traps); llvm-0 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
