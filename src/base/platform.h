@@ -20,6 +20,8 @@
 #define WAFER_NOINLINE __attribute__((noinline))
 #define WAFER_ALWAYS_INLINE inline __attribute__((always_inline))
 #define WAFER_COLD __attribute__((cold, noinline))
+// For code that looks at memory as it finds it, such as whole stacks.
+#define WAFER_NO_ADDRESS_SANITIZER __attribute__((no_sanitize("address")))
 
 #if WAFER_HAS_OS
 #include <mutex>

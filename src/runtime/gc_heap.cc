@@ -311,7 +311,8 @@ struct GcHeap::Impl final : RootVisitor {
 
   void visit(Ref root) override { mark(root); }
 
-  void visit_conservatively(const uint64_t* begin, const uint64_t* end) override {
+  WAFER_NO_ADDRESS_SANITIZER void visit_conservatively(const uint64_t* begin,
+                                                       const uint64_t* end) override {
     for (const uint64_t* p = begin; p < end; ++p)
       if (const Ref r = object_at(*p)) mark(r);
   }

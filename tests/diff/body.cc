@@ -160,6 +160,13 @@ class BodyGenerator {
     leaf_ref(t);
   }
 
+  // In place of what there is no instruction to make (exceptions, say): if it must not be
+  // null, it traps.
+  void null_for(ValType t) {
+    null(t.heap());
+    if (!t.nullable()) emit(Opcode::RefAsNonNull);
+  }
+
   void leaf_i31() {
     leaf(kI32);
     emit(Opcode::RefI31);
@@ -184,13 +191,10 @@ class BodyGenerator {
       case HeapKind::Concrete:
         break;
       default:
-        null(heap);
-        // Nothing makes an exception without throwing it.
-        if (!t.nullable()) emit(Opcode::RefAsNonNull);
-        return;
+        return null_for(t);
     }
     if (b_.image.types[heap.index()].kind != CompKind::Func) return leaf_new(heap.index());
-    if (!function_ref(heap.index())) null(heap);
+    if (!function_ref(heap.index())) null_for(t);
   }
 
   // ref.func of some function of the type.
@@ -882,7 +886,7 @@ class BodyGenerator {
     const uint32_t counter = add_local(kI32);
     values(params);
     open(Opcode::Block, params, results, results);
-    i32(int32_t(c_.between(1, 9)));
+    i32(int32_t(c_.one_in(4) ? c_.between(10, 40) : c_.between(1, 9)));
     emit(Opcode::LocalSet, counter);
     open(Opcode::Loop, params, results, params);
     take_fuel();

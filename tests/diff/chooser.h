@@ -1,10 +1,8 @@
-// The source of every choice of the generator: a seed, or bytes of a fuzzer.
+// The source of every choice of the generator.
 #pragma once
 
 #include <cstdint>
 #include <iterator>
-
-#include "base/span.h"
 
 namespace wafer::diff {
 
@@ -19,21 +17,10 @@ constexpr uint64_t mix(uint64_t x) {
 class Chooser {
  public:
   explicit Chooser(uint64_t seed) : state_(mix(seed)) {}
-  // Choices are read from `input`, so that a small change of it is a small change
-  // of the module; when it is used up, they follow from what it was.
-  explicit Chooser(Bytes input) : input_(input) {
-    for (const uint8_t b : input) state_ = mix(state_ ^ b);
-  }
 
-  uint64_t bits() {
-    if (input_.empty()) return state_ = mix(state_);
-    return take(8);
-  }
+  uint64_t bits() { return state_ = mix(state_); }
   // A number below `n`, which is not 0.
-  uint32_t below(uint32_t n) {
-    if (input_.empty()) return uint32_t((bits() >> 32) * n >> 32);
-    return uint32_t(take(n <= 0x100 ? 1 : n <= 0x10000 ? 2 : 4) % n);
-  }
+  uint32_t below(uint32_t n) { return uint32_t((bits() >> 32) * n >> 32); }
   // True once in `n` times.
   bool one_in(uint32_t n) { return below(n) == 0; }
   uint32_t between(uint32_t low, uint32_t high) { return low + below(high - low + 1); }
@@ -43,14 +30,7 @@ class Chooser {
   }
 
  private:
-  uint64_t take(size_t count) {
-    uint64_t v = 0;
-    for (; count && !input_.empty(); --count, input_ = input_.subspan(1)) v = v << 8 | input_[0];
-    return v;
-  }
-
-  Bytes input_;
-  uint64_t state_ = 0;
+  uint64_t state_;
 };
 
 }  // namespace wafer::diff

@@ -28,7 +28,7 @@ std::string format(const char* pattern, uint64_t v) {
 
 class Describer {
  public:
-  Describer(Store& store, const Instance* instance) : store_(store), instance_(instance) {}
+  explicit Describer(Store& store) : store_(store) {}
 
   std::string take() { return std::move(out_); }
 
@@ -69,10 +69,8 @@ class Describer {
 
   void exception(const GcException& e) {
     out_ += "exception of ";
-    size_t tag = 0;
-    const size_t tags = instance_ ? instance_->tag_storage.size() : 0;
-    while (tag < tags && instance_->tags[tag] != e.tag) ++tag;
-    out_ += tag < tags ? format("tag %" PRIu64 " (", tag) : "a host tag (";
+    out_ += place_of(&Instance::tag_storage, const_cast<const GcException&>(e).tag, "tag");
+    out_ += " (";
     slots(e.tag->type->func.params, const_cast<GcException&>(e).args());
     out_ += ')';
   }
@@ -97,10 +95,19 @@ class Describer {
   }
 
   void function(Ref ref) {
-    const size_t count = instance_ ? instance_->func_storage.size() : 0;
-    size_t i = 0;
-    while (i < count && uintptr_t(instance_->funcs[i]) != ref) ++i;
-    out_ += i < count ? format("func %" PRIu64, i) : "another func";
+    out_ += place_of(&Instance::func_storage, reinterpret_cast<FuncInst*>(uintptr_t(ref)), "func");
+  }
+
+  // Where `item` is in the index spaces of the instances: the first such place.
+  template <class T>
+  std::string place_of(Vec<T*> Instance::* list, const T* item, std::string_view what) const {
+    for (size_t i = 0; i < store_.instances().size(); ++i) {
+      const Vec<T*>& all = (*store_.instances()[i]).*list;
+      for (size_t at = 0; at < all.size(); ++at)
+        if (all[at] == item)
+          return std::string(what) + format(" %" PRIu64, i) + format(".%" PRIu64, at);
+    }
+    return "another " + std::string(what);
   }
 
   void object(GcObject& o) {
@@ -145,7 +152,6 @@ class Describer {
   }
 
   Store& store_;
-  const Instance* instance_;
   std::string out_;
   std::unordered_map<const GcObject*, size_t> met_;
 };
@@ -165,8 +171,8 @@ std::string describe_memory(Memory& memory) {
 
 }  // namespace
 
-std::string describe(Store& store, const Instance* instance, std::span<const Value> values) {
-  Describer d(store, instance);
+std::string describe(Store& store, std::span<const Value> values) {
+  Describer d(store);
   std::vector<ValType> types;
   std::vector<Slot> bits;
   for (const Value& v : values) {
@@ -178,29 +184,35 @@ std::string describe(Store& store, const Instance* instance, std::span<const Val
   return d.take();
 }
 
-std::string describe_exception(Store& store, const Instance* instance) {
-  Describer d(store, instance);
+std::string describe_exception(Store& store) {
+  Describer d(store);
   if (store.pending_exception == kNullRef) return "no exception";
   d.exception(*reinterpret_cast<GcException*>(uintptr_t(store.pending_exception)));
   return d.take();
 }
 
-std::vector<std::string> describe_state(Store& store, const Instance& instance) {
+std::vector<std::string> describe_state(Store& store) {
   std::vector<std::string> out;
-  for (size_t i = 0; i < instance.global_storage.size(); ++i) {
-    Describer d(store, &instance);
-    d.value(instance.globals[i]->type.type, instance.globals[i]->value);
-    out.push_back(format("global %" PRIu64 ": ", i) + d.take());
+  for (size_t n = 0; n < store.instances().size(); ++n) {
+    const Instance& instance = *store.instances()[n];
+    const auto name = [n](const char* kind, size_t i) {
+      return kind + format(" %" PRIu64, n) + format(".%" PRIu64 ": ", i);
+    };
+    for (size_t i = 0; i < instance.global_storage.size(); ++i) {
+      Describer d(store);
+      d.value(instance.globals[i]->type.type, instance.globals[i]->value);
+      out.push_back(name("global", i) + d.take());
+    }
+    for (size_t i = 0; i < instance.table_storage.size(); ++i) {
+      Describer d(store);
+      const Table& table = *instance.tables[i];
+      const std::vector<ValType> types(table.size, table.type().element);
+      d.slots(types, table.elements);
+      out.push_back(name("table", i) + d.take());
+    }
+    for (size_t i = 0; i < instance.memory_storage.size(); ++i)
+      out.push_back(name("memory", i) + describe_memory(*instance.memories[i]));
   }
-  for (size_t i = 0; i < instance.table_storage.size(); ++i) {
-    Describer d(store, &instance);
-    const Table& table = *instance.tables[i];
-    const std::vector<ValType> types(table.size, table.type().element);
-    d.slots(types, table.elements);
-    out.push_back(format("table %" PRIu64 ": ", i) + d.take());
-  }
-  for (size_t i = 0; i < instance.memory_storage.size(); ++i)
-    out.push_back(format("memory %" PRIu64 ": ", i) + describe_memory(*instance.memories[i]));
   return out;
 }
 

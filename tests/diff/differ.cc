@@ -53,7 +53,7 @@ StoreLimits store_limits() {
   return limits;
 }
 
-// One module in one store.
+// Modules in one store.
 class Runner {
  public:
   Runner(const TierUnderTest& tier, const RunOptions& options, int64_t limit)
@@ -62,86 +62,113 @@ class Runner {
         limit_(limit),
         engine_(Engine::create(config_of(options, limit), tier.tier)),
         store_(engine_, store_limits()),
-        host_(store_) {}
+        host_(store_) {
+    // Of every call: more than bounded code can take, or so little that some runs out.
+    Chooser c(options.seed);
+    fuel_ = limit ? limit : c.one_in(3) ? c.between(20, 2000) : int64_t(1) << 40;
+  }
 
-  Trace run(Bytes bytes) {
-    auto module = engine_->load_module(bytes);
-    if (!module) {
-      trace_.refused = module.take_error();
-      return std::move(trace_);
+  Trace run(std::span<const Vec<uint8_t>> modules) {
+    for (const Vec<uint8_t>& bytes : modules) {
+      if (!instantiate(bytes)) return std::move(trace_);
+      // Nothing can be linked with it.
+      if (instances_.empty()) break;
     }
-    module_ = *module;
-    instantiate();
-    if (!instance_) return std::move(trace_);
     for (uint32_t round = 0; round < options_.rounds && !trace_.cut; ++round) {
-      for (const wasm::Export& e : module_->exports)
-        if (e.kind == ExternKind::Func && !trace_.cut) call(e, round);
+      for (Instance* instance : instances_)
+        for (const wasm::Export& e : instance->module->exports)
+          if (e.kind == ExternKind::Func && !trace_.cut) call(*instance, e, round);
       tier_.settle();
     }
     return std::move(trace_);
   }
 
  private:
-  // Fuel of an engine that counts it, much more than bounded code can take.
-  int64_t fuel() const { return limit_ ? limit_ : int64_t(1) << 40; }
-
-  void instantiate() {
-    Event& event = trace_.events.emplace_back();
-    event.call = "instantiation";
-    auto imports = host_.imports_of(*module_);
+  // False if that is refused, which generated modules are not.
+  bool instantiate(Bytes bytes) {
+    auto module = engine_->load_module(bytes);
+    if (!module) {
+      trace_.refused = module.take_error();
+      return false;
+    }
+    auto imports = host_.imports_of(**module, instances_.empty() ? nullptr : instances_[0]);
     if (!imports) {
       trace_.refused = imports.take_error();
-      return;
+      return false;
     }
-    store_.fuel = fuel();
-    auto instance = store_.instantiate(module_, *imports);
-    if (!instance) {
-      event.outcome = instance.error().message;
-      if (instance.error().kind == ErrorKind::Trap) event.trap = store_.trap().code;
-      trace_.cut = event.trap == TrapCode::OutOfFuel;
-      return;
+    Event event;
+    event.call = "instantiation of module " + std::to_string(instances_.size());
+    reset_bounds();
+    auto instance = store_.instantiate(*module, *imports);
+    if (instance) {
+      instances_.push_back(*instance);
+      if (auto callback = (*instance)->get_export(kCallbackExport))
+        host_.set_callback(callback->func);
+    } else if (instance.error().kind == ErrorKind::Trap) {
+      stopped(event, instance.error());
+    } else {
+      trace_.refused = instance.take_error();
+      return false;
     }
-    instance_ = *instance;
-    event.state = describe_state(store_, *instance_);
-    if (auto callback = instance_->get_export(kCallbackExport)) host_.set_callback(callback->func);
+    finish(std::move(event));
+    return true;
   }
 
+  // Notes what ended a call early.
+  void stopped(Event& event, const Error& error) {
+    event.trap = store_.trap().code;
+    event.outcome = "trap: " + std::string(error.message);
+    if (event.trap == TrapCode::UncaughtException)
+      event.outcome += ", " + describe_exception(store_);
+    store_.pending_exception = kNullRef;
+    trace_.cut = limit_ && event.trap == TrapCode::OutOfFuel;
+  }
+
+  void finish(Event event) {
+    if (std::string log = host_.take_log(); !log.empty()) event.outcome += "; host: " + log;
+    event.state = describe_state(store_);
+    if (engine_->config().consume_fuel)
+      event.state.push_back("fuel used: " + std::to_string(fuel_ - store_.fuel));
+    trace_.events.push_back(std::move(event));
+  }
+
+  void reset_bounds() {
+    store_.fuel = fuel_;
+    if (instances_.empty()) return;
+    set_global(kFuelExport, kFuel);
+    set_global(kDepthExport, 0);
+  }
+
+  // Of the first module; others share it.
   void set_global(std::string_view name, int32_t value) {
-    auto global = instance_->get_export(name);
+    auto global = instances_[0]->get_export(name);
     if (global && global->kind == ExternKind::Global) global->global->value[0] = uint32_t(value);
   }
 
-  void call(const wasm::Export& e, uint32_t round) {
-    FuncInst* func = instance_->funcs[e.index];
+  void call(const Instance& instance, const wasm::Export& e, uint32_t round) {
+    FuncInst* func = instance.funcs[e.index];
+    std::string name;
+    if (&instance != instances_[0]) name = "second.";
+    name += e.name;
     // From the name, so that a call stays the same when other exports are taken away.
     uint64_t seed = mix(options_.seed ^ mix(round));
-    for (const char letter : e.name) seed = mix(seed ^ uint8_t(letter));
+    for (const char letter : name) seed = mix(seed ^ uint8_t(letter));
     Chooser chooser(seed);
     std::vector<Value> args;
     for (const ValType t : func->type->func.params) args.push_back(argument(chooser, t));
-    set_global(kFuelExport, kFuel);
-    set_global(kDepthExport, 0);
-    store_.fuel = fuel();
+    reset_bounds();
 
     Event event;
-    event.call = std::string(e.name) + '(' + describe(store_, instance_, args) + ") in round " +
-                 std::to_string(round + 1);
+    event.call = name + '(' + describe(store_, args) + ") in round " + std::to_string(round + 1);
     const auto results = store_.call(func, args);
     if (results) {
-      event.outcome = describe(store_, instance_, *results);
+      event.outcome = describe(store_, *results);
       for (const Value& v : *results)
         if (v.type.is_ref()) keep(v);
     } else {
-      event.trap = store_.trap().code;
-      event.outcome = "trap: " + std::string(results.error().message);
-      if (event.trap == TrapCode::UncaughtException)
-        event.outcome += ", " + describe_exception(store_, instance_);
-      store_.pending_exception = kNullRef;
-      trace_.cut = event.trap == TrapCode::OutOfFuel;
+      stopped(event, results.error());
     }
-    if (std::string log = host_.take_log(); !log.empty()) event.outcome += "; host: " + log;
-    event.state = describe_state(store_, *instance_);
-    trace_.events.push_back(std::move(event));
+    finish(std::move(event));
   }
 
   // --- Arguments -----------------------------------------------------------------------
@@ -221,10 +248,11 @@ class Runner {
   Ref function(Chooser& c, wasm::HeapType heap) {
     Ref found = kNullRef;
     uint32_t seen = 0;
-    for (FuncInst* f : instance_->func_storage)
-      if (store_.registry().is_subtype(wasm::HeapType::concrete(f->type->id), heap) &&
-          c.one_in(++seen))
-        found = uintptr_t(f);
+    for (const Instance* instance : instances_)
+      for (FuncInst* f : instance->func_storage)
+        if (store_.registry().is_subtype(wasm::HeapType::concrete(f->type->id), heap) &&
+            c.one_in(++seen))
+          found = uintptr_t(f);
     return found;
   }
 
@@ -242,11 +270,11 @@ class Runner {
   const TierUnderTest& tier_;
   const RunOptions options_;
   const int64_t limit_;
+  int64_t fuel_ = 0;
   std::shared_ptr<Engine> engine_;
   Store store_;
   Host host_;
-  std::shared_ptr<wasm::Module> module_;
-  Instance* instance_ = nullptr;
+  std::vector<Instance*> instances_;
   std::vector<Kept> kept_;
   Trace trace_;
 };
@@ -285,7 +313,11 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     WAFER_TRY(compiler::load_llvm_backend());
     compiler::TieringOptions tiering;
     tiering.heat = kHeat;
-    if (name == "auto-parts") tiering.whole_bytes = 0;
+    if (name == "auto-parts") {
+      tiering.whole_bytes = 0;
+      tiering.small_bytes = 0;
+      tiering.background = false;
+    }
     auto tier = std::make_shared<compiler::TieringTier>(llvm_options(true), tiering);
     out.tier = tier.get();
     out.settle = [raw = tier.get()] { raw->wait_until_idle(); };
@@ -296,8 +328,9 @@ Result<TierUnderTest> make_tier(std::string_view name) {
   return Error(ErrorKind::Unsupported, "no such tier in this build");
 }
 
-Trace run(const TierUnderTest& tier, Bytes module, const RunOptions& options, int64_t limit) {
-  return Runner(tier, options, limit).run(module);
+Trace run(const TierUnderTest& tier, std::span<const Vec<uint8_t>> modules,
+          const RunOptions& options, int64_t limit) {
+  return Runner(tier, options, limit).run(modules);
 }
 
 std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise) {

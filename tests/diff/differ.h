@@ -1,4 +1,4 @@
-// Runs one module in several tiers and compares all that can be seen of it.
+// Runs modules in several tiers and compares all that can be seen of it.
 #pragma once
 
 #include <map>
@@ -26,7 +26,8 @@ struct TierUnderTest {
 
 // The names that make_tier() knows:
 //   interp, baseline, llvm, auto  - the tiers, where in auto few calls make a module hot;
-//   auto-parts                    - hot functions are optimized one by one;
+//   auto-parts                    - functions and loops are optimized one by one, at the
+//                                   moment when they are hot;
 //   llvm-fast                     - without precise traps, as programs run by default;
 //   llvm-0, llvm-3                - other levels of optimization.
 std::span<const std::string_view> tier_names();
@@ -48,14 +49,16 @@ struct Event {
 };
 
 struct Trace {
-  std::optional<Error> refused;  // the module does not load
-  std::vector<Event> events;     // the first one is the instantiation
+  std::optional<Error> refused;  // a module does not load or link
+  std::vector<Event> events;     // instantiations first
   bool cut = false;              // ended early by the limit on instructions
 };
 
-// Calls every exported function a few times. With `limit`, no more than about so many
-// instructions are executed, as counted by the engine; 0: no limit and no counting.
-Trace run(const TierUnderTest& tier, Bytes module, const RunOptions& options, int64_t limit = 0);
+// Instantiates the modules, of which later ones may import from the first, and calls every
+// exported function a few times. With `limit`, no more than about so many instructions are
+// executed at a time, as counted by the engine; 0: no limit and no counting.
+Trace run(const TierUnderTest& tier, std::span<const Vec<uint8_t>> modules,
+          const RunOptions& options, int64_t limit = 0);
 
 struct Mismatch {
   std::string call;

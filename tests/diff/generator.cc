@@ -26,9 +26,13 @@ class ModuleGenerator : public Builder {
   using Builder::Builder;
 
   ModuleImage run() {
-    aggregate_types();
+    if (options.provider)
+      take_types();
+    else
+      aggregate_types();
     make_pool();
     host_imports();
+    provider_imports();
     signatures();
     reference_pool();
     make_memories();
@@ -102,6 +106,48 @@ class ModuleGenerator : public Builder {
     }
   }
 
+  // Types have the indices that they have in the provider.
+  void take_types() {
+    image.types = options.provider->types;
+    image.rec_groups = options.provider->rec_groups;
+    for (uint32_t i = 0; i < image.types.size(); ++i) {
+      const CompKind kind = image.types[i].kind;
+      if (kind == CompKind::Struct) structs.push_back(i);
+      if (kind == CompKind::Array) arrays.push_back(i);
+    }
+  }
+
+  // Most of what the provider exports, and always its bounds, which both share.
+  void provider_imports() {
+    if (!options.provider) return;
+    for (const Export& e : options.provider->exports) {
+      const bool bound = e.name == kFuelExport || e.name == kDepthExport;
+      if (!bound && c.one_in(4)) continue;
+      Import import{String(kProvider), e.name, options.provider->type_of(e)};
+      if (e.name == kFuelExport) fuel = uint32_t(globals.size());
+      if (e.name == kDepthExport) depth = uint32_t(globals.size());
+      switch (e.kind) {
+        case ExternKind::Func:
+          break;
+        case ExternKind::Table:
+          // The first table has to be one of functions.
+          if (tables.empty() && import.type.table.element != kFuncRef) continue;
+          tables.push_back(import.type.table);
+          break;
+        case ExternKind::Memory:
+          memories.push_back(import.type.memory);
+          break;
+        case ExternKind::Global:
+          globals.push_back(import.type.global);
+          break;
+        case ExternKind::Tag:
+          tags.push_back(import.type.type_index);
+          break;
+      }
+      image.imports.push_back(std::move(import));
+    }
+  }
+
   void make_pool() {
     pool = {kI32, kI32, kI32, kI64, kI64};
     if (has(Group::Float)) pool.insert(pool.end(), {kF32, kF64, kF32, kF64});
@@ -113,8 +159,9 @@ class ModuleGenerator : public Builder {
       pool.push_back(ValType::ref(h, c.below(3) != 0));
     pool.push_back(ValType::ref(HeapKind::Struct, true));
     pool.push_back(ValType::ref(HeapKind::Array, true));
-    for (uint32_t i = 0; i < image.types.size(); ++i)
-      pool.push_back(ValType::ref(HeapType::concrete(i), c.one_in(2)));
+    for (const Vec<uint32_t>* list : {&structs, &arrays})
+      for (const uint32_t type : *list)
+        pool.push_back(ValType::ref(HeapType::concrete(type), c.one_in(2)));
   }
 
   void host_imports() {
@@ -189,20 +236,20 @@ class ModuleGenerator : public Builder {
   }
 
   void make_memories() {
-    const uint32_t count = has(Group::MultiMemory) ? c.between(1, 3) : 1;
-    for (uint32_t i = 0; i < count; ++i) memories.push_back(memory_type());
-    if (!import_one()) {
-      image.memories = memories;
-      return;
+    if (memories.empty() && import_one()) {
+      Import import{"env", "memory", {}};
+      import.type.kind = ExternKind::Memory;
+      import.type.memory = memory_type();
+      memories.push_back(import.type.memory);
+      image.imports.push_back(std::move(import));
     }
-    Import import{"env", "memory", {}};
-    import.type.kind = ExternKind::Memory;
-    import.type.memory = memories[0];
-    image.imports.push_back(std::move(import));
-    image.memories.assign(memories.begin() + 1, memories.end());
+    uint32_t count = memories.empty();
+    if (has(Group::MultiMemory)) count += c.below(3);
+    for (uint32_t i = 0; i < count; ++i) image.memories.push_back(memory_type());
+    memories.insert(memories.end(), image.memories.begin(), image.memories.end());
   }
 
-  bool import_one() { return has(Group::Imports) && c.one_in(2); }
+  bool import_one() { return has(Group::Imports) && !options.provider && c.one_in(2); }
 
   void make_globals() {
     if (import_one()) {
@@ -214,12 +261,14 @@ class ModuleGenerator : public Builder {
         image.imports.push_back(std::move(import));
       }
     }
-    fuel = uint32_t(globals.size());
-    depth = fuel + 1;
-    for (const int32_t start : {kFuel, 0}) {
-      Instr value = instr(Opcode::I32Const);
-      value.i32 = start;
-      add_global({kI32, true}, {value});
+    if (!options.provider) {
+      fuel = uint32_t(globals.size());
+      depth = fuel + 1;
+      for (const int32_t start : {kFuel, 0}) {
+        Instr value = instr(Opcode::I32Const);
+        value.i32 = start;
+        add_global({kI32, true}, {value});
+      }
     }
     const uint32_t count = c.between(2, 6);
     for (uint32_t i = 0; i < count; ++i) {
@@ -308,6 +357,16 @@ class ModuleGenerator : public Builder {
     }
   }
 
+  // False for references to functions of a type that none has here.
+  bool has_constant(ValType type) const {
+    if (!type.is_ref() || type.nullable() || !type.heap().is_concrete()) return true;
+    const uint32_t index = type.heap().index();
+    if (image.types[index].kind != CompKind::Func) return true;
+    for (uint32_t f = 0; f < function_count(); ++f)
+      if (image.type_of_function(f) == index) return true;
+    return false;
+  }
+
   void append_null(Code& out, HeapType heap) {
     Instr null = instr(Opcode::RefNull);
     null.heap = heap;
@@ -334,7 +393,7 @@ class ModuleGenerator : public Builder {
   void make_tables() {
     if (!has(Group::Tables)) return;
     making_tables_ = true;
-    add_table(kFuncRef, c.between(4, 10));
+    if (tables.empty()) add_table(kFuncRef, c.between(4, 10));
     add_table(kExternRef, c.below(6));
     if (has(Group::FuncRefs)) {
       const uint32_t type = image.type_of_function(c.below(function_count()));
@@ -365,9 +424,9 @@ class ModuleGenerator : public Builder {
     for (uint32_t i = 0; i < count; ++i) {
       FuncType type;
       type.params = any_types(3);
-      tags.push_back(func_type(type));
+      image.tags.push_back(func_type(type));
     }
-    image.tags = tags;
+    tags.insert(tags.end(), image.tags.begin(), image.tags.end());
   }
 
   Code offset_expr(bool is64, uint64_t value) {
@@ -397,6 +456,7 @@ class ModuleGenerator : public Builder {
       passive.type = ValType::ref(HeapKind::Func, false);
       image.elems.push_back(std::move(passive));
       for (uint32_t t = 1; t < tables.size(); ++t) {
+        if (!has_constant(tables[t].element)) continue;
         ElemImage e;
         e.mode =
             c.one_in(3) && tables[t].limits.min >= 1 ? SegmentMode::Active : SegmentMode::Passive;
@@ -466,6 +526,7 @@ class ModuleGenerator : public Builder {
       if (i != fuel && i != depth) add("g", ExternKind::Global, i);
     for (uint32_t i = 0; i < memories.size(); ++i) add("m", ExternKind::Memory, i);
     for (uint32_t i = 0; i < tables.size(); ++i) add("t", ExternKind::Table, i);
+    for (uint32_t i = 0; i < tags.size(); ++i) add("e", ExternKind::Tag, i);
     for (uint32_t i = 0; i < image.functions.size() && c.one_in(3); ++i) {
       const FuncType& type = image.types[image.functions[i].type].func;
       if (type.params.empty() && type.results.empty()) image.start = first + i;

@@ -9,6 +9,9 @@ namespace wafer::diff {
 
 struct GenOptions {
   GroupSet groups;
+  // A module of these groups that the new one is linked with: it imports what that
+  // exports, from kProvider. Null: a module that stands alone.
+  const ModuleImage* provider = nullptr;
   uint32_t max_functions = 8;
   uint32_t max_code = 250;  // instructions of a function, about
 };
@@ -18,6 +21,8 @@ struct GenOptions {
 inline constexpr std::string_view kFuelExport = "fuel";    // loop iterations and calls left
 inline constexpr std::string_view kDepthExport = "depth";  // calls that are active
 inline constexpr int32_t kFuel = 300;
+
+inline constexpr std::string_view kProvider = "first";
 
 // A function that the host calls back has this name and type (i32) -> (i32).
 inline constexpr std::string_view kCallbackExport = "callback";

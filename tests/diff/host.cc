@@ -118,11 +118,17 @@ Result<Extern> Host::import(const wasm::Module& module, const wasm::Import& impo
   return Error(ErrorKind::Unlinkable, "the host has no such import");
 }
 
-Result<std::vector<Extern>> Host::imports_of(const wasm::Module& module) {
+Result<std::vector<Extern>> Host::imports_of(const wasm::Module& module, Instance* provider) {
   wasm::TypeRegistry& registry = *store_.engine().registry();
-  tag_ = store_.new_tag(registry.get(registry.intern_func({})));
+  if (!tag_) tag_ = store_.new_tag(registry.get(registry.intern_func({})));
   std::vector<Extern> out;
   for (const wasm::Import& i : module.imports) {
+    if (i.module == kProvider) {
+      auto value = provider ? provider->get_export(i.name) : std::nullopt;
+      if (!value) return Error(ErrorKind::Unlinkable, "the first module has no such export");
+      out.push_back(std::move(*value));
+      continue;
+    }
     WAFER_LET(value, import(module, i));
     out.push_back(std::move(value));
   }

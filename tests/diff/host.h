@@ -1,5 +1,5 @@
-// What modules under test import: the functions of "host", and a memory and globals of
-// "env" made to measure.
+// What modules under test import: the functions of "host", a memory and globals of "env"
+// made to measure, and what another module exports.
 #pragma once
 
 #include <string>
@@ -15,8 +15,9 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  // The imports of `module`, in order.
-  Result<std::vector<runtime::Extern>> imports_of(const wasm::Module& module);
+  // The imports of `module`, in order; those from kProvider are exports of `provider`.
+  Result<std::vector<runtime::Extern>> imports_of(const wasm::Module& module,
+                                                  runtime::Instance* provider);
   // What host.again calls.
   void set_callback(runtime::FuncInst* callback) { callback_ = callback; }
   // What host functions were called with since the last time.

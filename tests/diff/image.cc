@@ -259,6 +259,32 @@ uint32_t ModuleImage::type_of_function(uint32_t func) const {
   return functions[func].type;
 }
 
+ExternType ModuleImage::type_of(const Export& e) const {
+  uint32_t index = e.index;
+  for (const Import& i : imports)
+    if (i.type.kind == e.kind && index-- == 0) return i.type;
+  ExternType out;
+  out.kind = e.kind;
+  switch (e.kind) {
+    case ExternKind::Func:
+      out.type_index = functions[index].type;
+      break;
+    case ExternKind::Table:
+      out.table = tables[index].type;
+      break;
+    case ExternKind::Memory:
+      out.memory = memories[index];
+      break;
+    case ExternKind::Global:
+      out.global = globals[index].type;
+      break;
+    case ExternKind::Tag:
+      out.type_index = tags[index];
+      break;
+  }
+  return out;
+}
+
 Vec<uint8_t> encode(const ModuleImage& image) { return Encoder(image).run(); }
 
 Result<ModuleImage> image_of(const Module& module) {

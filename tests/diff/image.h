@@ -64,6 +64,8 @@ struct ModuleImage {
   uint32_t imported(wasm::ExternKind kind) const;
   // Type index of a function of the function index space.
   uint32_t type_of_function(uint32_t func) const;
+  // What an export is, as an import of it would say.
+  wasm::ExternType type_of(const wasm::Export& e) const;
 };
 
 // The binary form (spec chapter 5). Nothing is checked.

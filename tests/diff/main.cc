@@ -36,8 +36,8 @@ struct Settings {
   uint64_t count = 100;
   double seconds = 0;  // 0: no bound
   std::vector<std::string> tiers;
-  std::string profile;  // empty: the seed chooses
-  std::string module;   // a file instead of generated modules
+  std::string profile;             // empty: the seed chooses
+  std::vector<std::string> files;  // in place of generated modules
   std::string dump;
   uint32_t findings = 1;
   uint32_t tries = 3000;
@@ -60,11 +60,27 @@ const Profile& profile_of(const Settings& settings, uint64_t seed) {
   return profiles()[mix(seed) % profiles().size()];
 }
 
-ModuleImage image_for(const Settings& settings, uint64_t seed) {
+using Images = std::vector<ModuleImage>;
+using Modules = std::vector<Vec<uint8_t>>;
+
+// One module, or two of which the second imports from the first.
+Images images_for(const Settings& settings, uint64_t seed) {
   Chooser chooser(seed);
   GenOptions options;
   options.groups = profile_of(settings, seed).groups;
-  return generate(chooser, options);
+  Images out;
+  out.push_back(generate(chooser, options));
+  if (!chooser.one_in(3)) return out;
+  options.provider = &out[0];
+  ModuleImage second = generate(chooser, options);
+  out.push_back(std::move(second));
+  return out;
+}
+
+Modules encode_all(const Images& images) {
+  Modules out;
+  for (const ModuleImage& image : images) out.push_back(encode(image));
+  return out;
 }
 
 RunOptions run_options(uint64_t seed) {
@@ -89,12 +105,14 @@ Result<std::vector<TierUnderTest>> make_tiers(const Settings& settings) {
 
 // --- The process that runs code --------------------------------------------------------
 
-void count(Progress& progress, const ModuleImage& image, const Trace& trace) {
-  ++progress.modules;
-  progress.functions += image.functions.size();
-  for (const FuncImage& f : image.functions) {
-    progress.instructions += f.code.size();
-    for (const wasm::Instr& in : f.code) progress.opcodes[size_t(in.op)] = true;
+void count(Progress& progress, const Images& images, const Trace& trace) {
+  for (const ModuleImage& image : images) {
+    ++progress.modules;
+    progress.functions += image.functions.size();
+    for (const FuncImage& f : image.functions) {
+      progress.instructions += f.code.size();
+      for (const wasm::Instr& in : f.code) progress.opcodes[size_t(in.op)] = true;
+    }
   }
   for (const Event& e : trace.events) {
     ++progress.calls;
@@ -102,20 +120,20 @@ void count(Progress& progress, const ModuleImage& image, const Trace& trace) {
   }
 }
 
-// Runs one module everywhere; true if all agree.
-bool check(const std::vector<TierUnderTest>& tiers, const ModuleImage& image, Bytes bytes,
+// Runs modules everywhere; true if all agree.
+bool check(const std::vector<TierUnderTest>& tiers, const Images& images, const Modules& modules,
            const RunOptions& options, Progress& progress) {
   alarm(kSecondsForModule);
   progress.tier = 0;
-  const Trace reference = run(tiers[0], bytes, options);
-  count(progress, image, reference);
+  const Trace reference = run(tiers[0], modules, options);
+  count(progress, images, reference);
   if (reference.refused) {
     std::cout << "  the module is refused: " << reference.refused->message << '\n';
     return false;
   }
   for (uint32_t t = 1; t < tiers.size(); ++t) {
     progress.tier = t;
-    const Trace other = run(tiers[t], bytes, options);
+    const Trace other = run(tiers[t], modules, options);
     if (const auto m = compare(reference, other, tiers[t].precise)) {
       print_mismatch(*m, tiers[0].name, tiers[t].name);
       return false;
@@ -133,10 +151,10 @@ bool run_seeds(const Settings& settings, uint64_t end, Clock::time_point deadlin
     if (settings.seconds > 0 && Clock::now() >= deadline) break;
     if (settings.verbose)
       std::cout << "seed " << progress.seed << ' ' << profile_of(settings, progress.seed).name
-                << std::endl;
-    const ModuleImage image = image_for(settings, progress.seed);
-    const Vec<uint8_t> bytes = encode(image);
-    if (!check(*tiers, image, bytes, run_options(progress.seed), progress)) {
+                << '\n'
+                << std::flush;
+    const Images images = images_for(settings, progress.seed);
+    if (!check(*tiers, images, encode_all(images), run_options(progress.seed), progress)) {
       progress.mismatch = true;
       return false;
     }
@@ -161,62 +179,74 @@ int in_child(F body) {
 
 enum ProbeResult { kSame = 0, kDiffers = 1, kUseless = 2, kDies = 128 };
 
-// Does the module show the finding in tier `t`?
-int probe(const Settings& settings, uint32_t t, Bytes bytes, uint64_t seed) {
+// Do the modules show the finding in tier `t`?
+int probe(const Settings& settings, uint32_t t, const Modules& modules, uint64_t seed) {
   const int code = in_child([&] {
     alarm(kSecondsForProbe);
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, 2);
     auto tiers = make_tiers(settings);
-    const Trace limited = run((*tiers)[0], bytes, run_options(seed), kProbeLimit);
+    const Trace limited = run((*tiers)[0], modules, run_options(seed), kProbeLimit);
     if (limited.refused || limited.cut) return int(kUseless);
-    const Trace reference = run((*tiers)[0], bytes, run_options(seed));
-    const Trace other = run((*tiers)[t], bytes, run_options(seed));
+    const Trace reference = run((*tiers)[0], modules, run_options(seed));
+    const Trace other = run((*tiers)[t], modules, run_options(seed));
     return int(compare(reference, other, (*tiers)[t].precise) ? kDiffers : kSame);
   });
   return code >= kDies ? int(kDies) : code;
 }
 
-void write_module(const std::string& path, Bytes bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
-  std::cout << "  written to " << path << '\n';
+void write_modules(const Settings& settings, uint64_t seed, const Modules& modules) {
+  const std::string base =
+      settings.dump.empty() ? "wafer-diff-" + std::to_string(seed) : settings.dump;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const std::string path =
+        base + (modules.size() > 1 ? "." + std::to_string(i + 1) : "") + ".wasm";
+    std::ofstream out(path, std::ios::binary);
+    out.write(reinterpret_cast<const char*>(modules[i].data()), std::streamsize(modules[i].size()));
+    std::cout << "  written to " << path << '\n';
+  }
 }
 
-void print_text(Bytes bytes) {
+void print_text(const Modules& modules) {
   const auto engine = runtime::Engine::create({}, interp::tier());
-  const auto module = engine->load_module(bytes);
-  if (!module) return;
-  if (const auto text = wat::print_wat(**module)) std::cout << *text << '\n';
+  for (const Vec<uint8_t>& bytes : modules) {
+    const auto module = engine->load_module(bytes);
+    if (!module) continue;
+    if (const auto text = wat::print_wat(**module)) std::cout << *text << '\n';
+  }
 }
 
-// Makes the module of a finding small, prints and writes it.
-void report(const Settings& settings, ModuleImage image, const Progress& progress) {
+// Makes the modules of a finding small, prints and writes them.
+void report(const Settings& settings, Images images, const Progress& progress) {
   const uint64_t seed = progress.seed;
-  Vec<uint8_t> bytes = encode(image);
-  const int wanted = probe(settings, progress.tier, bytes, seed);
+  Modules modules = encode_all(images);
+  const int wanted = probe(settings, progress.tier, modules, seed);
   if (settings.tries && (wanted == kDiffers || wanted == kDies)) {
-    const Property same_finding = [&](const ModuleImage& m) {
-      return probe(settings, progress.tier, encode(m), seed) == wanted;
-    };
-    image = reduce(std::move(image), same_finding, settings.tries);
-    bytes = encode(image);
+    // From the last one, so that what it imports can go after it.
+    for (size_t i = images.size(); i--;)
+      images[i] = reduce(
+          images[i],
+          [&](const ModuleImage& m) {
+            Modules candidate = encode_all(images);
+            candidate[i] = encode(m);
+            return probe(settings, progress.tier, candidate, seed) == wanted;
+          },
+          settings.tries);
+    modules = encode_all(images);
     std::cout << "reduced:\n";
     if (wanted == kDiffers)
       in_child([&] {
         auto tiers = make_tiers(settings);
         const auto& other = (*tiers)[progress.tier];
-        const Trace a = run((*tiers)[0], bytes, run_options(seed));
-        const Trace b = run(other, bytes, run_options(seed));
+        const Trace a = run((*tiers)[0], modules, run_options(seed));
+        const Trace b = run(other, modules, run_options(seed));
         if (const auto m = compare(a, b, other.precise))
           print_mismatch(*m, (*tiers)[0].name, other.name);
         return 0;
       });
-    print_text(bytes);
+    print_text(modules);
   }
-  write_module(
-      settings.dump.empty() ? "wafer-diff-" + std::to_string(seed) + ".wasm" : settings.dump,
-      bytes);
+  write_modules(settings, seed, modules);
 }
 
 void print_totals(const Settings& settings, const Progress& p) {
@@ -236,28 +266,32 @@ void print_totals(const Settings& settings, const Progress& p) {
   std::cout << '\n';
 }
 
-// Compares with the module of a file in place of generated ones.
-int run_file(const Settings& settings, Progress& progress) {
-  std::ifstream in(settings.module, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
-  const Bytes bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+// Compares with modules of files in place of generated ones.
+int run_files(const Settings& settings, Progress& progress) {
   const auto engine = runtime::Engine::create({}, interp::tier());
-  const auto module = engine->load_module(bytes);
-  if (!module) {
-    std::cerr << settings.module << ": " << module.error().message << '\n';
-    return 2;
+  Images images;
+  Modules modules;
+  for (const std::string& path : settings.files) {
+    std::ifstream in(path, std::ios::binary);
+    modules.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+    const auto module = engine->load_module(modules.back());
+    auto image = module ? image_of(**module) : Result<ModuleImage>(module.error());
+    if (!image) {
+      std::cerr << path << ": " << image.error().message << '\n';
+      return 2;
+    }
+    images.push_back(*std::move(image));
   }
-  const auto image = image_of(**module);
-  if (!image) return 2;
   progress.seed = settings.seed;
   const int code = in_child([&] {
-    return int(!check(*make_tiers(settings), *image, bytes, run_options(settings.seed), progress));
+    return int(
+        !check(*make_tiers(settings), images, modules, run_options(settings.seed), progress));
   });
   if (code >= kDies)
     std::cout << "ended by signal " << code - kDies << " in " << settings.tiers[progress.tier]
               << '\n';
   if (code == 0) std::cout << "all agree\n";
-  if (code != 0 && !settings.dump.empty()) report(settings, *image, progress);
+  if (code != 0 && !settings.dump.empty()) report(settings, std::move(images), progress);
   return code != 0;
 }
 
@@ -278,7 +312,7 @@ int run_generated(const Settings& settings, Progress& progress) {
       std::cout << " hangs\n";
     else
       std::cout << " dies of signal " << code - kDies << '\n';
-    report(settings, image_for(settings, progress.seed), progress);
+    report(settings, images_for(settings, progress.seed), progress);
     progress.mismatch = false;
     ++progress.seed;
   }
@@ -294,7 +328,7 @@ int main(int argc, char** argv) {
   CLI::App app("Makes WebAssembly modules at random and compares how the tiers run them");
   std::vector<std::string> profile_names;
   for (const Profile& p : profiles()) profile_names.emplace_back(p.name);
-  app.add_option("module", settings.module, "A module to run instead of generated ones")
+  app.add_option("FILE", settings.files, "Modules to run in place of generated ones")
       ->check(CLI::ExistingFile);
   app.add_option("--seed", settings.seed, "Of the first module")->capture_default_str();
   app.add_option("--count", settings.count, "Number of modules")->capture_default_str();
@@ -302,14 +336,14 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--tier", settings.tiers,
                  "Tiers to compare, the first is the reference: interp, baseline, llvm, auto; "
-                 "auto-parts (hot functions are optimized one by one); llvm-fast (without "
+                 "auto-parts (what is hot is optimized one by one); llvm-fast (without "
                  "precise traps); llvm-0 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
       ->capture_default_str();
   app.add_option("--profile", settings.profile, "Features of the modules; default: by seed")
       ->check(CLI::IsMember(profile_names));
-  app.add_option("--dump", settings.dump, "Where to write the module of a finding")
+  app.add_option("--dump", settings.dump, "Where to write the modules of a finding, without .wasm")
       ->type_name("FILE");
   app.add_option("--findings", settings.findings, "Stop after so many")->capture_default_str();
   app.add_option("--tries", settings.tries, "Runs that making a finding small may take")
@@ -329,9 +363,16 @@ int main(int argc, char** argv) {
       mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 2;
   auto& progress = *new (shared) Progress;
-  return settings.module.empty() ? run_generated(settings, progress) : run_file(settings, progress);
+  return settings.files.empty() ? run_generated(settings, progress) : run_files(settings, progress);
 }
 
 }  // namespace wafer::diff
 
-int main(int argc, char** argv) { return wafer::diff::main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return wafer::diff::main(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "wafer-diff: %s\n", e.what());
+    return 2;
+  }
+}
