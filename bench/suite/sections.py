@@ -57,6 +57,9 @@ def measure_program(setup: Setup, program: Program, engines: list[Engine], quick
     """Runs one program on all engines in turns, and checks that they agree."""
     arguments = program.quick_arguments if quick else program.arguments
     expected = None
+    if program.module is None and all(e.kind != "native" for e in engines):
+        done = run([setup.builder.native(program), *arguments], setup.timeout)
+        expected = program.read(done.stdout, done.stderr).result
 
     def task(engine: Engine, command: list):
         def call():
