@@ -313,8 +313,9 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
   if (h.eh_frame) {
     if (h.eh_frame < h.rodata.offset || h.eh_frame >= h.rodata.offset + h.rodata.size)
       return malformed("bad unwind table");
-    eh_frame_ = base + h.eh_frame;
-    __register_frame(const_cast<uint8_t*>(eh_frame_));
+    // The last of the constants.
+    eh_frame_ = {base + h.eh_frame, size_t(h.rodata.offset + h.rodata.size - h.eh_frame)};
+    __register_frame(const_cast<uint8_t*>(eh_frame_.data()));
   }
   enter_region(base + h.text.offset, h.text.size);
   return {};
@@ -323,7 +324,7 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
 CodeImage::~CodeImage() {
   leave_region();
   if (!functions_.empty()) forget_code(base_ + functions_[0].begin);
-  if (eh_frame_) __deregister_frame(const_cast<uint8_t*>(eh_frame_));
+  if (!eh_frame_.empty()) __deregister_frame(const_cast<uint8_t*>(eh_frame_.data()));
   if (base_) munmap(base_, size_);
 }
 
@@ -333,7 +334,7 @@ void CodeImage::describe(const wasm::Module& module) {
   names.reserve(functions_.size());
   for (const ImageFunction& f : functions_)
     names.push_back({base_ + f.begin, f.end - f.begin, f.func_index});
-  announce_code(module, names, "optimized");
+  announce_code(module, names, "optimized", eh_frame_);
 }
 
 bool CodeImage::locate(const void* pc, CodeLocation& out) const {

@@ -113,7 +113,7 @@ class CodeImage final : public CodeRegion {
   ImageTraits traits_;
   uint8_t* base_ = nullptr;
   size_t size_ = 0;
-  const uint8_t* eh_frame_ = nullptr;
+  Bytes eh_frame_;
   std::span<const ImageFunction> functions_;
   std::span<const ImageLocation> locations_;
   std::span<const ImageInline> inlines_;

@@ -58,8 +58,9 @@ String name_of(const wasm::Module& module, uint32_t func) {
   return name;
 }
 
-// An object file with nothing but symbols at their addresses.
-std::vector<char> symbol_file(const wasm::Module& module, std::span<const CodeName> code) {
+// An object file with nothing but symbols and the unwind table at their addresses.
+std::vector<char> symbol_file(const wasm::Module& module, std::span<const CodeName> code,
+                              Bytes unwind) {
   std::vector<char> strings{'\0'};
   std::vector<Elf64_Sym> symbols(1);
   auto low = reinterpret_cast<uintptr_t>(code[0].begin), high = low;
@@ -79,11 +80,35 @@ std::vector<char> symbol_file(const wasm::Module& module, std::span<const CodeNa
     const String name = name_of(module, c.func_index);
     strings.insert(strings.end(), name.c_str(), name.c_str() + name.size() + 1);
   }
-  static constexpr char kSectionNames[] = "\0.text\0.symtab\0.strtab\0.shstrtab";
+  static constexpr char kSectionNames[] = "\0.text\0.symtab\0.strtab\0.shstrtab\0.eh_frame";
+  enum { kNull, kText, kSymbols, kStrings, kNames, kUnwind, kSections };
   const size_t symbol_bytes = symbols.size() * sizeof(Elf64_Sym);
-  const size_t sections_at =
-      (sizeof(Elf64_Ehdr) + symbol_bytes + strings.size() + sizeof kSectionNames + 7) & ~size_t{7};
-  std::vector<char> file(sections_at + 5 * sizeof(Elf64_Shdr));
+  Elf64_Shdr s[kSections] = {};
+  size_t at = sizeof(Elf64_Ehdr);
+  const auto place = [&](unsigned section, Elf64_Word name, Elf64_Word type, size_t size) {
+    s[section].sh_name = name;
+    s[section].sh_type = type;
+    s[section].sh_offset = at;
+    s[section].sh_size = size;
+    at = (at + size + 7) & ~size_t{7};
+  };
+  place(kSymbols, 7, SHT_SYMTAB, symbol_bytes);
+  s[kSymbols].sh_link = kStrings;
+  s[kSymbols].sh_info = 1;
+  s[kSymbols].sh_entsize = sizeof(Elf64_Sym);
+  place(kStrings, 15, SHT_STRTAB, strings.size());
+  place(kNames, 23, SHT_STRTAB, sizeof kSectionNames);
+  place(kUnwind, 33, SHT_PROGBITS, unwind.size());
+  s[kUnwind].sh_flags = SHF_ALLOC;
+  s[kUnwind].sh_addr = reinterpret_cast<uintptr_t>(unwind.data());
+  s[kUnwind].sh_addralign = 8;
+  s[kText].sh_name = 1;
+  s[kText].sh_type = SHT_NOBITS;
+  s[kText].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+  s[kText].sh_addr = low;
+  s[kText].sh_size = high - low;
+  const size_t sections_at = at;
+  std::vector<char> file(sections_at + sizeof s);
   Elf64_Ehdr h{};
   std::memcpy(h.e_ident, ELFMAG, SELFMAG);
   h.e_ident[EI_CLASS] = ELFCLASS64;
@@ -99,33 +124,14 @@ std::vector<char> symbol_file(const wasm::Module& module, std::span<const CodeNa
   h.e_shoff = sections_at;
   h.e_ehsize = sizeof h;
   h.e_shentsize = sizeof(Elf64_Shdr);
-  h.e_shnum = 5;
-  h.e_shstrndx = 4;
-  Elf64_Shdr s[5] = {};
-  s[1].sh_name = 1;
-  s[1].sh_type = SHT_NOBITS;
-  s[1].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
-  s[1].sh_addr = low;
-  s[1].sh_size = high - low;
-  s[2].sh_name = 7;
-  s[2].sh_type = SHT_SYMTAB;
-  s[2].sh_offset = sizeof h;
-  s[2].sh_size = symbol_bytes;
-  s[2].sh_link = 3;
-  s[2].sh_info = 1;
-  s[2].sh_entsize = sizeof(Elf64_Sym);
-  s[3].sh_name = 15;
-  s[3].sh_type = SHT_STRTAB;
-  s[3].sh_offset = s[2].sh_offset + symbol_bytes;
-  s[3].sh_size = strings.size();
-  s[4].sh_name = 23;
-  s[4].sh_type = SHT_STRTAB;
-  s[4].sh_offset = s[3].sh_offset + strings.size();
-  s[4].sh_size = sizeof kSectionNames;
+  h.e_shnum = kSections;
+  h.e_shstrndx = kNames;
   std::memcpy(file.data(), &h, sizeof h);
-  std::memcpy(file.data() + s[2].sh_offset, symbols.data(), symbol_bytes);
-  std::memcpy(file.data() + s[3].sh_offset, strings.data(), strings.size());
-  std::memcpy(file.data() + s[4].sh_offset, kSectionNames, sizeof kSectionNames);
+  std::memcpy(file.data() + s[kSymbols].sh_offset, symbols.data(), symbol_bytes);
+  std::memcpy(file.data() + s[kStrings].sh_offset, strings.data(), strings.size());
+  std::memcpy(file.data() + s[kNames].sh_offset, kSectionNames, sizeof kSectionNames);
+  if (!unwind.empty())
+    std::memcpy(file.data() + s[kUnwind].sh_offset, unwind.data(), unwind.size());
   std::memcpy(file.data() + sections_at, s, sizeof s);
   return file;
 }
@@ -151,7 +157,8 @@ void enable_perf_map() {
 
 void enable_debugger() { debugger = true; }
 
-void announce_code(const wasm::Module& module, std::span<const CodeName> code, const char* tier) {
+void announce_code(const wasm::Module& module, std::span<const CodeName> code, const char* tier,
+                   Bytes unwind) {
   if (code.empty() || (!perf_map && !debugger)) return;
   const std::lock_guard lock(mutex);
   if (perf_map) {
@@ -164,7 +171,7 @@ void announce_code(const wasm::Module& module, std::span<const CodeName> code, c
   if (debugger) {
     auto& r = registered.emplace_back(std::make_unique<Registered>());
     r->begin = code[0].begin;
-    r->file = symbol_file(module, code);
+    r->file = symbol_file(module, code, unwind);
     jit_code_entry*& first = __jit_debug_descriptor.first_entry;
     r->entry = {first, nullptr, r->file.data(), r->file.size()};
     if (first) first->prev_entry = &r->entry;

@@ -10,7 +10,7 @@ namespace wafer::compiler {
 // From now on, lists code in /tmp/perf-PID.map, where `perf report` looks it up.
 void enable_perf_map();
 // From now on, gives code to a debugger that attaches (GDB's JIT interface): names of
-// functions in backtraces, and breakpoints by name.
+// functions and callers in backtraces, and breakpoints by name.
 void enable_debugger();
 
 struct CodeName {
@@ -20,8 +20,10 @@ struct CodeName {
 };
 
 // Announces new code of `module`, where that was asked for. `tier` is part of the names
-// in profiles. The code must not be freed before forget_code() with the same `begin`.
-void announce_code(const wasm::Module& module, std::span<const CodeName> code, const char* tier);
+// in profiles; `unwind` is the code's .eh_frame. Neither may be freed before forget_code()
+// with the same `begin`.
+void announce_code(const wasm::Module& module, std::span<const CodeName> code, const char* tier,
+                   Bytes unwind);
 void forget_code(const void* begin);
 
 }  // namespace wafer::compiler
