@@ -34,7 +34,7 @@ uint64_t program_identity() {
 
 bool write_all(int fd, Bytes bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     bytes = bytes.subspan(size_t(n));
@@ -52,14 +52,14 @@ std::string CodeCache::default_folder() {
   return {};
 }
 
-std::string CodeCache::path_of(Bytes module, const CompileOptions& options) const {
+std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsigned part) const {
   char settings[256];
   const CodeOptions& c = options.code;
   const int n =
-      std::snprintf(settings, sizeof settings, "%llx %llx %llx %u %d%d%d%d %s",
+      std::snprintf(settings, sizeof settings, "%llx %llx %llx %u %u %d%d%d%d %s",
                     static_cast<unsigned long long>(abi_fingerprint()),
                     static_cast<unsigned long long>(host_cpu_features()),
-                    static_cast<unsigned long long>(program_identity()), options.opt_level,
+                    static_cast<unsigned long long>(program_identity()), part, options.opt_level,
                     c.guard_pages, c.fuel, c.interruptible, c.precise_traps, options.cpu.c_str());
   const uint64_t seed = hash_bytes(
       {reinterpret_cast<const uint8_t*>(settings), std::min(size_t(n), sizeof settings - 1)});
@@ -70,9 +70,8 @@ std::string CodeCache::path_of(Bytes module, const CompileOptions& options) cons
   return folder_ + name + std::string(kSuffix);
 }
 
-std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& options) const {
-  if (folder_.empty()) return nullptr;
-  const std::string path = path_of(module, options);
+// The image at `path` if it holds just these bytes beside its code; else null.
+std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds) {
   struct stat st;
   // Nobody else may have put code here.
   if (stat(path.c_str(), &st) != 0 || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -83,21 +82,64 @@ std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& o
     return nullptr;
   }
   const Bytes kept = (*image)->module();
-  if (kept.size() != module.size() || std::memcmp(kept.data(), module.data(), module.size()) != 0)
+  if (kept.size() != holds.size() || std::memcmp(kept.data(), holds.data(), holds.size()) != 0)
     return nullptr;
   utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // used now
   return *std::move(image);
 }
 
+std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& options) const {
+  return folder_.empty() ? nullptr : open(path_of(module, options, 0), module);
+}
+
 std::shared_ptr<CodeImage> CodeCache::store(Bytes module, const CompileOptions& options,
                                             Bytes image) const {
-  if (folder_.empty() || image.size() > max_bytes_) return nullptr;
+  return folder_.empty() ? nullptr : write(path_of(module, options, 0), image);
+}
+
+namespace {
+
+// Parts of one module: enough for what is hot, and no burden on the next start.
+constexpr size_t kMaxParts = 64;
+
+// What a part after the first holds: the name of the first, which holds the module.
+Bytes name_of(const uint64_t& checksum) {
+  return {reinterpret_cast<const uint8_t*>(&checksum), sizeof checksum};
+}
+
+}  // namespace
+
+Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(Bytes module,
+                                                      const CompileOptions& options) const {
+  Vec<std::shared_ptr<CodeImage>> parts;
+  uint64_t first = 0;
+  while (!folder_.empty() && parts.size() < kMaxParts) {
+    auto part = open(path_of(module, options, unsigned(parts.size()) + 1),
+                     parts.empty() ? module : name_of(first));
+    if (!part) break;
+    if (parts.empty()) first = part->checksum();
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+std::shared_ptr<CodeImage> CodeCache::store_part(Bytes module, const CompileOptions& options,
+                                                 std::span<const std::shared_ptr<CodeImage>> known,
+                                                 ImageParts& image) const {
+  if (folder_.empty() || known.size() >= kMaxParts) return nullptr;
+  const uint64_t first = known.empty() ? 0 : known[0]->checksum();
+  const Bytes holds = known.empty() ? module : name_of(first);
+  image.module.assign(holds.begin(), holds.end());
+  return write(path_of(module, options, unsigned(known.size()) + 1), write_image(image));
+}
+
+std::shared_ptr<CodeImage> CodeCache::write(const std::string& path, Bytes image) const {
+  if (image.size() > max_bytes_) return nullptr;
   std::error_code ec;
   if (!fs::exists(folder_, ec)) {
     fs::create_directories(fs::path(folder_).parent_path(), ec);
     mkdir(folder_.c_str(), 0700);
   }
-  const std::string path = path_of(module, options);
   std::string temporary = folder_ + "/.new-XXXXXX";
   const int fd = mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) return nullptr;

@@ -4,6 +4,10 @@
 // any number of processes may use one folder; what was not used for longest goes when the
 // folder grows past its bound. A file holds the module that it was compiled from, which
 // is compared in full: a hash that collides costs time and nothing else.
+//
+// Of modules that never run for long enough to be compiled as a whole, it keeps what was
+// compiled of them, in parts that add up from run to run. The first holds the module; the
+// others name the first.
 #pragma once
 
 #include <memory>
@@ -29,10 +33,22 @@ class CodeCache {
   // be written (a full disk, a folder of somebody else): the cache is only a help.
   std::shared_ptr<CodeImage> store(Bytes module, const CompileOptions& options, Bytes image) const;
 
+  // Code of some of the module's functions, which find each other through
+  // VmContext::entries: what store_part() kept, in its order.
+  Vec<std::shared_ptr<CodeImage>> find_parts(Bytes module, const CompileOptions& options) const;
+  // Keeps one more of them, after those that are known. Null if it is not kept: it could
+  // not be written, or there are enough.
+  std::shared_ptr<CodeImage> store_part(Bytes module, const CompileOptions& options,
+                                        std::span<const std::shared_ptr<CodeImage>> known,
+                                        ImageParts& image) const;
+
   const std::string& folder() const { return folder_; }
 
  private:
-  std::string path_of(Bytes module, const CompileOptions& options) const;
+  // `part`: 0 of the whole module, else counted from 1.
+  std::string path_of(Bytes module, const CompileOptions& options, unsigned part) const;
+  static std::shared_ptr<CodeImage> open(const std::string& path, Bytes holds);
+  std::shared_ptr<CodeImage> write(const std::string& path, Bytes image) const;
   void make_room() const;
   std::string folder_;
   uint64_t max_bytes_;

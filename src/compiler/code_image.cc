@@ -274,6 +274,7 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
     return malformed("bad sections");
 
   traits_ = h.traits;
+  checksum_ = h.checksum;
   module_ = {base + h.module.offset, size_t(h.module.size)};
   functions_ = {reinterpret_cast<const ImageFunction*>(base + h.functions.offset),
                 size_t(h.functions.size / sizeof(ImageFunction))};

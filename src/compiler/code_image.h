@@ -104,6 +104,8 @@ class CodeImage final : public CodeRegion {
   const uint8_t* base() const { return base_; }
   bool locate(const void* pc, CodeLocation& out) const override;
   size_t size() const { return size_; }
+  // Hash of all that the image holds.
+  uint64_t checksum() const { return checksum_; }
 
   CodeImage() = default;  // use load() or map_file()
 
@@ -113,6 +115,7 @@ class CodeImage final : public CodeRegion {
   ImageTraits traits_;
   uint8_t* base_ = nullptr;
   size_t size_ = 0;
+  uint64_t checksum_ = 0;
   Bytes eh_frame_;
   std::span<const ImageFunction> functions_;
   std::span<const ImageLocation> locations_;

@@ -90,8 +90,26 @@ CompileOptions NativeTier::options_for(const runtime::Engine& engine) const {
   return compile;
 }
 
+std::shared_ptr<const KeptCode> kept_code(const wasm::Module& module) {
+  const MutexLock lock(module.tier_mutex);
+  return std::static_pointer_cast<const KeptCode>(module.precompiled);
+}
+
+namespace {
+
+std::shared_ptr<KeptCode> keep(std::shared_ptr<CodeImage> image) {
+  return image ? make_shared_in<KeptCode>(KeptCode{std::move(image), {}}) : nullptr;
+}
+
+runtime::Tier::StoredCode stored(std::shared_ptr<CodeImage> image) {
+  const Bytes module = image->module();
+  return {keep(std::move(image)), module};
+}
+
+}  // namespace
+
 std::shared_ptr<void> NativeTier::find_code(Bytes module, const runtime::Engine& engine) {
-  return options_.cache ? options_.cache->find(module, options_for(engine)) : nullptr;
+  return options_.cache ? keep(options_.cache->find(module, options_for(engine))) : nullptr;
 }
 
 Result<Vec<uint8_t>> NativeTier::make_image(const wasm::Module& module,
@@ -107,15 +125,6 @@ Result<Vec<uint8_t>> NativeTier::compile(const wasm::Module& module,
                                          const runtime::Engine& engine) {
   return make_image(module, options_for(engine), true);
 }
-
-namespace {
-
-runtime::Tier::StoredCode stored(std::shared_ptr<CodeImage> image) {
-  const Bytes module = image->module();
-  return {std::move(image), module};
-}
-
-}  // namespace
 
 Result<runtime::Tier::StoredCode> NativeTier::load_code(Bytes bytes) {
   WAFER_LET(image, CodeImage::load(bytes));
@@ -145,7 +154,8 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
   if (auto code = std::static_pointer_cast<NativeCode>(module.native_code))
     if (options_fit(code->options, compile.code)) return code;
 
-  std::shared_ptr<CodeImage> image = std::static_pointer_cast<CodeImage>(module.precompiled);
+  const auto kept = std::static_pointer_cast<const KeptCode>(module.precompiled);
+  std::shared_ptr<CodeImage> image = kept ? kept->whole : nullptr;
   if (image) {
     if (!options_fit(options_of(image->traits()), compile.code))
       return Error(ErrorKind::Unsupported,

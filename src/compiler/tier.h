@@ -28,6 +28,15 @@ class NativeCode final : public runtime::ModuleCode {
   Vec<std::shared_ptr<CodeImage>> images_;
 };
 
+// What Module::precompiled is: code of all functions, or of some that calls reach through
+// VmContext::entries.
+struct KeptCode {
+  std::shared_ptr<CodeImage> whole;  // or null
+  Vec<std::shared_ptr<CodeImage>> parts;
+};
+// What is kept for `module`, or null. Safe while another thread adds to it.
+std::shared_ptr<const KeptCode> kept_code(const wasm::Module& module);
+
 struct TierOptions {
   CompileOptions compile;
   // Gives the code generator when it is first needed, which outlives the tier; empty:

@@ -138,6 +138,46 @@ TEST_F(TieringTest, WholeModulesAreKeptInTheCache) {
   std::filesystem::remove_all(folder);
 }
 
+// Of a module that is never compiled as a whole, the cache keeps what was hot, run by run.
+TEST_F(TieringTest, PartsAreKeptInTheCache) {
+  char folder[] = "/tmp/wafer-tiering-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  TierOptions with_cache = options();
+  with_cache.cache = std::make_shared<CodeCache>(folder);
+  constexpr const char* kText = R"((module
+    (func (export "a") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+    (func (export "b") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+    (func (export "c") (param i32) (result i32) (i32.sub (local.get 0) (i32.const 5)))))";
+  const auto files = [&folder] {
+    std::vector<std::filesystem::path> out;
+    for (const auto& e : std::filesystem::directory_iterator(folder)) out.push_back(e.path());
+    return out;
+  };
+  // Runs with the parts that are there, and makes one function hot.
+  const auto go = [&](const char* hot, size_t known) {
+    TieringTier tier(with_cache, parts(50));
+    const Running r(tier, kText);
+    const auto kept = kept_code(*r.module);
+    EXPECT_EQ(kept ? kept->parts.size() : 0, known);
+    for (int i = 0; i < 500; ++i) r.call(hot, i);
+    tier.wait_until_idle();
+    EXPECT_EQ(r.call("a", 7), 8);
+    EXPECT_EQ(r.call("b", 7), 21);
+    EXPECT_EQ(r.call("c", 7), 2);
+  };
+  go("a", 0);
+  EXPECT_EQ(files().size(), 1u);
+  go("b", 1);
+  EXPECT_EQ(files().size(), 2u);
+  go("a", 2);  // is fast from the start: nothing is made
+  EXPECT_EQ(files().size(), 2u);
+  // Damage ends the row of parts, and is made good.
+  for (const auto& path : files()) std::filesystem::resize_file(path, 100);
+  go("c", 0);
+  go("c", 1);
+  std::filesystem::remove_all(folder);
+}
+
 // Everything may go while code is being made: the store first, or the tier.
 TEST_F(TieringTest, EndsWhileBusy) {
   for (int i = 0; i < 10; ++i) {

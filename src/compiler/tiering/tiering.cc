@@ -11,11 +11,6 @@ namespace {
 
 constexpr int kBackgroundNice = 10;
 
-bool has_optimized_code(const wasm::Module& module) {
-  const MutexLock lock(module.tier_mutex);
-  return module.precompiled != nullptr;
-}
-
 }  // namespace
 
 TieringTier::TieringTier(TierOptions options, const TieringOptions& tiering)
@@ -33,13 +28,16 @@ TieringTier::~TieringTier() {
 }
 
 Result<void> TieringTier::attach(Instance& instance) {
-  if (has_optimized_code(*instance.module)) return native_.attach(instance);
+  const auto kept = kept_code(*instance.module);
+  if (kept && kept->whole) return native_.attach(instance);
   WAFER_TRY(baseline_.attach(instance));
   auto code = std::static_pointer_cast<BaselineCode>(instance.module->baseline_code);
-  const std::lock_guard lock(mutex_);
-  std::shared_ptr<Running>& running = running_[code.get()];
-  if (!running) {
-    running = std::make_shared<Running>();
+  std::unique_lock lock(mutex_);
+  std::shared_ptr<Running>& known = running_[code.get()];
+  const bool is_new = !known;
+  if (is_new) known = std::make_shared<Running>();
+  const std::shared_ptr<Running> running = known;
+  if (is_new) {
     running->module = instance.module;
     running->code = code;
     running->compile = native_.options_for(instance.store->engine());
@@ -54,7 +52,22 @@ Result<void> TieringTier::attach(Instance& instance) {
   auto& context = *static_cast<VmContext*>(instance.tier_data);
   context.better_code = on_hot;
   context.better_code_from = this;
+  if (is_new && kept) {
+    running->parts = kept->parts;
+    lock.unlock();
+    for (const auto& part : kept->parts) {
+      install(*running, *part, false);
+      code->hold(part);
+    }
+  }
   return {};
+}
+
+std::shared_ptr<void> TieringTier::find_code(Bytes module, const runtime::Engine& engine) {
+  if (auto whole = native_.find_code(module, engine)) return whole;
+  if (!options_.cache) return nullptr;
+  auto parts = options_.cache->find_parts(module, native_.options_for(engine));
+  return parts.empty() ? nullptr : make_shared_in<KeptCode>(KeptCode{nullptr, std::move(parts)});
 }
 
 void TieringTier::detach_store(Store& store) {
@@ -96,7 +109,7 @@ void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lo
   running->asked[func] = true;
   running->hot.push_back(func);
   // A job takes all that wait when its turn comes.
-  if (running->hot.size() == 1) queue(urgent_, [this, running] { optimize_hot(*running); }, lock);
+  if (running->hot.size() == 1) queue(urgent_, [this, running] { optimize_hot(running); }, lock);
 }
 
 void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry,
@@ -143,30 +156,67 @@ void TieringTier::optimize_whole(Running& running) {
   CompileOptions compile = running.compile;
   // One processor is the program's.
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
-  auto image = make_image(*running.module, compile, {}, true);
-  if (!image) return;
-  install(running, **image, true);
   const wasm::Module& module = *running.module;
-  running.code->hold(*image);
+  auto parts = make_code(module, compile, {});
+  if (!parts) return;
+  std::shared_ptr<CodeImage> image;
+  if (options_.cache) {
+    parts->module.assign(module.bytes.begin(), module.bytes.end());
+    image = options_.cache->store(module.bytes, running.compile, write_image(*parts));
+  }
+  image = load(std::move(image), *parts);
+  if (!image) return;
+  install(running, *image, true);
+  running.code->hold(image);
   const MutexLock lock(module.tier_mutex);
-  module.precompiled = *std::move(image);
+  module.precompiled = make_shared_in<KeptCode>(KeptCode{std::move(image), {}});
 }
 
-void TieringTier::optimize_hot(Running& running) {
+namespace {
+
+// Takes from `hot` what is to be compiled next, the smallest first: they are ready at once,
+// and a large one does not keep many waiting.
+std::vector<uint32_t> next_batch(const wasm::Module& module, std::vector<uint32_t>& hot) {
+  constexpr size_t kBatchBytes = 4u << 10;
+  const auto size = [&module](uint32_t f) { return module.functions[f].body.size(); };
+  std::sort(hot.begin(), hot.end(), [&size](uint32_t a, uint32_t b) {
+    return size(a) != size(b) ? size(a) < size(b) : a < b;
+  });
+  size_t bytes = size(hot[0]), n = 1;
+  while (n < hot.size() && bytes + size(hot[n]) <= kBatchBytes) bytes += size(hot[n++]);
+  std::vector<uint32_t> batch(hot.begin(), hot.begin() + ptrdiff_t(n));
+  hot.erase(hot.begin(), hot.begin() + ptrdiff_t(n));
+  std::sort(batch.begin(), batch.end());
+  return batch;
+}
+
+}  // namespace
+
+void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
+  Running& running = *owner;
+  const wasm::Module& module = *running.module;
   std::vector<uint32_t> functions;
   {
-    const std::lock_guard lock(mutex_);
-    functions.swap(running.hot);
-    if (running.whole_ready) return;
+    std::unique_lock lock(mutex_);
+    if (running.whole_ready) running.hot.clear();
+    if (running.hot.empty()) return;
+    functions = next_batch(module, running.hot);
+    if (!running.hot.empty()) queue(urgent_, [this, owner] { optimize_hot(owner); }, lock);
   }
-  std::sort(functions.begin(), functions.end());
   CompileOptions compile = running.compile;
   compile.through_entries = true;
   compile.threads = 1;
-  auto image = make_image(*running.module, compile, functions, false);
+  auto parts = make_code(module, compile, functions);
+  if (!parts) return;
+  std::shared_ptr<CodeImage> image;
+  if (options_.cache) {
+    image = options_.cache->store_part(module.bytes, running.compile, running.parts, *parts);
+    if (image) running.parts.push_back(image);
+  }
+  image = load(std::move(image), *parts);
   if (!image) return;
-  install(running, **image, false);
-  running.code->hold(*std::move(image));
+  install(running, *image, false);
+  running.code->hold(std::move(image));
 }
 
 void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
@@ -174,31 +224,31 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   compile.through_entries = true;
   compile.threads = 1;
   compile.enter_at = entry;
-  auto image = make_image(*running.module, compile, {}, false);
+  auto parts = make_code(*running.module, compile, {});
+  if (!parts) return;
+  std::shared_ptr<CodeImage> image = load(nullptr, *parts);
   if (!image) return;
-  (*image)->describe(*running.module);
+  image->describe(*running.module);
   const std::lock_guard lock(mutex_);
-  for (const ImageFunction& f : (*image)->functions())
+  for (const ImageFunction& f : image->functions())
     if (f.loop == entry.loop)
-      running.loops[entry.loop] = const_cast<uint8_t*>((*image)->base()) + f.begin;
-  running.code->hold(*std::move(image));
+      running.loops[entry.loop] = const_cast<uint8_t*>(image->base()) + f.begin;
+  running.code->hold(std::move(image));
 }
 
-// `keep`: in the cache, if there is one.
-Result<std::shared_ptr<CodeImage>> TieringTier::make_image(const wasm::Module& module,
-                                                           const CompileOptions& options,
-                                                           std::span<const uint32_t> functions,
-                                                           bool keep) {
+Result<ImageParts> TieringTier::make_code(const wasm::Module& module, CompileOptions options,
+                                          std::span<const uint32_t> functions) {
   WAFER_LET(backend, options_.backend());
-  CompileOptions compile = options;
-  compile.cancel = &cancel_;
-  WAFER_LET(parts, backend->compile(module, compile, functions));
-  keep = keep && options_.cache;
-  if (keep) parts.module.assign(module.bytes.begin(), module.bytes.end());
-  const Vec<uint8_t> bytes = write_image(parts);
-  if (keep)
-    if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;
-  return CodeImage::load(bytes);
+  options.cancel = &cancel_;
+  return backend->compile(module, options, functions);
+}
+
+// The image that the cache has mapped, or else one in memory; null without room for it.
+std::shared_ptr<CodeImage> TieringTier::load(std::shared_ptr<CodeImage> mapped,
+                                             const ImageParts& parts) {
+  if (mapped) return mapped;
+  auto loaded = CodeImage::load(write_image(parts));
+  return loaded ? *std::move(loaded) : nullptr;
 }
 
 // Makes the functions of `image` what calls reach from now on. A whole module's code,

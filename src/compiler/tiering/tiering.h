@@ -19,7 +19,7 @@ struct TieringOptions {
   // Entries of a function, or rounds of its loops, that make it hot.
   uint32_t heat = 30'000;
   // A module with at most this many bytes of bodies is optimized as a whole as well, once
-  // anything in it is hot, and kept in the cache.
+  // anything in it is hot. The cache keeps that, and until then what was hot.
   uint64_t whole_bytes = 2u << 20;
   // With at most this many that is all: single functions would not be ready sooner.
   uint64_t small_bytes = 16u << 10;
@@ -39,10 +39,8 @@ class TieringTier final : public runtime::Tier {
   void detach_store(Store& store) override;
   void prepare_host_func(FuncInst& func) override { make_host_func_native(func); }
 
-  // Modules that have optimized code from the start run in it.
-  std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override {
-    return native_.find_code(module, engine);
-  }
+  // Modules that have optimized code of all functions from the start run in it.
+  std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override;
   Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine) override {
     return native_.compile(module, engine);
   }
@@ -67,6 +65,8 @@ class TieringTier final : public runtime::Tier {
     // Code that is entered at a loop, by the loop's offset; null until it is ready.
     std::unordered_map<uint32_t, void*> loops;
     std::vector<Instance*> instances;
+    // Of single functions, in the cache; only one job at a time adds to them.
+    Vec<std::shared_ptr<CodeImage>> parts;
   };
   using Job = std::function<void()>;
   using Lock = std::unique_lock<std::mutex>;
@@ -84,11 +84,12 @@ class TieringTier final : public runtime::Tier {
   void queue(Lane& lane, Job job, Lock& lock);
   void work(Lane& lane, bool background);
   void optimize_whole(Running& running);
-  void optimize_hot(Running& running);
+  void optimize_hot(const std::shared_ptr<Running>& owner);
   void optimize_loop(Running& running, const LoopEntry& entry);
-  Result<std::shared_ptr<CodeImage>> make_image(const wasm::Module& module,
-                                                const CompileOptions& options,
-                                                std::span<const uint32_t> functions, bool keep);
+  Result<ImageParts> make_code(const wasm::Module& module, CompileOptions options,
+                               std::span<const uint32_t> functions);
+  static std::shared_ptr<CodeImage> load(std::shared_ptr<CodeImage> mapped,
+                                         const ImageParts& parts);
   void install(Running& running, CodeImage& image, bool whole);
 
   TierOptions options_;
