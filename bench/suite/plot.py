@@ -49,7 +49,7 @@ def draw(results: Results) -> str:
     parts = [text(LEFT, 22, results.title, ' class="t"'),
              text(LEFT, 40, f"time relative to {results.base}, logarithmic; less is better",
                   ' class="m"')]
-    y, legend = 58, LEFT
+    y, legend = 58, 16
     for engine in others:
         parts.append(f'<circle cx="{legend + 5}" cy="{y}" r="4.5" fill="{colours[engine]}"/>')
         parts.append(text(legend + 14, y + 4, engine))
