@@ -18,7 +18,8 @@ DESCRIPTION = """\
 Compares Wafer's tiers with native code and with every other engine that is found.
 
 sections:
-  execution     speed of compiled code against clang -O2 (the default)
+  execution     speed of compiled code against clang -O2 (the default); native-cpu is
+                clang -O2 -march=native
   interpreters  speed of interpreters, on smaller inputs
   startup       from the start of the process to its first output, cold and with a cache
   compile       ahead-of-time compilation

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 HERE = pathlib.Path(__file__).resolve().parent
 NATIVE = "native"
+NATIVE_CPU = "native-cpu"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +53,11 @@ class Engine:
         return output
 
 
-def native_engine(clang_version: str) -> Engine:
-    """Machine code of the C compiler; `run` takes a program instead of a module."""
-    return Engine(NATIVE, "native", clang_version, lambda program, args: [program, *args])
+def native_engines(clang_version: str) -> list[Engine]:
+    """Machine code of the C compiler, for any processor of this kind and for this one, as
+    engines compile; `run` takes a program instead of a module."""
+    return [Engine(name, "native", clang_version, lambda program, args: [program, *args])
+            for name in (NATIVE, NATIVE_CPU)]
 
 
 def wafer_engines(command: str, version: str) -> list[Engine]:

@@ -5,9 +5,9 @@ import math
 
 from .report import Results
 
-# Wafer's tiers are blue, from dark to light; others have colours apart from each other.
-WAFER_COLOURS = {"wafer-llvm": "#0b3d91", "wafer-auto": "#2a78d6", "wafer-baseline": "#7db3f0",
-                 "wafer-interp": "#0b3d91"}
+# Wafer's tiers are blue, from dark to light; peers have colours apart from each other.
+OWN_COLOURS = {"wafer-llvm": "#0b3d91", "wafer-auto": "#2a78d6", "wafer-baseline": "#7db3f0",
+                 "wafer-interp": "#0b3d91", "native-cpu": "#999"}
 PEER_COLOURS = ("#d9480f", "#2b8a3e", "#9c36b5", "#e0a800", "#c2255c", "#495057")
 LEFT, PLOT, ROW, BAR = 130, 560, 15, 20
 
@@ -40,7 +40,7 @@ def draw(results: Results) -> str:
     """The whole picture."""
     others = [e for e in results.engines if e != results.base]
     peers = iter(PEER_COLOURS * 2)
-    colours = {e: WAFER_COLOURS.get(e) or next(peers) for e in others}
+    colours = {e: OWN_COLOURS.get(e) or next(peers) for e in others}
     rows = [r for r in results.groups if any(results.ratio(r, e) for e in others)]
     means = {e: m for e in others if (m := results.mean(e))}
     ratios = [x for r in rows for e in others if (x := results.ratio(r, e))]

@@ -124,9 +124,10 @@ class Builder:
         except BuildError:
             return False
 
-    def native(self, program: Program) -> pathlib.Path:
-        """The program for this machine."""
-        return self._build(program, "native", (), ("-lm",))
+    def native(self, program: Program, this_processor: bool = False) -> pathlib.Path:
+        """The program as machine code, with or without all that this processor can do."""
+        target = ("-march=native",) if this_processor else ()
+        return self._build(program, "native", target, ("-lm",))
 
     def wasm(self, program: Program) -> pathlib.Path:
         """The program as a module."""

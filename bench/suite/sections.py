@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from .engines import NATIVE, Engine, native_engine
+from .engines import NATIVE, NATIVE_CPU, Engine, native_engines
 from .measure import interleave, run
 from .programs import Builder, BuildError, Program
 from .report import Results
@@ -42,7 +42,7 @@ def execution(setup: Setup, programs: list[Program], kind: str) -> Results:
     interpreters = kind == "interpreter"
     engines = [e for e in setup.engines if e.kind == kind]
     if not interpreters:
-        engines.insert(0, native_engine(setup.builder.version))
+        engines = native_engines(setup.builder.version) + engines
     names = [e.name for e in engines]
     results = Results("Interpretation" if interpreters else "Execution", "s", names,
                       setup.base_of(names, "wafer-interp" if interpreters else NATIVE),
@@ -85,7 +85,7 @@ def measure_program(setup: Setup, program: Program, engines: list[Engine], quick
             continue
         try:
             if engine.kind == "native":
-                target = setup.builder.native(program)
+                target = setup.builder.native(program, engine.name == NATIVE_CPU)
             else:
                 target = engine.prepare(setup.builder.wasm(program), setup.builder.folder)
         except (BuildError, subprocess.CalledProcessError) as error:

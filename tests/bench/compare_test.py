@@ -85,7 +85,7 @@ class Runs(unittest.TestCase):
         data = json.loads((SCRATCH / "results" / "execution.json").read_text())
         self.assertEqual(set(data["values"]), {"nbody", "fannkuch"})
         for times in data["values"].values():
-            self.assertEqual(set(times), {"native", "wafer-auto", "wafer-baseline"})
+            self.assertEqual(set(times), {"native", "native-cpu", "wafer-auto", "wafer-baseline"})
             self.assertGreater(min(times.values()), 0)
         xml.parse(SCRATCH / "results" / "execution.svg")
 
