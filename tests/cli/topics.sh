@@ -426,7 +426,8 @@ colour() {
   printf '\0asm' >cut.wasm
   run 1 validate cut.wasm
   ! grep -q $'\033' err || { echo "colour without a terminal"; failures=$((failures + 1)); }
-  if script --version 2>/dev/null | grep -q util-linux; then
+  # Where there are pseudo-terminals.
+  if script -qec true /dev/null >/dev/null 2>&1; then
     script -qec "'$wafer' validate cut.wasm" /dev/null >tty 2>&1
     grep -q $'\033' tty || { echo "no colour on a terminal"; failures=$((failures + 1)); }
     NO_COLOR=1 script -qec "'$wafer' validate cut.wasm" /dev/null >tty 2>&1

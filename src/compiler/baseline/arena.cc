@@ -157,7 +157,8 @@ bool CodeArena::locate(const void* pc, CodeLocation& out) const {
   const Function* f = find(at);
   // Stubs have no locations.
   if (!f || f->locations == f->locations_end) return false;
-  out = {f->func_index, 0};
+  out = {};
+  out.func_index = f->func_index;
   const uint8_t* p = tables_.data() + f->locations;
   const uint8_t* const end = tables_.data() + f->locations_end;
   uint64_t code = f->begin;
