@@ -1,6 +1,6 @@
 // Loops that go on in optimized code: baseline code that asks for it at the first round of
 // every loop and gets it on the spot, against the interpreter.
-#if WAFER_HAS_BASELINE
+#if WAFER_HAS_BASELINE && defined(WAFER_LLVM_MODULE)
 #include "compiler/llvm_loader.h"
 #include "compiler/tiering/tiering.h"
 #include "interp/interp.h"

@@ -1,9 +1,13 @@
 // Functions that move from baseline to optimized code while the program runs.
-#if WAFER_HAS_BASELINE
+#if WAFER_HAS_BASELINE && defined(WAFER_LLVM_MODULE)
 #include "compiler/tiering/tiering.h"
 
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
+#include <latch>
+#include <map>
+#include <set>
 #include <thread>
 
 #include "compiler/llvm_loader.h"
@@ -37,26 +41,119 @@ class TieringTest : public testing::Test {
   }
 };
 
-// A program that runs in a tier of its own.
+// Makes code only while it is open, so that a test can look at what happens meanwhile.
+class GatedBackend final : public Backend {
+ public:
+  Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
+                             std::span<const uint32_t> functions) override {
+    {
+      std::unique_lock lock(mutex_);
+      ++started_;
+      changed_.notify_all();
+      // The tier notifies nobody when it sets `cancel`.
+      while (!open_ && !(options.cancel && *options.cancel))
+        changed_.wait_for(lock, std::chrono::milliseconds(1));
+      if (!open_) {
+        ++cancelled_;
+        return Error(ErrorKind::Unsupported, "cancelled");
+      }
+    }
+    WAFER_LET(backend, load_llvm_backend());
+    return backend->compile(module, options, functions);
+  }
+  Result<ImageTraits> traits(const CompileOptions& options) override {
+    WAFER_LET(backend, load_llvm_backend());
+    return backend->traits(options);
+  }
+
+  // Waits until something is being compiled.
+  void wait_until_started() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return started_ > 0; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  TierOptions options() {
+    TierOptions o;
+    o.backend = [this]() -> Result<Backend*> { return this; };
+    return o;
+  }
+  int cancelled() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  int started_ = 0, cancelled_ = 0;
+};
+
+// A program that runs in a tier, with hosts that call its exports and collect garbage.
 struct Running {
   std::shared_ptr<Engine> engine;
   std::shared_ptr<wasm::Module> module;
   std::unique_ptr<Store> store;
+  runtime::Linker linker;
   runtime::Instance* instance = nullptr;
 
   Running(TieringTier& tier, std::string_view text, const Config& config = {})
-      : engine(Engine::create(config, &tier)), module(load(engine, text)) {
-    store = std::make_unique<Store>(engine);
-    auto made = store->instantiate(module, {});
+      : Running(Engine::create(config, &tier), text) {}
+  Running(const std::shared_ptr<Engine>& in, std::string_view text)
+      : engine(in), module(load(engine, text)), store(std::make_unique<Store>(engine)), linker(in) {
+    wasm::FuncType type;
+    define("collect", type, [](void*, runtime::CallContext& context, runtime::Slot*) {
+      context.store.gc().collect();
+      return TrapCode::None;
+    });
+    type.params.push_back(wasm::kI32);
+    define("call_hot", type, call_export<'h'>);
+    define("call_cold", type, call_export<'c'>);
+    auto made = linker.instantiate(*store, module);
     EXPECT_TRUE(made.ok()) << made.error().message;
     if (made) instance = *made;
   }
+
   runtime::FuncInst* func(std::string_view name) const { return instance->get_export(name)->func; }
+  void* code(std::string_view name) const { return func(name)->native; }
+  // What is left of the heat of own function `name`: it falls only in baseline code.
+  uint32_t heat(std::string_view name) const {
+    return static_cast<VmContext*>(instance->tier_data)->heat[func(name)->index];
+  }
   int32_t call(std::string_view name, int32_t argument) const {
     const Vec<Value> args = {Value::i32(argument)};
     auto result = store->call(func(name), args);
     EXPECT_TRUE(result.ok()) << result.error().message;
     return result ? (*result)[0].as_i32() : -1;
+  }
+  // The trap of a call that has to trap, and the functions in its backtrace.
+  TrapCode trap(std::string_view name, int32_t argument, std::string* frames = nullptr) const {
+    const Vec<Value> args = {Value::i32(argument)};
+    auto result = store->call(func(name), args);
+    EXPECT_FALSE(result.ok()) << name;
+    if (result) return TrapCode::None;
+    if (frames) {
+      frames->clear();
+      for (const runtime::BacktraceFrame& f : store->trap().backtrace) {
+        EXPECT_EQ(f.instance, instance);
+        *frames += (frames->empty() ? "" : " ") + std::string(f.func_name);
+      }
+    }
+    return store->trap().code;
+  }
+
+ private:
+  void define(std::string_view name, const wasm::FuncType& type, runtime::HostCallback callback) {
+    EXPECT_TRUE(linker.define_func("env", name, type, callback, this).ok());
+  }
+  template <char kWhich>
+  static TrapCode call_export(void* env, runtime::CallContext& context, runtime::Slot* slots) {
+    runtime::FuncInst* f = static_cast<Running*>(env)->func(kWhich == 'h' ? "hot" : "cold");
+    return f->call(context.store, f, slots);
   }
 };
 
@@ -68,17 +165,60 @@ TEST_F(TieringTest, HotFunctionsAreReplaced) {
     (func (export "cold") (param i32) (result i32) (local.get 0))))");
   EXPECT_EQ(r.call("cold", 3), 3);
   EXPECT_EQ(r.call("hot", 3), 7);
-  void* const before = r.func("hot")->native;
-  void* const cold = r.func("cold")->native;
+  void* const before = r.code("hot");
+  void* const cold = r.code("cold");
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(r.call("hot", i), 2 * i + 1);
   tier->wait_until_idle();
   EXPECT_FALSE(tier->busy());
-  EXPECT_NE(r.func("hot")->native, before);
-  EXPECT_EQ(r.func("cold")->native, cold);
+  EXPECT_NE(r.code("hot"), before);
+  EXPECT_EQ(r.code("cold"), cold);
+  const uint32_t heat = r.heat("hot");
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(r.call("hot", i), 2 * i + 1);
+  EXPECT_EQ(r.heat("hot"), heat);
 }
 
-// Calls by way of tables and references take new code as well, from another instance too.
+// Baseline code runs for as long as it takes to make better code; then every instance
+// has it, also one that came meanwhile.
+TEST_F(TieringTest, OldCodeRunsMeanwhile) {
+  constexpr const char* kText = R"((module (global $g (mut i32) (i32.const 0))
+    (func (export "f") (param i32) (result i32)
+      (global.set $g (i32.add (global.get $g) (local.get 0)))
+      (global.get $g))))";
+  GatedBackend gate;
+  TieringTier tier(gate.options(), parts(50));
+  const Running r(tier, kText);
+  int32_t sum = 0;
+  const auto calls = [&r, &sum] {
+    for (int i = 0; i < 200; ++i) {
+      sum += i;
+      ASSERT_EQ(r.call("f", i), sum);
+    }
+  };
+  calls();
+  gate.wait_until_started();
+  EXPECT_TRUE(tier.busy());
+  void* const before = r.code("f");
+  calls();
+  EXPECT_EQ(r.code("f"), before);
+
+  Store second(r.engine);
+  auto instance = second.instantiate(r.module, {});
+  ASSERT_TRUE(instance.ok()) << instance.error().message;
+  runtime::FuncInst* const f = (*instance)->get_export("f")->func;
+  EXPECT_EQ(f->native, before);
+  gate.open();
+  tier.wait_until_idle();
+  EXPECT_NE(r.code("f"), before);
+  EXPECT_EQ(f->native, r.code("f"));
+  calls();
+  const Vec<Value> args = {Value::i32(5)};
+  auto result = second.call(f, args);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ((*result)[0].as_i32(), 5);
+}
+
+// Calls by way of tables and references take new code as well, from another instance too,
+// and by references that were taken before.
 TEST_F(TieringTest, IndirectCallsReachNewCode) {
   const auto tier = make(parts(100));
   const Running callee(*tier, R"((module (func $f (export "f") (param i32) (result i32)
@@ -86,27 +226,48 @@ TEST_F(TieringTest, IndirectCallsReachNewCode) {
   auto caller_module = load(callee.engine, R"((module
     (type $t (func (param i32) (result i32)))
     (import "m" "f" (func $f (type $t)))
-    (table 1 funcref) (elem (i32.const 0) func $f) (elem declare func $f)
+    (table $table 1 funcref) (elem (i32.const 0) func $f) (elem declare func $f)
+    (global $kept (mut (ref null $t)) (ref.null $t))
+    (func $keep (global.set $kept (ref.func $f)))
+    (start $keep)
     (func (export "indirect") (param i32) (result i32)
       (call_indirect (type $t) (local.get 0) (i32.const 0)))
     (func (export "ref") (param i32) (result i32) (call_ref $t (local.get 0) (ref.func $f)))
+    (func (export "kept") (param i32) (result i32) (call_ref $t (local.get 0) (global.get $kept)))
+    (func (export "copied") (param i32) (result i32)
+      (table.set (i32.const 0) (table.get (i32.const 0)))
+      (call_indirect (type $t) (local.get 0) (i32.const 0)))
+    (func (export "tail") (param i32) (result i32)
+      (return_call_indirect (type $t) (local.get 0) (i32.const 0)))
+    (func (export "tail_ref") (param i32) (result i32)
+      (return_call_ref $t (local.get 0) (global.get $kept)))
     (func (export "direct") (param i32) (result i32) (call $f (local.get 0)))))");
   ASSERT_TRUE(caller_module);
   const runtime::Extern imports[] = {*callee.instance->get_export("f")};
   auto caller = callee.store->instantiate(caller_module, imports);
   ASSERT_TRUE(caller.ok()) << caller.error().message;
-  void* const before = callee.func("f")->native;
-  for (int round = 0; round < 2; ++round) {
-    for (int i = 0; i < 500; ++i)
-      for (const char* way : {"indirect", "ref", "direct"}) {
+  std::map<std::string, int> counted;  // calls that ran in baseline code, by way
+  const auto call_all_ways = [&] {
+    for (const char* way : {"indirect", "ref", "kept", "copied", "tail", "tail_ref", "direct"})
+      for (int i = 0; i < 10; ++i) {
         const Vec<Value> args = {Value::i32(i)};
+        const uint32_t heat = callee.heat("f");
         auto result = callee.store->call((*caller)->get_export(way)->func, args);
         ASSERT_TRUE(result.ok()) << result.error().message;
         ASSERT_EQ((*result)[0].as_i32(), i ^ 0x55);
+        // Baseline code of the callee would count; the callers stay in baseline code.
+        if (callee.heat("f") != heat) ++counted[way];
       }
-    tier->wait_until_idle();
-  }
-  EXPECT_NE(callee.func("f")->native, before);
+  };
+  void* const before = callee.code("f");
+  call_all_ways();
+  EXPECT_EQ(counted.size(), 7u);
+  for (int i = 0; i < 500; ++i) ASSERT_EQ(callee.call("f", i), i ^ 0x55);
+  tier->wait_until_idle();
+  EXPECT_NE(callee.code("f"), before);
+  counted.clear();
+  call_all_ways();
+  for (const auto& [way, count] : counted) ADD_FAILURE() << way << " does not reach new code";
 }
 
 // A small module is compiled as a whole and kept, and the next engine starts with it.
@@ -178,24 +339,101 @@ TEST_F(TieringTest, PartsAreKeptInTheCache) {
   std::filesystem::remove_all(folder);
 }
 
-// Everything may go while code is being made: the store first, or the tier.
-TEST_F(TieringTest, EndsWhileBusy) {
-  for (int i = 0; i < 10; ++i) {
-    TieringOptions tiering;
-    tiering.heat = 5;
-    tiering.small_bytes = i % 2 ? 0 : 1u << 20;
-    auto tier = make(tiering);
+// Without a code generator, or with one that fails, baseline code goes on, and is not
+// asked about again and again.
+TEST_F(TieringTest, FailureLeavesBaselineCode) {
+  std::atomic<int> asked{0};
+  TierOptions none;
+  none.backend = [&asked]() -> Result<Backend*> {
+    ++asked;
+    return Error(ErrorKind::Unsupported, "none here");
+  };
+  TieringTier tier(none, parts(10));
+  const Running r(tier, R"((module (func (export "f") (param i32) (result i32)
+    (i32.add (local.get 0) (i32.const 1)))))");
+  EXPECT_EQ(r.call("f", 1), 2);
+  void* const before = r.code("f");
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(r.call("f", i), i + 1);
+  tier.wait_until_idle();
+  EXPECT_EQ(r.code("f"), before);
+  EXPECT_EQ(asked, 1);
+}
+
+// Everything may go while code is being made: the store and the module first, or the tier.
+TEST_F(TieringTest, ProgramsEndWhileBusy) {
+  for (const bool whole : {false, true}) {
+    GatedBackend gate;
+    TieringOptions tiering = parts(5);
+    if (whole) tiering.whole_bytes = tiering.small_bytes;
+    TieringTier tier(gate.options(), tiering);
+    const std::string text = Program(3).text();
+    const auto hot = [](const Running& r) {
+      const Vec<Value> args = {Value::i32(1), Value::i64(2), Value::f32(1), Value::f64(2)};
+      for (int k = 0; k < 20; ++k) EXPECT_TRUE(r.store->call(r.func("f"), args).ok());
+    };
+    std::weak_ptr<wasm::Module> gone;
     {
-      const Running r(*tier, Program(uint32_t(i)).text());
-      const Vec<Value> args = {Value::i32(i), Value::i64(2), Value::f32(1), Value::f64(2)};
-      for (int k = 0; k < 20; ++k) (void)r.store->call(r.func("f"), args);
+      const Running r(tier, text);
+      hot(r);
+      gate.wait_until_started();
+      gone = r.module;
     }
-    if (i % 3 == 0) tier->wait_until_idle();
+    EXPECT_TRUE(tier.busy());
+    gate.open();
+    tier.wait_until_idle();
+    EXPECT_TRUE(gone.expired());
+    // The tier goes on with others.
+    const Running next(tier, text);
+    void* const before = next.code("f");
+    hot(next);
+    tier.wait_until_idle();
+    EXPECT_NE(next.code("f"), before);
   }
 }
 
-// Stores of one module in several threads, while its code changes under them.
+// One store of a module ends, the other goes on and gets the code.
+TEST_F(TieringTest, OneOfTwoStoresEndsWhileBusy) {
+  constexpr const char* kText = R"((module (func (export "f") (param i32) (result i32)
+    (i32.add (local.get 0) (i32.const 1)))))";
+  GatedBackend gate;
+  TieringTier tier(gate.options(), parts(20));
+  const Running r(tier, kText);
+  void* before = nullptr;
+  {
+    Store other(r.engine);
+    auto instance = other.instantiate(r.module, {});
+    ASSERT_TRUE(instance.ok());
+    const Vec<Value> args = {Value::i32(1)};
+    for (int i = 0; i < 100; ++i)
+      ASSERT_TRUE(other.call((*instance)->get_export("f")->func, args).ok());
+    gate.wait_until_started();
+    EXPECT_EQ(r.call("f", 1), 2);
+    before = r.code("f");
+  }
+  gate.open();
+  tier.wait_until_idle();
+  EXPECT_NE(r.code("f"), before);
+  EXPECT_EQ(r.call("f", 1), 2);
+}
+
+TEST_F(TieringTest, TierEndsWhileBusy) {
+  GatedBackend gate;
+  auto tier = std::make_unique<TieringTier>(gate.options(), parts(5));
+  {
+    const Running r(*tier, R"((module (func (export "f") (param i32) (result i32)
+      (local.get 0))))");
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(r.call("f", i), i);
+    gate.wait_until_started();
+  }
+  // Never opened: it would wait forever, were the work not given up.
+  tier.reset();
+  EXPECT_EQ(gate.cancelled(), 1);
+}
+
+// Stores of one module in several threads, which start and run while its code changes
+// under them.
 TEST_F(TieringTest, ThreadsShareNewCode) {
+  constexpr int kThreads = 4, kStores = 25;
   TieringOptions tiering;
   tiering.heat = 1000;
   const auto tier = make(tiering);
@@ -211,109 +449,241 @@ TEST_F(TieringTest, ThreadsShareNewCode) {
       (i32.load (i32.const 8)))))");
   ASSERT_TRUE(module);
   std::atomic<int> right{0};
+  // The code that the function had in every store once nothing was made any more.
+  std::set<void*> codes;
+  std::mutex codes_mutex;
+  std::latch ran(kThreads), idle(1);
   std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t)
+  for (int t = 0; t < kThreads; ++t)
     threads.emplace_back([&] {
-      Store store(engine);
-      auto instance = store.instantiate(module, {});
-      if (!instance) return;
-      const Vec<Value> args = {Value::i32(3000)};
-      uint32_t want = 0;
-      for (int i = 0; i < 200; ++i) {
-        want += 3000u * 3001 / 2;
-        auto result = store.call((*instance)->get_export("f")->func, args);
-        if (!result || uint32_t((*result)[0].as_i32()) != want) return;
+      std::vector<std::unique_ptr<Store>> stores;
+      std::vector<runtime::FuncInst*> funcs;
+      int good = 0;
+      for (int s = 0; s < kStores; ++s) {
+        Store& store = *stores.emplace_back(std::make_unique<Store>(engine));
+        auto instance = store.instantiate(module, {});
+        if (!instance) break;
+        funcs.push_back((*instance)->get_export("f")->func);
+        const Vec<Value> args = {Value::i32(300)};
+        uint32_t want = 0;
+        for (int i = 0; i < 40; ++i) {
+          want += 300u * 301 / 2;
+          auto result = store.call(funcs.back(), args);
+          if (result && uint32_t((*result)[0].as_i32()) == want) ++good;
+        }
       }
-      ++right;
+      right += good;
+      ran.count_down();
+      idle.wait();
+      const std::lock_guard lock(codes_mutex);
+      for (const runtime::FuncInst* f : funcs) codes.insert(f->native);
     });
+  ran.wait();
+  tier->wait_until_idle();
+  idle.count_down();
   for (std::thread& t : threads) t.join();
-  EXPECT_EQ(right, 4);
+  EXPECT_EQ(right, kThreads * kStores * 40);
+  EXPECT_NE(module->precompiled, nullptr);
+  EXPECT_EQ(codes.size(), 1u);
 }
 
 // Thrown in either kind of code and caught in the other, with the host in between too.
 TEST_F(TieringTest, ExceptionsCrossTiers) {
   const auto tier = make(parts(300));
-  auto engine = Engine::create({}, tier.get());
-  const auto module = load(engine, R"((module
-    (import "env" "through" (func $through (param i32)))
-    (tag $e (param i32))
-    (table 2 funcref) (elem (i32.const 0) func $throw_hot $throw_cold)
+  const Running r(*tier, R"((module
+    (import "env" "call_hot" (func $call_hot (param i32)))
+    (import "env" "call_cold" (func $call_cold (param i32)))
     (type $t (func (param i32)))
-    (func $throw_hot (export "throw") (type $t)
+    (tag $e (param i32))
+    (table funcref (elem $throw_hot $throw_cold $call_hot $call_cold $rethrow_cold))
+    (func $throw_hot (export "hot") (type $t)
       (if (i32.gt_s (local.get 0) (i32.const 0)) (then (throw $e (local.get 0)))))
-    (func $throw_cold (type $t) (throw $e (i32.add (local.get 0) (i32.const 1000))))
-    (func $catch (export "catch") (param $n i32) (param $which i32) (result i32)
+    (func $throw_cold (export "cold") (type $t) (throw $e (i32.add (local.get 0) (i32.const 1000))))
+    ;; Catches what optimized code throws, and throws it again in baseline code.
+    (func $rethrow_cold (type $t)
+      (block $caught (result exnref)
+        (try_table (catch_all_ref $caught) (call $throw_hot (local.get 0)))
+        (return))
+      (throw_ref))
+    ;; The low digit says whom to call, the rest with what.
+    (func $catch_hot (export "catch_hot") (param $n i32) (result i32)
       (block $caught (result i32)
         (try_table (catch $e $caught)
-          (if (i32.eq (local.get $which) (i32.const 2))
-            (then (call $through (local.get $n)))
-            (else (call_indirect (type $t) (local.get $n) (local.get $which)))))
+          (call_indirect (type $t) (i32.div_s (local.get $n) (i32.const 10))
+            (i32.rem_u (i32.and (local.get $n) (i32.const 0x7fffffff)) (i32.const 10))))
         (i32.const -1)))
-    (func (export "catch_cold") (param $n i32) (param $which i32) (result i32)
-      (i32.add (i32.const 10000) (call $catch_again (local.get $n) (local.get $which))))
-    (func $catch_again (param $n i32) (param $which i32) (result i32)
+    (func $catch_cold (export "catch_cold") (param $n i32) (result i32)
       (block $caught (result i32)
-        (try_table (catch $e $caught) (call_indirect (type $t) (local.get $n) (local.get $which)))
-        (i32.const -1)))))");
-  ASSERT_TRUE(module);
-  Store store(engine);
-  runtime::Linker linker(engine);
-  runtime::Instance* instance = nullptr;
-  wasm::FuncType type;
-  type.params.push_back(wasm::kI32);
-  ASSERT_TRUE(linker
-                  .define_func(
-                      "env", "through", type,
-                      [](void* env, runtime::CallContext& context, runtime::Slot* slots) {
-                        auto* instance = *static_cast<runtime::Instance**>(env);
-                        runtime::FuncInst* f = instance->get_export("throw")->func;
-                        return f->call(context.store, f, slots);
-                      },
-                      &instance, nullptr)
-                  .ok());
-  auto made = linker.instantiate(store, module);
-  ASSERT_TRUE(made.ok()) << made.error().message;
-  instance = *made;
-  const auto call = [&](const char* name, int32_t n, int32_t which) {
-    const Vec<Value> args = {Value::i32(n), Value::i32(which)};
-    auto result = store.call(instance->get_export(name)->func, args);
-    EXPECT_TRUE(result.ok()) << result.error().message;
-    return result ? (*result)[0].as_i32() : 0;
-  };
-  void* const before = instance->get_export("catch")->func->native;
-  for (int round = 0; round < 2; ++round) {
-    for (int i = 1; i < 400; ++i) {
-      ASSERT_EQ(call("catch", i, 0), i);
-      ASSERT_EQ(call("catch", i, 2), i);
-      ASSERT_EQ(call("catch", -i, 0), -1);
+        (try_table (catch $e $caught)
+          (call_indirect (type $t) (i32.div_s (local.get $n) (i32.const 10))
+            (i32.rem_u (i32.and (local.get $n) (i32.const 0x7fffffff)) (i32.const 10))))
+        (i32.const -1)))
+    (func (export "uncaught_cold") (param i32) (result i32)
+      (call $throw_hot (local.get 0)) (i32.const 0))))");
+  const auto all = [&r] {
+    for (const char* catcher : {"catch_hot", "catch_cold"}) {
+      EXPECT_EQ(r.call(catcher, 70), 7) << catcher;
+      EXPECT_EQ(r.call(catcher, 71), 1007) << catcher;
+      EXPECT_EQ(r.call(catcher, 72), 7) << catcher;
+      EXPECT_EQ(r.call(catcher, 73), 1007) << catcher;
+      EXPECT_EQ(r.call(catcher, 74), 7) << catcher;
+      EXPECT_EQ(r.call(catcher, 0), -1) << catcher;
     }
-    tier->wait_until_idle();
-    // One side has moved, the other stays in baseline code.
-    EXPECT_NE(instance->get_export("catch")->func->native, before);
-    EXPECT_EQ(call("catch", 5, 1), 1005);
-    EXPECT_EQ(call("catch_cold", 6, 0), 10006);
+    EXPECT_EQ(r.trap("uncaught_cold", 3), TrapCode::UncaughtException);
+  };
+  all();
+  void* const catch_cold = r.code("catch_cold");
+  void* const throw_cold = r.code("cold");
+  void* const catch_hot = r.code("catch_hot");
+  void* const throw_hot = r.code("hot");
+  for (int i = 1; i < 400; ++i) {
+    ASSERT_EQ(r.call("catch_hot", 10 * i), i);
+    ASSERT_EQ(r.call("catch_hot", 10 * i + 2), i);
   }
+  tier->wait_until_idle();
+  // One of each has moved, the other stays in baseline code.
+  EXPECT_NE(r.code("catch_hot"), catch_hot);
+  EXPECT_NE(r.code("hot"), throw_hot);
+  EXPECT_EQ(r.code("catch_cold"), catch_cold);
+  EXPECT_EQ(r.code("cold"), throw_cold);
+  all();
 }
 
-TEST_F(TieringTest, BacktracesCrossTiers) {
+// Traps of all origins, from either kind of code below the other, with the host in between
+// too: their backtraces name every function.
+TEST_F(TieringTest, TrapsCrossTiers) {
+  const auto tier = make(parts(100));
+  const Running r(*tier, R"((module
+    (import "env" "call_hot" (func $call_hot (param i32)))
+    (import "env" "call_cold" (func $call_cold (param i32)))
+    (type $t (func (param i32)))
+    (memory 1)
+    (table funcref (elem $hot $cold $call_hot $call_cold $deeper))
+    ;; 1: a fault; 2: an instruction that traps; 3: a builtin; 0: none.
+    (func $hot (export "hot") (type $t)
+      (if (i32.eq (local.get 0) (i32.const 1))
+        (then (i32.store (i32.const 0x100000) (local.get 0))))
+      (if (i32.eq (local.get 0) (i32.const 2)) (then (unreachable)))
+      (if (i32.eq (local.get 0) (i32.const 3))
+        (then (memory.fill (i32.const 65535) (i32.const 0) (i32.const 2)))))
+    (func $cold (export "cold") (type $t)
+      (if (i32.eq (local.get 0) (i32.const 1))
+        (then (i32.store (i32.const 0x100000) (local.get 0))))
+      (if (i32.eq (local.get 0) (i32.const 2)) (then (unreachable)))
+      (if (i32.eq (local.get 0) (i32.const 3))
+        (then (memory.fill (i32.const 65535) (i32.const 0) (i32.const 2)))))
+    ;; The low digit says whom to call, the rest with what.
+    (func $by_hot (export "by_hot") (param i32) (result i32)
+      (call_indirect (type $t) (i32.div_u (local.get 0) (i32.const 10))
+        (i32.rem_u (local.get 0) (i32.const 10)))
+      (i32.const 6))
+    (func $by_cold (export "by_cold") (param i32) (result i32)
+      (call_indirect (type $t) (i32.div_u (local.get 0) (i32.const 10))
+        (i32.rem_u (local.get 0) (i32.const 10)))
+      (i32.const 6))
+    ;; Never ends, in both kinds of code in turns.
+    (func $deeper (type $t) (drop (call $by_hot (i32.const 4))))))");
+  const auto all = [&r] {
+    std::string frames;
+    const std::pair<int, TrapCode> traps[] = {{1, TrapCode::MemoryOutOfBounds},
+                                              {2, TrapCode::Unreachable},
+                                              {3, TrapCode::MemoryOutOfBounds}};
+    for (const std::string by : {"by_hot", "by_cold"}) {
+      for (const auto& [what, trap] : traps) {
+        EXPECT_EQ(r.trap(by, what * 10, &frames), trap);
+        EXPECT_EQ(frames, "hot " + by);
+        EXPECT_EQ(r.trap(by, what * 10 + 1, &frames), trap);
+        EXPECT_EQ(frames, "cold " + by);
+        EXPECT_EQ(r.trap(by, what * 10 + 2, &frames), trap);
+        EXPECT_EQ(frames, "hot " + by);
+        EXPECT_EQ(r.trap(by, what * 10 + 3, &frames), trap);
+        EXPECT_EQ(frames, "cold " + by);
+      }
+      EXPECT_EQ(r.trap(by, 4), TrapCode::CallStackExhausted);
+      EXPECT_EQ(r.call(by, 0), 6);
+    }
+  };
+  all();
+  void* const by_hot = r.code("by_hot");
+  void* const hot = r.code("hot");
+  void* const by_cold = r.code("by_cold");
+  void* const cold = r.code("cold");
+  for (int i = 1; i < 500; ++i) ASSERT_EQ(r.call("by_hot", 0), 6);
+  tier->wait_until_idle();
+  EXPECT_NE(r.code("by_hot"), by_hot);
+  EXPECT_NE(r.code("hot"), hot);
+  EXPECT_EQ(r.code("by_cold"), by_cold);
+  EXPECT_EQ(r.code("cold"), cold);
+  all();
+}
+
+// Offsets in backtraces are those of the instructions, in both kinds of code.
+TEST_F(TieringTest, BacktracesKeepTheirOffsets) {
   const auto tier = make(parts(100));
   const Running r(*tier, R"((module
     (func $deep (export "deep") (param i32) (result i32)
       (i32.div_u (i32.const 100) (local.get 0)))
     (func $cold (export "cold") (param i32) (result i32)
       (i32.add (i32.const 1) (call $deep (local.get 0))))))");
-  EXPECT_EQ(r.call("cold", 50), 3);
+  const auto offsets = [&r] {
+    std::string frames;
+    EXPECT_EQ(r.trap("cold", 0, &frames), TrapCode::IntegerDivideByZero);
+    EXPECT_EQ(frames, "deep cold");
+    Vec<uint32_t> out;
+    for (const auto& f : r.store->trap().backtrace) out.push_back(f.module_offset);
+    return out;
+  };
+  const Vec<uint32_t> before = offsets();
+  ASSERT_EQ(before.size(), 2u);
+  EXPECT_GT(before[0], 0u);
+  EXPECT_GT(before[1], before[0]);
+  void* const code = r.code("deep");
   for (int i = 1; i < 500; ++i) ASSERT_EQ(r.call("deep", i), 100 / i);
   tier->wait_until_idle();
-  const Vec<Value> zero = {Value::i32(0)};
-  ASSERT_FALSE(r.store->call(r.func("cold"), zero).ok());
-  const auto& trap = r.store->trap();
-  EXPECT_EQ(trap.code, TrapCode::IntegerDivideByZero);
-  ASSERT_EQ(trap.backtrace.size(), 2u);
-  EXPECT_EQ(trap.backtrace[0].func_name, "deep");
-  EXPECT_EQ(trap.backtrace[1].func_name, "cold");
-  EXPECT_GT(trap.backtrace[1].module_offset, trap.backtrace[0].module_offset);
-  EXPECT_EQ(trap.backtrace[0].instance, r.instance);
+  EXPECT_NE(r.code("deep"), code);
+  EXPECT_EQ(offsets(), before);
+}
+
+// Objects that only frames refer to outlive a collection, in both kinds of code.
+TEST_F(TieringTest, ReferencesInFramesAreRoots) {
+  const auto tier = make(parts(100));
+  const Running r(*tier, R"((module
+    (import "env" "collect" (func $collect))
+    (type $box (struct (field (mut i32))))
+    (type $t (func (param i32) (result i32)))
+    (table funcref (elem $hot $cold $bottom))
+    (func $bottom (type $t)
+      (local $i i32)
+      (call $collect)
+      ;; Takes what was wrongly set free.
+      (loop $again
+        (drop (struct.new $box (i32.const -1)))
+        (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+          (i32.const 20))))
+      (i32.const 0))
+    (func $hot (export "hot") (type $t) (local $box (ref null $box))
+      (local.set $box (struct.new $box (local.get 0)))
+      (i32.add (call_indirect (type $t) (i32.add (local.get 0) (i32.const 1))
+          (select (i32.const 2) (i32.const 1) (i32.gt_u (local.get 0) (i32.const 7))))
+        (struct.get $box 0 (local.get $box))))
+    (func $cold (export "cold") (type $t) (local $box (ref null $box))
+      (local.set $box (struct.new $box (local.get 0)))
+      (i32.add (call_indirect (type $t) (i32.add (local.get 0) (i32.const 1))
+          (select (i32.const 2) (i32.const 0) (i32.gt_u (local.get 0) (i32.const 7))))
+        (struct.get $box 0 (local.get $box))))))");
+  const auto deep = [&r] {
+    // 2 + 3 + ... + 8, in frames of both kinds.
+    EXPECT_EQ(r.call("hot", 2), 35);
+    EXPECT_EQ(r.call("cold", 2), 35);
+  };
+  deep();
+  void* const hot = r.code("hot");
+  void* const cold = r.code("cold");
+  for (int i = 0; i < 300; ++i) ASSERT_EQ(r.call("hot", 8 + i), 8 + i);
+  tier->wait_until_idle();
+  EXPECT_NE(r.code("hot"), hot);
+  EXPECT_EQ(r.code("cold"), cold);
+  deep();
 }
 
 }  // namespace
