@@ -603,11 +603,13 @@ TEST_F(TieringTest, TrapsCrossTiers) {
       EXPECT_EQ(r.call(by, 0), 6);
     }
   };
-  all();
+  for (const char* by : {"by_hot", "by_cold"})
+    for (const int whom : {0, 1}) EXPECT_EQ(r.call(by, whom), 6);
   void* const by_hot = r.code("by_hot");
   void* const hot = r.code("hot");
   void* const by_cold = r.code("by_cold");
   void* const cold = r.code("cold");
+  all();
   for (int i = 1; i < 500; ++i) ASSERT_EQ(r.call("by_hot", 0), 6);
   tier->wait_until_idle();
   EXPECT_NE(r.code("by_hot"), by_hot);
@@ -681,7 +683,7 @@ TEST_F(TieringTest, ReferencesInFramesAreRoots) {
   void* const cold = r.code("cold");
   for (int i = 0; i < 300; ++i) ASSERT_EQ(r.call("hot", 8 + i), 8 + i);
   tier->wait_until_idle();
-  EXPECT_NE(r.code("hot"), hot);
+  EXPECT_NE(r.code("hot"), hot) << "heat left: " << r.heat("hot");
   EXPECT_EQ(r.code("cold"), cold);
   deep();
 }

@@ -20,11 +20,11 @@ void set_entry(void*& entry, void* code) {
 // Called by the entries of functions that are not compiled yet: where to go on.
 void* enter_lazily(VmContext* context, uint32_t func, void* user) {
   auto& code = *static_cast<BaselineCode*>(user);
-  void* entry = code.ensure(func);
-  if (!entry) raise_trap(*context->exec, TrapCode::OutOfMemory, "no memory for machine code");
   // Calls through references skip the entry from now on.
   FuncInst* f = context->funcs[func];
-  if (f->call == &call_native && f->context == context) set_entry(f->native, entry);
+  const bool own = f->call == &call_native && f->context == context;
+  void* entry = code.ensure(func, own ? &f->native : nullptr);
+  if (!entry) raise_trap(*context->exec, TrapCode::OutOfMemory, "no memory for machine code");
   return entry;
 }
 
@@ -81,8 +81,14 @@ Result<void> BaselineCode::init() {
   return {};
 }
 
-void* BaselineCode::ensure(uint32_t func) {
+void* BaselineCode::ensure(uint32_t func, void** native) {
   const MutexLock lock(mutex_);
+  void* entry = compile(func);
+  if (entry && native) set_entry(*native, entry);
+  return entry;
+}
+
+void* BaselineCode::compile(uint32_t func) {
   if (compiled_[func]) return entries[func];
   Result<CompiledFunction> code = compiler_.compile(func);
   if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter);

@@ -15,8 +15,9 @@ class BaselineCode final {
   Result<void> init();
   // Machine code of own function `func` in the native calling convention, compiled now if
   // that has not been done; a stub where only the interpreter can run it. Null with no
-  // memory left for code. Thread-safe.
-  void* ensure(uint32_t func);
+  // memory left for code. It is put into `native` as well, before any later replace().
+  // Thread-safe.
+  void* ensure(uint32_t func, void** native = nullptr);
 
   // Makes `code` the function's from now on, in place of baseline code.
   void replace(uint32_t func, void* code);
@@ -30,6 +31,8 @@ class BaselineCode final {
   Vec<uint32_t> heat;                 // by function index; empty unless counted
 
  private:
+  // As ensure(), with the lock held.
+  void* compile(uint32_t func);
   // Where the code goes, or null.
   void* place(const CompiledFunction& code, uint32_t func);
   Mutex mutex_;

@@ -11,6 +11,10 @@ namespace {
 
 constexpr int kBackgroundNice = 10;
 
+void set_native(FuncInst& func, void* code) {
+  std::atomic_ref<void*>(func.native).store(code, std::memory_order_release);
+}
+
 }  // namespace
 
 TieringTier::TieringTier(TierOptions options, const TieringOptions& tiering)
@@ -49,6 +53,9 @@ Result<void> TieringTier::attach(Instance& instance) {
     running->ready.resize(instance.module->functions.size());
   }
   running->instances.push_back(&instance);
+  // What was replaced since baseline_ looked.
+  for (uint32_t i = instance.module->imported_functions; i < running->ready.size(); ++i)
+    if (running->ready[i]) set_native(*instance.funcs[i], code->entries[i]);
   auto& context = *static_cast<VmContext*>(instance.tier_data);
   context.better_code = on_hot;
   context.better_code_from = this;
@@ -262,9 +269,7 @@ void TieringTier::install(Running& running, CodeImage& image, bool whole) {
     void* code = const_cast<uint8_t*>(image.base()) + f.begin;
     running.code->replace(f.func_index, code);
     running.ready[f.func_index] = true;
-    for (Instance* instance : running.instances)
-      std::atomic_ref<void*>(instance->funcs[f.func_index]->native)
-          .store(code, std::memory_order_release);
+    for (Instance* instance : running.instances) set_native(*instance->funcs[f.func_index], code);
   }
 }
 
