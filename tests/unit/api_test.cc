@@ -319,7 +319,6 @@ TEST(Api, WasiGivesOutputAndStatus) {
 
 // The same results, traps, fuel and interruption in every tier.
 TEST(ApiTiers, AllRunAlike) {
-  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
   for (const Tier tier : {Tier::Auto, Tier::Interpreter, Tier::Baseline, Tier::Optimized}) {
     Config config;
     config.tier = tier;
@@ -353,7 +352,6 @@ TEST(ApiTiers, AllRunAlike) {
 }
 
 TEST(ApiTiers, MachineCodeIsKeptAndLoaded) {
-  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
   const auto bytes = wat2wasm(R"((module (memory 1) (func (export "f") (param i32) (result i32)
     (i32.mul (local.get 0) (i32.load (i32.const 65532))))))");
   ASSERT_TRUE(bytes.ok());
@@ -388,7 +386,6 @@ TEST(ApiTiers, MachineCodeIsKeptAndLoaded) {
 }
 
 TEST(ApiTiers, CacheHoldsCodeBetweenEngines) {
-  setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
   char folder[] = "/tmp/wafer-cache-XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);
   Config config;

@@ -13,7 +13,6 @@ class LoopEntryTest : public testing::Test {
  protected:
   void SetUp() override {
     if (!BaselineCompiler::supported()) GTEST_SKIP() << "processor too old";
-    setenv("WAFER_LLVM", WAFER_LLVM_MODULE, /*overwrite=*/0);
   }
 
   // A tier that enters every loop in its round `heat` or, when that is the function's own
