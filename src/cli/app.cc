@@ -71,6 +71,7 @@ int run_tool(int argc, const char* const* argv) {
   add_wasm2wat(app, context);
   add_inspect(app, context);
   add_wast(app, context);
+  add_wit(app, context);
   add_completions(app, context);
 
   std::vector<std::string> words(argv + 1, argv + argc);

@@ -43,6 +43,7 @@ void add_wat2wasm(CLI::App& app, Context& context);
 void add_wasm2wat(CLI::App& app, Context& context);
 void add_inspect(CLI::App& app, Context& context);
 void add_wast(CLI::App& app, Context& context);
+void add_wit(CLI::App& app, Context& context);
 void add_completions(CLI::App& app, Context& context);
 
 // The whole tool; main() without the process.
