@@ -36,10 +36,7 @@ inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement)
   } else if constexpr (K == Kind::Xchg) {
     return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
   } else {
-    // The expected value is compared at full width: one that does not fit in a
-    // narrow access never matches.
-    if (operand != v) return __atomic_load_n(p, __ATOMIC_SEQ_CST);
-    T expected = v;
+    T expected = v;  // wrapped to the width of the access, as is the replacement
     __atomic_compare_exchange_n(p, &expected, T(replacement), false, __ATOMIC_SEQ_CST,
                                 __ATOMIC_SEQ_CST);
     return expected;

@@ -382,34 +382,7 @@ void BaselineCompiler::Impl::atomic_cmpxchg(const Instr& in, unsigned width, boo
   const uint8_t value = use_gpr(replacement);
   check_alignment(in, base, width);
   const x86::Mem m = address(in, base, width);
-  const Label done = a_.newLabel();
-  if (width < (wide ? 8u : 4u)) {
-    // What does not fit in a narrow access never matches, but the access is checked.
-    const uint8_t t = alloc_gpr();
-    const Label fits = a_.newLabel();
-    switch (width) {
-      case 1:
-        a_.movzx(gp(t, false), x86::al);
-        break;
-      case 2:
-        a_.movzx(gp(t, false), x86::ax);
-        break;
-      default:
-        a_.mov(gp(t, false), x86::eax);
-    }
-    a_.cmp(gp(t, true), x86::rax);
-    free_gpr(t);
-    a_.je(fits);
-    x86::Mem narrow = m;
-    narrow.setSize(width);
-    if (width == 4) {
-      a_.mov(x86::eax, narrow);
-    } else {
-      a_.movzx(x86::eax, narrow);
-    }
-    a_.jmp(done);
-    a_.bind(fits);
-  }
+  // It compares no more of rax than the access is wide.
   a_.lock();
   switch (width) {
     case 1:
@@ -427,7 +400,6 @@ void BaselineCompiler::Impl::atomic_cmpxchg(const Instr& in, unsigned width, boo
     default:
       a_.cmpxchg(m, gp(value, true));
   }
-  a_.bind(done);
   done_address(base);
   release(replacement);
   push_gpr(wide ? wasm::kI64 : wasm::kI32, kRax);

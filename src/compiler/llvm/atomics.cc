@@ -79,37 +79,12 @@ bool FunctionTranslator::atomic(const wasm::Instr& in) {
     Value* replacement = pop();
     Value* expected = pop();
     Value* p = place(pop());
-    // The expected value is compared at full width: one that does not fit never matches.
-    const auto exchange = [&] {
-      llvm::AtomicCmpXchgInst* x = b_.CreateAtomicCmpXchg(p, b_.CreateTrunc(expected, narrow),
-                                                          b_.CreateTrunc(replacement, narrow),
-                                                          llvm::Align(size), kOrder, kOrder);
-      x->setVolatile(true);
-      return widen(b_.CreateExtractValue(x, 0));
-    };
-    if (narrow == type) {
-      push(exchange());
-      return true;
-    }
-    BasicBlock* fits = block("fits");
-    BasicBlock* misfit = block("misfit");
-    BasicBlock* done = block("done");
-    Value* same = b_.CreateICmpEQ(widen(b_.CreateTrunc(expected, narrow)), expected);
-    b_.CreateCondBr(same, fits, misfit);
-    b_.SetInsertPoint(fits);
-    Value* exchanged = exchange();
-    b_.CreateBr(done);
-    b_.SetInsertPoint(misfit);
-    llvm::LoadInst* l = b_.CreateAlignedLoad(narrow, p, llvm::Align(size));
-    l->setAtomic(kOrder);
-    l->setVolatile(true);
-    Value* old = widen(l);
-    b_.CreateBr(done);
-    b_.SetInsertPoint(done);
-    llvm::PHINode* phi = b_.CreatePHI(type, 2);
-    phi->addIncoming(exchanged, fits);
-    phi->addIncoming(old, misfit);
-    push(phi);
+    // Both are wrapped to the width of the access.
+    llvm::AtomicCmpXchgInst* x = b_.CreateAtomicCmpXchg(p, b_.CreateTrunc(expected, narrow),
+                                                        b_.CreateTrunc(replacement, narrow),
+                                                        llvm::Align(size), kOrder, kOrder);
+    x->setVolatile(true);
+    push(widen(b_.CreateExtractValue(x, 0)));
     return true;
   }
   using Op = llvm::AtomicRMWInst::BinOp;
