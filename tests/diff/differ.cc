@@ -6,6 +6,7 @@
 #include "generator.h"
 #include "host.h"
 #include "interp/interp.h"
+#include "reference/evaluator.h"
 #include "wasm/type_registry.h"
 #if WAFER_HAS_BASELINE
 #include "compiler/tiering/tiering.h"
@@ -25,6 +26,10 @@ namespace {
 // Calls and rounds of loops after which the tiering tiers optimize: few, so that every
 // module runs in both kinds of code.
 constexpr uint32_t kHeat = 6;
+
+constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",  "reference",
+                                       "auto-parts", "llvm-fast", "llvm-0", "llvm-3"};
+constexpr std::string_view kFuelUsed = "fuel used: ";
 
 compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
   compiler::TierOptions options;
@@ -128,7 +133,7 @@ class Runner {
     if (std::string log = host_.take_log(); !log.empty()) event.outcome += "; host: " + log;
     event.state = describe_state(store_);
     if (engine_->config().consume_fuel)
-      event.state.push_back("fuel used: " + std::to_string(fuel_ - store_.fuel));
+      event.state.push_back(std::string(kFuelUsed) + std::to_string(fuel_ - store_.fuel));
     trace_.events.push_back(std::move(event));
   }
 
@@ -279,9 +284,6 @@ class Runner {
   Trace trace_;
 };
 
-constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",
-                                       "auto-parts", "llvm-fast", "llvm-0", "llvm-3"};
-
 }  // namespace
 
 std::span<const std::string_view> tier_names() { return kNames; }
@@ -291,6 +293,11 @@ Result<TierUnderTest> make_tier(std::string_view name) {
   out.name = name;
   if (name == "interp") {
     out.tier = interp::tier();
+    return out;
+  }
+  if (name == "reference") {
+    out.tier = reference::tier();
+    out.counts_fuel = false;
     return out;
   }
   if (name.starts_with("llvm")) {
@@ -333,7 +340,10 @@ Trace run(const TierUnderTest& tier, std::span<const Vec<uint8_t>> modules,
   return Runner(tier, options, limit).run(modules);
 }
 
-std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise) {
+std::optional<Mismatch> compare(const TierUnderTest& reference_tier, const Trace& reference,
+                                const TierUnderTest& other_tier, const Trace& other) {
+  const bool fuel = reference_tier.counts_fuel && other_tier.counts_fuel;
+  const bool precise = reference_tier.precise && other_tier.precise;
   if (reference.refused || other.refused) {
     const auto text = [](const Trace& t) {
       return t.refused ? std::string(t.refused->message) : std::string("accepted");
@@ -347,6 +357,8 @@ std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool
     const Event& a = i < reference.events.size() ? reference.events[i] : kNone;
     const Event& b = i < other.events.size() ? other.events[i] : kNone;
     if (a.trap == TrapCode::OutOfMemory || b.trap == TrapCode::OutOfMemory) return std::nullopt;
+    if (!fuel && (a.trap == TrapCode::OutOfFuel || b.trap == TrapCode::OutOfFuel))
+      return std::nullopt;
     const bool thrown = a.trap == TrapCode::UncaughtException || a.trap == TrapCode::HostError;
     if (!precise && a.trap != TrapCode::None && !thrown) return std::nullopt;
     if (a.call != b.call) return Mismatch{a.call, a.call, b.call};
@@ -354,6 +366,7 @@ std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool
     for (size_t line = 0; line < std::max(a.state.size(), b.state.size()); ++line) {
       const std::string x = line < a.state.size() ? a.state[line] : "nothing";
       const std::string y = line < b.state.size() ? b.state[line] : "nothing";
+      if (!fuel && x.starts_with(kFuelUsed) && y.starts_with(kFuelUsed)) continue;
       if (x != y) return Mismatch{a.call, x, y};
     }
   }

@@ -22,6 +22,8 @@ struct TierUnderTest {
   // False where code may leave out traps of unused accesses (CodeOptions::precise_traps):
   // it is compared up to the first trap.
   bool precise = true;
+  // False if it counts fuel in its own way: it is compared until some runs out.
+  bool counts_fuel = true;
 };
 
 // The names that make_tier() knows:
@@ -29,7 +31,8 @@ struct TierUnderTest {
 //   auto-parts                    - functions and loops are optimized one by one, at the
 //                                   moment when they are hot;
 //   llvm-fast                     - without precise traps, as programs run by default;
-//   llvm-0, llvm-3                - other levels of optimization.
+//   llvm-0, llvm-3                - other levels of optimization;
+//   reference                     - none of the engine's, but the evaluator in reference/.
 std::span<const std::string_view> tier_names();
 // Unsupported if this build or processor lacks it.
 Result<TierUnderTest> make_tier(std::string_view name);
@@ -68,6 +71,7 @@ struct Mismatch {
 
 // The first difference between the reference and another trace, if there is one. A full
 // heap ends the comparison: when it is full is a tier's own affair.
-std::optional<Mismatch> compare(const Trace& reference, const Trace& other, bool precise);
+std::optional<Mismatch> compare(const TierUnderTest& reference_tier, const Trace& reference,
+                                const TierUnderTest& other_tier, const Trace& other);
 
 }  // namespace wafer::diff

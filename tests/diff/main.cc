@@ -134,7 +134,7 @@ bool check(const std::vector<TierUnderTest>& tiers, const Images& images, const 
   for (uint32_t t = 1; t < tiers.size(); ++t) {
     progress.tier = t;
     const Trace other = run(tiers[t], modules, options);
-    if (const auto m = compare(reference, other, tiers[t].precise)) {
+    if (const auto m = compare(tiers[0], reference, tiers[t], other)) {
       print_mismatch(*m, tiers[0].name, tiers[t].name);
       return false;
     }
@@ -190,7 +190,7 @@ int probe(const Settings& settings, uint32_t t, const Modules& modules, uint64_t
     if (limited.refused || limited.cut) return int(kUseless);
     const Trace reference = run((*tiers)[0], modules, run_options(seed));
     const Trace other = run((*tiers)[t], modules, run_options(seed));
-    return int(compare(reference, other, (*tiers)[t].precise) ? kDiffers : kSame);
+    return int(compare((*tiers)[0], reference, (*tiers)[t], other) ? kDiffers : kSame);
   });
   return code >= kDies ? int(kDies) : code;
 }
@@ -240,7 +240,7 @@ void report(const Settings& settings, Images images, const Progress& progress) {
         const auto& other = (*tiers)[progress.tier];
         const Trace a = run((*tiers)[0], modules, run_options(seed));
         const Trace b = run(other, modules, run_options(seed));
-        if (const auto m = compare(a, b, other.precise))
+        if (const auto m = compare((*tiers)[0], a, other, b))
           print_mismatch(*m, (*tiers)[0].name, other.name);
         return 0;
       });
@@ -324,7 +324,7 @@ int run_generated(const Settings& settings, Progress& progress) {
 
 int main(int argc, char** argv) {
   Settings settings;
-  settings.tiers = {"interp", "baseline", "llvm", "auto"};
+  settings.tiers = {"interp", "reference", "baseline", "llvm", "auto"};
   CLI::App app("Makes WebAssembly modules at random and compares how the tiers run them");
   std::vector<std::string> profile_names;
   for (const Profile& p : profiles()) profile_names.emplace_back(p.name);
@@ -335,8 +335,9 @@ int main(int argc, char** argv) {
   app.add_option("--time", settings.seconds, "Stop after so many seconds; 0: no bound")
       ->capture_default_str();
   app.add_option("--tier", settings.tiers,
-                 "Tiers to compare, the first is the reference: interp, baseline, llvm, auto; "
-                 "auto-parts (what is hot is optimized one by one); llvm-fast (without "
+                 "Tiers to compare with the first: interp, baseline, llvm, auto; reference (an "
+                 "evaluator that shares nothing with them); auto-parts (what is hot is optimized "
+                 "one by one); llvm-fast (without "
                  "precise traps); llvm-0 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
@@ -353,7 +354,7 @@ int main(int argc, char** argv) {
 
   // Once here, so that it is there in every process that is forked.
   for (const std::string& name : settings.tiers) {
-    if (name == "interp" || name == "baseline") continue;
+    if (name == "interp" || name == "baseline" || name == "reference") continue;
     if (const auto backend = compiler::load_llvm_backend(); !backend) {
       std::cerr << backend.error().message << '\n';
       return 2;

@@ -1,0 +1,36 @@
+// wafer-reference: runs scripts of the specification's suite on the reference evaluator.
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "cli/support.h"
+#include "cli/wast_runner.h"
+#include "reference/evaluator.h"
+
+int main(int argc, char** argv) {
+  using namespace wafer;
+  CLI::App app("Runs scripts of the specification's suite on the reference evaluator");
+  std::vector<std::string> files;
+  std::vector<uint32_t> skip;
+  cli::FeatureOptions features;
+  app.add_option("FILE", files, "Scripts")->required()->check(CLI::ExistingFile);
+  app.add_option("--skip-line", skip, "A line whose failure does not count");
+  features.add_to(app);
+  CLI11_PARSE(app, argc, argv);
+
+  uint32_t failed = 0;
+  for (const std::string& path : files) {
+    std::ifstream in(path, std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    cli::ScriptOptions options;
+    options.features = features.get(wasm::FeatureSet::standard());
+    options.tier = reference::tier();
+    options.skip_lines = skip;
+    const cli::ScriptReport report = cli::run_script(text, options);
+    for (const std::string& failure : report.failures) std::cout << path << ':' << failure << '\n';
+    std::cout << path << ": " << report.passed << " passed, " << report.failed << " failed\n";
+    failed += report.failed;
+  }
+  return failed != 0;
+}
