@@ -2,7 +2,7 @@
 // type it must leave on the stack; every loop and call takes from the fuel global.
 #include <algorithm>
 
-#include "builder.h"
+#include "emitter.h"
 
 namespace wafer::diff {
 
@@ -14,15 +14,10 @@ constexpr uint32_t kMaxNesting = 7;  // of expressions
 constexpr uint32_t kMaxFrames = 6;   // of blocks
 constexpr int32_t kMaxCalls = 24;    // active at a time
 
-class BodyGenerator {
+class BodyGenerator : Emitter {
  public:
   BodyGenerator(Builder& builder, FuncImage& func, const OpLists& ops)
-      : b_(builder),
-        c_(builder.c),
-        func_(func),
-        code_(func.code),
-        ops_(ops),
-        results_(builder.image.types[func.type].func.results) {}
+      : Emitter(builder, func), ops_(ops), results_(builder.image.types[func.type].func.results) {}
 
   void run() {
     const Vec<ValType> params = b_.image.types[func_.type].func.params;
@@ -30,11 +25,16 @@ class BodyGenerator {
     budget_ = int32_t(c_.between(10, b_.options.max_code));
     // Some functions are plain, so that compilers may inline them.
     plain_ = c_.one_in(4);
-    first_local_ = uint32_t(params.size());
     depth_local_ = add_local(kI32);
     frames_.push_back({results_, false});
     if (!plain_) prologue();
     declare_locals();
+    if (has(Group::Operators) || c_.one_in(3)) {
+      const int32_t budget = budget_;
+      for (uint32_t n = has(Group::Operators) ? c_.between(20, 60) : c_.between(4, 12); n--;)
+        observe();
+      budget_ = budget;
+    }
     const bool dead = statements(c_.between(1, 8));
     if (!dead || c_.one_in(8)) values(results_);
   }
@@ -48,32 +48,6 @@ class BodyGenerator {
     uint32_t index;
     ValType type;
   };
-
-  bool has(Group g) const { return b_.has(g); }
-
-  // --- Emission ------------------------------------------------------------------------
-
-  Instr& emit(Opcode op, uint32_t index = 0, uint32_t index2 = 0) {
-    --budget_;
-    code_.push_back(Builder::instr(op, index, index2));
-    return code_.back();
-  }
-  void i32(int32_t v) { emit(Opcode::I32Const).i32 = v; }
-  void i64(int64_t v) { emit(Opcode::I64Const).i64 = v; }
-  void address_const(bool is64, int64_t v) { is64 ? i64(v) : i32(int32_t(v)); }
-  void heap_op(Opcode op, HeapType heap) { emit(op).heap = heap; }
-  void null(HeapType heap) { heap_op(Opcode::RefNull, heap); }
-
-  uint32_t add_local(ValType type) {
-    func_.locals.push_back(type);
-    return first_local_ + uint32_t(func_.locals.size()) - 1;
-  }
-  // One hidden local of each kind, for values that are used at once.
-  uint32_t scratch(ValType type) {
-    uint32_t& local = scratch_[unsigned(type.kind())];
-    if (!local) local = add_local(type);
-    return local;
-  }
 
   void prologue() {
     emit(Opcode::GlobalGet, b_.depth);
@@ -115,22 +89,12 @@ class BodyGenerator {
 
   // --- Choices among what there is -----------------------------------------------------
 
-  // A random element of `list` for which `fits` holds, or null.
-  template <class List, class F>
-  auto* find(List& list, F fits) {
-    decltype(&list[0]) found = nullptr;
-    uint32_t seen = 0;
-    for (auto& item : list)
-      if (fits(item) && c_.one_in(++seen)) found = &item;
-    return found;
-  }
   LocalVar* local_giving(ValType t) {
     return find(visible_, [&](const LocalVar& l) { return b_.is_sub(l.type, t); });
   }
   LocalVar* local_taking(ValType t) {
     return find(visible_, [&](const LocalVar& l) { return b_.is_sub(t, l.type); });
   }
-  uint32_t any_index(size_t count) { return c_.below(uint32_t(count)); }
 
   // A label whose types are exactly `types`, or -1.
   int label_with(const Vec<ValType>& types) {
@@ -381,6 +345,11 @@ class BodyGenerator {
     const NanRole role = nan_role(op);
     const bool wait = op == Opcode::MemoryAtomicWait32 || op == Opcode::MemoryAtomicWait64;
     Instr in = with_immediates(op);
+    last_constant_.op = Opcode::Illegal;
+    if (is_cmpxchg(op) && c_.one_in(2)) {
+      matching_cmpxchg(in);
+      return;
+    }
     for (unsigned i = 0; i < f.sig.param_count; ++i) {
       if (i == 0 && f.sig.address_first) {
         const bool exact = f.feature == Feature::Threads;
@@ -403,14 +372,80 @@ class BodyGenerator {
 
   void operand(Opcode op, TypeKind kind, const NanRole& role, Lanes lanes) {
     const bool is_float = kind == TypeKind::F32 || kind == TypeKind::F64;
-    if (is_float && is_trapping_trunc(op) && !c_.one_in(8)) {
+    if (is_float && is_trapping_trunc(op) && !c_.one_in(observing_ ? 3 : 8)) {
       value(kI32);
       i32(0xFFFFFF);
       emit(Opcode::I32And);
       emit(kind == TypeKind::F32 ? Opcode::F32ConvertI32U : Opcode::F64ConvertI32U);
       return;
     }
+    if (observing_ && !c_.one_in(8)) {
+      related_constant(kind);
+      return;
+    }
     value(kind, role.keeps ? lanes : role.ignores);
+  }
+
+  static bool is_cmpxchg(Opcode op) {
+    return op >= Opcode::I32AtomicRmwCmpxchg && op <= Opcode::I64AtomicRmw32CmpxchgU;
+  }
+  // Compares with what is there, under bits that lie beyond the access.
+  void matching_cmpxchg(const Instr& in) {
+    const OpFacts& f = facts(in.op);
+    const bool wide = f.sig.results[0] == TypeKind::I64;
+    static constexpr Opcode kLoads[2][4] = {
+        {Opcode::I32Load8U, Opcode::I32Load16U, Opcode::I32Load},
+        {Opcode::I64Load8U, Opcode::I64Load16U, Opcode::I64Load32U, Opcode::I64Load}};
+    const bool is64 = b_.memories[in.index].limits.is64;
+    const int64_t at = int64_t(c_.below(8) << f.aux);
+    address_const(is64, at);
+    address_const(is64, at);
+    Instr load = Builder::instr(kLoads[wide][f.aux], in.index);
+    load.offset = in.offset;
+    --budget_;
+    code_.push_back(std::move(load));
+    if (c_.below(4)) {
+      value(wide ? kI64 : kI32);
+      const int64_t beyond = f.aux == 3 ? 0 : int64_t(~uint64_t{0} << (8u << f.aux));
+      address_const(wide, f.aux == 2 && !wide ? 0 : beyond);
+      emit(wide ? Opcode::I64And : Opcode::I32And);
+      emit(wide ? Opcode::I64Or : Opcode::I32Or);
+    }
+    value(wide ? kI64 : kI32);
+    --budget_;
+    code_.push_back(in);
+  }
+
+  // Applies an instruction to constants that matter, or looks at references, and writes
+  // what comes of it to memory, where it is seen.
+  void observe() {
+    const uint32_t m = any_index(b_.memories.size());
+    const MemoryType& memory = b_.memories[m];
+    const uint64_t size = std::min<uint64_t>(memory.limits.min << memory.page_size_log2, 1024);
+    address_const(memory.limits.is64, int64_t(c_.below(uint32_t(size) - 16)));
+    TypeKind kind = c_.pick(b_.pool).kind();
+    if (kind == TypeKind::Ref) kind = TypeKind::I32;
+    // Most operators are those of vectors.
+    if (has(Group::Simd) && c_.one_in(2)) kind = TypeKind::V128;
+    const Nest nest(nesting_);
+    observing_ = true;
+    if (!ops_.pairs.empty() && c_.one_in(8)) {
+      kind = TypeKind::I64;
+      plain_op(c_.pick(ops_.pairs), Lanes::None);
+      // Both halves, so that a mistake in either shows.
+      i64(1);
+      emit(Opcode::I64Rotl);
+      emit(Opcode::I64Xor);
+    } else if (has(Group::Gc) && c_.one_in(2)) {
+      kind = TypeKind::I32;
+      if (!from_references(kI32)) leaf(kI32);
+    } else {
+      plain_op(c_.pick(ops_.giving(kind)), Lanes::None);
+    }
+    observing_ = false;
+    static constexpr Opcode kStores[] = {Opcode::I32Store, Opcode::I64Store, Opcode::F32Store,
+                                         Opcode::F64Store, Opcode::V128Store};
+    emit(kStores[unsigned(kind) - unsigned(TypeKind::I32)], m);
   }
 
   static bool is_division(Opcode op) {
@@ -453,6 +488,9 @@ class BodyGenerator {
     const uint64_t size = m.limits.min << m.page_size_log2;
     const uint64_t mask = bit_floor(size / 2) - 1;
     const uint64_t low = aligned && !c_.one_in(24) ? ~uint64_t(bytes - 1) : ~uint64_t{0};
+    // Sums that would be small if the address could wrap around.
+    if (in.offset > size && c_.one_in(2))
+      return address_const(is64, int64_t(c_.below(16) * bytes - in.offset));
     switch (c_.below(24)) {
       case 0:
         return value(is64 ? kI64 : kI32);
@@ -479,37 +517,6 @@ class BodyGenerator {
   static constexpr uint64_t bit_floor(uint64_t v) {
     while (v & (v - 1)) v &= v - 1;
     return v ? v : 1;
-  }
-
-  // Gives every NaN in `lanes` of the value on the stack one payload.
-  void canonicalise(TypeKind kind, Lanes lanes) {
-    const bool wide = lanes == Lanes::F64;
-    const uint32_t local = scratch(kind);
-    Instr nan = Builder::instr(Opcode::V128Const);
-    if (kind == TypeKind::F32) {
-      nan.op = Opcode::F32Const;
-      nan.offset = 0;
-      nan.f32_bits = 0x7FC00000;
-    } else if (kind == TypeKind::F64) {
-      nan.op = Opcode::F64Const;
-      nan.f64_bits = 0x7FF8000000000000;
-    } else {
-      for (unsigned i = 0; i < 16; i += wide ? 8 : 4) {
-        nan.v128.bytes[i + (wide ? 7 : 3)] = 0x7F;
-        nan.v128.bytes[i + (wide ? 6 : 2)] = wide ? 0xF8 : 0xC0;
-      }
-    }
-    emit(Opcode::LocalTee, local);
-    code_.push_back(nan);
-    emit(Opcode::LocalGet, local);
-    emit(Opcode::LocalGet, local);
-    if (kind == TypeKind::V128) {
-      emit(wide ? Opcode::F64x2Eq : Opcode::F32x4Eq);
-      emit(Opcode::V128Bitselect);
-    } else {
-      emit(wide ? Opcode::F64Eq : Opcode::F32Eq);
-      emit(Opcode::Select);
-    }
   }
 
   // --- References ----------------------------------------------------------------------
@@ -575,6 +582,15 @@ class BodyGenerator {
         emit(Opcode::RefEq);
         return true;
       case 2:
+        if (c_.one_in(4)) {
+          // An object of the host, which is of no type below any.
+          static constexpr HeapKind kKinds[] = {HeapKind::Any, HeapKind::Eq, HeapKind::I31,
+                                                HeapKind::Struct};
+          leaf(kExternRef);
+          emit(Opcode::AnyConvertExtern);
+          heap_op(c_.one_in(2) ? Opcode::RefTest : Opcode::RefTestNull, c_.pick(kKinds));
+          return true;
+        }
         value(kAnyRef);
         heap_op(c_.one_in(2) ? Opcode::RefTest : Opcode::RefTestNull, any_heap());
         return true;
@@ -773,7 +789,7 @@ class BodyGenerator {
     const ValType from = kAnyRef;
     if (!fail) {
       open(Opcode::Block, {}, {t}, {t});
-      value(from);
+      c_.one_in(6) ? null(from.heap()) : value(from);
       br_on_cast(Opcode::BrOnCast, 0, from, t);
       emit(Opcode::Drop);
       leaf(t);
@@ -783,7 +799,7 @@ class BodyGenerator {
     // (block (result t) (block (result any) any, br_on_cast_fail 0, br 1) drop, leaf)
     open(Opcode::Block, {}, {t}, {t});
     open(Opcode::Block, {}, {kAnyRef}, {kAnyRef});
-    value(from);
+    c_.one_in(6) ? null(from.heap()) : value(from);
     br_on_cast(Opcode::BrOnCastFail, 0, from, t);
     emit(Opcode::Br, 1);
     close();
@@ -934,6 +950,8 @@ class BodyGenerator {
     open(Opcode::Block, {}, caught, caught);
     for (uint32_t n = c_.below(3); n--;) {
       CatchClause more{CatchClause::Kind::Catch, any_index(b_.tags.size()), 0};
+      // Of clauses that fit, the first counts.
+      if (first.kind <= CatchClause::Kind::CatchRef && c_.one_in(2)) more.tag = first.tag;
       Vec<ValType> types = b_.image.types[b_.tags[more.tag]].func.params;
       if (c_.one_in(3)) {
         more.kind = CatchClause::Kind::CatchAll;
@@ -947,6 +965,13 @@ class BodyGenerator {
     catches.insert(catches.begin() + c_.below(uint32_t(catches.size() + 1)), first);
     open(Opcode::TryTable, {}, results, results, true);
     code_.back().catches = catches;
+    if (first.kind <= CatchClause::Kind::CatchRef && c_.one_in(3)) {
+      value(kI32);
+      open(Opcode::If, {}, {}, {});
+      values(Vec<ValType>(b_.image.types[b_.tags[first.tag]].func.params));
+      emit(Opcode::Throw, first.tag);
+      close();
+    }
     inside({}, results);
     close();
     emit(Opcode::Br, 1);
@@ -1054,7 +1079,12 @@ class BodyGenerator {
   // True if control does not get past it.
   bool statement() {
     const Nest nest(nesting_);
-    switch (c_.below(24)) {
+    switch (c_.below(27)) {
+      case 24:
+      case 25:
+      case 26:
+        for (uint32_t n = c_.between(2, 6); n-- && budget_ > 0;) observe();
+        return false;
       case 0:
       case 1:
       case 2:
@@ -1247,6 +1277,14 @@ class BodyGenerator {
         emit(Opcode::TableFill, t);
         return;
       case 4: {
+        if (c_.one_in(2)) {
+          // Over itself.
+          address_const(is64, c_.below(3));
+          address_const(is64, c_.below(2));
+          address_const(is64, c_.between(1, 3));
+          emit(Opcode::TableCopy, t, t);
+          return;
+        }
         const auto* from =
             find(b_.tables, [&](const TableType& x) { return b_.is_sub(x.element, element); });
         const auto source = uint32_t(from - b_.tables.data());
@@ -1261,6 +1299,7 @@ class BodyGenerator {
             find(b_.image.elems, [&](const ElemImage& e) { return b_.is_sub(e.type, element); });
         if (!e) return;
         const auto segment = uint32_t(e - b_.image.elems.data());
+        if (c_.one_in(6)) emit(Opcode::ElemDrop, segment);
         table_index(t);
         index_operand(false, 1);
         index_operand(false, 1);
@@ -1281,6 +1320,16 @@ class BodyGenerator {
     const bool is64 = b_.memories[m].limits.is64;
     switch (c_.below(6)) {
       case 0:
+        if (c_.one_in(4)) {
+          // Nothing, at the end or beyond.
+          const uint64_t size = b_.memories[m].limits.min << b_.memories[m].page_size_log2;
+          address_const(is64, int64_t(size + (c_.one_in(2) ? 0 : uint64_t{1} << c_.below(31))));
+          value(kI32);
+          address_const(is64, 0);
+          emit(Opcode::MemoryFill, m);
+          return;
+        }
+        [[fallthrough]];
       case 1:
         range_start(m);
         value(kI32);
@@ -1289,6 +1338,15 @@ class BodyGenerator {
         return;
       case 2:
       case 3: {
+        if (c_.one_in(3)) {
+          // Over itself.
+          const uint32_t at = c_.below(32);
+          address_const(is64, at + c_.below(4));
+          address_const(is64, at);
+          address_const(is64, c_.between(1, 31));
+          emit(Opcode::MemoryCopy, m, m);
+          return;
+        }
         const uint32_t from = any_index(b_.memories.size());
         range_start(m);
         range_start(from);
@@ -1300,14 +1358,43 @@ class BodyGenerator {
         range_start(m);
         index_operand(false, 7);
         index_operand(false, 15);
-        emit(Opcode::MemoryInit, any_index(b_.image.datas.size()), m);
+        {
+          const uint32_t segment = any_index(b_.image.datas.size());
+          if (c_.one_in(6)) emit(Opcode::DataDrop, segment);
+          emit(Opcode::MemoryInit, segment, m);
+        }
         return;
       default:
         if (c_.one_in(4)) emit(Opcode::DataDrop, any_index(b_.image.datas.size()));
     }
   }
 
+  // Copies part of the array in a local over another part of it.
+  bool overlapping_array_copy() {
+    const auto element = [&](const LocalVar& l) -> const FieldType* {
+      if (!l.type.is_ref() || !l.type.heap().is_concrete()) return nullptr;
+      const SubType& t = b_.image.types[l.type.heap().index()];
+      return t.kind == CompKind::Array && t.fields[0].is_mutable ? &t.fields[0] : nullptr;
+    };
+    const LocalVar* const array = find(visible_, element);
+    if (!array) return false;
+    const uint32_t local = array->index, type = array->type.heap().index();
+    const ValType storage = element(*array)->storage;
+    emit(Opcode::LocalGet, local);
+    i32(0);
+    field_operand(storage);
+    emit(Opcode::ArraySet, type);
+    emit(Opcode::LocalGet, local);
+    i32(int32_t(c_.between(0, 2)));
+    emit(Opcode::LocalGet, local);
+    i32(int32_t(c_.below(2)));
+    i32(int32_t(c_.between(2, 3)));
+    emit(Opcode::ArrayCopy, type, type);
+    return true;
+  }
+
   void aggregate_statement() {
+    if (c_.one_in(4) && overlapping_array_copy()) return;
     if (c_.one_in(2)) {
       const uint32_t type = b_.structs.empty() ? ~0u : c_.pick(b_.structs);
       if (type == ~0u) return;
@@ -1362,22 +1449,16 @@ class BodyGenerator {
     }
   }
 
-  Builder& b_;
-  Chooser& c_;
-  FuncImage& func_;
-  Code& code_;
   const OpLists& ops_;
   const Vec<ValType> results_;
   Vec<Frame> frames_;
   Vec<LocalVar> visible_;
-  uint32_t scratch_[unsigned(TypeKind::V128) + 1] = {};
-  uint32_t first_local_ = 0;
   uint32_t depth_local_ = 0;
   uint32_t nesting_ = 0;
   uint32_t segment_ = 0;
   size_t call_results_ = 0;
-  int32_t budget_ = 0;
   bool plain_ = false;  // without calls and loops
+  bool observing_ = false;
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ class Builder {
   int64_t interesting_i64();
   uint32_t interesting_f32();
   uint64_t interesting_f64();
+  uint64_t interesting_lanes();  // half of a v128
   wasm::Instr constant(wasm::TypeKind kind);
   static wasm::Instr instr(wasm::Opcode op, uint32_t index = 0, uint32_t index2 = 0) {
     wasm::Instr in;

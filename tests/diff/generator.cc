@@ -568,6 +568,11 @@ constexpr int32_t kInts[] = {0,
                              0x55555555,
                              0x12345678};
 
+// The last ones are halfway between two floats once rounded to a double.
+constexpr uint64_t kLongs[] = {0x8000000000000000, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFF00000000,
+                               0x00000000FFFFFFFF, 0x8000000080000000, 0x0020000000000001,
+                               0x8000004000000001, 0x7FFFFFBFFFFFFFFF};
+
 constexpr uint32_t kFloats32[] = {
     0,          0x80000000, 0x3F800000, 0xBF800000, 0x3F000000, 0xBF000000, 0x3FC00000,
     0x40200000, 0x00000001, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000,
@@ -674,13 +679,62 @@ int64_t Builder::interesting_i64() {
     case 1:
       return int64_t(uint64_t(uint32_t(interesting_i32())) << 32 | uint32_t(interesting_i32()));
     case 2:
-      return c.one_in(2) ? INT64_MIN : INT64_MAX;
+      return int64_t(c.pick(kLongs));
     default:
       return interesting_i32();
   }
 }
-uint32_t Builder::interesting_f32() { return c.one_in(6) ? uint32_t(c.bits()) : c.pick(kFloats32); }
-uint64_t Builder::interesting_f64() { return c.one_in(6) ? c.bits() : c.pick(kFloats64); }
+// Bits, or a number of ordinary size with all of its digits, or one that is special.
+uint32_t Builder::interesting_f32() {
+  const auto bits = uint32_t(c.bits());
+  switch (c.below(6)) {
+    case 0:
+      return bits;
+    case 1:
+      return (bits & 0x80FFFFFF) | 0x3F000000;
+    default:
+      return c.pick(kFloats32);
+  }
+}
+uint64_t Builder::interesting_f64() {
+  const uint64_t bits = c.bits();
+  switch (c.below(6)) {
+    case 0:
+      return bits;
+    case 1:
+      return (bits & 0x801FFFFFFFFFFFFF) | 0x3FE0000000000000;
+    default:
+      return c.pick(kFloats64);
+  }
+}
+
+// Lanes of any width that matter.
+uint64_t Builder::interesting_lanes() {
+  static constexpr uint8_t kBytes[] = {0, 1, 2, 15, 16, 0x7F, 0x80, 0x81, 0xFF, 0xFE, 0x55, 7};
+  static constexpr uint64_t kWords[] = {0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF, 0x4000, 0xFF, 0x80};
+  uint64_t out = 0;
+  switch (c.below(9)) {
+    case 7:
+      return c.pick(kWords) * 0x0001000100010001u;
+    case 8:
+      return c.pick(kFloats32) * 0x0000000100000001u;
+    case 0:
+      for (unsigned i = 0; i < 64; i += 8) out |= uint64_t(c.pick(kBytes)) << i;
+      return out;
+    case 1:
+      for (unsigned i = 0; i < 64; i += 16) out |= c.pick(kWords) << i;
+      return out;
+    case 2:
+      return uint32_t(interesting_i32()) | uint64_t(uint32_t(interesting_i32())) << 32;
+    case 3:
+      return interesting_f64();
+    case 4:
+    case 5:
+      return interesting_f32() | uint64_t(interesting_f32()) << 32;
+    default:
+      return uint64_t(interesting_i64());
+  }
+}
 
 Instr Builder::constant(TypeKind kind) {
   Instr in;
@@ -700,12 +754,11 @@ Instr Builder::constant(TypeKind kind) {
       break;
     case TypeKind::V128:
       in.op = Opcode::V128Const;
-      for (unsigned i = 0; i < 16; i += 8) {
-        const uint64_t half = c.one_in(3)   ? uint64_t(interesting_i64())
-                              : c.one_in(2) ? interesting_f64()
-                                            : interesting_f32() | uint64_t(interesting_f32()) << 32;
-        store_le(in.v128.bytes + i, half);
-      }
+      store_le(in.v128.bytes, interesting_lanes());
+      if (c.one_in(3))
+        std::memcpy(in.v128.bytes + 8, in.v128.bytes, 8);
+      else
+        store_le(in.v128.bytes + 8, interesting_lanes());
       break;
     default:
       in.op = Opcode::I32Const;

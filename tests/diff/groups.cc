@@ -8,7 +8,7 @@ using wasm::Imm;
 using wasm::Opcode;
 using wasm::TypeKind;
 
-constexpr GroupSet kEverything((1u << unsigned(Group::Count)) - 1);
+constexpr GroupSet kEverything((1u << unsigned(Group::Operators)) - 1);
 
 constexpr Profile kProfiles[] = {
     {"integer", {}},
@@ -30,6 +30,9 @@ constexpr Profile kProfiles[] = {
       Group::HostCalls, Group::BulkMemory, Group::TailCalls, Group::ExtendedConst}},
     {"all", kEverything},
     {"relaxed", {Group::RelaxedSimd, Group::Simd, Group::Float}},
+    {"operators",
+     {Group::Operators, Group::Float, Group::Simd, Group::RelaxedSimd, Group::Atomics,
+      Group::WideArithmetic}},
 };
 
 bool in(std::string_view word, std::initializer_list<std::string_view> list) {
@@ -98,12 +101,11 @@ OpLists::OpLists(GroupSet groups) {
     const wasm::OpFacts& f = facts(op);
     if (f.sig.custom || !enabled(groups, f)) continue;
     if (f.imm >= Imm::I32 && f.imm <= Imm::V128) continue;
-    if (f.sig.result_count == 0)
-      effects.push_back(op);
-    else if (f.sig.result_count == 2)
-      pairs.push_back(op);
-    else
-      by_result_[unsigned(f.sig.results[0])].push_back(op);
+    auto& list = f.sig.result_count == 0   ? effects
+                 : f.sig.result_count == 2 ? pairs
+                                           : by_result_[unsigned(f.sig.results[0])];
+    // Where they are on they are the subject, and few among many.
+    list.insert(list.end(), f.feature == wasm::Feature::RelaxedSimd ? 4 : 1, op);
   }
 }
 

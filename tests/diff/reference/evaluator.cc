@@ -103,6 +103,10 @@ TrapCode Evaluator::enter(FuncInst* func, Slot* slots) {
   if (!frame_) {
     stack_base_ = static_cast<const char*>(__builtin_frame_address(0));
     if (store_.trap().code != TrapCode::None) store_.trap() = {};
+    if (const std::string wrong = check_new_instances(); !wrong.empty()) {
+      stack_.resize(height);
+      return store_.set_trap(TrapCode::HostError, wrong);
+    }
   }
   const TrapCode code = invoke(func);
   if (code != TrapCode::None) {
@@ -538,6 +542,8 @@ class ReferenceTier final : public runtime::Tier {
     instance.code = make_shared_in<Bodies>(instance.module);
     for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i)
       instance.funcs[i]->call = call_reference;
+    if (const std::string wrong = Evaluator::of(*instance.store).attach(instance); !wrong.empty())
+      return Error(ErrorKind::Usage, wrong);
     return {};
   }
   void detach_store(Store& store) override {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 
 #include "numeric.h"
 #include "runtime/store.h"
@@ -36,6 +37,14 @@ class Evaluator final : public runtime::RootSource {
   // What FuncInst::call does.
   runtime::TrapCode enter(runtime::FuncInst* func, runtime::Slot* slots);
   void enumerate_roots(runtime::RootVisitor& visitor) override;
+
+  // Notes an instance that is going to be initialized. Of those noted before, gives what is
+  // not as it should be, or nothing.
+  std::string attach(runtime::Instance& instance) {
+    std::string wrong = check_new_instances();
+    if (wrong.empty()) unchecked_.push_back(&instance);
+    return wrong;
+  }
 
  private:
   struct Frame {
@@ -76,6 +85,12 @@ class Evaluator final : public runtime::RootSource {
   bool matches(runtime::Ref ref, wasm::HeapType type) const;  // canonical
   runtime::GcArray* make_array(const wasm::CanonType* type, Nat length, Ending& out);
 
+  // --- Initial states (instantiation.cc) ---
+  bool evaluate(runtime::Instance& instance, wasm::ConstExpr expression);
+  std::string check_new_instances();
+  std::string wrongly_initialized(runtime::Instance& instance);
+  std::string find_wrong(runtime::Instance& instance);
+
   // --- The operand stack ---
   void push(wasm::TypeKind kind, Nat bits) { stack_.push_back({kind, bits}); }
   void push_ref(runtime::Ref ref) { push(wasm::TypeKind::Ref, ref); }
@@ -92,6 +107,7 @@ class Evaluator final : public runtime::RootSource {
   runtime::Store& store_;
   std::vector<Value> stack_;
   Frame* frame_ = nullptr;  // the innermost
+  std::vector<runtime::Instance*> unchecked_;
   const char* stack_base_ = nullptr;
 };
 
