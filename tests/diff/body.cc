@@ -383,7 +383,8 @@ class BodyGenerator : Emitter {
       related_constant(kind);
       return;
     }
-    value(kind, role.keeps ? lanes : role.ignores);
+    const bool keeps = role.keeps && (role.compares == Lanes::None || role.compares == lanes);
+    value(kind, keeps ? lanes : role.ignores);
   }
 
   static bool is_cmpxchg(Opcode op) {
@@ -440,7 +441,12 @@ class BodyGenerator : Emitter {
       kind = TypeKind::I32;
       if (!from_references(kI32)) leaf(kI32);
     } else {
-      plain_op(c_.pick(ops_.giving(kind)), Lanes::None);
+      Opcode op = c_.pick(ops_.giving(kind));
+      // Most waits would trap.
+      if (facts(op).imm == Imm::MemArg && facts(op).sig.param_count == 3 && !is_cmpxchg(op) &&
+          c_.below(4))
+        op = c_.pick(ops_.giving(kind));
+      plain_op(op, Lanes::None);
     }
     observing_ = false;
     static constexpr Opcode kStores[] = {Opcode::I32Store, Opcode::I64Store, Opcode::F32Store,
@@ -457,6 +463,9 @@ class BodyGenerator : Emitter {
            (op >= Opcode::I64TruncF32S && op <= Opcode::I64TruncF64U);
   }
 
+  // Once in `n` times, and less often where a trap would keep the rest from being seen.
+  bool seldom(uint32_t n) { return c_.one_in(observing_ ? 8 * n : n); }
+
   // The instruction with everything but its operands.
   Instr with_immediates(Opcode op) {
     const OpFacts& f = facts(op);
@@ -466,8 +475,8 @@ class BodyGenerator : Emitter {
       const bool exact = f.feature == Feature::Threads;
       in.align = exact ? f.aux : c_.below(f.aux + 1);
       in.offset = c_.one_in(3) ? c_.below(64) : 0;
-      if (exact && !c_.one_in(16)) in.offset &= ~uint64_t((1u << f.aux) - 1);
-      if (c_.one_in(64)) {
+      if (exact && !seldom(16)) in.offset &= ~uint64_t((1u << f.aux) - 1);
+      if (seldom(64)) {
         in.offset = uint32_t(b_.interesting_i32());
         if (b_.memories[in.index].limits.is64) in.offset = uint64_t(b_.interesting_i64());
       }
@@ -488,6 +497,8 @@ class BodyGenerator : Emitter {
     const uint64_t size = m.limits.min << m.page_size_log2;
     const uint64_t mask = bit_floor(size / 2) - 1;
     const uint64_t low = aligned && !c_.one_in(24) ? ~uint64_t(bytes - 1) : ~uint64_t{0};
+    if (observing_ && in.offset < size / 2 && !c_.one_in(16))
+      return address_const(is64, int64_t(c_.below(size < 256 ? 1 : 8) * bytes));
     // Sums that would be small if the address could wrap around.
     if (in.offset > size && c_.one_in(2))
       return address_const(is64, int64_t(c_.below(16) * bytes - in.offset));

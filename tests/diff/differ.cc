@@ -356,7 +356,8 @@ std::optional<Mismatch> compare(const TierUnderTest& reference_tier, const Trace
     static const Event kNone{"nothing", {}, {}, TrapCode::None};
     const Event& a = i < reference.events.size() ? reference.events[i] : kNone;
     const Event& b = i < other.events.size() ? other.events[i] : kNone;
-    if (a.trap == TrapCode::OutOfMemory || b.trap == TrapCode::OutOfMemory) return std::nullopt;
+    for (const TrapCode own : {TrapCode::OutOfMemory, TrapCode::CallStackExhausted})
+      if (a.trap == own || b.trap == own) return std::nullopt;
     if (!fuel && (a.trap == TrapCode::OutOfFuel || b.trap == TrapCode::OutOfFuel))
       return std::nullopt;
     const bool thrown = a.trap == TrapCode::UncaughtException || a.trap == TrapCode::HostError;

@@ -70,7 +70,7 @@ struct Mismatch {
 };
 
 // The first difference between the reference and another trace, if there is one. A full
-// heap ends the comparison: when it is full is a tier's own affair.
+// heap or call stack ends the comparison: when it is full is a tier's own affair.
 std::optional<Mismatch> compare(const TierUnderTest& reference_tier, const Trace& reference,
                                 const TierUnderTest& other_tier, const Trace& other);
 

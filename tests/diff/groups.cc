@@ -91,8 +91,9 @@ NanRole nan_role(Opcode op) {
                 "nearest", "madd", "nmadd"}))
     return {shape, shape};
   if (in(name, {"eq", "ne", "lt", "gt", "le", "ge"})) return {Lanes::None, shape};
+  if (in(name, {"pmin", "pmax"})) return {Lanes::None, Lanes::None, true, shape};
   return {Lanes::None, Lanes::None,
-          in(name, {"abs", "neg", "pmin", "pmax", "splat", "extract_lane", "replace_lane"})};
+          in(name, {"abs", "neg", "splat", "extract_lane", "replace_lane"})};
 }
 
 OpLists::OpLists(GroupSet groups) {

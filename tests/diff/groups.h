@@ -64,6 +64,7 @@ struct NanRole {
   Lanes produces = Lanes::None;  // lanes of the result where a new NaN may have any payload
   Lanes ignores = Lanes::None;   // lanes of operands whose payload does not matter
   bool keeps = false;            // the payload of operands goes into the result
+  Lanes compares = Lanes::None;  // it keeps what comparisons of such lanes tell
 };
 NanRole nan_role(wasm::Opcode op);
 
