@@ -146,13 +146,15 @@ struct FunctionTranslator::Simd {
     return push(b().CreateAdd(even_or_odd(v, from.lanes, 0), even_or_odd(v, from.lanes, 1)));
   }
   // Sums of products of neighbours, in lanes of twice the width.
-  Value* dot(const Shape& from, Type* lane) {
+  Value* dot(const Shape& from, Type* lane, bool saturate = false) {
     Type* wide = FixedVectorType::get(lane, from.lanes);
     Value* r = b().CreateSExt(pop(from), wide);
     Value* l = b().CreateSExt(pop(from), wide);
     Value* products = b().CreateMul(l, r);
-    return b().CreateAdd(even_or_odd(products, from.lanes, 0),
-                         even_or_odd(products, from.lanes, 1));
+    Value* even = even_or_odd(products, from.lanes, 0);
+    Value* odd = even_or_odd(products, from.lanes, 1);
+    if (saturate) return b().CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, even, odd);
+    return b().CreateAdd(even, odd);
   }
   bool swizzle() {
     const Shape bytes{8, 16, false};
@@ -390,12 +392,12 @@ bool FunctionTranslator::Simd::operation() {
   if (name.starts_with("extmul_")) return extmul(half_lanes, name.contains("high"));
   if (name.starts_with("extadd_")) return extadd(half_lanes);
   if (name == "dot_i16x8_s") return push(dot(half_lanes, m().i32));
-  // Signed by signed in both relaxed forms; the first wraps only where both lanes are -128.
-  if (name == "relaxed_dot_i8x16_i7x16_s") return push(dot(half_lanes, m().i16));
+  // Signed by signed in both relaxed forms; sums saturate, as those of four times -128 do.
+  if (name == "relaxed_dot_i8x16_i7x16_s") return push(dot(half_lanes, m().i16, true));
   if (name == "relaxed_dot_i8x16_i7x16_add_s") {
     Value* c = pop();
     const Shape bytes{8, 16, false};
-    Value* pairs = dot(bytes, m().i16);
+    Value* pairs = dot(bytes, m().i16, true);
     Value* wide = b().CreateSExt(pairs, FixedVectorType::get(m().i32, 8));
     return push(b().CreateAdd(b().CreateAdd(even_or_odd(wide, 8, 0), even_or_odd(wide, 8, 1)), c));
   }
