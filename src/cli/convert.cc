@@ -36,8 +36,8 @@ int validate(const ConvertOptions& o) {
     const std::optional<ModuleInput> input = open_module(file, o.features.get());
     if (!input || !decode(*input, o.features.get(), true))
       code = kFailure;
-    else if (o.verbose)
-      fmt::print("{}: valid\n", file);
+    else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", file)))
+      return kFailure;
   }
   return code;
 }

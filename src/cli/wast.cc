@@ -32,7 +32,7 @@ struct Skip {
 
 // Prints the error line on failure.
 bool read_skips(const std::string& path, std::vector<Skip>& skips) {
-  Result<Input> input = Input::open(path);
+  Result<Input> input = Input::open(path, Input::Content::Any);
   if (!input) {
     print_error(input.error().message);
     return false;

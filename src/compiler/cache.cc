@@ -73,8 +73,8 @@ std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsi
 
 // The image at `path` if it holds just these bytes beside its code; else null.
 std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds) {
-  const UniqueFd file = take_opened(
-      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  const UniqueFd file =
+      take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   struct stat st;
   // Nobody else may have put code here.
   if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
@@ -133,8 +133,8 @@ Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(
   uint64_t first = known.empty() ? 0 : known[0]->checksum();
   while (!folder_.empty() && known.size() + parts.size() < kMaxParts) {
     const size_t before = known.size() + parts.size();
-    auto part = open(path_of(module, options, unsigned(before) + 1),
-                     before == 0 ? module : name_of(first));
+    auto part =
+        open(path_of(module, options, unsigned(before) + 1), before == 0 ? module : name_of(first));
     if (!part) break;
     if (before == 0) first = part->checksum();
     parts.push_back(std::move(part));
@@ -151,8 +151,7 @@ Turn CodeCache::wait_for_parts(Bytes module, const CompileOptions& options,
 
 // The turn at the file `path`, which `made` looks for.
 Turn CodeCache::take_turn(const std::string& path, const std::function<bool()>& made,
-                          std::chrono::milliseconds limit,
-                          const std::atomic<bool>* cancel) const {
+                          std::chrono::milliseconds limit, const std::atomic<bool>* cancel) const {
   make_folder();
   const std::string stem = path.substr(0, path.size() - kSuffix.size());
   return Turn::take(stem + std::string(kTurnSuffix), made, limit, cancel);

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "base/descriptor.h"
@@ -33,15 +34,20 @@ struct Renewal {
 }  // namespace
 
 struct Turn::Held {
-  Held(UniqueFd own, std::string at)
-      : file(std::move(own)), path(std::move(at)), renewer([this] { renew(); }) {}
+  Held(UniqueFd own, std::string at) : file(std::move(own)), path(std::move(at)) {
+    try {
+      renewer = std::thread([this] { renew(); });
+    } catch (const std::system_error&) {
+      // No thread to be had: the others wait for kPassOver at most.
+    }
+  }
   ~Held() {
     {
       const std::lock_guard lock(mutex);
       over = true;
     }
     changed.notify_one();
-    renewer.join();
+    if (renewer.joinable()) renewer.join();
     // Removed while it is locked: whoever waits with it open sees that it is another now.
     struct stat st;
     if (fstat(file.get(), &st) == 0 && is_still(path, st)) unlink(path.c_str());
@@ -73,10 +79,8 @@ Turn Turn::take(const std::string& path, const std::function<bool()>& made,
   Renewal renewed;
   auto pause = std::chrono::milliseconds(1);
   for (;;) {
-    UniqueFd file = take_opened(open(path.c_str(),
-                                     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
-                                         O_NOCTTY,
-                                     0600));
+    UniqueFd file = take_opened(open(
+        path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600));
     struct stat st;
     if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
     if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) {

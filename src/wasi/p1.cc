@@ -852,8 +852,7 @@ bool names_pipe(int root, const std::string& path, uint32_t dirflags) {
 }
 
 Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t length,
-                uint32_t oflags, uint64_t base, uint64_t, uint32_t fdflags,
-                uint32_t result) {
+                uint32_t oflags, uint64_t base, uint64_t, uint32_t fdflags, uint32_t result) {
   DescriptorRef d;
   std::string name;
   WASI_TRY(get_dir(c, fd, rights::kPathOpen, d));
@@ -1143,7 +1142,8 @@ Errno sock_recv(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t f
   message.msg_iov = v.items;
   message.msg_iovlen = decltype(message.msg_iovlen)(v.count);
   const int host_flags = (flags & 1 ? MSG_PEEK : 0) | (flags & 2 ? MSG_WAITALL : 0);
-  WASI_TRY(transfer(c, *d, POLLIN, size_at, [&] { return recvmsg(d->fd(), &message, host_flags); }));
+  WASI_TRY(
+      transfer(c, *d, POLLIN, size_at, [&] { return recvmsg(d->fd(), &message, host_flags); }));
   c.store<uint16_t>(flags_at, message.msg_flags & MSG_TRUNC ? 1 : 0);
   return Errno::kSuccess;
 }

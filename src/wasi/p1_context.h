@@ -43,7 +43,7 @@ struct Descriptor {
   };
   Kind kind = Kind::File;
   Filetype type = Filetype::kUnknown;
-  UniqueFd handle;         // of File and Directory
+  UniqueFd handle;  // of File and Directory
   int fd() const { return handle.get(); }
   bool is_stdio = false;   // shared with other processes: leave its flags alone
   bool may_block = false;  // reads and writes can wait for somebody else

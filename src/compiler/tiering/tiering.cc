@@ -165,8 +165,7 @@ void TieringTier::optimize_whole(Running& running) {
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
   const wasm::Module& module = *running.module;
   CodeCache::FoundOrTurn kept;
-  if (options_.cache)
-    kept = options_.cache->find_or_wait(module.bytes, running.compile, &cancel_);
+  if (options_.cache) kept = options_.cache->find_or_wait(module.bytes, running.compile, &cancel_);
   std::shared_ptr<CodeImage> image = std::move(kept.found);
   if (!image) {
     auto parts = make_code(module, compile, {});
