@@ -598,7 +598,7 @@ TEST(WasiDescriptors, RightsFollowFromTheKind) {
 // Closes a standard descriptor for as long as it lives.
 class WithoutStandard {
  public:
-  explicit WithoutStandard(int fd) : fd_(fd), kept_(dup(fd)) { ::close(fd); }
+  explicit WithoutStandard(int fd) : fd_(fd), kept_(fcntl(fd, F_DUPFD, 100)) { ::close(fd); }
   ~WithoutStandard() {
     dup2(kept_, fd_);
     ::close(kept_);
