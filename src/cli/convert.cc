@@ -43,7 +43,7 @@ int validate(const ConvertOptions& o) {
 }
 
 int wat2wasm(const ConvertOptions& o) {
-  Result<Input> input = Input::open(o.file);
+  Result<Input> input = Input::open(o.file, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
     return kFailure;

@@ -103,7 +103,7 @@ class Runner {
     config.consume_fuel = options_.fuel.has_value();
     config.interruptible = options_.timeout.has_value();
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
-    Result<Input> file = Input::open(options_.file);
+    Result<Input> file = Input::open(options_.file, Input::Content::Module);
     if (!file) {
       print_error(file.error().message);
       return kFailure;
@@ -128,7 +128,7 @@ class Runner {
       const size_t equals = preload.find('=');
       std::shared_ptr<Module> module;
       const std::string path = preload.substr(equals + 1);
-      Result<Input> input = Input::open(path);
+      Result<Input> input = Input::open(path, Input::Content::Module);
       if (!input) {
         print_error(input.error().message);
         return kFailure;

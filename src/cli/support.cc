@@ -98,7 +98,7 @@ std::string Input::describe(const Error& error, bool text) const {
 }
 
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features) {
-  Result<Input> input = Input::open(path);
+  Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
     return std::nullopt;

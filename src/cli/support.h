@@ -75,9 +75,9 @@ bool write_stdout(std::string_view text);
 class Input {
  public:
   enum class Content : uint8_t { Module, Any };
-  // Reads `path`, or standard input for "-", once and in order. Error kind Io. Of what
-  // cannot be a module, as its first bytes show, only these may be read.
-  static Result<Input> open(std::string_view path, Content content = Content::Module);
+  // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
+  // is expected, no more than the beginning of what cannot be one may be read.
+  static Result<Input> open(std::string_view path, Content content = Content::Any);
   Input(Input&& other) noexcept;
   Input& operator=(Input&&) = delete;
   ~Input();
