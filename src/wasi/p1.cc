@@ -881,6 +881,7 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
   WASI_TRY(check_rights(*d, needed));
   const Rights passed_on = d->inheriting.load(std::memory_order_relaxed);
   if (base & (rights::kFdRead | rights::kFdWrite) & ~passed_on) return Errno::kNotCapable;
+  const Rights granted = d->read_only ? passed_on & ~rights::kChanges : passed_on;
   reads = reads && (passed_on & rights::kFdRead);
   writes = writes && (passed_on & rights::kFdWrite);
 
@@ -921,11 +922,11 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
     opened = std::make_shared<Descriptor>();
     opened->kind = Descriptor::Kind::Directory;
     opened->type = Filetype::kDirectory;
-    opened->base = passed_on & rights::kDirectory;
+    opened->base = granted & rights::kDirectory;
     opened->inheriting = passed_on;
     opened->handle = std::move(host);
   } else {
-    Rights allowed = passed_on;
+    Rights allowed = granted;
     if (!reads) allowed &= ~rights::kFdRead;
     if (!writes) allowed &= ~rights::kWrites;
     opened = wrap_handle(std::move(host), allowed, &st);

@@ -181,9 +181,10 @@ Result<DescriptorRef> open_preopen(const P1Config::Preopen& dir) {
   d->read_only = dir.read_only;
   d->is_preopen = true;
   d->preopen_name = dir.guest;
-  const Rights granted = dir.read_only ? rights::kAll & ~rights::kChanges : rights::kAll;
-  d->base = rights::kDirectory & granted;
-  d->inheriting = granted;
+  d->base = rights::kDirectory & (dir.read_only ? ~rights::kChanges : rights::kAll);
+  // Also below a read-only grant: C libraries ask for no rights but these, and would take
+  // the descriptor that they then get for one to write to.
+  d->inheriting = rights::kAll;
   return d;
 }
 
