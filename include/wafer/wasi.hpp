@@ -34,7 +34,8 @@ class Config {
   Config& inherit_env();
   // A host directory that the guest sees as `guest`.
   Config& dir(std::string_view host, std::string_view guest, bool read_only = false);
-  // The host's own input, output and error.
+  // The host's own input, output and error: duplicates of descriptors 0 to 2 as they are when
+  // add_to_linker is called. One that is closed then stays closed for the guest.
   Config& inherit_stdio();
   Config& stdin_bytes(std::string_view bytes);
   // Takes all bytes and gives true, or false for an I/O error.

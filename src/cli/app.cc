@@ -44,7 +44,9 @@ void split_guest_args(const CLI::App& run, std::vector<std::string>& words,
     if (option && takes_value(*option)) ++i;
   }
   if (i >= words.size()) return;
-  guest.assign(words.begin() + ptrdiff_t(i) + 1, words.end());
+  // A "--" right after FILE is not the guest's: it says what is true anyway.
+  const bool dashes = i + 1 < words.size() && words[i + 1] == "--";
+  guest.assign(words.begin() + ptrdiff_t(i) + (dashes ? 2 : 1), words.end());
   words.resize(i + 1);
 }
 

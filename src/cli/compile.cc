@@ -46,8 +46,8 @@ int run_compile(const CompileCommand& o) {
   const Vec<uint8_t> image = compiler::write_image(*parts);
   if (o.verbose) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    fmt::print(stderr, "wafer: compiled {}: {} bytes, {} of code, {:.2f} s\n", o.file,
-               binary.size(), parts->text.size(), took.count());
+    print_note(fmt::format("wafer: compiled {}: {} bytes, {} of code, {:.2f} s", o.file,
+                           binary.size(), parts->text.size(), took.count()));
   }
   std::string output = o.output;
   if (output.empty())

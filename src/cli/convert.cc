@@ -36,14 +36,14 @@ int validate(const ConvertOptions& o) {
     const std::optional<ModuleInput> input = open_module(file, o.features.get());
     if (!input || !decode(*input, o.features.get(), true))
       code = kFailure;
-    else if (o.verbose)
-      fmt::print("{}: valid\n", file);
+    else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", file)))
+      return kFailure;
   }
   return code;
 }
 
 int wat2wasm(const ConvertOptions& o) {
-  Result<Input> input = Input::open(o.file);
+  Result<Input> input = Input::open(o.file, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
     return kFailure;

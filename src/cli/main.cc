@@ -1,3 +1,21 @@
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include "base/descriptor.h"
 #include "cli/support.h"
 
-int main(int argc, char** argv) { return wafer::cli::run_tool(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace wafer;
+  // Before anything is opened: nothing of ours is to be found at a standard descriptor.
+  secure_standard_descriptors();
+  // Past the limit of file sizes a write fails like any other.
+  std::signal(SIGXFSZ, SIG_IGN);
+  int code = cli::run_tool(argc, argv);
+  std::cout.flush();
+  if ((!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout)) && code == cli::kSuccess) {
+    cli::print_error("cannot write standard output");
+    code = cli::kFailure;
+  }
+  return code;
+}

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -104,7 +103,12 @@ class Runner {
     config.consume_fuel = options_.fuel.has_value();
     config.interruptible = options_.timeout.has_value();
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
-    if (is_code_file(options_.file)) {
+    Result<Input> file = Input::open(options_.file, Input::Content::Module);
+    if (!file) {
+      print_error(file.error().message);
+      return kFailure;
+    }
+    if (file->is_code()) {
       // Only what the file holds can run; its modules decide the rest.
       tier_ = compiler::make_code_tier();
     } else {
@@ -118,12 +122,18 @@ class Runner {
     engine_ = Engine::create(config, tier_.tier);
 
     std::shared_ptr<Module> main;
-    if (!load(options_.file, main)) return kFailure;
+    if (!load(options_.file, *std::move(file), main)) return kFailure;
     std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads;
     for (const std::string& preload : options_.preloads) {
       const size_t equals = preload.find('=');
       std::shared_ptr<Module> module;
-      if (!load(preload.substr(equals + 1), module)) return kFailure;
+      const std::string path = preload.substr(equals + 1);
+      Result<Input> input = Input::open(path, Input::Content::Module);
+      if (!input) {
+        print_error(input.error().message);
+        return kFailure;
+      }
+      if (!load(path, *std::move(input), module)) return kFailure;
       preloads.emplace_back(preload.substr(0, equals), std::move(module));
     }
 
@@ -156,7 +166,8 @@ class Runner {
     if (!instance) return failed(instance.error());
     const int code = run_main(**instance);
     if (options_.verbose && options_.fuel)
-      fmt::print(stderr, "wafer: {} units of fuel used\n", int64_t(*options_.fuel) - store_->fuel);
+      print_note(
+          fmt::format("wafer: {} units of fuel used", int64_t(*options_.fuel) - store_->fuel));
     return code;
   }
 
@@ -170,10 +181,10 @@ class Runner {
   bool exited_ = false;
   int exit_code_ = 0;
 
-  bool load(const std::string& path, std::shared_ptr<Module>& out) {
-    if (is_code_file(path)) return load_code(path, out);
+  bool load(const std::string& path, Input bytes, std::shared_ptr<Module>& out) {
+    if (bytes.is_code()) return load_code(path, bytes, out);
     const auto start = std::chrono::steady_clock::now();
-    std::optional<ModuleInput> input = open_module(path, options_.features.get());
+    std::optional<ModuleInput> input = to_module(std::move(bytes), options_.features.get());
     if (!input) return false;
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
@@ -185,22 +196,17 @@ class Runner {
     if (options_.verbose) {
       const std::chrono::duration<double, std::milli> took =
           std::chrono::steady_clock::now() - start;
-      fmt::print(stderr, "wafer: loaded {}: {} bytes, {} functions, {:.2f} ms\n", path,
-                 kept.binary().size(), out->functions.size(), took.count());
+      print_note(fmt::format("wafer: loaded {}: {} bytes, {} functions, {:.2f} ms", path,
+                             kept.binary().size(), out->functions.size(), took.count()));
     }
     return true;
   }
 
-  // Does the file begin like one of `wafer compile`?
-  static bool is_code_file(const std::string& path) {
-    uint8_t first[8] = {};
-    std::ifstream file(path, std::ios::binary);
-    return path != "-" && file.read(reinterpret_cast<char*>(first), sizeof first) &&
-           compiler::CodeImage::is_image(first);
-  }
-
-  bool load_code(const std::string& path, std::shared_ptr<Module>& out) {
-    Result<std::shared_ptr<Module>> module = engine_->map_code(path.c_str());
+  bool load_code(const std::string& path, const Input& input, std::shared_ptr<Module>& out) {
+    // What came through a pipe is copied; a file is mapped.
+    Result<std::shared_ptr<Module>> module = input.is_mapped() && path != "-"
+                                                 ? engine_->map_code(path.c_str())
+                                                 : engine_->load_code(input.bytes());
     if (!module) {
       print_error(fmt::format("{}: {}", path, module.error().message));
       return false;
@@ -250,7 +256,7 @@ class Runner {
     wasi_ = std::move(*context);
     if (options_.verbose) {
       for (size_t i = 0; i < options_.tcp_listen.size(); ++i)
-        fmt::print(stderr, "wafer: listening on {}\n", wasi_->listener_address(i));
+        print_note(fmt::format("wafer: listening on {}", wasi_->listener_address(i)));
     }
     if (Result<void> r = wasi::add_to_linker(linker, wasi_); !r) {
       print_error(r.error().message);
@@ -329,11 +335,12 @@ class Runner {
     }
     std::vector<Value> args;
     for (size_t i = 0; i < guest_args_.size(); ++i) {
-      const std::optional<Value> value = parse_value(type.params[i], guest_args_[i]);
+      const std::optional<Value> value = parse_value(*store_, type.params[i], guest_args_[i]);
       if (!value) {
-        print_error(fmt::format("argument {} of \"{}\": '{}' is not a value of type {}", i + 1,
-                                printable(options_.invoke), guest_args_[i],
-                                std::string_view(wasm::to_string(type.params[i]))));
+        print_error(fmt::format("argument {} of \"{}\": '{}' is not a value of type {} ({})", i + 1,
+                                printable(options_.invoke), printable(guest_args_[i]),
+                                std::string_view(wasm::to_string(type.params[i])),
+                                value_example(type.params[i])));
         return kFailure;
       }
       args.push_back(*value);
@@ -398,7 +405,7 @@ class Runner {
       if (!f.source.empty()) out += fmt::format(" {}", printable(f.source));
       out += '\n';
     }
-    std::fputs(out.c_str(), stderr);
+    (void)std::fputs(out.c_str(), stderr);
   }
 };
 

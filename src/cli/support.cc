@@ -1,7 +1,6 @@
 #include "cli/support.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,7 +39,7 @@ void print_line(std::string_view colour, std::string_view label, std::string_vie
   for (char& c : flat)
     if (c == '\n' || c == '\r') c = ' ';
   std::fflush(stdout);
-  fmt::print(stderr, "{}{}:{} {}\n", colour, label, err_style().reset, flat);
+  print_note(fmt::format("{}{}:{} {}", colour, label, err_style().reset, flat));
 }
 
 std::string system_message(std::string_view what, std::string_view path) {
@@ -61,74 +60,20 @@ const Style& out_style() {
 void print_error(std::string_view message) { print_line(err_style().red, "error", message); }
 void print_warning(std::string_view message) { print_line(err_style().yellow, "warning", message); }
 
+void print_note(std::string_view line) {
+  // Standard error may be closed: nobody to tell then.
+  const std::string text = std::string(line) + "\n";
+  (void)std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 bool write_stdout(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return true;
+  print_error(system_message("cannot write", "standard output"));
+  return false;
 }
 
 // ---- Input ------------------------------------------------------------------
-
-namespace {
-// Below this, one read is cheaper than a mapping and its page faults.
-constexpr size_t kMapThreshold = 64 << 10;
-}  // namespace
-
-Input::Input(Input&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(other.data_),
-      size_(other.size_),
-      mapped_(other.mapped_),
-      owned_(std::move(other.owned_)) {
-  other.mapped_ = false;
-  other.data_ = nullptr;
-  other.size_ = 0;
-}
-
-Input::~Input() {
-  if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
-}
-
-Result<Input> Input::open(std::string_view path) {
-  Input in(path == "-" ? std::string_view("<stdin>") : path);
-  const int fd = path == "-" ? STDIN_FILENO : ::open(in.path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Error(ErrorKind::Io, system_message("cannot open", path));
-  struct stat st{};
-  Error failure;
-  bool ok = true;
-  if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-    errno = EISDIR;
-    failure = Error(ErrorKind::Io, system_message("cannot read", path));
-    ok = false;
-  } else if (S_ISREG(st.st_mode) && size_t(st.st_size) >= kMapThreshold) {
-    void* map = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map != MAP_FAILED) {
-      in.data_ = static_cast<const uint8_t*>(map);
-      in.size_ = size_t(st.st_size);
-      in.mapped_ = true;
-    }
-  }
-  if (ok && !in.mapped_) {
-    size_t used = 0;
-    in.owned_.resize(S_ISREG(st.st_mode) ? size_t(st.st_size) + 1 : 64 << 10);
-    for (;;) {
-      if (used == in.owned_.size()) in.owned_.resize(used * 2);
-      const ssize_t n = read(fd, in.owned_.data() + used, in.owned_.size() - used);
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        failure = Error(ErrorKind::Io, system_message("cannot read", path));
-        ok = false;
-      }
-      if (n <= 0) break;
-      used += size_t(n);
-    }
-    in.owned_.resize(used);
-    in.data_ = in.owned_.data();
-    in.size_ = used;
-  }
-  if (fd != STDIN_FILENO) close(fd);
-  if (!ok) return failure;
-  return in;
-}
 
 bool Input::is_text() const {
   if (size_ >= 4 && std::memcmp(data_, "\0asm", 4) == 0) return false;
@@ -153,12 +98,16 @@ std::string Input::describe(const Error& error, bool text) const {
 }
 
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features) {
-  Result<Input> input = Input::open(path);
+  Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
     return std::nullopt;
   }
-  ModuleInput module{*std::move(input), false, {}};
+  return to_module(*std::move(input), features);
+}
+
+std::optional<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
+  ModuleInput module{std::move(input), false, {}};
   if (module.input.is_text()) {
     Result<Vec<uint8_t>> encoded =
         wat::parse_wat(module.input.text(), {.features = features, .names = true});
@@ -181,16 +130,15 @@ void print_module_error(const ModuleInput& in, const Error& error) {
 
 bool write_output(const std::string& path, std::string_view data) {
   if (path == "-") {
-    if (write_stdout(data)) return true;
-    print_error(system_message("cannot write", "standard output"));
-    return false;
+    return write_stdout(data);
   }
   // What is not a regular file (/dev/null, a pipe) is written in place.
   struct stat st{};
   const bool exists = stat(path.c_str(), &st) == 0;
   const bool in_place = exists && !S_ISREG(st.st_mode);
   std::string temporary = in_place ? path : path + ".XXXXXX";
-  const int fd = in_place ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : mkstemp(temporary.data());
+  const int fd =
+      in_place ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) {
     print_error(system_message("cannot write", path));
     return false;

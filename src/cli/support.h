@@ -63,16 +63,21 @@ const Style& out_style();
 void print_error(std::string_view message);
 void print_warning(std::string_view message);
 
-// Writes all of `text` to stdout; false if that failed (a closed pipe).
+// One line on stderr. Like the others it takes no notice of a stderr that is closed.
+void print_note(std::string_view line);
+
+// Writes all of `text` to stdout; false, with an error line, if that failed.
 bool write_stdout(std::string_view text);
 
 // ---- Input ------------------------------------------------------------------
 
-// The bytes of an input file: mapped, or read where that does not work.
+// The bytes of an input file: mapped, or read where that does not work (pipes, devices).
 class Input {
  public:
-  // Reads `path`, or standard input for "-". Error kind Io.
-  static Result<Input> open(std::string_view path);
+  enum class Content : uint8_t { Module, Any };
+  // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
+  // is expected, no more than the beginning of what cannot be one may be read.
+  static Result<Input> open(std::string_view path, Content content = Content::Any);
   Input(Input&& other) noexcept;
   Input& operator=(Input&&) = delete;
   ~Input();
@@ -80,6 +85,10 @@ class Input {
   const std::string& path() const { return path_; }
   Bytes bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  // True if this is machine code of `wafer compile`.
+  bool is_code() const;
+  // True if the bytes are those of a file that can be opened again.
+  bool is_mapped() const { return mapped_; }
   // True if this is the text format, going by the content and then the name.
   bool is_text() const;
   // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
@@ -103,6 +112,8 @@ struct ModuleInput {
 };
 // Opens `path` and parses it if it is text. On failure prints the error line.
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features);
+// The same of what was read already.
+std::optional<ModuleInput> to_module(Input input, wasm::FeatureSet features);
 
 // Prints the error line for `error` in the binary form of `in`.
 void print_module_error(const ModuleInput& in, const Error& error);

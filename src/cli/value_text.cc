@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
-#include <limits>
+#include <vector>
+
+#include "wat/literal.h"
 
 namespace wafer::cli {
 
@@ -15,91 +16,127 @@ using wasm::ValType;
 
 namespace {
 
-// An integer of `bits` bits, signed or unsigned notation, as its bit pattern.
-std::optional<uint64_t> parse_integer(std::string_view text, unsigned bits) {
-  const bool negative = text.starts_with('-');
-  if (negative || text.starts_with('+')) text.remove_prefix(1);
-  int base = 10;
-  if (text.starts_with("0x") || text.starts_with("0X")) {
-    base = 16;
-    text.remove_prefix(2);
+// Words of `text`, which blanks separate.
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> words;
+  for (size_t at = 0;;) {
+    at = text.find_first_not_of(" \t\n,", at);
+    if (at == text.npos) return words;
+    const size_t end = std::min(text.find_first_of(" \t\n,", at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end;
   }
-  uint64_t magnitude = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, status] = std::from_chars(text.data(), end, magnitude, base);
-  if (text.empty() || status != std::errc() || rest != end) return std::nullopt;
-  const uint64_t limit = uint64_t{1} << (bits - 1);
-  if (negative) {
-    if (magnitude > limit) return std::nullopt;
-    magnitude = ~magnitude + 1;
-  } else if (bits < 64 && magnitude >> bits) {
-    return std::nullopt;
-  }
-  return bits < 64 ? magnitude & ((uint64_t{1} << bits) - 1) : magnitude;
 }
 
-template <class T>
-std::optional<T> parse_float(std::string_view text) {
-  const bool negative = text.starts_with('-');
-  if (negative || text.starts_with('+')) text.remove_prefix(1);
-  T value = 0;
-  if (text == "inf" || text == "infinity") {
-    value = std::numeric_limits<T>::infinity();
-  } else if (text == "nan") {
-    value = std::numeric_limits<T>::quiet_NaN();
-  } else {
-    const bool hex = text.starts_with("0x") || text.starts_with("0X");
-    if (hex) text.remove_prefix(2);
-    const char* end = text.data() + text.size();
-    const auto [rest, status] = std::from_chars(
-        text.data(), end, value, hex ? std::chars_format::hex : std::chars_format::general);
-    if (text.empty() || text[0] == '-' || status != std::errc() || rest != end) return std::nullopt;
-  }
-  return negative ? -value : value;
-}
-
+// A shape and its lanes, or one number for all 128 bits, in hex.
 std::optional<Value> parse_v128(std::string_view text) {
-  if (!text.starts_with("0x") && !text.starts_with("0X")) {
-    const auto low = parse_integer(text, 64);
-    if (!low || text.starts_with('-')) return std::nullopt;
-    return Value{wasm::kV128, {*low, 0}};
+  std::vector<std::string_view> words = words_of(text);
+  if (!words.empty() && words[0] == "v128.const") words.erase(words.begin());
+  Value value{wasm::kV128, {0, 0}};
+  if (const wat::LaneShape* shape = words.empty() ? nullptr : wat::lane_shape(words[0])) {
+    if (words.size() != shape->lanes + 1) return std::nullopt;
+    const unsigned bits = shape->bits();
+    for (unsigned i = 0; i < shape->lanes; ++i) {
+      if (!wat::is_number(words[i + 1])) return std::nullopt;
+      const std::optional<uint64_t> lane = wat::parse_lane(*shape, words[i + 1]);
+      if (!lane) return std::nullopt;
+      value.bits[i * bits / 64] |= *lane << (i * bits % 64);
+    }
+    return value;
   }
-  text.remove_prefix(2);
-  if (text.empty() || text.size() > 32) return std::nullopt;
-  uint64_t halves[2] = {0, 0};
-  for (const char c : text) {
-    unsigned digit = 0;
-    const auto [rest, status] = std::from_chars(&c, &c + 1, digit, 16);
-    if (status != std::errc() || rest != &c + 1) return std::nullopt;
-    halves[1] = halves[1] << 4 | halves[0] >> 60;
-    halves[0] = halves[0] << 4 | digit;
+  if (words.size() != 1) return std::nullopt;
+  text = words[0];
+  if (!text.starts_with("0x") || text.size() <= 18 || text.size() > 34) {
+    // Of 64 bits.
+    const std::optional<uint64_t> low = wat::parse_unsigned(text, 64);
+    if (low) value.bits[0] = *low;
+    return low ? std::optional(value) : std::nullopt;
   }
-  return Value{wasm::kV128, {halves[0], halves[1]}};
+  const size_t split = text.size() - 16;
+  const auto high = wat::parse_unsigned(text.substr(0, split), 64);
+  const auto low = wat::parse_unsigned("0x" + std::string(text.substr(split)), 64);
+  if (!high || !low || text.find('_') != text.npos) return std::nullopt;
+  value.bits[0] = *low;
+  value.bits[1] = *high;
+  return value;
+}
+
+std::optional<Value> parse_ref(runtime::Store& store, ValType type, std::string_view text) {
+  const std::vector<std::string_view> words = words_of(text);
+  if (words.empty()) return std::nullopt;
+  if (words[0] == "null" || words[0] == "ref.null") {
+    if (!type.nullable() || words.size() > 2) return std::nullopt;
+    return Value::ref(runtime::kNullRef, type);
+  }
+  const wasm::TypeRegistry& registry = store.registry();
+  const auto takes = [&](HeapKind kind) { return registry.is_subtype(kind, type.heap()); };
+  if (words.size() != 2) return std::nullopt;
+  if (words[0] == "ref.i31" && takes(HeapKind::I31)) {
+    const auto v = wat::parse_integer(words[1], 31);
+    if (v) return Value::ref(runtime::make_i31(uint32_t(*v)), type);
+  }
+  // A value of the host, which has nothing but a number.
+  if (words[0] == "ref.extern" && takes(HeapKind::Extern)) {
+    const auto v = wat::parse_unsigned(words[1], 32);
+    if (!v) return std::nullopt;
+    auto* const object =
+        store.gc().new_host_object(reinterpret_cast<void*>(uintptr_t(*v)), nullptr);
+    if (!object) return std::nullopt;
+    const auto ref = reinterpret_cast<runtime::Ref>(object);
+    (void)store.root(ref);
+    return Value::ref(ref, type);
+  }
+  return std::nullopt;
+}
+
+// The literal of a float of `bits` bits. {fmt} has no NaN payloads.
+template <class F, class U>
+std::string print_float(F value, U bits, unsigned mantissa) {
+  if (!std::isnan(value)) return fmt::format("{}", value);
+  const U payload = bits & ((U{1} << mantissa) - 1);
+  const char* const sign = bits >> (sizeof(U) * 8 - 1) ? "-" : "";
+  if (payload == U{1} << (mantissa - 1)) return fmt::format("{}nan", sign);
+  return fmt::format("{}nan:0x{:x}", sign, payload);
 }
 
 }  // namespace
 
-std::optional<Value> parse_value(ValType type, std::string_view text) {
+std::optional<Value> parse_value(runtime::Store& store, ValType type, std::string_view text) {
+  const auto number = [&](std::optional<uint64_t> bits) {
+    return bits ? std::optional(Value{type, {*bits, 0}}) : std::nullopt;
+  };
+  // Scripts of the specification have a name for the canonical NaN.
+  if (text.ends_with("nan:canonical")) text.remove_suffix(std::string_view(":canonical").size());
   switch (type.kind()) {
     case TypeKind::I32:
-      if (const auto v = parse_integer(text, 32)) return Value{type, {*v, 0}};
-      return std::nullopt;
+      return number(wat::parse_integer(text, 32));
     case TypeKind::I64:
-      if (const auto v = parse_integer(text, 64)) return Value{type, {*v, 0}};
-      return std::nullopt;
+      return number(wat::parse_integer(text, 64));
     case TypeKind::F32:
-      if (const auto v = parse_float<float>(text)) return Value::f32(*v);
-      return std::nullopt;
+      return wat::is_number(text) ? number(wat::parse_f32(text)) : std::nullopt;
     case TypeKind::F64:
-      if (const auto v = parse_float<double>(text)) return Value::f64(*v);
-      return std::nullopt;
+      return wat::is_number(text) ? number(wat::parse_f64(text)) : std::nullopt;
     case TypeKind::V128:
       return parse_v128(text);
     case TypeKind::Ref:
-      if (text == "null" && type.nullable()) return Value::ref(runtime::kNullRef, type);
-      return std::nullopt;
+      return parse_ref(store, type, text);
     default:
       return std::nullopt;
+  }
+}
+
+std::string_view value_example(ValType type) {
+  switch (type.kind()) {
+    case TypeKind::I32:
+    case TypeKind::I64:
+      return "42, -1, 0xff, 1_000";
+    case TypeKind::F32:
+    case TypeKind::F64:
+      return "1.5, -0x1p-3, inf, nan, nan:0x200000";
+    case TypeKind::V128:
+      return "'i32x4 1 2 3 4', 'f64x2 0.5 inf', 0x00ff";
+    default:
+      return "null, 'ref.i31 5', 'ref.extern 5', by the type";
   }
 }
 
@@ -110,9 +147,9 @@ std::string print_value(runtime::Store& store, const Value& value) {
     case TypeKind::I64:
       return fmt::format("{}", value.as_i64());
     case TypeKind::F32:
-      return fmt::format("{}", value.as_f32());
+      return print_float(value.as_f32(), uint32_t(value.bits[0]), 23);
     case TypeKind::F64:
-      return fmt::format("{}", value.as_f64());
+      return print_float(value.as_f64(), value.bits[0], 52);
     case TypeKind::V128:
       return fmt::format("0x{:016x}{:016x}", value.bits[1], value.bits[0]);
     case TypeKind::Ref:
@@ -127,10 +164,14 @@ std::string print_value(runtime::Store& store, const Value& value) {
   const wasm::TypeRegistry& registry = store.registry();
   if (registry.is_subtype(heap, HeapKind::Func)) return "funcref";
   if (registry.is_subtype(heap, HeapKind::Exn)) return "exnref";
-  if (runtime::is_i31(ref)) return fmt::format("i31 {}", runtime::i31_get_s(ref));
+  if (runtime::is_i31(ref)) return fmt::format("ref.i31 {}", runtime::i31_get_s(ref));
   if (runtime::ref_matches(registry, ref, HeapKind::Struct)) return "structref";
   if (runtime::ref_matches(registry, ref, HeapKind::Array)) return "arrayref";
-  return registry.is_subtype(heap, HeapKind::Extern) ? "externref" : "anyref";
+  if (!registry.is_subtype(heap, HeapKind::Extern)) return "anyref";
+  // Values of the host are those of parse_value.
+  const auto* object = reinterpret_cast<const runtime::GcHostObject*>(ref);
+  if (object->type != &runtime::GcHeap::kHostType) return "externref";
+  return fmt::format("ref.extern {}", reinterpret_cast<uintptr_t>(object->data));
 }
 
 std::string type_list(const Vec<ValType>& types) {

@@ -9,13 +9,16 @@
 
 namespace wafer::cli {
 
-// The value of type `type` that `text` says: integers in decimal or 0x hex, with
-// either sign; floats in decimal, hex, inf or nan; v128 as a 128-bit integer in
-// hex; "null" for a nullable reference.
-std::optional<runtime::Value> parse_value(wasm::ValType type, std::string_view text);
+// The value of type `type` that `text` says: a number as in the text format; a v128 by its
+// lanes ("i32x4 1 2 3 4") or in hex; a reference as "null", "ref.i31 N", or "ref.extern N" for
+// a value of the host that is only a number.
+std::optional<runtime::Value> parse_value(runtime::Store& store, wasm::ValType type,
+                                          std::string_view text);
+// Examples of what parse_value takes for `type`.
+std::string_view value_example(wasm::ValType type);
 
-// Integers in signed decimal, floats in the shortest form that reads back, v128
-// in hex, references by kind.
+// In a form that parse_value takes back: integers in signed decimal, floats in the shortest
+// form that is exact, NaN with its payload, v128 in hex; other references by their kind.
 std::string print_value(runtime::Store& store, const runtime::Value& value);
 
 // "(i32, f64)".

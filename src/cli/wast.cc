@@ -122,7 +122,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
     script.skip_lines.push_back(skip.line);
   }
   if (o.verbose) script.print = [&result](std::string_view text) { result.output += text; };
-  Result<Input> input = Input::open(path);
+  Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     result.readable = false;
     result.error = std::string_view(input.error().message);

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "compiler/abi.h"
 
 namespace wafer::compiler {
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSuffix = ".wcode";
+constexpr std::string_view kSuffix = ".wcode", kTurnSuffix = ".turn";
 
 // Tells builds of this program apart, whose code generators may differ.
 uint64_t program_identity() {
@@ -72,11 +73,14 @@ std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsi
 
 // The image at `path` if it holds just these bytes beside its code; else null.
 std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds) {
+  const UniqueFd file =
+      take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   struct stat st;
   // Nobody else may have put code here.
-  if (stat(path.c_str(), &st) != 0 || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+  if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+      (st.st_mode & (S_IWGRP | S_IWOTH)))
     return nullptr;
-  Result<std::shared_ptr<CodeImage>> image = CodeImage::map_file(path);
+  Result<std::shared_ptr<CodeImage>> image = CodeImage::map_file(file.get());
   if (!image) {
     unlink(path.c_str());  // damaged: it will be made again
     return nullptr;
@@ -84,12 +88,25 @@ std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds)
   const Bytes kept = (*image)->module();
   if (kept.size() != holds.size() || std::memcmp(kept.data(), holds.data(), holds.size()) != 0)
     return nullptr;
-  utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // used now
+  (void)futimens(file.get(), nullptr);  // used now
   return *std::move(image);
 }
 
 std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& options) const {
   return folder_.empty() ? nullptr : open(path_of(module, options, 0), module);
+}
+
+CodeCache::FoundOrTurn CodeCache::find_or_wait(Bytes module, const CompileOptions& options,
+                                               const std::atomic<bool>* cancel) const {
+  FoundOrTurn out;
+  if (folder_.empty()) return out;
+  const std::string path = path_of(module, options, 0);
+  const auto look = [&] { return (out.found = open(path, module)) != nullptr; };
+  if (look()) return out;
+  out.turn = take_turn(path, look, std::chrono::hours(24), cancel);
+  // The one before may have stored it meanwhile.
+  if (out.turn && look()) out.turn = {};
+  return out;
 }
 
 std::shared_ptr<CodeImage> CodeCache::store(Bytes module, const CompileOptions& options,
@@ -109,18 +126,35 @@ Bytes name_of(const uint64_t& checksum) {
 
 }  // namespace
 
-Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(Bytes module,
-                                                      const CompileOptions& options) const {
+Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(
+    Bytes module, const CompileOptions& options,
+    std::span<const std::shared_ptr<CodeImage>> known) const {
   Vec<std::shared_ptr<CodeImage>> parts;
-  uint64_t first = 0;
-  while (!folder_.empty() && parts.size() < kMaxParts) {
-    auto part = open(path_of(module, options, unsigned(parts.size()) + 1),
-                     parts.empty() ? module : name_of(first));
+  uint64_t first = known.empty() ? 0 : known[0]->checksum();
+  while (!folder_.empty() && known.size() + parts.size() < kMaxParts) {
+    const size_t before = known.size() + parts.size();
+    auto part =
+        open(path_of(module, options, unsigned(before) + 1), before == 0 ? module : name_of(first));
     if (!part) break;
-    if (parts.empty()) first = part->checksum();
+    if (before == 0) first = part->checksum();
     parts.push_back(std::move(part));
   }
   return parts;
+}
+
+Turn CodeCache::wait_for_parts(Bytes module, const CompileOptions& options,
+                               const std::atomic<bool>* cancel) const {
+  constexpr std::chrono::milliseconds kUrgent{500};
+  if (folder_.empty()) return {};
+  return take_turn(path_of(module, options, 1), [] { return false; }, kUrgent, cancel);
+}
+
+// The turn at the file `path`, which `made` looks for.
+Turn CodeCache::take_turn(const std::string& path, const std::function<bool()>& made,
+                          std::chrono::milliseconds limit, const std::atomic<bool>* cancel) const {
+  make_folder();
+  const std::string stem = path.substr(0, path.size() - kSuffix.size());
+  return Turn::take(stem + std::string(kTurnSuffix), made, limit, cancel);
 }
 
 std::shared_ptr<CodeImage> CodeCache::store_part(Bytes module, const CompileOptions& options,
@@ -134,23 +168,27 @@ std::shared_ptr<CodeImage> CodeCache::store_part(Bytes module, const CompileOpti
 }
 
 std::shared_ptr<CodeImage> CodeCache::write(const std::string& path, Bytes image) const {
-  if (image.size() > max_bytes_) return nullptr;
-  std::error_code ec;
-  if (!fs::exists(folder_, ec)) {
-    fs::create_directories(fs::path(folder_).parent_path(), ec);
-    mkdir(folder_.c_str(), 0700);
-  }
+  if (image.size() > max_bytes_ || !file_size_allowed(image.size())) return nullptr;
+  make_folder();
   std::string temporary = folder_ + "/.new-XXXXXX";
-  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return nullptr;
-  const bool written = write_all(fd, image) && fchmod(fd, 0600) == 0;
-  if (close(fd) != 0 || !written || rename(temporary.c_str(), path.c_str()) != 0) {
+  const UniqueFd file = take_opened(mkostemp(temporary.data(), O_CLOEXEC));
+  if (!file) return nullptr;
+  if (!write_all(file.get(), image) || fchmod(file.get(), 0600) != 0 ||
+      rename(temporary.c_str(), path.c_str()) != 0) {
     unlink(temporary.c_str());
     return nullptr;
   }
   make_room();
-  Result<std::shared_ptr<CodeImage>> mapped = CodeImage::map_file(path);
+  // What a full or distant disk has lost after all shows here.
+  Result<std::shared_ptr<CodeImage>> mapped = CodeImage::map_file(file.get());
   return mapped ? *std::move(mapped) : nullptr;
+}
+
+void CodeCache::make_folder() const {
+  std::error_code ec;
+  if (fs::exists(folder_, ec)) return;
+  fs::create_directories(fs::path(folder_).parent_path(), ec);
+  mkdir(folder_.c_str(), 0700);
 }
 
 // Deletes what was used longest ago until the bound holds, and remains of writers that
@@ -164,12 +202,15 @@ void CodeCache::make_room() const {
   std::vector<Entry> entries;
   uint64_t total = 0;
   std::error_code ec;
-  for (const fs::directory_entry& e : fs::directory_iterator(folder_, ec)) {
+  fs::directory_iterator entry(folder_, ec);
+  for (; !ec && entry != fs::directory_iterator(); entry.increment(ec)) {
+    const fs::directory_entry& e = *entry;
     struct stat st;
-    if (stat(e.path().c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    if (lstat(e.path().c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
     const std::string name = e.path().filename();
     constexpr time_t kAbandoned = 3600;
-    if (name.starts_with(".new-") && time(nullptr) - st.st_mtim.tv_sec > kAbandoned)
+    if ((name.starts_with(".new-") || name.ends_with(kTurnSuffix)) &&
+        time(nullptr) - st.st_mtim.tv_sec > kAbandoned)
       unlink(e.path().c_str());
     if (!name.ends_with(kSuffix)) continue;
     entries.push_back({e.path(), uint64_t(st.st_size), st.st_mtim});

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "compiler/abi.h"
 #include "compiler/builtins.h"
 #include "compiler/profile.h"
@@ -219,8 +220,14 @@ Result<std::shared_ptr<CodeImage>> CodeImage::load(Bytes bytes) {
 }
 
 Result<std::shared_ptr<CodeImage>> CodeImage::map_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Error(ErrorKind::Io, std::strerror(errno));
+  // A pipe in the place of the file is not waited for.
+  const UniqueFd file =
+      take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file) return Error(ErrorKind::Io, std::strerror(errno));
+  return map_file(file.get());
+}
+
+Result<std::shared_ptr<CodeImage>> CodeImage::map_file(int fd) {
   struct stat st;
   void* p = MAP_FAILED;
   size_t size = 0;
@@ -229,7 +236,6 @@ Result<std::shared_ptr<CodeImage>> CodeImage::map_file(const std::string& path) 
     p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   }
   const int error = errno;
-  close(fd);
   if (p == MAP_FAILED)
     return Error(ErrorKind::Io, size ? std::strerror(error) : "not a regular file, or empty");
   auto image = std::make_shared<CodeImage>();

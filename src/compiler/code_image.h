@@ -90,6 +90,8 @@ class CodeImage final : public CodeRegion {
   static Result<std::shared_ptr<CodeImage>> load(Bytes bytes);
   // Maps a file. Io, or Unsupported / Malformed with the reason if it does not fit.
   static Result<std::shared_ptr<CodeImage>> map_file(const std::string& path);
+  // The same of an open file.
+  static Result<std::shared_ptr<CodeImage>> map_file(int fd);
   // Whether `bytes` begins like an image; says nothing of its validity.
   static bool is_image(Bytes bytes);
   ~CodeImage() override;

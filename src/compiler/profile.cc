@@ -12,6 +12,8 @@
 #include <mutex>
 #include <vector>
 
+#include "base/descriptor.h"
+
 // The interface that debuggers look for, by these names (GDB manual, "JIT Compilation
 // Interface").
 // NOLINTBEGIN(bugprone-reserved-identifier)
@@ -151,8 +153,11 @@ void enable_perf_map() {
   std::snprintf(path, sizeof path, "/tmp/perf-%d.map", int(getpid()));
   // Anybody may have put a file or link of that name there.
   unlink(path);
-  const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (fd >= 0) perf_map = fdopen(fd, "w");
+  UniqueFd file =
+      take_opened(open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!file) return;
+  perf_map = fdopen(file.get(), "w");
+  if (perf_map) (void)file.release();
 }
 
 void enable_debugger() { debugger = true; }

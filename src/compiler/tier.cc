@@ -139,8 +139,11 @@ Result<runtime::Tier::StoredCode> NativeTier::map_code(const char* path) {
 // Code of the whole module: from the cache, or made now and kept there.
 Result<std::shared_ptr<CodeImage>> NativeTier::image_of(const wasm::Module& module,
                                                         const CompileOptions& options) {
-  if (options_.cache)
-    if (auto image = options_.cache->find(module.bytes, options)) return image;
+  CodeCache::FoundOrTurn kept;
+  if (options_.cache) {
+    kept = options_.cache->find_or_wait(module.bytes, options, options.cancel);
+    if (kept.found) return kept.found;
+  }
   WAFER_LET(bytes, make_image(module, options, options_.cache != nullptr));
   if (options_.cache)
     if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;

@@ -11,14 +11,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
+
 namespace wafer::runtime {
 
 std::shared_ptr<MemoryImage> MemoryImage::create(uint64_t begin, uint64_t end) {
 #if defined(__linux__)
+  if (!file_size_allowed(end - begin)) return nullptr;
   auto image = make_shared_in<MemoryImage>();
   image->begin_ = begin;
   image->end_ = end;
-  image->file_ = memfd_create("wafer-memory-image", MFD_CLOEXEC);
+  image->file_ = take_opened(memfd_create("wafer-memory-image", MFD_CLOEXEC)).release();
   if (image->file_ < 0 || ftruncate(image->file_, off_t(end - begin)) != 0) return nullptr;
   void* const p =
       mmap(nullptr, size_t(end - begin), PROT_READ | PROT_WRITE, MAP_SHARED, image->file_, 0);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/ioctl.h>
+
+#include "base/descriptor.h"
 #endif
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
@@ -141,11 +143,9 @@ class PageMap {
     if (!lock || opened_here_->load(std::memory_order_relaxed)) return -1;
     if (const int inherited = file_.load(std::memory_order_relaxed); inherited >= 0)
       close(inherited);
-    int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (file >= 0 && !works(file)) {
-      close(file);
-      file = -1;
-    }
+    UniqueFd opened = take_opened(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    if (opened && !works(opened.get())) opened.reset();
+    const int file = opened.release();
     file_.store(file, std::memory_order_relaxed);
     opened_here_->store(1, std::memory_order_release);
     return file;

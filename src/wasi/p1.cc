@@ -133,47 +133,51 @@ namespace {
 
 Errno host_result(int result) { return result < 0 ? errno_of(errno) : Errno::kSuccess; }
 
+// Does `d` have all of `needed`? Not being open for reading or writing has its own error.
+Errno check_rights(const Descriptor& d, Rights needed) {
+  const Rights missing = needed & ~d.base.load(std::memory_order_relaxed);
+  if (missing & (rights::kFdRead | rights::kWrites)) return Errno::kBadf;
+  return missing ? Errno::kNotCapable : Errno::kSuccess;
+}
 bool has_rights(const Descriptor& d, Rights needed) {
-  return (d.base.load(std::memory_order_relaxed) & needed) == needed;
+  return check_rights(d, needed) == Errno::kSuccess;
 }
 
 // The descriptor `fd`, whatever it is, with all of `needed`.
 Errno get_any(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
   d = c.p1.table.get(fd);
-  if (!d) return Errno::kBadf;
-  return has_rights(*d, needed) ? Errno::kSuccess : Errno::kNotCapable;
+  return d ? check_rights(*d, needed) : Errno::kBadf;
 }
 
 // The descriptor `fd` for reading, writing and seeking: not a directory.
 Errno get_file(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
   d = c.p1.table.get(fd);
   if (!d) return Errno::kBadf;
-  if (d->kind == Descriptor::Kind::Directory) return Errno::kIsDir;
-  return has_rights(*d, needed) ? Errno::kSuccess : Errno::kNotCapable;
+  if (d->kind == Descriptor::Kind::Directory)
+    return needed & rights::kFdRead ? Errno::kIsDir : Errno::kBadf;
+  return check_rights(*d, needed);
 }
 
 // The same for what needs an offset, which only host files have.
 Errno get_seekable(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
-  d = c.p1.table.get(fd);
-  if (!d) return Errno::kBadf;
-  if (d->kind == Descriptor::Kind::Directory) return Errno::kIsDir;
+  WASI_TRY(get_file(c, fd, 0, d));
   if (d->kind != Descriptor::Kind::File || d->is_pipe || d->type == Filetype::kSocketStream ||
       d->type == Filetype::kSocketDgram)
     return Errno::kSpipe;
-  return has_rights(*d, needed) ? Errno::kSuccess : Errno::kNotCapable;
+  return check_rights(*d, needed);
 }
 
 Errno get_dir(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
   d = c.p1.table.get(fd);
   if (!d) return Errno::kBadf;
   if (d->kind != Descriptor::Kind::Directory) return Errno::kNotDir;
-  return has_rights(*d, needed) ? Errno::kSuccess : Errno::kNotCapable;
+  return check_rights(*d, needed);
 }
 
 // The same for what changes the directory.
 Errno get_writable_dir(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
-  WASI_TRY(get_dir(c, fd, needed, d));
-  return d->read_only ? Errno::kPerm : Errno::kSuccess;
+  WASI_TRY(get_dir(c, fd, 0, d));
+  return d->read_only ? Errno::kPerm : check_rights(*d, needed);
 }
 
 Errno get_socket(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
@@ -182,7 +186,7 @@ Errno get_socket(Call& c, uint32_t fd, Rights needed, DescriptorRef& d) {
   if (d->kind != Descriptor::Kind::File ||
       (d->type != Filetype::kSocketStream && d->type != Filetype::kSocketDgram))
     return Errno::kNotSock;
-  return has_rights(*d, needed) ? Errno::kSuccess : Errno::kNotCapable;
+  return check_rights(*d, needed);
 }
 
 // A scatter/gather list over guest memory. Empty buffers are left out, so that
@@ -234,10 +238,10 @@ Errno transfer(Call& c, Descriptor& d, short events, uint32_t result, Io io) {
     if (nonblock && d.is_stdio) {
       // The flags of an inherited descriptor are shared with other processes, so
       // non-blocking mode is ours alone.
-      pollfd p = {d.fd, events, 0};
+      pollfd p = {d.fd(), events, 0};
       if (poll(&p, 1, 0) == 0) return Errno::kAgain;
     } else if (!nonblock && c.interruptible()) {
-      if (!c.wait_ready(d.fd, events)) return Errno::kIntr;
+      if (!c.wait_ready(d.fd(), events)) return Errno::kIntr;
     }
   }
   for (;;) {
@@ -252,7 +256,7 @@ Errno transfer(Call& c, Descriptor& d, short events, uint32_t result, Io io) {
     }
     if (errno == EAGAIN && !nonblock && d.may_block) {
       // Somebody else made the inherited descriptor non-blocking.
-      if (!c.wait_ready(d.fd, events)) return Errno::kIntr;
+      if (!c.wait_ready(d.fd(), events)) return Errno::kIntr;
       continue;
     }
     return errno_of(errno);
@@ -446,7 +450,7 @@ Errno fd_advise(Call& c, uint32_t fd, uint64_t offset, uint64_t length, uint32_t
 #if defined(POSIX_FADV_NORMAL)
   static constexpr int kAdvice[] = {POSIX_FADV_NORMAL,   POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM,
                                     POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED,   POSIX_FADV_NOREUSE};
-  return errno_of(posix_fadvise(d->fd, off_t(offset), off_t(length), kAdvice[advice]));
+  return errno_of(posix_fadvise(d->fd(), off_t(offset), off_t(length), kAdvice[advice]));
 #else
   return Errno::kSuccess;
 #endif
@@ -454,13 +458,14 @@ Errno fd_advise(Call& c, uint32_t fd, uint64_t offset, uint64_t length, uint32_t
 
 Errno fd_allocate(Call& c, uint32_t fd, uint64_t offset, uint64_t length) {
   DescriptorRef d;
-  WASI_TRY(get_seekable(c, fd, rights::kFdAllocate, d));
+  WASI_TRY(get_seekable(c, fd, 0, d));
   if (d->read_only) return Errno::kPerm;
+  WASI_TRY(check_rights(*d, rights::kFdAllocate));
   if (length == 0) return Errno::kInval;
   if (offset > INT64_MAX || length > INT64_MAX - offset) return Errno::kFbig;
 #if defined(__linux__)
   for (;;) {
-    if (fallocate(d->fd, 0, off_t(offset), off_t(length)) == 0) return Errno::kSuccess;
+    if (fallocate(d->fd(), 0, off_t(offset), off_t(length)) == 0) return Errno::kSuccess;
     if (errno != EINTR) return errno_of(errno);
     if (c.interrupted()) return Errno::kIntr;
   }
@@ -474,8 +479,8 @@ Errno fd_close(Call& c, uint32_t fd) { return c.p1.table.remove(fd); }
 Errno sync(Call& c, uint32_t fd, Rights right, int (*how)(int)) {
   DescriptorRef d;
   WASI_TRY(get_any(c, fd, right, d));
-  if (d->fd < 0) return Errno::kSuccess;
-  while (how(d->fd) != 0) {
+  if (d->fd() < 0) return Errno::kSuccess;
+  while (how(d->fd()) != 0) {
     if (errno != EINTR) return errno_of(errno);
     if (c.interrupted()) return Errno::kIntr;
   }
@@ -492,8 +497,8 @@ Errno fd_datasync(Call& c, uint32_t fd) {
 
 uint16_t present_fdflags(const Descriptor& d) {
   uint16_t flags = 0;
-  if (d.fd >= 0) {
-    const int host = fcntl(d.fd, F_GETFL);
+  if (d.fd() >= 0) {
+    const int host = fcntl(d.fd(), F_GETFL);
     if (host >= 0) {
       if (host & O_APPEND) flags |= fdflags::kAppend;
       if ((host & O_SYNC) == O_SYNC) flags |= fdflags::kSync;
@@ -528,13 +533,13 @@ Errno fd_fdstat_set_flags(Call& c, uint32_t fd, uint32_t flags) {
   const uint16_t present = present_fdflags(*d);
   if ((flags & kSyncs) & ~present) return Errno::kNotSup;
   const bool nonblock = flags & fdflags::kNonblock;
-  if (d->fd >= 0 && !d->is_stdio) {
-    const int host = fcntl(d->fd, F_GETFL);
+  if (d->fd() >= 0 && !d->is_stdio) {
+    const int host = fcntl(d->fd(), F_GETFL);
     if (host < 0) return errno_of(errno);
     int wanted = host & ~(O_APPEND | O_NONBLOCK);
     if (flags & fdflags::kAppend) wanted |= O_APPEND;
     if (nonblock) wanted |= O_NONBLOCK;
-    if (wanted != host && fcntl(d->fd, F_SETFL, wanted) != 0) return errno_of(errno);
+    if (wanted != host && fcntl(d->fd(), F_SETFL, wanted) != 0) return errno_of(errno);
   } else if ((flags ^ present) & fdflags::kAppend && d->type == Filetype::kRegularFile) {
     return Errno::kNotSup;  // standard streams belong to the host
   }
@@ -558,9 +563,9 @@ Errno fd_filestat_get(Call& c, uint32_t fd, uint32_t result) {
   DescriptorRef d;
   WASI_TRY(get_any(c, fd, rights::kFdFilestatGet, d));
   Filestat stat;
-  if (d->fd >= 0) {
+  if (d->fd() >= 0) {
     struct stat st;
-    if (fstat(d->fd, &st) != 0) return errno_of(errno);
+    if (fstat(d->fd(), &st) != 0) return errno_of(errno);
     stat = Filestat(st);
   }
   stat.type = d->type;
@@ -571,22 +576,24 @@ Errno fd_filestat_get(Call& c, uint32_t fd, uint32_t result) {
 Errno fd_filestat_set_size(Call& c, uint32_t fd, uint64_t size) {
   DescriptorRef d;
   WASI_TRY(get_any(c, fd, 0, d));
-  if (d->kind == Descriptor::Kind::Directory) return Errno::kIsDir;
+  if (d->kind == Descriptor::Kind::Directory) return Errno::kBadf;
   if (d->read_only) return Errno::kPerm;
   if (d->kind != Descriptor::Kind::File) return Errno::kInval;
-  if (!has_rights(*d, rights::kFdFilestatSetSize)) return Errno::kNotCapable;
+  if (!has_rights(*d, rights::kFdFilestatSetSize))
+    return has_rights(*d, rights::kFdWrite) ? Errno::kNotCapable : Errno::kInval;
   if (size > INT64_MAX) return Errno::kFbig;
-  return host_result(ftruncate(d->fd, off_t(size)));
+  return host_result(ftruncate(d->fd(), off_t(size)));
 }
 
 Errno fd_filestat_set_times(Call& c, uint32_t fd, uint64_t atim, uint64_t mtim, uint32_t flags) {
   DescriptorRef d;
-  WASI_TRY(get_any(c, fd, rights::kFdFilestatSetTimes, d));
+  WASI_TRY(get_any(c, fd, 0, d));
+  if (d->read_only) return Errno::kPerm;
+  WASI_TRY(check_rights(*d, rights::kFdFilestatSetTimes));
   timespec times[2];
   WASI_TRY(make_times(atim, mtim, flags, times));
-  if (d->read_only) return Errno::kPerm;
-  if (d->fd < 0) return Errno::kInval;
-  return host_result(futimens(d->fd, times));
+  if (d->fd() < 0) return Errno::kInval;
+  return host_result(futimens(d->fd(), times));
 }
 
 Errno fd_pread(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint64_t offset,
@@ -598,7 +605,7 @@ Errno fd_pread(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint64_t of
   if (!c.in_bounds(result, 4)) return Errno::kFault;
   if (offset > INT64_MAX) return Errno::kInval;
   return transfer(c, *d, POLLIN, result,
-                  [&] { return preadv(d->fd, v.items, v.count, off_t(offset)); });
+                  [&] { return preadv(d->fd(), v.items, v.count, off_t(offset)); });
 }
 
 Errno fd_prestat_get(Call& c, uint32_t fd, uint32_t result) {
@@ -628,7 +635,7 @@ Errno fd_pwrite(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint64_t o
   if (!c.in_bounds(result, 4)) return Errno::kFault;
   if (offset > INT64_MAX) return Errno::kInval;
   return transfer(c, *d, POLLOUT, result,
-                  [&] { return pwritev(d->fd, v.items, v.count, off_t(offset)); });
+                  [&] { return pwritev(d->fd(), v.items, v.count, off_t(offset)); });
 }
 
 Errno fd_read(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t result) {
@@ -642,7 +649,7 @@ Errno fd_read(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t res
     c.store<uint32_t>(result, 0);
     return Errno::kSuccess;
   }
-  return transfer(c, *d, POLLIN, result, [&] { return readv(d->fd, v.items, v.count); });
+  return transfer(c, *d, POLLIN, result, [&] { return readv(d->fd(), v.items, v.count); });
 }
 
 // Lists a whole directory, "." and ".." first.
@@ -654,18 +661,17 @@ Errno list_directory(Descriptor& d, Listing& listing) {
     listing.names += name;
   };
   struct stat self;
-  if (fstat(d.fd, &self) != 0) return errno_of(errno);
+  if (fstat(d.fd(), &self) != 0) return errno_of(errno);
   add(".", uint64_t(self.st_ino), Filetype::kDirectory);
   // What is above a directory is not for every guest to know.
   add("..", uint64_t(self.st_ino), Filetype::kDirectory);
 
-  const int fd = openat(d.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno_of(errno);
+  UniqueFd again = take_opened(openat(d.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!again) return errno_of(errno);
+  const int fd = again.get();
   DIR* const dir = fdopendir(fd);
-  if (!dir) {
-    close(fd);
-    return errno_of(errno);
-  }
+  if (!dir) return errno_of(errno);
+  (void)again.release();  // closedir closes it
   for (;;) {
     errno = 0;
     const dirent* const entry = readdir(dir);
@@ -730,7 +736,7 @@ Errno seek(Call& c, uint32_t fd, int64_t offset, Whence whence, uint32_t result)
   if (!has_rights(*d, rights::kFdSeek) && !(tells && has_rights(*d, rights::kFdTell)))
     return d->may_block ? Errno::kSpipe : Errno::kNotCapable;
   const int how = whence == Whence::kSet ? SEEK_SET : whence == Whence::kCur ? SEEK_CUR : SEEK_END;
-  const off_t at = lseek(d->fd, off_t(offset), how);
+  const off_t at = lseek(d->fd(), off_t(offset), how);
   if (at < 0) return errno_of(errno);
   c.store<uint64_t>(result, uint64_t(at));
   return Errno::kSuccess;
@@ -759,8 +765,8 @@ Errno fd_write(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t re
   // A ready pipe takes this much at once; more could wait out of our reach.
   if (d->is_pipe && c.interruptible()) v.truncate(PIPE_BUF);
   return transfer(c, *d, POLLOUT, result, [&] {
-    return v.count == 1 ? write(d->fd, v.items[0].iov_base, v.items[0].iov_len)
-                        : writev(d->fd, v.items, v.count);
+    return v.count == 1 ? write(d->fd(), v.items[0].iov_base, v.items[0].iov_len)
+                        : writev(d->fd(), v.items, v.count);
   });
 }
 
@@ -772,7 +778,7 @@ Errno path_create_directory(Call& c, uint32_t fd, uint32_t path, uint32_t length
   WASI_TRY(get_writable_dir(c, fd, rights::kPathCreateDirectory, d));
   WASI_TRY(c.path(path, length, name));
   Place place;
-  WASI_TRY(resolve(d->fd, name, Follow::Never, place));
+  WASI_TRY(resolve(d->fd(), name, Follow::Never, place));
   return host_result(mkdirat(place.parent(), place.name.c_str(), 0777));
 }
 
@@ -790,7 +796,7 @@ Errno path_filestat_get(Call& c, uint32_t fd, uint32_t flags, uint32_t path, uin
   if (!c.in_bounds(result, Filestat::record_size(kPreview0))) return Errno::kFault;
   if (flags & ~kLookupSymlinkFollow) return Errno::kInval;
   Place place;
-  WASI_TRY(resolve(d->fd, name, lookup_follow(flags), place));
+  WASI_TRY(resolve(d->fd(), name, lookup_follow(flags), place));
   struct stat st;
   WASI_TRY(stat_place(place, st));
   Filestat(st).write(c, result, kPreview0);
@@ -807,7 +813,7 @@ Errno path_filestat_set_times(Call& c, uint32_t fd, uint32_t flags, uint32_t pat
   timespec times[2];
   WASI_TRY(make_times(atim, mtim, fst_flags, times));
   Place place;
-  WASI_TRY(resolve(d->fd, name, lookup_follow(flags), place));
+  WASI_TRY(resolve(d->fd(), name, lookup_follow(flags), place));
   if (place.must_be_dir) {
     struct stat st;
     WASI_TRY(stat_place(place, st));
@@ -827,8 +833,8 @@ Errno path_link(Call& c, uint32_t old_fd, uint32_t old_flags, uint32_t old_path,
   // The link is made to what the name says, as with link(2).
   if (old_flags != 0) return Errno::kInval;
   Place source, target;
-  WASI_TRY(resolve(from->fd, old_name, Follow::IfSlash, source));
-  WASI_TRY(resolve(to->fd, new_name, Follow::Never, target));
+  WASI_TRY(resolve(from->fd(), old_name, Follow::IfSlash, source));
+  WASI_TRY(resolve(to->fd(), new_name, Follow::Never, target));
   if (source.must_be_dir) {
     struct stat st;
     WASI_TRY(stat_place(source, st));
@@ -838,9 +844,15 @@ Errno path_link(Call& c, uint32_t old_fd, uint32_t old_flags, uint32_t old_path,
       linkat(source.parent(), source.name.c_str(), target.parent(), target.name.c_str(), 0));
 }
 
+bool names_pipe(int root, const std::string& path, uint32_t dirflags) {
+  Place place;
+  struct stat st;
+  return resolve(root, path, lookup_follow(dirflags), place) == Errno::kSuccess &&
+         stat_place(place, st) == Errno::kSuccess && S_ISFIFO(st.st_mode);
+}
+
 Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t length,
-                uint32_t oflags, uint64_t base, uint64_t inheriting, uint32_t fdflags,
-                uint32_t result) {
+                uint32_t oflags, uint64_t base, uint64_t, uint32_t fdflags, uint32_t result) {
   DescriptorRef d;
   std::string name;
   WASI_TRY(get_dir(c, fd, rights::kPathOpen, d));
@@ -853,22 +865,25 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
              exclusive = oflags & oflags::kExcl;
   if ((oflags & oflags::kDirectory) && (creates || truncates || exclusive)) return Errno::kInval;
 
-  // Rights: nothing that this directory does not pass on.
-  base &= rights::kAll;
-  inheriting &= rights::kAll;
-  const Rights passed_on = d->inheriting.load(std::memory_order_relaxed);
-  Rights must_pass_on = base | inheriting;
-  if (fdflags & fdflags::kDsync) must_pass_on |= rights::kFdDatasync;
-  if (fdflags & (fdflags::kSync | fdflags::kRsync)) must_pass_on |= rights::kFdSync;
-  if (must_pass_on & ~passed_on) return Errno::kNotCapable;
+  // Of the rights that are asked for, reading and writing say how to open; without them
+  // it is for reading, and what may be made or emptied also for writing. All others come
+  // with what is opened, as far as this directory passes them on.
+  const bool asks = base & (rights::kFdRead | rights::kFdWrite);
+  bool reads = base & rights::kFdRead, writes = base & rights::kFdWrite;
+  if (!asks) {
+    reads = true;
+    writes = creates || truncates;
+  }
+  if (d->read_only && (writes || creates || truncates)) return Errno::kPerm;
   Rights needed = 0;
   if (creates) needed |= rights::kPathCreateFile;
   if (truncates) needed |= rights::kPathFilestatSetSize;
-  if (!has_rights(*d, needed)) return Errno::kNotCapable;
-
-  const bool reads = base & (rights::kFdRead | rights::kFdReaddir);
-  const bool writes = base & rights::kFdWrite;
-  if (d->read_only && (writes || creates || truncates)) return Errno::kPerm;
+  WASI_TRY(check_rights(*d, needed));
+  const Rights passed_on = d->inheriting.load(std::memory_order_relaxed);
+  if (base & (rights::kFdRead | rights::kFdWrite) & ~passed_on) return Errno::kNotCapable;
+  const Rights granted = d->read_only ? passed_on & ~rights::kChanges : passed_on;
+  reads = reads && (passed_on & rights::kFdRead);
+  writes = writes && (passed_on & rights::kFdWrite);
 
   int flags = (writes || truncates) ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY;
   if (creates) flags |= O_CREAT;
@@ -887,10 +902,10 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
   const bool probe = c.interruptible() && !(flags & O_NONBLOCK);
   UniqueFd host;
   for (;;) {
-    const Errno e = open_beneath(d->fd, name, probe ? flags | O_NONBLOCK : flags, 0666,
+    const Errno e = open_beneath(d->fd(), name, probe ? flags | O_NONBLOCK : flags, 0666,
                                  dirflags & kLookupSymlinkFollow, host);
     if (e == Errno::kSuccess) break;
-    if (!probe || e != Errno::kNxio) return e;
+    if (!probe || e != Errno::kNxio || !names_pipe(d->fd(), name, dirflags)) return e;
     const timespec pause = {0, kWaitSliceMs * 1'000'000L};
     nanosleep(&pause, nullptr);  // a pipe that nobody reads yet
     if (c.interrupted()) return Errno::kIntr;
@@ -907,12 +922,14 @@ Errno path_open(Call& c, uint32_t fd, uint32_t dirflags, uint32_t path, uint32_t
     opened = std::make_shared<Descriptor>();
     opened->kind = Descriptor::Kind::Directory;
     opened->type = Filetype::kDirectory;
-    opened->fd = host.get();
-    opened->base = base & rights::kDirectory;
-    opened->inheriting = inheriting;
-    opened->owned = std::move(host);
+    opened->base = granted & rights::kDirectory;
+    opened->inheriting = passed_on;
+    opened->handle = std::move(host);
   } else {
-    opened = wrap_host_fd(host.release(), true, base, &st);
+    Rights allowed = granted;
+    if (!reads) allowed &= ~rights::kFdRead;
+    if (!writes) allowed &= ~rights::kWrites;
+    opened = wrap_handle(std::move(host), allowed, &st);
   }
   opened->read_only = d->read_only;
   opened->nonblock = bool(fdflags & fdflags::kNonblock);
@@ -930,7 +947,7 @@ Errno path_readlink(Call& c, uint32_t fd, uint32_t path, uint32_t length, uint32
   WASI_TRY(c.path(path, length, name));
   if (!c.in_bounds(buffer, size) || !c.in_bounds(result, 4)) return Errno::kFault;
   Place place;
-  WASI_TRY(resolve(d->fd, name, Follow::IfSlash, place));
+  WASI_TRY(resolve(d->fd(), name, Follow::IfSlash, place));
   char target[PATH_MAX];
   const ssize_t n = readlinkat(place.parent(), place.name.c_str(), target, sizeof(target));
   if (n < 0) return errno_of(errno);
@@ -946,7 +963,7 @@ Errno path_remove_directory(Call& c, uint32_t fd, uint32_t path, uint32_t length
   WASI_TRY(get_writable_dir(c, fd, rights::kPathRemoveDirectory, d));
   WASI_TRY(c.path(path, length, name));
   Place place;
-  WASI_TRY(resolve(d->fd, name, Follow::Never, place));
+  WASI_TRY(resolve(d->fd(), name, Follow::Never, place));
   if (unlinkat(place.parent(), place.name.c_str(), AT_REMOVEDIR) == 0) return Errno::kSuccess;
   return errno == EEXIST ? Errno::kNotEmpty : errno_of(errno);
 }
@@ -960,8 +977,8 @@ Errno path_rename(Call& c, uint32_t old_fd, uint32_t old_path, uint32_t old_leng
   WASI_TRY(c.path(old_path, old_length, old_name));
   WASI_TRY(c.path(new_path, new_length, new_name));
   Place source, target;
-  WASI_TRY(resolve(from->fd, old_name, Follow::Never, source));
-  WASI_TRY(resolve(to->fd, new_name, Follow::Never, target));
+  WASI_TRY(resolve(from->fd(), old_name, Follow::Never, source));
+  WASI_TRY(resolve(to->fd(), new_name, Follow::Never, target));
   if (source.must_be_dir || target.must_be_dir) {
     struct stat st;
     source.must_be_dir = true;
@@ -981,7 +998,7 @@ Errno path_symlink(Call& c, uint32_t old_path, uint32_t old_length, uint32_t fd,
   // An absolute target would name something of the host.
   if (!target.empty() && target.front() == '/') return Errno::kPerm;
   Place place;
-  WASI_TRY(resolve(d->fd, name, Follow::Never, place));
+  WASI_TRY(resolve(d->fd(), name, Follow::Never, place));
   WASI_TRY(refuse_slash(place));
   return host_result(symlinkat(target.c_str(), place.parent(), place.name.c_str()));
 }
@@ -992,7 +1009,7 @@ Errno path_unlink_file(Call& c, uint32_t fd, uint32_t path, uint32_t length) {
   WASI_TRY(get_writable_dir(c, fd, rights::kPathUnlinkFile, d));
   WASI_TRY(c.path(path, length, name));
   Place place;
-  WASI_TRY(resolve(d->fd, name, Follow::Never, place));
+  WASI_TRY(resolve(d->fd(), name, Follow::Never, place));
   if (place.must_be_dir) {
     struct stat st;
     WASI_TRY(stat_place(place, st));
@@ -1075,6 +1092,16 @@ Errno random_get(Call& c, uint32_t buffer, uint32_t length) {
 
 // ---- Sockets ----------------------------------------------------------------
 
+UniqueFd accept_from(int listener) {
+#if defined(__linux__)
+  return take_opened(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+#else
+  UniqueFd host = take_opened(accept(listener, nullptr, nullptr));
+  if (host) fcntl(host.get(), F_SETFD, FD_CLOEXEC);
+  return host;
+#endif
+}
+
 Errno sock_accept(Call& c, uint32_t fd, uint32_t flags, uint32_t result) {
   DescriptorRef d;
   WASI_TRY(get_socket(c, fd, rights::kSockAccept, d));
@@ -1082,21 +1109,20 @@ Errno sock_accept(Call& c, uint32_t fd, uint32_t flags, uint32_t result) {
   if (flags & ~uint32_t(fdflags::kNonblock)) return Errno::kInval;
   for (;;) {
     const bool nonblock = d->nonblock.load(std::memory_order_relaxed);
-    if (!nonblock && c.interruptible() && !c.wait_ready(d->fd, POLLIN)) return Errno::kIntr;
-    UniqueFd host(accept(d->fd, nullptr, nullptr));
+    if (!nonblock && c.interruptible() && !c.wait_ready(d->fd(), POLLIN)) return Errno::kIntr;
+    UniqueFd host = accept_from(d->fd());
     if (!host) {
       if (errno == EINTR || errno == ECONNABORTED || (errno == EAGAIN && !nonblock)) {
         if (c.interrupted()) return Errno::kIntr;
-        if (errno == EAGAIN && !c.wait_ready(d->fd, POLLIN)) return Errno::kIntr;
+        if (errno == EAGAIN && !c.wait_ready(d->fd(), POLLIN)) return Errno::kIntr;
         continue;
       }
       return errno_of(errno);
     }
-    fcntl(host.get(), F_SETFD, FD_CLOEXEC);
     if ((flags & fdflags::kNonblock) && fcntl(host.get(), F_SETFL, O_NONBLOCK) != 0)
       return errno_of(errno);
     DescriptorRef connection =
-        wrap_host_fd(host.release(), true, d->inheriting.load(std::memory_order_relaxed));
+        wrap_handle(std::move(host), d->inheriting.load(std::memory_order_relaxed));
     connection->nonblock = bool(flags & fdflags::kNonblock);
     uint32_t number;
     WASI_TRY(c.p1.table.insert(std::move(connection), number));
@@ -1117,7 +1143,8 @@ Errno sock_recv(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t f
   message.msg_iov = v.items;
   message.msg_iovlen = decltype(message.msg_iovlen)(v.count);
   const int host_flags = (flags & 1 ? MSG_PEEK : 0) | (flags & 2 ? MSG_WAITALL : 0);
-  WASI_TRY(transfer(c, *d, POLLIN, size_at, [&] { return recvmsg(d->fd, &message, host_flags); }));
+  WASI_TRY(
+      transfer(c, *d, POLLIN, size_at, [&] { return recvmsg(d->fd(), &message, host_flags); }));
   c.store<uint16_t>(flags_at, message.msg_flags & MSG_TRUNC ? 1 : 0);
   return Errno::kSuccess;
 }
@@ -1139,7 +1166,7 @@ Errno sock_send(Call& c, uint32_t fd, uint32_t list, uint32_t length, uint32_t f
 #else
   const int host_flags = 0;
 #endif
-  return transfer(c, *d, POLLOUT, result, [&] { return sendmsg(d->fd, &message, host_flags); });
+  return transfer(c, *d, POLLOUT, result, [&] { return sendmsg(d->fd(), &message, host_flags); });
 }
 
 Errno sock_shutdown(Call& c, uint32_t fd, uint32_t how) {
@@ -1147,11 +1174,11 @@ Errno sock_shutdown(Call& c, uint32_t fd, uint32_t how) {
   WASI_TRY(get_socket(c, fd, rights::kSockShutdown, d));
   switch (how) {
     case 1:
-      return host_result(shutdown(d->fd, SHUT_RD));
+      return host_result(shutdown(d->fd(), SHUT_RD));
     case 2:
-      return host_result(shutdown(d->fd, SHUT_WR));
+      return host_result(shutdown(d->fd(), SHUT_WR));
     case 3:
-      return host_result(shutdown(d->fd, SHUT_RDWR));
+      return host_result(shutdown(d->fd(), SHUT_RDWR));
     default:
       return Errno::kInval;
   }

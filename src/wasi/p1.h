@@ -18,7 +18,7 @@ namespace wafer::wasi {
 struct P1Input {
   enum class Kind : uint8_t {
     Inherit,  // the host's descriptor 0
-    Fd,       // `fd`, which stays the caller's
+    Fd,       // the file of `fd`, which stays the caller's: P1Context has a duplicate
     Null,     // always at its end
     Bytes,    // `bytes`, then the end
     Callback  // `read`
@@ -39,7 +39,7 @@ struct P1Input {
 struct P1Output {
   enum class Kind : uint8_t {
     Inherit,  // the host's descriptor 1 or 2
-    Fd,       // `fd`, which stays the caller's
+    Fd,       // the file of `fd`, which stays the caller's: P1Context has a duplicate
     Null,     // nowhere
     Callback  // `write`
   };
@@ -79,7 +79,7 @@ struct P1Config {
   P1Output stderr_sink;
 
   // A listening socket for sock_accept: an inherited descriptor, which the
-  // context takes over, or a TCP address to listen on ("127.0.0.1:8080",
+  // context takes over (0 to 2: duplicates), or a TCP address to listen on ("127.0.0.1:8080",
   // "[::1]:0"). Sockets take the descriptors after the preopens, or, with
   // `sockets_first`, those before them (but C libraries stop looking for
   // preopens at the first descriptor that is not a directory).
@@ -95,17 +95,19 @@ struct P1Config {
   std::function<uint64_t(uint32_t id)> clock;
   std::optional<uint64_t> random_seed;
 
-  // A write to a closed pipe must reach the guest as ERRNO_PIPE, not kill the
-  // host: with this, SIGPIPE is ignored if its action was still the default.
-  bool ignore_sigpipe = true;
+  // A write to a closed pipe or past the limit of file sizes must reach the guest as
+  // ERRNO_PIPE or ERRNO_FBIG, not kill the host: with this, SIGPIPE and SIGXFSZ are ignored
+  // if their action was still the default.
+  bool ignore_write_signals = true;
 };
 
 // The state of one guest "process": descriptors, arguments, exit code. May be
 // shared by several instances and threads.
 class P1Context {
  public:
-  // Opens what `config` names. Io if a directory or address cannot be opened;
-  // Usage for an argument or variable with a NUL inside, or a name with '='.
+  // Opens what `config` names. A standard descriptor that is inherited and closed is closed
+  // for the guest too. Io if a directory or address cannot be opened; Usage for an argument
+  // or variable with a NUL inside, a name with '=', or a listener that is none.
   static Result<std::unique_ptr<P1Context>> create(P1Config config);
   ~P1Context();
   P1Context(const P1Context&) = delete;

@@ -12,6 +12,10 @@
 
 #include <map>
 
+#ifndef SOCK_CLOEXEC
+#define SOCK_CLOEXEC 0
+#endif
+
 extern char** environ;
 
 namespace wafer::wasi {
@@ -34,7 +38,10 @@ Errno DescriptorTable::insert(DescriptorRef d, uint32_t& number) {
 
 DescriptorRef DescriptorTable::get(uint32_t number) {
   const std::lock_guard lock(mutex_);
-  return number < slots_.size() ? slots_[number] : nullptr;
+  if (number >= slots_.size() || !slots_[number] ||
+      slots_[number]->kind == Descriptor::Kind::Closed)
+    return nullptr;
+  return slots_[number];
 }
 
 Errno DescriptorTable::remove(uint32_t number) {
@@ -44,13 +51,14 @@ Errno DescriptorTable::remove(uint32_t number) {
   dropped = std::move(slots_[number]);
   slots_[number] = nullptr;
   lowest_free_ = std::min(lowest_free_, size_t(number));
-  return Errno::kSuccess;
+  return dropped->kind == Descriptor::Kind::Closed ? Errno::kBadf : Errno::kSuccess;
 }
 
 Errno DescriptorTable::renumber(uint32_t from, uint32_t to) {
   DescriptorRef dropped;
   const std::lock_guard lock(mutex_);
-  if (from >= slots_.size() || !slots_[from] || to >= slots_.size() || !slots_[to])
+  if (from >= slots_.size() || !slots_[from] || to >= slots_.size() || !slots_[to] ||
+      slots_[from]->kind == Descriptor::Kind::Closed)
     return Errno::kBadf;
   if (from == to) return Errno::kSuccess;
   dropped = std::move(slots_[to]);
@@ -60,10 +68,10 @@ Errno DescriptorTable::renumber(uint32_t from, uint32_t to) {
   return Errno::kSuccess;
 }
 
-DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed, const struct stat* known) {
+DescriptorRef wrap_handle(UniqueFd handle, Rights allowed, const struct stat* known) {
   auto d = std::make_shared<Descriptor>();
-  d->fd = fd;
-  if (owned) d->owned.reset(fd);
+  const int fd = handle.get();
+  d->handle = std::move(handle);
   Rights mask = rights::kStream;
   struct stat st;
   if (known) st = *known;
@@ -118,8 +126,14 @@ DescriptorRef virtual_descriptor(Descriptor::Kind kind, Rights base) {
 }
 
 DescriptorRef host_stdio(int fd, Rights rights) {
-  // A closed standard descriptor behaves as one that nothing can be done with.
-  DescriptorRef d = wrap_host_fd(fd, false, rights);
+  UniqueFd handle;
+  if (is_usable(fd)) handle = duplicate(fd);
+  if (!handle) {
+    auto closed = std::make_shared<Descriptor>();
+    closed->kind = Descriptor::Kind::Closed;
+    return closed;
+  }
+  DescriptorRef d = wrap_handle(std::move(handle), rights);
   d->is_stdio = true;
   return d;
 }
@@ -158,23 +172,24 @@ DescriptorRef make_output(P1Output& out, int inherited) {
 }
 
 Result<DescriptorRef> open_preopen(const P1Config::Preopen& dir) {
-  const int fd = open(dir.host.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return io_error("cannot open directory '" + dir.host + "'");
+  UniqueFd handle = take_opened(open(dir.host.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!handle) return io_error("cannot open directory '" + dir.host + "'");
   DescriptorRef d = std::make_shared<Descriptor>();
   d->kind = Descriptor::Kind::Directory;
   d->type = Filetype::kDirectory;
-  d->fd = fd;
-  d->owned.reset(fd);
+  d->handle = std::move(handle);
   d->read_only = dir.read_only;
   d->is_preopen = true;
   d->preopen_name = dir.guest;
-  d->base = rights::kDirectory;
+  d->base = rights::kDirectory & (dir.read_only ? ~rights::kChanges : rights::kAll);
+  // Also below a read-only grant: C libraries ask for no rights but these, and would take
+  // the descriptor that they then get for one to write to.
   d->inheriting = rights::kAll;
   return d;
 }
 
 // Listens on "host:port" or "[v6]:port".
-Result<int> listen_on(const std::string& address) {
+Result<UniqueFd> listen_on(const std::string& address) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos)
     return Error(ErrorKind::Usage, "not an address with a port: '" + address + "'");
@@ -192,19 +207,33 @@ Result<int> listen_on(const std::string& address) {
     return Error(ErrorKind::Io, "cannot listen on '" + address + "': " + gai_strerror(status));
   int error = 0;
   for (const addrinfo* a = found; a; a = a->ai_next) {
-    UniqueFd fd(socket(a->ai_family, a->ai_socktype, a->ai_protocol));
+    UniqueFd fd = take_opened(socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol));
     const int one = 1;
     if (fd && fcntl(fd.get(), F_SETFD, FD_CLOEXEC) == 0 &&
         setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
         bind(fd.get(), a->ai_addr, a->ai_addrlen) == 0 && listen(fd.get(), SOMAXCONN) == 0) {
       freeaddrinfo(found);
-      return fd.release();
+      return fd;
     }
     error = errno;
   }
   freeaddrinfo(found);
   errno = error;
   return io_error("cannot listen on '" + address + "'");
+}
+
+// Takes over the listening socket `fd` of the embedder.
+Result<UniqueFd> inherited_listener(int fd) {
+  int listens = 0;
+  socklen_t length = sizeof(listens);
+  const std::string name = "descriptor " + std::to_string(fd);
+  if (fcntl(fd, F_GETFD) < 0) return Error(ErrorKind::Usage, name + " is not open");
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 || !listens)
+    return Error(ErrorKind::Usage, name + " is not a listening socket");
+  UniqueFd handle = fd > 2 ? UniqueFd(fd) : duplicate(fd);
+  if (!handle) return io_error("cannot use " + name);
+  fcntl(handle.get(), F_SETFD, FD_CLOEXEC);
+  return handle;
 }
 
 // The address that `fd` is bound to, as text.
@@ -263,22 +292,28 @@ Result<std::unique_ptr<P1Context>> P1Context::create(P1Config config) {
     entry += value;
   }
 
+  // What the embedder has open comes first: nothing that is opened here can be taken for it.
   uint32_t number = 0;
   (void)impl->table.insert(make_input(c.stdin_source), number);
   (void)impl->table.insert(make_output(c.stdout_sink, 1), number);
   (void)impl->table.insert(make_output(c.stderr_sink, 2), number);
 
-  // All listeners are taken over before anything can fail.
-  std::vector<DescriptorRef> listeners;
-  listeners.reserve(c.listeners.size());
-  for (const P1Config::Listener& l : c.listeners)
-    listeners.push_back(l.fd >= 0 ? wrap_host_fd(l.fd, true, rights::kAll) : nullptr);
+  std::vector<DescriptorRef> listeners(c.listeners.size());
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    const int fd = c.listeners[i].fd;
+    if (fd < 0) continue;
+    for (size_t j = 0; j < i; ++j)
+      if (c.listeners[j].fd == fd)
+        return Error(ErrorKind::Usage, "descriptor " + std::to_string(fd) + " is given twice");
+    WAFER_LET(handle, inherited_listener(fd));
+    listeners[i] = wrap_handle(std::move(handle), rights::kAll);
+  }
   for (size_t i = 0; i < listeners.size(); ++i) {
     if (!listeners[i]) {
-      WAFER_LET(fd, listen_on(c.listeners[i].tcp_address));
-      listeners[i] = wrap_host_fd(fd, true, rights::kAll);
+      WAFER_LET(handle, listen_on(c.listeners[i].tcp_address));
+      listeners[i] = wrap_handle(std::move(handle), rights::kAll);
     }
-    impl->listener_addresses.push_back(local_address(listeners[i]->fd));
+    impl->listener_addresses.push_back(local_address(listeners[i]->fd()));
   }
   const auto add_listeners = [&] {
     for (DescriptorRef& d : listeners) (void)impl->table.insert(std::move(d), number);
@@ -292,11 +327,13 @@ Result<std::unique_ptr<P1Context>> P1Context::create(P1Config config) {
   add_listeners();
 
   if (c.random_seed) impl->random_state = *c.random_seed;
-  if (c.ignore_sigpipe) {
-    struct sigaction action;
-    if (sigaction(SIGPIPE, nullptr, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
-        action.sa_handler == SIG_DFL)
-      signal(SIGPIPE, SIG_IGN);
+  if (c.ignore_write_signals) {
+    for (const int number_of_signal : {SIGPIPE, SIGXFSZ}) {
+      struct sigaction action;
+      if (sigaction(number_of_signal, nullptr, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+          action.sa_handler == SIG_DFL)
+        signal(number_of_signal, SIG_IGN);
+    }
   }
   return std::unique_ptr<P1Context>(new P1Context(std::move(impl)));
 }

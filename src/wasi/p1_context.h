@@ -27,18 +27,24 @@ struct Listing {
   bool valid = false;
 };
 
-// What a guest descriptor stands for.
+// What a guest descriptor stands for. What is reached through it is its own handle, never
+// a number of the host that somebody else may close and open again.
+//
+// What a descriptor may do follows from its kind, from how it was opened and from what was
+// granted above it; `base` and `inheriting` say so. A guest need not ask for rights, but may
+// give some up (fd_fdstat_set_rights).
 struct Descriptor {
   enum class Kind : uint8_t {
     File,       // a host descriptor that is read and written
     Directory,  // a host directory that paths are resolved below
     Input,      // bytes or a callback of the embedder
     Output,     // a callback of the embedder, or nowhere
+    Closed,     // keeps the number of a standard descriptor that the host has closed
   };
   Kind kind = Kind::File;
   Filetype type = Filetype::kUnknown;
-  int fd = -1;             // host descriptor of File and Directory
-  UniqueFd owned;          // the same, if it is ours to close
+  UniqueFd handle;  // of File and Directory
+  int fd() const { return handle.get(); }
   bool is_stdio = false;   // shared with other processes: leave its flags alone
   bool may_block = false;  // reads and writes can wait for somebody else
   bool is_pipe = false;
@@ -64,11 +70,12 @@ class DescriptorTable {
  public:
   // Enters `d` under the lowest free number; kMfile when full.
   Errno insert(DescriptorRef d, uint32_t& number);
+  // Null for what is not open, a closed standard descriptor too.
   DescriptorRef get(uint32_t number);
-  // Takes `number` out; kBadf if it is not there. The host descriptor is closed
-  // once nobody uses it any more.
+  // Takes `number` out; kBadf if it is not open. The handle is closed once nobody uses it
+  // any more. The number of a closed standard descriptor can be given again after this.
   Errno remove(uint32_t number);
-  // Moves `from` over `to`, which must be open too.
+  // Moves `from` over `to`, which must be open too, or a closed standard descriptor.
   Errno renumber(uint32_t from, uint32_t to);
 
  private:
@@ -78,10 +85,9 @@ class DescriptorTable {
   size_t lowest_free_ = 0;  // no free slot below
 };
 
-// Wraps a host descriptor, giving it the rights its type allows out of
-// `allowed`. `owned` says that the descriptor is to be closed with it; `known` is
-// what fstat(2) says of it, if it was asked already.
-DescriptorRef wrap_host_fd(int fd, bool owned, Rights allowed, const struct stat* known = nullptr);
+// Wraps a handle of the host, giving it the rights that its type allows out of `allowed`.
+// `known` is what fstat(2) says of it, if it was asked already.
+DescriptorRef wrap_handle(UniqueFd handle, Rights allowed, const struct stat* known = nullptr);
 
 struct P1Context::Impl {
   P1Config config;

@@ -67,11 +67,8 @@ bool have_openat2() { return false; }
 // Calls openat2; kAgain if it raced with renames too often to answer.
 Errno open_with_openat2(int root, const char* path, int flags, unsigned mode, UniqueFd& out) {
   for (int attempt = 0; attempt < 32; ++attempt) {
-    const int fd = openat2(root, path, flags, mode);
-    if (fd >= 0) {
-      out.reset(fd);
-      return Errno::kSuccess;
-    }
+    out = take_opened(openat2(root, path, flags, mode));
+    if (out) return Errno::kSuccess;
     // The kernel could not tell whether ".." stayed beneath: it asks to retry.
     if (errno == EAGAIN || errno == EINTR) continue;
     // RESOLVE_BENEATH reports an attempt to leave this way.
@@ -159,9 +156,9 @@ Errno walk(int root, std::string_view path, Follow follow, Place& place) {
       }
       is_link = true;
     } else {
-      const int fd = openat(top(), name.c_str(), kParentFlags | O_NOFOLLOW);
-      if (fd >= 0) {
-        stack.emplace_back(fd);
+      UniqueFd next = take_opened(openat(top(), name.c_str(), kParentFlags | O_NOFOLLOW));
+      if (next) {
+        stack.push_back(std::move(next));
         continue;
       }
       const int error = errno;
@@ -182,11 +179,6 @@ Errno walk(int root, std::string_view path, Follow follow, Place& place) {
 }
 
 }  // namespace
-
-void UniqueFd::reset(int fd) {
-  if (fd_ >= 0) close(fd_);
-  fd_ = fd;
-}
 
 void set_resolver(Resolver resolver) { g_resolver.store(resolver, std::memory_order_relaxed); }
 
@@ -254,11 +246,8 @@ Errno open_beneath(int root, std::string_view path, int flags, unsigned mode, bo
       if (flags & O_CREAT) return Errno::kIsDir;
       open_flags |= O_DIRECTORY;
     }
-    const int fd = openat(place.parent(), place.name.c_str(), open_flags, mode);
-    if (fd >= 0) {
-      out.reset(fd);
-      return Errno::kSuccess;
-    }
+    out = take_opened(openat(place.parent(), place.name.c_str(), open_flags, mode));
+    if (out) return Errno::kSuccess;
     if (errno == EINTR || (expand && errno == ELOOP)) continue;
     return errno_of(errno);
   }

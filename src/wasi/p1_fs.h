@@ -4,33 +4,10 @@
 #include <string>
 #include <string_view>
 
+#include "base/descriptor.h"
 #include "wasi/p1_types.h"
 
 namespace wafer::wasi {
-
-// Owns a host descriptor.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
-  UniqueFd(UniqueFd&& o) noexcept : fd_(o.release()) {}
-  UniqueFd& operator=(UniqueFd&& o) noexcept {
-    if (this != &o) reset(o.release());
-    return *this;
-  }
-  ~UniqueFd() { reset(); }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  int release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  void reset(int fd = -1);
-
- private:
-  int fd_ = -1;
-};
 
 // Where an operation takes place: `name` in directory `parent()`. `name` is one
 // plain component, or "." for the directory itself; it is never "..".

@@ -86,13 +86,17 @@ void prepare_descriptor(Subscription& s, std::vector<pollfd>& fds) {
   const Rights needed = reads ? rights::kFdRead : rights::kFdWrite;
   // A listener is "readable" when a connection can be accepted.
   const bool may = (base & needed) || (reads && (base & rights::kSockAccept));
-  if (!may || !(base & rights::kPollFdReadwrite)) {
+  if (d.kind == Descriptor::Kind::Directory || !may) {
+    s.error = Errno::kBadf;
+    return;
+  }
+  if (!(base & rights::kPollFdReadwrite)) {
     s.error = Errno::kNotCapable;
     return;
   }
   switch (d.kind) {
     case Descriptor::Kind::Directory:
-      s.error = Errno::kBadf;
+    case Descriptor::Kind::Closed:
       return;
     case Descriptor::Kind::Input: {
       const std::lock_guard lock(d.mutex);
@@ -111,14 +115,14 @@ void prepare_descriptor(Subscription& s, std::vector<pollfd>& fds) {
   if (d.type == Filetype::kRegularFile) {  // always ready
     s.ready = true;
     s.nbytes = 1;
-    if (reads && fstat(d.fd, &st) == 0) {
-      const off_t at = lseek(d.fd, 0, SEEK_CUR);
+    if (reads && fstat(d.fd(), &st) == 0) {
+      const off_t at = lseek(d.fd(), 0, SEEK_CUR);
       s.nbytes = at >= 0 && st.st_size > at ? uint64_t(st.st_size - at) : 0;
     }
     return;
   }
   s.poll_index = int(fds.size());
-  fds.push_back({d.fd, short(reads ? POLLIN : POLLOUT), 0});
+  fds.push_back({d.fd(), short(reads ? POLLIN : POLLOUT), 0});
 }
 
 void take_poll_result(Subscription& s, const pollfd& p) {

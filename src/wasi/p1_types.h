@@ -134,6 +134,15 @@ inline constexpr Rights kSocket =
     kFdRead | kFdWrite | kFdFdstatSetFlags | kFdFilestatGet | kPollFdReadwrite | kSockShutdown;
 inline constexpr Rights kListener =
     kSockAccept | kFdFdstatSetFlags | kFdFilestatGet | kPollFdReadwrite | kSockShutdown;
+
+// Rights that a read-only grant does not pass on.
+inline constexpr Rights kChanges =
+    kFdWrite | kFdAllocate | kPathCreateDirectory | kPathCreateFile | kPathLinkSource |
+    kPathLinkTarget | kPathRenameSource | kPathRenameTarget | kPathFilestatSetSize |
+    kPathFilestatSetTimes | kFdFilestatSetSize | kFdFilestatSetTimes | kPathSymlink |
+    kPathRemoveDirectory | kPathUnlinkFile;
+// Rights that mean nothing without writing.
+inline constexpr Rights kWrites = kFdWrite | kFdAllocate | kFdFilestatSetSize;
 }  // namespace rights
 
 namespace fdflags {

@@ -1,6 +1,7 @@
 #include "wat/lexer.h"
 
 #include "wasm/cursor.h"
+#include "wat/literal.h"
 
 namespace wafer::wat {
 
@@ -25,7 +26,6 @@ bool is_idchar(unsigned char c) {
   }
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -35,51 +35,6 @@ int hex_digit(char c) {
 
 bool known_annotation(std::string_view id) {
   return id == "custom" || id == "name" || id == "metadata.code.branch_hint";
-}
-
-// A sequence of digits with single underscores between; advances `i`.
-bool digits(std::string_view s, size_t& i, bool hex) {
-  const size_t start = i;
-  bool last_digit = false;
-  while (i < s.size()) {
-    if (hex ? hex_digit(s[i]) >= 0 : is_digit(s[i])) {
-      last_digit = true;
-    } else if (s[i] == '_' && last_digit) {
-      last_digit = false;
-    } else {
-      break;
-    }
-    ++i;
-  }
-  return i > start && last_digit;
-}
-
-// Integer or float literal of 6.3.1 and 6.3.2, NaN and infinity included?
-bool is_number(std::string_view s) {
-  size_t i = 0;
-  if (i < s.size() && (s[i] == '+' || s[i] == '-')) ++i;
-  const std::string_view rest = s.substr(i);
-  if (rest == "inf" || rest == "nan") return true;
-  if (rest.substr(0, 6) == "nan:0x") {
-    size_t k = 6;
-    return digits(rest, k, true) && k == rest.size();
-  }
-  const bool hex = rest.substr(0, 2) == "0x";
-  if (hex) i += 2;
-  if (!digits(s, i, hex)) return false;
-  if (i < s.size() && s[i] == '.') {
-    ++i;
-    const size_t before = i;
-    if (i < s.size() && (hex ? hex_digit(s[i]) >= 0 : is_digit(s[i])) && !digits(s, i, hex))
-      return false;
-    (void)before;
-  }
-  if (i < s.size() && (hex ? (s[i] == 'p' || s[i] == 'P') : (s[i] == 'e' || s[i] == 'E'))) {
-    ++i;
-    if (i < s.size() && (s[i] == '+' || s[i] == '-')) ++i;
-    if (!digits(s, i, false)) return false;
-  }
-  return i == s.size();
 }
 
 class Lexer {

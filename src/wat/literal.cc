@@ -10,6 +10,27 @@ namespace wafer::wat {
 
 namespace {
 
+bool is_digit(char c, bool hex) {
+  return (c >= '0' && c <= '9') || (hex && ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')));
+}
+
+// A sequence of digits with single underscores between; advances `i`.
+bool digits(std::string_view s, size_t& i, bool hex) {
+  const size_t start = i;
+  bool last_digit = false;
+  while (i < s.size()) {
+    if (is_digit(s[i], hex)) {
+      last_digit = true;
+    } else if (s[i] == '_' && last_digit) {
+      last_digit = false;
+    } else {
+      break;
+    }
+    ++i;
+  }
+  return i > start && last_digit;
+}
+
 std::optional<uint64_t> magnitude(std::string_view s) {
   const bool hex = s.substr(0, 2) == "0x";
   if (hex) s.remove_prefix(2);
@@ -75,6 +96,45 @@ std::optional<U> parse_float(std::string_view s) {
 }
 
 }  // namespace
+
+bool is_number(std::string_view s) {
+  size_t i = 0;
+  if (i < s.size() && (s[i] == '+' || s[i] == '-')) ++i;
+  const std::string_view rest = s.substr(i);
+  if (rest == "inf" || rest == "nan") return true;
+  if (rest.substr(0, 6) == "nan:0x") {
+    size_t k = 6;
+    return digits(rest, k, true) && k == rest.size();
+  }
+  const bool hex = rest.substr(0, 2) == "0x";
+  if (hex) i += 2;
+  if (!digits(s, i, hex)) return false;
+  if (i < s.size() && s[i] == '.') {
+    ++i;
+    if (i < s.size() && is_digit(s[i], hex) && !digits(s, i, hex)) return false;
+  }
+  if (i < s.size() && (hex ? (s[i] == 'p' || s[i] == 'P') : (s[i] == 'e' || s[i] == 'E'))) {
+    ++i;
+    if (i < s.size() && (s[i] == '+' || s[i] == '-')) ++i;
+    if (!digits(s, i, false)) return false;
+  }
+  return i == s.size();
+}
+
+const LaneShape* lane_shape(std::string_view name) {
+  static constexpr LaneShape kShapes[] = {{"i8x16", 16, false}, {"i16x8", 8, false},
+                                          {"i32x4", 4, false},  {"i64x2", 2, false},
+                                          {"f32x4", 4, true},   {"f64x2", 2, true}};
+  for (const LaneShape& s : kShapes)
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+std::optional<uint64_t> parse_lane(const LaneShape& shape, std::string_view text) {
+  if (!shape.is_float) return parse_integer(text, shape.bits());
+  if (shape.bits() == 32) return parse_f32(text);
+  return parse_f64(text);
+}
 
 std::optional<uint64_t> parse_unsigned(std::string_view text, unsigned bits) {
   const auto v = magnitude(text);

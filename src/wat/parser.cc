@@ -1001,42 +1001,24 @@ Result<void> Parser::folded() {
 }
 
 Result<void> Parser::v128_const(Instr& in) {
-  struct Shape {
-    std::string_view name;
-    unsigned lanes;
-    bool is_float;
-  };
-  static constexpr Shape kShapes[] = {{"i8x16", 16, false}, {"i16x8", 8, false},
-                                      {"i32x4", 4, false},  {"i64x2", 2, false},
-                                      {"f32x4", 4, true},   {"f64x2", 2, true}};
-  for (const Shape& s : kShapes) {
-    if (!take_keyword(s.name)) continue;
-    const unsigned bytes = 16 / s.lanes;
-    unsigned given = 0;
-    while (peek(given).kind == TokenKind::Number) ++given;
-    if (given != s.lanes && peek(given).kind == TokenKind::Close)
-      return fail("wrong number of lane literals");
-    for (unsigned i = 0; i < s.lanes; ++i) {
-      if (peek().kind != TokenKind::Number) {
-        if (peek().kind == TokenKind::Close) return fail("wrong number of lane literals");
-        return unexpected();
-      }
-      std::optional<uint64_t> v;
-      if (!s.is_float)
-        v = parse_integer(peek().text, bytes * 8);
-      else if (bytes == 4)
-        v = parse_f32(peek().text);
-      else
-        v = parse_f64(peek().text);
-      if (!v) return fail("constant out of range");
-      store_le<uint64_t>(reinterpret_cast<uint8_t*>(&lane_buffer_), *v);
-      std::memcpy(in.v128.bytes + i * bytes, &lane_buffer_, bytes);
-      ++p_;
-    }
-    if (peek().kind == TokenKind::Number) return fail("wrong number of lane literals");
-    return {};
+  const LaneShape* shape = peek().kind == TokenKind::Keyword ? lane_shape(peek().text) : nullptr;
+  if (!shape) return unexpected();
+  ++p_;
+  const unsigned bytes = shape->bits() / 8;
+  unsigned given = 0;
+  while (peek(given).kind == TokenKind::Number) ++given;
+  if (given != shape->lanes && peek(given).kind == TokenKind::Close)
+    return fail("wrong number of lane literals");
+  for (unsigned i = 0; i < shape->lanes; ++i) {
+    if (peek().kind != TokenKind::Number) return unexpected();
+    const std::optional<uint64_t> v = parse_lane(*shape, peek().text);
+    if (!v) return fail("constant out of range");
+    store_le<uint64_t>(reinterpret_cast<uint8_t*>(&lane_buffer_), *v);
+    std::memcpy(in.v128.bytes + i * bytes, &lane_buffer_, bytes);
+    ++p_;
   }
-  return unexpected();
+  if (peek().kind == TokenKind::Number) return fail("wrong number of lane literals");
+  return {};
 }
 
 Result<void> Parser::immediates(Instr& in) {

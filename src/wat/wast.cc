@@ -172,14 +172,6 @@ class ScriptParser {
         WAFER_TRY(expect(TokenKind::Close));
         return std::move(l);
       }
-    struct Shape {
-      std::string_view name;
-      unsigned bits;
-      bool is_float;
-    };
-    static constexpr Shape kShapes[] = {{"i8x16", 8, false},  {"i16x8", 16, false},
-                                        {"i32x4", 32, false}, {"i64x2", 64, false},
-                                        {"f32x4", 32, true},  {"f64x2", 64, true}};
     struct RefPattern {
       std::string_view name;
       K kind;
@@ -196,12 +188,12 @@ class ScriptParser {
     if (k == "v128.const") {
       v.kind = K::Vector;
       v.type = wasm::kV128;
-      for (const Shape& s : kShapes) {
-        if (!take(s.name)) continue;
-        v.lane_bits = s.bits;
-        v.lane_float = s.is_float;
-        for (unsigned i = 0; i < 128 / s.bits; ++i) {
-          WAFER_LET(l, lane(s.is_float, s.bits));
+      if (const LaneShape* shape = lane_shape(peek().text)) {
+        ++p_;
+        v.lane_bits = shape->bits();
+        v.lane_float = shape->is_float;
+        for (unsigned i = 0; i < shape->lanes; ++i) {
+          WAFER_LET(l, lane(shape->is_float, shape->bits()));
           v.parts.push_back(std::move(l));
         }
       }

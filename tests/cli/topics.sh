@@ -162,6 +162,279 @@ code_cache() {
   absent none
 }
 
+cache_damage() {
+  echo '(module (func (export "f") (param i64) (result i64) (i64.mul (local.get 0) (i64.const 3))))' >a.wat
+  f() { run 0 run --tier llvm --cache-dir "${1:-cache}" --invoke f a.wat "$2" && expect out $((3 * $2)); }
+  f cache 1
+  first=cache/$(ls cache)
+  # Whatever lies in the place of the entry is neither waited for nor believed.
+  rm "$first" && mkfifo "$first" && f cache 2
+  [ -f "$first" ] || { echo "a pipe stayed in the cache"; failures=$((failures + 1)); }
+  rm "$first" && mkdir "$first" && f cache 3
+  rmdir "$first" && echo outside >target && ln -s ../target "$first" && f cache 4
+  expect target outside
+  rm "$first" && ln -s /dev/zero "$first" && f cache 5
+  : >"$first" && f cache 6
+  head -c 100000 /dev/zero >"$first" && f cache 7
+  chmod 000 "$first" && f cache 8
+  # Nor in that of the folder, or of the file that turns are taken at.
+  rm -r cache && echo file >cache && f cache 9
+  expect cache file
+  rm cache && mkfifo cache && f cache 10
+  rm cache && mkdir cache && f cache 11
+  turn=cache/$(basename "$first" .wcode).turn
+  rm -f cache/* && mkfifo "$turn" && f cache 12
+  rm -f cache/* "$turn" && mkdir "$turn" && f cache 13
+  f /proc/nowhere 14
+  f "$(printf 'x%.0s' $(seq 300))" 15
+  # No place for one, or a full one.
+  (unset HOME XDG_CACHE_HOME; exec "$wafer" run --tier llvm --invoke f a.wat 16) >out
+  expect out 48
+  HOME=relative run 0 run --tier llvm --invoke f a.wat 16
+  absent relative
+  for size in 0 1 10 16777215T; do
+    run 0 run --tier llvm --cache-dir sized --cache-size $size --invoke f a.wat 2
+    expect out 6
+  done
+  for size in -1 99999999999999999999999 16777216T x ''; do
+    run 2 run --cache-size "$size" --invoke f a.wat 2
+  done
+}
+
+# Many processes that need the same code make it once; one that is stopped or killed while
+# it does so holds nobody up.
+cache_turns() {
+  { # long to optimize
+    echo '(module (func (export "f") (param i32) (result i32)'
+    for i in $(seq 1500); do
+      echo "(if (i32.and (local.get 0) (i32.const $i)) (then (local.set 0 (i32.add
+        (i32.mul (local.get 0) (i32.const $((i * 7 + 1)))) (i32.rotl (local.get 0) (i32.const 3))))))"
+    done
+    echo '(local.get 0)))'
+  } >long.wat
+  run 0 run --tier llvm --no-cache --invoke f long.wat 5
+  mv out want
+  seconds() { # of processor time that COMMAND takes with its children
+    TIMEFORMAT='%U'
+    { time "$@" >/dev/null 2>&1; } 2>&1
+  }
+  one=$(seconds "$wafer" run --tier llvm --cache-dir one --invoke f long.wat 5)
+  again=$(seconds "$wafer" run --tier llvm --cache-dir one --invoke f long.wat 5)
+  many() {
+    for i in $(seq 20); do "$wafer" run --tier llvm --cache-dir "$1" --invoke f long.wat 5 >got$i & done
+    wait
+  }
+  all=$(seconds many together)
+  for i in $(seq 20); do cmp -s want got$i || { echo "run $i differs"; failures=$((failures + 1)); }; done
+  # 20 starts that find it, and a few makings at most.
+  awk "BEGIN { exit !($all < 20 * $again + 6 * $one + 1) }" ||
+    { echo "one run takes $one s, 20 together $all s"; failures=$((failures + 1)); }
+  [ "$(ls together | grep -c turn)" = 0 ] || { echo "a turn was left"; failures=$((failures + 1)); }
+  for signal in STOP KILL; do
+    "$wafer" run --tier llvm --cache-dir $signal --invoke f long.wat 5 >/dev/null 2>&1 &
+    holder=$!
+    for _ in $(seq 500); do ls $signal 2>/dev/null | grep -q turn && break; sleep 0.01; done
+    kill -$signal $holder
+    timeout 60 "$wafer" run --tier llvm --cache-dir $signal --invoke f long.wat 5 >out 2>err
+    expect out "$(cat want)"
+    ls $signal | grep -q wcode || { echo "nothing was kept"; failures=$((failures + 1)); }
+    kill -KILL $holder 2>/dev/null
+    wait $holder 2>/dev/null
+  done
+}
+
+# No file may be made or grow: that is no reason to end.
+file_size_limit() {
+  echo '(module (memory 1) (data (i32.const 0) "abc")
+    (func (export "f") (param i32) (result i32) (i32.load8_u (local.get 0))))' >m.wat
+  # More data than is copied at the start.
+  { printf '(module (memory 4) (data (i32.const 9) "'; head -c 100000 /dev/zero | tr '\0' x
+    echo '") (func (export "f") (result i32) (i32.load8_u (i32.const 50000))))'; } >data.wat
+  for tier in interp $tiers auto; do
+    # The output is a pipe: a file could not be written either.
+    [ "$( (ulimit -f 0; exec "$wafer" run --tier $tier --cache-dir c --invoke f m.wat 1) 2>&1 | cat)" = 98 ] &&
+      [ "$( (ulimit -f 0; exec "$wafer" run --tier $tier --cache-dir c --invoke f data.wat) 2>&1 | cat)" = 120 ] ||
+      { echo "tier $tier fails under a limit of file sizes"; failures=$((failures + 1)); }
+  done
+  [ "$( (ulimit -f 0; "$wafer" wat2wasm m.wat -o m.wasm; echo $?) 2>&1 | tail -1)" = 1 ] ||
+    { echo "wat2wasm under a limit of file sizes"; failures=$((failures + 1)); }
+  absent m.wasm
+}
+
+# Standard descriptors that are closed stay so for the program; none of our files is there.
+closed_descriptors() {
+  # Writes to descriptor 1 or reads from 0 and exits with the errno.
+  for op in 'write 1' 'read 0'; do
+    set -- $op
+    cat >$1.wat <<T
+(module (import "wasi_snapshot_preview1" "fd_$1" (func \$op (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func \$exit (param i32)))
+  (memory (export "memory") 1) (data (i32.const 8) "\40\00\00\00\04") (data (i32.const 64) "MARK")
+  (func (export "_start") (local \$i i32) (local \$e i32)
+    (loop (local.set \$e (call \$op (i32.const $2) (i32.const 8) (i32.const 1) (i32.const 0)))
+      (br_if 0 (i32.and (i32.eq (local.get \$e) (i32.const 8))
+        (i32.lt_u (local.tee \$i (i32.add (local.get \$i) (i32.const 1))) (i32.const 100000)))))
+    (call \$exit (local.get \$e))))
+T
+  done
+  for tier in interp $tiers auto; do
+    for turn in first again; do
+      "$wafer" run --tier $tier --cache-dir cache write.wat >&- 2>err
+      [ $? = 8 ] || { echo "write to a closed output, $tier $turn"; cat err; failures=$((failures + 1)); }
+      "$wafer" run --tier $tier --cache-dir cache read.wat <&- 2>err
+      [ $? = 8 ] || { echo "read from a closed input, $tier $turn"; cat err; failures=$((failures + 1)); }
+      "$wafer" run --tier $tier --cache-dir cache write.wat <&- >&- 2>&-
+      [ $? = 8 ] || { echo "all closed, $tier $turn"; failures=$((failures + 1)); }
+    done
+  done
+  ! grep -rq MARK cache 2>/dev/null || [ -z "$(grep -rl MARKMARK cache)" ] ||
+    { echo "the cache was written by the program"; failures=$((failures + 1)); }
+  # The tool itself: what cannot be written is an error, and nothing else happens.
+  echo '(module (func (export "f") (result i32) (i32.const 7)))' >seven.wat
+  "$wafer" run --invoke f seven.wat >&- 2>err
+  [ $? = 1 ] || { echo "a result that cannot be written"; failures=$((failures + 1)); }
+  has err 'cannot write standard output'
+  if [ -e /dev/full ]; then
+    for command in 'run --invoke f seven.wat' 'inspect seven.wat' 'wasm2wat seven.wat' --help 'validate -v seven.wat'; do
+      "$wafer" $command >/dev/full 2>err
+      [ $? = 1 ] || { echo "$command to a full disk"; cat err; failures=$((failures + 1)); }
+    done
+  fi
+  "$wafer" run nosuch.wasm 2>&-
+  [ $? = 1 ] || { echo "an error that cannot be told"; failures=$((failures + 1)); }
+  "$wafer" validate seven.wat <&- >&- 2>&-
+  [ $? = 0 ] || { echo "validate with all closed"; failures=$((failures + 1)); }
+  "$wafer" run --invoke f - <&- 2>err
+  [ $? = 1 ] || { echo "a module from a closed input"; failures=$((failures + 1)); }
+  # Sockets to inherit have to be there, and to be sockets.
+  run 1 run --listenfd 77 write.wat
+  has err 'descriptor 77 is not open'
+  "$wafer" run --listenfd 5 write.wat 5<seven.wat 2>err
+  has err 'descriptor 5 is not a listening socket'
+}
+
+# Modules come through pipes as well as from files, to every command.
+pipes() {
+  echo '(module (func (export "f") (result i32) (i32.const 7)))' >m.wat
+  run 0 wat2wasm m.wat
+  files='m.wat m.wasm'
+  case $tiers in *llvm*) run 0 compile m.wat && files="$files m.wcode" ;; esac
+  for file in $files; do
+    run 0 run --invoke f <(cat $file)
+    expect out 7
+    cat $file | "$wafer" run --invoke f /dev/stdin >out
+    expect out 7
+    cat $file | "$wafer" run --invoke f - >out
+    expect out 7
+    input=$file run 0 run --invoke f -
+    expect out 7
+    mkfifo pipe
+    { head -c 5 $file; sleep 0.1; tail -c +6 $file; } >pipe &
+    run 0 run --invoke f pipe
+    expect out 7
+    wait
+    rm pipe
+  done
+  for command in validate inspect wasm2wat 'inspect -d'; do
+    run 0 $command m.wasm
+    mv out want
+    run 0 $command <(cat m.wasm)
+    sed -i "s,/dev/fd/[0-9]*,m.wasm," out
+    cmp want out || failures=$((failures + 1))
+  done
+  run 0 wat2wasm <(cat m.wat) -o m2.wasm
+  cmp m.wasm m2.wasm || failures=$((failures + 1))
+  run 0 wast <(echo '(module (func (export "f"))) (invoke "f")')
+  # Larger than a pipe holds.
+  { cat m.wat; seq 200000 | sed 's/^/;; /'; } >large.wat
+  run 0 run --invoke f <(cat large.wat)
+  expect out 7
+  echo '(module (import "m" "f" (func (result i32))) (export "g" (func 0)))' >main.wat
+  run 0 run --preload m=<(cat m.wasm) --invoke g <(cat main.wat)
+  expect out 7
+  input=main.wat run 1 run --preload m=- --invoke g -
+  has err 'read only once'
+  # Things without an end, or that are no files.
+  run 1 run /dev/zero
+  run 1 validate /dev/zero
+  run 1 run <(yes)
+  run 1 run .
+  has err 'directory'
+  run 1 run /dev/null
+}
+
+# Every literal of the text format, and results that can be given back.
+literals() {
+  cat >l.wat <<'T'
+(module
+  (func (export "i32") (param i32) (result i32) (local.get 0))
+  (func (export "i64") (param i64) (result i64) (local.get 0))
+  (func (export "f32") (param f32) (result f32) (local.get 0))
+  (func (export "f64") (param f64) (result f64) (local.get 0))
+  (func (export "f32bits") (param f32) (result i32) (i32.reinterpret_f32 (local.get 0)))
+  (func (export "f64bits") (param f64) (result i64) (i64.reinterpret_f64 (local.get 0)))
+  (func (export "v128") (param v128) (result v128) (local.get 0))
+  (func (export "lane") (param v128) (result i32) (i32x4.extract_lane 2 (local.get 0)))
+  (func (export "extern") (param externref) (result externref) (local.get 0))
+  (func (export "func") (param funcref) (result funcref) (local.get 0))
+  (func (export "any") (param anyref) (result anyref) (local.get 0))
+  (func (export "three") (param i32 i32 i32) (result i32)
+    (i32.add (local.get 0) (i32.mul (local.get 1) (local.get 2)))))
+T
+  # same EXPORT ARGUMENT RESULT: and the result is an argument for itself.
+  same() {
+    run 0 run --invoke "$1" l.wat "$2"
+    expect out "$3"
+    run 0 run --invoke "$1" l.wat "$3"
+    expect out "$3"
+  }
+  same i32 0xffff_ffff -1
+  same i32 +1_000 1000
+  same i64 -0x8000_0000_0000_0000 -9223372036854775808
+  same f32 0x1.8p1 3
+  same f32 -0x1p-149 -1e-45
+  same f32 1_0.5e+1 105
+  same f32 nan nan
+  same f32 -nan -nan
+  same f32 nan:canonical nan
+  same f32 nan:0x20_0000 nan:0x200000
+  same f64 -nan:0xfffffffffffff -nan:0xfffffffffffff
+  same f64 -inf -inf
+  same f64 -0 -0
+  same f64 0x1.fffffffffffffp+1023 1.7976931348623157e+308
+  run 0 run --invoke f32bits l.wat nan:0x1
+  expect out $((0x7f800001))
+  run 0 run --invoke f64bits l.wat -- -nan:0x1
+  expect out $((0xfff0000000000001))
+  same v128 'i32x4 1 2 3 -1' 0xffffffff000000030000000200000001
+  same v128 'v128.const i64x2 0x1_0 -1' 0xffffffffffffffff0000000000000010
+  same v128 'f32x4 1 nan:0x200000 inf -0.0' 0x800000007f8000007fa000003f800000
+  same v128 'i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 255' 0xff0e0d0c0b0a09080706050403020100
+  same v128 7 0x00000000000000000000000000000007
+  run 0 run --invoke lane l.wat 'i32x4 1 2 -3 4'
+  expect out -3
+  same extern 'ref.extern 42' 'ref.extern 42'
+  same extern ref.null null
+  same func null null
+  same any 'ref.i31 -5' 'ref.i31 -5'
+  for bad in 'i32 1.5' 'i32 4294967296' 'i32 -2147483649' 'i32 1__0' 'i32 _1' 'f32 1e' 'f32 0x' \
+    'f32 nan:0x0' 'f32 nan:0x800000' 'f32 1e39' 'f64 .5' 'f64 infinity' 'f64 1.5x' 'func 1' 'v128 i32x4'; do
+    run 1 run --invoke "${bad%% *}" l.wat "${bad#* }"
+    has err "is not a value of type"
+  done
+  for bad in 'i32x4 1 2 3' 'i32x4 1 2 3 4 5' 'i32x4 1 2 3 x' 'i8x16 1' 'i33x4 1 2 3 4' "0x$(seq -s '' 34)" 0x1_ ''; do
+    run 1 run --invoke v128 l.wat "$bad"
+  done
+  run 1 run --invoke func l.wat 'ref.extern 1'
+  # "--" after FILE says that what follows are arguments.
+  run 0 run --invoke three l.wat -- -5 -2 +3
+  expect out -11
+  run 0 run --invoke three -- l.wat -5 -2 3
+  expect out -11
+  run 0 --invoke three l.wat -- 1 2 3
+  expect out 7
+}
+
 exit_codes() {
   for code in 0 1 7 125; do
     wasi_exit $code >exit.wat
@@ -338,6 +611,10 @@ arguments() {
     (drop (call $env (i32.const 1024) (i32.const 8192)))
     (call $print (i32.const 8192) (i32.load (i32.const 4)))))
 T
+  run 0 run args.wat -- -- one
+  [ "$(tr '\0' '|' <out)" = 'args.wat|--|one|' ] || { tr '\0' '|' <out; failures=$((failures + 1)); }
+  run 0 run args.wat one -- two
+  [ "$(tr '\0' '|' <out)" = 'args.wat|one|--|two|' ] || { tr '\0' '|' <out; failures=$((failures + 1)); }
   run 0 run args.wat one --fuel -x
   [ "$(tr '\0' '|' <out)" = 'args.wat|one|--fuel|-x|' ] || { tr '\0' '|' <out; failures=$((failures + 1)); }
   HIDDEN=1 PASSED=yes run 0 run --env A=b --env PASSED --argv0 me args.wat

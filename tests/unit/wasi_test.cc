@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -505,21 +506,196 @@ TEST(WasiDescriptors, RightsOnlyShrink) {
   uint32_t fd, sub;
   std::string text;
   ASSERT_EQ(g.open(kBox, "f", fd, 0, rights::kFdRead | rights::kFdSeek), Errno::kSuccess);
-  EXPECT_EQ(g.write(fd, "x"), Errno::kNotCapable);
+  EXPECT_EQ(g.write(fd, "x"), Errno::kBadf);
   EXPECT_EQ(g.call("fd_fdstat_set_rights", {fd, rights::kFdRead | rights::kFdWrite, 0}),
             Errno::kNotCapable);
   EXPECT_EQ(g.call("fd_fdstat_set_rights", {fd, rights::kFdSeek, 0}), Errno::kSuccess);
-  EXPECT_EQ(g.read(fd, text), Errno::kNotCapable);
+  EXPECT_EQ(g.read(fd, text), Errno::kBadf);
   EXPECT_EQ(g.call("fd_filestat_get", {fd, Guest::kBuffer}), Errno::kNotCapable);
 
-  ASSERT_EQ(g.open(kBox, ".", sub, oflags::kDirectory, rights::kPathOpen, 0, 0, rights::kFdRead),
+  ASSERT_EQ(g.open(kBox, ".", sub, oflags::kDirectory, 0), Errno::kSuccess);
+  ASSERT_EQ(g.call("fd_fdstat_set_rights", {sub, rights::kPathOpen, rights::kFdRead}),
             Errno::kSuccess);
-  EXPECT_EQ(g.open(sub, "f", fd, 0, rights::kFdRead), Errno::kSuccess);
+  ASSERT_EQ(g.open(sub, "f", fd, 0, rights::kFdRead), Errno::kSuccess);
+  EXPECT_EQ(g.read(fd, text), Errno::kSuccess);
+  EXPECT_EQ(g.call("fd_seek", {fd, 0, 0, 0x200}), Errno::kNotCapable);
+  ASSERT_EQ(g.open(sub, "f", fd, 0, 0), Errno::kSuccess);
+  EXPECT_EQ(g.write(fd, "x"), Errno::kBadf);
   EXPECT_EQ(g.open(sub, "f", fd, 0, rights::kFdRead | rights::kFdWrite), Errno::kNotCapable);
   EXPECT_EQ(g.open(sub, "n", fd, oflags::kCreat, rights::kFdRead), Errno::kNotCapable);
+  EXPECT_EQ(g.open(sub, "f", fd, oflags::kTrunc, 0), Errno::kNotCapable);
   EXPECT_EQ(g.path_call("path_unlink_file", sub, "f"), Errno::kNotCapable);
+  EXPECT_EQ(read_file(tree.box / "f"), "text");
   EXPECT_EQ(g.open(fd, "f"), Errno::kNotDir);
   EXPECT_EQ(g.read(kBox, text), Errno::kIsDir);
+}
+
+// Programs made against other runtimes ask for no rights and use what they opened.
+TEST(WasiDescriptors, RightsFollowFromTheKind) {
+  TempTree tree;
+  write_file(tree.box / "f", "text");
+  fs::create_directory(tree.box / "d");
+  Guest g(with_box(tree));
+  const auto base = [&g](uint32_t fd) {
+    EXPECT_EQ(g.call("fd_fdstat_get", {fd, Guest::kBuffer}), Errno::kSuccess);
+    return g.get<Rights>(Guest::kBuffer + 8);
+  };
+  uint32_t fd, sub;
+  std::string text;
+  ASSERT_EQ(g.open(kBox, "f", fd, 0, 0), Errno::kSuccess);
+  EXPECT_EQ(base(fd), rights::kFile & ~rights::kWrites);
+  EXPECT_EQ(g.call("fd_filestat_get", {fd, Guest::kBuffer}), Errno::kSuccess);
+  EXPECT_EQ(g.call("fd_seek", {fd, 1, 0, 0x200}), Errno::kSuccess);
+  EXPECT_EQ(g.read(fd, text), Errno::kSuccess);
+  EXPECT_EQ(text, "ext");
+  EXPECT_EQ(g.write(fd, "x"), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_filestat_set_size", {fd, 0}), Errno::kInval);
+  EXPECT_EQ(g.call("fd_allocate", {fd, 0, 100}), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_filestat_set_times", {fd, 5, 5, fstflags::kMtim}), Errno::kSuccess);
+  // Rights of no meaning are no error.
+  EXPECT_EQ(g.open(kBox, "f", fd, 0, ~uint64_t{0} & ~rights::kFdWrite), Errno::kSuccess);
+  EXPECT_EQ(base(fd), rights::kFile & ~rights::kWrites);
+  // What is made may be written.
+  ASSERT_EQ(g.open(kBox, "new", fd, oflags::kCreat, 0), Errno::kSuccess);
+  EXPECT_EQ(g.write(fd, "made"), Errno::kSuccess);
+  EXPECT_EQ(read_file(tree.box / "new"), "made");
+  ASSERT_EQ(g.open(kBox, "new", fd, oflags::kCreat, rights::kFdRead), Errno::kSuccess);
+  EXPECT_EQ(g.write(fd, "x"), Errno::kBadf);
+  ASSERT_EQ(g.open(kBox, "new", fd, 0, rights::kFdWrite), Errno::kSuccess);
+  EXPECT_EQ(base(fd), rights::kFile & ~rights::kFdRead);
+  EXPECT_EQ(g.read(fd, text), Errno::kBadf);
+  EXPECT_EQ(g.write(fd, "x"), Errno::kSuccess);
+
+  ASSERT_EQ(g.open(kBox, "d", sub, oflags::kDirectory, 0), Errno::kSuccess);
+  EXPECT_EQ(base(sub), rights::kDirectory);
+  ASSERT_EQ(g.open(sub, "inner", fd, oflags::kCreat, rights::kFdWrite), Errno::kSuccess);
+  EXPECT_EQ(g.path_call("path_create_directory", sub, "x"), Errno::kSuccess);
+  EXPECT_EQ(g.list(sub, 4096).size(), 4u);
+  EXPECT_EQ(g.write(sub, "x"), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_seek", {sub, 0, 1, 0x200}), Errno::kBadf);
+  EXPECT_EQ(g.open(kBox, "d", fd, 0, rights::kFdRead | rights::kFdWrite), Errno::kIsDir);
+
+  // A read-only grant narrows all that comes from it.
+  Guest ro(with_box(tree, true));
+  const auto ro_base = [&ro](uint32_t fd) {
+    EXPECT_EQ(ro.call("fd_fdstat_get", {fd, Guest::kBuffer}), Errno::kSuccess);
+    return ro.get<Rights>(Guest::kBuffer + 8);
+  };
+  EXPECT_EQ(ro_base(kBox), rights::kDirectory & ~rights::kChanges);
+  ASSERT_EQ(ro.open(kBox, "d", sub, oflags::kDirectory, 0), Errno::kSuccess);
+  EXPECT_EQ(ro_base(sub), rights::kDirectory & ~rights::kChanges);
+  ASSERT_EQ(ro.open(sub, "inner", fd, 0, 0), Errno::kSuccess);
+  EXPECT_EQ(ro_base(fd), rights::kFile & ~rights::kChanges);
+  EXPECT_EQ(ro.open(sub, "inner", fd, 0, rights::kFdWrite), Errno::kPerm);
+  EXPECT_EQ(ro.open(sub, "inner", fd, oflags::kTrunc, 0), Errno::kPerm);
+  EXPECT_EQ(ro.open(sub, "inner", fd, oflags::kCreat, 0), Errno::kPerm);
+  EXPECT_EQ(ro.call("path_filestat_set_times", {sub, 1, ro.text("inner"), 5, 5, 5, 5}),
+            Errno::kPerm);
+  EXPECT_EQ(ro.call("fd_filestat_set_times", {sub, 5, 5, fstflags::kMtim}), Errno::kPerm);
+}
+
+// Closes a standard descriptor for as long as it lives.
+class WithoutStandard {
+ public:
+  explicit WithoutStandard(int fd) : fd_(fd), kept_(fcntl(fd, F_DUPFD, 100)) { ::close(fd); }
+  ~WithoutStandard() {
+    dup2(kept_, fd_);
+    ::close(kept_);
+  }
+
+ private:
+  int fd_, kept_;
+};
+
+TEST(WasiDescriptors, ClosedStandardDescriptorsStayClosed) {
+  TempTree tree;
+  write_file(tree.box / "f", "of the embedder");
+  std::string text;
+  // The embedder's own files may be there later, and must not be reached.
+  const WithoutStandard no_input(0), no_output(1);
+  P1Config config = with_box(tree);
+  config.stdin_source = {};
+  config.stdout_sink = {};
+  config.listeners.push_back({-1, "127.0.0.1:0"});
+  Guest g(std::move(config));
+  EXPECT_EQ(fcntl(0, F_GETFD), -1);  // nothing of ours stays at such a number
+  EXPECT_EQ(fcntl(1, F_GETFD), -1);
+  ASSERT_EQ(::open((tree.box / "f").c_str(), O_RDWR), 0);
+  ASSERT_EQ(::open((tree.box / "f").c_str(), O_RDWR), 1);
+  EXPECT_EQ(g.read(0, text), Errno::kBadf);
+  EXPECT_EQ(g.write(1, "mark"), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_fdstat_get", {1, Guest::kBuffer}), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_filestat_get", {0, Guest::kBuffer}), Errno::kBadf);
+  EXPECT_EQ(g.call("fd_renumber", {0, kBox}), Errno::kBadf);
+  ::close(0);
+  ::close(1);
+  // Their numbers are taken, until the guest closes them too.
+  uint32_t fd;
+  ASSERT_EQ(g.open(kBox, "f", fd), Errno::kSuccess);
+  EXPECT_EQ(fd, 5u);
+  EXPECT_EQ(fcntl(0, F_GETFD), -1);
+  EXPECT_EQ(g.close(1), Errno::kBadf);
+  ASSERT_EQ(g.open(kBox, "f", fd), Errno::kSuccess);
+  EXPECT_EQ(fd, 1u);
+  EXPECT_EQ(g.call("fd_renumber", {fd, 0}), Errno::kSuccess);
+  EXPECT_EQ(g.read(0, text), Errno::kSuccess);
+  EXPECT_EQ(text, "of the embedder");
+  EXPECT_EQ(g.list(kBox, 4096).size(), 3u);
+  EXPECT_EQ(fcntl(0, F_GETFD), -1);
+  EXPECT_EQ(read_file(tree.box / "f"), "of the embedder");
+}
+
+// A guest holds the file that it was given, whatever the number means later.
+TEST(WasiDescriptors, HandlesAreTheGuestsOwn) {
+  TempTree tree;
+  write_file(tree.root / "given", "given");
+  write_file(tree.root / "later", "later");
+  const int given = ::open((tree.root / "given").c_str(), O_RDONLY);
+  P1Config config = quiet();
+  config.stdin_source = P1Input::from_fd(given);
+  Guest g(std::move(config));
+  const int later = ::open((tree.root / "later").c_str(), O_RDONLY);
+  dup2(later, given);
+  std::string text;
+  EXPECT_EQ(g.read(0, text), Errno::kSuccess);
+  EXPECT_EQ(text, "given");
+  EXPECT_EQ(g.close(0), Errno::kSuccess);
+  EXPECT_GE(fcntl(given, F_GETFD), 0);  // the caller's stays the caller's
+  ::close(given);
+  ::close(later);
+}
+
+TEST(WasiSockets, ListenersHaveToBeListeners) {
+  TempTree tree;
+  const int file = ::open((tree.root / "secret").c_str(), O_RDWR);
+  const auto refuses = [](std::vector<int> fds, const char* why) {
+    P1Config config = quiet();
+    for (const int fd : fds) config.listeners.push_back({fd, {}});
+    auto context = P1Context::create(std::move(config));
+    ASSERT_FALSE(context.ok());
+    EXPECT_NE(std::string_view(context.error().message).find(why), std::string_view::npos)
+        << context.error().message;
+  };
+  refuses({987}, "descriptor 987 is not open");
+  refuses({file}, "is not a listening socket");
+  EXPECT_GE(fcntl(file, F_GETFD), 0);
+  ::close(file);
+  const int unbound = socket(AF_INET, SOCK_STREAM, 0);
+  refuses({unbound}, "is not a listening socket");
+  ::close(unbound);
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  refuses({listener, listener}, "is given twice");
+  const int other = socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(listen(other, 1), 0);
+  P1Config config = quiet();
+  config.listeners.push_back({other, {}});
+  {
+    Guest g(std::move(config));
+    EXPECT_NE(g.context->listener_address(0), "");
+    EXPECT_EQ(g.read(3, *std::make_unique<std::string>()), Errno::kBadf);
+  }
+  EXPECT_EQ(fcntl(other, F_GETFD), -1);  // was taken over
 }
 
 TEST(WasiDescriptors, ReaddirResumesAtEveryCookie) {
@@ -671,8 +847,8 @@ TEST(WasiStdio, CallbacksBytesAndVectors) {
   EXPECT_EQ(out.substr(0, 3), "bdf");
   EXPECT_EQ(g.write(2, "oops"), Errno::kSuccess);
   EXPECT_EQ(err, "oops");
-  EXPECT_EQ(g.write(0, "x"), Errno::kNotCapable);
-  EXPECT_EQ(g.read(1, text), Errno::kNotCapable);
+  EXPECT_EQ(g.write(0, "x"), Errno::kBadf);
+  EXPECT_EQ(g.read(1, text), Errno::kBadf);
   EXPECT_EQ(g.call("fd_seek", {1, 0, 0, Guest::kResult}), Errno::kSpipe);
   ASSERT_EQ(g.call("fd_fdstat_get", {1, Guest::kBuffer}), Errno::kSuccess);
   EXPECT_EQ(g.get<uint8_t>(Guest::kBuffer), uint8_t(Filetype::kUnknown));
@@ -695,6 +871,7 @@ TEST(WasiStdio, PipesAndBrokenPipes) {
   EXPECT_EQ(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
   EXPECT_EQ(g.call("fd_seek", {0, 0, 1, Guest::kResult}), Errno::kSpipe);
   ::close(ends[0]);
+  EXPECT_EQ(g.close(0), Errno::kSuccess);
   EXPECT_EQ(g.write(1, "nobody reads"), Errno::kPipe);
   ::close(ends[1]);
 }
@@ -809,6 +986,14 @@ TEST(WasiPoll, InterruptEndsEveryWait) {
     g.read(0, text);
   });
   expect_interrupted([&] { g.call("sock_accept", {4, 0, Guest::kResult}); });
+  // What is not a pipe is not waited for.
+  const int unix_socket = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  snprintf(name.sun_path, sizeof(name.sun_path), "%s", (tree.box / "socket").c_str());
+  ASSERT_EQ(bind(unix_socket, reinterpret_cast<sockaddr*>(&name), sizeof(name)), 0);
+  EXPECT_EQ(g.open(kBox, "socket"), Errno::kNxio);
+  ::close(unix_socket);
   // A named pipe without another end, opened for writing, then for reading.
   uint32_t fd;
   expect_interrupted([&] { g.open(kBox, "pipe", fd, 0, rights::kFdWrite); });
@@ -866,7 +1051,7 @@ TEST(WasiSockets, AcceptSendReceiveShutdown) {
   EXPECT_EQ(::read(client, buffer, sizeof(buffer)), 0);
   EXPECT_EQ(g.call("sock_shutdown", {1, 1}), Errno::kNotSock);
   EXPECT_EQ(g.call("sock_shutdown", {99, 1}), Errno::kBadf);
-  EXPECT_EQ(g.read(3, text), Errno::kNotCapable);  // a listener has no data
+  EXPECT_EQ(g.read(3, text), Errno::kBadf);  // a listener has no data
   ::close(client);
 }
 

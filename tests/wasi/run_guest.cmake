@@ -32,6 +32,10 @@ if(NOT STDIN)
   set(STDIN /dev/null)
 endif()
 
+if(CLOSED_OUTPUT)
+  set(command sh -c "exec \"$@\" >&-" sh ${command})
+endif()
+
 execute_process(COMMAND ${command} ${WASM} ${ARGS}
   INPUT_FILE ${STDIN} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code TIMEOUT 110)
 file(READ ${EXPECTED} expected)

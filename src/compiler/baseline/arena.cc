@@ -91,20 +91,19 @@ extern "C" _Unwind_Reason_Code wafer_baseline_personality(int, _Unwind_Action ac
 Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& module) {
   const auto page = size_t(sysconf(_SC_PAGESIZE));
   bytes = (bytes + page - 1) & ~(page - 1);
-  const int fd = memfd_create("wafer-code", MFD_CLOEXEC);
-  if (fd < 0) return Error(ErrorKind::Io, "no memory for code");
   auto arena = make_box<CodeArena>();
-  bool ok = ftruncate(fd, off_t(bytes)) == 0;
-  if (ok) {
-    void* rw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    void* rx = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    arena->size_ = bytes;
-    if (rw != MAP_FAILED) arena->writable_ = static_cast<uint8_t*>(rw);
-    if (rx != MAP_FAILED) arena->executable_ = static_cast<uint8_t*>(rx);
-    ok = rw != MAP_FAILED && rx != MAP_FAILED;
-  }
-  close(fd);
-  if (!ok) return Error(ErrorKind::Io, "no memory for code");
+  // Shared pages, which mremap(2) with an old size of 0 maps once more. Without a file there
+  // is neither a descriptor nor a limit of file sizes in the way.
+  void* const rw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (rw == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
+  arena->size_ = bytes;
+  arena->writable_ = static_cast<uint8_t*>(rw);
+  void* const rx = mremap(rw, 0, bytes, MREMAP_MAYMOVE);
+  if (rx == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
+  arena->executable_ = static_cast<uint8_t*>(rx);
+  if (mprotect(rx, bytes, PROT_READ | PROT_EXEC) != 0)
+    return Error(ErrorKind::Io, "the system refuses executable memory");
   arena->eh_frame_ = frame_table(arena->executable_, bytes);
   __register_frame(arena->eh_frame_.data());
   arena->registered_ = true;

@@ -164,15 +164,19 @@ void TieringTier::optimize_whole(Running& running) {
   // One processor is the program's.
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
   const wasm::Module& module = *running.module;
-  auto parts = make_code(module, compile, {});
-  if (!parts) return;
-  std::shared_ptr<CodeImage> image;
-  if (options_.cache) {
-    parts->module.assign(module.bytes.begin(), module.bytes.end());
-    image = options_.cache->store(module.bytes, running.compile, write_image(*parts));
+  CodeCache::FoundOrTurn kept;
+  if (options_.cache) kept = options_.cache->find_or_wait(module.bytes, running.compile, &cancel_);
+  std::shared_ptr<CodeImage> image = std::move(kept.found);
+  if (!image) {
+    auto parts = make_code(module, compile, {});
+    if (!parts) return;
+    if (options_.cache) {
+      parts->module.assign(module.bytes.begin(), module.bytes.end());
+      image = options_.cache->store(module.bytes, running.compile, write_image(*parts));
+    }
+    image = load(std::move(image), *parts);
+    if (!image) return;
   }
-  image = load(std::move(image), *parts);
-  if (!image) return;
   install(running, *image, true);
   running.code->hold(image);
   const MutexLock lock(module.tier_mutex);
@@ -210,6 +214,14 @@ void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
     functions = next_batch(module, running.hot);
     if (!running.hot.empty()) queue(urgent_, [this, owner] { optimize_hot(owner); }, lock);
   }
+  Turn turn;
+  if (options_.cache) {
+    turn = options_.cache->wait_for_parts(module.bytes, running.compile, &cancel_);
+    take_new_parts(running);
+    const std::lock_guard lock(mutex_);
+    std::erase_if(functions, [&running](uint32_t f) { return running.ready[f]; });
+    if (functions.empty()) return;
+  }
   CompileOptions compile = running.compile;
   compile.through_entries = true;
   compile.threads = 1;
@@ -224,6 +236,16 @@ void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
   if (!image) return;
   install(running, *image, false);
   running.code->hold(std::move(image));
+}
+
+// Code that other processes have added to the cache.
+void TieringTier::take_new_parts(Running& running) {
+  for (auto& part :
+       options_.cache->find_parts(running.module->bytes, running.compile, running.parts)) {
+    install(running, *part, false);
+    running.code->hold(part);
+    running.parts.push_back(std::move(part));
+  }
 }
 
 void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {

@@ -85,6 +85,7 @@ class TieringTier final : public runtime::Tier {
   void work(Lane& lane, bool background);
   void optimize_whole(Running& running);
   void optimize_hot(const std::shared_ptr<Running>& owner);
+  void take_new_parts(Running& running);
   void optimize_loop(Running& running, const LoopEntry& entry);
   Result<ImageParts> make_code(const wasm::Module& module, CompileOptions options,
                                std::span<const uint32_t> functions);

@@ -1,0 +1,123 @@
+// Turns at what many processes make at the same time.
+#if WAFER_HAS_BASELINE
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "compiler/cache_turn.h"
+
+namespace wafer::compiler {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+class TurnTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/wafer-turn-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    folder = pattern;
+    path = folder + "/x.turn";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  Turn take(std::chrono::milliseconds limit = 60s) {
+    return Turn::take(path, [] { return false; }, limit, nullptr);
+  }
+  // Somebody else who holds the turn and does not renew it.
+  int hold() const {
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQ(flock(fd, LOCK_EX), 0);
+    return fd;
+  }
+  std::string folder, path;
+};
+
+TEST_F(TurnTest, OneAfterTheOther) {
+  Turn first = take();
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(take(20ms));
+  std::atomic<bool> second_has_it{false};
+  std::thread second([&] {
+    const Turn turn = take();
+    EXPECT_TRUE(turn);
+    second_has_it = true;
+  });
+  std::this_thread::sleep_for(50ms);
+  EXPECT_FALSE(second_has_it);
+  first = {};
+  second.join();
+  EXPECT_TRUE(second_has_it);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(TurnTest, WaitsNoLongerThanNeeded) {
+  const Turn first = take();
+  bool made = false;
+  const Turn second = Turn::take(path, [&made] { return made = true; }, 60s, nullptr);
+  EXPECT_FALSE(second);
+  EXPECT_TRUE(made);
+  const std::atomic<bool> cancel{true};
+  EXPECT_FALSE(Turn::take(path, [] { return false; }, 60s, &cancel));
+}
+
+// A holder that renews is waited for past the time after which others are passed over.
+TEST_F(TurnTest, ABusyHolderKeepsIt) {
+  const Turn first = take();
+  EXPECT_FALSE(take(Turn::kPassOver + 1s));
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST_F(TurnTest, AStoppedHolderIsPassedOver) {
+  const int holder = hold();
+  const auto start = Clock::now();
+  {
+    const Turn turn = take();
+    EXPECT_TRUE(turn);
+    EXPECT_GE(Clock::now() - start, Turn::kPassOver);
+    // What the first one does when it goes on does not take the second one's away.
+    close(holder);
+    EXPECT_FALSE(take(20ms));
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(TurnTest, ADeadHolderHoldsNothing) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    (void)flock(open(path.c_str(), O_RDWR | O_CREAT, 0600), LOCK_EX);
+    _exit(0);
+  }
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(std::filesystem::exists(path));
+  const auto start = Clock::now();
+  EXPECT_TRUE(take());
+  EXPECT_LT(Clock::now() - start, Turn::kPassOver);
+}
+
+TEST_F(TurnTest, WhereNoneCanBeThereIsNothingToWaitFor) {
+  const auto start = Clock::now();
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(take());
+  unlink(path.c_str());
+  ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+  EXPECT_FALSE(take());
+  rmdir(path.c_str());
+  ASSERT_EQ(symlink("/dev/zero", path.c_str()), 0);
+  EXPECT_FALSE(take());
+  path = folder + "/missing/x.turn";
+  EXPECT_FALSE(take());
+  EXPECT_LT(Clock::now() - start, Turn::kPassOver);
+}
+
+}  // namespace
+}  // namespace wafer::compiler
+#endif
