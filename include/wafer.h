@@ -81,6 +81,9 @@ WASM_API_EXTERN void wafer_config_consume_fuel_set(wasm_config_t*, bool enable);
 WASM_API_EXTERN void wafer_config_interruptible_set(wasm_config_t*, bool enable);
 /* Catch out-of-bounds accesses with guard pages where the platform can. On unless set. */
 WASM_API_EXTERN void wafer_config_guard_pages_set(wasm_config_t*, bool enable);
+/* Let traps arrive as signals of the processor, for which handlers are installed. Off: code
+ * compares and calls, at some cost, and no handler is touched. On unless set. */
+WASM_API_EXTERN void wafer_config_signals_set(wasm_config_t*, bool enable);
 /* Bytes of WebAssembly call stack for each store. */
 WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
 
@@ -97,6 +100,13 @@ enum wafer_tier_enum {
 
 /* WAFER_TIER_AUTO unless set. */
 WASM_API_EXTERN void wafer_config_tier_set(wasm_config_t*, wafer_tier_t);
+/* Path of the optimizing compiler, libwafer-llvm.so. NULL, as unless set: it is linked in, or
+ * is where the environment variable WAFER_LLVM says, or in one of the usual places. */
+WASM_API_EXTERN void wafer_config_optimizer_library_set(wasm_config_t*, const char* path);
+/* Told what is worth knowing though nothing fails, such as that WAFER_TIER_AUTO found no
+ * optimizing compiler. From any thread. NULL, as unless set: standard error. */
+typedef void (*wafer_warning_callback_t)(void* env, const char* message);
+WASM_API_EXTERN void wafer_config_warning_set(wasm_config_t*, wafer_warning_callback_t, void* env);
 /* How hard optimized code is worked on, 0 to 3. 2 unless set. */
 WASM_API_EXTERN void wafer_config_opt_level_set(wasm_config_t*, unsigned level);
 /* In optimized code, leave no access to memory out because its result is not used, and
@@ -108,6 +118,18 @@ WASM_API_EXTERN void wafer_config_cache_set(wasm_config_t*, const char* folder, 
 /* Memories to hold ready, so that instances start in microseconds: as many may be alive at
  * once, and each takes 8 GiB of address space. 0, as unless set: no pool. */
 WASM_API_EXTERN void wafer_config_pooled_memories_set(wasm_config_t*, uint32_t count);
+
+/* ---- Signals (not in embedded builds)
+ *
+ * For programs with their own handlers of SIGSEGV, SIGBUS and SIGILL. */
+
+/* To be asked first by a handler that was installed after Wafer's: is this a fault of
+ * WebAssembly code? `info` and `context` are the handler's siginfo_t* and ucontext_t* (it
+ * needs SA_SIGINFO). If true, the handler has to return at once; it may also not return. */
+WASM_API_EXTERN bool wafer_handle_signal(int signal, void* info, void* context);
+/* Puts Wafer's handlers before those that were installed since; faults that are not
+ * WebAssembly's go on to them. Every instantiation does this too. */
+WASM_API_EXTERN void wafer_install_signal_handlers(void);
 
 /* ---- Store */
 
@@ -198,6 +220,9 @@ WASM_API_EXTERN const char* wafer_frame_func_name(const wasm_frame_t*);
 WASM_API_EXTERN const char* wafer_frame_module_name(const wasm_frame_t*);
 /* "file.c:12:3" from debug information, or empty. */
 WASM_API_EXTERN const char* wafer_frame_source(const wasm_frame_t*);
+/* Is it a function of the source, by debug information, that the module's compiler inlined
+ * into the next frame's? All but its names is as there. */
+WASM_API_EXTERN bool wafer_frame_is_inlined(const wasm_frame_t*);
 
 /* ---- Functions */
 

@@ -16,12 +16,20 @@ enum class Tier : uint8_t {
   Optimized,    // all of a module is optimized when it is first instantiated
 };
 
+// Told what is worth knowing though nothing fails; `env` is Config::warning_env. From any
+// thread.
+using WarningCallback = void (*)(void* env, const char* message);
+
 // Settings of an Engine.
 struct Config {
   // Proposals that modules may use.
   FeatureSet features = FeatureSet::standard();
   // Catch out-of-bounds accesses with reserved address space where the platform can.
   bool guard_pages = true;
+  // Let traps arrive as signals of the processor (SIGSEGV, SIGBUS, SIGILL), for which Wafer
+  // then installs handlers. Without it code compares and calls, at some cost, there are no
+  // guard pages, and no handler is touched.
+  bool signals = true;
   // Count executed instructions against Store::fuel.
   bool consume_fuel = false;
   // Let Store::interrupt stop running code.
@@ -35,6 +43,13 @@ struct Config {
   // How functions are run. Where a build or processor lacks the tier, instantiation is
   // Unsupported.
   Tier tier = Tier::Auto;
+  // Path of the optimizing compiler, libwafer-llvm.so. Empty: it is linked in, or is where
+  // the environment variable WAFER_LLVM says, or in one of the usual places.
+  String optimizer_library;
+  // Where warnings go, such as that Tier::Auto found no optimizing compiler. Null: to
+  // standard error.
+  WarningCallback warning = nullptr;
+  void* warning_env = nullptr;
   // How hard optimized code is worked on, 0 to 3.
   unsigned opt_level = 2;
   // In optimized code, leave no access to memory out because its result is not used, and
@@ -66,6 +81,18 @@ class Engine {
   std::shared_ptr<runtime::Engine> impl_;
   std::shared_ptr<const Config> config_;
 };
+
+#if !WAFER_EMBEDDED
+// For programs with their own handlers of SIGSEGV, SIGBUS and SIGILL (see docs/embedding.md).
+//
+// To be asked first by a handler that was installed after Wafer's: is this a fault of
+// WebAssembly code? `info` and `context` are the handler's siginfo_t* and ucontext_t* (it
+// needs SA_SIGINFO). If true, the handler has to return at once; it may also not return.
+bool handle_signal(int signal, void* info, void* context);
+// Puts Wafer's handlers before those that were installed since; faults that are not
+// WebAssembly's go on to them. Every instantiation does this too.
+void install_signal_handlers();
+#endif
 
 // A decoded and validated module (spec 2.5). A cheap, copyable, thread-safe handle.
 class Module {

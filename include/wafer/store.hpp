@@ -40,7 +40,9 @@ class Store {
   void interrupt();
   void clear_interrupt();
 
-  // What stopped the last call: code, message, exit code, backtrace.
+  // What stopped the last call: code, message, exit code, backtrace. Its names are looked up
+  // when it is first asked for: functions that compilers inlined are frames of their own, and
+  // mangled names of C++ and Rust are made readable.
   const TrapInfo& last_trap() const;
   // "  #0  module!function (file.c:12:3) @0x1f4" lines of the last trap.
   String format_backtrace() const;

@@ -31,6 +31,9 @@ inline runtime::Extern to_runtime(const Extern& e) {
 // Export `name`, followed by what is wrong with it.
 String export_message(std::string_view before, std::string_view name, std::string_view after);
 
+// The store's last trap, with its names.
+const runtime::TrapInfo& described_trap(runtime::Store& store);
+
 ExternType describe(const wasm::Module& module, const wasm::ExternType& type);
 ExternType describe(const wasm::Module& module, const wasm::Export& e);
 

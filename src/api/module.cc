@@ -1,8 +1,11 @@
+#include <cstdio>
+
 #include "api/convert.h"
 #if WAFER_WITH_TIERS
 #include "compiler/tiers/tiers.h"
 #endif
 #include "interp/interp.h"
+#include "runtime/fault.h"
 #include "runtime/memory_pool.h"
 #include "wafer/engine.hpp"
 
@@ -29,6 +32,7 @@ runtime::Config runtime_config(const Config& config) {
   runtime::Config c;
   c.features = config.features;
   c.guard_pages = config.guard_pages;
+  c.signals = config.signals;
   c.consume_fuel = config.consume_fuel;
   c.interruptible = config.interruptible;
   c.stack_bytes = config.stack_bytes;
@@ -58,6 +62,15 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
     options.cache = std::make_shared<compiler::CodeCache>(
         std::string(config.cache_folder),
         config.cache_bytes ? config.cache_bytes : compiler::CodeCache::kDefaultMaxBytes);
+  options.backend = [path = std::string(config.optimizer_library)] {
+    return compiler::load_llvm_backend(path);
+  };
+  options.warn = [warning = config.warning, env = config.warning_env](const char* message) {
+    if (warning)
+      warning(env, message);
+    else
+      std::fprintf(stderr, "wafer: warning: %s\n", message);
+  };
   WAFER_LET(made, compiler::make_tier(compiler::TierKind(config.tier), std::move(options)));
   return runtime::Engine::create(c, made.tier, std::move(made.owner));
 }
@@ -89,12 +102,20 @@ Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine
   Config config;
   config.features = c.features;
   config.guard_pages = c.guard_pages;
+  config.signals = c.signals;
   config.consume_fuel = c.consume_fuel;
   config.interruptible = c.interruptible;
   config.stack_bytes = c.stack_bytes;
   config.lazy_translation = c.lazy_translation;
   config_ = make_shared_in<const Config>(config);
 }
+
+#if WAFER_HAS_OS
+bool handle_signal(int signal, void* info, void* context) {
+  return runtime::handle_fault(signal, info, context);
+}
+void install_signal_handlers() { runtime::install_fault_handlers(); }
+#endif
 
 // ---- Module ----------------------------------------------------------------
 

@@ -1,6 +1,9 @@
 #include "runtime/store.h"
 
 #include "api/convert.h"
+#if WAFER_WITH_DEMANGLE
+#include "demangle/demangle.h"
+#endif
 #include "runtime/backtrace.h"
 #include "wafer/store.hpp"
 
@@ -35,10 +38,19 @@ uint64_t Store::fuel() const { return impl_->fuel > 0 ? uint64_t(impl_->fuel) : 
 void Store::interrupt() { impl_->interrupt(); }
 void Store::clear_interrupt() { impl_->interrupt_flag.store(0, std::memory_order_relaxed); }
 
-const TrapInfo& Store::last_trap() const { return impl_->trap(); }
-String Store::format_backtrace() const {
-  return runtime::format_backtrace(impl_->trap().backtrace);
+namespace detail {
+const TrapInfo& described_trap(runtime::Store& store) {
+#if WAFER_WITH_DEMANGLE
+  runtime::describe(store.trap(), demangle);
+#else
+  runtime::describe(store.trap(), nullptr);
+#endif
+  return store.trap();
 }
+}  // namespace detail
+
+const TrapInfo& Store::last_trap() const { return detail::described_trap(*impl_); }
+String Store::format_backtrace() const { return runtime::format_backtrace(last_trap().backtrace); }
 
 bool Store::take_exception(Tag& tag, Vec<Val>& args) {
   if (impl_->trap().code != TrapCode::UncaughtException || impl_->pending_exception == kNullRef)

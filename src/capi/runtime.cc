@@ -1,6 +1,7 @@
 // Engines, stores, references, values and traps of the C API.
 #include <algorithm>
 
+#include "api/convert.h"
 #include "capi/capi.h"
 
 void wasm_store_t::release() {
@@ -177,7 +178,7 @@ wasm_trap_t* new_trap(wasm_store_t* store, std::string_view message) {
 }
 
 wasm_trap_t* take_trap(wasm_store_t* store) {
-  const runtime::TrapInfo& info = store->store.trap();
+  const runtime::TrapInfo& info = detail::described_trap(store->store);
   std::shared_ptr<TrapData> data;
   // A host function's own trap comes back as the same object.
   if (store->trap && info.code == store->trap->trap.code &&
@@ -438,5 +439,6 @@ size_t wasm_frame_func_offset(const wasm_frame_t* f) {
 const char* wafer_frame_func_name(const wasm_frame_t* f) { return f->frame.func_name.c_str(); }
 const char* wafer_frame_module_name(const wasm_frame_t* f) { return f->frame.module_name.c_str(); }
 const char* wafer_frame_source(const wasm_frame_t* f) { return f->frame.source.c_str(); }
+bool wafer_frame_is_inlined(const wasm_frame_t* f) { return f->frame.inlined; }
 
 }  // extern "C"

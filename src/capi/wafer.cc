@@ -39,6 +39,14 @@ void wafer_config_interruptible_set(wasm_config_t* c, bool enable) {
   c->config.interruptible = enable;
 }
 void wafer_config_guard_pages_set(wasm_config_t* c, bool enable) { c->config.guard_pages = enable; }
+void wafer_config_signals_set(wasm_config_t* c, bool enable) { c->config.signals = enable; }
+void wafer_config_optimizer_library_set(wasm_config_t* c, const char* path) {
+  c->config.optimizer_library = path ? path : "";
+}
+void wafer_config_warning_set(wasm_config_t* c, wafer_warning_callback_t callback, void* env) {
+  c->config.warning = callback;
+  c->config.warning_env = env;
+}
 void wafer_config_stack_size_set(wasm_config_t* c, size_t bytes) { c->config.stack_bytes = bytes; }
 
 static_assert(WAFER_TIER_AUTO == int(Tier::Auto) && WAFER_TIER_BASELINE == int(Tier::Baseline));
@@ -59,6 +67,13 @@ void wafer_config_cache_set(wasm_config_t* c, const char* folder, uint64_t max_b
 void wafer_config_pooled_memories_set(wasm_config_t* c, uint32_t count) {
   c->config.pooled_memories = count;
 }
+
+#if WAFER_HAS_OS
+bool wafer_handle_signal(int signal, void* info, void* context) {
+  return handle_signal(signal, info, context);
+}
+void wafer_install_signal_handlers() { install_signal_handlers(); }
+#endif
 
 // ---- Store
 

@@ -5,11 +5,16 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/suggest.h"
 #include "cli/support.h"
 
 namespace wafer::cli {
 
 namespace {
+
+std::vector<CLI::App*> commands_of(CLI::App& app) {
+  return app.get_subcommands([](CLI::App*) { return true; });
+}
 
 // Does `option` take a value from the next word?
 bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
@@ -54,18 +59,72 @@ bool is_top_level_option(std::string_view word) {
   return word == "-h" || word == "--help" || word == "-V" || word == "--version";
 }
 
+CLI::App* find_command(CLI::App& app, const std::string& name) {
+  for (CLI::App* command : commands_of(app))
+    if (command->get_name() == name) return command;
+  return nullptr;
+}
+
+std::vector<std::string> names_of(const std::vector<CLI::App*>& commands) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : commands) names.push_back(command->get_name());
+  return names;
+}
+
+// "--name" of every option.
+std::vector<std::string> options_of(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+// What is wrong with the first option that `command` does not have; empty if it has all.
+std::string unknown_option(const CLI::App& app, const CLI::App& command,
+                           const std::vector<std::string>& words) {
+  for (size_t i = 1; i < words.size() && words[i] != "--"; ++i) {
+    const std::string word = words[i].substr(0, words[i].find('='));
+    if (word.size() < 2 || word[0] != '-') continue;
+    const bool is_long = word[1] == '-';
+    // A value may begin with a dash, and short options may come in clusters.
+    const CLI::Option* before = command.get_option_no_throw(words[i - 1]);
+    if (before && takes_value(*before)) continue;
+    if (command.get_option_no_throw(is_long ? word : word.substr(0, 2))) continue;
+    std::vector<std::string> known = options_of(command);
+    for (std::string& name : options_of(app)) known.push_back(std::move(name));
+    return fmt::format("unknown option '{}'{}", word, is_long ? did_you_mean(word, known) : "");
+  }
+  return {};
+}
+
+void add_help(CLI::App& app, Context& context) {
+  auto name = std::make_shared<std::string>();
+  CLI::App& command = *app.add_subcommand("help", "Describe a command");
+  command.add_option("COMMAND", *name, "Command; without it, all are listed");
+  command.callback([name, &app, &context] {
+    context.action = [name, &app]() -> int {
+      const CLI::App* about = name->empty() ? &app : find_command(app, *name);
+      if (about) return write_stdout(about->help()) ? kSuccess : kFailure;
+      print_error(
+          fmt::format("no command '{}'{}", *name, did_you_mean(*name, names_of(commands_of(app)))));
+      return kUsage;
+    };
+  });
+}
+
 }  // namespace
 
 int run_tool(int argc, const char* const* argv) {
   Context context;
   CLI::App app{"Wafer: a WebAssembly runtime and toolkit", "wafer"};
-  app.set_version_flag("-V,--version", "wafer " WAFER_VERSION, "Print the version and exit");
+  app.set_version_flag("-V,--version", std::function<std::string()>(version_text),
+                       "Print version, commit and features, and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.footer(
       "'wafer FILE ARGS...' is short for 'wafer run FILE ARGS...'.\n"
-      "'wafer COMMAND --help' describes a command.");
+      "'wafer help COMMAND' describes a command.");
   add_run(app, context);
   add_compile(app, context);
   add_validate(app, context);
@@ -75,13 +134,15 @@ int run_tool(int argc, const char* const* argv) {
   add_wast(app, context);
   add_wit(app, context);
   add_completions(app, context);
+  add_help(app, context);
+  context.run_options = options_of(*app.get_subcommand("run"));
 
   std::vector<std::string> words(argv + 1, argv + argc);
   if (words.empty()) {
     std::fputs(app.help().c_str(), stderr);
     return kUsage;
   }
-  const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
+  const std::vector<CLI::App*> commands = commands_of(app);
   const bool named = std::any_of(commands.begin(), commands.end(), [&](const CLI::App* command) {
     return command->get_name() == words[0];
   });
@@ -93,7 +154,9 @@ int run_tool(int argc, const char* const* argv) {
     const std::string& file = words.back();
     if (!named && words.size() == 2 && file.find_first_of("./-") == std::string::npos &&
         access(file.c_str(), F_OK) != 0) {
-      print_error(fmt::format("'{}' is neither a command nor a file; see 'wafer --help'", file));
+      const std::string meant = did_you_mean(file, names_of(commands));
+      print_error(fmt::format("'{}' is neither a command nor a file{}", file,
+                              meant.empty() ? "; see 'wafer help'" : meant));
       return kUsage;
     }
   }
@@ -105,7 +168,9 @@ int run_tool(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& e) {
     std::string command = "wafer";
     for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-    print_error(fmt::format("{} (try '{} --help')", e.what(), command));
+    const CLI::App* const sub = find_command(app, words[0]);
+    const std::string unknown = sub ? unknown_option(app, *sub, words) : std::string();
+    print_error(fmt::format("{} (try '{} --help')", unknown.empty() ? e.what() : unknown, command));
     return kUsage;
   }
   return context.action ? context.action() : kUsage;

@@ -1,8 +1,10 @@
 // `wafer completions`: shell scripts made from the command line's own
 // description, so that they cannot fall behind it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "cli/support.h"
+#include "cli/tiers.h"
 
 namespace wafer::cli {
 
@@ -15,9 +17,25 @@ struct OptionText {
   bool takes_value = false;
 };
 
-enum class ValueKind { Other, File, Directory };
+enum class ValueKind { Other, File, Directory, Choice, ChoiceList };
+
+// The values of a type that can be listed.
+std::vector<std::string> choices(std::string_view type) {
+  if (type == "TIER") return tier_names();
+  if (type == "LEVEL") return {"0", "1", "2", "3"};
+  if (type == "FEATURE") return feature_names();
+  if (type == "CPU") return {"native", "baseline", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  if (type == "TARGET") return {"x86_64", "aarch64"};
+  return {};
+}
+
+std::string choice_words(std::string_view type) {
+  return fmt::format("{}", fmt::join(choices(type), " "));
+}
 
 ValueKind value_kind(std::string_view type) {
+  if (type == "FEATURE") return ValueKind::ChoiceList;  // parted by commas
+  if (!choices(type).empty()) return ValueKind::Choice;
   if (type.find("FILE") != std::string_view::npos) return ValueKind::File;
   if (type.find("DIR") != std::string_view::npos || type.find("HOST") != std::string_view::npos)
     return ValueKind::Directory;
@@ -33,7 +51,9 @@ std::vector<OptionText> options_of(const CLI::App& app) {
     text.longs = option->get_lnames();
     text.description = option->get_description();
     text.takes_value = option->get_items_expected_max() > 0;
+    // Without what checks say of themselves.
     if (text.takes_value) text.type = option->get_type_name();
+    text.type.resize(std::min(text.type.size(), text.type.find(':')));
     list.push_back(std::move(text));
   }
   return list;
@@ -41,6 +61,13 @@ std::vector<OptionText> options_of(const CLI::App& app) {
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+std::string command_names(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* command : commands_of(app))
+    names += (names.empty() ? "" : " ") + command->get_name();
+  return names;
 }
 
 // `text` inside single quotes, escaped for a POSIX-like shell.
@@ -68,12 +95,19 @@ std::string bash(const CLI::App& app) {
       for (const std::string& name : o.shorts) pattern += (pattern.empty() ? "-" : "|-") + name;
       for (const std::string& name : o.longs) pattern += (pattern.empty() ? "--" : "|--") + name;
       const ValueKind kind = value_kind(o.type);
-      const char* action = kind == ValueKind::File        ? "COMPREPLY=($(compgen -f -- \"$cur\"))"
-                           : kind == ValueKind::Directory ? "COMPREPLY=($(compgen -d -- \"$cur\"))"
-                                                          : "COMPREPLY=()";
+      const std::string action =
+          kind == ValueKind::File        ? "COMPREPLY=($(compgen -f -- \"$cur\"))"
+          : kind == ValueKind::Directory ? "COMPREPLY=($(compgen -d -- \"$cur\"))"
+          : kind == ValueKind::Choice
+              ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$cur\"))", choice_words(o.type))
+          : kind == ValueKind::ChoiceList
+              ? fmt::format("COMPREPLY=($(compgen -P \"$list\" -W '{}' -- \"${{cur##*,}}\"))",
+                            choice_words(o.type))
+              : "COMPREPLY=()";
       with_value += fmt::format("        {}) {}; return ;;\n", pattern, action);
     }
     if (command->get_name() == "completions") words += " bash zsh fish";
+    if (command->get_name() == "help") words += " " + command_names(app);
     cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(),
                          words.empty() ? words : words.substr(1));
     if (!with_value.empty()) {
@@ -89,7 +123,14 @@ std::string bash(const CLI::App& app) {
   return fmt::format(R"(# bash completion for wafer
 _wafer() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local command="${{COMP_WORDS[1]}}" words=''
+  local command="${{COMP_WORDS[1]}}" words='' list=''
+  # --option=VALUE comes as three words.
+  if [ "$cur" = = ]; then
+    cur=''
+  elif [ "$prev" = = ] && [ "$COMP_CWORD" -ge 2 ]; then
+    prev="${{COMP_WORDS[COMP_CWORD-2]}}"
+  fi
+  case "$cur" in *,*) list="${{cur%,*}}," ;; esac
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W '{0}{1}' -- "$cur") $(compgen -f -- "$cur"))
     return
@@ -102,7 +143,7 @@ _wafer() {{
     -*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
     *)
       COMPREPLY=($(compgen -f -- "$cur"))
-      if [ "$command" = completions ]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); fi ;;
+      if [ "$command" = completions ] || [ "$command" = help ]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); fi ;;
   esac
 }}
 complete -o filenames -F _wafer wafer
@@ -129,13 +170,16 @@ std::string zsh_options(const CLI::App& command, std::string_view indent) {
       value = ":" + zsh_text(o.type) + ":" +
               (kind == ValueKind::File        ? "_files"
                : kind == ValueKind::Directory ? "_files -/"
-                                              : "");
+               : kind == ValueKind::Choice    ? fmt::format("({})", choice_words(o.type))
+               : kind == ValueKind::ChoiceList
+                   ? fmt::format("_values -s , {} {}", o.type, choice_words(o.type))
+                   : "");
     }
     const auto add = [&](const std::string& name) {
       out += fmt::format(" \\\n{}'*{}[{}]{}'", indent, name, zsh_text(o.description), value);
     };
     for (const std::string& name : o.shorts) add("-" + name);
-    for (const std::string& name : o.longs) add("--" + name);
+    for (const std::string& name : o.longs) add("--" + name + (o.takes_value ? "=" : ""));
   }
   return out;
 }
@@ -144,8 +188,9 @@ std::string zsh(const CLI::App& app) {
   std::string list, cases;
   for (const CLI::App* command : commands_of(app)) {
     list += fmt::format("    '{}:{}'\n", command->get_name(), zsh_text(command->get_description()));
-    const char* rest =
-        command->get_name() == "completions" ? "'1:shell:(bash zsh fish)'" : "'*:file:_files'";
+    std::string rest = "'*:file:_files'";
+    if (command->get_name() == "completions") rest = "'1:shell:(bash zsh fish)'";
+    if (command->get_name() == "help") rest = fmt::format("'1:command:({})'", command_names(app));
     cases += fmt::format("    {}) _arguments{} \\\n        {} ;;\n", command->get_name(),
                          zsh_options(*command, "        "), rest);
   }
@@ -193,7 +238,10 @@ std::string fish(const CLI::App& app) {
       const ValueKind kind = value_kind(o.type);
       line += kind == ValueKind::File        ? " -r -F"
               : kind == ValueKind::Directory ? " -x -a '(__fish_complete_directories)'"
-                                             : " -x";
+              : kind == ValueKind::Choice    ? fmt::format(" -x -a '{}'", choice_words(o.type))
+              : kind == ValueKind::ChoiceList
+                  ? fmt::format(" -x -a '(__fish_append , {})'", choice_words(o.type))
+                  : " -x";
     }
     return line + " -d " + quoted(o.description) + "\n";
   };
@@ -206,6 +254,8 @@ std::string fish(const CLI::App& app) {
     for (const OptionText& o : options_of(*command)) out += option_line(condition, o);
   }
   out += "complete -c wafer -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'\n";
+  out += fmt::format("complete -c wafer -n '__fish_seen_subcommand_from help' -f -a '{}'\n",
+                     command_names(app));
   return out;
 }
 

@@ -55,7 +55,7 @@ int wat2wasm(const ConvertOptions& o) {
     print_error(input->describe(encoded.error(), true));
     return kFailure;
   }
-  const ModuleInput module{*std::move(input), true, *std::move(encoded)};
+  const ModuleInput module{*std::move(input), true, *std::move(encoded), {}};
   if (!o.no_check && !decode(module, features, true)) return kFailure;
   const Bytes bytes = module.binary();
   std::string output = o.output;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/leb128.h"
+#include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/value_text.h"
 #include "runtime/backtrace.h"
@@ -382,7 +383,7 @@ class Report {
         bytes += fmt::format("{:02x} ", m_.bytes[at]);
       if (reader.offset() - in.offset_in_module > 9) bytes += "..";
       line(" {:06x}: {}{:<29}{} {:{}}{}", in.offset_in_module, style_.dim, bytes, style_.reset, "",
-           depth * 2, std::string_view(print(in)));
+           depth * 2, print(in));
       if ((closes && in.op != Opcode::End && in.op != Opcode::Delegate) ||
           wasm::opcode_info(in.op).imm == wasm::Imm::Block || in.op == Opcode::TryTable)
         ++depth;
@@ -390,7 +391,31 @@ class Report {
     return true;
   }
 
-  String print(const wasm::Instr& in) const { return wat::print_instr(m_, in); }
+  // The instruction, and the name of the function or global that it is about.
+  std::string print(const wasm::Instr& in) const {
+    std::string text = str(wat::print_instr(m_, in));
+    switch (in.op) {
+      case wasm::Opcode::Call:
+      case wasm::Opcode::ReturnCall:
+      case wasm::Opcode::RefFunc:
+        return text + named(in.index < m_.imported_functions
+                                ? imported_function(in.index)
+                                : std::string(function_name(in.index)));
+      case wasm::Opcode::GlobalGet:
+      case wasm::Opcode::GlobalSet:
+        return text + named(m_.names.globals.find(in.index));
+      default:
+        return text;
+    }
+  }
+  // "module.name" of an imported function without a name of its own.
+  std::string imported_function(uint32_t func) const {
+    if (const std::string_view name = function_name(func); !name.empty()) return std::string(name);
+    uint32_t at = 0;
+    for (const wasm::Import& i : m_.imports)
+      if (i.type.kind == ExternKind::Func && at++ == func) return str(i.module) + "." + str(i.name);
+    return {};
+  }
 
   void hex_line(uint32_t at, uint32_t end) {
     std::string text;
@@ -408,6 +433,22 @@ class Report {
     line("  {}", text);
   }
 };
+
+std::string_view machine_name(uint32_t machine) {
+  return machine == 62 ? "x86_64" : machine == 183 ? "aarch64" : "an unknown processor";
+}
+
+std::vector<std::string> code_options(const compiler::ImageSummary& code) {
+  static constexpr std::pair<uint32_t, std::string_view> kNames[] = {
+      {compiler::kOptionGuardPages, "guard pages"},
+      {compiler::kOptionFuel, "fuel"},
+      {compiler::kOptionInterruptible, "interruptible"},
+      {compiler::kOptionNoSignals, "no signals"}};
+  std::vector<std::string> names;
+  for (const auto& [bit, name] : kNames)
+    if (code.traits.options & bit) names.emplace_back(name);
+  return names;
+}
 
 // Text that JSON can hold: what is not UTF-8 is escaped.
 std::string json_text(std::string_view text) {
@@ -448,6 +489,15 @@ Json extern_json(const Module& m, const wasm::ExternType& t) {
 
 Json report_json(const ModuleInput& input, const Module& m, const std::vector<Section>& sections) {
   Json j{{"file", json_text(input.input.path())}, {"size", m.bytes.size()}, {"version", 1}};
+  if (input.code) {
+    const compiler::ImageSummary& code = *input.code;
+    j["code"] = {{"machine", std::string(machine_name(code.traits.machine))},
+                 {"functions", code.functions},
+                 {"size", code.text},
+                 {"options", code_options(code)},
+                 {"features", str(compiler::cpu_feature_names(code.traits.features))},
+                 {"same_version", code.same_version}};
+  }
   if (!m.names.module.empty()) j["name"] = str(m.names.module);
   Json& list = j["sections"] = Json::array();
   for (const Section& s : sections) {
@@ -539,6 +589,34 @@ Json report_json(const ModuleInput& input, const Module& m, const std::vector<Se
   return j;
 }
 
+// A line about a file of machine code.
+std::string code_text(const ModuleInput& input) {
+  const compiler::ImageSummary& code = *input.code;
+  const std::string features = str(compiler::cpu_feature_names(code.traits.features));
+  return fmt::format("{}: machine code for {}, {} bytes; {} functions, {} bytes of code{}{}{}\n",
+                     input.input.path(), machine_name(code.traits.machine),
+                     input.input.bytes().size(), code.functions, code.text,
+                     code_options(code).empty()
+                         ? ""
+                         : fmt::format("; with {}", fmt::join(code_options(code), ", ")),
+                     features.empty() ? "" : "; uses " + features,
+                     code.same_version ? "" : "; made by another version of wafer");
+}
+
+// A section that is not there is an error, with the names that would do.
+bool check_section(const InspectOptions& o, const std::vector<Section>& sections) {
+  if (o.section.empty()) return true;
+  std::vector<std::string> names;
+  for (const Section& s : sections) {
+    const std::string name = s.id == 0 ? printable(s.name) : std::string(section_name(s.id));
+    if (o.section == section_name(s.id) || o.section == s.name) return true;
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  print_error(fmt::format("{}: no section '{}'{}; there are: {}", o.file, o.section,
+                          did_you_mean(o.section, names), fmt::join(names, ", ")));
+  return false;
+}
+
 int inspect(const InspectOptions& o) {
   const wasm::FeatureSet features = o.features.get(wasm::FeatureSet::all());
   const std::optional<ModuleInput> input = open_module(o.file, features);
@@ -554,15 +632,18 @@ int inspect(const InspectOptions& o) {
   }
   const Module& module = **decoded;
   const std::vector<Section> sections = sections_of(module.bytes);
+  if (!check_section(o, sections)) return kFailure;
   if (o.json) {
     const std::string text = report_json(*input, module, sections).dump(2) + "\n";
     return write_stdout(text) ? kSuccess : kFailure;
   }
 
   Report report(module, sections, o);
-  std::string out = fmt::format(
-      "{}: WebAssembly version 1, {} bytes{}\n", input->input.path(), module.bytes.size(),
-      module.names.module.empty() ? "" : ", module " + in_quotes(module.names.module));
+  std::string out = input->code ? code_text(*input) : std::string();
+  out +=
+      fmt::format("{}: WebAssembly version 1, {} bytes{}\n",
+                  input->code ? "made from" : input->input.path(), module.bytes.size(),
+                  module.names.module.empty() ? "" : ", module " + in_quotes(module.names.module));
   const bool details = o.details || o.all;
   const bool disassemble = o.disassemble || o.all || !o.function.empty();
   std::string error;

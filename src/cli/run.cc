@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <condition_variable>
 #include <cstdlib>
@@ -9,10 +10,14 @@
 #include <mutex>
 #include <thread>
 
+#include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
 #include "cli/value_text.h"
 #include "compiler/profile.h"
+#if WAFER_WITH_DEMANGLE
+#include "demangle/demangle.h"
+#endif
 #include "interp/interp.h"
 #include "runtime/backtrace.h"
 #include "runtime/linker.h"
@@ -82,8 +87,8 @@ class Timeout {
 
 class Runner {
  public:
-  Runner(const RunOptions& options, const std::vector<std::string>& guest_args)
-      : options_(options), guest_args_(guest_args) {}
+  Runner(const RunOptions& options, const Context& context)
+      : options_(options), guest_args_(context.guest_args), run_options_(context.run_options) {}
 
   int run() {
     const int code = run_program();
@@ -102,6 +107,7 @@ class Runner {
     config.features = options_.features.get();
     config.consume_fuel = options_.fuel.has_value();
     config.interruptible = options_.timeout.has_value();
+    config.signals = options_.tier.compile.code.signals;
     if (options_.stack_size) config.stack_bytes = size_t(*options_.stack_size);
     Result<Input> file = Input::open(options_.file, Input::Content::Module);
     if (!file) {
@@ -163,7 +169,12 @@ class Runner {
       if (Result<void> r = linker.define_instance(name, *instance); !r) return failed(r.error());
     }
     Result<Instance*> instance = linker.instantiate(*store_, main);
-    if (!instance) return failed(instance.error());
+    if (!instance) {
+      const int code = failed(instance.error());
+      if (instance.error().kind == ErrorKind::Unlinkable) hint_at_providers(linker, *main);
+      return code;
+    }
+    if (options_.invoke.empty() && !reads_arguments(*main)) hint_at_misplaced_option();
     const int code = run_main(**instance);
     if (options_.verbose && options_.fuel)
       print_note(
@@ -173,6 +184,7 @@ class Runner {
 
   const RunOptions& options_;
   const std::vector<std::string>& guest_args_;
+  const std::vector<std::string>& run_options_;
   compiler::OwnedTier tier_;
   std::shared_ptr<Engine> engine_;
   std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
@@ -221,6 +233,38 @@ class Runner {
     return false;
   }
 
+  // Says where the imports that are missing usually come from.
+  void hint_at_providers(Linker& linker, const Module& module) {
+    std::vector<std::string> said;
+    for (const wasm::Import& import : module.imports) {
+      if (linker.get(*store_, import.module, import.name)) continue;
+      const std::string_view provider = usual_provider(import.module, import.name);
+      if (provider.empty()) continue;
+      std::string hint = fmt::format("\"{}\": {}", printable(import.module), provider);
+      if (std::find(said.begin(), said.end(), hint) != said.end()) continue;
+      print_hint(hint);
+      said.push_back(std::move(hint));
+    }
+  }
+
+  static bool reads_arguments(const Module& module) {
+    for (const wasm::Import& import : module.imports)
+      if (import.name == "args_get") return true;
+    return false;
+  }
+
+  // What follows FILE is the program's. If that looks like a mistake, says so.
+  void hint_at_misplaced_option() const {
+    for (const std::string& word : guest_args_) {
+      const std::string name = word.substr(0, word.find('='));
+      if (std::find(run_options_.begin(), run_options_.end(), name) == run_options_.end()) continue;
+      print_hint(fmt::format(
+          "'{}' comes after FILE and so belongs to the program: options of wafer stand before FILE",
+          name));
+      return;
+    }
+  }
+
   bool add_wasi(Linker& linker) {
     wasi::P1Config config;
     config.args.push_back(options_.argv0.empty()
@@ -238,6 +282,11 @@ class Runner {
     const auto add_dirs = [&config](const std::vector<std::string>& dirs, bool read_only) {
       for (const std::string& dir : dirs) {
         const size_t colons = dir.find("::");
+        const size_t colon = dir.find(':');
+        if (colons == std::string::npos && colon != std::string::npos &&
+            access(dir.c_str(), F_OK) != 0)
+          print_hint(fmt::format("HOST and GUEST are parted by two colons: '{}::{}'",
+                                 dir.substr(0, colon), dir.substr(colon + 1)));
         config.dirs.push_back({dir.substr(0, colons),
                                colons == std::string::npos ? dir : dir.substr(colons + 2),
                                read_only});
@@ -285,6 +334,7 @@ class Runner {
     if (module.start) return kSuccess;
     print_error(fmt::format("{}: nothing to run: no export \"_start\"; use --invoke NAME{}",
                             options_.file, function_list(module)));
+    if (reads_arguments(module)) hint_at_misplaced_option();
     return kFailure;
   }
 
@@ -331,6 +381,7 @@ class Runner {
                               printable(options_.invoke), type.params.size(),
                               type.params.size() == 1 ? "" : "s", type_list(type.params),
                               guest_args_.size()));
+      hint_at_misplaced_option();
       return kFailure;
     }
     std::vector<Value> args;
@@ -341,6 +392,7 @@ class Runner {
                                 printable(options_.invoke), printable(guest_args_[i]),
                                 std::string_view(wasm::to_string(type.params[i])),
                                 value_example(type.params[i])));
+        hint_at_misplaced_option();
         return kFailure;
       }
       args.push_back(*value);
@@ -358,6 +410,11 @@ class Runner {
       print_error(fmt::format("{}: {}", options_.file, printable(error.message)));
       return kFailure;
     }
+#if WAFER_WITH_DEMANGLE
+    runtime::describe(store_->trap(), demangle);
+#else
+    runtime::describe(store_->trap(), nullptr);
+#endif
     const runtime::TrapInfo& trap = store_->trap();
     switch (trap.code) {
       case TrapCode::Exit:
@@ -401,6 +458,7 @@ class Runner {
           f.func_name.empty() ? fmt::format("func[{}]", f.func_index) : printable(f.func_name);
       out += fmt::format("  {:>2}: {}{}{}{}{}", i, module, module.empty() ? "" : "!", style.bold,
                          function, style.reset);
+      if (f.inlined) out += " (inlined)";
       if (f.module_offset) out += fmt::format(" 0x{:x}", f.module_offset);
       if (!f.source.empty()) out += fmt::format(" {}", printable(f.source));
       out += '\n';
@@ -520,7 +578,7 @@ void add_run(CLI::App& app, Context& context) {
   // Declared for the help text: run_tool() takes everything after FILE away.
   run.add_option("ARGS", o.unused_args, "The program's arguments");
   run.callback([options, &context] {
-    context.action = [options, &context] { return Runner(*options, context.guest_args).run(); };
+    context.action = [options, &context] { return Runner(*options, context).run(); };
   });
 }
 

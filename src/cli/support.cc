@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cli/suggest.h"
 #include "wasm/cursor.h"
 #include "wat/wat.h"
 
@@ -107,7 +108,16 @@ std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet f
 }
 
 std::optional<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
-  ModuleInput module{std::move(input), false, {}};
+  ModuleInput module{std::move(input), false, {}, {}};
+  if (compiler::CodeImage::is_image(module.input.bytes())) {
+    Result<compiler::ImageSummary> code = compiler::CodeImage::summarize(module.input.bytes());
+    if (!code) {
+      print_error(module.input.describe(code.error(), false));
+      return std::nullopt;
+    }
+    module.code = *std::move(code);
+    return module;
+  }
   if (module.input.is_text()) {
     Result<Vec<uint8_t>> encoded =
         wat::parse_wat(module.input.text(), {.features = features, .names = true});
@@ -265,12 +275,18 @@ std::optional<wasm::Feature> feature_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<std::string> feature_names() {
+  std::vector<std::string> names{"all"};
+  for (const FeatureName& f : kFeatures) names.emplace_back(f.name);
+  return names;
+}
+
 void FeatureOptions::add_to(CLI::App& command) {
-  std::string names = "all";
-  for (const FeatureName& f : kFeatures) names += fmt::format(", {}", f.name);
+  const std::string names = fmt::format("{}", fmt::join(feature_names(), ", "));
   const auto check = [names](const std::string& name) -> std::string {
     if (name == "all" || feature_from_name(name)) return {};
-    return fmt::format("unknown feature '{}'; there are {}", name, names);
+    return fmt::format("unknown feature '{}'{}; there are {}", name,
+                       did_you_mean(name, feature_names()), names);
   };
   command.add_option("--enable", enable, "Turn features on: " + names)
       ->type_name("FEATURE")

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/span.h"
+#include "compiler/code_image.h"
 #include "wasm/module.h"
 
 namespace CLI {
@@ -32,7 +33,8 @@ enum ExitCode : int {
 // parsing; its value is the exit code.
 struct Context {
   std::function<int()> action;
-  std::vector<std::string> guest_args;  // everything after FILE of `run`
+  std::vector<std::string> guest_args;   // everything after FILE of `run`
+  std::vector<std::string> run_options;  // "--name" of the options of `run`
 };
 
 // Adds each subcommand to the application.
@@ -45,6 +47,9 @@ void add_inspect(CLI::App& app, Context& context);
 void add_wast(CLI::App& app, Context& context);
 void add_wit(CLI::App& app, Context& context);
 void add_completions(CLI::App& app, Context& context);
+
+// What --version prints.
+std::string version_text();
 
 // The whole tool; main() without the process.
 int run_tool(int argc, const char* const* argv);
@@ -103,12 +108,14 @@ class Input {
   std::vector<uint8_t> owned_;
 };
 
-// A module's binary form: the file itself, or what its text encodes to.
+// A module's binary form: the file itself, what its text encodes to, or what a file of
+// machine code was made from.
 struct ModuleInput {
   Input input;
   bool from_text = false;
   Vec<uint8_t> encoded;
-  Bytes binary() const { return from_text ? Bytes(encoded) : input.bytes(); }
+  std::optional<compiler::ImageSummary> code;
+  Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
 };
 // Opens `path` and parses it if it is text. On failure prints the error line.
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features);
@@ -137,6 +144,8 @@ struct FeatureOptions {
   void add_to(CLI::App& command);
   wasm::FeatureSet get(wasm::FeatureSet base = wasm::FeatureSet::standard()) const;
 };
+// Names that --enable and --disable take.
+std::vector<std::string> feature_names();
 // Name of a feature on the command line ("tail-call"), and back.
 std::string_view feature_name(wasm::Feature feature);
 std::optional<wasm::Feature> feature_from_name(std::string_view name);

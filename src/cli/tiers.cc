@@ -1,6 +1,10 @@
 #include "cli/tiers.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "cli/suggest.h"
+#include "cli/support.h"
 
 namespace wafer::cli {
 
@@ -14,14 +18,30 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
       ->type_name("LEVEL")
       ->capture_default_str()
       ->group(kGroup);
+  app.add_flag("!--no-signals", compile.code.signals,
+               "Traps are no signals of the processor: compared and called, at some cost")
+      ->group(kGroup);
   app.add_flag("--precise-traps", compile.code.precise_traps,
                "Keep every access and the order of stores before a trap, at some cost")
       ->group(kGroup);
 }
 
+const std::vector<std::string>& tier_names() {
+  static const std::vector<std::string> names{"auto", "interp", "baseline", "llvm"};
+  return names;
+}
+
 void TierChoice::add_to(CLI::App& app) {
-  app.add_option("--tier", name, "How code is run: auto, interp, baseline, llvm")
-      ->check(CLI::IsMember({"auto", "interp", "baseline", "llvm"}))
+  const std::string names = fmt::format("{}", fmt::join(tier_names(), ", "));
+  app.add_option("--tier", name, "How code is run: " + names)
+      ->check(CLI::Validator(
+          [names](const std::string& word) {
+            const auto& known = tier_names();
+            if (std::find(known.begin(), known.end(), word) != known.end()) return std::string();
+            return fmt::format("no tier '{}'{}; there are {}", word, did_you_mean(word, known),
+                               names);
+          },
+          ""))
       ->type_name("TIER")
       ->capture_default_str()
       ->group(kGroup);
@@ -45,6 +65,7 @@ Result<compiler::OwnedTier> TierChoice::make() const {
     if (!folder.empty())
       options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
   }
+  options.warn = [](const char* message) { print_warning(message); };
   return compiler::make_tier(kind, std::move(options), eager);
 }
 

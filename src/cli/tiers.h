@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "compiler/tiers/tiers.h"
 
@@ -11,8 +12,11 @@ class App;
 
 namespace wafer::cli {
 
-// Adds --opt and --precise-traps.
+// Adds --opt, --no-signals and --precise-traps.
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
+
+// Names that --tier takes, of which this build may lack some.
+const std::vector<std::string>& tier_names();
 
 // Choice of a tier and how it generates code.
 struct TierChoice {
@@ -24,7 +28,7 @@ struct TierChoice {
   std::string cache_folder;
   uint64_t cache_bytes = compiler::CodeCache::kDefaultMaxBytes;
 
-  // Adds --tier, --opt, --cpu and --precise-traps.
+  // Adds --tier, --opt, --cpu, --no-signals and --precise-traps.
   void add_to(CLI::App& app);
   // Unsupported if this build or processor lacks it. Code generators are loaded when
   // they are first needed.

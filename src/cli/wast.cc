@@ -113,6 +113,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   script.lenient_messages = o.lenient;
   script.roundtrip = o.roundtrip;
   script.tier = o.made_tier.tier;
+  script.signals = o.tier.compile.code.signals;
   for (const Skip& skip : skips) {
     if (!names_file(path, skip.file)) continue;
     if (skip.line == 0) {

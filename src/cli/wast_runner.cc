@@ -148,6 +148,7 @@ class Script {
       : source_(source), options_(options) {
     runtime::Config config;
     config.features = options.features;
+    config.signals = options.signals;
     engine_ = Engine::create(config, options.tier ? options.tier : interp::tier());
     store_ = std::make_unique<Store>(engine_);
   }

@@ -15,6 +15,7 @@ namespace wafer::cli {
 struct ScriptOptions {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
   runtime::Tier* tier = nullptr;  // null: the interpreter
+  bool signals = true;            // as in runtime::Config
   // A wrong message is reported but does not fail.
   bool lenient_messages = false;
   // Every valid module is also printed and parsed again, which must give the same.

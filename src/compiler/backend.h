@@ -14,6 +14,7 @@ namespace wafer::compiler {
 // Settings that shape code; instances share code only where they agree.
 struct CodeOptions {
   bool guard_pages = true;     // 32-bit memories are in Guarded mode
+  bool signals = true;         // traps are undefined instructions; else calls
   bool fuel = false;           // Store::fuel is counted
   bool interruptible = false;  // Store::interrupt_flag is polled
   // Every access that is out of bounds traps, and everything before it has happened.

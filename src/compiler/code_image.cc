@@ -244,18 +244,45 @@ Result<std::shared_ptr<CodeImage>> CodeImage::map_file(int fd) {
 }
 
 // Checks everything before any of it is used, then makes the code ready to run.
-Result<void> CodeImage::open(uint8_t* base, size_t size) {
-  base_ = base;
-  size_ = size;
+namespace {
+
+// Reads and checks all of the header but whether the code can run here.
+Result<void> read_header(Bytes bytes, Header& h) {
+  const size_t size = bytes.size();
   if (size < sizeof(Header)) return malformed("too short");
-  Header h;
-  std::memcpy(&h, base, sizeof h);
+  std::memcpy(&h, bytes.data(), sizeof h);
   if (std::memcmp(h.magic, kMagic, sizeof kMagic) != 0) return malformed("no code file");
   if (h.version != kFormatVersion || h.header_size != sizeof(Header))
     return Error(ErrorKind::Unsupported, "code file of another version; compile it again");
   if (h.total != size) return malformed("cut off");
-  if (h.checksum != hash_bytes({base + kChecked, size - kChecked}))
-    return malformed("bad checksum");
+  if (h.checksum != hash_bytes(bytes.subspan(kChecked))) return malformed("bad checksum");
+  for (const Section* s : {&h.text, &h.rodata, &h.table, &h.symbols, &h.functions, &h.locations,
+                           &h.inlines, &h.module})
+    if (s->offset > size || s->size > size - s->offset)
+      return malformed("a section lies outside of the file");
+  return {};
+}
+
+}  // namespace
+
+Result<ImageSummary> CodeImage::summarize(Bytes bytes) {
+  Header h;
+  WAFER_TRY(read_header(bytes, h));
+  ImageSummary out;
+  out.traits = h.traits;
+  out.text = size_t(h.text.size);
+  out.rodata = size_t(h.rodata.size);
+  out.functions = size_t(h.functions.size / sizeof(ImageFunction));
+  out.module = bytes.subspan(size_t(h.module.offset), size_t(h.module.size));
+  out.same_version = h.traits.fingerprint == abi_fingerprint();
+  return out;
+}
+
+Result<void> CodeImage::open(uint8_t* base, size_t size) {
+  base_ = base;
+  size_ = size;
+  Header h;
+  WAFER_TRY(read_header({base, size}, h));
   if (h.traits.fingerprint != abi_fingerprint())
     return Error(ErrorKind::Unsupported,
                  "code file made by another version of wafer; compile it again");
@@ -267,12 +294,6 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
     return Error(ErrorKind::Unsupported, message);
   }
   const ImagePlan plan = plan_image(h.text.size, h.rodata.size);
-  const auto inside = [size](const Section& s) {
-    return s.offset <= size && s.size <= size - s.offset;
-  };
-  for (const Section* s : {&h.text, &h.rodata, &h.table, &h.symbols, &h.functions, &h.locations,
-                           &h.inlines, &h.module})
-    if (!inside(*s)) return malformed("a section lies outside of the file");
   if (h.text.offset != plan.text || h.rodata.offset != plan.rodata ||
       h.table.offset != plan.table || h.table.size % 8 ||
       h.functions.size % sizeof(ImageFunction) || h.locations.size % sizeof(ImageLocation) ||

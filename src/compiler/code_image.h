@@ -31,6 +31,7 @@ enum OptionBits : uint32_t {
   kOptionFuel = 2,
   kOptionInterruptible = 4,
   kOptionPreciseTraps = 8,
+  kOptionNoSignals = 16,
 };
 
 // One function's code.
@@ -83,6 +84,15 @@ uint64_t cpu_feature_bit(std::string_view name);
 // The names behind some bits, joined by commas.
 String cpu_feature_names(uint64_t bits);
 
+// What a file of machine code says of itself, whether or not it can run here.
+struct ImageSummary {
+  ImageTraits traits;
+  size_t text = 0, rodata = 0;  // bytes
+  size_t functions = 0;
+  Bytes module;  // the binary that it was compiled from
+  bool same_version = false;
+};
+
 // Loaded code. Registered for backtraces, traps and unwinding while it lives.
 class CodeImage final : public CodeRegion {
  public:
@@ -94,6 +104,8 @@ class CodeImage final : public CodeRegion {
   static Result<std::shared_ptr<CodeImage>> map_file(int fd);
   // Whether `bytes` begins like an image; says nothing of its validity.
   static bool is_image(Bytes bytes);
+  // Malformed if it is damaged, Unsupported if made by a version with another format.
+  static Result<ImageSummary> summarize(Bytes bytes);
   ~CodeImage() override;
   CodeImage(const CodeImage&) = delete;
   CodeImage& operator=(const CodeImage&) = delete;

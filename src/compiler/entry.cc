@@ -329,14 +329,11 @@ bool describe_native_frames(const Store& store, const void* pc, Vec<runtime::Bac
   Instance* const instance = only_instance(store, module);
   uint32_t offset = at.module_offset;
   for (const uint32_t call : at.calls) {
-    if (const auto inlined = runtime::function_at(module, offset)) {
-      out.push_back(runtime::describe_frame(module, *inlined, offset));
-      out.back().instance = instance;
-    }
+    if (const auto inlined = runtime::function_at(module, offset))
+      out.push_back(runtime::make_frame(module, *inlined, offset, instance));
     offset = call;
   }
-  out.push_back(runtime::describe_frame(module, at.func_index, offset));
-  out.back().instance = instance;
+  out.push_back(runtime::make_frame(module, at.func_index, offset, instance));
   return at.entered_at_loop;
 }
 

@@ -5,9 +5,15 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
 #include <vector>
 
 #include "compiler/abi.h"
+
+// In libwafer-llvm.a, for programs that link it.
+extern "C" __attribute__((weak)) wafer::compiler::Backend* wafer_linked_llvm_backend();
 
 namespace wafer::compiler {
 
@@ -32,13 +38,17 @@ std::vector<std::filesystem::path> homes() {
   return out;
 }
 
-Loaded load() {
+Loaded load(const std::string& where_it_is) {
   std::vector<std::string> candidates;
-  if (const char* path = std::getenv("WAFER_LLVM")) {
+  if (!where_it_is.empty()) {
+    candidates.push_back(where_it_is);
+  } else if (wafer_linked_llvm_backend) {
+    return {wafer_linked_llvm_backend(), {}};
+  } else if (const char* path = std::getenv("WAFER_LLVM"); path && *path) {
     candidates.emplace_back(path);
   } else {
     for (const std::filesystem::path& home : homes())
-      for (const char* where : {"", "wafer", "../lib/wafer", "../lib"}) {
+      for (const char* where : {"", "wafer", "../wafer", "../lib/wafer", "../lib"}) {
         std::error_code ec;
         const std::filesystem::path file = home / where / kName;
         if (std::filesystem::exists(file, ec)) candidates.push_back(file.string());
@@ -69,8 +79,13 @@ Loaded load() {
 
 }  // namespace
 
-Result<Backend*> load_llvm_backend() {
-  static const Loaded loaded = load();
+Result<Backend*> load_llvm_backend(const std::string& path) {
+  static std::mutex mutex;
+  static std::map<std::string, Loaded> known;  // by path
+  const std::lock_guard lock(mutex);
+  const auto [it, is_new] = known.try_emplace(path);
+  Loaded& loaded = it->second;
+  if (is_new) loaded = load(path);
   if (loaded.backend) return loaded.backend;
   return Error(ErrorKind::Unsupported, "no optimizing code generator: " + loaded.reason);
 }

@@ -13,6 +13,7 @@ CodeOptions options_of(const ImageTraits& traits) {
   o.fuel = traits.options & kOptionFuel;
   o.interruptible = traits.options & kOptionInterruptible;
   o.precise_traps = traits.options & kOptionPreciseTraps;
+  o.signals = !(traits.options & kOptionNoSignals);
   return o;
 }
 
@@ -80,6 +81,7 @@ CodeOptions code_options(const runtime::Engine& engine) {
   o.guard_pages = engine.memory_mode({}) == runtime::MemoryMode::Guarded;
   o.fuel = engine.config().consume_fuel;
   o.interruptible = engine.config().interruptible;
+  o.signals = engine.config().signals;
   return o;
 }
 
@@ -161,8 +163,9 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
   std::shared_ptr<CodeImage> image = kept ? kept->whole : nullptr;
   if (image) {
     if (!options_fit(options_of(image->traits()), compile.code))
-      return Error(ErrorKind::Unsupported,
-                   "code file was compiled with other options (fuel, interruption, guard pages)");
+      return Error(
+          ErrorKind::Unsupported,
+          "code file was compiled with other options (fuel, interruption, guard pages, signals)");
   } else {
     WAFER_LET(compiled, image_of(module, compile));
     image = std::move(compiled);
@@ -177,7 +180,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
 
 Result<void> NativeTier::attach(Instance& instance) {
   const wasm::Module& module = *instance.module;
-  runtime::install_fault_handlers();
+  if (instance.store->engine().config().signals) runtime::install_fault_handlers();
   WAFER_LET(code, code_of(module, instance.store->engine()));
   make_context(instance, code->types.data(), code->entries.data());
   for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {

@@ -43,6 +43,8 @@ struct TierOptions {
   // only code that came with its module can run.
   std::function<Result<Backend*>()> backend;
   std::shared_ptr<const CodeCache> cache;  // or null
+  // Told, from any thread, what makes the program slower than it could be; or empty.
+  std::function<void(const char* message)> warn;
 };
 
 // Runs everything as code of the backend: compiled as a whole when a module is first

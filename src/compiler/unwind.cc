@@ -91,6 +91,7 @@ void release_nothing(_Unwind_Reason_Code, _Unwind_Exception*) {}
 void collect_backtrace(Store& store) {
   runtime::TrapInfo& info = store.trap();
   if (!info.backtrace.empty()) return;
+  info.described = false;
   Walk walk{store, info};
   _Unwind_Backtrace(on_frame, &walk);
 }

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "interp/interp.h"
-#include "runtime/dwarf.h"
+#include "runtime/backtrace.h"
 #include "runtime/fault.h"
 
 namespace wafer::interp {
@@ -69,15 +69,8 @@ struct Frame {
 
 void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at, Instance* instance) {
   if (info.backtrace.size() >= kMaxBacktrace) return;
-  runtime::BacktraceFrame f;
-  const wasm::Module& module = code.module->module;
-  f.instance = instance;
-  f.func_index = code.func_index;
-  f.module_offset = code.module_offset(at);
-  f.module_name = module.names.module;
-  f.func_name = String(module.function_name(code.func_index));
-  f.source = runtime::dwarf_location(module, f.module_offset);
-  info.backtrace.push_back(std::move(f));
+  info.backtrace.push_back(
+      runtime::make_frame(code.module->module, code.func_index, code.module_offset(at), instance));
 }
 
 // Fills the store's backtrace from the activation at which a trap arose. `pc`
@@ -85,6 +78,7 @@ void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at, Insta
 void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
   runtime::TrapInfo& info = stack.store->trap();
   info.backtrace.clear();
+  info.described = false;
   Activation* a = stack.current;
   bool top = true;
   for (; a; a = a->previous) {

@@ -36,17 +36,66 @@ std::optional<uint32_t> function_at(const wasm::Module& module, uint32_t module_
   return uint32_t(it - module.functions.begin());
 }
 
-BacktraceFrame describe_frame(const wasm::Module& module, uint32_t func_index,
-                              uint32_t module_offset, bool with_source) {
+BacktraceFrame make_frame(const wasm::Module& module, uint32_t func_index, uint32_t module_offset,
+                          Instance* instance) {
   BacktraceFrame frame;
   frame.func_index = func_index;
   frame.module_offset = module_offset;
-  frame.module_name = module.names.module;
-  frame.func_name = module.function_name(func_index);
-#if WAFER_HAS_OS  // a small device has no use for debug sections
-  if (with_source && module_offset) frame.source = dwarf_location(module, module_offset);
-#endif
+  frame.instance = instance;
+  frame.module = &module;
   return frame;
+}
+
+namespace {
+
+String readable(std::string_view name, Demangle demangle) {
+  String out;
+  if (demangle && demangle(name, out)) return out;
+  out = name;
+  return out;
+}
+
+// Steps that reading debug information may take for one backtrace: less than a second.
+constexpr uint64_t kDwarfSteps = 100'000'000;
+
+void describe_frame(BacktraceFrame frame, Demangle demangle, uint64_t& budget,
+                    Vec<BacktraceFrame>& out) {
+  const wasm::Module& module = *frame.module;
+  frame.module_name = module.names.module;
+  frame.func_name = readable(module.function_name(frame.func_index), demangle);
+#if WAFER_HAS_OS
+  Vec<SourceFrame> sources;
+  if (frame.module_offset) sources = dwarf_frames(module, frame.module_offset, budget);
+  for (size_t i = 0; i + 1 < sources.size(); ++i) {
+    BacktraceFrame inlined = frame;
+    inlined.inlined = true;
+    inlined.func_name = readable(sources[i].function, demangle);
+    inlined.source = std::move(sources[i].source);
+    out.push_back(std::move(inlined));
+  }
+  if (!sources.empty()) {
+    SourceFrame& own = sources.back();
+    frame.source = std::move(own.source);
+    if (frame.func_name.empty()) frame.func_name = readable(own.function, demangle);
+  }
+#endif
+  out.push_back(std::move(frame));
+}
+
+}  // namespace
+
+void describe(TrapInfo& info, Demangle demangle) {
+  if (info.described) return;
+  info.described = true;
+  Vec<BacktraceFrame> frames;
+  uint64_t budget = kDwarfSteps;
+  for (BacktraceFrame& frame : info.backtrace) {
+    if (frame.module)
+      describe_frame(std::move(frame), demangle, budget, frames);
+    else
+      frames.push_back(std::move(frame));
+  }
+  info.backtrace = std::move(frames);
 }
 
 String format_backtrace(std::span<const BacktraceFrame> frames) {
@@ -67,6 +116,7 @@ String format_backtrace(std::span<const BacktraceFrame> frames) {
     } else {
       out += f.func_name;
     }
+    if (f.inlined) out += " (inlined)";
     if (!f.source.empty()) {
       out += " (";
       out += f.source;

@@ -1,8 +1,13 @@
-// Source positions from DWARF line tables (DWARF 5, section 6.2; versions 2 to 5).
-// Addresses in a WebAssembly module are offsets into the code section's payload.
+// Source positions from DWARF line tables (DWARF 5, section 6.2; versions 2 to 5), and
+// inlined functions from the entries of units (section 3.3.8). Addresses in a WebAssembly
+// module are offsets into the code section's payload.
 //
 // Debug sections are not validated, so every read is checked and all that a broken
 // one can cause is an empty or wrong answer.
+#include "base/platform.h"
+#if WAFER_HAS_OS  // a small device has no use for debug sections
+
+#include <algorithm>
 #include <cstring>
 
 #include "base/leb128.h"
@@ -111,11 +116,18 @@ struct Reader {
   }
 };
 
-struct Sections {
-  Bytes line, line_str, str, info, abbrev, ranges, rnglists, addr;
-  uint32_t code_begin = 0, code_size = 0;
+// Bytes of a name that are read.
+constexpr size_t kMostText = 4096;
 
-  explicit Sections(const wasm::Module& module) {
+struct Sections {
+  Bytes line, line_str, str, str_offsets, info, abbrev, ranges, rnglists, addr;
+  uint32_t code_begin = 0, code_size = 0;
+  uint64_t& budget;  // steps that may still be taken
+
+  // Takes a step; false if there have been too many.
+  bool spend() const { return budget && budget--; }
+
+  explicit Sections(const wasm::Module& module, uint64_t& steps) : budget(steps) {
     for (const wasm::CustomSection& c : module.customs) {
       const std::string_view name = c.name;
       if (!name.starts_with(".debug_")) continue;
@@ -123,6 +135,7 @@ struct Sections {
       if (name == ".debug_line") line = payload;
       if (name == ".debug_line_str") line_str = payload;
       if (name == ".debug_str") str = payload;
+      if (name == ".debug_str_offsets") str_offsets = payload;
       if (name == ".debug_info") info = payload;
       if (name == ".debug_abbrev") abbrev = payload;
       if (name == ".debug_ranges") ranges = payload;
@@ -147,7 +160,10 @@ struct Sections {
 
   static std::string_view string_at(Bytes section, uint64_t offset) {
     if (offset >= section.size()) return {};
-    return Reader(section.subspan(size_t(offset))).string();
+    const Bytes rest = section.subspan(size_t(offset));
+    const std::string_view text(reinterpret_cast<const char*>(rest.data()),
+                                std::min(rest.size(), kMostText));
+    return text.substr(0, text.find('\0'));
   }
 };
 
@@ -197,15 +213,21 @@ enum : uint16_t {
   kFormAddrx4 = 0x2C,
 };
 
-// An attribute's value: a number, or a string where the form has one in reach.
+// An attribute's value: a number, or a string in place.
 struct Attribute {
   uint64_t form = 0;
   uint64_t number = 0;
-  std::string_view text;
+  std::string_view inside;
+
+  // The string that it is, or that it names by its offset.
+  std::string_view text(const Sections& sections) const {
+    if (form == kFormStrp) return Sections::string_at(sections.str, number);
+    if (form == kFormLineStrp) return Sections::string_at(sections.line_str, number);
+    return inside.substr(0, kMostText);
+  }
 };
 
-Attribute read_form(Reader& r, uint64_t form, bool is64, uint8_t address_size,
-                    const Sections& sections) {
+Attribute read_form(Reader& r, uint64_t form, bool is64, uint8_t address_size) {
   Attribute a;
   if (form == kFormIndirect) form = r.uleb();
   a.form = form;
@@ -259,14 +281,10 @@ Attribute read_form(Reader& r, uint64_t form, bool is64, uint8_t address_size,
       a.number = r.uleb();
       break;
     case kFormString:
-      a.text = r.string();
+      a.inside = r.string();
       break;
     case kFormStrp:
-      a.text = Sections::string_at(sections.str, r.word(is64));
-      break;
     case kFormLineStrp:
-      a.text = Sections::string_at(sections.line_str, r.word(is64));
-      break;
     case kFormSecOffset:
     case kFormRefAddr:
     case kFormStrpSup:
@@ -336,7 +354,7 @@ struct LineHeader {
 };
 
 // Runs a line program until it says where `address` comes from.
-bool find_row(const LineHeader& header, uint64_t address, uint64_t code_size, Position& out) {
+bool find_row(const LineHeader& header, const Sections& sections, uint64_t address, Position& out) {
   Reader r = header.program;
   struct Row : Position {
     uint64_t address = 0;
@@ -356,7 +374,7 @@ bool find_row(const LineHeader& header, uint64_t address, uint64_t code_size, Po
       return true;
     }
     // Code that the linker dropped is left at address 0, or far beyond the end.
-    if (!have_before) live = now.address != 0 && now.address < code_size;
+    if (!have_before) live = now.address != 0 && now.address < sections.code_size;
     before = now;
     have_before = true;
     if (now.line != 0) {
@@ -367,7 +385,7 @@ bool find_row(const LineHeader& header, uint64_t address, uint64_t code_size, Po
   };
   auto advance = [&](uint64_t operations) { now.address += operations * header.min_length; };
   reset();
-  while (r.ok && r.left()) {
+  while (r.ok && r.left() && sections.spend()) {
     const uint8_t op = r.u8();
     if (op >= header.opcode_base) {
       const unsigned adjusted = unsigned(op - header.opcode_base);
@@ -425,10 +443,10 @@ bool find_file(const LineHeader& header, const Sections& sections, uint64_t file
   uint64_t directory_index = 0;
   if (header.version < 5) {
     const Reader directories = r;
-    while (r.ok && !r.string().empty()) {
+    while (r.ok && sections.spend() && !r.string().empty()) {
     }
     bool found = false;
-    for (uint64_t i = 1; r.ok; ++i) {
+    for (uint64_t i = 1; r.ok && sections.spend(); ++i) {
       const std::string_view n = r.string();
       if (n.empty()) break;
       const uint64_t d = r.uleb();
@@ -442,7 +460,7 @@ bool find_file(const LineHeader& header, const Sections& sections, uint64_t file
     }
     if (!found) return false;
     Reader d = directories;
-    for (uint64_t i = 1; i <= directory_index; ++i) {
+    for (uint64_t i = 1; i <= directory_index && sections.spend(); ++i) {
       directory = d.string();
       if (directory.empty()) break;
     }
@@ -450,10 +468,10 @@ bool find_file(const LineHeader& header, const Sections& sections, uint64_t file
   }
   // Two tables of the same shape: what each entry holds, then the entries.
   auto entry = [&](Reader format, unsigned fields, std::string_view& path, uint64_t& index) {
-    for (unsigned i = 0; i < fields && r.ok; ++i) {
+    for (unsigned i = 0; i < fields && r.ok && sections.spend(); ++i) {
       const uint64_t content = format.uleb();
-      const Attribute a = read_form(r, format.uleb(), header.is64, header.address_size, sections);
-      if (content == 1) path = a.text;
+      const Attribute a = read_form(r, format.uleb(), header.is64, header.address_size);
+      if (content == 1) path = a.text(sections);
       if (content == 2) index = a.number;
     }
   };
@@ -468,7 +486,7 @@ bool find_file(const LineHeader& header, const Sections& sections, uint64_t file
     bool found = false;
     // Entries of no fields, or of fields of no bytes, are no reason to loop.
     if (count > r.left()) return false;
-    for (uint64_t i = 0; i < count && r.ok; ++i) {
+    for (uint64_t i = 0; i < count && r.ok && sections.spend(); ++i) {
       std::string_view p;
       uint64_t d = 0;
       entry(format, fields, p, d);
@@ -520,26 +538,154 @@ String format(const LineHeader& header, const Sections& sections, const Position
 // ---- Compilation units --------------------------------------------------------------
 
 enum : uint16_t {
+  kAtName = 0x03,
   kAtStmtList = 0x10,
   kAtLowPc = 0x11,
   kAtHighPc = 0x12,
+  kAtAbstractOrigin = 0x31,
+  kAtSpecification = 0x47,
   kAtRanges = 0x55,
+  kAtCallColumn = 0x57,
+  kAtCallFile = 0x58,
+  kAtCallLine = 0x59,
+  kAtLinkageName = 0x6E,
+  kAtStrOffsetsBase = 0x72,
   kAtAddrBase = 0x73,
   kAtRnglistsBase = 0x74,
+  kAtMipsLinkageName = 0x2007,
 };
 
-// What the root entry of a unit says about the code it covers.
+constexpr uint64_t kTagInlinedSubroutine = 0x1D;
+constexpr uint64_t kTagSubprogram = 0x2E;
+
+// Bounds on what a unit can make this do: no compiler comes near them.
+constexpr uint64_t kMostAbbrevs = 1u << 16;
+constexpr size_t kMostInlined = 64;
+constexpr unsigned kMostOrigins = 8;
+
+// The shapes of a unit's entries.
+class Abbrevs {
+ public:
+  struct Field {
+    uint16_t at, form;
+    int64_t constant;
+  };
+  struct Shape {
+    uint64_t tag = 0;
+    bool children = false, known = false;
+    uint32_t first = 0, count = 0;  // of its fields
+  };
+
+  // Reads the table at `offset` of .debug_abbrev, as far as it makes sense.
+  void read(Bytes section, uint64_t offset) {
+    shapes_.clear();
+    fields_.clear();
+    if (offset >= section.size()) return;
+    Reader r(section.subspan(size_t(offset)));
+    while (r.ok) {
+      const uint64_t code = r.uleb();
+      if (code == 0 || code > kMostAbbrevs) return;
+      Shape shape;
+      shape.tag = r.uleb();
+      shape.children = r.u8() != 0;
+      shape.first = uint32_t(fields_.size());
+      while (r.ok) {
+        const uint64_t at = r.uleb(), form = r.uleb();
+        const int64_t constant = form == kFormImplicitConst ? r.sleb() : 0;
+        if ((at == 0 && form == 0) || at > 0xFFFF || form > 0xFFFF) break;
+        fields_.push_back({uint16_t(at), uint16_t(form), constant});
+      }
+      shape.count = uint32_t(fields_.size()) - shape.first;
+      shape.known = r.ok;
+      if (code >= shapes_.size()) shapes_.resize(size_t(code) + 1);
+      shapes_[size_t(code)] = shape;
+    }
+  }
+  const Shape* find(uint64_t code) const {
+    return code < shapes_.size() && shapes_[size_t(code)].known ? &shapes_[size_t(code)] : nullptr;
+  }
+  std::span<const Field> fields(const Shape& shape) const {
+    return {fields_.data() + shape.first, shape.count};
+  }
+
+ private:
+  Vec<Shape> shapes_;  // by code
+  Vec<Field> fields_;
+};
+
+// An entry of a unit: what is asked of it.
+struct Entry {
+  uint64_t tag = 0;
+  bool children = false;
+  std::optional<Attribute> name, linkage_name, low_pc, high_pc, ranges, origin, stmt_list,
+      addr_base, rnglists_base, str_offsets_base;
+  uint64_t call_file = 0, call_line = 0, call_column = 0;
+
+  void set(uint16_t at, const Attribute& a) {
+    switch (at) {
+      case kAtName:
+        name = a;
+        break;
+      case kAtLinkageName:
+      case kAtMipsLinkageName:
+        linkage_name = a;
+        break;
+      case kAtStmtList:
+        stmt_list = a;
+        break;
+      case kAtLowPc:
+        low_pc = a;
+        break;
+      case kAtHighPc:
+        high_pc = a;
+        break;
+      case kAtRanges:
+        ranges = a;
+        break;
+      case kAtAbstractOrigin:
+      case kAtSpecification:
+        origin = a;
+        break;
+      case kAtCallFile:
+        call_file = a.number;
+        break;
+      case kAtCallLine:
+        call_line = a.number;
+        break;
+      case kAtCallColumn:
+        call_column = a.number;
+        break;
+      case kAtStrOffsetsBase:
+        str_offsets_base = a;
+        break;
+      case kAtAddrBase:
+        addr_base = a;
+        break;
+      case kAtRnglistsBase:
+        rnglists_base = a;
+        break;
+    }
+  }
+};
+
+// A unit of .debug_info, and what its root entry says.
 struct Unit {
   uint16_t version = 0;
   bool is64 = false;
   uint8_t address_size = 4;
-  std::optional<Attribute> stmt_list, low_pc, high_pc, ranges, addr_base, rnglists_base;
+  uint64_t abbrev_offset = 0;
+  const uint8_t* begin = nullptr;  // of the unit, from which references count
+  const uint8_t* end = nullptr;
+  Reader entries{{}};  // after the header
+  Entry root;
 
-  // Reads a unit from `info`; false if there is nothing to be learnt from it.
-  bool read(Reader& info, const Sections& sections) {
+  // Reads the header of the unit that `info` is at, and goes past the unit; false if there
+  // is nothing to be learnt from it.
+  bool read_header(Reader& info) {
+    begin = info.p;
     Reader r = info.unit(is64);
+    end = info.p;
     version = r.fixed<uint16_t>();
-    uint64_t abbrev_offset;
     if (version == 5) {
       const uint8_t type = r.u8();
       address_size = r.u8();
@@ -552,55 +698,53 @@ struct Unit {
     } else {
       return false;
     }
+    entries = r;
+    return r.ok;
+  }
+
+  // Reads an entry at `r` of the shape that `shape` tells.
+  bool read_fields(Reader& r, std::span<const Abbrevs::Field> fields, const Sections& sections,
+                   Entry& out) const {
+    for (const Abbrevs::Field& f : fields) {
+      if (!sections.spend()) return false;
+      Attribute a = read_form(r, f.form, is64, address_size);
+      if (f.form == kFormImplicitConst) a.number = uint64_t(f.constant);
+      out.set(f.at, a);
+    }
+    return r.ok;
+  }
+
+  // Reads the root entry, and no more of the shapes than that takes.
+  bool read_root(const Sections& sections) {
+    Reader r = entries;
     const uint64_t code = r.uleb();
     if (!r.ok || code == 0 || abbrev_offset >= sections.abbrev.size()) return false;
     Reader abbrev(sections.abbrev.subspan(size_t(abbrev_offset)));
-    while (abbrev.ok) {
+    while (abbrev.ok && sections.spend()) {
       const uint64_t candidate = abbrev.uleb();
       if (candidate == 0) return false;
       abbrev.uleb();  // tag
       abbrev.u8();    // has children
-      while (abbrev.ok) {
+      while (abbrev.ok && sections.spend()) {
         const uint64_t at = abbrev.uleb(), form = abbrev.uleb();
         int64_t constant = 0;
         if (form == kFormImplicitConst) constant = abbrev.sleb();
         if (at == 0 && form == 0) break;
-        if (candidate != code) continue;
-        Attribute a = read_form(r, form, is64, address_size, sections);
-        if (form == kFormImplicitConst) a.number = uint64_t(constant);
-        if (!r.ok) return false;
-        switch (at) {
-          case kAtStmtList:
-            stmt_list = a;
-            break;
-          case kAtLowPc:
-            low_pc = a;
-            break;
-          case kAtHighPc:
-            high_pc = a;
-            break;
-          case kAtRanges:
-            ranges = a;
-            break;
-          case kAtAddrBase:
-            addr_base = a;
-            break;
-          case kAtRnglistsBase:
-            rnglists_base = a;
-            break;
-        }
+        if (candidate != code || at > 0xFFFF || form > 0xFFFF) continue;
+        const Abbrevs::Field field = {uint16_t(at), uint16_t(form), constant};
+        if (!read_fields(r, {&field, 1}, sections, root)) return false;
       }
-      if (candidate == code) return abbrev.ok && stmt_list.has_value();
+      if (candidate == code) return abbrev.ok && root.stmt_list.has_value();
     }
     return false;
   }
 
   std::optional<uint64_t> indexed_address(const Sections& sections, uint64_t index) const {
-    if (!addr_base) return std::nullopt;
+    if (!root.addr_base) return std::nullopt;
     const uint64_t width = address_size == 8 ? 8 : 4;
-    if (index > sections.addr.size() || addr_base->number > sections.addr.size())
-      return std::nullopt;
-    const uint64_t at = addr_base->number + index * width;
+    const uint64_t base = root.addr_base->number;
+    if (index > sections.addr.size() || base > sections.addr.size()) return std::nullopt;
+    const uint64_t at = base + index * width;
     if (at > sections.addr.size() || width > sections.addr.size() - at) return std::nullopt;
     return Reader(sections.addr.subspan(size_t(at))).sized(width);
   }
@@ -612,53 +756,68 @@ struct Unit {
     return std::nullopt;
   }
 
-  // Does the unit cover `target`? Unsure counts as yes.
-  bool may_cover(const Sections& sections, uint64_t target) const {
-    std::optional<uint64_t> low;
-    if (low_pc) low = address(sections, *low_pc);
-    if (ranges)
-      return version >= 5 ? in_rnglist(sections, target, low.value_or(0))
-                          : in_ranges(sections, target, low.value_or(0));
-    if (!low || !high_pc) return true;
-    const std::optional<uint64_t> end_address = address(sections, *high_pc);
-    const uint64_t end = end_address ? *end_address : *low + high_pc->number;
-    return *low <= target && target < end;
+  // The string of an attribute.
+  std::string_view text(const Sections& sections, const Attribute& a) const {
+    const bool indexed = a.form == kFormStrx || (a.form >= kFormStrx1 && a.form <= kFormStrx4);
+    if (!indexed) return a.text(sections);
+    const uint64_t width = is64 ? 8 : 4, size = sections.str_offsets.size();
+    const uint64_t base = root.str_offsets_base ? root.str_offsets_base->number : 2 * width;
+    if (base > size || a.number >= (size - base) / width) return {};
+    Reader r(sections.str_offsets.subspan(size_t(base + a.number * width)));
+    return Sections::string_at(sections.str, r.word(is64));
   }
 
-  bool in_ranges(const Sections& sections, uint64_t target, uint64_t base) const {
-    if (ranges->number >= sections.ranges.size()) return true;
-    Reader r(sections.ranges.subspan(size_t(ranges->number)));
+  // Does `entry` cover `target`? Where it does not tell, or not in a way that is
+  // understood, `unsure`.
+  bool covers(const Sections& sections, const Entry& entry, uint64_t target, bool unsure) const {
+    std::optional<uint64_t> low, base;
+    if (entry.low_pc) low = address(sections, *entry.low_pc);
+    if (root.low_pc) base = address(sections, *root.low_pc);
+    if (entry.ranges)
+      return version >= 5 ? in_rnglist(sections, *entry.ranges, target, base.value_or(0), unsure)
+                          : in_ranges(sections, *entry.ranges, target, base.value_or(0), unsure);
+    if (!low || !entry.high_pc) return unsure;
+    const std::optional<uint64_t> end_address = address(sections, *entry.high_pc);
+    const uint64_t high = end_address ? *end_address : *low + entry.high_pc->number;
+    return *low <= target && target < high;
+  }
+
+  bool in_ranges(const Sections& sections, const Attribute& ranges, uint64_t target, uint64_t base,
+                 bool unsure) const {
+    if (ranges.number >= sections.ranges.size()) return unsure;
+    Reader r(sections.ranges.subspan(size_t(ranges.number)));
     const uint64_t width = address_size == 8 ? 8 : 4;
     const uint64_t top = width == 8 ? ~uint64_t{0} : 0xFFFFFFFF;
-    while (r.ok) {
-      const uint64_t begin = r.sized(width), end = r.sized(width);
-      if (!r.ok || (begin == 0 && end == 0)) break;
-      if (begin == top)
-        base = end;
-      else if (base + begin <= target && target < base + end)
+    while (r.ok && sections.spend()) {
+      const uint64_t first = r.sized(width), past = r.sized(width);
+      if (!r.ok || (first == 0 && past == 0)) break;
+      if (first == top)
+        base = past;
+      else if (base + first <= target && target < base + past)
         return true;
     }
     return false;
   }
 
-  bool in_rnglist(const Sections& sections, uint64_t target, uint64_t base) const {
-    uint64_t offset = ranges->number;
-    if (ranges->form == kFormRnglistx) {
-      if (!rnglists_base) return true;
+  bool in_rnglist(const Sections& sections, const Attribute& ranges, uint64_t target, uint64_t base,
+                  bool unsure) const {
+    uint64_t offset = ranges.number;
+    if (ranges.form == kFormRnglistx) {
+      if (!root.rnglists_base) return unsure;
       const uint64_t width = is64 ? 8 : 4;
-      const uint64_t table = rnglists_base->number;
+      const uint64_t table = root.rnglists_base->number;
       if (table > sections.rnglists.size() || offset > sections.rnglists.size() / width)
-        return true;
+        return unsure;
       const uint64_t at = table + offset * width;
-      if (at > sections.rnglists.size()) return true;
+      if (at > sections.rnglists.size()) return unsure;
       offset = table + Reader(sections.rnglists.subspan(size_t(at))).word(is64);
     }
-    if (offset >= sections.rnglists.size()) return true;
+    if (offset >= sections.rnglists.size()) return unsure;
     Reader r(sections.rnglists.subspan(size_t(offset)));
     const uint64_t width = address_size == 8 ? 8 : 4;
     auto indexed = [&] { return indexed_address(sections, r.uleb()).value_or(0); };
-    while (r.ok) {
-      uint64_t begin = 0, end = 0;
+    while (r.ok && sections.spend()) {
+      uint64_t first = 0, past = 0;
       switch (r.u8()) {
         case 0:  // end_of_list
           return false;
@@ -666,41 +825,141 @@ struct Unit {
           base = indexed();
           continue;
         case 2:  // startx_endx
-          begin = indexed();
-          end = indexed();
+          first = indexed();
+          past = indexed();
           break;
         case 3:  // startx_length
-          begin = indexed();
-          end = begin + r.uleb();
+          first = indexed();
+          past = first + r.uleb();
           break;
         case 4:  // offset_pair
-          begin = base + r.uleb();
-          end = base + r.uleb();
+          first = base + r.uleb();
+          past = base + r.uleb();
           break;
         case 5:  // base_address
           base = r.sized(width);
           continue;
         case 6:  // start_end
-          begin = r.sized(width);
-          end = r.sized(width);
+          first = r.sized(width);
+          past = r.sized(width);
           break;
         case 7:  // start_length
-          begin = r.sized(width);
-          end = begin + r.uleb();
+          first = r.sized(width);
+          past = first + r.uleb();
           break;
         default:
-          return true;
+          return unsure;
       }
-      if (r.ok && begin <= target && target < end) return true;
+      if (r.ok && first <= target && target < past) return true;
     }
     return false;
   }
 };
 
+// ---- Inlined functions ----------------------------------------------------------------
+
+// The function whose code `target` is, and those inlined there, the outermost first; all of
+// `unit`, in one pass over its entries.
+Vec<Entry> functions_at(const Unit& unit, const Abbrevs& abbrevs, const Sections& sections,
+                        uint64_t target) {
+  Vec<Entry> found;
+  Reader r = unit.entries;
+  uint64_t depth = 0, function_depth = 0;
+  while (r.ok && r.left() && sections.spend()) {
+    const uint64_t code = r.uleb();
+    if (code == 0) {
+      if (depth == 0) break;
+      // With its function all that can cover the code has been seen.
+      if (--depth <= function_depth && !found.empty()) break;
+      continue;
+    }
+    const Abbrevs::Shape* shape = abbrevs.find(code);
+    if (!shape) break;
+    Entry entry;
+    if (!unit.read_fields(r, abbrevs.fields(*shape), sections, entry)) break;
+    const bool wanted = found.empty()
+                            ? shape->tag == kTagSubprogram
+                            : shape->tag == kTagInlinedSubroutine && found.size() <= kMostInlined;
+    if (wanted && unit.covers(sections, entry, target, false)) {
+      if (found.empty()) function_depth = depth;
+      found.push_back(entry);
+    }
+    if (!shape->children && !found.empty() && depth <= function_depth) break;
+    if (shape->children) ++depth;
+  }
+  return found;
+}
+
+// The name of the function that `entry` of `unit` stands for: its linkage name, or else
+// the plain one, which may be those of other entries that it refers to.
+String function_name(const Unit& unit, const Abbrevs& abbrevs, const Sections& sections,
+                     const Entry& entry) {
+  // References lead into other units where a linker has optimized the whole program.
+  Unit at_unit = unit;
+  const Abbrevs* shapes = &abbrevs;
+  Abbrevs of_other;
+  Entry at = entry;
+  std::string_view plain;
+  for (unsigned i = 0;; ++i) {
+    if (at.linkage_name) return String(at_unit.text(sections, *at.linkage_name));
+    if (at.name && plain.empty()) plain = at_unit.text(sections, *at.name);
+    if (!at.origin || i == kMostOrigins) return String(plain);
+    const Attribute origin = *at.origin;
+    uint64_t offset = origin.number;  // in the section
+    if (origin.form == kFormRefAddr) {
+      Reader info(sections.info);
+      Unit other;
+      while (info.ok && info.left() && sections.spend()) {
+        other = Unit();
+        const bool good = other.read_header(info);
+        if (offset < uint64_t(info.p - sections.info.data())) {
+          if (!good || !other.read_root(sections)) return String(plain);
+          break;
+        }
+      }
+      if (!info.ok || !other.begin) return String(plain);
+      if (other.begin != at_unit.begin) {
+        at_unit = other;
+        of_other.read(sections.abbrev, other.abbrev_offset);
+        shapes = &of_other;
+      }
+    } else {
+      offset += uint64_t(at_unit.begin - sections.info.data());
+    }
+    const uint8_t* const from = sections.info.data();
+    if (offset < uint64_t(at_unit.begin - from) || offset >= uint64_t(at_unit.end - from))
+      return String(plain);
+    Reader r(sections.info.subspan(size_t(offset), size_t(at_unit.end - from - offset)));
+    const Abbrevs::Shape* shape = shapes->find(r.uleb());
+    at = Entry();
+    if (!shape || !at_unit.read_fields(r, shapes->fields(*shape), sections, at))
+      return String(plain);
+  }
+}
+
+// What is at `position` of the source, and the functions around it.
+Vec<SourceFrame> frames_of(const Unit& unit, const Sections& sections, const LineHeader& header,
+                           uint64_t target, Position position, String source) {
+  Vec<SourceFrame> frames;
+  Abbrevs abbrevs;
+  abbrevs.read(sections.abbrev, unit.abbrev_offset);
+  const Vec<Entry> functions = functions_at(unit, abbrevs, sections, target);
+  for (size_t i = functions.size(); i-- > 0;) {
+    frames.push_back({function_name(unit, abbrevs, sections, functions[i]), std::move(source)});
+    position.file = functions[i].call_file;
+    position.line = functions[i].call_line;
+    position.column = functions[i].call_column;
+    if (i) source = format(header, sections, position);
+  }
+  if (frames.empty()) frames.push_back({{}, std::move(source)});
+  return frames;
+}
+
 }  // namespace
 
-String dwarf_location(const wasm::Module& module, uint32_t module_offset) {
-  const Sections sections(module);
+Vec<SourceFrame> dwarf_frames(const wasm::Module& module, uint32_t module_offset,
+                              uint64_t& budget) {
+  const Sections sections(module, budget);
   if (sections.line.empty() || sections.code_size == 0 || module_offset < sections.code_begin ||
       module_offset - sections.code_begin >= sections.code_size)
     return {};
@@ -710,27 +969,36 @@ String dwarf_location(const wasm::Module& module, uint32_t module_offset) {
   // By way of the units, which say what code they cover: cheap even if there are
   // thousands.
   Reader info(sections.info);
-  while (info.ok && info.left()) {
+  while (info.ok && info.left() && sections.spend()) {
     Unit unit;
-    if (!unit.read(info, sections) || !unit.may_cover(sections, target)) continue;
-    if (unit.stmt_list->number >= sections.line.size()) continue;
-    Reader line(sections.line.subspan(size_t(unit.stmt_list->number)));
+    if (!unit.read_header(info) || !unit.read_root(sections) ||
+        !unit.covers(sections, unit.root, target, true))
+      continue;
+    if (unit.root.stmt_list->number >= sections.line.size()) continue;
+    Reader line(sections.line.subspan(size_t(unit.root.stmt_list->number)));
     LineHeader header;
     if (!header.read(line)) continue;
-    if (!find_row(header, target, sections.code_size, position)) continue;
-    if (String text = format(header, sections, position); !text.empty()) return text;
+    if (!find_row(header, sections, target, position)) continue;
+    if (String text = format(header, sections, position); !text.empty())
+      return frames_of(unit, sections, header, target, position, std::move(text));
   }
   if (info.ok && !sections.info.empty()) return {};
 
   // Line tables alone.
   Reader line(sections.line);
-  while (line.ok && line.left()) {
+  while (line.ok && line.left() && sections.spend()) {
     LineHeader header;
     if (!header.read(line)) continue;
-    if (!find_row(header, target, sections.code_size, position)) continue;
-    if (String text = format(header, sections, position); !text.empty()) return text;
+    if (!find_row(header, sections, target, position)) continue;
+    if (String text = format(header, sections, position); !text.empty()) {
+      Vec<SourceFrame> frames;
+      frames.push_back({{}, std::move(text)});
+      return frames;
+    }
   }
   return {};
 }
 
 }  // namespace wafer::runtime
+
+#endif

@@ -29,9 +29,14 @@ struct FaultScope {
 // The current scope of this thread; null while host code runs.
 extern thread_local FaultScope* current_fault_scope;
 
-// Installs the process's signal handlers once; earlier handlers still get every
-// fault that is not ours.
+// Installs the process's signal handlers, where others have not been replaced by them yet.
+// Handlers that were there get every fault that is not ours. Cheap if there is nothing to do.
 void install_fault_handlers();
+
+// Is the signal, with the `siginfo_t` and `ucontext_t` of its handler, a fault of WebAssembly
+// code on this thread? Then either does not return, or changes the context so that the
+// handler's return leaves WebAssembly, and gives true.
+bool handle_fault(int signal, void* info, void* context);
 
 }  // namespace wafer::runtime
 

@@ -42,13 +42,20 @@ struct NameEqual {
   }
 };
 
-String quoted(std::string_view what, std::string_view module, std::string_view name) {
-  String s(what);
-  s += ": \"";
+String quoted_name(std::string_view before, std::string_view module, std::string_view name) {
+  String s(before);
+  s += '"';
   s += module;
   s += "\" \"";
   s += name;
   s += '"';
+  return s;
+}
+
+String quoted(std::string_view what, std::string_view module, std::string_view name) {
+  String s(what);
+  s += ": ";
+  s += quoted_name("", module, name);
   return s;
 }
 
@@ -151,6 +158,9 @@ std::optional<Extern> Linker::get(Store& store, std::string_view module, std::st
 
 Result<Instance*> Linker::instantiate(Store& store,
                                       const std::shared_ptr<const wasm::Module>& module) {
+  constexpr size_t kMostUnknown = 40;  // that the message names
+  size_t unknown = 0;
+  String unknown_message;
   Vec<Extern> imports;
   imports.reserve(module->imports.size());
   for (const wasm::Import& import : module->imports) {
@@ -158,15 +168,25 @@ Result<Instance*> Linker::instantiate(Store& store,
       imports.push_back(impl_->resolve(store, *definition));
       continue;
     }
+    if (!impl_->trap_on_unknown || import.type.kind != wasm::ExternKind::Func) {
+      // All of them are told at once.
+      if (unknown++ == 0)
+        unknown_message = quoted("unknown import", import.module, import.name);
+      else if (unknown <= kMostUnknown)
+        unknown_message += quoted_name(", ", import.module, import.name);
+      continue;
+    }
     String message = quoted("unknown import", import.module, import.name);
-    if (!impl_->trap_on_unknown || import.type.kind != wasm::ExternKind::Func)
-      return Error(ErrorKind::Unlinkable, message);
     Extern e;
     e.kind = wasm::ExternKind::Func;
     e.func = store.new_host_func(module->canon_type(import.type.type_index), call_unknown,
                                  make_box<String>(std::move(message)).release(), release_message);
     imports.push_back(e);
   }
+  if (unknown > kMostUnknown) {
+    unknown_message += ", and more";
+  }
+  if (unknown) return Error(ErrorKind::Unlinkable, unknown_message);
   return store.instantiate(module, imports);
 }
 

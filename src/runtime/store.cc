@@ -213,7 +213,9 @@ Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owne
       tier_owner_(std::move(tier_owner)),
       tier_(tier),
       registry_(make_shared_in<wasm::TypeRegistry>()),
-      guard_pages_ok_(config.guard_pages && guard_pages_available()) {}
+      guard_pages_ok_(config.guard_pages && config.signals && guard_pages_available()) {
+  config_.guard_pages = config.guard_pages && config.signals;
+}
 
 std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier,
                                        std::shared_ptr<void> tier_owner) {
@@ -381,6 +383,7 @@ TrapCode Store::set_trap(TrapCode code, std::string_view message) {
   trap_.code = code;
   trap_.message = message.empty() ? trap_message(code) : message;
   trap_.backtrace.clear();
+  trap_.described = false;
   return code;
 }
 

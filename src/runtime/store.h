@@ -193,6 +193,7 @@ struct Instance {
 struct Config {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
   bool guard_pages = true;        // use them where the platform can
+  bool signals = true;            // traps may be faults; without it no guard pages either
   bool consume_fuel = false;      // code counts fuel
   bool interruptible = false;     // code polls Store::interrupt
   size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store

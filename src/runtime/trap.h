@@ -40,6 +40,11 @@ enum class TrapCode : uint32_t {
 std::string_view trap_message(TrapCode code);
 
 struct Instance;
+}  // namespace wafer::runtime
+namespace wafer::wasm {
+class Module;
+}
+namespace wafer::runtime {
 
 // One frame of a WebAssembly backtrace, innermost first.
 struct BacktraceFrame {
@@ -49,6 +54,10 @@ struct BacktraceFrame {
   String func_name;              // name section or export name, may be empty
   Instance* instance = nullptr;  // whose function it is, if known
   String source;                 // "file.c:12:3" from DWARF when present
+  // A function of the source (by DWARF) that the compiler of the module inlined into the
+  // next frame's; all else is as there.
+  bool inlined = false;
+  const wasm::Module* module = nullptr;  // for names, which are looked up when asked for
 };
 
 // What stopped the last call.
@@ -57,6 +66,7 @@ struct TrapInfo {
   String message;  // trap_message(code), or the host's own message
   int32_t exit_code = 0;
   Vec<BacktraceFrame> backtrace;
+  bool described = false;  // the backtrace has its names
 };
 
 }  // namespace wafer::runtime

@@ -175,7 +175,13 @@ Result<bool> ModuleDecoder::header(bool final) {
     if (final) return malformed("unexpected end", size());
     return false;
   }
-  if (std::memcmp(bytes + 4, kVersion, 4) != 0) return malformed("unknown binary version", 4);
+  if (std::memcmp(bytes + 4, kVersion, 4) != 0) {
+    // The component model's binaries have a layer in the upper half.
+    const bool component = bytes[6] == 1 && bytes[7] == 0;
+    return malformed(component ? "unknown binary version: this is a component, not a core module"
+                               : "unknown binary version",
+                     4);
+  }
   pos_ = 8;
   state_ = State::Sections;
   return true;

@@ -2154,6 +2154,9 @@ Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& opti
   WAFER_LET(tokens, tokenize(source));
   size_t begin = 0, end = tokens.size() - 1;
   String name;
+  if (end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "component")
+    return Error(ErrorKind::Malformed, "unexpected token: this is a component, not a core module",
+                 tokens[1].offset);
   const bool wrapped = end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "module";
   if (wrapped) {
     begin = 2;

@@ -5,6 +5,7 @@ set -u
 wafer=$1
 topic=$2
 tiers=${*:3}
+source=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 1
@@ -107,7 +108,16 @@ WAT
   run 0 compile --target $other prog.wat -o other.wcode
   run 1 run --invoke add other.wcode 1 2
   has err "another kind of processor"
-  run 1 compile --target vax prog.wat -o none.wcode
+  for target in vax x86_64-pc-windows-msvc aarch64-apple-darwin aarch64_be-unknown-linux-gnu \
+    x86_64-unknown-linux-gnux32 i686-unknown-linux-gnu wasm32-wasi riscv64; do
+    run 1 compile --target $target prog.wat -o none.wcode
+    has err "no code generator for target '$target'; there are x86_64, aarch64"
+    absent none.wcode
+  done
+  run 0 compile --target aarch64-unknown-linux-musl prog.wat -o musl.wcode
+  run 1 compile --cpu pdp11 prog.wat -o none.wcode
+  has err "unknown cpu 'pdp11'; there are native, baseline, "
+  has err 'x86-64-v3'
   absent none.wcode
   # Damage anywhere is noticed before anything runs.
   size=$(wc -c <prog.wcode)
@@ -665,10 +675,192 @@ inspect() {
     grep -qi "$section" out || { echo "no $section section"; failures=$((failures + 1)); }
   done
   run 1 inspect nosuch.wasm
+  # A section that is not there.
+  run 1 inspect -j export m.wat
+  empty out
+  run 0 wat2wasm m.wat -o m.wasm
+  run 0 inspect -j name m.wasm
+  run 1 inspect -j exprot m.wasm
+  has err "no section 'exprot'; did you mean 'export'?"
+  has err 'there are: type, import, function, memory, export, code, name'
+  run 1 inspect --json -j nothing m.wasm
+  has err "no section 'nothing'"
+  # Callees have their names.
+  cat >calls.wat <<'T'
+(module (import "env" "out" (func $out)) (import "env" "other" (func))
+  (global $total (mut i32) (i32.const 0))
+  (func $main (call $out) (call 1) (call $helper (global.get $total)))
+  (func $helper (param i32) (return_call $main) (drop (ref.func $main)))
+  (elem declare func $main))
+T
+  run 0 inspect -d calls.wat
+  has out 'call 0 <out>'
+  has out 'call 1 <env.other>'
+  has out 'call 3 <helper>'
+  has out 'return_call 2 <main>'
+  has out 'ref.func 2 <main>'
+  has out 'global.get 0 <total>'
+  # Machine code, and what it was made from.
+  case " $tiers " in *" llvm "*)
+    run 0 compile --fuel --target aarch64 calls.wat -o calls.wcode
+    run 0 inspect -d calls.wcode
+    has out 'calls.wcode: machine code for aarch64, '
+    has out '2 functions'
+    has out 'with guard pages, fuel'
+    has out 'call 3 <helper>'
+    run 0 inspect --json calls.wcode
+    has out '"machine": "aarch64"'
+    head -c 5000 calls.wcode >cut.wcode
+    run 1 inspect cut.wcode
+    has err 'cut off' ;;
+  esac
+}
+
+# Components, imports that nobody provides, slips of the hand.
+messages() {
+  printf '\0asm\x0d\0\1\0' >component.wasm
+  for command in run validate inspect wasm2wat compile; do
+    run 1 $command component.wasm
+    has err 'this is a component, not a core module'
+  done
+  echo '(component (core module))' >component.wat
+  run 1 run component.wat
+  has err 'component.wat:1:2: '
+  has err 'this is a component, not a core module'
+
+  cat >imports.wat <<'T'
+(module
+  (import "env" "emscripten_notify_memory_growth" (func (param i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+  (import "wbg" "__wbindgen_throw" (func (param i32 i32)))
+  (import "__wbindgen_placeholder__" "x" (func))
+  (import "wasix_32v1" "futex_wake" (func (param i32 i32) (result i32)))
+  (import "gojs" "runtime.wasmExit" (func (param i32)))
+  (import "wasi" "thread-spawn" (func (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_wriet" (func))
+  (import "mine" "f" (func))
+  (import "mine" "m" (memory 1))
+  (func (export "_start")))
+T
+  run 1 run imports.wat
+  [ "$(grep -c '^error:' err)" = 1 ] || { cat err; failures=$((failures + 1)); }
+  has err 'error: imports.wat: unknown import: "env" "emscripten_notify_memory_growth", "wbg" "__wbindgen_throw", '
+  has err '"wasi_snapshot_preview1" "fd_wriet", "mine" "f", "mine" "m"'
+  ! grep '^error' err | grep -q '"fd_write"' || { echo "names what is there"; failures=$((failures + 1)); }
+  for hint in '"env": Emscripten' '"wbg": wasm-bindgen' '"__wbindgen_placeholder__": ' \
+    '"wasix_32v1": WASIX' "\"gojs\": Go's" '"wasi": threads' \
+    '"wasi_snapshot_preview1": no function of WASI 0.1'; do
+    has err "hint: $hint"
+  done
+  ! grep -q 'hint: "mine"' err || { echo "a hint about nothing known"; failures=$((failures + 1)); }
+
+  echo '(module (func (export "_start")))' >ok.wat
+  echo '(module (func (export "f") (param i32) (result i32) (local.get 0)))' >f.wat
+  run 2 run --fule 5 ok.wat
+  has err "unknown option '--fule'; did you mean '--fuel'?"
+  run 2 run --teir=llvm ok.wat
+  has err "unknown option '--teir'; did you mean '--tier'?"
+  run 2 validate --enabel gc ok.wat
+  has err "did you mean '--enable'?"
+  run 2 --verison
+  has err "did you mean '--version'?"
+  run 2 vaildate ok.wat
+  has err "did you mean 'validate'?"
+  run 2 run --tier lvm ok.wat
+  has err "did you mean 'llvm'?"
+  run 2 run --enable theads ok.wat
+  has err "did you mean 'threads'?"
+  run 2 run --qqqqqqqq ok.wat
+  ! grep -q 'did you mean' err || { echo "a wild guess"; failures=$((failures + 1)); }
+  # Values that begin with a dash are no options.
+  run 0 run --argv0 --fule ok.wat
+
+  # Options after FILE are the program's.
+  run 0 run ok.wat --fuel=5
+  has err "hint: '--fuel' comes after FILE"
+  run 1 run f.wat --invoke f 3
+  has err "hint: '--invoke' comes after FILE"
+  run 1 run --invoke f f.wat 1 --fuel 3
+  has err "hint: '--fuel' comes after FILE"
+  run 0 run ok.wat --other
+  empty err
+  echo '(module (import "wasi_snapshot_preview1" "args_get" (func (param i32 i32) (result i32)))
+    (memory (export "memory") 1) (func (export "_start")))' >args.wat
+  run 0 run args.wat --fuel 3
+  empty err
+  # Folders in the manner of other tools.
+  mkdir host has:colon
+  wasi_exit 0 >exit.wat
+  run 1 run --dir host:/data exit.wat
+  has err "hint: HOST and GUEST are parted by two colons: 'host::/data'"
+  run 0 run --dir has:colon exit.wat
+  empty err
+}
+
+# Where the optimizing compiler is missing, that is told once; and where nothing asks for it,
+# not at all.
+optimizer() {
+  cat >hot.wat <<'T'
+(module (func (export "f") (param i32) (result i32) (local i32)
+  (loop $l (local.set 1 (i32.add (i32.rotl (local.get 1) (i32.const 3)) (local.get 0)))
+    (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+  (local.get 1)))
+T
+  export WAFER_LLVM=$PWD/nowhere.so
+  run 0 run --no-cache --invoke f hot.wat 400000000
+  [ "$(grep -c 'warning: no optimizing code generator: .*nowhere.so' err)" = 1 ] &&
+    [ "$(wc -l <err)" = 1 ] || { cat err; failures=$((failures + 1)); }
+  run 0 run --no-cache --invoke f hot.wat 3
+  empty err
+  run 0 run --no-cache --tier baseline --invoke f hot.wat 1000000
+  empty err
+  run 1 run --no-cache --tier llvm --invoke f hot.wat 3
+  has err 'no optimizing code generator'
+}
+
+# Without signals everything traps as with them, in the same places.
+no_signals() {
+  cat >traps.wat <<'T'
+(module (memory 1)
+  (func $load (param i32) (result i32) (i32.load (local.get 0)))
+  (func $div (param i32) (result i32) (i32.div_s (i32.const 100) (local.get 0)))
+  (func (export "load") (param i32) (result i32) (i32.add (call $load (local.get 0)) (i32.const 1)))
+  (func (export "div") (param i32) (result i32) (i32.add (call $div (local.get 0)) (i32.const 1)))
+  (func (export "none") (param i32) (result i32) unreachable)
+  (func $deep (export "deep") (param i32) (result i32) (i32.add (i32.const 1) (call $deep (local.get 0)))))
+T
+  for call in 'load 65536' 'load -4' 'div 0' 'none 0' 'deep 0'; do
+    set -- $call
+    run 134 run --tier interp --invoke "$1" traps.wat "$2"
+    [ "$1" = deep ] && head -1 err >want || cp err want
+    for tier in interp $tiers auto; do
+      run 134 run --tier $tier --no-cache --no-signals --invoke "$1" traps.wat "$2"
+      [ "$1" = deep ] && sed -i 1q err
+      expect err "$(cat want)"
+    done
+  done
+  case " $tiers " in *" llvm "*)
+    # Code that was made with them is for engines with them.
+    run 0 compile traps.wat -o with.wcode
+    run 1 run --no-signals --invoke none with.wcode 0
+    has err 'other options'
+    run 0 compile --no-signals traps.wat -o without.wcode
+    run 134 run --no-signals --invoke none without.wcode 0
+    has err unreachable
+    run 134 run --no-signals --invoke load without.wcode 65536
+    has err 'out of bounds memory access' ;;
+  esac
 }
 
 help() {
   run 0 --help
+  mv out help
+  run 0 help
+  cmp help out || failures=$((failures + 1))
+  run 2 help frobnicate
+  has err "no command 'frobnicate'"
+  run 2 help comple
+  has err "did you mean 'compile'?"
   for command in run validate wat2wasm wasm2wat inspect wast completions; do
     has out "$command"
   done
@@ -676,11 +868,21 @@ help() {
     run 0 $command --help
     has out "Usage: wafer $command"
     empty err
+    mv out help
+    run 0 help $command
+    cmp help out || failures=$((failures + 1))
   done
   run 0 run --help
   for option in --invoke --fuel --timeout --max-memory --dir --env; do has out "$option"; done
   run 0 --version
-  has out wafer
+  has out 'wafer 0.'
+  grep -Eq '^LLVM ([0-9]+\.[0-9]+|not built in)' out || { cat out; failures=$((failures + 1)); }
+  has out 'tiers: auto interp baseline llvm'
+  grep -Eq '^features: .*gc .*simd' out || { cat out; failures=$((failures + 1)); }
+  # The commit, where there is a repository.
+  if commit=$(git -C "$source" log -1 --format=%h --abbrev=12 2>/dev/null) && [ -n "$commit" ]; then
+    has out "($commit "
+  fi
 }
 
 completions() {
@@ -698,6 +900,70 @@ completions() {
     $f wafer --max run 2>/dev/null
     printf "%s\n" "${COMPREPLY[@]}"' >out 2>err
   has out --max-memory
+  # Values of options, in each shell that is here.
+  complete_bash() { # complete_bash WORDS...: of the last one
+    bash -c '
+      source ./wafer.bash
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+      $(complete -p wafer | sed "s/.*-F \([^ ]*\).*/\1/") wafer "${@: -1}" "${@: -2:1}"
+      printf "%s\n" "${COMPREPLY[@]}"' - "$@" >out 2>err
+  }
+  complete_bash wafer run --tier ''
+  expect out $'auto\ninterp\nbaseline\nllvm'
+  complete_bash wafer run --tier = ll
+  expect out llvm
+  complete_bash wafer run --tier =
+  has out baseline
+  complete_bash wafer run --opt ''
+  expect out $'0\n1\n2\n3'
+  complete_bash wafer validate --enable gc,tail
+  expect out gc,tail-call
+  complete_bash wafer compile --target a
+  expect out aarch64
+  complete_bash wafer compile --cpu na
+  expect out native
+  complete_bash wafer help comp
+  expect out $'compile\ncompletions'
+  if command -v fish >/dev/null; then
+    run 0 completions fish
+    mv out wafer.fish
+    complete_fish() {
+      HOME=$PWD fish --no-config -c "source wafer.fish; complete -C '$1'" 2>err | cut -f1 >out
+    }
+    complete_fish 'wafer run --tier l'
+    expect out llvm
+    complete_fish 'wafer compile --target a'
+    expect out aarch64
+    complete_fish 'wafer validate --enable gc,tail'
+    expect out gc,tail-call
+    complete_fish 'wafer help valid'
+    expect out validate
+  fi
+  if command -v zsh >/dev/null; then
+    run 0 completions zsh
+    mv out _wafer
+    # A terminal of zsh's own, in which the tabulator is pressed.
+    cat >complete.zsh <<'Z'
+zmodload zsh/zpty
+zpty shell "PS1= HOME=$PWD zsh -f -i"
+zpty -w shell "PROMPT=; autoload -U compinit; compinit -u -D; source $PWD/_wafer; echo read''y"
+zpty -r -m shell line '*ready*'
+zpty -n -w shell "$1"$'\t\x15'
+zpty -w shell "echo don''e"
+zpty -r -m shell line '*done*'
+print -r -- "$line"
+zpty -d shell
+Z
+    complete_zsh() { timeout 20 zsh -f complete.zsh "$1" >out 2>err; }
+    complete_zsh 'wafer run --tier ll'
+    has out 'wafer run --tier llvm'
+    complete_zsh 'wafer run --tier=base'
+    has out 'wafer run --tier=baseline'
+    complete_zsh 'wafer compile --target aa'
+    has out aarch64
+    complete_zsh 'wafer validate --enable gc,tai'
+    has out gc,tail-call
+  fi
   run 2 completions tcsh
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "module_bytes.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wasi.hpp"
 #include "wafer/wat.hpp"
@@ -75,6 +76,36 @@ TEST(Api, ManyResultsAndVectors) {
   ASSERT_TRUE(w.ok());
   EXPECT_EQ(w->bytes[0], 18);
   EXPECT_EQ(w->bytes[12], 2);
+}
+
+// Functions that the module's compiler inlined are frames too, in every tier.
+TEST(Api, BacktracesShowInlinedFunctions) {
+  const Code binary = module_with_lines(5, /*with_entries=*/true);
+  for (const Tier tier : {Tier::Interpreter, Tier::Baseline, Tier::Optimized, Tier::Auto}) {
+    Config config;
+    config.tier = tier;
+    Fixture f(config);
+    auto module = Module::compile(f.engine, binary);
+    ASSERT_TRUE(module.ok()) << module.error().message;
+    auto instance = Instance::create(f.store, *module);
+    if (!instance.ok() && instance.error().kind == ErrorKind::Unsupported) continue;
+    ASSERT_TRUE(instance.ok()) << instance.error().message;
+    ASSERT_FALSE((*instance->func<void()>("f"))().ok());
+    const auto& frames = f.store.last_trap().backtrace;
+    ASSERT_EQ(frames.size(), 3u);
+#if WAFER_WITH_DEMANGLE
+    EXPECT_EQ(frames[0].func_name, "a()");
+#endif
+    EXPECT_EQ(frames[0].source, "sub/a.c:12:3");
+    EXPECT_TRUE(frames[0].inlined);
+    EXPECT_EQ(frames[1].func_name, "b");
+    EXPECT_EQ(frames[1].source, "sub/a.c:20:4");
+    EXPECT_EQ(frames[2].func_name, "f");
+    EXPECT_EQ(frames[2].source, "sub/a.c:30:5");
+    EXPECT_FALSE(frames[2].inlined);
+    const String text = f.store.format_backtrace();
+    EXPECT_NE(text.find(" (inlined) (sub/a.c:12:3) @0x"), String::npos) << text;
+  }
 }
 
 TEST(Api, HostErrorsBecomeTraps) {

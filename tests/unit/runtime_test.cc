@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <initializer_list>
 #include <string>
 #include <thread>
 
+#include "module_bytes.h"
 #include "runtime/backtrace.h"
 #include "runtime/linker.h"
 #include "runtime/store.h"
@@ -18,38 +18,6 @@ using wasm::ExternKind;
 using wasm::HeapKind;
 using wasm::HeapType;
 using wasm::ValType;
-
-// ---- Building modules byte by byte
-
-using Code = Vec<uint8_t>;
-
-Code cat(std::initializer_list<Code> parts) {
-  Code out;
-  for (const Code& p : parts) out.insert(out.end(), p.begin(), p.end());
-  return out;
-}
-Code number(uint64_t v) {
-  Code out;
-  write_uleb(out, v);
-  return out;
-}
-Code snumber(int64_t v) {
-  Code out;
-  write_sleb(out, v);
-  return out;
-}
-Code name(std::string_view s) {
-  Code out = number(s.size());
-  out.insert(out.end(), s.begin(), s.end());
-  return out;
-}
-// vec(items)
-Code list(std::initializer_list<Code> items) { return cat({number(items.size()), cat(items)}); }
-Code section(uint8_t id, const Code& body) { return cat({{id}, number(body.size()), body}); }
-Code module_bytes(std::initializer_list<Code> sections) {
-  return cat({{0, 'a', 's', 'm', 1, 0, 0, 0}, cat(sections)});
-}
-Code i32_const(int32_t v) { return cat({{0x41}, snumber(v), {0x0B}}); }
 
 // A tier whose functions answer with 42; notes what it saw.
 struct FakeTier final : Tier {
@@ -688,7 +656,11 @@ TEST_F(StoreTest, FramesHaveNames) {
   EXPECT_EQ(function_at(*module, module->functions[0].body.begin), 0u);
   EXPECT_FALSE(function_at(*module, 3));
   EXPECT_FALSE(function_at(*module, uint32_t(module->bytes.size())));
-  const BacktraceFrame frame = describe_frame(*module, 1, begin + 1);
+  TrapInfo info;
+  info.backtrace.push_back(make_frame(*module, 1, begin + 1, nullptr));
+  describe(info, nullptr);
+  ASSERT_EQ(info.backtrace.size(), 1u);
+  const BacktraceFrame& frame = info.backtrace[0];
   EXPECT_EQ(frame.func_name, "exported");
   EXPECT_EQ(frame.module_name, "mod");
   EXPECT_EQ(frame.source, "");
@@ -696,53 +668,48 @@ TEST_F(StoreTest, FramesHaveNames) {
       << format_backtrace({&frame, 1});
 }
 
-// A module of one function of `body_size` nops and a line table in the layout of
-// `version`: code address 2 is line 10, address 4 line 0, address 5 line 12 column 3.
-Code module_with_lines(int version) {
-  Code program = {0, 5, 2, 2, 0, 0, 0,  // set_address 2
-                  3, 9, 1,              // advance_line 9; copy
-                  2, 2, 3, 0x76, 1,     // advance_pc 2; advance_line -10; copy
-                  3, 12,                // advance_line 12
-                  5, 3,                 // set_column 3
-                  32,                   // special: address + 1
-                  2, 3,                 // advance_pc 3
-                  0, 1, 1,              // end_sequence
-                  // A dropped function, relocated to 0.
-                  0, 5, 2, 0, 0, 0, 0, 1, 2, 100, 0, 1, 1};
-  const Code lengths = {0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1};
-  auto fixed32 = [](uint64_t v) {
-    return Code{uint8_t(v), uint8_t(v >> 8), uint8_t(v >> 16), uint8_t(v >> 24)};
-  };
-  auto text = [](std::string_view t) {
-    Code out(t.begin(), t.end());
-    out.push_back(0);
-    return out;
-  };
-  Code tables;
-  if (version == 4)
-    tables = cat({text("sub"), {0}, text("a.c"), {1, 0, 0}, text("b.c"), {0, 0, 0}, {0}});
-  else  // path as string; path as string and directory as udata
-    tables = cat({{1, 1, 0x08, 2},
-                  text("/tmp"),
-                  text("sub"),
-                  {2, 1, 0x08, 2, 0x0F, 2},
-                  text("x.c"),
-                  {0},
-                  text("a.c"),
-                  {1}});
-  const Code header_rest =
-      cat({{1}, version >= 4 ? Code{1} : Code{}, {1, uint8_t(-5), 14, 13}, lengths, tables});
-  const Code unit = cat({{uint8_t(version), 0},
-                         version >= 5 ? Code{4, 0} : Code{},
-                         fixed32(header_rest.size()),
-                         header_rest,
-                         program});
-  return module_bytes({
-      section(1, list({Code{0x60, 0, 0}})),
-      section(3, {1, 0}),
-      section(10, list({Code{9, 0, 1, 1, 1, 1, 1, 1, 1, 0x0B}})),
-      section(0, cat({name(".debug_line"), fixed32(unit.size()), unit})),
-  });
+// "function source" of each frame, innermost first.
+std::string dwarf_text(const wasm::Module& module, uint32_t offset) {
+  uint64_t budget = 1'000'000;
+  std::string out;
+  for (const SourceFrame& f : dwarf_frames(module, offset, budget))
+    out += std::string(f.function) + " " + std::string(f.source) + "\n";
+  return out;
+}
+
+TEST_F(StoreTest, InlinedFunctions) {
+  for (int version : {4, 5}) {
+    auto module = load(module_with_lines(version, true));
+    ASSERT_TRUE(module);
+    const uint32_t code = module->functions[0].body.begin - 2;
+    EXPECT_EQ(dwarf_text(*module, code + 2), "outer sub/a.c:10\n");
+    EXPECT_EQ(dwarf_text(*module, code + 5),
+              "_Z1av sub/a.c:12:3\nb sub/a.c:20:4\nouter sub/a.c:30:5\n");
+    EXPECT_EQ(dwarf_text(*module, code + 7), "b sub/a.c:12:3\nouter sub/a.c:30:5\n");
+
+    // In a backtrace: names are those that the demangler makes.
+    TrapInfo info;
+    info.backtrace.push_back(make_frame(*module, 0, code + 5, nullptr));
+    describe(info, [](std::string_view name, String& out) {
+      out = "readable";
+      return name == "_Z1av";
+    });
+    ASSERT_EQ(info.backtrace.size(), 3u);
+    EXPECT_EQ(info.backtrace[0].func_name, "readable");
+    EXPECT_TRUE(info.backtrace[0].inlined);
+    EXPECT_EQ(info.backtrace[1].func_name, "b");
+    EXPECT_FALSE(info.backtrace[2].inlined);
+    EXPECT_EQ(info.backtrace[2].func_name, "f");
+    EXPECT_EQ(info.backtrace[2].source, "sub/a.c:30:5");
+    describe(info, nullptr);  // is done already
+    EXPECT_EQ(info.backtrace.size(), 3u);
+  }
+}
+
+std::string dwarf_location(const wasm::Module& module, uint32_t offset) {
+  uint64_t budget = 1'000'000;
+  const Vec<SourceFrame> frames = dwarf_frames(module, offset, budget);
+  return frames.empty() ? std::string() : std::string(std::string_view(frames[0].source));
 }
 
 TEST_F(StoreTest, SourcePositions) {
@@ -760,29 +727,39 @@ TEST_F(StoreTest, SourcePositions) {
     EXPECT_EQ(dwarf_location(*module, code + 8), "");
     EXPECT_EQ(dwarf_location(*module, 0), "");
     EXPECT_EQ(dwarf_location(*module, ~0u), "");
-    EXPECT_EQ(describe_frame(*module, 0, code + 5).source, "sub/a.c:12:3");
+    TrapInfo info;
+    info.backtrace.push_back(make_frame(*module, 0, code + 5, nullptr));
+    describe(info, nullptr);
+    ASSERT_EQ(info.backtrace.size(), 1u);
+    EXPECT_EQ(info.backtrace[0].source, "sub/a.c:12:3");
+    // Nothing is read beyond the budget.
+    uint64_t little = 3;
+    EXPECT_TRUE(dwarf_frames(*module, code + 5, little).empty());
   }
 }
 
 TEST_F(StoreTest, BrokenDebugSectionsDoNoHarm) {
   for (int version : {4, 5}) {
-    const Code bytes = module_with_lines(version);
+    const Code bytes = module_with_lines(version, true);
     auto module = load(bytes);
     ASSERT_TRUE(module);
     const uint32_t code = module->functions[0].body.begin - 2;
-    const wasm::ByteRange line = module->customs[0].payload;
-    for (uint32_t at = line.begin; at < line.end; ++at) {
-      const uint8_t before = module->owned_bytes[at];
-      for (int change = 1; change < 256; change += 2) {
-        module->owned_bytes[at] = uint8_t(before + change);
+    for (wasm::CustomSection& section : module->customs) {
+      const wasm::ByteRange range = section.payload;
+      for (uint32_t at = range.begin; at < range.end; ++at) {
+        const uint8_t before = module->owned_bytes[at];
+        for (int change = 1; change < 256; change += 2) {
+          module->owned_bytes[at] = uint8_t(before + change);
+          dwarf_location(*module, code + 5);
+        }
+        module->owned_bytes[at] = before;
+      }
+      // Cut short anywhere.
+      for (uint32_t end = range.begin; end < range.end; ++end) {
+        section.payload.end = end;
         dwarf_location(*module, code + 5);
       }
-      module->owned_bytes[at] = before;
-    }
-    // Cut short anywhere.
-    for (uint32_t end = line.begin; end < line.end; ++end) {
-      module->customs[0].payload.end = end;
-      dwarf_location(*module, code + 5);
+      section.payload.end = range.end;
     }
   }
 }

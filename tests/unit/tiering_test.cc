@@ -12,6 +12,7 @@
 
 #include "compiler/llvm_loader.h"
 #include "random_program.h"
+#include "runtime/backtrace.h"
 #include "runtime/linker.h"
 
 namespace wafer::compiler {
@@ -137,6 +138,7 @@ struct Running {
     if (result) return TrapCode::None;
     if (frames) {
       frames->clear();
+      runtime::describe(store->trap(), nullptr);
       for (const runtime::BacktraceFrame& f : store->trap().backtrace) {
         EXPECT_EQ(f.instance, instance);
         *frames += (frames->empty() ? "" : " ") + std::string(f.func_name);

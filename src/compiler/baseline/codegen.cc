@@ -722,6 +722,13 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
     offset_ = t.offset;
     a_.bind(t.label);
     mark();
+    if (!options_.code.signals) {
+      a_.mov(x86::esi, uint32_t(t.code));
+      // At its entry the function has the context still where it came.
+      if (t.code == TrapCode::CallStackExhausted) a_.mov(x86::r15, x86::rdi);
+      call_builtin(Builtin::trap);
+      continue;
+    }
     const uint8_t ud[] = {0x67, 0x0F, 0xB9, 0x40, uint8_t(t.code)};
     a_.embed(ud, sizeof ud);
   }

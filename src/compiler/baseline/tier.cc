@@ -128,7 +128,7 @@ Result<std::shared_ptr<BaselineCode>> BaselineTier::code_of(Instance& instance) 
 
 Result<void> BaselineTier::attach(Instance& instance) {
   const wasm::Module& module = *instance.module;
-  runtime::install_fault_handlers();
+  if (instance.store->engine().config().signals) runtime::install_fault_handlers();
   WAFER_LET(code, code_of(instance));
   make_context(instance, code->types.data(), code->entries.data());
   static_cast<VmContext*>(instance.tier_data)->heat = code->heat.data();

@@ -76,8 +76,13 @@ Result<Target> find_target(const CompileOptions& options) {
   }
   const llvm::Triple triple(t.triple);
   const bool native_arch = triple.getArch() == llvm::Triple(host).getArch();
-  if (!triple.isX86_64() && !triple.isAArch64(64))
-    return error_of("no code generator for target " + options.target);
+  const bool known_arch =
+      triple.getArch() == llvm::Triple::x86_64 || triple.getArch() == llvm::Triple::aarch64;
+  const bool known_system = triple.isOSLinux() || triple.isOSUnknown();
+  if (!known_arch || !known_system || !triple.isOSBinFormatELF() || triple.isX32())
+    return error_of("no code generator for target '" + options.target +
+                    "'; there are x86_64, aarch64, and triples of these for Linux, such as "
+                    "x86_64-unknown-linux-gnu");
   std::string cpu = options.cpu;
   if (cpu.empty()) cpu = options.target.empty() ? "native" : "baseline";
   if (cpu == "native") {
@@ -109,8 +114,12 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsig
       llvm::Triple(t.triple), t.cpu, t.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
       kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
-  if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu))
-    return error_of("unknown cpu '" + t.cpu + "'");
+  if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu)) {
+    std::string message = "unknown cpu '" + t.cpu + "'; there are native, baseline";
+    for (const auto& cpu : machine->getMCSubtargetInfo()->getAllProcessorDescriptions())
+      message += std::string(", ") + cpu.Key;
+    return error_of(message);
+  }
   return machine;
 }
 
@@ -296,7 +305,7 @@ class LlvmBackend final : public Backend {
     const CodeOptions& c = options.code;
     t.options = (c.guard_pages ? kOptionGuardPages : 0) | (c.fuel ? kOptionFuel : 0) |
                 (c.interruptible ? kOptionInterruptible : 0) |
-                (c.precise_traps ? kOptionPreciseTraps : 0);
+                (c.precise_traps ? kOptionPreciseTraps : 0) | (c.signals ? 0 : kOptionNoSignals);
     return t;
   }
 

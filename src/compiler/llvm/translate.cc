@@ -311,6 +311,14 @@ void FunctionTranslator::poll() {
 // ---- traps
 
 void FunctionTranslator::trap(TrapCode code) {
+  if (!m_.options.code.signals) {
+    auto* call =
+        llvm::cast<llvm::CallInst>(call_builtin(Builtin::trap, {const_i32(uint32_t(code))}));
+    call->addFnAttr(llvm::Attribute::NoMerge);
+    call->setDoesNotReturn();
+    b_.CreateUnreachable();
+    return;
+  }
   char text[64];
   if (m_.x86)
     std::snprintf(text, sizeof text, ".byte 0x67,0x0f,0xb9,0x40,%u", unsigned(code));

@@ -267,7 +267,16 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
 
 Result<ImageParts> TieringTier::make_code(const wasm::Module& module, CompileOptions options,
                                           std::span<const uint32_t> functions) {
-  WAFER_LET(backend, options_.backend());
+  Result<Backend*> found = options_.backend();
+  if (!found) {
+    if (options_.warn && !warned_.exchange(true)) {
+      String message(found.error().message);
+      message += "; hot code stays as it is, several times slower than it could be";
+      options_.warn(message.c_str());
+    }
+    return found.take_error();
+  }
+  Backend* const backend = *found;
   options.cancel = &cancel_;
   return backend->compile(module, options, functions);
 }

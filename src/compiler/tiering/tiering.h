@@ -105,6 +105,7 @@ class TieringTier final : public runtime::Tier {
   Lane whole_;   // whole modules, with what processor time is left
   bool stopping_ = false;
   std::atomic<bool> cancel_{false};
+  std::atomic<bool> warned_{false};
 };
 
 }  // namespace wafer::compiler

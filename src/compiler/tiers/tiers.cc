@@ -39,7 +39,7 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 }  // namespace
 
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
-  if (!options.backend) options.backend = load_llvm_backend;
+  if (!options.backend) options.backend = [] { return load_llvm_backend(); };
   switch (kind) {
     case TierKind::Interpreter:
       return OwnedTier{interp::tier(), nullptr, {}};

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 
 namespace wafer::compiler {

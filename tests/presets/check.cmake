@@ -1,0 +1,30 @@
+# cmake -DSOURCE=. -DPRESET=name -DBUILD=folder -P check.cmake
+# Configures, builds and tests a preset; says that it skips where there is no compiler.
+find_program(GXX arm-none-eabi-g++)
+if(GXX)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E echo "#include <new>" COMMAND ${GXX} -E -x c++ -
+    RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+endif()
+if(NOT GXX OR NOT status EQUAL 0)
+  message("skipped: no arm-none-eabi-g++ with a library "
+    "(Debian: gcc-arm-none-eabi, libstdc++-arm-none-eabi-newlib)")
+  return()
+endif()
+foreach(step "--preset;${PRESET};-B;${BUILD}" "--build;${BUILD}")
+  execute_process(COMMAND ${CMAKE_COMMAND} ${step} WORKING_DIRECTORY ${SOURCE}
+    RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "cmake ${step}:\n${out}")
+  endif()
+endforeach()
+# The symbols that the library needs, and the example in an emulator where there is one.
+execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --output-on-failure
+  --no-tests=error RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+message("${out}")
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "tests failed")
+endif()
+find_program(QEMU qemu-system-arm)
+if(QEMU AND NOT out MATCHES "embedded.example")
+  message(FATAL_ERROR "the example was not run")
+endif()
