@@ -62,9 +62,7 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
     options.cache = std::make_shared<compiler::CodeCache>(
         std::string(config.cache_folder),
         config.cache_bytes ? config.cache_bytes : compiler::CodeCache::kDefaultMaxBytes);
-  options.backend = [path = std::string(config.optimizer_library)] {
-    return compiler::load_llvm_backend(path);
-  };
+  options.backend = compiler::backend_at(std::string(config.optimizer_library));
   options.warn = [warning = config.warning, env = config.warning_env](const char* message) {
     if (warning)
       warning(env, message);

@@ -103,8 +103,14 @@ void add_help(CLI::App& app, Context& context) {
   command.add_option("COMMAND", *name, "Command; without it, all are listed");
   command.callback([name, &app, &context] {
     context.action = [name, &app]() -> int {
-      const CLI::App* about = name->empty() ? &app : find_command(app, *name);
-      if (about) return write_stdout(about->help()) ? kSuccess : kFailure;
+      const CLI::App* const about = name->empty() ? &app : find_command(app, *name);
+      if (about) {
+        // Not about->help(), which would describe this command.
+        const std::string full = name->empty() ? app.get_name() : app.get_name() + " " + *name;
+        const std::string text =
+            app.get_formatter()->make_help(about, full, CLI::AppFormatMode::Normal);
+        return write_stdout(text) ? kSuccess : kFailure;
+      }
       print_error(
           fmt::format("no command '{}'{}", *name, did_you_mean(*name, names_of(commands_of(app)))));
       return kUsage;

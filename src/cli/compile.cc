@@ -36,7 +36,9 @@ int run_compile(const CompileCommand& o) {
     return kFailure;
   }
   const auto start = std::chrono::steady_clock::now();
-  Result<compiler::ImageParts> parts = (*backend)->compile(**module, o.compile, {});
+  compiler::CompileOptions options = o.compile;
+  options.code.guard_pages = options.code.signals;
+  Result<compiler::ImageParts> parts = (*backend)->compile(**module, options, {});
   if (!parts) {
     print_error(fmt::format("{}: {}", o.file, std::string_view(parts.error().message)));
     return kFailure;

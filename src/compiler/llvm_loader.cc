@@ -79,7 +79,9 @@ Loaded load(const std::string& where_it_is) {
 
 }  // namespace
 
-Result<Backend*> load_llvm_backend(const std::string& path) {
+Result<Backend*> load_llvm_backend() { return load_llvm_backend_at({}); }
+
+Result<Backend*> load_llvm_backend_at(const std::string& path) {
   static std::mutex mutex;
   static std::map<std::string, Loaded> known;  // by path
   const std::lock_guard lock(mutex);

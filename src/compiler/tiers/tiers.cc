@@ -39,7 +39,7 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 }  // namespace
 
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
-  if (!options.backend) options.backend = [] { return load_llvm_backend(); };
+  if (!options.backend) options.backend = load_llvm_backend;
   switch (kind) {
     case TierKind::Interpreter:
       return OwnedTier{interp::tier(), nullptr, {}};
@@ -53,6 +53,10 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
       break;
   }
   return make_auto(std::move(options), eager);
+}
+
+std::function<Result<Backend*>()> backend_at(std::string path) {
+  return [path = std::move(path)] { return load_llvm_backend_at(path); };
 }
 
 OwnedTier make_code_tier() {

@@ -3,8 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
-#include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 
 namespace wafer::compiler {
@@ -29,6 +29,10 @@ struct OwnedTier {
 // on the spot; for tests. Unsupported if this build or processor lacks it, except that
 // Auto is then the interpreter.
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager = false);
+
+// Where TierOptions::backend finds the code generator: in the library at `path`, or, if that
+// is empty, where it usually is.
+std::function<Result<Backend*>()> backend_at(std::string path);
 
 // A tier for nothing but code that comes with its module, which needs no code generator.
 OwnedTier make_code_tier();
