@@ -1,5 +1,6 @@
 // What `wafer --version` prints.
-#include "build_info.h"
+#include <build_info.h>  // made by the build
+
 #include "cli/support.h"
 #include "cli/tiers.h"
 

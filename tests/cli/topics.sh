@@ -861,6 +861,7 @@ help() {
   has err "no command 'frobnicate'"
   run 2 help comple
   has err "did you mean 'compile'?"
+  run 0 help
   for command in run validate wat2wasm wasm2wat inspect wast completions; do
     has out "$command"
   done
