@@ -91,6 +91,7 @@ else()
     set_target_properties(wafer_llvm_linked PROPERTIES OUTPUT_NAME wafer-llvm EXPORT_NAME wafer-llvm
       LINKER_LANGUAGE CXX)
     # LLVM's shared library by the name that programs load it by, which needs no -dev package.
+    find_package(LLVM 22.1 REQUIRED QUIET CONFIG)
     file(REAL_PATH "${LLVM_LIBRARY_DIRS}/libLLVM${CMAKE_SHARED_LIBRARY_SUFFIX}" llvm_file)
     get_filename_component(llvm_name "${llvm_file}" NAME)
     get_filename_component(llvm_folder "${llvm_file}" DIRECTORY)
