@@ -1,4 +1,6 @@
 /* The standard C API: ownership, copies, reflection, traps, references, sharing. */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +322,84 @@ static void bad_input(void) {
   wasm_module_delete(module);
 }
 
+/* ---- Signals */
+
+static volatile int own_faults;
+static void on_signal(int signal, siginfo_t* info, void* context) {
+  if (wafer_handle_signal(signal, info, context)) return;
+  ++own_faults;
+}
+
+static void warned(void* env, const char* message) {
+  (void)message;
+  ++*(int*)env;
+}
+
+static const char trapping[] =
+    "(module (memory 1) (func $_Z3addii (export \"f\") (param i32) (result i32)"
+    " (i32.load (local.get 0))))";
+
+/* The trap of a load beyond the end. */
+static void expect_load_trap(const wasm_func_t* f) {
+  uint64_t slot = 0xFFFFFFFF;
+  wasm_trap_t* trap = wafer_func_call_raw(f, &slot);
+  CHECK(trap && wafer_trap_code(trap) == WAFER_TRAP_MEMORY_OUT_OF_BOUNDS);
+  wasm_frame_t* frame = wasm_trap_origin(trap);
+  CHECK(frame && !wafer_frame_is_inlined(frame));
+#if WAFER_WITH_DEMANGLE
+  CHECK(!strcmp(wafer_frame_func_name(frame), "add(int, int)"));
+#endif
+  wasm_frame_delete(frame);
+  wasm_trap_delete(trap);
+}
+
+static void signals(void) {
+  wasm_instance_t* instance = instance_of(trapping, NULL);
+  wasm_func_t* f = wafer_instance_func(instance, "f");
+  expect_load_trap(f);
+  /* A handler from after Wafer's, which asks it first. */
+  struct sigaction action, before, now;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGSEGV, &action, &before);
+  expect_load_trap(f);
+  raise(SIGSEGV);
+  CHECK(own_faults == 1);
+  /* Put behind Wafer's, it gets what is left. */
+  wafer_install_signal_handlers();
+  expect_load_trap(f);
+  raise(SIGSEGV);
+  CHECK(own_faults == 2);
+  wasm_func_delete(f);
+  wasm_instance_delete(instance);
+
+  /* An engine without signals. */
+  sigaction(SIGSEGV, &action, NULL);
+  wasm_engine_t* engine_before = engine;
+  wasm_store_t* store_before = store;
+  int warnings = 0;
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_signals_set(config, false);
+  wafer_config_optimizer_library_set(config, "/nowhere.so");
+  wafer_config_warning_set(config, warned, &warnings);
+  engine = wasm_engine_new_with_config(config);
+  store = wasm_store_new(engine);
+  instance = instance_of(trapping, NULL);
+  f = wafer_instance_func(instance, "f");
+  expect_load_trap(f);
+  wasm_func_delete(f);
+  wasm_instance_delete(instance);
+  sigaction(SIGSEGV, NULL, &now);
+  CHECK(now.sa_sigaction == on_signal);
+  CHECK(warnings == 0); /* nothing was hot */
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  engine = engine_before;
+  store = store_before;
+  sigaction(SIGSEGV, &before, NULL);
+}
+
 int main(void) {
   engine = wasm_engine_new();
   store = wasm_store_new(engine);
@@ -329,6 +409,7 @@ int main(void) {
   references();
   sharing();
   tiers();
+  signals();
   bad_input();
   wasm_store_delete(store);
   wasm_engine_delete(engine);
