@@ -15,7 +15,7 @@ namespace {
 namespace itanium = llvm::itanium_demangle;
 
 // Parsing recurses, at most once for a byte.
-constexpr size_t kMostInput = 4096;
+constexpr size_t kMostInput = 2048;
 // Short names can stand for long ones: parts refer to earlier parts.
 constexpr size_t kMostOutput = 16 << 10;
 constexpr size_t kMostSteps = 1 << 16;
