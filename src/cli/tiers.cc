@@ -14,12 +14,13 @@ constexpr const char* kGroup = "Code";
 
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
   app.add_option("--opt", compile.opt_level, "Optimization level of compiled code, 0 to 3")
-      ->check(CLI::Range(0, 3))
+      ->check(CLI::Range(0, 3).description(""))
       ->type_name("LEVEL")
       ->capture_default_str()
       ->group(kGroup);
-  app.add_flag("!--no-signals", compile.code.signals,
-               "Traps are no signals of the processor: compared and called, at some cost")
+  app.add_flag_callback(
+         "--no-signals", [&compile] { compile.code.signals = false; },
+         "Traps are no signals of the processor: compared and called, at some cost")
       ->group(kGroup);
   app.add_flag("--precise-traps", compile.code.precise_traps,
                "Keep every access and the order of stores before a trap, at some cost")

@@ -875,6 +875,10 @@ help() {
   done
   run 0 run --help
   for option in --invoke --fuel --timeout --max-memory --dir --env; do has out "$option"; done
+  # Values stand as words, without what checks and flags say of themselves.
+  run 0 help run
+  has out '--opt LEVEL=2 '
+  ! grep -E '^  -.*(\{|:INT|:TEXT)' out || { echo "odd words"; failures=$((failures + 1)); }
   run 0 --version
   has out 'wafer 0.'
   grep -Eq '^LLVM ([0-9]+\.[0-9]+|not built in)' out || { cat out; failures=$((failures + 1)); }
