@@ -102,7 +102,7 @@ std::string_view usual_provider(std::string_view module, std::string_view name) 
 }
 
 void print_hint(std::string_view message) {
-  fmt::print(stderr, "{}hint:{} {}\n", err_style().cyan, err_style().reset, message);
+  print_note(fmt::format("{}hint:{} {}", err_style().cyan, err_style().reset, message));
 }
 
 }  // namespace wafer::cli
