@@ -77,7 +77,7 @@ class WitJson {
 
   Json type(wit::Type t) const {
     if (t.defined()) return t.id;
-    return t ? Json(wit::prim_name(t.prim)) : Json();
+    return t ? Json(component::prim_name(t.prim)) : Json();
   }
 
   Json members(const char* key, const wit::TypeDef& def, bool typed) const {

@@ -37,28 +37,6 @@ void each_name(const ast::TypeDef& def, F&& f) {
 
 }  // namespace
 
-std::string unique_form(std::string_view name) {
-  std::string out;
-  // Annotations are left out but for those of names that may stand beside the plain one.
-  size_t at = 0;
-  while (at < name.size() && name[at] == '[') {
-    const size_t end = name.find(']', at);
-    if (end == name.npos) break;
-    const std::string_view annotation = name.substr(at, end + 1 - at);
-    if (annotation == "[constructor]" || annotation == "[set]") out += annotation;
-    at = end + 1;
-  }
-  const bool annotated = at != 0;
-  std::string rest;
-  for (char c : name.substr(at))
-    if (c != '-') rest += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  // A member named as its resource would be its constructor.
-  const size_t dot = rest.find('.');
-  if (annotated && dot != rest.npos && rest.substr(0, dot) == rest.substr(dot + 1))
-    return rest.substr(0, dot);
-  return out + rest;
-}
-
 TypeId Resolver::add_type(TypeDef def) {
   bool borrows = def.kind == TypeKind::Borrow;
   for (Type t : def.args) borrows |= contains_borrow(t);
@@ -141,7 +119,7 @@ Result<Type> Resolver::type(Place& place, const ast::TypeExpr& expr) {
     if ((to == TypeKind::Future || to == TypeKind::Stream) && args.empty()) args.emplace_back();
     if (to == TypeKind::Map) {
       const Prim key = unaliased(args[0]).prim;
-      if (key == Prim::F32 || key == Prim::F64 || key == Prim::ErrorContext || key == Prim::Defined)
+      if (!component::is_key_prim(key))
         return error(expr.args[0].span, "invalid key type of a map");
     }
     return Type::of(anonymous(to, std::move(args), expr.length));

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/semver.h"
+#include "component/names.h"
 
 namespace wafer::wit {
 
@@ -71,26 +72,6 @@ bool is_utf8(std::string_view text) {
 
 bool is_keyword(std::string_view word) {
   return std::find(kKeywords.begin(), kKeywords.end(), word) != kKeywords.end();
-}
-
-bool is_label(std::string_view name, std::string* why) {
-  const auto fail = [&](std::string text) {
-    if (why) *why = std::move(text);
-    return false;
-  };
-  if (name.empty()) return fail("identifiers cannot be empty");
-  if (!is_lower(name[0]) && !is_upper(name[0])) return fail("an identifier begins with a letter");
-  while (true) {
-    const size_t hyphen = name.find('-');
-    const std::string_view word = name.substr(0, hyphen);
-    if (word.empty()) return fail("hyphens separate words");
-    const bool upper = std::any_of(word.begin(), word.end(), is_upper);
-    const bool lower = std::any_of(word.begin(), word.end(), is_lower);
-    if (upper && lower) return fail("a word is all lower or all upper case");
-    if (!std::all_of(word.begin(), word.end(), is_word)) return fail("invalid character");
-    if (hyphen == name.npos) return true;
-    name = name.substr(hyphen + 1);
-  }
 }
 
 Result<Lexer> Lexer::create(const SourceMap& sources, uint32_t start) {
@@ -193,7 +174,7 @@ Result<void> Lexer::advance() {
       return {};
     }
     std::string why;
-    if (!is_label(word, &why))
+    if (!component::is_label(word, &why))
       return error_at(from, std::max(to, from + 1),
                       "invalid identifier `" + std::string(word) + "`: " + why);
     const bool keyword = c != '%' && is_keyword(word);

@@ -68,11 +68,6 @@ class Lexer {
   Span docs_span_;
 };
 
-// Whether `name` is a label of the component model: words of lower case or acronyms of upper
-// case, joined by single hyphens, the first beginning with a letter (Explainer.md, "Import and
-// export names"). `why` says what is wrong if it is not.
-bool is_label(std::string_view name, std::string* why = nullptr);
-
 bool is_keyword(std::string_view word);
 
 bool is_utf8(std::string_view text);

@@ -615,7 +615,7 @@ class Parser {
     }
     if (lexer_.peek().kind != TokenKind::Keyword) return lexer_.unexpected("a type");
     const std::string_view word = lexer_.peek().text;
-    out.prim = prim_of(word);
+    out.prim = component::prim_of(word);
     if (out.prim != Prim::None) {
       out.kind = Kind::Primitive;
       WAFER_TRY(lexer_.next());
@@ -683,8 +683,7 @@ class Parser {
       }
       case Kind::Map: {
         WAFER_LET(key, type(depth + 1));
-        const bool bad = key.kind != Kind::Primitive || key.prim == Prim::F32 ||
-                         key.prim == Prim::F64 || key.prim == Prim::ErrorContext;
+        const bool bad = key.kind != Kind::Primitive || !component::is_key_prim(key.prim);
         if (bad && key.kind != Kind::Name)
           return error(out.span,
                        "map keys are bool, u8, u16, u32, u64, s8, s16, s32, s64, char or string");

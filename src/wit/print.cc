@@ -56,7 +56,7 @@ class Printer {
   }
 
   std::string type(Type t) const {
-    if (!t.defined()) return t ? std::string(prim_name(t.prim)) : "_";
+    if (!t.defined()) return t ? std::string(component::prim_name(t.prim)) : "_";
     const TypeDef& def = r_.types[t.id];
     if (!def.name.empty()) return id_text(def.name);
     return structure(def);

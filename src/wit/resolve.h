@@ -39,8 +39,4 @@ Result<Resolved> resolve(std::vector<PackageTexts> groups, const ResolveOptions&
 Result<Resolved> load(std::span<const std::filesystem::path> paths,
                       const ResolveOptions& options = {});
 
-// What two names must differ in to stand in one scope: without hyphens, case and annotations
-// (Explainer.md, "Name Uniqueness").
-std::string unique_form(std::string_view name);
-
 }  // namespace wafer::wit

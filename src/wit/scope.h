@@ -7,11 +7,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "component/names.h"
 #include "wit/ast.h"
 #include "wit/order.h"
 #include "wit/resolve.h"
 
 namespace wafer::wit {
+
+using component::UniqueNames;
 
 // A name as messages show it.
 inline std::string ticked(std::string_view name) { return "`" + std::string(name) + "`"; }
@@ -28,19 +31,6 @@ struct Entry {
 
 // The types (and functions) of an interface or world by name.
 using TypeScope = std::unordered_map<std::string_view, Entry>;
-
-// Names that have to differ strongly.
-class UniqueNames {
- public:
-  // Gives the name that `name` collides with, or nothing.
-  const std::string* add(const std::string& name) {
-    auto [it, fresh] = names_.try_emplace(unique_form(name), name);
-    return fresh ? nullptr : &it->second;
-  }
-
- private:
-  std::unordered_map<std::string, std::string> names_;
-};
 
 // A package while it is resolved: all its bodies, the file's and nested ones alike.
 struct PackageState {

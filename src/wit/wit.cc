@@ -1,43 +1,8 @@
 #include "wit/wit.h"
 
-#include <array>
 #include <string_view>
-#include <utility>
 
 namespace wafer::wit {
-
-namespace {
-
-constexpr std::array<std::pair<Prim, std::string_view>, 14> kPrims = {{
-    {Prim::Bool, "bool"},
-    {Prim::S8, "s8"},
-    {Prim::U8, "u8"},
-    {Prim::S16, "s16"},
-    {Prim::U16, "u16"},
-    {Prim::S32, "s32"},
-    {Prim::U32, "u32"},
-    {Prim::S64, "s64"},
-    {Prim::U64, "u64"},
-    {Prim::F32, "f32"},
-    {Prim::F64, "f64"},
-    {Prim::Char, "char"},
-    {Prim::String, "string"},
-    {Prim::ErrorContext, "error-context"},
-}};
-
-}  // namespace
-
-std::string_view prim_name(Prim prim) {
-  for (const auto& [p, name] : kPrims)
-    if (p == prim) return name;
-  return {};
-}
-
-Prim prim_of(std::string_view keyword) {
-  for (const auto& [p, name] : kPrims)
-    if (name == keyword) return p;
-  return Prim::None;
-}
 
 std::string PackageName::text() const {
   std::string out = ns + ":" + name;

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "component/primitives.h"
+
 namespace wafer::wit {
 
 using PackageId = uint32_t;
@@ -15,29 +17,7 @@ using InterfaceId = uint32_t;
 using WorldId = uint32_t;
 using TypeId = uint32_t;
 
-enum class Prim : uint8_t {
-  None,  // no type
-  Bool,
-  S8,
-  U8,
-  S16,
-  U16,
-  S32,
-  U32,
-  S64,
-  U64,
-  F32,
-  F64,
-  Char,
-  String,
-  ErrorContext,
-  Defined,  // see Type::id
-};
-
-// The keyword of a primitive type ("u32"), empty for None and Defined.
-std::string_view prim_name(Prim prim);
-// The primitive type of a keyword, None if it is none.
-Prim prim_of(std::string_view keyword);
+using component::Prim;
 
 struct Type {
   Prim prim = Prim::None;

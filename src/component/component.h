@@ -1,0 +1,178 @@
+// A decoded component (Explainer.md, "Component Definitions").
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/span.h"
+#include "component/types.h"
+
+namespace wafer::component {
+
+enum class Feature : uint8_t {
+#define COMPONENT_FEATURE(name, option, on) name,
+#include "component/features.def"
+#undef COMPONENT_FEATURE
+  None,  // always there
+};
+
+class FeatureSet {
+ public:
+  bool has(Feature f) const { return f == Feature::None || (bits_ >> unsigned(f) & 1); }
+  FeatureSet& set(Feature f, bool on = true) {
+    bits_ = on ? bits_ | 1u << unsigned(f) : bits_ & ~(1u << unsigned(f));
+    return *this;
+  }
+  static FeatureSet standard();
+
+ private:
+  uint32_t bits_ = 0;
+};
+
+// The word that switches a feature on the command line, and back.
+std::string_view feature_option(Feature feature);
+std::optional<Feature> feature_of_option(std::string_view option);
+
+enum class CoreSort : uint8_t { Func, Table, Memory, Global, Tag, Type, Module, Instance };
+
+enum class Builtin : uint8_t {
+#define BUILTIN(code, id, name, feature, immediates, params, results) id,
+#include "component/builtins.def"
+#undef BUILTIN
+};
+
+enum class StringEncoding : uint8_t { Utf8, Utf16, Latin1Utf16 };
+
+struct CanonOptions {
+  StringEncoding encoding = StringEncoding::Utf8;
+  bool encoding_given = false;
+  bool is_async = false;
+  std::optional<uint32_t> memory;       // core memory
+  std::optional<uint32_t> realloc;      // core function
+  std::optional<uint32_t> post_return;  // core function
+  std::optional<uint32_t> callback;     // core function
+};
+
+class Component;
+
+// What a component consists of, in order. Indices are of its index spaces.
+struct CoreModuleDef {
+  std::shared_ptr<wasm::Module> module;
+  uint32_t begin = 0, end = 0;  // of its bytes
+};
+struct CoreInstantiate {
+  uint32_t module = 0;
+  std::vector<std::pair<std::string, uint32_t>> args;  // core instances by module name
+};
+struct CoreExportRef {
+  std::string name;
+  CoreSort sort = CoreSort::Func;
+  uint32_t index = 0;
+};
+struct CoreInlineInstance {
+  std::vector<CoreExportRef> exports;
+};
+struct ComponentDef {
+  std::shared_ptr<Component> component;
+};
+// Sort::CoreModule and the component sorts, with an index.
+struct SortIndex {
+  Sort sort = Sort::Func;
+  uint32_t index = 0;
+};
+struct NamedIndex {
+  std::string name;
+  SortIndex what;
+};
+struct Instantiate {
+  uint32_t component = 0;
+  std::vector<NamedIndex> args;
+};
+struct InlineInstance {
+  std::vector<NamedIndex> exports;
+};
+struct AliasExport {
+  uint32_t instance = 0;
+  std::string name;
+  Sort sort = Sort::Func;
+};
+struct AliasCoreExport {
+  uint32_t instance = 0;
+  std::string name;
+  CoreSort sort = CoreSort::Func;
+};
+struct AliasOuter {
+  uint32_t count = 0;
+  uint32_t index = 0;
+  bool core = false;
+  CoreSort core_sort = CoreSort::Type;  // Type or Module
+  Sort sort = Sort::Type;               // Type or Component
+};
+struct ResourceDef {
+  TypeId type = 0;
+  bool rep64 = false;
+  std::optional<uint32_t> destructor;  // core function
+};
+struct CanonLift {
+  uint32_t core_func = 0;
+  TypeId type = 0;
+  CanonOptions options;
+};
+struct CanonLower {
+  uint32_t func = 0;
+  TypeId type = 0;
+  CanonOptions options;
+};
+struct CanonBuiltin {
+  Builtin builtin = Builtin::ResourceNew;
+  ValType type;  // resource, stream, future, or what task.return takes
+  CanonOptions options;
+  bool is_async = false;
+  uint32_t index = 0;      // slot of context.*
+  uint32_t core_type = 0;  // canonical id of the immediate function type
+  uint32_t table = 0;
+};
+struct Import {
+  std::string name;
+  Entity entity;
+  std::string implements, external_id;
+};
+struct Export {
+  std::string name;
+  SortIndex what;
+  Entity entity;
+  std::string implements, external_id;
+};
+
+using Definition =
+    std::variant<CoreModuleDef, CoreInstantiate, CoreInlineInstance, ComponentDef, Instantiate,
+                 InlineInstance, AliasExport, AliasCoreExport, AliasOuter, ResourceDef, CanonLift,
+                 CanonLower, CanonBuiltin, Import, Export>;
+
+class Component {
+ public:
+  std::shared_ptr<TypeArena> types;  // shared with the components inside
+  std::vector<Definition> definitions;
+  TypeId type = 0;  // of kind Component
+  uint32_t begin = 0, end = 0;
+
+  const Shape& shape() const { return *(*types)[type].shape; }
+};
+
+struct DecodeOptions {
+  FeatureSet features = FeatureSet::standard();
+  wasm::FeatureSet core_features = wasm::FeatureSet::standard();
+  std::shared_ptr<wasm::TypeRegistry> registry;
+};
+
+// Whether `bytes` begin like a component (Binary.md, preamble), rather than a core module.
+bool is_component(Bytes bytes);
+
+// Decodes and validates a component in one pass; core modules inside too, which keep pointing
+// into `bytes`. Errors carry the byte offset.
+Result<std::shared_ptr<Component>> decode(Bytes bytes, const DecodeOptions& options = {});
+
+}  // namespace wafer::component

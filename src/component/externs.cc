@@ -1,0 +1,456 @@
+// Imports and exports (Binary.md, "Import and Export Definitions").
+#include "component/scope.h"
+
+namespace wafer::component {
+
+Result<SortIndex> Decoder::sort_index(Cursor& c) {
+  const uint32_t at = c.offset();
+  WAFER_LET(code, byte(c));
+  SortIndex out;
+  if (code == 0) {
+    WAFER_LET(core, byte(c));
+    if (core != 0x11) return malformed(at, "invalid core sort: only modules stand here");
+    out.sort = Sort::CoreModule;
+  } else if (code <= 5) {
+    out.sort = static_cast<Sort>(code);
+  } else {
+    return malformed(at, "invalid sort");
+  }
+  WAFER_LET(index, u32(c));
+  out.index = index;
+  return out;
+}
+
+Result<Entity> Decoder::entity_at(const SortIndex& s, uint32_t at) const {
+  Entity out;
+  out.sort = s.sort;
+  const auto of = [&](const std::vector<TypeId>& space, std::string_view what) -> Result<Entity> {
+    WAFER_TRY(check_index(space, s.index, what, at));
+    out.type = space[s.index];
+    return out;
+  };
+  switch (s.sort) {
+    case Sort::CoreModule:
+      WAFER_TRY(check_index(scope().core_modules, s.index, "module", at));
+      out.module = scope().core_modules[s.index];
+      return out;
+    case Sort::Func:
+      return of(scope().funcs, "function");
+    case Sort::Type:
+      return of(scope().types, "type");
+    case Sort::Component:
+      return of(scope().components, "component");
+    case Sort::Instance:
+      return of(scope().instances, "instance");
+    case Sort::Value:
+      break;
+  }
+  return Error(ErrorKind::Unsupported, "values are not implemented", at);
+}
+
+Result<void> Decoder::add_entity(const Entity& e) {
+  switch (e.sort) {
+    case Sort::CoreModule:
+      scope().core_modules.push_back(e.module);
+      break;
+    case Sort::Func:
+      scope().funcs.push_back(e.type);
+      break;
+    case Sort::Type:
+      scope().types.push_back(e.type);
+      break;
+    case Sort::Component:
+      scope().components.push_back(e.type);
+      break;
+    case Sort::Instance:
+      scope().instances.push_back(e.type);
+      break;
+    case Sort::Value:
+      break;
+  }
+  return {};
+}
+
+NameOptions Decoder::name_options() const {
+  NameOptions out;
+  out.nested = options_.features.has(Feature::Nested);
+  out.canonical = options_.features.has(Feature::CanonicalNames);
+  out.accessors = options_.features.has(Feature::Accessors);
+  return out;
+}
+
+// ---- Names --------------------------------------------------------------------------
+
+Result<Decoder::Name> Decoder::extern_name(Cursor& c, const char* what) {
+  const uint32_t at = c.offset();
+  WAFER_LET(form, byte(c));
+  if (form > 2) return malformed(at, "invalid leading byte of a name");
+  Name out;
+  WAFER_LET(text, string(c));
+  out.text = std::move(text);
+  const NameOptions options = name_options();
+  std::string why;
+  auto parsed = parse_extern_name(out.text, options, &why);
+  if (!parsed) return error(at, std::string(what) + " name " + why);
+  if (form == 2) {
+    bool seen[3] = {};
+    WAFER_LET(n, count(c, "attributes"));
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint32_t attribute_at = c.offset();
+      WAFER_LET(kind, byte(c));
+      if (kind > 2) return malformed(attribute_at, "invalid attribute of a name");
+      WAFER_TRY(enabled(kind == 1 ? Feature::CanonicalNames : Feature::Attributes,
+                        "an attribute of a name", attribute_at));
+      WAFER_LET(value, string(c));
+      if (seen[kind]) return error(attribute_at, "duplicate attribute of a name");
+      seen[kind] = true;
+      if (kind == 0) {
+        const auto interface = parse_extern_name(value, options, &why);
+        if (!interface) return error(attribute_at, why);
+        if (interface->kind != NameKind::Interface)
+          return error(attribute_at, "`" + value + "` must be an interface");
+        out.implements = std::move(value);
+      } else if (kind == 1) {
+        out.version_suffix = std::move(value);
+      } else {
+        out.external_id = std::move(value);
+      }
+    }
+    if (!out.implements.empty() && parsed->kind != NameKind::Label)
+      return error(at, "name `" + out.text + "` is not valid with `implements`");
+    if (seen[1]) {
+      const std::string whole = std::string(parsed->version) + out.version_suffix;
+      std::string ignored;
+      if (parsed->kind != NameKind::Interface || parsed->version.empty() ||
+          !parse_extern_name("a:b/c@" + whole, {}, &ignored))
+        return error(at, "`" + whole + "` is not a valid semver");
+    }
+  }
+  return out;
+}
+
+Result<Entity> Decoder::extern_type(Cursor& c) {
+  const uint32_t at = c.offset();
+  WAFER_LET(code, byte(c));
+  Entity out;
+  const auto typed = [&](Sort sort, TypeKind kind) -> Result<Entity> {
+    WAFER_LET(index, u32(c));
+    WAFER_TRY(check_index(scope().types, index, "type", at));
+    out.sort = sort;
+    out.type = scope().types[index];
+    if (types()[out.type].kind != kind) {
+      const char* wanted = kind == TypeKind::Func       ? "a function"
+                           : kind == TypeKind::Instance ? "an instance"
+                                                        : "a component";
+      return error(at, "type index " + std::to_string(index) + " is not " + wanted + " type");
+    }
+    return out;
+  };
+  switch (code) {
+    case 0: {
+      WAFER_LET(core, byte(c));
+      if (core != 0x11) return malformed(at, "invalid core sort: only modules stand here");
+      WAFER_LET(index, u32(c));
+      WAFER_TRY(check_index(scope().core_types, index, "core type", at));
+      if (!scope().core_types[index].is_module)
+        return error(at, "core type index " + std::to_string(index) + " is not a module type");
+      out.sort = Sort::CoreModule;
+      out.module = scope().core_types[index].id;
+      return out;
+    }
+    case 1:
+      return typed(Sort::Func, TypeKind::Func);
+    case 2:
+      WAFER_TRY(enabled(Feature::Values, "a value", at));
+      return Error(ErrorKind::Unsupported, "values are not implemented", at);
+    case 3: {
+      out.sort = Sort::Type;
+      WAFER_LET(bound, byte(c));
+      if (bound == 0) {
+        WAFER_LET(index, u32(c));
+        WAFER_TRY(check_index(scope().types, index, "type", at));
+        // Equal to the type, with an identity of its own.
+        out.type = types().alias(scope().types[index]);
+        return out;
+      }
+      if (bound != 1) return malformed(at, "invalid type bound");
+      const ResourceId resource = types().fresh_resource();
+      out.type = types().add_resource(resource);
+      return out;
+    }
+    case 4:
+      return typed(Sort::Component, TypeKind::Component);
+    case 5:
+      return typed(Sort::Instance, TypeKind::Instance);
+    default:
+      return malformed(at, "malformed extern type");
+  }
+}
+
+// ---- External visibility ------------------------------------------------------------
+
+// Whether all that a value type is made of has a name outside.
+bool Decoder::is_named(ValType t, const NamedTypes& a, const NamedTypes& b) const {
+  if (!t.defined()) return true;
+  const TypeDef& def = types()[t.id];
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Variant:
+    case TypeKind::Flags:
+    case TypeKind::Enum:
+    case TypeKind::Resource:
+      return a.contains(t.id) || b.contains(t.id);
+    default:
+      break;
+  }
+  for (ValType arg : def.args)
+    if (!is_named(arg, a, b)) return false;
+  for (const Label& l : def.labels)
+    if (!is_named(l.type, a, b)) return false;
+  return true;
+}
+
+bool Decoder::is_named(const Entity& e, const NamedTypes& a, const NamedTypes& b) const {
+  switch (e.sort) {
+    case Sort::CoreModule:
+    case Sort::Value:
+    case Sort::Component:  // stands by itself
+      return true;
+    case Sort::Func:
+      return is_named(ValType::of(e.type), a, b);
+    case Sort::Type: {
+      // The type itself gets its name here; what it is made of needs one.
+      const TypeDef& def = types()[e.type];
+      if (def.kind == TypeKind::Resource || def.kind == TypeKind::Component) return true;
+      if (def.kind == TypeKind::Instance) break;
+      for (ValType arg : def.args)
+        if (!is_named(arg, a, b)) return false;
+      for (const Label& l : def.labels)
+        if (!is_named(l.type, a, b)) return false;
+      return true;
+    }
+    case Sort::Instance:
+      break;
+  }
+  // What an instance exports may refer to types that it exports before.
+  NamedTypes inner = b;
+  for (const NamedEntity& x : types()[e.type].shape->exports) {
+    if (!is_named(x.entity, a, inner)) return false;
+    name_types(x.entity, inner);
+  }
+  return true;
+}
+
+void Decoder::name_types(const Entity& e, NamedTypes& named) const {
+  if (e.sort == Sort::Type) named.insert(e.type);
+  if (e.sort == Sort::Instance)
+    for (const NamedEntity& x : types()[e.type].shape->exports) name_types(x.entity, named);
+}
+
+Result<Entity> Decoder::bring_in(const Entity& entity, std::vector<ResourceId>& resources) {
+  if (entity.sort != Sort::Instance) {
+    return entity;
+  }
+  const std::shared_ptr<const Shape> shape = types()[entity.type].shape;
+  Substitution fresh;
+  for (ResourceId r : shape->defined) {
+    fresh.resources[r] = types().fresh_resource();
+    resources.push_back(fresh.resources[r]);
+  }
+  auto open = std::make_shared<Shape>();
+  for (const NamedEntity& e : shape->exports) {
+    WAFER_LET(inner, types().substitute(e.entity, fresh));
+    // Types that it gives names to are its own.
+    if (inner.sort == Sort::Type && inner.type == e.entity.type) inner.type = e.entity.type;
+    open->exports.add(e.name, inner);
+  }
+  TypeDef def;
+  def.kind = TypeKind::Instance;
+  def.shape = std::move(open);
+  WAFER_LET(id, types().add(std::move(def)));
+  Entity out = entity;
+  out.type = id;
+  return out;
+}
+
+// ---- Definitions --------------------------------------------------------------------
+
+Result<void> Decoder::check_name(const Name& name, const Entity& entity, bool exported,
+                                 uint32_t at) {
+  const std::string what = exported ? "export" : "import";
+  UniqueNames& names = exported ? scope().export_names : scope().import_names;
+  if (const std::string* previous = names.add(name.text))
+    return error(
+        at, what + " name `" + name.text + "` conflicts with previous name `" + *previous + "`");
+  if (!name.implements.empty() && entity.sort != Sort::Instance)
+    return error(at, "only instances can have an `implements` attribute");
+  const ExternName parsed = *parse_extern_name(name.text, name_options());
+  const bool annotated = parsed.kind == NameKind::Constructor || parsed.kind == NameKind::Method ||
+                         parsed.kind == NameKind::Static || parsed.accessor != NameAccessor::None;
+  if (annotated) {
+    if (entity.sort != Sort::Func)
+      return error(at, what + " name `" + name.text + "` is not a func");
+    WAFER_TRY(check_function_name(name, parsed, entity, exported, at));
+  }
+  if (parsed.kind == NameKind::Label && entity.sort == Sort::Type &&
+      types()[entity.type].kind == TypeKind::Resource)
+    (exported ? scope().export_resources : scope().import_resources)[name.text] = entity.type;
+  return {};
+}
+
+Result<void> Decoder::check_function_name(const Name& name, const ExternName& parsed,
+                                          const Entity& entity, bool exported, uint32_t at) {
+  const TypeDef& func = types()[entity.type];
+  const ValType result = func.args[0];
+  const auto& resources = exported ? scope().export_resources : scope().import_resources;
+  const auto is_handle = [&](ValType t, TypeKind kind, TypeId resource) {
+    return t.defined() && types()[t.id].kind == kind && types()[t.id].args[0].defined() &&
+           types()[t.id].args[0].id == resource;
+  };
+  const auto deref = [&](ValType t) -> const TypeDef* {
+    return t.defined() ? &types()[t.id] : nullptr;
+  };
+  size_t self = 0;
+  const NameKind kind = parsed.kind;
+  if (kind != NameKind::Label) {
+    auto it = resources.find(std::string(parsed.resource));
+    if (it == resources.end()) {
+      if (kind == NameKind::Static)
+        return error(at, "static resource name is not known in this context");
+      // Perhaps it is the handle of another resource.
+      return error(at, "function does not match expected resource name `" +
+                           std::string(parsed.resource) +
+                           "`: resource used in function does not have a name in this context");
+    }
+    const TypeId resource = it->second;
+    if (kind == NameKind::Constructor) {
+      const TypeDef* def = deref(result);
+      if (!result) return error(at, "function should return one value");
+      const bool fallible = def && def->kind == TypeKind::Result;
+      const ValType made = fallible ? def->args[0] : result;
+      const TypeDef* handle = deref(made);
+      if (!handle || handle->kind != TypeKind::Own)
+        return error(at, "function should return `(own $T)` or `(result (own $T))`");
+      if (!is_handle(made, TypeKind::Own, resource))
+        return error(at, "function does not match expected resource name `" +
+                             std::string(parsed.resource) + "`");
+    } else if (kind == NameKind::Method) {
+      self = 1;
+      if (func.labels.empty()) return error(at, "function should have at least one argument");
+      if (func.labels[0].name != "self")
+        return error(at, "function should have a first argument called `self`");
+      const TypeDef* handle = deref(func.labels[0].type);
+      if (!handle || handle->kind != TypeKind::Borrow)
+        return error(at, "function should take a first argument of `(borrow $T)`");
+      if (!is_handle(func.labels[0].type, TypeKind::Borrow, resource))
+        return error(at, "function does not match expected resource name `" +
+                             std::string(parsed.resource) + "`");
+    }
+  }
+  if (parsed.accessor == NameAccessor::None) return {};
+  if (func.is_async) return error(at, "getters and setters cannot be async");
+  auto& getters = exported ? scope().export_getters : scope().import_getters;
+  const auto property = [&](const TypeDef& getter) {
+    const ValType r = getter.args[0];
+    const TypeDef* def = deref(r);
+    return def && def->kind == TypeKind::Result ? def->args[0] : r;
+  };
+  if (parsed.accessor == NameAccessor::Get) {
+    if (func.labels.size() != self) return error(at, "getters cannot have parameters");
+    if (!result || !property(func)) return error(at, "getters must return a value");
+    getters[name.text] = entity.type;
+    return {};
+  }
+  std::string getter = name.text;
+  getter.replace(getter.find("[set]"), 5, "[get]");
+  auto found = getters.find(getter);
+  if (found == getters.end())
+    return error(at, "setter `" + name.text + "` has no corresponding getter `" + getter + "`");
+  if (func.labels.size() != self + 1) return error(at, "setters must have exactly one parameter");
+  if (!types().match_value(func.labels[self].type, property(types()[found->second])).ok())
+    return error(at, "setter parameter type does not match getter type");
+  const TypeDef* def = deref(result);
+  if (result && (!def || def->kind != TypeKind::Result || def->args[0]))
+    return error(at, "setters return nothing or a `result` without value");
+  return {};
+}
+
+Result<void> Decoder::import(Cursor& c, Component* out) {
+  const uint32_t at = c.offset();
+  WAFER_LET(name, extern_name(c, "import"));
+  const ResourceId before = types().resource_count();
+  WAFER_LET(written, extern_type(c));
+  if (types().resource_count() > before) scope().imported.push_back(before);
+  WAFER_LET(entity, bring_in(written, scope().imported));
+  if (scope().kind != ScopeKind::InstanceType) {
+    if (!is_named(entity, scope().named_imports, scope().named_imports))
+      return error(at, std::string(sort_name(entity.sort)) + " not valid to be used as import");
+  }
+  WAFER_TRY(check_name(name, entity, /*exported=*/false, at));
+  name_types(entity, scope().named_imports);
+  WAFER_TRY(add_entity(entity));
+  if (out)
+    out->definitions.emplace_back(Import{name.text, entity, name.implements, name.external_id});
+  scope().imports.add(std::move(name.text), entity);
+  return {};
+}
+
+Result<void> Decoder::export_declaration(Cursor& c) {
+  const uint32_t at = c.offset();
+  WAFER_LET(name, extern_name(c, "export"));
+  const ResourceId before = types().resource_count();
+  WAFER_LET(written, extern_type(c));
+  if (types().resource_count() > before) scope().defined.push_back(before);
+  WAFER_LET(entity, bring_in(written, scope().defined));
+  // An instance type is looked at where it is imported or exported.
+  if (scope().kind == ScopeKind::ComponentType &&
+      !is_named(entity, scope().named_imports, scope().named_exports))
+    return error(at, std::string(sort_name(entity.sort)) + " not valid to be used as export");
+  WAFER_TRY(check_name(name, entity, /*exported=*/true, at));
+  name_types(entity, scope().named_exports);
+  WAFER_TRY(add_entity(entity));
+  scope().exports.add(std::move(name.text), entity);
+  return {};
+}
+
+Result<void> Decoder::export_definition(Cursor& c, Component& out) {
+  const uint32_t start = c.offset();
+  WAFER_LET(name, extern_name(c, "export"));
+  WAFER_LET(what, sort_index(c));
+  WAFER_LET(inferred, entity_at(what, start));
+  Entity entity = inferred;
+  const uint32_t ascription_at = c.offset();
+  WAFER_LET(ascribed, byte(c));
+  if (ascribed > 1) return malformed(ascription_at, "invalid leading byte of an ascription");
+  if (ascribed == 1) {
+    const ResourceId before = types().resource_count();
+    WAFER_LET(wanted, extern_type(c));
+    const bool abstract = types().resource_count() > before;
+    if (abstract) {
+      if (inferred.sort != Sort::Type || types()[inferred.type].kind != TypeKind::Resource)
+        return error(ascription_at,
+                     "ascribed type of export is not compatible with item's type: "
+                     "expected resource, found defined type");
+      scope().defined.push_back(types()[wanted.type].resource);
+    } else if (auto matched = types().match(inferred, wanted); !matched.ok()) {
+      return Error(matched.error().kind,
+                   "ascribed type of export is not compatible with item's type: " +
+                       std::string(matched.error().message),
+                   ascription_at);
+    }
+    WAFER_LET(opened, bring_in(wanted, scope().defined));
+    entity = opened;
+  } else if (entity.sort == Sort::Type) {
+    entity.type = types().alias(entity.type);
+  }
+  if (!is_named(entity, scope().named_imports, scope().named_exports))
+    return error(start, std::string(sort_name(entity.sort)) + " not valid to be used as export");
+  WAFER_TRY(check_name(name, entity, /*exported=*/true, start));
+  name_types(entity, scope().named_exports);
+  WAFER_TRY(add_entity(entity));
+  out.definitions.emplace_back(Export{name.text, what, entity, name.implements, name.external_id});
+  scope().exports.add(std::move(name.text), entity);
+  return {};
+}
+
+}  // namespace wafer::component

@@ -1,0 +1,733 @@
+#include "component/types.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace wafer::component {
+
+namespace {
+
+Error invalid(std::string_view message) { return {ErrorKind::Invalid, message}; }
+
+uint64_t align_to(uint64_t at, uint32_t align) { return (at + align - 1) / align * align; }
+
+// Bytes of the discriminant of `cases` cases.
+uint32_t discriminant_size(size_t cases) { return cases <= 256 ? 1 : cases <= 65536 ? 2 : 4; }
+
+bool is_value(TypeKind kind) { return kind < TypeKind::Func; }
+
+}  // namespace
+
+std::string_view kind_name(TypeKind kind) {
+  constexpr std::string_view kNames[] = {
+      "primitive", "record",    "variant",  "list",    "fixed-length list",
+      "tuple",     "flags",     "enum",     "option",  "result",
+      "own",       "borrow",    "stream",   "future",  "map",
+      "func",      "component", "instance", "resource"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+std::string_view sort_name(Sort sort) {
+  constexpr std::string_view kNames[] = {"module", "func",      "value",
+                                         "type",   "component", "instance"};
+  return kNames[static_cast<size_t>(sort)];
+}
+
+std::string_view TypeArena::describe(ValType t) const {
+  if (!t) return "none";
+  if (!t.defined()) return prim_name(t.prim);
+  const TypeDef& def = types_[t.id];
+  return def.kind == TypeKind::Primitive ? prim_name(def.args[0].prim) : kind_name(def.kind);
+}
+
+Layout TypeArena::layout(ValType t) const {
+  if (t.defined()) return types_[t.id].layout;
+  Layout out;
+  if (const PrimInfo* p = prim_info(t.prim)) {
+    const uint32_t size = p->size;
+    out.size = size ? std::array<uint64_t, 2>{size, size} : std::array<uint64_t, 2>{8, 16};
+    out.align = size ? std::array<uint32_t, 2>{size, size} : std::array<uint32_t, 2>{4, 8};
+  }
+  return out;
+}
+
+TypeId TypeArena::canon(ValType t) const {
+  // Primitive types stand below all definitions.
+  constexpr TypeId kPrimitives = 32;
+  if (!t.defined()) return static_cast<TypeId>(t.prim);
+  const TypeDef& def = types_[t.id];
+  if (def.kind == TypeKind::Primitive) return static_cast<TypeId>(def.args[0].prim);
+  return kPrimitives + def.canon;
+}
+
+wafer::Result<TypeId> TypeArena::add(TypeDef def) {
+  const auto id = static_cast<TypeId>(types_.size());
+  uint64_t weight = 1;
+  const auto child = [&](TypeId t) {
+    const TypeDef& c = types_[t];
+    weight += c.weight;
+    def.has_borrow |= c.has_borrow;
+    def.has_resource |= c.has_resource;
+    def.needs_memory |= c.needs_memory;
+  };
+  const auto value = [&](ValType t) {
+    if (t.defined())
+      child(t.id);
+    else
+      ++weight;
+    if (t.prim == Prim::String) def.needs_memory = true;
+  };
+  for (ValType t : def.args) value(t);
+  for (const Label& l : def.labels) value(l.type);
+  if (def.shape) {
+    for (const EntityList* list : {&def.shape->imports, &def.shape->exports}) {
+      for (const NamedEntity& e : *list) {
+        if (e.entity.sort == Sort::CoreModule)
+          ++weight;
+        else if (e.entity.sort == Sort::Value)
+          value(e.entity.value);
+        else
+          child(e.entity.type);
+      }
+    }
+    def.has_borrow = def.needs_memory = false;
+  }
+  if (weight > kMaxTypeWeight)
+    return Error(ErrorKind::Exhaustion, "effective type size exceeds the limit of 1000000");
+  def.weight = static_cast<uint32_t>(weight);
+
+  switch (def.kind) {
+    case TypeKind::Own:
+    case TypeKind::Borrow:
+      def.resource = types_[def.args[0].id].resource;
+      def.has_borrow = def.kind == TypeKind::Borrow;
+      def.has_resource = true;
+      break;
+    case TypeKind::Resource:
+      def.has_resource = true;
+      break;
+    case TypeKind::Stream:
+    case TypeKind::Future:
+      def.needs_memory = false;  // elements are copied later, by other calls
+      break;
+    case TypeKind::List:
+    case TypeKind::Map:
+      def.needs_memory = true;
+      break;
+    default:
+      break;
+  }
+
+  if (is_value(def.kind)) {
+    for (int w = 0; w < 2; ++w) {
+      uint64_t size = 0;
+      uint32_t align = 1;
+      const auto field = [&](ValType t) {
+        const Layout l = layout(t);
+        align = std::max(align, l.align[w]);
+        size = align_to(size, l.align[w]) + l.size[w];
+      };
+      const auto variant = [&](size_t cases, auto&& each) {
+        const uint32_t tag = discriminant_size(cases);
+        uint32_t payload_align = 1;
+        uint64_t payload = 0;
+        each([&](ValType t) {
+          if (!t) return;
+          const Layout l = layout(t);
+          payload_align = std::max(payload_align, l.align[w]);
+          payload = std::max(payload, l.size[w]);
+        });
+        align = std::max(tag, payload_align);
+        size = align_to(tag, payload_align) + payload;
+      };
+      switch (def.kind) {
+        case TypeKind::Record:
+          for (const Label& l : def.labels) field(l.type);
+          break;
+        case TypeKind::Tuple:
+        case TypeKind::Primitive:
+          for (ValType t : def.args) field(t);
+          break;
+        case TypeKind::Variant:
+          variant(def.labels.size(), [&](auto&& f) {
+            for (const Label& l : def.labels) f(l.type);
+          });
+          break;
+        case TypeKind::Enum:
+          size = align = discriminant_size(def.labels.size());
+          break;
+        case TypeKind::Option:
+        case TypeKind::Result:
+          variant(2, [&](auto&& f) {
+            for (ValType t : def.args) f(t);
+          });
+          break;
+        case TypeKind::Flags: {
+          const size_t n = def.labels.size();
+          size = align = n <= 8 ? 1 : n <= 16 ? 2 : 4;
+          break;
+        }
+        case TypeKind::List:
+        case TypeKind::Map:
+          align = w ? 8 : 4;
+          size = 2 * align;
+          break;
+        case TypeKind::FixedList: {
+          const Layout l = layout(def.args[0]);
+          align = l.align[w];
+          size = l.size[w] * def.length;
+          break;
+        }
+        default:  // handles
+          size = align = 4;
+      }
+      size = align_to(size, align);
+      if (size >= kMaxElementSize)
+        return invalid("value type exceeds maximum byte size of 268435455");
+      def.layout.size[w] = size;
+      def.layout.align[w] = align;
+    }
+  }
+
+  if (def.kind == TypeKind::Component || def.kind == TypeKind::Instance) {
+    def.canon = id;
+  } else {
+    std::vector<uint64_t> key{static_cast<uint64_t>(def.kind), def.is_async, def.length,
+                              def.resource, def.labels.size()};
+    for (const Label& l : def.labels) {
+      const auto next = static_cast<uint32_t>(label_ids_.size());
+      key.push_back(label_ids_.try_emplace(l.name, next).first->second);
+      key.push_back(canon(l.type));
+    }
+    // The resource itself says which type a handle is of.
+    if (def.kind != TypeKind::Own && def.kind != TypeKind::Borrow)
+      for (ValType t : def.args) key.push_back(canon(t));
+    def.canon = canonical_.try_emplace(std::move(key), id).first->second;
+  }
+  types_.push_back(std::move(def));
+  return id;
+}
+
+TypeId TypeArena::alias(TypeId id) {
+  const auto out = static_cast<TypeId>(types_.size());
+  types_.push_back(TypeDef(types_[id]));
+  return out;
+}
+
+TypeId TypeArena::add_resource(ResourceId id) {
+  TypeDef def;
+  def.kind = TypeKind::Resource;
+  def.resource = id;
+  return *add(std::move(def));
+}
+
+uint32_t TypeArena::add_module(ModuleType type) {
+  modules_.push_back(std::make_unique<ModuleType>(std::move(type)));
+  return static_cast<uint32_t>(modules_.size() - 1);
+}
+
+bool TypeArena::has_free_resource(TypeId root) const {
+  // Resources that are bound somewhere inside are bound wherever they are met: ids are unique.
+  std::vector<TypeId> work{root};
+  std::unordered_map<TypeId, bool> seen;
+  std::unordered_map<ResourceId, bool> bound;
+  std::vector<ResourceId> used;
+  while (!work.empty()) {
+    const TypeId id = work.back();
+    work.pop_back();
+    const TypeDef& def = types_[id];
+    if (!def.has_resource || !seen.try_emplace(id, true).second) continue;
+    if (def.kind == TypeKind::Resource) used.push_back(def.resource);
+    for (ValType t : def.args)
+      if (t.defined()) work.push_back(t.id);
+    for (const Label& l : def.labels)
+      if (l.type.defined()) work.push_back(l.type.id);
+    if (!def.shape) continue;
+    for (ResourceId r : def.shape->imported) bound[r] = true;
+    for (ResourceId r : def.shape->defined) bound[r] = true;
+    for (const EntityList* list : {&def.shape->imports, &def.shape->exports})
+      for (const NamedEntity& e : *list)
+        if (e.entity.sort != Sort::CoreModule && e.entity.sort != Sort::Value)
+          work.push_back(e.entity.type);
+  }
+  return std::any_of(used.begin(), used.end(), [&](ResourceId r) { return !bound.contains(r); });
+}
+
+// ---- Substitution -------------------------------------------------------------------
+
+wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
+  if (auto it = map.types.find(id); it != map.types.end()) return it->second;
+  if (map.types.empty() && (map.resources.empty() || !types_[id].has_resource)) return id;
+  TypeDef def = types_[id];
+  bool changed = false;
+  const auto value = [&](ValType& t) -> wafer::Result<void> {
+    if (!t.defined()) return {};
+    WAFER_LET(to, substitute(t.id, map));
+    changed |= to != t.id;
+    t.id = to;
+    return {};
+  };
+  if (def.kind == TypeKind::Resource) {
+    auto it = map.resources.find(def.resource);
+    if (it == map.resources.end()) return id;
+    return map.types[id] = add_resource(it->second);
+  }
+  for (ValType& t : def.args) WAFER_TRY(value(t));
+  for (Label& l : def.labels) WAFER_TRY(value(l.type));
+  if (def.shape) {
+    auto shape = std::make_shared<Shape>();
+    shape->imported = def.shape->imported;
+    shape->defined = def.shape->defined;
+    for (const bool exports : {false, true}) {
+      for (const NamedEntity& e : exports ? def.shape->exports : def.shape->imports) {
+        WAFER_LET(to, substitute(e.entity, map));
+        changed |= to.type != e.entity.type || to.value != e.entity.value;
+        (exports ? shape->exports : shape->imports).add(e.name, to);
+      }
+    }
+    def.shape = std::move(shape);
+  }
+  if (!changed) return id;
+  WAFER_LET(out, add(std::move(def)));
+  return map.types[id] = out;
+}
+
+wafer::Result<Entity> TypeArena::substitute(const Entity& entity, Substitution& map) {
+  Entity out = entity;
+  if (entity.sort == Sort::CoreModule) return out;
+  if (entity.sort == Sort::Value) {
+    if (entity.value.defined()) {
+      WAFER_LET(id, substitute(entity.value.id, map));
+      out.value.id = id;
+    }
+    return out;
+  }
+  WAFER_LET(id, substitute(entity.type, map));
+  out.type = id;
+  return out;
+}
+
+// ---- Matching -----------------------------------------------------------------------
+
+wafer::Result<void> TypeArena::match_value(ValType a, ValType b) const {
+  if (canon(a) == canon(b)) return {};
+  const std::string found(describe(a)), wanted(describe(b));
+  if (!a.defined() || !b.defined() || types_[a.id].kind != types_[b.id].kind) {
+    if (!a || !b) return invalid("expected " + wanted + ", found " + found);
+    return invalid("expected " + wanted + ", found " + found);
+  }
+  // The same kind of type: say where it differs.
+  const TypeDef &x = types_[a.id], &y = types_[b.id];
+  switch (x.kind) {
+    case TypeKind::Record:
+    case TypeKind::Variant: {
+      const std::string what = x.kind == TypeKind::Record ? "field" : "case";
+      if (x.labels.size() != y.labels.size())
+        return invalid("expected " + std::to_string(y.labels.size()) + " " + what + "s, found " +
+                       std::to_string(x.labels.size()));
+      for (size_t i = 0; i < x.labels.size(); ++i) {
+        if (x.labels[i].name != y.labels[i].name)
+          return invalid("expected " + what + (what == "field" ? " name `" : " named `") +
+                         y.labels[i].name + "`, found `" + x.labels[i].name + "`");
+        if (x.labels[i].type && !y.labels[i].type)
+          return invalid("expected case `" + y.labels[i].name + "` to have no type");
+        if (!x.labels[i].type && y.labels[i].type)
+          return invalid("expected case `" + y.labels[i].name + "` to have a type, found none");
+        if (auto r = match_value(x.labels[i].type, y.labels[i].type); !r.ok())
+          return invalid("type mismatch in " + std::string(kind_name(x.kind)) + " " + what + " `" +
+                         y.labels[i].name + "`: " + std::string(r.error().message));
+      }
+      break;
+    }
+    case TypeKind::Tuple:
+      if (x.args.size() != y.args.size())
+        return invalid("expected " + std::to_string(y.args.size()) + " types, found " +
+                       std::to_string(x.args.size()));
+      for (size_t i = 0; i < x.args.size(); ++i)
+        if (auto r = match_value(x.args[i], y.args[i]); !r.ok())
+          return invalid("type mismatch in tuple field " + std::to_string(i) + ": " +
+                         std::string(r.error().message));
+      break;
+    case TypeKind::Result:
+      for (size_t i = 0; i < 2; ++i) {
+        const std::string what = i ? "err" : "ok";
+        if (x.args[i] && !y.args[i]) return invalid("expected " + what + " type to not be present");
+        if (!x.args[i] && y.args[i]) return invalid("expected " + what + " type, but found none");
+        if (auto r = match_value(x.args[i], y.args[i]); !r.ok())
+          return invalid("type mismatch in " + what +
+                         " variant: " + std::string(r.error().message));
+      }
+      break;
+    case TypeKind::Own:
+    case TypeKind::Borrow:
+      return invalid("resource types are not the same");
+    case TypeKind::Flags:
+    case TypeKind::Enum:
+      return invalid("mismatch in " + std::string(kind_name(x.kind)) + " elements");
+    case TypeKind::FixedList:
+      if (x.length != y.length)
+        return invalid("expected a list of " + std::to_string(y.length) + " elements, found " +
+                       std::to_string(x.length));
+      [[fallthrough]];
+    default:
+      for (size_t i = 0; i < x.args.size() && i < y.args.size(); ++i)
+        WAFER_TRY(match_value(x.args[i], y.args[i]));
+  }
+  return invalid("type mismatch: expected " + wanted + ", found " + found);
+}
+
+wafer::Result<void> TypeArena::match_func(TypeId a, TypeId b) const {
+  const TypeDef &x = types_[a], &y = types_[b];
+  if (x.canon == y.canon) return {};
+  if (x.is_async != y.is_async)
+    return invalid(y.is_async ? "expected an async function, found one that is not"
+                              : "expected a function that is not async, found an async one");
+  if (x.labels.size() != y.labels.size())
+    return invalid("expected " + std::to_string(y.labels.size()) + " parameters, found " +
+                   std::to_string(x.labels.size()));
+  for (size_t i = 0; i < x.labels.size(); ++i) {
+    if (x.labels[i].name != y.labels[i].name)
+      return invalid("expected parameter named `" + y.labels[i].name + "`, found `" +
+                     x.labels[i].name + "`");
+    if (auto r = match_value(x.labels[i].type, y.labels[i].type); !r.ok())
+      return invalid("type mismatch in function parameter `" + y.labels[i].name +
+                     "`: " + std::string(r.error().message));
+  }
+  if (y.args[0] && !x.args[0]) return invalid("expected a result, found none");
+  if (auto r = match_value(x.args[0], y.args[0]); !r.ok())
+    return invalid("type mismatch with result type: " + std::string(r.error().message));
+  return {};
+}
+
+wafer::Result<void> TypeArena::match_type(TypeId a, TypeId b) {
+  const TypeDef &x = types_[a], &y = types_[b];
+  if (x.canon == y.canon) return {};
+  const auto group = [](TypeKind k) {
+    return is_value(k) ? std::string_view("defined type") : kind_name(k);
+  };
+  if (group(x.kind) != group(y.kind))
+    return invalid("expected " + std::string(group(y.kind)) + ", found " +
+                   std::string(group(x.kind)));
+  switch (y.kind) {
+    case TypeKind::Resource:
+      return invalid("resource types are not the same");
+    case TypeKind::Func:
+      return match_func(a, b);
+    case TypeKind::Component:
+      WAFER_TRY(match_component(a, b));
+      return match_component(b, a);
+    case TypeKind::Instance:
+      WAFER_TRY(match_instance(types_[a].shape->exports, types_[b].shape->exports));
+      return match_instance(types_[b].shape->exports, types_[a].shape->exports);
+    default:
+      return match_value(ValType::of(a), ValType::of(b));
+  }
+}
+
+wafer::Result<void> TypeArena::match_instance(const EntityList& a, const EntityList& b) {
+  for (const NamedEntity& wanted : b) {
+    const Entity* given = a.find(wanted.name);
+    if (!given) return invalid("missing expected export `" + wanted.name + "`");
+    if (auto r = match(*given, wanted.entity); !r.ok())
+      return Error(r.error().kind, "type mismatch in instance export `" + wanted.name +
+                                       "`: " + std::string(r.error().message));
+  }
+  return {};
+}
+
+wafer::Result<void> TypeArena::match_component(TypeId a, TypeId b) {
+  // `a` takes what the users of `b` give: fewer imports, more exports.
+  const std::shared_ptr<const Shape> x = types_[a].shape, y = types_[b].shape;
+  Substitution map;
+  std::unordered_map<ResourceId, bool> imported, defined;
+  for (ResourceId r : x->imported) imported[r] = true;
+  for (ResourceId r : y->defined) defined[r] = true;
+  for (const NamedEntity& wanted : x->imports) {
+    const Entity* given = y->imports.find(wanted.name);
+    if (!given) return invalid("missing expected import `" + wanted.name + "`");
+    WAFER_TRY(open(*given, wanted.entity, imported, map));
+    map.types.clear();  // more is known of resources now
+    WAFER_LET(entity, substitute(wanted.entity, map));
+    if (auto r = match(*given, entity); !r.ok())
+      return Error(r.error().kind, "type mismatch in import `" + wanted.name +
+                                       "`: " + std::string(r.error().message));
+  }
+  Substitution exported;
+  for (const NamedEntity& wanted : y->exports) {
+    const Entity* found = x->exports.find(wanted.name);
+    if (!found) return invalid("missing expected export `" + wanted.name + "`");
+    WAFER_LET(given, substitute(*found, map));
+    WAFER_TRY(open(given, wanted.entity, defined, exported));
+    exported.types.clear();
+    WAFER_LET(entity, substitute(wanted.entity, exported));
+    if (auto r = match(given, entity); !r.ok())
+      return Error(r.error().kind, "type mismatch in export `" + wanted.name +
+                                       "`: " + std::string(r.error().message));
+  }
+  return {};
+}
+
+wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
+  if (a.sort != b.sort)
+    return invalid("expected " + std::string(sort_name(b.sort)) + ", found " +
+                   std::string(sort_name(a.sort)));
+  if (depth_ == kMaxTypeDepth) return Error(ErrorKind::Exhaustion, "types are nested too deeply");
+  ++depth_;
+  const auto run = [&]() -> wafer::Result<void> {
+    switch (b.sort) {
+      case Sort::CoreModule:
+        return match_module(*registry_, module(a.module), module(b.module));
+      case Sort::Func:
+        return match_func(a.type, b.type);
+      case Sort::Value:
+        return match_value(a.value, b.value);
+      case Sort::Type:
+        return match_type(a.type, b.type);
+      case Sort::Component:
+        return match_component(a.type, b.type);
+      case Sort::Instance: {
+        // Copies: matching may add types and move what is there.
+        const std::shared_ptr<const Shape> x = types_[a.type].shape, y = types_[b.type].shape;
+        if (x == y) return {};
+        std::unordered_map<ResourceId, bool> defined;
+        for (ResourceId r : y->defined) defined[r] = true;
+        if (defined.empty()) return match_instance(x->exports, y->exports);
+        Substitution map;
+        WAFER_TRY(open(a, b, defined, map));
+        WAFER_LET(wanted, substitute(b.type, map));
+        return match_instance(x->exports, types_[wanted].shape->exports);
+      }
+    }
+    return {};
+  };
+  auto result = run();
+  --depth_;
+  return result;
+}
+
+wafer::Result<void> TypeArena::open(const Entity& given, const Entity& wanted,
+                                    const std::unordered_map<ResourceId, bool>& open_set,
+                                    Substitution& map) {
+  if (wanted.sort == Sort::Type && types_[wanted.type].kind == TypeKind::Resource) {
+    const ResourceId r = types_[wanted.type].resource;
+    if (!open_set.contains(r) || map.resources.contains(r)) return {};
+    if (given.sort != Sort::Type)
+      return invalid("expected type, found " + std::string(sort_name(given.sort)));
+    if (types_[given.type].kind != TypeKind::Resource)
+      return invalid("expected resource, found defined type");
+    map.resources[r] = types_[given.type].resource;
+  } else if (wanted.sort == Sort::Instance && given.sort == Sort::Instance) {
+    const std::shared_ptr<const Shape> x = types_[given.type].shape, y = types_[wanted.type].shape;
+    for (const NamedEntity& e : y->exports)
+      if (const Entity* inner = x->exports.find(e.name))
+        WAFER_TRY(open(*inner, e.entity, open_set, map));
+  }
+  return {};
+}
+
+void TypeArena::bind_types(const Entity& given, const Entity& wanted, Substitution& map) const {
+  if (wanted.sort == Sort::Type) {
+    map.types[wanted.type] = given.type;
+  } else if (wanted.sort == Sort::Instance) {
+    for (const NamedEntity& e : types_[wanted.type].shape->exports)
+      if (const Entity* inner = types_[given.type].shape->exports.find(e.name))
+        bind_types(*inner, e.entity, map);
+  }
+}
+
+wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& argument) {
+  const std::shared_ptr<const Shape> shape = types_[component].shape;
+  std::unordered_map<ResourceId, bool> imported;
+  for (ResourceId r : shape->imported) imported[r] = true;
+  Substitution map, arguments;
+  for (const NamedEntity& wanted : shape->imports) {
+    const Entity* given = argument(wanted.name);
+    if (!given) return invalid("missing import named `" + wanted.name + "`");
+    WAFER_TRY(open(*given, wanted.entity, imported, map));
+    map.types.clear();  // more is known of resources now
+    WAFER_LET(entity, substitute(wanted.entity, map));
+    if (auto r = match(*given, entity); !r.ok())
+      return Error(r.error().kind,
+                   std::string(r.error().message) + " (import `" + wanted.name + "`)");
+    bind_types(*given, wanted.entity, arguments);
+  }
+  map.types = std::move(arguments.types);
+  Shape out;
+  for (ResourceId r : shape->defined) {
+    map.resources[r] = fresh_resource();
+    out.defined.push_back(map.resources[r]);
+  }
+  for (const NamedEntity& e : shape->exports) {
+    WAFER_LET(entity, substitute(e.entity, map));
+    out.exports.add(e.name, entity);
+  }
+  return out;
+}
+
+// ---- Flattening ---------------------------------------------------------------------
+
+bool TypeArena::flatten(ValType t, bool memory64, size_t most,
+                        std::vector<wasm::ValType>& out) const {
+  const wasm::ValType pointer = memory64 ? wasm::kI64 : wasm::kI32;
+  const auto push = [&](wasm::ValType v) {
+    if (out.size() == most) return false;
+    out.push_back(v);
+    return true;
+  };
+  const auto all = [&](auto&& list, auto&& type_of) {
+    for (const auto& item : list)
+      if (!flatten(type_of(item), memory64, most, out)) return false;
+    return true;
+  };
+  // Cases share their places, which are as wide as the widest of them.
+  const auto variant = [&](auto&& list, auto&& type_of) {
+    if (!push(wasm::kI32)) return false;
+    const size_t base = out.size();
+    std::vector<wasm::ValType> one;
+    for (const auto& item : list) {
+      one.clear();
+      if (type_of(item) && !flatten(type_of(item), memory64, most - base, one)) return false;
+      for (size_t i = 0; i < one.size(); ++i) {
+        if (base + i == out.size()) {
+          out.push_back(one[i]);
+        } else if (out[base + i] != one[i]) {
+          const bool narrow = (out[base + i] == wasm::kI32 || out[base + i] == wasm::kF32) &&
+                              (one[i] == wasm::kI32 || one[i] == wasm::kF32);
+          out[base + i] = narrow ? wasm::kI32 : wasm::kI64;
+        }
+      }
+    }
+    return true;
+  };
+  const auto self = [](ValType v) { return v; };
+  const auto label = [](const Label& l) { return l.type; };
+  switch (t.prim) {
+    case Prim::None:
+      return true;
+    case Prim::S64:
+    case Prim::U64:
+      return push(wasm::kI64);
+    case Prim::F32:
+      return push(wasm::kF32);
+    case Prim::F64:
+      return push(wasm::kF64);
+    case Prim::String:
+      return push(pointer) && push(pointer);
+    case Prim::Defined:
+      break;
+    default:
+      return push(wasm::kI32);
+  }
+  const TypeDef& def = types_[t.id];
+  switch (def.kind) {
+    case TypeKind::Primitive:
+    case TypeKind::Tuple:
+      return all(def.args, self);
+    case TypeKind::Record:
+      return all(def.labels, label);
+    case TypeKind::Variant:
+      return variant(def.labels, label);
+    case TypeKind::Enum:
+      return push(wasm::kI32);
+    case TypeKind::Option:
+    case TypeKind::Result:
+      return variant(def.args, self);
+    case TypeKind::List:
+    case TypeKind::Map:
+      return push(pointer) && push(pointer);
+    case TypeKind::FixedList:
+      for (uint32_t i = 0; i < def.length; ++i)
+        if (!flatten(def.args[0], memory64, most, out)) return false;
+      return true;
+    default:
+      return push(wasm::kI32);
+  }
+}
+
+// ---- Core ---------------------------------------------------------------------------
+
+namespace {
+
+std::string_view core_kind(wasm::ExternKind kind) {
+  constexpr std::string_view kNames[] = {"func", "table", "memory", "global", "tag"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+std::string text(wasm::ValType t) { return std::string(std::string_view(wasm::to_string(t))); }
+
+// Whether limits `a` fit where `b` is wanted (core specification 3.3.11).
+bool limits_match(const wasm::Limits& a, const wasm::Limits& b) {
+  if (a.min < b.min) return false;
+  return !b.has_max || (a.has_max && a.max <= b.max);
+}
+
+}  // namespace
+
+wafer::Result<void> match_core(const wasm::TypeRegistry& registry, const CoreExtern& a,
+                               const CoreExtern& b) {
+  if (a.kind != b.kind)
+    return invalid("expected " + std::string(core_kind(b.kind)) + ", found " +
+                   std::string(core_kind(a.kind)));
+  switch (b.kind) {
+    case wasm::ExternKind::Func:
+      if (!registry.is_subtype(a.type, b.type))
+        return invalid("type mismatch: function types differ");
+      return {};
+    case wasm::ExternKind::Tag:
+      if (a.type != b.type) return invalid("type mismatch: tag types differ");
+      return {};
+    case wasm::ExternKind::Table:
+      if (a.table.element != b.table.element)
+        return invalid("expected table element type " + text(b.table.element) + ", found " +
+                       text(a.table.element));
+      if (a.table.limits.is64 != b.table.limits.is64)
+        return invalid("mismatch in index type used for tables");
+      if (!limits_match(a.table.limits, b.table.limits)) return invalid("mismatch in table limits");
+      return {};
+    case wasm::ExternKind::Memory:
+      if (a.memory.limits.shared != b.memory.limits.shared)
+        return invalid("mismatch in the shared flag for memories");
+      if (a.memory.limits.is64 != b.memory.limits.is64)
+        return invalid("mismatch in index type used for memories");
+      if (a.memory.page_size_log2 != b.memory.page_size_log2)
+        return invalid("mismatch in custom page size for memories");
+      if (!limits_match(a.memory.limits, b.memory.limits))
+        return invalid("mismatch in memory limits");
+      return {};
+    case wasm::ExternKind::Global: {
+      const bool same = a.global.is_mutable == b.global.is_mutable;
+      const bool fits = b.global.is_mutable ? a.global.type == b.global.type
+                                            : registry.is_subtype(a.global.type, b.global.type);
+      if (!same) return invalid("global types differ in mutability");
+      if (!fits)
+        return invalid("expected global type " + text(b.global.type) + ", found " +
+                       text(a.global.type));
+      return {};
+    }
+  }
+  return {};
+}
+
+wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const ModuleType& a,
+                                 const ModuleType& b) {
+  for (const CoreImport& wanted : a.imports) {
+    const CoreExtern* given = nullptr;
+    for (const CoreImport& i : b.imports)
+      if (i.module == wanted.module && i.name == wanted.name) given = &i.type;
+    const std::string name = wanted.module + "::" + wanted.name;
+    if (!given) return invalid("missing expected import `" + name + "`");
+    if (auto r = match_core(registry, *given, wanted.type); !r.ok())
+      return invalid("type mismatch in import `" + name + "`: " + std::string(r.error().message));
+  }
+  for (const auto& [name, wanted] : b.exports) {
+    const CoreExtern* given = nullptr;
+    for (const auto& [other, type] : a.exports)
+      if (other == name) given = &type;
+    if (!given) return invalid("missing expected export `" + name + "`");
+    if (auto r = match_core(registry, *given, wanted); !r.ok())
+      return invalid("type mismatch in export `" + name + "`: " + std::string(r.error().message));
+  }
+  return {};
+}
+
+}  // namespace wafer::component

@@ -1,0 +1,248 @@
+// Types of components (Explainer.md, "Type Definitions"), in an arena.
+//
+// Each definition, and each import or export of a type, has a TypeId of its own, since whether
+// a type has a name in the outside world is a fact of the definition. Types that are equal
+// share TypeDef::canon.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "component/primitives.h"
+#include "wasm/module.h"
+
+namespace wafer::component {
+
+using TypeId = uint32_t;
+using ResourceId = uint32_t;  // of an abstract resource type
+
+struct ValType {
+  Prim prim = Prim::None;
+  TypeId id = 0;
+
+  static ValType of(TypeId id) { return {Prim::Defined, id}; }
+  bool defined() const { return prim == Prim::Defined; }
+  explicit operator bool() const { return prim != Prim::None; }
+  bool operator==(const ValType&) const = default;
+};
+
+enum class TypeKind : uint8_t {
+  Primitive,  // args[0]
+  Record,
+  Variant,
+  List,
+  FixedList,
+  Tuple,
+  Flags,
+  Enum,
+  Option,
+  Result,  // args: ok and err, each may be absent
+  Own,     // args[0] is the resource type
+  Borrow,
+  Stream,  // args[0] may be absent
+  Future,
+  Map,
+  Func,  // labels are parameters, args[0] the result
+  Component,
+  Instance,
+  Resource,
+};
+
+// "record", "own" and so on.
+std::string_view kind_name(TypeKind kind);
+
+struct Label {
+  std::string name;
+  ValType type;
+};
+
+enum class Sort : uint8_t { CoreModule, Func, Value, Type, Component, Instance };
+std::string_view sort_name(Sort sort);
+
+// What an import or export is: a Func, Component or Instance of type `type`, the type `type`
+// itself, a core module of type `module`, or a value.
+struct Entity {
+  Sort sort = Sort::Func;
+  TypeId type = 0;
+  uint32_t module = 0;
+  ValType value;
+};
+
+struct NamedEntity {
+  std::string name;
+  Entity entity;
+};
+
+// Entities by name, in order.
+class EntityList {
+ public:
+  void add(std::string name, const Entity& entity) {
+    index_.emplace(name, list_.size());
+    list_.push_back({std::move(name), entity});
+  }
+  const Entity* find(std::string_view name) const {
+    auto it = index_.find(std::string(name));
+    return it == index_.end() ? nullptr : &list_[it->second].entity;
+  }
+  size_t size() const { return list_.size(); }
+  auto begin() const { return list_.begin(); }
+  auto end() const { return list_.end(); }
+
+ private:
+  std::vector<NamedEntity> list_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+// Of instances `imports` is empty, and `defined` are the resources that each instance of the
+// type has for itself. Of components, `imported` are the resources that come in with imports,
+// and `defined` those that each instantiation makes.
+struct Shape {
+  EntityList imports;
+  EntityList exports;
+  std::vector<ResourceId> imported;
+  std::vector<ResourceId> defined;
+};
+
+// Size and alignment in linear memory for each pointer width (CanonicalABI.md, "Element Size"),
+// by index 0: 32 bits, 1: 64 bits.
+struct Layout {
+  std::array<uint64_t, 2> size{};
+  std::array<uint32_t, 2> align{1, 1};
+};
+
+struct TypeDef {
+  TypeKind kind = TypeKind::Primitive;
+  bool is_async = false;
+  std::vector<Label> labels;
+  std::vector<ValType> args;
+  uint32_t length = 0;
+  ResourceId resource = 0;
+  std::shared_ptr<const Shape> shape;
+
+  // Made by TypeArena::add.
+  TypeId canon = 0;
+  bool has_borrow = false;
+  bool has_resource = false;
+  bool needs_memory = false;  // holds a list or string
+  Layout layout;              // of value types
+  uint32_t weight = 1;        // definitions that this one is made of; bounded
+};
+
+// One core extern type, with canonical types.
+struct CoreExtern {
+  wasm::ExternKind kind = wasm::ExternKind::Func;
+  uint32_t type = 0;  // canonical id of a Func or Tag
+  wasm::TableType table;
+  wasm::MemoryType memory;
+  wasm::GlobalType global;
+};
+
+struct CoreImport {
+  std::string module;
+  std::string name;
+  CoreExtern type;
+};
+
+struct ModuleType {
+  std::vector<CoreImport> imports;
+  std::vector<std::pair<std::string, CoreExtern>> exports;
+};
+
+// Limits of this implementation; deeper or larger types are refused.
+inline constexpr uint32_t kMaxTypeWeight = 1'000'000;
+inline constexpr uint64_t kMaxElementSize = uint64_t{1} << 28;  // Binary.md
+inline constexpr uint32_t kMaxTypeDepth = 100;
+
+// What stands for what when a type is brought into another place. The results of a
+// substitution are remembered in `types`, so that equal parts stay the same type.
+struct Substitution {
+  std::unordered_map<ResourceId, ResourceId> resources;
+  std::unordered_map<TypeId, TypeId> types;
+};
+
+class TypeArena {
+ public:
+  explicit TypeArena(std::shared_ptr<wasm::TypeRegistry> registry)
+      : registry_(std::move(registry)) {}
+
+  const TypeDef& operator[](TypeId id) const { return types_[id]; }
+  wasm::TypeRegistry& core() const { return *registry_; }
+  const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
+  const ModuleType& module(uint32_t id) const { return *modules_[id]; }
+
+  // Adds a definition, computing what follows from it. Exhaustion past a limit; Invalid for a
+  // value type that is too large.
+  wafer::Result<TypeId> add(TypeDef def);
+  // Another name of `id`: equal to it, with an identity of its own.
+  TypeId alias(TypeId id);
+  TypeId add_resource(ResourceId id);
+  ResourceId fresh_resource() { return resources_++; }
+  // How many there are: ids from here on are fresh.
+  ResourceId resource_count() const { return resources_; }
+  // Whether the type refers to a resource that it does not bind itself.
+  bool has_free_resource(TypeId id) const;
+  uint32_t add_module(ModuleType type);
+
+  // The same with resources and types replaced.
+  wafer::Result<TypeId> substitute(TypeId id, Substitution& map);
+  wafer::Result<Entity> substitute(const Entity& entity, Substitution& map);
+
+  // Whether something of type `a` may stand where `b` is wanted; Invalid says why not.
+  wafer::Result<void> match(const Entity& a, const Entity& b);
+  wafer::Result<void> match_value(ValType a, ValType b) const;
+  // Instantiates `component` with arguments that `argument` finds by name: checks them, and
+  // gives the shape of the instance, whose own resources are fresh.
+  template <class F>
+  wafer::Result<Shape> instantiate(TypeId component, F&& argument) {
+    return instantiate_with(component, [&](std::string_view name) { return argument(name); });
+  }
+
+  // Core types that values flatten to (CanonicalABI.md, "Flattening"); false if there are more
+  // than `most`.
+  bool flatten(ValType t, bool memory64, size_t most, std::vector<wasm::ValType>& out) const;
+
+  Layout layout(ValType t) const;
+  bool has_borrow(ValType t) const { return t.defined() && types_[t.id].has_borrow; }
+  bool needs_memory(ValType t) const {
+    return t.prim == Prim::String || (t.defined() && types_[t.id].needs_memory);
+  }
+  // Names for messages.
+  std::string_view describe(ValType t) const;
+
+ private:
+  using Find = std::function<const Entity*(std::string_view)>;
+  wafer::Result<Shape> instantiate_with(TypeId component, const Find& argument);
+  wafer::Result<void> match_func(TypeId a, TypeId b) const;
+  wafer::Result<void> match_type(TypeId a, TypeId b);
+  wafer::Result<void> match_instance(const EntityList& a, const EntityList& b);
+  wafer::Result<void> match_component(TypeId a, TypeId b);
+  // Adds to `map` what stands for resources of `open` in `wanted`, going by names.
+  wafer::Result<void> open(const Entity& given, const Entity& wanted,
+                           const std::unordered_map<ResourceId, bool>& open_set, Substitution& map);
+  // Makes the types that an import names those of its argument.
+  void bind_types(const Entity& given, const Entity& wanted, Substitution& map) const;
+  TypeId canon(ValType t) const;
+
+  std::shared_ptr<wasm::TypeRegistry> registry_;
+  std::vector<TypeDef> types_;
+  std::vector<std::unique_ptr<ModuleType>> modules_;
+  std::map<std::vector<uint64_t>, TypeId> canonical_;
+  std::unordered_map<std::string, uint32_t> label_ids_;
+  ResourceId resources_ = 0;
+  uint32_t depth_ = 0;
+};
+
+// Core subtyping of externs and of whole modules (Explainer.md; core specification 3.3).
+wafer::Result<void> match_core(const wasm::TypeRegistry& registry, const CoreExtern& a,
+                               const CoreExtern& b);
+wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const ModuleType& a,
+                                 const ModuleType& b);
+
+}  // namespace wafer::component
