@@ -138,13 +138,11 @@ struct CanonBuiltin {
 struct Import {
   std::string name;
   Entity entity;
-  std::string implements, external_id;
 };
 struct Export {
   std::string name;
   SortIndex what;
   Entity entity;
-  std::string implements, external_id;
 };
 
 using Definition =

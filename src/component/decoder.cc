@@ -404,7 +404,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
       if (parsed.kind == NameKind::Constructor || parsed.kind == NameKind::Method ||
           parsed.kind == NameKind::Static)
         return error(export_at, "resource used in function does not have a name in this context");
-      shape->exports.add(name.text, entity);
+      shape->exports.add(name.text, entity, name.attributes);
       def.exports.push_back({name.text, what});
     }
     type.shape = std::move(shape);

@@ -109,17 +109,17 @@ Result<Decoder::Name> Decoder::extern_name(Cursor& c, const char* what) {
         if (!interface) return error(attribute_at, why);
         if (interface->kind != NameKind::Interface)
           return error(attribute_at, "`" + value + "` must be an interface");
-        out.implements = std::move(value);
+        out.attributes.implements = std::move(value);
       } else if (kind == 1) {
-        out.version_suffix = std::move(value);
+        out.attributes.version_suffix = std::move(value);
       } else {
-        out.external_id = std::move(value);
+        out.attributes.external_id = std::move(value);
       }
     }
-    if (!out.implements.empty() && parsed->kind != NameKind::Label)
+    if (!out.attributes.implements.empty() && parsed->kind != NameKind::Label)
       return error(at, "name `" + out.text + "` is not valid with `implements`");
     if (seen[1]) {
-      const std::string whole = std::string(parsed->version) + out.version_suffix;
+      const std::string whole = std::string(parsed->version) + out.attributes.version_suffix;
       std::string ignored;
       if (parsed->kind != NameKind::Interface || parsed->version.empty() ||
           !parse_extern_name("a:b/c@" + whole, {}, &ignored))
@@ -282,7 +282,7 @@ Result<void> Decoder::check_name(const Name& name, const Entity& entity, bool ex
   if (const std::string* previous = names.add(name.text))
     return error(
         at, what + " name `" + name.text + "` conflicts with previous name `" + *previous + "`");
-  if (!name.implements.empty() && entity.sort != Sort::Instance)
+  if (!name.attributes.implements.empty() && entity.sort != Sort::Instance)
     return error(at, "only instances can have an `implements` attribute");
   const ExternName parsed = *parse_extern_name(name.text, name_options());
   const bool annotated = parsed.kind == NameKind::Constructor || parsed.kind == NameKind::Method ||
@@ -389,9 +389,8 @@ Result<void> Decoder::import(Cursor& c, Component* out) {
   WAFER_TRY(check_name(name, entity, /*exported=*/false, at));
   name_types(entity, scope().named_imports);
   WAFER_TRY(add_entity(entity));
-  if (out)
-    out->definitions.emplace_back(Import{name.text, entity, name.implements, name.external_id});
-  scope().imports.add(std::move(name.text), entity);
+  if (out) out->definitions.emplace_back(Import{name.text, entity});
+  scope().imports.add(std::move(name.text), entity, std::move(name.attributes));
   return {};
 }
 
@@ -409,7 +408,7 @@ Result<void> Decoder::export_declaration(Cursor& c) {
   WAFER_TRY(check_name(name, entity, /*exported=*/true, at));
   name_types(entity, scope().named_exports);
   WAFER_TRY(add_entity(entity));
-  scope().exports.add(std::move(name.text), entity);
+  scope().exports.add(std::move(name.text), entity, std::move(name.attributes));
   return {};
 }
 
@@ -448,8 +447,8 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
   WAFER_TRY(check_name(name, entity, /*exported=*/true, start));
   name_types(entity, scope().named_exports);
   WAFER_TRY(add_entity(entity));
-  out.definitions.emplace_back(Export{name.text, what, entity, name.implements, name.external_id});
-  scope().exports.add(std::move(name.text), entity);
+  out.definitions.emplace_back(Export{name.text, what, entity});
+  scope().exports.add(std::move(name.text), entity, std::move(name.attributes));
   return {};
 }
 

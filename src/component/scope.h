@@ -100,7 +100,7 @@ class Decoder {
   // externs.cc
   struct Name {
     std::string text;
-    std::string implements, version_suffix, external_id;
+    Attributes attributes;
   };
   Result<Name> extern_name(Cursor& c, const char* what);
   Result<Entity> extern_type(Cursor& c);

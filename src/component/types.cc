@@ -210,7 +210,9 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
 
 TypeId TypeArena::alias(TypeId id) {
   const auto out = static_cast<TypeId>(types_.size());
-  types_.push_back(TypeDef(types_[id]));
+  TypeDef def = types_[id];
+  def.alias_of = id;
+  types_.push_back(std::move(def));
   return out;
 }
 
@@ -272,6 +274,11 @@ wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
     if (it == map.resources.end()) return id;
     return map.types[id] = add_resource(it->second);
   }
+  if (def.alias_of) {
+    WAFER_LET(to, substitute(*def.alias_of, map));
+    changed |= to != *def.alias_of;
+    def.alias_of = to;
+  }
   for (ValType& t : def.args) WAFER_TRY(value(t));
   for (Label& l : def.labels) WAFER_TRY(value(l.type));
   if (def.shape) {
@@ -282,7 +289,7 @@ wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
       for (const NamedEntity& e : exports ? def.shape->exports : def.shape->imports) {
         WAFER_LET(to, substitute(e.entity, map));
         changed |= to.type != e.entity.type || to.value != e.entity.value;
-        (exports ? shape->exports : shape->imports).add(e.name, to);
+        (exports ? shape->exports : shape->imports).add(e.name, to, e.attributes);
       }
     }
     def.shape = std::move(shape);

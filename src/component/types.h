@@ -75,17 +75,23 @@ struct Entity {
   ValType value;
 };
 
+// What a name says besides itself; none of it matters to matching.
+struct Attributes {
+  std::string implements, version_suffix, external_id;
+};
+
 struct NamedEntity {
   std::string name;
   Entity entity;
+  Attributes attributes;
 };
 
 // Entities by name, in order.
 class EntityList {
  public:
-  void add(std::string name, const Entity& entity) {
+  void add(std::string name, const Entity& entity, Attributes attributes = {}) {
     index_.emplace(name, list_.size());
-    list_.push_back({std::move(name), entity});
+    list_.push_back({std::move(name), entity, std::move(attributes)});
   }
   const Entity* find(std::string_view name) const {
     auto it = index_.find(std::string(name));
@@ -125,6 +131,8 @@ struct TypeDef {
   uint32_t length = 0;
   ResourceId resource = 0;
   std::shared_ptr<const Shape> shape;
+
+  std::optional<TypeId> alias_of;  // what an import or export gave this further name to
 
   // Made by TypeArena::add.
   TypeId canon = 0;
