@@ -1,0 +1,174 @@
+// Components: names, versions, and what the decoder makes of binaries.
+#include "component/component.h"
+
+#include <gtest/gtest.h>
+
+#include "../fuzz/component_seeds.h"
+#include "base/semver.h"
+#include "component/names.h"
+#include "wit/decode.h"
+#include "wit/print.h"
+
+namespace wafer::component {
+namespace {
+
+std::vector<uint8_t> bytes_of(std::string_view hex) {
+  std::vector<uint8_t> out;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    out.push_back(static_cast<uint8_t>(std::stoul(std::string(hex.substr(i, 2)), nullptr, 16)));
+  return out;
+}
+
+DecodeOptions everything() {
+  DecodeOptions options;
+  for (unsigned f = 0; f < unsigned(Feature::None); ++f) options.features.set(Feature(f));
+  return options;
+}
+
+std::string message(const Error& e) { return std::string(std::string_view(e.message)); }
+
+TEST(Semver, OrderAndCompatibility) {
+  EXPECT_TRUE(is_semver("0.2.12"));
+  EXPECT_TRUE(is_semver("1.0.0-rc.1+build.5"));
+  EXPECT_FALSE(is_semver("1.0"));
+  EXPECT_FALSE(is_semver("01.0.0"));
+  EXPECT_FALSE(is_semver("1.0.0-01"));
+  EXPECT_FALSE(is_semver("99999999999999999999.0.0"));
+  // semver.org, clause 11.
+  const char* ascending[] = {"1.0.0-alpha",  "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta",
+                             "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",       "1.0.0",
+                             "1.0.1",        "1.2.0",         "1.10.0",           "2.0.0"};
+  for (size_t i = 0; i < std::size(ascending); ++i)
+    for (size_t j = 0; j < std::size(ascending); ++j)
+      EXPECT_EQ(compare_semver(ascending[i], ascending[j]), i <=> j)
+          << ascending[i] << " " << ascending[j];
+  EXPECT_EQ(compare_semver("1.0.0+a", "1.0.0+b"), std::strong_ordering::equal);
+  EXPECT_EQ(compatible_version("1.2.3"), "1");
+  EXPECT_EQ(compatible_version("0.2.6"), "0.2");
+  EXPECT_EQ(compatible_version("0.0.1"), "0.0.1");
+  EXPECT_EQ(compatible_version("0.2.0-rc.1"), "0.2.0-rc.1");
+}
+
+TEST(ComponentNames, Forms) {
+  const NameOptions plain;
+  const auto method = parse_extern_name("[method]file.read-all", plain);
+  ASSERT_TRUE(method);
+  EXPECT_EQ(method->kind, NameKind::Method);
+  EXPECT_EQ(method->resource, "file");
+  EXPECT_EQ(method->label, "read-all");
+  const auto interface = parse_extern_name("wasi:io/streams@0.2.6", plain);
+  ASSERT_TRUE(interface);
+  EXPECT_EQ(interface->package, "wasi:io");
+  EXPECT_EQ(interface->label, "streams");
+  EXPECT_EQ(interface->version, "0.2.6");
+  for (const char* bad : {"", "a_b", "1a", "a--b", "aB", "[method]a", "[get]a", "a:b", "a:b/c@1",
+                          "a:b:c/d", "a:b/c/d", "[method]a.b.c", "[x]a"})
+    EXPECT_FALSE(parse_extern_name(bad, plain)) << bad;
+  EXPECT_TRUE(parse_extern_name("a:b:c/d/e", {.nested = true}));
+  EXPECT_TRUE(parse_extern_name("a:b/c@0.2", {.canonical = true}));
+  EXPECT_FALSE(parse_extern_name("a:b/c@0.0", {.canonical = true}));
+  EXPECT_TRUE(parse_extern_name("[static][set]a.b", {.accessors = true}));
+}
+
+TEST(ComponentNames, UniquenessAndMatching) {
+  UniqueNames names;
+  for (const char* name : {"foo", "foo-bar", "[constructor]foo", "[method]foo.bar",
+                           "[static]foo.baz", "foo:bar/baz", "[get]prop", "[set]prop"})
+    EXPECT_EQ(names.add(name), nullptr) << name;
+  for (const char* name : {"FOO", "[method]foo.foo", "[get]foo", "foobar", "foob-ar",
+                           "[static]foo-BAR.FOO-bar", "[constructor]FOO", "[static]foo.bar",
+                           "[method]foo.baz", "foo:bar/BAZ", "prop", "[set]PROP"})
+    EXPECT_NE(names.add(name), nullptr) << name;
+  EXPECT_TRUE(names_match("wasi:cli/run@0.2.3", "wasi:cli/run@0.2.6"));
+  EXPECT_TRUE(names_match("wasi:cli/run@0.2.6", "wasi:cli/run@0.2.3"));
+  EXPECT_TRUE(names_match("a:b/c@0.2", "a:b/c@0.2.9"));
+  EXPECT_FALSE(names_match("wasi:cli/run@0.2.3", "wasi:cli/run@0.3.0"));
+  EXPECT_FALSE(names_match("wasi:cli/run@0.2.3", "wasi:cli/stdin@0.2.3"));
+  EXPECT_FALSE(names_match("wasi:cli/run", "wasi:cli/run@0.2.3"));
+}
+
+TEST(ComponentDecoder, ReadsAndTellsAsWit) {
+  const std::vector<uint8_t> bytes = bytes_of(kComponentSeeds[0]);
+  EXPECT_TRUE(is_component(bytes));
+  auto decoded = decode(bytes, {});
+  ASSERT_TRUE(decoded.ok()) << message(decoded.error());
+  EXPECT_EQ((*decoded)->shape().imports.size(), 1u);
+  EXPECT_EQ((*decoded)->shape().exports.size(), 2u);
+  EXPECT_NE((*decoded)->shape().exports.find("add"), nullptr);
+  auto world = wit::world_of(**decoded);
+  ASSERT_TRUE(world.ok()) << message(world.error());
+  EXPECT_EQ(wit::print(world->resolve, world->main, {}),
+            "package root:component;\n"
+            "\n"
+            "world root {\n"
+            "  import wafer:test/types@0.1.2;\n"
+            "  export add: func(a: u32, b: u32) -> u32;\n"
+            "  export wafer:test/api@1.0.0;\n"
+            "}\n");
+}
+
+TEST(ComponentDecoder, FeaturesAreAskedFor) {
+  const std::vector<uint8_t> bytes = bytes_of(kComponentSeeds[1]);
+  ASSERT_TRUE(decode(bytes, everything()).ok());
+  DecodeOptions options;
+  options.features.set(Feature::Async, false);
+  auto refused = decode(bytes, options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::Unsupported);
+  EXPECT_NE(message(refused.error()).find("--enable cm-async"), std::string::npos);
+}
+
+TEST(ComponentDecoder, EveryCutIsRefused) {
+  for (std::string_view hex : kComponentSeeds) {
+    const std::vector<uint8_t> bytes = bytes_of(hex);
+    size_t accepted = 0;
+    for (size_t n = 0; n < bytes.size(); ++n) {
+      auto cut = decode(Bytes(bytes.data(), n), everything());
+      // Between sections the beginning of a component may be one itself.
+      if (cut.ok()) {
+        ++accepted;
+        continue;
+      }
+      EXPECT_NE(cut.error().offset, Error::kNoOffset) << n;
+      EXPECT_LE(cut.error().offset, n);
+    }
+    EXPECT_LT(accepted, 40u);
+  }
+}
+
+TEST(ComponentDecoder, NestingHasALimit) {
+  // Components within components, innermost first.
+  std::vector<uint8_t> bytes;
+  const auto wrap = [&] {
+    std::vector<uint8_t> out = {0, 'a', 's', 'm', 0x0d, 0, 1, 0};
+    if (!bytes.empty()) {
+      out.push_back(4);
+      for (size_t n = bytes.size();; n >>= 7) {
+        out.push_back(static_cast<uint8_t>((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
+        if (n <= 0x7f) break;
+      }
+      out.insert(out.end(), bytes.begin(), bytes.end());
+    }
+    bytes = std::move(out);
+  };
+  for (int i = 0; i < 50; ++i) wrap();
+  EXPECT_TRUE(decode(bytes, {}).ok());
+  for (int i = 0; i < 100; ++i) wrap();
+  auto deep = decode(bytes, {});
+  ASSERT_FALSE(deep.ok());
+  EXPECT_EQ(deep.error().kind, ErrorKind::Exhaustion);
+}
+
+TEST(Wit, ErrorsShowTheLine) {
+  auto bad = wit::resolve({{{"bad.wit", "package a:b;\ninterface i {\n  f: func(x: nope);\n}\n"}}});
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(message(bad.error()),
+            "type `nope` does not exist\n"
+            "  --> bad.wit:3:14\n"
+            "   |\n"
+            " 3 |   f: func(x: nope);\n"
+            "   |              ^^^^");
+}
+
+}  // namespace
+}  // namespace wafer::component
