@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
-#include "cli/support.h"
+#include "cli/component.h"
 #include "wasm/decoder.h"
 #include "wat/wat.h"
 
@@ -34,7 +34,10 @@ int validate(const ConvertOptions& o) {
   int code = kSuccess;
   for (const std::string& file : o.files) {
     const std::optional<ModuleInput> input = open_module(file, o.features.get());
-    if (!input || !decode(*input, o.features.get(), true))
+    const bool valid = input && (component::is_component(input->input.bytes())
+                                     ? decode_component(input->input, o.features) != nullptr
+                                     : decode(*input, o.features.get(), true) != nullptr);
+    if (!valid)
       code = kFailure;
     else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", file)))
       return kFailure;

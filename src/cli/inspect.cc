@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/leb128.h"
+#include "cli/component.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/value_text.h"
@@ -621,6 +622,8 @@ int inspect(const InspectOptions& o) {
   const wasm::FeatureSet features = o.features.get(wasm::FeatureSet::all());
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
+  if (component::is_component(input->input.bytes()))
+    return inspect_component(input->input, o.features);
   wasm::DecodeOptions options;
   options.features = features;
   options.copy_bytes = false;

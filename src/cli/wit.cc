@@ -2,7 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "cli/support.h"
+#include "cli/component.h"
+#include "wit/decode.h"
 #include "wit/print.h"
 #include "wit/resolve.h"
 
@@ -177,9 +178,27 @@ class WitJson {
   const wit::Resolve& r_;
 };
 
-int print_wit(const WitOptions& options) {
+// Packages from texts, or from one component.
+Result<wit::Resolved> read_wit(const WitOptions& options) {
+  if (options.paths.size() == 1 && !std::filesystem::is_directory(options.paths[0])) {
+    WAFER_LET(input, Input::open(options.paths[0]));
+    if (component::is_component(input.bytes())) {
+      component::DecodeOptions decode;
+      decode.features = component_features({{"all"}, {}});
+      auto decoded = component::decode(input.bytes(), decode);
+      if (!decoded.ok())
+        return Error(decoded.error().kind, input.describe(decoded.error(), /*text=*/false));
+      return wit::is_package(**decoded) ? wit::decode_package(**decoded) : wit::world_of(**decoded);
+    }
+    wit::Text text{input.path(), std::string(input.text())};
+    return wit::resolve({{std::move(text)}}, {options.features, options.all_features});
+  }
   const std::vector<std::filesystem::path> paths(options.paths.begin(), options.paths.end());
-  auto resolved = wit::load(paths, {options.features, options.all_features});
+  return wit::load(paths, {options.features, options.all_features});
+}
+
+int print_wit(const WitOptions& options) {
+  auto resolved = read_wit(options);
   if (!resolved.ok()) {
     print_error(std::string_view(resolved.error().message));
     return kFailure;
@@ -200,7 +219,8 @@ void add_wit(CLI::App& app, Context& context) {
   auto options = std::make_shared<WitOptions>();
   command
       ->add_option("PATHS", options->paths,
-                   "WIT files, or folders of them with a 'deps' folder; the last is printed")
+                   "WIT files, or folders of them with a 'deps' folder; the last is printed. Or a "
+                   "component, whose world is printed")
       ->required()
       ->type_name("");
   command->add_flag("-j,--json", options->json, "Print the resolved packages as JSON");

@@ -1,0 +1,19 @@
+// Components on the command line.
+#pragma once
+
+#include "cli/support.h"
+#include "component/component.h"
+
+namespace wafer::cli {
+
+// Features that --enable and --disable of `options` give; unknown names are left to the modules'.
+component::FeatureSet component_features(const FeatureOptions& options);
+
+// Decodes and validates the component in `input`. On failure prints the error line.
+std::shared_ptr<component::Component> decode_component(const Input& input,
+                                                       const FeatureOptions& options);
+
+// What `wafer inspect` shows of a component: its imports and exports as WIT.
+int inspect_component(const Input& input, const FeatureOptions& options);
+
+}  // namespace wafer::cli
