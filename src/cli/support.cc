@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "cli/suggest.h"
+#include "component/component.h"
 #include "wasm/cursor.h"
 #include "wat/wat.h"
 
@@ -278,13 +279,15 @@ std::optional<wasm::Feature> feature_from_name(std::string_view name) {
 std::vector<std::string> feature_names() {
   std::vector<std::string> names{"all"};
   for (const FeatureName& f : kFeatures) names.emplace_back(f.name);
+  for (unsigned f = 0; f < unsigned(component::Feature::None); ++f)
+    names.emplace_back(component::feature_option(component::Feature(f)));
   return names;
 }
 
 void FeatureOptions::add_to(CLI::App& command) {
   const std::string names = fmt::format("{}", fmt::join(feature_names(), ", "));
   const auto check = [names](const std::string& name) -> std::string {
-    if (name == "all" || feature_from_name(name)) return {};
+    if (name == "all" || feature_from_name(name) || component::feature_of_option(name)) return {};
     return fmt::format("unknown feature '{}'{}; there are {}", name,
                        did_you_mean(name, feature_names()), names);
   };
