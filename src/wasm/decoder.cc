@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wasm/cursor.h"
+#include "wasm/hints.h"
 #include "wasm/instr.h"
 #include "wasm/names.h"
 #include "wasm/validator.h"
@@ -213,6 +214,8 @@ Result<bool> ModuleDecoder::next_section(bool final) {
       for (const CustomSection& section : module_->customs)
         if (section.name == "name") decode_names(*module_, section);
     }
+    for (const CustomSection& section : module_->customs)
+      if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
     state_ = State::Done;
     return true;
   }
@@ -250,6 +253,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     code_complete_ = bodies == defined;
     WAFER_TRY(validate_fields());
     last_section_ = id;
+    module_->sections |= 1u << id;
     bodies_left_ = bodies;
     next_func_ = module_->imported_functions;
     section_end_ = end;
@@ -265,7 +269,10 @@ Result<bool> ModuleDecoder::next_section(bool final) {
   const bool ok = section(id, c);
   if (!ok) return c.take_error();
   if (!c.at_end()) return malformed("section size mismatch", c.offset());
-  if (id != kCustom) last_section_ = id;
+  if (id != kCustom) {
+    last_section_ = id;
+    module_->sections |= 1u << id;
+  }
   if (id == kData && options_.validate) {
     WAFER_TRY(validate_fields());
     WAFER_TRY(validate_datas(*module_));
@@ -393,6 +400,7 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
   if (!c.byte(form)) return false;
   if ((form == 0x50 || form == 0x4F) && gc) {
     out.is_final = form == 0x4F;
+    out.sub_written = true;
     uint32_t supers = 0;
     if (!c.u32(supers)) return false;
     if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
@@ -546,6 +554,7 @@ bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
   if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
   if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
   out.page_size_log2 = uint8_t(log2);
+  out.page_size_written = true;
   return true;
 }
 

@@ -35,6 +35,13 @@ bool Module::is_subtype(HeapType sub, HeapType super) const {
   return sub == super || registry->is_subtype(canonical(sub), canonical(super));
 }
 
+const Vec<BranchHint>* Module::hints_of(uint32_t func) const {
+  auto it = std::lower_bound(branch_hints.begin(), branch_hints.end(), func,
+                             [](const FunctionHints& f, uint32_t i) { return f.func < i; });
+  if (it == branch_hints.end() || it->func != func) return nullptr;
+  return &it->hints;
+}
+
 std::string_view Module::function_name(uint32_t func) const {
   if (auto name = names.functions.find(func); !name.empty()) return name;
   for (const Export& e : exports)

@@ -135,6 +135,16 @@ struct NameSection {
   IndirectNameMap locals, labels, fields;
 };
 
+// Which way a conditional branch mostly goes, by the custom section of branch hints.
+struct BranchHint {
+  uint32_t offset = 0;  // of the instruction from the start of the function's body
+  bool likely = false;
+};
+struct FunctionHints {
+  uint32_t func = 0;
+  Vec<BranchHint> hints;  // in order of offsets
+};
+
 class Module {
  public:
   // The module's binary, owned or borrowed; see DecodeOptions::copy_bytes.
@@ -161,6 +171,9 @@ class Module {
   std::optional<uint32_t> data_count;
   Vec<CustomSection> customs;
   NameSection names;
+  Vec<FunctionHints> branch_hints;  // in order of functions
+  // Bit i: the binary has the section with id i, which may be empty.
+  uint32_t sections = 0;
 
   // Code of the execution tiers that run this module, shared by its instances: of the
   // interpreter, the baseline compiler, and for whole modules.
@@ -188,6 +201,8 @@ class Module {
   bool is_subtype(ValType sub, ValType super) const;
   bool is_subtype(HeapType sub, HeapType super) const;
   Bytes slice(ByteRange r) const { return bytes.subspan(r.begin, r.size()); }
+  // Branch hints of a function, or null.
+  const Vec<BranchHint>* hints_of(uint32_t func) const;
   // Name of a function for people: name section, else export name, else empty.
   std::string_view function_name(uint32_t func) const;
 };

@@ -139,6 +139,7 @@ struct SubType {
   static constexpr uint32_t kNoSuper = ~0u;
   CompKind kind = CompKind::Func;
   bool is_final = true;
+  bool sub_written = false;  // spelt with `sub`, as a final type without supertype need not be
   uint32_t super = kNoSuper;
   FuncType func;          // kind == Func
   Vec<FieldType> fields;  // kind == Struct: all fields; Array: exactly one
@@ -155,9 +156,12 @@ struct Limits {
 };
 
 struct MemoryType {
-  Limits limits;                // in pages
-  uint8_t page_size_log2 = 16;  // 16, or 0 with custom page sizes
-  bool operator==(const MemoryType&) const = default;
+  Limits limits;                   // in pages
+  uint8_t page_size_log2 = 16;     // 16, or 0 with custom page sizes
+  bool page_size_written = false;  // spelt out, as 16 need not be
+  bool operator==(const MemoryType& o) const {
+    return limits == o.limits && page_size_log2 == o.page_size_log2;
+  }
 };
 
 struct TableType {

@@ -6,7 +6,9 @@
 
 #include "base/leb128.h"
 #include "wasm/cursor.h"
+#include "wasm/hints.h"
 #include "wasm/instr.h"
+#include "wasm/names.h"
 #include "wat/literal.h"
 #include "wat/parser.h"
 
@@ -27,16 +29,16 @@ using wasm::SubType;
 using wasm::TypeKind;
 using wasm::ValType;
 
-// Nesting of folded instructions and blocks: the parser recurses once for each.
-constexpr unsigned kMaxDepth = 2000;
-
 using IdMap = HashMap<String, uint32_t, StringHash, StringEqual>;
+
+// Names of an index space for the name section, by index.
+using DebugNames = Vec<std::pair<uint32_t, String>>;
 
 struct IndexSpace {
   const char* what;  // for messages: "function"
   IdMap names;
   uint32_t count = 0;
-  Vec<std::pair<uint32_t, String>> debug;  // for the name section
+  DebugNames debug;
 };
 
 class ModuleParser {
@@ -116,9 +118,13 @@ class ModuleParser {
       if (k == TokenKind::Close) --depth;
     } while (depth && p_ < end_);
   }
-  // Moves past a (@name ...) that scan() has read.
-  void skip_name() {
-    if (peek().kind == TokenKind::Annotation && peek().text == "name") skip_group();
+  bool at_annotation(std::string_view name) const {
+    return peek().kind == TokenKind::Annotation && peek().text == name;
+  }
+  // Moves past the identifier and the (@name ...) that scan() has read.
+  void skip_binding() {
+    if (peek().kind == TokenKind::Id) ++p_;
+    if (at_annotation("name")) skip_group();
   }
   Result<String> string() {
     if (peek().kind != TokenKind::String) return unexpected();
@@ -153,9 +159,12 @@ class ModuleParser {
   // ---- identifiers
   // Gives the next definition of `space` its index and takes an optional id.
   Result<uint32_t> define(IndexSpace& space);
-  // (@name "...") replaces the debug name.
-  Status name_annotation(IndexSpace& space, uint32_t index);
-  Result<String> annotation_name();
+  // Takes the id and the (@name "...") of `index`, whose kind is `what`; the id goes to
+  // `ids`, and the name, or else the id, to `names`, if that is given.
+  Status binding(std::string_view what, uint32_t index, IdMap& ids, DebugNames* names);
+  bool at_binding() const { return peek().kind == TokenKind::Id || at_annotation("name"); }
+  // The rest of a (@name "...") of a `what`.
+  Result<String> annotation_name(std::string_view what);
   Result<uint32_t> index(const IndexSpace& space);
 
   // ---- types
@@ -164,7 +173,7 @@ class ModuleParser {
   Result<ValType> ref_type();
   Result<ValType> val_type();
   // (param ...)* (result ...)*; names of parameters go to `names` if given.
-  Status func_type(FuncType& type, Vec<std::pair<uint32_t, String>>* names, IdMap* ids);
+  Status func_type(FuncType& type, DebugNames* names, IdMap* ids);
   Result<FieldType> field_type();
   Status comp_type(SubType& type, uint32_t type_index);
   // After "(type": id, then a composite or sub type.
@@ -173,7 +182,7 @@ class ModuleParser {
   uint32_t implicit_type(const FuncType& type);
   void note_plain(uint32_t index);
   // typeuse of 6.6.2.
-  Result<uint32_t> type_use(FuncType* out, Vec<std::pair<uint32_t, String>>* names, IdMap* ids);
+  Result<uint32_t> type_use(FuncType* out, DebugNames* names, IdMap* ids);
   Result<bool> address_type();
   Result<uint64_t> limit();
   Status limits(Limits& l);
@@ -183,41 +192,51 @@ class ModuleParser {
   Status global_type(wasm::GlobalType& g);
 
   // ---- instructions
-  struct Label {
-    String name;
+  // An instruction whose end, or whose operands, are still to come.
+  struct Construct {
+    enum class Kind : uint8_t {
+      Plain,      // until `end`
+      Block,      // folded block, loop or try_table
+      Operands,   // folded instruction, which follows its operands
+      Condition,  // folded if, before (then
+      Then,       // folded if, in an arm
+      Handlers,   // folded try
+    } kind = Kind::Plain;
+    enum class Stage : uint8_t {
+      First,
+      Middle,  // a catch was there
+      Last,    // `else` or catch_all was there
+    } stage = Stage::First;
+    uint8_t hint = kNoHint;
+    Opcode op = Opcode::Illegal;
+    uint32_t id = 0, name = 0;  // tokens of the label's identifier and name, or 0
+    size_t deferred = 0;        // Operands, Condition: where its encoding is in scratch_
   };
+  struct Label {
+    uint32_t id;     // token of the identifier, or 0
+    uint32_t outer;  // 1 + position of the label that the identifier named before, or 0
+  };
+  static constexpr uint8_t kNoHint = 2;
   void emit(const Instr& in) { write_instr(*body_, in); }
-  Status instr_seq();  // until ")" or a closing keyword
-  Status instr();      // one plain, block or folded instruction
-  Status folded();
+  void emit_hinted(const Instr& in);
+  void emit_deferred(const Construct& c);
+  Status instr_seq();   // until ")" or a closing keyword
+  Status one_folded();  // one folded instruction
+  Result<bool> step();
+  Status instr();  // one plain instruction, or the start of a block or folded one
+  Status begin_folded();
+  Status end_folded();
   Status immediates(Instr& in);
   Status block_head(Instr& in);  // label was taken by the caller
   Status plain_block(Opcode op);
-  Result<String> label_id() {
-    if (peek().kind != TokenKind::Id) return String();
-    WAFER_LET(id, id_value(peek()));
-    ++p_;
-    return std::move(id);
-  }
-  Status matching_label(const String& name) {
-    if (peek().kind != TokenKind::Id) return {};
-    WAFER_LET(id, id_value(peek()));
-    if (id != name) return fail("mismatching label");
-    ++p_;
-    return {};
-  }
-  Result<uint32_t> label_index() {
-    if (peek().kind == TokenKind::Id) {
-      WAFER_LET(id, id_value(peek()));
-      for (size_t i = labels_.size(); i-- > 0;)
-        if (labels_[i] == id && !id.empty()) {
-          ++p_;
-          return uint32_t(labels_.size() - 1 - i);
-        }
-      return fail("unknown label");
-    }
-    return u32();
-  }
+  Status close_plain(std::string_view keyword);
+  Status catch_clause(Construct& c, bool all);
+  Status delegate();
+  Status label_id(Construct& c);
+  Status push_label(const Construct& c);
+  Status pop_label();
+  Status matching_label(const Construct& c);
+  Result<uint32_t> label_index();
   Result<uint32_t> local_index() {
     if (peek().kind == TokenKind::Id) {
       WAFER_LET(id, id_value(peek()));
@@ -237,27 +256,28 @@ class ModuleParser {
   }
   Status take_hints();
   Status hint_target(Opcode op);
-  // Constant expression in a field: instructions until ")" .
-  Result<Vec<uint8_t>> const_expr_seq() {
-    Vec<uint8_t> out;
-    body_ = &out;
+  // Starts a row of instructions that are encoded into `body`.
+  void begin_body(Vec<uint8_t>& body) {
+    body_ = &body;
     labels_.clear();
+    label_ids_.clear();
+    label_names_.clear();
+    label_count_ = 0;
+    hints_.clear();
+    pending_hint_ = kNoHint;
+    scratch_.clear();
+  }
+  // Constant expression in a field: instructions until ")", or one folded instruction.
+  Result<Vec<uint8_t>> const_expr(bool one) {
+    Vec<uint8_t> out;
+    begin_body(out);
     locals_.clear();
-    WAFER_TRY(instr_seq());
+    WAFER_TRY(one ? one_folded() : instr_seq());
     plain(Opcode::End);
     return out;
   }
-  // One folded instruction as an expression.
-  Result<Vec<uint8_t>> const_expr_one() {
-    Vec<uint8_t> out;
-    body_ = &out;
-    labels_.clear();
-    locals_.clear();
-    if (peek().kind != TokenKind::Open) return unexpected();
-    WAFER_TRY(folded());
-    plain(Opcode::End);
-    return out;
-  }
+  Result<Vec<uint8_t>> const_expr_seq() { return const_expr(false); }
+  Result<Vec<uint8_t>> const_expr_one() { return const_expr(true); }
 
   // ---- fields
   struct FieldRef {
@@ -301,6 +321,9 @@ class ModuleParser {
   Status elem_field();
   Status data_field();
   Status custom_field();
+  Status section_field();
+  Status local_runs(Vec<std::pair<uint32_t, ValType>>& runs);
+  void add_local_names(uint32_t func, DebugNames names);
   Status elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_only, ValType& type,
                     uint32_t& n);
 
@@ -323,7 +346,6 @@ class ModuleParser {
     out.push_back(g.is_mutable);
   }
   void put_sub(Vec<uint8_t>& out, const SubType& s);
-  void put_names(Vec<uint8_t>& section, uint8_t id, const Vec<std::pair<uint32_t, String>>& names);
   Vec<uint8_t> encode(std::string_view name);
 
   const Vec<Token>& tokens_;
@@ -335,11 +357,6 @@ class ModuleParser {
       elems_{"elem", {}, 0, {}}, datas_{"data", {}, 0, {}};
   Vec<FieldRef> fields_list_;
   Vec<IdMap> fields_;
-  struct FieldName {
-    uint32_t type, field;
-    String name;
-  };
-  Vec<FieldName> field_names_;
   Vec<SubType> defs_;
   struct Group {
     uint32_t count;
@@ -353,36 +370,33 @@ class ModuleParser {
   uint32_t import_count_ = 0, func_count_ = 0, table_count_ = 0, memory_count_ = 0, tag_count_ = 0,
            global_count_ = 0, export_count_ = 0, elem_count_ = 0, data_count_ = 0;
   std::optional<uint32_t> start_;
-  bool needs_data_count_ = false, custom_page_ = false;
+  bool needs_data_count_ = false;
+  // Bit i: the section with id i is there even if nothing demands it (see section_field).
+  uint32_t forced_sections_ = 0;
   // Running indices of the second pass.
   uint32_t next_func_ = 0, next_table_ = 0, next_memory_ = 0, next_global_ = 0, next_tag_ = 0;
 
   Vec<uint8_t>* body_ = nullptr;
-  Vec<String> labels_;
+  Vec<Construct> open_;
+  Vec<Label> labels_;
+  IdMap label_ids_;  // 1 + position in labels_ of the innermost label with the identifier
+  uint32_t label_count_ = 0;
+  DebugNames label_names_;
   IdMap locals_;
   Vec<uint8_t> scratch_;
-  unsigned depth_ = 0;
   uint64_t lane_buffer_ = 0;
-  struct LocalNames {
-    uint32_t func;
-    Vec<std::pair<uint32_t, String>> names;
-  };
-  Vec<LocalNames> local_names_;
-  struct Hint {
-    uint32_t offset;
-    uint8_t value;
-  };
-  Vec<Hint> hints_;
-  std::optional<uint8_t> pending_hint_;
-  Vec<uint8_t> hint_section_;
-  uint32_t hint_funcs_ = 0;
+  Vec<wasm::BranchHint> hints_;  // of the function at hand
+  uint8_t pending_hint_ = kNoHint;
+  Vec<wasm::FunctionHints> func_hints_;
+  wasm::NameSection names_;
   struct Custom {
     String name;
     String payload;
-    int place;  // 2*section order, before or after; see custom_field
+    int place;  // 2 * section_order, + 1 for after, or one of those below
   };
+  static constexpr int kBeforeFirst = 0, kAfterLast = 999, kAtEnd = 1000;
   Vec<Custom> customs_;
-  String module_name_;
+  std::optional<String> module_name_;
 };
 
 }  // namespace wafer::wat

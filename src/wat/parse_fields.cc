@@ -1,5 +1,6 @@
 // Fields of modules (spec 6.6).
 #include "wat/module_parser.h"
+#include "wat/sections.h"
 
 namespace wafer::wat {
 
@@ -25,15 +26,16 @@ Result<void> ModuleParser::scan() {
     if (peek().kind == TokenKind::Annotation) {
       if (peek().text == "name") {
         ++p_;
-        if (!module_name_.empty()) return fail("@name annotation: multiple module");
         if (!fields_list_.empty()) return fail("misplaced @name annotation");
-        WAFER_LET(n, annotation_name());
+        WAFER_LET(n, annotation_name("module"));
         module_name_ = n;
         continue;
       }
-      if (peek().text == "metadata.code.branch_hint")
+      if (peek().text == wasm::kBranchHintSection)
         return fail("@metadata.code.branch_hint annotation: not in a function");
-      fields_list_.push_back({"@custom", p_ + 1});
+      const bool custom = peek().text == "custom";
+      if (!custom && peek().text != kSectionAnnotation) return unexpected();
+      fields_list_.push_back({custom ? "@custom" : "@section", p_ + 1});
       skip_group();
       continue;
     }
@@ -145,16 +147,16 @@ Result<void> ModuleParser::scan() {
 
 Result<void> ModuleParser::func_field() {
   const uint32_t index = next_func_++;
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Func, index));
   WAFER_LET(imported, inline_import(0));
   locals_.clear();
-  LocalNames names{index, {}};
+  DebugNames names;
   FuncType type;
-  WAFER_LET(type_index, type_use(&type, &names.names, &locals_));
+  WAFER_LET(type_index, type_use(&type, &names, &locals_));
   if (imported) {
     write_uleb(imports_, type_index);
+    add_local_names(index, std::move(names));
     return close();
   }
   write_uleb(func_types_, type_index);
@@ -169,12 +171,11 @@ Result<void> ModuleParser::func_field() {
       runs.emplace_back(1, t);
     ++next_local;
   };
+  Vec<std::pair<uint32_t, ValType>> written_runs;
+  if (at_annotation(kLocalsAnnotation)) WAFER_TRY(local_runs(written_runs));
   while (open("local")) {
-    if (peek().kind == TokenKind::Id) {
-      WAFER_LET(id, id_value(peek()));
-      if (!locals_.try_emplace(id, next_local).second) return fail("duplicate local");
-      names.names.emplace_back(next_local, id);
-      ++p_;
+    if (at_binding()) {
+      WAFER_TRY(binding("local", next_local, locals_, &names));
       WAFER_LET(t, val_type());
       add_local(t);
     } else {
@@ -185,37 +186,52 @@ Result<void> ModuleParser::func_field() {
     }
     WAFER_TRY(close());
   }
-  if (!names.names.empty()) local_names_.push_back(std::move(names));
+  if (!written_runs.empty()) {
+    // The runs may be split in other ways, but have to give the same locals.
+    Vec<std::pair<uint32_t, ValType>> merged;
+    for (const auto& run : written_runs) {
+      if (!merged.empty() && merged.back().second == run.second)
+        merged.back().first += run.first;
+      else if (run.first)
+        merged.push_back(run);
+    }
+    if (merged != runs) return fail("@wafer.locals annotation: other locals than declared");
+    runs = std::move(written_runs);
+  }
+  add_local_names(index, std::move(names));
   Vec<uint8_t> body;
   write_uleb(body, runs.size());
   for (const auto& [n, t] : runs) {
     write_uleb(body, n);
     put_val(body, t);
   }
-  body_ = &body;
-  labels_.clear();
-  labels_.push_back(String());
-  hints_.clear();
-  pending_hint_.reset();
-  depth_ = 0;
-  scratch_.clear();
+  begin_body(body);
+  labels_.push_back({0, 0});
   WAFER_TRY(instr_seq());
-  if (pending_hint_) return fail("@metadata.code.branch_hint annotation: invalid target");
   if (peek().kind == TokenKind::Keyword) return unexpected();
   plain(Opcode::End);
-  if (!hints_.empty()) {
-    write_uleb(hint_section_, index);
-    write_uleb(hint_section_, hints_.size());
-    for (const Hint& h : hints_) {
-      write_uleb(hint_section_, h.offset);
-      hint_section_.push_back(1);
-      hint_section_.push_back(h.value);
-    }
-    ++hint_funcs_;
-  }
+  if (!hints_.empty()) func_hints_.push_back({index, std::move(hints_)});
+  if (!label_names_.empty())
+    names_.labels.entries.emplace_back(index, wasm::NameMap{std::move(label_names_)});
   write_uleb(code_, body.size());
   put_bytes(code_, body);
   return close();
+}
+
+// (@wafer.locals (COUNT TYPE)*): how locals are grouped in the binary, where that is not
+// the shortest way.
+Result<void> ModuleParser::local_runs(Vec<std::pair<uint32_t, ValType>>& runs) {
+  ++p_;
+  while (peek().kind != TokenKind::Close) {
+    WAFER_LET(n, u32());
+    WAFER_LET(t, val_type());
+    runs.emplace_back(n, t);
+  }
+  return close();
+}
+
+void ModuleParser::add_local_names(uint32_t func, DebugNames names) {
+  if (!names.empty()) names_.locals.entries.emplace_back(func, wasm::NameMap{std::move(names)});
 }
 
 // Items of a segment: function indices or expressions.
@@ -243,8 +259,7 @@ Result<void> ModuleParser::elem_items(Vec<uint8_t>& payload, bool& exprs, bool f
 
 Result<void> ModuleParser::table_field() {
   const uint32_t index = next_table_++;
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Table, index));
   WAFER_LET(imported, inline_import(1));
   wasm::TableType t;
@@ -330,8 +345,7 @@ Result<void> ModuleParser::table_field() {
 
 Result<void> ModuleParser::memory_field() {
   const uint32_t index = next_memory_++;
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Memory, index));
   WAFER_LET(imported, inline_import(2));
   wasm::MemoryType m;
@@ -376,8 +390,7 @@ Result<void> ModuleParser::memory_field() {
 
 Result<void> ModuleParser::global_field() {
   const uint32_t index = next_global_++;
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Global, index));
   WAFER_LET(imported, inline_import(3));
   wasm::GlobalType g;
@@ -395,8 +408,7 @@ Result<void> ModuleParser::global_field() {
 
 Result<void> ModuleParser::tag_field() {
   const uint32_t index = next_tag_++;
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Tag, index));
   WAFER_LET(imported, inline_import(4));
   IdMap ids;
@@ -414,42 +426,39 @@ Result<void> ModuleParser::import_field() {
   put_string(imports_, module);
   put_string(imports_, name);
   ++import_count_;
-  auto skip_id = [&] {
-    if (peek().kind == TokenKind::Id) ++p_;
-    skip_name();
-  };
   if (open("func")) {
     ++next_func_;
-    skip_id();
-    LocalNames names{next_func_ - 1, {}};
+    skip_binding();
+    DebugNames names;
     IdMap ids;
-    WAFER_LET(t, type_use(nullptr, &names.names, &ids));
+    WAFER_LET(t, type_use(nullptr, &names, &ids));
+    add_local_names(next_func_ - 1, std::move(names));
     imports_.push_back(0);
     write_uleb(imports_, t);
   } else if (open("table")) {
     ++next_table_;
-    skip_id();
+    skip_binding();
     wasm::TableType t;
     WAFER_TRY(table_type(t));
     imports_.push_back(1);
     put_table(imports_, t);
   } else if (open("memory")) {
     ++next_memory_;
-    skip_id();
+    skip_binding();
     wasm::MemoryType m;
     WAFER_TRY(memory_type(m));
     imports_.push_back(2);
     put_limits(imports_, m.limits, &m);
   } else if (open("global")) {
     ++next_global_;
-    skip_id();
+    skip_binding();
     wasm::GlobalType g;
     WAFER_TRY(global_type(g));
     imports_.push_back(3);
     put_global(imports_, g);
   } else if (open("tag")) {
     ++next_tag_;
-    skip_id();
+    skip_binding();
     IdMap ids;
     WAFER_LET(t, type_use(nullptr, nullptr, &ids));
     imports_.push_back(4);
@@ -485,8 +494,7 @@ Result<void> ModuleParser::export_field() {
 }
 
 Result<void> ModuleParser::elem_field() {
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   ++elem_count_;
   Vec<uint8_t>& d = elem_defs_;
   const bool declare = take_keyword("declare");
@@ -558,8 +566,7 @@ Result<void> ModuleParser::elem_field() {
 }
 
 Result<void> ModuleParser::data_field() {
-  if (peek().kind == TokenKind::Id) ++p_;
-  skip_name();
+  skip_binding();
   ++data_count_;
   Vec<uint8_t>& d = data_defs_;
   uint32_t memory = 0;
@@ -615,11 +622,7 @@ Result<void> ModuleParser::custom_field() {
   if (!wasm::is_utf8(name)) return bad("malformed UTF-8 encoding");
   ++p_;
   c.name = name;
-  // Places in binary order; 2*i is before section i, 2*i+1 after it.
-  static constexpr std::string_view kSections[] = {
-      "",       "type",   "import", "func", "table",     "memory", "tag",
-      "global", "export", "start",  "elem", "datacount", "code",   "data"};
-  c.place = 1000;
+  c.place = kAtEnd;
   if (peek().kind == TokenKind::Open) {
     ++p_;
     const bool before = at_keyword("before");
@@ -628,17 +631,13 @@ Result<void> ModuleParser::custom_field() {
     if (peek().kind != TokenKind::Keyword) return bad("malformed section kind");
     const std::string_view section = peek().text;
     if (section == "first" && before) {
-      c.place = 0;
+      c.place = kBeforeFirst;
     } else if (section == "last" && !before) {
-      c.place = 999;
+      c.place = kAfterLast;
     } else {
-      bool found = false;
-      for (int i = 1; i < int(std::size(kSections)); ++i)
-        if (section == kSections[i]) {
-          c.place = 2 * i + (before ? 0 : 1);
-          found = true;
-        }
-      if (!found) return bad("malformed section kind");
+      const unsigned order = section_order(section);
+      if (!order) return bad("malformed section kind");
+      c.place = 2 * int(order) + (before ? 0 : 1);
     }
     ++p_;
     if (peek().kind != TokenKind::Close) return bad("unexpected token");
@@ -654,6 +653,21 @@ Result<void> ModuleParser::custom_field() {
   return {};
 }
 
+// (@wafer.section KIND*): sections that the binary has although they are empty, or, of the
+// data count, not needed.
+Result<void> ModuleParser::section_field() {
+  while (peek().kind == TokenKind::Keyword) {
+    const unsigned order = section_order(peek().text);
+    if (!order || peek().text == "start")
+      return fail("@wafer.section annotation: malformed section kind");
+    forced_sections_ |= 1u << kSections[order - 1].id;
+    ++p_;
+  }
+  if (peek().kind != TokenKind::Close) return fail("@wafer.section annotation: unexpected token");
+  ++p_;
+  return {};
+}
+
 Result<void> ModuleParser::parse_field(const FieldRef& f) {
   p_ = f.token;
   if (f.keyword == "func") return func_field();
@@ -666,6 +680,7 @@ Result<void> ModuleParser::parse_field(const FieldRef& f) {
   if (f.keyword == "elem") return elem_field();
   if (f.keyword == "data") return data_field();
   if (f.keyword == "@custom") return custom_field();
+  if (f.keyword == "@section") return section_field();
   if (f.keyword == "start") {
     WAFER_LET(i, index(funcs_));
     start_ = i;

@@ -1,6 +1,7 @@
 // Instructions (spec 6.5).
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "wat/module_parser.h"
 
@@ -20,28 +21,84 @@ const HashMap<std::string_view, Opcode>& mnemonics() {
 
 }  // namespace
 
+// Instructions nest without bound, so what is open is kept in `open_` and not on the stack.
 Result<void> ModuleParser::instr_seq() {
+  open_.clear();
   for (;;) {
-    switch (peek().kind) {
-      case TokenKind::Close:
-      case TokenKind::End:
-        return {};
-      case TokenKind::Keyword: {
-        const std::string_view k = peek().text;
-        if (k == "end" || k == "else" || k == "catch" || k == "catch_all" || k == "delegate")
-          return {};
-        break;
-      }
-      default:
-        break;
-    }
-    WAFER_TRY(instr());
+    WAFER_LET(more, step());
+    if (!more) return {};
   }
+}
+
+Result<void> ModuleParser::one_folded() {
+  open_.clear();
+  if (peek().kind != TokenKind::Open) return unexpected();
+  WAFER_TRY(begin_folded());
+  while (!open_.empty()) WAFER_TRY(step());
+  return {};
+}
+
+// One instruction, or the end or middle of one; false at what ends the sequence.
+Result<bool> ModuleParser::step() {
+  if (!open_.empty()) {
+    Construct& top = open_.back();
+    if (top.kind == Construct::Kind::Operands || top.kind == Construct::Kind::Condition) {
+      if (top.kind == Construct::Kind::Operands && peek().kind == TokenKind::Close) {
+        emit_deferred(top);
+        open_.pop_back();
+        WAFER_TRY(close());
+        return true;
+      }
+      if (top.kind == Construct::Kind::Condition && at_open("then")) {
+        emit_deferred(top);
+        WAFER_TRY(push_label(top));
+        top.kind = Construct::Kind::Then;
+        p_ += 2;
+        return true;
+      }
+      WAFER_TRY(take_hints());
+      if (peek().kind != TokenKind::Open) return unexpected();
+      WAFER_TRY(begin_folded());
+      return true;
+    }
+  }
+  switch (peek().kind) {
+    case TokenKind::Close:
+    case TokenKind::End:
+      if (open_.empty()) return false;
+      if (open_.back().kind == Construct::Kind::Plain) return unexpected();
+      WAFER_TRY(end_folded());
+      return true;
+    case TokenKind::Keyword: {
+      const std::string_view k = peek().text;
+      if (k != "end" && k != "else" && k != "catch" && k != "catch_all" && k != "delegate") break;
+      if (open_.empty()) return false;
+      WAFER_TRY(close_plain(k));
+      return true;
+    }
+    default:
+      break;
+  }
+  WAFER_TRY(instr());
+  return true;
+}
+
+// Emits what waited for its operands, with its hint.
+void ModuleParser::emit_deferred(const Construct& c) {
+  if (c.hint != kNoHint) hints_.push_back({uint32_t(body_->size()), c.hint == 1});
+  body_->insert(body_->end(), scratch_.begin() + ptrdiff_t(c.deferred), scratch_.end());
+  scratch_.resize(c.deferred);
+}
+
+void ModuleParser::emit_hinted(const Instr& in) {
+  if (pending_hint_ != kNoHint) hints_.push_back({uint32_t(body_->size()), pending_hint_ == 1});
+  pending_hint_ = kNoHint;
+  emit(in);
 }
 
 Result<void> ModuleParser::take_hints() {
   while (peek().kind == TokenKind::Annotation) {
-    if (peek().text != "metadata.code.branch_hint") {
+    if (peek().text != wasm::kBranchHintSection) {
       return unexpected();
     }
     ++p_;
@@ -49,7 +106,8 @@ Result<void> ModuleParser::take_hints() {
     if (v.size() != 1 || uint8_t(v[0]) > 1)
       return fail("@metadata.code.branch_hint annotation: invalid value");
     WAFER_TRY(close());
-    if (pending_hint_) return fail("@metadata.code.branch_hint annotation: duplicate annotation");
+    if (pending_hint_ != kNoHint)
+      return fail("@metadata.code.branch_hint annotation: duplicate annotation");
     pending_hint_ = uint8_t(v[0]);
   }
   return {};
@@ -57,13 +115,13 @@ Result<void> ModuleParser::take_hints() {
 
 // Only conditional branches take hints.
 Result<void> ModuleParser::hint_target(Opcode op) {
-  if (!pending_hint_ || op == Opcode::If || op == Opcode::BrIf) return {};
+  if (pending_hint_ == kNoHint || op == Opcode::If || op == Opcode::BrIf) return {};
   return Error(ErrorKind::Invalid, "@metadata.code.branch_hint annotation: invalid target", here());
 }
 
 Result<void> ModuleParser::instr() {
   WAFER_TRY(take_hints());
-  if (peek().kind == TokenKind::Open) return folded();
+  if (peek().kind == TokenKind::Open) return begin_folded();
   if (peek().kind != TokenKind::Keyword) return unexpected();
   const auto it = mnemonics().find(peek().text);
   if (it == mnemonics().end()) return unknown_operator();
@@ -91,11 +149,7 @@ Result<void> ModuleParser::instr() {
   Instr in;
   in.op = op;
   WAFER_TRY(immediates(in));
-  if (pending_hint_) {
-    hints_.push_back({uint32_t(body_->size()), *pending_hint_});
-    pending_hint_.reset();
-  }
-  emit(in);
+  emit_hinted(in);
   return {};
 }
 
@@ -148,63 +202,139 @@ Result<void> ModuleParser::catches(Instr& in) {
   }
 }
 
+// ---- labels
+
+Result<void> ModuleParser::label_id(Construct& c) {
+  if (peek().kind == TokenKind::Id) c.id = uint32_t(p_++);
+  if (!at_annotation("name")) return {};
+  c.name = uint32_t(++p_);
+  auto name = annotation_name("label");
+  if (!name.ok()) return name.take_error();
+  return {};
+}
+
+Result<void> ModuleParser::push_label(const Construct& c) {
+  const uint32_t index = label_count_++;
+  uint32_t outer = 0;
+  if (c.id) {
+    WAFER_LET(id, id_value(tokens_[c.id]));
+    uint32_t& innermost = label_ids_[id];
+    outer = std::exchange(innermost, uint32_t(labels_.size()) + 1);
+    if (!c.name) label_names_.emplace_back(index, std::move(id));
+  }
+  if (c.name) {
+    WAFER_LET(name, string_value(tokens_[c.name]));
+    label_names_.emplace_back(index, std::move(name));
+  }
+  labels_.push_back({c.id, outer});
+  return {};
+}
+
+Result<void> ModuleParser::pop_label() {
+  const Label label = labels_.back();
+  labels_.pop_back();
+  if (!label.id) return {};
+  WAFER_LET(id, id_value(tokens_[label.id]));
+  if (label.outer)
+    label_ids_[id] = label.outer;
+  else
+    label_ids_.erase(id);
+  return {};
+}
+
+Result<void> ModuleParser::matching_label(const Construct& c) {
+  if (peek().kind != TokenKind::Id) return {};
+  WAFER_LET(id, id_value(peek()));
+  String name;
+  if (c.id) {
+    WAFER_LET(own, id_value(tokens_[c.id]));
+    name = std::move(own);
+  }
+  if (id != name) return fail("mismatching label");
+  ++p_;
+  return {};
+}
+
+Result<uint32_t> ModuleParser::label_index() {
+  if (peek().kind != TokenKind::Id) return u32();
+  WAFER_LET(id, id_value(peek()));
+  const auto it = label_ids_.find(id);
+  if (it == label_ids_.end()) return fail("unknown label");
+  ++p_;
+  return uint32_t(labels_.size()) - it->second;
+}
+
+// ---- blocks
+
 Result<void> ModuleParser::plain_block(Opcode op) {
-  if (++depth_ > kMaxDepth) return fail("nesting too deep");
-  WAFER_LET(name, label_id());
+  Construct c;
+  c.op = op;
+  WAFER_TRY(label_id(c));
   Instr in;
   in.op = op;
   WAFER_TRY(block_head(in));
   if (op == Opcode::TryTable) WAFER_TRY(catches(in));
-  if (pending_hint_) {
-    hints_.push_back({uint32_t(body_->size()), *pending_hint_});
-    pending_hint_.reset();
-  }
-  emit(in);
-  labels_.push_back(name);
-  WAFER_TRY(instr_seq());
-  if (op == Opcode::If && take_keyword("else")) {
-    WAFER_TRY(matching_label(name));
-    plain(Opcode::Else);
-    WAFER_TRY(instr_seq());
-  }
-  bool done = false;
-  if (op == Opcode::Try) {
-    bool all = false;
-    while (!all && (at_keyword("catch") || at_keyword("catch_all"))) {
-      all = at_keyword("catch_all");
-      ++p_;
-      Instr c;
-      c.op = all ? Opcode::CatchAll : Opcode::Catch;
-      if (!all) {
-        WAFER_LET(t, index(tags_));
-        c.index = t;
-      }
-      emit(c);
-      WAFER_TRY(instr_seq());
-    }
-    if (take_keyword("delegate")) {
-      labels_.pop_back();
-      WAFER_LET(l, label_index());
-      Instr d;
-      d.op = Opcode::Delegate;
-      d.index = l;
-      emit(d);
-      labels_.push_back(name);
-      done = true;
-    }
-  }
-  if (!done) {
-    if (!take_keyword("end")) return unexpected();
-    WAFER_TRY(matching_label(name));
-    plain(Opcode::End);
-  }
-  labels_.pop_back();
-  --depth_;
+  emit_hinted(in);
+  WAFER_TRY(push_label(c));
+  open_.push_back(c);
   return {};
 }
 
-Result<void> ModuleParser::folded() {
-  if (++depth_ > kMaxDepth) return fail("nesting too deep");
+Result<void> ModuleParser::catch_clause(Construct& c, bool all) {
+  Instr in;
+  in.op = all ? Opcode::CatchAll : Opcode::Catch;
+  if (!all) {
+    WAFER_LET(t, index(tags_));
+    in.index = t;
+  }
+  emit(in);
+  c.stage = all ? Construct::Stage::Last : Construct::Stage::Middle;
+  return {};
+}
+
+// Ends the construct on top, a `try`, by a handler that lies further out.
+Result<void> ModuleParser::delegate() {
+  WAFER_TRY(pop_label());
+  open_.pop_back();
+  WAFER_LET(l, label_index());
+  Instr in;
+  in.op = Opcode::Delegate;
+  in.index = l;
+  emit(in);
+  return {};
+}
+
+Result<void> ModuleParser::close_plain(std::string_view keyword) {
+  using Stage = Construct::Stage;
+  Construct& top = open_.back();
+  if (top.kind != Construct::Kind::Plain) return unexpected();
+  if (keyword == "end") {
+    ++p_;
+    WAFER_TRY(matching_label(top));
+    plain(Opcode::End);
+    WAFER_TRY(pop_label());
+    open_.pop_back();
+    return {};
+  }
+  if (keyword == "else") {
+    if (top.op != Opcode::If || top.stage != Stage::First) return unexpected();
+    ++p_;
+    WAFER_TRY(matching_label(top));
+    plain(Opcode::Else);
+    top.stage = Stage::Last;
+    return {};
+  }
+  if (top.op != Opcode::Try || top.stage == Stage::Last) return unexpected();
+  if (keyword == "delegate") {
+    if (top.stage != Stage::First) return unexpected();
+    ++p_;
+    return delegate();
+  }
+  ++p_;
+  return catch_clause(top, keyword == "catch_all");
+}
+
+Result<void> ModuleParser::begin_folded() {
   ++p_;  // "("
   if (peek().kind != TokenKind::Keyword) return unexpected();
   const auto it = mnemonics().find(peek().text);
@@ -218,92 +348,36 @@ Result<void> ModuleParser::folded() {
       if (k == w) return unexpected();
     return unknown_operator();
   }
-  const Opcode op = it->second;
+  Construct c;
+  c.op = it->second;
   ++p_;
-  WAFER_TRY(hint_target(op));
-  switch (op) {
+  WAFER_TRY(hint_target(c.op));
+  c.hint = std::exchange(pending_hint_, kNoHint);
+  Instr in;
+  in.op = c.op;
+  switch (c.op) {
     case Opcode::Block:
     case Opcode::Loop:
-    case Opcode::TryTable: {
-      WAFER_LET(name, label_id());
-      Instr in;
-      in.op = op;
+    case Opcode::TryTable:
+    case Opcode::Try:
+      WAFER_TRY(label_id(c));
       WAFER_TRY(block_head(in));
-      if (op == Opcode::TryTable) WAFER_TRY(catches(in));
+      if (c.op == Opcode::TryTable) WAFER_TRY(catches(in));
       emit(in);
-      labels_.push_back(name);
-      WAFER_TRY(instr_seq());
-      plain(Opcode::End);
-      labels_.pop_back();
+      WAFER_TRY(push_label(c));
+      c.kind = Construct::Kind::Block;
+      if (c.op == Opcode::Try) {
+        if (!open("do")) return unexpected();
+        c.kind = Construct::Kind::Handlers;
+      }
       break;
-    }
-    case Opcode::If: {
-      std::optional<uint8_t> hint = pending_hint_;
-      pending_hint_.reset();
-      WAFER_LET(name, label_id());
-      Instr in;
-      in.op = op;
+    case Opcode::If:
+      WAFER_TRY(label_id(c));
       WAFER_TRY(block_head(in));
-      while (!at_open("then")) {
-        WAFER_TRY(take_hints());
-        if (peek().kind != TokenKind::Open) return unexpected();
-        WAFER_TRY(folded());
-      }
-      if (hint) hints_.push_back({uint32_t(body_->size()), *hint});
-      emit(in);
-      labels_.push_back(name);
-      p_ += 2;
-      WAFER_TRY(instr_seq());
-      WAFER_TRY(close());
-      if (open("else")) {
-        plain(Opcode::Else);
-        WAFER_TRY(instr_seq());
-        WAFER_TRY(close());
-      }
-      plain(Opcode::End);
-      labels_.pop_back();
+      c.kind = Construct::Kind::Condition;
+      c.deferred = scratch_.size();
+      write_instr(scratch_, in);
       break;
-    }
-    case Opcode::Try: {
-      WAFER_LET(name, label_id());
-      Instr in;
-      in.op = op;
-      WAFER_TRY(block_head(in));
-      emit(in);
-      labels_.push_back(name);
-      if (!open("do")) return unexpected();
-      WAFER_TRY(instr_seq());
-      WAFER_TRY(close());
-      bool done = false;
-      if (open("delegate")) {
-        labels_.pop_back();
-        WAFER_LET(l, label_index());
-        Instr d;
-        d.op = Opcode::Delegate;
-        d.index = l;
-        emit(d);
-        WAFER_TRY(close());
-        labels_.push_back(name);
-        done = true;
-      }
-      bool all = false;
-      while (!done && !all && (at_open("catch") || at_open("catch_all"))) {
-        all = at_open("catch_all");
-        p_ += 2;
-        Instr c;
-        c.op = all ? Opcode::CatchAll : Opcode::Catch;
-        if (!all) {
-          WAFER_LET(t, index(tags_));
-          c.index = t;
-        }
-        emit(c);
-        WAFER_TRY(instr_seq());
-        WAFER_TRY(close());
-      }
-      if (!done) plain(Opcode::End);
-      labels_.pop_back();
-      break;
-    }
     case Opcode::End:
     case Opcode::Else:
     case Opcode::Catch:
@@ -311,31 +385,50 @@ Result<void> ModuleParser::folded() {
     case Opcode::Delegate:
       --p_;
       return unexpected();
-    default: {
-      std::optional<uint8_t> hint = pending_hint_;
-      pending_hint_.reset();
+    default:
       // The instruction follows its operands; keep it encoded meanwhile.
-      const size_t begin = scratch_.size();
-      {
-        Instr in;
-        in.op = op;
-        WAFER_TRY(immediates(in));
-        write_instr(scratch_, in);
-      }
-      const size_t stop = scratch_.size();
-      while (peek().kind != TokenKind::Close) {
-        WAFER_TRY(take_hints());
-        if (peek().kind != TokenKind::Open) return unexpected();
-        WAFER_TRY(folded());
-      }
-      if (hint) hints_.push_back({uint32_t(body_->size()), *hint});
-      body_->insert(body_->end(), scratch_.begin() + ptrdiff_t(begin),
-                    scratch_.begin() + ptrdiff_t(stop));
-      scratch_.resize(begin);
-      break;
-    }
+      WAFER_TRY(immediates(in));
+      c.kind = Construct::Kind::Operands;
+      c.deferred = scratch_.size();
+      write_instr(scratch_, in);
   }
-  --depth_;
+  open_.push_back(c);
+  return {};
+}
+
+// At the ")" of a folded block, or of an arm or handler of one.
+Result<void> ModuleParser::end_folded() {
+  Construct& top = open_.back();
+  WAFER_TRY(close());
+  switch (top.kind) {
+    case Construct::Kind::Then:
+      if (top.stage == Construct::Stage::First && open("else")) {
+        plain(Opcode::Else);
+        top.stage = Construct::Stage::Last;
+        return {};
+      }
+      break;
+    case Construct::Kind::Handlers:
+      if (top.stage == Construct::Stage::First && open("delegate")) {
+        WAFER_TRY(delegate());
+        WAFER_TRY(close());
+        return close();
+      }
+      if (top.stage != Construct::Stage::Last && (at_open("catch") || at_open("catch_all"))) {
+        const bool all = at_open("catch_all");
+        p_ += 2;
+        return catch_clause(top, all);
+      }
+      break;
+    default:
+      plain(Opcode::End);
+      WAFER_TRY(pop_label());
+      open_.pop_back();
+      return {};
+  }
+  plain(Opcode::End);
+  WAFER_TRY(pop_label());
+  open_.pop_back();
   return close();
 }
 

@@ -22,36 +22,45 @@ constexpr AbstractHeap kHeaps[] = {
 
 Result<uint32_t> ModuleParser::define(IndexSpace& space) {
   const uint32_t index = space.count++;
-  if (peek().kind == TokenKind::Id) {
-    WAFER_LET(id, id_value(peek()));
-    if (!space.names.try_emplace(id, index).second) {
-      String m("duplicate ");
-      m += space.what;
-      return fail(m);
-    }
-    space.debug.emplace_back(index, id);
-    ++p_;
-  }
-  WAFER_TRY(name_annotation(space, index));
+  WAFER_TRY(binding(space.what, index, space.names, &space.debug));
   return index;
 }
 
-Result<void> ModuleParser::name_annotation(IndexSpace& space, uint32_t index) {
-  if (peek().kind != TokenKind::Annotation || peek().text != "name") return {};
-  ++p_;
-  WAFER_LET(n, annotation_name());
-  if (!space.debug.empty() && space.debug.back().first == index)
-    space.debug.back().second = n;
-  else
-    space.debug.emplace_back(index, n);
+Result<void> ModuleParser::binding(std::string_view what, uint32_t index, IdMap& ids,
+                                   DebugNames* names) {
+  String name;
+  bool named = false;
+  if (peek().kind == TokenKind::Id) {
+    WAFER_LET(id, id_value(peek()));
+    if (!ids.try_emplace(id, index).second) {
+      String m("duplicate ");
+      m += what;
+      return fail(m);
+    }
+    name = std::move(id);
+    named = true;
+    ++p_;
+  }
+  if (at_annotation("name")) {
+    ++p_;
+    WAFER_LET(n, annotation_name(what));
+    name = std::move(n);
+    named = true;
+  }
+  if (named && names) names->emplace_back(index, std::move(name));
   return {};
 }
 
-Result<String> ModuleParser::annotation_name() {
+Result<String> ModuleParser::annotation_name(std::string_view what) {
   if (peek().kind != TokenKind::String) return fail("@name annotation: unexpected token");
   WAFER_LET(n, name_string());
   if (peek().kind != TokenKind::Close) return fail("@name annotation: unexpected token");
   ++p_;
+  if (at_annotation("name")) {
+    String m("@name annotation: multiple ");
+    m += what;
+    return fail(m);
+  }
   return std::move(n);
 }
 
@@ -118,26 +127,15 @@ Result<ValType> ModuleParser::val_type() {
   return ref_type();
 }
 
-Result<void> ModuleParser::func_type(FuncType& type, Vec<std::pair<uint32_t, String>>* names,
-                                     IdMap* ids) {
+Result<void> ModuleParser::func_type(FuncType& type, DebugNames* names, IdMap* ids) {
   while (open("param")) {
-    if (peek().kind == TokenKind::Id) {
+    if (at_binding()) {
       if (!ids) return unexpected();
-      WAFER_LET(id, id_value(peek()));
-      const uint32_t i = uint32_t(type.params.size());
-      if (!ids->try_emplace(id, i).second) return fail("duplicate local");
-      if (names) names->emplace_back(i, id);
-      ++p_;
+      WAFER_TRY(binding("local", uint32_t(type.params.size()), *ids, names));
       WAFER_LET(t, val_type());
       type.params.push_back(t);
     } else {
       while (peek().kind != TokenKind::Close) {
-        if (peek().kind == TokenKind::Annotation) {
-          ++p_;
-          WAFER_LET(n, annotation_name());
-          if (names) names->emplace_back(uint32_t(type.params.size()), n);
-          continue;
-        }
         WAFER_LET(t, val_type());
         type.params.push_back(t);
       }
@@ -179,13 +177,10 @@ Result<void> ModuleParser::comp_type(SubType& type, uint32_t type_index) {
   }
   if (open("struct")) {
     type.kind = CompKind::Struct;
+    DebugNames names;
     while (open("field")) {
-      if (peek().kind == TokenKind::Id) {
-        WAFER_LET(id, id_value(peek()));
-        const uint32_t i = uint32_t(type.fields.size());
-        if (!fields_[type_index].try_emplace(id, i).second) return fail("duplicate field");
-        field_names_.push_back({type_index, i, id});
-        ++p_;
+      if (at_binding()) {
+        WAFER_TRY(binding("field", uint32_t(type.fields.size()), fields_[type_index], &names));
         WAFER_LET(f, field_type());
         type.fields.push_back(f);
       } else {
@@ -196,6 +191,7 @@ Result<void> ModuleParser::comp_type(SubType& type, uint32_t type_index) {
       }
       WAFER_TRY(close());
     }
+    if (!names.empty()) names_.fields.entries.emplace_back(type_index, wasm::NameMap{names});
     return close();
   }
   if (open("array")) {
@@ -208,11 +204,11 @@ Result<void> ModuleParser::comp_type(SubType& type, uint32_t type_index) {
 }
 
 Result<void> ModuleParser::type_def() {
-  if (peek().kind == TokenKind::Id) ++p_;  // entered by scan()
-  skip_name();
+  skip_binding();
   SubType t;
   const uint32_t index = uint32_t(defs_.size());
   if (open("sub")) {
+    t.sub_written = true;
     t.is_final = take_keyword("final");
     if (at_index()) {
       WAFER_LET(s, this->index(types_));
@@ -252,8 +248,7 @@ void ModuleParser::note_plain(uint32_t index) {
   plain_types_.try_emplace(key, index);
 }
 
-Result<uint32_t> ModuleParser::type_use(FuncType* out, Vec<std::pair<uint32_t, String>>* names,
-                                        IdMap* ids) {
+Result<uint32_t> ModuleParser::type_use(FuncType* out, DebugNames* names, IdMap* ids) {
   std::optional<uint32_t> explicit_index;
   if (open("type")) {
     WAFER_LET(i, index(types_));
@@ -317,7 +312,7 @@ Result<void> ModuleParser::page_size(wasm::MemoryType& m) {
   if (size == 0 || (size & (size - 1))) return fail("invalid custom page size");
   m.page_size_log2 = 0;
   for (uint32_t s = size; s > 1; s >>= 1) ++m.page_size_log2;
-  custom_page_ = true;
+  m.page_size_written = true;
   return close();
 }
 

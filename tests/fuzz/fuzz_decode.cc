@@ -8,6 +8,7 @@
 
 #include "seeds.h"
 #include "wasm/decoder.h"
+#include "wat/roundtrip.h"
 #include "wat/wat.h"
 
 std::vector<std::string> make_seeds() { return binary_seeds(); }
@@ -39,9 +40,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!text.ok()) return 0;
   const auto binary = wafer::wat::parse_wat(*text);
   require(binary.ok(), "the printed module does not parse", *text);
+  require(wafer::wat::is_shortened({data, size}, *binary), "other bytes than before", *text);
   const auto again = wafer::wasm::decode_module(*binary);
   require(again.ok(), "the printed module is not valid", *text);
-  // The first translation normalises (empty sections go); from then on nothing changes.
+  // The first translation shortens; from then on nothing changes.
   const auto second = wafer::wat::print_wat(**again);
   require(second.ok(), "what was printed once cannot be printed again", *text);
   const auto fixed = wafer::wat::parse_wat(*second);

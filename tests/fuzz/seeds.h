@@ -39,6 +39,17 @@ inline constexpr const char* kSeedModules[] = {
   (func (export "v") (result v128)
     (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
       (v128.load (i32.const 0)) (i32x4.splat (i32.const 7)))))
+)",
+    R"((module $m (@name "all names") (@custom "a" (before first) "1") (@custom "b" (after data) "2")
+  (@custom "c" (after last) "3") (@custom "d" (before code) "4") (@wafer.section table datacount)
+  (type $t (func (param i32))) (rec (type $s (struct (field $x i32) (field (@name "y") i64))))
+  (import "m" "f" (func $i (param $p i32) (param (@name "q") i32)))
+  (memory $mem 1) (global $g i32 (i32.const 1)) (tag $tag) (data $d (i32.const 0) "x")
+  (elem $e func $f)
+  (func $f (@name "f") (param $a (@name "dup") i32) (@wafer.locals 1 i32 0 f32 1 i32)
+    (local $b (@name "dup") i32) (local (@name "") i32)
+    (@metadata.code.branch_hint "\00") (if $l (local.get 0) (then (br $l) (block $l (br $l))))
+    block $l (@name "other") loop (@name "") local.get $b br_if $l end end))
 )"};
 
 // The seeds in the binary format.
