@@ -121,7 +121,13 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
     }
     script.skip_lines.push_back(skip.line);
   }
-  if (o.verbose) script.print = [&result](std::string_view text) { result.output += text; };
+  std::mutex printing;  // threads of the script print too
+  if (o.verbose) {
+    script.print = [&](std::string_view text) {
+      const std::lock_guard lock(printing);
+      result.output += text;
+    };
+  }
   Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     result.readable = false;

@@ -737,6 +737,7 @@ bool Printer::names_are_shown() const {
     return false;
   const Vec<uint8_t> shown = wasm::encode_names(n);
   const Bytes payload = m_.slice(section.payload);
+  if (shown.empty()) return false;  // none would be made
   return std::equal(shown.begin(), shown.end(), payload.begin(), payload.end());
 }
 
@@ -769,6 +770,7 @@ bool Printer::hints_are_shown() const {
   }
   const Vec<uint8_t> shown = wasm::encode_branch_hints(m_.branch_hints);
   const Bytes payload = m_.slice(section.payload);
+  if (shown.empty()) return false;  // none would be made
   return std::equal(shown.begin(), shown.end(), payload.begin(), payload.end());
 }
 
