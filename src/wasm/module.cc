@@ -19,7 +19,7 @@ const NameMap* IndirectNameMap::find(uint32_t index) const {
 }
 
 HeapType Module::canonical(HeapType t) const {
-  return t.is_concrete() ? HeapType::concrete(canon[t.index()]) : t;
+  return t.is_concrete() ? HeapType::concrete(canon[t.index()], t.is_exact()) : t;
 }
 
 ValType Module::canonical(ValType t) const {

@@ -28,6 +28,7 @@ using ConstExpr = ByteRange;
 struct ExternType {
   ExternKind kind = ExternKind::Func;
   uint32_t type_index = 0;  // Func and Tag
+  bool exact = false;       // Func: no subtype will do
   TableType table;
   MemoryType memory;
   GlobalType global;
@@ -37,6 +38,14 @@ struct Import {
   String module;
   String name;
   ExternType type;
+};
+
+// Imports that the binary gives in one group, with the module's name once (compact imports).
+struct ImportGroup {
+  String module;
+  uint32_t first = 0, count = 0;
+  bool shared_type = false;  // the type is given once too
+  ExternType type;           // if so
 };
 
 struct Export {
@@ -49,6 +58,7 @@ struct Export {
 struct Function {
   uint32_t type_index = 0;
   bool imported = false;
+  bool exact = true;  // has its type, and no subtype of it: not if imported without `exact`
   // True if the function may be named by ref.func in a body (C.refs, 3.5).
   bool declared = false;
   ByteRange body;  // locals and instructions; empty if imported
@@ -158,7 +168,8 @@ class Module {
   Vec<uint32_t> canon;  // canonical id of each type
   Vec<RecGroup> rec_groups;
   Vec<Import> imports;
-  Vec<Function> functions;  // imported first, as in every index space below
+  Vec<ImportGroup> import_groups;  // in order; imports outside of them stand alone
+  Vec<Function> functions;         // imported first, as in every index space below
   Vec<Table> tables;
   Vec<Memory> memories;
   Vec<Global> globals;

@@ -1,4 +1,5 @@
 // Validation of everything but code (spec 3.5).
+#include "wasm/cursor.h"
 #include "wasm/validator.h"
 
 namespace wafer::wasm {

@@ -348,6 +348,8 @@ bool FuncValidator::step_const(const Instr& in) {
     case Opcode::RefI31:
     case Opcode::StructNew:
     case Opcode::StructNewDefault:
+    case Opcode::StructNewDesc:
+    case Opcode::StructNewDefaultDesc:
     case Opcode::ArrayNew:
     case Opcode::ArrayNewDefault:
     case Opcode::ArrayNewFixed:
@@ -378,6 +380,17 @@ bool FuncValidator::step_const(const Instr& in) {
 }
 
 // --- Instructions ---------------------------------------------------------------
+
+// Pops a descriptor for a cast to `heap`: an exact one if the cast is to an exact type.
+bool FuncValidator::pop_descriptor_of(HeapType heap) {
+  const uint32_t descriptor =
+      heap.is_concrete() ? module_.types[heap.index()].descriptor : SubType::kNone;
+  if (descriptor == SubType::kNone) {
+    return fail("type " + (heap.is_concrete() ? message_with("", heap.index()) : to_string(heap)) +
+                " does not have a descriptor");
+  }
+  return pop(ValType::ref(HeapType::concrete(descriptor, heap.is_exact()), true));
+}
 
 bool FuncValidator::step_sig(const Instr& in) {
   const OpFacts& facts = kOpFacts[size_t(in.op)];
@@ -818,7 +831,9 @@ bool FuncValidator::step(const Instr& in) {
       if (in.index >= module_.functions.size()) return fail_index("function", in.index);
       if (!constant_ && !module_.functions[in.index].declared)
         return fail(message_with("undeclared function reference ", in.index));
-      push(ValType::ref(HeapType::concrete(module_.functions[in.index].type_index), false));
+      push(ValType::ref(HeapType::concrete(module_.functions[in.index].type_index,
+                                           exact_types() && module_.functions[in.index].exact),
+                        false));
       return true;
     case Opcode::RefIsNull: {
       ValType ref;
@@ -863,16 +878,23 @@ bool FuncValidator::step(const Instr& in) {
       return true;
     }
     case Opcode::BrOnCast:
-    case Opcode::BrOnCastFail: {
+    case Opcode::BrOnCastFail:
+    case Opcode::BrOnCastDescEq:
+    case Opcode::BrOnCastDescEqFail: {
       const ControlFrame* target;
       if (!label(in.index, target)) return false;
       const ValType from = ValType::ref(in.heap, in.null1), to = ValType::ref(in.heap2, in.null2);
-      if (!matches(to, from))
+      // With custom descriptors both have to be in one hierarchy only.
+      if (exact_types() ? top_kind(module_, in.heap) != top_kind(module_, in.heap2)
+                        : !matches(to, from))
         return fail("type mismatch on cast: type " + to_string(to) + " does not match " +
                     to_string(from));
       // What is left of `from` once `to` has been taken away.
       const ValType rest = ValType::ref(in.heap, in.null1 && !in.null2);
-      const bool on_success = in.op == Opcode::BrOnCast;
+      const bool on_success = in.op == Opcode::BrOnCast || in.op == Opcode::BrOnCastDescEq;
+      if (in.op == Opcode::BrOnCastDescEq || in.op == Opcode::BrOnCastDescEqFail) {
+        if (!pop_descriptor_of(in.heap2)) return false;
+      }
       const ValType carried = on_success ? to : rest;
       const Types types = target->label_types();
       if (types.empty() || !matches(carried, types.back()))
@@ -883,6 +905,22 @@ bool FuncValidator::step(const Instr& in) {
       if (!pop_all(others)) return false;
       push_all(others);
       push(on_success ? rest : to);
+      return true;
+    }
+    case Opcode::RefCastDescEq:
+    case Opcode::RefCastDescEqNull:
+      if (!pop_descriptor_of(in.heap) || !pop(ValType::ref(HeapKind::Any, true))) return false;
+      push(ValType::ref(in.heap, in.op == Opcode::RefCastDescEqNull));
+      return true;
+    case Opcode::RefGetDesc: {
+      if (in.index >= module_.types.size()) return fail_index("type", in.index);
+      const uint32_t descriptor = module_.types[in.index].descriptor;
+      if (descriptor == SubType::kNone)
+        return fail(message_with("type without descriptor: ", in.index));
+      const bool exact =
+          matches(operand(0), ValType::ref(HeapType::concrete(in.index, true), true));
+      if (!pop(ValType::ref(HeapType::concrete(in.index), true))) return false;
+      push(ValType::ref(HeapType::concrete(descriptor, exact), false));
       return true;
     }
     case Opcode::RefTest:
@@ -914,17 +952,27 @@ bool FuncValidator::step(const Instr& in) {
       return true;
 
     case Opcode::StructNew:
-    case Opcode::StructNewDefault: {
+    case Opcode::StructNewDefault:
+    case Opcode::StructNewDesc:
+    case Opcode::StructNewDefaultDesc: {
       const Vec<FieldType>* fields;
       if (!struct_at(in.index, fields)) return false;
-      if (in.op == Opcode::StructNewDefault) {
+      const bool described =
+          in.op == Opcode::StructNewDesc || in.op == Opcode::StructNewDefaultDesc;
+      const uint32_t descriptor = module_.types[in.index].descriptor;
+      if (described && descriptor == SubType::kNone)
+        return fail("type without descriptor requires non-descriptor allocation");
+      if (!described && descriptor != SubType::kNone)
+        return fail("type with descriptor requires descriptor allocation");
+      if (described && !pop(ValType::ref(HeapType::concrete(descriptor, true), true))) return false;
+      if (in.op == Opcode::StructNewDefault || in.op == Opcode::StructNewDefaultDesc) {
         for (const FieldType& f : *fields)
           if (!f.storage.defaultable()) return fail("field type is not defaultable");
       } else {
         for (size_t i = fields->size(); i-- > 0;)
           if (!pop((*fields)[i].storage.unpacked())) return false;
       }
-      push(ValType::ref(HeapType::concrete(in.index), false));
+      push(ValType::ref(HeapType::concrete(in.index, exact_types()), false));
       return true;
     }
     case Opcode::StructGet:
@@ -967,7 +1015,7 @@ bool FuncValidator::step(const Instr& in) {
           return fail("array type is not defaultable");
         }
       }
-      push(ValType::ref(HeapType::concrete(in.index), false));
+      push(ValType::ref(HeapType::concrete(in.index, exact_types()), false));
       return true;
     }
     case Opcode::ArrayNewData:
@@ -987,7 +1035,7 @@ bool FuncValidator::step(const Instr& in) {
       }
       const ValType want[] = {kI32, kI32};
       if (!pop_all(want)) return false;
-      push(ValType::ref(HeapType::concrete(in.index), false));
+      push(ValType::ref(HeapType::concrete(in.index, exact_types()), false));
       return true;
     }
     case Opcode::ArrayGet:

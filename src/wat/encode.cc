@@ -23,6 +23,12 @@ void ModuleParser::put_sub(Vec<uint8_t>& out, const SubType& s) {
       write_uleb(out, s.super);
     }
   }
+  const std::pair<uint8_t, uint32_t> clauses[] = {{0x4C, s.describes}, {0x4D, s.descriptor}};
+  for (const auto& [code, other] : clauses) {
+    if (other == SubType::kNone) continue;
+    out.push_back(code);
+    write_uleb(out, other);
+  }
   auto field = [&](const FieldType& f) {
     put_val(out, f.storage);
     out.push_back(f.is_mutable);

@@ -176,6 +176,7 @@ class ModuleParser {
   Status func_type(FuncType& type, DebugNames* names, IdMap* ids);
   Result<FieldType> field_type();
   Status comp_type(SubType& type, uint32_t type_index);
+  Status descriptor_clauses(SubType& type);
   // After "(type": id, then a composite or sub type.
   Status type_def();
   // Index of the plain function type `type`, added at the end if missing.
@@ -183,6 +184,8 @@ class ModuleParser {
   void note_plain(uint32_t index);
   // typeuse of 6.6.2.
   Result<uint32_t> type_use(FuncType* out, DebugNames* names, IdMap* ids);
+  // Type of an imported function, perhaps in (exact ...); with its kind it goes to `out`.
+  Status import_func_type(Vec<uint8_t>& out, DebugNames* names, IdMap* ids);
   Result<bool> address_type();
   Result<uint64_t> limit();
   Status limits(Limits& l);
@@ -300,17 +303,20 @@ class ModuleParser {
     write_uleb(exports_, index);
     ++export_count_;
   }
-  Result<bool> inline_import(uint8_t kind) {
+  Result<bool> inline_import() {
     if (!open("import")) return false;
     WAFER_LET(module, name_string());
     WAFER_LET(name, name_string());
     WAFER_TRY(close());
     put_string(imports_, module);
     put_string(imports_, name);
-    imports_.push_back(kind);
     ++import_count_;
     return true;
   }
+  IndexSpace* space_of(std::string_view kind);
+  Status scan_import();
+  Status extern_type(Vec<uint8_t>& out, bool has_index);
+  void take_indices(std::string_view kind, uint32_t count);
   Status func_field();
   Status table_field();
   Status memory_field();

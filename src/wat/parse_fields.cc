@@ -4,6 +4,52 @@
 
 namespace wafer::wat {
 
+IndexSpace* ModuleParser::space_of(std::string_view kind) {
+  if (kind == "func") return &funcs_;
+  if (kind == "table") return &tables_;
+  if (kind == "memory") return &memories_;
+  if (kind == "global") return &globals_;
+  if (kind == "tag") return &tags_;
+  return nullptr;
+}
+
+// First pass over an import, after its keyword: gives what it imports an index.
+Result<void> ModuleParser::scan_import() {
+  if (peek().kind != TokenKind::String) return unexpected();
+  ++p_;
+  const auto defined = [&]() -> Status {
+    if (peek().kind != TokenKind::Open) return unexpected();
+    ++p_;
+    IndexSpace* const space = space_of(peek().text);
+    if (!space) return unexpected();
+    ++p_;
+    auto index = define(*space);
+    return index.ok() ? Status{} : Status(index.take_error());
+  };
+  if (peek().kind == TokenKind::String) {
+    ++p_;
+    return defined();
+  }
+  // A group of imports.
+  if (peek().kind != TokenKind::Open && peek().kind != TokenKind::Close) return unexpected();
+  uint32_t count = 0;
+  while (at_open("item")) {
+    const size_t start = p_;
+    p_ += 2;
+    if (peek().kind != TokenKind::String) return unexpected();
+    ++p_;
+    ++count;
+    if (peek().kind == TokenKind::Open) WAFER_TRY(defined());
+    p_ = start;
+    skip_group();
+  }
+  if (peek().kind == TokenKind::Close) return {};
+  IndexSpace* const space = space_of(peek(1).text);
+  if (peek().kind != TokenKind::Open || !space) return unexpected();
+  space->count += count;
+  return {};
+}
+
 // First pass: indices and names of everything, so that bodies may refer ahead.
 Result<void> ModuleParser::scan() {
   std::string_view defined;  // first definition after which imports may not come
@@ -70,32 +116,7 @@ Result<void> ModuleParser::scan() {
       if (peek().kind != TokenKind::Close) return unexpected();
     } else if (k == "import") {
       WAFER_TRY(import_check());
-      p_ += 2;
-      if (p_ + 1 >= end_ || peek().kind != TokenKind::Open) {
-        p_ = field_start + 2;
-        if (peek().kind != TokenKind::String || peek(1).kind != TokenKind::String) {
-          if (peek().kind == TokenKind::String) ++p_;
-          return unexpected();
-        }
-        p_ += 2;
-        return unexpected();
-      }
-      const std::string_view kind = peek(1).text;
-      p_ += 2;
-      if (kind == "func")
-        WAFER_TRY(define(funcs_));
-      else if (kind == "table")
-        WAFER_TRY(define(tables_));
-      else if (kind == "memory")
-        WAFER_TRY(define(memories_));
-      else if (kind == "global")
-        WAFER_TRY(define(globals_));
-      else if (kind == "tag")
-        WAFER_TRY(define(tags_));
-      else {
-        --p_;
-        return unexpected();
-      }
+      WAFER_TRY(scan_import());
     } else if (k == "func") {
       WAFER_TRY(definition(funcs_, "function"));
     } else if (k == "table") {
@@ -149,16 +170,16 @@ Result<void> ModuleParser::func_field() {
   const uint32_t index = next_func_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Func, index));
-  WAFER_LET(imported, inline_import(0));
   locals_.clear();
   DebugNames names;
-  FuncType type;
-  WAFER_LET(type_index, type_use(&type, &names, &locals_));
+  WAFER_LET(imported, inline_import());
   if (imported) {
-    write_uleb(imports_, type_index);
+    WAFER_TRY(import_func_type(imports_, &names, &locals_));
     add_local_names(index, std::move(names));
     return close();
   }
+  FuncType type;
+  WAFER_LET(type_index, type_use(&type, &names, &locals_));
   write_uleb(func_types_, type_index);
   ++func_count_;
   // Locals, run-length encoded.
@@ -261,7 +282,8 @@ Result<void> ModuleParser::table_field() {
   const uint32_t index = next_table_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Table, index));
-  WAFER_LET(imported, inline_import(1));
+  WAFER_LET(imported, inline_import());
+  if (imported) imports_.push_back(1);
   wasm::TableType t;
   if (imported) {
     WAFER_TRY(table_type(t));
@@ -347,7 +369,8 @@ Result<void> ModuleParser::memory_field() {
   const uint32_t index = next_memory_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Memory, index));
-  WAFER_LET(imported, inline_import(2));
+  WAFER_LET(imported, inline_import());
+  if (imported) imports_.push_back(2);
   wasm::MemoryType m;
   if (imported) {
     WAFER_TRY(memory_type(m));
@@ -392,7 +415,8 @@ Result<void> ModuleParser::global_field() {
   const uint32_t index = next_global_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Global, index));
-  WAFER_LET(imported, inline_import(3));
+  WAFER_LET(imported, inline_import());
+  if (imported) imports_.push_back(3);
   wasm::GlobalType g;
   WAFER_TRY(global_type(g));
   if (imported) {
@@ -410,7 +434,8 @@ Result<void> ModuleParser::tag_field() {
   const uint32_t index = next_tag_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Tag, index));
-  WAFER_LET(imported, inline_import(4));
+  WAFER_LET(imported, inline_import());
+  if (imported) imports_.push_back(4);
   IdMap ids;
   WAFER_LET(type, type_use(nullptr, nullptr, &ids));
   Vec<uint8_t>& out = imported ? imports_ : tag_defs_;
@@ -420,55 +445,109 @@ Result<void> ModuleParser::tag_field() {
   return close();
 }
 
-Result<void> ModuleParser::import_field() {
-  WAFER_LET(module, name_string());
-  WAFER_LET(name, name_string());
-  put_string(imports_, module);
-  put_string(imports_, name);
-  ++import_count_;
+Result<void> ModuleParser::import_func_type(Vec<uint8_t>& out, DebugNames* names, IdMap* ids) {
+  const bool exact = open("exact");
+  WAFER_LET(type, type_use(nullptr, names, ids));
+  if (exact) WAFER_TRY(close());
+  out.push_back(exact ? 0x20 : 0);
+  write_uleb(out, type);
+  return {};
+}
+
+// "(func ...)" and the like, to `out`. What has no index of its own, as it is the type of
+// several imports, may not have an identifier.
+Result<void> ModuleParser::extern_type(Vec<uint8_t>& out, bool has_index) {
+  const auto begin = [&](uint32_t& next) -> Status {
+    if (has_index) {
+      ++next;
+      skip_binding();
+    } else if (at_binding()) {
+      return fail("identifier not allowed");
+    }
+    return {};
+  };
+  IdMap ids;
   if (open("func")) {
-    ++next_func_;
-    skip_binding();
+    WAFER_TRY(begin(next_func_));
     DebugNames names;
-    IdMap ids;
-    WAFER_LET(t, type_use(nullptr, &names, &ids));
-    add_local_names(next_func_ - 1, std::move(names));
-    imports_.push_back(0);
-    write_uleb(imports_, t);
+    WAFER_TRY(import_func_type(out, &names, &ids));
+    if (has_index) add_local_names(next_func_ - 1, std::move(names));
   } else if (open("table")) {
-    ++next_table_;
-    skip_binding();
+    WAFER_TRY(begin(next_table_));
     wasm::TableType t;
     WAFER_TRY(table_type(t));
-    imports_.push_back(1);
-    put_table(imports_, t);
+    out.push_back(1);
+    put_table(out, t);
   } else if (open("memory")) {
-    ++next_memory_;
-    skip_binding();
+    WAFER_TRY(begin(next_memory_));
     wasm::MemoryType m;
     WAFER_TRY(memory_type(m));
-    imports_.push_back(2);
-    put_limits(imports_, m.limits, &m);
+    out.push_back(2);
+    put_limits(out, m.limits, &m);
   } else if (open("global")) {
-    ++next_global_;
-    skip_binding();
+    WAFER_TRY(begin(next_global_));
     wasm::GlobalType g;
     WAFER_TRY(global_type(g));
-    imports_.push_back(3);
-    put_global(imports_, g);
+    out.push_back(3);
+    put_global(out, g);
   } else if (open("tag")) {
-    ++next_tag_;
-    skip_binding();
-    IdMap ids;
+    WAFER_TRY(begin(next_tag_));
     WAFER_LET(t, type_use(nullptr, nullptr, &ids));
-    imports_.push_back(4);
-    imports_.push_back(0);
-    write_uleb(imports_, t);
+    out.push_back(4);
+    out.push_back(0);
+    write_uleb(out, t);
   } else {
     return unexpected();
   }
-  WAFER_TRY(close());
   return close();
+}
+
+Result<void> ModuleParser::import_field() {
+  WAFER_LET(module, name_string());
+  put_string(imports_, module);
+  ++import_count_;
+  if (peek().kind == TokenKind::String) {
+    WAFER_LET(name, name_string());
+    put_string(imports_, name);
+    WAFER_TRY(extern_type(imports_, true));
+    return close();
+  }
+  // Several imports of one module, each with its type or all with the one at the end.
+  Vec<uint8_t> names, items;
+  uint32_t count = 0, typed = 0;
+  while (open("item")) {
+    WAFER_LET(name, name_string());
+    put_string(names, name);
+    put_string(items, name);
+    if (peek().kind == TokenKind::Open) {
+      WAFER_TRY(extern_type(items, true));
+      ++typed;
+    }
+    ++count;
+    WAFER_TRY(close());
+  }
+  put_string(imports_, "");
+  const bool shared_type = peek().kind == TokenKind::Open;
+  if (typed != (shared_type ? 0 : count)) return unexpected();
+  imports_.push_back(shared_type ? 0x7E : 0x7F);
+  if (shared_type) {
+    const size_t kind_at = p_ + 1;
+    WAFER_TRY(extern_type(imports_, false));
+    take_indices(tokens_[kind_at].text, count);
+  }
+  write_uleb(imports_, count);
+  put_bytes(imports_, shared_type ? names : items);
+  return close();
+}
+
+// Moves past the indices of imports whose type is given once for all of them.
+void ModuleParser::take_indices(std::string_view kind, uint32_t count) {
+  uint32_t* const next = kind == "func"     ? &next_func_
+                         : kind == "table"  ? &next_table_
+                         : kind == "memory" ? &next_memory_
+                         : kind == "global" ? &next_global_
+                                            : &next_tag_;
+  *next += count;
 }
 
 Result<void> ModuleParser::export_field() {

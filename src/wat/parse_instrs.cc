@@ -617,8 +617,10 @@ Result<void> ModuleParser::immediates(Instr& in) {
       }
       WAFER_LET(t, ref_type());
       in.heap = t.heap();
-      if (t.nullable())
-        in.op = in.op == Opcode::RefTest ? Opcode::RefTestNull : Opcode::RefCastNull;
+      if (!t.nullable()) return {};
+      in.op = in.op == Opcode::RefTest   ? Opcode::RefTestNull
+              : in.op == Opcode::RefCast ? Opcode::RefCastNull
+                                         : Opcode::RefCastDescEqNull;
       return {};
     }
     case Imm::DataMemory:

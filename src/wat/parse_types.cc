@@ -90,9 +90,11 @@ Result<HeapType> ModuleParser::heap_type() {
       }
     return unexpected();
   }
+  const bool exact = open("exact");
   WAFER_LET(i, index(types_));
   if (i > wasm::kMaxTypeIndex) return fail("unknown type");
-  return HeapType::concrete(i);
+  if (exact) WAFER_TRY(close());
+  return HeapType::concrete(i, exact);
 }
 
 bool ModuleParser::at_ref_type() const {
@@ -203,6 +205,19 @@ Result<void> ModuleParser::comp_type(SubType& type, uint32_t type_index) {
   return unexpected();
 }
 
+// (describes t)? (descriptor t)?, of the custom descriptors proposal.
+Result<void> ModuleParser::descriptor_clauses(SubType& type) {
+  const std::pair<std::string_view, uint32_t*> clauses[] = {{"describes", &type.describes},
+                                                            {"descriptor", &type.descriptor}};
+  for (const auto& [keyword, to] : clauses) {
+    if (!open(keyword)) continue;
+    WAFER_LET(other, index(types_));
+    *to = other;
+    WAFER_TRY(close());
+  }
+  return {};
+}
+
 Result<void> ModuleParser::type_def() {
   skip_binding();
   SubType t;
@@ -214,9 +229,11 @@ Result<void> ModuleParser::type_def() {
       WAFER_LET(s, this->index(types_));
       t.super = s;
     }
+    WAFER_TRY(descriptor_clauses(t));
     WAFER_TRY(comp_type(t, index));
     WAFER_TRY(close());
   } else {
+    WAFER_TRY(descriptor_clauses(t));
     WAFER_TRY(comp_type(t, index));
   }
   defs_.push_back(std::move(t));

@@ -141,6 +141,10 @@ class Ids {
       return " " + name_annotation(it->second);
     return {};
   }
+  void forget(uint32_t index) {
+    ids_.erase(index);
+    annotations_.erase(index);
+  }
   bool named(uint32_t index) const { return ids_.count(index) || annotations_.count(index); }
   // Has any index below `count` a name?
   bool any_named(uint32_t count) const {
@@ -196,6 +200,7 @@ class Printer {
     elems_.build(n.elems, uint32_t(module.elems.size()));
     datas_.build(n.datas, uint32_t(module.datas.size()));
     tags_.build(n.tags, uint32_t(module.tags.size()));
+    forget_shared();
   }
   Result<String> run();
   String instr(const Instr& in);
@@ -207,7 +212,10 @@ class Printer {
     out_ += text;
     out_ += '\n';
   }
-  String heap(HeapType h) { return h.is_concrete() ? types_.use(h.index()) : wasm::to_string(h); }
+  String heap(HeapType h) {
+    if (!h.is_concrete()) return wasm::to_string(h);
+    return h.is_exact() ? "(exact " + types_.use(h.index()) + ")" : types_.use(h.index());
+  }
   String type(ValType t) {
     if (!t.is_ref()) return wasm::to_string(t);
     String s("(ref ");
@@ -294,7 +302,9 @@ class Printer {
   uint32_t count_locals(uint32_t func) const;
   uint32_t count_labels(uint32_t func) const;
   void type_def(uint32_t index, unsigned depth);
+  String extern_type(const wasm::ExternType& t, const uint32_t* index);
   void imports();
+  void forget_shared();
   Status function(uint32_t index);
   // Instructions of [begin, end) on one line, the final `end` left out.
   Result<String> expression(wasm::ConstExpr e);
@@ -409,7 +419,8 @@ String Printer::instr(const Instr& in) {
       if (in.op == Opcode::RefNull)
         add(heap(in.heap));
       else
-        add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull));
+        add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull ||
+                             in.op == Opcode::RefCastDescEqNull));
       break;
     case Imm::SelectT:
       add("(result");
@@ -494,6 +505,8 @@ void Printer::type_def(uint32_t index, unsigned depth) {
     if (t.is_final) s += "final ";
     if (t.super != SubType::kNoSuper) s += types_.use(t.super) + " ";
   }
+  if (t.describes != SubType::kNone) s += "(describes " + types_.use(t.describes) + ") ";
+  if (t.descriptor != SubType::kNone) s += "(descriptor " + types_.use(t.descriptor) + ") ";
   switch (t.kind) {
     case CompKind::Func:
       s += "(func" + signature(t.func, nullptr) + ")";
@@ -516,34 +529,67 @@ void Printer::type_def(uint32_t index, unsigned depth) {
   line(depth, s + (sub ? "))" : ")"));
 }
 
-void Printer::imports() {
-  uint32_t func = 0, table = 0, memory = 0, global = 0, tag = 0;
-  for (const wasm::Import& i : m_.imports) {
-    String s("(import ");
-    quote(s, i.module);
-    s += ' ';
-    quote(s, i.name);
-    switch (i.type.kind) {
-      case ExternKind::Func:
-        s += " (func" + funcs_.definition(func) + " ";
-        s += type_use(i.type.type_index, local_ids(func, count_locals(func)));
-        ++func;
-        break;
-      case ExternKind::Table:
-        s += " (table" + tables_.definition(table++) + " " + table_type(i.type.table);
-        break;
-      case ExternKind::Memory:
-        s += " (memory" + memories_.definition(memory++) + " " + memory_type(i.type.memory);
-        break;
-      case ExternKind::Global:
-        s += " (global" + globals_.definition(global++) + " " + global_type(i.type.global);
-        break;
-      case ExternKind::Tag:
-        s += " (tag" + tags_.definition(tag++) + " (type " + types_.use(i.type.type_index) + ")";
-        break;
+// "(func $f ...)" and the like, the definition left out if `index` is null.
+String Printer::extern_type(const wasm::ExternType& t, const uint32_t* index) {
+  const auto definition = [index](const Ids& ids) {
+    return index ? ids.definition(*index) : String();
+  };
+  switch (t.kind) {
+    case ExternKind::Func: {
+      String use = type_use(t.type_index, index ? local_ids(*index, count_locals(*index)) : Ids());
+      if (t.exact) use = "(exact " + use + ")";
+      return "(func" + definition(funcs_) + " " + use + ")";
     }
-    line(1, s + "))");
+    case ExternKind::Table:
+      return "(table" + definition(tables_) + " " + table_type(t.table) + ")";
+    case ExternKind::Memory:
+      return "(memory" + definition(memories_) + " " + memory_type(t.memory) + ")";
+    case ExternKind::Global:
+      return "(global" + definition(globals_) + " " + global_type(t.global) + ")";
+    case ExternKind::Tag:
+      return "(tag" + definition(tags_) + " (type " + types_.use(t.type_index) + "))";
   }
+  return {};
+}
+
+void Printer::imports() {
+  uint32_t next[5] = {};
+  uint32_t at = 0;
+  const auto alone = [&](uint32_t end) {
+    for (; at < end; ++at) {
+      const wasm::Import& i = m_.imports[at];
+      String s("(import ");
+      quote(s, i.module);
+      s += ' ';
+      quote(s, i.name);
+      s += " " + extern_type(i.type, &next[size_t(i.type.kind)]);
+      ++next[size_t(i.type.kind)];
+      line(1, s + ")");
+    }
+  };
+  for (const wasm::ImportGroup& group : m_.import_groups) {
+    alone(group.first);
+    String s("(import ");
+    quote(s, group.module);
+    if (!group.count) {
+      if (group.shared_type) s += " " + extern_type(group.type, nullptr);
+      line(1, s + ")");
+      continue;
+    }
+    line(1, s);
+    for (; at < group.first + group.count; ++at) {
+      const wasm::Import& i = m_.imports[at];
+      String item("(item ");
+      quote(item, i.name);
+      uint32_t& index = next[size_t(i.type.kind)];
+      if (!group.shared_type) item += " " + extern_type(i.type, &index);
+      ++index;
+      line(2, item + ")");
+    }
+    if (group.shared_type) line(2, extern_type(group.type, nullptr));
+    line(1, ")");
+  }
+  alone(uint32_t(m_.imports.size()));
 }
 
 Result<String> Printer::expression(wasm::ConstExpr e) {
@@ -704,6 +750,23 @@ bool Printer::names_fit(const wasm::IndirectNameMap& names,
   for (const auto& [index, map] : names.entries)
     if (map.entries.empty() || map.entries.back().first >= count(index)) return false;
   return true;
+}
+
+// Names of imports whose types are given once for all of them: the text has no place for them.
+void Printer::forget_shared() {
+  uint32_t next[5] = {}, at = 0;
+  Ids* const spaces[] = {&funcs_, &tables_, &memories_, &globals_, &tags_};
+  for (const wasm::ImportGroup& group : m_.import_groups) {
+    for (; at < group.first; ++at) ++next[size_t(m_.imports[at].type.kind)];
+    for (; at < group.first + group.count; ++at) {
+      const auto kind = size_t(m_.imports[at].type.kind);
+      const uint32_t index = next[kind]++;
+      if (!group.shared_type) continue;
+      if (spaces[kind]->named(index)) name_section_ = nullptr;
+      if (kind == size_t(ExternKind::Func) && m_.names.locals.find(index)) name_section_ = nullptr;
+      spaces[kind]->forget(index);
+    }
+  }
 }
 
 // Do identifiers and annotations give just this name section, at just this place?

@@ -16,7 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)wafer::wat::parse_wast(text);
   const auto binary = wafer::wat::parse_wat(text);
   if (!binary.ok()) return 0;
-  const auto module = wafer::wasm::decode_module(*binary);
+  wafer::wasm::DecodeOptions options;
+  options.features = wafer::wasm::FeatureSet::all();
+  const auto module = wafer::wasm::decode_module(*binary, options);
   if (!module.ok()) return 0;
   const auto printed = wafer::wat::print_wat(**module);
   if (!printed.ok()) return 0;

@@ -50,6 +50,18 @@ inline constexpr const char* kSeedModules[] = {
     (local $b (@name "dup") i32) (local (@name "") i32)
     (@metadata.code.branch_hint "\00") (if $l (local.get 0) (then (br $l) (block $l (br $l))))
     block $l (@name "other") loop (@name "") local.get $b br_if $l end end))
+)",
+    R"((module
+  (rec (type $a (sub (descriptor $d) (struct (field i8))))
+       (type $d (sub (describes $a) (struct))))
+  (type $f (func)) (import "m" "f" (func $x (exact (type $f))))
+  (import "m" (item "g" (global $g i32)) (item "h" (func)))
+  (import "m" (item "i") (item "j") (func (result i32)))
+  (func (param anyref (ref null (exact $d))) (result (ref (exact $a)))
+    (drop (block $b (result anyref)
+      (br_on_cast_desc_eq_fail $b anyref (ref (exact $a)) (local.get 0) (local.get 1)) (return)))
+    (ref.cast_desc_eq (ref (exact $a)) (local.get 0)
+      (ref.get_desc $a (struct.new_desc $a (i32.const 1) (struct.new $d))))))
 )"};
 
 // The seeds in the binary format.
