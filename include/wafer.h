@@ -71,7 +71,9 @@ enum wafer_feature_enum {
   WAFER_FEATURE_RELAXED_SIMD,
   WAFER_FEATURE_THREADS,
   WAFER_FEATURE_CUSTOM_PAGE_SIZES,
-  WAFER_FEATURE_WIDE_ARITHMETIC
+  WAFER_FEATURE_WIDE_ARITHMETIC,
+  WAFER_FEATURE_CUSTOM_DESCRIPTORS, /* off unless set, as is the next */
+  WAFER_FEATURE_COMPACT_IMPORTS
 };
 
 WASM_API_EXTERN void wafer_config_feature_set(wasm_config_t*, wafer_feature_t, bool enable);

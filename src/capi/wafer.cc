@@ -24,7 +24,7 @@ uint64_t wafer_error_offset(const wafer_error_t* e) { return e->error.offset; }
 
 // ---- Configuration
 
-static_assert(WAFER_FEATURE_WIDE_ARITHMETIC == unsigned(wasm::Feature::WideArithmetic));
+static_assert(WAFER_FEATURE_COMPACT_IMPORTS == unsigned(wasm::Feature::CompactImports));
 static_assert(WAFER_TRAP_EXIT == unsigned(TrapCode::Exit));
 static_assert(WAFER_ERROR_IO == unsigned(ErrorKind::Io));
 

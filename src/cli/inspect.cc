@@ -120,6 +120,8 @@ std::string type_text(const wasm::SubType& t) {
       break;
   }
   if (t.super != wasm::SubType::kNoSuper) text += fmt::format(" super={}", t.super);
+  if (t.describes != wasm::SubType::kNone) text += fmt::format(" describes={}", t.describes);
+  if (t.descriptor != wasm::SubType::kNone) text += fmt::format(" descriptor={}", t.descriptor);
   if (!t.is_final) text += " open";
   return text;
 }

@@ -260,6 +260,8 @@ constexpr FeatureName kFeatures[] = {
     {"threads", wasm::Feature::Threads},
     {"custom-page-sizes", wasm::Feature::CustomPageSizes},
     {"wide-arithmetic", wasm::Feature::WideArithmetic},
+    {"custom-descriptors", wasm::Feature::CustomDescriptors},
+    {"compact-imports", wasm::Feature::CompactImports},
 };
 
 }  // namespace

@@ -108,7 +108,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   // The legacy form of exception handling is on only where it is the subject:
   // elsewhere its opcodes have to be refused.
   wasm::FeatureSet base = wasm::FeatureSet::standard();
-  if (in_folder(path, "legacy")) base = wasm::FeatureSet::all();
+  if (in_folder(path, "legacy")) base.set(wasm::Feature::LegacyExceptions);
   script.features = o.features.get(base);
   script.lenient_messages = o.lenient;
   script.roundtrip = o.roundtrip;
@@ -122,7 +122,13 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
     }
     script.skip_lines.push_back(skip.line);
   }
-  if (o.verbose) script.print = [&result](std::string_view text) { result.output += text; };
+  std::mutex printing;  // threads of the script print too
+  if (o.verbose) {
+    script.print = [&](std::string_view text) {
+      const std::lock_guard lock(printing);
+      result.output += text;
+    };
+  }
   Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     result.readable = false;

@@ -169,12 +169,14 @@ void array_init_elem(VmContext* c, uint32_t elem, uint64_t array, uint64_t at, u
   if (n) std::memcpy(a->elements() + at * sizeof(Ref), items.data() + src, n * sizeof(Ref));
 }
 
-uint32_t ref_test(VmContext* c, uint64_t ref, uint32_t kind, uint32_t type_index) {
-  const auto heap = wasm::HeapKind(kind);
-  return runtime::ref_matches(c->store->registry(), ref,
-                              heap == wasm::HeapKind::Concrete
-                                  ? wasm::HeapType::concrete(c->types[type_index]->id)
-                                  : wasm::HeapType(heap));
+uint32_t ref_test(VmContext* c, uint64_t ref, uint32_t form, uint32_t type_index) {
+  auto heap = wasm::HeapType::from_bits(form);
+  if (heap.is_concrete())
+    heap = wasm::HeapType::concrete(c->types[type_index]->id, heap.is_exact());
+  return runtime::ref_matches(c->store->registry(), ref, heap);
+}
+uint32_t ref_test_desc(VmContext*, uint64_t ref, uint64_t descriptor) {
+  return runtime::descriptor_of(ref) == descriptor;
 }
 
 uint64_t exception_new(VmContext* c, uint32_t tag) {
@@ -267,7 +269,7 @@ uint64_t abi_fingerprint() {
       hash = (hash ^ static_cast<const uint8_t*>(p)[k]) * 0x100000001b3u;
   };
   const auto number = [&add](uint64_t n) { add(&n, sizeof n); };
-  number(3);  // of the conventions that no layout shows
+  number(4);  // of the conventions that no layout shows
   for (const BuiltinInfo& b : kBuiltins) {
     add(b.name.data(), b.name.size());
     add(&b.result, 1);

@@ -62,6 +62,7 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArraySet128:
     case Special::ArrayLen:
     case Special::AtomicFence:
+    case Special::CheckDescriptor:
     case Special::Poll:
       return 1;
     case Special::Const128:

@@ -861,9 +861,25 @@ WAFER_CC void ref_eq(WAFER_PARAMS) {
 }
 WAFER_ALWAYS_INLINE bool matches(Activation* ctx, Ref r, bool nullable, Word heap) {
   if (!r) return nullable;
-  if (HeapKind(LO(heap)) == HeapKind::Concrete)
-    return runtime::ref_matches(ctx->store->registry(), r, HeapType::concrete(HI(heap)));
-  return runtime::ref_matches(ctx->store->registry(), r, HeapType(HeapKind(LO(heap))));
+  return runtime::ref_matches(ctx->store->registry(), r, HeapType::from_bits(uint32_t(heap)));
+}
+WAFER_CC void check_descriptor(WAFER_PARAMS) {
+  if (WAFER_UNLIKELY(FP[FB] == 0)) TRAP(TrapCode::NullDescriptor);
+  NEXT(1);
+}
+WAFER_CC void ref_test_desc(WAFER_PARAMS) {
+  const Ref r = FP[FB], descriptor = FP[FC];
+  if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
+  FP[FA] = r ? runtime::descriptor_of(r) == descriptor : PC[1];
+  NEXT(2);
+}
+WAFER_CC void ref_cast_desc(WAFER_PARAMS) {
+  const Ref r = FP[FB], descriptor = FP[FC];
+  if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
+  if (WAFER_UNLIKELY(r ? runtime::descriptor_of(r) != descriptor : !PC[1]))
+    TRAP(TrapCode::DescriptorCastFailure);
+  FP[FA] = r;
+  NEXT(2);
 }
 WAFER_CC void ref_test(WAFER_PARAMS) {
   FP[FA] = matches(CTX, FP[FB], FC, PC[1]);
@@ -899,15 +915,18 @@ WAFER_CC void struct_new(WAFER_PARAMS) {
     store_storage(t, o->payload() + type->field_offsets[i], s);
     s += slot_count(t);
   }
+  if (type->has_descriptor()) std::memcpy(o->payload() + type->descriptor_offset, s, sizeof(Ref));
   FP[FA] = reinterpret_cast<Ref>(o);
   NEXT(3);
 }
 WAFER_CC void struct_new_default(WAFER_PARAMS) {
   CTX->pc = PC + 3;
   CTX->fp = FP;
-  GcObject* o =
-      CTX->store->gc().new_struct(reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1])));
+  const auto* type = reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1]));
+  GcObject* o = CTX->store->gc().new_struct(type);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::OutOfMemory);
+  if (type->has_descriptor())
+    std::memcpy(o->payload() + type->descriptor_offset, FP + FB, sizeof(Ref));
   FP[FA] = reinterpret_cast<Ref>(o);
   NEXT(3);
 }
@@ -1201,6 +1220,9 @@ constexpr HandlerTable make_table() {
   set(S::RefEq, ref_eq);
   set(S::RefTest, ref_test);
   set(S::RefCast, ref_cast);
+  set(S::CheckDescriptor, check_descriptor);
+  set(S::RefTestDesc, ref_test_desc);
+  set(S::RefCastDesc, ref_cast_desc);
   set(S::RefI31, ref_i31);
   set(S::I31GetS, i31_get<true>);
   set(S::I31GetU, i31_get<false>);

@@ -172,9 +172,12 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(RefEq)           /* a=dst b c */                                                 \
   X(RefTest)         /* a=dst b=ref c=nullable | heap type */                        \
   X(RefCast)         /* a=dst b=ref c=nullable | heap type */                        \
+  X(CheckDescriptor) /* b=ref */                                                     \
+  X(RefTestDesc)     /* a=dst b=ref c=descriptor | nullable */                       \
+  X(RefCastDesc)     /* a=dst b=ref c=descriptor | nullable */                       \
   X(RefI31) X(I31GetS) X(I31GetU)                                                    \
   X(StructNew)       /* a=dst b=args | type | safepoint */                           \
-  X(StructNewDefault)                                                                \
+  X(StructNewDefault) /* a=dst b=descriptor, if any | type | safepoint */            \
   X(StructGet8S) X(StructGet8U) X(StructGet16S) X(StructGet16U)                      \
   X(StructGet32) X(StructGet64) X(StructGet128) /* a=dst b=ref | payload offset */   \
   X(StructSet8) X(StructSet16) X(StructSet32) X(StructSet64) X(StructSet128)         \

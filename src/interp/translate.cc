@@ -1587,11 +1587,7 @@ Result<void> Translator::visit_special(const Instr& in) {
   auto type_word = [&](uint32_t type_index) {
     return Word(reinterpret_cast<uintptr_t>(module_.canon_type(type_index)));
   };
-  auto heap_word = [&](HeapType h) {
-    const HeapType c = module_.canonical(h);
-    return c.is_concrete() ? pair(uint32_t(HeapKind::Concrete), c.index())
-                           : pair(uint32_t(c.kind()), 0);
-  };
+  auto heap_word = [&](HeapType h) { return Word(module_.canonical(h).bits()); };
   // Branch on the i32 in slot `slot` (scratch, above the stack).
   auto branch_on_slot = [&](uint32_t slot, bool if_nonzero) {
     Condition c;
@@ -1780,10 +1776,54 @@ Result<void> Translator::visit_special(const Instr& in) {
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
       return {};
     }
+    case O::RefGetDesc: {
+      take(1);
+      emit(word(Special::RefAsNonNull, 0, s[0]));
+      const uint32_t dst = result();
+      emit(word(Special::StructGet64, dst, s[0]));
+      emit(module_.canon_type(in.index)->descriptor_offset);
+      return {};
+    }
+    case O::RefCastDescEq:
+    case O::RefCastDescEqNull: {
+      take(2);
+      const uint32_t dst = result();
+      emit(word(Special::RefCastDesc, dst, s[0], s[1]));
+      emit(in.op == O::RefCastDescEqNull);
+      return {};
+    }
+    case O::BrOnCastDescEq:
+    case O::BrOnCastDescEqFail: {
+      materialize_top(2);
+      const uint32_t descriptor = top(0).slot, src = top(1).slot;
+      pop_n(1);
+      const uint32_t scratch = next_slot_;
+      if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
+      emit(word(Special::RefTestDesc, scratch, src, descriptor));
+      emit(in.null2);
+      branch_on_slot(scratch, in.op == O::BrOnCastDescEq);
+      if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
+      return {};
+    }
+    case O::StructNewDefaultDesc: {
+      materialize_top(1);
+      const uint32_t descriptor = top(0).slot;
+      const Word point = safepoint();
+      pop_n(1);
+      const uint32_t dst = result();
+      emit(word(Special::CheckDescriptor, 0, descriptor));
+      emit(word(Special::StructNewDefault, dst, descriptor));
+      emit(type_word(in.index));
+      emit(point);
+      return {};
+    }
+    case O::StructNewDesc:
     case O::StructNew: {
-      const auto& fields = module_.types[in.index].fields;
-      const uint32_t n = uint32_t(fields.size());
+      // The descriptor is one operand more, after the fields.
+      const uint32_t n =
+          uint32_t(module_.types[in.index].fields.size()) + (in.op == O::StructNewDesc);
       materialize_top(n);
+      if (in.op == O::StructNewDesc) emit(word(Special::CheckDescriptor, 0, top(0).slot));
       const uint32_t base = n ? top(n - 1).slot : next_slot_;
       const Word point = safepoint();
       pop_n(n);

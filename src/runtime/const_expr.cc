@@ -100,9 +100,16 @@ class Evaluator final : public RootSource {
 };
 
 TrapCode Evaluator::new_struct(const CanonType* type, bool with_fields) {
+  // The descriptor comes after the fields.
+  if (type->has_descriptor() && stack_.back() == kNullRef) return TrapCode::NullDescriptor;
   root();
   GcObject* const object = heap_.new_struct(type);
   if (!object) return TrapCode::OutOfMemory;
+  if (type->has_descriptor()) {
+    const Ref descriptor = stack_.back();
+    std::memcpy(object->payload() + type->descriptor_offset, &descriptor, sizeof descriptor);
+    drop(1);
+  }
   if (with_fields) {
     size_t slots = 0;
     for (const wasm::FieldType& f : type->fields) slots += slot_count(f.storage.unpacked());
@@ -202,7 +209,10 @@ TrapCode Evaluator::run(wasm::ConstExpr expr, Slot* result) {
         break;  // both hierarchies share a representation
       case Opcode::StructNew:
       case Opcode::StructNewDefault:
-        trap = new_struct(module_.canon_type(in.index), in.op == Opcode::StructNew);
+      case Opcode::StructNewDesc:
+      case Opcode::StructNewDefaultDesc:
+        trap = new_struct(module_.canon_type(in.index),
+                          in.op == Opcode::StructNew || in.op == Opcode::StructNewDesc);
         break;
       case Opcode::ArrayNew:
       case Opcode::ArrayNewDefault:

@@ -695,12 +695,22 @@ bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType typ
         if (actual->kind == CompKind::Func) return false;
       }
       if (actual == target) return true;
+      if (type.is_exact()) return false;
       const uint32_t depth = target->depth();
       return depth < actual->depth() && actual->supers[depth] == target->id;
     }
     default:
       return false;  // the bottom types have no values but null
   }
+}
+
+Ref descriptor_of(Ref ref) {
+  if (ref == kNullRef || is_i31(ref)) return kNullRef;
+  auto* object = reinterpret_cast<GcObject*>(uintptr_t(ref));
+  if (!object->type->has_descriptor()) return kNullRef;
+  Ref descriptor;
+  std::memcpy(&descriptor, object->payload() + object->type->descriptor_offset, sizeof descriptor);
+  return descriptor;
 }
 
 }  // namespace wafer::runtime

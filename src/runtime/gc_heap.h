@@ -112,4 +112,8 @@ class GcHeap {
 // by `type`.
 bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType type);
 
+// The descriptor that `ref` was made with (custom descriptors proposal), or null if it, being
+// null, i31, an array or of another type, has none. Not for func references.
+Ref descriptor_of(Ref ref);
+
 }  // namespace wafer::runtime

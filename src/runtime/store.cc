@@ -455,7 +455,8 @@ bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
   if (value.kind != type.kind || !value.func) return false;
   switch (type.kind) {
     case ExternKind::Func:
-      return registry.is_subtype(value.func->type->id, module.canon[type.type_index]);
+      return type.exact ? value.func->type->id == module.canon[type.type_index]
+                        : registry.is_subtype(value.func->type->id, module.canon[type.type_index]);
     case ExternKind::Tag:
       return value.tag->type->id == module.canon[type.type_index];
     case ExternKind::Table: {

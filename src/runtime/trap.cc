@@ -40,6 +40,10 @@ std::string_view trap_message(TrapCode code) {
       return "null reference";
     case TrapCode::CastFailure:
       return "cast failure";
+    case TrapCode::NullDescriptor:
+      return "null descriptor reference";
+    case TrapCode::DescriptorCastFailure:
+      return "descriptor cast failure";
     case TrapCode::UnalignedAtomic:
       return "unaligned atomic";
     case TrapCode::ExpectedSharedMemory:

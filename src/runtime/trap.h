@@ -24,6 +24,8 @@ enum class TrapCode : uint32_t {
   NullExceptionReference,
   NullReference,
   CastFailure,
+  NullDescriptor,
+  DescriptorCastFailure,
   UnalignedAtomic,
   ExpectedSharedMemory,
   CallStackExhausted,

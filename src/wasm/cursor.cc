@@ -152,6 +152,15 @@ bool Cursor::heap_type(HeapType& out) {
     out = kind;
     return true;
   }
+  if (*pos_ == 0x62 && features_.has(Feature::CustomDescriptors)) {
+    ++pos_;
+    at = pos_;
+    uint32_t exact = 0;
+    if (!u32(exact)) return false;
+    if (exact >= type_limit_) return unknown_type(exact, at);
+    out = HeapType::concrete(exact, true);
+    return true;
+  }
   int64_t index = 0;
   if (!s33(index)) return false;
   if (index < 0) return fail(ErrorKind::Malformed, "malformed heap type", at);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wasm/cursor.h"
+#include "wasm/hints.h"
 #include "wasm/instr.h"
 #include "wasm/names.h"
 #include "wasm/validator.h"
@@ -92,8 +93,12 @@ class ModuleDecoder {
   bool rec_group(Cursor& c, uint32_t count);
   bool sub_type(Cursor& c, SubType& out, uint32_t index);
   bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what);
+  bool check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at);
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
   bool imports(Cursor& c);
+  bool import_group(Cursor& c, const String& module, bool shared_type, uint32_t& total);
+  bool import_kind(Cursor& c, uint8_t kind, ExternType& type);
+  void add_import(const String& module, String name, const ExternType& type, uint32_t at);
   bool functions(Cursor& c);
   bool tables(Cursor& c);
   bool memories(Cursor& c);
@@ -219,6 +224,8 @@ Result<bool> ModuleDecoder::next_section(bool final) {
       for (const CustomSection& section : module_->customs)
         if (section.name == "name") decode_names(*module_, section);
     }
+    for (const CustomSection& section : module_->customs)
+      if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
     state_ = State::Done;
     return true;
   }
@@ -256,6 +263,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     code_complete_ = bodies == defined;
     WAFER_TRY(validate_fields());
     last_section_ = id;
+    module_->sections |= 1u << id;
     bodies_left_ = bodies;
     next_func_ = module_->imported_functions;
     section_end_ = end;
@@ -271,7 +279,10 @@ Result<bool> ModuleDecoder::next_section(bool final) {
   const bool ok = section(id, c);
   if (!ok) return c.take_error();
   if (!c.at_end()) return malformed("section size mismatch", c.offset());
-  if (id != kCustom) last_section_ = id;
+  if (id != kCustom) {
+    last_section_ = id;
+    module_->sections |= 1u << id;
+  }
   if (id == kData && options_.validate) {
     WAFER_TRY(validate_fields());
     WAFER_TRY(validate_datas(*module_));
@@ -399,6 +410,7 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
   if (!c.byte(form)) return false;
   if ((form == 0x50 || form == 0x4F) && gc) {
     out.is_final = form == 0x4F;
+    out.sub_written = true;
     uint32_t supers = 0;
     if (!c.u32(supers)) return false;
     if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
@@ -414,6 +426,16 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
     }
     at = module_->bytes.data() + c.offset();
     if (!c.byte(form)) return false;
+  }
+  if (module_->features.has(Feature::CustomDescriptors)) {
+    const std::pair<uint8_t, uint32_t*> clauses[] = {{0x4C, &out.describes},
+                                                     {0x4D, &out.descriptor}};
+    for (const auto& [code, to] : clauses) {
+      if (form != code) continue;
+      if (!c.u32(*to)) return false;
+      at = module_->bytes.data() + c.offset();
+      if (!c.byte(form)) return false;
+    }
   }
   if (form == 0x60) {
     out.kind = CompKind::Func;
@@ -439,6 +461,38 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
   }
   if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
   return c.fail(ErrorKind::Malformed, "malformed definition type", at);
+}
+
+// Checks the descriptor and describes clauses of a group of `n` types from `first` on.
+bool ModuleDecoder::check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at) {
+  const Vec<SubType>& types = module_->types;
+  const auto invalid = [&](std::string_view message) {
+    return c.fail(ErrorKind::Invalid, message, at);
+  };
+  for (uint32_t i = first; i < first + n; ++i) {
+    const uint32_t described = types[i].describes, descriptor = types[i].descriptor;
+    if (described != SubType::kNone) {
+      if (described < first || described >= first + n)
+        return invalid("described type is outside rec group");
+      if (described >= i) return invalid("forward use of described type");
+    }
+    if (descriptor != SubType::kNone && (descriptor < first || descriptor >= first + n))
+      return invalid("descriptor type is outside rec group");
+  }
+  for (uint32_t i = first; i < first + n; ++i) {
+    const SubType& type = types[i];
+    if (type.descriptor != SubType::kNone) {
+      if (type.kind != CompKind::Struct) return invalid("descriptor type must be a struct");
+      if (types[type.descriptor].describes != i)
+        return invalid("type is not described by its descriptor");
+    }
+    if (type.describes != SubType::kNone) {
+      if (type.kind != CompKind::Struct) return invalid("described type must be a struct");
+      if (types[type.describes].descriptor != i)
+        return invalid("described type is not described by descriptor");
+    }
+  }
+  return true;
 }
 
 // Checks type `index` against the supertype that it declares (3.2.9).
@@ -468,9 +522,22 @@ bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
            (!a.is_mutable || module_->is_subtype(b.storage, a.storage));
     }
   }
-  if (ok) return true;
-  message += message_with(" does not match super type ", sub.super);
-  return c.fail(ErrorKind::Invalid, message, at);
+  // With a descriptor a subtype has one too; what describes has supertypes that do.
+  ok = ok && (super.descriptor == SubType::kNone || sub.descriptor != SubType::kNone) &&
+       (super.describes == SubType::kNone) == (sub.describes == SubType::kNone);
+  if (!ok) {
+    message += message_with(" does not match super type ", sub.super);
+    return c.fail(ErrorKind::Invalid, message, at);
+  }
+  const auto clauses_match = [&](uint32_t a, uint32_t b, std::string_view what) {
+    if (b == SubType::kNone || module_->is_subtype(HeapType::concrete(a), HeapType::concrete(b)))
+      return true;
+    message = message_with(what, a);
+    message += message_with(" does not match ", b);
+    return c.fail(ErrorKind::Invalid, message, at);
+  };
+  return clauses_match(sub.descriptor, super.descriptor, "descriptor type ") &&
+         clauses_match(sub.describes, super.describes, "described type ");
 }
 
 bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
@@ -487,6 +554,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
     subtype_depth_.push_back(depth);
     module_->types.push_back(std::move(type));
   }
+  if (!check_clauses(c, first, n, at)) return false;
   auto id = module_->registry->intern(module_->types.data() + first, n, first, module_->canon);
   if (!id) {
     const Error error = id.take_error();
@@ -552,6 +620,7 @@ bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
   if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
   if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
   out.page_size_log2 = uint8_t(log2);
+  out.page_size_written = true;
   return true;
 }
 
@@ -581,52 +650,106 @@ bool ModuleDecoder::tag_type(Cursor& c, uint32_t& out) {
 
 // --- Sections (5.5) ---------------------------------------------------------------------
 
+// The type of an import after its first byte, `kind`.
+bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
+  type.exact = kind == 0x20 && module_->features.has(Feature::CustomDescriptors);
+  if (type.exact) kind = uint8_t(ExternKind::Func);
+  if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
+    return c.fail(ErrorKind::Malformed, "malformed import kind",
+                  module_->bytes.data() + c.offset() - 1);
+  type.kind = ExternKind(kind);
+  switch (type.kind) {
+    case ExternKind::Func:
+      return func_index_type(c, type.type_index);
+    case ExternKind::Table:
+      return table_type(c, type.table);
+    case ExternKind::Memory:
+      return memory_type(c, type.memory);
+    case ExternKind::Global:
+      return global_type(c, type.global);
+    case ExternKind::Tag:
+      return tag_type(c, type.type_index);
+  }
+  return true;
+}
+
+// Gives what is imported its index; `at` is where its type stands.
+void ModuleDecoder::add_import(const String& module, String name, const ExternType& type,
+                               uint32_t at) {
+  switch (type.kind) {
+    case ExternKind::Func: {
+      Function f;
+      f.type_index = type.type_index;
+      f.imported = true;
+      f.exact = type.exact;
+      module_->functions.push_back(f);
+      ++module_->imported_functions;
+      break;
+    }
+    case ExternKind::Table:
+      module_->tables.push_back({type.table, true, {}, at});
+      ++module_->imported_tables;
+      break;
+    case ExternKind::Memory:
+      module_->memories.push_back({type.memory, true, at});
+      ++module_->imported_memories;
+      break;
+    case ExternKind::Global:
+      module_->globals.push_back({type.global, true, {}});
+      ++module_->imported_globals;
+      break;
+    case ExternKind::Tag:
+      module_->tags.push_back({type.type_index, true, at});
+      ++module_->imported_tags;
+      break;
+  }
+  module_->imports.push_back({module, std::move(name), type});
+}
+
+// What follows the module's name in a group of imports; `total` counts all imports.
+bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_type,
+                                 uint32_t& total) {
+  ImportGroup group;
+  group.module = module;
+  group.first = uint32_t(module_->imports.size());
+  group.shared_type = shared_type;
+  uint32_t at = c.offset();
+  uint8_t kind = 0;
+  if (shared_type && (!c.byte(kind) || !import_kind(c, kind, group.type))) return false;
+  if (!count(c, group.count, total, kMaxImports, "imports")) return false;
+  total += group.count;
+  for (uint32_t i = 0; i < group.count; ++i) {
+    String item;
+    ExternType type = group.type;
+    if (!name(c, item)) return false;
+    if (!shared_type) {
+      at = c.offset() + 1;
+      if (!c.byte(kind) || !import_kind(c, kind, type)) return false;
+    }
+    add_import(module, std::move(item), type, at);
+  }
+  module_->import_groups.push_back(std::move(group));
+  return true;
+}
+
 bool ModuleDecoder::imports(Cursor& c) {
-  uint32_t n = 0;
+  uint32_t n = 0, total = 0;
   if (!count(c, n, 0, kMaxImports, "imports")) return false;
   module_->imports.reserve(std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
-    Import import;
+    String module, item;
     uint8_t kind = 0;
-    if (!name(c, import.module) || !name(c, import.name) || !c.byte(kind)) return false;
-    if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
-      return c.fail(ErrorKind::Malformed, "malformed import kind",
-                    module_->bytes.data() + c.offset() - 1);
-    ExternType& type = import.type;
-    const uint32_t at = c.offset();
-    type.kind = ExternKind(kind);
-    switch (type.kind) {
-      case ExternKind::Func: {
-        if (!func_index_type(c, type.type_index)) return false;
-        Function f;
-        f.type_index = type.type_index;
-        f.imported = true;
-        module_->functions.push_back(f);
-        ++module_->imported_functions;
-        break;
-      }
-      case ExternKind::Table:
-        if (!table_type(c, type.table)) return false;
-        module_->tables.push_back({type.table, true, {}, at});
-        ++module_->imported_tables;
-        break;
-      case ExternKind::Memory:
-        if (!memory_type(c, type.memory)) return false;
-        module_->memories.push_back({type.memory, true, at});
-        ++module_->imported_memories;
-        break;
-      case ExternKind::Global:
-        if (!global_type(c, type.global)) return false;
-        module_->globals.push_back({type.global, true, {}});
-        ++module_->imported_globals;
-        break;
-      case ExternKind::Tag:
-        if (!tag_type(c, type.type_index)) return false;
-        module_->tags.push_back({type.type_index, true, at});
-        ++module_->imported_tags;
-        break;
+    if (!name(c, module) || !name(c, item) || !c.byte(kind)) return false;
+    if (item.empty() && (kind == 0x7F || kind == 0x7E) &&
+        module_->features.has(Feature::CompactImports)) {
+      if (!import_group(c, module, kind == 0x7E, total)) return false;
+      continue;
     }
-    module_->imports.push_back(std::move(import));
+    const uint32_t at = c.offset();
+    ExternType type;
+    ++total;
+    if (!import_kind(c, kind, type)) return false;
+    add_import(module, std::move(item), type, at);
   }
   return true;
 }

@@ -33,6 +33,8 @@ std::string_view feature_name(Feature f) {
       return "threads";
     case Feature::WideArithmetic:
       return "wide arithmetic";
+    case Feature::CustomDescriptors:
+      return "custom descriptors";
     default:
       return "a feature";
   }
@@ -259,7 +261,9 @@ void write_heap_type(Vec<uint8_t>& out, HeapType type) {
     case HeapKind::NoExn:
       return out.push_back(0x74);
     case HeapKind::Concrete:
-      return write_sleb(out, int64_t(type.index()));
+      if (!type.is_exact()) return write_sleb(out, int64_t(type.index()));
+      out.push_back(0x62);
+      return write_uleb(out, type.index());
   }
 }
 

@@ -19,7 +19,7 @@ const NameMap* IndirectNameMap::find(uint32_t index) const {
 }
 
 HeapType Module::canonical(HeapType t) const {
-  return t.is_concrete() ? HeapType::concrete(canon[t.index()]) : t;
+  return t.is_concrete() ? HeapType::concrete(canon[t.index()], t.is_exact()) : t;
 }
 
 ValType Module::canonical(ValType t) const {
@@ -33,6 +33,13 @@ bool Module::is_subtype(ValType sub, ValType super) const {
 
 bool Module::is_subtype(HeapType sub, HeapType super) const {
   return sub == super || registry->is_subtype(canonical(sub), canonical(super));
+}
+
+const Vec<BranchHint>* Module::hints_of(uint32_t func) const {
+  auto it = std::lower_bound(branch_hints.begin(), branch_hints.end(), func,
+                             [](const FunctionHints& f, uint32_t i) { return f.func < i; });
+  if (it == branch_hints.end() || it->func != func) return nullptr;
+  return &it->hints;
 }
 
 std::string_view Module::function_name(uint32_t func) const {

@@ -28,6 +28,7 @@ using ConstExpr = ByteRange;
 struct ExternType {
   ExternKind kind = ExternKind::Func;
   uint32_t type_index = 0;  // Func and Tag
+  bool exact = false;       // Func: no subtype will do
   TableType table;
   MemoryType memory;
   GlobalType global;
@@ -37,6 +38,14 @@ struct Import {
   String module;
   String name;
   ExternType type;
+};
+
+// Imports that the binary gives in one group, with the module's name once (compact imports).
+struct ImportGroup {
+  String module;
+  uint32_t first = 0, count = 0;
+  bool shared_type = false;  // the type is given once too
+  ExternType type;           // if so
 };
 
 struct Export {
@@ -49,6 +58,7 @@ struct Export {
 struct Function {
   uint32_t type_index = 0;
   bool imported = false;
+  bool exact = true;  // has its type, and no subtype of it: not if imported without `exact`
   // True if the function may be named by ref.func in a body (C.refs, 3.5).
   bool declared = false;
   ByteRange body;  // locals and instructions; empty if imported
@@ -135,6 +145,16 @@ struct NameSection {
   IndirectNameMap locals, labels, fields;
 };
 
+// Which way a conditional branch mostly goes, by the custom section of branch hints.
+struct BranchHint {
+  uint32_t offset = 0;  // of the instruction from the start of the function's body
+  bool likely = false;
+};
+struct FunctionHints {
+  uint32_t func = 0;
+  Vec<BranchHint> hints;  // in order of offsets
+};
+
 class Module {
  public:
   // The module's binary, owned or borrowed; see DecodeOptions::copy_bytes.
@@ -148,7 +168,8 @@ class Module {
   Vec<uint32_t> canon;  // canonical id of each type
   Vec<RecGroup> rec_groups;
   Vec<Import> imports;
-  Vec<Function> functions;  // imported first, as in every index space below
+  Vec<ImportGroup> import_groups;  // in order; imports outside of them stand alone
+  Vec<Function> functions;         // imported first, as in every index space below
   Vec<Table> tables;
   Vec<Memory> memories;
   Vec<Global> globals;
@@ -161,6 +182,9 @@ class Module {
   std::optional<uint32_t> data_count;
   Vec<CustomSection> customs;
   NameSection names;
+  Vec<FunctionHints> branch_hints;  // in order of functions
+  // Bit i: the binary has the section with id i, which may be empty.
+  uint32_t sections = 0;
 
   // Code of the execution tiers that run this module, shared by its instances: of the
   // interpreter, the baseline compiler, and for whole modules.
@@ -188,6 +212,8 @@ class Module {
   bool is_subtype(ValType sub, ValType super) const;
   bool is_subtype(HeapType sub, HeapType super) const;
   Bytes slice(ByteRange r) const { return bytes.subspan(r.begin, r.size()); }
+  // Branch hints of a function, or null.
+  const Vec<BranchHint>* hints_of(uint32_t func) const;
   // Name of a function for people: name section, else export name, else empty.
   std::string_view function_name(uint32_t func) const;
 };

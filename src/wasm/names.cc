@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/leb128.h"
 #include "wasm/cursor.h"
 
 namespace wafer::wasm {
@@ -72,6 +73,65 @@ void decode_names(Module& module, const CustomSection& section) {
         if (id < std::size(maps) && maps[id] && maps[id]->entries.empty()) read_map(sub, *maps[id]);
     }
   }
+}
+
+namespace {
+
+void put_string(Vec<uint8_t>& out, std::string_view s) {
+  write_uleb(out, s.size());
+  out.insert(out.end(), s.begin(), s.end());
+}
+
+void put_map(Vec<uint8_t>& out, const NameMap& map) {
+  write_uleb(out, map.entries.size());
+  for (const auto& [index, name] : map.entries) {
+    write_uleb(out, index);
+    put_string(out, name);
+  }
+}
+
+void put_subsection(Vec<uint8_t>& out, uint8_t id, const Vec<uint8_t>& payload) {
+  out.push_back(id);
+  write_uleb(out, payload.size());
+  out.insert(out.end(), payload.begin(), payload.end());
+}
+
+}  // namespace
+
+Vec<uint8_t> encode_names(const NameSection& names) {
+  Vec<uint8_t> out, payload;
+  const auto map = [&](uint8_t id, const NameMap& names_of) {
+    if (names_of.entries.empty()) return;
+    payload.clear();
+    put_map(payload, names_of);
+    put_subsection(out, id, payload);
+  };
+  const auto indirect = [&](uint8_t id, const IndirectNameMap& maps) {
+    if (maps.entries.empty()) return;
+    payload.clear();
+    write_uleb(payload, maps.entries.size());
+    for (const auto& [index, names_of] : maps.entries) {
+      write_uleb(payload, index);
+      put_map(payload, names_of);
+    }
+    put_subsection(out, id, payload);
+  };
+  if (!names.module.empty()) {
+    put_string(payload, names.module);
+    put_subsection(out, 0, payload);
+  }
+  map(1, names.functions);
+  indirect(2, names.locals);
+  indirect(3, names.labels);
+  map(4, names.types);
+  map(5, names.tables);
+  map(6, names.memories);
+  map(7, names.globals);
+  map(8, names.elems);
+  map(9, names.datas);
+  indirect(10, names.fields);
+  map(11, names.tags);
+  return out;
 }
 
 }  // namespace wafer::wasm

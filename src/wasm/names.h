@@ -1,4 +1,4 @@
-// Decoder of the name section (appendix "Custom Sections"). Internal.
+// The name section (appendix "Custom Sections").
 #pragma once
 
 #include "wasm/module.h"
@@ -7,5 +7,8 @@ namespace wafer::wasm {
 
 // Fills `module.names` from `section`; stops quietly where it is malformed.
 void decode_names(Module& module, const CustomSection& section);
+
+// Contents of a name section, without empty subsections; empty if there are no names.
+Vec<uint8_t> encode_names(const NameSection& names);
 
 }  // namespace wafer::wasm

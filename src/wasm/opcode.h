@@ -24,6 +24,8 @@ enum class Feature : uint8_t {
   Threads,
   CustomPageSizes,
   WideArithmetic,
+  CustomDescriptors,  // off by default, as is the next
+  CompactImports,
   Count,
 };
 
@@ -38,12 +40,14 @@ class FeatureSet {
   static constexpr FeatureSet standard() {
     FeatureSet s;
     s.bits_ = kBuilt;
-    s.set(Feature::LegacyExceptions, false);
+    for (const Feature f :
+         {Feature::LegacyExceptions, Feature::CustomDescriptors, Feature::CompactImports})
+      s.set(f, false);
     return s;
   }
   static constexpr FeatureSet all() {
-    FeatureSet s = standard();
-    s.set(Feature::LegacyExceptions);
+    FeatureSet s;
+    s.bits_ = kBuilt;
     return s;
   }
 

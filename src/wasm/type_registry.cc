@@ -29,7 +29,7 @@ class KeyWriter {
   void type(ValType t) {
     byte(unsigned(t.kind()) | unsigned(t.is_ref() && t.nullable()) << 4);
     if (!t.is_ref()) return;
-    byte(unsigned(t.heap().kind()));
+    byte(unsigned(t.heap().kind()) | unsigned(t.heap().is_exact()) << 6);
     if (t.heap().is_concrete()) index(t.heap().index());
   }
   void types(const Vec<ValType>& list) {
@@ -38,8 +38,11 @@ class KeyWriter {
   }
   void sub(const SubType& t) {
     byte(unsigned(t.kind) | unsigned(t.is_final) << 4 |
-         unsigned(t.super != SubType::kNoSuper) << 5);
-    if (t.super != SubType::kNoSuper) index(t.super);
+         unsigned(t.super != SubType::kNoSuper) << 5 |
+         unsigned(t.descriptor != SubType::kNone) << 6 |
+         unsigned(t.describes != SubType::kNone) << 7);
+    for (const uint32_t other : {t.super, t.descriptor, t.describes})
+      if (other != SubType::kNone) index(other);
     if (t.kind == CompKind::Func) {
       types(t.func.params);
       types(t.func.results);
@@ -94,8 +97,16 @@ void lay_out(CanonType& type, IsGcRef is_gc_ref) {
       // Fields stay in order: a supertype's fields are a prefix of ours and must
       // lie at the same offsets.
       uint32_t offset = 0;
+      const auto place_descriptor = [&](size_t fields) {
+        if (!type.has_descriptor() || type.descriptor_after != fields) return;
+        offset = (offset + 7) & ~7u;
+        type.descriptor_offset = offset;
+        type.ref_offsets.push_back(offset);
+        offset += 8;
+      };
       type.field_offsets.reserve(type.fields.size());
       for (const FieldType& f : type.fields) {
+        place_descriptor(type.field_offsets.size());
         const uint32_t size = storage_size(f.storage);
         const uint32_t align = size > 8 ? 8 : size;
         offset = (offset + align - 1) & ~(align - 1);
@@ -103,6 +114,7 @@ void lay_out(CanonType& type, IsGcRef is_gc_ref) {
         if (is_gc_ref(f.storage)) type.ref_offsets.push_back(offset);
         offset += size;
       }
+      place_descriptor(type.fields.size());
       type.payload_size = offset;
       break;
     }
@@ -141,7 +153,8 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
   };
   auto canonical_type = [&](ValType t) {
     if (!t.is_ref() || !t.heap().is_concrete()) return t;
-    return ValType::ref(HeapType::concrete(canonical(t.heap().index())), t.nullable());
+    return ValType::ref(HeapType::concrete(canonical(t.heap().index()), t.heap().is_exact()),
+                        t.nullable());
   };
   for (size_t i = 0; i < count; ++i) {
     const SubType& in = group[i];
@@ -154,7 +167,13 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
       const uint32_t super = canonical(in.super);
       type->supers = get(super)->supers;
       type->supers.push_back(super);
+      // The descriptor lies where the first type of the chain that has one put it.
+      const CanonType& above = *get(super);
+      type->descriptor_after =
+          above.has_descriptor() ? above.descriptor_after : uint32_t(above.fields.size());
     }
+    if (in.descriptor != SubType::kNone) type->descriptor = canonical(in.descriptor);
+    if (in.describes != SubType::kNone) type->describes = canonical(in.describes);
     type->func.params.reserve(in.func.params.size());
     for (ValType t : in.func.params) type->func.params.push_back(canonical_type(t));
     type->func.results.reserve(in.func.results.size());
@@ -218,7 +237,7 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
   if (a == HeapKind::Bot) return true;
   if (b == HeapKind::Bot) return false;
   if (a == HeapKind::Concrete) {
-    if (b == HeapKind::Concrete) return is_subtype(sub.index(), super.index());
+    if (b == HeapKind::Concrete) return !super.is_exact() && is_subtype(sub.index(), super.index());
     switch (get(sub.index())->kind) {
       case CompKind::Func:
         return b == HeapKind::Func;

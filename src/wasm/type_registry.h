@@ -18,6 +18,11 @@ struct CanonType {
   // is a subtype of T iff S==T or T.depth < S.depth && S.supers[T.depth] == T.id.
   Vec<uint32_t> supers;
   uint32_t depth() const { return uint32_t(supers.size()); }
+  // Canonical ids of the type of descriptors, and of the type that this one describes.
+  uint32_t descriptor = SubType::kNone, describes = SubType::kNone;
+  uint32_t descriptor_after = 0;   // fields that lie before the reference to the descriptor
+  uint32_t descriptor_offset = 0;  // of that reference in the payload
+  bool has_descriptor() const { return descriptor != SubType::kNone; }
   FuncType func;  // concrete heap types hold canonical ids
   Vec<FieldType> fields;
 

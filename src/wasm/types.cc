@@ -59,6 +59,7 @@ std::string_view null_ref_name(HeapKind kind) {
 }  // namespace
 
 String to_string(HeapType type) {
+  if (type.is_exact()) return message_with("(exact ", type.index()) + ")";
   if (type.is_concrete()) return message_with("", type.index());
   return String(heap_name(type.kind()));
 }

@@ -45,14 +45,24 @@ class HeapType {
  public:
   constexpr HeapType() = default;
   constexpr HeapType(HeapKind kind) : bits_(uint32_t(kind)) {}
-  static constexpr HeapType concrete(uint32_t index) {
+  // `exact` excludes the proper subtypes of the type.
+  static constexpr HeapType concrete(uint32_t index, bool exact = false) {
     HeapType t(HeapKind::Concrete);
-    t.bits_ |= index << 8;
+    t.bits_ |= uint32_t(exact) << 7 | index << 8;
     return t;
   }
-  constexpr HeapKind kind() const { return HeapKind(bits_ & 0xFF); }
+  constexpr HeapKind kind() const { return HeapKind(bits_ & 0x7F); }
+  constexpr bool is_exact() const { return (bits_ >> 7) & 1; }
   constexpr bool is_concrete() const { return kind() == HeapKind::Concrete; }
   constexpr uint32_t index() const { return bits_ >> 8; }
+  // Kind and exactness without the index: 8 bits, for code that carries them.
+  constexpr uint32_t form() const { return bits_ & 0xFF; }
+  constexpr uint32_t bits() const { return bits_; }
+  static constexpr HeapType from_bits(uint32_t bits) {
+    HeapType t;
+    t.bits_ = bits;
+    return t;
+  }
   constexpr bool operator==(const HeapType&) const = default;
 
  private:
@@ -66,7 +76,8 @@ class ValType {
   constexpr ValType(TypeKind kind) : bits_(uint32_t(kind)) {}
   static constexpr ValType ref(HeapType heap, bool nullable) {
     ValType t(TypeKind::Ref);
-    t.bits_ |= uint32_t(nullable) << 4 | uint32_t(heap.kind()) << 5 | heap.index() << 10;
+    t.bits_ |= uint32_t(nullable) << 4 | uint32_t(heap.kind()) << 5 |
+               uint32_t(heap.is_exact()) << 9 | heap.index() << 10;
     return t;
   }
   constexpr TypeKind kind() const { return TypeKind(bits_ & 0xF); }
@@ -76,8 +87,9 @@ class ValType {
   constexpr bool is_packed() const { return kind() >= TypeKind::I8; }
   constexpr bool nullable() const { return (bits_ >> 4) & 1; }
   constexpr HeapType heap() const {
-    const auto kind = HeapKind((bits_ >> 5) & 0x1F);
-    return kind == HeapKind::Concrete ? HeapType::concrete(bits_ >> 10) : HeapType(kind);
+    const auto kind = HeapKind((bits_ >> 5) & 0xF);
+    return kind == HeapKind::Concrete ? HeapType::concrete(bits_ >> 10, (bits_ >> 9) & 1)
+                                      : HeapType(kind);
   }
   // Has a default value (2.3.6): numbers, vectors and nullable references.
   constexpr bool defaultable() const { return !is_ref() || nullable(); }
@@ -136,9 +148,12 @@ enum class CompKind : uint8_t { Func, Struct, Array };
 
 // A defined type: composite type plus its sub declaration (2.3.9, 2.3.10).
 struct SubType {
-  static constexpr uint32_t kNoSuper = ~0u;
+  static constexpr uint32_t kNoSuper = ~0u, kNone = ~0u;
   CompKind kind = CompKind::Func;
   bool is_final = true;
+  // Types of the same group that this one has for a descriptor, and is one for.
+  uint32_t descriptor = kNone, describes = kNone;
+  bool sub_written = false;  // spelt with `sub`, as a final type without supertype need not be
   uint32_t super = kNoSuper;
   FuncType func;          // kind == Func
   Vec<FieldType> fields;  // kind == Struct: all fields; Array: exactly one
@@ -155,9 +170,12 @@ struct Limits {
 };
 
 struct MemoryType {
-  Limits limits;                // in pages
-  uint8_t page_size_log2 = 16;  // 16, or 0 with custom page sizes
-  bool operator==(const MemoryType&) const = default;
+  Limits limits;                   // in pages
+  uint8_t page_size_log2 = 16;     // 16, or 0 with custom page sizes
+  bool page_size_written = false;  // spelt out, as 16 need not be
+  bool operator==(const MemoryType& o) const {
+    return limits == o.limits && page_size_log2 == o.page_size_log2;
+  }
 };
 
 struct TableType {

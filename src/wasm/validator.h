@@ -108,6 +108,9 @@ class FuncValidator {
   bool run();
   bool step(const Instr& in);
   bool step_sig(const Instr& in);
+  // Are references to what is made, and to functions, of exact type?
+  bool exact_types() const { return module_.features.has(Feature::CustomDescriptors); }
+  bool pop_descriptor_of(HeapType heap);
   bool step_const(const Instr& in);
   WAFER_COLD Error read_error();
 

@@ -1,7 +1,9 @@
 #include "wat/lexer.h"
 
 #include "wasm/cursor.h"
+#include "wasm/hints.h"
 #include "wat/literal.h"
+#include "wat/sections.h"
 
 namespace wafer::wat {
 
@@ -34,7 +36,8 @@ int hex_digit(char c) {
 }
 
 bool known_annotation(std::string_view id) {
-  return id == "custom" || id == "name" || id == "metadata.code.branch_hint";
+  return id == "custom" || id == "name" || id == wasm::kBranchHintSection ||
+         id == kSectionAnnotation || id == kLocalsAnnotation;
 }
 
 class Lexer {

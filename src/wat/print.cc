@@ -1,8 +1,14 @@
 // Printer: a decoded module as text that parses back to the same binary.
+#include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "wasm/cursor.h"
+#include "wasm/hints.h"
+#include "wasm/names.h"
+#include "wat/sections.h"
 #include "wat/wat.h"
 
 namespace wafer::wat {
@@ -81,25 +87,40 @@ bool plain_id(std::string_view s) {
   return true;
 }
 
-// Identifiers of one index space: unique names become $ids.
+// Deeper nesting than this is not indented further, so that lines stay short.
+constexpr unsigned kMaxIndent = 24;
+// Functions repeat the parameters and results of their type up to this many, which is for
+// people only.
+constexpr size_t kMaxInlineTypes = 16;
+
+String identifier(const String& name) {
+  String id("$");
+  if (plain_id(name))
+    id += name;
+  else
+    quote(id, name);
+  return id;
+}
+
+String name_annotation(const String& name) {
+  String s("(@name ");
+  quote(s, name);
+  return s + ")";
+}
+
+// Identifiers of one index space: unique names become $ids, others annotations.
 class Ids {
  public:
   void build(const wasm::NameMap& names, uint32_t count) {
-    HashMap<String, uint32_t, StringHash, StringEqual> seen;
+    HashMap<std::string_view, uint32_t> seen;
     for (const auto& [i, n] : names.entries)
       if (i < count) ++seen[n];
     for (const auto& [i, n] : names.entries) {
       if (i >= count) continue;
-      if (n.empty() || seen[n] != 1) {
+      if (n.empty() || seen[n] != 1)
         annotations_[i] = n;
-        continue;
-      }
-      String id("$");
-      if (plain_id(n))
-        id += n;
       else
-        quote(id, n);
-      ids_[i] = id;
+        ids_[i] = identifier(n);
     }
   }
   // How other places name `index`.
@@ -110,28 +131,65 @@ class Ids {
   // What follows the keyword where `index` is defined.
   String definition(uint32_t index) const {
     String out;
-    if (const auto it = ids_.find(index); it != ids_.end()) {
-      out += " ";
-      out += it->second;
-    } else {
-      out += " (;" + number(index) + ";)";
-      if (const auto a = annotations_.find(index); a != annotations_.end()) {
-        out += " (@name ";
-        quote(out, a->second);
-        out += ")";
-      }
-    }
-    return out;
+    if (!ids_.count(index)) out += " (;" + number(index) + ";)";
+    return out + binding(index);
   }
-  bool has_id(uint32_t index) const { return ids_.count(index) != 0; }
+  // The same where only what has a name is numbered.
+  String binding(uint32_t index) const {
+    if (const auto it = ids_.find(index); it != ids_.end()) return " " + it->second;
+    if (const auto it = annotations_.find(index); it != annotations_.end())
+      return " " + name_annotation(it->second);
+    return {};
+  }
+  void forget(uint32_t index) {
+    ids_.erase(index);
+    annotations_.erase(index);
+  }
+  bool named(uint32_t index) const { return ids_.count(index) || annotations_.count(index); }
+  // Has any index below `count` a name?
+  bool any_named(uint32_t count) const {
+    const auto within = [count](const auto& entry) { return entry.first < count; };
+    return std::any_of(ids_.begin(), ids_.end(), within) ||
+           std::any_of(annotations_.begin(), annotations_.end(), within);
+  }
 
  private:
   HashMap<uint32_t, String> ids_, annotations_;
 };
 
+struct LocalRun {
+  uint32_t count;
+  ValType type;
+};
+
+// The locals of a body; `at` is then where its instructions begin.
+Result<Vec<LocalRun>> local_runs(const Module& m, const wasm::Function& f, uint32_t& at) {
+  wasm::Cursor cursor(m.bytes.data(), f.body.begin, f.body.end, m.bytes.size(),
+                      wasm::FeatureSet::all());
+  uint32_t n = 0, total = 0;
+  if (!cursor.u32(n)) return cursor.take_error();
+  Vec<LocalRun> runs;
+  for (uint32_t i = 0; i < n; ++i) {
+    LocalRun run;
+    if (!cursor.u32(run.count) || !cursor.val_type(run.type)) return cursor.take_error();
+    if (run.count > 1'000'000 - total)
+      return Error(ErrorKind::Malformed, "too many locals", cursor.offset());
+    total += run.count;
+    runs.push_back(run);
+  }
+  at = cursor.offset();
+  return runs;
+}
+
+bool opens_block(Opcode op) {
+  return op == Opcode::Block || op == Opcode::Loop || op == Opcode::If || op == Opcode::Try ||
+         op == Opcode::TryTable;
+}
+
 class Printer {
  public:
   Printer(const Module& module, const PrintOptions& options) : m_(module), options_(options) {
+    find_metadata();
     if (!options.names) return;
     const auto& n = module.names;
     funcs_.build(n.functions, uint32_t(module.functions.size()));
@@ -142,6 +200,7 @@ class Printer {
     elems_.build(n.elems, uint32_t(module.elems.size()));
     datas_.build(n.datas, uint32_t(module.datas.size()));
     tags_.build(n.tags, uint32_t(module.tags.size()));
+    forget_shared();
   }
   Result<String> run();
   String instr(const Instr& in);
@@ -149,11 +208,14 @@ class Printer {
  private:
   using Status = Result<void>;
   void line(unsigned depth, std::string_view text) {
-    out_.append(2 * depth, ' ');
+    out_.append(2 * std::min(depth, kMaxIndent), ' ');
     out_ += text;
     out_ += '\n';
   }
-  String heap(HeapType h) { return h.is_concrete() ? types_.use(h.index()) : wasm::to_string(h); }
+  String heap(HeapType h) {
+    if (!h.is_concrete()) return wasm::to_string(h);
+    return h.is_exact() ? "(exact " + types_.use(h.index()) + ")" : types_.use(h.index());
+  }
   String type(ValType t) {
     if (!t.is_ref()) return wasm::to_string(t);
     String s("(ref ");
@@ -170,7 +232,7 @@ class Printer {
   }
   String memory_type(const wasm::MemoryType& m) {
     String s = limits(m.limits);
-    if (m.page_size_log2 != 16) s += " (pagesize " + number(uint64_t(1) << m.page_size_log2) + ")";
+    if (m.page_size_written) s += " (pagesize " + number(uint64_t(1) << m.page_size_log2) + ")";
     return s;
   }
   String table_type(const wasm::TableType& t) { return limits(t.limits) + " " + type(t.element); }
@@ -182,15 +244,16 @@ class Printer {
   }
   String signature(const wasm::FuncType& t, const Ids* locals) {
     String s;
-    if (locals) {
-      for (uint32_t i = 0; i < t.params.size(); ++i) {
-        s += " (param";
-        if (locals->has_id(i)) s += " " + locals->use(i);
-        s += " " + type(t.params[i]) + ")";
-      }
-    } else if (!t.params.empty()) {
+    const uint32_t params = uint32_t(t.params.size());
+    for (uint32_t i = 0; i < params;) {
       s += " (param";
-      for (const ValType p : t.params) s += " " + type(p);
+      if (locals && locals->named(i)) {
+        s += locals->binding(i) + " " + type(t.params[i]);
+        ++i;
+      } else {
+        do s += " " + type(t.params[i++]);
+        while (i < params && !(locals && locals->named(i)));
+      }
       s += ")";
     }
     if (!t.results.empty()) {
@@ -200,21 +263,73 @@ class Printer {
     }
     return s;
   }
+  // The type of a function, whose parameters `locals` names.
+  String type_use(uint32_t type_index, const Ids& locals) {
+    const wasm::FuncType& t = m_.types[type_index].func;
+    String s = "(type " + types_.use(type_index) + ")";
+    if (t.params.size() + t.results.size() <= kMaxInlineTypes ||
+        locals.any_named(uint32_t(t.params.size())))
+      s += signature(t, &locals);
+    return s;
+  }
+  // Identifiers of a function's parameters and locals, of which there are `count`.
+  Ids local_ids(uint32_t func, uint32_t count) {
+    Ids ids;
+    if (options_.names)
+      if (const auto* n = m_.names.locals.find(func)) ids.build(*n, count);
+    return ids;
+  }
+  String label_use(uint32_t depth) const {
+    if (label_names_ && depth < labels_.size()) {
+      const size_t at = labels_.size() - 1 - depth;
+      const auto it = label_ids_.find(labels_[at].id);
+      if (it != label_ids_.end() && it->second == at + 1) return labels_[at].id;
+    }
+    return number(depth);
+  }
+  struct Label {
+    String id;           // empty: none
+    uint32_t outer = 0;  // 1 + position of the label that had the identifier before, or 0
+  };
+  Label next_label();
+  void open_label(Label label);
+  void close_label();
+  void find_metadata();
+  bool names_are_shown() const;
+  bool hints_are_shown() const;
+  bool names_fit(const wasm::IndirectNameMap& names,
+                 const std::function<uint32_t(uint32_t)>& count) const;
+  uint32_t count_locals(uint32_t func) const;
+  uint32_t count_labels(uint32_t func) const;
   void type_def(uint32_t index, unsigned depth);
+  String extern_type(const wasm::ExternType& t, const uint32_t* index);
   void imports();
+  void forget_shared();
   Status function(uint32_t index);
   // Instructions of [begin, end) on one line, the final `end` left out.
   Result<String> expression(wasm::ConstExpr e);
-  void customs_after(uint8_t section);
+  void customs();
 
   const Module& m_;
   const PrintOptions& options_;
   String out_;
+  // Custom sections whose contents the rest of the text gives, or null.
+  const wasm::CustomSection* name_section_ = nullptr;
+  const wasm::CustomSection* hint_section_ = nullptr;
+  // Labels of the function at hand, if they have names.
+  const wasm::NameMap* label_names_ = nullptr;
+  uint32_t next_label_ = 0, next_name_ = 0;
+  Vec<Label> labels_;
+  HashMap<String, uint32_t, StringHash, StringEqual> label_ids_;  // 1 + position in labels_
+  bool data_count_needed_ = false;
+  String label_;  // what follows the keyword of the block at hand
   Ids funcs_, types_, tables_, memories_, globals_, elems_, datas_, tags_, locals_;
 };
 
 String Printer::instr(const Instr& in) {
   const wasm::OpcodeInfo& info = wasm::opcode_info(in.op);
+  if (info.imm == Imm::Data || info.imm == Imm::DataMemory || info.imm == Imm::TypeData)
+    data_count_needed_ = true;
   String s(info.text);
   auto add = [&](const String& t) {
     s += " ";
@@ -230,13 +345,15 @@ String Printer::instr(const Instr& in) {
     case Imm::Fence:
       break;
     case Imm::Block:
+      s += label_;
       block();
       break;
     case Imm::Label:
-      add(number(in.index));
+      // A `delegate` counts from outside of its `try`.
+      add(in.op == Opcode::Delegate ? number(in.index) : label_use(in.index));
       break;
     case Imm::BrTable:
-      for (const uint32_t l : in.labels) add(number(l));
+      for (const uint32_t l : in.labels) add(label_use(l));
       break;
     case Imm::Func:
       add(funcs_.use(in.index));
@@ -302,7 +419,8 @@ String Printer::instr(const Instr& in) {
       if (in.op == Opcode::RefNull)
         add(heap(in.heap));
       else
-        add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull));
+        add(ref(in.heap, in.op == Opcode::RefTestNull || in.op == Opcode::RefCastNull ||
+                             in.op == Opcode::RefCastDescEqNull));
       break;
     case Imm::SelectT:
       add("(result");
@@ -310,6 +428,7 @@ String Printer::instr(const Instr& in) {
       s += ")";
       break;
     case Imm::TryTable:
+      s += label_;
       block();
       for (const wasm::CatchClause& c : in.catches) {
         using K = wasm::CatchClause::Kind;
@@ -327,7 +446,7 @@ String Printer::instr(const Instr& in) {
             add("(catch_all_ref");
             break;
         }
-        add(number(c.label));
+        add(label_use(c.label));
         s += ")";
       }
       break;
@@ -369,7 +488,7 @@ String Printer::instr(const Instr& in) {
       add(types_.use(in.index2));
       break;
     case Imm::BrOnCast:
-      add(number(in.index));
+      add(label_use(in.index));
       add(ref(in.heap, in.null1));
       add(ref(in.heap2, in.null2));
       break;
@@ -380,12 +499,14 @@ String Printer::instr(const Instr& in) {
 void Printer::type_def(uint32_t index, unsigned depth) {
   const SubType& t = m_.types[index];
   String s("(type" + types_.definition(index) + " ");
-  const bool sub = !t.is_final || t.super != SubType::kNoSuper;
+  const bool sub = t.sub_written;
   if (sub) {
     s += "(sub ";
     if (t.is_final) s += "final ";
     if (t.super != SubType::kNoSuper) s += types_.use(t.super) + " ";
   }
+  if (t.describes != SubType::kNone) s += "(describes " + types_.use(t.describes) + ") ";
+  if (t.descriptor != SubType::kNone) s += "(descriptor " + types_.use(t.descriptor) + ") ";
   switch (t.kind) {
     case CompKind::Func:
       s += "(func" + signature(t.func, nullptr) + ")";
@@ -396,9 +517,7 @@ void Printer::type_def(uint32_t index, unsigned depth) {
         if (const auto* n = m_.names.fields.find(index)) names.build(*n, uint32_t(t.fields.size()));
       s += "(struct";
       for (uint32_t i = 0; i < t.fields.size(); ++i) {
-        s += " (field ";
-        if (names.has_id(i)) s += names.use(i) + " ";
-        s += field(t.fields[i]) + ")";
+        s += " (field" + names.binding(i) + " " + field(t.fields[i]) + ")";
       }
       s += ")";
       break;
@@ -410,32 +529,67 @@ void Printer::type_def(uint32_t index, unsigned depth) {
   line(depth, s + (sub ? "))" : ")"));
 }
 
-void Printer::imports() {
-  uint32_t func = 0, table = 0, memory = 0, global = 0, tag = 0;
-  for (const wasm::Import& i : m_.imports) {
-    String s("(import ");
-    quote(s, i.module);
-    s += ' ';
-    quote(s, i.name);
-    switch (i.type.kind) {
-      case ExternKind::Func:
-        s += " (func" + funcs_.definition(func++) + " (type " + types_.use(i.type.type_index) + ")";
-        break;
-      case ExternKind::Table:
-        s += " (table" + tables_.definition(table++) + " " + table_type(i.type.table);
-        break;
-      case ExternKind::Memory:
-        s += " (memory" + memories_.definition(memory++) + " " + memory_type(i.type.memory);
-        break;
-      case ExternKind::Global:
-        s += " (global" + globals_.definition(global++) + " " + global_type(i.type.global);
-        break;
-      case ExternKind::Tag:
-        s += " (tag" + tags_.definition(tag++) + " (type " + types_.use(i.type.type_index) + ")";
-        break;
+// "(func $f ...)" and the like, the definition left out if `index` is null.
+String Printer::extern_type(const wasm::ExternType& t, const uint32_t* index) {
+  const auto definition = [index](const Ids& ids) {
+    return index ? ids.definition(*index) : String();
+  };
+  switch (t.kind) {
+    case ExternKind::Func: {
+      String use = type_use(t.type_index, index ? local_ids(*index, count_locals(*index)) : Ids());
+      if (t.exact) use = "(exact " + use + ")";
+      return "(func" + definition(funcs_) + " " + use + ")";
     }
-    line(1, s + "))");
+    case ExternKind::Table:
+      return "(table" + definition(tables_) + " " + table_type(t.table) + ")";
+    case ExternKind::Memory:
+      return "(memory" + definition(memories_) + " " + memory_type(t.memory) + ")";
+    case ExternKind::Global:
+      return "(global" + definition(globals_) + " " + global_type(t.global) + ")";
+    case ExternKind::Tag:
+      return "(tag" + definition(tags_) + " (type " + types_.use(t.type_index) + "))";
   }
+  return {};
+}
+
+void Printer::imports() {
+  uint32_t next[5] = {};
+  uint32_t at = 0;
+  const auto alone = [&](uint32_t end) {
+    for (; at < end; ++at) {
+      const wasm::Import& i = m_.imports[at];
+      String s("(import ");
+      quote(s, i.module);
+      s += ' ';
+      quote(s, i.name);
+      s += " " + extern_type(i.type, &next[size_t(i.type.kind)]);
+      ++next[size_t(i.type.kind)];
+      line(1, s + ")");
+    }
+  };
+  for (const wasm::ImportGroup& group : m_.import_groups) {
+    alone(group.first);
+    String s("(import ");
+    quote(s, group.module);
+    if (!group.count) {
+      if (group.shared_type) s += " " + extern_type(group.type, nullptr);
+      line(1, s + ")");
+      continue;
+    }
+    line(1, s);
+    for (; at < group.first + group.count; ++at) {
+      const wasm::Import& i = m_.imports[at];
+      String item("(item ");
+      quote(item, i.name);
+      uint32_t& index = next[size_t(i.type.kind)];
+      if (!group.shared_type) item += " " + extern_type(i.type, &index);
+      ++index;
+      line(2, item + ")");
+    }
+    if (group.shared_type) line(2, extern_type(group.type, nullptr));
+    line(1, ")");
+  }
+  alone(uint32_t(m_.imports.size()));
 }
 
 Result<String> Printer::expression(wasm::ConstExpr e) {
@@ -452,92 +606,304 @@ Result<String> Printer::expression(wasm::ConstExpr e) {
   return s;
 }
 
+// The label of the block at hand, and what follows the block's keyword.
+Printer::Label Printer::next_label() {
+  Label label;
+  label_.clear();
+  if (!label_names_) return label;
+  const uint32_t index = next_label_++;
+  const auto& names = label_names_->entries;
+  if (next_name_ == names.size() || names[next_name_].first != index) return label;
+  const String& name = names[next_name_++].second;
+  if (name.empty()) {
+    label_ = " " + name_annotation(name);
+  } else {
+    label.id = identifier(name);
+    label_ = " " + label.id;
+  }
+  return label;
+}
+
+void Printer::open_label(Label label) {
+  if (!label_names_) return;
+  if (!label.id.empty())
+    label.outer = std::exchange(label_ids_[label.id], uint32_t(labels_.size()) + 1);
+  labels_.push_back(std::move(label));
+}
+
+void Printer::close_label() {
+  if (labels_.empty()) return;
+  const Label& label = labels_.back();
+  if (!label.id.empty()) {
+    if (label.outer)
+      label_ids_[label.id] = label.outer;
+    else
+      label_ids_.erase(label.id);
+  }
+  labels_.pop_back();
+}
+
 Result<void> Printer::function(uint32_t index) {
   const wasm::Function& f = m_.functions[index];
   const wasm::FuncType& t = m_.func_type(index);
-  wasm::Cursor cursor(m_.bytes.data(), f.body.begin, f.body.end, m_.bytes.size(),
-                      wasm::FeatureSet::all());
-  uint32_t runs = 0;
-  if (!cursor.u32(runs)) return cursor.take_error();
+  uint32_t at = 0;
+  WAFER_LET(runs, local_runs(m_, f, at));
   Vec<ValType> locals;
-  for (uint32_t i = 0; i < runs; ++i) {
-    uint32_t n;
-    ValType local;
-    if (!cursor.u32(n) || !cursor.val_type(local)) return cursor.take_error();
-    if (n > 1'000'000 - std::min<size_t>(locals.size(), 1'000'000))
-      return Error(ErrorKind::Malformed, "too many locals", cursor.offset());
-    locals.insert(locals.end(), n, local);
+  bool fewest = true;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    locals.insert(locals.end(), runs[i].count, runs[i].type);
+    if (!runs[i].count || (i && runs[i - 1].type == runs[i].type)) fewest = false;
   }
   const uint32_t params = uint32_t(t.params.size());
-  locals_ = Ids();
-  if (options_.names)
-    if (const auto* n = m_.names.locals.find(index))
-      locals_.build(*n, params + uint32_t(locals.size()));
-  line(1, "(func" + funcs_.definition(index) + " (type " + types_.use(f.type_index) + ")" +
-              signature(t, &locals_));
+  locals_ = local_ids(index, params + uint32_t(locals.size()));
+  line(1, "(func" + funcs_.definition(index) + " " + type_use(f.type_index, locals_));
+  if (!fewest) {
+    String s("(@");
+    s += kLocalsAnnotation;
+    for (const LocalRun& run : runs) s += " " + number(run.count) + " " + type(run.type);
+    line(2, s + ")");
+  }
   if (!locals.empty()) {
     String s;
     for (uint32_t i = 0; i < locals.size();) {
       if (!s.empty()) s += ' ';
-      if (locals_.has_id(params + i)) {
-        s += "(local " + locals_.use(params + i) + " " + type(locals[i]) + ")";
+      s += "(local";
+      if (locals_.named(params + i)) {
+        s += locals_.binding(params + i) + " " + type(locals[i]);
         ++i;
       } else {
-        s += "(local";
         do s += " " + type(locals[i++]);
-        while (i < locals.size() && !locals_.has_id(params + i));
-        s += ")";
+        while (i < locals.size() && !locals_.named(params + i));
       }
+      s += ")";
     }
     line(2, s);
   }
-  wasm::InstrReader reader(m_.bytes, cursor.offset(), f.body.end, wasm::FeatureSet::all());
+  label_names_ = options_.names ? m_.names.labels.find(index) : nullptr;
+  next_label_ = next_name_ = 0;
+  labels_.clear();
+  label_ids_.clear();
+  const Vec<wasm::BranchHint>* hints = hint_section_ ? m_.hints_of(index) : nullptr;
+  size_t next_hint = 0;
+  wasm::InstrReader reader(m_.bytes, at, f.body.end, wasm::FeatureSet::all());
   unsigned depth = 2;
   Instr in;
   while (!reader.at_end()) {
     in = {};
-    const uint32_t at = reader.offset();
+    at = reader.offset();
     WAFER_TRY(reader.read(in));
     const bool closes = in.op == Opcode::End || in.op == Opcode::Delegate;
     const bool middle =
         in.op == Opcode::Else || in.op == Opcode::Catch || in.op == Opcode::CatchAll;
+    const bool opens = opens_block(in.op);
     if (closes && reader.at_end()) break;
     if ((closes || middle) && depth > 2) --depth;
+    if (hints && next_hint < hints->size() && (*hints)[next_hint].offset == at - f.body.begin) {
+      String s("(@");
+      s += wasm::kBranchHintSection;
+      s += (*hints)[next_hint++].likely ? " \"\\01\")" : " \"\\00\")";
+      line(depth, s);
+    }
+    if (closes) close_label();
+    Label label;
+    if (opens) label = next_label();
     String s = instr(in);
     if (options_.offsets) s += " ;; " + hex(at);
     line(depth, s);
-    if (middle || in.op == Opcode::Block || in.op == Opcode::Loop || in.op == Opcode::If ||
-        in.op == Opcode::Try || in.op == Opcode::TryTable)
-      ++depth;
+    // Only now: clauses of a try_table count labels from outside.
+    if (opens) open_label(std::move(label));
+    if (opens || middle) ++depth;
   }
   line(1, ")");
   return {};
 }
 
-void Printer::customs_after(uint8_t section) {
-  static constexpr std::pair<uint8_t, std::string_view> kNames[] = {
-      {1, "type"},       {2, "import"}, {3, "func"},   {4, "table"}, {5, "memory"},
-      {13, "tag"},       {6, "global"}, {7, "export"}, {8, "start"}, {9, "elem"},
-      {12, "datacount"}, {10, "code"},  {11, "data"}};
+// ---- what the text gives of names and hints ---------------------------------
+
+uint32_t Printer::count_locals(uint32_t func) const {
+  const uint32_t params = uint32_t(m_.func_type(func).params.size());
+  if (m_.functions[func].imported) return params;
+  uint32_t at = 0, total = params;
+  auto runs = local_runs(m_, m_.functions[func], at);
+  if (!runs.ok()) return 0;
+  for (const LocalRun& run : *runs) total += run.count;
+  return total;
+}
+
+uint32_t Printer::count_labels(uint32_t func) const {
+  if (m_.functions[func].imported) return 0;
+  uint32_t at = 0, count = 0;
+  auto runs = local_runs(m_, m_.functions[func], at);
+  if (!runs.ok()) return 0;
+  wasm::InstrReader reader(m_.bytes, at, m_.functions[func].body.end, wasm::FeatureSet::all());
+  Instr in;
+  while (!reader.at_end()) {
+    if (!reader.read(in).ok()) return 0;
+    count += opens_block(in.op);
+  }
+  return count;
+}
+
+// Are all of `names` within what is there, and none of the maps empty?
+bool Printer::names_fit(const wasm::IndirectNameMap& names,
+                        const std::function<uint32_t(uint32_t)>& count) const {
+  for (const auto& [index, map] : names.entries)
+    if (map.entries.empty() || map.entries.back().first >= count(index)) return false;
+  return true;
+}
+
+// Names of imports whose types are given once for all of them: the text has no place for them.
+void Printer::forget_shared() {
+  uint32_t next[5] = {}, at = 0;
+  Ids* const spaces[] = {&funcs_, &tables_, &memories_, &globals_, &tags_};
+  for (const wasm::ImportGroup& group : m_.import_groups) {
+    for (; at < group.first; ++at) ++next[size_t(m_.imports[at].type.kind)];
+    for (; at < group.first + group.count; ++at) {
+      const auto kind = size_t(m_.imports[at].type.kind);
+      const uint32_t index = next[kind]++;
+      if (!group.shared_type) continue;
+      if (spaces[kind]->named(index)) name_section_ = nullptr;
+      if (kind == size_t(ExternKind::Func) && m_.names.locals.find(index)) name_section_ = nullptr;
+      spaces[kind]->forget(index);
+    }
+  }
+}
+
+// Do identifiers and annotations give just this name section, at just this place?
+bool Printer::names_are_shown() const {
+  if (!options_.names) return false;
+  const wasm::CustomSection& section = *name_section_;
+  for (const auto& s : kSections)
+    if (section_order(s.id) > section_order(section.after_section) && (m_.sections >> s.id & 1))
+      return false;
+  const auto fits = [](const wasm::NameMap& names, size_t count) {
+    return names.entries.empty() || names.entries.back().first < count;
+  };
+  const wasm::NameSection& n = m_.names;
+  if (!fits(n.functions, m_.functions.size()) || !fits(n.types, m_.types.size()) ||
+      !fits(n.tables, m_.tables.size()) || !fits(n.memories, m_.memories.size()) ||
+      !fits(n.globals, m_.globals.size()) || !fits(n.elems, m_.elems.size()) ||
+      !fits(n.datas, m_.datas.size()) || !fits(n.tags, m_.tags.size()))
+    return false;
+  const auto of_function = [&](auto count) {
+    return [this, count](uint32_t func) {
+      return func < m_.functions.size() ? (this->*count)(func) : 0;
+    };
+  };
+  const auto fields = [this](uint32_t type) {
+    return type < m_.types.size() && m_.types[type].kind == CompKind::Struct
+               ? uint32_t(m_.types[type].fields.size())
+               : 0;
+  };
+  if (!names_fit(n.locals, of_function(&Printer::count_locals)) ||
+      !names_fit(n.labels, of_function(&Printer::count_labels)) || !names_fit(n.fields, fields))
+    return false;
+  const Vec<uint8_t> shown = wasm::encode_names(n);
+  const Bytes payload = m_.slice(section.payload);
+  if (shown.empty()) return false;  // none would be made
+  return std::equal(shown.begin(), shown.end(), payload.begin(), payload.end());
+}
+
+// Can annotations of branches give just this section of hints, at just this place?
+bool Printer::hints_are_shown() const {
+  const wasm::CustomSection& section = *hint_section_;
+  const unsigned code = section_order("code");
+  for (const auto& s : kSections) {
+    const unsigned order = section_order(s.id);
+    if (order > section_order(section.after_section) && order < code && (m_.sections >> s.id & 1))
+      return false;
+  }
+  for (const wasm::FunctionHints& f : m_.branch_hints) {
+    if (f.hints.empty()) return false;
+    const wasm::Function& function = m_.functions[f.func];
+    uint32_t at = 0;
+    auto runs = local_runs(m_, function, at);
+    if (!runs.ok()) return false;
+    wasm::InstrReader reader(m_.bytes, at, function.body.end, wasm::FeatureSet::all());
+    Instr in;
+    size_t next = 0;
+    while (!reader.at_end() && next < f.hints.size()) {
+      at = reader.offset();
+      if (!reader.read(in).ok()) return false;
+      if (at - function.body.begin != f.hints[next].offset) continue;
+      if (in.op != Opcode::If && in.op != Opcode::BrIf) return false;
+      ++next;
+    }
+    if (next != f.hints.size()) return false;
+  }
+  const Vec<uint8_t> shown = wasm::encode_branch_hints(m_.branch_hints);
+  const Bytes payload = m_.slice(section.payload);
+  if (shown.empty()) return false;  // none would be made
+  return std::equal(shown.begin(), shown.end(), payload.begin(), payload.end());
+}
+
+void Printer::find_metadata() {
+  const auto only = [this](std::string_view name) {
+    const wasm::CustomSection* found = nullptr;
+    for (const wasm::CustomSection& c : m_.customs) {
+      if (c.name != name) continue;
+      if (found) return static_cast<const wasm::CustomSection*>(nullptr);
+      found = &c;
+    }
+    return found;
+  };
+  name_section_ = only("name");
+  if (name_section_ && !names_are_shown()) name_section_ = nullptr;
+  hint_section_ = only(wasm::kBranchHintSection);
+  if (hint_section_ && !hints_are_shown()) hint_section_ = nullptr;
+}
+
+// Custom sections that annotations have to give, and sections that nothing else shows.
+void Printer::customs() {
+  bool past_names = false, past_hints = false;
   for (const wasm::CustomSection& c : m_.customs) {
-    if (c.after_section != section || c.name == "name") continue;
+    if (&c == name_section_) past_names = true;
+    if (&c == hint_section_) past_hints = true;
+    if (&c == name_section_ || &c == hint_section_) continue;
+    if (c.name == "name" && !options_.names) continue;
     String s("(@custom ");
     quote(s, c.name);
-    if (section == 0) {
+    if (past_names) {
+      s += " (after last)";
+    } else if (past_hints && c.after_section == hint_section_->after_section) {
+      s += " (before code)";
+    } else if (c.after_section == 0) {
       s += " (before first)";
     } else {
-      for (const auto& [id, name] : kNames)
-        if (id == section) {
-          s += " (after ";
-          s += name;
-          s += ")";
-        }
+      s += " (after ";
+      s += kSections[section_order(c.after_section) - 1].keyword;
+      s += ")";
     }
     s += ' ';
     const Bytes payload = m_.slice(c.payload);
     quote(s, std::string_view(reinterpret_cast<const char*>(payload.data()), payload.size()));
     line(1, s + ")");
   }
+  // Whether a section is there follows from its contents; of the data count, from its use.
+  const size_t defined = m_.functions.size() - m_.imported_functions;
+  const std::pair<std::string_view, bool> empty[] = {
+      {"type", m_.rec_groups.empty()},
+      {"import", m_.imports.empty()},
+      {"func", defined == 0},
+      {"table", m_.tables.size() == m_.imported_tables},
+      {"memory", m_.memories.size() == m_.imported_memories},
+      {"tag", m_.tags.size() == m_.imported_tags},
+      {"global", m_.globals.size() == m_.imported_globals},
+      {"export", m_.exports.empty()},
+      {"elem", m_.elems.empty()},
+      {"datacount", !data_count_needed_},
+      {"code", defined == 0},
+      {"data", m_.datas.empty()}};
+  String kinds;
+  for (const auto& [keyword, is_empty] : empty)
+    if (is_empty && (m_.sections >> kSections[section_order(keyword) - 1].id & 1)) {
+      kinds += ' ';
+      kinds += keyword;
+    }
+  if (kinds.empty()) return;
+  String s("(@");
+  s += kSectionAnnotation;
+  line(1, s + kinds + ")");
 }
 
 Result<String> Printer::run() {
@@ -548,7 +914,7 @@ Result<String> Printer::run() {
     head += ")";
   }
   line(0, head);
-  for (const uint8_t id : {0, 1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11}) customs_after(id);
+  const String before = std::exchange(out_, String());
   for (const wasm::RecGroup& g : m_.rec_groups) {
     if (g.written) line(1, "(rec");
     for (uint32_t i = 0; i < g.count; ++i) type_def(g.first + i, g.written ? 2 : 1);
@@ -619,6 +985,10 @@ Result<String> Printer::run() {
     line(1, s + ")");
   }
   line(0, ")");
+  // Only now is it known what the code needs.
+  const String fields = std::exchange(out_, before);
+  customs();
+  out_ += fields;
   return std::move(out_);
 }
 

@@ -268,6 +268,32 @@ class ScriptParser {
     return a;
   }
 
+  // (thread $name (shared (module $m))? command*), of the threads proposal.
+  Result<void> thread(ScriptCommand& c) {
+    if (++depth_ > kMaxThreadDepth)
+      return Error(ErrorKind::Malformed, "threads are nested too deeply", c.offset);
+    c.kind = ScriptCommand::Kind::Thread;
+    p_ += 2;
+    if (peek().kind != TokenKind::Id) return unexpected();
+    WAFER_LET(name, id());
+    c.name = name;
+    if (peek().kind == TokenKind::Open && peek(1).text == "shared") {
+      p_ += 2;
+      WAFER_TRY(expect(TokenKind::Open));
+      if (!take("module") || peek().kind != TokenKind::Id) return unexpected();
+      WAFER_LET(of, id());
+      c.of = of;
+      WAFER_TRY(expect(TokenKind::Close));
+      WAFER_TRY(expect(TokenKind::Close));
+    }
+    while (peek().kind == TokenKind::Open) {
+      WAFER_LET(inner, command());
+      c.body.push_back(std::move(inner));
+    }
+    --depth_;
+    return expect(TokenKind::Close);
+  }
+
   Result<ScriptCommand> command() {
     using K = ScriptCommand::Kind;
     ScriptCommand c{};
@@ -278,6 +304,10 @@ class ScriptParser {
       WAFER_TRY(module(c));
       return c;
     }
+    if (k == "thread") {
+      WAFER_TRY(thread(c));
+      return c;
+    }
     if (k == "invoke" || k == "get") {
       c.kind = K::Action;
       WAFER_LET(a, action());
@@ -285,7 +315,12 @@ class ScriptParser {
       return c;
     }
     p_ += 2;
-    if (k == "register") {
+    if (k == "wait") {
+      c.kind = K::Wait;
+      if (peek().kind != TokenKind::Id) return unexpected();
+      WAFER_LET(name, id());
+      c.name = name;
+    } else if (k == "register") {
       c.kind = K::Register;
       WAFER_LET(name, string());
       WAFER_LET(of, id());
@@ -342,6 +377,9 @@ class ScriptParser {
   const Vec<Token>& tokens_;
   const ParseOptions& options_;
   size_t p_ = 0;
+  // Threads within threads: the parser recurses once for each.
+  static constexpr unsigned kMaxThreadDepth = 100;
+  unsigned depth_ = 0;
 };
 
 }  // namespace

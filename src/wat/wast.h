@@ -67,11 +67,14 @@ struct ScriptCommand {
     AssertUnlinkable,
     AssertInvalidCustom,
     AssertMalformedCustom,
+    Thread,
+    Wait,
   } kind;
   uint64_t offset = 0;
   ScriptModule module;
-  String name;  // Register: name; ModuleInstance: instance identifier
-  String of;    // Register, ModuleInstance: which module
+  String name;  // Register: name; ModuleInstance: instance identifier; Thread, Wait: the thread
+  String of;    // Register, ModuleInstance: which module; Thread: the shared one, if any
+  Vec<ScriptCommand> body;  // Thread: what it carries out
   ScriptAction action;
   Vec<ScriptValue> expected;
   String message;

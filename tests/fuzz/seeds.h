@@ -39,6 +39,29 @@ inline constexpr const char* kSeedModules[] = {
   (func (export "v") (result v128)
     (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23
       (v128.load (i32.const 0)) (i32x4.splat (i32.const 7)))))
+)",
+    R"((module $m (@name "all names") (@custom "a" (before first) "1") (@custom "b" (after data) "2")
+  (@custom "c" (after last) "3") (@custom "d" (before code) "4") (@wafer.section table datacount)
+  (type $t (func (param i32))) (rec (type $s (struct (field $x i32) (field (@name "y") i64))))
+  (import "m" "f" (func $i (param $p i32) (param (@name "q") i32)))
+  (memory $mem 1) (global $g i32 (i32.const 1)) (tag $tag) (data $d (i32.const 0) "x")
+  (elem $e func $f)
+  (func $f (@name "f") (param $a (@name "dup") i32) (@wafer.locals 1 i32 0 f32 1 i32)
+    (local $b (@name "dup") i32) (local (@name "") i32)
+    (@metadata.code.branch_hint "\00") (if $l (local.get 0) (then (br $l) (block $l (br $l))))
+    block $l (@name "other") loop (@name "") local.get $b br_if $l end end))
+)",
+    R"((module
+  (rec (type $a (sub (descriptor $d) (struct (field i8))))
+       (type $d (sub (describes $a) (struct))))
+  (type $f (func)) (import "m" "f" (func $x (exact (type $f))))
+  (import "m" (item "g" (global $g i32)) (item "h" (func)))
+  (import "m" (item "i") (item "j") (func (result i32)))
+  (func (param anyref (ref null (exact $d))) (result (ref (exact $a)))
+    (drop (block $b (result anyref)
+      (br_on_cast_desc_eq_fail $b anyref (ref (exact $a)) (local.get 0) (local.get 1)) (return)))
+    (ref.cast_desc_eq (ref (exact $a)) (local.get 0)
+      (ref.get_desc $a (struct.new_desc $a (i32.const 1) (struct.new $d))))))
 )"};
 
 // The seeds in the binary format.

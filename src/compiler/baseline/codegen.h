@@ -402,6 +402,8 @@ class BaselineCompiler::Impl {
   void trap_if_null(const Operand& o, TrapCode code);
   void load_storage(const x86::Mem& at, ValType storage, bool sign);
   void store_storage(const x86::Mem& at, ValType storage, const Operand& o);
+  void check_descriptor();
+  void ref_test_desc(bool nullable);
   void ref_test(HeapType type, bool nullable);
   void fill_object(uint32_t count, auto place);
   x86::Mem array_element(Operand& array, Operand& index, ValType storage);

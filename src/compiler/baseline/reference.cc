@@ -69,10 +69,34 @@ void BaselineCompiler::Impl::ref_test(HeapType type, bool nullable) {
   a_.mov(x86::eax, int(nullable));
   a_.test(x86::rsi, x86::rsi);
   a_.je(done);
-  a_.mov(x86::edx, uint32_t(type.kind()));
+  a_.mov(x86::edx, type.form());
   a_.mov(x86::ecx, type.is_concrete() ? type.index() : 0);
   call_builtin(Builtin::ref_test);
   a_.bind(done);
+  a_.test(x86::eax, x86::eax);
+}
+
+// Traps if the descriptor on top is null; it stays.
+void BaselineCompiler::Impl::check_descriptor() {
+  Operand descriptor = pop();
+  const uint8_t reg = own_gpr(descriptor);
+  trap_if_null(descriptor, TrapCode::NullDescriptor);
+  push_gpr(descriptor.type, reg);
+}
+
+// Pops a descriptor, and tests the reference below it as ref_test does.
+void BaselineCompiler::Impl::ref_test_desc(bool nullable) {
+  check_descriptor();
+  spill_registers(uint32_t(stack_.size()));
+  const Label done = a_.newLabel();
+  load_gpr(kRsi, top(1));
+  load_gpr(kRdx, top());
+  a_.mov(x86::eax, int(nullable));
+  a_.test(x86::rsi, x86::rsi);
+  a_.je(done);
+  call_builtin(Builtin::ref_test_desc);
+  a_.bind(done);
+  release(pop());
   a_.test(x86::eax, x86::eax);
 }
 
@@ -204,6 +228,42 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     case ExternConvertAny:
       return true;  // the bits stay the same
 
+    case RefGetDesc: {
+      Operand o = pop();
+      const uint8_t reg = own_gpr(o);
+      trap_if_null(o, TrapCode::NullReference);
+      const uint32_t offset = module_.canon_type(in.index)->descriptor_offset;
+      release(o);
+      load_storage(at(reg, int64_t(layout::kStructPayload) + offset), validator_.operand(0), false);
+      return true;
+    }
+    case RefCastDescEq:
+    case RefCastDescEqNull:
+      ref_test_desc(in.op == RefCastDescEqNull);
+      jcc(Cond::Equal, trap(TrapCode::DescriptorCastFailure));
+      return true;
+    case BrOnCastDescEq:
+    case BrOnCastDescEqFail:
+      ref_test_desc(in.null2);
+      cond_branch(in.index, in.op == BrOnCastDescEq ? Cond::NotEqual : Cond::Equal);
+      return true;
+    case StructNewDesc:
+    case StructNewDefaultDesc: {
+      // The descriptor is one operand more, after the fields.
+      const uint32_t n =
+          in.op == StructNewDesc ? uint32_t(module_.types[in.index].fields.size()) : 0;
+      const wasm::CanonType& type = *module_.canon_type(in.index);
+      check_descriptor();
+      spill_registers(uint32_t(stack_.size()));
+      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      fill_object(n + 1, [&](uint32_t i) {
+        const bool field = i < n;
+        return std::pair(int64_t(layout::kStructPayload) +
+                             (field ? type.field_offsets[i] : type.descriptor_offset),
+                         field ? type.fields[i].storage : ValType::ref(HeapKind::Struct, true));
+      });
+      return true;
+    }
     case StructNew: {
       const auto& fields = module_.types[in.index].fields;
       const auto& offsets = module_.canon_type(in.index)->field_offsets;

@@ -81,16 +81,36 @@ Value* FunctionTranslator::ref_test(Value* ref, wasm::HeapType type, bool nullab
     phi->addIncoming(b_.getTrue(), b_.GetInsertBlock());
     b_.CreateCondBr(b_.CreateICmpEQ(have, element(layout::kCtxTypes, type.index())), done, slow);
     b_.SetInsertPoint(slow);
-    if (module_.types[type.index()].is_final) {
+    if (type.is_exact() || module_.types[type.index()].is_final) {
       phi->addIncoming(b_.getFalse(), slow);
       b_.CreateBr(done);
       b_.SetInsertPoint(done);
       return phi;
     }
   }
-  Value* r = call_builtin(Builtin::ref_test, {ref, const_i32(uint32_t(type.kind())),
+  Value* r = call_builtin(Builtin::ref_test, {ref, const_i32(type.form()),
                                               const_i32(type.is_concrete() ? type.index() : 0)});
   phi->addIncoming(b_.CreateICmpNE(r, const_i32(0)), b_.GetInsertBlock());
+  b_.CreateBr(done);
+  b_.SetInsertPoint(done);
+  return phi;
+}
+
+// Pops a descriptor, and tells whether the reference on top has it.
+Value* FunctionTranslator::ref_test_desc(bool nullable) {
+  Value* descriptor = pop();
+  Value* ref = stack_.back();
+  trap_if(b_.CreateICmpEQ(descriptor, const_i64(0)), TrapCode::NullDescriptor);
+  BasicBlock* from = b_.GetInsertBlock();
+  BasicBlock* some = block("some");
+  BasicBlock* done = block("tested");
+  b_.CreateCondBr(b_.CreateICmpEQ(ref, const_i64(0)), done, some);
+  b_.SetInsertPoint(some);
+  Value* r = call_builtin(Builtin::ref_test_desc, {ref, descriptor});
+  Value* same = b_.CreateICmpNE(r, const_i32(0));
+  llvm::PHINode* phi = llvm::PHINode::Create(m_.i1, 2, "", done);
+  phi->addIncoming(b_.getInt1(nullable), from);
+  phi->addIncoming(same, b_.GetInsertBlock());
   b_.CreateBr(done);
   b_.SetInsertPoint(done);
   return phi;
@@ -184,6 +204,38 @@ bool FunctionTranslator::gc(const wasm::Instr& in) {
       trap_if(b_.CreateICmpEQ(ref, const_i64(0)), TrapCode::NullI31Reference);
       Value* low = b_.CreateTrunc(ref, m_.i32);
       push(in.op == Opcode::I31GetS ? b_.CreateAShr(low, 1) : b_.CreateLShr(low, 1));
+      return true;
+    }
+    case Opcode::RefGetDesc: {
+      const wasm::CanonType& type = *canon(in.index);
+      Value* p = null_check(pop(), TrapCode::NullReference);
+      push(load_at(m_.i64, p, layout::kStructPayload + type.descriptor_offset, "descriptor"));
+      return true;
+    }
+    case Opcode::RefCastDescEq:
+    case Opcode::RefCastDescEqNull:
+      trap_if(b_.CreateNot(ref_test_desc(in.op == Opcode::RefCastDescEqNull)),
+              TrapCode::DescriptorCastFailure);
+      return true;
+    case Opcode::BrOnCastDescEq:
+      branch_on(in.index, ref_test_desc(in.null2));
+      return true;
+    case Opcode::BrOnCastDescEqFail:
+      branch_on(in.index, b_.CreateNot(ref_test_desc(in.null2)));
+      return true;
+    case Opcode::StructNewDesc:
+    case Opcode::StructNewDefaultDesc: {
+      const wasm::CanonType& type = *canon(in.index);
+      Value* descriptor = pop();
+      trap_if(b_.CreateICmpEQ(descriptor, const_i64(0)), TrapCode::NullDescriptor);
+      Value* ref = call_builtin(Builtin::struct_new, {const_i32(in.index)});
+      Value* p = b_.CreateIntToPtr(ref, m_.ptr);
+      store_visibly(descriptor, p, layout::kStructPayload + type.descriptor_offset, "descriptor");
+      if (in.op == Opcode::StructNewDesc) {
+        for (size_t i = type.fields.size(); i-- > 0;)
+          write(type.fields[i].storage, pop(), p, layout::kStructPayload + type.field_offsets[i]);
+      }
+      push(ref);
       return true;
     }
     case Opcode::StructNew: {

@@ -6,6 +6,8 @@
 #include <llvm/TargetParser/Triple.h>
 #include <llvm/Transforms/Utils/Local.h>
 
+#include <algorithm>
+
 namespace wafer::compiler {
 
 using llvm::BasicBlock;
@@ -486,7 +488,7 @@ void FunctionTranslator::push_frame(const wasm::Instr& in) {
       BasicBlock* then = block("then");
       f.other = block("else");
       f.else_params.assign(stack_.begin() + f.height, stack_.end());
-      b_.CreateCondBr(b_.CreateICmpNE(condition, const_i32(0)), then, f.other);
+      b_.CreateCondBr(b_.CreateICmpNE(condition, const_i32(0)), then, f.other, weights(in));
       b_.SetInsertPoint(then);
       frames_.push_back(std::move(f));
       if (m_.options.code.fuel) count_fuel();
@@ -589,13 +591,27 @@ void FunctionTranslator::branch_to_label(uint32_t frame, std::span<Value* const>
   b_.CreateBr(f.header);
 }
 
-void FunctionTranslator::br_if(uint32_t label, Value* condition) {
+// What the module says of the branch `in`, or null.
+llvm::MDNode* FunctionTranslator::weights(const wasm::Instr& in) const {
+  const Vec<wasm::BranchHint>* hints = module_.hints_of(index_);
+  if (!hints) return nullptr;
+  const uint32_t offset = in.offset_in_module - module_.functions[index_].body.begin;
+  const auto hint = std::lower_bound(
+      hints->begin(), hints->end(), offset,
+      [](const wasm::BranchHint& h, uint32_t wanted) { return h.offset < wanted; });
+  if (hint == hints->end() || hint->offset != offset) return nullptr;
+  llvm::MDBuilder metadata(m_.context);
+  return hint->likely ? metadata.createLikelyBranchWeights()
+                      : metadata.createUnlikelyBranchWeights();
+}
+
+void FunctionTranslator::br_if(uint32_t label, Value* condition, llvm::MDNode* branch_weights) {
   const uint32_t frame = frame_of(label);
   BasicBlock* next = block("next");
   Frame& f = frames_[frame];
   if (frame == 0) {
     BasicBlock* out = block("br");
-    b_.CreateCondBr(condition, out, next);
+    b_.CreateCondBr(condition, out, next, branch_weights);
     b_.SetInsertPoint(out);
     jump(label);
   } else {
@@ -603,7 +619,7 @@ void FunctionTranslator::br_if(uint32_t label, Value* condition) {
     auto& phis = loop ? f.header_phis : f.end_phis;
     const auto values = top(phis.size());
     for (size_t i = 0; i < phis.size(); ++i) phis[i]->addIncoming(values[i], b_.GetInsertBlock());
-    b_.CreateCondBr(condition, loop ? f.header : f.end, next);
+    b_.CreateCondBr(condition, loop ? f.header : f.end, next, branch_weights);
   }
   b_.SetInsertPoint(next);
 }
@@ -658,7 +674,7 @@ bool FunctionTranslator::control(const wasm::Instr& in) {
       return true;
     case Opcode::BrIf: {
       Value* c = pop();
-      br_if(in.index, b_.CreateICmpNE(c, const_i32(0)));
+      br_if(in.index, b_.CreateICmpNE(c, const_i32(0)), weights(in));
       return true;
     }
     case Opcode::BrTable:

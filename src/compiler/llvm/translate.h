@@ -157,7 +157,8 @@ class FunctionTranslator {
   void branch_to(uint32_t frame, std::span<Value* const> values);
   void branch_to_label(uint32_t frame, std::span<Value* const> values);
   void jump(uint32_t label);
-  void br_if(uint32_t label, Value* condition);
+  void br_if(uint32_t label, Value* condition, llvm::MDNode* branch_weights = nullptr);
+  llvm::MDNode* weights(const wasm::Instr& in) const;
   void br_table(const wasm::Instr& in);
   uint32_t frame_of(uint32_t label) const { return uint32_t(frames_.size()) - 1 - label; }
   std::span<const wasm::ValType> label_types(const Frame& f) const {
@@ -230,6 +231,7 @@ class FunctionTranslator {
   Value* arithmetic_operand(Value* v);
   void trunc_trapping(llvm::Type* to, bool is_signed);
   Value* intrinsic(llvm::Intrinsic::ID id, std::initializer_list<Value*> args);
+  llvm::Value* ref_test_desc(bool nullable);
   Value* ref_test(Value* ref, wasm::HeapType type, bool nullable);
   Value* entry_slot();
 

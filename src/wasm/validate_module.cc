@@ -1,0 +1,152 @@
+// Validation of everything but code (spec 3.5).
+#include "wasm/cursor.h"
+#include "wasm/validator.h"
+
+namespace wafer::wasm {
+
+namespace {
+
+Error invalid(std::string_view message, uint64_t at = Error::kNoOffset) {
+  return Error(ErrorKind::Invalid, message, at);
+}
+
+// `at` is the offset of the entry that errors name.
+Result<void> check_limits(const Limits& limits, uint64_t range, std::string_view message,
+                          uint32_t at) {
+  if (limits.min > range || (limits.has_max && limits.max > range)) return invalid(message, at);
+  if (limits.has_max && limits.min > limits.max)
+    return invalid("size minimum must not be greater than maximum", at);
+  return {};
+}
+
+Result<void> check_table_type(const TableType& type, uint32_t at) {
+  if (type.limits.is64) return check_limits(type.limits, ~uint64_t{0}, "", at);
+  return check_limits(type.limits, 0xFFFFFFFF, "table size must be at most 2^32-1", at);
+}
+
+Result<void> check_memory_type(const MemoryType& type, uint32_t at) {
+  if (type.page_size_log2 != 16 && type.page_size_log2 != 0)
+    return invalid("invalid custom page size", at);
+  // The memory may hold 2^32 or 2^64 bytes, and the page count must be an address.
+  const unsigned bits = type.limits.is64 ? 64 : 32;
+  if (type.page_size_log2 == 0) {
+    WAFER_TRY(check_limits(type.limits, type.limits.is64 ? ~uint64_t{0} : 0xFFFFFFFF,
+                           "memory size must be at most 2^32-1 pages", at));
+  } else {
+    WAFER_TRY(check_limits(type.limits, uint64_t{1} << (bits - 16),
+                           type.limits.is64 ? "memory size must be at most 2^48 pages (256TiB)"
+                                            : "memory size must be at most 65536 pages (4GiB)",
+                           at));
+  }
+  if (type.limits.shared && !type.limits.has_max)
+    return invalid("shared memory must have maximum", at);
+  return {};
+}
+
+Result<void> check_exports(const Module& module) {
+  std::unordered_set<std::string_view, std::hash<std::string_view>, std::equal_to<>,
+                     StdAllocator<std::string_view>>
+      names;
+  names.reserve(module.exports.size());
+  for (const Export& e : module.exports) {
+    size_t count = 0;
+    std::string_view what;
+    switch (e.kind) {
+      case ExternKind::Func:
+        count = module.functions.size(), what = "unknown function ";
+        break;
+      case ExternKind::Table:
+        count = module.tables.size(), what = "unknown table ";
+        break;
+      case ExternKind::Memory:
+        count = module.memories.size(), what = "unknown memory ";
+        break;
+      case ExternKind::Global:
+        count = module.globals.size(), what = "unknown global ";
+        break;
+      case ExternKind::Tag:
+        count = module.tags.size(), what = "unknown tag ";
+        break;
+    }
+    if (e.index >= count) return invalid(message_with(what, e.index), e.offset);
+    if (!names.insert(e.name).second) {
+      String message = "duplicate export name \"";
+      message += e.name;
+      message += '"';
+      return invalid(message, e.offset);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> validate_before_code(const Module& module) {
+  const auto imported_globals = module.imported_globals;
+  const auto all_globals = uint32_t(module.globals.size());
+  for (const Tag& tag : module.tags)
+    if (!module.types[tag.type_index].func.results.empty())
+      return invalid("non-empty tag result type", tag.offset);
+  for (const Memory& memory : module.memories)
+    WAFER_TRY(check_memory_type(memory.type, memory.offset));
+  if (module.memories.size() > 1 && !module.features.has(Feature::MultiMemory))
+    return invalid("multiple memories", module.memories[1].offset);
+
+  FuncValidator exprs(module);
+  for (const Table& table : module.tables) {
+    WAFER_TRY(check_table_type(table.type, table.offset));
+    if (table.init) {
+      WAFER_TRY(exprs.check_const(*table.init, table.type.element, imported_globals));
+    } else if (!table.imported && !table.type.element.defaultable()) {
+      return invalid(
+          "type mismatch: table of type " + to_string(table.type.element) + " needs an initializer",
+          table.offset);
+    }
+  }
+  for (uint32_t i = imported_globals; i < all_globals; ++i)
+    WAFER_TRY(exprs.check_const(module.globals[i].init, module.globals[i].type.type, i));
+  for (const ElemSegment& elem : module.elems) {
+    for (uint32_t func : elem.funcs)
+      if (func >= module.functions.size())
+        return invalid(message_with("unknown function ", func), elem.offset.begin);
+    for (const ConstExpr& expr : elem.exprs)
+      WAFER_TRY(exprs.check_const(expr, elem.type, all_globals));
+    if (elem.mode != SegmentMode::Active) continue;
+    if (elem.table >= module.tables.size())
+      return invalid(message_with("unknown table ", elem.table), elem.offset.begin);
+    const TableType& table = module.tables[elem.table].type;
+    if (!module.is_subtype(elem.type, table.element))
+      return invalid("type mismatch: element segment's type " + to_string(elem.type) +
+                         " does not match table's element type " + to_string(table.element),
+                     elem.offset.begin);
+    WAFER_TRY(exprs.check_const(elem.offset, table.limits.address_type(), all_globals));
+  }
+  if (module.start) {
+    if (*module.start >= module.functions.size())
+      return invalid(message_with("unknown function ", *module.start), module.start_offset);
+    const FuncType& type = module.func_type(*module.start);
+    if (!type.params.empty() || !type.results.empty())
+      return invalid("start function must not have parameters or results", module.start_offset);
+  }
+  return check_exports(module);
+}
+
+Result<void> validate_datas(const Module& module) {
+  FuncValidator exprs(module);
+  for (const DataSegment& data : module.datas) {
+    if (data.mode != SegmentMode::Active) continue;
+    if (data.memory >= module.memories.size())
+      return invalid(message_with("unknown memory ", data.memory), data.offset.begin);
+    WAFER_TRY(exprs.check_const(data.offset,
+                                module.memories[data.memory].type.limits.address_type(),
+                                uint32_t(module.globals.size())));
+  }
+  return {};
+}
+
+Result<void> validate_module_fields(const Module& module) {
+  WAFER_TRY(validate_before_code(module));
+  return validate_datas(module);
+}
+
+}  // namespace wafer::wasm
