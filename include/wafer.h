@@ -111,9 +111,10 @@ typedef void (*wafer_warning_callback_t)(void* env, const char* message);
 WASM_API_EXTERN void wafer_config_warning_set(wasm_config_t*, wafer_warning_callback_t, void* env);
 /* How hard optimized code is worked on, 0 to 3. 2 unless set. */
 WASM_API_EXTERN void wafer_config_opt_level_set(wasm_config_t*, unsigned level);
-/* In optimized code, leave no access to memory out because its result is not used, and
- * keep the order of stores before a trap. Off unless set. */
-WASM_API_EXTERN void wafer_config_precise_traps_set(wasm_config_t*, bool enable);
+/* In optimized code, an access to memory may be left out or moved although it would trap, and
+ * what precedes a trap may not have happened. Faster, and not what the specification says.
+ * Off unless set. */
+WASM_API_EXTERN void wafer_config_relaxed_traps_set(wasm_config_t*, bool enable);
 /* Keeps optimized code between runs in `folder`, made when needed, of at most `max_bytes`
  * (0: 1 GiB). Whoever can write to the folder can have code run. NULL, as unless set: none. */
 WASM_API_EXTERN void wafer_config_cache_set(wasm_config_t*, const char* folder, uint64_t max_bytes);

@@ -61,14 +61,17 @@ def native_engines(clang_version: str) -> list[Engine]:
 
 
 def wafer_engines(command: str, version: str) -> list[Engine]:
-    """Wafer's tiers."""
+    """Wafer's tiers, and `relaxed`: llvm with --relaxed-traps."""
     engines = []
-    for tier in ("llvm", "auto", "baseline", "interp"):
-        base = [command, "run", "--tier", tier]
-        cached = tier in ("llvm", "auto")
-        compiles = tier == "llvm"
+    for name in ("llvm", "relaxed", "auto", "baseline", "interp"):
+        tier = "llvm" if name == "relaxed" else name
+        traps = ["--relaxed-traps"] if name == "relaxed" else []
+        base = [command, "run", "--tier", tier, *traps]
+        cached = name in ("llvm", "auto")
+        compiles = name == "llvm"
         engines.append(Engine(
-            f"wafer-{tier}", "interpreter" if tier == "interp" else "compiler", version,
+            f"wafer-{name}", "interpreter" if tier == "interp" else "compiler", version,
+            starts=name != "relaxed",
             run=lambda module, args, base=base: [*base, "--no-cache", module, *args],
             run_cached=(lambda module, args, base=base:
                         [*base, "--cache-dir", "{cache}", module, *args]) if cached else None,

@@ -52,9 +52,10 @@ struct Config {
   void* warning_env = nullptr;
   // How hard optimized code is worked on, 0 to 3.
   unsigned opt_level = 2;
-  // In optimized code, leave no access to memory out because its result is not used, and
-  // keep the order of stores before a trap.
-  bool precise_traps = false;
+  // In optimized code, an access to memory may be left out or moved although it would trap,
+  // and what precedes a trap may not have happened. Faster, and not what the specification
+  // says.
+  bool relaxed_traps = false;
   // Folder that keeps optimized code between runs, made when needed; empty for none.
   // Engines and processes may share one. Whoever can write to it can have code run.
   String cache_folder;

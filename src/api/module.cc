@@ -57,7 +57,7 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   }
   compiler::TierOptions options;
   options.compile.opt_level = config.opt_level;
-  options.compile.code.precise_traps = config.precise_traps;
+  options.compile.code.relaxed_traps = config.relaxed_traps;
   if (!config.cache_folder.empty())
     options.cache = std::make_shared<compiler::CodeCache>(
         std::string(config.cache_folder),

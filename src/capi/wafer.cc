@@ -57,8 +57,8 @@ void wafer_config_tier_set(wasm_config_t* c, wafer_tier_t tier) {
   if (tier <= WAFER_TIER_OPTIMIZED) c->config.tier = Tier(tier);
 }
 void wafer_config_opt_level_set(wasm_config_t* c, unsigned level) { c->config.opt_level = level; }
-void wafer_config_precise_traps_set(wasm_config_t* c, bool enable) {
-  c->config.precise_traps = enable;
+void wafer_config_relaxed_traps_set(wasm_config_t* c, bool enable) {
+  c->config.relaxed_traps = enable;
 }
 void wafer_config_cache_set(wasm_config_t* c, const char* folder, uint64_t max_bytes) {
   c->config.cache_folder = folder ? folder : "";

@@ -22,8 +22,8 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
          "--no-signals", [&compile] { compile.code.signals = false; },
          "Traps are no signals of the processor: compared and called, at some cost")
       ->group(kGroup);
-  app.add_flag("--precise-traps", compile.code.precise_traps,
-               "Keep every access and the order of stores before a trap, at some cost")
+  app.add_flag("--relaxed-traps", compile.code.relaxed_traps,
+               "Let optimized code leave out or move accesses that would trap, for speed")
       ->group(kGroup);
 }
 

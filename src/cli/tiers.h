@@ -12,7 +12,7 @@ class App;
 
 namespace wafer::cli {
 
-// Adds --opt, --no-signals and --precise-traps.
+// Adds --opt, --no-signals and --relaxed-traps.
 void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
 
 // Names that --tier takes, of which this build may lack some.
@@ -28,7 +28,7 @@ struct TierChoice {
   std::string cache_folder;
   uint64_t cache_bytes = compiler::CodeCache::kDefaultMaxBytes;
 
-  // Adds --tier, --opt, --cpu, --no-signals and --precise-traps.
+  // Adds --tier, --opt, --cpu, --no-signals and --relaxed-traps.
   void add_to(CLI::App& app);
   // Unsupported if this build or processor lacks it. Code generators are loaded when
   // they are first needed.

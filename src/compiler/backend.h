@@ -17,10 +17,10 @@ struct CodeOptions {
   bool signals = true;         // traps are undefined instructions; else calls
   bool fuel = false;           // Store::fuel is counted
   bool interruptible = false;  // Store::interrupt_flag is polled
-  // Every access that is out of bounds traps, and everything before it has happened.
-  // Without it the optimizer may leave out an access whose result is not used, and the
-  // order of stores before a trap is not kept.
-  bool precise_traps = false;
+  // The optimizer may leave out or move accesses that would trap, and stores before a trap.
+  // Without it every access that is out of bounds traps, and all that precedes it in the
+  // program, and nothing else, has happened then.
+  bool relaxed_traps = false;
   bool operator==(const CodeOptions&) const = default;
 };
 

@@ -61,7 +61,7 @@ std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsi
                               static_cast<unsigned long long>(host_cpu_features()),
                               static_cast<unsigned long long>(program_identity()), part,
                               options.opt_level, c.guard_pages, c.fuel, c.interruptible,
-                              c.precise_traps, c.signals, options.cpu.c_str());
+                              c.relaxed_traps, c.signals, options.cpu.c_str());
   const uint64_t seed = hash_bytes(
       {reinterpret_cast<const uint8_t*>(settings), std::min(size_t(n), sizeof settings - 1)});
   char name[64];

@@ -30,7 +30,7 @@ enum OptionBits : uint32_t {
   kOptionGuardPages = 1,
   kOptionFuel = 2,
   kOptionInterruptible = 4,
-  kOptionPreciseTraps = 8,
+  kOptionExactTraps = 8,
   kOptionNoSignals = 16,
 };
 

@@ -12,14 +12,14 @@ CodeOptions options_of(const ImageTraits& traits) {
   o.guard_pages = traits.options & kOptionGuardPages;
   o.fuel = traits.options & kOptionFuel;
   o.interruptible = traits.options & kOptionInterruptible;
-  o.precise_traps = traits.options & kOptionPreciseTraps;
+  o.relaxed_traps = !(traits.options & kOptionExactTraps);
   o.signals = !(traits.options & kOptionNoSignals);
   return o;
 }
 
-// Code of `have` runs where `want` is asked for: traps may be more precise than needed.
+// Code of `have` runs where `want` is asked for: traps may be more exact than needed.
 bool options_fit(CodeOptions have, const CodeOptions& want) {
-  if (have.precise_traps) have.precise_traps = want.precise_traps;
+  if (!have.relaxed_traps) have.relaxed_traps = want.relaxed_traps;
   return have == want;
 }
 
@@ -88,7 +88,7 @@ CodeOptions code_options(const runtime::Engine& engine) {
 CompileOptions NativeTier::options_for(const runtime::Engine& engine) const {
   CompileOptions compile = options_.compile;
   compile.code = code_options(engine);
-  compile.code.precise_traps = options_.compile.code.precise_traps;
+  compile.code.relaxed_traps = options_.compile.code.relaxed_traps;
   return compile;
 }
 
@@ -165,7 +165,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
     if (!options_fit(options_of(image->traits()), compile.code))
       return Error(
           ErrorKind::Unsupported,
-          "code file was compiled with other options (fuel, interruption, guard pages, signals)");
+          "code file was compiled with other options (fuel, interruption, guard pages, traps, signals)");
   } else {
     WAFER_LET(compiled, image_of(module, compile));
     image = std::move(compiled);

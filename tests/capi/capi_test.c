@@ -255,7 +255,7 @@ static void tiers(void) {
     wasm_config_t* config = wasm_config_new();
     wafer_config_tier_set(config, tier);
     wafer_config_opt_level_set(config, 1);
-    wafer_config_precise_traps_set(config, true);
+    wafer_config_relaxed_traps_set(config, tier == WAFER_TIER_OPTIMIZED);
     wafer_config_pooled_memories_set(config, 4);
     wasm_engine_t* with = wasm_engine_new_with_config(config);
     wasm_store_t* other = wasm_store_new(with);

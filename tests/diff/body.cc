@@ -2,6 +2,7 @@
 // type it must leave on the stack; every loop and call takes from the fuel global.
 #include <algorithm>
 
+#include "edges.h"
 #include "emitter.h"
 
 namespace wafer::diff {
@@ -1090,6 +1091,13 @@ class BodyGenerator : Emitter {
   // True if control does not get past it.
   bool statement() {
     const Nest nest(nesting_);
+    if (has(Group::Edges) && c_.one_in(has(Group::Gc) ? 24 : 3)) {
+      const size_t before = code_.size();
+      edge_statement(
+          {b_, code_, [this](ValType t) { return add_local(t); }, [this](ValType t) { leaf(t); }});
+      budget_ -= int32_t(code_.size() - before);
+      return false;
+    }
     switch (c_.below(27)) {
       case 24:
       case 25:

@@ -28,12 +28,12 @@ namespace {
 constexpr uint32_t kHeat = 6;
 
 constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",  "reference",
-                                       "auto-parts", "llvm-fast", "llvm-0", "llvm-3"};
+                                       "auto-parts", "llvm-relaxed", "llvm-0", "llvm-3"};
 constexpr std::string_view kFuelUsed = "fuel used: ";
 
 compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
   compiler::TierOptions options;
-  options.compile.code.precise_traps = precise;
+  options.compile.code.relaxed_traps = !precise;
   options.compile.opt_level = opt_level;
   options.compile.threads = 1;
   options.backend = compiler::load_llvm_backend;
@@ -302,7 +302,7 @@ Result<TierUnderTest> make_tier(std::string_view name) {
   }
   if (name.starts_with("llvm")) {
     WAFER_TRY(compiler::load_llvm_backend());
-    out.precise = name != "llvm-fast";
+    out.precise = name != "llvm-relaxed";
     const unsigned level = name == "llvm-0" ? 0 : name == "llvm-3" ? 3 : 2;
     auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise, level));
     out.tier = tier.get();

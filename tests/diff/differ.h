@@ -19,7 +19,7 @@ struct TierUnderTest {
   std::shared_ptr<void> owner;
   // Waits for code that is made in the background, so that the next calls run it.
   std::function<void()> settle = [] {};
-  // False where code may leave out traps of unused accesses (CodeOptions::precise_traps):
+  // False where code may leave out traps of unused accesses (CodeOptions::relaxed_traps):
   // it is compared up to the first trap.
   bool precise = true;
   // False if it counts fuel in its own way: it is compared until some runs out.
@@ -30,7 +30,7 @@ struct TierUnderTest {
 //   interp, baseline, llvm, auto  - the tiers, where in auto few calls make a module hot;
 //   auto-parts                    - functions and loops are optimized one by one, at the
 //                                   moment when they are hot;
-//   llvm-fast                     - without precise traps, as programs run by default;
+//   llvm-relaxed                  - with relaxed traps;
 //   llvm-0, llvm-3                - other levels of optimization;
 //   reference                     - none of the engine's, but the evaluator in reference/.
 std::span<const std::string_view> tier_names();

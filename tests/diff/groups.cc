@@ -20,6 +20,8 @@ constexpr Profile kProfiles[] = {
     {"memory",
      {Group::Float, Group::BulkMemory, Group::MultiMemory, Group::Memory64, Group::CustomPageSizes,
       Group::Imports, Group::ExtendedConst, Group::Tables}},
+    {"traps",
+     {Group::Edges, Group::Float, Group::Simd, Group::Tables, Group::MultiMemory, Group::Memory64}},
     {"simd", {Group::Simd, Group::Float, Group::MultiValue, Group::HostCalls}},
     {"atomics", {Group::Atomics, Group::Memory64, Group::MultiMemory, Group::WideArithmetic}},
     {"exceptions",

@@ -31,6 +31,7 @@ enum class Group : uint8_t {
   Imports,  // globals, memories and tables
   ExtendedConst,
   Operators,  // not a feature: mostly instructions on constants
+  Edges,  // accesses at the end of memory, of whose results little is used; loops that reach it
   Count,
 };
 

@@ -21,7 +21,6 @@ class LoopEntryTest : public testing::Test {
     TierOptions options;
     options.backend = load_llvm_backend;
     options.compile.opt_level = opt_level;
-    options.compile.code.precise_traps = true;
     TieringOptions tiering;
     tiering.heat = heat;
     tiering.whole_bytes = 0;

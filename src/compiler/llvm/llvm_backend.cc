@@ -20,6 +20,7 @@
 #include <mutex>
 #include <thread>
 
+#include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/link.h"
 #include "compiler/llvm/translate.h"
 
@@ -131,7 +132,8 @@ uint64_t feature_bits(const llvm::TargetMachine& machine) {
   return bits;
 }
 
-void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
+void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
+              const wasm::Module& module) {
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = level >= 2;
   tuning.SLPVectorization = level >= 3;
@@ -150,6 +152,10 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
       info.setAvailable(f);
     return llvm::TargetLibraryAnalysis(info);
   });
+  builder.registerVectorizerStartEPCallback(
+      [&](llvm::FunctionPassManager& p, llvm::OptimizationLevel) {
+        p.addPass(CheckedLoopsPass(module));
+      });
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(groups);
   builder.registerFunctionAnalyses(functions);
@@ -162,6 +168,7 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
   llvm::ModulePassManager passes =
       level == 0 ? builder.buildO0DefaultPipeline(l) : builder.buildPerModuleDefaultPipeline(l);
   passes.run(ir, modules);
+  keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
 }
 
 // By function index: which functions have tail calls. Only reads opcodes.
@@ -305,7 +312,7 @@ class LlvmBackend final : public Backend {
     const CodeOptions& c = options.code;
     t.options = (c.guard_pages ? kOptionGuardPages : 0) | (c.fuel ? kOptionFuel : 0) |
                 (c.interruptible ? kOptionInterruptible : 0) |
-                (c.precise_traps ? kOptionPreciseTraps : 0) | (c.signals ? 0 : kOptionNoSignals);
+                (c.relaxed_traps ? 0 : kOptionExactTraps) | (c.signals ? 0 : kOptionNoSignals);
     return t;
   }
 
@@ -337,7 +344,7 @@ class LlvmBackend final : public Backend {
         return error_of("internal error: the code generator made bad IR: " + text);
     }
     dump(*translator.ir, "WAFER_DUMP_IR");
-    optimize(*translator.ir, *machine, options.opt_level);
+    optimize(*translator.ir, *machine, options.opt_level, module);
     dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
     llvm::SmallVector<char, 0> bytes;
     llvm::raw_svector_ostream stream(bytes);

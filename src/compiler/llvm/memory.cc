@@ -1,4 +1,5 @@
 // Memories and tables.
+#include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/translate.h"
 
 namespace wafer::compiler {
@@ -7,10 +8,12 @@ using llvm::Type;
 using llvm::Value;
 using wasm::Opcode;
 
-bool FunctionTranslator::guarded(uint32_t memory) const {
-  const wasm::MemoryType& type = module_.memories[memory].type;
-  return m_.options.code.guard_pages && !type.limits.is64 && type.page_size_log2 == 16;
+bool ModuleTranslator::guarded(uint32_t memory) const {
+  const wasm::MemoryType& type = module.memories[memory].type;
+  return options.code.guard_pages && !type.limits.is64 && type.page_size_log2 == 16;
 }
+
+bool FunctionTranslator::guarded(uint32_t memory) const { return m_.guarded(memory); }
 
 Value* FunctionTranslator::memory_index(uint32_t memory, Value* index) {
   return module_.memories[memory].type.limits.is64 ? index : b_.CreateZExt(index, m_.i64);
@@ -43,11 +46,20 @@ Value* FunctionTranslator::address(uint32_t memory, Value* index, uint64_t offse
   return b_.CreateGEP(m_.i8, base, b_.CreateAdd(index, const_i64(offset)));
 }
 
+// Is it the guard pages that tell whether the access is within the memory?
+bool FunctionTranslator::may_fault(const wasm::Instr& in, const Value* index, unsigned size) const {
+  if (!guarded(in.index)) return false;
+  const auto* c = llvm::dyn_cast<llvm::ConstantInt>(index);
+  return !c ||
+         c->getZExtValue() + in.offset + size > min_memory_bytes(module_.memories[in.index].type);
+}
+
 llvm::LoadInst* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsigned size) {
   Value* index = pop();
   Value* p = address(in.index, index, in.offset, size);
   llvm::LoadInst* l = b_.CreateAlignedLoad(type, p, llvm::Align(1));
-  l->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa("memory"));
+  l->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
+  if (m_.exact_traps && may_fault(in, index, size)) l->setVolatile(true);
   memory_loads_.push_back(l);
   return l;
 }
@@ -55,9 +67,13 @@ llvm::LoadInst* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsi
 void FunctionTranslator::store(const wasm::Instr& in, Value* value, unsigned size) {
   Value* index = pop();
   Value* p = address(in.index, index, in.offset, size);
+  // Elsewhere a store that reaches beyond the memory may have written what precedes the end.
+  if (m_.exact_traps && !m_.x86 && size > 1 && may_fault(in, index, size))
+    b_.CreateLoad(m_.i8, b_.CreateConstGEP1_64(m_.i8, p, size - 1), /*isVolatile=*/true)
+        ->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
   llvm::StoreInst* s = b_.CreateAlignedStore(value, p, llvm::Align(1));
-  s->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa("memory"));
-  if (m_.options.code.precise_traps) s->setVolatile(true);
+  s->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
+  if (m_.exact_traps) s->setVolatile(true);
 }
 
 bool FunctionTranslator::memory_op(const wasm::Instr& in) {

@@ -41,6 +41,8 @@ ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
   f32x4 = llvm::FixedVectorType::get(f32, 4);
   void_type = Type::getVoidTy(c);
   x86 = llvm::Triple(triple).isX86();
+  for (uint32_t i = 0; i < m.memories.size(); ++i)
+    exact_traps |= !o.code.relaxed_traps && guarded(i);
   // Locations in debug information are offsets in the module, as line numbers.
   debug_file = debug.createFile("module.wasm", ".");
   debug.createCompileUnit(llvm::DISourceLanguageName(llvm::dwarf::DW_LANG_C), debug_file, "wafer",
@@ -262,9 +264,9 @@ void FunctionTranslator::drop_unreachable() {
       phi.replaceAllUsesWith(llvm::PoisonValue::get(phi.getType()));
       phi.eraseFromParent();
     }
-  // An access whose result nobody asks for must trap all the same.
+  // An access whose result nobody asks for had better trap all the same.
   for (llvm::LoadInst* l : memory_loads_)
-    if (m_.options.code.precise_traps || unused(l)) l->setVolatile(true);
+    if (unused(l)) l->setVolatile(true);
   llvm::removeUnreachableBlocks(*fn_);
 }
 
@@ -298,7 +300,7 @@ void FunctionTranslator::count_fuel() {
   fuel_at_ = llvm::BinaryOperator::CreateSub(left, const_i64(0));
   b_.Insert(fuel_at_);
   fuel_ = 0;
-  store_at(fuel_at_, store, layout::kStoreFuel, "fuel");
+  store_visibly(fuel_at_, store, layout::kStoreFuel, "fuel");
   trap_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), TrapCode::OutOfFuel);
 }
 
@@ -387,8 +389,8 @@ llvm::StoreInst* FunctionTranslator::store_at(Value* value, Value* base, uint64_
 void FunctionTranslator::store_visibly(Value* value, Value* base, uint64_t offset,
                                        std::string_view kind) {
   llvm::StoreInst* s = store_at(value, base, offset, kind);
-  // A load that faults is no obstacle to moving or dropping other stores.
-  if (m_.options.code.precise_traps) s->setVolatile(true);
+  // To LLVM, a load that faults is no obstacle to moving or dropping other stores.
+  if (m_.exact_traps) s->setVolatile(true);
 }
 
 Value* FunctionTranslator::element(uint32_t offset, uint32_t index) {

@@ -62,6 +62,11 @@ class ModuleTranslator {
   llvm::DIFile* debug_file;
   llvm::Type *i1, *i8, *i16, *i32, *i64, *f32, *f64, *ptr, *v128, *f32x4, *void_type;
   bool x86 = false;
+  // Accesses fault where the optimizer sees plain loads and stores, and all effects stay in
+  // order: what is volatile is so for this (see exact_traps.h).
+  bool exact_traps = false;
+  // Does the memory end in guard pages, so that accesses are not checked?
+  bool guarded(uint32_t memory) const;
 
  private:
   llvm::MDNode* tbaa_root_ = nullptr;
@@ -210,6 +215,7 @@ class FunctionTranslator {
   bool guarded(uint32_t memory) const;
   // Address of `size` bytes at the operand `index` plus `offset`, checked or guarded.
   Value* address(uint32_t memory, Value* index, uint64_t offset, unsigned size);
+  bool may_fault(const wasm::Instr& in, const Value* index, unsigned size) const;
   Value* memory_index(uint32_t memory, Value* index);  // zero-extended to 64 bits
   llvm::LoadInst* load(const wasm::Instr& in, llvm::Type* type, unsigned size);
   void store(const wasm::Instr& in, Value* value, unsigned size);
