@@ -116,7 +116,7 @@ class Runner {
     }
     if (file->is_code()) {
       // Only what the file holds can run; its modules decide the rest.
-      tier_ = compiler::make_code_tier();
+      tier_ = compiler::make_code_tier(options_.tier.compile.code);
     } else {
       Result<compiler::OwnedTier> made = options_.tier.make();
       if (!made) {

@@ -100,6 +100,19 @@ WAT
   run 0 compile --fuel prog.wat -o fuel.wcode
   run 134 run --fuel 1000 --invoke spin fuel.wcode
   has err "out of fuel"
+  # Code of relaxed traps runs only for those who ask for it, and exact code for all.
+  cat >edge.wat <<'WAT'
+(module (memory 1)
+  (func (export "touch") (param i32) (result i32)
+    (local.set 0 (i32.load (local.get 0))) (i32.const 7)))
+WAT
+  run 0 compile edge.wat -o exact.wcode
+  run 0 compile --relaxed-traps edge.wat -o relaxed.wcode
+  run 134 run --invoke touch exact.wcode 65536
+  run 0 run --relaxed-traps --invoke touch exact.wcode 0
+  run 1 run --invoke touch relaxed.wcode 0
+  has err "other options"
+  run 0 run --relaxed-traps --invoke touch relaxed.wcode 0
   run 0 compile --interruptible prog.wat -o stop.wcode
   run 134 run --timeout 100ms --invoke spin stop.wcode
   has err "timed out"
@@ -151,6 +164,8 @@ code_cache() {
   run 0 run --tier llvm --opt 0 --cache-dir cache --invoke f a.wat 7
   expect out 21
   [ "$(count)" = 2 ] || { echo "not two files in the cache"; failures=$((failures + 1)); }
+  run 0 run --tier llvm --relaxed-traps --cache-dir cache --invoke f a.wat 7
+  [ "$(count)" = 3 ] || { echo "not three files in the cache"; failures=$((failures + 1)); }
   # A damaged file is made again.
   printf 'XXXX' | dd of="cache/$first" bs=1 seek=5000 conv=notrunc 2>/dev/null
   run 0 run --tier llvm --cache-dir cache --invoke f a.wat 8

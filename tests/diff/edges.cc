@@ -86,11 +86,14 @@ class EdgeWriter {
   // An address of which the last bytes are about those of the memory.
   void near_end(uint32_t bytes) {
     const int64_t last = size() - bytes;
-    switch (c_.below(6)) {
+    switch (c_.below(9)) {
       case 0:
         return s_.leaf(address_type());
       case 1:
       case 2:
+      case 3:
+        return number(last - int64_t(c_.below(32)));
+      case 4:
         return number(last + int64_t(c_.below(3 * bytes)) - bytes);
       default:
         s_.leaf(address_type());

@@ -30,8 +30,8 @@ enum class Group : uint8_t {
   Gc,
   Imports,  // globals, memories and tables
   ExtendedConst,
+  Edges,      // accesses at the end of memory, of whose results little is used
   Operators,  // not a feature: mostly instructions on constants
-  Edges,  // accesses at the end of memory, of whose results little is used; loops that reach it
   Count,
 };
 

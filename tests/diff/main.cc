@@ -41,6 +41,7 @@ struct Settings {
   std::string dump;
   uint32_t findings = 1;
   uint32_t tries = 3000;
+  bool all_traps = false;
   bool verbose = false;
 };
 
@@ -98,6 +99,7 @@ Result<std::vector<TierUnderTest>> make_tiers(const Settings& settings) {
   std::vector<TierUnderTest> out;
   for (const std::string& name : settings.tiers) {
     WAFER_LET(tier, make_tier(name));
+    tier.precise |= settings.all_traps;
     out.push_back(std::move(tier));
   }
   return out;
@@ -349,6 +351,8 @@ int main(int argc, char** argv) {
   app.add_option("--findings", settings.findings, "Stop after so many")->capture_default_str();
   app.add_option("--tries", settings.tries, "Runs that making a finding small may take")
       ->capture_default_str();
+  app.add_flag("--all-traps", settings.all_traps,
+               "Compare what comes after traps in llvm-relaxed too, which finds differences");
   app.add_flag("--verbose", settings.verbose, "Name each seed, and what was never made");
   CLI11_PARSE(app, argc, argv);
 

@@ -1,4 +1,4 @@
-;; What was done before a trap stays done: run with --precise-traps, this holds for
+;; What was done before a trap stays done: this holds for
 ;; globals, tables and objects too, though a load that faults might seem to let later
 ;; stores replace earlier ones.
 (module

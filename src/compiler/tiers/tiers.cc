@@ -59,8 +59,10 @@ std::function<Result<Backend*>()> backend_at(std::string path) {
   return [path = std::move(path)] { return load_llvm_backend_at(path); };
 }
 
-OwnedTier make_code_tier() {
-  auto tier = std::make_shared<NativeTier>(TierOptions{});
+OwnedTier make_code_tier(const CodeOptions& code) {
+  TierOptions options;
+  options.compile.code = code;
+  auto tier = std::make_shared<NativeTier>(std::move(options));
   return {tier.get(), tier, {}};
 }
 

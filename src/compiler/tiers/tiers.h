@@ -35,6 +35,6 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager = fal
 std::function<Result<Backend*>()> backend_at(std::string path);
 
 // A tier for nothing but code that comes with its module, which needs no code generator.
-OwnedTier make_code_tier();
+OwnedTier make_code_tier(const CodeOptions& code);
 
 }  // namespace wafer::compiler
