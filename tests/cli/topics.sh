@@ -113,6 +113,22 @@ WAT
   run 1 run --invoke touch relaxed.wcode 0
   has err "other options"
   run 0 run --relaxed-traps --invoke touch relaxed.wcode 0
+  # Exact traps leave loops to be made into vectors.
+  cat >loop.wat <<'WAT'
+(module (memory 1)
+  (func (export "add") (param $to i32) (param $from i32) (param $n i32)
+    (loop
+      (i32.store (local.get $to)
+        (i32.add (i32.load (local.get $to)) (i32.load (local.get $from))))
+      (local.set $to (i32.add (local.get $to) (i32.const 4)))
+      (local.set $from (i32.add (local.get $from) (i32.const 4)))
+      (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))
+WAT
+  export WAFER_DUMP_OPTIMIZED_IR=loop.ll
+  run 0 compile --cpu baseline loop.wat -o loop.wcode
+  unset WAFER_DUMP_OPTIMIZED_IR
+  has loop.ll "store <4 x i32>"
+  has loop.ll "load volatile i32"
   run 0 compile --interruptible prog.wat -o stop.wcode
   run 134 run --timeout 100ms --invoke spin stop.wcode
   has err "timed out"

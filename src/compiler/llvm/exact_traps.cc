@@ -335,7 +335,7 @@ void split(Loop& loop, Value* ok, llvm::LoopInfo& loops, llvm::DominatorTree& tr
     for (llvm::DomTreeNode* child : *tree.getNode(block))
       if (!loop.contains(child->getBlock())) outside.push_back(child);
   for (llvm::DomTreeNode* node : outside) tree.changeImmediateDominator(node, tree.getNode(check));
-  llvm::addStringMetadataToLoop(other, "llvm.loop.unroll.disable");
+  llvm::addStringMetadataToLoop(other, "llvm.loop.unroll.disable", 1);
 }
 
 }  // namespace
