@@ -165,7 +165,8 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
     if (!options_fit(options_of(image->traits()), compile.code))
       return Error(
           ErrorKind::Unsupported,
-          "code file was compiled with other options (fuel, interruption, guard pages, traps, signals)");
+          "code file was compiled with other options (fuel, interruption, guard pages, traps, "
+          "signals)");
   } else {
     WAFER_LET(compiled, image_of(module, compile));
     image = std::move(compiled);

@@ -27,7 +27,7 @@ namespace {
 // module runs in both kinds of code.
 constexpr uint32_t kHeat = 6;
 
-constexpr std::string_view kNames[] = {"interp",     "baseline",  "llvm",   "auto",  "reference",
+constexpr std::string_view kNames[] = {"interp",     "baseline",     "llvm",   "auto",  "reference",
                                        "auto-parts", "llvm-relaxed", "llvm-0", "llvm-3"};
 constexpr std::string_view kFuelUsed = "fuel used: ";
 
