@@ -152,10 +152,11 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
       info.setAvailable(f);
     return llvm::TargetLibraryAnalysis(info);
   });
-  builder.registerVectorizerStartEPCallback(
-      [&](llvm::FunctionPassManager& p, llvm::OptimizationLevel) {
-        p.addPass(CheckedLoopsPass(module));
-      });
+  if (level >= 2)
+    builder.registerVectorizerStartEPCallback(
+        [&](llvm::FunctionPassManager& p, llvm::OptimizationLevel) {
+          p.addPass(CheckedLoopsPass(module));
+        });
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(groups);
   builder.registerFunctionAnalyses(functions);
