@@ -97,6 +97,8 @@ class LoopBounds {
 
   // False if that cannot be told before the loop.
   bool find() {
+    // Loops with more ways out are none for vectors, which is what a copy is for.
+    if (!loop_.getExitingBlock()) return false;
     size_t instructions = 0;
     for (BasicBlock* block : loop_.blocks()) {
       for (Instruction& in : *block) {
@@ -108,7 +110,7 @@ class LoopBounds {
       }
     }
     if (accesses_.empty()) return false;
-    const SCEV* rounds = se_.getSymbolicMaxBackedgeTakenCount(&loop_);
+    const SCEV* rounds = se_.getBackedgeTakenCount(&loop_);
     if (llvm::isa<llvm::SCEVCouldNotCompute>(rounds) ||
         se_.getTypeSizeInBits(rounds->getType()) > 64)
       return false;
