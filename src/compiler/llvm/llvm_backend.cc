@@ -1,14 +1,11 @@
 #include "compiler/llvm/llvm_backend.h"
 
-#include <llvm/Analysis/TargetLibraryInfo.h>
-#include <llvm/Analysis/TargetTransformInfo.h>
 #include <llvm/BinaryFormat/ELF.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/CommandLine.h>
+#include <llvm/Support/FileSystem.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -21,6 +18,7 @@
 #include <thread>
 
 #include "compiler/llvm/link.h"
+#include "compiler/llvm/pipeline.h"
 #include "compiler/llvm/translate.h"
 
 namespace wafer::compiler {
@@ -129,39 +127,6 @@ uint64_t feature_bits(const llvm::TargetMachine& machine) {
   for (const auto& f : machine.getMCSubtargetInfo()->getEnabledProcessorFeatures())
     bits |= cpu_feature_bit({f.Key, std::strlen(f.Key)});
   return bits;
-}
-
-void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level) {
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = level >= 2;
-  tuning.SLPVectorization = level >= 3;
-  tuning.LoopInterleaving = level >= 2;
-  llvm::PassBuilder builder(&machine, tuning);
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager groups;
-  llvm::ModuleAnalysisManager modules;
-  functions.registerPass([&] {
-    llvm::TargetLibraryInfoImpl info{llvm::Triple(machine.getTargetTriple())};
-    // Only what loaded code can reach; a loop that copies may become memcpy.
-    info.disableAllFunctions();
-    for (const llvm::LibFunc f :
-         {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
-      info.setAvailable(f);
-    return llvm::TargetLibraryAnalysis(info);
-  });
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(groups);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, groups, modules);
-  static const llvm::OptimizationLevel kLevels[] = {
-      llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O2,
-      llvm::OptimizationLevel::O3};
-  const llvm::OptimizationLevel l = kLevels[std::min(level, 3u)];
-  llvm::ModulePassManager passes =
-      level == 0 ? builder.buildO0DefaultPipeline(l) : builder.buildPerModuleDefaultPipeline(l);
-  passes.run(ir, modules);
 }
 
 // By function index: which functions have tail calls. Only reads opcodes.
@@ -339,13 +304,7 @@ class LlvmBackend final : public Backend {
     dump(*translator.ir, "WAFER_DUMP_IR");
     optimize(*translator.ir, *machine, options.opt_level);
     dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
-    llvm::SmallVector<char, 0> bytes;
-    llvm::raw_svector_ostream stream(bytes);
-    llvm::legacy::PassManager codegen;
-    if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-      return error_of("the target cannot emit objects");
-    codegen.run(*translator.ir);
-    return llvm::MemoryBuffer::getMemBufferCopy({bytes.data(), bytes.size()});
+    return emit_object(*translator.ir, *machine);
   }
 };
 
