@@ -209,6 +209,12 @@ Result<std::unique_ptr<llvm::MemoryBuffer>> emit_object(llvm::Module& ir,
   config->setDisableVerify(true);
   // Processors reorder instructions themselves.
   config->disablePass(&llvm::PostRASchedulerID);
+  if (machine.getOptLevel() == llvm::CodeGenOptLevel::Less &&
+      machine.getTargetTriple().isX86_64()) {
+    // A quarter of the compile time for a few percent of speed.
+    machine.setFastISel(true);
+    config->disablePass(&llvm::MachineSchedulerID);
+  }
   passes.add(config);
   passes.add(info);
   passes.add(new CancelPass(cancelled));
