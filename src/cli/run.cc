@@ -63,8 +63,8 @@ struct RunOptions {
 };
 
 // Ends the run when its time is up, whatever it is doing: a store that runs is interrupted,
-// and the program tells how far it came; what cannot be (decoding, a step of the compiler, a
-// host function that waits) ends with the process.
+// and the program tells how far it came; what cannot be (opening, decoding, a step of the
+// compiler, a host function that waits) ends with the process.
 class Timeout {
  public:
   Timeout(std::chrono::nanoseconds after, std::string message)
@@ -132,6 +132,9 @@ class Runner {
 
  private:
   int run_program() {
+    if (options_.timeout)
+      timeout_.emplace(*options_.timeout,
+                       fmt::format("{}: timed out after {}", options_.file, options_.timeout_text));
     runtime::Config config;
     config.features = options_.features.get();
     config.consume_fuel = options_.fuel.has_value();
@@ -156,9 +159,6 @@ class Runner {
     }
     engine_ = Engine::create(config, tier_.tier);
 
-    if (options_.timeout)
-      timeout_.emplace(*options_.timeout,
-                       fmt::format("{}: timed out after {}", options_.file, options_.timeout_text));
     std::shared_ptr<Module> main;
     if (!load(options_.file, *std::move(file), main)) return kFailure;
     std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads;
