@@ -150,8 +150,8 @@ WASM_API_EXTERN own wasm_store_t* wafer_store_new_with_limits(wasm_engine_t*,
 /* Instructions left to run, where the engine counts fuel; at zero code traps. */
 WASM_API_EXTERN void wafer_store_set_fuel(wasm_store_t*, uint64_t fuel);
 WASM_API_EXTERN uint64_t wafer_store_fuel(const wasm_store_t*);
-/* Stops running code with a trap, from any thread or signal handler, and keeps
- * stopping it until cleared. Needs wafer_config_interruptible_set. */
+/* Stops running code with a trap, and compilation at the end of a step, from any thread
+ * or signal handler, and keeps stopping until cleared. Needs wafer_config_interruptible_set. */
 WASM_API_EXTERN void wafer_store_interrupt(wasm_store_t*);
 WASM_API_EXTERN void wafer_store_clear_interrupt(wasm_store_t*);
 /* Collects garbage now. */

@@ -35,8 +35,9 @@ class Store {
   uint64_t fuel() const;
 
   // Makes running code, or the next code that runs, trap with
-  // TrapCode::Interrupted (only with Config::interruptible). From any thread or
-  // signal handler; stays in force until clear_interrupt().
+  // TrapCode::Interrupted (only with Config::interruptible). An instantiation that
+  // compiles the module stops as well, at the end of a step of the compiler. From any
+  // thread or signal handler; stays in force until clear_interrupt().
   void interrupt();
   void clear_interrupt();
 

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <condition_variable>
 #include <cstdlib>
@@ -61,14 +62,13 @@ struct RunOptions {
   FeatureOptions features;
 };
 
-// Interrupts a store when its time is up.
+// Ends the run when its time is up, whatever it is doing: a store that runs is interrupted,
+// and the program tells how far it came; what cannot be (opening, decoding, a step of the
+// compiler, a host function that waits) ends with the process.
 class Timeout {
  public:
-  Timeout(Store& store, std::chrono::nanoseconds after)
-      : thread_([this, &store, after] {
-          std::unique_lock lock(mutex_);
-          if (!done_.wait_for(lock, after, [this] { return stopped_; })) store.interrupt();
-        }) {}
+  Timeout(std::chrono::nanoseconds after, std::string message)
+      : message_(std::move(message)), thread_([this, after] { watch(after); }) {}
   ~Timeout() {
     {
       const std::lock_guard lock(mutex_);
@@ -78,10 +78,38 @@ class Timeout {
     thread_.join();
   }
 
+  // From now on `store` is what runs; it has to outlive this.
+  void set_store(Store& store) {
+    const std::lock_guard lock(mutex_);
+    store_ = &store;
+  }
+  // Prints the message, if nobody has: true for the one who does.
+  bool tell() {
+    if (told_.exchange(true)) return false;
+    print_error(message_);
+    return true;
+  }
+
  private:
+  void watch(std::chrono::nanoseconds after) {
+    constexpr auto kGrace = std::chrono::milliseconds(250);
+    std::unique_lock lock(mutex_);
+    if (done_.wait_for(lock, after, [this] { return stopped_; })) return;
+    if (store_) {
+      store_->interrupt();
+      if (done_.wait_for(lock, kGrace, [this] { return stopped_; })) return;
+    }
+    if (!tell()) return;
+    std::fflush(nullptr);
+    _exit(kTrap);
+  }
+
   std::mutex mutex_;
   std::condition_variable done_;
   bool stopped_ = false;
+  Store* store_ = nullptr;
+  std::atomic<bool> told_{false};
+  const std::string message_;
   std::thread thread_;
 };
 
@@ -92,6 +120,7 @@ class Runner {
 
   int run() {
     const int code = run_program();
+    timeout_.reset();
     if (tier_.busy && tier_.busy()) {
       // Nobody needs the code that is being made any more, and making it cannot be
       // broken off at once.
@@ -103,6 +132,9 @@ class Runner {
 
  private:
   int run_program() {
+    if (options_.timeout)
+      timeout_.emplace(*options_.timeout,
+                       fmt::format("{}: timed out after {}", options_.file, options_.timeout_text));
     runtime::Config config;
     config.features = options_.features.get();
     config.consume_fuel = options_.fuel.has_value();
@@ -158,9 +190,7 @@ class Runner {
     for (const auto& [name, module] : preloads) needs_wasi |= wants_wasi(*module);
     if (needs_wasi && !add_wasi(linker)) return kFailure;
 
-    std::optional<Timeout> timeout;
-    if (options_.timeout) timeout.emplace(*store_, *options_.timeout);
-
+    if (timeout_) timeout_->set_store(*store_);
     for (const auto& [name, module] : preloads) {
       Result<Instance*> instance = linker.instantiate(*store_, module);
       if (!instance) return failed(instance.error());
@@ -189,6 +219,7 @@ class Runner {
   std::shared_ptr<Engine> engine_;
   std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
   std::optional<Store> store_;
+  std::optional<Timeout> timeout_;
   std::shared_ptr<wasi::P1Context> wasi_;
   bool exited_ = false;
   int exit_code_ = 0;
@@ -422,7 +453,7 @@ class Runner {
         exit_code_ = trap.exit_code & 0xFF;
         return exit_code_;
       case TrapCode::Interrupted:
-        print_error(fmt::format("{}: timed out after {}", options_.file, options_.timeout_text));
+        if (timeout_) timeout_->tell();
         break;
       case TrapCode::OutOfFuel:
         print_error(fmt::format("{}: out of fuel (limit {})", options_.file, *options_.fuel));

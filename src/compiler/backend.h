@@ -44,7 +44,7 @@ struct CompileOptions {
   bool through_entries = false;
   // Compiles nothing but this: the function's code from the loop on (see loop_frame_offset()).
   std::optional<LoopEntry> enter_at;
-  const std::atomic<bool>* cancel = nullptr;  // set: give up soon, with an Error
+  const std::atomic<uint32_t>* cancel = nullptr;  // not 0: give up soon, with an Error
 };
 
 // An optimizing code generator that makes images.

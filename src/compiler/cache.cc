@@ -97,7 +97,7 @@ std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& o
 }
 
 CodeCache::FoundOrTurn CodeCache::find_or_wait(Bytes module, const CompileOptions& options,
-                                               const std::atomic<bool>* cancel) const {
+                                               const std::atomic<uint32_t>* cancel) const {
   FoundOrTurn out;
   if (folder_.empty()) return out;
   const std::string path = path_of(module, options, 0);
@@ -143,7 +143,7 @@ Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(
 }
 
 Turn CodeCache::wait_for_parts(Bytes module, const CompileOptions& options,
-                               const std::atomic<bool>* cancel) const {
+                               const std::atomic<uint32_t>* cancel) const {
   constexpr std::chrono::milliseconds kUrgent{500};
   if (folder_.empty()) return {};
   return take_turn(path_of(module, options, 1), [] { return false; }, kUrgent, cancel);
@@ -151,7 +151,8 @@ Turn CodeCache::wait_for_parts(Bytes module, const CompileOptions& options,
 
 // The turn at the file `path`, which `made` looks for.
 Turn CodeCache::take_turn(const std::string& path, const std::function<bool()>& made,
-                          std::chrono::milliseconds limit, const std::atomic<bool>* cancel) const {
+                          std::chrono::milliseconds limit,
+                          const std::atomic<uint32_t>* cancel) const {
   make_folder();
   const std::string stem = path.substr(0, path.size() - kSuffix.size());
   return Turn::take(stem + std::string(kTurnSuffix), made, limit, cancel);

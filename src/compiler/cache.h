@@ -40,7 +40,7 @@ class CodeCache {
     Turn turn;
   };
   FoundOrTurn find_or_wait(Bytes module, const CompileOptions& options,
-                           const std::atomic<bool>* cancel) const;
+                           const std::atomic<uint32_t>* cancel) const;
   // Keeps an image that holds its module. Gives the mapped file, or null if it could not
   // be written (a full disk, a folder of somebody else): the cache is only a help.
   std::shared_ptr<CodeImage> store(Bytes module, const CompileOptions& options, Bytes image) const;
@@ -52,7 +52,7 @@ class CodeCache {
       std::span<const std::shared_ptr<CodeImage>> known = {}) const;
   // The turn to add parts. Waits a short time only: what is hot is urgent.
   Turn wait_for_parts(Bytes module, const CompileOptions& options,
-                      const std::atomic<bool>* cancel) const;
+                      const std::atomic<uint32_t>* cancel) const;
   // Keeps one more of them, after those that are known. Null if it is not kept: it could
   // not be written, or there are enough.
   std::shared_ptr<CodeImage> store_part(Bytes module, const CompileOptions& options,
@@ -68,7 +68,7 @@ class CodeCache {
   std::shared_ptr<CodeImage> write(const std::string& path, Bytes image) const;
   void make_folder() const;
   Turn take_turn(const std::string& path, const std::function<bool()>& made,
-                 std::chrono::milliseconds limit, const std::atomic<bool>* cancel) const;
+                 std::chrono::milliseconds limit, const std::atomic<uint32_t>* cancel) const;
   void make_room() const;
   std::string folder_;
   uint64_t max_bytes_;

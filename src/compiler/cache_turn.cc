@@ -73,7 +73,7 @@ Turn& Turn::operator=(Turn&& other) noexcept = default;
 Turn::~Turn() = default;
 
 Turn Turn::take(const std::string& path, const std::function<bool()>& made,
-                std::chrono::milliseconds limit, const std::atomic<bool>* cancel) {
+                std::chrono::milliseconds limit, const std::atomic<uint32_t>* cancel) {
   const Clock::time_point start = Clock::now();
   Clock::time_point renewed_at = start;
   Renewal renewed;

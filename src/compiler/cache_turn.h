@@ -22,7 +22,7 @@ class Turn {
   // nothing to make any more, `*cancel` is set, or `limit` is over. Where no such file can be
   // made there is nothing to wait for.
   static Turn take(const std::string& path, const std::function<bool()>& made,
-                   std::chrono::milliseconds limit, const std::atomic<bool>* cancel);
+                   std::chrono::milliseconds limit, const std::atomic<uint32_t>* cancel);
 
   Turn();  // of nothing
   Turn(Turn&& other) noexcept;

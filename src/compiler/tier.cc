@@ -152,9 +152,9 @@ Result<std::shared_ptr<CodeImage>> NativeTier::image_of(const wasm::Module& modu
   return CodeImage::load(bytes);
 }
 
-Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& module,
-                                                        const runtime::Engine& engine) {
-  const CompileOptions compile = options_for(engine);
+Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& module, Store& store) {
+  CompileOptions compile = options_for(store.engine());
+  if (compile.code.interruptible) compile.cancel = &store.interrupt_flag;
   const MutexLock lock(module.tier_mutex);
   if (auto code = std::static_pointer_cast<NativeCode>(module.native_code))
     if (options_fit(code->options, compile.code)) return code;
@@ -168,8 +168,13 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
           "code file was compiled with other options (fuel, interruption, guard pages, traps, "
           "signals)");
   } else {
-    WAFER_LET(compiled, image_of(module, compile));
-    image = std::move(compiled);
+    Result<std::shared_ptr<CodeImage>> compiled = image_of(module, compile);
+    if (!compiled && compile.cancel && *compile.cancel) {
+      store.set_trap(TrapCode::Interrupted);
+      return store.trap_error();
+    }
+    if (!compiled) return compiled.take_error();
+    image = *std::move(compiled);
   }
   auto code = make_shared_in<NativeCode>(module, options_of(image->traits()));
   code->adopt(std::move(image));
@@ -182,7 +187,7 @@ Result<std::shared_ptr<NativeCode>> NativeTier::code_of(const wasm::Module& modu
 Result<void> NativeTier::attach(Instance& instance) {
   const wasm::Module& module = *instance.module;
   if (instance.store->engine().config().signals) runtime::install_fault_handlers();
-  WAFER_LET(code, code_of(module, instance.store->engine()));
+  WAFER_LET(code, code_of(module, *instance.store));
   make_context(instance, code->types.data(), code->entries.data());
   for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
     FuncInst* f = instance.funcs[i];

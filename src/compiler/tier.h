@@ -70,8 +70,7 @@ class NativeTier final : public runtime::Tier {
                                   bool with_module);
   Result<std::shared_ptr<CodeImage>> image_of(const wasm::Module& module,
                                               const CompileOptions& options);
-  Result<std::shared_ptr<NativeCode>> code_of(const wasm::Module& module,
-                                              const runtime::Engine& engine);
+  Result<std::shared_ptr<NativeCode>> code_of(const wasm::Module& module, Store& store);
   TierOptions options_;
 };
 

@@ -629,6 +629,22 @@ limits() {
 T
   run 134 run --timeout 100ms wait.wat
   has err 'timed out'
+  # So is a module that is not ready to run in time, wherever it is.
+  awk 'BEGIN {
+    print "(module (func (export \"_start\"))"
+    for (f = 0; f < 3000; ++f) {
+      print "(func (param i32) (result i32) (loop $l"
+      for (i = 0; i < 20; ++i)
+        print "(local.set 0 (i32.mul (local.get 0) (i32.add (local.get 0) (i32.const " i * f "))))"
+      print "(br_if $l (local.get 0))) (local.get 0))"
+    }
+    print ")"
+  }' >late.wat
+  for tier in $tiers; do
+    run 134 run --tier $tier --no-cache --timeout 1ms late.wat
+    has err 'late.wat: timed out after 1ms'
+    [ "$tier" != llvm ] || run 134 run --tier llvm --no-cache --timeout 500ms late.wat
+  done
 }
 
 arguments() {

@@ -348,6 +348,35 @@ TEST(Api, WasiGivesOutputAndStatus) {
 
 #ifdef WAFER_LLVM_MODULE
 
+TEST(ApiTiers, InterruptEndsCompilation) {
+  Config config;
+  config.tier = Tier::Optimized;
+  config.interruptible = true;
+  Fixture f(config);
+  std::string text = "(module (memory 1)";
+  for (int i = 0; i < 400; ++i) {
+    text += "(func (export \"f" + std::to_string(i) + "\") (param i32) (result i32) (loop $l";
+    for (int k = 0; k < 40; ++k)
+      text += "(i32.store8 (local.get 0) (i32.mul (i32.load (local.get 0)) (i32.const " +
+              std::to_string(k) + ")))";
+    text += "(br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (i32.const 1))";
+  }
+  text += ")";
+  f.store.interrupt();
+  EXPECT_EQ(std::string_view(f.instance(text).error().message), "interrupted");
+  f.store.clear_interrupt();
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    f.store.interrupt();
+  });
+  const auto stopped = f.instance(text);
+  other.join();
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::Trap);
+  f.store.clear_interrupt();
+  EXPECT_TRUE(f.instance("(module (func (export \"f\")))").ok());
+}
+
 // The same results, traps, fuel and interruption in every tier.
 TEST(ApiTiers, AllRunAlike) {
   for (const Tier tier : {Tier::Auto, Tier::Interpreter, Tier::Baseline, Tier::Optimized}) {

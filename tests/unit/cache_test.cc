@@ -64,7 +64,7 @@ TEST_F(TurnTest, WaitsNoLongerThanNeeded) {
   const Turn second = Turn::take(path, [&made] { return made = true; }, 60s, nullptr);
   EXPECT_FALSE(second);
   EXPECT_TRUE(made);
-  const std::atomic<bool> cancel{true};
+  const std::atomic<uint32_t> cancel{1};
   EXPECT_FALSE(Turn::take(path, [] { return false; }, 60s, &cancel));
 }
 

@@ -1,11 +1,11 @@
 #include "compiler/llvm/link.h"
 
 #include <llvm/ADT/StringMap.h>
-#include <llvm/DebugInfo/DWARF/DWARFContext.h>
 #include <llvm/Object/ELFObjectFile.h>
 
 #include <algorithm>
 
+#include "compiler/llvm/locations.h"
 #include "compiler/llvm/translate.h"
 
 namespace wafer::compiler {
@@ -381,45 +381,21 @@ class Linker {
     }
   }
 
-  // Offset in the text of an address in object i, or nothing if it is not in the text.
-  std::optional<uint32_t> text_offset(size_t i, uint64_t section, uint64_t address) const {
-    if (section >= placed_[i].size() || placed_[i][section].part != Part::Text) return {};
-    return uint32_t(placed_[i][section].offset + address);
-  }
-
-  void read_inlines(size_t i, llvm::DWARFUnit& unit) {
-    for (const llvm::DWARFDebugInfoEntry& entry : unit.dies()) {
-      const llvm::DWARFDie die(&unit, &entry);
-      if (die.getTag() != llvm::dwarf::DW_TAG_inlined_subroutine) continue;
-      const auto call = llvm::dwarf::toUnsigned(die.find(llvm::dwarf::DW_AT_call_line), 0);
-      auto ranges = die.getAddressRanges();
-      if (!ranges) {
-        llvm::consumeError(ranges.takeError());
-        continue;
-      }
-      for (const llvm::DWARFAddressRange& r : *ranges)
-        if (const auto begin = text_offset(i, r.SectionIndex, r.LowPC))
-          out_.inlines.push_back({*begin, uint32_t(*begin + (r.HighPC - r.LowPC)), uint32_t(call)});
-    }
-  }
-
   Result<void> read_debug_info() {
     Vec<ImageLocation>& out = out_.locations;
     for (size_t i = 0; i < objects_.size(); ++i) {
-      const auto dwarf = llvm::DWARFContext::create(*objects_[i]);
-      for (const auto& unit : dwarf->compile_units()) {
-        unit->getUnitDIE(/*ExtractUnitDIEOnly=*/false);
-        read_inlines(i, *unit);
-        const auto* table = dwarf->getLineTableForUnit(unit.get());
-        if (!table) continue;
-        for (const auto& row : table->Rows) {
-          if (row.EndSequence || row.Line == 0) continue;
-          if (const auto at = text_offset(i, row.Address.SectionIndex, row.Address.Address))
-            out.push_back({*at, uint32_t(row.Line)});
-        }
+      uint32_t text = 0;
+      for (const Placed& p : placed_[i])
+        if (p.part == Part::Text) text = uint32_t(p.offset);
+      for (const SectionRef& section : objects_[i]->sections()) {
+        auto name = section.getName();
+        if (!name || *name != kLocationSection) continue;
+        auto contents = section.getContents();
+        if (!contents || !read_locations(*contents, text, out, out_.inlines))
+          return failed("unreadable locations");
       }
     }
-    // In the debug information an outer range comes before those within it.
+    // Among those that begin at one place an outer range comes before those within it.
     std::stable_sort(out_.inlines.begin(), out_.inlines.end(),
                      [](const ImageInline& a, const ImageInline& b) { return a.begin < b.begin; });
     std::stable_sort(out.begin(), out.end(), [](const ImageLocation& a, const ImageLocation& b) {

@@ -1,14 +1,11 @@
 #include "compiler/llvm/llvm_backend.h"
 
-#include <llvm/Analysis/TargetLibraryInfo.h>
-#include <llvm/Analysis/TargetTransformInfo.h>
 #include <llvm/BinaryFormat/ELF.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/CommandLine.h>
+#include <llvm/Support/FileSystem.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
@@ -20,8 +17,9 @@
 #include <mutex>
 #include <thread>
 
-#include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/link.h"
+#include "compiler/llvm/pipeline.h"
+#include "compiler/llvm/scan.h"
 #include "compiler/llvm/translate.h"
 
 namespace wafer::compiler {
@@ -132,99 +130,6 @@ uint64_t feature_bits(const llvm::TargetMachine& machine) {
   return bits;
 }
 
-void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
-              const wasm::Module& module) {
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = level >= 2;
-  tuning.SLPVectorization = level >= 3;
-  tuning.LoopInterleaving = level >= 2;
-  llvm::PassBuilder builder(&machine, tuning);
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager groups;
-  llvm::ModuleAnalysisManager modules;
-  functions.registerPass([&] {
-    llvm::TargetLibraryInfoImpl info{llvm::Triple(machine.getTargetTriple())};
-    // Only what loaded code can reach; a loop that copies may become memcpy.
-    info.disableAllFunctions();
-    for (const llvm::LibFunc f :
-         {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
-      info.setAvailable(f);
-    return llvm::TargetLibraryAnalysis(info);
-  });
-  if (level >= 2)
-    builder.registerVectorizerStartEPCallback(
-        [&](llvm::FunctionPassManager& p, llvm::OptimizationLevel) {
-          p.addPass(CheckedLoopsPass(module));
-        });
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(groups);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, groups, modules);
-  static const llvm::OptimizationLevel kLevels[] = {
-      llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O2,
-      llvm::OptimizationLevel::O3};
-  const llvm::OptimizationLevel l = kLevels[std::min(level, 3u)];
-  llvm::ModulePassManager passes =
-      level == 0 ? builder.buildO0DefaultPipeline(l) : builder.buildPerModuleDefaultPipeline(l);
-  passes.run(ir, modules);
-  keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
-}
-
-// By function index: which functions have tail calls. Only reads opcodes.
-std::vector<bool> find_tail_callers(const wasm::Module& module) {
-  std::vector<bool> out(module.functions.size());
-  wasm::Instr in;
-  for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
-    const uint8_t* const base = module.bytes.data();
-    const wasm::ByteRange body = module.functions[i].body;
-    // Locals come first: runs of a count and a type, of which the reader knows nothing.
-    const auto has_byte = [&](uint8_t byte) {
-      return std::memchr(base + body.begin, byte, body.size()) != nullptr;
-    };
-    if (!has_byte(0x12) && !has_byte(0x13) && !has_byte(0x15)) continue;
-    wasm::FuncValidator v(module);
-    if (!v.begin(i)) continue;
-    while (!v.done()) {
-      if (!v.read(in)) break;
-      if (in.op == wasm::Opcode::ReturnCall || in.op == wasm::Opcode::ReturnCallIndirect ||
-          in.op == wasm::Opcode::ReturnCallRef) {
-        out[i] = true;
-        break;
-      }
-      if (!v.apply(in)) break;
-    }
-  }
-  return out;
-}
-
-// Functions that `func` calls directly, and they in turn, nearest first: as many small ones
-// as are worth having at hand for inlining.
-std::vector<uint32_t> find_callees(const wasm::Module& module, uint32_t func) {
-  constexpr uint32_t kLargest = 2u << 10, kTogether = 24u << 10;
-  std::vector<uint32_t> out{func};
-  std::vector<bool> seen(module.functions.size());
-  seen[func] = true;
-  uint32_t bytes = 0;
-  wasm::Instr in;
-  for (size_t i = 0; i < out.size(); ++i) {
-    wasm::FuncValidator v(module);
-    if (!v.begin(out[i])) continue;
-    while (!v.done() && v.read(in) && v.apply(in)) {
-      if (in.op != wasm::Opcode::Call || seen[in.index] || module.functions[in.index].imported)
-        continue;
-      seen[in.index] = true;
-      const auto size = uint32_t(module.functions[in.index].body.size());
-      if (size > kLargest || bytes + size > kTogether) continue;
-      bytes += size;
-      out.push_back(in.index);
-    }
-  }
-  out.erase(out.begin());
-  return out;
-}
-
 // Appends IR to the file that an environment variable names, for work on the compiler.
 void dump(const llvm::Module& ir, const char* variable) {
   const char* path = std::getenv(variable);
@@ -254,22 +159,20 @@ class LlvmBackend final : public Backend {
     else
       all.assign(functions.begin(), functions.end());
 
-    std::vector<std::span<const uint32_t>> pieces;
-    size_t begin = 0;
-    uint32_t bytes = 0;
-    if (options.enter_at) pieces.emplace_back(all);
-    for (size_t i = 0; i < all.size(); ++i) {
-      bytes += module.functions[all[i]].body.size();
-      if (options.enter_at || (bytes < kPieceBytes && i + 1 < all.size())) continue;
-      pieces.push_back(std::span(all).subspan(begin, i + 1 - begin));
-      begin = i + 1;
-      bytes = 0;
+    std::vector<uint32_t> scanned = all;
+    if (options.enter_at) scanned.push_back(options.enter_at->func);
+    FunctionFacts facts = scan_functions(module, scanned);
+    if (options.through_entries) {
+      // Their baseline code is as good.
+      std::erase_if(all, [&facts](uint32_t f) { return facts.plain[f]; });
+      if (options.enter_at ? bool(facts.plain[options.enter_at->func]) : all.empty())
+        return error_of("too large to be optimized");
+      if (options.enter_at) facts.compiled[options.enter_at->func] = false;
+      for (size_t f = 0; f < facts.plain.size(); ++f)
+        if (facts.plain[f]) facts.compiled[f] = false;
     }
-
-    FunctionFacts facts;
-    facts.tail_calls = find_tail_callers(module);
-    facts.compiled.resize(module.functions.size());
-    for (const uint32_t f : all) facts.compiled[f] = true;
+    const std::vector<std::span<const uint32_t>> pieces = divide(module, options, facts, all);
+    const Cancellation cancelled(options.cancel);
     std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects(pieces.size());
     std::atomic<size_t> next{0};
     std::mutex mutex;
@@ -277,9 +180,8 @@ class LlvmBackend final : public Backend {
     const auto work = [&] {
       for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
         Result<std::unique_ptr<llvm::MemoryBuffer>> object =
-            options.cancel && options.cancel->load()
-                ? Result<std::unique_ptr<llvm::MemoryBuffer>>(error_of("cancelled"))
-                : compile_piece(module, options, target, facts, pieces[i]);
+            cancelled() ? Result<std::unique_ptr<llvm::MemoryBuffer>>(error_of("cancelled"))
+                        : compile_piece(module, options, target, facts, cancelled, pieces[i]);
         if (object) {
           objects[i] = *std::move(object);
           continue;
@@ -297,6 +199,7 @@ class LlvmBackend final : public Backend {
     work();
     for (std::thread& t : others) t.join();
     if (failure) return std::move(*failure);
+    if (cancelled()) return error_of("cancelled");
 
     WAFER_LET(parts, link_objects(objects));
     WAFER_LET(machine, make_machine(target, options.opt_level));
@@ -305,6 +208,27 @@ class LlvmBackend final : public Backend {
   }
 
  private:
+  // Pieces that are compiled each for itself. What is left unoptimized is alone.
+  static std::vector<std::span<const uint32_t>> divide(const wasm::Module& module,
+                                                       const CompileOptions& options,
+                                                       const FunctionFacts& facts,
+                                                       std::span<const uint32_t> all) {
+    if (options.enter_at) return {all};
+    std::vector<std::span<const uint32_t>> pieces;
+    size_t begin = 0;
+    uint32_t bytes = 0;
+    for (size_t i = 0; i < all.size(); ++i) {
+      bytes += module.functions[all[i]].body.size();
+      if (bytes < kPieceBytes && i + 1 < all.size() && !facts.plain[all[i]] &&
+          !facts.plain[all[i + 1]])
+        continue;
+      pieces.push_back(all.subspan(begin, i + 1 - begin));
+      begin = i + 1;
+      bytes = 0;
+    }
+    return pieces;
+  }
+
   static ImageTraits traits_of(const llvm::TargetMachine& machine, const CompileOptions& options) {
     ImageTraits t;
     t.machine = machine.getTargetTriple().isX86_64() ? llvm::ELF::EM_X86_64 : llvm::ELF::EM_AARCH64;
@@ -319,14 +243,18 @@ class LlvmBackend final : public Backend {
 
   static Result<std::unique_ptr<llvm::MemoryBuffer>> compile_piece(
       const wasm::Module& module, const CompileOptions& options, const Target& target,
-      const FunctionFacts& facts, std::span<const uint32_t> functions) {
+      const FunctionFacts& facts, const Cancellation& cancelled,
+      std::span<const uint32_t> functions) {
     llvm::LLVMContext context;
-    WAFER_LET(machine, make_machine(target, options.opt_level));
+    const bool plain = !functions.empty() && facts.plain[functions[0]];
+    const unsigned level = plain ? 0 : options.opt_level;
+    WAFER_LET(machine, make_machine(target, level));
     ModuleTranslator translator(context, module, options, target.triple, facts);
     translator.ir->setTargetTriple(machine->getTargetTriple());
     translator.ir->setDataLayout(machine->createDataLayout());
     translator.ir->setRtLibUseGOT();
     for (const uint32_t f : functions) {
+      if (cancelled()) return error_of("cancelled");
       WAFER_TRY(translator.translate(f));
       // Copies for inlining: the rest of the program has its own.
       if (options.enter_at) translator.function(f)->setLinkage(llvm::GlobalValue::InternalLinkage);
@@ -345,15 +273,9 @@ class LlvmBackend final : public Backend {
         return error_of("internal error: the code generator made bad IR: " + text);
     }
     dump(*translator.ir, "WAFER_DUMP_IR");
-    optimize(*translator.ir, *machine, options.opt_level, module);
+    optimize(*translator.ir, *machine, level, module, cancelled);
     dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
-    llvm::SmallVector<char, 0> bytes;
-    llvm::raw_svector_ostream stream(bytes);
-    llvm::legacy::PassManager codegen;
-    if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-      return error_of("the target cannot emit objects");
-    codegen.run(*translator.ir);
-    return llvm::MemoryBuffer::getMemBufferCopy({bytes.data(), bytes.size()});
+    return emit_object(*translator.ir, *machine, cancelled);
   }
 };
 

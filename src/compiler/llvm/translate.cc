@@ -221,14 +221,40 @@ void FunctionTranslator::open_body() {
   if (m_.options.code.interruptible) poll();
 }
 
+namespace {
+
+// Can trap, or call something that does.
+bool needs_location(Opcode op) {
+  if (op >= Opcode::LocalGet && op <= Opcode::LocalTee) return false;
+  if (op < Opcode::I32Const || op > Opcode::I64Extend32S) return true;
+  return (op >= Opcode::I32DivS && op <= Opcode::I32RemU) ||
+         (op >= Opcode::I64DivS && op <= Opcode::I64RemU) ||
+         (op >= Opcode::I32TruncF32S && op <= Opcode::I32TruncF64U) ||
+         (op >= Opcode::I64TruncF32S && op <= Opcode::I64TruncF64U);
+}
+
+// Without optimization long blocks are cut, because instructions are selected, and registers
+// allocated, block by block.
+constexpr uint32_t kPlainBlock = 500;
+
+}  // namespace
+
 // Translates up to the end, and notes how things stand before the instruction at module
 // offset `watch`.
 Result<void> FunctionTranslator::translate_body(uint32_t watch) {
   wasm::Instr in;
-  while (!v_.done()) {
+  const bool plain = m_.facts.plain[index_];
+  for (uint32_t n = 0; !v_.done(); ++n) {
     WAFER_TRY(v_.read(in));
     b_.SetCurrentDebugLocation(
-        llvm::DILocation::get(m_.context, in.offset_in_module, 0, subprogram_));
+        needs_location(in.op)
+            ? llvm::DebugLoc(llvm::DILocation::get(m_.context, in.offset_in_module, 0, subprogram_))
+            : llvm::DebugLoc());
+    if (plain && n % kPlainBlock == kPlainBlock - 1 && !dead_) {
+      BasicBlock* next = block("next");
+      b_.CreateBr(next);
+      b_.SetInsertPoint(next);
+    }
     if (in.offset_in_module == watch) {
       at_loop_.operands.assign(stack_.begin(), stack_.end());
       at_loop_.frames = frames_;

@@ -20,6 +20,7 @@ namespace wafer::compiler {
 struct FunctionFacts {
   std::vector<bool> tail_calls;  // has tail calls
   std::vector<bool> compiled;    // is compiled along: can be called directly
+  std::vector<bool> plain;       // is translated without being optimized
 };
 
 // One LLVM module that holds some functions of a WebAssembly module.

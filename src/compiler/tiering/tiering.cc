@@ -24,7 +24,7 @@ TieringTier::~TieringTier() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    cancel_ = true;
+    cancel_ = 1;
   }
   wake_.notify_all();
   for (Lane* lane : {&urgent_, &whole_})

@@ -104,7 +104,7 @@ class TieringTier final : public runtime::Tier {
   Lane urgent_;  // what is hot
   Lane whole_;   // whole modules, with what processor time is left
   bool stopping_ = false;
-  std::atomic<bool> cancel_{false};
+  std::atomic<uint32_t> cancel_{0};
   std::atomic<bool> warned_{false};
 };
 
