@@ -77,11 +77,8 @@ constexpr unsigned kSpillSlots = 2000;
 
 struct Entry;
 
-// Per-store state of compiled code.
-struct ExecState final : runtime::RootSource {
-  uintptr_t stack_limit = 0;   // compiled code stays above this stack pointer
-  Instance* caller = nullptr;  // whose code made the last call that may leave its instance
-  Entry* entry = nullptr;      // innermost entry from native code
+// Per-store state of compiled code; what NativeState has is of the present stack.
+struct ExecState final : runtime::RootSource, runtime::NativeState {
   Store* store = nullptr;
   Slot spill[kSpillSlots];
 

@@ -7,6 +7,7 @@
 #include "compiler/layout.h"
 #include "compiler/tier.h"
 #include "compiler/unwind.h"
+#include "runtime/fiber.h"
 
 namespace wafer::compiler {
 
@@ -191,7 +192,17 @@ uint64_t take_exception(VmContext* c) {
 }
 
 uint64_t tier_up(VmContext* c, uint32_t func, uint32_t loop) {
-  return c->better_code ? uintptr_t(c->better_code(*c, func, loop)) : 0;
+  if (!c->better_code) return 0;
+  void* code = nullptr;
+  runtime::on_host_stack(*c->store, [&] { code = c->better_code(*c, func, loop); });
+  return uintptr_t(code);
+}
+
+void out_of_fuel(VmContext* c) {
+  if (!runtime::wait_for_fuel(*c->store)) raise_trap(*c->exec, TrapCode::OutOfFuel);
+}
+void interrupted(VmContext* c) {
+  if (!runtime::wait_for_interrupt(*c->store)) raise_trap(*c->exec, TrapCode::Interrupted);
 }
 
 #define v 'v'

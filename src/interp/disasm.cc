@@ -62,7 +62,6 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArraySet128:
     case Special::ArrayLen:
     case Special::AtomicFence:
-    case Special::Poll:
       return 1;
     case Special::Const128:
     case Special::CallIndirect:
@@ -73,6 +72,7 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArrayNewDefault:
     case Special::Throw:
     case Special::AtomicNotify:
+    case Special::Fuel:
       return 3;
     case Special::ReturnCallIndirect:
     case Special::ArrayNewFixed:

@@ -7,6 +7,7 @@
 #include "interp/numeric.h"
 #include "interp/run.h"
 #include "interp/simd.h"
+#include "runtime/fiber.h"
 
 namespace wafer::interp {
 
@@ -556,7 +557,7 @@ WAFER_CC void return1a(WAFER_PARAMS) {
     const Word* ret_ = (RET);                                                                 \
     const Word* entry_ = f_->entry.load(std::memory_order_acquire);                           \
     if (WAFER_UNLIKELY(!entry_)) {                                                            \
-      if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));                       \
+      if (!ensure(*CTX->store, *f_)) TRAP(translation_failed(CTX, *f_));                      \
       entry_ = f_->entry.load(std::memory_order_acquire);                                     \
     }                                                                                         \
     if (WAFER_UNLIKELY(nfp_ + f_->frame_slots > CTX->stack_limit))                            \
@@ -658,7 +659,7 @@ WAFER_CC void call_ref(WAFER_PARAMS) {
       FuncCode* f_ = static_cast<FuncCode*>(func_->code);                           \
       const Word* entry_ = f_->entry.load(std::memory_order_acquire);               \
       if (WAFER_UNLIKELY(!entry_)) {                                                \
-        if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));           \
+        if (!ensure(*CTX->store, *f_)) TRAP(translation_failed(CTX, *f_));          \
         entry_ = f_->entry.load(std::memory_order_acquire);                         \
       }                                                                             \
       if (WAFER_UNLIKELY(FP + f_->frame_slots > CTX->stack_limit))                  \
@@ -713,13 +714,22 @@ WAFER_CC void return_call_ref(WAFER_PARAMS) {
 
 WAFER_CC void fuel(WAFER_PARAMS) {
   CTX->store->fuel -= int64_t(PC[1]);
-  if (WAFER_UNLIKELY(CTX->store->fuel < 0)) TRAP(TrapCode::OutOfFuel);
-  NEXT(2);
+  if (WAFER_UNLIKELY(CTX->store->fuel < 0)) {
+    CTX->pc = PC + 3;
+    CTX->fp = FP;
+    if (!runtime::wait_for_fuel(*CTX->store)) TRAP(TrapCode::OutOfFuel);
+    RELOAD_MEMORY();
+  }
+  NEXT(3);
 }
 WAFER_CC void poll(WAFER_PARAMS) {
-  if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed)))
-    TRAP(TrapCode::Interrupted);
-  NEXT(1);
+  if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed))) {
+    CTX->pc = PC + 2;
+    CTX->fp = FP;
+    if (!runtime::wait_for_interrupt(*CTX->store)) TRAP(TrapCode::Interrupted);
+    RELOAD_MEMORY();
+  }
+  NEXT(2);
 }
 
 // ---- exceptions -----------------------------------------------------------

@@ -197,8 +197,8 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(AtomicWait32) X(AtomicWait64) /* a=dst b=addr c=expected | mem | offset | timeout */ \
   X(AtomicNotify)    /* a=dst b=addr c=count | mem | offset */                       \
   X(AtomicFence)                                                                     \
-  X(Fuel)            /* | cost */                                                    \
-  X(Poll)
+  X(Fuel)            /* | cost | safepoint */                                        \
+  X(Poll)            /* | safepoint */
 // clang-format on
 
 enum class Special : uint16_t {

@@ -15,6 +15,9 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots);
 // Calls a function of the host or of another tier with its arguments in place.
 TrapCode call_out(Activation& activation, FuncInst* func, Slot* slots);
 
+// Translates `code` if that has not been done; false when it failed.
+bool ensure(Store& store, FuncCode& code);
+
 // Looks for a handler of exception `exn`, raised before activation.pc in
 // activation.fp. True: pc, fp and instance are where execution goes on. False:
 // none in this activation; the trap is set and the store keeps the exception.

@@ -496,6 +496,7 @@ class Translator {
   void finish_handlers(Control& c);
   void start_catch(Control& c, uint32_t tag);
   void charge_point();
+  void poll_point();
 
   Result<void> visit(const Instr& in);
   Result<void> visit_special(const Instr& in);
@@ -919,7 +920,15 @@ void Translator::charge_point() {
   emit(word(Special::Fuel));
   fuel_word_ = here();
   emit(0);
+  emit(safepoint());
   forget_last();
+}
+
+void Translator::poll_point() {
+  if (!mcode_.options.interruptible) return;
+  mark();
+  emit(word(Special::Poll));
+  emit(safepoint());
 }
 
 void Translator::bind_end(Control& c) {
@@ -1025,7 +1034,7 @@ Result<void> Translator::run() {
   offset_ = module_.functions[index].body.begin;
   mark();
   charge_point();
-  if (mcode_.options.interruptible) emit(word(Special::Poll));
+  poll_point();
 
   Instr in;
   while (!validator_.done()) {
@@ -1231,10 +1240,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       label();
       control_.back().loop_start = here();
       charge_point();
-      if (mcode_.options.interruptible) {
-        mark();
-        emit(word(Special::Poll));
-      }
+      poll_point();
       return {};
     }
     case O::If: {

@@ -13,6 +13,12 @@ namespace wafer::runtime {
 
 thread_local FaultScope* current_fault_scope = nullptr;
 
+WAFER_NOINLINE FaultScope* exchange_fault_scope(FaultScope* scope) {
+  FaultScope* const before = current_fault_scope;
+  current_fault_scope = scope;
+  return before;
+}
+
 namespace {
 
 struct sigaction g_previous_segv, g_previous_bus, g_previous_ill;

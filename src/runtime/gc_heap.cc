@@ -143,6 +143,8 @@ struct GcHeap::Impl final : RootVisitor {
   size_t threshold;
   uint64_t collections = 0;
   bool collecting = false;
+  Through through = nullptr;
+  void* through_env = nullptr;
   mutable Vec<Range> ranges;  // chunks and large objects by address, for owns()
   mutable bool ranges_stale = true;
   bool clear_dead = false;  // sweeping clears the type of every dead cell at once
@@ -457,6 +459,21 @@ struct GcHeap::Impl final : RootVisitor {
   // `trim`: give every free chunk back, for the sake of a large allocation.
   void collect(bool trim) {
     if (collecting) return;
+    if (!through) return collect_here(trim);
+    struct Run {
+      Impl* self;
+      bool trim;
+    } run{this, trim};
+    through(
+        through_env,
+        [](void* p) {
+          const Run& r = *static_cast<Run*>(p);
+          r.self->collect_here(r.trim);
+        },
+        &run);
+  }
+
+  void collect_here(bool trim) {
     collecting = true;
     ++collections;
     for (Bump& b : bump) b = {};
@@ -595,6 +612,11 @@ GcHeap::GcHeap(const Config& config) : impl_(make_box<Impl>(config)) {}
 GcHeap::~GcHeap() = default;
 
 void GcHeap::add_root_source(RootSource* source) { impl_->roots.push_back(source); }
+
+void GcHeap::collect_through(Through through, void* env) {
+  impl_->through = through;
+  impl_->through_env = env;
+}
 
 void GcHeap::remove_root_source(RootSource* source) {
   // The last added is most often the first to go.

@@ -86,6 +86,11 @@ class GcHeap {
   // Has to be called before a root source calls visit_conservatively().
   void allow_conservative_roots();
 
+  // Collections run as `through(env, run, argument)`, which calls run(argument): on a stack
+  // with room for finalizers, and with all others at rest.
+  using Through = void (*)(void* env, void (*run)(void*), void* argument);
+  void collect_through(Through through, void* env);
+
   // Allocate, zero-filled. May collect first (so every live reference must be
   // reachable from a root source); nullptr when full even so.
   GcObject* new_struct(const wasm::CanonType* type);

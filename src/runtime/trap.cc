@@ -60,6 +60,8 @@ std::string_view trap_message(TrapCode code) {
       return "host function failed";
     case TrapCode::Exit:
       return "program exited";
+    case TrapCode::Pending:
+      return "host function has not finished";
   }
   return "unknown trap";
 }

@@ -297,7 +297,7 @@ void FunctionTranslator::count_fuel() {
   b_.Insert(fuel_at_);
   fuel_ = 0;
   store_at(fuel_at_, store, layout::kStoreFuel, "fuel");
-  trap_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), TrapCode::OutOfFuel);
+  wait_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), Builtin::out_of_fuel);
 }
 
 void FunctionTranslator::poll() {
@@ -305,7 +305,19 @@ void FunctionTranslator::poll() {
   llvm::LoadInst* flag = b_.CreateLoad(m_.i32, at(store, layout::kStoreInterrupt));
   flag->setAtomic(llvm::AtomicOrdering::Monotonic);
   flag->setAlignment(llvm::Align(4));
-  trap_if(b_.CreateICmpNE(flag, const_i32(0)), TrapCode::Interrupted);
+  wait_if(b_.CreateICmpNE(flag, const_i32(0)), Builtin::interrupted);
+}
+
+void FunctionTranslator::wait_if(Value* condition, Builtin builtin) {
+  BasicBlock* wait = block("wait");
+  BasicBlock* on = block("on");
+  b_.CreateCondBr(condition, wait, on, llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
+  b_.SetInsertPoint(wait);
+  auto* call = llvm::cast<llvm::CallInst>(call_builtin(builtin, {}));
+  call->addFnAttr(llvm::Attribute::Cold);
+  call->addFnAttr(llvm::Attribute::NoMerge);
+  b_.CreateBr(on);
+  b_.SetInsertPoint(on);
 }
 
 // ---- traps

@@ -173,6 +173,7 @@ class FunctionTranslator {
   void finish_entry();
   void drop_unreachable();
   void count_fuel();
+  void wait_if(llvm::Value* condition, Builtin builtin);
   void poll();
 
   // ---- the run-time structure
