@@ -71,7 +71,8 @@ enum wafer_feature_enum {
   WAFER_FEATURE_RELAXED_SIMD,
   WAFER_FEATURE_THREADS,
   WAFER_FEATURE_CUSTOM_PAGE_SIZES,
-  WAFER_FEATURE_WIDE_ARITHMETIC
+  WAFER_FEATURE_WIDE_ARITHMETIC,
+  WAFER_FEATURE_STACK_SWITCHING /* off unless set */
 };
 
 WASM_API_EXTERN void wafer_config_feature_set(wasm_config_t*, wafer_feature_t, bool enable);
@@ -187,7 +188,10 @@ enum wafer_trap_code_enum {
   WAFER_TRAP_INTERRUPTED,
   WAFER_TRAP_UNCAUGHT_EXCEPTION,
   WAFER_TRAP_HOST_ERROR, /* a host function's own trap, or a wrong argument */
-  WAFER_TRAP_EXIT        /* WASI proc_exit: see wafer_trap_exit_status */
+  WAFER_TRAP_EXIT,       /* WASI proc_exit: see wafer_trap_exit_status */
+  WAFER_TRAP_NULL_CONTINUATION_REFERENCE,
+  WAFER_TRAP_CONTINUATION_CONSUMED,
+  WAFER_TRAP_UNHANDLED_TAG
 };
 
 WASM_API_EXTERN wafer_trap_code_t wafer_trap_code(const wasm_trap_t*);

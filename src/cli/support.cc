@@ -249,6 +249,7 @@ constexpr FeatureName kFeatures[] = {
     {"threads", wasm::Feature::Threads},
     {"custom-page-sizes", wasm::Feature::CustomPageSizes},
     {"wide-arithmetic", wasm::Feature::WideArithmetic},
+    {"stack-switching", wasm::Feature::StackSwitching},
 };
 
 }  // namespace

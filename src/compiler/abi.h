@@ -148,6 +148,8 @@ void wafer_call_out_stub();
 // Leaves compiled code with a trap, after noting the backtrace. Message as for
 // Store::set_trap.
 [[noreturn]] void raise_trap(ExecState& exec, TrapCode code, std::string_view message = {});
+// Leaves compiled code with a trap that is noted already, perhaps, by who it came from.
+[[noreturn]] void raise_noted_trap(ExecState& exec, TrapCode code);
 // Raises `exception` (a GcException, not null) in compiled code.
 [[noreturn]] void raise_exception(ExecState& exec, Ref exception);
 

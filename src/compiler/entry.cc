@@ -164,6 +164,13 @@ void raise_trap(ExecState& exec, TrapCode code, std::string_view message) {
   wafer_leave(exec.entry, uint32_t(code));
 }
 
+void raise_noted_trap(ExecState& exec, TrapCode code) {
+  Store& store = *exec.store;
+  if (store.trap().code != code) store.set_trap(code);
+  if (code != TrapCode::Exit) collect_backtrace(store);
+  wafer_leave(exec.entry, uint32_t(code));
+}
+
 void raise_exception(ExecState& exec, Ref exception) {
   exec.store->pending_exception = exception;
   start_unwinding(exec);
@@ -190,7 +197,7 @@ ExecState* exec_of(Store& store) {
 void ExecState::enumerate_roots(runtime::RootVisitor& visitor) {
   // Collections run on the thread's own stack.
   for (const runtime::Fiber* f = store->fibers; f; f = f->next())
-    visitor.visit_conservatively(f->frames_begin(), f->frames_end());
+    if (!f->suspended()) visitor.visit_conservatively(f->frames_begin(), f->frames_end());
   if (!entry) return;
   // Callee-saved registers go to this frame; everything up to the outermost entry is
   // looked at, host frames between included.
@@ -265,9 +272,7 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
       const Ref exception = std::exchange(store.pending_exception, runtime::kNullRef);
       if (exception) raise_exception(exec, exception);
     }
-    if (store.trap().code != code) store.set_trap(code);
-    if (code != TrapCode::Exit) collect_backtrace(store);
-    wafer_leave(exec.entry, uint32_t(code));
+    raise_noted_trap(exec, code);
   }
   if (WAFER_UNLIKELY(store.trap().code != TrapCode::None)) store.trap() = {};
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);

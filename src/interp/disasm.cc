@@ -73,6 +73,8 @@ constexpr uint8_t special_words(Special s) {
     case Special::Throw:
     case Special::AtomicNotify:
     case Special::Fuel:
+    case Special::Suspend:
+    case Special::Switch:
       return 3;
     case Special::ReturnCallIndirect:
     case Special::ArrayNewFixed:
@@ -80,6 +82,7 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArrayNewElem:
     case Special::AtomicWait32:
     case Special::AtomicWait64:
+    case Special::Resume:
       return 4;
     default:
       return 2;

@@ -7,7 +7,7 @@
 #include "interp/numeric.h"
 #include "interp/run.h"
 #include "interp/simd.h"
-#include "runtime/fiber.h"
+#include "runtime/continuation.h"
 
 namespace wafer::interp {
 
@@ -732,6 +732,78 @@ WAFER_CC void poll(WAFER_PARAMS) {
   NEXT(2);
 }
 
+// ---- stack switching ------------------------------------------------------
+
+// After a switch of stacks: goes on, or as the code says.
+#define AFTER_SWITCH(code)                         \
+  do {                                             \
+    const TrapCode code_ = (code);                 \
+    if (WAFER_UNLIKELY(code_ != TrapCode::None)) { \
+      if (code_ == TrapCode::UncaughtException) {  \
+        if (!unwind_pending(*CTX)) STOP();         \
+        RESUME();                                  \
+      }                                            \
+      CTX->trap = code_;                           \
+      STOP();                                      \
+    }                                              \
+  } while (0)
+
+WAFER_CC void cont_new(WAFER_PARAMS) {
+  auto* func = reinterpret_cast<FuncInst*>(FP[FA]);
+  if (WAFER_UNLIKELY(!func)) TRAP(TrapCode::NullFunctionReference);
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  const TrapCode code = runtime::new_continuation(*CTX->store, func, FP[FA]);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  NEXT(2);
+}
+WAFER_CC void cont_bind(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  runtime::Ref bound;
+  const TrapCode code =
+      runtime::bind_continuation(*CTX->store, args[FB], {args, size_t(FB)}, bound);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  args[0] = bound;
+  NEXT(2);
+}
+WAFER_CC void suspend(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code =
+      runtime::suspend(*CTX->store, CTX->instance->tags[PC[1]], {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void switch_op(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code = runtime::switch_to(*CTX->store, CTX->instance->tags[PC[1]], args[FB],
+                                           {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void resume(WAFER_PARAMS) {
+  CTX->pc = PC + 4;
+  CTX->fp = FP;
+  bool branch = false;
+  const TrapCode code =
+      resume_here(*CTX, FA, FB, FC, LO(PC[1]), HI(PC[1]), uint32_t(PC[2]), branch);
+  AFTER_SWITCH(code);
+  if (branch) RESUME();
+  RELOAD_MEMORY();
+  NEXT(4);
+}
+
 // ---- exceptions -----------------------------------------------------------
 
 WAFER_CC void throw_op(WAFER_PARAMS) {
@@ -1256,6 +1328,11 @@ constexpr HandlerTable make_table() {
   set(S::AtomicWait64, atomic_wait<true>);
   set(S::AtomicNotify, atomic_notify);
   set(S::AtomicFence, atomic_fence);
+  set(S::ContNew, cont_new);
+  set(S::ContBind, cont_bind);
+  set(S::Suspend, suspend);
+  set(S::Switch, switch_op);
+  set(S::Resume, resume);
   set(S::Fuel, fuel);
   set(S::Poll, poll);
   return t;

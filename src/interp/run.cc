@@ -5,9 +5,9 @@
 #include <cstring>
 
 #include "interp/interp.h"
+#include "runtime/continuation.h"
 #include "runtime/dwarf.h"
 #include "runtime/fault.h"
-#include "runtime/fiber.h"
 
 namespace wafer::interp {
 
@@ -104,22 +104,30 @@ class ActivationWalk {
  public:
   explicit ActivationWalk(const Store& store) : at_(current_of(store.tier_stack)) {
 #if WAFER_HAS_FIBERS
-    fiber_ = store.active_fiber;
-    on_fiber_ = store.current_fiber != nullptr;
+    host_ = store.host_side;
+    fiber_ = store.current_fiber;
 #endif
   }
   Activation* next() {
 #if WAFER_HAS_FIBERS
-    while (fiber_ && (on_fiber_ ? !at_ : !at_ || at_ > fiber_->host_sp())) {
-      if (on_fiber_) {
-        at_ = current_of(fiber_->host_state().tier);
+    for (;;) {
+      if (fiber_) {
+        if (at_) break;
+        // On to what resumed it.
+        fiber_ = fiber_->resumer();
+        if (fiber_) {
+          at_ = current_of(fiber_->tier_stack());
+          continue;
+        }
+        at_ = current_of(host_->state.tier);
         // What this stack of the thread has below is newer.
-        while (at_ && at_ <= fiber_->host_sp()) at_ = at_->previous;
-        fiber_ = fiber_->outer();
+        while (at_ && at_ <= host_->sp) at_ = at_->previous;
+        host_ = host_->outer;
       } else {
+        if (!host_ || (at_ && at_ <= host_->sp)) break;
+        fiber_ = host_->calling;
         at_ = current_of(fiber_->tier_stack());
       }
-      on_fiber_ = !on_fiber_;
     }
 #endif
     return at_ ? std::exchange(at_, at_->previous) : nullptr;
@@ -130,8 +138,10 @@ class ActivationWalk {
     return stack ? static_cast<Stack*>(stack)->current : nullptr;
   }
   Activation* at_;
-  runtime::Fiber* fiber_ = nullptr;  // that at_ is on, or that was resumed before at_
-  bool on_fiber_ = false;
+#if WAFER_HAS_FIBERS
+  const runtime::HostSide* host_;  // the thread's own stack, from where at_ is on outwards
+  const runtime::Fiber* fiber_;    // that at_ is on; null: the thread's own stack
+#endif
 };
 
 // Fills the store's backtrace from the activation at which a trap arose. `pc`
@@ -288,6 +298,55 @@ TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
     }
   }
   return code;
+}
+
+TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top, uint32_t first,
+                     uint32_t count, uint32_t throws, bool& branch) {
+  Store& store = *a.store;
+  Slot* const args = a.fp + base;
+  const Ref continuation = args[slots];
+  const FuncCode& code = *Frame{a.pc, a.fp, a.instance}.code();
+  Ref exception = runtime::kNullRef;
+  if (throws == kResumeThrowRef) {
+    exception = args[0];
+  } else if (throws != kResumePlain) {
+    GcException* e = store.gc().new_exception(a.instance->tags[throws]);
+    if (!e) return store.set_trap(TrapCode::OutOfMemory);
+    std::memcpy(e->args(), args, slots * sizeof(Slot));
+    exception = reinterpret_cast<Ref>(e);
+  }
+  // No destructor may be due here: this frame can be dropped while it waits.
+  auto* const handlers =
+      static_cast<runtime::ResumeHandler*>(alloca(count * sizeof(runtime::ResumeHandler)));
+  for (uint32_t i = 0; i < count; ++i) {
+    const Handler& h = code.handlers[first + i];
+    handlers[i] = {a.instance->tags[h.tag], h.kind == Handler::Kind::Switch};
+  }
+  auto* const stack = static_cast<Stack*>(store.tier_stack);
+  Slot* const saved_top = stack->top;
+  stack->top = a.fp + top;
+#if WAFER_HAS_OS
+  runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
+#endif
+  const runtime::Resumed r = runtime::resume_continuation(
+      store, continuation, {args, slots}, {handlers, count}, throws != kResumePlain, exception);
+#if WAFER_HAS_OS
+  runtime::exchange_fault_scope(scope);
+#endif
+  stack->top = saved_top;
+  if (r.code == TrapCode::None) {
+    Slot* to = args;
+    if (r.clause != runtime::kResumeFinished) {
+      const Handler& h = code.handlers[first + r.clause];
+      to = a.fp + h.dst;
+      to[r.values.size()] = r.continuation;
+      a.pc = code.code.data() + h.target;
+      branch = true;
+    }
+    if (!r.values.empty()) std::memmove(to, r.values.data(), r.values.size_bytes());
+  }
+  runtime::release(r);
+  return r.code;
 }
 
 bool unwind(Activation& a, Ref exn) {

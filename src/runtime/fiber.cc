@@ -182,14 +182,54 @@ uintptr_t thread_stack_floor(uintptr_t sp) {
 
 // ---- Fibers
 
-Fiber::Fiber(Store& store, FuncInst* func, uint8_t* stack)
-    : store_(&store), func_(func), stack_(stack) {
+namespace {
+
+// Takes what belongs to the present stack away from the store, and puts another's there.
+void put_away(Store& store, StackSide& side) {
+  side.state.tier = store.tier_stack;
+  if (store.native_state)
+    side.state.native = *store.native_state;
+  else if (!side.fiber)
+    side.state.native = {};
+  side.scope = exchange_fault_scope(nullptr);
+}
+void take_up(Store& store, const StackSide& side) {
+  store.tier_stack = side.state.tier;
+  if (store.native_state) *store.native_state = side.state.native;
+  store.current_fiber = side.fiber;
+  exchange_fault_scope(side.scope);
+}
+
+// Sanitizers are told before control leaves `from` for `to`, and after it has come to `at`.
+void before_switch(Store& store, StackSide& from, const StackSide& to, bool last) {
+#ifdef WAFER_ASAN
+  store.came_from = &from;
+  __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack, to.bottom, to.bytes);
+#endif
+#ifdef WAFER_TSAN
+  from.tsan = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to.tsan, 0);
+#endif
+}
+void after_switch(Store& store, StackSide& at) {
+#ifdef WAFER_ASAN
+  StackSide& from = *static_cast<StackSide*>(store.came_from);
+  __sanitizer_finish_switch_fiber(at.fake_stack, &from.bottom, &from.bytes);
+#endif
+}
+
+}  // namespace
+
+Fiber::Fiber(Store& store, FuncInst* func, uint8_t* stack, bool computation)
+    : store_(&store), func_(func), stack_(stack), computation_(computation) {
   StackPool& pool = store.engine().stacks();
+  fiber = this;
   top_ = reinterpret_cast<uintptr_t>(stack + pool.stack_bytes());
   native_limit_ = reinterpret_cast<uintptr_t>(stack + pool.value_bytes() + kGuard + kReserve);
-  mine_.native.stack_limit = native_limit_;
+  state.native.stack_limit = native_limit_;
+  bottom = reinterpret_cast<const void*>(native_limit_ - kReserve);
+  bytes = top_ - (native_limit_ - kReserve);
   auto* const base = reinterpret_cast<void**>(top_ - 16);
-  base[0] = &host_sp_;
 #if defined(__x86_64__)
   void** const frame = base - 7;
   std::memset(static_cast<void*>(frame), 0, 7 * sizeof(void*));
@@ -201,23 +241,34 @@ Fiber::Fiber(Store& store, FuncInst* func, uint8_t* stack)
   frame[1] = reinterpret_cast<void*>(&wafer_fiber_start);  // x30
   frame[2] = this;                                         // x19
 #endif
-  sp_ = frame;
+  sp = frame;
 #ifdef WAFER_TSAN
-  known_.tsan = __tsan_create_fiber(0);
+  tsan = __tsan_create_fiber(0);
 #endif
   next_ = store.fibers;
   if (next_) next_->previous_ = this;
   store.fibers = this;
 }
 
-Result<Box<Fiber>> Fiber::create(Store& store, FuncInst* func, std::span<const Slot> args) {
+Fiber* Fiber::create_with(Store& store, FuncInst* func, std::span<const Slot> args,
+                          bool computation) {
   uint8_t* const stack = store.engine().stacks().acquire();
-  if (!stack) return Error(ErrorKind::Exhaustion, "no memory for a stack");
-  auto fiber = make_box<Fiber>(store, func, stack);
+  if (!stack) return nullptr;
+  auto fiber = make_box<Fiber>(store, func, stack, computation);
   const wasm::CanonType& type = *func->type;
   fiber->slots_.resize(std::max<size_t>(type.param_slots, type.result_slots));
   std::copy(args.begin(), args.end(), fiber->slots_.begin());
+  return fiber.release();
+}
+
+Result<Box<Fiber>> Fiber::create(Store& store, FuncInst* func, std::span<const Slot> args) {
+  Box<Fiber> fiber(create_with(store, func, args, true));
+  if (!fiber) return Error(ErrorKind::Exhaustion, "no memory for a stack");
   return fiber;
+}
+
+Fiber* Fiber::create_for_continuation(Store& store, FuncInst* func, std::span<const Slot> args) {
+  return create_with(store, func, args, false);
 }
 
 Fiber::~Fiber() {
@@ -227,6 +278,12 @@ Fiber::~Fiber() {
 
 void Fiber::forsake() {
   if (!store_) return;
+  // What a computation waits in is nobody else's.
+  while (innermost_ && innermost_ != this) {
+    Fiber* const f = innermost_;
+    innermost_ = f->resumer_;
+    Box<Fiber>(f).reset();
+  }
   drop_stack();
   (previous_ ? previous_->next_ : store_->fibers) = next_;
   if (next_) next_->previous_ = previous_;
@@ -235,162 +292,125 @@ void Fiber::forsake() {
 
 void Fiber::drop_stack() {
   if (!stack_) return;
-  if (mine_.tier) mine_.tier->destroy();
-  mine_.tier = nullptr;
+  if (state.tier) state.tier->destroy();
+  state.tier = nullptr;
 #ifdef WAFER_TSAN
-  __tsan_destroy_fiber(known_.tsan);
+  __tsan_destroy_fiber(tsan);
 #endif
   store_->engine().stacks().release(stack_);
   stack_ = nullptr;
-  sp_ = nullptr;
+  sp = nullptr;
   top_ = 0;
 }
 
-void Fiber::enter() {
-  host_.tier = store_->tier_stack;
-  store_->tier_stack = mine_.tier;
-  if (store_->native_state) {
-    host_.native = *store_->native_state;
-    *store_->native_state = mine_.native;
-  } else {
-    host_.native = {};
-  }
-  store_->current_fiber = this;
-  host_scope_ = exchange_fault_scope(my_scope_);
+void Fiber::link_to(StackSide& side) { reinterpret_cast<void**>(top_ - 16)[0] = &side.sp; }
+
+StackSide& Fiber::resumer_side() const {
+  return resumer_ ? static_cast<StackSide&>(*resumer_) : *store_->host_side;
 }
 
-void Fiber::leave() {
-  mine_.tier = store_->tier_stack;
-  store_->tier_stack = host_.tier;
-  if (store_->native_state) {
-    mine_.native = *store_->native_state;
-    *store_->native_state = host_.native;
-  }
-  store_->current_fiber = nullptr;
-  my_scope_ = exchange_fault_scope(host_scope_);
+void Fiber::go(Store& store, StackSide& from, StackSide& to, bool last) {
+  put_away(store, from);
+  take_up(store, to);
+  before_switch(store, from, to, last);
+  wafer_fiber_switch(&from.sp, to.sp);
+  after_switch(store, from);
 }
 
 Fiber::Pause Fiber::resume(TrapCode code, std::span<const Slot> results) {
-  result_code_ = code;
-  results_ = results;
-  const auto sp = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  if (WAFER_UNLIKELY(!room_below(sp))) {
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  if (WAFER_UNLIKELY(!room_below(here))) {
     // Guests resume guests through the host, over and over.
     outcome_ = store_->set_trap(TrapCode::CallStackExhausted);
     drop_stack();
     return pause_ = Pause::Finished;
   }
-  outer_ = store_->active_fiber;
-  store_->active_fiber = this;
+  Fiber* const waits = std::exchange(innermost_, nullptr);
+  Fiber& inner = waits ? *waits : *this;
+  inner.result_code_ = code;
+  inner.results_ = results;
+  HostSide side;
+  side.resumed = this;
+  side.outer = store_->host_side;
+  store_->host_side = &side;
   active_ = true;
-  enter();
-#ifdef WAFER_ASAN
-  const size_t low = native_limit_ - kReserve;
-  __sanitizer_start_switch_fiber(&known_.host_fake_stack, reinterpret_cast<const void*>(low),
-                                 top_ - low);
-#endif
-#ifdef WAFER_TSAN
-  known_.host_tsan = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(known_.tsan, 0);
-#endif
-  wafer_fiber_switch(&host_sp_, sp_);
-#ifdef WAFER_ASAN
-  __sanitizer_finish_switch_fiber(known_.host_fake_stack, nullptr, nullptr);
-#endif
+  link_to(side);
+  go(*store_, side, inner);
   active_ = false;
-  store_->active_fiber = outer_;
-  outer_ = nullptr;
+  store_->host_side = side.outer;
   if (pause_ == Pause::Finished) drop_stack();
   return pause_;
 }
 
-void Fiber::switch_to_host(bool last) {
-  leave();
-#ifdef WAFER_ASAN
-  __sanitizer_start_switch_fiber(last ? nullptr : &known_.fake_stack, known_.host_bottom,
-                                 known_.host_bytes);
-#endif
-#ifdef WAFER_TSAN
-  __tsan_switch_to_fiber(known_.host_tsan, 0);
-#endif
-  wafer_fiber_switch(&sp_, host_sp_);
-#ifdef WAFER_ASAN
-  __sanitizer_finish_switch_fiber(known_.fake_stack, &known_.host_bottom, &known_.host_bytes);
-#endif
-}
-
 void Fiber::run() {
-#ifdef WAFER_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, &known_.host_bottom, &known_.host_bytes);
-#endif
+  after_switch(*store_, *this);
   outcome_ = func_->call(*store_, func_, slots_.data());
   pause_ = Pause::Finished;
-  switch_to_host(true);
+  clause = kFinished;
+  store_->came_back = this;
+  go(*store_, *this, resumer_side(), true);
 }
 
 void Fiber::on_host_stack(void (*run)(void*), void* argument) {
   struct Run {
-    Fiber* self;
+    Store& store;
+    Fiber& self;
+    HostSide& host;
     void (*run)(void*);
     void* argument;
-  } there{this, run, argument};
-  leave();
-#ifdef WAFER_ASAN
-  __sanitizer_start_switch_fiber(&known_.fake_stack, known_.host_bottom, known_.host_bytes);
-#endif
-#ifdef WAFER_TSAN
-  __tsan_switch_to_fiber(known_.host_tsan, 0);
-#endif
+  } there{*store_, *this, *store_->host_side, run, argument};
+  there.host.calling = this;
+  put_away(*store_, *this);
+  take_up(*store_, there.host);
+  before_switch(*store_, *this, there.host, false);
   auto* const stack =
-      reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(host_sp_) & ~uintptr_t{15});
+      reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(there.host.sp) & ~uintptr_t{15});
   wafer_call_on_stack(
       [](void* p) {
         const Run& r = *static_cast<Run*>(p);
-#ifdef WAFER_ASAN
-        Fiber& self = *r.self;
-        __sanitizer_finish_switch_fiber(self.known_.host_fake_stack, nullptr, nullptr);
-#endif
+        after_switch(r.store, r.host);
+        // Host code may run, whatever the stack held before.
+        FaultScope* const scope = exchange_fault_scope(nullptr);
         r.run(r.argument);
-#ifdef WAFER_ASAN
-        const size_t low = self.native_limit_ - kReserve;
-        __sanitizer_start_switch_fiber(&self.known_.host_fake_stack,
-                                       reinterpret_cast<const void*>(low), self.top_ - low);
-#endif
-#ifdef WAFER_TSAN
-        __tsan_switch_to_fiber(r.self->known_.tsan, 0);
-#endif
+        exchange_fault_scope(scope);
+        before_switch(r.store, r.host, r.self, false);
       },
-      &there, stack, &sp_);
-#ifdef WAFER_ASAN
-  __sanitizer_finish_switch_fiber(known_.fake_stack, &known_.host_bottom, &known_.host_bytes);
-#endif
-  enter();
+      &there, stack, &sp);
+  after_switch(*store_, *this);
+  put_away(*store_, there.host);
+  take_up(*store_, *this);
 }
 
 TrapCode Fiber::call_host(FuncInst* func, Instance* caller, Slot* slots) {
   struct Call {
-    Fiber* self;
+    Store& store;
     FuncInst* func;
     Instance* caller;
     Slot* slots;
+    Fiber* waits;
     TrapCode code;
-  } call{this, func, caller, slots, TrapCode::None};
+  } call{*store_, func, caller, slots, store_->host_side->resumed, TrapCode::None};
+  // A continuation that plain code resumed cannot wait.
+  if (!call.waits->computation_) call.waits = nullptr;
   on_host_stack(
       [](void* p) {
         Call& c = *static_cast<Call*>(p);
-        CallContext context{*c.self->store_, c.caller, c.self, c.func};
+        CallContext context{c.store, c.caller, c.waits, c.func};
         c.code = c.func->host(c.func->host_env, context, c.slots);
       },
       &call);
-  if (call.code != TrapCode::Pending) return call.code;
-  pause_ = Pause::HostCall;
-  switch_to_host(false);
+  if (WAFER_LIKELY(call.code != TrapCode::Pending)) return call.code;
+  if (!call.waits) return pending_without_fiber(*store_);
+  call.waits->pause_ = Pause::HostCall;
+  call.waits->innermost_ = this;
+  go(*store_, *this, *store_->host_side);
   if (result_code_ == TrapCode::None && !results_.empty())
     std::memcpy(slots, results_.data(), results_.size_bytes());
   return result_code_;
 }
 
 bool Fiber::wait_for(Pause reason) {
+  if (!store_->host_side->resumed->computation_) return false;
   for (;;) {
     int64_t owed = 0;
     if (reason == Pause::OutOfFuel) {
@@ -399,11 +419,53 @@ bool Fiber::wait_for(Pause reason) {
     } else if (!store_->interrupt_flag.load(std::memory_order_relaxed)) {
       return true;
     }
-    pause_ = reason;
-    switch_to_host(false);
+    Fiber& waits = *store_->host_side->resumed;
+    waits.pause_ = reason;
+    waits.innermost_ = this;
+    go(*store_, *this, *store_->host_side);
     store_->fuel -= owed;
     if (result_code_ != TrapCode::None) return false;
   }
+}
+
+void Fiber::resume_from_here(Store& store, Fiber& outer, Fiber& inner, TrapCode code,
+                             std::span<const Slot> values) {
+  inner.result_code_ = code;
+  inner.results_ = values;
+  outer.resumer_ = store.current_fiber;
+  if (Fiber* const here = store.current_fiber) {
+    outer.link_to(*here);
+    go(store, *here, inner);
+    return;
+  }
+  HostSide side;
+  side.resumed = &outer;
+  side.outer = store.host_side;
+  store.host_side = &side;
+  outer.link_to(side);
+  go(store, side, inner);
+  store.host_side = side.outer;
+}
+
+TrapCode Fiber::suspend_to_resumer(Store& store, Fiber& outer, std::span<const Slot>& values) {
+  Fiber& here = *store.current_fiber;
+  go(store, here, outer.resumer_side());
+  values = here.results_;
+  return here.result_code_;
+}
+
+TrapCode Fiber::switch_chains(Store& store, Fiber& outer, Fiber& to_outer, Fiber& to_inner,
+                              std::span<const Slot> in, std::span<const Slot>& out) {
+  Fiber& here = *store.current_fiber;
+  to_inner.result_code_ = TrapCode::None;
+  to_inner.results_ = in;
+  to_outer.resumer_ = outer.resumer_;
+  to_outer.handlers = outer.handlers;
+  to_outer.link_to(outer.resumer_side());
+  if (!outer.resumer_) store.host_side->resumed = &to_outer;
+  go(store, here, to_inner);
+  out = here.results_;
+  return here.result_code_;
 }
 
 std::span<Slot> Fiber::value_memory() const {
@@ -411,7 +473,7 @@ std::span<Slot> Fiber::value_memory() const {
 }
 
 void Fiber::enumerate_roots(RootVisitor& visitor) const {
-  if (mine_.tier) mine_.tier->enumerate_roots(visitor);
+  if (state.tier) state.tier->enumerate_roots(visitor);
   for (const Slot s : slots_)
     if (store_->gc().owns(s)) visitor.visit(s);
 }

@@ -66,11 +66,34 @@ class StackPool {
   bool cheap_guards_ = true;
 };
 
-// One call of a function, on a stack of its own. Belongs to its store and must go before it.
-// Used by one thread at a time, as the store is, but not always by the same.
-class Fiber {
+struct ResumeHandler;
+
+// What is kept of a stack while control is on another.
+struct StackSide {
+  void* sp = nullptr;
+  StackState state;
+  FaultScope* scope = nullptr;
+  Fiber* fiber = nullptr;  // that it is of; null: the thread's own
+  // What sanitizers know of it.
+  void* fake_stack = nullptr;
+  const void* bottom = nullptr;
+  size_t bytes = 0;
+  void* tsan = nullptr;
+};
+
+// The thread's own stack, from which `resumed` was resumed.
+struct HostSide : StackSide {
+  Fiber* resumed = nullptr;
+  Fiber* calling = nullptr;   // what called the host functions that are on it now
+  HostSide* outer = nullptr;  // of the same thread, further out
+};
+
+// One call of a function, on a stack of its own: a computation that the embedder resumes, or
+// (part of) a continuation that WebAssembly does. Belongs to its store. Used by one thread at
+// a time, as the store is, but not always by the same.
+class Fiber : private StackSide {
  public:
-  // Why control came back to who resumed it.
+  // Why control came back to who resumed a computation.
   enum class Pause : uint8_t {
     Finished,     // outcome() and slots() tell how
     HostCall,     // a host function gave TrapCode::Pending
@@ -81,7 +104,8 @@ class Fiber {
   // A call of `func`, which has not begun. Exhaustion without memory for its stack;
   // Unsupported where there are no such stacks.
   static Result<Box<Fiber>> create(Store& store, FuncInst* func, std::span<const Slot> args);
-  // Whatever waits on the stack is forgotten. Must not be active().
+  // Whatever waits on the stack, and on those that it has resumed, is forgotten. Must not be
+  // active().
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
@@ -113,18 +137,37 @@ class Fiber {
   // Memory for the interpreter's values.
   std::span<Slot> value_memory() const;
 
+  // ---- For continuations
+
+  // Resumes `inner`, whose outermost resumer is `outer`, from the present stack, until `outer`
+  // finishes or is suspended again. The values are for who waits in `inner`.
+  static void resume_from_here(Store& store, Fiber& outer, Fiber& inner, TrapCode code,
+                               std::span<const Slot> values);
+  // Leaves `outer`, with all that it has resumed, for the stack that resumed it; gives what it
+  // is resumed with.
+  static TrapCode suspend_to_resumer(Store& store, Fiber& outer, std::span<const Slot>& values);
+  // The same, but goes on in another chain with the same resumer.
+  static TrapCode switch_chains(Store& store, Fiber& outer, Fiber& to_outer, Fiber& to_inner,
+                                std::span<const Slot> in, std::span<const Slot>& out);
+  Fiber* resumer() const { return resumer_; }  // null: the thread's own stack
+  bool is_computation() const { return computation_; }
+  void set_suspended(bool suspended) { suspended_ = suspended; }
+  bool suspended() const { return suspended_; }
+  // How suspensions of this and what it resumes are handled by its resumer; and what became
+  // of it.
+  std::span<const ResumeHandler> handlers;
+  uint32_t clause = 0;            // that a suspension goes to; kFinished: none
+  std::span<const Slot> payload;  // of the suspension
+  Ref continuation = kNullRef;
+  static constexpr uint32_t kFinished = ~0u;
+
   // ---- For the collector and backtraces
 
   // Its native frames, while control is elsewhere.
-  const uint64_t* frames_begin() const { return static_cast<const uint64_t*>(sp_); }
+  const uint64_t* frames_begin() const { return static_cast<const uint64_t*>(sp); }
   const uint64_t* frames_end() const { return reinterpret_cast<const uint64_t*>(top_); }
-  TierStack* tier_stack() const { return mine_.tier; }
-  // What was current on the stack of the thread when it resumed this; and how far that
-  // stack reached then.
-  const StackState& host_state() const { return host_; }
-  const void* host_sp() const { return host_sp_; }
-  Fiber* outer() const { return outer_; }  // that was active when this was resumed
-  Fiber* next() const { return next_; }    // of the store
+  TierStack* tier_stack() const { return state.tier; }
+  Fiber* next() const { return next_; }  // of the store
   // All roots but those in native frames.
   void enumerate_roots(RootVisitor& visitor) const;
 
@@ -136,41 +179,34 @@ class Fiber {
   // For the embedder's own use.
   void* user = nullptr;
 
-  Fiber(Store& store, FuncInst* func, uint8_t* stack);  // use create()
+  Fiber(Store& store, FuncInst* func, uint8_t* stack, bool computation);  // use create()
+  static Fiber* create_for_continuation(Store& store, FuncInst* func, std::span<const Slot> args);
 
  private:
-  void enter();  // the fiber's state takes the place of the thread's
-  void leave();
-  void switch_to_host(bool last);
+  static Fiber* create_with(Store& store, FuncInst* func, std::span<const Slot> args,
+                            bool computation);
+  static void go(Store& store, StackSide& from, StackSide& to, bool last = false);
+  StackSide& resumer_side() const;
+  // Where an unwinder goes on from the first frame.
+  void link_to(StackSide& side);
   void drop_stack();
 
   Store* store_;  // null: it is gone
   FuncInst* func_;
-  void* sp_ = nullptr;
-  void* host_sp_ = nullptr;
   uint8_t* stack_;
   uintptr_t top_, native_limit_;
-  StackState mine_, host_;
-  FaultScope* my_scope_ = nullptr;
-  FaultScope* host_scope_ = nullptr;
-  Fiber* outer_ = nullptr;
+  Fiber* resumer_ = nullptr;
+  Fiber* innermost_ = nullptr;  // of a computation that waits: where it does
   Fiber *next_ = nullptr, *previous_ = nullptr;
   Vec<Slot> slots_;
-  // What a host call that waited came to.
+  // What a call that waited came to.
   TrapCode result_code_ = TrapCode::None;
   std::span<const Slot> results_;
   TrapCode outcome_ = TrapCode::None;
   Pause pause_ = Pause::HostCall;
+  const bool computation_;
   bool active_ = false;
-  // What sanitizers know of both stacks.
-  struct Sanitizers {
-    void* fake_stack = nullptr;
-    void* host_fake_stack = nullptr;
-    const void* host_bottom = nullptr;
-    size_t host_bytes = 0;
-    void* tsan = nullptr;
-    void* host_tsan = nullptr;
-  } known_;
+  bool suspended_ = false;  // part of a continuation
 };
 
 // What frames on the thread's own stack, entered at `sp`, should stay above.

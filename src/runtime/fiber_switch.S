@@ -51,8 +51,8 @@ wafer_fiber_switch:
         .type wafer_fiber_start, @function
         .p2align 4
         nop
-// The outermost frame of a fiber. Above it lies the address of Fiber::host_sp_, so that an
-// unwinder goes on in the frame that called wafer_fiber_switch to come here.
+// The outermost frame of a fiber. Above it lies the address of StackSide::sp of who resumed
+// it, so that an unwinder goes on in the frame that called wafer_fiber_switch to come here.
 wafer_fiber_start:
         .cfi_startproc
         // CFA = **rsp + 56

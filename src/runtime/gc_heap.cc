@@ -108,6 +108,7 @@ wasm::CanonType special_type() {
 // kind Func and then asks which of the two it is.
 const wasm::CanonType GcHeap::kExceptionType = special_type();
 const wasm::CanonType GcHeap::kHostType = special_type();
+const wasm::CanonType GcHeap::kTracedType = special_type();
 
 struct GcHeap::Impl final : RootVisitor {
   struct Bump {
@@ -407,7 +408,12 @@ struct GcHeap::Impl final : RootVisitor {
           auto* e = static_cast<GcException*>(object);
           if (e->tag)
             for (const uint32_t slot : e->tag->ref_slots) mark(e->args()[slot]);
+        } else if (WAFER_UNLIKELY(type == &kTracedType)) {
+          auto* t = static_cast<GcTraced*>(object);
+          live += t->trace(t->data, *this);
         }
+        break;
+      case wasm::CompKind::Cont:
         break;
     }
   }
@@ -667,6 +673,19 @@ GcHostObject* GcHeap::new_host_object(void* data, void (*finalize)(void*)) {
   return h;
 }
 
+void GcHeap::charge(size_t bytes) { impl_->allocated += bytes; }
+
+GcTraced* GcHeap::new_traced(void* data, void (*finalize)(void*), GcTrace trace) {
+  auto* t = static_cast<GcTraced*>(impl_->allocate(sizeof(GcTraced)));
+  if (WAFER_UNLIKELY(!t)) return nullptr;
+  t->type = &kTracedType;
+  t->data = data;
+  t->finalize = finalize;
+  t->trace = trace;
+  impl_->hosts.push_back(t);
+  return t;
+}
+
 void GcHeap::allow_conservative_roots() {
   if (impl_->clear_dead) return;
   impl_->clear_dead = true;
@@ -696,6 +715,7 @@ bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType typ
     case HeapKind::Extern:
     case HeapKind::Any:
     case HeapKind::Exn:
+    case HeapKind::Cont:
       return true;
     case HeapKind::I31:
       return is_i31(ref);

@@ -32,6 +32,14 @@ struct GcHostObject : GcObject {
   void (*finalize)(void* data);
 };
 
+// A value of the engine that holds references itself: `trace(data, visitor)` shows them, and
+// gives the bytes that it holds outside of the heap.
+class RootVisitor;
+using GcTrace = size_t (*)(void* data, RootVisitor& visitor);
+struct GcTraced : GcHostObject {
+  GcTrace trace;
+};
+
 // References inside objects, tables and globals take 8 bytes on every target.
 inline constexpr uint32_t kRefSize = 8;
 
@@ -74,6 +82,7 @@ class GcHeap {
   // Special types that tell exceptions and host objects from structs and arrays.
   static const wasm::CanonType kExceptionType;
   static const wasm::CanonType kHostType;
+  static const wasm::CanonType kTracedType;
 
   explicit GcHeap(const Config& config);
   ~GcHeap();
@@ -97,6 +106,9 @@ class GcHeap {
   GcArray* new_array(const wasm::CanonType* type, uint64_t length);
   GcException* new_exception(TagInst* tag);
   GcHostObject* new_host_object(void* data, void (*finalize)(void*));
+  GcTraced* new_traced(void* data, void (*finalize)(void*), GcTrace trace);
+  // Counts bytes outside of the heap that an object has come to hold.
+  void charge(size_t bytes);
 
   // Full collection now.
   void collect();

@@ -148,12 +148,7 @@ String describe(const Extern& value) {
 bool value_fits(const wasm::TypeRegistry& registry, const Value& value, ValType want) {
   if (registry.is_subtype(value.type, want)) return true;
   if (!value.type.is_ref() || !want.is_ref()) return false;
-  auto top = [&](wasm::HeapType t) {
-    if (!t.is_concrete()) return wasm::top_of(t.kind());
-    return registry.get(t.index())->kind == wasm::CompKind::Func ? wasm::HeapKind::Func
-                                                                 : wasm::HeapKind::Any;
-  };
-  if (top(value.type.heap()) != top(want.heap())) return false;
+  if (registry.top(value.type.heap()) != registry.top(want.heap())) return false;
   if (value.as_ref() == kNullRef) return want.nullable();
   return ref_matches(registry, value.as_ref(), want.heap());
 }
@@ -393,7 +388,8 @@ void Store::enumerate_roots(RootVisitor& visitor) {
   for (Ref r : handles_)
     if (gc_.owns(r)) visitor.visit(r);
 #if WAFER_HAS_FIBERS
-  for (const Fiber* f = fibers; f; f = f->next()) f->enumerate_roots(visitor);
+  for (const Fiber* f = fibers; f; f = f->next())
+    if (!f->suspended()) f->enumerate_roots(visitor);
 #endif
 }
 

@@ -22,6 +22,7 @@ namespace wafer::runtime {
 class Engine;
 class Fiber;
 class StackPool;
+struct HostSide;
 class Store;
 struct Instance;
 struct FuncInst;
@@ -361,7 +362,9 @@ class Store final : public RootSource {
   TierStack* tier_stack = nullptr;      // the interpreter's, of the present stack
   NativeState* native_state = nullptr;  // of compiled code; of the present stack
   Fiber* current_fiber = nullptr;       // on whose stack control is; null: the thread's own
-  Fiber* active_fiber = nullptr;        // the innermost that was resumed and has not come back
+  HostSide* host_side = nullptr;        // the thread's own stack, as it waits for a fiber
+  Fiber* came_back = nullptr;           // that the last resume of a continuation ended with
+  void* came_from = nullptr;            // for sanitizers: what control was on before
   Fiber* fibers = nullptr;              // all, from the newest on
   void* embedder_data = nullptr;
 

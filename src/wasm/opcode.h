@@ -24,6 +24,7 @@ enum class Feature : uint8_t {
   Threads,
   CustomPageSizes,
   WideArithmetic,
+  StackSwitching,  // off by default
   Count,
 };
 
@@ -39,11 +40,13 @@ class FeatureSet {
     FeatureSet s;
     s.bits_ = kBuilt;
     s.set(Feature::LegacyExceptions, false);
+    s.set(Feature::StackSwitching, false);
     return s;
   }
   static constexpr FeatureSet all() {
     FeatureSet s = standard();
     s.set(Feature::LegacyExceptions);
+    s.set(Feature::StackSwitching);
     return s;
   }
 
@@ -96,8 +99,11 @@ enum class Imm : uint8_t {
   TypeData,
   TypeElem,
   TypeType,
-  BrOnCast,  // castflags labelidx heaptype heaptype
-  Fence,     // one zero byte
+  TypeTag,    // typeidx tagidx
+  Resume,     // typeidx vec(handler)
+  ResumeTag,  // typeidx tagidx vec(handler)
+  BrOnCast,   // castflags labelidx heaptype heaptype
+  Fence,      // one zero byte
 };
 
 enum class Opcode : uint16_t {

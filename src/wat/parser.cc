@@ -60,6 +60,7 @@ constexpr AbstractHeap kHeaps[] = {
     {"i31", "i31ref", HeapKind::I31},          {"struct", "structref", HeapKind::Struct},
     {"array", "arrayref", HeapKind::Array},    {"none", "nullref", HeapKind::None},
     {"exn", "exnref", HeapKind::Exn},          {"noexn", "nullexnref", HeapKind::NoExn},
+    {"cont", "contref", HeapKind::Cont},       {"nocont", "nullcontref", HeapKind::NoCont},
 };
 
 class Parser {
@@ -346,6 +347,12 @@ class Parser {
       }
       return close();
     }
+    if (open("cont")) {
+      type.kind = CompKind::Cont;
+      WAFER_LET(t, index(types_));
+      type.cont = t;
+      return close();
+    }
     if (open("array")) {
       type.kind = CompKind::Array;
       WAFER_LET(f, field_type());
@@ -523,6 +530,7 @@ class Parser {
     return u32();
   }
   Status catches(Instr& in);
+  Status resume_clauses(Instr& in);
   Status v128_const(Instr& in);
   void plain(Opcode op) {
     Instr in;
@@ -807,6 +815,22 @@ Result<void> Parser::catches(Instr& in) {
     WAFER_TRY(close());
     in.catches.push_back(c);
   }
+}
+
+Result<void> Parser::resume_clauses(Instr& in) {
+  while (open("on")) {
+    wasm::ResumeClause c;
+    WAFER_LET(t, index(tags_));
+    c.tag = t;
+    c.is_switch = take_keyword("switch");
+    if (!c.is_switch) {
+      WAFER_LET(l, label_index());
+      c.label = l;
+    }
+    WAFER_TRY(close());
+    in.clauses.push_back(c);
+  }
+  return {};
 }
 
 Result<void> Parser::plain_block(Opcode op) {
@@ -1233,6 +1257,16 @@ Result<void> Parser::immediates(Instr& in) {
     case Imm::TypeType:
       WAFER_TRY(set(in.index, index(types_)));
       return set(in.index2, index(types_));
+    case Imm::TypeTag:
+      WAFER_TRY(set(in.index, index(types_)));
+      return set(in.index2, index(tags_));
+    case Imm::Resume:
+      WAFER_TRY(set(in.index, index(types_)));
+      return resume_clauses(in);
+    case Imm::ResumeTag:
+      WAFER_TRY(set(in.index, index(types_)));
+      WAFER_TRY(set(in.index2, index(tags_)));
+      return resume_clauses(in);
     case Imm::BrOnCast: {
       WAFER_TRY(set(in.index, label_index()));
       WAFER_LET(a, ref_type());
@@ -1961,6 +1995,10 @@ void Parser::put_sub(Vec<uint8_t>& out, const SubType& s) {
     case CompKind::Array:
       out.push_back(0x5E);
       field(s.fields[0]);
+      break;
+    case CompKind::Cont:
+      out.push_back(0x5D);
+      write_sleb(out, int64_t(s.cont));
       break;
   }
 }

@@ -30,6 +30,7 @@ enum class Group : uint8_t {
   Gc,
   Imports,  // globals, memories and tables
   ExtendedConst,
+  Continuations,
   Operators,  // not a feature: mostly instructions on constants
   Count,
 };

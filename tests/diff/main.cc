@@ -207,8 +207,15 @@ void write_modules(const Settings& settings, uint64_t seed, const Modules& modul
   }
 }
 
+// Takes all that a generated or written module may use.
+std::shared_ptr<runtime::Engine> reader() {
+  runtime::Config config;
+  config.features = wasm::FeatureSet::all();
+  return runtime::Engine::create(config, interp::tier());
+}
+
 void print_text(const Modules& modules) {
-  const auto engine = runtime::Engine::create({}, interp::tier());
+  const auto engine = reader();
   for (const Vec<uint8_t>& bytes : modules) {
     const auto module = engine->load_module(bytes);
     if (!module) continue;
@@ -268,7 +275,7 @@ void print_totals(const Settings& settings, const Progress& p) {
 
 // Compares with modules of files in place of generated ones.
 int run_files(const Settings& settings, Progress& progress) {
-  const auto engine = runtime::Engine::create({}, interp::tier());
+  const auto engine = reader();
   Images images;
   Modules modules;
   for (const std::string& path : settings.files) {

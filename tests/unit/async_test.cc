@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/fiber.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 
@@ -731,6 +732,112 @@ TEST_P(Async, CodeIsReplacedMeanwhile) {
     while (!f.owed.empty()) f.answer();
   }
   for (auto& a : all) EXPECT_EQ(value_of(a.result()), expected);
+}
+
+// What waits may be in continuations that the guest has resumed.
+TEST_P(Async, ContinuationsWait) {
+  Config c = config();
+  c.features.set(wasm::Feature::StackSwitching);
+  c.consume_fuel = true;
+  Fixture f(c);
+  f.store.set_fuel(1'000'000);
+  auto i = f.instance(R"((module (import "h" "later" (func $later (param i32) (result i32)))
+    (import "h" "collect" (func $collect))
+    (type $f (func (param i32) (result i32)))
+    (type $k (cont $f))
+    (type $s (struct (field i32)))
+    (tag $y (param i32) (result i32))
+    (elem declare func $inner $outer)
+    (func $inner (param i32) (result i32) (local (ref null $s))
+      (local.set 1 (struct.new $s (local.get 0)))
+      (i32.add (call $later (i32.const 1)) (suspend $y (i32.const 10)))
+      (call $collect)
+      (i32.add (struct.get $s 0 (local.get 1)))
+      (i32.div_u (i32.add (call $later (i32.const 2))) (i32.const 1)))
+    (func $outer (param i32) (result i32)
+      (resume $k (local.get 0) (cont.new $k (ref.func $inner))))
+    (func (export "f") (param i32) (result i32) (local $k (ref null $k)) (local $n i32)
+      (block $on (result i32 (ref $k))
+        (resume $k (on $y $on) (local.get 0) (cont.new $k (ref.func $outer)))
+        (unreachable))
+      (local.set $k)
+      (local.set $n)
+      (call $collect)
+      (drop (call $later (i32.const 0)))
+      (resume $k (i32.mul (local.get $n) (i32.const 7)) (local.get $k)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  std::vector<Computation> all;
+  for (int n = 0; n < 20; ++n) all.push_back(f.start(*i, "f", {Val(n)}));
+  for (int round = 0; round < 4; ++round) {
+    for (size_t n = all.size(); n-- > 0;) all[n].resume();
+    f.store.collect();
+    while (!f.owed.empty()) f.answer();
+  }
+  for (int n = 0; n < 20; ++n) EXPECT_EQ(value_of(all[size_t(n)].result()), 1 + 70 + n + 2);
+  // Without fuel in the middle of it, and dropped there.
+  f.store.set_fuel(0);
+  Computation slow = f.start(*i, "f", {Val(3)});
+  while (slow.status() != Status::Finished) {
+    if (slow.resume() == Status::OutOfFuel) f.store.set_fuel(2);
+    if (!f.owed.empty()) f.answer();
+  }
+  EXPECT_EQ(value_of(slow.result()), 76);
+  f.store.set_fuel(1000);
+  {
+    Computation dropped = f.start(*i, "f", {Val(3)});
+    dropped.resume();
+  }
+  f.owed.clear();
+  EXPECT_EQ(f.engine.raw()->stacks().in_use(), 0u);
+}
+
+TEST_P(Async, UnreachableContinuationsGiveStacksBack) {
+  Config c = config();
+  c.features.set(wasm::Feature::StackSwitching);
+  Fixture f(c);
+  auto i = f.instance(R"((module
+    (type $f (func)) (type $k (cont $f)) (tag $y)
+    (global $kept (mut (ref null $k)) (ref.null $k))
+    (elem declare func $stops)
+    (func $stops (suspend $y))
+    (func (export "make")
+      (block $on (result (ref $k))
+        (resume $k (on $y $on) (cont.new $k (ref.func $stops)))
+        (unreachable))
+      (global.set $kept))
+    (func (export "drop") (global.set $kept (ref.null $k)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto& stacks = f.engine.raw()->stacks();
+  auto make = *i->func<void()>("make");
+  for (int n = 0; n < 10; ++n) ASSERT_TRUE(make().ok());
+  f.store.collect();
+  EXPECT_LE(stacks.in_use(), 2u);  // what a stale word on the native stack may keep
+  EXPECT_GE(stacks.in_use(), 1u);
+  ASSERT_TRUE((*i->func<void()>("drop"))().ok());
+  f.store.collect();
+  EXPECT_LE(stacks.in_use(), 1u);
+}
+
+TEST_P(Async, BacktracesGoThroughContinuations) {
+  Config c = config();
+  c.features.set(wasm::Feature::StackSwitching);
+  Fixture f(c);
+  auto i = f.instance(R"((module
+    (type $f (func (param i32) (result i32))) (type $k (cont $f))
+    (elem declare func $inner $middle)
+    (func $inner (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
+    (func $middle (param i32) (result i32)
+      (i32.add (resume $k (local.get 0) (cont.new $k (ref.func $inner))) (i32.const 1)))
+    (func $outer (export "f") (param i32) (result i32)
+      (i32.add (resume $k (local.get 0) (cont.new $k (ref.func $middle))) (i32.const 1)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  EXPECT_EQ(*(*i->func<int32_t(int32_t)>("f"))(1), 3);
+  EXPECT_FALSE((*i->func<int32_t(int32_t)>("f"))(0).ok());
+  EXPECT_EQ(f.store.last_trap().code, TrapCode::IntegerDivideByZero);
+  const String text = f.store.format_backtrace();
+  EXPECT_TRUE(text.find("inner") < text.find("middle") && text.find("middle") < text.find("outer"))
+      << text;
+  EXPECT_EQ(f.engine.raw()->stacks().in_use(), 0u);
 }
 
 TEST_P(Async, ManyStacks) {

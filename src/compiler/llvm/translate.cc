@@ -103,7 +103,7 @@ llvm::FunctionCallee ModuleTranslator::builtin(Builtin builtin) {
                                llvm::GlobalValue::ExternalLinkage,
                                "wafer_" + std::string(info.name), *ir);
     f->addFnAttr(llvm::Attribute::NonLazyBind);
-    if (builtin != Builtin::throw_exception) f->setDoesNotThrow();
+    if (!info.throws) f->setDoesNotThrow();
     if (builtin == Builtin::trap || builtin == Builtin::trap_uninitialized ||
         builtin == Builtin::throw_exception)
       f->addFnAttr(llvm::Attribute::Cold);
@@ -444,7 +444,7 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
   }
   if (dead_) return {};
   if (control(in) || numeric(in) || memory_op(in) || table_op(in) || wide(in) || gc(in) ||
-      exception(in) || simd(in) || atomic(in))
+      exception(in) || simd(in) || atomic(in) || stack_switching(in))
     return {};
   return Error(ErrorKind::Unsupported, "instruction not known to the code generator",
                in.offset_in_module);
@@ -743,7 +743,10 @@ bool FunctionTranslator::control(const wasm::Instr& in) {
 Value* FunctionTranslator::call_builtin(Builtin builtin, std::initializer_list<Value*> args) {
   std::vector<Value*> all{context_};
   all.insert(all.end(), args);
-  if (builtin == Builtin::throw_exception) return call_or_invoke(m_.builtin(builtin), all);
+  if (builtin_info(builtin).throws) {
+    calls_ = true;
+    return call_or_invoke(m_.builtin(builtin), all);
+  }
   return b_.CreateCall(m_.builtin(builtin), all);
 }
 
