@@ -486,12 +486,12 @@ bool FuncValidator::check_catches(const Instr& in) {
 }
 
 // The continuation type that the last of `types` refers to.
-bool FuncValidator::last_cont(Types types, const FuncType*& out) {
-  if (types.empty() || !types.back().is_ref() || !types.back().heap().is_concrete())
-    return fail(
-        "type mismatch: instruction requires a concrete continuation reference type but "
-        "has " +
-        type_list(types));
+bool FuncValidator::last_cont(Types types, std::string_view what, const FuncType*& out) {
+  if (types.empty() || !types.back().is_ref() || !types.back().heap().is_concrete()) {
+    String message = "type mismatch: instruction requires ";
+    message += what;
+    return fail(message + " has " + type_list(types));
+  }
   return cont_at(types.back().heap().index(), out);
 }
 
@@ -509,7 +509,7 @@ bool FuncValidator::check_clauses(const Instr& in, Types results) {
     if (!label(c.label, target)) return false;
     const Types want = target->label_types();
     const FuncType* cont;
-    if (!last_cont(want, cont)) return false;
+    if (!last_cont(want, "concrete continuation reference type but label", cont)) return false;
     if (!all_match(cont->params, tag->results) || !all_match(results, cont->results))
       return fail("type mismatch in continuation type");
     if (!all_match(tag->params, want.first(want.size() - 1)))
@@ -548,7 +548,9 @@ bool FuncValidator::stack_switching(const Instr& in) {
     case Opcode::Switch: {
       const FuncType *tag, *other;
       const Types params = type->params;
-      if (!last_cont(params, other) || !tag_at(in.index2, tag)) return false;
+      if (!last_cont(params, "continuation reference type but the type annotation", other) ||
+          !tag_at(in.index2, tag))
+        return false;
       if (!tag->params.empty()) return fail("type mismatch in switch tag");
       if (!all_match(type->results, tag->results) || !all_match(tag->results, other->results))
         return fail("type mismatch in continuation types");
@@ -1602,8 +1604,9 @@ Result<void> check_exports(const Module& module) {
 Result<void> validate_before_code(const Module& module) {
   const auto imported_globals = module.imported_globals;
   const auto all_globals = uint32_t(module.globals.size());
+  const bool resumable = module.features.has(Feature::StackSwitching);
   for (const Tag& tag : module.tags)
-    if (!module.types[tag.type_index].func.results.empty())
+    if (!resumable && !module.types[tag.type_index].func.results.empty())
       return invalid("non-empty tag result type", tag.offset);
   for (const Memory& memory : module.memories)
     WAFER_TRY(check_memory_type(memory.type, memory.offset));

@@ -148,7 +148,7 @@ class FuncValidator {
   bool check_catches(const Instr& in);
   bool cont_at(uint32_t type, const FuncType*& out);
   bool tag_at(uint32_t index, const FuncType*& out);
-  bool last_cont(Types types, const FuncType*& out);
+  bool last_cont(Types types, std::string_view what, const FuncType*& out);
   bool check_clauses(const Instr& in, Types results);
   bool stack_switching(const Instr& in);
   bool castable(HeapType type);

@@ -66,7 +66,7 @@
   (func (export "nested") (param i32) (result i32) (local $k (ref null $k)) (local $n i32)
     (i32.const 1000000)
     (block $on (result i32 (ref $k))
-      (resume $k (on $a $on) (on $a 1) (local.get 0) (cont.new $k (ref.func $middle)))
+      (resume $k (on $b $on) (on $a $on) (local.get 0) (cont.new $k (ref.func $middle)))
       (unreachable))
     (local.set $k)
     (local.set $n)
