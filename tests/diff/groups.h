@@ -43,6 +43,7 @@ class GroupSet {
   }
   constexpr explicit GroupSet(uint32_t bits) : bits_(bits & ((1u << unsigned(Group::Count)) - 1)) {}
   constexpr bool has(Group g) const { return bits_ & bit(g); }
+  constexpr GroupSet without(Group g) const { return GroupSet(bits_ & ~bit(g)); }
   constexpr uint32_t bits() const { return bits_; }
 
  private:
