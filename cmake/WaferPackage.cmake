@@ -111,7 +111,7 @@ set(wafer_core_headers base/platform.h base/memory.h base/result.h base/span.h
 set(wafer_public_headers types.hpp engine.hpp store.hpp func.hpp externs.hpp linker.hpp wafer.hpp)
 set(wafer_c_headers wasm.h wafer.h)
 if(NOT WAFER_EMBEDDED)
-  list(APPEND wafer_public_headers wat.hpp wasi.hpp)
+  list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp)
 endif()
 set(wafer_staged ${PROJECT_BINARY_DIR}/staged-include)
 function(wafer_stage from to)

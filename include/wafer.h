@@ -72,8 +72,9 @@ enum wafer_feature_enum {
   WAFER_FEATURE_THREADS,
   WAFER_FEATURE_CUSTOM_PAGE_SIZES,
   WAFER_FEATURE_WIDE_ARITHMETIC,
-  WAFER_FEATURE_CUSTOM_DESCRIPTORS, /* off unless set, as is the next */
-  WAFER_FEATURE_COMPACT_IMPORTS
+  WAFER_FEATURE_CUSTOM_DESCRIPTORS, /* off unless set, as are the next */
+  WAFER_FEATURE_COMPACT_IMPORTS,
+  WAFER_FEATURE_STACK_SWITCHING
 };
 
 WASM_API_EXTERN void wafer_config_feature_set(wasm_config_t*, wafer_feature_t, bool enable);
@@ -212,7 +213,10 @@ enum wafer_trap_code_enum {
   WAFER_TRAP_INTERRUPTED,
   WAFER_TRAP_UNCAUGHT_EXCEPTION,
   WAFER_TRAP_HOST_ERROR, /* a host function's own trap, or a wrong argument */
-  WAFER_TRAP_EXIT        /* WASI proc_exit: see wafer_trap_exit_status */
+  WAFER_TRAP_EXIT,       /* WASI proc_exit: see wafer_trap_exit_status */
+  WAFER_TRAP_NULL_CONTINUATION_REFERENCE,
+  WAFER_TRAP_CONTINUATION_CONSUMED,
+  WAFER_TRAP_UNHANDLED_TAG
 };
 
 WASM_API_EXTERN wafer_trap_code_t wafer_trap_code(const wasm_trap_t*);
@@ -301,6 +305,55 @@ WASM_API_EXTERN own wafer_error_t* wafer_wat2wasm(const char* text, size_t size,
 /* Binary to text (not terminated). */
 WASM_API_EXTERN own wafer_error_t* wafer_wasm2wat(const wasm_byte_vec_t* binary,
                                                   own wasm_byte_vec_t* out);
+
+/* Calls that can wait. A host function that finishes later gets a completion, which it owes an
+ * answer: once, from any thread (references: from the thread that uses the store). A guest
+ * that calls it waits, and so must have been called with wafer_func_call_async. */
+typedef struct wafer_completion_t wafer_completion_t;
+typedef void (*wafer_async_callback_t)(void* env, wafer_caller_t* caller,
+                                       const wasm_val_vec_t* args, own wafer_completion_t*);
+WASM_API_EXTERN own wasm_func_t* wafer_func_new_async(wasm_store_t*, const wasm_functype_t*,
+                                                      wafer_async_callback_t, void* env,
+                                                      void (*finalizer)(void*));
+WASM_API_EXTERN own wafer_error_t* wafer_linker_define_async_func(
+    wafer_linker_t*, const char* module, const char* name, const wasm_functype_t*,
+    wafer_async_callback_t, void* env, void (*finalizer)(void*));
+/* The answer: results, or a message with which the guest traps. */
+WASM_API_EXTERN void wafer_completion_finish(own wafer_completion_t*,
+                                             const wasm_val_vec_t* results);
+WASM_API_EXTERN void wafer_completion_fail(own wafer_completion_t*, const char* message);
+/* True once nobody waits for the answer any more. */
+WASM_API_EXTERN bool wafer_completion_cancelled(const wafer_completion_t*);
+
+/* A call under way, on a stack of its own. It keeps its store alive; deleting it drops
+ * whatever it waits for. */
+typedef struct wafer_future_t wafer_future_t;
+typedef uint8_t wafer_future_status_t;
+enum wafer_future_status_enum {
+  WAFER_FUTURE_READY,       /* resume goes on: it has not begun, or what it waited for has come */
+  WAFER_FUTURE_WAITING,     /* for a host function */
+  WAFER_FUTURE_OUT_OF_FUEL, /* resume goes on once there is fuel */
+  WAFER_FUTURE_INTERRUPTED, /* resume goes on after wafer_store_clear_interrupt */
+  WAFER_FUTURE_RUNNING,     /* it has called the host function that asks */
+  WAFER_FUTURE_FINISHED
+};
+/* Begins with the first resume. */
+WASM_API_EXTERN own wafer_error_t* wafer_func_call_async(const wasm_func_t*,
+                                                         const wasm_val_vec_t* args,
+                                                         own wafer_future_t** out);
+WASM_API_EXTERN void wafer_future_delete(own wafer_future_t*);
+WASM_API_EXTERN wafer_future_status_t wafer_future_status(const wafer_future_t*);
+/* Goes on, if it can, until it has to wait or finishes. */
+WASM_API_EXTERN wafer_future_status_t wafer_future_resume(wafer_future_t*);
+/* Without fuel, or interrupted: lets it trap instead of going on. */
+WASM_API_EXTERN wafer_future_status_t wafer_future_end(wafer_future_t*);
+/* Blocks while it waits for a host function. */
+WASM_API_EXTERN void wafer_future_wait(const wafer_future_t*);
+/* Has `wake` called, from any thread, whenever what it waits for has come. */
+WASM_API_EXTERN void wafer_future_on_wake(wafer_future_t*, void (*wake)(void* env), void* env);
+/* How it finished: results, or a trap. */
+WASM_API_EXTERN own wasm_trap_t* wafer_future_result(const wafer_future_t*,
+                                                     wasm_val_vec_t* results);
 
 /* What a WASI program sees of its host: nothing but what is listed here. */
 typedef struct wafer_wasi_config_t wafer_wasi_config_t;

@@ -13,6 +13,10 @@ class Caller;
 class Extern;
 template <class Signature>
 class TypedFunc;
+template <class R>
+class Promise;
+template <class R>
+class Task;
 
 namespace detail {
 
@@ -149,14 +153,26 @@ template <class R>
 struct Unwrapped<Result<R>> {
   using Type = R;
 };
+template <class R>
+struct Unwrapped<Task<R>> {
+  using Type = R;
+};
+template <class R>
+constexpr bool kIsTask = false;
+template <class R>
+constexpr bool kIsTask<Task<R>> = true;
+// How a host function finishes later; see async.hpp.
+template <class R>
+struct Later;
 
 // A callable's signature: its results, its WebAssembly parameters, and whether it
-// wants the Caller first.
+// wants the Caller first, and then a Promise.
 template <class F>
 struct Signature : Signature<decltype(&std::remove_cvref_t<F>::operator())> {};
 template <bool WantsCaller, class R, class... A>
 struct SignatureOf {
   static constexpr bool kWantsCaller = WantsCaller;
+  static constexpr bool kWantsPromise = false;
   using Return = R;
   using Plain = typename Unwrapped<R>::Type;
   using Args = std::tuple<std::remove_cvref_t<A>...>;
@@ -168,8 +184,16 @@ struct SignatureOf {
     return t;
   }
 };
+template <bool WantsCaller, class R, class... A>
+struct PromiseSignatureOf : SignatureOf<WantsCaller, R, A...> {
+  static constexpr bool kWantsPromise = true;
+};
 template <class R, class... A>
 struct Signature<R (*)(A...)> : SignatureOf<false, R, A...> {};
+template <class R, class... A>
+struct Signature<void (*)(Promise<R>, A...)> : PromiseSignatureOf<false, R, A...> {};
+template <class R, class... A>
+struct Signature<void (*)(Caller&, Promise<R>, A...)> : PromiseSignatureOf<true, R, A...> {};
 template <class R, class... A>
 struct Signature<R (*)(Caller&, A...)> : SignatureOf<true, R, A...> {};
 template <class R, class... A>
@@ -207,7 +231,8 @@ class Func {
   // follows from its signature: int32_t, int64_t and their unsigned kin, float,
   // double, bool (i32), V128, Func, ExternRef, AnyRef, ExnRef; results also as
   // std::tuple or std::pair. A first parameter `Caller&` gives access to the calling
-  // instance. Returning a Result<R> lets it trap.
+  // instance. Returning a Result<R> lets it trap. With a Promise<R> as the parameter after
+  // that, or a Task<R> as its result, it finishes later: see async.hpp.
   template <class F>
   static Func wrap(Store& store, F callable);
 
@@ -336,14 +361,41 @@ struct HostFunction {
       at += WasmType<A>::kSlots;
       return WasmType<A>::load(st, s);
     }()...};
-    auto run = [&]() -> R {
-      if constexpr (Sig::kWantsCaller) {
-        Caller caller(context);
-        return std::apply([&](A&... a) -> R { return f(caller, a...); }, args);
-      } else {
-        return std::apply([&](A&... a) -> R { return f(a...); }, args);
-      }
-    };
+    Caller caller(context);
+    if constexpr (Sig::kWantsPromise) {
+      return Later<Plain>::begin(context, [&](Promise<Plain> promise) {
+        std::apply(
+            [&](A&... a) {
+              if constexpr (Sig::kWantsCaller)
+                f(caller, std::move(promise), a...);
+              else
+                f(std::move(promise), a...);
+            },
+            args);
+      });
+    } else {
+      auto run = [&]() -> R {
+        return std::apply(
+            [&](A&... a) -> R {
+              if constexpr (Sig::kWantsCaller)
+                return f(caller, a...);
+              else
+                return f(a...);
+            },
+            args);
+      };
+      if constexpr (kIsTask<R>)
+        return Later<Plain>::begin(
+            context, [&](Promise<Plain> promise) { run().start(std::move(promise)); });
+      else
+        return finish(context, slots, run);
+    }
+  }
+  template <class Run>
+  static TrapCode finish(runtime::CallContext& context, Slot* slots, const Run& run) {
+    using R = typename Sig::Return;
+    using Plain = typename Sig::Plain;
+    [[maybe_unused]] runtime::Store* const st = store_of(context);
     if constexpr (std::is_same_v<R, void>) {
       run();
     } else if constexpr (std::is_same_v<R, Plain>) {

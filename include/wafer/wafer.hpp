@@ -12,8 +12,8 @@
 // Nothing throws: what can fail gives a Result<T>, which holds a T or an Error.
 // Works with -fno-exceptions and -fno-rtti.
 //
-// wat.hpp (text format) and wasi.hpp (system interface) are separate components that
-// embedded builds leave out.
+// wat.hpp (text format), wasi.hpp (system interface) and async.hpp (calls that can wait) are
+// separate components that embedded builds leave out.
 #pragma once
 
 #include "wafer/engine.hpp"

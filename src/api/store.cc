@@ -114,11 +114,7 @@ bool fits(const runtime::Store& store, const Val& value, ValType want) {
   const wasm::TypeRegistry& registry = store.registry();
   if (registry.is_subtype(value.type(), want)) return true;
   if (!value.type().is_ref() || !want.is_ref()) return false;
-  auto top = [&](HeapType t) {
-    if (!t.is_concrete()) return wasm::top_of(t.kind());
-    return registry.get(t.index())->kind == wasm::CompKind::Func ? HeapKind::Func : HeapKind::Any;
-  };
-  if (top(value.type().heap()) != top(want.heap())) return false;
+  if (registry.top(value.type().heap()) != registry.top(want.heap())) return false;
   if (value.is_null()) return want.nullable();
   return runtime::ref_matches(registry, value.slot(), want.heap());
 }

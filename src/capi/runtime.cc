@@ -26,8 +26,7 @@ namespace {
 void finalize_foreign(void* data) { destroy(static_cast<Foreign*>(data)); }
 
 HeapKind hierarchy(const wasm::TypeRegistry& registry, HeapType type) {
-  if (!type.is_concrete()) return wasm::top_of(type.kind());
-  return registry.get(type.index())->kind == wasm::CompKind::Func ? HeapKind::Func : HeapKind::Any;
+  return registry.top(type);
 }
 
 HostInfo* info_of(const wasm_ref_t* ref, bool make) {
@@ -97,6 +96,8 @@ bool ref_to_bits(wasm_store_t* store, const wasm_ref_t* ref, ValType want, Ref& 
           !runtime::is_i31(bits) &&
           reinterpret_cast<GcObject*>(uintptr_t(bits))->type == &GcHeap::kExceptionType;
       if (exception != (top == HeapKind::Exn)) return false;
+      // Of which type a continuation is, its object does not say.
+      if (top == HeapKind::Cont) return false;
       if (top != HeapKind::Any) return true;
       break;
     }

@@ -24,8 +24,9 @@ uint64_t wafer_error_offset(const wafer_error_t* e) { return e->error.offset; }
 
 // ---- Configuration
 
-static_assert(WAFER_FEATURE_COMPACT_IMPORTS == unsigned(wasm::Feature::CompactImports));
+static_assert(WAFER_FEATURE_STACK_SWITCHING == unsigned(wasm::Feature::StackSwitching));
 static_assert(WAFER_TRAP_EXIT == unsigned(TrapCode::Exit));
+static_assert(WAFER_TRAP_UNHANDLED_TAG == unsigned(TrapCode::UnhandledTag));
 static_assert(WAFER_ERROR_IO == unsigned(ErrorKind::Io));
 
 void wafer_config_feature_set(wasm_config_t* c, wafer_feature_t feature, bool enable) {

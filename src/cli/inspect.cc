@@ -118,6 +118,9 @@ std::string type_text(const wasm::SubType& t) {
     case wasm::CompKind::Array:
       text = "array [" + field_text(t.fields[0]) + "]";
       break;
+    case wasm::CompKind::Cont:
+      text = fmt::format("cont {}", t.cont);
+      break;
   }
   if (t.super != wasm::SubType::kNoSuper) text += fmt::format(" super={}", t.super);
   if (t.describes != wasm::SubType::kNone) text += fmt::format(" describes={}", t.describes);

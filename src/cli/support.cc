@@ -262,6 +262,7 @@ constexpr FeatureName kFeatures[] = {
     {"wide-arithmetic", wasm::Feature::WideArithmetic},
     {"custom-descriptors", wasm::Feature::CustomDescriptors},
     {"compact-imports", wasm::Feature::CompactImports},
+    {"stack-switching", wasm::Feature::StackSwitching},
 };
 
 }  // namespace

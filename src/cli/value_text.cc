@@ -164,6 +164,7 @@ std::string print_value(runtime::Store& store, const Value& value) {
   const wasm::TypeRegistry& registry = store.registry();
   if (registry.is_subtype(heap, HeapKind::Func)) return "funcref";
   if (registry.is_subtype(heap, HeapKind::Exn)) return "exnref";
+  if (registry.is_subtype(heap, HeapKind::Cont)) return "contref";
   if (runtime::is_i31(ref)) return fmt::format("ref.i31 {}", runtime::i31_get_s(ref));
   if (runtime::ref_matches(registry, ref, HeapKind::Struct)) return "structref";
   if (runtime::ref_matches(registry, ref, HeapKind::Array)) return "arrayref";

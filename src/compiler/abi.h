@@ -77,11 +77,8 @@ constexpr unsigned kSpillSlots = 2000;
 
 struct Entry;
 
-// Per-store state of compiled code.
-struct ExecState final : runtime::RootSource {
-  uintptr_t stack_limit = 0;   // compiled code stays above this stack pointer
-  Instance* caller = nullptr;  // whose code made the last call that may leave its instance
-  Entry* entry = nullptr;      // innermost entry from native code
+// Per-store state of compiled code; what NativeState has is of the present stack.
+struct ExecState final : runtime::RootSource, runtime::NativeState {
   Store* store = nullptr;
   Slot spill[kSpillSlots];
 
@@ -151,6 +148,8 @@ void wafer_call_out_stub();
 // Leaves compiled code with a trap, after noting the backtrace. Message as for
 // Store::set_trap.
 [[noreturn]] void raise_trap(ExecState& exec, TrapCode code, std::string_view message = {});
+// Leaves compiled code with a trap that is noted already, perhaps, by who it came from.
+[[noreturn]] void raise_noted_trap(ExecState& exec, TrapCode code);
 // Raises `exception` (a GcException, not null) in compiled code.
 [[noreturn]] void raise_exception(ExecState& exec, Ref exception);
 

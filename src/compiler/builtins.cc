@@ -7,6 +7,7 @@
 #include "compiler/layout.h"
 #include "compiler/tier.h"
 #include "compiler/unwind.h"
+#include "runtime/continuation.h"
 
 namespace wafer::compiler {
 
@@ -193,7 +194,85 @@ uint64_t take_exception(VmContext* c) {
 }
 
 uint64_t tier_up(VmContext* c, uint32_t func, uint32_t loop) {
-  return c->better_code ? uintptr_t(c->better_code(*c, func, loop)) : 0;
+  if (!c->better_code) return 0;
+  void* code = nullptr;
+  runtime::on_host_stack(*c->store, [&] { code = c->better_code(*c, func, loop); });
+  return uintptr_t(code);
+}
+
+// What a switch of stacks came to, where it was not its values.
+void after_switch(VmContext* c, TrapCode code) {
+  if (WAFER_LIKELY(code == TrapCode::None)) return;
+  if (code == TrapCode::UncaughtException)
+    raise_exception(*c->exec, std::exchange(c->store->pending_exception, runtime::kNullRef));
+  raise_noted_trap(*c->exec, code);
+}
+uint64_t cont_new(VmContext* c, uint64_t func) {
+  if (WAFER_UNLIKELY(!func)) raise_trap(*c->exec, TrapCode::NullFunctionReference);
+  Ref out = runtime::kNullRef;
+  after_switch(c, runtime::new_continuation(*c->store, reinterpret_cast<FuncInst*>(func), out));
+  return out;
+}
+uint64_t cont_bind(VmContext* c, uint64_t cont, void* values, uint32_t slots) {
+  Ref out = runtime::kNullRef;
+  after_switch(c, runtime::bind_continuation(*c->store, cont,
+                                             {static_cast<const Slot*>(values), slots}, out));
+  return out;
+}
+void put_values(void* to, std::span<const Slot> values) {
+  if (!values.empty()) std::memcpy(to, values.data(), values.size_bytes());
+}
+void suspend(VmContext* c, uint32_t tag, void* values, uint32_t slots) {
+  std::span<const Slot> came;
+  after_switch(c, runtime::suspend(*c->store, c->tags[tag],
+                                   {static_cast<const Slot*>(values), slots}, came));
+  put_values(values, came);
+}
+void switch_to(VmContext* c, uint32_t tag, uint64_t cont, void* values, uint32_t slots) {
+  std::span<const Slot> came;
+  after_switch(c, runtime::switch_to(*c->store, c->tags[tag], cont,
+                                     {static_cast<const Slot*>(values), slots}, came));
+  put_values(values, came);
+}
+uint32_t resume_with(VmContext* c, uint64_t cont, void* values, uint32_t slots, const void* clauses,
+                     uint32_t count, bool throws, Ref exception) {
+  auto* const handlers =
+      static_cast<runtime::ResumeHandler*>(alloca(count * sizeof(runtime::ResumeHandler)));
+  for (uint32_t k = 0; k < count; ++k) {
+    const uint32_t clause = static_cast<const uint32_t*>(clauses)[k];
+    handlers[k] = {c->tags[clause >> 1], bool(clause & 1)};
+  }
+  const runtime::Resumed r =
+      runtime::resume_continuation(*c->store, cont, {static_cast<const Slot*>(values), slots},
+                                   {handlers, count}, throws, exception);
+  if (r.code == TrapCode::None) {
+    put_values(values, r.values);
+    if (r.clause != runtime::kResumeFinished)
+      static_cast<Slot*>(values)[r.values.size()] = r.continuation;
+  }
+  runtime::release(r);
+  after_switch(c, r.code);
+  return r.clause;
+}
+uint32_t resume(VmContext* c, uint64_t cont, void* values, uint32_t slots, void* clauses,
+                uint32_t count) {
+  return resume_with(c, cont, values, slots, clauses, count, false, runtime::kNullRef);
+}
+uint32_t resume_throw(VmContext* c, uint64_t exception, uint64_t cont, void* values, void* clauses,
+                      uint32_t count) {
+  return resume_with(c, cont, values, 0, clauses, count, true, exception);
+}
+
+void out_of_fuel(VmContext* c) {
+  if (!runtime::wait_for_fuel(*c->store)) raise_trap(*c->exec, TrapCode::OutOfFuel);
+}
+void interrupted(VmContext* c) {
+  if (!runtime::wait_for_interrupt(*c->store)) raise_trap(*c->exec, TrapCode::Interrupted);
+}
+
+constexpr bool throws(std::string_view name) {
+  return name == "throw_exception" || name == "suspend" || name == "switch_to" ||
+         name == "resume" || name == "resume_throw";
 }
 
 #define v 'v'
@@ -201,7 +280,8 @@ uint64_t tier_up(VmContext* c, uint32_t func, uint32_t loop) {
 #define I 'I'
 // NOLINTNEXTLINE(bugprone-throwing-static-initialization): addresses and literals only
 const BuiltinInfo kBuiltins[] = {
-#define WAFER_BUILTIN(name, result, params) {#name, result, params, reinterpret_cast<void*>(&name)},
+#define WAFER_BUILTIN(name, result, params) \
+  {#name, result, params, reinterpret_cast<void*>(&name), throws(#name)},
 #include "compiler/builtins.def"
 #undef WAFER_BUILTIN
 };

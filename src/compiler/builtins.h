@@ -19,6 +19,7 @@ struct BuiltinInfo {
   char result;
   std::string_view params;  // letters, without the context
   void* address;
+  bool throws = false;  // exceptions of WebAssembly
 };
 
 // Facts of `builtin`.

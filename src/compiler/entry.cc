@@ -1,9 +1,5 @@
 // Into compiled code and out of it: calls, traps, the collector's view of its frames.
-#include <pthread.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -13,11 +9,11 @@
 #include "compiler/tier.h"
 #include "compiler/unwind.h"
 #include "runtime/backtrace.h"
+#include "runtime/fiber.h"
 
 extern "C" {
 extern __attribute__((visibility("hidden"))) const uint32_t wafer_uncaught_code;
 const uint32_t wafer_uncaught_code = uint32_t(wafer::runtime::TrapCode::UncaughtException);
-extern void* __libc_stack_end;  // NOLINT(bugprone-reserved-identifier): glibc's
 }
 
 namespace wafer::compiler {
@@ -27,36 +23,11 @@ namespace {
 using wasm::TypeKind;
 using wasm::ValType;
 
-// Stack kept back for host functions and builtins below WebAssembly's own.
-constexpr size_t kReserve = 256u << 10;
-
-// Lowest address of this thread's stack that may be used, as far as is known.
-uintptr_t thread_stack_low() {
-  thread_local const uintptr_t low = [] {
-    if (getpid() == pid_t(syscall(SYS_gettid))) {
-      // Asking for the attributes of the main thread reads a list of all mappings.
-      rlimit limit{};
-      getrlimit(RLIMIT_STACK, &limit);
-      constexpr rlim_t kMost = rlim_t(1) << 30;
-      const auto top = reinterpret_cast<uintptr_t>(__libc_stack_end);
-      return top - size_t(std::min(limit.rlim_cur, kMost));
-    }
-    pthread_attr_t attributes;
-    void* base = nullptr;
-    size_t size = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-      pthread_attr_getstack(&attributes, &base, &size);
-      pthread_attr_destroy(&attributes);
-    }
-    return reinterpret_cast<uintptr_t>(base);
-  }();
-  return low;
-}
-
-uintptr_t stack_limit(uintptr_t sp, size_t stack_bytes) {
-  const uintptr_t low = thread_stack_low();
-  const uintptr_t room = sp > low ? sp - low : 0;
-  const uintptr_t floor = low + std::min<uintptr_t>(kReserve, room / 4);
+// For an entry at `sp` with no other below.
+uintptr_t stack_limit(const Store& store, uintptr_t sp) {
+  if (store.current_fiber) return store.current_fiber->native_limit();
+  const uintptr_t floor = runtime::thread_stack_floor(sp);
+  const size_t stack_bytes = store.engine().config().stack_bytes;
   return sp > stack_bytes ? std::max(sp - stack_bytes, floor) : floor;
 }
 
@@ -193,6 +164,13 @@ void raise_trap(ExecState& exec, TrapCode code, std::string_view message) {
   wafer_leave(exec.entry, uint32_t(code));
 }
 
+void raise_noted_trap(ExecState& exec, TrapCode code) {
+  Store& store = *exec.store;
+  if (store.trap().code != code) store.set_trap(code);
+  if (code != TrapCode::Exit) collect_backtrace(store);
+  wafer_leave(exec.entry, uint32_t(code));
+}
+
 void raise_exception(ExecState& exec, Ref exception) {
   exec.store->pending_exception = exception;
   start_unwinding(exec);
@@ -217,6 +195,9 @@ ExecState* exec_of(Store& store) {
 }
 
 void ExecState::enumerate_roots(runtime::RootVisitor& visitor) {
+  // Collections run on the thread's own stack.
+  for (const runtime::Fiber* f = store->fibers; f; f = f->next())
+    if (!f->suspended()) visitor.visit_conservatively(f->frames_begin(), f->frames_end());
   if (!entry) return;
   // Callee-saved registers go to this frame; everything up to the outermost entry is
   // looked at, host frames between included.
@@ -244,7 +225,7 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots) {
   entry.saved_caller = exec.caller;
   entry.stack_base = sp;
   if (!entry.previous) {
-    exec.stack_limit = stack_limit(sp, store.engine().config().stack_bytes);
+    exec.stack_limit = stack_limit(store, sp);
     // A trap that the host has swallowed must not be taken for the next one.
     if (store.trap().code != TrapCode::None) store.trap() = {};
   }
@@ -253,13 +234,12 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots) {
     return store.set_trap(TrapCode::CallStackExhausted);
   }
   to_native(type.params, false, slots, registers.gpr + 1, registers.fpr, exec.spill);
-  entry.scope.previous = runtime::current_fault_scope;
   entry.scope.recover = recover;
   exec.entry = &entry;
-  runtime::current_fault_scope = &entry.scope;
+  entry.scope.previous = runtime::exchange_fault_scope(&entry.scope);
   void* const code = std::atomic_ref<void*>(func->native).load(std::memory_order_acquire);
   const auto trap = TrapCode(wafer_enter(code, &registers, &entry));
-  runtime::current_fault_scope = entry.scope.previous;
+  runtime::exchange_fault_scope(entry.scope.previous);
   exec.entry = entry.previous;
   exec.caller = entry.saved_caller;
   exec.stack_limit = entry.saved_limit;
@@ -281,26 +261,18 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
   if (needed > kInline) slots = static_cast<Slot*>(alloca(needed * sizeof(Slot)));
   from_native(type.func.params, false, slots, registers->gpr + 1, registers->fpr, exec.spill);
 
-  runtime::FaultScope* const scope = runtime::current_fault_scope;
-  runtime::current_fault_scope = nullptr;
+  runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
   Instance* const caller = exec.caller;
-  TrapCode code;
-  if (func->host) {
-    runtime::CallContext context{store, caller};
-    code = func->host(func->host_env, context, slots);
-  } else {
-    code = func->call(store, func, slots);
-  }
-  runtime::current_fault_scope = scope;
+  const TrapCode code =
+      func->host ? runtime::call_host(store, func, caller, slots) : func->call(store, func, slots);
+  runtime::exchange_fault_scope(scope);
   exec.caller = caller;
   if (WAFER_UNLIKELY(code != TrapCode::None)) {
     if (code == TrapCode::UncaughtException) {
       const Ref exception = std::exchange(store.pending_exception, runtime::kNullRef);
       if (exception) raise_exception(exec, exception);
     }
-    if (store.trap().code != code) store.set_trap(code);
-    if (code != TrapCode::Exit) collect_backtrace(store);
-    wafer_leave(exec.entry, uint32_t(code));
+    raise_noted_trap(exec, code);
   }
   if (WAFER_UNLIKELY(store.trap().code != TrapCode::None)) store.trap() = {};
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);

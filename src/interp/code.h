@@ -43,7 +43,9 @@ constexpr uint32_t kMaxFrameSlots = 65535;
 
 // Where an exception raised in [begin, end) of a function goes.
 struct Handler {
-  enum class Kind : uint8_t { Catch, CatchAll, Delegate };
+  // Suspend and Switch are clauses of a resume, which names them by index: they guard
+  // nothing.
+  enum class Kind : uint8_t { Catch, CatchAll, Delegate, Suspend, Switch };
   uint32_t begin, end;  // word range guarded
   uint32_t target;      // word index to continue at
   uint32_t tag;         // Catch
@@ -54,6 +56,10 @@ struct Handler {
   bool push_args;  // write the arguments
   bool push_ref;   // then the exception reference
 };
+
+// What a resume throws, instead of a tag's index.
+constexpr uint32_t kResumePlain = ~0u;
+constexpr uint32_t kResumeThrowRef = ~0u - 1;
 
 // Translated code of one function; shared by all instances of the module.
 struct FuncCode {

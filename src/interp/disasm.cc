@@ -63,7 +63,6 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArrayLen:
     case Special::AtomicFence:
     case Special::CheckDescriptor:
-    case Special::Poll:
       return 1;
     case Special::Const128:
     case Special::CallIndirect:
@@ -74,6 +73,9 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArrayNewDefault:
     case Special::Throw:
     case Special::AtomicNotify:
+    case Special::Fuel:
+    case Special::Suspend:
+    case Special::Switch:
       return 3;
     case Special::ReturnCallIndirect:
     case Special::ArrayNewFixed:
@@ -81,6 +83,7 @@ constexpr uint8_t special_words(Special s) {
     case Special::ArrayNewElem:
     case Special::AtomicWait32:
     case Special::AtomicWait64:
+    case Special::Resume:
       return 4;
     default:
       return 2;

@@ -7,6 +7,7 @@
 #include "interp/numeric.h"
 #include "interp/run.h"
 #include "interp/simd.h"
+#include "runtime/continuation.h"
 
 namespace wafer::interp {
 
@@ -556,7 +557,7 @@ WAFER_CC void return1a(WAFER_PARAMS) {
     const Word* ret_ = (RET);                                                                 \
     const Word* entry_ = f_->entry.load(std::memory_order_acquire);                           \
     if (WAFER_UNLIKELY(!entry_)) {                                                            \
-      if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));                       \
+      if (!ensure(*CTX->store, *f_)) TRAP(translation_failed(CTX, *f_));                      \
       entry_ = f_->entry.load(std::memory_order_acquire);                                     \
     }                                                                                         \
     if (WAFER_UNLIKELY(nfp_ + f_->frame_slots > CTX->stack_limit))                            \
@@ -658,7 +659,7 @@ WAFER_CC void call_ref(WAFER_PARAMS) {
       FuncCode* f_ = static_cast<FuncCode*>(func_->code);                           \
       const Word* entry_ = f_->entry.load(std::memory_order_acquire);               \
       if (WAFER_UNLIKELY(!entry_)) {                                                \
-        if (!f_->module->ensure(*f_)) TRAP(translation_failed(CTX, *f_));           \
+        if (!ensure(*CTX->store, *f_)) TRAP(translation_failed(CTX, *f_));          \
         entry_ = f_->entry.load(std::memory_order_acquire);                         \
       }                                                                             \
       if (WAFER_UNLIKELY(FP + f_->frame_slots > CTX->stack_limit))                  \
@@ -713,13 +714,94 @@ WAFER_CC void return_call_ref(WAFER_PARAMS) {
 
 WAFER_CC void fuel(WAFER_PARAMS) {
   CTX->store->fuel -= int64_t(PC[1]);
-  if (WAFER_UNLIKELY(CTX->store->fuel < 0)) TRAP(TrapCode::OutOfFuel);
-  NEXT(2);
+  if (WAFER_UNLIKELY(CTX->store->fuel < 0)) {
+    CTX->pc = PC + 3;
+    CTX->fp = FP;
+    if (!runtime::wait_for_fuel(*CTX->store)) TRAP(TrapCode::OutOfFuel);
+    RELOAD_MEMORY();
+  }
+  NEXT(3);
 }
 WAFER_CC void poll(WAFER_PARAMS) {
-  if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed)))
-    TRAP(TrapCode::Interrupted);
-  NEXT(1);
+  if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed))) {
+    CTX->pc = PC + 2;
+    CTX->fp = FP;
+    if (!runtime::wait_for_interrupt(*CTX->store)) TRAP(TrapCode::Interrupted);
+    RELOAD_MEMORY();
+  }
+  NEXT(2);
+}
+
+// ---- stack switching ------------------------------------------------------
+
+// After a switch of stacks: goes on, or as the code says.
+#define AFTER_SWITCH(code)                         \
+  do {                                             \
+    const TrapCode code_ = (code);                 \
+    if (WAFER_UNLIKELY(code_ != TrapCode::None)) { \
+      if (code_ == TrapCode::UncaughtException) {  \
+        if (!unwind_pending(*CTX)) STOP();         \
+        RESUME();                                  \
+      }                                            \
+      CTX->trap = code_;                           \
+      STOP();                                      \
+    }                                              \
+  } while (0)
+
+WAFER_CC void cont_new(WAFER_PARAMS) {
+  auto* func = reinterpret_cast<FuncInst*>(FP[FA]);
+  if (WAFER_UNLIKELY(!func)) TRAP(TrapCode::NullFunctionReference);
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  const TrapCode code = runtime::new_continuation(*CTX->store, func, FP[FA]);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  NEXT(2);
+}
+WAFER_CC void cont_bind(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  runtime::Ref bound;
+  const TrapCode code =
+      runtime::bind_continuation(*CTX->store, args[FB], {args, size_t(FB)}, bound);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  args[0] = bound;
+  NEXT(2);
+}
+WAFER_CC void suspend(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code =
+      runtime::suspend(*CTX->store, CTX->instance->tags[PC[1]], {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void switch_op(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code = runtime::switch_to(*CTX->store, CTX->instance->tags[PC[1]], args[FB],
+                                           {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void resume(WAFER_PARAMS) {
+  CTX->pc = PC + 4;
+  CTX->fp = FP;
+  bool branch = false;
+  const TrapCode code =
+      resume_here(*CTX, FA, FB, FC, LO(PC[1]), HI(PC[1]), uint32_t(PC[2]), branch);
+  AFTER_SWITCH(code);
+  if (branch) RESUME();
+  RELOAD_MEMORY();
+  NEXT(4);
 }
 
 // ---- exceptions -----------------------------------------------------------
@@ -1268,6 +1350,11 @@ constexpr HandlerTable make_table() {
   set(S::AtomicWait64, atomic_wait<true>);
   set(S::AtomicNotify, atomic_notify);
   set(S::AtomicFence, atomic_fence);
+  set(S::ContNew, cont_new);
+  set(S::ContBind, cont_bind);
+  set(S::Suspend, suspend);
+  set(S::Switch, switch_op);
+  set(S::Resume, resume);
   set(S::Fuel, fuel);
   set(S::Poll, poll);
   return t;

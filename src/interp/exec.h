@@ -27,15 +27,16 @@ struct Activation {
   TrapCode trap = TrapCode::None;
 };
 
-// Call stack of a store.
-struct Stack final : runtime::RootSource {
+// Call stack of a store, or of a fiber.
+struct Stack final : runtime::TierStack {
   Slot* base = nullptr;
   Slot* limit = nullptr;
   Slot* top = nullptr;  // first slot free for the next entry
-  size_t bytes = 0;
+  size_t bytes = 0;     // to be freed; 0: they are a fiber's
   Store* store = nullptr;
   Activation* current = nullptr;
   void enumerate_roots(runtime::RootVisitor& visitor) override;
+  void destroy() override;
 };
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -200,8 +200,14 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(AtomicWait32) X(AtomicWait64) /* a=dst b=addr c=expected | mem | offset | timeout */ \
   X(AtomicNotify)    /* a=dst b=addr c=count | mem | offset */                       \
   X(AtomicFence)                                                                     \
-  X(Fuel)            /* | cost */                                                    \
-  X(Poll)
+  X(ContNew)         /* a=func and dst | safepoint */                                \
+  X(ContBind)        /* a=args and dst b=slots of args | safepoint */                \
+  X(Suspend)         /* a=args and results b=slots of args | tag | safepoint */      \
+  X(Switch)          /* a=args and results b=slots of args | tag | safepoint */      \
+  X(Resume)          /* a=args and results b=slots of args c=top | first clause, number | tag \
+                        to throw, kResumePlain or kResumeThrowRef | safepoint */     \
+  X(Fuel)            /* | cost | safepoint */                                        \
+  X(Poll)            /* | safepoint */
 // clang-format on
 
 enum class Special : uint16_t {

@@ -6,6 +6,7 @@
 
 #include "interp/interp.h"
 #include "runtime/backtrace.h"
+#include "runtime/continuation.h"
 #include "runtime/fault.h"
 
 namespace wafer::interp {
@@ -32,18 +33,36 @@ bool is_gc_ref(const wasm::TypeRegistry& registry, ValType t) {
 }
 
 Stack* stack_of(Store& store) {
-  if (store.tier_state) return static_cast<Stack*>(store.tier_state);
-  const size_t bytes = store.engine().config().stack_bytes;
-  Slot* base = static_cast<Slot*>(try_allocate(bytes, alignof(Slot)));
-  if (!base) return nullptr;
+  if (store.tier_stack) return static_cast<Stack*>(store.tier_stack);
+  std::span<Slot> memory;
+  size_t bytes = 0;
+#if WAFER_HAS_FIBERS
+  if (store.current_fiber) memory = store.current_fiber->value_memory();
+#endif
+  if (!memory.data()) {
+    bytes = store.engine().config().stack_bytes;
+    memory = {static_cast<Slot*>(try_allocate(bytes, alignof(Slot))), bytes / sizeof(Slot)};
+    if (!memory.data()) return nullptr;
+  }
   auto* stack = new (allocate(sizeof(Stack), alignof(Stack))) Stack;
-  stack->base = stack->top = base;
-  stack->limit = base + bytes / sizeof(Slot);
+  stack->base = stack->top = memory.data();
+  stack->limit = stack->base + memory.size();
   stack->bytes = bytes;
   stack->store = &store;
-  store.tier_state = stack;
-  store.gc().add_root_source(stack);
+  store.tier_stack = stack;
+  // The store knows the stacks of fibers.
+  if (bytes) store.gc().add_root_source(stack);
   return stack;
+}
+
+// Is there room for another activation on the native stack that control is on?
+bool native_room(const Store& store) {
+#if WAFER_HAS_FIBERS
+  return !store.current_fiber || reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) >=
+                                     store.current_fiber->native_limit();
+#else
+  return true;
+#endif
 }
 
 // One step of a walk over WebAssembly frames.
@@ -73,15 +92,60 @@ void add_frame(runtime::TrapInfo& info, const FuncCode& code, uint32_t at, Insta
       runtime::make_frame(code.module->module, code.func_index, code.module_offset(at), instance));
 }
 
+// Activations on the present stack and on those that control came from, innermost first.
+class ActivationWalk {
+ public:
+  explicit ActivationWalk(const Store& store) : at_(current_of(store.tier_stack)) {
+#if WAFER_HAS_FIBERS
+    host_ = store.host_side;
+    fiber_ = store.current_fiber;
+#endif
+  }
+  Activation* next() {
+#if WAFER_HAS_FIBERS
+    for (;;) {
+      if (fiber_) {
+        if (at_) break;
+        // On to what resumed it.
+        fiber_ = fiber_->resumer();
+        if (fiber_) {
+          at_ = current_of(fiber_->tier_stack());
+          continue;
+        }
+        at_ = current_of(host_->state.tier);
+        // What this stack of the thread has below is newer.
+        while (at_ && at_ <= host_->sp) at_ = at_->previous;
+        host_ = host_->outer;
+      } else {
+        if (!host_ || (at_ && at_ <= host_->sp)) break;
+        fiber_ = host_->calling;
+        at_ = current_of(fiber_->tier_stack());
+      }
+    }
+#endif
+    return at_ ? std::exchange(at_, at_->previous) : nullptr;
+  }
+
+ private:
+  static Activation* current_of(runtime::TierStack* stack) {
+    return stack ? static_cast<Stack*>(stack)->current : nullptr;
+  }
+  Activation* at_;
+#if WAFER_HAS_FIBERS
+  const runtime::HostSide* host_;  // the thread's own stack, from where at_ is on outwards
+  const runtime::Fiber* fiber_;    // that at_ is on; null: the thread's own stack
+#endif
+};
+
 // Fills the store's backtrace from the activation at which a trap arose. `pc`
 // may point anywhere into the current function.
 void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
   runtime::TrapInfo& info = stack.store->trap();
   info.backtrace.clear();
   info.described = false;
-  Activation* a = stack.current;
+  ActivationWalk walk(*stack.store);
   bool top = true;
-  for (; a; a = a->previous) {
+  while (Activation* a = walk.next()) {
     if (!a->instance || !a->instance->code) continue;
     Frame frame{top ? pc : a->pc, top ? fp : a->fp, a->instance};
     if (top) {
@@ -130,6 +194,15 @@ void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
   }
 }
 
+void Stack::destroy() {
+  if (bytes) {
+    store->gc().remove_root_source(this);
+    release(base, bytes, alignof(Slot));
+  }
+  this->~Stack();
+  release(this, sizeof(Stack), alignof(Stack));
+}
+
 void store_storage(ValType t, uint8_t* to, const Slot* value) {
   switch (t.kind()) {
     case TypeKind::I8: {
@@ -168,6 +241,12 @@ void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) 
   for (uint64_t i = 0; i < count; ++i, p += size) store_storage(t, p, value);
 }
 
+bool ensure(Store& store, FuncCode& code) {
+  bool ok = false;
+  runtime::on_host_stack(store, [&] { ok = code.module->ensure(code); });
+  return ok;
+}
+
 TrapCode translation_failed(Activation* activation, const FuncCode& code) {
   return activation->store->set_trap(TrapCode::HostError, code.failed.error().message);
 }
@@ -187,25 +266,19 @@ TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index) 
 }
 
 TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
-  Stack* stack = static_cast<Stack*>(a.store->tier_state);
+  Stack* stack = static_cast<Stack*>(a.store->tier_stack);
   const wasm::CanonType* type = func->type;
   a.host_func = func;
   a.host_slots = slots;
   Slot* const saved_top = stack->top;
   stack->top = slots + std::max(type->param_slots, type->result_slots);
 #if WAFER_HAS_OS
-  runtime::FaultScope* const scope = runtime::current_fault_scope;
-  runtime::current_fault_scope = nullptr;
+  runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
 #endif
-  TrapCode code;
-  if (func->host) {
-    runtime::CallContext context{*a.store, a.instance};
-    code = func->host(func->host_env, context, slots);
-  } else {
-    code = func->call(*a.store, func, slots);
-  }
+  const TrapCode code = func->host ? runtime::call_host(*a.store, func, a.instance, slots)
+                                   : func->call(*a.store, func, slots);
 #if WAFER_HAS_OS
-  runtime::current_fault_scope = scope;
+  runtime::exchange_fault_scope(scope);
 #endif
   stack->top = saved_top;
   a.host_func = nullptr;
@@ -219,6 +292,55 @@ TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
     }
   }
   return code;
+}
+
+TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top, uint32_t first,
+                     uint32_t count, uint32_t throws, bool& branch) {
+  Store& store = *a.store;
+  Slot* const args = a.fp + base;
+  const Ref continuation = args[slots];
+  const FuncCode& code = *Frame{a.pc, a.fp, a.instance}.code();
+  Ref exception = runtime::kNullRef;
+  if (throws == kResumeThrowRef) {
+    exception = args[0];
+  } else if (throws != kResumePlain) {
+    GcException* e = store.gc().new_exception(a.instance->tags[throws]);
+    if (!e) return store.set_trap(TrapCode::OutOfMemory);
+    std::memcpy(e->args(), args, slots * sizeof(Slot));
+    exception = reinterpret_cast<Ref>(e);
+  }
+  // No destructor may be due here: this frame can be dropped while it waits.
+  auto* const handlers =
+      static_cast<runtime::ResumeHandler*>(alloca(count * sizeof(runtime::ResumeHandler)));
+  for (uint32_t i = 0; i < count; ++i) {
+    const Handler& h = code.handlers[first + i];
+    handlers[i] = {a.instance->tags[h.tag], h.kind == Handler::Kind::Switch};
+  }
+  auto* const stack = static_cast<Stack*>(store.tier_stack);
+  Slot* const saved_top = stack->top;
+  stack->top = a.fp + top;
+#if WAFER_HAS_OS
+  runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
+#endif
+  const runtime::Resumed r = runtime::resume_continuation(
+      store, continuation, {args, slots}, {handlers, count}, throws != kResumePlain, exception);
+#if WAFER_HAS_OS
+  runtime::exchange_fault_scope(scope);
+#endif
+  stack->top = saved_top;
+  if (r.code == TrapCode::None) {
+    Slot* to = args;
+    if (r.clause != runtime::kResumeFinished) {
+      const Handler& h = code.handlers[first + r.clause];
+      to = a.fp + h.dst;
+      to[r.values.size()] = r.continuation;
+      a.pc = code.code.data() + h.target;
+      branch = true;
+    }
+    if (!r.values.empty()) std::memmove(to, r.values.data(), r.values.size_bytes());
+  }
+  runtime::release(r);
+  return r.code;
 }
 
 bool unwind(Activation& a, Ref exn) {
@@ -277,8 +399,9 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   unsigned depth = 0;
   if (stack->current)
     for (const Activation* p = stack->current; p; p = p->previous) ++depth;
-  if (depth >= kMaxActivations) return store.set_trap(TrapCode::CallStackExhausted);
-  if (!code->entry.load(std::memory_order_acquire) && !code->module->ensure(*code))
+  if (depth >= kMaxActivations || !native_room(store))
+    return store.set_trap(TrapCode::CallStackExhausted);
+  if (!code->entry.load(std::memory_order_acquire) && !ensure(store, *code))
     return store.set_trap(TrapCode::HostError, code->failed.error().message);
   Slot* const fp = stack->top;
   if (size_t(stack->limit - fp) < code->frame_slots)
@@ -308,9 +431,8 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
 
 #if WAFER_HAS_OS
   runtime::FaultScope scope;
-  scope.previous = runtime::current_fault_scope;
+  scope.previous = runtime::exchange_fault_scope(&scope);
   if (sigsetjmp(scope.target, 0) == 0) {
-    runtime::current_fault_scope = &scope;
     dispatch(a, code->entry.load(std::memory_order_acquire), fp);
   } else {
     a.trap = TrapCode::MemoryOutOfBounds;
@@ -325,7 +447,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
     a.fp = reinterpret_cast<Slot*>(scope.registers[1]);
 #endif
   }
-  runtime::current_fault_scope = scope.previous;
+  runtime::exchange_fault_scope(scope.previous);
 #else
   dispatch(a, code->entry.load(std::memory_order_acquire), fp);
 #endif
@@ -447,13 +569,8 @@ class InterpTier final : public runtime::Tier {
   }
 
   void detach_store(Store& store) override {
-    auto* stack = static_cast<Stack*>(store.tier_state);
-    if (!stack) return;
-    store.gc().remove_root_source(stack);
-    release(stack->base, stack->bytes, alignof(Slot));
-    stack->~Stack();
-    release(stack, sizeof(Stack), alignof(Stack));
-    store.tier_state = nullptr;
+    if (store.tier_stack) store.tier_stack->destroy();
+    store.tier_stack = nullptr;
   }
 };
 

@@ -15,6 +15,15 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots);
 // Calls a function of the host or of another tier with its arguments in place.
 TrapCode call_out(Activation& activation, FuncInst* func, Slot* slots);
 
+// Translates `code` if that has not been done; false when it failed.
+bool ensure(Store& store, FuncCode& code);
+
+// Resumes the continuation above the `slots` arguments at `base`, or throws there what
+// `throws` says, with the clauses [first, first + count) of the present function. `branch`:
+// pc is where a clause leads. Otherwise the results lie at `base`.
+TrapCode resume_here(Activation& activation, uint32_t base, uint32_t slots, uint32_t top,
+                     uint32_t first, uint32_t count, uint32_t throws, bool& branch);
+
 // Looks for a handler of exception `exn`, raised before activation.pc in
 // activation.fp. True: pc, fp and instance are where execution goes on. False:
 // none in this activation; the trap is set and the store keeps the exception.

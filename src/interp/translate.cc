@@ -496,6 +496,8 @@ class Translator {
   void finish_handlers(Control& c);
   void start_catch(Control& c, uint32_t tag);
   void charge_point();
+  void poll_point();
+  void stack_switching(const Instr& in);
 
   Result<void> visit(const Instr& in);
   Result<void> visit_special(const Instr& in);
@@ -919,7 +921,110 @@ void Translator::charge_point() {
   emit(word(Special::Fuel));
   fuel_word_ = here();
   emit(0);
+  emit(safepoint());
   forget_last();
+}
+
+void Translator::stack_switching(const Instr& in) {
+  using O = wasm::Opcode;
+  const auto cont_func = [&](uint32_t type) -> const wasm::FuncType& {
+    return module_.types[module_.types[type].cont].func;
+  };
+  const auto ref = [](uint32_t type) {
+    return ValType::ref(wasm::HeapType::concrete(type), false);
+  };
+  // Operands besides the continuation, and what comes of them.
+  size_t args = 0;
+  wasm::FuncType type;
+  uint32_t tag = kNone;
+  bool takes_cont = true;
+  switch (in.op) {
+    case O::ContNew:
+      takes_cont = false;
+      args = 1;
+      type.results = {ref(in.index)};
+      break;
+    case O::ContBind:
+      args = cont_func(in.index).params.size() - cont_func(in.index2).params.size();
+      type.results = {ref(in.index2)};
+      break;
+    case O::Suspend: {
+      takes_cont = false;
+      tag = in.index;
+      const wasm::FuncType& t = module_.types[module_.tags[tag].type_index].func;
+      args = t.params.size();
+      type.results = t.results;
+      break;
+    }
+    case O::Switch: {
+      tag = in.index2;
+      const wasm::FuncType& t = cont_func(in.index);
+      args = t.params.size() - 1;
+      type.results = cont_func(t.params.back().heap().index()).params;
+      break;
+    }
+    case O::ResumeThrow:
+      tag = in.index2;
+      args = module_.types[module_.tags[tag].type_index].func.params.size();
+      type.results = cont_func(in.index).results;
+      break;
+    default:
+      tag = in.op == O::ResumeThrowRef ? kResumeThrowRef : kResumePlain;
+      args = in.op == O::ResumeThrowRef ? 1 : cont_func(in.index).params.size();
+      type.results = cont_func(in.index).results;
+  }
+  const auto operands = uint32_t(args + takes_cont);
+  materialize_top(operands);
+  const uint32_t base = operands ? top(operands - 1).slot : next_slot_;
+  uint32_t slots = 0;
+  for (uint32_t i = 0; i < args; ++i) slots += slot_count(top(operands - 1 - i).type);
+  const Word point = safepoint();
+  mark();
+  switch (in.op) {
+    case O::ContNew:
+      emit(word(Special::ContNew, base));
+      break;
+    case O::ContBind:
+      emit(word(Special::ContBind, base, slots));
+      break;
+    case O::Suspend:
+    case O::Switch:
+      emit(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, slots));
+      emit(tag);
+      break;
+    default: {
+      const auto first = uint32_t(out_.handlers.size());
+      for (const wasm::ResumeClause& clause : in.clauses) {
+        Handler h{};
+        h.tag = clause.tag;
+        h.kind = clause.is_switch ? Handler::Kind::Switch : Handler::Kind::Suspend;
+        if (!clause.is_switch) {
+          Control& target = control(clause.label);
+          h.dst = uint16_t(target.base_slot);
+          if (target.op == O::Loop)
+            h.target = target.loop_start;
+          else
+            target.handler_fixups.push_back(uint32_t(out_.handlers.size()));
+        }
+        out_.handlers.push_back(h);
+      }
+      uint32_t results = 0;
+      for (const ValType t : type.results) results += slot_count(t);
+      emit(word(Special::Resume, base, slots, base + std::max(slots + 1, results)));
+      emit(pair(first, uint32_t(in.clauses.size())));
+      emit(tag);
+    }
+  }
+  emit(point);
+  pop_n(operands);
+  finish_call(type, base);
+}
+
+void Translator::poll_point() {
+  if (!mcode_.options.interruptible) return;
+  mark();
+  emit(word(Special::Poll));
+  emit(safepoint());
 }
 
 void Translator::bind_end(Control& c) {
@@ -1009,7 +1114,8 @@ Result<void> Translator::run() {
   next_slot_ = max_slot_ = link + kLinkSlots;
   local_heads_.assign(locals.size(), kNone);
   // References live on operand stacks only in modules that can make them.
-  gc_possible_ = gc_possible_ || !module_.tags.empty() || module_.features.has(wasm::Feature::GC);
+  gc_possible_ = gc_possible_ || !module_.tags.empty() || module_.features.has(wasm::Feature::GC) ||
+                 module_.features.has(wasm::Feature::StackSwitching);
   if (!module_.memories.empty()) {
     memory0_is64_ = module_.memories[0].type.limits.is64;
     guarded_ = mcode_.memory0_mode == MemoryMode::Guarded;
@@ -1025,7 +1131,7 @@ Result<void> Translator::run() {
   offset_ = module_.functions[index].body.begin;
   mark();
   charge_point();
-  if (mcode_.options.interruptible) emit(word(Special::Poll));
+  poll_point();
 
   Instr in;
   while (!validator_.done()) {
@@ -1231,10 +1337,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       label();
       control_.back().loop_start = here();
       charge_point();
-      if (mcode_.options.interruptible) {
-        mark();
-        emit(word(Special::Poll));
-      }
+      poll_point();
       return {};
     }
     case O::If: {
@@ -1776,6 +1879,15 @@ Result<void> Translator::visit_special(const Instr& in) {
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
       return {};
     }
+    case O::ContNew:
+    case O::ContBind:
+    case O::Suspend:
+    case O::Switch:
+    case O::Resume:
+    case O::ResumeThrow:
+    case O::ResumeThrowRef:
+      stack_switching(in);
+      return {};
     case O::RefGetDesc: {
       take(1);
       emit(word(Special::RefAsNonNull, 0, s[0]));

@@ -17,6 +17,12 @@ namespace wafer::runtime {
 
 thread_local FaultScope* current_fault_scope = nullptr;
 
+WAFER_NOINLINE FaultScope* exchange_fault_scope(FaultScope* scope) {
+  FaultScope* const before = current_fault_scope;
+  current_fault_scope = scope;
+  return before;
+}
+
 namespace {
 
 // The signals by which WebAssembly's traps arrive.

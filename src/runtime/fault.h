@@ -29,6 +29,10 @@ struct FaultScope {
 // The current scope of this thread; null while host code runs.
 extern thread_local FaultScope* current_fault_scope;
 
+// Sets the current scope and gives the one before. Between places of which control may go to
+// another thread, nothing but this may touch the variable: compilers keep its address.
+FaultScope* exchange_fault_scope(FaultScope* scope);
+
 // Installs the process's signal handlers, where others have not been replaced by them yet.
 // Handlers that were there get every fault that is not ours. Cheap if there is nothing to do.
 void install_fault_handlers();

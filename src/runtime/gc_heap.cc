@@ -108,6 +108,7 @@ wasm::CanonType special_type() {
 // kind Func and then asks which of the two it is.
 const wasm::CanonType GcHeap::kExceptionType = special_type();
 const wasm::CanonType GcHeap::kHostType = special_type();
+const wasm::CanonType GcHeap::kTracedType = special_type();
 
 struct GcHeap::Impl final : RootVisitor {
   struct Bump {
@@ -143,6 +144,8 @@ struct GcHeap::Impl final : RootVisitor {
   size_t threshold;
   uint64_t collections = 0;
   bool collecting = false;
+  Through through = nullptr;
+  void* through_env = nullptr;
   mutable Vec<Range> ranges;  // chunks and large objects by address, for owns()
   mutable bool ranges_stale = true;
   bool clear_dead = false;  // sweeping clears the type of every dead cell at once
@@ -405,7 +408,12 @@ struct GcHeap::Impl final : RootVisitor {
           auto* e = static_cast<GcException*>(object);
           if (e->tag)
             for (const uint32_t slot : e->tag->ref_slots) mark(e->args()[slot]);
+        } else if (WAFER_UNLIKELY(type == &kTracedType)) {
+          auto* t = static_cast<GcTraced*>(object);
+          live += t->trace(t->data, *this);
         }
+        break;
+      case wasm::CompKind::Cont:
         break;
     }
   }
@@ -457,6 +465,21 @@ struct GcHeap::Impl final : RootVisitor {
   // `trim`: give every free chunk back, for the sake of a large allocation.
   void collect(bool trim) {
     if (collecting) return;
+    if (!through) return collect_here(trim);
+    struct Run {
+      Impl* self;
+      bool trim;
+    } run{this, trim};
+    through(
+        through_env,
+        [](void* p) {
+          const Run& r = *static_cast<Run*>(p);
+          r.self->collect_here(r.trim);
+        },
+        &run);
+  }
+
+  void collect_here(bool trim) {
     collecting = true;
     ++collections;
     for (Bump& b : bump) b = {};
@@ -596,6 +619,11 @@ GcHeap::~GcHeap() = default;
 
 void GcHeap::add_root_source(RootSource* source) { impl_->roots.push_back(source); }
 
+void GcHeap::collect_through(Through through, void* env) {
+  impl_->through = through;
+  impl_->through_env = env;
+}
+
 void GcHeap::remove_root_source(RootSource* source) {
   // The last added is most often the first to go.
   for (size_t i = impl_->roots.size(); i-- > 0;) {
@@ -645,6 +673,19 @@ GcHostObject* GcHeap::new_host_object(void* data, void (*finalize)(void*)) {
   return h;
 }
 
+void GcHeap::charge(size_t bytes) { impl_->allocated += bytes; }
+
+GcTraced* GcHeap::new_traced(void* data, void (*finalize)(void*), GcTrace trace) {
+  auto* t = static_cast<GcTraced*>(impl_->allocate(sizeof(GcTraced)));
+  if (WAFER_UNLIKELY(!t)) return nullptr;
+  t->type = &kTracedType;
+  t->data = data;
+  t->finalize = finalize;
+  t->trace = trace;
+  impl_->hosts.push_back(t);
+  return t;
+}
+
 void GcHeap::allow_conservative_roots() {
   if (impl_->clear_dead) return;
   impl_->clear_dead = true;
@@ -674,6 +715,7 @@ bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType typ
     case HeapKind::Extern:
     case HeapKind::Any:
     case HeapKind::Exn:
+    case HeapKind::Cont:
       return true;
     case HeapKind::I31:
       return is_i31(ref);

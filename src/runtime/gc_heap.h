@@ -32,6 +32,14 @@ struct GcHostObject : GcObject {
   void (*finalize)(void* data);
 };
 
+// A value of the engine that holds references itself: `trace(data, visitor)` shows them, and
+// gives the bytes that it holds outside of the heap.
+class RootVisitor;
+using GcTrace = size_t (*)(void* data, RootVisitor& visitor);
+struct GcTraced : GcHostObject {
+  GcTrace trace;
+};
+
 // References inside objects, tables and globals take 8 bytes on every target.
 inline constexpr uint32_t kRefSize = 8;
 
@@ -74,6 +82,7 @@ class GcHeap {
   // Special types that tell exceptions and host objects from structs and arrays.
   static const wasm::CanonType kExceptionType;
   static const wasm::CanonType kHostType;
+  static const wasm::CanonType kTracedType;
 
   explicit GcHeap(const Config& config);
   ~GcHeap();
@@ -86,12 +95,20 @@ class GcHeap {
   // Has to be called before a root source calls visit_conservatively().
   void allow_conservative_roots();
 
+  // Collections run as `through(env, run, argument)`, which calls run(argument): on a stack
+  // with room for finalizers, and with all others at rest.
+  using Through = void (*)(void* env, void (*run)(void*), void* argument);
+  void collect_through(Through through, void* env);
+
   // Allocate, zero-filled. May collect first (so every live reference must be
   // reachable from a root source); nullptr when full even so.
   GcObject* new_struct(const wasm::CanonType* type);
   GcArray* new_array(const wasm::CanonType* type, uint64_t length);
   GcException* new_exception(TagInst* tag);
   GcHostObject* new_host_object(void* data, void (*finalize)(void*));
+  GcTraced* new_traced(void* data, void (*finalize)(void*), GcTrace trace);
+  // Counts bytes outside of the heap that an object has come to hold.
+  void charge(size_t bytes);
 
   // Full collection now.
   void collect();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/fiber.h"
 #include "runtime/memory_image.h"
 #include "runtime/memory_pool.h"
 
@@ -15,9 +16,8 @@ using wasm::ValType;
 
 namespace {
 
-TrapCode call_host(Store& store, FuncInst* func, Slot* slots) {
-  CallContext context{store, nullptr};
-  return func->host(func->host_env, context, slots);
+TrapCode call_from_embedder(Store& store, FuncInst* func, Slot* slots) {
+  return call_host(store, func, nullptr, slots);
 }
 
 TrapCode call_without_tier(Store& store, FuncInst*, Slot*) {
@@ -148,12 +148,7 @@ String describe(const Extern& value) {
 bool value_fits(const wasm::TypeRegistry& registry, const Value& value, ValType want) {
   if (registry.is_subtype(value.type, want)) return true;
   if (!value.type.is_ref() || !want.is_ref()) return false;
-  auto top = [&](wasm::HeapType t) {
-    if (!t.is_concrete()) return wasm::top_of(t.kind());
-    return registry.get(t.index())->kind == wasm::CompKind::Func ? wasm::HeapKind::Func
-                                                                 : wasm::HeapKind::Any;
-  };
-  if (top(value.type.heap()) != top(want.heap())) return false;
+  if (registry.top(value.type.heap()) != registry.top(want.heap())) return false;
   if (value.as_ref() == kNullRef) return want.nullable();
   return ref_matches(registry, value.as_ref(), want.heap());
 }
@@ -215,7 +210,13 @@ Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owne
       registry_(make_shared_in<wasm::TypeRegistry>()),
       guard_pages_ok_(config.guard_pages && config.signals && guard_pages_available()) {
   config_.guard_pages = config.guard_pages && config.signals;
+#if WAFER_HAS_FIBERS
+  stacks_ =
+      make_box<StackPool>(config.fiber_stack_bytes ? config.fiber_stack_bytes : config.stack_bytes);
+#endif
 }
+
+Engine::~Engine() = default;
 
 std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier,
                                        std::shared_ptr<void> tier_owner) {
@@ -273,9 +274,19 @@ Store::Store(std::shared_ptr<Engine> engine, const StoreLimits& limits)
       }()) {
   handles_.push_back(kNullRef);
   gc_.add_root_source(this);
+#if WAFER_HAS_FIBERS
+  gc_.collect_through(
+      [](void* env, void (*run)(void*), void* argument) {
+        on_host_stack(*static_cast<Store*>(env), [&] { run(argument); });
+      },
+      this);
+#endif
 }
 
 Store::~Store() {
+#if WAFER_HAS_FIBERS
+  while (fibers) fibers->forsake();
+#endif
   if (Tier* tier = engine_->tier()) tier->detach_store(*this);
   gc_.remove_root_source(this);
   for (HostFunc& f : host_funcs_)
@@ -286,7 +297,7 @@ FuncInst* Store::new_host_func(const CanonType* type, HostCallback callback, voi
                                void (*release_env)(void*)) {
   auto func = make_box<FuncInst>();
   func->type = type;
-  func->call = call_host;
+  func->call = call_from_embedder;
   func->host = callback;
   func->host_env = env;
   func->store = this;
@@ -377,6 +388,10 @@ void Store::enumerate_roots(RootVisitor& visitor) {
   // Handles have no static type and may hold function references.
   for (Ref r : handles_)
     if (gc_.owns(r)) visitor.visit(r);
+#if WAFER_HAS_FIBERS
+  for (const Fiber* f = fibers; f; f = f->next())
+    if (!f->suspended()) f->enumerate_roots(visitor);
+#endif
 }
 
 TrapCode Store::set_trap(TrapCode code, std::string_view message) {
@@ -392,23 +407,14 @@ Error Store::trap_error() const {
                trap_.message.empty() ? trap_message(trap_.code) : std::string_view(trap_.message));
 }
 
-Result<Vec<Value>> Store::call(FuncInst* func, std::span<const Value> args) {
-  const CanonType& type = *func->type;
+Result<void> Store::check_arguments(const CanonType& type, std::span<const Value> args,
+                                    Slot* slots) const {
   if (args.size() != type.func.params.size()) {
     String message = "wrong number of arguments: expected ";
     append_number(message, type.func.params.size());
     message += ", got ";
     append_number(message, args.size());
     return Error(ErrorKind::Usage, message);
-  }
-  constexpr uint32_t kInline = 32;
-  Slot inline_slots[kInline];
-  Vec<Slot> more;
-  Slot* slots = inline_slots;
-  const uint32_t needed = std::max(type.param_slots, type.result_slots);
-  if (needed > kInline) {
-    more.resize(needed);
-    slots = more.data();
   }
   uint32_t at = 0;
   for (size_t i = 0; i < args.size(); ++i) {
@@ -425,12 +431,31 @@ Result<Vec<Value>> Store::call(FuncInst* func, std::span<const Value> args) {
     slots[at++] = args[i].bits[0];
     if (want.kind() == wasm::TypeKind::V128) slots[at++] = args[i].bits[1];
   }
+  return {};
+}
 
+void Store::clear_trap() {
   trap_.code = TrapCode::None;
   trap_.message.clear();
   trap_.backtrace.clear();
   trap_.exit_code = 0;
   pending_exception = kNullRef;
+}
+
+Result<Vec<Value>> Store::call(FuncInst* func, std::span<const Value> args) {
+  const CanonType& type = *func->type;
+  constexpr uint32_t kInline = 32;
+  Slot inline_slots[kInline];
+  Vec<Slot> more;
+  Slot* slots = inline_slots;
+  const uint32_t needed =
+      std::max({type.param_slots, type.result_slots, uint32_t(2 * args.size())});
+  if (needed > kInline) {
+    more.resize(needed);
+    slots = more.data();
+  }
+  WAFER_TRY(check_arguments(type, args, slots));
+  clear_trap();
   const TrapCode code = func->call(*this, func, slots);
   if (code != TrapCode::None) {
     if (trap_.code != code) set_trap(code);
@@ -438,7 +463,7 @@ Result<Vec<Value>> Store::call(FuncInst* func, std::span<const Value> args) {
   }
   Vec<Value> results;
   results.reserve(type.func.results.size());
-  at = 0;
+  uint32_t at = 0;
   for (ValType t : type.func.results) {
     Value v{t, {slots[at], 0}};
     ++at;

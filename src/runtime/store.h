@@ -13,9 +13,16 @@
 #include "wasm/decoder.h"
 #include "wasm/module.h"
 
+namespace wafer::compiler {
+struct Entry;
+}
+
 namespace wafer::runtime {
 
 class Engine;
+class Fiber;
+class StackPool;
+struct HostSide;
 class Store;
 struct Instance;
 struct FuncInst;
@@ -64,17 +71,43 @@ class Tier {
   }
 };
 
+// What the interpreter keeps of one stack.
+class TierStack : public RootSource {
+ public:
+  // Frees it; also on another stack than its own.
+  virtual void destroy() = 0;
+
+ protected:
+  ~TierStack() = default;
+};
+
+// What compiled code keeps of one stack.
+struct NativeState {
+  uintptr_t stack_limit = 0;         // compiled code stays above this stack pointer
+  Instance* caller = nullptr;        // whose code made the last call that may leave its instance
+  compiler::Entry* entry = nullptr;  // innermost entry from native code
+};
+
+// All that goes with a stack, and is exchanged when control goes to another.
+struct StackState {
+  TierStack* tier = nullptr;
+  NativeState native;
+};
+
 // ---- Instances ------------------------------------------------------------
 
 // Context of a host call.
 struct CallContext {
   Store& store;
   Instance* caller;  // instance whose code made the call; null from the embedder
+  Fiber* fiber;      // what can wait if this call does; null: nothing can
+  FuncInst* func;    // that is called
 };
 
 // A host function: reads its arguments from slots[0..] and leaves its results
 // there (v128 takes two slots). Not None stops execution; details go through
-// Store::set_trap.
+// Store::set_trap. Pending, with CallContext::fiber: what comes of the call is handed to
+// Fiber::resume later.
 using HostCallback = TrapCode (*)(void* env, CallContext& context, Slot* slots);
 
 // Function instance (4.2.7). A funcref is the address of one.
@@ -197,6 +230,7 @@ struct Config {
   bool consume_fuel = false;      // code counts fuel
   bool interruptible = false;     // code polls Store::interrupt
   size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store
+  size_t fiber_stack_bytes = 0;   // for each fiber; 0: as for a store
   bool lazy_translation = true;   // translate a function on its first call
   // Where memories come from that guard pages protect and that are not shared; null:
   // address space is reserved as it is needed. Not in embedded builds.
@@ -215,6 +249,8 @@ class Engine {
   const Config& config() const { return config_; }
   const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
   Tier* tier() const { return tier_; }
+  // Stacks of fibers.
+  StackPool& stacks() { return *stacks_; }
   // Mode that memories of `type` get in this engine; code relies on it.
   MemoryMode memory_mode(const wasm::MemoryType& type) const;
   // True if memories are Guarded where their type allows it.
@@ -230,6 +266,7 @@ class Engine {
   Result<std::shared_ptr<wasm::Module>> map_code(const char* path) const;
 
   Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner);
+  ~Engine();
 
  private:
   Result<std::shared_ptr<wasm::Module>> with_code(Result<Tier::StoredCode> stored) const;
@@ -238,6 +275,7 @@ class Engine {
   std::shared_ptr<void> tier_owner_;
   Tier* tier_;
   std::shared_ptr<wasm::TypeRegistry> registry_;
+  Box<StackPool> stacks_;  // null where there are no fibers
   bool guard_pages_ok_ = false;
 };
 
@@ -256,7 +294,7 @@ class Store final : public RootSource {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  Engine& engine() { return *engine_; }
+  Engine& engine() const { return *engine_; }
   const std::shared_ptr<Engine>& engine_owner() const { return engine_; }
   const StoreLimits& limits() const { return limits_; }
   GcHeap& gc() { return gc_; }
@@ -291,10 +329,17 @@ class Store final : public RootSource {
   // The same without checks: slots as FuncInst::call wants them.
   TrapCode call_raw(FuncInst* func, Slot* slots) { return func->call(*this, func, slots); }
 
+  // Whether a function of `type` takes `args`: Usage if not. They go to `slots`, with room
+  // for 2 each.
+  Result<void> check_arguments(const wasm::CanonType& type, std::span<const Value> args,
+                               Slot* slots) const;
+
   // The last trap. Code that stops execution fills it in.
   TrapInfo& trap() { return trap_; }
   // Records a trap with the host's own message; returns `code`.
   TrapCode set_trap(TrapCode code, std::string_view message = {});
+  // Forgets the last trap, and the exception of it.
+  void clear_trap();
   // trap() as an Error (kind Trap, message, no backtrace).
   Error trap_error() const;
   Ref pending_exception = kNullRef;  // of UncaughtException; a root
@@ -315,8 +360,13 @@ class Store final : public RootSource {
 
   void enumerate_roots(RootVisitor& visitor) override;
 
-  void* tier_state = nullptr;    // the interpreter's per-store state
-  void* native_state = nullptr;  // that of compiled code
+  TierStack* tier_stack = nullptr;      // the interpreter's, of the present stack
+  NativeState* native_state = nullptr;  // of compiled code; of the present stack
+  Fiber* current_fiber = nullptr;       // on whose stack control is; null: the thread's own
+  HostSide* host_side = nullptr;        // the thread's own stack, as it waits for a fiber
+  Fiber* came_back = nullptr;           // that the last resume of a continuation ended with
+  void* came_from = nullptr;            // for sanitizers: what control was on before
+  Fiber* fibers = nullptr;              // all, from the newest on
   void* embedder_data = nullptr;
 
  private:

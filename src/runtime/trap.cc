@@ -64,6 +64,14 @@ std::string_view trap_message(TrapCode code) {
       return "host function failed";
     case TrapCode::Exit:
       return "program exited";
+    case TrapCode::NullContinuationReference:
+      return "null continuation reference";
+    case TrapCode::ContinuationConsumed:
+      return "continuation already consumed";
+    case TrapCode::UnhandledTag:
+      return "unhandled tag";
+    case TrapCode::Pending:
+      return "host function has not finished";
   }
   return "unknown trap";
 }

@@ -36,6 +36,10 @@ enum class TrapCode : uint32_t {
   UncaughtException,  // Store::pending_exception holds it
   HostError,          // a host function failed; Store::trap().message says how
   Exit,               // WASI proc_exit; Store::trap().exit_code
+  NullContinuationReference,
+  ContinuationConsumed,
+  UnhandledTag,  // suspend or switch without a handler for it
+  Pending,       // no trap: a host function answers later (HostCallback)
 };
 
 // The specification's wording for `code` ("out of bounds memory access").

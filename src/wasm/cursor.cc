@@ -113,6 +113,12 @@ bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
     case 0x74:
       out = HeapKind::NoExn, needs = Feature::Exceptions;
       break;
+    case 0x68:
+      out = HeapKind::Cont, needs = Feature::StackSwitching;
+      break;
+    case 0x75:
+      out = HeapKind::NoCont, needs = Feature::StackSwitching;
+      break;
     case 0x73:
       out = HeapKind::NoFunc;
       break;

@@ -442,6 +442,16 @@ bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
     return result_type(c, out.func.params, kMaxParams, "parameters") &&
            result_type(c, out.func.results, kMaxResults, "results");
   }
+  if (form == 0x5D && module_->features.has(Feature::StackSwitching)) {
+    out.kind = CompKind::Cont;
+    HeapType type;
+    const uint8_t* const type_at = module_->bytes.data() + c.offset();
+    if (!c.heap_type(type)) return false;
+    if (!type.is_concrete())
+      return c.fail(ErrorKind::Malformed, "malformed definition type", type_at);
+    out.cont = type.index();
+    return true;
+  }
   if ((form == 0x5F || form == 0x5E) && gc) {
     out.kind = form == 0x5F ? CompKind::Struct : CompKind::Array;
     uint32_t n = 1;
@@ -514,6 +524,9 @@ bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
   if (ok && sub.kind == CompKind::Func) {
     ok = lists_match(super.func.params, sub.func.params) &&
          lists_match(sub.func.results, super.func.results);
+  } else if (ok && sub.kind == CompKind::Cont) {
+    ok = module_->is_subtype(ValType::ref(HeapType::concrete(sub.cont), false),
+                             ValType::ref(HeapType::concrete(super.cont), false));
   } else if (ok) {
     ok = sub.fields.size() >= super.fields.size();
     for (size_t i = 0; ok && i < super.fields.size(); ++i) {
@@ -555,6 +568,11 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
     module_->types.push_back(std::move(type));
   }
   if (!check_clauses(c, first, n, at)) return false;
+  for (uint32_t i = 0; i < n; ++i) {
+    const SubType& type = module_->types[first + i];
+    if (type.kind == CompKind::Cont && module_->types[type.cont].kind != CompKind::Func)
+      return c.fail(ErrorKind::Invalid, message_with("non-function type ", type.cont), at);
+  }
   auto id = module_->registry->intern(module_->types.data() + first, n, first, module_->canon);
   if (!id) {
     const Error error = id.take_error();

@@ -35,6 +35,8 @@ std::string_view feature_name(Feature f) {
       return "wide arithmetic";
     case Feature::CustomDescriptors:
       return "custom descriptors";
+    case Feature::StackSwitching:
+      return "stack switching";
     default:
       return "a feature";
   }
@@ -219,6 +221,28 @@ bool InstrReader::read_instr(Instr& out) {
       }
       return true;
     }
+    case Imm::TypeTag:
+      return u32(out.index) && u32(out.index2);
+    case Imm::Resume:
+    case Imm::ResumeTag: {
+      if (!u32(out.index)) return false;
+      if (op == Opcode::ResumeThrow && !u32(out.index2)) return false;
+      uint32_t count = 0;
+      if (!u32(count)) return false;
+      if (count > kMaxCatches)
+        return fail(ErrorKind::Exhaustion, "resume has too many handlers", at);
+      if (count > remaining()) return fail_end();
+      out.clauses.resize(count);
+      for (ResumeClause& c : out.clauses) {
+        uint8_t kind = 0;
+        if (!byte(kind)) return false;
+        if (kind > 1) return fail(ErrorKind::Malformed, "malformed handler", pos_ - 1);
+        c.is_switch = kind;
+        c.label = 0;
+        if (!u32(c.tag) || (!c.is_switch && !u32(c.label))) return false;
+      }
+      return true;
+    }
     case Imm::BrOnCast: {
       uint8_t flags = 0;
       if (!byte(flags)) return false;
@@ -260,6 +284,10 @@ void write_heap_type(Vec<uint8_t>& out, HeapType type) {
       return out.push_back(0x69);
     case HeapKind::NoExn:
       return out.push_back(0x74);
+    case HeapKind::Cont:
+      return out.push_back(0x68);
+    case HeapKind::NoCont:
+      return out.push_back(0x75);
     case HeapKind::Concrete:
       if (!type.is_exact()) return write_sleb(out, int64_t(type.index()));
       out.push_back(0x62);
@@ -400,6 +428,21 @@ void write_instr(Vec<uint8_t>& out, const Instr& in) {
         out.push_back(uint8_t(c.kind));
         if (c.kind <= CatchClause::Kind::CatchRef) write_uleb(out, c.tag);
         write_uleb(out, c.label);
+      }
+      break;
+    case Imm::TypeTag:
+      write_uleb(out, in.index);
+      write_uleb(out, in.index2);
+      break;
+    case Imm::Resume:
+    case Imm::ResumeTag:
+      write_uleb(out, in.index);
+      if (in.op == Opcode::ResumeThrow) write_uleb(out, in.index2);
+      write_uleb(out, in.clauses.size());
+      for (const ResumeClause& c : in.clauses) {
+        out.push_back(c.is_switch);
+        write_uleb(out, c.tag);
+        if (!c.is_switch) write_uleb(out, c.label);
       }
       break;
     case Imm::BrOnCast:

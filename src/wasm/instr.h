@@ -22,6 +22,13 @@ struct CatchClause {
   uint32_t label = 0;
 };
 
+// What a resume does when the continuation suspends with `tag`, or switches.
+struct ResumeClause {
+  bool is_switch = false;
+  uint32_t tag = 0;
+  uint32_t label = 0;  // unless is_switch
+};
+
 struct V128 {
   uint8_t bytes[16];
   bool operator==(const V128&) const = default;
@@ -49,13 +56,14 @@ struct Instr {
   };
   V128 v128{};  // V128 value, or Shuffle lanes
   BlockType block;
-  HeapType heap;             // HeapType; BrOnCast source type
-  HeapType heap2;            // BrOnCast target type
-  bool null1 = false;        // BrOnCast: source type is nullable
-  bool null2 = false;        // BrOnCast: target type is nullable
-  Vec<uint32_t> labels;      // BrTable: targets, default last
-  Vec<ValType> types;        // SelectT
-  Vec<CatchClause> catches;  // TryTable
+  HeapType heap;              // HeapType; BrOnCast source type
+  HeapType heap2;             // BrOnCast target type
+  bool null1 = false;         // BrOnCast: source type is nullable
+  bool null2 = false;         // BrOnCast: target type is nullable
+  Vec<uint32_t> labels;       // BrTable: targets, default last
+  Vec<ValType> types;         // SelectT
+  Vec<CatchClause> catches;   // TryTable
+  Vec<ResumeClause> clauses;  // Resume, ResumeTag
 };
 
 // Forward reader over instruction bytes. Stateless about nesting and types:

@@ -24,8 +24,9 @@ enum class Feature : uint8_t {
   Threads,
   CustomPageSizes,
   WideArithmetic,
-  CustomDescriptors,  // off by default, as is the next
+  CustomDescriptors,  // off by default, as are the next
   CompactImports,
+  StackSwitching,
   Count,
 };
 
@@ -41,7 +42,8 @@ class FeatureSet {
     FeatureSet s;
     s.bits_ = kBuilt;
     for (const Feature f :
-         {Feature::LegacyExceptions, Feature::CustomDescriptors, Feature::CompactImports})
+         {Feature::LegacyExceptions, Feature::CustomDescriptors, Feature::CompactImports,
+          Feature::StackSwitching})
       s.set(f, false);
     return s;
   }
@@ -100,8 +102,11 @@ enum class Imm : uint8_t {
   TypeData,
   TypeElem,
   TypeType,
-  BrOnCast,  // castflags labelidx heaptype heaptype
-  Fence,     // one zero byte
+  TypeTag,    // typeidx tagidx
+  Resume,     // typeidx vec(handler)
+  ResumeTag,  // typeidx tagidx vec(handler)
+  BrOnCast,   // castflags labelidx heaptype heaptype
+  Fence,      // one zero byte
 };
 
 enum class Opcode : uint16_t {

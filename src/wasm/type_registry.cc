@@ -48,6 +48,7 @@ class KeyWriter {
       types(t.func.results);
       return;
     }
+    if (t.kind == CompKind::Cont) return index(t.cont);
     number(uint32_t(t.fields.size()));
     for (const FieldType& f : t.fields) {
       byte(f.is_mutable);
@@ -118,6 +119,8 @@ void lay_out(CanonType& type, IsGcRef is_gc_ref) {
       type.payload_size = offset;
       break;
     }
+    case CompKind::Cont:
+      break;
   }
 }
 
@@ -181,6 +184,7 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     type->fields.reserve(in.fields.size());
     for (const FieldType& f : in.fields)
       type->fields.push_back({canonical_type(f.storage), f.is_mutable});
+    if (in.kind == CompKind::Cont) type->cont = canonical(in.cont);
     lay_out(*type, [&](ValType t) {
       if (!t.is_ref()) return false;
       const HeapType heap = t.heap();
@@ -245,11 +249,19 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
         return b == HeapKind::Struct || b == HeapKind::Eq || b == HeapKind::Any;
       case CompKind::Array:
         return b == HeapKind::Array || b == HeapKind::Eq || b == HeapKind::Any;
+      case CompKind::Cont:
+        return b == HeapKind::Cont;
     }
   }
   if (b == HeapKind::Concrete) {
-    const bool is_func = get(super.index())->kind == CompKind::Func;
-    return a == (is_func ? HeapKind::NoFunc : HeapKind::None);
+    switch (top_of(get(super.index())->kind)) {
+      case HeapKind::Func:
+        return a == HeapKind::NoFunc;
+      case HeapKind::Cont:
+        return a == HeapKind::NoCont;
+      default:
+        return a == HeapKind::None;
+    }
   }
   switch (a) {
     case HeapKind::NoFunc:
@@ -258,6 +270,8 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
       return b == HeapKind::Extern;
     case HeapKind::NoExn:
       return b == HeapKind::Exn;
+    case HeapKind::NoCont:
+      return b == HeapKind::Cont;
     case HeapKind::None:
       return b == HeapKind::I31 || b == HeapKind::Struct || b == HeapKind::Array ||
              b == HeapKind::Eq || b == HeapKind::Any;

@@ -25,6 +25,7 @@ struct CanonType {
   bool has_descriptor() const { return descriptor != SubType::kNone; }
   FuncType func;  // concrete heap types hold canonical ids
   Vec<FieldType> fields;
+  uint32_t cont = 0;  // Cont: id of the function type
 
   // Layout of GC objects of this type; payload begins after the object header.
   Vec<uint32_t> field_offsets;  // Struct: byte offset of each field in the payload
@@ -69,9 +70,13 @@ class TypeRegistry {
   }
   bool is_subtype(HeapType sub, HeapType super) const;
   bool is_subtype(ValType sub, ValType super) const;
-  // True if `type` (canonical) is a reference that the collector follows: one in
-  // the any, extern or exn hierarchy. Function references are not.
+  // True if `type` (canonical) is a reference that the collector follows: one in any
+  // hierarchy but that of functions.
   bool is_gc_ref(ValType type) const;
+  // Top of the hierarchy of `type` (canonical).
+  HeapKind top(HeapType type) const {
+    return type.is_concrete() ? top_of(get(type.index())->kind) : top_of(type.kind());
+  }
 
  private:
   static constexpr unsigned kChunkBits = 10;

@@ -32,6 +32,10 @@ std::string_view heap_name(HeapKind kind) {
       return "exn";
     case HeapKind::NoExn:
       return "noexn";
+    case HeapKind::Cont:
+      return "cont";
+    case HeapKind::NoCont:
+      return "nocont";
     case HeapKind::Concrete:
       return "type";
     case HeapKind::Bot:
@@ -51,6 +55,8 @@ std::string_view null_ref_name(HeapKind kind) {
       return "nullref";
     case HeapKind::NoExn:
       return "nullexnref";
+    case HeapKind::NoCont:
+      return "nullcontref";
     default:
       return {};
   }

@@ -34,6 +34,8 @@ enum class HeapKind : uint8_t {
   None,
   Exn,
   NoExn,
+  Cont,
+  NoCont,
   Concrete,
   Bot,  // bottom of every hierarchy: operand of unreachable reference code
 };
@@ -127,6 +129,9 @@ constexpr HeapKind top_of(HeapKind k) {
     case HeapKind::Exn:
     case HeapKind::NoExn:
       return HeapKind::Exn;
+    case HeapKind::Cont:
+    case HeapKind::NoCont:
+      return HeapKind::Cont;
     default:
       return HeapKind::Any;
   }
@@ -144,7 +149,19 @@ struct FieldType {
   bool operator==(const FieldType&) const = default;
 };
 
-enum class CompKind : uint8_t { Func, Struct, Array };
+enum class CompKind : uint8_t { Func, Struct, Array, Cont };
+
+// Top heap type of the hierarchy of defined types of that kind.
+constexpr HeapKind top_of(CompKind k) {
+  switch (k) {
+    case CompKind::Func:
+      return HeapKind::Func;
+    case CompKind::Cont:
+      return HeapKind::Cont;
+    default:
+      return HeapKind::Any;
+  }
+}
 
 // A defined type: composite type plus its sub declaration (2.3.9, 2.3.10).
 struct SubType {
@@ -157,6 +174,7 @@ struct SubType {
   uint32_t super = kNoSuper;
   FuncType func;          // kind == Func
   Vec<FieldType> fields;  // kind == Struct: all fields; Array: exactly one
+  uint32_t cont = 0;      // kind == Cont: index of the function type
 };
 
 struct Limits {

@@ -84,8 +84,9 @@ Result<void> check_exports(const Module& module) {
 Result<void> validate_before_code(const Module& module) {
   const auto imported_globals = module.imported_globals;
   const auto all_globals = uint32_t(module.globals.size());
+  const bool resumable = module.features.has(Feature::StackSwitching);
   for (const Tag& tag : module.tags)
-    if (!module.types[tag.type_index].func.results.empty())
+    if (!resumable && !module.types[tag.type_index].func.results.empty())
       return invalid("non-empty tag result type", tag.offset);
   for (const Memory& memory : module.memories)
     WAFER_TRY(check_memory_type(memory.type, memory.offset));

@@ -30,7 +30,7 @@ bool is_num_or_vec(ValType t) { return t.kind() >= TypeKind::I32 && t.kind() <= 
 // A type that a reference of heap type `heap` may be compared with in a cast.
 HeapKind top_kind(const Module& module, HeapType heap) {
   if (!heap.is_concrete()) return top_of(heap.kind());
-  return module.types[heap.index()].kind == CompKind::Func ? HeapKind::Func : HeapKind::Any;
+  return top_of(module.types[heap.index()].kind);
 }
 
 }  // namespace
@@ -214,6 +214,19 @@ bool FuncValidator::func_type_at(uint32_t type, const FuncType*& out) {
     return fail(message_with("non-function type ", type));
   out = &module_.types[type].func;
   return true;
+}
+
+// The function type of continuation type `type`.
+bool FuncValidator::cont_at(uint32_t type, const FuncType*& out) {
+  if (type >= module_.types.size()) return fail_index("type", type);
+  if (module_.types[type].kind != CompKind::Cont)
+    return fail(message_with("non-continuation type ", type));
+  return func_type_at(module_.types[type].cont, out);
+}
+
+bool FuncValidator::tag_at(uint32_t index, const FuncType*& out) {
+  if (index >= module_.tags.size()) return fail_index("tag", index);
+  return func_type_at(module_.tags[index].type_index, out);
 }
 
 bool FuncValidator::struct_at(uint32_t type, const Vec<FieldType>*& out) {
@@ -485,6 +498,101 @@ bool FuncValidator::check_catches(const Instr& in) {
   return true;
 }
 
+// The continuation type that the last of `types` refers to.
+bool FuncValidator::last_cont(Types types, std::string_view what, const FuncType*& out) {
+  if (types.empty() || !types.back().is_ref() || !types.back().heap().is_concrete()) {
+    String message = "type mismatch: instruction requires ";
+    message += what;
+    return fail(message + " has " + type_list(types));
+  }
+  return cont_at(types.back().heap().index(), out);
+}
+
+bool FuncValidator::check_clauses(const Instr& in, Types results) {
+  for (const ResumeClause& c : in.clauses) {
+    const FuncType* tag;
+    if (!tag_at(c.tag, tag)) return false;
+    if (c.is_switch) {
+      if (!tag->params.empty() || !all_match(tag->results, results) ||
+          !all_match(results, tag->results))
+        return fail("type mismatch: tag of a switch handler");
+      continue;
+    }
+    const ControlFrame* target;
+    if (!label(c.label, target)) return false;
+    const Types want = target->label_types();
+    const FuncType* cont;
+    if (!last_cont(want, "concrete continuation reference type but label", cont)) return false;
+    if (!all_match(cont->params, tag->results) || !all_match(results, cont->results))
+      return fail("type mismatch in continuation type");
+    if (!all_match(tag->params, want.first(want.size() - 1)))
+      return fail("type mismatch: handler requires " + type_list(want) + " but label has " +
+                  type_list(tag->params));
+  }
+  return true;
+}
+
+bool FuncValidator::stack_switching(const Instr& in) {
+  const FuncType* type;
+  if (in.op == Opcode::Suspend) {
+    if (!tag_at(in.index, type) || !pop_all(type->params)) return false;
+    push_all(type->results);
+    return true;
+  }
+  if (!cont_at(in.index, type)) return false;
+  const ValType cont = ValType::ref(HeapType::concrete(in.index), true);
+  switch (in.op) {
+    case Opcode::ContNew:
+      if (!pop(ValType::ref(HeapType::concrete(module_.types[in.index].cont), true))) return false;
+      push(ValType::ref(HeapType::concrete(in.index), false));
+      return true;
+    case Opcode::ContBind: {
+      const FuncType* bound;
+      if (!cont_at(in.index2, bound)) return false;
+      const size_t rest = bound->params.size();
+      if (type->params.size() < rest) return fail("type mismatch in continuation arguments");
+      const Types params = type->params;
+      if (!all_match(bound->params, params.last(rest)) || !all_match(type->results, bound->results))
+        return fail("type mismatch in continuation types");
+      if (!pop(cont) || !pop_all(params.first(params.size() - rest))) return false;
+      push(ValType::ref(HeapType::concrete(in.index2), false));
+      return true;
+    }
+    case Opcode::Switch: {
+      const FuncType *tag, *other;
+      const Types params = type->params;
+      if (!last_cont(params, "continuation reference type but the type annotation", other) ||
+          !tag_at(in.index2, tag))
+        return false;
+      if (!tag->params.empty()) return fail("type mismatch in switch tag");
+      if (!all_match(type->results, tag->results) || !all_match(tag->results, other->results))
+        return fail("type mismatch in continuation types");
+      if (!pop(cont) || !pop_all(params.first(params.size() - 1))) return false;
+      push_all(other->params);
+      return true;
+    }
+    default: {
+      if (!check_clauses(in, type->results) || !pop(cont)) return false;
+      if (in.op == Opcode::ResumeThrowRef) {
+        if (!pop(kNullExn)) return false;
+      } else if (in.op == Opcode::ResumeThrow) {
+        const FuncType* tag;
+        if (!tag_at(in.index2, tag)) return false;
+        if (!tag->results.empty()) return fail("type mismatch: tag of an exception has results");
+        if (!pop_all(tag->params)) return false;
+      } else if (!pop_all(type->params)) {
+        return false;
+      }
+      push_all(type->results);
+      return true;
+    }
+  }
+}
+
+bool FuncValidator::castable(HeapType type) {
+  return top_kind(module_, type) != HeapKind::Cont || fail("invalid cast to continuation types");
+}
+
 bool FuncValidator::br_table(const Instr& in) {
   if (!pop(kI32)) return false;
   const ControlFrame* target;
@@ -607,11 +715,20 @@ bool FuncValidator::step(const Instr& in) {
     }
 
     case Opcode::Throw: {
-      if (in.index >= module_.tags.size()) return fail_index("tag", in.index);
-      if (!pop_all(module_.types[module_.tags[in.index].type_index].func.params)) return false;
+      const FuncType* tag;
+      if (!tag_at(in.index, tag) || !pop_all(tag->params)) return false;
       set_unreachable();
       return true;
     }
+
+    case Opcode::ContNew:
+    case Opcode::ContBind:
+    case Opcode::Suspend:
+    case Opcode::Resume:
+    case Opcode::ResumeThrow:
+    case Opcode::ResumeThrowRef:
+    case Opcode::Switch:
+      return stack_switching(in);
 
     case Opcode::ThrowRef:
       if (!pop(kNullExn)) return false;
@@ -882,7 +999,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::BrOnCastDescEq:
     case Opcode::BrOnCastDescEqFail: {
       const ControlFrame* target;
-      if (!label(in.index, target)) return false;
+      if (!castable(in.heap2) || !label(in.index, target)) return false;
       const ValType from = ValType::ref(in.heap, in.null1), to = ValType::ref(in.heap2, in.null2);
       // With custom descriptors both have to be in one hierarchy only.
       if (exact_types() ? top_kind(module_, in.heap) != top_kind(module_, in.heap2)
@@ -925,12 +1042,12 @@ bool FuncValidator::step(const Instr& in) {
     }
     case Opcode::RefTest:
     case Opcode::RefTestNull:
-      if (!pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
+      if (!castable(in.heap) || !pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
       push(kI32);
       return true;
     case Opcode::RefCast:
     case Opcode::RefCastNull:
-      if (!pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
+      if (!castable(in.heap) || !pop(ValType::ref(top_kind(module_, in.heap), true))) return false;
       push(ValType::ref(in.heap, in.op == Opcode::RefCastNull));
       return true;
     case Opcode::AnyConvertExtern:

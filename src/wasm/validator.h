@@ -149,6 +149,12 @@ class FuncValidator {
   bool call(const FuncType& type, bool tail, ValType extra);
   bool local_set(uint32_t index, bool tee);
   bool check_catches(const Instr& in);
+  bool cont_at(uint32_t type, const FuncType*& out);
+  bool tag_at(uint32_t index, const FuncType*& out);
+  bool last_cont(Types types, std::string_view what, const FuncType*& out);
+  bool check_clauses(const Instr& in, Types results);
+  bool stack_switching(const Instr& in);
+  bool castable(HeapType type);
   bool br_table(const Instr& in);
   bool ref_of(uint32_t type, bool nullable, ValType& out);
 

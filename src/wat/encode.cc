@@ -50,6 +50,10 @@ void ModuleParser::put_sub(Vec<uint8_t>& out, const SubType& s) {
       out.push_back(0x5E);
       field(s.fields[0]);
       break;
+    case CompKind::Cont:
+      out.push_back(0x5D);
+      write_sleb(out, int64_t(s.cont));
+      break;
   }
 }
 

@@ -251,6 +251,7 @@ class ModuleParser {
     return u32();
   }
   Status catches(Instr& in);
+  Status resume_clauses(Instr& in);
   Status v128_const(Instr& in);
   void plain(Opcode op) {
     Instr in;

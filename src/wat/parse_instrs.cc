@@ -202,6 +202,22 @@ Result<void> ModuleParser::catches(Instr& in) {
   }
 }
 
+Result<void> ModuleParser::resume_clauses(Instr& in) {
+  while (open("on")) {
+    wasm::ResumeClause c;
+    WAFER_LET(t, index(tags_));
+    c.tag = t;
+    c.is_switch = take_keyword("switch");
+    if (!c.is_switch) {
+      WAFER_LET(l, label_index());
+      c.label = l;
+    }
+    WAFER_TRY(close());
+    in.clauses.push_back(c);
+  }
+  return {};
+}
+
 // ---- labels
 
 Result<void> ModuleParser::label_id(Construct& c) {
@@ -667,6 +683,16 @@ Result<void> ModuleParser::immediates(Instr& in) {
     case Imm::TypeType:
       WAFER_TRY(set(in.index, index(types_)));
       return set(in.index2, index(types_));
+    case Imm::TypeTag:
+      WAFER_TRY(set(in.index, index(types_)));
+      return set(in.index2, index(tags_));
+    case Imm::Resume:
+      WAFER_TRY(set(in.index, index(types_)));
+      return resume_clauses(in);
+    case Imm::ResumeTag:
+      WAFER_TRY(set(in.index, index(types_)));
+      WAFER_TRY(set(in.index2, index(tags_)));
+      return resume_clauses(in);
     case Imm::BrOnCast: {
       WAFER_TRY(set(in.index, label_index()));
       WAFER_LET(a, ref_type());

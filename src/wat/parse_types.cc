@@ -16,6 +16,7 @@ constexpr AbstractHeap kHeaps[] = {
     {"i31", "i31ref", HeapKind::I31},          {"struct", "structref", HeapKind::Struct},
     {"array", "arrayref", HeapKind::Array},    {"none", "nullref", HeapKind::None},
     {"exn", "exnref", HeapKind::Exn},          {"noexn", "nullexnref", HeapKind::NoExn},
+    {"cont", "contref", HeapKind::Cont},       {"nocont", "nullcontref", HeapKind::NoCont},
 };
 
 }  // namespace
@@ -194,6 +195,12 @@ Result<void> ModuleParser::comp_type(SubType& type, uint32_t type_index) {
       WAFER_TRY(close());
     }
     if (!names.empty()) names_.fields.entries.emplace_back(type_index, wasm::NameMap{names});
+    return close();
+  }
+  if (open("cont")) {
+    type.kind = CompKind::Cont;
+    WAFER_LET(t, index(types_));
+    type.cont = t;
     return close();
   }
   if (open("array")) {

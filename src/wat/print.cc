@@ -450,6 +450,20 @@ String Printer::instr(const Instr& in) {
         s += ")";
       }
       break;
+    case Imm::TypeTag:
+      add(types_.use(in.index));
+      add(tags_.use(in.index2));
+      break;
+    case Imm::Resume:
+    case Imm::ResumeTag:
+      add(types_.use(in.index));
+      if (info.imm == Imm::ResumeTag) add(tags_.use(in.index2));
+      for (const wasm::ResumeClause& c : in.clauses) {
+        add("(on " + tags_.use(c.tag));
+        add(c.is_switch ? "switch" : number(c.label));
+        s += ")";
+      }
+      break;
     case Imm::DataMemory:
       if (in.index2) add(memories_.use(in.index2));
       add(datas_.use(in.index));
@@ -524,6 +538,9 @@ void Printer::type_def(uint32_t index, unsigned depth) {
     }
     case CompKind::Array:
       s += "(array " + field(t.fields[0]) + ")";
+      break;
+    case CompKind::Cont:
+      s += "(cont " + types_.use(t.cont) + ")";
       break;
   }
   line(depth, s + (sub ? "))" : ")"));

@@ -334,10 +334,12 @@ class ScriptParser {
         WAFER_LET(v, value());
         c.expected.push_back(std::move(v));
       }
-    } else if (k == "assert_trap" || k == "assert_exhaustion" || k == "assert_exception") {
-      c.kind = k == "assert_trap"         ? K::AssertTrap
-               : k == "assert_exhaustion" ? K::AssertExhaustion
-                                          : K::AssertException;
+    } else if (k == "assert_trap" || k == "assert_exhaustion" || k == "assert_exception" ||
+               k == "assert_suspension") {
+      // A suspension that nobody handles is a trap here.
+      c.kind = k == "assert_exhaustion"  ? K::AssertExhaustion
+               : k == "assert_exception" ? K::AssertException
+                                         : K::AssertTrap;
       if (k == "assert_trap" && peek(1).text == "module") {
         WAFER_TRY(module(c));
         c.kind = K::AssertTrapModule;

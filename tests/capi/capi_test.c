@@ -400,6 +400,75 @@ static void signals(void) {
   sigaction(SIGSEGV, &before, NULL);
 }
 
+static wafer_completion_t* owed;
+static int woken;
+static void later(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
+                  wafer_completion_t* completion) {
+  CHECK(env == &owed && wafer_caller_store(caller) == store);
+  CHECK(args->size == 1 && args->data[0].kind == WASM_I32 && args->data[0].of.i32 == 5);
+  owed = completion;
+}
+static void wake(void* env) { ++*(int*)env; }
+
+static void waiting(void) {
+  wasm_functype_t* type = wasm_functype_new_1_1(wasm_valtype_new_i32(), wasm_valtype_new_i64());
+  wasm_func_t* func = wafer_func_new_async(store, type, later, &owed, NULL);
+  wasm_functype_delete(type);
+  wasm_instance_t* instance = instance_of(
+      "(module (import \"a\" \"b\" (func $b (param i32) (result i64)))"
+      "  (func (export \"f\") (param i32) (result i64)"
+      "    (i64.add (call $b (local.get 0)) (i64.const 1))))",
+      wasm_func_as_extern(func));
+  wasm_func_t* f = wafer_instance_func(instance, "f");
+  wasm_val_t arg = WASM_I32_VAL(5), result = WASM_INIT_VAL;
+  wasm_val_vec_t args = {1, &arg}, results = {1, &result}, none = WASM_EMPTY_VEC;
+  wafer_future_t* future = NULL;
+  wafer_error_t* error = wafer_func_call_async(f, &none, &future);
+  CHECK(error && !future);
+  wafer_error_delete(error);
+  /* Answered with a result, with a message, and not at all. */
+  for (int i = 0; i < 3; ++i) {
+    CHECK(!wafer_func_call_async(f, &args, &future) && future);
+    wafer_future_on_wake(future, wake, &woken);
+    CHECK(wafer_future_status(future) == WAFER_FUTURE_READY);
+    CHECK(wafer_future_resume(future) == WAFER_FUTURE_WAITING && owed);
+    wasm_trap_t* trap = wafer_future_result(future, &results);
+    CHECK(trap != NULL);
+    wasm_trap_delete(trap);
+    wasm_val_t answer = WASM_I64_VAL(41);
+    wasm_val_vec_t answers = {1, &answer};
+    if (i == 0) {
+      wafer_completion_finish(owed, &answers);
+      wafer_future_wait(future);
+      CHECK(woken == 1);
+      CHECK(wafer_future_resume(future) == WAFER_FUTURE_FINISHED);
+      CHECK(!wafer_future_result(future, &results) && result.of.i64 == 42);
+    } else if (i == 1) {
+      wafer_completion_fail(owed, "no luck");
+      CHECK(wafer_future_resume(future) == WAFER_FUTURE_FINISHED);
+      trap = wafer_future_result(future, &results);
+      CHECK(trap && wafer_trap_code(trap) == WAFER_TRAP_HOST_ERROR);
+      wasm_message_t message;
+      wasm_trap_message(trap, &message);
+      CHECK(!strcmp(message.data, "no luck"));
+      wasm_byte_vec_delete(&message);
+      wasm_trap_delete(trap);
+    }
+    wafer_future_delete(future);
+    if (i == 2) {
+      CHECK(wafer_completion_cancelled(owed));
+      wafer_completion_finish(owed, &none);
+    }
+  }
+  /* A plain call cannot wait. */
+  wasm_trap_t* trap = wasm_func_call(f, &args, &results);
+  CHECK(trap != NULL);
+  wasm_trap_delete(trap);
+  wasm_func_delete(f);
+  wasm_func_delete(func);
+  wasm_instance_delete(instance);
+}
+
 int main(void) {
   engine = wasm_engine_new();
   store = wasm_store_new(engine);
@@ -411,6 +480,7 @@ int main(void) {
   tiers();
   signals();
   bad_input();
+  waiting();
   wasm_store_delete(store);
   wasm_engine_delete(engine);
   CHECK(finalized == 3); /* the host function's and the host info's */

@@ -1157,10 +1157,76 @@ class BodyGenerator : Emitter {
         }
         return false;
       default:
+        if (has(Group::Continuations) && !plain_ && c_.one_in(2)) {
+          continuation_statement();
+          return false;
+        }
         value(b_.any_type());
         emit(Opcode::Drop);
         return false;
     }
+  }
+
+  void set_handled(int32_t v) {
+    i32(v);
+    emit(Opcode::GlobalSet, b_.handled);
+  }
+  // Suspends where that is handled; or runs a function to its end, or to that of the fuel,
+  // which leaves a continuation that nobody goes on with.
+  void continuation_statement() {
+    if (c_.one_in(2)) {
+      emit(Opcode::GlobalGet, b_.handled);
+      emit(Opcode::If);
+      emit(Opcode::Suspend, b_.yield);
+      emit(Opcode::End);
+      return;
+    }
+    const auto r = c_.pick(b_.resumables);
+    const FuncType type = b_.signature(r.func);
+    Vec<uint32_t> arguments;
+    for (const ValType t : type.params) {
+      value(t);
+      arguments.push_back(add_local(t));
+      emit(Opcode::LocalSet, arguments.back());
+    }
+    const ValType suspended = ValType::ref(HeapType::concrete(r.suspended), true);
+    const uint32_t kept = add_local(suspended);
+    set_handled(1);
+    emit(Opcode::Block);  // the end
+    const auto resume = [&](uint32_t cont, uint32_t out) {
+      Instr& in = emit(Opcode::Resume, cont);
+      in.clauses.push_back({false, b_.yield, 0});
+      for (size_t i = type.results.size(); i--;) emit(Opcode::Drop);
+      emit(Opcode::Br, out);
+      emit(Opcode::End);
+      emit(Opcode::LocalSet, kept);
+    };
+    const auto handler = [&] {
+      Instr& in = emit(Opcode::Block);
+      in.block.kind = BlockType::Kind::Value;
+      in.block.value = suspended;
+    };
+    handler();
+    for (const uint32_t a : arguments) emit(Opcode::LocalGet, a);
+    emit(Opcode::RefFunc, r.func);
+    emit(Opcode::ContNew, r.fresh);
+    resume(r.fresh, 1);
+    emit(Opcode::Loop);
+    take_fuel();
+    emit(Opcode::GlobalGet, b_.fuel);
+    i32(0);
+    emit(Opcode::I32LtS);
+    emit(Opcode::BrIf, 1);
+    set_handled(1);
+    handler();
+    emit(Opcode::LocalGet, kept);
+    resume(r.suspended, 2);
+    emit(Opcode::Br, 0);
+    emit(Opcode::End);
+    emit(Opcode::End);
+    set_handled(0);
+    emit(Opcode::LocalGet, depth_local_);
+    emit(Opcode::GlobalSet, b_.depth);
   }
 
   bool set_local() {

@@ -51,6 +51,13 @@ class Builder {
   uint32_t fuel = 0, depth = 0;   // global indices
   Vec<uint32_t> table0;           // functions that table 0 starts with; ~0 for null
   Vec<uint32_t> structs, arrays;  // type indices
+  // Functions to be run as continuations: types of one that has not begun, and of one that
+  // has been suspended with the tag `yield`. The global `handled` is not 0 while one runs.
+  struct Resumable {
+    uint32_t func, fresh, suspended;
+  };
+  Vec<Resumable> resumables;
+  uint32_t yield = 0, handled = 0;
 };
 
 // Writes the body of own function `index` (in the function index space).

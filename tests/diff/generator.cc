@@ -39,6 +39,7 @@ class ModuleGenerator : public Builder {
     make_globals();
     make_tables();
     make_tags();
+    make_resumables();
     make_elems();
     make_datas();
     make_exports();
@@ -427,6 +428,34 @@ class ModuleGenerator : public Builder {
       image.tags.push_back(func_type(type));
     }
     tags.insert(tags.end(), image.tags.begin(), image.tags.end());
+  }
+
+  uint32_t cont_type(uint32_t func) {
+    const auto index = uint32_t(image.types.size());
+    SubType t;
+    t.kind = CompKind::Cont;
+    t.cont = func;
+    image.types.push_back(std::move(t));
+    image.rec_groups.push_back({index, 1, false});
+    return index;
+  }
+
+  void make_resumables() {
+    if (!has(Group::Continuations)) return;
+    yield = uint32_t(tags.size());
+    image.tags.push_back(func_type({}));
+    tags.push_back(image.tags.back());
+    handled = uint32_t(globals.size());
+    add_global({kI32, true}, {instr(Opcode::I32Const)});
+    for (uint32_t n = c.between(1, 3); n--;) {
+      Resumable r{};
+      r.func = c.below(function_count());
+      FuncType rest;
+      rest.results = signature(r.func).results;
+      r.fresh = cont_type(image.type_of_function(r.func));
+      r.suspended = cont_type(func_type(rest));
+      resumables.push_back(r);
+    }
   }
 
   Code offset_expr(bool is64, uint64_t value) {

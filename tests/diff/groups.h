@@ -31,6 +31,7 @@ enum class Group : uint8_t {
   Imports,  // globals, memories and tables
   ExtendedConst,
   Edges,      // accesses at the end of memory, of whose results little is used
+  Continuations,
   Operators,  // not a feature: mostly instructions on constants
   Count,
 };
@@ -43,6 +44,7 @@ class GroupSet {
   }
   constexpr explicit GroupSet(uint32_t bits) : bits_(bits & ((1u << unsigned(Group::Count)) - 1)) {}
   constexpr bool has(Group g) const { return bits_ & bit(g); }
+  constexpr GroupSet without(Group g) const { return GroupSet(bits_ & ~bit(g)); }
   constexpr uint32_t bits() const { return bits_; }
 
  private:

@@ -140,6 +140,10 @@ class Encoder {
       case CompKind::Array:
         byte(0x5E);
         field(t.fields[0]);
+        break;
+      case CompKind::Cont:
+        byte(0x5D);
+        write_heap_type(out_, HeapType::concrete(t.cont));
     }
   }
   void types() {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -29,7 +30,7 @@ using Clock = std::chrono::steady_clock;
 constexpr unsigned kSecondsForModule = 120;  // more is a hang
 constexpr unsigned kSecondsForProbe = 20;
 constexpr int64_t kProbeLimit = 2'000'000;  // instructions of a module that is being reduced
-constexpr uint32_t kTraps = uint32_t(TrapCode::Exit) + 1;
+constexpr uint32_t kTraps = uint32_t(TrapCode::Pending) + 1;
 
 struct Settings {
   uint64_t seed = 1;
@@ -69,6 +70,9 @@ Images images_for(const Settings& settings, uint64_t seed) {
   Chooser chooser(seed);
   GenOptions options;
   options.groups = profile_of(settings, seed).groups;
+  // The reference does not know continuations.
+  if (std::ranges::find(settings.tiers, "reference") != settings.tiers.end())
+    options.groups = options.groups.without(Group::Continuations);
   Images out;
   out.push_back(generate(chooser, options));
   if (!chooser.one_in(3)) return out;
@@ -209,8 +213,15 @@ void write_modules(const Settings& settings, uint64_t seed, const Modules& modul
   }
 }
 
+// Takes all that a generated or written module may use.
+std::shared_ptr<runtime::Engine> reader() {
+  runtime::Config config;
+  config.features = wasm::FeatureSet::all();
+  return runtime::Engine::create(config, interp::tier());
+}
+
 void print_text(const Modules& modules) {
-  const auto engine = runtime::Engine::create({}, interp::tier());
+  const auto engine = reader();
   for (const Vec<uint8_t>& bytes : modules) {
     const auto module = engine->load_module(bytes);
     if (!module) continue;
@@ -270,7 +281,7 @@ void print_totals(const Settings& settings, const Progress& p) {
 
 // Compares with modules of files in place of generated ones.
 int run_files(const Settings& settings, Progress& progress) {
-  const auto engine = runtime::Engine::create({}, interp::tier());
+  const auto engine = reader();
   Images images;
   Modules modules;
   for (const std::string& path : settings.files) {

@@ -90,7 +90,7 @@ class Guest {
     EXPECT_EQ(found->func->type->func.params.size(), args.size()) << name;
     Slot slots[16] = {};
     std::copy(args.begin(), args.end(), slots);
-    runtime::CallContext cc{*store, instance};
+    runtime::CallContext cc{*store, instance, nullptr, found->func};
     trap = found->func->host(found->func->host_env, cc, slots);
     return Errno(slots[0]);
   }
@@ -812,7 +812,7 @@ TEST(WasiMemory, CallerWithoutMemoryTraps) {
   Guest g(quiet());
   auto found = g.linker->get(*g.store, "wasi_snapshot_preview1", "fd_close");
   Slot slots[4] = {};
-  runtime::CallContext cc{*g.store, nullptr};
+  runtime::CallContext cc{*g.store, nullptr, nullptr, found->func};
   EXPECT_EQ(found->func->host(found->func->host_env, cc, slots), TrapCode::HostError);
 }
 

@@ -507,6 +507,7 @@ void BaselineCompiler::Impl::reset_code() {
   locations_.clear();
   traps_.clear();
   heats_.clear();
+  waits_.clear();
   constants_.clear();
   tables_.clear();
   uninitialized_.clear();
@@ -711,6 +712,12 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
       call_builtin(Builtin::tier_up);
       a_.jmp(h.back);
     }
+  }
+  for (const Wait& w : waits_) {
+    offset_ = w.offset;
+    a_.bind(w.label);
+    call_builtin(w.builtin);
+    a_.jmp(w.back);
   }
   for (const Uninitialized& u : uninitialized_) {
     offset_ = u.offset;

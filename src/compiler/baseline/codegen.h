@@ -335,6 +335,7 @@ class BaselineCompiler::Impl {
   void visit_skipped(const Instr& in);
   void charge_point();
   void patch_fuel();
+  void wait_if(Cond cond, Builtin builtin);
   void poll();
   void count_heat(uint32_t loop);
   void select();
@@ -458,6 +459,12 @@ class BaselineCompiler::Impl {
     Vec<Operand> constants;  // of the operands there; the others are in their slots
   };
   Vec<Heat> heats_;
+  struct Wait {
+    Label label, back;
+    uint32_t offset;
+    Builtin builtin;
+  };
+  Vec<Wait> waits_;
   struct Pooled {
     Label label;
     wasm::V128 value;

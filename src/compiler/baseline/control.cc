@@ -308,7 +308,7 @@ void BaselineCompiler::Impl::charge_point() {
   a_.sub(fuel, 0x7FFFFFFF);
   fuel_patch_ = a_.offset() - 4;
   fuel_count_ = 0;
-  jcc(Cond::Sign, trap(TrapCode::OutOfFuel));
+  wait_if(Cond::Sign, Builtin::out_of_fuel);
 }
 
 void BaselineCompiler::Impl::poll() {
@@ -317,7 +317,15 @@ void BaselineCompiler::Impl::poll() {
   x86::Mem flag = at(kScratch, layout::kStoreInterrupt);
   flag.setSize(4);
   a_.cmp(flag, 0);
-  jcc(Cond::NotEqual, trap(TrapCode::Interrupted));
+  wait_if(Cond::NotEqual, Builtin::interrupted);
+}
+
+// As for count_heat(), the call out of line needs to save nothing.
+void BaselineCompiler::Impl::wait_if(Cond cond, Builtin builtin) {
+  Wait& w = waits_.emplace_back();
+  w = {a_.newLabel(), a_.newLabel(), offset_, builtin};
+  jcc(cond, w.label);
+  a_.bind(w.back);
 }
 
 // No operand is in a register here, so the call out of line needs to save nothing. At a

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "interp/interp.h"
+#include "runtime/fiber.h"
 
 namespace wafer::compiler {
 
@@ -23,7 +24,9 @@ void* enter_lazily(VmContext* context, uint32_t func, void* user) {
   // Calls through references skip the entry from now on.
   FuncInst* f = context->funcs[func];
   const bool own = f->call == &call_native && f->context == context;
-  void* entry = code.ensure(func, own ? &f->native : nullptr);
+  void* entry = nullptr;
+  runtime::on_host_stack(*context->store,
+                         [&] { entry = code.ensure(func, own ? &f->native : nullptr); });
   if (!entry) raise_trap(*context->exec, TrapCode::OutOfMemory, "no memory for machine code");
   return entry;
 }

@@ -107,7 +107,7 @@ llvm::FunctionCallee ModuleTranslator::builtin(Builtin builtin) {
                                llvm::GlobalValue::ExternalLinkage,
                                "wafer_" + std::string(info.name), *ir);
     f->addFnAttr(llvm::Attribute::NonLazyBind);
-    if (builtin != Builtin::throw_exception) f->setDoesNotThrow();
+    if (!info.throws) f->setDoesNotThrow();
     if (builtin == Builtin::trap || builtin == Builtin::trap_uninitialized ||
         builtin == Builtin::throw_exception)
       f->addFnAttr(llvm::Attribute::Cold);
@@ -327,7 +327,7 @@ void FunctionTranslator::count_fuel() {
   b_.Insert(fuel_at_);
   fuel_ = 0;
   store_visibly(fuel_at_, store, layout::kStoreFuel, "fuel");
-  trap_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), TrapCode::OutOfFuel);
+  wait_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), Builtin::out_of_fuel);
 }
 
 void FunctionTranslator::poll() {
@@ -335,7 +335,19 @@ void FunctionTranslator::poll() {
   llvm::LoadInst* flag = b_.CreateLoad(m_.i32, at(store, layout::kStoreInterrupt));
   flag->setAtomic(llvm::AtomicOrdering::Monotonic);
   flag->setAlignment(llvm::Align(4));
-  trap_if(b_.CreateICmpNE(flag, const_i32(0)), TrapCode::Interrupted);
+  wait_if(b_.CreateICmpNE(flag, const_i32(0)), Builtin::interrupted);
+}
+
+void FunctionTranslator::wait_if(Value* condition, Builtin builtin) {
+  BasicBlock* wait = block("wait");
+  BasicBlock* on = block("on");
+  b_.CreateCondBr(condition, wait, on, llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
+  b_.SetInsertPoint(wait);
+  auto* call = llvm::cast<llvm::CallInst>(call_builtin(builtin, {}));
+  call->addFnAttr(llvm::Attribute::Cold);
+  call->addFnAttr(llvm::Attribute::NoMerge);
+  b_.CreateBr(on);
+  b_.SetInsertPoint(on);
 }
 
 // ---- traps
@@ -470,7 +482,7 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
   }
   if (dead_) return {};
   if (control(in) || numeric(in) || memory_op(in) || table_op(in) || wide(in) || gc(in) ||
-      exception(in) || simd(in) || atomic(in))
+      exception(in) || simd(in) || atomic(in) || stack_switching(in))
     return {};
   return Error(ErrorKind::Unsupported, "instruction not known to the code generator",
                in.offset_in_module);
@@ -783,7 +795,10 @@ bool FunctionTranslator::control(const wasm::Instr& in) {
 Value* FunctionTranslator::call_builtin(Builtin builtin, std::initializer_list<Value*> args) {
   std::vector<Value*> all{context_};
   all.insert(all.end(), args);
-  if (builtin == Builtin::throw_exception) return call_or_invoke(m_.builtin(builtin), all);
+  if (builtin_info(builtin).throws) {
+    calls_ = true;
+    return call_or_invoke(m_.builtin(builtin), all);
+  }
   return b_.CreateCall(m_.builtin(builtin), all);
 }
 

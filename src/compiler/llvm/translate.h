@@ -180,6 +180,7 @@ class FunctionTranslator {
   void finish_entry();
   void drop_unreachable();
   void count_fuel();
+  void wait_if(llvm::Value* condition, Builtin builtin);
   void poll();
 
   // ---- the run-time structure
@@ -233,6 +234,17 @@ class FunctionTranslator {
   Value* wide_address(const wasm::Instr& in, Value* index);
   bool gc(const wasm::Instr& in);         // gc.cc
   bool exception(const wasm::Instr& in);  // exceptions.cc
+
+  // ---- stack switching (stack_switching.cc)
+  bool stack_switching(const wasm::Instr& in);
+  void resume(const wasm::Instr& in);
+  Value* slots_on_stack(uint32_t count);
+  uint32_t store_slots(Value* to, std::span<Value* const> values,
+                       std::span<const wasm::ValType> types);
+  std::vector<Value*> load_slots(Value* from, std::span<const wasm::ValType> types);
+  const wasm::FuncType& cont_func(uint32_t type) const;
+  const wasm::FuncType& tag_type(uint32_t tag) const;
+
   Value* float_min_max(Value* a, Value* b, bool max);
   Value* opaque(Value* constant);
   Value* arithmetic_operand(Value* v);

@@ -76,8 +76,8 @@ bool type_matches(const wasm::CanonType& type, const wasm::CanonType& super) {
 }  // namespace
 
 Evaluator& Evaluator::of(Store& store) {
-  if (!store.tier_state) store.tier_state = new Evaluator(store);
-  return *static_cast<Evaluator*>(store.tier_state);
+  if (!store.tier_stack) store.tier_stack = new Evaluator(store);
+  return *static_cast<Evaluator*>(store.tier_stack);
 }
 
 void Evaluator::enumerate_roots(runtime::RootVisitor& visitor) {
@@ -169,7 +169,7 @@ TrapCode Evaluator::invoke_other(FuncInst* func) {
   }
   TrapCode code;
   if (func->host) {
-    runtime::CallContext context{store_, frame_ ? &frame_->instance : nullptr};
+    runtime::CallContext context{store_, frame_ ? &frame_->instance : nullptr, nullptr, func};
     code = func->host(func->host_env, context, slots.data());
   } else {
     code = func->call(store_, func, slots.data());
@@ -547,8 +547,8 @@ class ReferenceTier final : public runtime::Tier {
     return {};
   }
   void detach_store(Store& store) override {
-    delete static_cast<Evaluator*>(store.tier_state);
-    store.tier_state = nullptr;
+    if (store.tier_stack) store.tier_stack->destroy();
+    store.tier_stack = nullptr;
   }
 };
 

@@ -27,7 +27,7 @@ struct Ending {
   bool is_normal() const { return kind == Kind::Normal; }
 };
 
-class Evaluator final : public runtime::RootSource {
+class Evaluator final : public runtime::TierStack {
  public:
   explicit Evaluator(runtime::Store& store) : store_(store) { store.gc().add_root_source(this); }
   ~Evaluator() { store_.gc().remove_root_source(this); }
@@ -37,6 +37,7 @@ class Evaluator final : public runtime::RootSource {
   // What FuncInst::call does.
   runtime::TrapCode enter(runtime::FuncInst* func, runtime::Slot* slots);
   void enumerate_roots(runtime::RootVisitor& visitor) override;
+  void destroy() override { delete this; }
 
   // Notes an instance that is going to be initialized. Of those noted before, gives what is
   // not as it should be, or nothing.
