@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/leb128.h"
+#include "compiler/baseline/frame.h"
 #include "compiler/profile.h"
 #include "compiler/unwind.h"
 
@@ -19,8 +20,7 @@ extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_A
 
 namespace {
 
-// DWARF numbers of registers and call frame instructions.
-constexpr uint8_t kRbxNumber = 3, kRbpNumber = 6, kReturn = 16;
+// Call frame instructions.
 constexpr uint8_t kDefCfa = 0x0C, kOffset = 0x80;
 
 template <class T>
@@ -36,8 +36,7 @@ void end_record(Vec<uint8_t>& out, size_t start) {
   std::memcpy(out.data() + start, &length, 4);
 }
 
-// Unwind table for frames that begin with `push rbp; mov rbp, rsp` and save registers
-// in the fixed places.
+// Unwind table for frames of frame.h.
 Vec<uint8_t> frame_table(const void* begin, size_t size) {
   Vec<uint8_t> out;
   put<uint32_t>(out, 0);  // length
@@ -46,16 +45,14 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
   out.insert(out.end(), {'z', 'P', 'R', 0});
   out.push_back(1);     // code alignment
   out.push_back(0x78);  // data alignment: -8
-  out.push_back(kReturn);
+  out.push_back(kReturnNumber);
   out.push_back(10);  // augmentation: its bytes
   out.push_back(0);   // personality routine, absolute
   put(out, reinterpret_cast<uintptr_t>(&wafer_baseline_personality));
   out.push_back(0);  // code addresses are absolute
-  out.insert(out.end(), {kDefCfa, kRbpNumber, 16, kOffset | kReturn, 1, kOffset | kRbpNumber, 2});
-  // r15 first, as numbered there; then rbx.
-  for (uint8_t i = 0; i < 4; ++i)
-    out.insert(out.end(), {uint8_t(kOffset | (15 - i)), uint8_t(3 + i)});
-  out.insert(out.end(), {kOffset | kRbxNumber, 7});
+  out.insert(out.end(), {kDefCfa, kFrameNumber, 8 * kFrameLink});
+  for (const SavedRegister& r : kSavedRegisters)
+    out.insert(out.end(), {uint8_t(kOffset | r.number), r.at});
   end_record(out, 0);
   const size_t fde = out.size();
   put<uint32_t>(out, 0);
@@ -125,6 +122,9 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   const size_t at = (used_ + 15) & ~size_t{15};
   if (at > size_ || code.size() > size_ - at) return nullptr;
   std::memcpy(writable_ + at, code.data(), code.size());
+  // By the addresses that run it: only there old instructions could be cached.
+  auto* const begin = reinterpret_cast<char*>(executable_ + at);
+  __builtin___clear_cache(begin, begin + code.size());
   used_ = at + code.size();
   Function& f = functions_.emplace_back();
   f.begin = uint32_t(at);
