@@ -123,8 +123,7 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   if (at > size_ || code.size() > size_ - at) return nullptr;
   std::memcpy(writable_ + at, code.data(), code.size());
   // By the addresses that run it: only there old instructions could be cached.
-  auto* const begin = reinterpret_cast<char*>(executable_ + at);
-  __builtin___clear_cache(begin, begin + code.size());
+  publish_code(executable_ + at, code.size());
   used_ = at + code.size();
   Function& f = functions_.emplace_back();
   f.begin = uint32_t(at);
