@@ -1,6 +1,8 @@
 // The baseline tier against the interpreter, on programs made at random and on the
 // corners of its conventions.
 #if WAFER_HAS_BASELINE
+#include <bit>
+#include <cstring>
 #include <thread>
 
 #include "compiler/baseline/tier.h"
@@ -270,6 +272,52 @@ TEST_F(BaselineTest, HeatIsCountedToZero) {
   // One entry and 100 rounds.
   const auto* context = static_cast<VmContext*>((*instance)->tier_data);
   EXPECT_EQ(context->heat[0], uint32_t(10 - 101));
+}
+
+// What goes on at a loop in place of the baseline code: gives all that its frame holds.
+uint64_t go_on_at_loop(VmContext*, const uint8_t* frame) {
+  const auto word = [&](uint32_t slot, wasm::ValType type, size_t half = 0) {
+    uint64_t v = 0;
+    std::memcpy(&v, frame + loop_frame_offset(slot, type) + 8 * half,
+                type.kind() == wasm::TypeKind::I32 ? 4 : 8);
+    return v;
+  };
+  uint64_t digest = 0;
+  for (const uint64_t v :
+       {word(0, wasm::kI32), word(1, wasm::kF64), word(2, wasm::kI64), word(3, wasm::kV128),
+        word(3, wasm::kV128, 1), word(5, wasm::kI64), word(6, wasm::kI64), word(7, wasm::kF64)})
+    digest = digest * 1000003 + v;
+  return digest;
+}
+
+TEST_F(BaselineTest, OtherCodeGoesOnInTheFrameOfALoop) {
+  BaselineTier tier(5);
+  auto engine = Engine::create({}, &tier);
+  const auto module = load(engine, R"((module
+    (func (export "f") (param i32 f64) (result i64) (local i64 v128)
+      (i64.const 77) (i64.extend_i32_s (local.get 0)) (local.get 1)
+      (loop $l
+        (local.set 2 (i64.add (local.get 2) (i64.const 3)))
+        (local.set 3 (i64x2.replace_lane 1 (i64x2.splat (local.get 2)) (i64.const 5)))
+        (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+      drop drop drop (local.get 2))))");
+  Store store(engine);
+  auto instance = store.instantiate(module, {});
+  ASSERT_TRUE(instance.ok());
+  auto* context = static_cast<VmContext*>((*instance)->tier_data);
+  context->better_code = [](VmContext&, uint32_t, uint32_t loop) {
+    return loop ? reinterpret_cast<void*>(&go_on_at_loop) : nullptr;
+  };
+  const Vec<Value> args = {Value::i32(100), Value::f64(2.5)};
+  auto result = store.call((*instance)->get_export("f")->func, args);
+  ASSERT_TRUE(result.ok());
+  // The entry and three rounds have taken the heat.
+  uint64_t expected = 0;
+  const auto bits = std::bit_cast<uint64_t>(2.5);
+  for (const uint64_t v : {uint64_t{97}, bits, uint64_t{9}, uint64_t{9}, uint64_t{5}, uint64_t{77},
+                           uint64_t{100}, bits})
+    expected = expected * 1000003 + v;
+  EXPECT_EQ(uint64_t((*result)[0].as_i64()), expected);
 }
 
 }  // namespace

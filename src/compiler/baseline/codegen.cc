@@ -380,11 +380,12 @@ Label BaselineCompiler::Impl::constant(const wasm::V128& value) {
 
 // ---- functions ----------------------------------------------------------------------
 
-void BaselineCompiler::Impl::reset_code() {
+void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
   code_.reset(asmjit::ResetPolicy::kSoft);
   code_.init(asmjit::Environment::host());
   code_.setErrorHandler(&errors_);
   code_.attach(&a_);
+  a_.begin_function(body_bytes);
   errors_.message.clear();
   stack_.clear();
   control_.clear();
@@ -521,13 +522,12 @@ void BaselineCompiler::Impl::go_on_elsewhere(const Heat& h) {
 }
 
 Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
-  reset_code();
+  reset_code(module_.functions[func].body.size());
   func_ = func;
   WAFER_TRY(validator_.begin(func));
   const wasm::FuncType& type = module_.func_type(func);
   offset_ = module_.functions[func].body.begin;
   local_heads_.assign(validator_.locals().size(), kNone);
-  a_.begin_function(module_.functions[func].body.size());
   prologue(type);
   return_label_ = a_.newLabel();
 

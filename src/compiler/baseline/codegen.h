@@ -105,7 +105,7 @@ class BaselineCompiler::Impl {
   using Kind = Operand::Kind;
 
   // ---- codegen.cc: frame and operand stack
-  void reset_code();
+  void reset_code(size_t body_bytes = 0);
   CompiledFunction finish_code();
   void prologue(const wasm::FuncType& type);
   struct Heat;

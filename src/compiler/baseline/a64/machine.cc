@@ -93,7 +93,9 @@ void Machine::end_function() {
 void Machine::compare_const(uint8_t reg, uint64_t value, bool wide) {
   if (!wide) value = uint64_t(int64_t(int32_t(uint32_t(value))));
   const uint64_t negative = -value;
-  if (value < 0x1000) {
+  if (value == 0) {
+    test_zero(reg, wide);
+  } else if (value < 0x1000) {
     op_imm12(op::kSubsImm | wide_bit(wide), kZero, reg, uint32_t(value));
   } else if (negative < 0x1000) {
     op_imm12(op::kAddsImm | wide_bit(wide), kZero, reg, uint32_t(negative));

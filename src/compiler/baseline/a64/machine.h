@@ -129,11 +129,12 @@ class Machine : public a64::Assembler {
 
   static bool supported() { return true; }
 
-  // Before each function. `bytes`: of its body. Code of large ones may be farther apart
+  // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may be farther apart
   // than conditional branches reach.
   void begin_function(size_t bytes) {
     far_ = bytes > kFarBytes;
     far_addresses_.clear();
+    tested_at_ = 0;
   }
   // At its end, when all labels are bound.
   void end_function();
@@ -355,6 +356,14 @@ class Machine : public a64::Assembler {
     if (WAFER_UNLIKELY(far_)) {
       branch_words(negate(cond), 2);
       b(to);
+    } else if (tested_at_ == offset() && uint8_t(cond) <= uint8_t(Cond::NotEqual)) {
+      _bufferPtr -= 4;
+      const a64::Gp reg = tested_wide_ ? a64::Gp(a64::x(tested_)) : a64::Gp(a64::w(tested_));
+      if (cond == Cond::Equal) {
+        cbz(reg, to);
+      } else {
+        cbnz(reg, to);
+      }
     } else {
       b(a64::CondCode(uint8_t(cond) + 2), to);
     }
@@ -457,6 +466,10 @@ class Machine : public a64::Assembler {
   }
 
   bool far_ = false;
+  // The register that the instruction before `tested_at_` compares with zero.
+  uint8_t tested_ = 0;
+  bool tested_wide_ = false;
+  size_t tested_at_ = 0;
   size_t frame_patch_ = 0;  // of the subtractions in begin_frame()
   struct FarAddress {
     uint32_t place;  // of an `adr` of itself, followed by what adds the distance

@@ -114,7 +114,7 @@ class Machine : public x86::Assembler {
   }
   bool has_bmi1, has_bmi2, has_lzcnt;
 
-  // Before each function. `bytes`: of its body.
+  // Before each piece of code. `bytes`: of the body that it is for.
   void begin_function(size_t bytes) {}
   // At its end, when all labels are bound.
   void end_function() {}
