@@ -79,6 +79,16 @@ TEST_F(BaselineTest, ManyLiveOperands) {
               run(baseline_tier(), text, {}, {Value::i32(12345)}), text);
 }
 
+// Bytes of machine code of the first function, which must not be left to the interpreter.
+size_t code_size(const std::string& text) {
+  auto engine = Engine::create({}, baseline_tier());
+  const auto module = load(engine, text);
+  BaselineCompiler compiler(*module, {});
+  const auto code = compiler.compile(0);
+  EXPECT_TRUE(code.ok()) << code.error().message;
+  return code.ok() ? code->code.size() : 0;
+}
+
 // A body so large that branches to its ends, jump tables and constants are out of the reach
 // of short instructions.
 TEST_F(BaselineTest, LargeBodies) {
@@ -99,7 +109,8 @@ TEST_F(BaselineTest, LargeBodies) {
               " (local.get 0)) (i32.sub (i32.const " + n + ") (local.get 0)))) ";
   }
   text += ") (i64.xor (local.get 1) (i64x2.extract_lane 0 (local.get 2)))))";
-  for (const int arg : {1, 2, 3, 5900, 70000}) {
+  EXPECT_GT(code_size(text), size_t{1} << 20);
+  for (const int arg : {1, 2, 13900, 70000}) {
     const Vec<Value> args = {Value::i32(arg), Value::i64(-5)};
     expect_same(run(interp::tier(), text, {}, args), run(baseline_tier(), text, {}, args), "large");
   }
@@ -127,6 +138,7 @@ TEST_F(BaselineTest, LargeFrames) {
     if (i % 50 == 0) text += "(i64.rotl (i64.const 9))";
   }
   text += "))";
+  EXPECT_GT(code_size(text), 0u);
   const Vec<Value> args = {Value::i32(77), Value::f32(1.5f)};
   const Outcome a = run(interp::tier(), text, {}, args);
   ASSERT_EQ(a.values.size(), 1u) << a.error;
@@ -162,6 +174,7 @@ TEST_F(BaselineTest, Constants) {
         ") (i64.const " + wide + "))";
   }
   text += "(i64.xor (local.get 2) (i64.load (i32.const 800)))))";
+  EXPECT_GT(code_size(text), 0u);
   for (const int64_t arg : {int64_t{0}, int64_t{-1}, int64_t{0x123456789ABCDEF}}) {
     const Vec<Value> args = {Value::i64(arg), Value::i32(int32_t(arg))};
     expect_same(run(interp::tier(), text, {}, args), run(baseline_tier(), text, {}, args), text);

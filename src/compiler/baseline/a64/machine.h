@@ -129,8 +129,8 @@ class Machine : public a64::Assembler {
 
   static bool supported() { return true; }
 
-  // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may be farther apart
-  // than conditional branches reach.
+  // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may be
+  // farther apart than conditional branches reach.
   void begin_function(size_t bytes) {
     far_ = bytes > kFarBytes;
     far_addresses_.clear();
@@ -148,7 +148,9 @@ class Machine : public a64::Assembler {
   // ---- encoding
 
   void word(uint32_t w) {
-    if (WAFER_UNLIKELY(remainingSpace() < 4)) {
+    if (WAFER_UNLIKELY(remainingSpace() < 256)) {
+      // Near its end the buffer has to be told what it holds, or asmjit does not let it grow.
+      _section->_buffer._size = offset();
       embed(&w, 4);
       return;
     }

@@ -127,6 +127,12 @@ class Machine : public x86::Assembler {
 
   // ---- instructions that are encoded here, which takes a fraction of the time
 
+  // Near its end the buffer has to be told what it holds, or asmjit does not let it grow.
+  bool near_end() {
+    if (WAFER_LIKELY(remainingSpace() >= 256)) return false;
+    _section->_buffer._size = offset();
+    return true;
+  }
   // `code`: the opcode of INST r/m, r; the one of INST r, r/m is 2 more.
   struct Plain {
     InstId inst;
@@ -134,7 +140,7 @@ class Machine : public x86::Assembler {
   };
   static constexpr Plain kMov{Inst::kIdMov, 0x89}, kCmp{Inst::kIdCmp, 0x39};
   void op_reg(Plain op, bool wide, uint8_t dst, uint8_t src) {
-    if (WAFER_UNLIKELY(remainingSpace() < 16)) {
+    if (WAFER_UNLIKELY(near_end())) {
       emit(op.inst, gp(dst, wide), gp(src, wide));
       return;
     }
@@ -147,7 +153,7 @@ class Machine : public x86::Assembler {
   }
   // INST with a frame's memory: of `reg` from it, or, with `to_memory`, to it.
   void op_frame(Plain op, bool wide, uint8_t reg, const Mem& m, bool to_memory) {
-    if (WAFER_UNLIKELY(remainingSpace() < 16)) {
+    if (WAFER_UNLIKELY(near_end())) {
       if (to_memory) {
         emit(op.inst, m, gp(reg, wide));
       } else {
@@ -172,7 +178,7 @@ class Machine : public x86::Assembler {
   }
   // The same with memory at base + index + offset.
   void op_indexed(Plain op, bool wide, uint8_t reg, const Mem& m, bool to_memory) {
-    if (WAFER_UNLIKELY(!m.hasBaseReg() || !m.hasIndexReg() || remainingSpace() < 16)) {
+    if (WAFER_UNLIKELY(!m.hasBaseReg() || !m.hasIndexReg() || near_end())) {
       if (to_memory) {
         emit(op.inst, m, gp(reg, wide));
       } else {
@@ -194,7 +200,7 @@ class Machine : public x86::Assembler {
   }
   // INST r, imm for the group of add.
   void op_imm(Plain op, bool wide, uint8_t reg, int32_t imm) {
-    if (WAFER_UNLIKELY(remainingSpace() < 16)) {
+    if (WAFER_UNLIKELY(near_end())) {
       emit(op.inst, gp(reg, wide), asmjit::Imm(imm));
       return;
     }
@@ -234,7 +240,7 @@ class Machine : public x86::Assembler {
   void load_imm(uint8_t dst, uint64_t value) {
     // Not by xor: flags may be live.
     if (value <= 0xFFFFFFFFu) {
-      if (WAFER_LIKELY(remainingSpace() >= 16)) {
+      if (WAFER_LIKELY(!near_end())) {
         uint8_t* p = bufferPtr();
         if (dst >= 8) *p++ = 0x41;
         *p++ = uint8_t(0xB8 | (dst & 7));
