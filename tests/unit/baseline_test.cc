@@ -95,7 +95,7 @@ TEST_F(BaselineTest, LargeBodies) {
   std::string text =
       "(module (memory 1) (func (export \"f\") (param i32 i64) (result i64) (local v128)"
       " (local $n i32) (block $out ";
-  for (int i = 0; i < 6000; ++i) {
+  for (int i = 0; i < 14000; ++i) {
     const std::string n = std::to_string(i);
     text +=
         "(block $a (block $b (block $c (br_table $a $b $c (local.get 0))) (local.set 1 (i64.add"
@@ -110,7 +110,7 @@ TEST_F(BaselineTest, LargeBodies) {
   }
   text += ") (i64.xor (local.get 1) (i64x2.extract_lane 0 (local.get 2)))))";
   EXPECT_GT(code_size(text), size_t{1} << 20);
-  for (const int arg : {1, 2, 13900, 70000}) {
+  for (const int arg : {1, 13900}) {
     const Vec<Value> args = {Value::i32(arg), Value::i64(-5)};
     expect_same(run(interp::tier(), text, {}, args), run(baseline_tier(), text, {}, args), "large");
   }
