@@ -116,6 +116,23 @@ TEST_F(BaselineTest, LargeBodies) {
   }
 }
 
+// A small body that makes much code: each loop has what hands its frame over.
+TEST_F(BaselineTest, DenseBodies) {
+  std::string text = "(module (func";
+  for (int i = 0; i < 60; ++i) text += " (i64.const " + std::to_string(0x123456789ABCDEF + i) + ")";
+  for (int i = 0; i < 1500; ++i) text += " (loop)";
+  for (int i = 0; i < 60; ++i) text += " drop";
+  text += "))";
+  auto engine = Engine::create({}, baseline_tier());
+  const auto module = load(engine, text);
+  BaselineOptions options;
+  options.heat = true;
+  BaselineCompiler compiler(*module, options);
+  const auto code = compiler.compile(0);
+  ASSERT_TRUE(code.ok()) << code.error().message;
+  EXPECT_GT(code->code.size(), size_t{1} << 20);
+}
+
 // A frame so large that its slots are out of the reach of short offsets; vectors at odd slots.
 TEST_F(BaselineTest, LargeFrames) {
   std::string text = "(module (func (export \"f\") (param i32 f32) (result i64) (local ";

@@ -602,6 +602,7 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   a_.set_frame(max_slot_);
   a_.end_function();
   if (WAFER_UNLIKELY(!errors_.message.empty())) {
+    if (a_.retry()) return compile(func);
     String message("code generator: ");
     message += errors_.message;
     return Error(ErrorKind::Unsupported, message, module_.functions[func].body.begin);

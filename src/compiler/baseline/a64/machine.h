@@ -129,12 +129,18 @@ class Machine : public a64::Assembler {
 
   static bool supported() { return true; }
 
-  // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may be
-  // farther apart than conditional branches reach.
+  // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may
+  // be farther apart than conditional branches reach.
   void begin_function(size_t bytes) {
-    far_ = bytes > kFarBytes;
+    far_ = bytes > kFarBytes || retrying_;
+    retrying_ = false;
     far_addresses_.clear();
     tested_at_ = 0;
+  }
+  // After an error: whether the same may succeed once more, where labels may be farther apart.
+  bool retry() {
+    retrying_ = !far_;
+    return retrying_;
   }
   // At its end, when all labels are bound.
   void end_function();
@@ -435,9 +441,9 @@ class Machine : public a64::Assembler {
   void zero_slots(uint32_t from, uint32_t to);
 
  private:
-  // Body bytes up to which all code of a function is certain to be within the 1 MiB that
+  // Body bytes up to which it pays to try if all code of a function is within the 1 MiB that
   // conditional branches reach.
-  static constexpr size_t kFarBytes = 16 << 10;
+  static constexpr size_t kFarBytes = 64 << 10;
   // What kSlots lies below x29.
   static constexpr int64_t kSlotsBelow = 16 << 10;
 
@@ -467,7 +473,7 @@ class Machine : public a64::Assembler {
     std::memcpy(bufferData() + place, &w, 4);
   }
 
-  bool far_ = false;
+  bool far_ = false, retrying_ = false;
   // The register that the instruction before `tested_at_` compares with zero.
   uint8_t tested_ = 0;
   bool tested_wide_ = false;

@@ -116,6 +116,8 @@ class Machine : public x86::Assembler {
 
   // Before each piece of code. `bytes`: of the body that it is for.
   void begin_function(size_t bytes) {}
+  // After an error: whether the same may succeed once more.
+  bool retry() { return false; }
   // At its end, when all labels are bound.
   void end_function() {}
 
