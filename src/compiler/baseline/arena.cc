@@ -65,6 +65,29 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
   return out;
 }
 
+// Maps the same pages at two addresses.
+bool map_twice(size_t bytes, void*& first, void*& second) {
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  // Shared pages, which mremap(2) with an old size of 0 maps once more. Without a file there
+  // is neither a descriptor nor a limit of file sizes in the way.
+  first = mmap(nullptr, bytes, kAccess, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (first == MAP_FAILED) return false;
+  second = mremap(first, 0, bytes, MREMAP_MAYMOVE);
+  if (second != MAP_FAILED) return true;
+  // QEMU's emulation of Linux does not know that: a file in memory.
+  munmap(first, bytes);
+  const int fd = memfd_create("wafer-code", MFD_CLOEXEC);
+  if (fd < 0) return false;
+  const bool sized = ftruncate(fd, off_t(bytes)) == 0;
+  const int flags = MAP_SHARED | MAP_NORESERVE;
+  first = sized ? mmap(nullptr, bytes, kAccess, flags, fd, 0) : MAP_FAILED;
+  second = first != MAP_FAILED ? mmap(nullptr, bytes, kAccess, flags, fd, 0) : MAP_FAILED;
+  close(fd);
+  if (second != MAP_FAILED) return true;
+  if (first != MAP_FAILED) munmap(first, bytes);
+  return false;
+}
+
 }  // namespace
 
 // Personality routine of all functions in arenas.
@@ -89,15 +112,10 @@ Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& modul
   const auto page = size_t(sysconf(_SC_PAGESIZE));
   bytes = (bytes + page - 1) & ~(page - 1);
   auto arena = make_box<CodeArena>();
-  // Shared pages, which mremap(2) with an old size of 0 maps once more. Without a file there
-  // is neither a descriptor nor a limit of file sizes in the way.
-  void* const rw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (rw == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
+  void *rw = nullptr, *rx = nullptr;
+  if (!map_twice(bytes, rw, rx)) return Error(ErrorKind::Io, "no memory for code");
   arena->size_ = bytes;
   arena->writable_ = static_cast<uint8_t*>(rw);
-  void* const rx = mremap(rw, 0, bytes, MREMAP_MAYMOVE);
-  if (rx == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
   arena->executable_ = static_cast<uint8_t*>(rx);
   if (mprotect(rx, bytes, PROT_READ | PROT_EXEC) != 0)
     return Error(ErrorKind::Io, "the system refuses executable memory");
