@@ -335,8 +335,7 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
     if (mprotect(base, h.text.offset, PROT_READ) != 0 ||
         mprotect(base + h.text.offset, size_t(page_up(h.text.size)), PROT_READ | PROT_EXEC) != 0)
       return Error(ErrorKind::Exhaustion, "the system refuses executable memory");
-    __builtin___clear_cache(reinterpret_cast<char*>(base + h.text.offset),
-                            reinterpret_cast<char*>(base + h.text.offset + h.text.size));
+    publish_code(base + h.text.offset, h.text.size);
   }
   if (h.eh_frame) {
     if (h.eh_frame < h.rodata.offset || h.eh_frame >= h.rodata.offset + h.rodata.size)

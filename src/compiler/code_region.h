@@ -48,4 +48,7 @@ class CodeRegion {
 // interrupted compiled code (which holds no lock).
 CodeRegion* region_at(const void* pc);
 
+// Makes instructions that have been written to memory what every core runs at `begin`.
+void publish_code(const void* begin, size_t size);
+
 }  // namespace wafer::compiler

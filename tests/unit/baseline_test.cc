@@ -1,6 +1,8 @@
 // The baseline tier against the interpreter, on programs made at random and on the
 // corners of its conventions.
 #if WAFER_HAS_BASELINE
+#include <bit>
+#include <cstring>
 #include <thread>
 
 #include "compiler/baseline/tier.h"
@@ -75,6 +77,125 @@ TEST_F(BaselineTest, ManyLiveOperands) {
                            push + add + "local.get 1))";
   expect_same(run(interp::tier(), text, {}, {Value::i32(12345)}),
               run(baseline_tier(), text, {}, {Value::i32(12345)}), text);
+}
+
+// Bytes of machine code of the first function, which must not be left to the interpreter.
+size_t code_size(const std::string& text) {
+  auto engine = Engine::create({}, baseline_tier());
+  const auto module = load(engine, text);
+  BaselineCompiler compiler(*module, {});
+  const auto code = compiler.compile(0);
+  EXPECT_TRUE(code.ok()) << code.error().message;
+  return code.ok() ? code->code.size() : 0;
+}
+
+// A body so large that branches to its ends, jump tables and constants are out of the reach
+// of short instructions.
+TEST_F(BaselineTest, LargeBodies) {
+  std::string text =
+      "(module (memory 1) (func (export \"f\") (param i32 i64) (result i64) (local v128)"
+      " (local $n i32) (block $out ";
+  for (int i = 0; i < 17000; ++i) {
+    const std::string n = std::to_string(i);
+    text +=
+        "(block $a (block $b (block $c (br_table $a $b $c (local.get 0))) (local.set 1 (i64.add"
+        " (local.get 1) (i64.const " +
+        n + "))) (br $a)) (local.set 1 (i64.mul (local.get 1) (i64.const 7)))) ";
+    if (i % 40 == 0)
+      text += "(local.set 2 (i8x16.add (local.get 2) (v128.const i32x4 " + n +
+              " 2 3 4))) (br_if $out (i64.eq (local.get 1) (i64.const " + n + "))) ";
+    if (i % 100 == 0)
+      text += "(local.set $n (i32.div_u (i32.load offset=" + n +
+              " (local.get 0)) (i32.sub (i32.const " + n + ") (local.get 0)))) ";
+  }
+  text += ") (i64.xor (local.get 1) (i64x2.extract_lane 0 (local.get 2)))))";
+  EXPECT_GT(code_size(text), size_t{1} << 20);
+  for (const int arg : {1, 13900}) {
+    const Vec<Value> args = {Value::i32(arg), Value::i64(-5)};
+    expect_same(run(interp::tier(), text, {}, args), run(baseline_tier(), text, {}, args), "large");
+  }
+}
+
+// A small body that makes much code: each loop has what hands its frame over.
+TEST_F(BaselineTest, DenseBodies) {
+  std::string text = "(module (func";
+  for (int i = 0; i < 60; ++i) text += " (i64.const " + std::to_string(0x123456789ABCDEF + i) + ")";
+  for (int i = 0; i < 1500; ++i) text += " (loop)";
+  for (int i = 0; i < 60; ++i) text += " drop";
+  text += "))";
+  auto engine = Engine::create({}, baseline_tier());
+  const auto module = load(engine, text);
+  BaselineOptions options;
+  options.heat = true;
+  BaselineCompiler compiler(*module, options);
+  const auto code = compiler.compile(0);
+  ASSERT_TRUE(code.ok()) << code.error().message;
+  EXPECT_GT(code->code.size(), size_t{1} << 20);
+}
+
+// A frame so large that its slots are out of the reach of short offsets; vectors at odd slots.
+TEST_F(BaselineTest, LargeFrames) {
+  std::string text = "(module (func (export \"f\") (param i32 f32) (result i64) (local ";
+  for (int i = 0; i < 6000; ++i) text += i % 3 == 0 ? "i32 " : i % 3 == 1 ? "v128 " : "f64 ";
+  text += ")";
+  for (int i = 0; i < 6000; i += 7) {
+    const std::string n = std::to_string(i + 2), v = std::to_string(i + 100);
+    text += i % 3 == 0   ? "(local.set " + n + " (i32.add (local.get 0) (i32.const " + v + ")))"
+            : i % 3 == 1 ? "(local.set " + n + " (i32x4.splat (i32.add (local.get 0) (i32.const " +
+                               v + "))))"
+                         : "(local.set " + n +
+                               " (f64.promote_f32 (f32.add (local.get 1) (f32.const " + v + "))))";
+  }
+  text += "(i64.const 0)";
+  for (int i = 0; i < 6000; ++i) {
+    const std::string n = std::to_string(i + 2);
+    text += i % 3 == 0   ? "(i64.xor (i64.extend_i32_s (local.get " + n + ")))"
+            : i % 3 == 1 ? "(i64.add (i64x2.extract_lane 1 (local.get " + n + ")))"
+                         : "(i64.xor (i64.reinterpret_f64 (local.get " + n + ")))";
+    if (i % 50 == 0) text += "(i64.rotl (i64.const 9))";
+  }
+  text += "))";
+  EXPECT_GT(code_size(text), 0u);
+  const Vec<Value> args = {Value::i32(77), Value::f32(1.5f)};
+  const Outcome a = run(interp::tier(), text, {}, args);
+  ASSERT_EQ(a.values.size(), 1u) << a.error;
+  expect_same(a, run(baseline_tier(), text, {}, args), "large frame");
+}
+
+// Constants of every form that instructions hold or do not hold.
+TEST_F(BaselineTest, Constants) {
+  std::string text =
+      "(module (memory 1) (func (export \"f\") (param i64 i32) (result i64)"
+      " (local i64) ";
+  Vec<uint64_t> values;
+  for (unsigned bit = 0; bit < 64; ++bit)
+    for (const uint64_t v : {uint64_t{1}, uint64_t{3}, uint64_t{0xFF}, uint64_t{0x12345}})
+      for (const int64_t add : {-1, 0, 1}) values.push_back((v << bit) + uint64_t(add));
+  for (size_t i = 0, n = values.size(); i < n; ++i) values.push_back(~values[i]);
+  for (const uint64_t v : {0x5555555555555555ull, 0x0F0F0F0F0F0F0F0Full, 0xFFFF0000FFFF0000ull,
+                           0x8000000080000000ull, 0x0001000100010001ull})
+    values.push_back(v);
+  const char* const ops[] = {"add", "sub", "and", "or", "xor", "mul"};
+  size_t i = 0;
+  for (const uint64_t v : values) {
+    const std::string wide = std::to_string(int64_t(v)), narrow = std::to_string(int32_t(v));
+    const char* const op = ops[i++ % 6];
+    text +=
+        std::string("(local.set 2 (i64.add (i64.rotl (local.get 2) (i64.const 5)) (i64.xor (i64.") +
+        op + " (local.get 0) (i64.const " + wide + ")) (i64.extend_i32_u (i32." + op +
+        " (local.get 1) (i32.const " + narrow + ")))))) (if (i64.lt_s (local.get 2) (i64.const " +
+        wide + ")) (then (local.set 2 (i64.add (local.get 2) (i64.const 1)))))" +
+        "(if (i32.gt_u (local.get 1) (i32.const " + narrow +
+        ")) (then (local.set 2 (i64.add (local.get 2) (i64.const 3)))))" +
+        "(i64.store offset=" + std::to_string(i * 8 + i % 3) + " (i32.const " + std::to_string(i) +
+        ") (i64.const " + wide + "))";
+  }
+  text += "(i64.xor (local.get 2) (i64.load (i32.const 800)))))";
+  EXPECT_GT(code_size(text), 0u);
+  for (const int64_t arg : {int64_t{0}, int64_t{-1}, int64_t{0x123456789ABCDEF}}) {
+    const Vec<Value> args = {Value::i64(arg), Value::i32(int32_t(arg))};
+    expect_same(run(interp::tier(), text, {}, args), run(baseline_tier(), text, {}, args), text);
+  }
 }
 
 TEST_F(BaselineTest, DeepRecursionTraps) {
@@ -181,6 +302,52 @@ TEST_F(BaselineTest, HeatIsCountedToZero) {
   // One entry and 100 rounds.
   const auto* context = static_cast<VmContext*>((*instance)->tier_data);
   EXPECT_EQ(context->heat[0], uint32_t(10 - 101));
+}
+
+// What goes on at a loop in place of the baseline code: gives all that its frame holds.
+uint64_t go_on_at_loop(VmContext*, const uint8_t* frame) {
+  const auto word = [&](uint32_t slot, wasm::ValType type, size_t half = 0) {
+    uint64_t v = 0;
+    std::memcpy(&v, frame + loop_frame_offset(slot, type) + 8 * half,
+                type.kind() == wasm::TypeKind::I32 ? 4 : 8);
+    return v;
+  };
+  uint64_t digest = 0;
+  for (const uint64_t v :
+       {word(0, wasm::kI32), word(1, wasm::kF64), word(2, wasm::kI64), word(3, wasm::kV128),
+        word(3, wasm::kV128, 1), word(5, wasm::kI64), word(6, wasm::kI64), word(7, wasm::kF64)})
+    digest = digest * 1000003 + v;
+  return digest;
+}
+
+TEST_F(BaselineTest, OtherCodeGoesOnInTheFrameOfALoop) {
+  BaselineTier tier(5);
+  auto engine = Engine::create({}, &tier);
+  const auto module = load(engine, R"((module
+    (func (export "f") (param i32 f64) (result i64) (local i64 v128)
+      (i64.const 77) (i64.extend_i32_s (local.get 0)) (local.get 1)
+      (loop $l
+        (local.set 2 (i64.add (local.get 2) (i64.const 3)))
+        (local.set 3 (i64x2.replace_lane 1 (i64x2.splat (local.get 2)) (i64.const 5)))
+        (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+      drop drop drop (local.get 2))))");
+  Store store(engine);
+  auto instance = store.instantiate(module, {});
+  ASSERT_TRUE(instance.ok());
+  auto* context = static_cast<VmContext*>((*instance)->tier_data);
+  context->better_code = [](VmContext&, uint32_t, uint32_t loop) {
+    return loop ? reinterpret_cast<void*>(&go_on_at_loop) : nullptr;
+  };
+  const Vec<Value> args = {Value::i32(100), Value::f64(2.5)};
+  auto result = store.call((*instance)->get_export("f")->func, args);
+  ASSERT_TRUE(result.ok());
+  // The entry and three rounds have taken the heat.
+  uint64_t expected = 0;
+  const auto bits = std::bit_cast<uint64_t>(2.5);
+  for (const uint64_t v : {uint64_t{97}, bits, uint64_t{9}, uint64_t{9}, uint64_t{5}, uint64_t{77},
+                           uint64_t{100}, bits})
+    expected = expected * 1000003 + v;
+  EXPECT_EQ(uint64_t((*result)[0].as_i64()), expected);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/leb128.h"
+#include "compiler/baseline/frame.h"
 #include "compiler/profile.h"
 #include "compiler/unwind.h"
 
@@ -19,8 +20,7 @@ extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_A
 
 namespace {
 
-// DWARF numbers of registers and call frame instructions.
-constexpr uint8_t kRbxNumber = 3, kRbpNumber = 6, kReturn = 16;
+// Call frame instructions.
 constexpr uint8_t kDefCfa = 0x0C, kOffset = 0x80;
 
 template <class T>
@@ -36,8 +36,7 @@ void end_record(Vec<uint8_t>& out, size_t start) {
   std::memcpy(out.data() + start, &length, 4);
 }
 
-// Unwind table for frames that begin with `push rbp; mov rbp, rsp` and save registers
-// in the fixed places.
+// Unwind table for frames of frame.h.
 Vec<uint8_t> frame_table(const void* begin, size_t size) {
   Vec<uint8_t> out;
   put<uint32_t>(out, 0);  // length
@@ -46,16 +45,14 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
   out.insert(out.end(), {'z', 'P', 'R', 0});
   out.push_back(1);     // code alignment
   out.push_back(0x78);  // data alignment: -8
-  out.push_back(kReturn);
+  out.push_back(kReturnNumber);
   out.push_back(10);  // augmentation: its bytes
   out.push_back(0);   // personality routine, absolute
   put(out, reinterpret_cast<uintptr_t>(&wafer_baseline_personality));
   out.push_back(0);  // code addresses are absolute
-  out.insert(out.end(), {kDefCfa, kRbpNumber, 16, kOffset | kReturn, 1, kOffset | kRbpNumber, 2});
-  // r15 first, as numbered there; then rbx.
-  for (uint8_t i = 0; i < 4; ++i)
-    out.insert(out.end(), {uint8_t(kOffset | (15 - i)), uint8_t(3 + i)});
-  out.insert(out.end(), {kOffset | kRbxNumber, 7});
+  out.insert(out.end(), {kDefCfa, kFrameNumber, 8 * kFrameLink});
+  for (const SavedRegister& r : kSavedRegisters)
+    out.insert(out.end(), {uint8_t(kOffset | r.number), r.at});
   end_record(out, 0);
   const size_t fde = out.size();
   put<uint32_t>(out, 0);
@@ -66,6 +63,29 @@ Vec<uint8_t> frame_table(const void* begin, size_t size) {
   end_record(out, fde);
   put<uint32_t>(out, 0);
   return out;
+}
+
+// Maps the same pages at two addresses.
+bool map_twice(size_t bytes, void*& first, void*& second) {
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  // Shared pages, which mremap(2) with an old size of 0 maps once more. Without a file there
+  // is neither a descriptor nor a limit of file sizes in the way.
+  first = mmap(nullptr, bytes, kAccess, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (first == MAP_FAILED) return false;
+  second = mremap(first, 0, bytes, MREMAP_MAYMOVE);
+  if (second != MAP_FAILED) return true;
+  // QEMU's emulation of Linux does not know that: a file in memory.
+  munmap(first, bytes);
+  const int fd = memfd_create("wafer-code", MFD_CLOEXEC);
+  if (fd < 0) return false;
+  const bool sized = ftruncate(fd, off_t(bytes)) == 0;
+  const int flags = MAP_SHARED | MAP_NORESERVE;
+  first = sized ? mmap(nullptr, bytes, kAccess, flags, fd, 0) : MAP_FAILED;
+  second = first != MAP_FAILED ? mmap(nullptr, bytes, kAccess, flags, fd, 0) : MAP_FAILED;
+  close(fd);
+  if (second != MAP_FAILED) return true;
+  if (first != MAP_FAILED) munmap(first, bytes);
+  return false;
 }
 
 }  // namespace
@@ -92,15 +112,10 @@ Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& modul
   const auto page = size_t(sysconf(_SC_PAGESIZE));
   bytes = (bytes + page - 1) & ~(page - 1);
   auto arena = make_box<CodeArena>();
-  // Shared pages, which mremap(2) with an old size of 0 maps once more. Without a file there
-  // is neither a descriptor nor a limit of file sizes in the way.
-  void* const rw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (rw == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
+  void *rw = nullptr, *rx = nullptr;
+  if (!map_twice(bytes, rw, rx)) return Error(ErrorKind::Io, "no memory for code");
   arena->size_ = bytes;
   arena->writable_ = static_cast<uint8_t*>(rw);
-  void* const rx = mremap(rw, 0, bytes, MREMAP_MAYMOVE);
-  if (rx == MAP_FAILED) return Error(ErrorKind::Io, "no memory for code");
   arena->executable_ = static_cast<uint8_t*>(rx);
   if (mprotect(rx, bytes, PROT_READ | PROT_EXEC) != 0)
     return Error(ErrorKind::Io, "the system refuses executable memory");
@@ -125,6 +140,8 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   const size_t at = (used_ + 15) & ~size_t{15};
   if (at > size_ || code.size() > size_ - at) return nullptr;
   std::memcpy(writable_ + at, code.data(), code.size());
+  // By the addresses that run it: only there old instructions could be cached.
+  publish_code(executable_ + at, code.size());
   used_ = at + code.size();
   Function& f = functions_.emplace_back();
   f.begin = uint32_t(at);

@@ -10,7 +10,7 @@ namespace wafer::compiler {
 // One stretch of address space with baseline code. It is mapped twice, once to write and
 // once to execute, so that other threads may run it while code is added.
 //
-// Every function in it keeps the same frame (see kSaved* below), so one unwind entry
+// Every function in it keeps the same frame (frame.h), so one unwind entry
 // describes them all.
 class CodeArena final : public CodeRegion {
  public:
@@ -46,9 +46,5 @@ class CodeArena final : public CodeRegion {
   Vec<Function> functions_;  // by address
   Vec<uint8_t> tables_;      // locations and handlers
 };
-
-// Where every function of an arena keeps the caller's registers, below rbp: r15 r14 r13
-// r12 rbx.
-constexpr int kSavedBytes = 5 * 8;
 
 }  // namespace wafer::compiler

@@ -36,17 +36,17 @@ void parallel_moves(Move* moves, size_t count, uint8_t scratch, IsRegister is_re
 }  // namespace
 
 // Loads argument registers. Sources stay as they are, but their registers may not.
-void BaselineCompiler::Impl::move_args(Move* gprs, size_t gpr_count, Move* xmms, size_t xmm_count) {
+void BaselineCompiler::Impl::move_args(Move* gprs, size_t gpr_count, Move* fprs, size_t fpr_count) {
   parallel_moves(
       gprs, gpr_count, kScratch, [](const Operand& o) { return o.kind == Kind::Gpr; },
-      [this](uint8_t dst, uint8_t src) { move_gpr(dst, src, true); });
+      [this](uint8_t dst, uint8_t src) { a_.move_gpr(dst, src, true); });
   parallel_moves(
-      xmms, xmm_count, kScratchXmm, [](const Operand& o) { return o.kind == Kind::Xmm; },
-      [this](uint8_t dst, uint8_t src) { move_xmm(dst, src); });
+      fprs, fpr_count, kScratchFpr, [](const Operand& o) { return o.kind == Kind::Fpr; },
+      [this](uint8_t dst, uint8_t src) { a_.move_fpr(dst, src); });
   for (size_t i = 0; i < gpr_count; ++i)
     if (gprs[i].src.kind != Kind::Gpr) load_gpr(gprs[i].dst, gprs[i].src);
-  for (size_t i = 0; i < xmm_count; ++i)
-    if (xmms[i].src.kind != Kind::Xmm) load_xmm(xmms[i].dst, xmms[i].src);
+  for (size_t i = 0; i < fpr_count; ++i)
+    if (fprs[i].src.kind != Kind::Fpr) load_fpr(fprs[i].dst, fprs[i].src);
 }
 
 // Puts the top operands where a function of these parameters takes them, and pops them;
@@ -55,8 +55,8 @@ void BaselineCompiler::Impl::pass_args(std::span<const ValType> types) {
   const auto count = uint32_t(types.size());
   const auto base = uint32_t(stack_.size()) - count;
   spill_registers(base);
-  Move gprs[kGprArgs], xmms[kFprArgs];
-  size_t gpr_count = 0, xmm_count = 0;
+  Move gprs[kGprArgs], fprs[kFprArgs];
+  size_t gpr_count = 0, fpr_count = 0;
   ArgAssigner assign;
   bool exec_loaded = false;
   for (uint32_t i = 0; i < count; ++i) {
@@ -67,16 +67,16 @@ void BaselineCompiler::Impl::pass_args(std::span<const ValType> types) {
         gprs[gpr_count++] = {kArgGprs[where.index + 1], o};
         break;
       case ArgLocation::Kind::Fpr:
-        xmms[xmm_count++] = {uint8_t(where.index), o};
+        fprs[fpr_count++] = {uint8_t(where.index), o};
         break;
       case ArgLocation::Kind::Spill:
-        if (!exec_loaded) a_.mov(gp(kScratch, true), at(kContext, layout::kCtxExec));
+        if (!exec_loaded) a_.load_word(kScratch, kContext, layout::kCtxExec);
         exec_loaded = true;
         store_mem(at(kScratch, int64_t(layout::kExecSpill) + 8 * where.index), o);
         break;
     }
   }
-  move_args(gprs, gpr_count, xmms, xmm_count);
+  move_args(gprs, gpr_count, fprs, fpr_count);
   drop(count);
 }
 
@@ -84,21 +84,21 @@ void BaselineCompiler::Impl::take_results(std::span<const ValType> types) {
   forget_registers();
   if (types.empty()) return;
   ArgAssigner assign(true);
-  if (types.size() > 1) a_.mov(gp(kScratch, true), at(kContext, layout::kCtxExec));
+  if (types.size() > 1) a_.load_word(kScratch, kContext, layout::kCtxExec);
   for (const ValType t : types) {
     const ArgLocation where = assign.next(t);
     switch (where.kind) {
       case ArgLocation::Kind::Gpr:
-        if (!is_wide(t)) a_.mov(x86::eax, x86::eax);
-        push_gpr(t, kRax);
+        if (!is_wide(t)) a_.zero_extend(kResultGpr);
+        push_gpr(t, kResultGpr);
         break;
       case ArgLocation::Kind::Fpr:
-        push_xmm(t, 0);
+        push_fpr(t, kResultFpr);
         break;
       case ArgLocation::Kind::Spill: {
-        const ValType as = is_fpr(t) ? t : is_wide(t) ? wasm::kF64 : wasm::kF32;
-        load_xmm_mem(kScratchXmm, at(kScratch, int64_t(layout::kExecSpill) + 8 * where.index), as);
-        store_xmm_mem(slot_mem(push(t).slot, as), kScratchXmm, as);
+        a_.load_fpr(kScratchFpr, at(kScratch, int64_t(layout::kExecSpill) + 8 * where.index),
+                    width_of(t));
+        a_.store_fpr(slot_mem(push(t).slot, t), kScratchFpr, width_of(t));
         break;
       }
     }
@@ -107,52 +107,50 @@ void BaselineCompiler::Impl::take_results(std::span<const ValType> types) {
 
 // The function called next may leave the instance, or be the host's.
 void BaselineCompiler::Impl::note_caller() {
-  a_.mov(gp(kScratch, true), at(kContext, layout::kCtxExec));
-  a_.mov(x86::r10, at(kContext, layout::kCtxInstance));
-  a_.mov(at(kScratch, layout::kExecCaller), x86::r10);
+  a_.load_word(kScratch, kContext, layout::kCtxExec);
+  a_.load_word(kIndexGpr, kContext, layout::kCtxInstance);
+  a_.store_gpr(at(kScratch, layout::kExecCaller), kIndexGpr, true);
 }
 
 void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
   const wasm::FuncType& type = module_.func_type(func);
   pass_args(type.params);
   if (module_.functions[func].imported) {
-    a_.mov(x86::rax, at(kContext, layout::kCtxFuncs));
-    a_.mov(x86::rax, at(kRax, int64_t(func) * 8));
+    a_.load_word(kFuncGpr, kContext, layout::kCtxFuncs);
+    a_.load_word(kFuncGpr, kFuncGpr, int64_t(func) * 8);
     call_funcref(type, tail);
     return;
   }
-  a_.mov(x86::rax, at(kContext, layout::kCtxEntries));
-  a_.mov(x86::rdi, x86::r15);
+  a_.load_word(kFuncGpr, kContext, layout::kCtxEntries);
+  a_.move_gpr(kArgGprs[0], kContext, true);
   if (tail) {
-    a_.mov(x86::rax, at(kRax, int64_t(func) * 8));
-    restore_saved();
-    a_.leave();
-    a_.jmp(x86::rax);
+    a_.load_word(kFuncGpr, kFuncGpr, int64_t(func) * 8);
+    a_.leave_frame(local_regs_used_);
+    a_.jump_gpr(kFuncGpr);
     reachable_ = false;
     forget_registers();
     return;
   }
   mark();
-  a_.call(at(kRax, int64_t(func) * 8));
+  a_.call_word(kFuncGpr, int64_t(func) * 8);
   note_call_site();
   take_results(type.results);
 }
 
-// The function instance is in rax, the arguments are in place.
+// The function instance is in kFuncGpr, the arguments are in place.
 void BaselineCompiler::Impl::call_funcref(const wasm::FuncType& type, bool tail) {
   note_caller();
-  a_.mov(x86::rdi, at(kRax, layout::kFuncContext));
+  a_.load_word(kArgGprs[0], kFuncGpr, layout::kFuncContext);
   if (tail) {
-    a_.mov(x86::rax, at(kRax, layout::kFuncNative));
-    restore_saved();
-    a_.leave();
-    a_.jmp(x86::rax);
+    a_.load_word(kFuncGpr, kFuncGpr, layout::kFuncNative);
+    a_.leave_frame(local_regs_used_);
+    a_.jump_gpr(kFuncGpr);
     reachable_ = false;
     forget_registers();
     return;
   }
   mark();
-  a_.call(at(kRax, layout::kFuncNative));
+  a_.call_word(kFuncGpr, layout::kFuncNative);
   note_call_site();
   take_results(type.results);
 }
@@ -160,76 +158,75 @@ void BaselineCompiler::Impl::call_funcref(const wasm::FuncType& type, bool tail)
 void BaselineCompiler::Impl::call_indirect(const Instr& in, bool tail) {
   const wasm::SubType& sub = module_.types[in.index];
   Operand index = pop();
-  // The index goes to r10 and the function instance to rax: neither carries arguments.
-  if (index.kind == Kind::Gpr && index.reg == kR10) {
-    gpr_owner_[kR10] = kNone;
+  // The registers of the index and of the function instance carry no arguments.
+  if (index.kind == Kind::Gpr && index.reg == kIndexGpr) {
+    gpr_owner_[kIndexGpr] = kNone;
   } else {
-    claim_gpr(kR10);
-    load_gpr(kR10, index);
+    claim_gpr(kIndexGpr);
+    load_gpr(kIndexGpr, index);
     release(index);
   }
-  claim_gpr(kRax);
+  claim_gpr(kFuncGpr);
   if (!sub.is_final) {
     // The slow check is a call.
     spill_registers(uint32_t(stack_.size()));
   }
   mark();
   load_table(kScratch, in.index2);
-  a_.cmp(x86::r10, at(kScratch, layout::kTableSize));
-  jcc(Cond::AboveEqual, trap(TrapCode::UndefinedElement));
-  a_.mov(x86::r11, at(kScratch, layout::kTableElements));
-  a_.mov(x86::rax, x86::ptr(x86::r11, x86::r10, 3));
-  a_.test(x86::rax, x86::rax);
+  a_.compare(kIndexGpr, at(kScratch, layout::kTableSize), true);
+  a_.branch(Cond::AboveEqual, trap(TrapCode::UndefinedElement));
+  a_.load_word(kScratch, kScratch, layout::kTableElements);
+  a_.load_indexed_word(kFuncGpr, kScratch, kIndexGpr);
+  a_.test_zero(kFuncGpr, true);
   Uninitialized& u = uninitialized_.emplace_back();
   u.label = a_.newLabel();
   u.offset = offset_;
-  jcc(Cond::Equal, u.label);
-  a_.mov(x86::r11, at(kContext, layout::kCtxTypes));
-  a_.mov(x86::r11, at(kScratch, int64_t(in.index) * 8));
-  a_.cmp(at(kRax, layout::kFuncType), x86::r11);
+  a_.branch(Cond::Equal, u.label);
+  a_.load_word(kScratch, kContext, layout::kCtxTypes);
+  a_.load_word(kScratch, kScratch, int64_t(in.index) * 8);
+  a_.compare_equal(kScratch, at(kFuncGpr, layout::kFuncType));
   if (sub.is_final) {
-    jcc(Cond::NotEqual, trap(TrapCode::IndirectTypeMismatch));
+    a_.branch(Cond::NotEqual, trap(TrapCode::IndirectTypeMismatch));
   } else {
     const Label same = a_.newLabel();
-    jcc(Cond::Equal, same);
-    const x86::Mem keep = slot_mem(next_slot_, wasm::kI64);
+    a_.branch(Cond::Equal, same);
+    const Mem keep = slot_mem(next_slot_, wasm::kI64);
     if (next_slot_ + 1 > max_slot_) max_slot_ = next_slot_ + 1;
-    a_.mov(keep, x86::rax);
-    a_.mov(x86::rsi, x86::rax);
-    a_.mov(x86::edx, in.index);
+    a_.store_gpr(keep, kFuncGpr, true);
+    a_.move_gpr(kArgGprs[1], kFuncGpr, true);
+    a_.load_imm(kArgGprs[2], in.index);
     call_builtin(Builtin::check_func_type);
-    a_.mov(x86::rax, keep);
+    a_.load_gpr(kFuncGpr, keep, true);
     a_.bind(same);
   }
-  free_gpr(kR10);
+  free_gpr(kIndexGpr);
   pass_args(sub.func.params);
-  free_gpr(kRax);
+  free_gpr(kFuncGpr);
   call_funcref(sub.func, tail);
 }
 
 void BaselineCompiler::Impl::call_ref(const Instr& in, bool tail) {
   const wasm::FuncType& type = module_.types[in.index].func;
   Operand ref = pop();
-  if (ref.kind == Kind::Gpr && ref.reg == kRax) {
-    gpr_owner_[kRax] = kNone;
+  if (ref.kind == Kind::Gpr && ref.reg == kFuncGpr) {
+    gpr_owner_[kFuncGpr] = kNone;
   } else {
-    claim_gpr(kRax);
-    load_gpr(kRax, ref);
+    claim_gpr(kFuncGpr);
+    load_gpr(kFuncGpr, ref);
     release(ref);
   }
-  a_.test(x86::rax, x86::rax);
-  jcc(Cond::Equal, trap(TrapCode::NullFunctionReference));
+  a_.test_zero(kFuncGpr, true);
+  a_.branch(Cond::Equal, trap(TrapCode::NullFunctionReference));
   pass_args(type.params);
-  free_gpr(kRax);
+  free_gpr(kFuncGpr);
   call_funcref(type, tail);
 }
 
 // Calls with the arguments after the context in place.
 void BaselineCompiler::Impl::call_builtin(Builtin b) {
-  a_.mov(x86::rdi, x86::r15);
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(builtin_info(b).address)));
+  a_.move_gpr(kArgGprs[0], kContext, true);
   mark();
-  a_.call(x86::rax);
+  a_.call_address(builtin_info(b).address);
   note_call_site();
 }
 
@@ -264,8 +261,8 @@ void BaselineCompiler::Impl::builtin(Builtin b, std::initializer_list<uint64_t> 
   call_builtin(b);
   forget_registers();
   if (result.is_bot()) return;
-  if (!is_wide(result)) a_.mov(x86::eax, x86::eax);
-  push_gpr(result, kRax);
+  if (!is_wide(result)) a_.zero_extend(kResultGpr);
+  push_gpr(result, kResultGpr);
 }
 
 }  // namespace wafer::compiler

@@ -21,17 +21,9 @@ void BaselineCompiler::Impl::Errors::handleError(asmjit::Error, const char* text
 }
 
 BaselineCompiler::Impl::Impl(const wasm::Module& module, const BaselineOptions& options)
-    : module_(module), options_(options), validator_(module) {
-  const auto& features = asmjit::CpuInfo::host().features().x86();
-  bmi1_ = features.hasBMI();
-  bmi2_ = features.hasBMI2();
-  lzcnt_ = features.hasLZCNT();
-}
+    : module_(module), options_(options), validator_(module) {}
 
-bool BaselineCompiler::supported() {
-  const auto& features = asmjit::CpuInfo::host().features().x86();
-  return features.hasSSE4_2() && features.hasPOPCNT();
-}
+bool BaselineCompiler::supported() { return Machine::supported(); }
 
 BaselineCompiler::BaselineCompiler(const wasm::Module& module, const BaselineOptions& options)
     : impl_(make_box<Impl>(module, options)) {}
@@ -65,18 +57,18 @@ uint8_t BaselineCompiler::Impl::alloc_gpr() {
   return reg;
 }
 
-uint8_t BaselineCompiler::Impl::alloc_xmm() {
-  uint32_t free = kOperandXmms & ~xmm_used_;
+uint8_t BaselineCompiler::Impl::alloc_fpr() {
+  uint32_t free = kOperandFprs & ~fpr_used_;
   if (WAFER_UNLIKELY(!free)) {
     uint32_t lowest = kNone;
-    for (uint32_t regs = kOperandXmms; regs; regs &= regs - 1)
-      lowest = std::min(lowest, xmm_owner_[std::countr_zero(regs)]);
+    for (uint32_t regs = kOperandFprs; regs; regs &= regs - 1)
+      lowest = std::min(lowest, fpr_owner_[std::countr_zero(regs)]);
     spill(lowest);
-    free = kOperandXmms & ~xmm_used_;
+    free = kOperandFprs & ~fpr_used_;
   }
   const auto reg = uint8_t(std::countr_zero(free));
-  xmm_used_ |= 1u << reg;
-  xmm_owner_[reg] = kNone;
+  fpr_used_ |= 1u << reg;
+  fpr_owner_[reg] = kNone;
   return reg;
 }
 
@@ -89,7 +81,7 @@ void BaselineCompiler::Impl::claim_gpr(uint8_t reg) {
     const uint32_t free = kOperandGprs & ~gpr_used_;
     if (free) {
       const auto other = uint8_t(std::countr_zero(free));
-      a_.mov(gp(other, true), gp(reg, true));
+      a_.move_gpr(other, reg, true);
       stack_[owner].reg = other;
       gpr_used_ |= 1u << other;
       gpr_owner_[other] = owner;
@@ -101,51 +93,7 @@ void BaselineCompiler::Impl::claim_gpr(uint8_t reg) {
   gpr_owner_[reg] = kNone;
 }
 
-void BaselineCompiler::Impl::load_imm(uint8_t dst, uint64_t value) {
-  // Not by xor: flags may be live.
-  if (value <= 0xFFFFFFFFu) {
-    if (WAFER_LIKELY(a_.remainingSpace() >= 16)) {
-      uint8_t* p = a_.bufferPtr();
-      if (dst >= 8) *p++ = 0x41;
-      *p++ = uint8_t(0xB8 | (dst & 7));
-      const auto low = uint32_t(value);
-      std::memcpy(p, &low, 4);
-      a_._bufferPtr = p + 4;
-    } else {
-      a_.mov(gp(dst, false), uint32_t(value));
-    }
-  } else {
-    a_.mov(gp(dst, true), int64_t(value));
-  }
-}
-
-void BaselineCompiler::Impl::load_xmm_mem(uint8_t dst, const x86::Mem& m, ValType type) {
-  switch (type.kind()) {
-    case TypeKind::F32:
-      a_.movss(xmm(dst), m);
-      break;
-    case TypeKind::F64:
-      a_.movsd(xmm(dst), m);
-      break;
-    default:
-      a_.movups(xmm(dst), m);
-  }
-}
-
-void BaselineCompiler::Impl::store_xmm_mem(const x86::Mem& m, uint8_t src, ValType type) {
-  switch (type.kind()) {
-    case TypeKind::F32:
-      a_.movss(m, xmm(src));
-      break;
-    case TypeKind::F64:
-      a_.movsd(m, xmm(src));
-      break;
-    default:
-      a_.movups(m, xmm(src));
-  }
-}
-
-x86::Mem BaselineCompiler::Impl::home(const Operand& o) const {
+Mem BaselineCompiler::Impl::home(const Operand& o) const {
   return slot_mem(o.kind == Kind::Local ? local_slots_[o.local] : o.slot, o.type);
 }
 
@@ -153,41 +101,32 @@ void BaselineCompiler::Impl::load_gpr(uint8_t dst, const Operand& o) {
   const bool wide = is_wide(o.type);
   switch (o.kind) {
     case Kind::Gpr:
-      move_gpr(dst, o.reg, wide);
+      a_.move_gpr(dst, o.reg, wide);
       break;
     case Kind::Const:
-      load_imm(dst, o.value);
+      a_.load_imm(dst, o.value);
       break;
     case Kind::Local:
       if (local_reg_[o.local]) {
-        move_gpr(dst, local_reg_[o.local], wide);
+        a_.move_gpr(dst, local_reg_[o.local], wide);
         break;
       }
       [[fallthrough]];
     default:
-      op_frame(kMov, wide, dst, home(o), false);
+      a_.load_frame(dst, home(o), wide);
   }
 }
 
-void BaselineCompiler::Impl::load_xmm(uint8_t dst, const Operand& o) {
+void BaselineCompiler::Impl::load_fpr(uint8_t dst, const Operand& o) {
   switch (o.kind) {
-    case Kind::Xmm:
-      move_xmm(dst, o.reg);
+    case Kind::Fpr:
+      a_.move_fpr(dst, o.reg);
       break;
     case Kind::Const:
-      if (o.value == 0) {
-        a_.xorps(xmm(dst), xmm(dst));
-        break;
-      }
-      load_imm(kScratch, o.value);
-      if (o.type.kind() == TypeKind::F32) {
-        a_.movd(xmm(dst), gp(kScratch, false));
-      } else {
-        a_.movq(xmm(dst), gp(kScratch, true));
-      }
+      a_.load_fpr_imm(dst, o.value, o.type.kind() != TypeKind::F32);
       break;
     default:
-      load_xmm_mem(dst, home(o), o.type);
+      a_.load_fpr(dst, home(o), width_of(o.type));
   }
 }
 
@@ -206,63 +145,37 @@ uint8_t BaselineCompiler::Impl::own_gpr(Operand& o) {
   return reg;
 }
 
-uint8_t BaselineCompiler::Impl::own_xmm(Operand& o) {
-  if (o.kind == Kind::Xmm) return o.reg;
-  const uint8_t reg = alloc_xmm();
-  load_xmm(reg, o);
-  o.kind = Kind::Xmm;
+uint8_t BaselineCompiler::Impl::own_fpr(Operand& o) {
+  if (o.kind == Kind::Fpr) return o.reg;
+  const uint8_t reg = alloc_fpr();
+  load_fpr(reg, o);
+  o.kind = Kind::Fpr;
   o.reg = reg;
   return reg;
 }
 
-uint8_t BaselineCompiler::Impl::use_xmm(Operand& o) { return own_xmm(o); }
+uint8_t BaselineCompiler::Impl::use_fpr(Operand& o) { return own_fpr(o); }
 
-Source BaselineCompiler::Impl::source(Operand& o) {
-  if (o.kind == Kind::Const) {
-    const auto value = int64_t(o.value);
-    if (!is_wide(o.type)) return {Source::Kind::Imm, 0, int32_t(uint32_t(o.value)), {}};
-    if (value == int32_t(value)) return {Source::Kind::Imm, 0, int32_t(value), {}};
-  } else if (in_memory(o)) {
-    return {Source::Kind::Mem, 0, 0, home(o)};
-  }
-  return {Source::Kind::Reg, use_gpr(o), 0, {}};
-}
-
-void BaselineCompiler::Impl::store_mem(const x86::Mem& m, const Operand& o) {
-  const bool wide = is_wide(o.type);
+void BaselineCompiler::Impl::store_mem(const Mem& m, const Operand& o) {
   switch (o.kind) {
     case Kind::Gpr:
-      a_.mov(m, gp(o.reg, wide));
+      a_.store_gpr(m, o.reg, is_wide(o.type));
       return;
-    case Kind::Xmm:
-      store_xmm_mem(m, o.reg, o.type);
+    case Kind::Fpr:
+      a_.store_fpr(m, o.reg, width_of(o.type));
       return;
-    case Kind::Const: {
-      x86::Mem to = m;
-      const auto value = int64_t(o.value);
-      if (o.type.kind() == TypeKind::I32 || o.type.kind() == TypeKind::F32) {
-        to.setSize(4);
-        a_.mov(to, int32_t(uint32_t(o.value)));
-      } else if (value == int32_t(value)) {
-        to.setSize(8);
-        a_.mov(to, int32_t(value));
-      } else {
-        to.setSize(4);
-        a_.mov(to, int32_t(uint32_t(o.value)));
-        to.addOffset(4);
-        a_.mov(to, int32_t(uint32_t(o.value >> 32)));
-      }
+    case Kind::Const:
+      a_.store_imm(m, o.value, width_of(o.type) == 4 ? 4 : 8);
       return;
-    }
     case Kind::Local:
       if (local_reg_[o.local]) {
-        a_.mov(m, gp(local_reg_[o.local], wide));
+        a_.store_gpr(m, local_reg_[o.local], is_wide(o.type));
         return;
       }
       [[fallthrough]];
     default:
-      load_xmm_mem(kScratchXmm, home(o), is_fpr(o.type) ? o.type : wide ? wasm::kF64 : wasm::kF32);
-      store_xmm_mem(m, kScratchXmm, is_fpr(o.type) ? o.type : wide ? wasm::kF64 : wasm::kF32);
+      a_.load_fpr(kScratchFpr, home(o), width_of(o.type));
+      a_.store_fpr(m, kScratchFpr, width_of(o.type));
   }
 }
 
@@ -285,11 +198,11 @@ void BaselineCompiler::Impl::push_gpr(ValType type, uint8_t reg) {
   o.reg = reg;
 }
 
-void BaselineCompiler::Impl::push_xmm(ValType type, uint8_t reg) {
-  xmm_used_ |= 1u << reg;
-  xmm_owner_[reg] = uint32_t(stack_.size());
+void BaselineCompiler::Impl::push_fpr(ValType type, uint8_t reg) {
+  fpr_used_ |= 1u << reg;
+  fpr_owner_[reg] = uint32_t(stack_.size());
   Operand& o = push(type);
-  o.kind = Kind::Xmm;
+  o.kind = Kind::Fpr;
   o.reg = reg;
 }
 
@@ -325,8 +238,8 @@ Operand BaselineCompiler::Impl::pop() {
     case Kind::Gpr:
       gpr_owner_[o.reg] = kNone;
       break;
-    case Kind::Xmm:
-      xmm_owner_[o.reg] = kNone;
+    case Kind::Fpr:
+      fpr_owner_[o.reg] = kNone;
       break;
     case Kind::Flags:
       flags_ = false;
@@ -352,8 +265,8 @@ void BaselineCompiler::Impl::spill_registers(uint32_t below) {
     const uint32_t owner = gpr_owner_[std::countr_zero(regs)];
     if (owner < below) spill(owner);
   }
-  for (uint32_t regs = xmm_used_ & kOperandXmms; regs; regs &= regs - 1) {
-    const uint32_t owner = xmm_owner_[std::countr_zero(regs)];
+  for (uint32_t regs = fpr_used_ & kOperandFprs; regs; regs &= regs - 1) {
+    const uint32_t owner = fpr_owner_[std::countr_zero(regs)];
     if (owner < below) spill(owner);
   }
 }
@@ -375,26 +288,7 @@ void BaselineCompiler::Impl::materialize_all(uint32_t keep_const_below) {
 void BaselineCompiler::Impl::materialize_flags() {
   const auto cond = Cond(pop().reg);
   const uint8_t reg = alloc_gpr();
-  const auto low = x86::gpb_lo(reg);
-  if (cond == Cond::FloatEqual || cond == Cond::FloatNotEqual) {
-    const auto other = x86::gpb_lo(kScratch);
-    if (cond == Cond::FloatEqual) {
-      a_.setnp(other);
-      a_.sete(low);
-      a_.and_(low, other);
-    } else {
-      a_.setp(other);
-      a_.setne(low);
-      a_.or_(low, other);
-    }
-  } else {
-    static constexpr InstId kSet[] = {Inst::kIdSeto, Inst::kIdSetno, Inst::kIdSetb,  Inst::kIdSetae,
-                                      Inst::kIdSete, Inst::kIdSetne, Inst::kIdSetbe, Inst::kIdSeta,
-                                      Inst::kIdSets, Inst::kIdSetns, Inst::kIdSetp,  Inst::kIdSetnp,
-                                      Inst::kIdSetl, Inst::kIdSetge, Inst::kIdSetle, Inst::kIdSetg};
-    a_.emit(kSet[uint8_t(cond)], low);
-  }
-  a_.movzx(gp(reg, false), low);
+  a_.set_cond(reg, cond);
   push_gpr(wasm::kI32, reg);
 }
 
@@ -405,16 +299,16 @@ void BaselineCompiler::Impl::preserve_local(uint32_t local) {
     Operand& o = stack_[index];
     local_heads_[local] = o.next_same;
     const bool fpr = is_fpr(o.type);
-    if (fpr ? kOperandXmms & ~xmm_used_ : kOperandGprs & ~gpr_used_) {
-      const uint8_t reg = fpr ? alloc_xmm() : alloc_gpr();
+    if (fpr ? kOperandFprs & ~fpr_used_ : kOperandGprs & ~gpr_used_) {
+      const uint8_t reg = fpr ? alloc_fpr() : alloc_gpr();
       if (fpr) {
-        load_xmm(reg, o);
-        xmm_owner_[reg] = index;
+        load_fpr(reg, o);
+        fpr_owner_[reg] = index;
       } else {
         load_gpr(reg, o);
         gpr_owner_[reg] = index;
       }
-      o.kind = fpr ? Kind::Xmm : Kind::Gpr;
+      o.kind = fpr ? Kind::Fpr : Kind::Gpr;
       o.reg = reg;
     } else {
       store_slot(o, o.slot);
@@ -439,9 +333,9 @@ void BaselineCompiler::Impl::set_local(uint32_t local, bool tee) {
   }
   o.type = type;
   if (in_memory(o) && !is_fpr(type)) own_gpr(o);
-  const x86::Mem home = slot_mem(local_slots_[local], type);
+  const Mem home = slot_mem(local_slots_[local], type);
   if (o.kind == Kind::Gpr) {
-    op_frame(kMov, is_wide(type), o.reg, home, true);
+    a_.store_frame(home, o.reg, is_wide(type));
   } else {
     store_mem(home, o);
   }
@@ -449,8 +343,8 @@ void BaselineCompiler::Impl::set_local(uint32_t local, bool tee) {
     release(o);
   } else if (o.kind == Kind::Gpr) {
     push_gpr(type, o.reg);
-  } else if (o.kind == Kind::Xmm) {
-    push_xmm(type, o.reg);
+  } else if (o.kind == Kind::Fpr) {
+    push_fpr(type, o.reg);
   } else {
     push_local(local);
   }
@@ -476,31 +370,22 @@ Label BaselineCompiler::Impl::trap(TrapCode code) {
   return traps_.back().label;
 }
 
-void BaselineCompiler::Impl::jcc(Cond cond, const Label& to) {
-  static constexpr InstId kJump[] = {Inst::kIdJo, Inst::kIdJno, Inst::kIdJb,  Inst::kIdJae,
-                                     Inst::kIdJe, Inst::kIdJne, Inst::kIdJbe, Inst::kIdJa,
-                                     Inst::kIdJs, Inst::kIdJns, Inst::kIdJp,  Inst::kIdJnp,
-                                     Inst::kIdJl, Inst::kIdJge, Inst::kIdJle, Inst::kIdJg};
-  if (cond == Cond::FloatEqual) {
-    const Label skip = a_.newLabel();
-    a_.short_().jp(skip);
-    a_.je(to);
-    a_.bind(skip);
-  } else if (cond == Cond::FloatNotEqual) {
-    a_.jp(to);
-    a_.jne(to);
-  } else {
-    a_.emit(kJump[uint8_t(cond)], to);
-  }
+// Label of a constant behind the code, on 16 bytes.
+Label BaselineCompiler::Impl::constant(const wasm::V128& value) {
+  for (size_t i = constants_.size(), seen = 0; i-- > 0 && seen < 8; ++seen)
+    if (constants_[i].value == value) return constants_[i].label;
+  constants_.push_back({a_.newLabel(), value});
+  return constants_.back().label;
 }
 
 // ---- functions ----------------------------------------------------------------------
 
-void BaselineCompiler::Impl::reset_code() {
+void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
   code_.reset(asmjit::ResetPolicy::kSoft);
   code_.init(asmjit::Environment::host());
   code_.setErrorHandler(&errors_);
   code_.attach(&a_);
+  a_.begin_function(body_bytes);
   errors_.message.clear();
   stack_.clear();
   control_.clear();
@@ -517,7 +402,7 @@ void BaselineCompiler::Impl::reset_code() {
   try_ = kNone;
   local_slots_.clear();
   local_reg_.clear();
-  gpr_used_ = xmm_used_ = 0;
+  gpr_used_ = fpr_used_ = 0;
   lazy_from_ = next_slot_ = max_slot_ = 0;
   marked_at_ = marked_offset_ = 0;
   flags_ = false;
@@ -562,23 +447,15 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   }
   next_slot_ = max_slot_ = slot;
 
-  a_.push(x86::rbp);
-  a_.mov(x86::rbp, x86::rsp);
-  a_.lea(gp(kScratch, true), at(kRbp, -0x7FFFFF00));
-  frame_patch_ = a_.offset() - 4;
+  a_.begin_frame();
   mark();
-  a_.mov(x86::rax, at(kRdi, layout::kCtxExec));
-  a_.cmp(gp(kScratch, true), at(kRax, layout::kExecLimit));
-  jcc(Cond::Below, trap(TrapCode::CallStackExhausted));
-  a_.mov(x86::rsp, gp(kScratch, true));
-  a_.mov(at(kRbp, -8), x86::r15);
-  a_.mov(at(kRbp, -16), x86::r14);
-  a_.mov(at(kRbp, -24), x86::r13);
-  a_.mov(at(kRbp, -32), x86::r12);
-  a_.mov(at(kRbp, -40), x86::rbx);
-  a_.mov(x86::r15, x86::rdi);
+  a_.load_word(kExecGpr, kArgGprs[0], layout::kCtxExec);
+  a_.compare(kScratch, at(kExecGpr, layout::kExecLimit), true);
+  a_.branch(Cond::Below, trap(TrapCode::CallStackExhausted));
+  a_.commit_frame();
+  a_.move_gpr(kContext, kArgGprs[0], true);
   if (!module_.memories.empty() && guarded(0))
-    a_.mov(gp(kMemory0, true), at(kRdi, layout::kCtxMemory0));
+    a_.load_word(kMemory0, kArgGprs[0], layout::kCtxMemory0);
 
   ArgAssigner assign;
   for (size_t i = 0; i < params; ++i) {
@@ -586,56 +463,45 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
     const ArgLocation where = assign.next(t);
     const bool wide = is_wide(t);
     const uint8_t reg = local_reg_[i];
-    const x86::Mem home = slot_mem(local_slots_[i], t);
+    const Mem home = slot_mem(local_slots_[i], t);
     switch (where.kind) {
       case ArgLocation::Kind::Gpr: {
         const uint8_t from = kArgGprs[where.index + 1];
         if (reg) {
-          a_.mov(gp(reg, wide), gp(from, wide));
+          a_.move_gpr(reg, from, wide);
         } else {
-          a_.mov(home, gp(from, wide));
+          a_.store_gpr(home, from, wide);
         }
         break;
       }
       case ArgLocation::Kind::Fpr:
-        store_xmm_mem(home, uint8_t(where.index), t);
+        a_.store_fpr(home, uint8_t(where.index), width_of(t));
         break;
       case ArgLocation::Kind::Spill: {
-        const x86::Mem from = at(kRax, int64_t(layout::kExecSpill) + 8 * where.index);
+        const Mem from = at(kExecGpr, int64_t(layout::kExecSpill) + 8 * where.index);
         if (reg) {
-          a_.mov(gp(reg, wide), from);
+          a_.load_gpr(reg, from, wide);
         } else if (is_fpr(t)) {
-          load_xmm_mem(kScratchXmm, from, t);
-          store_xmm_mem(home, kScratchXmm, t);
+          a_.load_fpr(kScratchFpr, from, width_of(t));
+          a_.store_fpr(home, kScratchFpr, width_of(t));
         } else {
-          a_.mov(gp(kScratch, wide), from);
-          a_.mov(home, gp(kScratch, wide));
+          a_.load_gpr(kScratch, from, wide);
+          a_.store_gpr(home, kScratch, wide);
         }
         break;
       }
     }
   }
   // Other locals start at zero.
-  uint32_t zero_from = slot, zero_to = slot;
+  uint32_t zero_from = slot;
   for (size_t i = params; i < locals.size(); ++i) {
     if (const uint8_t reg = local_reg_[i]) {
-      a_.xor_(gp(reg, false), gp(reg, false));
+      a_.clear_gpr(reg);
     } else if (zero_from == slot) {
       zero_from = local_slots_[i];
     }
   }
-  uint32_t count = zero_to - zero_from;
-  if (count > 32) {
-    a_.lea(x86::rdi, x86::ptr(x86::rbp, -int32_t(kSavedBytes + 8 * zero_to)));
-    a_.mov(x86::ecx, count);
-    a_.xor_(x86::eax, x86::eax);
-    a_.rep().stosq();
-  } else if (count) {
-    a_.xorps(xmm(kScratchXmm), xmm(kScratchXmm));
-    for (; count >= 2; count -= 2, zero_from += 2)
-      a_.movups(slot_mem(zero_from, wasm::kV128), xmm(kScratchXmm));
-    if (count) a_.movsd(slot_mem(zero_from, wasm::kF64), xmm(kScratchXmm));
-  }
+  a_.zero_slots(zero_from, slot);
 }
 
 // Asks for other code to go on at the loop, and leaves the rest of the function to it.
@@ -643,29 +509,21 @@ void BaselineCompiler::Impl::go_on_elsewhere(const Heat& h) {
   const auto& locals = validator_.locals();
   for (size_t i = 0; i < locals.size(); ++i)
     if (local_reg_[i])
-      a_.mov(slot_mem(local_slots_[i], locals[i]), gp(local_reg_[i], is_wide(locals[i])));
+      a_.store_gpr(slot_mem(local_slots_[i], locals[i]), local_reg_[i], is_wide(locals[i]));
   for (const Operand& o : h.constants) store_slot(o, o.slot);
-  a_.mov(x86::edx, h.loop);
+  a_.load_imm(kArgGprs[2], h.loop);
   call_builtin(Builtin::tier_up);
-  a_.test(x86::rax, x86::rax);
-  a_.jz(h.back);
-  a_.mov(x86::rdi, x86::r15);
-  a_.lea(x86::rsi, x86::ptr(x86::rbp, -kSavedBytes));
-  a_.call(x86::rax);
-  a_.jmp(return_label_);
-}
-
-// Gives the caller's registers back, except rbp.
-void BaselineCompiler::Impl::restore_saved() {
-  a_.mov(x86::r15, at(kRbp, -8));
-  a_.mov(x86::r14, at(kRbp, -16));
-  if (local_regs_used_ > 2) a_.mov(x86::r13, at(kRbp, -24));
-  if (local_regs_used_ > 1) a_.mov(x86::r12, at(kRbp, -32));
-  if (local_regs_used_ > 0) a_.mov(x86::rbx, at(kRbp, -40));
+  a_.test_zero(kResultGpr, true);
+  a_.branch(Cond::Equal, h.back);
+  a_.move_gpr(kFuncGpr, kResultGpr, true);
+  a_.move_gpr(kArgGprs[0], kContext, true);
+  a_.load_frame_base(kArgGprs[1]);
+  a_.call_gpr(kFuncGpr);
+  a_.jump(return_label_);
 }
 
 Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
-  reset_code();
+  reset_code(module_.functions[func].body.size());
   func_ = func;
   WAFER_TRY(validator_.begin(func));
   const wasm::FuncType& type = module_.func_type(func);
@@ -704,25 +562,25 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   for (const Heat& h : heats_) {
     offset_ = h.offset;
     a_.bind(h.label);
-    a_.mov(x86::esi, func_);
+    a_.load_imm(kArgGprs[1], func_);
     if (h.loop && !tail_calls_) {
       go_on_elsewhere(h);
     } else {
-      a_.xor_(x86::edx, x86::edx);
+      a_.load_imm(kArgGprs[2], 0);
       call_builtin(Builtin::tier_up);
-      a_.jmp(h.back);
+      a_.jump(h.back);
     }
   }
   for (const Wait& w : waits_) {
     offset_ = w.offset;
     a_.bind(w.label);
     call_builtin(w.builtin);
-    a_.jmp(w.back);
+    a_.jump(w.back);
   }
   for (const Uninitialized& u : uninitialized_) {
     offset_ = u.offset;
     a_.bind(u.label);
-    a_.mov(x86::rsi, x86::r10);
+    a_.move_gpr(kArgGprs[1], kIndexGpr, true);
     call_builtin(Builtin::trap_uninitialized);
   }
   for (const Stub& t : traps_) {
@@ -730,14 +588,13 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
     a_.bind(t.label);
     mark();
     if (!options_.code.signals) {
-      a_.mov(x86::esi, uint32_t(t.code));
+      a_.load_imm(kArgGprs[1], uint32_t(t.code));
       // At its entry the function has the context still where it came.
-      if (t.code == TrapCode::CallStackExhausted) a_.mov(x86::r15, x86::rdi);
+      if (t.code == TrapCode::CallStackExhausted) a_.move_gpr(kContext, kArgGprs[0], true);
       call_builtin(Builtin::trap);
       continue;
     }
-    const uint8_t ud[] = {0x67, 0x0F, 0xB9, 0x40, uint8_t(t.code)};
-    a_.embed(ud, sizeof ud);
+    a_.trap(t.code);
   }
   if (!constants_.empty()) a_.align(asmjit::AlignMode::kData, 16);
   for (const Pooled& p : constants_) {
@@ -749,10 +606,10 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
     for (const Label& target : t.targets) a_.embedLabelDelta(target, t.label, 4);
   }
 
-  const uint32_t frame = (kSavedBytes + 8 * (max_slot_ + 2) + 15) & ~15u;
-  const int32_t displacement = -int32_t(frame);
-  std::memcpy(a_.bufferData() + frame_patch_, &displacement, 4);
+  a_.set_frame(max_slot_);
+  a_.end_function();
   if (WAFER_UNLIKELY(!errors_.message.empty())) {
+    if (a_.retry()) return compile(func);
     String message("code generator: ");
     message += errors_.message;
     return Error(ErrorKind::Unsupported, message, module_.functions[func].body.begin);
@@ -789,93 +646,6 @@ Result<void> BaselineCompiler::Impl::visit(const Instr& in) {
   }
   if (WAFER_UNLIKELY(!known)) unsupported_ = true;
   return {};
-}
-
-// ---- stubs --------------------------------------------------------------------------
-
-namespace {
-
-// Argument registers, kept over a call of a C function from an entry stub. The frame is
-// that of any function of an arena.
-constexpr int kStubFrame = 224;
-
-void save_arguments(x86::Assembler& a) {
-  a.push(x86::rbp);
-  a.mov(x86::rbp, x86::rsp);
-  a.push(x86::r15);
-  a.push(x86::r14);
-  a.push(x86::r13);
-  a.push(x86::r12);
-  a.push(x86::rbx);
-  a.sub(x86::rsp, kStubFrame - kSavedBytes);
-  int at = 0;
-  for (const uint8_t reg : kArgGprs) {
-    a.mov(x86::ptr(x86::rsp, at), x86::gpq(reg));
-    at += 8;
-  }
-  for (uint32_t i = 0; i < kFprArgs; ++i, at += 16) a.movups(x86::ptr(x86::rsp, at), x86::xmm(i));
-}
-
-void restore_arguments(x86::Assembler& a) {
-  int at = 0;
-  for (const uint8_t reg : kArgGprs) {
-    a.mov(x86::gpq(reg), x86::ptr(x86::rsp, at));
-    at += 8;
-  }
-  for (uint32_t i = 0; i < kFprArgs; ++i, at += 16) a.movups(x86::xmm(i), x86::ptr(x86::rsp, at));
-  a.leave();
-}
-
-}  // namespace
-
-Result<CompiledFunction> BaselineCompiler::Impl::lazy_entries(void* (*compile)(VmContext*, uint32_t,
-                                                                               void*),
-                                                              void* user, size_t& first) {
-  reset_code();
-  const auto functions = uint32_t(module_.functions.size());
-  const Label common = a_.newLabel();
-  a_.bind(common);
-  save_arguments(a_);
-  a_.mov(x86::esi, x86::eax);
-  a_.mov(x86::rdx, int64_t(reinterpret_cast<uintptr_t>(user)));
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(compile)));
-  a_.call(x86::rax);
-  restore_arguments(a_);
-  a_.jmp(x86::rax);
-  a_.align(asmjit::AlignMode::kCode, kThunkBytes);
-  first = a_.offset();
-  Vec<uint8_t> thunks(size_t(functions) * kThunkBytes, 0xCC);
-  for (uint32_t i = 0; i < functions; ++i) {
-    uint8_t* p = thunks.data() + size_t(i) * kThunkBytes;
-    p[0] = 0xB8;  // mov eax, i
-    std::memcpy(p + 1, &i, 4);
-    p[5] = 0xE9;  // jmp common
-    const auto distance = -int32_t(first + size_t(i) * kThunkBytes + 10);
-    std::memcpy(p + 6, &distance, 4);
-  }
-  if (!thunks.empty()) a_.embed(thunks.data(), thunks.size());
-  if (!errors_.message.empty()) return Error(ErrorKind::Unsupported, errors_.message);
-  return finish_code();
-}
-
-Result<CompiledFunction> BaselineCompiler::Impl::interpreter_stub(uint32_t func,
-                                                                  void (*attach)(FuncInst*)) {
-  reset_code();
-  const Label ready = a_.newLabel();
-  a_.mov(x86::rdi, at(kRdi, layout::kCtxFuncs));
-  a_.mov(x86::rdi, at(kRdi, int64_t(func) * 8));
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(&wafer_call_out_stub)));
-  a_.cmp(at(kRdi, layout::kFuncNative), x86::rax);
-  a_.je(ready);
-  save_arguments(a_);
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(attach)));
-  a_.call(x86::rax);
-  restore_arguments(a_);
-  a_.bind(ready);
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(&wafer_call_out_stub)));
-  a_.jmp(x86::rax);
-  if (!errors_.message.empty()) return Error(ErrorKind::Unsupported, errors_.message);
-  return finish_code();
 }
 
 }  // namespace wafer::compiler

@@ -1,14 +1,10 @@
-// Baseline compiler: one pass over a body, machine code at once. For x86-64.
+// Baseline compiler: one pass over a body, machine code at once. For x86-64 and AArch64.
 //
 // Values of the operand stack are followed at compile time as constants, references to
 // locals, registers or slots of the frame; where control flow meets, and in calls, they
-// go to their slots. A function's frame, from rbp down:
-//
-//   [r15 r14 r13 r12 rbx of the caller | locals | operand slots]
-//
-// r15 holds the VmContext, r14 the base of memory 0 where that is guarded, and rbx, r12,
-// r13 the first integer locals. r11, xmm14 and xmm15 are scratch; the other registers
-// that calls do not preserve hold operands. An i32 in a register is zero-extended.
+// go to their slots. A function's frame holds registers of the caller and, below them,
+// slots: those of locals, then those of operands. An i32 in a register is zero-extended.
+// The registers are those of the processor's machine.h.
 #pragma once
 
 #include <memory>

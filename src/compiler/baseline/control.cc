@@ -1,6 +1,4 @@
 // Control instructions: blocks, branches, select, and what is counted along the way.
-#include <cstring>
-
 #include "compiler/baseline/codegen.h"
 
 namespace wafer::compiler {
@@ -49,7 +47,7 @@ void BaselineCompiler::Impl::emit_branch(Control& c) {
     return;
   }
   emit_moves(c, c.label_types());
-  a_.jmp(label_of(c));
+  a_.jump(label_of(c));
 }
 
 // The results are on top of the stack, which keeps them.
@@ -58,7 +56,7 @@ void BaselineCompiler::Impl::emit_return() {
   const size_t n = types.size();
   ArgAssigner assign(true);
   if (n > 1) {
-    a_.mov(gp(kScratch, true), at(kContext, layout::kCtxExec));
+    a_.load_word(kScratch, kContext, layout::kCtxExec);
     for (size_t i = 0; i < n; ++i) {
       const ArgLocation where = assign.next(types[i]);
       if (where.kind == ArgLocation::Kind::Spill)
@@ -69,12 +67,12 @@ void BaselineCompiler::Impl::emit_return() {
   if (n) {
     const Operand& first = stack_[stack_.size() - n];
     if (is_fpr(types[0])) {
-      load_xmm(0, first);
+      load_fpr(kResultFpr, first);
     } else {
-      load_gpr(kRax, first);
+      load_gpr(kResultGpr, first);
     }
   }
-  a_.jmp(return_label_);
+  a_.jump(return_label_);
 }
 
 // Pops an i32 that a branch tests. Until the branch nothing may touch the flags.
@@ -82,12 +80,9 @@ Cond BaselineCompiler::Impl::pop_cond() {
   Operand o = pop();
   if (o.kind == Kind::Flags) return Cond(o.reg);
   if (in_memory(o)) {
-    x86::Mem m = home(o);
-    m.setSize(4);
-    a_.cmp(m, 0);
+    a_.test_zero(home(o), false);
   } else {
-    const uint8_t reg = use_gpr(o);
-    a_.test(gp(reg, false), gp(reg, false));
+    a_.test_zero(use_gpr(o), false);
     release(o);
   }
   return Cond::NotEqual;
@@ -97,15 +92,15 @@ void BaselineCompiler::Impl::cond_branch(uint32_t index, Cond cond) {
   Control& c = control(index);
   const bool to_function = &c == &control_.front();
   if (to_function && c.results.empty()) {
-    jcc(cond, return_label_);
+    a_.branch(cond, return_label_);
     return;
   }
   if (!to_function && !needs_moves(c)) {
-    jcc(cond, label_of(c));
+    a_.branch(cond, label_of(c));
     return;
   }
   const Label skip = a_.newLabel();
-  jcc(negate(cond), skip);
+  a_.branch(negate(cond), skip);
   emit_branch(c);
   a_.bind(skip);
 }
@@ -130,18 +125,14 @@ void BaselineCompiler::Impl::br_table(const Instr& in) {
   };
   if (count > 1) {
     const Label otherwise = target(in.labels[count - 1]);
-    a_.cmp(gp(reg, false), count - 1);
-    jcc(Cond::AboveEqual, otherwise);
-    Table& t = tables_.emplace_back();
-    t.label = a_.newLabel();
-    t.targets.reserve(count - 1);
-    for (uint32_t i = 0; i + 1 < count; ++i) t.targets.push_back(target(in.labels[i]));
-    a_.lea(gp(kScratch, true), x86::ptr(t.label));
-    a_.movsxd(gp(reg, true).as<x86::Gpq>(), x86::dword_ptr(gp(kScratch, true), gp(reg, true), 2));
-    a_.add(gp(reg, true), gp(kScratch, true));
-    a_.jmp(gp(reg, true));
+    a_.compare_imm(reg, count - 1);
+    a_.branch(Cond::AboveEqual, otherwise);
+    Vec<Label> targets;
+    targets.reserve(count - 1);
+    for (uint32_t i = 0; i + 1 < count; ++i) targets.push_back(target(in.labels[i]));
+    jump_to_one_of(reg, std::move(targets));
   } else {
-    a_.jmp(target(in.labels[0]));
+    a_.jump(target(in.labels[0]));
   }
   release(index);
   for (const auto& [label, at] : pending) {
@@ -164,16 +155,15 @@ void BaselineCompiler::Impl::end_frame() {
   if (control_.size() == 1) {
     if (reachable_) emit_return();
     a_.bind(return_label_);
-    restore_saved();
-    a_.leave();
-    a_.ret();
+    a_.leave_frame(local_regs_used_);
+    a_.return_to_caller();
     control_.pop_back();
     reachable_ = false;
     return;
   }
   if (reachable_) emit_moves(c, c.results);
   if (c.op == Opcode::TryTable) {
-    if (reachable_) a_.jmp(label_of(c));
+    if (reachable_) a_.jump(label_of(c));
     emit_pad(c);
   }
   // Without else the parameters are the results, already in place.
@@ -225,20 +215,20 @@ void BaselineCompiler::Impl::emit_pad(Control& c) {
     const Label next = a_.newLabel();
     uint32_t slot = target.base_slot;
     if (tagged) {
-      a_.mov(gp(kScratch, true), at(kContext, layout::kCtxTags));
-      a_.mov(gp(kScratch, true), at(kScratch, int64_t(clause.tag) * 8));
-      a_.cmp(at(kRax, layout::kExceptionTag), gp(kScratch, true));
-      a_.jne(next);
+      a_.load_word(kScratch, kContext, layout::kCtxTags);
+      a_.load_word(kScratch, kScratch, int64_t(clause.tag) * 8);
+      a_.compare_equal(kScratch, at(kResultGpr, layout::kExceptionTag));
+      a_.branch(Cond::NotEqual, next);
       int64_t offset = layout::kExceptionArgs;
       for (const ValType t : module_.types[module_.tags[clause.tag].type_index].func.params) {
-        const ValType as = slot_count(t) == 2 ? wasm::kV128 : wasm::kF64;
-        load_xmm_mem(kScratchXmm, at(kRax, offset), as);
-        store_xmm_mem(slot_mem(slot, as), kScratchXmm, as);
+        const unsigned width = 8 * slot_count(t);
+        a_.load_fpr(kScratchFpr, at(kResultGpr, offset), width);
+        a_.store_fpr(slot_mem(slot, t), kScratchFpr, width);
         slot += slot_count(t);
         offset += 8 * slot_count(t);
       }
     }
-    if (with_ref) a_.mov(slot_mem(slot++, wasm::kExnRef), gp(kRax, true));
+    if (with_ref) a_.store_gpr(slot_mem(slot++, wasm::kExnRef), kResultGpr, true);
     if (slot > max_slot_) max_slot_ = slot;
     if (&target == &control_.front()) {
       const uint32_t next_slot = next_slot_;
@@ -248,7 +238,7 @@ void BaselineCompiler::Impl::emit_pad(Control& c) {
       drop(uint32_t(target.results.size()));
       next_slot_ = next_slot;
     } else {
-      a_.jmp(label_of(target));
+      a_.jump(label_of(target));
     }
     a_.bind(next);
     all = !tagged;
@@ -256,9 +246,9 @@ void BaselineCompiler::Impl::emit_pad(Control& c) {
   catches_.resize(c.clauses);
   if (all) return;
   if (c.outer_try != kNone) {
-    a_.jmp(control_[c.outer_try].dispatch);
+    a_.jump(control_[c.outer_try].dispatch);
   } else {
-    a_.mov(x86::rsi, x86::rax);
+    a_.move_gpr(kArgGprs[1], kResultGpr, true);
     call_builtin(Builtin::throw_exception);
   }
 }
@@ -293,7 +283,7 @@ void BaselineCompiler::Impl::visit_skipped(const Instr& in) {
 
 void BaselineCompiler::Impl::patch_fuel() {
   if (!fuel_patch_) return;
-  std::memcpy(a_.bufferData() + fuel_patch_, &fuel_count_, 4);
+  a_.patch_charge(fuel_patch_, fuel_count_);
   fuel_patch_ = 0;
 }
 
@@ -302,21 +292,16 @@ void BaselineCompiler::Impl::charge_point() {
   if (!options_.code.fuel) return;
   patch_fuel();
   mark();
-  a_.mov(gp(kScratch, true), at(kContext, layout::kCtxStore));
-  x86::Mem fuel = at(kScratch, layout::kStoreFuel);
-  fuel.setSize(8);
-  a_.sub(fuel, 0x7FFFFFFF);
-  fuel_patch_ = a_.offset() - 4;
+  a_.load_word(kScratch, kContext, layout::kCtxStore);
+  fuel_patch_ = a_.charge(at(kScratch, layout::kStoreFuel));
   fuel_count_ = 0;
-  wait_if(Cond::Sign, Builtin::out_of_fuel);
+  wait_if(Cond::Negative, Builtin::out_of_fuel);
 }
 
 void BaselineCompiler::Impl::poll() {
   if (!options_.code.interruptible) return;
-  a_.mov(gp(kScratch, true), at(kContext, layout::kCtxStore));
-  x86::Mem flag = at(kScratch, layout::kStoreInterrupt);
-  flag.setSize(4);
-  a_.cmp(flag, 0);
+  a_.load_word(kScratch, kContext, layout::kCtxStore);
+  a_.test_zero(at(kScratch, layout::kStoreInterrupt), false);
   wait_if(Cond::NotEqual, Builtin::interrupted);
 }
 
@@ -324,7 +309,7 @@ void BaselineCompiler::Impl::poll() {
 void BaselineCompiler::Impl::wait_if(Cond cond, Builtin builtin) {
   Wait& w = waits_.emplace_back();
   w = {a_.newLabel(), a_.newLabel(), offset_, builtin};
-  jcc(cond, w.label);
+  a_.branch(cond, w.label);
   a_.bind(w.back);
 }
 
@@ -340,73 +325,10 @@ void BaselineCompiler::Impl::count_heat(uint32_t loop) {
   h.label = a_.newLabel();
   h.back = a_.newLabel();
   h.offset = offset_;
-  a_.mov(gp(kScratch, true), at(kContext, layout::kCtxHeat));
-  x86::Mem heat = at(kScratch, int64_t(func_) * 4);
-  heat.setSize(4);
-  a_.sub(heat, 1);
-  jcc(Cond::Equal, h.label);
+  a_.load_word(kScratch, kContext, layout::kCtxHeat);
+  a_.count_down(at(kScratch, int64_t(func_) * 4));
+  a_.branch(Cond::Equal, h.label);
   a_.bind(h.back);
-}
-
-void BaselineCompiler::Impl::select() {
-  // Operands are loaded before the flags are set, unless they come in the flags.
-  const bool live = flags_;
-  const ValType type = top(2).type.is_bot() ? top(1).type : top(2).type;
-  if (is_fpr(type)) {
-    Cond cond = pop_cond();
-    Operand b = pop(), a = pop();
-    const uint8_t x = own_xmm(a), y = use_xmm(b);
-    const Label done = a_.newLabel();
-    jcc(cond, done);
-    move_xmm(x, y);
-    a_.bind(done);
-    release(b);
-    push_xmm(type, x);
-    return;
-  }
-  Operand c{};
-  Cond cond = Cond::NotEqual;
-  if (live) {
-    cond = pop_cond();
-  } else {
-    c = pop();
-  }
-  Operand b = pop(), a = pop();
-  const uint8_t x = own_gpr(a);
-  // A choice by a pair of conditions is a branch.
-  const bool pair = cond == Cond::FloatEqual || cond == Cond::FloatNotEqual;
-  if (!live) {
-    if (in_memory(c)) {
-      x86::Mem m = home(c);
-      m.setSize(4);
-      a_.cmp(m, 0);
-    } else {
-      const uint8_t r = use_gpr(c);
-      a_.test(gp(r, false), gp(r, false));
-    }
-    release(c);
-  }
-  if (pair) {
-    const Label done = a_.newLabel();
-    jcc(cond, done);
-    load_gpr(x, b);
-    a_.bind(done);
-  } else {
-    static constexpr InstId kMove[] = {
-        Inst::kIdCmovo, Inst::kIdCmovno, Inst::kIdCmovb,  Inst::kIdCmovae,
-        Inst::kIdCmove, Inst::kIdCmovne, Inst::kIdCmovbe, Inst::kIdCmova,
-        Inst::kIdCmovs, Inst::kIdCmovns, Inst::kIdCmovp,  Inst::kIdCmovnp,
-        Inst::kIdCmovl, Inst::kIdCmovge, Inst::kIdCmovle, Inst::kIdCmovg};
-    const InstId move = kMove[uint8_t(negate(cond))];
-    const bool wide = is_wide(type);
-    if (in_memory(b)) {
-      a_.emit(move, gp(x, wide), home(b));
-    } else {
-      a_.emit(move, gp(x, wide), gp(use_gpr(b), wide));
-    }
-  }
-  release(b);
-  push_gpr(type, x);
 }
 
 bool BaselineCompiler::Impl::visit_control(const Instr& in) {
@@ -414,7 +336,7 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
     case Opcode::Nop:
       return true;
     case Opcode::Unreachable:
-      a_.jmp(trap(TrapCode::Unreachable));
+      a_.jump(trap(TrapCode::Unreachable));
       reachable_ = false;
       return true;
     case Opcode::Block: {
@@ -439,7 +361,7 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
       materialize_all(uint32_t(stack_.size() - params.size()));
       push_control(in.op, in.block);
       control_.back().else_label = a_.newLabel();
-      jcc(negate(cond), control_.back().else_label);
+      a_.branch(negate(cond), control_.back().else_label);
       charge_point();
       return true;
     }
@@ -452,7 +374,7 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
     case Opcode::Else: {
       Control& c = control_.back();
       emit_moves(c, c.results);
-      a_.jmp(label_of(c));
+      a_.jump(label_of(c));
       start_else();
       return true;
     }

@@ -9,61 +9,13 @@ bool BaselineCompiler::Impl::guarded(uint32_t memory) const {
 }
 
 void BaselineCompiler::Impl::load_memory(uint8_t dst, uint32_t memory) {
-  a_.mov(gp(dst, true), at(kContext, layout::kCtxMemories));
-  a_.mov(gp(dst, true), at(dst, int64_t(memory) * 8));
+  a_.load_word(dst, kContext, layout::kCtxMemories);
+  a_.load_word(dst, dst, int64_t(memory) * 8);
 }
 
 void BaselineCompiler::Impl::load_table(uint8_t dst, uint32_t table) {
-  a_.mov(gp(dst, true), at(kContext, layout::kCtxTables));
-  a_.mov(gp(dst, true), at(dst, int64_t(table) * 8));
-}
-
-// Checks an access of `width` bytes where that is needed, and gives its operand. `base`
-// has been popped; the scratch register is taken until done_address().
-x86::Mem BaselineCompiler::Impl::address(const Instr& in, Operand& base, unsigned width) {
-  const bool is64 = module_.memories[in.index].type.limits.is64;
-  address_temp_ = kNoRegister;
-  mark();
-  if (guarded(in.index)) {
-    const bool near = in.offset <= 0x7FFFFFFF;
-    uint8_t origin = kMemory0;
-    if (in.index != 0) {
-      origin = alloc_gpr();
-      address_temp_ = origin;
-      load_memory(origin, in.index);
-      a_.mov(gp(origin, true), at(origin, layout::kMemoryBase));
-    }
-    if (base.kind == Kind::Const) {
-      const uint64_t ea = uint32_t(base.value) + in.offset;
-      if (ea <= 0x7FFFFFFF) return at(origin, int64_t(ea));
-      load_imm(kScratch, ea);
-      return x86::ptr(gp(origin, true), gp(kScratch, true));
-    }
-    const uint8_t index = use_gpr(base);
-    if (near) return x86::ptr(gp(origin, true), gp(index, true), 0, int32_t(in.offset));
-    load_imm(kScratch, in.offset);
-    a_.add(gp(kScratch, true), gp(index, true));
-    return x86::ptr(gp(origin, true), gp(kScratch, true));
-  }
-  const uint8_t index = use_gpr(base);
-  const uint64_t end = in.offset + width;
-  const Label out = trap(TrapCode::MemoryOutOfBounds);
-  // r11: where the access ends.
-  if (!is64 && end <= 0x7FFFFFFF) {
-    a_.lea(gp(kScratch, true), at(index, int64_t(end)));
-  } else {
-    if (end < width) a_.jmp(out);
-    load_imm(kScratch, end);
-    a_.add(gp(kScratch, true), gp(index, true));
-    if (is64) jcc(Cond::Below, out);
-  }
-  const uint8_t memory = alloc_gpr();
-  address_temp_ = memory;
-  load_memory(memory, in.index);
-  a_.cmp(gp(kScratch, true), at(memory, layout::kMemorySize));
-  jcc(Cond::Above, out);
-  a_.mov(gp(memory, true), at(memory, layout::kMemoryBase));
-  return x86::ptr(gp(memory, true), gp(kScratch, true), 0, -int32_t(width));
+  a_.load_word(dst, kContext, layout::kCtxTables);
+  a_.load_word(dst, dst, int64_t(table) * 8);
 }
 
 void BaselineCompiler::Impl::done_address(Operand& base) {
@@ -72,26 +24,20 @@ void BaselineCompiler::Impl::done_address(Operand& base) {
   address_temp_ = kNoRegister;
 }
 
-void BaselineCompiler::Impl::load(const Instr& in, InstId inst, unsigned width, ValType type) {
+// A load of `width` bytes that, with `sign`, are extended to `type`.
+void BaselineCompiler::Impl::load(const Instr& in, unsigned width, bool sign, ValType type) {
   Operand base = pop();
-  x86::Mem m = address(in, base, width);
-  m.setSize(width);
+  const Mem m = address(in, base, width);
   if (is_fpr(type)) {
-    const uint8_t dst = alloc_xmm();
-    a_.emit(inst, xmm(dst), m);
+    const uint8_t dst = alloc_fpr();
+    a_.load_fpr(dst, m, width);
     done_address(base);
-    push_xmm(type, dst);
+    push_fpr(type, dst);
     return;
   }
-  const bool wide =
-      is_wide(type) && !(inst == Inst::kIdMov && width == 4) && inst != Inst::kIdMovzx;
   done_address(base);
   const uint8_t dst = alloc_gpr();
-  if (inst == Inst::kIdMov) {
-    op_indexed(kMov, wide, dst, m, false);
-  } else {
-    a_.emit(inst, gp(dst, wide), m);
-  }
+  a_.load_narrow(dst, m, width, sign, is_wide(type));
   push_gpr(type, dst);
 }
 
@@ -99,97 +45,82 @@ void BaselineCompiler::Impl::store(const Instr& in, unsigned width) {
   Operand value = pop();
   Operand base = pop();
   const bool fpr = is_fpr(value.type);
-  const bool immediate = value.kind == Kind::Const && !fpr &&
-                         (width <= 4 || int64_t(value.value) == int32_t(value.value));
+  const bool immediate =
+      value.kind == Kind::Const && !fpr && Machine::short_store(value.value, width);
   if (!immediate) {
     if (fpr) {
-      use_xmm(value);
+      use_fpr(value);
     } else {
       use_gpr(value);
     }
   }
-  x86::Mem m = address(in, base, width);
+  const Mem m = address(in, base, width);
   if (fpr) {
-    store_xmm_mem(m, value.reg, value.type);
+    a_.store_fpr(m, value.reg, width);
   } else if (immediate) {
-    m.setSize(width);
-    auto v = int64_t(value.value);
-    if (width == 1) v = int8_t(v);
-    if (width == 2) v = int16_t(v);
-    a_.mov(m, int32_t(v));
+    a_.store_imm(m, value.value, width);
   } else {
-    const uint8_t reg = use_gpr(value);
-    switch (width) {
-      case 1:
-        a_.mov(m, x86::gpb_lo(reg));
-        break;
-      case 2:
-        a_.mov(m, x86::gpw(reg));
-        break;
-      default:
-        op_indexed(kMov, width == 8, reg, m, true);
-    }
+    a_.store_narrow(m, use_gpr(value), width);
   }
   done_address(base);
   release(value);
 }
 
-x86::Mem BaselineCompiler::Impl::global(uint32_t index, ValType type) {
+Mem BaselineCompiler::Impl::global(uint32_t index) {
   if (index < module_.imported_globals) {
-    a_.mov(gp(kScratch, true), at(kContext, layout::kCtxGlobals));
-    a_.mov(gp(kScratch, true), at(kScratch, int64_t(index) * 8));
+    a_.load_word(kScratch, kContext, layout::kCtxGlobals);
+    a_.load_word(kScratch, kScratch, int64_t(index) * 8);
     return at(kScratch, layout::kGlobalValue);
   }
-  a_.mov(gp(kScratch, true), at(kContext, layout::kCtxOwnGlobals));
+  a_.load_word(kScratch, kContext, layout::kCtxOwnGlobals);
   return at(kScratch, int64_t(index - module_.imported_globals) * layout::kGlobalBytes +
                           layout::kGlobalValue);
 }
 
 bool BaselineCompiler::Impl::visit_memory(const Instr& in) {
   using enum Opcode;
-  constexpr auto kMov = Inst::kIdMov, kZero = Inst::kIdMovzx, kSign = Inst::kIdMovsx;
   switch (in.op) {
     case I32Load:
-      load(in, kMov, 4, wasm::kI32);
+      load(in, 4, false, wasm::kI32);
       return true;
     case I64Load:
-      load(in, kMov, 8, wasm::kI64);
+      load(in, 8, false, wasm::kI64);
       return true;
     case F32Load:
-      load(in, Inst::kIdMovss, 4, wasm::kF32);
+      load(in, 4, false, wasm::kF32);
       return true;
     case F64Load:
-      load(in, Inst::kIdMovsd, 8, wasm::kF64);
+      load(in, 8, false, wasm::kF64);
       return true;
     case I32Load8S:
-      load(in, kSign, 1, wasm::kI32);
+      load(in, 1, true, wasm::kI32);
       return true;
     case I32Load8U:
-      load(in, kZero, 1, wasm::kI32);
+      load(in, 1, false, wasm::kI32);
       return true;
     case I32Load16S:
-      load(in, kSign, 2, wasm::kI32);
+      load(in, 2, true, wasm::kI32);
       return true;
     case I32Load16U:
-      load(in, kZero, 2, wasm::kI32);
+      load(in, 2, false, wasm::kI32);
       return true;
     case I64Load8S:
-      load(in, kSign, 1, wasm::kI64);
+      load(in, 1, true, wasm::kI64);
       return true;
     case I64Load8U:
-      load(in, kZero, 1, wasm::kI64);
+      load(in, 1, false, wasm::kI64);
       return true;
     case I64Load16S:
-      load(in, kSign, 2, wasm::kI64);
+      load(in, 2, true, wasm::kI64);
       return true;
     case I64Load16U:
-      load(in, kZero, 2, wasm::kI64);
+      load(in, 2, false, wasm::kI64);
       return true;
     case I64Load32S:
-      load(in, Inst::kIdMovsxd, 4, wasm::kI64);
+      load(in, 4, true, wasm::kI64);
       return true;
     case I64Load32U:
-      load(in, kMov, 4, wasm::kI64);
+      load(in, 4, false, wasm::kI64);
       return true;
     case I32Store:
     case F32Store:
@@ -209,7 +140,7 @@ bool BaselineCompiler::Impl::visit_memory(const Instr& in) {
       store(in, 2);
       return true;
     case V128Load:
-      load(in, Inst::kIdMovups, 16, wasm::kV128);
+      load(in, 16, false, wasm::kV128);
       return true;
     case V128Store:
       store(in, 16);
@@ -218,8 +149,8 @@ bool BaselineCompiler::Impl::visit_memory(const Instr& in) {
       const wasm::MemoryType& type = module_.memories[in.index].type;
       const uint8_t dst = alloc_gpr();
       load_memory(dst, in.index);
-      a_.mov(gp(dst, true), at(dst, layout::kMemorySize));
-      if (type.page_size_log2) a_.shr(gp(dst, true), type.page_size_log2);
+      a_.load_word(dst, dst, layout::kMemorySize);
+      if (type.page_size_log2) a_.shift_right(dst, type.page_size_log2);
       push_gpr(type.limits.address_type(), dst);
       return true;
     }
@@ -241,14 +172,14 @@ bool BaselineCompiler::Impl::visit_memory(const Instr& in) {
       return true;
     case GlobalGet: {
       const ValType type = module_.globals[in.index].type.type;
-      const x86::Mem m = global(in.index, type);
+      const Mem m = global(in.index);
       if (is_fpr(type)) {
-        const uint8_t dst = alloc_xmm();
-        load_xmm_mem(dst, m, type);
-        push_xmm(type, dst);
+        const uint8_t dst = alloc_fpr();
+        a_.load_fpr(dst, m, width_of(type));
+        push_fpr(type, dst);
       } else {
         const uint8_t dst = alloc_gpr();
-        a_.mov(gp(dst, is_wide(type)), m);
+        a_.load_gpr(dst, m, is_wide(type));
         push_gpr(type, dst);
       }
       return true;
@@ -258,14 +189,13 @@ bool BaselineCompiler::Impl::visit_memory(const Instr& in) {
       Operand o = pop();
       if (o.kind != Kind::Const) {
         if (is_fpr(type)) {
-          use_xmm(o);
+          use_fpr(o);
         } else {
           use_gpr(o);
         }
       }
       o.type = type;
-      const x86::Mem m = global(in.index, type);
-      store_mem(m, o);
+      store_mem(global(in.index), o);
       release(o);
       return true;
     }
@@ -282,12 +212,12 @@ bool BaselineCompiler::Impl::visit_table(const Instr& in) {
       const uint8_t i = use_gpr(index);
       mark();
       load_table(kScratch, in.index);
-      a_.cmp(gp(i, true), at(kScratch, layout::kTableSize));
-      jcc(Cond::AboveEqual, trap(TrapCode::TableOutOfBounds));
-      a_.mov(gp(kScratch, true), at(kScratch, layout::kTableElements));
+      a_.compare(i, at(kScratch, layout::kTableSize), true);
+      a_.branch(Cond::AboveEqual, trap(TrapCode::TableOutOfBounds));
+      a_.load_word(kScratch, kScratch, layout::kTableElements);
       release(index);
       const uint8_t dst = alloc_gpr();
-      a_.mov(gp(dst, true), x86::ptr(gp(kScratch, true), gp(i, true), 3));
+      a_.load_indexed_word(dst, kScratch, i);
       push_gpr(module_.tables[in.index].type.element, dst);
       return true;
     }
@@ -297,10 +227,10 @@ bool BaselineCompiler::Impl::visit_table(const Instr& in) {
       const uint8_t i = use_gpr(index);
       mark();
       load_table(kScratch, in.index);
-      a_.cmp(gp(i, true), at(kScratch, layout::kTableSize));
-      jcc(Cond::AboveEqual, trap(TrapCode::TableOutOfBounds));
-      a_.mov(gp(kScratch, true), at(kScratch, layout::kTableElements));
-      a_.mov(x86::ptr(gp(kScratch, true), gp(i, true), 3), gp(v, true));
+      a_.compare(i, at(kScratch, layout::kTableSize), true);
+      a_.branch(Cond::AboveEqual, trap(TrapCode::TableOutOfBounds));
+      a_.load_word(kScratch, kScratch, layout::kTableElements);
+      a_.store_indexed_word(kScratch, i, v);
       release(value);
       release(index);
       return true;
@@ -308,7 +238,7 @@ bool BaselineCompiler::Impl::visit_table(const Instr& in) {
     case TableSize: {
       const uint8_t dst = alloc_gpr();
       load_table(dst, in.index);
-      a_.mov(gp(dst, true), at(dst, layout::kTableSize));
+      a_.load_word(dst, dst, layout::kTableSize);
       push_gpr(module_.tables[in.index].type.limits.address_type(), dst);
       return true;
     }
@@ -339,11 +269,9 @@ bool BaselineCompiler::Impl::visit_table(const Instr& in) {
 void BaselineCompiler::Impl::check_alignment(const Instr& in, Operand& base, unsigned width) {
   if (width == 1) return;
   mark();
-  const uint8_t index = use_gpr(base);
-  load_imm(kScratch, in.offset);
-  a_.add(gp(kScratch, true), gp(index, true));
-  a_.test(x86::gpb_lo(kScratch), width - 1);
-  jcc(Cond::NotEqual, trap(TrapCode::UnalignedAtomic));
+  a_.add_offset(kScratch, use_gpr(base), in.offset);
+  a_.test_low_bits(kScratch, width - 1);
+  a_.branch(Cond::NotEqual, trap(TrapCode::UnalignedAtomic));
 }
 
 // Turns the address on top into base + offset, as builtins take it.
@@ -351,221 +279,84 @@ void BaselineCompiler::Impl::effective_address(const Instr& in) {
   if (!in.offset) return;
   Operand base = pop();
   const uint8_t reg = own_gpr(base);
-  load_imm(kScratch, in.offset);
-  a_.add(gp(reg, true), gp(kScratch, true));
+  a_.add_offset(reg, reg, in.offset);
   if (module_.memories[in.index].type.limits.is64) {
     mark();
-    jcc(Cond::Below, trap(TrapCode::MemoryOutOfBounds));
+    a_.branch(Cond::Carry, trap(TrapCode::MemoryOutOfBounds));
   }
   push_gpr(wasm::kI64, reg);
 }
 
-void BaselineCompiler::Impl::atomic_cmpxchg(const Instr& in, unsigned width, bool wide) {
-  Operand replacement = pop(), expected = pop(), base = pop();
-  if (expected.kind == Kind::Gpr && expected.reg == kRax) {
-    gpr_owner_[kRax] = kNone;
-  } else {
-    // The operands popped may be in rax themselves.
-    Operand* held = base.kind == Kind::Gpr && base.reg == kRax                 ? &base
-                    : replacement.kind == Kind::Gpr && replacement.reg == kRax ? &replacement
-                                                                               : nullptr;
-    if (held) {
-      const uint8_t other = alloc_gpr();
-      a_.mov(gp(other, true), x86::rax);
-      held->reg = other;
-    } else {
-      claim_gpr(kRax);
-    }
-    load_gpr(kRax, expected);
-    release(expected);
-  }
-  const uint8_t value = use_gpr(replacement);
-  check_alignment(in, base, width);
-  const x86::Mem m = address(in, base, width);
-  // It compares no more of rax than the access is wide.
-  a_.lock();
-  switch (width) {
-    case 1:
-      a_.cmpxchg(m, x86::gpb_lo(value));
-      a_.movzx(x86::eax, x86::al);
-      break;
-    case 2:
-      a_.cmpxchg(m, x86::gpw(value));
-      a_.movzx(x86::eax, x86::ax);
-      break;
-    case 4:
-      a_.cmpxchg(m, gp(value, false));
-      a_.mov(x86::eax, x86::eax);
-      break;
-    default:
-      a_.cmpxchg(m, gp(value, true));
-  }
-  done_address(base);
-  release(replacement);
-  push_gpr(wide ? wasm::kI64 : wasm::kI32, kRax);
-}
-
-// `base` is the i32 operation of full width that stands for the group.
-void BaselineCompiler::Impl::atomic_rmw(const Instr& in, unsigned width, bool wide, Opcode kind) {
-  using enum Opcode;
-  Operand value = pop(), base = pop();
-  const bool loop = kind == I32AtomicRmwAnd || kind == I32AtomicRmwOr || kind == I32AtomicRmwXor;
-  const auto sized = [&](uint8_t reg) -> x86::Gp {
-    switch (width) {
-      case 1:
-        return x86::gpb_lo(reg);
-      case 2:
-        return x86::gpw(reg);
-      default:
-        return gp(reg, width == 8);
-    }
-  };
-  const auto zero_extend = [&](uint8_t reg) {
-    if (width < 4) a_.movzx(gp(reg, false), sized(reg));
-    if (width == 4) a_.mov(gp(reg, false), gp(reg, false));
-  };
-  const ValType type = wide ? wasm::kI64 : wasm::kI32;
-  if (loop) {
-    Operand* held = base.kind == Kind::Gpr && base.reg == kRax     ? &base
-                    : value.kind == Kind::Gpr && value.reg == kRax ? &value
-                                                                   : nullptr;
-    if (held) {
-      const uint8_t other = alloc_gpr();
-      a_.mov(gp(other, true), x86::rax);
-      held->reg = other;
-    } else {
-      claim_gpr(kRax);
-    }
-  }
-  const uint8_t v = loop ? use_gpr(value) : own_gpr(value);
-  check_alignment(in, base, width);
-  x86::Mem m = address(in, base, width);
-  m.setSize(width);
-  switch (kind) {
-    case I32AtomicRmwSub:
-      a_.neg(gp(v, true));
-      [[fallthrough]];
-    case I32AtomicRmwAdd:
-      a_.lock().xadd(m, sized(v));
-      break;
-    case I32AtomicRmwXchg:
-      a_.xchg(m, sized(v));
-      break;
-    default: {
-      const uint8_t t = alloc_gpr();
-      a_.mov(sized(kRax), m);
-      const Label again = a_.newLabel();
-      a_.bind(again);
-      a_.mov(gp(t, true), x86::rax);
-      a_.emit(kind == I32AtomicRmwAnd  ? Inst::kIdAnd
-              : kind == I32AtomicRmwOr ? Inst::kIdOr
-                                       : Inst::kIdXor,
-              gp(t, true), gp(v, true));
-      a_.lock().cmpxchg(m, sized(t));
-      a_.jne(again);
-      free_gpr(t);
-    }
-  }
-  done_address(base);
-  if (loop) {
-    release(value);
-    zero_extend(kRax);
-    push_gpr(type, kRax);
-  } else {
-    zero_extend(v);
-    push_gpr(type, v);
-  }
-}
-
 bool BaselineCompiler::Impl::visit_atomic(const Instr& in) {
   using enum Opcode;
-  const auto load_at = [&](InstId inst, unsigned width, ValType type) {
-    Operand base = pop();
-    check_alignment(in, base, width);
-    x86::Mem m = address(in, base, width);
-    m.setSize(width);
-    done_address(base);
-    const uint8_t dst = alloc_gpr();
-    a_.emit(inst, gp(dst, width == 8), m);
-    push_gpr(type, dst);
-    return true;
-  };
-  const auto store_at = [&](unsigned width) {
-    Operand value = pop(), base = pop();
-    const uint8_t v = own_gpr(value);
-    check_alignment(in, base, width);
-    const x86::Mem m = address(in, base, width);
-    switch (width) {
-      case 1:
-        a_.xchg(m, x86::gpb_lo(v));
-        break;
-      case 2:
-        a_.xchg(m, x86::gpw(v));
-        break;
-      default:
-        a_.xchg(m, gp(v, width == 8));
-    }
-    done_address(base);
-    release(value);
-    return true;
-  };
   switch (in.op) {
     case AtomicFence:
-      a_.mfence();
+      a_.fence();
       return true;
     case I32AtomicLoad:
-      return load_at(Inst::kIdMov, 4, wasm::kI32);
+      atomic_load(in, 4, wasm::kI32);
+      return true;
     case I64AtomicLoad:
-      return load_at(Inst::kIdMov, 8, wasm::kI64);
+      atomic_load(in, 8, wasm::kI64);
+      return true;
     case I32AtomicLoad8U:
-      return load_at(Inst::kIdMovzx, 1, wasm::kI32);
+      atomic_load(in, 1, wasm::kI32);
+      return true;
     case I32AtomicLoad16U:
-      return load_at(Inst::kIdMovzx, 2, wasm::kI32);
+      atomic_load(in, 2, wasm::kI32);
+      return true;
     case I64AtomicLoad8U:
-      return load_at(Inst::kIdMovzx, 1, wasm::kI64);
+      atomic_load(in, 1, wasm::kI64);
+      return true;
     case I64AtomicLoad16U:
-      return load_at(Inst::kIdMovzx, 2, wasm::kI64);
+      atomic_load(in, 2, wasm::kI64);
+      return true;
     case I64AtomicLoad32U:
-      return load_at(Inst::kIdMov, 4, wasm::kI64);
+      atomic_load(in, 4, wasm::kI64);
+      return true;
     case I32AtomicStore:
     case I64AtomicStore32:
-      return store_at(4);
+      atomic_store(in, 4);
+      return true;
     case I64AtomicStore:
-      return store_at(8);
+      atomic_store(in, 8);
+      return true;
     case I32AtomicStore8:
     case I64AtomicStore8:
-      return store_at(1);
+      atomic_store(in, 1);
+      return true;
     case I32AtomicStore16:
     case I64AtomicStore16:
-      return store_at(2);
-#define WAFER_RMW(NAME)                           \
-  case I32AtomicRmw##NAME:                        \
-    atomic_rmw(in, 4, false, I32AtomicRmw##NAME); \
-    return true;                                  \
-  case I64AtomicRmw##NAME:                        \
-    atomic_rmw(in, 8, true, I32AtomicRmw##NAME);  \
-    return true;                                  \
-  case I32AtomicRmw8##NAME##U:                    \
-    atomic_rmw(in, 1, false, I32AtomicRmw##NAME); \
-    return true;                                  \
-  case I32AtomicRmw16##NAME##U:                   \
-    atomic_rmw(in, 2, false, I32AtomicRmw##NAME); \
-    return true;                                  \
-  case I64AtomicRmw8##NAME##U:                    \
-    atomic_rmw(in, 1, true, I32AtomicRmw##NAME);  \
-    return true;                                  \
-  case I64AtomicRmw16##NAME##U:                   \
-    atomic_rmw(in, 2, true, I32AtomicRmw##NAME);  \
-    return true;                                  \
-  case I64AtomicRmw32##NAME##U:                   \
-    atomic_rmw(in, 4, true, I32AtomicRmw##NAME);  \
+      atomic_store(in, 2);
+      return true;
+#define WAFER_RMW(NAME, OP)            \
+  case I32AtomicRmw##NAME:             \
+    atomic_rmw(in, 4, false, Rmw::OP); \
+    return true;                       \
+  case I64AtomicRmw##NAME:             \
+    atomic_rmw(in, 8, true, Rmw::OP);  \
+    return true;                       \
+  case I32AtomicRmw8##NAME##U:         \
+    atomic_rmw(in, 1, false, Rmw::OP); \
+    return true;                       \
+  case I32AtomicRmw16##NAME##U:        \
+    atomic_rmw(in, 2, false, Rmw::OP); \
+    return true;                       \
+  case I64AtomicRmw8##NAME##U:         \
+    atomic_rmw(in, 1, true, Rmw::OP);  \
+    return true;                       \
+  case I64AtomicRmw16##NAME##U:        \
+    atomic_rmw(in, 2, true, Rmw::OP);  \
+    return true;                       \
+  case I64AtomicRmw32##NAME##U:        \
+    atomic_rmw(in, 4, true, Rmw::OP);  \
     return true;
-      WAFER_RMW(Add)
-      WAFER_RMW(Sub)
-      WAFER_RMW(And)
-      WAFER_RMW(Or)
-      WAFER_RMW(Xor)
-      WAFER_RMW(Xchg)
+      WAFER_RMW(Add, Add)
+      WAFER_RMW(Sub, Sub)
+      WAFER_RMW(And, And)
+      WAFER_RMW(Or, Or)
+      WAFER_RMW(Xor, Xor)
+      WAFER_RMW(Xchg, Exchange)
 #undef WAFER_RMW
     case I32AtomicRmwCmpxchg:
       atomic_cmpxchg(in, 4, false);

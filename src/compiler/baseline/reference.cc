@@ -7,73 +7,62 @@
 namespace wafer::compiler {
 
 void BaselineCompiler::Impl::trap_if_null(const Operand& o, TrapCode code) {
-  a_.test(gp(o.reg, true), gp(o.reg, true));
-  jcc(Cond::Equal, trap(code));
+  a_.test_zero(o.reg, true);
+  a_.branch(Cond::Equal, trap(code));
 }
 
 // Pushes the field or element at `m`.
-void BaselineCompiler::Impl::load_storage(const x86::Mem& at, ValType storage, bool sign) {
-  x86::Mem m = at;
+void BaselineCompiler::Impl::load_storage(const Mem& m, ValType storage, bool sign) {
   const ValType type = storage.unpacked();
   if (is_fpr(type)) {
-    const uint8_t dst = alloc_xmm();
-    load_xmm_mem(dst, m, type);
-    push_xmm(type, dst);
+    const uint8_t dst = alloc_fpr();
+    a_.load_fpr(dst, m, width_of(type));
+    push_fpr(type, dst);
     return;
   }
   const uint8_t dst = alloc_gpr();
   if (storage.is_packed()) {
-    m.setSize(storage.kind() == TypeKind::I8 ? 1 : 2);
-    if (sign) {
-      a_.movsx(gp(dst, false), m);
-    } else {
-      a_.movzx(gp(dst, false), m);
-    }
+    a_.load_narrow(dst, m, storage.kind() == TypeKind::I8 ? 1 : 2, sign, false);
   } else {
-    a_.mov(gp(dst, is_wide(type)), m);
+    a_.load_gpr(dst, m, is_wide(type));
   }
   push_gpr(type, dst);
 }
 
 // Stores to a field or element; goes through scratch registers for what is in memory.
-void BaselineCompiler::Impl::store_storage(const x86::Mem& at, ValType storage, const Operand& o) {
+void BaselineCompiler::Impl::store_storage(const Mem& m, ValType storage, const Operand& o) {
   if (!storage.is_packed()) {
-    store_mem(at, o);
+    store_mem(m, o);
     return;
   }
-  const bool byte = storage.kind() == TypeKind::I8;
-  x86::Mem m = at;
-  m.setSize(byte ? 1 : 2);
-  uint8_t reg = kScratch;
+  const unsigned width = storage.kind() == TypeKind::I8 ? 1 : 2;
   if (o.kind == Kind::Const) {
-    a_.mov(m, byte ? int(int8_t(o.value)) : int(int16_t(o.value)));
+    a_.store_imm(m, o.value, width);
     return;
   }
+  uint8_t reg = kScratch;
   if (o.kind == Kind::Gpr) {
     reg = o.reg;
   } else {
     load_gpr(kScratch, o);
   }
-  if (byte) {
-    a_.mov(m, x86::gpb_lo(reg));
-  } else {
-    a_.mov(m, x86::gpw(reg));
-  }
+  a_.store_narrow(m, reg, width);
 }
 
-// Tests the reference in the slot of the top operand: sets eax, and the flags by it.
+// Tests the reference in the slot of the top operand: sets the result register, and the
+// flags by it.
 // Every operand has to be out of the registers.
 void BaselineCompiler::Impl::ref_test(HeapType type, bool nullable) {
   const Label done = a_.newLabel();
-  load_gpr(kRsi, top());
-  a_.mov(x86::eax, int(nullable));
-  a_.test(x86::rsi, x86::rsi);
-  a_.je(done);
-  a_.mov(x86::edx, type.form());
-  a_.mov(x86::ecx, type.is_concrete() ? type.index() : 0);
+  load_gpr(kArgGprs[1], top());
+  a_.test_zero(kArgGprs[1], true);
+  a_.load_imm(kResultGpr, nullable);
+  a_.branch(Cond::Equal, done);
+  a_.load_imm(kArgGprs[2], type.form());
+  a_.load_imm(kArgGprs[3], type.is_concrete() ? type.index() : 0);
   call_builtin(Builtin::ref_test);
   a_.bind(done);
-  a_.test(x86::eax, x86::eax);
+  a_.test_zero(kResultGpr, false);
 }
 
 // Traps if the descriptor on top is null; it stays.
@@ -89,23 +78,23 @@ void BaselineCompiler::Impl::ref_test_desc(bool nullable) {
   check_descriptor();
   spill_registers(uint32_t(stack_.size()));
   const Label done = a_.newLabel();
-  load_gpr(kRsi, top(1));
-  load_gpr(kRdx, top());
-  a_.mov(x86::eax, int(nullable));
-  a_.test(x86::rsi, x86::rsi);
-  a_.je(done);
+  load_gpr(kArgGprs[1], top(1));
+  load_gpr(kArgGprs[2], top());
+  a_.test_zero(kArgGprs[1], true);
+  a_.load_imm(kResultGpr, nullable);
+  a_.branch(Cond::Equal, done);
   call_builtin(Builtin::ref_test_desc);
   a_.bind(done);
   release(pop());
-  a_.test(x86::eax, x86::eax);
+  a_.test_zero(kResultGpr, false);
 }
 
 // Pops an index and an array, whose element it gives; both registers stay taken.
-x86::Mem BaselineCompiler::Impl::array_element(Operand& array, Operand& index, ValType storage) {
+Mem BaselineCompiler::Impl::array_element(Operand& array, Operand& index, ValType storage) {
   const uint8_t i = own_gpr(index), a = own_gpr(array);
   trap_if_null(array, TrapCode::NullArrayReference);
-  a_.cmp(gp(i, false), at(a, layout::kArrayLength));
-  jcc(Cond::AboveEqual, trap(TrapCode::ArrayOutOfBounds));
+  a_.compare(i, at(a, layout::kArrayLength), false);
+  a_.branch(Cond::AboveEqual, trap(TrapCode::ArrayOutOfBounds));
   unsigned shift = 3;
   switch (storage.kind()) {
     case TypeKind::I8:
@@ -119,12 +108,12 @@ x86::Mem BaselineCompiler::Impl::array_element(Operand& array, Operand& index, V
       shift = 2;
       break;
     case TypeKind::V128:
-      a_.add(gp(i, true), gp(i, true));
+      shift = 4;
       break;
     default:
       break;
   }
-  return x86::ptr(gp(a, true), gp(i, true), shift, int32_t(layout::kArrayElements));
+  return a_.element(a, i, shift, layout::kArrayElements);
 }
 
 // The top `count` operands become the fields of the new object, which is their result.
@@ -147,8 +136,8 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       return true;
     case RefFunc: {
       const uint8_t dst = alloc_gpr();
-      a_.mov(gp(dst, true), at(kContext, layout::kCtxFuncs));
-      a_.mov(gp(dst, true), at(dst, int64_t(in.index) * 8));
+      a_.load_word(dst, kContext, layout::kCtxFuncs);
+      a_.load_word(dst, dst, int64_t(in.index) * 8);
       push_gpr(validator_.operand(0), dst);
       return true;
     }
@@ -169,7 +158,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     case BrOnNull: {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
-      a_.test(gp(reg, true), gp(reg, true));
+      a_.test_zero(reg, true);
       cond_branch(in.index, Cond::Equal);
       push_gpr(o.type, reg);
       return true;
@@ -178,7 +167,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
       push_gpr(o.type, reg);
-      a_.test(gp(reg, true), gp(reg, true));
+      a_.test_zero(reg, true);
       cond_branch(in.index, Cond::NotEqual);
       release(pop());
       return true;
@@ -195,19 +184,18 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       spill_registers(uint32_t(stack_.size()));
       ref_test(in.heap, in.op == RefTestNull);
       release(pop());
-      push_gpr(wasm::kI32, kRax);
+      push_gpr(wasm::kI32, kResultGpr);
       return true;
     case RefCast:
     case RefCastNull:
       spill_registers(uint32_t(stack_.size()));
       ref_test(in.heap, in.op == RefCastNull);
-      jcc(Cond::Equal, trap(TrapCode::CastFailure));
+      a_.branch(Cond::Equal, trap(TrapCode::CastFailure));
       return true;
     case RefI31: {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
-      a_.add(gp(reg, false), gp(reg, false));
-      a_.or_(gp(reg, false), 1);
+      a_.make_i31(reg);
       push_gpr(validator_.operand(0), reg);
       return true;
     }
@@ -216,11 +204,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
       trap_if_null(o, TrapCode::NullI31Reference);
-      if (in.op == I31GetS) {
-        a_.sar(gp(reg, false), 1);
-      } else {
-        a_.shr(gp(reg, false), 1);
-      }
+      a_.take_i31(reg, in.op == I31GetS);
       push_gpr(wasm::kI32, reg);
       return true;
     }
@@ -240,7 +224,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     case RefCastDescEq:
     case RefCastDescEqNull:
       ref_test_desc(in.op == RefCastDescEqNull);
-      jcc(Cond::Equal, trap(TrapCode::DescriptorCastFailure));
+      a_.branch(Cond::Equal, trap(TrapCode::DescriptorCastFailure));
       return true;
     case BrOnCastDescEq:
     case BrOnCastDescEqFail:
@@ -306,14 +290,14 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       spill_registers(uint32_t(stack_.size()));
       Operand& init = top(1);
       store_slot(init, init.slot);
-      const x86::Mem value = slot_mem(init.slot, init.type);
+      const Mem value = slot_mem(init.slot, init.type);
       builtin(Builtin::array_new, {in.index}, 1, result);
       const Operand array = top();
       spill(uint32_t(stack_.size() - 1));
-      a_.mov(x86::rsi, gp(array.reg, true));
-      a_.xor_(x86::edx, x86::edx);
-      a_.lea(x86::rcx, value);
-      a_.mov(x86::r8d, at(kRsi, layout::kArrayLength));
+      a_.move_gpr(kArgGprs[1], array.reg, true);
+      a_.load_imm(kArgGprs[2], 0);
+      a_.load_address(kArgGprs[3], value);
+      a_.load_gpr(kArgGprs[4], at(kArgGprs[1], layout::kArrayLength), false);
       call_builtin(Builtin::array_fill);
       Operand made = pop();
       release(pop());
@@ -346,7 +330,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     case ArrayGetU: {
       const ValType storage = module_.types[in.index].fields[0].storage;
       Operand index = pop(), array = pop();
-      const x86::Mem m = array_element(array, index, storage);
+      const Mem m = array_element(array, index, storage);
       release(index);
       release(array);
       load_storage(m, storage, in.op == ArrayGetS);
@@ -355,7 +339,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     case ArraySet: {
       const ValType storage = module_.types[in.index].fields[0].storage;
       Operand value = pop(), index = pop(), array = pop();
-      const x86::Mem m = array_element(array, index, storage);
+      const Mem m = array_element(array, index, storage);
       store_storage(m, storage, value);
       release(value);
       release(index);
@@ -366,7 +350,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
       trap_if_null(o, TrapCode::NullArrayReference);
-      a_.mov(gp(reg, false), at(reg, layout::kArrayLength));
+      a_.load_gpr(reg, at(reg, layout::kArrayLength), false);
       push_gpr(wasm::kI32, reg);
       return true;
     }
@@ -374,10 +358,10 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       spill_registers(uint32_t(stack_.size()));
       Operand& value = top(1);
       store_slot(value, value.slot);
-      load_gpr(kRsi, top(3));
-      load_gpr(kRdx, top(2));
-      a_.lea(x86::rcx, slot_mem(value.slot, value.type));
-      load_gpr(kR8, top(0));
+      load_gpr(kArgGprs[1], top(3));
+      load_gpr(kArgGprs[2], top(2));
+      a_.load_address(kArgGprs[3], slot_mem(value.slot, value.type));
+      load_gpr(kArgGprs[4], top(0));
       drop(4);
       call_builtin(Builtin::array_fill);
       return true;

@@ -23,61 +23,54 @@ wasm::V128 splat64(uint64_t v) {
 wasm::V128 splat_f32(float v) { return splat32(std::bit_cast<uint32_t>(v)); }
 wasm::V128 splat_f64(double v) { return splat64(std::bit_cast<uint64_t>(v)); }
 
-constexpr uint8_t kS = kScratchXmm, kT = kScratchXmm2;
+constexpr uint8_t kS = kScratchFpr, kT = kScratchFpr2;
 
 }  // namespace
-
-// Memory of a constant behind the code, on 16 bytes.
-x86::Mem BaselineCompiler::Impl::constant(const wasm::V128& value) {
-  for (size_t i = constants_.size(), seen = 0; i-- > 0 && seen < 8; ++seen)
-    if (constants_[i].value == value) return x86::ptr(constants_[i].label);
-  constants_.push_back({a_.newLabel(), value});
-  return x86::ptr(constants_.back().label);
-}
 
 // The groups below pop and push for themselves; xmm14 and xmm15 are free to use.
 struct BaselineCompiler::Impl::VectorOps {
   Impl& c;
-  x86::Assembler& a;
+  Machine& a;
 
+  Mem memory(const wasm::V128& value) { return x86::ptr(c.constant(value)); }
   x86::Xmm s() const { return x86::xmm(kS); }
   x86::Xmm t() const { return x86::xmm(kT); }
 
   // a = INST a, b
-  void binary(InstId inst) { c.float_binary(inst, wasm::kV128); }
+  void binary(InstId inst) { c.float_binary_inst(inst, wasm::kV128); }
   // b = INST b, a
   void swapped(InstId inst) {
     Operand y = c.pop(), x = c.pop();
-    const uint8_t b = c.own_xmm(y);
-    a.emit(inst, xmm(b), xmm(c.use_xmm(x)));
+    const uint8_t b = c.own_fpr(y);
+    a.emit(inst, xmm(b), xmm(c.use_fpr(x)));
     c.release(x);
-    c.push_xmm(wasm::kV128, b);
+    c.push_fpr(wasm::kV128, b);
   }
   // f(x) changes the operand in place.
   template <class F>
   void unary(F f) {
     Operand o = c.pop();
-    const uint8_t x = c.own_xmm(o);
+    const uint8_t x = c.own_fpr(o);
     f(xmm(x));
-    c.push_xmm(wasm::kV128, x);
+    c.push_fpr(wasm::kV128, x);
   }
   // f(x, y) changes x; y may change too.
   template <class F>
   void binary_with(F f) {
     Operand y = c.pop(), x = c.pop();
-    const uint8_t p = c.own_xmm(x), q = c.own_xmm(y);
+    const uint8_t p = c.own_fpr(x), q = c.own_fpr(y);
     f(xmm(p), xmm(q));
     c.release(y);
-    c.push_xmm(wasm::kV128, p);
+    c.push_fpr(wasm::kV128, p);
   }
   template <class F>
   void ternary_with(F f) {
     Operand z = c.pop(), y = c.pop(), x = c.pop();
-    const uint8_t p = c.own_xmm(x), q = c.own_xmm(y), r = c.own_xmm(z);
+    const uint8_t p = c.own_fpr(x), q = c.own_fpr(y), r = c.own_fpr(z);
     f(xmm(p), xmm(q), xmm(r));
     c.release(y);
     c.release(z);
-    c.push_xmm(wasm::kV128, p);
+    c.push_fpr(wasm::kV128, p);
   }
   void invert(const x86::Xmm& x) {
     a.pcmpeqd(s(), s());
@@ -94,25 +87,25 @@ struct BaselineCompiler::Impl::VectorOps {
   // Unsigned: x == max(x, y) says x >= y; x == min(x, y) says x <= y.
   void compare_unsigned(InstId extreme, InstId equal, bool inverse) {
     Operand y = c.pop(), x = c.pop();
-    const uint8_t p = c.own_xmm(x), q = c.use_xmm(y);
+    const uint8_t p = c.own_fpr(x), q = c.use_fpr(y);
     a.movaps(s(), xmm(p));
     a.emit(extreme, s(), xmm(q));
     a.emit(equal, xmm(p), s());
     c.release(y);
-    c.push_xmm(wasm::kV128, p);
+    c.push_fpr(wasm::kV128, p);
     if (inverse) invert(xmm(p));
   }
   void compare_float(InstId inst, int predicate, bool swap) {
     Operand y = c.pop(), x = c.pop();
     if (swap) std::swap(x, y);
-    const uint8_t p = c.own_xmm(x), q = c.use_xmm(y);
+    const uint8_t p = c.own_fpr(x), q = c.use_fpr(y);
     a.emit(inst, xmm(p), xmm(q), asmjit::Imm(predicate));
     c.release(y);
-    c.push_xmm(wasm::kV128, p);
+    c.push_fpr(wasm::kV128, p);
   }
   void all_true(InstId equal) {
     Operand o = c.pop();
-    const uint8_t x = c.use_xmm(o);
+    const uint8_t x = c.use_fpr(o);
     a.pxor(s(), s());
     a.emit(equal, s(), xmm(x));
     a.ptest(s(), s());
@@ -128,7 +121,7 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void splat(bool wide, auto spread) {
     Operand o = c.pop();
-    const uint8_t x = c.alloc_xmm();
+    const uint8_t x = c.alloc_fpr();
     const uint8_t r = c.use_gpr(o);
     if (wide) {
       a.movq(xmm(x), gp(r, true));
@@ -137,7 +130,7 @@ struct BaselineCompiler::Impl::VectorOps {
     }
     c.release(o);
     spread(xmm(x));
-    c.push_xmm(wasm::kV128, x);
+    c.push_fpr(wasm::kV128, x);
   }
   void spread8(const x86::Xmm& x) {
     a.pxor(s(), s());
@@ -149,7 +142,7 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void extract(InstId inst, uint32_t lane, bool wide, unsigned sign_bits) {
     Operand o = c.pop();
-    const uint8_t x = c.use_xmm(o);
+    const uint8_t x = c.use_fpr(o);
     const uint8_t r = c.alloc_gpr();
     a.emit(inst, gp(r, wide), xmm(x), asmjit::Imm(lane));
     if (sign_bits == 8) a.movsx(gp(r, false), x86::gpb_lo(r));
@@ -159,24 +152,24 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void replace(InstId inst, uint32_t lane, bool wide) {
     Operand v = c.pop(), o = c.pop();
-    const uint8_t x = c.own_xmm(o);
+    const uint8_t x = c.own_fpr(o);
     a.emit(inst, xmm(x), gp(c.use_gpr(v), wide), asmjit::Imm(lane));
     c.release(v);
-    c.push_xmm(wasm::kV128, x);
+    c.push_fpr(wasm::kV128, x);
   }
   void load_lane(const Instr& in, InstId inst, unsigned width) {
     Operand v = c.pop(), base = c.pop();
-    const uint8_t x = c.own_xmm(v);
-    x86::Mem m = c.address(in, base, width);
+    const uint8_t x = c.own_fpr(v);
+    Mem m = c.address(in, base, width);
     m.setSize(width);
     a.emit(inst, xmm(x), m, asmjit::Imm(in.lane));
     c.done_address(base);
-    c.push_xmm(wasm::kV128, x);
+    c.push_fpr(wasm::kV128, x);
   }
   void store_lane(const Instr& in, InstId inst, unsigned width) {
     Operand v = c.pop(), base = c.pop();
-    const uint8_t x = c.use_xmm(v);
-    x86::Mem m = c.address(in, base, width);
+    const uint8_t x = c.use_fpr(v);
+    Mem m = c.address(in, base, width);
     m.setSize(width);
     a.emit(inst, m, xmm(x), asmjit::Imm(in.lane));
     c.done_address(base);
@@ -184,9 +177,9 @@ struct BaselineCompiler::Impl::VectorOps {
   }
   void load_splat(const Instr& in, unsigned width) {
     Operand base = c.pop();
-    x86::Mem m = c.address(in, base, width);
+    Mem m = c.address(in, base, width);
     m.setSize(width);
-    const uint8_t x = c.alloc_xmm();
+    const uint8_t x = c.alloc_fpr();
     switch (width) {
       case 1:
         a.pinsrb(xmm(x), m, 0);
@@ -204,7 +197,7 @@ struct BaselineCompiler::Impl::VectorOps {
         a.movddup(xmm(x), m);
     }
     c.done_address(base);
-    c.push_xmm(wasm::kV128, x);
+    c.push_fpr(wasm::kV128, x);
   }
   // Pops the shift count into xmm15, reduced by `mask` and increased by `more`.
   void count(uint32_t mask, int more = 0) {
@@ -277,18 +270,18 @@ struct BaselineCompiler::Impl::VectorOps {
   void popcnt() {
     static constexpr wasm::V128 kBits = {{0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4}};
     unary([&](const x86::Xmm& x) {
-      const uint8_t n = c.alloc_xmm();
-      a.movaps(xmm(n), c.constant(splat32(0x0F0F0F0F)));
+      const uint8_t n = c.alloc_fpr();
+      a.movaps(xmm(n), memory(splat32(0x0F0F0F0F)));
       a.movaps(t(), x);
       a.psrlw(t(), 4);
       a.pand(t(), xmm(n));
       a.pand(xmm(n), x);
-      a.movaps(x, c.constant(kBits));
+      a.movaps(x, memory(kBits));
       a.movaps(s(), x);
       a.pshufb(x, t());
       a.pshufb(s(), xmm(n));
       a.paddb(x, s());
-      c.free_xmm(n);
+      c.free_fpr(n);
     });
   }
   void extend(InstId inst, bool high) {
@@ -367,7 +360,7 @@ struct BaselineCompiler::Impl::VectorOps {
       a.movaps(s(), x);
       a.cmpps(s(), s(), 0);
       a.andps(x, s());
-      a.movaps(s(), c.constant(splat_f32(2147483648.0f)));
+      a.movaps(s(), memory(splat_f32(2147483648.0f)));
       a.cmpps(s(), x, 2);
       a.cvttps2dq(x, x);
       a.pxor(x, s());
@@ -379,8 +372,8 @@ struct BaselineCompiler::Impl::VectorOps {
       a.maxps(x, s());
       // What exceeds 2^31 is converted apart and added.
       a.movaps(t(), x);
-      a.subps(t(), c.constant(splat_f32(2147483648.0f)));
-      a.movaps(s(), c.constant(splat_f32(2147483648.0f)));
+      a.subps(t(), memory(splat_f32(2147483648.0f)));
+      a.movaps(s(), memory(splat_f32(2147483648.0f)));
       a.cmpps(s(), t(), 2);
       a.cvttps2dq(t(), t());
       a.pxor(t(), s());
@@ -394,7 +387,7 @@ struct BaselineCompiler::Impl::VectorOps {
     unary([&](const x86::Xmm& x) {
       a.movaps(s(), x);
       a.cmppd(s(), s(), 0);
-      a.andps(s(), c.constant(splat_f64(2147483647.0)));
+      a.andps(s(), memory(splat_f64(2147483647.0)));
       a.minpd(x, s());
       a.cvttpd2dq(x, x);
     });
@@ -403,10 +396,10 @@ struct BaselineCompiler::Impl::VectorOps {
     unary([&](const x86::Xmm& x) {
       a.pxor(s(), s());
       a.maxpd(x, s());
-      a.minpd(x, c.constant(splat_f64(4294967295.0)));
+      a.minpd(x, memory(splat_f64(4294967295.0)));
       a.roundpd(x, x, 3 | 8);
       // With 2^52 added the integer is the low half.
-      a.addpd(x, c.constant(splat_f64(4503599627370496.0)));
+      a.addpd(x, memory(splat_f64(4503599627370496.0)));
       a.shufps(x, s(), 0x88);
     });
   }
@@ -423,6 +416,17 @@ struct BaselineCompiler::Impl::VectorOps {
   }
 };
 
+// A load of 8 bytes into two lanes or more, or of fewer bytes than a vector has.
+void BaselineCompiler::Impl::load_extended(const Instr& in, InstId inst, unsigned width) {
+  Operand base = pop();
+  Mem m = address(in, base, width);
+  m.setSize(width);
+  const uint8_t dst = alloc_fpr();
+  a_.emit(inst, xmm(dst), m);
+  done_address(base);
+  push_fpr(wasm::kV128, dst);
+}
+
 bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
   using enum Opcode;
   if (in.op < V128Load || in.op > I32x4RelaxedDotI8x16I7x16AddS) return false;
@@ -432,9 +436,9 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     v.CALL;                \
     return true;
 #define WAFER_BINARY(OP, INST) WAFER_OP(OP, binary(Inst::kId##INST))
-#define WAFER_LOAD(OP, INST, WIDTH)                \
-  case OP:                                         \
-    load(in, Inst::kId##INST, WIDTH, wasm::kV128); \
+#define WAFER_LOAD(OP, INST, WIDTH)            \
+  case OP:                                     \
+    load_extended(in, Inst::kId##INST, WIDTH); \
     return true;
   switch (in.op) {
     WAFER_LOAD(V128Load8x8S, Pmovsxbw, 8)
@@ -459,15 +463,15 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     WAFER_OP(V128Store64Lane, store_lane(in, Inst::kIdPextrq, 8))
 
     case V128Const: {
-      const uint8_t x = alloc_xmm();
+      const uint8_t x = alloc_fpr();
       if (in.v128 == splat32(0)) {
         a_.pxor(xmm(x), xmm(x));
       } else if (in.v128 == splat32(~0u)) {
         a_.pcmpeqd(xmm(x), xmm(x));
       } else {
-        a_.movaps(xmm(x), constant(in.v128));
+        a_.movaps(xmm(x), v.memory(in.v128));
       }
-      push_xmm(wasm::kV128, x);
+      push_fpr(wasm::kV128, x);
       return true;
     }
     case I8x16Shuffle: {
@@ -478,8 +482,8 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
         high.bytes[i] = lane >= 16 ? lane - 16 : 0x80;
       }
       v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
-        a_.pshufb(x, constant(low));
-        a_.pshufb(y, constant(high));
+        a_.pshufb(x, v.memory(low));
+        a_.pshufb(y, v.memory(high));
         a_.por(x, y);
       });
       return true;
@@ -488,7 +492,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     case I8x16RelaxedSwizzle:
       v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
         // Indices past 15 get their top bit set.
-        a_.paddusb(y, constant(splat32(0x70707070)));
+        a_.paddusb(y, v.memory(splat32(0x70707070)));
         a_.pshufb(x, y);
       });
       return true;
@@ -513,9 +517,9 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     case F64x2ExtractLane: {
       const bool f64 = in.op == F64x2ExtractLane;
       Operand o = pop();
-      const uint8_t x = own_xmm(o);
+      const uint8_t x = own_fpr(o);
       if (in.lane) a_.pshufd(xmm(x), xmm(x), f64 ? 0xEE : int(in.lane));
-      push_xmm(f64 ? wasm::kF64 : wasm::kF32, x);
+      push_fpr(f64 ? wasm::kF64 : wasm::kF32, x);
       return true;
     }
       WAFER_OP(F32x4ReplaceLane, binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
@@ -579,7 +583,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       return true;
     case V128AnyTrue: {
       Operand o = pop();
-      const uint8_t x = use_xmm(o);
+      const uint8_t x = use_fpr(o);
       a_.ptest(xmm(x), xmm(x));
       release(o);
       push_flags(Cond::NotEqual);
@@ -594,7 +598,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     case I32x4Bitmask:
     case I64x2Bitmask: {
       Operand o = pop();
-      const uint8_t x = own_xmm(o);
+      const uint8_t x = own_fpr(o);
       const uint8_t r = alloc_gpr();
       const auto dst = x86::gpd(r);
       if (in.op == I16x8Bitmask) {
@@ -682,25 +686,25 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       v.binary_with([&](const x86::Xmm& x, const x86::Xmm& y) {
         a_.pmulhrsw(x, y);
         // Only -1 * -1 leaves the range.
-        a_.movaps(v.s(), constant(splat32(0x80008000)));
+        a_.movaps(v.s(), v.memory(splat32(0x80008000)));
         a_.pcmpeqw(v.s(), x);
         a_.pxor(x, v.s());
       });
       return true;
       WAFER_OP(I16x8ExtaddPairwiseI8x16S, unary([&](const x86::Xmm& x) {
-                 a_.movaps(v.s(), constant(splat32(0x01010101)));
+                 a_.movaps(v.s(), v.memory(splat32(0x01010101)));
                  a_.pmaddubsw(v.s(), x);
                  a_.movaps(x, v.s());
                }))
       WAFER_OP(I16x8ExtaddPairwiseI8x16U,
-               unary([&](const x86::Xmm& x) { a_.pmaddubsw(x, constant(splat32(0x01010101))); }))
+               unary([&](const x86::Xmm& x) { a_.pmaddubsw(x, v.memory(splat32(0x01010101))); }))
       WAFER_OP(I32x4ExtaddPairwiseI16x8S,
-               unary([&](const x86::Xmm& x) { a_.pmaddwd(x, constant(splat32(0x00010001))); }))
+               unary([&](const x86::Xmm& x) { a_.pmaddwd(x, v.memory(splat32(0x00010001))); }))
       WAFER_OP(I32x4ExtaddPairwiseI16x8U, unary([&](const x86::Xmm& x) {
                  // Made signed by taking 2^15 from each, which is given back after.
-                 a_.pxor(x, constant(splat32(0x80008000)));
-                 a_.pmaddwd(x, constant(splat32(0x00010001)));
-                 a_.paddd(x, constant(splat32(0x00010000)));
+                 a_.pxor(x, v.memory(splat32(0x80008000)));
+                 a_.pmaddwd(x, v.memory(splat32(0x00010001)));
+                 a_.paddd(x, v.memory(splat32(0x00010000)));
                }))
 #define WAFER_EXTEND(P, FROM, SUFFIX, INST, MUL)                                       \
   WAFER_OP(P##ExtendLow##FROM##SUFFIX, extend(Inst::kId##INST, false))                 \
@@ -777,14 +781,14 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
                  a_.psrld(x, 16);
                  a_.cvtdq2ps(v.s(), v.s());
                  a_.cvtdq2ps(x, x);
-                 a_.mulps(x, constant(splat_f32(65536.0f)));
+                 a_.mulps(x, v.memory(splat_f32(65536.0f)));
                  a_.addps(x, v.s());
                }))
       WAFER_OP(F64x2ConvertLowI32x4S, unary([&](const x86::Xmm& x) { a_.cvtdq2pd(x, x); }))
       WAFER_OP(F64x2ConvertLowI32x4U, unary([&](const x86::Xmm& x) {
                  // As the low halves of numbers with the exponent of 2^52.
-                 a_.unpcklps(x, constant(splat32(0x43300000)));
-                 a_.subpd(x, constant(splat_f64(4503599627370496.0)));
+                 a_.unpcklps(x, v.memory(splat32(0x43300000)));
+                 a_.subpd(x, v.memory(splat_f64(4503599627370496.0)));
                }))
       WAFER_OP(F32x4DemoteF64x2Zero, unary([&](const x86::Xmm& x) { a_.cvtpd2ps(x, x); }))
       WAFER_OP(F64x2PromoteLowF32x4, unary([&](const x86::Xmm& x) { a_.cvtps2pd(x, x); }))
@@ -793,7 +797,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_OP(I32x4RelaxedDotI8x16I7x16AddS,
                ternary_with([&](const x86::Xmm& x, const x86::Xmm& y, const x86::Xmm& z) {
                  v.dot_i8(x, y);
-                 a_.pmaddwd(x, constant(splat32(0x00010001)));
+                 a_.pmaddwd(x, v.memory(splat32(0x00010001)));
                  a_.paddd(x, z);
                }))
     default:
