@@ -25,9 +25,7 @@ namespace {
 
 void finalize_foreign(void* data) { destroy(static_cast<Foreign*>(data)); }
 
-HeapKind hierarchy(const wasm::TypeRegistry& registry, HeapType type) {
-  return registry.top(type);
-}
+HeapKind hierarchy(const wasm::TypeRegistry& registry, HeapType type) { return registry.top(type); }
 
 HostInfo* info_of(const wasm_ref_t* ref, bool make) {
   switch (ref->kind) {

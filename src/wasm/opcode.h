@@ -41,9 +41,8 @@ class FeatureSet {
   static constexpr FeatureSet standard() {
     FeatureSet s;
     s.bits_ = kBuilt;
-    for (const Feature f :
-         {Feature::LegacyExceptions, Feature::CustomDescriptors, Feature::CompactImports,
-          Feature::StackSwitching})
+    for (const Feature f : {Feature::LegacyExceptions, Feature::CustomDescriptors,
+                            Feature::CompactImports, Feature::StackSwitching})
       s.set(f, false);
     return s;
   }

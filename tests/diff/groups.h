@@ -30,7 +30,7 @@ enum class Group : uint8_t {
   Gc,
   Imports,  // globals, memories and tables
   ExtendedConst,
-  Edges,      // accesses at the end of memory, of whose results little is used
+  Edges,  // accesses at the end of memory, of whose results little is used
   Continuations,
   Operators,  // not a feature: mostly instructions on constants
   Count,
