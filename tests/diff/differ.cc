@@ -27,8 +27,9 @@ namespace {
 // module runs in both kinds of code.
 constexpr uint32_t kHeat = 6;
 
-constexpr std::string_view kNames[] = {"interp",     "baseline",     "llvm",   "auto",  "reference",
-                                       "auto-parts", "llvm-relaxed", "llvm-0", "llvm-3"};
+constexpr std::string_view kNames[] = {"interp",    "baseline",   "llvm",         "auto",
+                                       "reference", "auto-parts", "llvm-relaxed", "llvm-0",
+                                       "llvm-1",    "llvm-3"};
 constexpr std::string_view kFuelUsed = "fuel used: ";
 
 compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
@@ -304,7 +305,7 @@ Result<TierUnderTest> make_tier(std::string_view name) {
   if (name.starts_with("llvm")) {
     WAFER_TRY(compiler::load_llvm_backend());
     out.precise = name != "llvm-relaxed";
-    const unsigned level = name == "llvm-0" ? 0 : name == "llvm-3" ? 3 : 2;
+    const unsigned level = name == "llvm-0" ? 0 : name == "llvm-1" ? 1 : name == "llvm-3" ? 3 : 2;
     auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise, level));
     out.tier = tier.get();
     out.owner = std::move(tier);

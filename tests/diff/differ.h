@@ -31,7 +31,7 @@ struct TierUnderTest {
 //   auto-parts                    - functions and loops are optimized one by one, at the
 //                                   moment when they are hot;
 //   llvm-relaxed                  - with relaxed traps;
-//   llvm-0, llvm-3                - other levels of optimization;
+//   llvm-0, llvm-1, llvm-3        - other levels of optimization;
 //   reference                     - none of the engine's, but the evaluator in reference/.
 std::span<const std::string_view> tier_names();
 // Unsupported if this build or processor lacks it.

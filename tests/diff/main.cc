@@ -351,7 +351,7 @@ int main(int argc, char** argv) {
                  "Tiers to compare with the first: interp, baseline, llvm, auto; reference (an "
                  "evaluator that shares nothing with them); auto-parts (what is hot is optimized "
                  "one by one); llvm-relaxed (with "
-                 "relaxed traps); llvm-0 and llvm-3 (other levels of optimization)")
+                 "relaxed traps); llvm-0, llvm-1 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
       ->capture_default_str();
