@@ -306,7 +306,7 @@ TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top,
   } else if (throws != kResumePlain) {
     GcException* e = store.gc().new_exception(a.instance->tags[throws]);
     if (!e) return store.set_trap(TrapCode::OutOfMemory);
-    std::memcpy(e->args(), args, slots * sizeof(Slot));
+    if (slots) std::memcpy(e->args(), args, slots * sizeof(Slot));
     exception = reinterpret_cast<Ref>(e);
   }
   // No destructor may be due here: this frame can be dropped while it waits.
@@ -414,7 +414,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   a.store = &store;
   a.instance = func->instance;
   a.stack_limit = stack->limit;
-  std::memcpy(fp, slots, code->param_slots * sizeof(Slot));
+  if (code->param_slots) std::memcpy(fp, slots, code->param_slots * sizeof(Slot));
   {
     const Slot* s = fp;
     for (const ValType t : func->type->func.params) {
@@ -454,7 +454,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
 
   if (WAFER_LIKELY(a.trap == TrapCode::None)) {
     stack->current = a.previous;
-    std::memcpy(slots, fp, code->result_slots * sizeof(Slot));
+    if (code->result_slots) std::memcpy(slots, fp, code->result_slots * sizeof(Slot));
     return TrapCode::None;
   }
   // The innermost activation that stops describes the trap; outer ones pass it on.

@@ -885,8 +885,11 @@ no_signals() {
 T
   for call in 'load 65536' 'load -4' 'div 0' 'none 0' 'deep 0'; do
     set -- $call
-    run 134 run --tier interp --invoke "$1" traps.wat "$2"
+    run 134 run --tier interp --no-signals --invoke "$1" traps.wat "$2"
     [ "$1" = deep ] && head -1 err >want || cp err want
+    # With signals the trap is the same; a build with sanitizers does not know its frames.
+    run 134 run --tier interp --invoke "$1" traps.wat "$2"
+    [ "$(head -1 err)" = "$(head -1 want)" ] || failures=$((failures + 1))
     for tier in interp $tiers auto; do
       run 134 run --tier $tier --no-cache --no-signals --invoke "$1" traps.wat "$2"
       [ "$1" = deep ] && sed -i 1q err
