@@ -310,8 +310,8 @@ TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top,
     exception = reinterpret_cast<Ref>(e);
   }
   // No destructor may be due here: this frame can be dropped while it waits.
-  auto* const handlers =
-      static_cast<runtime::ResumeHandler*>(__builtin_alloca(count * sizeof(runtime::ResumeHandler)));
+  auto* const handlers = static_cast<runtime::ResumeHandler*>(
+      __builtin_alloca(count * sizeof(runtime::ResumeHandler)));
   for (uint32_t i = 0; i < count; ++i) {
     const Handler& h = code.handlers[first + i];
     handlers[i] = {a.instance->tags[h.tag], h.kind == Handler::Kind::Switch};
