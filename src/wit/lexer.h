@@ -70,6 +70,4 @@ class Lexer {
 
 bool is_keyword(std::string_view word);
 
-bool is_utf8(std::string_view text);
-
 }  // namespace wafer::wit

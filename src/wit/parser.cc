@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "wasm/cursor.h"
 #include "wit/ast.h"
 #include "wit/lexer.h"
 
@@ -242,13 +243,25 @@ class Parser {
         return error(token.span, "invalid escape in string literal");
       }
     }
-    if (!is_utf8(out)) return error(token.span, "malformed UTF-8 encoding");
+    if (!wasm::is_utf8(out)) return error(token.span, "malformed UTF-8 encoding");
     return out;
   }
 
   wafer::Result<void> no_external_id(const Attributes& a, std::string_view where) {
     if (!a.external_id) return {};
     return error(a.external_id_span, "@external-id is not allowed on " + std::string(where));
+  }
+
+  // `interface name { ... }`, or the same of a world; its keyword is ahead.
+  template <class T, class F>
+  wafer::Result<TopItem> block(Attributes attrs, F&& items) {
+    WAFER_TRY(lexer_.next());
+    T out;
+    out.attributes = std::move(attrs);
+    WAFER_LET(name, id());
+    out.name = name;
+    WAFER_TRY(items(out));
+    return TopItem(std::move(out));
   }
 
   wafer::Result<TopItem> top_item() {
@@ -269,23 +282,12 @@ class Parser {
     }
     if (lexer_.at("interface")) {
       WAFER_TRY(no_external_id(attrs, "interface declarations"));
-      WAFER_TRY(lexer_.next());
-      Interface out;
-      out.attributes = std::move(attrs);
-      WAFER_LET(name, id());
-      out.name = name;
-      WAFER_TRY(interface_items(out.items));
-      return TopItem(std::move(out));
+      return block<Interface>(std::move(attrs),
+                              [this](auto& out) { return interface_items(out.items); });
     }
     if (lexer_.at("world")) {
       WAFER_TRY(no_external_id(attrs, "world declarations"));
-      WAFER_TRY(lexer_.next());
-      World out;
-      out.attributes = std::move(attrs);
-      WAFER_LET(name, id());
-      out.name = name;
-      WAFER_TRY(world_items(out.items));
-      return TopItem(std::move(out));
+      return block<World>(std::move(attrs), [this](auto& out) { return world_items(out.items); });
     }
     return lexer_.unexpected("`world`, `interface`, `use` or `package`");
   }
@@ -601,7 +603,6 @@ class Parser {
     return {};
   }
 
-  // Reads `< ... >`, with `arg` for each type between the commas.
   wafer::Result<TypeExpr> type(uint32_t depth) {
     using Kind = TypeExpr::Kind;
     if (depth == kMaxTypeDepth) return error(lexer_.peek().span, "type nesting too deep");
