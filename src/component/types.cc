@@ -320,7 +320,6 @@ wafer::Result<void> TypeArena::match_value(ValType a, ValType b) const {
   if (canon(a) == canon(b)) return {};
   const std::string found(describe(a)), wanted(describe(b));
   if (!a.defined() || !b.defined() || types_[a.id].kind != types_[b.id].kind) {
-    if (!a || !b) return invalid("expected " + wanted + ", found " + found);
     return invalid("expected " + wanted + ", found " + found);
   }
   // The same kind of type: say where it differs.
