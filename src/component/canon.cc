@@ -1,4 +1,5 @@
 // Canonical definitions (Binary.md; CanonicalABI.md, "Canonical Definitions").
+#include "component/builtins.h"
 #include "component/scope.h"
 
 namespace wafer::component {
@@ -10,21 +11,6 @@ constexpr size_t kMaxFlatParams = 16;
 constexpr size_t kMaxFlatAsyncParams = 4;
 constexpr size_t kMaxFlatResults = 1;
 constexpr uint32_t kContextSlots = 2;
-
-struct BuiltinInfo {
-  uint8_t code;
-  Builtin builtin;
-  std::string_view name;
-  Feature feature;
-  std::string_view immediates, params, results;
-};
-
-constexpr BuiltinInfo kBuiltins[] = {
-#define BUILTIN(code, id, name, feature, immediates, params, results) \
-  {code, Builtin::id, name, Feature::feature, immediates, params, results},
-#include "component/builtins.def"
-#undef BUILTIN
-};
 
 std::string signature_text(const wasm::FuncType& t) {
   const auto list = [](const Vec<wasm::ValType>& types) {
@@ -277,9 +263,7 @@ Result<void> Decoder::lower(Cursor& c, Component& out, uint32_t at) {
 }
 
 Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t at) {
-  const BuiltinInfo* info = nullptr;
-  for (const BuiltinInfo& b : kBuiltins)
-    if (b.code == code) info = &b;
+  const BuiltinInfo* info = builtin_of_code(code);
   if (!info) return malformed(at, "malformed canonical function");
   WAFER_TRY(enabled(info->feature, info->name, at));
   CanonBuiltin def;

@@ -257,9 +257,9 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
     }
     return {};
   };
-  switch (code) {
-    case 0x72: {
-      def.kind = TypeKind::Record;
+  switch (const TypeKind kind = kind_of_code(code)) {
+    case TypeKind::Record: {
+      def.kind = kind;
       WAFER_LET(n, count(c, "fields"));
       if (n == 0) return error(start, "record type must have at least one field");
       for (uint32_t i = 0; i < n; ++i) {
@@ -269,8 +269,8 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       }
       break;
     }
-    case 0x71: {
-      def.kind = TypeKind::Variant;
+    case TypeKind::Variant: {
+      def.kind = kind;
       WAFER_LET(n, count(c, "cases"));
       if (n == 0) return error(start, "variant type must have at least one case");
       for (uint32_t i = 0; i < n; ++i) {
@@ -283,10 +283,10 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       }
       break;
     }
-    case 0x70:
+    case TypeKind::List:
       WAFER_TRY(one(TypeKind::List));
       break;
-    case 0x67: {
+    case TypeKind::FixedList: {
       WAFER_TRY(enabled(Feature::FixedLists, "a fixed-length list", start));
       WAFER_TRY(one(TypeKind::FixedList));
       WAFER_LET(length, u32(c));
@@ -294,8 +294,8 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       def.length = length;
       break;
     }
-    case 0x6f: {
-      def.kind = TypeKind::Tuple;
+    case TypeKind::Tuple: {
+      def.kind = kind;
       WAFER_LET(n, count(c, "types"));
       if (n == 0) return error(start, "tuple type must have at least one type");
       for (uint32_t i = 0; i < n; ++i) {
@@ -304,26 +304,26 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       }
       break;
     }
-    case 0x6e:
+    case TypeKind::Flags:
       WAFER_TRY(labels(TypeKind::Flags, "flag", "flags must have at least one entry"));
       if (def.labels.size() > kMaxFlags) return error(start, "cannot have more than 32 flags");
       break;
-    case 0x6d:
+    case TypeKind::Enum:
       WAFER_TRY(labels(TypeKind::Enum, "enum tag", "enum type must have at least one variant"));
       break;
-    case 0x6b:
+    case TypeKind::Option:
       WAFER_TRY(one(TypeKind::Option));
       break;
-    case 0x6a:
-      def.kind = TypeKind::Result;
+    case TypeKind::Result:
+      def.kind = kind;
       for (int i = 0; i < 2; ++i) {
         WAFER_LET(t, optional_val_type(c));
         def.args.push_back(t);
       }
       break;
-    case 0x69:
-    case 0x68: {
-      def.kind = code == 0x69 ? TypeKind::Own : TypeKind::Borrow;
+    case TypeKind::Own:
+    case TypeKind::Borrow: {
+      def.kind = kind;
       WAFER_LET(index, u32(c));
       WAFER_TRY(check_index(scope().types, index, "type", start));
       const TypeId id = scope().types[index];
@@ -332,10 +332,10 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       def.args.push_back(ValType::of(id));
       break;
     }
-    case 0x66:
-    case 0x65: {
+    case TypeKind::Stream:
+    case TypeKind::Future: {
       WAFER_TRY(enabled(Feature::Async, "streams and futures", start));
-      def.kind = code == 0x66 ? TypeKind::Stream : TypeKind::Future;
+      def.kind = kind;
       WAFER_LET(t, optional_val_type(c));
       if (types().has_borrow(t))
         return error(start,
@@ -348,7 +348,7 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       def.args.push_back(t);
       break;
     }
-    case 0x63: {
+    case TypeKind::Map: {
       WAFER_TRY(enabled(Feature::Map, "the type map", start));
       WAFER_TRY(one(TypeKind::Map));
       ValType key = def.args[0];
@@ -471,17 +471,18 @@ Result<TypeId> Decoder::scope_type(Cursor& c, ScopeKind kind) {
 Result<TypeId> Decoder::type(Cursor& c, Component* out) {
   const uint32_t start = c.offset();
   WAFER_LET(code, byte(c));
-  switch (code) {
-    case 0x40:
+  if (code == kAsyncFuncCode) {
+    WAFER_TRY(enabled(Feature::Async, "async functions", start));
+    return func_type(c, /*is_async=*/true, start);
+  }
+  switch (kind_of_code(code)) {
+    case TypeKind::Func:
       return func_type(c, /*is_async=*/false, start);
-    case 0x43:
-      WAFER_TRY(enabled(Feature::Async, "async functions", start));
-      return func_type(c, /*is_async=*/true, start);
-    case 0x41:
+    case TypeKind::Component:
       return scope_type(c, ScopeKind::ComponentType);
-    case 0x42:
+    case TypeKind::Instance:
       return scope_type(c, ScopeKind::InstanceType);
-    case 0x3f:
+    case TypeKind::Resource:
       return resource_type(c, out, start);
     default:
       return value_type(c, code, start);

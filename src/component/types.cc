@@ -18,15 +18,6 @@ bool is_value(TypeKind kind) { return kind < TypeKind::Func; }
 
 }  // namespace
 
-std::string_view kind_name(TypeKind kind) {
-  constexpr std::string_view kNames[] = {
-      "primitive", "record",    "variant",  "list",    "fixed-length list",
-      "tuple",     "flags",     "enum",     "option",  "result",
-      "own",       "borrow",    "stream",   "future",  "map",
-      "func",      "component", "instance", "resource"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
 std::string_view sort_name(Sort sort) {
   constexpr std::string_view kNames[] = {"module", "func",      "value",
                                          "type",   "component", "instance"};

@@ -55,8 +55,46 @@ enum class TypeKind : uint8_t {
   Resource,
 };
 
+// Names and binary codes (Binary.md, "Type Definitions") of the kinds; 0 is no code of its own.
+struct KindInfo {
+  TypeKind kind;
+  std::string_view name;
+  uint8_t code;
+};
+inline constexpr uint8_t kAsyncFuncCode = 0x43;
+inline constexpr KindInfo kKinds[] = {
+    {TypeKind::Primitive, "primitive", 0},
+    {TypeKind::Record, "record", 0x72},
+    {TypeKind::Variant, "variant", 0x71},
+    {TypeKind::List, "list", 0x70},
+    {TypeKind::FixedList, "fixed-length list", 0x67},
+    {TypeKind::Tuple, "tuple", 0x6f},
+    {TypeKind::Flags, "flags", 0x6e},
+    {TypeKind::Enum, "enum", 0x6d},
+    {TypeKind::Option, "option", 0x6b},
+    {TypeKind::Result, "result", 0x6a},
+    {TypeKind::Own, "own", 0x69},
+    {TypeKind::Borrow, "borrow", 0x68},
+    {TypeKind::Stream, "stream", 0x66},
+    {TypeKind::Future, "future", 0x65},
+    {TypeKind::Map, "map", 0x63},
+    {TypeKind::Func, "func", 0x40},
+    {TypeKind::Component, "component", 0x41},
+    {TypeKind::Instance, "instance", 0x42},
+    {TypeKind::Resource, "resource", 0x3f},
+};
+
 // "record", "own" and so on.
-std::string_view kind_name(TypeKind kind);
+constexpr std::string_view kind_name(TypeKind kind) {
+  return kKinds[static_cast<size_t>(kind)].name;
+}
+constexpr uint8_t kind_code(TypeKind kind) { return kKinds[static_cast<size_t>(kind)].code; }
+// The kind of a binary code; Primitive if no other has it.
+constexpr TypeKind kind_of_code(uint8_t code) {
+  for (const KindInfo& k : kKinds)
+    if (k.code == code && code != 0) return k.kind;
+  return TypeKind::Primitive;
+}
 
 struct Label {
   std::string name;
