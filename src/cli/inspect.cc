@@ -6,7 +6,7 @@
 #include "cli/component.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
-#include "cli/value_text.h"
+#include "program/value_text.h"
 #include "runtime/backtrace.h"
 #include "wasm/decoder.h"
 #include "wasm/instr.h"
@@ -93,7 +93,7 @@ std::string global_text(const wasm::GlobalType& t) {
   return fmt::format("{}{}", std::string_view(type), t.is_mutable ? " mut" : "");
 }
 std::string func_type_text(const wasm::FuncType& t) {
-  return type_list(t.params) + " -> " + type_list(t.results);
+  return program::type_list(t.params) + " -> " + program::type_list(t.results);
 }
 
 std::string field_text(const wasm::FieldType& f) {
@@ -140,7 +140,8 @@ std::string extern_text(const Module& m, const wasm::ExternType& t) {
     case ExternKind::Global:
       return global_text(t.global);
     case ExternKind::Tag:
-      return fmt::format("type={} {}", t.type_index, type_list(m.types[t.type_index].func.params));
+      return fmt::format("type={} {}", t.type_index,
+                         program::type_list(m.types[t.type_index].func.params));
   }
   return {};
 }
@@ -236,7 +237,8 @@ class Report {
     if (has("tag", m_.tags.size() - m_.imported_tags)) {
       for (uint32_t i = m_.imported_tags; i < m_.tags.size(); ++i)
         line("  tag[{}] type={} {}{}", i, m_.tags[i].type_index,
-             type_list(m_.types[m_.tags[i].type_index].func.params), named(m_.names.tags.find(i)));
+             program::type_list(m_.types[m_.tags[i].type_index].func.params),
+             named(m_.names.tags.find(i)));
     }
     if (has("global", m_.globals.size() - m_.imported_globals)) {
       for (uint32_t i = m_.imported_globals; i < m_.globals.size(); ++i)

@@ -13,10 +13,6 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
 // "; did you mean 'X'?", or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);
 
-// What usually provides the imports from `module`, one of whose names is `name`; empty
-// where that is not known.
-std::string_view usual_provider(std::string_view module, std::string_view name);
-
 // One line on stderr: "hint: MESSAGE".
 void print_hint(std::string_view message);
 

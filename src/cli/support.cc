@@ -77,59 +77,20 @@ bool write_stdout(std::string_view text) {
 
 // ---- Input ------------------------------------------------------------------
 
-bool Input::is_text() const {
-  if (size_ >= 4 && std::memcmp(data_, "\0asm", 4) == 0) return false;
-  const bool named_text = path_.ends_with(".wat") || path_.ends_with(".wast");
-  if (path_.ends_with(".wasm")) return false;
-  if (named_text) return true;
-  for (size_t i = 0; i < size_; ++i) {
-    const char c = char(data_[i]);
-    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') continue;
-    return c == '(' || c == ';';
-  }
-  return false;
-}
-
-std::string Input::describe(const Error& error, bool text) const {
-  if (error.offset == Error::kNoOffset) return fmt::format("{}: {}", path_, error.message);
-  if (text) {
-    const wat::LineColumn at = wat::line_column(this->text(), error.offset);
-    return fmt::format("{}:{}:{}: {}", path_, at.line, at.column, error.message);
-  }
-  return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
-}
-
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features) {
   Result<Input> input = Input::open(path, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
     return std::nullopt;
   }
-  return to_module(*std::move(input), features);
+  return module_of(*std::move(input), features);
 }
 
-std::optional<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
-  ModuleInput module{std::move(input), false, {}, {}};
-  if (compiler::CodeImage::is_image(module.input.bytes())) {
-    Result<compiler::ImageSummary> code = compiler::CodeImage::summarize(module.input.bytes());
-    if (!code) {
-      print_error(module.input.describe(code.error(), false));
-      return std::nullopt;
-    }
-    module.code = *std::move(code);
-    return module;
-  }
-  if (module.input.is_text()) {
-    Result<Vec<uint8_t>> encoded =
-        wat::parse_wat(module.input.text(), {.features = features, .names = true});
-    if (!encoded) {
-      print_error(module.input.describe(encoded.error(), true));
-      return std::nullopt;
-    }
-    module.encoded = *std::move(encoded);
-    module.from_text = true;
-  }
-  return module;
+std::optional<ModuleInput> module_of(Input input, wasm::FeatureSet features) {
+  Result<ModuleInput> module = program::to_module(std::move(input), features);
+  if (module) return *std::move(module);
+  print_error(module.error().message);
+  return std::nullopt;
 }
 
 void print_module_error(const ModuleInput& in, const Error& error) {
@@ -316,19 +277,6 @@ wasm::FeatureSet FeatureOptions::get(wasm::FeatureSet base) const {
   apply(enable, true);
   apply(disable, false);
   return base;
-}
-
-std::string printable(std::string_view text) {
-  const bool utf8 = wasm::is_utf8(text);
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8))
-      out += fmt::format("\\{:02x}", byte);
-    else
-      out += c;
-  }
-  return out;
 }
 
 }  // namespace wafer::cli

@@ -12,7 +12,9 @@
 
 #include "base/result.h"
 #include "base/span.h"
-#include "compiler/code_image.h"
+#include "program/console.h"
+#include "program/input.h"
+#include "program/text.h"
 #include "wasm/module.h"
 
 namespace CLI {
@@ -23,10 +25,10 @@ namespace wafer::cli {
 
 // Exit codes of the tool itself; a guest's own code passes through.
 enum ExitCode : int {
-  kSuccess = 0,
-  kFailure = 1,  // bad input, a file that cannot be read or written
-  kUsage = 2,    // a command line that makes no sense
-  kTrap = 134,   // as a shell reports SIGABRT
+  kSuccess = program::kSuccess,
+  kFailure = program::kFailure,
+  kUsage = 2,  // a command line that makes no sense
+  kTrap = program::kTrap,
 };
 
 // A subcommand's parsed command line ends in an action, which main() runs after
@@ -76,51 +78,14 @@ bool write_stdout(std::string_view text);
 
 // ---- Input ------------------------------------------------------------------
 
-// The bytes of an input file: mapped, or read where that does not work (pipes, devices).
-class Input {
- public:
-  enum class Content : uint8_t { Module, Any };
-  // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
-  // is expected, no more than the beginning of what cannot be one may be read.
-  static Result<Input> open(std::string_view path, Content content = Content::Any);
-  Input(Input&& other) noexcept;
-  Input& operator=(Input&&) = delete;
-  ~Input();
+using program::Input;
+using program::ModuleInput;
+using program::printable;
 
-  const std::string& path() const { return path_; }
-  Bytes bytes() const { return {data_, size_}; }
-  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
-  // True if this is machine code of `wafer compile`.
-  bool is_code() const;
-  // True if the bytes are those of a file that can be opened again.
-  bool is_mapped() const { return mapped_; }
-  // True if this is the text format, going by the content and then the name.
-  bool is_text() const;
-  // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
-  std::string describe(const Error& error, bool text) const;
-
- private:
-  explicit Input(std::string_view path) : path_(path) {}
-  std::string path_;
-  const uint8_t* data_ = nullptr;
-  size_t size_ = 0;
-  bool mapped_ = false;
-  std::vector<uint8_t> owned_;
-};
-
-// A module's binary form: the file itself, what its text encodes to, or what a file of
-// machine code was made from.
-struct ModuleInput {
-  Input input;
-  bool from_text = false;
-  Vec<uint8_t> encoded;
-  std::optional<compiler::ImageSummary> code;
-  Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
-};
 // Opens `path` and parses it if it is text. On failure prints the error line.
 std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet features);
 // The same of what was read already.
-std::optional<ModuleInput> to_module(Input input, wasm::FeatureSet features);
+std::optional<ModuleInput> module_of(Input input, wasm::FeatureSet features);
 
 // Prints the error line for `error` in the binary form of `in`.
 void print_module_error(const ModuleInput& in, const Error& error);
@@ -149,9 +114,5 @@ std::vector<std::string> feature_names();
 // Name of a feature on the command line ("tail-call"), and back.
 std::string_view feature_name(wasm::Feature feature);
 std::optional<wasm::Feature> feature_from_name(std::string_view name);
-
-// `text` with control characters and invalid UTF-8 escaped, so that names from a
-// module cannot write escape sequences to a terminal.
-std::string printable(std::string_view text);
 
 }  // namespace wafer::cli

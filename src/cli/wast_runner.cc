@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "cli/support.h"
-#include "cli/value_text.h"
 #include "interp/interp.h"
+#include "program/value_text.h"
 #include "runtime/store.h"
 #include "wat/roundtrip.h"
 #include "wat/wast.h"
@@ -57,8 +57,8 @@ TrapCode call_print(void* env, runtime::CallContext& context, runtime::Slot* slo
   if (!printer.options->print) return TrapCode::None;
   std::string text;
   for (const ValType t : printer.type.params) {
-    text += print_value(context.store, Value{t, {*slots++, 0}}) + " : " + str(wasm::to_string(t)) +
-            "\n";
+    text += program::print_value(context.store, Value{t, {*slots++, 0}}) + " : " +
+            str(wasm::to_string(t)) + "\n";
   }
   printer.options->print(text.empty() ? "\n" : text);
   return TrapCode::None;
@@ -571,7 +571,7 @@ class Script {
     std::string text;
     for (const Value& v : values) {
       if (!text.empty()) text += ", ";
-      text += str(wasm::to_string(v.type)) + " " + print_value(*store_, v);
+      text += str(wasm::to_string(v.type)) + " " + program::print_value(*store_, v);
       if (v.type == wasm::kF32) text += fmt::format(" (0x{:08x})", uint32_t(v.bits[0]));
       if (v.type == wasm::kF64) text += fmt::format(" (0x{:016x})", v.bits[0]);
     }

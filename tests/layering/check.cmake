@@ -19,9 +19,10 @@ set(below_compiler/baseline/a64 ${below_compiler/baseline})
 set(below_compiler/tiering ${below_compiler/baseline} compiler/tiering)
 set(below_compiler/tiers ${below_compiler/tiering} compiler/tiers)
 set(below_wasi ${below_runtime} wasi)
+set(below_program ${below_interp} compiler compiler/tiers wat wasi demangle program)
 set(below_api ${below_interp} compiler/tiers wat wasi demangle api public)
 set(below_capi ${below_api} capi)
-set(below_cli ${below_interp} compiler compiler/tiers wat component wit wasi demangle cli)
+set(below_cli ${below_interp} compiler compiler/tiers wat component wit wasi demangle program cli)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)
@@ -30,6 +31,7 @@ set(others_compiler/llvm/plugin llvm)
 set(others_compiler/baseline asmjit)
 set(others_compiler/baseline/x64 asmjit)
 set(others_compiler/baseline/a64 asmjit)
+set(others_program fmt)
 set(others_cli CLI fmt nlohmann)
 set(others_all llvm llvm-c asmjit CLI fmt nlohmann)
 
@@ -64,7 +66,7 @@ endforeach()
 # A layer without files would be one that this script no longer finds.
 foreach(folder base wasm wat component wit demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
-    wasi api capi cli embedded)
+    wasi program api capi cli embedded)
   if(NOT folder IN_LIST folders)
     list(APPEND bad "${folder}: no such folder")
   endif()

@@ -7,7 +7,7 @@
 
 #include "runtime/store.h"
 
-namespace wafer::cli {
+namespace wafer::program {
 
 // The value of type `type` that `text` says: a number as in the text format; a v128 by its
 // lanes ("i32x4 1 2 3 4") or in hex; a reference as "null", "ref.i31 N", or "ref.extern N" for
@@ -24,4 +24,4 @@ std::string print_value(runtime::Store& store, const runtime::Value& value);
 // "(i32, f64)".
 std::string type_list(const Vec<wasm::ValType>& types);
 
-}  // namespace wafer::cli
+}  // namespace wafer::program

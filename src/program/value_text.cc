@@ -1,4 +1,4 @@
-#include "cli/value_text.h"
+#include "program/value_text.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "wat/literal.h"
 
-namespace wafer::cli {
+namespace wafer::program {
 
 using runtime::Value;
 using wasm::HeapKind;
@@ -184,4 +184,4 @@ std::string type_list(const Vec<ValType>& types) {
   return out + ")";
 }
 
-}  // namespace wafer::cli
+}  // namespace wafer::program

@@ -1,0 +1,176 @@
+#include "program/input.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/descriptor.h"
+#include "program/text.h"
+#include "wasm/cursor.h"
+#include "wat/wat.h"
+
+namespace wafer::program {
+
+namespace {
+
+// Below this, one read is cheaper than a mapping and its page faults.
+constexpr size_t kMapThreshold = 64 << 10;
+// What comes through a pipe or from a device may have no end.
+constexpr size_t kMaxStream = size_t{1} << 30;
+
+Error io_error(std::string_view what, std::string_view path) {
+  return {ErrorKind::Io, fmt::format("{} {}: {}", what, path, std::strerror(errno))};
+}
+
+// Can a module begin like this, in any of its forms? If not, reading on is of no use.
+bool may_be_module(Bytes bytes) {
+  constexpr std::string_view kBinary("\0asm", 4);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with(kBinary) || compiler::CodeImage::is_image(bytes)) return true;
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first == text.npos || text[first] == '(' || text[first] == ';';
+}
+
+}  // namespace
+
+Input::Input(Input&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(other.data_),
+      size_(other.size_),
+      mapped_(other.mapped_),
+      owned_(std::move(other.owned_)) {
+  other.mapped_ = false;
+  other.data_ = nullptr;
+  other.size_ = 0;
+}
+
+Input::~Input() {
+  if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+bool Input::is_code() const { return compiler::CodeImage::is_image(bytes()); }
+
+Result<Input> Input::open(std::string_view path, Content content) {
+  const bool standard = path == "-";
+  if (standard) {
+    static bool taken = false;
+    if (std::exchange(taken, true))
+      return Error(ErrorKind::Io, "standard input can be read only once");
+  }
+  const std::string name(standard ? std::string_view("<stdin>") : path);
+  const UniqueFd file = standard
+                            ? duplicate(STDIN_FILENO)
+                            : take_opened(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file) return io_error("cannot open", name);
+  return read(file.get(), name, content, standard);
+}
+
+Result<Input> Input::read(int fd, std::string_view path, Content content) {
+  return read(fd, path, content, false);
+}
+
+Result<Input> Input::read(int fd, std::string_view path, Content content, bool standard) {
+  Input in(path);
+  struct stat st{};
+  if (fstat(fd, &st) != 0) return io_error("cannot read", in.path_);
+  if (S_ISDIR(st.st_mode)) {
+    errno = EISDIR;
+    return io_error("cannot read", in.path_);
+  }
+  const bool regular = S_ISREG(st.st_mode);
+  if (regular && size_t(st.st_size) >= kMapThreshold) {
+    // From where the file stands, which only a mapping from its start can do.
+    void* const map = standard && lseek(fd, 0, SEEK_CUR) != 0
+                          ? MAP_FAILED
+                          : mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map != MAP_FAILED) {
+      in.data_ = static_cast<const uint8_t*>(map);
+      in.size_ = size_t(st.st_size);
+      in.mapped_ = true;
+      return in;
+    }
+  }
+  size_t used = 0;
+  in.owned_.resize(regular ? size_t(st.st_size) + 1 : kMapThreshold);
+  for (;;) {
+    if (used == in.owned_.size()) {
+      if (content == Content::Module && !may_be_module({in.owned_.data(), used})) break;
+      if (!regular && used >= kMaxStream)
+        return Error(ErrorKind::Io,
+                     fmt::format("cannot read {}: more than {} MiB", in.path_, kMaxStream >> 20));
+      in.owned_.resize(used * 2);
+    }
+    const ssize_t n = ::read(fd, in.owned_.data() + used, in.owned_.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("cannot read", in.path_);
+    if (n == 0) break;
+    used += size_t(n);
+  }
+  in.owned_.resize(used);
+  in.data_ = in.owned_.data();
+  in.size_ = used;
+  return in;
+}
+
+bool Input::is_text() const {
+  if (size_ >= 4 && std::memcmp(data_, "\0asm", 4) == 0) return false;
+  const bool named_text = path_.ends_with(".wat") || path_.ends_with(".wast");
+  if (path_.ends_with(".wasm")) return false;
+  if (named_text) return true;
+  for (size_t i = 0; i < size_; ++i) {
+    const char c = char(data_[i]);
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') continue;
+    return c == '(' || c == ';';
+  }
+  return false;
+}
+
+std::string Input::describe(const Error& error, bool text) const {
+  if (error.offset == Error::kNoOffset) return fmt::format("{}: {}", path_, error.message);
+  if (text) {
+    const wat::LineColumn at = wat::line_column(this->text(), error.offset);
+    return fmt::format("{}:{}:{}: {}", path_, at.line, at.column, error.message);
+  }
+  return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
+}
+
+Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
+  ModuleInput module{std::move(input), false, {}, {}};
+  const auto described = [&module](const Error& error, bool text) {
+    return Error(error.kind, module.input.describe(error, text));
+  };
+  if (module.input.is_code()) {
+    Result<compiler::ImageSummary> code = compiler::CodeImage::summarize(module.input.bytes());
+    if (!code) return described(code.error(), false);
+    module.code = *std::move(code);
+    return module;
+  }
+  if (module.input.is_text()) {
+    Result<Vec<uint8_t>> encoded =
+        wat::parse_wat(module.input.text(), {.features = features, .names = true});
+    if (!encoded) return described(encoded.error(), true);
+    module.encoded = *std::move(encoded);
+    module.from_text = true;
+  }
+  return module;
+}
+
+std::string printable(std::string_view text) {
+  const bool utf8 = wasm::is_utf8(text);
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8))
+      out += fmt::format("\\{:02x}", byte);
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace wafer::program

@@ -1,0 +1,64 @@
+// Input files: modules and components in all their forms.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/span.h"
+#include "compiler/code_image.h"
+#include "wasm/module.h"
+
+namespace wafer::program {
+
+// The bytes of an input file: mapped, or read where that does not work (pipes, devices).
+class Input {
+ public:
+  enum class Content : uint8_t { Module, Any };
+  // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
+  // is expected, no more than the beginning of what cannot be one may be read.
+  static Result<Input> open(std::string_view path, Content content = Content::Any);
+  // The same from `fd`, which stays the caller's; `path` is for messages.
+  static Result<Input> read(int fd, std::string_view path, Content content = Content::Any);
+  Input(Input&& other) noexcept;
+  Input& operator=(Input&&) = delete;
+  ~Input();
+
+  const std::string& path() const { return path_; }
+  Bytes bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  // True if this is machine code of `wafer compile`.
+  bool is_code() const;
+  // True if the bytes are those of a file that can be opened again.
+  bool is_mapped() const { return mapped_; }
+  // True if this is the text format, going by the content and then the name.
+  bool is_text() const;
+  // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
+  std::string describe(const Error& error, bool text) const;
+
+ private:
+  explicit Input(std::string_view path) : path_(path) {}
+  static Result<Input> read(int fd, std::string_view path, Content content, bool standard);
+  std::string path_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  bool mapped_ = false;
+  std::vector<uint8_t> owned_;
+};
+
+// A module's binary form: the file itself, what its text encodes to, or what a file of
+// machine code was made from.
+struct ModuleInput {
+  Input input;
+  bool from_text = false;
+  Vec<uint8_t> encoded;
+  std::optional<compiler::ImageSummary> code;
+  Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
+};
+// Encodes what is text, and looks into what is machine code. The error's message names the file
+// and the place in it.
+Result<ModuleInput> to_module(Input input, wasm::FeatureSet features);
+
+}  // namespace wafer::program

@@ -1,0 +1,71 @@
+// Runs a program: an artifact with arguments, environment, folders and standard streams. All
+// that starts one goes through here: the command line, and the container shim.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compiler/tiers/tiers.h"
+#include "program/console.h"
+#include "program/input.h"
+#include "runtime/store.h"
+#include "wasi/p1.h"
+
+namespace wafer::program {
+
+struct Options {
+  std::string file;  // what messages call the artifact
+  // What the program sees. args[0] is its name.
+  wasi::P1Config surroundings;
+  // Instead of the program's entry, call this export. `invoke_args` are its arguments, by its
+  // types; its results are printed to standard output.
+  std::string invoke;
+  std::vector<std::string> invoke_args;
+  // Modules that others can import, by name and path.
+  std::vector<std::pair<std::string, std::string>> preloads;
+
+  std::optional<uint64_t> fuel;
+  std::optional<std::chrono::nanoseconds> timeout;
+  std::string timeout_text;  // as the user wrote it
+  runtime::StoreLimits limits;
+  std::optional<size_t> stack_bytes;
+  bool trap_on_unknown_imports = false;
+  bool verbose = false;
+
+  wasm::FeatureSet features = wasm::FeatureSet::standard();
+  // Makes the tier for what is not machine code yet.
+  std::function<Result<compiler::OwnedTier>()> make_tier;
+  // How machine code from files has to behave.
+  compiler::CodeOptions code;
+};
+
+// One program, from its file to its exit code. Everything that goes wrong is told to the
+// console.
+class Program {
+ public:
+  // `options` and `console` outlive the program. A timeout begins here.
+  Program(const Options& options, Console& console);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // Makes the engine and loads the artifact and what is preloaded: module, text or machine
+  // code. False if it cannot be run.
+  bool load(Input input);
+  // Instantiates and runs it, once. Gives the program's exit code or one of ours.
+  int run();
+  // True while code is made in the background that nobody needs any more once run() is over,
+  // and that cannot be broken off at once.
+  bool busy() const;
+
+ private:
+  class Runner;
+  std::unique_ptr<Runner> runner_;
+};
+
+}  // namespace wafer::program
