@@ -4,6 +4,7 @@
 
 #include "cli/component.h"
 #include "wit/decode.h"
+#include "wit/encode.h"
 #include "wit/print.h"
 #include "wit/resolve.h"
 
@@ -16,7 +17,7 @@ using Json = nlohmann::ordered_json;
 struct WitOptions {
   std::vector<std::string> paths;
   std::vector<std::string> features;
-  bool all_features = false, json = false, dependencies = false, no_docs = false;
+  bool all_features = false, json = false, wasm = false, dependencies = false, no_docs = false;
   std::string output = "-";
 };
 
@@ -188,7 +189,8 @@ Result<wit::Resolved> read_wit(const WitOptions& options) {
       auto decoded = component::decode(input.bytes(), decode);
       if (!decoded.ok())
         return Error(decoded.error().kind, input.describe(decoded.error(), /*text=*/false));
-      return wit::is_package(**decoded) ? wit::decode_package(**decoded) : wit::world_of(**decoded);
+      return wit::is_package(**decoded) ? wit::decode_package(**decoded, input.bytes())
+                                        : wit::world_of(**decoded);
     }
     wit::Text text{input.path(), std::string(input.text())};
     return wit::resolve({{std::move(text)}}, {options.features, options.all_features});
@@ -204,7 +206,10 @@ int print_wit(const WitOptions& options) {
     return kFailure;
   }
   std::string text;
-  if (options.json) {
+  if (options.wasm) {
+    const Vec<uint8_t> bytes = wit::encode_package(resolved->resolve, resolved->main);
+    text.assign(bytes.begin(), bytes.end());
+  } else if (options.json) {
     text = WitJson(resolved->resolve).run().dump(2) + "\n";
   } else {
     text = wit::print(resolved->resolve, resolved->main, {!options.no_docs, options.dependencies});
@@ -224,6 +229,7 @@ void add_wit(CLI::App& app, Context& context) {
       ->required()
       ->type_name("");
   command->add_flag("-j,--json", options->json, "Print the resolved packages as JSON");
+  command->add_flag("-w,--wasm", options->wasm, "Write the package in binary form");
   command->add_flag("-d,--deps", options->dependencies,
                     "Print what the package depends on as well");
   command->add_flag("--no-docs", options->no_docs, "Leave comments out");

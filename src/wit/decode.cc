@@ -1,10 +1,13 @@
 #include "wit/decode.h"
 
+#include <algorithm>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "component/names.h"
+#include "component/sections.h"
+#include "wit/docs.h"
 
 namespace wafer::wit {
 
@@ -113,7 +116,7 @@ class Decoder {
         bool known = false;
         for (const Function& f : r_.interfaces[id].functions) known |= f.name == e.name;
         if (known) continue;
-        WAFER_LET(f, function(e.name, e.entity.type));
+        WAFER_LET(f, function(e.name, e.entity.type, &r_.interfaces[id].types));
         r_.interfaces[id].functions.push_back(std::move(f));
       } else {
         return unexpected("an interface that exports a " +
@@ -213,7 +216,9 @@ class Decoder {
     return Type::of(out);
   }
 
-  Result<Function> function(const std::string& name, cm::TypeId id) {
+  // `named` are the types of the interface; null in a world.
+  Result<Function> function(const std::string& name, cm::TypeId id,
+                            const std::vector<TypeId>* named = nullptr) {
     const cm::TypeDef& from = types_[id];
     Function out;
     out.name = name;
@@ -243,9 +248,12 @@ class Decoder {
       out.resource = made->args[0].id;
     }
     if (out.kind == FunctionKind::Static) {
-      // Its resource was exported before it: the last of that name.
+      // Its resource has its name in the same scope.
       for (TypeId t = 0; t < r_.types.size(); ++t)
-        if (r_.types[t].name == parsed->resource) out.resource = t;
+        if (r_.types[t].name == parsed->resource &&
+            (named ? std::find(named->begin(), named->end(), t) != named->end()
+                   : r_.types[t].owner_kind == OwnerKind::World))
+          out.resource = t;
     }
     return out;
   }
@@ -328,8 +336,11 @@ bool is_package(const cm::Component& component) {
   return true;
 }
 
-Result<Resolved> decode_package(const cm::Component& component) {
-  return Decoder(*component.types).package_of(component.shape());
+Result<Resolved> decode_package(const cm::Component& component, Bytes bytes) {
+  WAFER_LET(out, Decoder(*component.types).package_of(component.shape()));
+  if (const auto docs = cm::custom_section(bytes, kDocsSection))
+    WAFER_TRY(add_docs(out.resolve, out.main, *docs));
+  return std::move(out);
 }
 
 }  // namespace wafer::wit

@@ -14,8 +14,9 @@ Result<Resolved> world_of(const component::Component& component);
 // Whether a component is nothing but a WIT package: all that it exports are types of components.
 bool is_package(const component::Component& component);
 
-// The package that such a component holds. Interfaces of other packages are there as far as the
+// The package that such a component holds, with what its section of comments says if `bytes` are
+// those that the component was decoded from. Interfaces of other packages are there as far as the
 // package refers to them.
-Result<Resolved> decode_package(const component::Component& component);
+Result<Resolved> decode_package(const component::Component& component, Bytes bytes = {});
 
 }  // namespace wafer::wit

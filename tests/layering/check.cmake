@@ -33,6 +33,7 @@ set(others_compiler/baseline/x64 asmjit)
 set(others_compiler/baseline/a64 asmjit)
 set(others_program fmt)
 set(others_cli CLI fmt nlohmann)
+set(others_wit nlohmann)
 set(others_all llvm llvm-c asmjit CLI fmt nlohmann)
 
 set(bad "")

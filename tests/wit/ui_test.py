@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 
 # Where an error's place differs from the tests', and why.
@@ -134,6 +135,12 @@ def differences(want, got, path=""):
 def main():
     wafer, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     failures, skipped, count = [], [], 0
+    scratch = tempfile.mkdtemp()
+
+    def got_main(text):
+        """The name of the package whose text this is, as JSON."""
+        name = re.search(r"^package (\S+);", text, re.M)[1]
+        return json.dumps(name.replace("%", ""))
 
     def run(path, *options):
         return subprocess.run([wafer, "wit", "--features", "active", *options, str(path)],
@@ -164,6 +171,23 @@ def main():
         once, twice = got, resolved(json.loads(again.stdout))
         failures += [f"{path.name}: printed: {d}" for key in twice
                      for d in differences(once.get(key), twice[key], key)]
+
+        # The binary form holds the same package; it has no place for an empty one's name.
+        if not re.search(r"^(interface|world) ", run(path).stdout, re.M):
+            continue
+        binary = pathlib.Path(scratch) / "package.wasm"
+        encoded = run(path, "--wasm", "-o", str(binary))
+        valid = subprocess.run([wafer, "validate", "--enable", "all", str(binary)],
+                               capture_output=True, text=True, timeout=60)
+        back = run(binary, "--json")
+        if encoded.returncode or valid.returncode or back.returncode:
+            failures.append(f"{path.name}: binary form: {encoded.stderr}{valid.stderr}{back.stderr}")
+            continue
+        twice = resolved(json.loads(back.stdout))
+        main = json.loads(got_main(run(path).stdout))
+        failures += [f"{path.name}: binary form: {d}" for key in once
+                     if main in key.split(" ", 1)[1].split("/")[0]
+                     for d in differences(once[key], twice.get(key), key)]
 
     for expected in sorted((folder / "parse-fail").glob("*.result")):
         path = folder / "parse-fail" / expected.name.removesuffix(".result")

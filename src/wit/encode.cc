@@ -1,0 +1,266 @@
+#include "wit/encode.h"
+
+#include <algorithm>
+#include <set>
+
+#include "wit/docs.h"
+
+namespace wafer::wit {
+
+namespace {
+
+namespace cm = component;
+
+constexpr std::pair<TypeKind, cm::TypeKind> kKinds[] = {
+    {TypeKind::Record, cm::TypeKind::Record}, {TypeKind::Variant, cm::TypeKind::Variant},
+    {TypeKind::List, cm::TypeKind::List},     {TypeKind::FixedList, cm::TypeKind::FixedList},
+    {TypeKind::Tuple, cm::TypeKind::Tuple},   {TypeKind::Flags, cm::TypeKind::Flags},
+    {TypeKind::Enum, cm::TypeKind::Enum},     {TypeKind::Option, cm::TypeKind::Option},
+    {TypeKind::Result, cm::TypeKind::Result}, {TypeKind::Own, cm::TypeKind::Own},
+    {TypeKind::Borrow, cm::TypeKind::Borrow}, {TypeKind::Stream, cm::TypeKind::Stream},
+    {TypeKind::Future, cm::TypeKind::Future}, {TypeKind::Map, cm::TypeKind::Map},
+};
+
+cm::TypeKind kind_of(TypeKind kind) {
+  for (const auto& [ours, theirs] : kKinds)
+    if (ours == kind) return theirs;
+  return cm::TypeKind::Primitive;
+}
+
+// A setter has to stand behind its getter. `function` gives null for what is none.
+template <class T, class F>
+void getters_first(std::vector<T>& list, F&& function) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Function* setter = function(list[i]);
+    if (!setter || setter->accessor != Accessor::Set) continue;
+    std::string name = setter->name;
+    name.replace(name.find("[set]"), 5, "[get]");
+    const auto getter =
+        std::find_if(list.begin() + static_cast<ptrdiff_t>(i), list.end(),
+                     [&](const T& x) { return function(x) && function(x)->name == name; });
+    if (getter != list.end())
+      std::rotate(list.begin() + static_cast<ptrdiff_t>(i), getter, getter + 1);
+  }
+}
+
+cm::Attributes attributes(const std::optional<std::string>& external_id) {
+  cm::Attributes out;
+  if (external_id) out.external_id = *external_id;
+  return out;
+}
+
+}  // namespace
+
+cm::ValType TypeScope::value(Type t) {
+  return t.defined() ? cm::ValType::of(type(t.id)) : cm::ValType{t.prim, 0};
+}
+
+uint32_t TypeScope::type(TypeId id) {
+  if (auto it = known_.find(id); it != known_.end()) return it->second;
+  const TypeDef& def = r_.types[id];
+  uint32_t index = 0;
+  if (!def.name.empty() && (def.owner_kind != owner_kind_ || def.owner != owner_)) {
+    index = foreign_(id);
+  } else if (def.kind == TypeKind::Resource) {
+    index = name_({def.name, attributes(def.external_id)}, cm::ExternType::resource());
+  } else {
+    if (def.kind == TypeKind::Alias && def.args[0].defined()) {
+      index = type(def.args[0].id);
+    } else {
+      cm::TypeDef out;
+      out.kind = kind_of(def.kind);
+      out.length = def.length;
+      for (Type t : def.args) out.args.push_back(value(t));
+      for (const Member& m : def.members) out.labels.push_back({m.name, value(m.type)});
+      index = out_.type(out);
+    }
+    if (!def.name.empty())
+      index =
+          name_({def.name, attributes(def.external_id)}, cm::ExternType::of(cm::Sort::Type, index));
+  }
+  known_[id] = index;
+  return index;
+}
+
+uint32_t TypeScope::func(const Function& f) {
+  cm::TypeDef out;
+  out.kind = cm::TypeKind::Func;
+  out.is_async = f.is_async;
+  for (const Param& p : f.params) out.labels.push_back({p.name, value(p.type)});
+  out.args.push_back(value(f.result));
+  return out_.type(out);
+}
+
+std::vector<const Function*> ordered_functions(const Resolve& r, InterfaceId id) {
+  const Interface& i = r.interfaces[id];
+  std::vector<std::pair<size_t, const Function*>> ranked;
+  for (const Function& f : i.functions) {
+    size_t rank = i.types.size();
+    if (f.kind != FunctionKind::Freestanding)
+      rank = static_cast<size_t>(std::find(i.types.begin(), i.types.end(), f.resource) -
+                                 i.types.begin());
+    ranked.emplace_back(rank, &f);
+  }
+  // Functions stand in one array: among equals their addresses are in order.
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<const Function*> out;
+  for (const auto& [rank, f] : ranked) out.push_back(f);
+  getters_first(out, [](const Function* f) { return f; });
+  return out;
+}
+
+std::vector<InterfaceId> interface_dependencies(const Resolve& r, InterfaceId id) {
+  std::vector<InterfaceId> out;
+  for (TypeId t : r.interfaces[id].types) {
+    const TypeDef& def = r.types[t];
+    if (def.kind != TypeKind::Alias || !def.args[0].defined()) continue;
+    const TypeDef& target = r.types[def.args[0].id];
+    if (target.owner_kind != OwnerKind::Interface || target.owner == id) continue;
+    if (std::find(out.begin(), out.end(), target.owner) == out.end()) out.push_back(target.owner);
+  }
+  return out;
+}
+
+cm::WrittenName written_name(const Resolve& r, const WorldItem& item, std::string& storage) {
+  cm::Attributes a = attributes(item.external_id);
+  if (item.implements) a.implements = r.interface_name(item.interface);
+  storage = item.name.empty() ? r.interface_name(item.interface) : item.name;
+  return {storage, std::move(a)};
+}
+
+namespace {
+
+// Instance types in a component type, whose types refer to one another by the instances.
+class Instances {
+ public:
+  Instances(const Resolve& r, cm::TypeWriter& outer) : r_(r), outer_(outer) {}
+
+  // The type of an interface; without functions if only its types are wanted.
+  uint32_t type(InterfaceId id, bool functions) {
+    cm::TypeWriter inner(cm::TypeKind::Instance);
+    TypeScope scope(
+        r_, inner, OwnerKind::Interface, id,
+        [&](TypeId t) { return inner.alias_outer(1, alias(t), cm::Sort::Type); },
+        [&](const cm::WrittenName& name, const cm::ExternType& type) {
+          return inner.export_(name, type);
+        });
+    for (TypeId t : r_.interfaces[id].types) scope.type(t);
+    if (functions)
+      for (const Function* f : ordered_functions(r_, id))
+        inner.export_({f->name, attributes(f->external_id)},
+                      cm::ExternType::of(cm::Sort::Func, scope.func(*f)));
+    return outer_.type(inner);
+  }
+
+  // A type of an interface that is there as an instance.
+  uint32_t alias(TypeId t) {
+    const TypeDef& def = r_.types[t];
+    return outer_.alias_export(instances_[def.owner], def.name, cm::Sort::Type);
+  }
+  void set(InterfaceId id, uint32_t instance) { instances_[id] = instance; }
+
+ private:
+  const Resolve& r_;
+  cm::TypeWriter& outer_;
+  std::unordered_map<InterfaceId, uint32_t> instances_;
+};
+
+// `id` and what it needs, each after what it depends on.
+void live_interfaces(const Resolve& r, InterfaceId id, std::set<InterfaceId>& seen,
+                     std::vector<InterfaceId>& out) {
+  struct Frame {
+    InterfaceId id;
+    std::vector<InterfaceId> needs;
+    size_t next = 0;
+  };
+  std::vector<Frame> stack;
+  const auto open = [&](InterfaceId i) {
+    if (seen.insert(i).second) stack.push_back({i, interface_dependencies(r, i)});
+  };
+  open(id);
+  while (!stack.empty()) {
+    Frame& f = stack.back();
+    if (f.next < f.needs.size()) {
+      open(f.needs[f.next++]);
+      continue;
+    }
+    out.push_back(f.id);
+    stack.pop_back();
+  }
+}
+
+cm::TypeWriter encode_interface(const Resolve& r, InterfaceId id) {
+  cm::TypeWriter outer(cm::TypeKind::Component);
+  Instances instances(r, outer);
+  std::set<InterfaceId> seen;
+  std::vector<InterfaceId> order;
+  live_interfaces(r, id, seen, order);
+  // Interfaces of others come with all their types, so that every view of one has the same.
+  for (InterfaceId i : order) {
+    const auto type = cm::ExternType::of(cm::Sort::Instance, instances.type(i, i == id));
+    if (i == id)
+      outer.export_(r.interface_name(i), type);
+    else
+      instances.set(i, outer.import(r.interface_name(i), type));
+  }
+  return outer;
+}
+
+}  // namespace
+
+cm::TypeWriter encode_world(const Resolve& r, WorldId id) {
+  cm::TypeWriter outer(cm::TypeKind::Component);
+  Instances instances(r, outer);
+  const World& world = r.worlds[id];
+  TypeScope scope(
+      r, outer, OwnerKind::World, id, [&](TypeId t) { return instances.alias(t); },
+      [&](const cm::WrittenName& name, const cm::ExternType& type) {
+        return outer.import(name, type);
+      });
+  for (const bool exported : {false, true}) {
+    std::vector<const WorldItem*> items;
+    for (const WorldItem& item : exported ? world.exports : world.imports) items.push_back(&item);
+    getters_first(items, [](const WorldItem* item) {
+      return item->kind == ItemKind::Function ? &item->function : nullptr;
+    });
+    for (const WorldItem* p : items) {
+      const WorldItem& item = *p;
+      if (item.kind == ItemKind::Type) {
+        scope.type(item.type);
+        continue;
+      }
+      const bool interface = item.kind == ItemKind::Interface;
+      const auto type =
+          interface ? cm::ExternType::of(cm::Sort::Instance, instances.type(item.interface, true))
+                    : cm::ExternType::of(cm::Sort::Func, scope.func(item.function));
+      std::string storage;
+      const cm::WrittenName name = written_name(r, item, storage);
+      const uint32_t index = exported ? outer.export_(name, type) : outer.import(name, type);
+      // Others use types of an interface by its own name.
+      if (interface && !item.implements) instances.set(item.interface, index);
+    }
+  }
+  return outer;
+}
+
+Vec<uint8_t> encode_package(const Resolve& r, PackageId id) {
+  cm::ComponentWriter out;
+  const Package& package = r.packages[id];
+  const auto add = [&](const std::string& name, const cm::TypeWriter& type) {
+    out.export_(name, {cm::Sort::Type, out.type(type)});
+  };
+  for (InterfaceId i : package.interfaces) add(r.interfaces[i].name, encode_interface(r, i));
+  for (WorldId w : package.worlds) {
+    const World& world = r.worlds[w];
+    cm::TypeWriter wrapper(cm::TypeKind::Component);
+    const uint32_t type = wrapper.type(encode_world(r, w));
+    wrapper.export_(r.packages[world.package].name.item_text(world.name),
+                    cm::ExternType::of(cm::Sort::Component, type));
+    add(world.name, wrapper);
+  }
+  const Vec<uint8_t> docs = encode_docs(r, id);
+  if (!docs.empty()) out.custom(kDocsSection, {docs.data(), docs.size()});
+  return out.finish();
+}
+
+}  // namespace wafer::wit

@@ -1,0 +1,68 @@
+// Resolved WIT in binary form (WIT.md, "Package Format"), and the section by which generators of
+// bindings tell what world a core module is made for.
+#pragma once
+
+#include <functional>
+#include <unordered_map>
+
+#include "component/writer.h"
+#include "wit/resolve.h"
+
+namespace wafer::wit {
+
+// Types of one scope (an interface, or a world) as they are written into a component, a
+// component type or an instance type. Each is written when it is first asked for.
+class TypeScope {
+ public:
+  // The index, in `out`, of a named type that belongs elsewhere.
+  using Foreign = std::function<uint32_t(TypeId)>;
+  // Gives a type of this scope its name, and the index that it has under it.
+  using Name = std::function<uint32_t(const component::WrittenName&, const component::ExternType&)>;
+
+  TypeScope(const Resolve& resolve, component::DefinitionWriter& out, OwnerKind owner_kind,
+            uint32_t owner, Foreign foreign, Name name)
+      : r_(resolve),
+        out_(out),
+        owner_kind_(owner_kind),
+        owner_(owner),
+        foreign_(std::move(foreign)),
+        name_(std::move(name)) {}
+
+  uint32_t type(TypeId id);
+  component::ValType value(Type t);
+  uint32_t func(const Function& f);
+  // Makes `index` what `id` is here.
+  void set(TypeId id, uint32_t index) { known_[id] = index; }
+  std::optional<uint32_t> find(TypeId id) const {
+    auto it = known_.find(id);
+    return it == known_.end() ? std::nullopt : std::optional(it->second);
+  }
+
+ private:
+  const Resolve& r_;
+  component::DefinitionWriter& out_;
+  OwnerKind owner_kind_;
+  uint32_t owner_;
+  Foreign foreign_;
+  Name name_;
+  std::unordered_map<TypeId, uint32_t> known_;
+  std::unordered_map<component::Prim, uint32_t> prims_;
+};
+
+// The functions of an interface, those of resources first, in the order of these.
+std::vector<const Function*> ordered_functions(const Resolve& resolve, InterfaceId id);
+
+// Interfaces that `id` uses types of, in order.
+std::vector<InterfaceId> interface_dependencies(const Resolve& resolve, InterfaceId id);
+
+// Name and attributes of an import or export.
+component::WrittenName written_name(const Resolve& resolve, const WorldItem& item,
+                                    std::string& storage);
+
+// A package as a component.
+Vec<uint8_t> encode_package(const Resolve& resolve, PackageId package);
+
+// A world as a component type.
+component::TypeWriter encode_world(const Resolve& resolve, WorldId world);
+
+}  // namespace wafer::wit
