@@ -14,7 +14,7 @@
 #include "runtime/linker.h"
 #include "runtime/memory_pool.h"
 #include "runtime/store.h"
-#include "wasi/p1.h"
+#include "wasi/p1/p1.h"
 #include "wat/wat.h"
 
 using namespace wafer;

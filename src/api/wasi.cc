@@ -1,8 +1,8 @@
-#if WAFER_WITH_WASI
+#if WAFER_WITH_WASI_P1
 
 #include "wafer/wasi.hpp"
 
-#include "wasi/p1.h"
+#include "wasi/p1/p1.h"
 
 namespace wafer::wasi {
 

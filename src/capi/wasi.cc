@@ -1,8 +1,8 @@
 // WASI in C.
-#if WAFER_WITH_WASI
+#if WAFER_WITH_WASI_P1
 
 #include "capi/capi.h"
-#include "wasi/p1.h"
+#include "wasi/p1/p1.h"
 
 using namespace wafer;
 using namespace wafer::capi;

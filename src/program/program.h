@@ -14,7 +14,7 @@
 #include "program/console.h"
 #include "program/input.h"
 #include "runtime/store.h"
-#include "wasi/p1.h"
+#include "wasi/p1/p1.h"
 
 namespace wafer::program {
 

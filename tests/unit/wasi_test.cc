@@ -19,10 +19,11 @@
 #include <string>
 #include <thread>
 
+#include "host/resolve.h"
 #include "runtime/linker.h"
 #include "runtime/store.h"
-#include "wasi/p1.h"
-#include "wasi/p1_fs.h"
+#include "wasi/p1/p1.h"
+#include "wasi/p1/types.h"
 
 namespace wafer::wasi {
 namespace {
@@ -212,6 +213,9 @@ P1Config with_box(const TempTree& tree, bool read_only = false) {
   return c;
 }
 constexpr uint32_t kBox = 3;
+
+using host::Resolver;
+using host::set_resolver;
 
 // Each test of the sandbox runs on both ways to resolve paths.
 class Sandbox : public testing::TestWithParam<Resolver> {
@@ -1096,7 +1100,12 @@ TEST(WasiProcess, ArgumentsEnvironmentAndExit) {
 TEST(WasiProcess, ClocksAndRandomness) {
   P1Config config = quiet();
   config.random_seed = 7;
-  config.clock = [](uint32_t id) { return 1000 + uint64_t(id); };
+  struct FixedClocks : host::Clocks {
+    uint64_t now(host::ClockId id) const override { return 1000 + uint64_t(id); }
+    uint64_t resolution(host::ClockId) const override { return 1; }
+    host::ZoneInfo zone(int64_t) const override { return {}; }
+  };
+  config.clocks = std::make_shared<FixedClocks>();
   Guest a(config), b(config), real(quiet());
   for (Guest* g : {&a, &b}) ASSERT_EQ(g->call("random_get", {0x1000, 37}), Errno::kSuccess);
   EXPECT_EQ(std::memcmp(a.memory() + 0x1000, b.memory() + 0x1000, 38), 0);

@@ -2,9 +2,7 @@
 // interrupt ends.
 #pragma once
 
-#include <sys/types.h>
-
-#include "wasi/p1_context.h"
+#include "wasi/p1/context.h"
 
 namespace wafer::wasi {
 
@@ -43,22 +41,19 @@ class Call {
   bool interruptible() const { return context.store.engine().config().interruptible; }
   // True, with the trap set, once the store was interrupted.
   bool interrupted();
-  // Waits until `fd` is ready for `events` of poll(2). False if interrupted.
-  bool wait_ready(int fd, short events);
+  // Waits until `fd` can be read, or written. False if interrupted.
+  bool wait_ready(int fd, bool write);
 
  private:
   uint8_t* base_ = nullptr;
   uint64_t size_ = 0;
 };
 
-// Longest uninterrupted wait while an interrupt has to be noticed.
-inline constexpr int kWaitSliceMs = 50;
+// Longest uninterrupted wait, in nanoseconds, while an interrupt has to be noticed.
+inline constexpr uint64_t kWaitSlice = 50'000'000;
 
-// Time of a clock in nanoseconds; false if there is no such clock.
-bool clock_now(const P1Context::Impl& p1, uint32_t id, uint64_t& time);
-
-// poll_oneoff, with the record layout of preview 1 or 0.
-Errno poll_oneoff(Call& c, uint32_t in, uint32_t out, uint32_t count, uint32_t result,
-                  bool preview0);
+// Clocks of the host by their number here.
+inline constexpr host::ClockId kClocks[] = {host::ClockId::Realtime, host::ClockId::Monotonic,
+                                            host::ClockId::ProcessCpu, host::ClockId::ThreadCpu};
 
 }  // namespace wafer::wasi

@@ -1,13 +1,14 @@
-// Path resolution that cannot leave a directory: the sandbox of WASI preopens.
+// Path resolution that cannot leave a directory: the one place where paths of guests are
+// resolved.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 #include "base/descriptor.h"
-#include "wasi/p1_types.h"
+#include "host/status.h"
 
-namespace wafer::wasi {
+namespace wafer::host {
 
 // Where an operation takes place: `name` in directory `parent()`. `name` is one
 // plain component, or "." for the directory itself; it is never "..".
@@ -32,12 +33,12 @@ enum class Follow : uint8_t { Never, IfSlash, Always };
 
 // Finds the place that `path` names below the open directory `root`. Every
 // intermediate link is expanded; leaving `root` by "..", an absolute path or a
-// link gives kPerm. The last component need not exist.
-Errno resolve(int root, std::string_view path, Follow follow, Place& place);
+// link gives EPERM. The last component need not exist.
+Status resolve(int root, std::string_view path, Follow follow, Place& place);
 
 // open(2) of `path` below `root`, never outside. `flags` are host flags without
 // O_NOFOLLOW; `follow` says whether a link in last position is followed.
-Errno open_beneath(int root, std::string_view path, int flags, unsigned mode, bool follow,
-                   UniqueFd& out);
+Status open_beneath(int root, std::string_view path, int flags, unsigned mode, bool follow,
+                    UniqueFd& out);
 
-}  // namespace wafer::wasi
+}  // namespace wafer::host

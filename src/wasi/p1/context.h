@@ -1,16 +1,13 @@
 // What a P1Context holds: the descriptor table and the guest's surroundings.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "wasi/p1.h"
-#include "wasi/p1_fs.h"
-#include "wasi/p1_types.h"
+#include "wasi/p1/p1.h"
+#include "wasi/p1/types.h"
 
 namespace wafer::wasi {
 
@@ -27,28 +24,18 @@ struct Listing {
   bool valid = false;
 };
 
-// What a guest descriptor stands for. What is reached through it is its own handle, never
-// a number of the host that somebody else may close and open again.
+// What a guest descriptor stands for: a file or a directory; neither for the number of a
+// standard descriptor that the host has closed. What is reached through it is its own handle,
+// never a number of the host that somebody else may close and open again.
 //
 // What a descriptor may do follows from its kind, from how it was opened and from what was
 // granted above it; `base` and `inheriting` say so. A guest need not ask for rights, but may
 // give some up (fd_fdstat_set_rights).
 struct Descriptor {
-  enum class Kind : uint8_t {
-    File,       // a host descriptor that is read and written
-    Directory,  // a host directory that paths are resolved below
-    Input,      // bytes or a callback of the embedder
-    Output,     // a callback of the embedder, or nowhere
-    Closed,     // keeps the number of a standard descriptor that the host has closed
-  };
-  Kind kind = Kind::File;
+  host::FileRef file;
+  host::DirectoryRef directory;
   Filetype type = Filetype::kUnknown;
-  UniqueFd handle;  // of File and Directory
-  int fd() const { return handle.get(); }
-  bool is_stdio = false;   // shared with other processes: leave its flags alone
-  bool may_block = false;  // reads and writes can wait for somebody else
-  bool is_pipe = false;
-  bool read_only = false;  // below a read-only preopen
+  bool is_stdio = false;  // shared with other processes: leave its flags alone
   bool is_preopen = false;
   std::string preopen_name;
 
@@ -58,10 +45,17 @@ struct Descriptor {
 
   std::mutex mutex;  // of what follows
   Listing listing;
-  std::string bytes;  // Input
-  size_t bytes_at = 0;
-  std::function<int64_t(uint8_t*, size_t)> read;
-  std::function<bool(const uint8_t*, size_t)> write;  // none: discard
+
+  bool closed() const { return !file && !directory; }
+  host::Node& node() const {
+    return file ? static_cast<host::Node&>(*file) : static_cast<host::Node&>(*directory);
+  }
+  bool is_pipe() const { return file && file->type() == host::FileType::Fifo; }
+  bool is_socket() const {
+    return type == Filetype::kSocketStream || type == Filetype::kSocketDgram;
+  }
+  // Null if it is none, or none of the system's.
+  host::Socket* socket() const { return dynamic_cast<host::Socket*>(file.get()); }
 };
 using DescriptorRef = std::shared_ptr<Descriptor>;
 
@@ -85,22 +79,17 @@ class DescriptorTable {
   size_t lowest_free_ = 0;  // no free slot below
 };
 
-// Wraps a handle of the host, giving it the rights that its type allows out of `allowed`.
-// `known` is what fstat(2) says of it, if it was asked already.
-DescriptorRef wrap_handle(UniqueFd handle, Rights allowed, const struct stat* known = nullptr);
+// A descriptor for `file`, with the rights that its type allows out of `allowed`.
+DescriptorRef make_descriptor(host::FileRef file, Rights allowed);
 
 struct P1Context::Impl {
-  P1Config config;
-  std::vector<std::string> args;
+  host::Process process;
   std::vector<std::string> env;  // "name=value"
   DescriptorTable table;
-  std::vector<std::string> listener_addresses;
   std::atomic<bool> exited{false};
   std::atomic<int32_t> exit_code{0};
   // Hint: which export of the calling module is "memory".
   std::atomic<uint32_t> memory_export{0};
-  std::mutex random_mutex;
-  uint64_t random_state = 0;
 };
 
 }  // namespace wafer::wasi

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "host/fs.h"
+
 namespace wafer::wasi {
 
 enum class Errno : uint16_t {
@@ -87,6 +89,9 @@ enum class Errno : uint16_t {
 
 // The WASI number of a host errno.
 Errno errno_of(int host_errno);
+inline Errno errno_of(host::Status status) {
+  return status.ok() ? Errno::kSuccess : errno_of(status.code());
+}
 
 enum class Filetype : uint8_t {
   kUnknown,
@@ -99,8 +104,7 @@ enum class Filetype : uint8_t {
   kSymbolicLink,
 };
 
-// File type of an st_mode.
-Filetype filetype_of(unsigned mode);
+Filetype filetype_of(host::FileType type);
 
 using Rights = uint64_t;
 namespace rights {

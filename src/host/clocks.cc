@@ -1,0 +1,63 @@
+#include "host/clocks.h"
+
+#include <time.h>
+
+#include <algorithm>
+
+namespace wafer::host {
+
+namespace {
+
+uint64_t nanoseconds(const timespec& t) {
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+}
+
+clockid_t system_id(ClockId id) {
+  switch (id) {
+    case ClockId::Realtime:
+      return CLOCK_REALTIME;
+    case ClockId::Monotonic:
+      return CLOCK_MONOTONIC;
+    case ClockId::ProcessCpu:
+      return CLOCK_PROCESS_CPUTIME_ID;
+    case ClockId::ThreadCpu:
+      return CLOCK_THREAD_CPUTIME_ID;
+  }
+  return CLOCK_REALTIME;
+}
+
+uint64_t read_clock(ClockId id) {
+  timespec t = {};
+  clock_gettime(system_id(id), &t);
+  return nanoseconds(t);
+}
+
+class SystemClocks final : public Clocks {
+ public:
+  uint64_t now(ClockId id) const override { return read_clock(id); }
+  uint64_t resolution(ClockId id) const override {
+    timespec t = {};
+    clock_getres(system_id(id), &t);
+    return std::max<uint64_t>(1, nanoseconds(t));
+  }
+  ZoneInfo zone(int64_t seconds) const override {
+    const time_t when = time_t(seconds);
+    tm local = {};
+    tzset();
+    if (!localtime_r(&when, &local)) return {0, "UTC", false};
+    return {int32_t(local.tm_gmtoff), local.tm_zone ? local.tm_zone : "", local.tm_isdst > 0};
+  }
+  bool is_system() const override { return true; }
+};
+
+}  // namespace
+
+ClocksRef system_clocks() {
+  static const ClocksRef clocks = std::make_shared<SystemClocks>();
+  return clocks;
+}
+
+uint64_t monotonic_now() { return read_clock(ClockId::Monotonic); }
+uint64_t realtime_now() { return read_clock(ClockId::Realtime); }
+
+}  // namespace wafer::host

@@ -1,0 +1,121 @@
+#include "host/network.h"
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace wafer::host {
+
+namespace {
+
+bool parse_number(std::string_view text, unsigned most, unsigned& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value <= most;
+}
+
+std::string lower(std::string_view text) {
+  std::string s(text);
+  for (char& c : s)
+    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
+  return s;
+}
+
+bool parse_ports(std::string_view text, unsigned& low, unsigned& high) {
+  low = 0;
+  high = 65535;
+  if (text == "*") return true;
+  const size_t dash = text.find('-');
+  if (!parse_number(text.substr(0, dash), 65535, low)) return false;
+  high = low;
+  return dash == std::string_view::npos ||
+         (parse_number(text.substr(dash + 1), 65535, high) && low <= high);
+}
+
+}  // namespace
+
+Result<void> Network::allow(Use use, std::string_view text) {
+  const auto bad = [&] {
+    return Error(ErrorKind::Usage,
+                 "not HOST:PORT, with an address, a range or a name: '" + std::string(text) + "'");
+  };
+  std::string_view host, port;
+  Rule rule{use, false, {}, 0, 0, 0};
+  if (!split_port(text, host, port) || host.empty() || !parse_ports(port, rule.low, rule.high))
+    return bad();
+  if (host == "*") {
+    rule.any_address = true;
+    rules_.push_back(rule);
+    return {};
+  }
+  const size_t slash = host.find('/');
+  std::string_view literal = host.substr(0, slash);
+  if (literal.size() >= 2 && literal.front() == '[' && literal.back() == ']')
+    literal = literal.substr(1, literal.size() - 2);
+  if (const std::optional<Address> address = Address::parse(literal)) {
+    rule.prefix = *address;
+    rule.bits = address->v6 ? 128 : 32;
+    if (slash != std::string_view::npos &&
+        !parse_number(host.substr(slash + 1), rule.bits, rule.bits))
+      return bad();
+    rules_.push_back(rule);
+    return {};
+  }
+  if (slash != std::string_view::npos || host.find(':') != std::string_view::npos) return bad();
+  const Outcome<std::vector<Address>> found = look_up(std::string(host));
+  if (!found) return io_error("cannot look up '" + std::string(host) + "'", found.status());
+  for (const Address& address : *found) {
+    rule.prefix = address;
+    rule.bits = address.v6 ? 128 : 32;
+    rules_.push_back(rule);
+  }
+  names_.insert(lower(host));
+  return {};
+}
+
+bool Network::allows(Use use, const Endpoint& endpoint) const {
+  if (all_) return true;
+  for (const Rule& r : rules_)
+    if (r.use == use && endpoint.port >= r.low && endpoint.port <= r.high &&
+        (r.any_address || endpoint.address.within(r.prefix, r.bits)))
+      return true;
+  return ask && ask(use, endpoint);
+}
+
+bool Network::allows_lookup(std::string_view name) const {
+  return lookup_ || names_.contains(lower(name));
+}
+
+Outcome<std::vector<Address>> look_up(const std::string& name) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;  // each address once
+  addrinfo* found = nullptr;
+  switch (getaddrinfo(name.c_str(), nullptr, &hints, &found)) {
+    case 0:
+      break;
+    case EAI_NONAME:
+#if defined(EAI_NODATA) && EAI_NODATA != EAI_NONAME
+    case EAI_NODATA:
+#endif
+      return Status(ENOENT);
+    case EAI_AGAIN:
+      return Status(EAGAIN);
+    default:
+      return Status(EIO);
+  }
+  std::vector<Address> addresses;
+  for (const addrinfo* a = found; a; a = a->ai_next) {
+    sockaddr_storage storage = {};
+    if (a->ai_addrlen > sizeof(storage)) continue;
+    std::copy_n(reinterpret_cast<const char*>(a->ai_addr), a->ai_addrlen,
+                reinterpret_cast<char*>(&storage));
+    const std::optional<Endpoint> e = Endpoint::from(storage);
+    if (e && std::find(addresses.begin(), addresses.end(), e->address) == addresses.end())
+      addresses.push_back(e->address);
+  }
+  freeaddrinfo(found);
+  if (addresses.empty()) return Status(ENOENT);
+  return addresses;
+}
+
+}  // namespace wafer::host
