@@ -1,4 +1,4 @@
-// Identifiers and types (spec 6.4).
+// Types (spec 6.4).
 #include "wat/module_parser.h"
 
 namespace wafer::wat {
@@ -20,67 +20,6 @@ constexpr AbstractHeap kHeaps[] = {
 };
 
 }  // namespace
-
-Result<uint32_t> ModuleParser::define(IndexSpace& space) {
-  const uint32_t index = space.count++;
-  WAFER_TRY(binding(space.what, index, space.names, &space.debug));
-  return index;
-}
-
-Result<void> ModuleParser::binding(std::string_view what, uint32_t index, IdMap& ids,
-                                   DebugNames* names) {
-  String name;
-  bool named = false;
-  if (peek().kind == TokenKind::Id) {
-    WAFER_LET(id, id_value(peek()));
-    if (!ids.try_emplace(id, index).second) {
-      String m("duplicate ");
-      m += what;
-      return fail(m);
-    }
-    name = std::move(id);
-    named = true;
-    ++p_;
-  }
-  if (at_annotation("name")) {
-    ++p_;
-    WAFER_LET(n, annotation_name(what));
-    name = std::move(n);
-    named = true;
-  }
-  if (named && names) names->emplace_back(index, std::move(name));
-  return {};
-}
-
-Result<String> ModuleParser::annotation_name(std::string_view what) {
-  if (peek().kind != TokenKind::String) return fail("@name annotation: unexpected token");
-  WAFER_LET(n, name_string());
-  if (peek().kind != TokenKind::Close) return fail("@name annotation: unexpected token");
-  ++p_;
-  if (at_annotation("name")) {
-    String m("@name annotation: multiple ");
-    m += what;
-    return fail(m);
-  }
-  return std::move(n);
-}
-
-Result<uint32_t> ModuleParser::index(const IndexSpace& space) {
-  if (peek().kind == TokenKind::Id) {
-    WAFER_LET(id, id_value(peek()));
-    const auto it = space.names.find(id);
-    if (it == space.names.end()) {
-      String m("unknown ");
-      m += space.what;
-      m += " $";
-      m += id;
-      return fail(m);
-    }
-    ++p_;
-    return it->second;
-  }
-  return u32();
-}
 
 Result<HeapType> ModuleParser::heap_type() {
   if (peek().kind == TokenKind::Keyword) {
@@ -247,12 +186,16 @@ Result<void> ModuleParser::type_def() {
   return close();
 }
 
-uint32_t ModuleParser::implicit_type(const FuncType& type) {
+String ModuleParser::plain_key(const FuncType& type) {
   String key;
   for (const ValType t : type.params) key.append(reinterpret_cast<const char*>(&t), sizeof t);
   key += char(1);
   for (const ValType t : type.results) key.append(reinterpret_cast<const char*>(&t), sizeof t);
-  auto [it, added] = plain_types_.try_emplace(key, uint32_t(defs_.size()));
+  return key;
+}
+
+uint32_t ModuleParser::implicit_type(const FuncType& type) {
+  auto [it, added] = plain_types_.try_emplace(plain_key(type), uint32_t(defs_.size()));
   if (added) {
     SubType s;
     s.func = type;
@@ -265,11 +208,7 @@ uint32_t ModuleParser::implicit_type(const FuncType& type) {
 void ModuleParser::note_plain(uint32_t index) {
   const SubType& s = defs_[index];
   if (s.kind != CompKind::Func || !s.is_final || s.super != SubType::kNoSuper) return;
-  String key;
-  for (const ValType t : s.func.params) key.append(reinterpret_cast<const char*>(&t), sizeof t);
-  key += char(1);
-  for (const ValType t : s.func.results) key.append(reinterpret_cast<const char*>(&t), sizeof t);
-  plain_types_.try_emplace(key, index);
+  plain_types_.try_emplace(plain_key(s.func), index);
 }
 
 Result<uint32_t> ModuleParser::type_use(FuncType* out, DebugNames* names, IdMap* ids) {

@@ -1,4 +1,4 @@
-// Parsing of whole modules (spec 6.6.13).
+// Parsing of whole modules (spec 6.6.13) and components.
 #include "wat/module_parser.h"
 
 namespace wafer::wat {
@@ -37,10 +37,10 @@ Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& opti
   WAFER_LET(tokens, tokenize(source));
   size_t begin = 0, end = tokens.size() - 1;
   String name;
-  if (end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "component")
-    return Error(ErrorKind::Malformed, "unexpected token: this is a component, not a core module",
-                 tokens[1].offset);
-  const bool wrapped = end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "module";
+  const bool component =
+      end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "component";
+  const bool wrapped =
+      component || (end >= 2 && tokens[0].kind == TokenKind::Open && tokens[1].text == "module");
   if (wrapped) {
     begin = 2;
     if (begin < end && tokens[begin].kind == TokenKind::Id) {
@@ -72,7 +72,8 @@ Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& opti
       return Error(ErrorKind::Malformed, "unexpected token", tokens[close + 1].offset);
     end = close;
   }
-  return parse_module_fields(tokens, begin, end, name, options);
+  return component ? parse_component_fields(tokens, begin, end, name, options)
+                   : parse_module_fields(tokens, begin, end, name, options);
 }
 
 LineColumn line_column(std::string_view source, uint64_t offset) {

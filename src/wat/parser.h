@@ -1,4 +1,4 @@
-// Parser of modules over a row of tokens; used by parse_wat and by scripts.
+// Parsers of modules and components over a row of tokens; used by parse_wat and by scripts.
 #pragma once
 
 #include "wat/lexer.h"
@@ -11,5 +11,9 @@ namespace wafer::wat {
 // identifier or empty.
 Result<Vec<uint8_t>> parse_module_fields(const Vec<Token>& tokens, size_t begin, size_t end,
                                          std::string_view name, const ParseOptions& options);
+
+// The same of a component, whose definitions are tokens [begin, end).
+Result<Vec<uint8_t>> parse_component_fields(const Vec<Token>& tokens, size_t begin, size_t end,
+                                            std::string_view name, const ParseOptions& options);
 
 }  // namespace wafer::wat

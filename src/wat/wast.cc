@@ -1,5 +1,6 @@
 #include "wat/wast.h"
 
+#include "wasm/cursor.h"
 #include "wat/lexer.h"
 #include "wat/literal.h"
 #include "wat/parser.h"
@@ -78,16 +79,24 @@ class ScriptParser {
     return string_value(tokens_[p_++]);
   }
   void encode(ScriptModule& m, size_t begin, size_t end) {
-    auto r = parse_module_fields(tokens_, begin, end, m.name, options_);
+    auto r = m.is_component ? parse_component_fields(tokens_, begin, end, m.name, options_)
+                            : parse_module_fields(tokens_, begin, end, m.name, options_);
     if (r.ok())
       m.binary = std::move(*r);
     else
       m.parse_error = r.take_error();
   }
 
-  // The module whose "(module" starts at p_; leaves p_ after its ")".
+  bool at_module() const {
+    return peek().kind == TokenKind::Open &&
+           (peek(1).text == "module" || peek(1).text == "component");
+  }
+  // The module or component whose "(module" or "(component" starts at p_; leaves p_ after its
+  // ")".
   Result<void> module(ScriptCommand& c) {
+    if (!at_module()) return unexpected();
     const size_t stop = close_of(p_);
+    c.module.is_component = peek(1).text == "component";
     p_ += 2;
     c.kind = ScriptCommand::Kind::Module;
     if (take("definition")) c.kind = ScriptCommand::Kind::ModuleDefinition;
@@ -110,12 +119,14 @@ class ScriptParser {
       }
     } else if (take("quote")) {
       c.module.kind = ScriptModule::Kind::Quote;
-      String text;
+      // Modules are quoted whole or as their fields, components as their definitions.
+      String text(c.module.is_component ? "(component " : "");
       while (p_ < stop) {
         WAFER_LET(s, string());
         text += s;
         text += '\n';
       }
+      if (c.module.is_component) text += ')';
       auto r = parse_wat(text, options_);
       if (r.ok())
         c.module.binary = std::move(*r);
@@ -149,6 +160,145 @@ class ScriptParser {
     v.type =
         is_float ? (bits == 32 ? wasm::kF32 : wasm::kF64) : (bits == 64 ? wasm::kI64 : wasm::kI32);
     return v;
+  }
+
+  // After "(" and before ")": a constant of a component's type, or an error if it is none.
+  Result<ComponentConst> component_const() {
+    using K = ComponentConst::Kind;
+    if (++depth_ > kMaxDepth)
+      return Error(ErrorKind::Malformed, "constants are nested too deeply", peek().offset);
+    ComponentConst v;
+    const auto text = [&]() -> Result<void> {
+      const uint64_t at = peek().offset;
+      WAFER_LET(s, string());
+      if (!wasm::is_utf8(s)) return Error(ErrorKind::Malformed, "malformed UTF-8 encoding", at);
+      v.text = std::move(s);
+      return {};
+    };
+    const auto items = [&](uint32_t most = ~0u) -> Result<void> {
+      while (peek().kind == TokenKind::Open && v.items.size() < most) {
+        ++p_;
+        WAFER_LET(inner, component_const());
+        v.items.push_back(std::move(inner));
+        WAFER_TRY(expect(TokenKind::Close));
+      }
+      return {};
+    };
+    const std::string_view k = peek().text;
+    if (peek().kind != TokenKind::Keyword) return unexpected();
+    ++p_;
+    struct Integer {
+      std::string_view name;
+      K kind;
+      bool is_signed;
+      unsigned bits;
+    };
+    static constexpr Integer kIntegers[] = {
+        {"s8.const", K::S8, true, 8},    {"u8.const", K::U8, false, 8},
+        {"s16.const", K::S16, true, 16}, {"u16.const", K::U16, false, 16},
+        {"s32.const", K::S32, true, 32}, {"u32.const", K::U32, false, 32},
+        {"s64.const", K::S64, true, 64}, {"u64.const", K::U64, false, 64}};
+    for (const Integer& i : kIntegers) {
+      if (k != i.name) continue;
+      const auto n = parse_integer(peek().text, i.bits);
+      const bool negative = peek().text.starts_with('-');
+      if (peek().kind != TokenKind::Number || !n) return unexpected();
+      v.kind = i.kind;
+      v.bits = *n;
+      const bool high = v.bits >> (i.bits - 1) & 1;
+      // A literal of either signedness fits the bits; which one is meant is the type's.
+      if (i.is_signed ? high && !negative : negative && v.bits) return unexpected();
+      if (high && i.is_signed && i.bits < 64) v.bits |= ~uint64_t{0} << i.bits;
+      ++p_;
+      --depth_;
+      return v;
+    }
+    if (k == "bool.const") {
+      v.kind = K::Bool;
+      v.bits = peek().text == "true";
+      if (!take("true") && !take("false")) return unexpected();
+    } else if (k == "f32.const" || k == "f64.const") {
+      const bool is64 = k == "f64.const";
+      v.kind = is64 ? K::F64 : K::F32;
+      WAFER_LET(l, lane(/*is_float=*/true, is64 ? 64 : 32));
+      v.any_nan = l.kind != ScriptValue::Kind::Num;
+      v.bits = l.bits;
+    } else if (k == "char.const") {
+      v.kind = K::Char;
+      const uint64_t at = peek().offset;
+      WAFER_TRY(text());
+      const auto c = code_point(v.text);
+      if (!c) return Error(ErrorKind::Malformed, "a constant of one character is expected", at);
+      v.bits = *c;
+    } else if (k == "str.const") {
+      v.kind = K::String;
+      WAFER_TRY(text());
+    } else if (k == "list.const" || k == "tuple.const") {
+      v.kind = k == "list.const" ? K::List : K::Tuple;
+      WAFER_TRY(items());
+    } else if (k == "map.const") {
+      v.kind = K::Map;
+      while (peek().kind == TokenKind::Open) {
+        ++p_;
+        if (!take("entry")) return unexpected();
+        const size_t before = v.items.size();
+        WAFER_TRY(items(uint32_t(before + 2)));
+        if (v.items.size() != before + 2) return unexpected();
+        WAFER_TRY(expect(TokenKind::Close));
+      }
+    } else if (k == "record.const") {
+      v.kind = K::Record;
+      while (peek().kind == TokenKind::Open) {
+        ++p_;
+        if (!take("field")) return unexpected();
+        WAFER_TRY(text());
+        v.names.push_back(std::move(v.text));
+        const bool wrapped = peek().kind == TokenKind::Open;
+        if (wrapped) ++p_;
+        WAFER_LET(inner, component_const());
+        v.items.push_back(std::move(inner));
+        if (wrapped) WAFER_TRY(expect(TokenKind::Close));
+        WAFER_TRY(expect(TokenKind::Close));
+      }
+    } else if (k == "variant.const") {
+      v.kind = K::Variant;
+      WAFER_TRY(text());
+      WAFER_TRY(items(1));
+    } else if (k == "enum.const") {
+      v.kind = K::Enum;
+      WAFER_TRY(text());
+    } else if (k == "flags.const") {
+      v.kind = K::Flags;
+      while (peek().kind == TokenKind::String) {
+        WAFER_TRY(text());
+        v.names.push_back(std::move(v.text));
+      }
+    } else if (k == "option.none") {
+      v.kind = K::None;
+    } else if (k == "option.some") {
+      v.kind = K::Some;
+      WAFER_TRY(items(1));
+      if (v.items.empty()) return unexpected();
+    } else if (k == "result.ok" || k == "result.err") {
+      v.kind = k == "result.ok" ? K::Ok : K::Err;
+      WAFER_TRY(items(1));
+    } else {
+      --p_;
+      return unexpected();
+    }
+    --depth_;
+    return v;
+  }
+
+  // The only character of valid UTF-8 `s`.
+  static std::optional<uint32_t> code_point(std::string_view s) {
+    if (s.empty()) return std::nullopt;
+    const auto first = uint8_t(s[0]);
+    const size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    if (s.size() != length) return std::nullopt;
+    uint32_t c = length == 1 ? first : first & (0x7Fu >> length);
+    for (size_t i = 1; i < length; ++i) c = c << 6 | (uint8_t(s[i]) & 0x3F);
+    return c;
   }
 
   Result<ScriptValue> value() {
@@ -241,7 +391,11 @@ class ScriptParser {
         }
       if (!found) {
         --p_;
-        return unexpected();
+        WAFER_LET(constant, component_const());
+        v.kind = K::Component;
+        v.component = std::move(constant);
+        WAFER_TRY(expect(TokenKind::Close));
+        return v;
       }
       if (peek().kind != TokenKind::Close) ++p_;
     }
@@ -270,7 +424,7 @@ class ScriptParser {
 
   // (thread $name (shared (module $m))? command*), of the threads proposal.
   Result<void> thread(ScriptCommand& c) {
-    if (++depth_ > kMaxThreadDepth)
+    if (++depth_ > kMaxDepth)
       return Error(ErrorKind::Malformed, "threads are nested too deeply", c.offset);
     c.kind = ScriptCommand::Kind::Thread;
     p_ += 2;
@@ -300,7 +454,7 @@ class ScriptParser {
     c.offset = peek().offset;
     if (peek().kind != TokenKind::Open) return unexpected();
     const std::string_view k = peek(1).text;
-    if (k == "module") {
+    if (at_module()) {
       WAFER_TRY(module(c));
       return c;
     }
@@ -340,7 +494,7 @@ class ScriptParser {
       c.kind = k == "assert_exhaustion"  ? K::AssertExhaustion
                : k == "assert_exception" ? K::AssertException
                                          : K::AssertTrap;
-      if (k == "assert_trap" && peek(1).text == "module") {
+      if (k == "assert_trap" && at_module()) {
         WAFER_TRY(module(c));
         c.kind = K::AssertTrapModule;
       } else {
@@ -379,8 +533,8 @@ class ScriptParser {
   const Vec<Token>& tokens_;
   const ParseOptions& options_;
   size_t p_ = 0;
-  // Threads within threads: the parser recurses once for each.
-  static constexpr unsigned kMaxThreadDepth = 100;
+  // Threads within threads, and constants within constants: the parser recurses once for each.
+  static constexpr unsigned kMaxDepth = 100;
   unsigned depth_ = 0;
 };
 

@@ -13,8 +13,9 @@ struct ParseOptions {
   bool names = true;
 };
 
-// Parses one module and encodes it. Errors are Malformed, with the byte offset in
-// `source`; line_column() turns that into a position for people.
+// Parses one module or component and encodes it. Errors are Malformed (Exhaustion where
+// something is nested too deeply), with the byte offset in `source`; line_column() turns that
+// into a position for people.
 Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& options = {});
 
 struct PrintOptions {
