@@ -334,52 +334,62 @@ uint32_t TypeWriter::export_(const WrittenName& name, const ExternType& type) {
 
 // ---- Components ---------------------------------------------------------------------
 
-ComponentWriter::ComponentWriter() : out_(std::begin(kPreamble), std::end(kPreamble)) {}
+SectionWriter::SectionWriter() : out_(std::begin(kPreamble), std::end(kPreamble)) {}
 
-void ComponentWriter::whole_section(uint8_t id, Bytes contents) {
+void SectionWriter::whole(uint8_t id, Bytes contents) {
   flush();
   out_.push_back(id);
   write_uleb(out_, contents.size());
   write_bytes(out_, contents);
 }
 
-void ComponentWriter::flush() {
+void SectionWriter::custom(std::string_view name, Bytes contents) {
+  flush();
+  write_custom_section(out_, name, contents);
+}
+
+void SectionWriter::flush() {
   if (section_ == 0) return;
   Vec<uint8_t> count;
-  write_uleb(count, section_count_);
+  write_uleb(count, count_);
   out_.push_back(section_);
   write_uleb(out_, count.size() + body_.size());
   write_bytes(out_, {count.data(), count.size()});
   write_bytes(out_, {body_.data(), body_.size()});
   section_ = 0;
-  section_count_ = 0;
+  count_ = 0;
   body_.clear();
 }
 
-Vec<uint8_t>& ComponentWriter::section(uint8_t id) {
+Vec<uint8_t>& SectionWriter::definition(uint8_t id) {
   if (section_ != id) flush();
   section_ = id;
-  ++section_count_;
+  ++count_;
   return body_;
+}
+
+Vec<uint8_t> SectionWriter::finish() {
+  flush();
+  return std::move(out_);
 }
 
 Vec<uint8_t>& ComponentWriter::begin(Item item) {
   constexpr uint8_t kSections[] = {3, 7, 6, 10, 11};
-  return section(kSections[static_cast<size_t>(item)]);
+  return sections_.definition(kSections[static_cast<size_t>(item)]);
 }
 
 uint32_t ComponentWriter::core_module(Bytes bytes) {
-  whole_section(1, bytes);
+  sections_.whole(1, bytes);
   return next(Sort::CoreModule);
 }
 
 uint32_t ComponentWriter::component(Bytes bytes) {
-  whole_section(4, bytes);
+  sections_.whole(4, bytes);
   return next(Sort::Component);
 }
 
 uint32_t ComponentWriter::core_instantiate(uint32_t module, const std::vector<CoreArg>& args) {
-  Vec<uint8_t>& out = section(2);
+  Vec<uint8_t>& out = sections_.definition(2);
   out.push_back(0);
   write_uleb(out, module);
   write_uleb(out, args.size());
@@ -392,7 +402,7 @@ uint32_t ComponentWriter::core_instantiate(uint32_t module, const std::vector<Co
 }
 
 uint32_t ComponentWriter::core_instance(const std::vector<CoreExportRef>& exports) {
-  Vec<uint8_t>& out = section(2);
+  Vec<uint8_t>& out = sections_.definition(2);
   out.push_back(1);
   write_uleb(out, exports.size());
   for (const CoreExportRef& e : exports) {
@@ -415,7 +425,7 @@ uint32_t ComponentWriter::alias_core_export(uint32_t instance, std::string_view 
 }
 
 uint32_t ComponentWriter::instantiate(uint32_t component, const std::vector<Arg>& args) {
-  Vec<uint8_t>& out = section(5);
+  Vec<uint8_t>& out = sections_.definition(5);
   out.push_back(0);
   write_uleb(out, component);
   write_uleb(out, args.size());
@@ -427,7 +437,7 @@ uint32_t ComponentWriter::instantiate(uint32_t component, const std::vector<Arg>
 }
 
 uint32_t ComponentWriter::instance(const std::vector<Arg>& exports) {
-  Vec<uint8_t>& out = section(5);
+  Vec<uint8_t>& out = sections_.definition(5);
   out.push_back(1);
   write_uleb(out, exports.size());
   for (const Arg& e : exports) {
@@ -447,7 +457,7 @@ uint32_t ComponentWriter::resource(bool rep64, std::optional<uint32_t> destructo
 }
 
 uint32_t ComponentWriter::lift(uint32_t core_func, const CanonOptions& options, uint32_t type) {
-  Vec<uint8_t>& out = section(8);
+  Vec<uint8_t>& out = sections_.definition(8);
   out.push_back(0);
   out.push_back(0);
   write_uleb(out, core_func);
@@ -457,7 +467,7 @@ uint32_t ComponentWriter::lift(uint32_t core_func, const CanonOptions& options, 
 }
 
 uint32_t ComponentWriter::lower(uint32_t func, const CanonOptions& options) {
-  Vec<uint8_t>& out = section(8);
+  Vec<uint8_t>& out = sections_.definition(8);
   out.push_back(1);
   out.push_back(0);
   write_uleb(out, func);
@@ -466,7 +476,7 @@ uint32_t ComponentWriter::lower(uint32_t func, const CanonOptions& options) {
 }
 
 uint32_t ComponentWriter::builtin(Builtin builtin, const BuiltinArgs& args) {
-  Vec<uint8_t>& out = section(8);
+  Vec<uint8_t>& out = sections_.definition(8);
   const BuiltinInfo& info = builtin_info(builtin);
   out.push_back(info.code);
   for (char immediate : info.immediates) {
@@ -518,7 +528,7 @@ uint32_t ComponentWriter::start(uint32_t func, const std::vector<uint32_t>& args
   write_uleb(body, args.size());
   for (uint32_t a : args) write_uleb(body, a);
   write_uleb(body, results);
-  whole_section(9, {body.data(), body.size()});
+  sections_.whole(9, {body.data(), body.size()});
   uint32_t& values = counts_[static_cast<size_t>(Sort::Value)];
   return std::exchange(values, values + results);
 }
@@ -534,8 +544,7 @@ uint32_t ComponentWriter::export_(const WrittenName& name, SortIndex what,
 }
 
 void ComponentWriter::custom(std::string_view name, Bytes contents) {
-  flush();
-  write_custom_section(out_, name, contents);
+  sections_.custom(name, contents);
 }
 
 void ComponentWriter::names(std::string_view component, const std::vector<NameMap>& maps) {
@@ -569,9 +578,6 @@ void ComponentWriter::names(std::string_view component, const std::vector<NameMa
   if (!out.empty()) custom("component-name", {out.data(), out.size()});
 }
 
-Vec<uint8_t> ComponentWriter::finish() {
-  flush();
-  return std::move(out_);
-}
+Vec<uint8_t> ComponentWriter::finish() { return sections_.finish(); }
 
 }  // namespace wafer::component

@@ -127,11 +127,31 @@ class TypeWriter : public DefinitionWriter {
   uint32_t declarations_ = 0;
 };
 
-// A component. Definitions of one kind that follow each other share a section.
+// The sections of a component. Definitions of one kind that follow each other share one.
+class SectionWriter {
+ public:
+  SectionWriter();
+
+  // Where the next definition of section `id` is to be written.
+  Vec<uint8_t>& definition(uint8_t id);
+  // A section that holds just one thing: a module, a component, a start definition.
+  void whole(uint8_t id, Bytes contents);
+  void custom(std::string_view name, Bytes contents);
+  // The definitions that follow do not share the section at hand.
+  void flush();
+  // The component; the writer is spent then.
+  Vec<uint8_t> finish();
+
+ private:
+  Vec<uint8_t> out_;
+  uint8_t section_ = 0;  // 0: none
+  uint32_t count_ = 0;
+  Vec<uint8_t> body_;
+};
+
+// A component.
 class ComponentWriter : public DefinitionWriter {
  public:
-  ComponentWriter();
-
   // Core modules and components are taken as they are.
   uint32_t core_module(Bytes bytes);
   uint32_t component(Bytes bytes);
@@ -179,14 +199,8 @@ class ComponentWriter : public DefinitionWriter {
 
  private:
   Vec<uint8_t>& begin(Item item) override;
-  Vec<uint8_t>& section(uint8_t id);
-  void flush();
-  void whole_section(uint8_t id, Bytes contents);
 
-  Vec<uint8_t> out_;
-  uint8_t section_ = 0;
-  uint32_t section_count_ = 0;
-  Vec<uint8_t> body_;
+  SectionWriter sections_;
 };
 
 // ---- Parts --------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 // Canonical definitions (Explainer.md, "Canonical Definitions").
+#include "component/builtins.h"
 #include "wat/component_parser.h"
 
 namespace wafer::wat {
@@ -81,9 +82,7 @@ Result<Vec<uint8_t>> ComponentParser::core_canon() {
     WAFER_TRY(canon_options(out));
     return std::move(out);
   }
-  const BuiltinText* builtin = nullptr;
-  for (const BuiltinText& b : kBuiltins)
-    if (at_keyword(b.name)) builtin = &b;
+  const component::BuiltinInfo* const builtin = component::builtin_of_name(peek().text);
   if (!builtin) return unexpected();
   ++p_;
   out.push_back(builtin->code);

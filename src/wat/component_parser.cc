@@ -28,37 +28,13 @@ CoreTypes& ComponentParser::core_types(Scope& in) {
   return *in.core_types;
 }
 
-void ComponentParser::put_section(uint8_t id, const Bytes& payload) {
-  scope().out.push_back(id);
-  write_uleb(scope().out, payload.size());
-  put_bytes(scope().out, payload);
-}
-
-void ComponentParser::flush_section() {
-  Scope& s = scope();
-  if (!s.section) return;
-  Bytes payload;
-  write_uleb(payload, s.section_count);
-  put_bytes(payload, s.section_body);
-  put_section(s.section, payload);
-  s.section = 0;
-  s.section_count = 0;
-  s.section_body.clear();
-}
-
 void ComponentParser::emit(Item item, const Bytes& bytes) {
   Scope& s = scope();
-  if (s.kind == ScopeKind::Component) {
-    if (s.section != item.section) flush_section();
-    s.section = item.section;
-    ++s.section_count;
-    put_bytes(s.section_body, bytes);
-    return;
-  }
+  if (s.kind == ScopeKind::Component) return put_bytes(s.sections.definition(item.section), bytes);
   // A module type's only types are core types.
   const bool core = s.kind == ScopeKind::ModuleType && item.section == kCoreType.section;
-  s.out.push_back(core ? kType.code : item.code);
-  put_bytes(s.out, bytes);
+  s.declarations.push_back(core ? kType.code : item.code);
+  put_bytes(s.declarations, bytes);
   ++s.count;
 }
 
@@ -88,8 +64,6 @@ Result<Vec<uint8_t>> ComponentParser::run(std::string_view name) {
 
 // The definitions of the innermost scope, a component, until its end; gives its binary.
 Result<Vec<uint8_t>> ComponentParser::definitions() {
-  for (const uint8_t b : {0x00, 0x61, 0x73, 0x6D, 0x0D, 0x00, 0x01, 0x00})
-    scope().out.push_back(b);
   while (peek().kind != TokenKind::Close && peek().kind != TokenKind::End) WAFER_TRY(field());
   for (const InlineExport& e : scope().exports) {
     Bytes bytes = e.name;
@@ -99,23 +73,22 @@ Result<Vec<uint8_t>> ComponentParser::definitions() {
     emit(kExport, bytes);
     define_unnamed(e.space);
   }
-  flush_section();
   if (options_.names) {
-    Bytes section = names();
-    if (!section.empty()) put_section(0, section);
+    const Bytes section = names();
+    if (!section.empty()) scope().sections.custom(kComponentNameSection, span(section));
   }
-  Bytes out = std::move(scope().out);
+  Bytes out = scope().sections.finish();
   scopes_.pop_back();
   return std::move(out);
 }
 
-// The name section of the innermost scope, empty if nothing has a name.
+// The contents of the innermost scope's name section, empty if nothing has a name.
 Vec<uint8_t> ComponentParser::names() {
-  Bytes parts;
+  Bytes out;
   const auto part = [&](uint8_t id, const Bytes& payload) {
-    parts.push_back(id);
-    write_uleb(parts, payload.size());
-    put_bytes(parts, payload);
+    out.push_back(id);
+    write_uleb(out, payload.size());
+    put_bytes(out, payload);
   };
   Scope& s = scope();
   if (s.name || !s.id.empty()) {
@@ -135,10 +108,6 @@ Vec<uint8_t> ComponentParser::names() {
     }
     part(1, payload);
   }
-  if (parts.empty()) return parts;
-  Bytes out;
-  put_string(out, kComponentNameSection);
-  put_bytes(out, parts);
   return out;
 }
 
@@ -211,8 +180,7 @@ bool ComponentParser::at_inline(std::string_view keyword) const {
   while (peek(i).kind == TokenKind::Open) {
     bool attribute = false;
     for (const std::string_view a : kAttributes) attribute |= peek(i + 1).text == a;
-    if (!attribute || peek(i + 2).kind != TokenKind::String ||
-        peek(i + 3).kind != TokenKind::Close)
+    if (!attribute || peek(i + 2).kind != TokenKind::String || peek(i + 3).kind != TokenKind::Close)
       return false;
     i += 4;
   }
@@ -281,12 +249,10 @@ Result<void> ComponentParser::core_module() {
         bytes.insert(bytes.end(), s.begin(), s.end());
       }
       if (p_ != stop) return unexpected();
-      flush_section();
-      put_section(kModuleSection, bytes);
+      scope().sections.whole(kModuleSection, span(bytes));
     } else {
       WAFER_LET(bytes, parse_module_fields(tokens_, begin, stop, id, options_));
-      flush_section();
-      put_section(kModuleSection, bytes);
+      scope().sections.whole(kModuleSection, span(bytes));
     }
     p_ = stop;
     WAFER_TRY(close());
@@ -431,8 +397,7 @@ Result<void> ComponentParser::nested_component() {
     scope().name = std::move(name);
     WAFER_LET(bytes, definitions());
     WAFER_TRY(close());
-    flush_section();
-    put_section(kComponentSection, bytes);
+    scope().sections.whole(kComponentSection, span(bytes));
   }
   WAFER_LET(index, define(Space::Component, binding));
   export_later(std::move(exports), Space::Component, index);
@@ -548,14 +513,12 @@ Result<void> ComponentParser::export_field() {
 Result<void> ComponentParser::custom() {
   WAFER_LET(name, name_string());
   Bytes payload;
-  put_string(payload, name);
   while (peek().kind == TokenKind::String) {
     WAFER_LET(s, string());
     payload.insert(payload.end(), s.begin(), s.end());
   }
   WAFER_TRY(close());
-  flush_section();
-  put_section(0, payload);
+  scope().sections.custom(name, span(payload));
   return {};
 }
 
@@ -584,8 +547,7 @@ Result<void> ComponentParser::start() {
   write_uleb(payload, count);
   put_bytes(payload, args);
   write_uleb(payload, results);
-  flush_section();
-  put_section(kStartSection, payload);
+  scope().sections.whole(kStartSection, span(payload));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 
+#include "component/writer.h"
 #include "wat/component_text.h"
 #include "wat/module_parser.h"
 
@@ -81,11 +82,9 @@ class ComponentParser final : public TokenReader {
     std::optional<String> name;  // of (@name "...")
     std::array<IndexSpace, kSpaceCount> spaces;
     std::unique_ptr<CoreTypes> core_types;  // once there are some
-    Bytes out;                              // sections, or declarations
-    uint32_t count = 0;                     // of declarations
-    uint8_t section = 0;                    // the one at hand, 0 for none
-    Bytes section_body;
-    uint32_t section_count = 0;
+    component::SectionWriter sections;      // of a component
+    Bytes declarations;                     // of a type
+    uint32_t count = 0;                     // of these
     Vec<InlineExport> exports;
   };
   // Kinds of definitions: their section in components, their code in types.
@@ -95,6 +94,7 @@ class ComponentParser final : public TokenReader {
   static constexpr Item kCoreInstance{2, 0}, kCoreType{3, 0}, kInstance{5, 0}, kAlias{6, 2},
       kType{7, 1}, kCanon{8, 0}, kImport{10, 3}, kExport{11, 4}, kValue{12, 0};
   static constexpr uint8_t kModuleSection = 1, kComponentSection = 4, kStartSection = 9;
+  static wafer::Bytes span(const Bytes& b) { return {b.data(), b.size()}; }
 
   // ---- component_parser.cc: scopes and definitions
   Scope& scope() { return *scopes_.back(); }
@@ -102,8 +102,6 @@ class ComponentParser final : public TokenReader {
   IndexSpace& space(Scope& in, Space s);
   CoreTypes& core_types(Scope& in);
   void emit(Item item, const Bytes& bytes);
-  void flush_section();
-  void put_section(uint8_t id, const Bytes& payload);
   uint32_t define_unnamed(Space s);
   // Gives the next index of `s` to what the identifier at `binding` names.
   Result<uint32_t> define(Space s, size_t binding);
@@ -147,11 +145,8 @@ class ComponentParser final : public TokenReader {
   Result<std::pair<Space, uint32_t>> any_item();
   Result<Bytes> extern_name();
   static void put_sort(Bytes& out, Space s);
-  static void put_string(Bytes& out, std::string_view s) {
-    write_uleb(out, s.size());
-    out.insert(out.end(), s.begin(), s.end());
-  }
-  static void put_bytes(Bytes& out, const Bytes& b) { out.insert(out.end(), b.begin(), b.end()); }
+  static void put_string(Bytes& out, std::string_view s) { component::write_name(out, s); }
+  static void put_bytes(Bytes& out, const Bytes& b) { component::write_bytes(out, span(b)); }
 
   // ---- component_types.cc
   // What `read` gives of the scope's core types, after aliases for what it refers to outside.

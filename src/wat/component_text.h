@@ -81,17 +81,6 @@ inline constexpr CanonOption kCanonOptions[] = {
     {"callback", true, Space::CoreFunc},
 };
 
-// Canonical built-ins; the letters of `immediates` are explained in builtins.def.
-struct BuiltinText {
-  uint8_t code;
-  std::string_view name, immediates;
-};
-inline constexpr BuiltinText kBuiltins[] = {
-#define BUILTIN(code, id, name, feature, immediates, params, results) {code, name, immediates},
-#include "component/builtins.def"
-#undef BUILTIN
-};
-
 inline constexpr std::string_view kComponentNameSection = "component-name";
 
 // Components and types within each other, deeper than which neither is read or printed.

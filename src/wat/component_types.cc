@@ -1,9 +1,11 @@
 // Types of components (Explainer.md, "Type Definitions").
+#include "component/types.h"
 #include "wat/component_parser.h"
 
-#include "component/primitives.h"
-
 namespace wafer::wat {
+
+using component::kind_code;
+using Kind = component::TypeKind;
 
 // ---- Core types ---------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ Result<Vec<uint8_t>> ComponentParser::module_type(String id) {
   while (peek().kind != TokenKind::Close) WAFER_TRY(module_declaration());
   Bytes out{0x50};
   write_uleb(out, scope().count);
-  put_bytes(out, scope().out);
+  put_bytes(out, scope().declarations);
   scopes_.pop_back();
   return std::move(out);
 }
@@ -220,8 +222,8 @@ Result<void> ComponentParser::value_type(Bytes& out) {
 }
 
 Result<void> ComponentParser::optional_value_type(Bytes& out) {
-  const bool present = peek().kind != TokenKind::Close && peek().kind != TokenKind::End &&
-                       !at_open("error");
+  const bool present =
+      peek().kind != TokenKind::Close && peek().kind != TokenKind::End && !at_open("error");
   out.push_back(present);
   return present ? value_type(out) : Status{};
 }
@@ -254,7 +256,7 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
     return close();
   };
   if (open("record")) {
-    out.push_back(0x72);
+    out.push_back(kind_code(Kind::Record));
     return counted([&](Bytes& to) -> Status {
       if (!open("field")) return unexpected();
       WAFER_LET(name, name_string());
@@ -264,7 +266,7 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
     });
   }
   if (open("variant")) {
-    out.push_back(0x71);
+    out.push_back(kind_code(Kind::Variant));
     return counted([&](Bytes& to) -> Status {
       if (!open("case")) return unexpected();
       WAFER_LET(name, name_string());
@@ -275,30 +277,30 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
     });
   }
   if (open("tuple")) {
-    out.push_back(0x6F);
+    out.push_back(kind_code(Kind::Tuple));
     return counted([&](Bytes& to) { return value_type(to); });
   }
   if (open("flags")) {
-    out.push_back(0x6E);
+    out.push_back(kind_code(Kind::Flags));
     WAFER_TRY(labels(out));
   } else if (open("enum")) {
-    out.push_back(0x6D);
+    out.push_back(kind_code(Kind::Enum));
     WAFER_TRY(labels(out));
   } else if (open("list")) {
     Bytes element;
     WAFER_TRY(value_type(element));
     const bool fixed = peek().kind == TokenKind::Number;
-    out.push_back(fixed ? 0x67 : 0x70);
+    out.push_back(kind_code(fixed ? Kind::FixedList : Kind::List));
     put_bytes(out, element);
     if (fixed) {
       WAFER_LET(length, u32());
       write_uleb(out, length);
     }
   } else if (open("option")) {
-    out.push_back(0x6B);
+    out.push_back(kind_code(Kind::Option));
     WAFER_TRY(value_type(out));
   } else if (open("result")) {
-    out.push_back(0x6A);
+    out.push_back(kind_code(Kind::Result));
     WAFER_TRY(optional_value_type(out));
     const bool error = open("error");
     out.push_back(error);
@@ -307,11 +309,11 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
       WAFER_TRY(close());
     }
   } else if (open("map")) {
-    out.push_back(0x63);
+    out.push_back(kind_code(Kind::Map));
     WAFER_TRY(value_type(out));
     WAFER_TRY(value_type(out));
   } else if (at_open("own") || at_open("borrow")) {
-    out.push_back(at_open("own") ? 0x69 : 0x68);
+    out.push_back(kind_code(at_open("own") ? Kind::Own : Kind::Borrow));
     p_ += 2;
     if (expansion_->expanding) {
       if (peek().kind == TokenKind::Close) return unexpected();
@@ -321,7 +323,7 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
       write_uleb(out, index);
     }
   } else if (at_open("stream") || at_open("future")) {
-    out.push_back(at_open("stream") ? 0x66 : 0x65);
+    out.push_back(kind_code(at_open("stream") ? Kind::Stream : Kind::Future));
     p_ += 2;
     WAFER_TRY(optional_value_type(out));
   } else {
@@ -334,7 +336,7 @@ Result<void> ComponentParser::defined_type(Bytes& out) {
 
 // The rest of "(func", without ")".
 Result<void> ComponentParser::func_type(Bytes& out) {
-  out.push_back(take_keyword("async") ? 0x43 : 0x40);
+  out.push_back(take_keyword("async") ? component::kAsyncFuncCode : kind_code(Kind::Func));
   Bytes params;
   uint32_t count = 0;
   for (; open("param"); ++count) {
@@ -361,7 +363,7 @@ Result<void> ComponentParser::result_list(Bytes& out) {
 
 // The rest of "(resource".
 Result<Vec<uint8_t>> ComponentParser::resource_type() {
-  Bytes out{0x3F};
+  Bytes out{kind_code(Kind::Resource)};
   if (!open("rep")) return unexpected();
   WAFER_LET(rep, with_core_types([](CoreTypes& types) { return types.value_type(); }));
   put_bytes(out, rep);
@@ -382,9 +384,10 @@ Result<Vec<uint8_t>> ComponentParser::scope_type(ScopeKind kind, String id) {
   WAFER_TRY(enter(kind, std::move(id)));
   while (peek().kind != TokenKind::Close) WAFER_TRY(declaration());
   Bytes out;
-  out.push_back(kind == ScopeKind::ComponentType ? 0x41 : 0x42);
+  out.push_back(
+      kind_code(kind == ScopeKind::ComponentType ? Kind::Component : Kind::Instance));
   write_uleb(out, scope().count);
-  put_bytes(out, scope().out);
+  put_bytes(out, scope().declarations);
   scopes_.pop_back();
   return std::move(out);
 }
@@ -454,8 +457,7 @@ Result<Vec<uint8_t>> ComponentParser::type_definition(String id) {
 
 // Is "(type X)" next, or "(type X "name"...)", rather than the definition of a type?
 bool ComponentParser::at_type_ref() const {
-  return at_open("type") &&
-         (peek(2).kind == TokenKind::Id || peek(2).kind == TokenKind::Number) &&
+  return at_open("type") && (peek(2).kind == TokenKind::Id || peek(2).kind == TokenKind::Number) &&
          (peek(3).kind == TokenKind::Close || peek(3).kind == TokenKind::String);
 }
 

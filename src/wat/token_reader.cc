@@ -13,7 +13,7 @@ Result<uint32_t> TokenReader::define(IndexSpace& space) {
 }
 
 Result<void> TokenReader::binding(std::string_view what, uint32_t index, IdMap& ids,
-                                   DebugNames* names) {
+                                  DebugNames* names) {
   String name;
   bool named = false;
   if (peek().kind == TokenKind::Id) {

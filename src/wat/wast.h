@@ -31,12 +31,12 @@ struct ComponentConst {
     U64,
     F32,  // bits
     F64,
-    Char,    // bits: the code point
-    String,  // text
-    List,    // items
-    Map,     // items: key, value, key, value, ...
-    Record,  // names and items
-    Tuple,   // items
+    Char,     // bits: the code point
+    String,   // text
+    List,     // items
+    Map,      // items: key, value, key, value, ...
+    Record,   // names and items
+    Tuple,    // items
     Variant,  // text: the case; items: its value, if it has one
     Enum,     // text
     Flags,    // names: those that are set
