@@ -22,23 +22,23 @@ component::FeatureSet component_features(const FeatureOptions& options) {
   return out;
 }
 
-std::shared_ptr<component::Component> decode_component(const Input& input,
+std::shared_ptr<component::Component> decode_component(const ModuleInput& input,
                                                        const FeatureOptions& options) {
   component::DecodeOptions decode;
   decode.features = component_features(options);
   decode.core_features = options.get();
-  auto decoded = component::decode(input.bytes(), decode);
+  auto decoded = component::decode(input.binary(), decode);
   if (decoded.ok()) return *std::move(decoded);
-  print_error(input.describe(decoded.error(), /*text=*/false));
+  print_module_error(input, decoded.error());
   return nullptr;
 }
 
-int inspect_component(const Input& input, const FeatureOptions& options) {
+int inspect_component(const ModuleInput& input, const FeatureOptions& options) {
   const auto decoded = decode_component(input, options);
   if (!decoded) return kFailure;
   auto world = wit::is_package(*decoded) ? wit::decode_package(*decoded) : wit::world_of(*decoded);
   if (!world.ok()) {
-    print_error(fmt::format("{}: {}", input.path(), std::string_view(world.error().message)));
+    print_error(fmt::format("{}: {}", input.input.path(), std::string_view(world.error().message)));
     return kFailure;
   }
   return write_stdout(wit::print(world->resolve, world->main, {true, true})) ? kSuccess : kFailure;

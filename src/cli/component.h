@@ -10,10 +10,10 @@ namespace wafer::cli {
 component::FeatureSet component_features(const FeatureOptions& options);
 
 // Decodes and validates the component in `input`. On failure prints the error line.
-std::shared_ptr<component::Component> decode_component(const Input& input,
+std::shared_ptr<component::Component> decode_component(const ModuleInput& input,
                                                        const FeatureOptions& options);
 
 // What `wafer inspect` shows of a component: its imports and exports as WIT.
-int inspect_component(const Input& input, const FeatureOptions& options);
+int inspect_component(const ModuleInput& input, const FeatureOptions& options);
 
 }  // namespace wafer::cli

@@ -30,14 +30,18 @@ std::shared_ptr<wasm::Module> decode(const ModuleInput& input, wasm::FeatureSet 
   return nullptr;
 }
 
+// Validates a module or component; prints the error line on failure.
+bool check(const ModuleInput& input, const ConvertOptions& o) {
+  if (component::is_component(input.binary()))
+    return decode_component(input, o.features) != nullptr;
+  return decode(input, o.features.get(), true) != nullptr;
+}
+
 int validate(const ConvertOptions& o) {
   int code = kSuccess;
   for (const std::string& file : o.files) {
     const std::optional<ModuleInput> input = open_module(file, o.features.get());
-    const bool valid = input && (component::is_component(input->input.bytes())
-                                     ? decode_component(input->input, o.features) != nullptr
-                                     : decode(*input, o.features.get(), true) != nullptr);
-    if (!valid)
+    if (!input || !check(*input, o))
       code = kFailure;
     else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", file)))
       return kFailure;
@@ -59,7 +63,7 @@ int wat2wasm(const ConvertOptions& o) {
     return kFailure;
   }
   const ModuleInput module{*std::move(input), true, *std::move(encoded), {}};
-  if (!o.no_check && !decode(module, features, true)) return kFailure;
+  if (!o.no_check && !check(module, o)) return kFailure;
   const Bytes bytes = module.binary();
   std::string output = o.output;
   if (output.empty()) {
@@ -92,10 +96,13 @@ int wasm2wat(const ConvertOptions& o) {
 
 void add_validate(CLI::App& app, Context& context) {
   auto o = std::make_shared<ConvertOptions>();
-  CLI::App& command = *app.add_subcommand("validate", "Check that modules are valid");
+  CLI::App& command =
+      *app.add_subcommand("validate", "Check that modules and components are valid");
   o->features.add_to(command);
   command.add_flag("-v,--verbose", o->verbose, "Name the valid files too");
-  command.add_option("FILE", o->files, "Modules, binary or text; - for standard input")->required();
+  command
+      .add_option("FILE", o->files, "Modules or components, binary or text; - for standard input")
+      ->required();
   command.callback([o, &context] { context.action = [o] { return validate(*o); }; });
 }
 
@@ -107,7 +114,8 @@ void add_wat2wasm(CLI::App& app, Context& context) {
   command.add_flag("--no-names", o->no_names, "Leave out the name section");
   command.add_flag("--no-check", o->no_check, "Do not validate");
   o->features.add_to(command);
-  command.add_option("FILE", o->file, "Module in the text format; - for standard input")
+  command
+      .add_option("FILE", o->file, "Module or component in the text format; - for standard input")
       ->required();
   command.callback([o, &context] { context.action = [o] { return wat2wasm(*o); }; });
 }

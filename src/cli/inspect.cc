@@ -629,8 +629,7 @@ int inspect(const InspectOptions& o) {
   const wasm::FeatureSet features = o.features.get(wasm::FeatureSet::all());
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  if (component::is_component(input->input.bytes()))
-    return inspect_component(input->input, o.features);
+  if (component::is_component(input->binary())) return inspect_component(*input, o.features);
   wasm::DecodeOptions options;
   options.features = features;
   options.copy_bytes = false;

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "cli/component.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
 #include "cli/wast_runner.h"
@@ -110,6 +111,7 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
   wasm::FeatureSet base = wasm::FeatureSet::standard();
   if (in_folder(path, "legacy")) base.set(wasm::Feature::LegacyExceptions);
   script.features = o.features.get(base);
+  script.component_features = component_features(o.features);
   script.lenient_messages = o.lenient;
   script.roundtrip = o.roundtrip;
   script.tier = o.made_tier.tier;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "component/component.h"
 #include "runtime/store.h"
 #include "wasm/opcode.h"
 
@@ -14,6 +15,7 @@ namespace wafer::cli {
 
 struct ScriptOptions {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
+  component::FeatureSet component_features = component::FeatureSet::standard();
   runtime::Tier* tier = nullptr;  // null: the interpreter
   bool signals = true;            // as in runtime::Config
   // A wrong message is reported but does not fail.
@@ -29,7 +31,7 @@ struct ScriptOptions {
 struct ScriptReport {
   uint32_t passed = 0;   // assertions that held
   uint32_t failed = 0;   // assertions that did not, and commands that went wrong
-  uint32_t skipped = 0;  // failures on skipped lines
+  uint32_t skipped = 0;  // failures on skipped lines, and what needs instances of components
   // "LINE:COLUMN: what was expected, and what came".
   std::vector<std::string> failures;
   std::vector<std::string> warnings;

@@ -518,8 +518,10 @@ Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, Co
       scope().core_types.push_back(entry);
       return {};
     }
-    if (core_sort != CoreSort::Module || in_type)
+    if (core_sort != CoreSort::Module)
       return malformed(at, "outer aliases are of types, modules and components");
+    if (in_type)
+      return error(at, "outer aliases in types may only refer to types or instances");
     WAFER_TRY(check_index(outer.core_modules, index, "module", at));
     const uint32_t module = outer.core_modules[index];
     scope().core_modules.push_back(module);
@@ -531,6 +533,8 @@ Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, Co
     scope().components.push_back(component);
     return {};
   }
+  if (sort == Sort::Component)
+    return error(at, "outer aliases in types may only refer to types or instances");
   if (sort != Sort::Type)
     return malformed(at, "outer aliases are of types, modules and components");
   WAFER_TRY(check_index(outer.types, index, "type", at));

@@ -102,7 +102,11 @@ Result<Decoder::Name> Decoder::extern_name(Cursor& c, const char* what) {
       WAFER_TRY(enabled(kind == 1 ? Feature::CanonicalNames : Feature::Attributes,
                         "an attribute of a name", attribute_at));
       WAFER_LET(value, string(c));
-      if (seen[kind]) return error(attribute_at, "duplicate attribute of a name");
+      if (seen[kind]) {
+        constexpr std::string_view kNames[] = {"implements", "versionsuffix", "external-id"};
+        return malformed(attribute_at,
+                         "duplicate '" + std::string(kNames[kind]) + "' option in name");
+      }
       seen[kind] = true;
       if (kind == 0) {
         const auto interface = parse_extern_name(value, options, &why);

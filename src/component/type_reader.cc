@@ -17,7 +17,8 @@ Result<CoreTypeEntry> Decoder::core_type(Cursor& c, const Vec<uint32_t>& canonic
   const uint32_t at = c.offset();
   WAFER_LET(form, byte(c));
   if (form == 0x50) {
-    if (!allow_module) return error(at, "a module type cannot hold module types");
+    if (!allow_module)
+      return malformed(at, "invalid leading byte: a module type cannot hold module types");
     WAFER_LET(id, module_type(c));
     return CoreTypeEntry{true, id};
   }

@@ -134,9 +134,10 @@ Result<void> ComponentParser::field() {
   if (k == "value") {
     const size_t binding = p_;
     skip_binding();
-    WAFER_LET(aliased, inverted_alias(Space::Value, binding));
-    if (aliased) return {};
-    return unexpected();
+    WAFER_LET(aliased, inverted_alias(Space::Value));
+    if (!aliased) return unexpected();
+    WAFER_TRY(define(Space::Value, binding));
+    return {};
   }
   --p_;
   return unexpected();
@@ -156,8 +157,11 @@ Result<void> ComponentParser::core_field() {
   }
   const size_t binding = p_;
   skip_binding();
-  WAFER_LET(aliased, inverted_alias(info->space, binding));
-  if (aliased) return {};
+  WAFER_LET(aliased, inverted_alias(info->space));
+  if (aliased) {
+    WAFER_TRY(define(info->space, binding));
+    return {};
+  }
   if (info->space == Space::CoreType) {
     p_ = binding;
     return core_type_field(/*rec=*/false);
@@ -203,9 +207,10 @@ void ComponentParser::export_later(Vec<Bytes> names, Space s, uint32_t index) {
   for (Bytes& name : names) scope().exports.push_back({std::move(name), s, index});
 }
 
-// "(import "name") type)", of something of sort `s` whose keyword has been read.
-Result<bool> ComponentParser::inline_import(Space s, size_t binding) {
-  if (!at_inline("import")) return false;
+// "(alias ...))" or "(import "name") type)", of something of sort `s` whose keyword has been read.
+// What it defines is still to get an index.
+Result<bool> ComponentParser::alias_or_import(Space s) {
+  if (!at_inline("import")) return inverted_alias(s);
   p_ += 2;
   WAFER_LET(bytes, extern_name());
   WAFER_TRY(close());
@@ -229,12 +234,10 @@ Result<void> ComponentParser::core_module() {
   }
   const size_t named = p_;  // where a module's own (@name "...") would be
   if (at_annotation("name")) skip_group();
-  WAFER_LET(aliased, inverted_alias(Space::CoreModule, binding));
-  if (aliased) return {};
   const bool has_exports = at_inline("export");
   WAFER_LET(exports, inline_exports());
-  WAFER_LET(imported, inline_import(Space::CoreModule, binding));
-  if (!imported) {
+  WAFER_LET(elsewhere, alias_or_import(Space::CoreModule));
+  if (!elsewhere) {
     size_t begin = has_exports ? p_ : named;
     size_t depth = 1, stop = p_;
     for (; stop < end_; ++stop) {
@@ -388,11 +391,9 @@ Result<void> ComponentParser::nested_component() {
     WAFER_LET(written, annotation_name("component"));
     name = std::move(written);
   }
-  WAFER_LET(aliased, inverted_alias(Space::Component, binding));
-  if (aliased) return {};
   WAFER_LET(exports, inline_exports());
-  WAFER_LET(imported, inline_import(Space::Component, binding));
-  if (!imported) {
+  WAFER_LET(elsewhere, alias_or_import(Space::Component));
+  if (!elsewhere) {
     WAFER_TRY(enter(ScopeKind::Component, std::move(id)));
     scope().name = std::move(name);
     WAFER_LET(bytes, definitions());
@@ -407,11 +408,9 @@ Result<void> ComponentParser::nested_component() {
 Result<void> ComponentParser::instance() {
   const size_t binding = p_;
   skip_binding();
-  WAFER_LET(aliased, inverted_alias(Space::Instance, binding));
-  if (aliased) return {};
   WAFER_LET(exports, inline_exports());
-  WAFER_LET(imported, inline_import(Space::Instance, binding));
-  if (imported) {
+  WAFER_LET(elsewhere, alias_or_import(Space::Instance));
+  if (elsewhere) {
     // Nothing else.
   } else if (open("instantiate")) {
     WAFER_LET(bundles, argument_bundles(/*core=*/false));
@@ -455,11 +454,9 @@ Result<void> ComponentParser::instance() {
 Result<void> ComponentParser::func() {
   const size_t binding = p_;
   skip_binding();
-  WAFER_LET(aliased, inverted_alias(Space::Func, binding));
-  if (aliased) return {};
   WAFER_LET(exports, inline_exports());
-  WAFER_LET(imported, inline_import(Space::Func, binding));
-  if (!imported) {
+  WAFER_LET(elsewhere, alias_or_import(Space::Func));
+  if (!elsewhere) {
     WAFER_LET(type, type_use(Space::Func));
     if (!open("canon") || !take_keyword("lift")) return unexpected();
     WAFER_LET(bytes, lift(type));

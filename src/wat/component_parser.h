@@ -118,7 +118,7 @@ class ComponentParser final : public TokenReader {
   Status export_field();
   Status custom();
   Status start();
-  Result<bool> inline_import(Space s, size_t binding);
+  Result<bool> alias_or_import(Space s);
   bool at_inline(std::string_view keyword) const;
   Result<Vec<Bytes>> inline_exports();
   void export_later(Vec<Bytes> names, Space s, uint32_t index);
@@ -129,7 +129,7 @@ class ComponentParser final : public TokenReader {
 
   // ---- component_refs.cc: references, aliases and names
   Status alias();
-  Result<bool> inverted_alias(Space s, size_t binding);
+  Result<bool> inverted_alias(Space s);
   Result<Bytes> alias_target(Space s);
   Result<uint32_t> index(Space s);
   Result<uint32_t> outer_alias(size_t depth, Space s, uint32_t index);

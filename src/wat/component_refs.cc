@@ -13,11 +13,13 @@ void ComponentParser::put_sort(Bytes& out, Space s) {
 Result<Vec<uint8_t>> ComponentParser::extern_name() {
   WAFER_LET(name, name_string());
   Bytes attributes;
-  uint32_t count = 0;
+  uint32_t count = 0, seen = 0;
   for (;;) {
     size_t kind = 0;
     while (kind < std::size(kAttributes) && !at_open(kAttributes[kind])) ++kind;
     if (kind == std::size(kAttributes)) break;
+    if (seen & 1u << kind) return unexpected();
+    seen |= 1u << kind;
     p_ += 2;
     WAFER_LET(value, name_string());
     WAFER_TRY(close());
@@ -188,14 +190,16 @@ Result<void> ComponentParser::alias() {
   return {};
 }
 
-// "(alias TARGET))", which stands where sort and identifier have been read.
-Result<bool> ComponentParser::inverted_alias(Space s, size_t binding) {
-  if (!open("alias")) return false;
+// "(alias TARGET))", where the sort has been read. What it defines is still to get an index.
+Result<bool> ComponentParser::inverted_alias(Space s) {
+  // With "(SORT" at its end it would be a definition of its own, the first of a component.
+  const size_t length = at_open("alias") && peek(2).text == "core" ? 6 : 5;
+  if (!at_open("alias") || peek(length).kind == TokenKind::Open) return false;
+  p_ += 2;
   WAFER_LET(bytes, alias_target(s));
   WAFER_TRY(close());
   WAFER_TRY(close());
   emit(kAlias, bytes);
-  WAFER_TRY(define(s, binding));
   return true;
 }
 

@@ -398,8 +398,11 @@ Result<void> ComponentParser::declaration() {
     if (!take_keyword("type")) return unexpected();
     const size_t binding = p_;
     skip_binding();
-    WAFER_LET(aliased, inverted_alias(Space::CoreType, binding));
-    if (aliased) return {};
+    WAFER_LET(aliased, inverted_alias(Space::CoreType));
+    if (aliased) {
+      WAFER_TRY(define(Space::CoreType, binding));
+      return {};
+    }
     p_ = binding;
     return core_type_field(/*rec=*/false);
   }
@@ -427,16 +430,17 @@ Result<void> ComponentParser::type_field(bool with_exports) {
     id = std::move(written);
   }
   skip_binding();
-  WAFER_LET(aliased, inverted_alias(Space::Type, binding));
-  if (aliased) return {};
   Vec<Bytes> exports;
   if (with_exports) {
     WAFER_LET(names, inline_exports());
     exports = std::move(names);
   }
-  WAFER_LET(bytes, type_definition(std::move(id)));
-  WAFER_TRY(close());
-  emit(kType, bytes);
+  WAFER_LET(aliased, inverted_alias(Space::Type));
+  if (!aliased) {
+    WAFER_LET(bytes, type_definition(std::move(id)));
+    WAFER_TRY(close());
+    emit(kType, bytes);
+  }
   WAFER_LET(index, define(Space::Type, binding));
   export_later(std::move(exports), Space::Type, index);
   return {};
