@@ -779,7 +779,7 @@ messages() {
   has err 'component.wasm:0x8: unexpected end-of-file'
   echo '(component (core module))' >component.wat
   run 1 run component.wat
-  has err 'component.wat:1:2: '
+  has err 'component.wat:0x4: '
   has err 'this is a component, not a core module'
 
   cat >imports.wat <<'T'
