@@ -520,8 +520,7 @@ Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, Co
     }
     if (core_sort != CoreSort::Module)
       return malformed(at, "outer aliases are of types, modules and components");
-    if (in_type)
-      return error(at, "outer aliases in types may only refer to types or instances");
+    if (in_type) return error(at, "outer aliases in types may only refer to types or instances");
     WAFER_TRY(check_index(outer.core_modules, index, "module", at));
     const uint32_t module = outer.core_modules[index];
     scope().core_modules.push_back(module);

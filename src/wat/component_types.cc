@@ -384,8 +384,7 @@ Result<Vec<uint8_t>> ComponentParser::scope_type(ScopeKind kind, String id) {
   WAFER_TRY(enter(kind, std::move(id)));
   while (peek().kind != TokenKind::Close) WAFER_TRY(declaration());
   Bytes out;
-  out.push_back(
-      kind_code(kind == ScopeKind::ComponentType ? Kind::Component : Kind::Instance));
+  out.push_back(kind_code(kind == ScopeKind::ComponentType ? Kind::Component : Kind::Instance));
   write_uleb(out, scope().count);
   put_bytes(out, scope().declarations);
   scopes_.pop_back();
