@@ -24,11 +24,12 @@ std::string signature_text(const wasm::FuncType& t) {
 
 }  // namespace
 
-void Decoder::add_core_func(const wasm::FuncType& type) {
+uint32_t Decoder::add_core_func(const wasm::FuncType& type) {
   CoreExtern out;
   out.kind = wasm::ExternKind::Func;
   out.type = types().core().intern_func(type);
   scope().core[0].push_back(out);
+  return out.type;
 }
 
 Result<CanonOptions> Decoder::canon_options(Cursor& c) {
@@ -257,7 +258,7 @@ Result<void> Decoder::lower(Cursor& c, Component& out, uint32_t at) {
     core.params.push_back(pointer);
   }
   WAFER_TRY(need(options, memory, realloc, at));
-  add_core_func(core);
+  def.signature = add_core_func(core);
   out.definitions.emplace_back(std::move(def));
   return {};
 }
@@ -430,7 +431,7 @@ Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t 
     WAFER_TRY(need(def.options, memory, false, at));
     core.params.assign(flat.begin(), flat.end());
   }
-  add_core_func(core);
+  def.signature = add_core_func(core);
   out.definitions.emplace_back(std::move(def));
   return {};
 }

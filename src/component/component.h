@@ -86,10 +86,12 @@ struct SortIndex {
 struct NamedIndex {
   std::string name;
   SortIndex what;
+  TypeId type = 0;  // of a type
 };
 struct Instantiate {
   uint32_t component = 0;
   std::vector<NamedIndex> args;
+  TypeId type = 0;  // of the instance
 };
 struct InlineInstance {
   std::vector<NamedIndex> exports;
@@ -115,6 +117,7 @@ struct ResourceDef {
   TypeId type = 0;
   bool rep64 = false;
   std::optional<uint32_t> destructor;  // core function
+  TypeId destructor_type = 0;          // as a function of a component
 };
 struct CanonLift {
   uint32_t core_func = 0;
@@ -125,6 +128,7 @@ struct CanonLower {
   uint32_t func = 0;
   TypeId type = 0;
   CanonOptions options;
+  uint32_t signature = 0;  // canonical id of the core function's type
 };
 struct CanonBuiltin {
   Builtin builtin = Builtin::ResourceNew;
@@ -134,6 +138,7 @@ struct CanonBuiltin {
   uint32_t index = 0;      // slot of context.*
   uint32_t core_type = 0;  // canonical id of the immediate function type
   uint32_t table = 0;
+  uint32_t signature = 0;  // canonical id of the core function's type
 };
 struct Import {
   std::string name;
@@ -142,7 +147,8 @@ struct Import {
 struct Export {
   std::string name;
   SortIndex what;
-  Entity entity;
+  Entity inferred;  // what is exported
+  Entity entity;    // as what
 };
 
 using Definition =
@@ -165,6 +171,9 @@ struct DecodeOptions {
   wasm::FeatureSet core_features = wasm::FeatureSet::standard();
   std::shared_ptr<wasm::TypeRegistry> registry;
 };
+
+// The type of a core module as components see it.
+ModuleType module_type_of(const wasm::Module& module);
 
 // Whether `bytes` begin like a component (Binary.md, preamble), rather than a core module.
 bool is_component(Bytes bytes);

@@ -371,7 +371,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
       if (!args.try_emplace(name, entity).second)
         return error(arg_at, "instantiation argument `" + name +
                                  "` conflicts with previous argument `" + name + "`");
-      def.args.push_back({std::move(name), what});
+      def.args.push_back({std::move(name), what, entity.type});
     }
     auto made =
         types().instantiate(scope().components[index], [&](std::string_view name) -> const Entity* {
@@ -405,7 +405,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
           parsed.kind == NameKind::Static)
         return error(export_at, "resource used in function does not have a name in this context");
       shape->exports.add(name.text, entity, name.attributes);
-      def.exports.push_back({name.text, what});
+      def.exports.push_back({name.text, what, entity.type});
     }
     type.shape = std::move(shape);
     out.definitions.emplace_back(std::move(def));
@@ -415,6 +415,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
   auto id = types().add(std::move(type));
   if (!id.ok()) return at(id.take_error(), start);
   scope().instances.push_back(*id);
+  if (form == 0) std::get<Instantiate>(out.definitions.back()).type = *id;
   return {};
 }
 

@@ -451,7 +451,7 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
   WAFER_TRY(check_name(name, entity, /*exported=*/true, start));
   name_types(entity, scope().named_exports);
   WAFER_TRY(add_entity(entity));
-  out.definitions.emplace_back(Export{name.text, what, entity});
+  out.definitions.emplace_back(Export{name.text, what, inferred, entity});
   scope().exports.add(std::move(name.text), entity, std::move(name.attributes));
   return {};
 }

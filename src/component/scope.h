@@ -95,7 +95,8 @@ class Decoder {
   Result<CanonOptions> canon_options(Cursor& c);
   Result<bool> pointers64(const CanonOptions& options, uint32_t at) const;
   Result<void> need(const CanonOptions& options, bool memory, bool realloc, uint32_t at) const;
-  void add_core_func(const wasm::FuncType& type);
+  // Gives its canonical id.
+  uint32_t add_core_func(const wasm::FuncType& type);
 
   // externs.cc
   struct Name {
@@ -153,9 +154,6 @@ class Decoder {
   std::shared_ptr<TypeArena> arena_;
   std::vector<std::unique_ptr<Scope>> scopes_;  // innermost last
 };
-
-// The type of a core module as components see it.
-ModuleType module_type_of(const wasm::Module& module);
 
 // Limits of this implementation.
 inline constexpr uint32_t kMaxDefinitions = 1'000'000;  // in any index space

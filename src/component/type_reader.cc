@@ -416,6 +416,13 @@ Result<TypeId> Decoder::resource_type(Cursor& c, Component* out, uint32_t start)
       return error(
           at, "core function " + std::to_string(func) + " has wrong signature for a destructor");
     def.destructor = func;
+    TypeDef type;
+    type.kind = TypeKind::Func;
+    type.labels.push_back({"rep", {def.rep64 ? Prim::U64 : Prim::U32}});
+    type.args.emplace_back();
+    auto id = types().add(std::move(type));
+    if (!id.ok()) return this->at(id.take_error(), start);
+    def.destructor_type = *id;
   }
   const ResourceId resource = types().fresh_resource();
   scope().defined.push_back(resource);

@@ -255,6 +255,7 @@ class TypeArena {
   bool flatten(ValType t, bool memory64, size_t most, std::vector<wasm::ValType>& out) const;
 
   Layout layout(ValType t) const;
+  bool same(ValType a, ValType b) const { return canon(a) == canon(b); }
   bool has_borrow(ValType t) const { return t.defined() && types_[t.id].has_borrow; }
   bool needs_memory(ValType t) const {
     return t.prim == Prim::String || (t.defined() && types_[t.id].needs_memory);

@@ -1,0 +1,366 @@
+#include "component/run/instantiate.h"
+
+#include "component/names.h"
+#include "component/run/handles.h"
+
+namespace wafer::component {
+
+ResourceType* ComponentInstance::resource_of(TypeId type) const {
+  auto it = resources.find((*component->types)[type].resource);
+  return it == resources.end() ? nullptr : it->second.get();
+}
+
+namespace {
+
+class Instantiator {
+ public:
+  Instantiator(ComponentStore& store, std::shared_ptr<Root> root)
+      : store_(store), root_(std::move(root)) {}
+
+  Result<std::shared_ptr<ComponentInstance>> run(const std::shared_ptr<const Component>& component,
+                                                 const std::shared_ptr<ComponentInstance>& outer,
+                                                 const InstanceValue& args);
+
+ private:
+  // One instance as it is made.
+  struct Frame {
+    ComponentInstance& instance;
+    const InstanceValue& args;
+    TypeArena& types() const { return *instance.component->types; }
+  };
+
+  Result<void> define(Frame& f, const Import& def);
+  Result<void> define(Frame& f, const CoreModuleDef& def);
+  Result<void> define(Frame& f, const CoreInstantiate& def);
+  Result<void> define(Frame& f, const CoreInlineInstance& def);
+  Result<void> define(Frame& f, const ComponentDef& def);
+  Result<void> define(Frame& f, const Instantiate& def);
+  Result<void> define(Frame& f, const InlineInstance& def);
+  Result<void> define(Frame& f, const AliasExport& def);
+  Result<void> define(Frame& f, const AliasCoreExport& def);
+  Result<void> define(Frame& f, const AliasOuter& def);
+  Result<void> define(Frame& f, const ResourceDef& def);
+  Result<void> define(Frame& f, const CanonLift& def);
+  Result<void> define(Frame& f, const CanonLower& def);
+  Result<void> define(Frame& f, const CanonBuiltin& def);
+  Result<void> define(Frame& f, const Export& def);
+
+  // The item that `what` is; `type` of a type.
+  Item item_at(Frame& f, const SortIndex& what, TypeId type) const;
+  // Puts an item in its index space.
+  void push(Frame& f, const Item& item) const;
+  // Learns what resources are that `entity` names.
+  void bind(Frame& f, const Entity& entity, const Item& item) const;
+  void add_core_func(Frame& f, runtime::FuncInst* func) const;
+  ResolvedOptions resolve(Frame& f, const CanonOptions& options) const;
+
+  ComponentStore& store_;
+  const std::shared_ptr<Root> root_;
+};
+
+Error unlinkable(std::string message) { return {ErrorKind::Unlinkable, message}; }
+
+Result<std::shared_ptr<ComponentInstance>> Instantiator::run(
+    const std::shared_ptr<const Component>& component,
+    const std::shared_ptr<ComponentInstance>& outer, const InstanceValue& args) {
+  auto instance = std::make_shared<ComponentInstance>(store_, component, outer, root_);
+  store_.instances.push_back(instance);
+  Frame frame{*instance, args};
+  for (const Definition& definition : component->definitions)
+    WAFER_TRY(std::visit([&](const auto& d) { return define(frame, d); }, definition));
+  return instance;
+}
+
+void Instantiator::push(Frame& f, const Item& item) const {
+  switch (item.sort) {
+    case Sort::CoreModule:
+      f.instance.core_modules.push_back(item.module);
+      break;
+    case Sort::Func:
+      f.instance.funcs.push_back(item.func);
+      break;
+    case Sort::Value:
+      f.instance.values.push_back(item.value);
+      break;
+    case Sort::Component:
+      f.instance.components.push_back(item.component);
+      break;
+    case Sort::Instance:
+      f.instance.instances.push_back(item.instance);
+      break;
+    case Sort::Type:
+      break;
+  }
+}
+
+void Instantiator::bind(Frame& f, const Entity& entity, const Item& item) const {
+  const TypeDef& def = f.types()[entity.type];
+  if (entity.sort == Sort::Type) {
+    if (def.kind == TypeKind::Resource && item.resource)
+      f.instance.resources[def.resource] = item.resource;
+  } else if (entity.sort == Sort::Instance && item.instance) {
+    for (const NamedEntity& e : def.shape->exports)
+      if (e.entity.sort == Sort::Type || e.entity.sort == Sort::Instance)
+        if (const Item* inner = item.instance->find(e.name)) bind(f, e.entity, *inner);
+  }
+}
+
+Item Instantiator::item_at(Frame& f, const SortIndex& what, TypeId type) const {
+  ComponentInstance& inst = f.instance;
+  Item item;
+  item.sort = what.sort;
+  switch (what.sort) {
+    case Sort::CoreModule:
+      item.module = inst.core_modules[what.index];
+      break;
+    case Sort::Func:
+      item.func = inst.funcs[what.index];
+      break;
+    case Sort::Value:
+      item.value = inst.values[what.index];
+      break;
+    case Sort::Component:
+      item.component = inst.components[what.index];
+      break;
+    case Sort::Instance:
+      item.instance = inst.instances[what.index];
+      break;
+    case Sort::Type: {
+      const TypeDef& def = f.types()[type];
+      if (def.kind != TypeKind::Resource) break;
+      if (auto it = inst.resources.find(def.resource); it != inst.resources.end())
+        item.resource = it->second;
+      break;
+    }
+  }
+  return item;
+}
+
+Result<void> Instantiator::define(Frame& f, const Import& def) {
+  const Item* item = f.args.find(def.name);
+  if (!item) {
+    if (def.entity.sort == Sort::Type) return {};
+    return unlinkable("unknown import `" + def.name + "`");
+  }
+  bind(f, def.entity, *item);
+  push(f, *item);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const CoreModuleDef& def) {
+  f.instance.core_modules.push_back(def.module);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const CoreInstantiate& def) {
+  ComponentInstance& inst = f.instance;
+  const auto& module = inst.core_modules[def.module];
+  std::unordered_map<std::string_view, uint32_t> by_name;
+  for (const auto& [name, index] : def.args) by_name.emplace(name, index);
+  std::vector<runtime::Extern> imports;
+  for (const wasm::Import& import : module->imports) {
+    const auto arg = by_name.find(std::string_view(import.module));
+    std::optional<runtime::Extern> found;
+    if (arg != by_name.end())
+      found = inst.core_instances[arg->second].find(std::string(import.name));
+    if (!found)
+      return unlinkable("unknown import `" + std::string(import.module) + "` `" +
+                        std::string(import.name) + "`");
+    imports.push_back(*found);
+  }
+  const AuxiliaryThread thread(inst, /*may_leave=*/true);
+  auto made = store_.core.instantiate(module, imports);
+  if (!made.ok()) {
+    store_.poison(*root_);
+    return made.take_error();
+  }
+  CoreInstanceValue value;
+  value.instance = *made;
+  inst.core_instances.push_back(std::move(value));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const CoreInlineInstance& def) {
+  CoreInstanceValue value;
+  for (const CoreExportRef& e : def.exports)
+    value.items.emplace(e.name, f.instance.core[size_t(e.sort)][e.index]);
+  f.instance.core_instances.push_back(std::move(value));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const ComponentDef& def) {
+  f.instance.components.push_back({def.component, f.instance.shared_from_this()});
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
+  const ComponentValue callee = f.instance.components[def.component];
+  InstanceValue args;
+  for (const NamedIndex& arg : def.args) args.set(arg.name, item_at(f, arg.what, arg.type));
+  WAFER_LET(made, run(callee.component, callee.outer, args));
+  Item item;
+  item.sort = Sort::Instance;
+  item.instance = made->exports;
+  Entity entity;
+  entity.sort = Sort::Instance;
+  entity.type = def.type;
+  bind(f, entity, item);
+  push(f, item);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const InlineInstance& def) {
+  auto value = std::make_shared<InstanceValue>();
+  for (const NamedIndex& e : def.exports) value->set(e.name, item_at(f, e.what, e.type));
+  f.instance.instances.push_back(std::move(value));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const AliasExport& def) {
+  if (def.sort == Sort::Type) return {};
+  const Item* const item = f.instance.instances[def.instance]->find(def.name);
+  if (!item) return unlinkable("instance has no export `" + def.name + "`");
+  push(f, *item);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const AliasCoreExport& def) {
+  auto found = f.instance.core_instances[def.instance].find(def.name);
+  if (!found) return unlinkable("core instance has no export `" + def.name + "`");
+  f.instance.core[size_t(def.sort)].push_back(*found);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const AliasOuter& def) {
+  const bool module = def.core && def.core_sort == CoreSort::Module;
+  if (!module && (def.core || def.sort != Sort::Component)) return {};
+  ComponentInstance* from = &f.instance;
+  for (uint32_t i = 0; i < def.count; ++i) from = from->outer.get();
+  if (module)
+    f.instance.core_modules.push_back(from->core_modules[def.index]);
+  else
+    f.instance.components.push_back(from->components[def.index]);
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const ResourceDef& def) {
+  auto type = std::make_shared<ResourceType>();
+  type->impl = &f.instance;
+  if (def.destructor)
+    type->destructor = std::make_shared<LiftedFunc>(
+        def.destructor_type, f.instance,
+        f.instance.core[size_t(wasm::ExternKind::Func)][*def.destructor].func, ResolvedOptions{});
+  f.instance.resources[f.types()[def.type].resource] = std::move(type);
+  return {};
+}
+
+ResolvedOptions Instantiator::resolve(Frame& f, const CanonOptions& options) const {
+  const auto func = [&](const std::optional<uint32_t>& index) {
+    return index ? f.instance.core[size_t(wasm::ExternKind::Func)][*index].func : nullptr;
+  };
+  ResolvedOptions out;
+  out.encoding = options.encoding;
+  if (options.memory) {
+    out.memory = f.instance.core[size_t(wasm::ExternKind::Memory)][*options.memory].memory;
+    out.is64 = out.memory->type().limits.is64;
+  }
+  out.realloc = func(options.realloc);
+  out.is_async = options.is_async;
+  out.post_return = func(options.post_return);
+  out.callback = func(options.callback);
+  return out;
+}
+
+Result<void> Instantiator::define(Frame& f, const CanonLift& def) {
+  f.instance.funcs.push_back(std::make_shared<LiftedFunc>(
+      def.type, f.instance, f.instance.core[size_t(wasm::ExternKind::Func)][def.core_func].func,
+      resolve(f, def.options)));
+  return {};
+}
+
+void Instantiator::add_core_func(Frame& f, runtime::FuncInst* func) const {
+  runtime::Extern e;
+  e.kind = wasm::ExternKind::Func;
+  e.func = func;
+  f.instance.core[size_t(wasm::ExternKind::Func)].push_back(e);
+}
+
+Result<void> Instantiator::define(Frame& f, const CanonLower& def) {
+  const auto& func = f.instance.funcs[def.func];
+  if (func->may_block() || (f.types()[def.type].is_async && !def.options.is_async))
+    f.instance.may_block = true;
+  add_core_func(f,
+                make_lowered(f.instance, func, def.type, resolve(f, def.options), def.signature));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const CanonBuiltin& def) {
+  if (builtin_blocks(def)) f.instance.may_block = true;
+  if (def.builtin == Builtin::ResourceDrop) {
+    const ResourceType* type = f.instance.resource_of(def.type.id);
+    if (type && type->impl && type->impl != &f.instance && type->impl->may_block)
+      f.instance.may_block = true;
+  }
+  add_core_func(f, make_builtin(f.instance, def, resolve(f, def.options)));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const Export& def) {
+  const Item item = item_at(f, def.what, def.inferred.type);
+  bind(f, def.entity, item);
+  f.instance.exports->set(def.name, item);
+  push(f, item);
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<ComponentInstance>> instantiate(
+    ComponentStore& store, const std::shared_ptr<const Component>& component,
+    const InstanceValue& args) {
+  return Instantiator(store, std::make_shared<Root>()).run(component, nullptr, args);
+}
+
+bool only_types(const Component& component, const Entity& entity) {
+  const TypeArena& types = *component.types;
+  for (const NamedEntity& e : types[entity.type].shape->exports)
+    if (e.entity.sort != Sort::Type || types[e.entity.type].kind == TypeKind::Resource)
+      return false;
+  return true;
+}
+
+std::string mismatch(const Component& component, const Entity& entity, const Item& item) {
+  const TypeArena& types = *component.types;
+  if (item.sort != entity.sort)
+    return std::string("expected ") + std::string(sort_name(entity.sort)) + ", found " +
+           std::string(sort_name(item.sort));
+  switch (entity.sort) {
+    case Sort::Type:
+      if (types[entity.type].kind == TypeKind::Resource && !item.resource)
+        return "expected a resource type";
+      return {};
+    case Sort::CoreModule: {
+      const auto matched =
+          match_module(types.core(), module_type_of(*item.module), types.module(entity.module));
+      return matched.ok() ? "" : std::string(std::string_view(matched.error().message));
+    }
+    case Sort::Instance: {
+      std::string missing;
+      for (const NamedEntity& e : types[entity.type].shape->exports) {
+        const Item* const inner = item.instance->find(e.name);
+        if (!inner) {
+          if (e.entity.sort == Sort::Type && types[e.entity.type].kind != TypeKind::Resource)
+            continue;
+          missing += (missing.empty() ? "" : ", ") + std::string("no `") + e.name + "` in it";
+        } else if (const std::string why = mismatch(component, e.entity, *inner); !why.empty()) {
+          missing += (missing.empty() ? "" : ", ") + std::string("`") + e.name + "`: " + why;
+        }
+      }
+      return missing;
+    }
+    default:
+      return {};
+  }
+}
+
+}  // namespace wafer::component

@@ -1,0 +1,233 @@
+#include "component/run/linker.h"
+
+#include "component/names.h"
+#include "component/run/instantiate.h"
+
+namespace wafer::component {
+
+// ---- Host functions
+
+struct Answer::State {
+  ComponentStore& store;
+  OnResolve on_resolve;
+  std::function<void()> on_cancel;
+  bool done = false;  // of the store's thread
+
+  State(ComponentStore& s, std::function<void()> c) : store(s), on_cancel(std::move(c)) {}
+  ~State();
+};
+
+// What the last answer leaves behind.
+Answer::State::~State() {
+  if (done || store.closing || !on_resolve) return;
+  store.post([&s = store] {
+    --s.outstanding;
+    return s.trap("host function gave no answer");
+  });
+}
+
+namespace {
+
+TrapCode finish(ComponentStore& store, bool& done, OnResolve& on_resolve,
+                std::vector<Val>* result) {
+  if (std::exchange(done, true)) return TrapCode::None;
+  --store.outstanding;
+  return std::exchange(on_resolve, nullptr)(result);
+}
+
+}  // namespace
+
+void Answer::complete(std::vector<Val> result) const {
+  state_->store.post([s = state_, r = std::make_shared<std::vector<Val>>(std::move(result))] {
+    return finish(s->store, s->done, s->on_resolve, r.get());
+  });
+}
+
+void Answer::cancel() const {
+  state_->store.post([s = state_] { return finish(s->store, s->done, s->on_resolve, nullptr); });
+}
+
+void Answer::fail(std::string message) const {
+  state_->store.post([s = state_, m = std::move(message)] {
+    if (std::exchange(s->done, true)) return TrapCode::None;
+    --s->store.outstanding;
+    return s->store.trap(m);
+  });
+}
+
+Answer HostCall::later(std::function<void()> on_cancel) {
+  answer.state_ = std::make_shared<Answer::State>(store, std::move(on_cancel));
+  return answer;
+}
+
+TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_start,
+                        OnResolve on_resolve, OnCancel& on_cancel) const {
+  HostCall call{store, caller, {}, {}, {}};
+  CANON_TRY(on_start(call.args));
+  CANON_TRY(function_(call));
+  if (!call.answer) return on_resolve(&call.result);
+  Answer::State& state = *call.answer.state_;
+  state.on_resolve = std::move(on_resolve);
+  ++store.outstanding;
+  on_cancel = [weak = std::weak_ptr(call.answer.state_)] {
+    const auto s = weak.lock();
+    if (s && !s->done && s->on_cancel) std::exchange(s->on_cancel, nullptr)();
+    return TrapCode::None;
+  };
+  return TrapCode::None;
+}
+
+// ---- Definitions
+
+HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks) {
+  Item item;
+  item.sort = Sort::Func;
+  item.func = std::make_shared<HostFunc>(std::move(function), blocks);
+  value_->set(std::move(name), std::move(item));
+  return *this;
+}
+
+std::shared_ptr<ResourceType> HostInstance::resource(std::string name,
+                                                     std::function<void(uint64_t)> on_drop) {
+  auto type = std::make_shared<ResourceType>();
+  type->name = name;
+  type->on_drop = std::move(on_drop);
+  resource(std::move(name), type);
+  return type;
+}
+
+HostInstance& HostInstance::resource(std::string name, std::shared_ptr<ResourceType> type) {
+  Item item;
+  item.sort = Sort::Type;
+  item.resource = std::move(type);
+  value_->set(std::move(name), std::move(item));
+  return *this;
+}
+
+HostInstance& HostInstance::module(std::string name, std::shared_ptr<const wasm::Module> module) {
+  Item item;
+  item.sort = Sort::CoreModule;
+  item.module = std::move(module);
+  value_->set(std::move(name), std::move(item));
+  return *this;
+}
+
+HostInstance HostInstance::instance(std::string name) {
+  if (const Item* item = value_->find(name); item && item->instance)
+    return HostInstance(item->instance);
+  Item item;
+  item.sort = Sort::Instance;
+  item.instance = std::make_shared<InstanceValue>();
+  HostInstance out(item.instance);
+  value_->set(std::move(name), std::move(item));
+  return out;
+}
+
+HostInstance ComponentLinker::instance(std::string name) {
+  return root().instance(std::move(name));
+}
+
+const Item* ComponentLinker::find(std::string_view name) const {
+  if (const Item* item = root_->find(name)) return item;
+  for (const auto& [offered, item] : root_->items())
+    if (names_match(name, offered)) return &item;
+  return nullptr;
+}
+
+// ---- Instantiation and calls
+
+Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
+    ComponentStore& store, const std::shared_ptr<const Component>& component) const {
+  std::string missing;
+  InstanceValue args;
+  for (const NamedEntity& import : component->shape().imports) {
+    const Item* const item = find(import.name);
+    std::string why;
+    if (!item) {
+      // Types are what the component says they are.
+      if (import.entity.sort == Sort::Type &&
+          (*component->types)[import.entity.type].kind != TypeKind::Resource)
+        continue;
+      // An instance of nothing but types needs nobody.
+      if (import.entity.sort == Sort::Instance && only_types(*component, import.entity)) {
+        Item empty;
+        empty.sort = Sort::Instance;
+        empty.instance = std::make_shared<InstanceValue>();
+        args.set(import.name, std::move(empty));
+        continue;
+      }
+      why = "unknown import";
+    } else {
+      why = mismatch(*component, import.entity, *item);
+    }
+    if (why.empty()) {
+      args.set(import.name, *item);
+      continue;
+    }
+    missing += (missing.empty() ? "" : "; ") + std::string("`") + import.name + "`: " + why;
+  }
+  if (!missing.empty()) return Error(ErrorKind::Unlinkable, "component imports " + missing);
+  return component::instantiate(store, component, args);
+}
+
+ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
+                       std::string_view interface) {
+  const TypeArena& types = *instance.component->types;
+  const InstanceValue* items = instance.exports.get();
+  const EntityList* entities = &instance.component->shape().exports;
+  if (!interface.empty()) {
+    const Item* found = nullptr;
+    for (const NamedEntity& e : *entities) {
+      if (e.entity.sort != Sort::Instance) continue;
+      if (e.name != interface && !names_match(interface, e.name)) continue;
+      found = items->find(e.name);
+      entities = &types[e.entity.type].shape->exports;
+      break;
+    }
+    if (!found) return {};
+    items = found->instance.get();
+  }
+  const Item* const item = items->find(name);
+  const Entity* const entity = entities->find(name);
+  if (!item || !entity || entity->sort != Sort::Func) return {};
+  return {item->func, entity->type, &instance};
+}
+
+Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
+                              std::vector<Val> args) {
+  if (!func) return Error(ErrorKind::Usage, "null function");
+  const Caller caller = func.caller();
+  if (args.size() != caller.def().labels.size())
+    return Error(ErrorKind::Usage, "wrong number of arguments: " +
+                                       std::to_string(caller.def().labels.size()) + " expected");
+  struct State {
+    std::vector<Val> args, result;
+    bool done = false;
+  };
+  const auto state = std::make_shared<State>();
+  state->args = std::move(args);
+  OnCancel cancel;
+  store.core.clear_trap();
+  TrapCode code = func.func->call(
+      store, caller,
+      [state](std::vector<Val>& out) {
+        out = std::move(state->args);
+        return TrapCode::None;
+      },
+      [state](std::vector<Val>* result) {
+        if (result) state->result = std::move(*result);
+        state->done = true;
+        return TrapCode::None;
+      },
+      cancel);
+  if (code == TrapCode::None) code = store.run_until([&] { return state->done; });
+  if (code == TrapCode::None) {
+    // A call of the embedder that waited for a task which may not be interrupted is over.
+    std::erase_if(store.blocked, [](const BlockedCall& b) { return !b.thread; });
+    return std::move(state->result);
+  }
+  if (store.core.trap().code != code) store.core.set_trap(code);
+  return store.core.trap_error();
+}
+
+}  // namespace wafer::component

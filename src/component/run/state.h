@@ -1,0 +1,298 @@
+// What exists while components run (CanonicalABI.md, "Component Instances", "Runtime State"):
+// the store's side of components, instances, and their tables of handles.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "component/component.h"
+#include "runtime/store.h"
+#include "wafer/component_value.hpp"
+
+namespace wafer::component {
+
+using runtime::Slot;
+using runtime::TrapCode;
+
+class ComponentInstance;
+class ComponentStore;
+class Func;
+class LiftedFunc;
+class Task;
+class Thread;
+class Waitable;
+class WaitableSet;
+
+// Returns from the enclosing function what stops execution, if anything does.
+#define CANON_TRY(expr)                                                                      \
+  do {                                                                                       \
+    const ::wafer::runtime::TrapCode canon_code_ = (expr);                                   \
+    if (WAFER_UNLIKELY(canon_code_ != ::wafer::runtime::TrapCode::None)) return canon_code_; \
+  } while (0)
+
+// A resource type at run time ("Resource State"): each instance of a component that defines
+// one has its own.
+struct ResourceType {
+  std::string name;
+  ComponentInstance* impl = nullptr;             // null: the host's
+  std::shared_ptr<const LiftedFunc> destructor;  // of a guest, takes the representation
+  std::function<void(uint64_t)> on_drop;         // of the host
+};
+
+struct ErrorContext {
+  std::string debug_message;
+};
+
+enum class HandleKind : uint8_t {
+  Free,
+  Resource,
+  Subtask,
+  StreamRead,
+  StreamWrite,
+  FutureRead,
+  FutureWrite,
+  WaitableSet,
+  ErrorContext,
+};
+
+// An element of an instance's table of handles.
+struct Handle {
+  HandleKind kind = HandleKind::Free;
+  bool own = false;
+  uint32_t lends = 0;  // borrows of it that calls hold; of a free one: the next free one
+  ResourceType* type = nullptr;
+  uint64_t rep = 0;
+  Task* borrow_scope = nullptr;  // task that a borrowed handle was lent to
+  std::shared_ptr<Waitable> waitable;
+  std::shared_ptr<WaitableSet> set;
+  std::shared_ptr<ErrorContext> failure;
+};
+
+// "Table State". Index 0 is never used; freed places are used again, the last first.
+template <class T>
+class Table {
+ public:
+  static constexpr uint32_t kMaxLength = (1u << 28) - 1;
+  // 0: there are too many.
+  uint32_t add(T value) {
+    if (!free_.empty()) {
+      const uint32_t i = free_.back();
+      free_.pop_back();
+      items_[i].emplace(std::move(value));
+      return i;
+    }
+    if (items_.size() > kMaxLength) return 0;
+    items_.emplace_back(std::move(value));
+    return uint32_t(items_.size() - 1);
+  }
+  T* get(uint32_t i) { return i < items_.size() && items_[i] ? &*items_[i] : nullptr; }
+  T take(uint32_t i) {
+    T out = std::move(*items_[i]);
+    items_[i].reset();
+    free_.push_back(i);
+    return out;
+  }
+  size_t live() const { return items_.size() - 1 - free_.size(); }
+  template <class F>
+  void each(F&& f) {
+    for (auto& item : items_)
+      if (item) f(*item);
+  }
+
+ private:
+  std::vector<std::optional<T>> items_ = std::vector<std::optional<T>>(1);
+  std::vector<uint32_t> free_;
+};
+
+// ---- What instances export and import
+
+class InstanceValue;
+
+// A component, with the instance around its definition.
+struct ComponentValue {
+  std::shared_ptr<const Component> component;
+  std::shared_ptr<ComponentInstance> outer;  // null: none
+};
+
+// An item by sort. Types that are no resources have no value at run time.
+struct Item {
+  Sort sort = Sort::Type;
+  std::shared_ptr<const Func> func;
+  std::shared_ptr<InstanceValue> instance;
+  std::shared_ptr<ResourceType> resource;  // of a type, if it is one
+  std::shared_ptr<const wasm::Module> module;
+  ComponentValue component;
+  Val value;
+};
+
+// Items by name, in order.
+class InstanceValue {
+ public:
+  void add(std::string name, Item item) {
+    index_.emplace(name, items_.size());
+    items_.emplace_back(std::move(name), std::move(item));
+  }
+  // Adds it, or puts it in the place of what has the name.
+  void set(std::string name, Item item) {
+    if (auto it = index_.find(name); it != index_.end())
+      items_[it->second].second = std::move(item);
+    else
+      add(std::move(name), std::move(item));
+  }
+  const Item* find(std::string_view name) const {
+    auto it = index_.find(std::string(name));
+    return it == index_.end() ? nullptr : &items_[it->second].second;
+  }
+  const std::vector<std::pair<std::string, Item>>& items() const { return items_; }
+
+ private:
+  std::vector<std::pair<std::string, Item>> items_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+// ---- Instances
+
+// A core instance: of a module, or a bundle of items.
+struct CoreInstanceValue {
+  runtime::Instance* instance = nullptr;
+  std::unordered_map<std::string, runtime::Extern> items;
+
+  std::optional<runtime::Extern> find(const std::string& name) const {
+    if (instance) return instance->get_export(name);
+    auto it = items.find(name);
+    if (it == items.end()) return std::nullopt;
+    return it->second;
+  }
+};
+
+// All instances that one instantiation by the embedder made: a trap in one stops them all.
+struct Root {
+  bool poisoned = false;
+};
+
+// The state of an instance ("Component Instances") and its index spaces.
+class ComponentInstance : public std::enable_shared_from_this<ComponentInstance> {
+ public:
+  ComponentInstance(ComponentStore& s, std::shared_ptr<const Component> c,
+                    std::shared_ptr<ComponentInstance> o, std::shared_ptr<Root> r)
+      : store(s), component(std::move(c)), outer(std::move(o)), root(std::move(r)) {}
+
+  // The type that a static resource type stands for here; null if it is not known.
+  ResourceType* resource_of(TypeId type) const;
+
+  ComponentStore& store;
+  const std::shared_ptr<const Component> component;
+  const std::shared_ptr<ComponentInstance> outer;
+  const std::shared_ptr<Root> root;
+
+  Table<Handle> handles;
+  Table<std::shared_ptr<Thread>> threads;
+  bool may_leave = true;
+  int32_t backpressure = 0;
+  uint32_t waiting_to_enter = 0;
+  Thread* exclusive = nullptr;
+  // Threads that wait for `exclusive`, or for backpressure to end; the first comes first.
+  std::deque<std::weak_ptr<Thread>> entering;
+
+  std::shared_ptr<Thread> auxiliary;  // for AuxiliaryThread
+
+  // Whether code of it can wait: it has built-ins or imports that do.
+  bool may_block = false;
+
+  // Index spaces.
+  std::vector<std::shared_ptr<const wasm::Module>> core_modules;
+  std::vector<CoreInstanceValue> core_instances;
+  std::array<std::vector<runtime::Extern>, 5> core;  // by wasm::ExternKind
+  std::vector<std::shared_ptr<const Func>> funcs;
+  std::vector<ComponentValue> components;
+  std::vector<std::shared_ptr<InstanceValue>> instances;
+  std::vector<Val> values;
+  // Runtime types of static resources, and of those in the type index space that are any.
+  std::unordered_map<ResourceId, std::shared_ptr<ResourceType>> resources;
+
+  std::shared_ptr<InstanceValue> exports = std::make_shared<InstanceValue>();
+};
+
+// ---- The store
+
+// A host function's answer from another thread, or any work to do where components run.
+using Job = std::function<TrapCode()>;
+
+// A call that nothing may interrupt, and that has to wait: until it goes on, nothing else runs.
+struct BlockedCall {
+  std::shared_ptr<Thread> thread;  // that waits; null: the embedder
+  std::shared_ptr<Task> callee;    // for this task; null: for the host
+};
+
+// Components' side of a store ("Embedding"). Used by one thread at a time, but for post().
+class ComponentStore {
+ public:
+  explicit ComponentStore(runtime::Store& store) : core(store) {}
+  ~ComponentStore();
+  ComponentStore(const ComponentStore&) = delete;
+  ComponentStore& operator=(const ComponentStore&) = delete;
+
+  runtime::Store& core;
+
+  // The thread whose code runs; null: the embedder's.
+  Thread* current = nullptr;
+  uint32_t depth = 0;  // threads that were resumed, one inside the other
+  static constexpr uint32_t kMaxDepth = 1000;
+  bool closing = false;
+
+  // Records a trap with a message of the canonical ABI.
+  TrapCode trap(std::string_view message) { return core.set_trap(TrapCode::HostError, message); }
+
+  // ---- Scheduling ("Store.tick")
+
+  // Puts a thread that may have become ready where the scheduler finds it.
+  void wake(Thread& thread);
+  // Runs until `done()`; waits for what is outside when nothing else can be done. Traps when
+  // nothing ever will.
+  TrapCode run_until(const std::function<bool()>& done);
+  // Makes the order of what is ready random, from a seed; without it is first come, first
+  // served.
+  void seed(uint64_t seed) { random_.emplace(seed); }
+  size_t choose(size_t below) { return random_ && below > 1 ? size_t((*random_)() % below) : 0; }
+
+  // From any thread: has `job` done by the thread that uses the store, soon.
+  void post(Job job);
+  // Calls of host functions, and operations on its streams, that will be answered later.
+  uint32_t outstanding = 0;
+  // Called when nothing can go on before something outside happens; returns after it may have.
+  // Null: waits for post().
+  std::function<void()> idle;
+  // Called by post(), from any thread, to end that wait.
+  std::function<void()> posted;
+
+  std::vector<BlockedCall> blocked;
+
+  // After a trap: nothing of these instances runs any more.
+  void poison(Root& root);
+
+  std::vector<std::shared_ptr<ComponentInstance>> instances;
+
+ private:
+  // Runs one thread that is ready; false: there is none. `code` tells of a trap.
+  bool tick(TrapCode& code);
+  bool step_blocked(TrapCode& code);
+  bool run_jobs(TrapCode& code);
+  void wait_for_jobs();
+
+  std::deque<std::weak_ptr<Thread>> ready_;
+  std::optional<std::mt19937_64> random_;
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<Job> jobs_;
+};
+
+}  // namespace wafer::component

@@ -1,0 +1,71 @@
+// Values between components and linear memory (CanonicalABI.md, "Loading", "Storing", "Flat
+// Lifting", "Flat Lowering", "Lifting and Lowering Values").
+#pragma once
+
+#include "component/run/state.h"
+
+namespace wafer::component {
+
+class Subtask;
+
+inline constexpr uint32_t kMaxFlatParams = 16;
+inline constexpr uint32_t kMaxFlatAsyncParams = 4;
+inline constexpr uint32_t kMaxFlatResults = 1;
+inline constexpr uint64_t kMaxByteLength = (uint64_t{1} << 28) - 1;  // of a string or list
+
+// What lifting and lowering need of the options of a canonical definition.
+struct MemoryOptions {
+  StringEncoding encoding = StringEncoding::Utf8;
+  runtime::Memory* memory = nullptr;
+  runtime::FuncInst* realloc = nullptr;
+  bool is64 = false;
+
+  uint32_t pointer_size() const { return is64 ? 8 : 4; }
+};
+
+// "Lifting and Lowering Context".
+struct Context {
+  const MemoryOptions& options;
+  ComponentInstance& instance;
+  Subtask* lender = nullptr;  // that lifts borrows
+  Task* borrower = nullptr;   // that borrows are lowered for
+
+  const TypeArena& types() const { return *instance.component->types; }
+  ComponentStore& store() const { return instance.store; }
+  TrapCode trap(std::string_view message) const { return store().trap(message); }
+};
+
+// Core values one after the other.
+struct FlatReader {
+  const Slot* at;
+  const Slot* end;
+  Slot next() { return *at++; }
+};
+
+// Types of parameters or of a result.
+using Types = std::span<const ValType>;
+
+// Lifts values of `types` that are flat in `in`, or behind a pointer there if they are more than
+// `most` core values.
+TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types types,
+                     std::vector<Val>& out);
+// Lowers them the other way; `out_pointer`: where results go that do not fit.
+TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
+                      std::vector<Slot>& out, FlatReader* out_pointer = nullptr);
+
+// Lists in memory that is known to be there, for buffers of streams.
+TrapCode load_list(const Context& cx, uint64_t at, uint64_t count, ValType type,
+                   std::vector<Val>& out);
+TrapCode store_list(const Context& cx, std::span<Val> values, ValType type, uint64_t at);
+
+TrapCode load_string(const Context& cx, uint64_t at, uint64_t length, Text& out);
+// Gives where it was put, and its length in code units, tagged.
+TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_t& length);
+
+// Types of parameters, taken from a function type.
+std::vector<ValType> param_types(const TypeDef& func);
+
+// The number of core values that `types` flatten to; more than `most`: some number above it.
+size_t flat_count(const TypeArena& types, Types t, bool is64, size_t most);
+
+}  // namespace wafer::component
