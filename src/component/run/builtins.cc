@@ -107,8 +107,9 @@ TrapCode task_return(Env& e, Slot* slots) {
   if (wanted.size() != e.results.size() ||
       (!wanted.empty() && !types.same(wanted[0], e.results[0])))
     return wrong();
-  if (e.options.encoding != task.func->options.encoding ||
-      e.options.memory != task.func->options.memory)
+  // Without a memory the result is known to need none.
+  if (e.options.memory && (e.options.encoding != task.func->options.encoding ||
+                           e.options.memory != task.func->options.memory))
     return wrong();
   const Context cx{e.options, e.instance};
   FlatReader in{slots, slots + e.param_slots};
@@ -199,8 +200,7 @@ TrapCode waitable_join(Env& e, Slot* slots) {
   if (!h) return unknown_handle(e.instance, index);
   if (!is_waitable(h->kind)) return wrong_handle(e.instance, index);
   Waitable& waitable = *h->waitable;
-  if (waitable.has_sync_waiter)
-    return e.trap("waitable cannot be added to a waitable set while being used synchronously");
+  if (waitable.has_sync_waiter) return e.trap(kInSet);
   WaitableSet* set = nullptr;
   if (const auto to = uint32_t(slots[1])) {
     Handle* s;
@@ -373,7 +373,8 @@ TrapCode drop_end(Env& e, Slot* slots, bool read) {
   std::shared_ptr<End> end;
   CANON_TRY(get_end(e, index, read, end));
   if (end->busy())
-    return e.trap(std::string("cannot drop busy ") + (end->is_future() ? "future" : "stream"));
+    return e.trap(std::string(read ? "cannot remove busy " : "cannot drop busy ") +
+                  (end->is_future() ? "future" : "stream"));
   if (end->is_future() && !read && end->state != End::State::Done)
     return e.trap("cannot drop future write end without first writing a value");
   e.instance.handles.take(index);

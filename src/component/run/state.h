@@ -256,6 +256,8 @@ class ComponentStore {
 
   // Puts a thread that may have become ready where the scheduler finds it.
   void wake(Thread& thread);
+  // Takes a thread of the instance that is ready; null: there is none.
+  std::shared_ptr<Thread> take_ready(ComponentInstance& instance);
   // Runs until `done()`; waits for what is outside when nothing else can be done. Traps when
   // nothing ever will.
   TrapCode run_until(const std::function<bool()>& done);

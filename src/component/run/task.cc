@@ -386,19 +386,6 @@ TrapCode Task::cancel() {
   return std::exchange(on_resolve, nullptr)(nullptr);
 }
 
-namespace {
-
-// A thread of the instance that is ready; null: none.
-std::shared_ptr<Thread> ready_thread(ComponentInstance& instance) {
-  std::vector<std::shared_ptr<Thread>> candidates;
-  instance.threads.each([&](const std::shared_ptr<Thread>& t) {
-    if (t->ready()) candidates.push_back(t);
-  });
-  return candidates.empty() ? nullptr : candidates[instance.store.choose(candidates.size())];
-}
-
-}  // namespace
-
 TrapCode Task::request_cancellation() {
   if (instance.root->poisoned) return TrapCode::None;
   const auto keep = shared_from_this();
@@ -409,7 +396,7 @@ TrapCode Task::request_cancellation() {
   if (state != State::Started) return TrapCode::None;
   state = State::PendingCancel;
   if (implicit) instance.store.wake(*implicit);
-  const auto thread = ready_thread(instance);
+  const auto thread = instance.store.take_ready(instance);
   return thread ? thread->resume() : TrapCode::None;
 }
 
@@ -443,7 +430,7 @@ TrapCode LiftedFunc::call(ComponentStore& store, const Caller&, OnStart on_start
       store.blocked.push_back({nullptr, task});
       return TrapCode::None;
     }
-    const auto thread = ready_thread(instance);
+    const auto thread = instance.store.take_ready(instance);
     if (!thread) {
       store.poison(*instance.root);
       return store.trap("cannot block a synchronous task before returning");
@@ -514,6 +501,24 @@ bool ComponentStore::tick(TrapCode& code) {
   return false;
 }
 
+std::shared_ptr<Thread> ComponentStore::take_ready(ComponentInstance& instance) {
+  // In turns: who has become ready first comes first.
+  std::vector<size_t> candidates;
+  for (size_t i = 0; i < ready_.size(); ++i) {
+    const auto thread = ready_[i].lock();
+    if (!thread || &thread->task->instance != &instance || !thread->index || !thread->ready())
+      continue;
+    candidates.push_back(i);
+    if (!random_) break;
+  }
+  if (candidates.empty()) return nullptr;
+  const auto at = ready_.begin() + ptrdiff_t(candidates[choose(candidates.size())]);
+  const std::shared_ptr<Thread> out = at->lock();
+  ready_.erase(at);
+  out->queued = false;
+  return out;
+}
+
 // The innermost call that nothing may interrupt; false: it waits for the host.
 bool ComponentStore::step_blocked(TrapCode& code) {
   const BlockedCall top = blocked.back();
@@ -521,7 +526,7 @@ bool ComponentStore::step_blocked(TrapCode& code) {
     if (!top.thread) return false;
     if (!top.thread->ready()) return false;
   } else if (top.callee->state != Task::State::Resolved) {
-    const auto thread = ready_thread(top.callee->instance);
+    const auto thread = take_ready(top.callee->instance);
     code = thread ? thread->resume() : trap("cannot block a synchronous task before returning");
     return true;
   }

@@ -238,8 +238,9 @@ TrapCode reallocate(const Context& cx, uint64_t old, uint64_t old_size, uint32_t
   const AuxiliaryThread scope(cx.instance);
   CANON_TRY(store.core.call_raw(cx.options.realloc, slots));
   at = cx.options.is64 ? slots[0] : uint32_t(slots[0]);
-  if (at & (align - 1)) return cx.trap("realloc return: result not aligned");
-  if (!in_bounds(cx, at, size)) return cx.trap("realloc return: beyond end of memory");
+  if (at & (align - 1)) return cx.trap("realloc return: result not aligned (unaligned pointer)");
+  if (!in_bounds(cx, at, size))
+    return cx.trap("realloc return: beyond end of memory (list content out-of-bounds)");
   return TrapCode::None;
 }
 
@@ -805,7 +806,8 @@ TrapCode load_string(const Context& cx, uint64_t at, uint64_t length, Text& out)
     return cx.trap("string content out-of-bounds");
   if (wide) bytes = length * 2;
   if (at & (align - 1)) return cx.trap("unaligned pointer");
-  if (!in_bounds(cx, at, bytes)) return cx.trap("string pointer/length out of bounds of memory");
+  if (!in_bounds(cx, at, bytes))
+    return cx.trap("string pointer/length out of bounds of memory (string content out-of-bounds)");
   const uint8_t* const from = cx.options.memory->base + at;
   const std::string_view view(reinterpret_cast<const char*>(from), bytes);
   if (wide) {
