@@ -152,6 +152,11 @@ TrapCode waitable_set_wait(Env& e, Slot* slots) {
   CANON_TRY(get_handle(e.instance, uint32_t(slots[0]), HandleKind::WaitableSet, h));
   const std::shared_ptr<WaitableSet> set = h->set;
   const uint64_t at = slots[1];
+  if (set->has_pending_event()) {
+    const Event event = set->get_pending_event(e.store());
+    slots[0] = Slot(event.code);
+    return store_event(e, at, event);
+  }
   Thread* const thread = &e.thread();
   if (!thread->can_stop()) return e.trap("cannot block a synchronous task before returning");
   set->waiters.push_back(thread);
@@ -304,7 +309,7 @@ TrapCode get_end(Env& e, uint32_t index, bool read, std::shared_ptr<End>& out) {
 TrapCode not_idle(Env& e, const End& end, std::string_view what) {
   const std::string kind = end.is_future() ? "future" : "stream";
   if (end.state != End::State::Done)
-    return e.trap("cannot have concurrent operations active on a " + kind);
+    return e.trap("cannot have concurrent operations active on a future/stream");
   std::string why;
   if (!end.is_future())
     why = end.is_read() ? " after being notified that the writable end dropped"

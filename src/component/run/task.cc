@@ -395,6 +395,8 @@ TrapCode Task::request_cancellation() {
   }
   if (state != State::Started) return TrapCode::None;
   state = State::PendingCancel;
+  // The task itself first, so that a cancellation that it waits for is over at once.
+  if (implicit && implicit->ready()) return implicit->resume();
   if (implicit) instance.store.wake(*implicit);
   const auto thread = instance.store.take_ready(instance);
   return thread ? thread->resume() : TrapCode::None;
