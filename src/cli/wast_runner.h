@@ -31,7 +31,7 @@ struct ScriptOptions {
 struct ScriptReport {
   uint32_t passed = 0;   // assertions that held
   uint32_t failed = 0;   // assertions that did not, and commands that went wrong
-  uint32_t skipped = 0;  // failures on skipped lines, and what needs instances of components
+  uint32_t skipped = 0;  // failures on skipped lines
   // "LINE:COLUMN: what was expected, and what came".
   std::vector<std::string> failures;
   std::vector<std::string> warnings;

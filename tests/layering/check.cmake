@@ -24,7 +24,7 @@ set(below_wasi/p1 ${below_runtime} host wasi/p1)
 set(below_program ${below_interp} compiler compiler/tiers wat host wasi/p1 demangle program)
 set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
-set(below_cli ${below_interp} compiler compiler/tiers wat component wit host wasi/p1 demangle program cli)
+set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit host wasi/p1 demangle program cli)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)
@@ -67,7 +67,7 @@ foreach(file ${files})
   endforeach()
 endforeach()
 # A layer without files would be one that this script no longer finds.
-foreach(folder base wasm wat component wit demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
+foreach(folder base wasm wat component component/run wit demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
     host wasi/p1 program api capi cli embedded)
   if(NOT folder IN_LIST folders)
