@@ -3,7 +3,11 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
 namespace wafer::host {
 
@@ -75,6 +79,11 @@ Result<void> Network::allow(Use use, std::string_view text) {
 
 bool Network::allows(Use use, const Endpoint& endpoint) const {
   if (all_) return true;
+  // Who may send needs a port to send from.
+  if (use == Use::UdpBind && endpoint.port == 0 &&
+      std::any_of(rules_.begin(), rules_.end(),
+                  [](const Rule& r) { return r.use == Use::UdpSend; }))
+    return true;
   for (const Rule& r : rules_)
     if (r.use == use && endpoint.port >= r.low && endpoint.port <= r.high &&
         (r.any_address || endpoint.address.within(r.prefix, r.bits)))
@@ -89,6 +98,9 @@ bool Network::allows_lookup(std::string_view name) const {
 Outcome<std::vector<Address>> look_up(const std::string& name) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;  // each address once
+#if defined(AI_IDN)
+  hints.ai_flags = AI_IDN;
+#endif
   addrinfo* found = nullptr;
   switch (getaddrinfo(name.c_str(), nullptr, &hints, &found)) {
     case 0:
@@ -116,6 +128,65 @@ Outcome<std::vector<Address>> look_up(const std::string& name) {
   freeaddrinfo(found);
   if (addresses.empty()) return Status(ENOENT);
   return addresses;
+}
+
+struct Lookup::State {
+  std::mutex mutex;
+  Loop* loop = nullptr;  // null: nobody wants to know
+  std::shared_ptr<void> busy;
+  std::shared_ptr<Signal> done = std::make_shared<Signal>();
+  std::optional<Outcome<std::vector<Address>>> result;
+};
+
+namespace {
+std::atomic<int> g_lookups{0};
+}
+
+Lookup::Lookup(Loop& loop, std::string name) : state_(std::make_shared<State>()) {
+  pollable_ = state_->done;
+  const auto fail = [this] {
+    state_->result = Status(EAGAIN);
+    state_->done->set();
+  };
+  if (g_lookups.fetch_add(1) >= kMost) {
+    --g_lookups;
+    fail();
+    return;
+  }
+  state_->loop = &loop;
+  state_->busy = loop.busy();
+  try {
+    std::thread([state = state_, name = std::move(name)] {
+      Outcome<std::vector<Address>> result = look_up(name);
+      --g_lookups;
+      const std::lock_guard lock(state->mutex);
+      if (!state->loop) return;
+      state->loop->post([state, result = std::move(result)]() mutable {
+        state->result = std::move(result);
+        state->busy.reset();
+        state->done->set();
+      });
+    }).detach();
+  } catch (const std::system_error&) {
+    --g_lookups;
+    state_->busy.reset();
+    fail();
+  }
+}
+
+Lookup::Lookup(std::vector<Address> addresses) : state_(std::make_shared<State>()) {
+  state_->result = std::move(addresses);
+  pollable_ = always_ready();
+}
+
+Lookup::~Lookup() {
+  const std::lock_guard lock(state_->mutex);
+  state_->loop = nullptr;
+  state_->busy.reset();
+}
+
+const Outcome<std::vector<Address>>* Lookup::result() const {
+  return state_->result ? &*state_->result : nullptr;
 }
 
 }  // namespace wafer::host

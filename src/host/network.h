@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "host/address.h"
-#include "host/status.h"
+#include "host/loop.h"
 
 namespace wafer::host {
 
@@ -46,5 +46,27 @@ class Network {
 // All addresses of a name, by the system's resolver, which may take its time. ENOENT if there
 // are none, EAGAIN if asking again may help, EIO if not.
 Outcome<std::vector<Address>> look_up(const std::string& name);
+
+// A look_up() that goes on beside the loop. Dropping it forgets it.
+class Lookup {
+ public:
+  // At most kMost go on at once; beyond, and without a thread for it, it fails with EAGAIN.
+  Lookup(Loop& loop, std::string name);
+  // One that is answered already.
+  explicit Lookup(std::vector<Address> addresses);
+  ~Lookup();
+  Lookup(const Lookup&) = delete;
+  Lookup& operator=(const Lookup&) = delete;
+
+  const PollableRef& pollable() const { return pollable_; }
+  // Null until it is there.
+  const Outcome<std::vector<Address>>* result() const;
+  static constexpr int kMost = 64;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+  PollableRef pollable_;
+};
 
 }  // namespace wafer::host
