@@ -1,0 +1,29 @@
+// Messages with descriptors between the shim, its zygote and the processes that become containers.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/descriptor.h"
+#include "base/result.h"
+#include "shim/loop.h"
+
+namespace wafer::shim {
+
+struct Packet {
+  std::string bytes;  // empty: the other end is gone
+  std::vector<UniqueFd> fds;
+};
+
+// Two ends of a socket that keeps messages apart.
+Result<std::pair<UniqueFd, UniqueFd>> make_channel();
+// Sends one message; false with errno.
+bool send_packet(int socket, std::string_view bytes, const std::vector<int>& fds = {});
+// Waits for one message.
+Packet receive_packet(int socket);
+// The same in the shim, where nothing else waits meanwhile.
+Later<std::shared_ptr<Packet>> receive_later(Loop& loop, int socket);
+
+}  // namespace wafer::shim

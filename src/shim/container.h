@@ -1,0 +1,54 @@
+// What the shim knows of its containers.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shim/cgroup.h"
+#include "shim/io.h"
+#include "shim/seccomp.h"
+#include "shim/spec.h"
+#include "shim/ttrpc.h"
+#include "task.pb.h"
+
+namespace wafer::shim {
+
+// The first process of a container, or one that was added to it.
+struct Process {
+  explicit Process(Loop& loop) : io(loop) {}
+  std::string exec_id;  // empty: the first
+  std::string in, out, err;
+  bool terminal = false;
+  std::string spec;  // of an exec'd one: its "process" as JSON
+  ProcessIo io;
+
+  proto::TaskStatus status = proto::CREATED;
+  pid_t pid = 0;
+  UniqueFd control;       // while it is launched
+  bool starting = false;  // between Start and its answer
+  Later<bool> started;    // that answer
+  uint32_t exit_status = 0;
+  proto::Timestamp exited_at;
+  std::vector<std::function<void()>> waiting;  // for its end
+};
+
+struct Container {
+  explicit Container(Loop& loop, std::string cgroup) : first(loop), cgroup(std::move(cgroup)) {}
+  std::string id, bundle;
+  Spec spec;
+  std::vector<proto::Mount> rootfs;
+  Process first;
+  std::map<std::string, std::shared_ptr<Process>> execs;
+  Cgroup cgroup;
+  uint64_t oom_kills = 0;  // that were told
+  bool ready = false;      // Create has succeeded
+  bool paused = false;
+  std::string tier;
+  uint64_t fuel = 0;
+  SeccompFilter seccomp;
+};
+
+}  // namespace wafer::shim

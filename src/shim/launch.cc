@@ -1,0 +1,610 @@
+#include "shim/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "launch.pb.h"
+#include "program/program.h"
+#include "shim/cgroup.h"
+#include "shim/channel.h"
+#include "shim/hooks.h"
+#include "shim/rootfs.h"
+#include "shim/seccomp.h"
+#include "shim/spec.h"
+
+extern char** environ;
+
+namespace wafer::shim {
+
+namespace {
+
+using proto::LaunchStep;
+
+Error system_error(const std::string& what) {
+  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
+}
+
+// What is told before the program runs is the answer to the one who starts it; later it goes to
+// the program's own standard error.
+class LaunchConsole final : public program::Console {
+ public:
+  void error(std::string_view message) override {
+    if (running) return print("error: ", message);
+    if (text.empty()) text = message;
+  }
+  void warning(std::string_view message) override { print("warning: ", message); }
+  void hint(std::string_view message) override { print("hint: ", message); }
+  void note(std::string_view line) override { print("", line); }
+  bool running = false;
+  std::string text;
+
+ private:
+  void print(std::string_view label, std::string_view message) const {
+    if (!running) return;
+    std::string line(label);
+    line += message;
+    line += '\n';
+    (void)std::fflush(stdout);
+    (void)!write(STDERR_FILENO, line.data(), line.size());
+  }
+};
+
+// What the program is.
+enum class Kind { Native, Wasm };
+
+// Of the container's capabilities, those that a WebAssembly program can make use of: its files,
+// and low ports.
+constexpr uint64_t kWasmCapabilities =
+    uint64_t{1} << 1 /* DAC_OVERRIDE */ | uint64_t{1} << 3 /* FOWNER */ |
+    uint64_t{1} << 4 /* FSETID */ | uint64_t{1} << 10 /* NET_BIND_SERVICE */;
+
+void end_by_signal(int number) { _exit(128 + number); }
+
+class Launcher {
+ public:
+  explicit Launcher(UniqueFd control) : control_(std::move(control)) {}
+
+  [[noreturn]] void run() {
+    Result<void> done = prepare();
+    if (!done) fail(done.error());
+    step(LaunchStep::READY, {}, master_.get());
+    master_.reset();
+    if (!wait_for_go()) _exit(1);
+    done = kind_ == Kind::Wasm ? Result<void>() : exec();
+    if (!done) fail(done.error());
+    step(LaunchStep::RUNNING);
+    control_.reset();
+    console_.running = true;
+    const int code = program_->run();
+    (void)std::fflush(nullptr);
+    _exit(code);
+  }
+
+ private:
+  void step(LaunchStep::Kind kind, std::string_view text = {}, int fd = -1) const {
+    LaunchStep message;
+    message.set_kind(kind);
+    message.set_text(std::string(text));
+    (void)send_packet(control_.get(), message.SerializeAsString(),
+                      fd < 0 ? std::vector<int>() : std::vector<int>{fd});
+  }
+
+  [[noreturn]] void fail(const Error& error) const {
+    step(LaunchStep::FAILED, std::string_view(error.message));
+    _exit(1);
+  }
+
+  bool wait_for_go() const {
+    LaunchStep message;
+    const Packet packet = receive_packet(control_.get());
+    return !packet.bytes.empty() && message.ParseFromString(packet.bytes) &&
+           message.kind() == LaunchStep::GO;
+  }
+
+  Result<void> prepare() {
+    Packet packet = receive_packet(control_.get());
+    if (packet.bytes.empty() || !request_.ParseFromString(packet.bytes))
+      return Error(ErrorKind::Usage, "nothing to launch");
+    // A shim that dies takes its containers along.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (request_.exec()) {
+      WAFER_LET(process, parse_process(request_.spec()));
+      process_ = std::move(process);
+    } else {
+      WAFER_LET(text, read_file(request_.bundle() + "/config.json"));
+      WAFER_LET(spec, parse_spec(text));
+      spec_ = std::move(spec);
+      if (!spec_.process) return Error(ErrorKind::Invalid, "config.json has no process");
+      process_ = *std::move(spec_.process);
+    }
+    size_t next = 0;
+    if (request_.has_stdio()) {
+      if (packet.fds.size() < 3) return Error(ErrorKind::Usage, "no standard streams");
+      for (; next < 3; ++next) stdio_[next] = std::move(packet.fds[next]);
+    }
+    for (; next < packet.fds.size(); ++next)
+      if (write(packet.fds[next].get(), "0", 1) < 0)
+        return system_error("cannot enter the control group");
+    packet.fds.clear();
+    if (setsid() < 0 && errno != EPERM) return system_error("cannot make a session");
+    WAFER_TRY(request_.exec() ? join_container() : make_container());
+    return become_program();
+  }
+
+  // ---- Where it runs ----
+
+  Result<void> join_container() {
+    // Namespaces, and the root with them, were joined before the process was made.
+    WAFER_TRY(find_program(nullptr));
+    if (kind_ != Kind::Wasm) return {};
+    // See make_root: no view of its own process.
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0 ||
+        (access("/proc/self", F_OK) == 0 &&
+         mount("tmpfs", "/proc", "tmpfs", MS_RDONLY, "size=0k") != 0))
+      return system_error("cannot hide /proc");
+    return {};
+  }
+
+  Result<void> make_container() {
+    WAFER_TRY(join_namespaces());
+    if (request_.wait_for_mappings()) {
+      step(LaunchStep::NAMESPACES);
+      if (!wait_for_go()) return Error(ErrorKind::Io, "the shim has gone");
+      if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+        return system_error("cannot become root of the user namespace");
+    }
+    if (process_.oom_score_adj) WAFER_TRY(set_oom_score(*process_.oom_score_adj));
+    const bool own_mounts = is_new(CLONE_NEWNS);
+    if (!own_mounts)
+      return Error(ErrorKind::Unsupported,
+                   "a container needs a mount namespace of its own (\"namespaces\")");
+    // Through the machine's /proc: they belong to the namespaces of the one who writes.
+    WAFER_TRY(set_sysctls());
+    WAFER_TRY(make_root());
+    if (!spec_.hostname.empty() && spec_.find_namespace(CLONE_NEWUTS) &&
+        sethostname(spec_.hostname.data(), spec_.hostname.size()) != 0)
+      return system_error("cannot set the host name");
+    if (!spec_.domainname.empty() && spec_.find_namespace(CLONE_NEWUTS) &&
+        setdomainname(spec_.domainname.data(), spec_.domainname.size()) != 0)
+      return system_error("cannot set the domain name");
+    if (is_new(CLONE_NEWNET)) raise_loopback();
+    return {};
+  }
+
+  bool is_new(int flag) const {
+    const NamespaceSpec* const n = spec_.find_namespace(flag);
+    return n && n->path.empty();
+  }
+
+  Result<void> join_namespaces() {
+    // A user namespace first: the others may belong to it.
+    std::vector<const NamespaceSpec*> joined;
+    for (const NamespaceSpec& n : spec_.namespaces)
+      if (!n.path.empty() && n.flag != CLONE_NEWPID) joined.push_back(&n);
+    std::sort(joined.begin(), joined.end(), [](const NamespaceSpec* x, const NamespaceSpec* y) {
+      return (x->flag == CLONE_NEWUSER) > (y->flag == CLONE_NEWUSER);
+    });
+    for (const NamespaceSpec* n : joined) {
+      const UniqueFd fd = take_opened(open(n->path.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!fd || setns(fd.get(), n->flag) != 0)
+        return system_error("cannot join the namespace " + n->path);
+    }
+    // Not earlier: its root is the control group that the process is in at this moment.
+    if (is_new(CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) != 0)
+      return system_error("cannot make a cgroup namespace");
+    return {};
+  }
+
+  static Result<void> set_oom_score(int score) {
+    const UniqueFd file = take_opened(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    const std::string text = std::to_string(score);
+    if (file && write(file.get(), text.data(), text.size()) >= 0) return {};
+    // Without CAP_SYS_RESOURCE it can only grow: the container is more likely to be chosen.
+    return errno == EACCES ? Result<void>() : system_error("cannot set oom_score_adj");
+  }
+
+  static void raise_loopback() {
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (socket) (void)ioctl(socket.get(), SIOCSIFFLAGS, &request);
+  }
+
+  Result<void> make_root() {
+    const std::string& propagation = spec_.rootfs_propagation;
+    const MountOptions how = mount_options({propagation.empty() ? "rslave" : propagation});
+    if (how.propagation.size() != 1)
+      return Error(ErrorKind::Invalid, "no propagation '" + propagation + "'");
+    // What becomes of the root's mounts is decided at the end: it must not be shared for now.
+    const bool shares = how.propagation[0] & MS_SHARED;
+    if (mount(nullptr, "/", nullptr, shares ? MS_SLAVE | MS_REC : how.propagation[0], nullptr) != 0)
+      return system_error("cannot change the propagation of mounts");
+    std::string path = spec_.root;
+    if (!path.starts_with('/')) path = request_.bundle() + "/" + path;
+    for (const proto::Mount& m : request_.rootfs()) {
+      std::string target = path;
+      if (!m.target().empty() && m.target() != "/")
+        return Error(ErrorKind::Unsupported, "a root of several mounts");
+      WAFER_TRY(mount_at(target, m.type(), m.source(), {m.options().begin(), m.options().end()}));
+    }
+    if (mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
+      return system_error("cannot mount the root " + path);
+    WAFER_LET(root, Rootfs::open(path));
+    WAFER_TRY(find_program(&root));
+    WAFER_LET(cgroup, cgroup_path(spec_.cgroups_path, {}));
+    for (const MountSpec& m : spec_.mounts) {
+      // A WebAssembly program gets no view of its own process: /proc/self/mem would be one way
+      // out of the sandbox.
+      const bool kernels = m.type == "proc" || m.type == "sysfs" || m.type == "cgroup" ||
+                           m.type == "cgroup2" || m.type == "mqueue";
+      if (kernels && found_ && kind_ == Kind::Wasm) continue;
+      WAFER_TRY(root.mount(m, cgroup));
+    }
+    if (!found_) WAFER_TRY(find_program(&root));
+    if (!found_) return missing_program();
+    WAFER_TRY(root.make_devices(spec_.devices));
+    if (kind_ == Kind::Wasm) {
+      // For the same reason, where it was only found in one of the mounts.
+      const UniqueFd proc = root.find("/proc", O_PATH | O_DIRECTORY);
+      if (proc && mounts_proc()) {
+        const std::string on = "/proc/self/fd/" + std::to_string(proc.get());
+        (void)mount("tmpfs", on.c_str(), "tmpfs", MS_RDONLY, "size=0k");
+      }
+    }
+    if (request_.wait_for_hooks()) {
+      step(LaunchStep::MOUNTED);
+      if (!wait_for_go()) return Error(ErrorKind::Io, "a hook has failed");
+    }
+    for (const HookSpec& hook : spec_.hooks_of("createContainer"))
+      WAFER_TRY(run_hook_and_wait(hook, request_.state()));
+    WAFER_LET(cwd, root.make(process_.cwd, true));
+    (void)cwd;
+    if (kind_ == Kind::Native) {
+      for (const std::string& p : spec_.masked_paths) WAFER_TRY(root.mask(p));
+      for (const std::string& p : spec_.readonly_paths) WAFER_TRY(root.make_readonly(p));
+    }
+    if (process_.terminal)
+      host_ptmx_ = take_opened(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (spec_.root_readonly) WAFER_TRY(root.make_root_readonly());
+    const UniqueFd attributes = security_attribute();
+    WAFER_TRY(root.enter());
+    if (shares && mount(nullptr, "/", nullptr, how.propagation[0], nullptr) != 0)
+      return system_error("cannot share the mounts of the root");
+    return set_security_label(attributes);
+  }
+
+  bool mounts_proc() const {
+    return std::any_of(spec_.mounts.begin(), spec_.mounts.end(),
+                       [](const MountSpec& m) { return m.type == "proc"; });
+  }
+
+  UniqueFd security_attribute() const {
+    if (kind_ == Kind::Wasm ||
+        (process_.apparmor_profile.empty() && process_.selinux_label.empty()))
+      return {};
+    return take_opened(open(process_.apparmor_profile.empty()
+                                ? "/proc/thread-self/attr/exec"
+                                : "/proc/thread-self/attr/apparmor/exec",
+                            O_WRONLY | O_CLOEXEC));
+  }
+
+  Result<void> set_security_label(const UniqueFd& attributes) const {
+    if (kind_ == Kind::Wasm) return {};
+    const std::string label = process_.apparmor_profile.empty()
+                                  ? process_.selinux_label
+                                  : "exec " + process_.apparmor_profile;
+    if (label.empty() || process_.apparmor_profile == "unconfined") return {};
+    if (!attributes || write(attributes.get(), label.data(), label.size()) < 0)
+      return system_error("cannot set the label '" + label + "'");
+    return {};
+  }
+
+  Result<void> set_sysctls() const {
+    for (const auto& [name, value] : spec_.sysctl) {
+      const bool network = name.starts_with("net.");
+      const bool ipc = name.starts_with("kernel.shm") || name.starts_with("kernel.msg") ||
+                       name == "kernel.sem" || name.starts_with("fs.mqueue.");
+      // Others are the machine's.
+      if (name.find('/') != name.npos || name.find("..") != name.npos ||
+          !((network && spec_.find_namespace(CLONE_NEWNET)) ||
+            (ipc && spec_.find_namespace(CLONE_NEWIPC))))
+        return Error(ErrorKind::Invalid, "\"sysctl\": " + name + " is not the container's own");
+      std::string path = "/proc/sys/" + name;
+      std::replace(path.begin(), path.end(), '.', '/');
+      const UniqueFd file = take_opened(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+      if (!file || write(file.get(), value.data(), value.size()) < 0)
+        return system_error("cannot set " + name);
+    }
+    return {};
+  }
+
+  // ---- What runs ----
+
+  // A place for files: the container's future root, or this process's own.
+  static UniqueFd open_in(const Rootfs* root, const std::string& path) {
+    if (root) return root->find(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    return take_opened(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  }
+
+  std::string variable(std::string_view name) const {
+    for (const std::string& v : process_.env)
+      if (v.size() > name.size() && v.starts_with(name) && v[name.size()] == '=')
+        return v.substr(name.size() + 1);
+    return {};
+  }
+
+  // Looks for args[0] as execvp would, and at what it is. Of a WebAssembly program, the file is
+  // kept open. Leaves found_ false where there is none.
+  Result<void> find_program(const Rootfs* root) {
+    if (process_.args.empty()) return Error(ErrorKind::Invalid, "the process has no arguments");
+    if (try_program(root, process_.args[0])) return {};
+    // An entry point: PATH#FUNCTION.
+    const std::string& name = process_.args[0];
+    const size_t hash = name.rfind('#');
+    if (hash != name.npos && hash > 0 && hash + 1 < name.size() &&
+        try_program(root, name.substr(0, hash)) && kind_ == Kind::Wasm)
+      function_ = name.substr(hash + 1);
+    else if (hash != name.npos)
+      found_ = false;
+    if (!found_ && !root) return missing_program();
+    return {};
+  }
+
+  Error missing_program() const {
+    return Error(ErrorKind::Io,
+                 "cannot find \"" + process_.args[0] + "\" in the container's root or its PATH");
+  }
+
+  bool try_program(const Rootfs* root, const std::string& name) {
+    std::vector<std::string> candidates;
+    if (name.find('/') != name.npos) {
+      candidates.push_back(name.starts_with('/') ? name : process_.cwd + "/" + name);
+    } else {
+      // Images of nothing but WebAssembly have no PATH; their program lies at the root.
+      std::string path = variable("PATH");
+      if (path.empty()) path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+      for (size_t at = 0; at <= path.size();) {
+        const size_t end = std::min(path.find(':', at), path.size());
+        candidates.push_back(path.substr(at, end - at) + "/" + name);
+        at = end + 1;
+      }
+      candidates.push_back(process_.cwd + "/" + name);
+      candidates.push_back("/" + name);
+    }
+    for (const std::string& candidate : candidates) {
+      UniqueFd file = open_in(root, candidate);
+      struct stat st;
+      if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+      char begin[64];
+      const ssize_t n = pread(file.get(), begin, sizeof begin, 0);
+      const std::string_view head(begin, n < 0 ? 0 : size_t(n));
+      const Bytes bytes(reinterpret_cast<const uint8_t*>(begin), head.size());
+      const size_t first = head.find_first_not_of(" \t\r\n");
+      const bool text =
+          candidate.ends_with(".wat") ||
+          (first != head.npos && (head[first] == '(' || head.substr(first, 2) == ";;"));
+      const bool wasm = head.starts_with(std::string_view("\0asm", 4)) ||
+                        compiler::CodeImage::is_image(bytes) || text ||
+                        (candidate.ends_with(".wasm") && !head.starts_with("\x7f"
+                                                                           "ELF"));
+      kind_ = wasm ? Kind::Wasm : Kind::Native;
+      path_ = candidate;
+      if (wasm) artifact_ = std::move(file);
+      found_ = true;
+      return true;
+    }
+    return false;
+  }
+
+  // ---- As whom it runs ----
+
+  Result<void> become_program() {
+    if (!found_) return missing_program();
+    if (process_.terminal)
+      WAFER_TRY(make_terminal());
+    else
+      WAFER_TRY(take_stdio());
+    for (const RlimitSpec& r : process_.rlimits) {
+      const rlimit limit{r.soft, r.hard};
+      if (setrlimit(__rlimit_resource_t(r.resource), &limit) != 0)
+        return system_error("cannot set a resource limit");
+    }
+    umask(process_.umask.value_or(022));
+    WAFER_TRY(drop_privileges());
+    // A change of user forgets it.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (chdir(process_.cwd.c_str()) != 0)
+      return system_error("cannot enter the working folder " + process_.cwd);
+    if (kind_ == Kind::Native) return {};
+    if (!request_.seccomp().empty() &&
+        !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
+      return system_error("cannot filter system calls");
+    if (!confine_wasm()) return system_error("cannot filter system calls");
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPWR})
+      signal(number, end_by_signal);
+    return load_program();
+  }
+
+  Result<void> take_stdio() {
+    for (int i = 0; i < 3; ++i) {
+      if (!stdio_[i]) continue;
+      // So that the program can open them by name as well.
+      if (process_.uid != 0) (void)fchown(stdio_[i].get(), process_.uid, gid_t(-1));
+      if (dup2(stdio_[i].get(), i) < 0) return system_error("cannot set the standard streams");
+      stdio_[i].reset();
+    }
+    return {};
+  }
+
+  Result<void> make_terminal() {
+    UniqueFd master = take_opened(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (!master) master = std::move(host_ptmx_);
+    int lock = 0;
+    if (!master || ioctl(master.get(), TIOCSPTLCK, &lock) != 0)
+      return system_error("cannot make a terminal");
+    const UniqueFd slave =
+        take_opened(ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (!slave) return system_error("cannot open the terminal");
+    if (process_.rows || process_.columns) {
+      const winsize size{process_.rows, process_.columns, 0, 0};
+      (void)ioctl(slave.get(), TIOCSWINSZ, &size);
+    }
+    (void)fchown(slave.get(), process_.uid, gid_t(-1));
+    if (ioctl(slave.get(), TIOCSCTTY, 0) != 0) return system_error("cannot take the terminal");
+    for (int i = 0; i < 3; ++i)
+      if (dup2(slave.get(), i) < 0) return system_error("cannot set the standard streams");
+    master_ = std::move(master);
+    return {};
+  }
+
+  Result<void> drop_privileges() {
+    CapabilitySpec c = process_.capabilities.value_or(CapabilitySpec());
+    if (kind_ == Kind::Wasm)
+      for (uint64_t* set : {&c.bounding, &c.effective, &c.inheritable, &c.permitted, &c.ambient})
+        *set &= kWasmCapabilities;
+    for (int i = 0; i < 64; ++i)
+      if (!(c.bounding >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0) {
+        if (errno == EINVAL) break;  // the kernel knows no more
+        return system_error("cannot drop a capability");
+      }
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return system_error("cannot keep capabilities");
+    if (setgroups(process_.groups.size(), process_.groups.data()) != 0)
+      return system_error("cannot set the groups");
+    if (setresgid(process_.gid, process_.gid, process_.gid) != 0 ||
+        setresuid(process_.uid, process_.uid, process_.uid) != 0)
+      return system_error("cannot become the user " + std::to_string(process_.uid));
+    if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return system_error("cannot keep capabilities");
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2];
+    for (int i = 0; i < 2; ++i)
+      data[i] = {uint32_t(c.effective >> (32 * i)), uint32_t(c.permitted >> (32 * i)),
+                 uint32_t(c.inheritable >> (32 * i))};
+    if (syscall(SYS_capset, &header, data) != 0) return system_error("cannot set capabilities");
+    for (int i = 0; i < 64; ++i)
+      if (c.ambient >> i & 1) (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0);
+    if (process_.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+      return system_error("cannot give up new privileges");
+    return {};
+  }
+
+  // ---- WebAssembly ----
+
+  Result<void> load_program() {
+    options_.file = path_;
+    wasi::P1Config& s = options_.surroundings;
+    s.args = process_.args;
+    bool has_pwd = false;
+    for (const std::string& v : process_.env) {
+      const size_t equals = v.find('=');
+      if (equals == 0 || equals == v.npos) continue;
+      has_pwd |= v.starts_with("PWD=");
+      s.env.emplace_back(v.substr(0, equals), v.substr(equals + 1));
+    }
+    // How Go's programs, for one, learn their working folder.
+    if (!has_pwd && process_.cwd != "/") s.env.emplace_back("PWD", process_.cwd);
+    s.dirs.push_back({"/", "/", false});
+    if (!function_.empty()) {
+      options_.invoke = function_;
+      options_.invoke_args.assign(process_.args.begin() + 1, process_.args.end());
+      s.args[0] = path_;
+    }
+    if (request_.memory_limit()) options_.limits.memory_bytes = request_.memory_limit();
+    if (request_.fuel()) options_.fuel = request_.fuel();
+    const std::string& tier = request_.tier();
+    options_.make_tier = [tier] {
+      // The optimizing compiler is no part of a container.
+      return compiler::make_tier(
+          tier == "interp" ? compiler::TierKind::Interpreter : compiler::TierKind::Baseline, {});
+    };
+    program_.emplace(options_, console_);
+    Result<program::Input> input =
+        program::Input::read(artifact_.get(), path_, program::Input::Content::Module);
+    if (!input) return input.take_error();
+    if (!program_->load(*std::move(input))) return Error(ErrorKind::Invalid, console_.text);
+    artifact_.reset();
+    return {};
+  }
+
+  // ---- Native programs ----
+
+  Result<void> exec() {
+    for (const HookSpec& hook : spec_.hooks_of("startContainer"))
+      WAFER_TRY(run_hook_and_wait(hook, request_.state()));
+    std::vector<char*> args, env;
+    for (std::string& a : process_.args) args.push_back(a.data());
+    if (variable("HOME").empty())
+      process_.env.push_back(process_.uid == 0 ? "HOME=/root" : "HOME=/");
+    for (std::string& v : process_.env) env.push_back(v.data());
+    args.push_back(nullptr);
+    env.push_back(nullptr);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (!request_.seccomp().empty() &&
+        !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
+      return system_error("cannot filter system calls");
+    execve(path_.c_str(), args.data(), env.data());
+    return system_error("cannot run " + path_);
+  }
+
+  UniqueFd control_;
+  proto::LaunchRequest request_;
+  Spec spec_;
+  ProcessSpec process_;
+  UniqueFd stdio_[3], host_ptmx_, master_;
+
+  bool found_ = false;
+  Kind kind_ = Kind::Native;
+  std::string path_, function_;
+  UniqueFd artifact_;
+  LaunchConsole console_;
+  program::Options options_;
+  std::optional<program::Program> program_;
+};
+
+}  // namespace
+
+void launch(UniqueFd control) { Launcher(std::move(control)).run(); }
+
+void warm_up() {
+  // (module (func (export "_start")))
+  static constexpr uint8_t kModule[] = {0,   'a', 's', 'm', 1, 0, 0,  0,  1, 4, 1,   0x60,
+                                        0,   0,   3,   2,   1, 0, 7,  10, 1, 6, '_', 's',
+                                        't', 'a', 'r', 't', 0, 0, 10, 4,  1, 2, 0,   0x0B};
+  const UniqueFd file = take_opened(memfd_create("warm", MFD_CLOEXEC));
+  if (!file || write(file.get(), kModule, sizeof kModule) != ssize_t(sizeof kModule)) return;
+  (void)lseek(file.get(), 0, SEEK_SET);
+  LaunchConsole console;
+  program::Options options;
+  options.file = "warm";
+  options.surroundings.stdin_source = wasi::P1Input::null();
+  options.surroundings.ignore_write_signals = false;
+  options.make_tier = [] { return compiler::make_tier(compiler::TierKind::Baseline, {}); };
+  program::Program program(options, console);
+  Result<program::Input> input = program::Input::read(file.get(), "warm");
+  if (input && program.load(*std::move(input))) (void)program.run();
+}
+
+}  // namespace wafer::shim

@@ -1,0 +1,20 @@
+// What an administrator sets for the runtime in containerd's configuration.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "common.pb.h"
+
+namespace wafer::shim {
+
+struct RuntimeSettings {
+  std::string tier = "baseline";  // or "interp"
+  uint64_t fuel = 0;              // 0: not counted
+};
+
+// The options of a Create call: TOML, by value or in a file. Invalid with the name of what this
+// runtime has not.
+Result<RuntimeSettings> parse_settings(const proto::Any& options);
+
+}  // namespace wafer::shim

@@ -1,0 +1,28 @@
+// Filters of system calls.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/result.h"
+
+namespace wafer::shim {
+
+struct SeccompFilter {
+  std::string program;  // an array of sock_filter
+  uint32_t flags = 0;   // SECCOMP_FILTER_FLAG_*
+};
+
+// What linux.seccomp of a configuration says, as the kernel takes it. Invalid if it says what
+// cannot be.
+Result<SeccompFilter> compile_seccomp(const nlohmann::json& seccomp);
+
+// Installs a filter for this process, which has given up gaining privileges or may. False with
+// errno.
+bool install_seccomp(std::string_view program, uint32_t flags);
+
+// Takes from this process, for good, what no WebAssembly program needs: to run other programs, to
+// trace, to mount, to change namespaces, modules, keys or the machine. False with errno.
+bool confine_wasm();
+
+}  // namespace wafer::shim

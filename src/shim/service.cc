@@ -1,0 +1,651 @@
+#include "shim/service.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "launch.pb.h"
+#include "shim/channel.h"
+#include "shim/hooks.h"
+#include "shim/log.h"
+#include "shim/options.h"
+#include "shim/state_file.h"
+
+namespace wafer::shim {
+
+namespace {
+
+using proto::LaunchStep;
+using std::chrono::milliseconds;
+
+RpcResult error_of(const Error& error) {
+  RpcCode code = RpcCode::Unknown;
+  if (error.kind == ErrorKind::Invalid || error.kind == ErrorKind::Usage)
+    code = RpcCode::InvalidArgument;
+  if (error.kind == ErrorKind::Unsupported) code = RpcCode::Unimplemented;
+  return RpcResult::error(code, std::string(error.message));
+}
+
+template <class Message>
+RpcResult message_of(const Message& message) {
+  return {RpcCode::Ok, message.SerializeAsString()};
+}
+
+RpcResult empty() { return {}; }
+
+// As a shell reports it.
+uint32_t exit_code(int status) {
+  return WIFSIGNALED(status) ? 128u + uint32_t(WTERMSIG(status)) : uint32_t(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+// ---- Dispatch ---------------------------------------------------------------
+
+void Service::handle(std::string_view service, std::string_view method, const std::string& payload,
+                     Reply reply) {
+  if (service != "containerd.task.v2.Task" && service != "containerd.task.v3.Task")
+    return reply(RpcResult::error(RpcCode::Unimplemented, "no service " + std::string(service)));
+  const auto with = [&](auto message, auto&& call) {
+    if (!message.ParseFromString(payload))
+      return reply(
+          RpcResult::error(RpcCode::InvalidArgument, "not a message of " + std::string(method)));
+    call(std::move(message));
+  };
+  using proto::ProcessRequest;
+  if (method == "State") return with(ProcessRequest(), [&](auto m) { state(m, reply); });
+  if (method == "Create")
+    return with(proto::CreateTaskRequest(), [&](auto m) { create(std::move(m), reply); });
+  if (method == "Start") return with(ProcessRequest(), [&](auto m) { start(std::move(m), reply); });
+  if (method == "Delete")
+    return with(ProcessRequest(), [&](auto m) { remove(std::move(m), reply); });
+  if (method == "Pids") return with(ProcessRequest(), [&](auto m) { pids(m, reply); });
+  if (method == "Pause") return with(ProcessRequest(), [&](auto m) { pause(m, true, reply); });
+  if (method == "Resume") return with(ProcessRequest(), [&](auto m) { pause(m, false, reply); });
+  if (method == "Checkpoint")
+    return reply(RpcResult::error(RpcCode::Unimplemented,
+                                  "a checkpoint cannot be made of these containers"));
+  if (method == "Kill") return with(proto::KillRequest(), [&](auto m) { kill(m, reply); });
+  if (method == "Exec") return with(proto::ExecProcessRequest(), [&](auto m) { exec(m, reply); });
+  if (method == "ResizePty")
+    return with(proto::ResizePtyRequest(), [&](auto m) { resize(m, reply); });
+  if (method == "CloseIO")
+    return with(proto::CloseIORequest(), [&](auto m) { close_io(m, reply); });
+  if (method == "Update")
+    return with(proto::UpdateTaskRequest(), [&](auto m) { update(m, reply); });
+  if (method == "Wait") return with(ProcessRequest(), [&](auto m) { wait(m, reply); });
+  if (method == "Stats") return with(ProcessRequest(), [&](auto m) { stats(m, reply); });
+  if (method == "Connect") return with(ProcessRequest(), [&](auto m) { connect(m, reply); });
+  if (method == "Shutdown")
+    return with(proto::ShutdownRequest(), [&](auto m) { shutdown(m, reply); });
+  reply(RpcResult::error(RpcCode::Unimplemented, "no method " + std::string(method)));
+}
+
+bool Service::find(const std::string& id, const std::string& exec_id, const Reply& reply,
+                   Found& out) {
+  const auto it = containers_.find(id);
+  if (it == containers_.end() || !it->second->ready) {
+    reply(RpcResult::error(RpcCode::NotFound, "no container " + id));
+    return false;
+  }
+  out.container = it->second;
+  if (exec_id.empty()) {
+    out.process = {out.container, &out.container->first};
+    return true;
+  }
+  const auto process = out.container->execs.find(exec_id);
+  if (process == out.container->execs.end()) {
+    reply(RpcResult::error(RpcCode::NotFound, "no process " + exec_id + " in " + id));
+    return false;
+  }
+  out.process = process->second;
+  return true;
+}
+
+// ---- Hooks ------------------------------------------------------------------
+
+std::string Service::state_of(const Container& c, pid_t pid, const std::string& status) {
+  nlohmann::json state = {{"ociVersion", c.spec.version.empty() ? "1.0.2" : c.spec.version},
+                          {"id", c.id},
+                          {"status", status},
+                          {"pid", pid},
+                          {"bundle", c.bundle}};
+  if (!c.spec.annotations.empty()) state["annotations"] = c.spec.annotations;
+  return state.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Task<Result<void>> Service::run_hooks(ContainerRef container, std::string name, pid_t pid,
+                                      std::string status) {
+  for (const HookSpec& hook : container->spec.hooks_of(name)) {
+    loop_.expect_child(true);
+    Result<RunningHook> running = start_hook(hook, state_of(*container, pid, status));
+    if (!running) {
+      loop_.expect_child(false);
+      co_return running.take_error();
+    }
+    const pid_t child = running->pid;
+    uint64_t timer = 0;
+    if (hook.timeout_seconds > 0)
+      timer = loop_.after(std::chrono::seconds(hook.timeout_seconds),
+                          [child] { ::kill(child, SIGKILL); });
+    const Later<int> ended = loop_.ended(child);
+    loop_.expect_child(false);
+    const int how = co_await ended;
+    if (timer) loop_.cancel(timer);
+    Result<void> result = hook_result(hook, *running, how);
+    if (!result) co_return result.take_error();
+  }
+  co_return Result<void>();
+}
+
+Task<bool> Service::sleep(milliseconds time) {
+  const Later<bool> done;
+  loop_.after(time, [done] { done.set(true); });
+  co_return co_await done;
+}
+
+// ---- Processes --------------------------------------------------------------
+
+Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Process> process) {
+  Container& c = *container;
+  Process& p = *process;
+  const bool is_exec = !p.exec_id.empty();
+  proto::SpawnRequest spawn;
+  proto::LaunchRequest request;
+  if (is_exec) {
+    spawn.set_join_pid(c.first.pid);
+    request.set_exec(true);
+    request.set_spec(p.spec);
+  } else {
+    uint64_t flags = 0;
+    for (const NamespaceSpec& n : c.spec.namespaces) {
+      if (n.flag == CLONE_NEWPID && !n.path.empty())
+        spawn.set_pid_namespace(n.path);
+      else if (n.path.empty() && n.flag != CLONE_NEWCGROUP)
+        flags |= uint64_t(n.flag);
+    }
+    spawn.set_clone_flags(flags);
+    request.set_bundle(c.bundle);
+    for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
+    request.set_wait_for_mappings(flags & CLONE_NEWUSER);
+    request.set_wait_for_hooks(!c.spec.hooks_of("prestart").empty() ||
+                               !c.spec.hooks_of("createRuntime").empty());
+    // Its own number differs inside; hooks there are told the one of the machine, which is not
+    // known yet. They get by without.
+    request.set_state(state_of(c, 0, "creating"));
+  }
+  request.set_seccomp(c.seccomp.program);
+  request.set_seccomp_flags(c.seccomp.flags);
+  request.set_memory_limit(c.spec.memory_limit());
+  request.set_tier(c.tier);
+  request.set_fuel(c.fuel);
+  request.set_terminal(p.terminal);
+  request.set_has_stdio(!p.terminal);
+  std::vector<int> fds;
+  for (const UniqueFd& fd : p.io.streams()) fds.push_back(fd.get());
+  Result<std::vector<UniqueFd>> entrances = c.cgroup.entrances();
+  if (!entrances) co_return entrances.take_error();
+  for (const UniqueFd& fd : *entrances) fds.push_back(fd.get());
+
+  auto channel = make_channel();
+  if (!channel) co_return channel.take_error();
+  // Sent first: the process finds it as soon as it is there.
+  if (!send_packet(channel->first.get(), request.SerializeAsString(), fds))
+    co_return Error(ErrorKind::Io,
+                    std::string("cannot tell the process what to do: ") + std::strerror(errno));
+  loop_.expect_child(true);
+  Result<pid_t> pid = zygote_.spawn(spawn, std::move(channel->second));
+  channel->second.reset();
+  if (!pid) {
+    loop_.expect_child(false);
+    co_return pid.take_error();
+  }
+  p.control = std::move(channel->first);
+  p.pid = *pid;
+  watch(container, process);
+  loop_.expect_child(false);
+  if (!is_exec) write_state_file(c.bundle, *pid);
+  Result<pid_t> ready = co_await follow(container, process, *pid);
+  p.io.release_streams();
+  co_return std::move(ready);
+}
+
+Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Process> process,
+                                    pid_t pid) {
+  Container& c = *container;
+  Process& p = *process;
+  const auto go = [&p] {
+    LaunchStep step;
+    step.set_kind(LaunchStep::GO);
+    (void)send_packet(p.control.get(), step.SerializeAsString());
+  };
+  for (;;) {
+    const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p.control.get());
+    LaunchStep step;
+    if (packet->bytes.empty() || !step.ParseFromString(packet->bytes))
+      co_return Error(ErrorKind::Io, "the process ended before it was ready");
+    if (step.kind() == LaunchStep::FAILED) co_return Error(ErrorKind::Invalid, step.text());
+    if (step.kind() == LaunchStep::NAMESPACES) {
+      const std::string folder = "/proc/" + std::to_string(pid);
+      const auto write_map = [&](const char* file, const std::vector<IdMapping>& mappings) {
+        std::string text;
+        for (const IdMapping& m : mappings)
+          text += std::to_string(m.inside) + " " + std::to_string(m.outside) + " " +
+                  std::to_string(m.size) + "\n";
+        const UniqueFd fd = take_opened(open((folder + file).c_str(), O_WRONLY | O_CLOEXEC));
+        return fd && write(fd.get(), text.data(), text.size()) == ssize_t(text.size());
+      };
+      if (!write_map("/uid_map", c.spec.uid_mappings) ||
+          !write_map("/gid_map", c.spec.gid_mappings))
+        co_return Error(ErrorKind::Io, std::string("cannot map users: ") + std::strerror(errno));
+      go();
+    } else if (step.kind() == LaunchStep::MOUNTED) {
+      for (const char* name : {"prestart", "createRuntime"}) {
+        Result<void> done = co_await run_hooks(container, name, pid, "creating");
+        if (!done) co_return done.take_error();
+      }
+      go();
+    } else if (step.kind() == LaunchStep::READY) {
+      if (!packet->fds.empty()) p.io.attach(std::move(packet->fds[0]));
+      co_return pid;
+    }
+  }
+}
+
+void Service::note_oom(Container& c) {
+  const uint64_t kills = c.cgroup.oom_kills();
+  if (kills <= c.oom_kills) return;
+  c.oom_kills = kills;
+  proto::TaskEvent event;
+  event.set_container_id(c.id);
+  publisher_.publish("/tasks/oom", "containerd.events.TaskOOM", event);
+}
+
+// Waits for the end of a process, and tells.
+Detached Service::watch(ContainerRef container, std::shared_ptr<Process> process) {
+  Container& c = *container;
+  Process& p = *process;
+  const int status = co_await loop_.ended(p.pid);
+  p.exited_at = timestamp_now();
+  // Its start is told before its end.
+  if (p.starting) (void)co_await p.started;
+  const bool is_first = p.exec_id.empty();
+  if (is_first) c.cgroup.signal_all(SIGKILL);  // what it leaves behind without a PID namespace
+  p.exit_status = exit_code(status);
+  p.status = proto::STOPPED;
+  p.io.end();
+  if (c.ready) {
+    note_oom(c);
+    proto::TaskExit event;
+    event.set_container_id(c.id);
+    event.set_id(is_first ? c.id : p.exec_id);
+    event.set_pid(uint32_t(p.pid));
+    event.set_exit_status(p.exit_status);
+    *event.mutable_exited_at() = p.exited_at;
+    publisher_.publish("/tasks/exit", "containerd.events.TaskExit", event);
+  }
+  for (const auto& done : std::exchange(p.waiting, {})) done();
+}
+
+// Ends a process that will not be used, with what was made for it.
+Task<bool> Service::discard(ContainerRef container, std::shared_ptr<Process> process) {
+  Process& p = *process;
+  if (p.pid && p.status != proto::STOPPED) {
+    ::kill(p.pid, SIGKILL);
+    const Later<bool> ended;
+    p.waiting.push_back([ended] { ended.set(true); });
+    (void)co_await ended;
+  }
+  p.control.reset();
+  p.io.close();
+  if (!p.exec_id.empty()) co_return true;
+  // The kernel takes a moment to let go of the last process.
+  for (int i = 0; !container->cgroup.remove(); ++i) {
+    if (i == 50) {
+      log_warning("the control group " + container->cgroup.path() + " cannot be removed");
+      co_return false;
+    }
+    container->cgroup.signal_all(SIGKILL);
+    (void)co_await sleep(milliseconds(1 + 2 * i));
+  }
+  co_return true;
+}
+
+// ---- Life -------------------------------------------------------------------
+
+Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
+  if (containers_.count(request.id())) {
+    reply(RpcResult::error(RpcCode::AlreadyExists, "there is a container " + request.id()));
+    co_return;
+  }
+  if (!request.checkpoint().empty()) {
+    reply(RpcResult::error(RpcCode::Unimplemented, "a container cannot be restored"));
+    co_return;
+  }
+  const auto parse = [&]() -> Result<ContainerRef> {
+    WAFER_LET(settings, parse_settings(request.options()));
+    WAFER_LET(text, read_file(request.bundle() + "/config.json"));
+    WAFER_LET(spec, parse_spec(text));
+    if (!spec.process) return Error(ErrorKind::Invalid, "config.json has no process");
+    WAFER_LET(group, cgroup_path(spec.cgroups_path, request.id()));
+    auto c = std::make_shared<Container>(loop_, group);
+    c->id = request.id();
+    c->bundle = request.bundle();
+    c->tier = settings.tier;
+    c->fuel = settings.fuel;
+    if (!spec.seccomp.is_null()) {
+      const std::string key = spec.seccomp.dump();
+      auto it = filters_.find(key);
+      if (it == filters_.end()) {
+        WAFER_LET(filter, compile_seccomp(spec.seccomp));
+        it = filters_.emplace(key, std::move(filter)).first;
+      }
+      c->seccomp = it->second;
+    }
+    c->spec = std::move(spec);
+    c->rootfs.assign(request.rootfs().begin(), request.rootfs().end());
+    c->first.terminal = request.terminal();
+    c->first.in = request.stdin();
+    c->first.out = request.stdout();
+    c->first.err = request.stderr();
+    return c;
+  };
+  Result<ContainerRef> parsed = parse();
+  if (!parsed) {
+    reply(error_of(parsed.error()));
+    co_return;
+  }
+  const ContainerRef c = *parsed;
+  const std::shared_ptr<Process> first(c, &c->first);
+  containers_[c->id] = c;
+  Result<void> made = c->cgroup.create(c->spec.resources);
+  if (made) made = first->io.open(first->in, first->out, first->err, first->terminal);
+  Result<pid_t> pid = made ? co_await launch(c, first) : Result<pid_t>(made.take_error());
+  if (!pid) {
+    (void)co_await discard(c, first);
+    containers_.erase(c->id);
+    reply(error_of(pid.error()));
+    co_return;
+  }
+  c->ready = true;
+  proto::CreateTaskResponse response;
+  response.set_pid(uint32_t(*pid));
+  proto::TaskCreate event;
+  event.set_container_id(c->id);
+  event.set_bundle(c->bundle);
+  for (const proto::Mount& m : c->rootfs) *event.add_rootfs() = m;
+  event.mutable_io()->set_stdin(first->in);
+  event.mutable_io()->set_stdout(first->out);
+  event.mutable_io()->set_stderr(first->err);
+  event.mutable_io()->set_terminal(first->terminal);
+  event.set_pid(uint32_t(*pid));
+  publisher_.publish("/tasks/create", "containerd.events.TaskCreate", event);
+  reply(message_of(response));
+}
+
+Detached Service::start(proto::ProcessRequest request, Reply reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) co_return;
+  const ContainerRef c = found.container;
+  const std::shared_ptr<Process> p = found.process;
+  if (p->status != proto::CREATED || p->starting) {
+    reply(RpcResult::error(RpcCode::FailedPrecondition, "the process was started already"));
+    co_return;
+  }
+  const bool is_exec = !p->exec_id.empty();
+  if (is_exec && (c->first.status != proto::RUNNING || c->paused)) {
+    reply(RpcResult::error(RpcCode::FailedPrecondition, "the container is not running"));
+    co_return;
+  }
+  p->starting = true;
+  if (is_exec) {
+    Result<void> opened = p->io.open(p->in, p->out, p->err, p->terminal);
+    Result<pid_t> pid = opened ? co_await launch(c, p) : Result<pid_t>(opened.take_error());
+    if (!pid) {
+      p->starting = false;
+      p->started.set(false);
+      (void)co_await discard(c, p);
+      p->status = proto::STOPPED;
+      p->exit_status = 126;
+      p->exited_at = timestamp_now();
+      for (const auto& done : std::exchange(p->waiting, {})) done();
+      reply(error_of(pid.error()));
+      co_return;
+    }
+  }
+  LaunchStep step;
+  step.set_kind(LaunchStep::GO);
+  (void)send_packet(p->control.get(), step.SerializeAsString());
+  const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p->control.get());
+  p->control.reset();
+  // Nothing: the program has replaced the process that would have told.
+  if (!packet->bytes.empty() && step.ParseFromString(packet->bytes) &&
+      step.kind() == LaunchStep::FAILED) {
+    p->starting = false;
+    p->started.set(false);
+    reply(RpcResult::error(RpcCode::Unknown, step.text()));
+    co_return;
+  }
+  p->status = proto::RUNNING;
+  if (is_exec) {
+    proto::TaskExecStarted event;
+    event.set_container_id(c->id);
+    event.set_exec_id(p->exec_id);
+    event.set_pid(uint32_t(p->pid));
+    publisher_.publish("/tasks/exec-started", "containerd.events.TaskExecStarted", event);
+  } else {
+    proto::TaskStart event;
+    event.set_container_id(c->id);
+    event.set_pid(uint32_t(p->pid));
+    publisher_.publish("/tasks/start", "containerd.events.TaskStart", event);
+    if (Result<void> hooks = co_await run_hooks(c, "poststart", p->pid, "running"); !hooks)
+      log_warning(std::string(hooks.error().message));
+  }
+  proto::StartResponse response;
+  response.set_pid(uint32_t(p->pid));
+  reply(message_of(response));
+  p->starting = false;
+  p->started.set(true);
+}
+
+Detached Service::remove(proto::ProcessRequest request, Reply reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) co_return;
+  const ContainerRef c = found.container;
+  const std::shared_ptr<Process> p = found.process;
+  if (p->status == proto::RUNNING || p->starting) {
+    reply(RpcResult::error(RpcCode::FailedPrecondition, "the process is running"));
+    co_return;
+  }
+  // Output that a reader is about to take.
+  for (int i = 0; p->io.is_draining() && i < 100; ++i) (void)co_await sleep(milliseconds(10));
+  (void)co_await discard(c, p);
+  proto::DeleteResponse response;
+  response.set_pid(uint32_t(p->pid));
+  response.set_exit_status(p->exit_status);
+  *response.mutable_exited_at() = p->exited_at;
+  if (!p->exec_id.empty()) {
+    c->execs.erase(p->exec_id);
+    reply(message_of(response));
+    co_return;
+  }
+  if (Result<void> hooks = co_await run_hooks(c, "poststop", 0, "stopped"); !hooks)
+    log_warning(std::string(hooks.error().message));
+  containers_.erase(c->id);
+  proto::TaskDelete event;
+  event.set_container_id(c->id);
+  event.set_id(c->id);
+  event.set_pid(uint32_t(p->pid));
+  event.set_exit_status(p->exit_status);
+  *event.mutable_exited_at() = p->exited_at;
+  publisher_.publish("/tasks/delete", "containerd.events.TaskDelete", event);
+  reply(message_of(response));
+}
+
+// ---- Questions and orders ---------------------------------------------------
+
+void Service::state(const proto::ProcessRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  const Process& p = *found.process;
+  proto::StateResponse response;
+  response.set_id(request.id());
+  response.set_exec_id(request.exec_id());
+  response.set_bundle(found.container->bundle);
+  response.set_pid(uint32_t(p.pid));
+  response.set_status(found.container->paused && p.status == proto::RUNNING ? proto::PAUSED
+                                                                            : p.status);
+  response.set_stdin(p.in);
+  response.set_stdout(p.out);
+  response.set_stderr(p.err);
+  response.set_terminal(p.terminal);
+  response.set_exit_status(p.exit_status);
+  if (p.status == proto::STOPPED) *response.mutable_exited_at() = p.exited_at;
+  reply(message_of(response));
+}
+
+void Service::wait(const proto::ProcessRequest& request, Reply reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  Process* const p = found.process.get();
+  const auto done = [p, reply = std::move(reply)] {
+    proto::WaitResponse response;
+    response.set_exit_status(p->exit_status);
+    *response.mutable_exited_at() = p->exited_at;
+    reply(message_of(response));
+  };
+  if (p->status == proto::STOPPED)
+    done();
+  else
+    p->waiting.push_back(done);
+}
+
+void Service::kill(const proto::KillRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  Container& c = *found.container;
+  const Process& p = *found.process;
+  if (p.status == proto::STOPPED || p.pid == 0)
+    return reply(RpcResult::error(RpcCode::NotFound, "process already finished"));
+  const int signal = int(request.signal());
+  if (request.all() && p.exec_id.empty()) {
+    c.cgroup.signal_all(signal);
+  } else if (::kill(p.pid, signal) != 0) {
+    const RpcCode code = errno == ESRCH    ? RpcCode::NotFound
+                         : errno == EINVAL ? RpcCode::InvalidArgument
+                                           : RpcCode::Unknown;
+    return reply(
+        RpcResult::error(code, errno == ESRCH ? "process already finished" : std::strerror(errno)));
+  }
+  // Groups of version 1 keep even those who are to die frozen.
+  if (signal == SIGKILL && c.paused) (void)c.cgroup.freeze(false);
+  reply(empty());
+}
+
+void Service::exec(const proto::ExecProcessRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), {}, reply, found)) return;
+  Container& c = *found.container;
+  if (request.exec_id().empty())
+    return reply(RpcResult::error(RpcCode::InvalidArgument, "the process has no name"));
+  if (c.execs.count(request.exec_id()))
+    return reply(
+        RpcResult::error(RpcCode::AlreadyExists, "there is a process " + request.exec_id()));
+  Result<ProcessSpec> spec = parse_process(request.spec().value());
+  if (!spec) return reply(error_of(spec.error()));
+  auto p = std::make_shared<Process>(loop_);
+  p->exec_id = request.exec_id();
+  p->terminal = request.terminal();
+  p->in = request.stdin();
+  p->out = request.stdout();
+  p->err = request.stderr();
+  p->spec = request.spec().value();
+  c.execs[p->exec_id] = p;
+  proto::TaskExecAdded event;
+  event.set_container_id(c.id);
+  event.set_exec_id(p->exec_id);
+  publisher_.publish("/tasks/exec-added", "containerd.events.TaskExecAdded", event);
+  reply(empty());
+}
+
+void Service::pids(const proto::ProcessRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), {}, reply, found)) return;
+  proto::PidsResponse response;
+  for (const pid_t pid : found.container->cgroup.processes())
+    response.add_processes()->set_pid(uint32_t(pid));
+  reply(message_of(response));
+}
+
+void Service::pause(const proto::ProcessRequest& request, bool on, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), {}, reply, found)) return;
+  Container& c = *found.container;
+  if (c.first.status != proto::RUNNING || c.paused == on)
+    return reply(RpcResult::error(RpcCode::FailedPrecondition,
+                                  on ? "the container is not running" : "it is not paused"));
+  if (Result<void> done = c.cgroup.freeze(on); !done) return reply(error_of(done.error()));
+  c.paused = on;
+  proto::TaskEvent event;
+  event.set_container_id(c.id);
+  publisher_.publish(on ? "/tasks/paused" : "/tasks/resumed",
+                     on ? "containerd.events.TaskPaused" : "containerd.events.TaskResumed", event);
+  reply(empty());
+}
+
+void Service::resize(const proto::ResizePtyRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  const Result<void> done = found.process->io.resize(request.width(), request.height());
+  reply(done ? empty() : error_of(done.error()));
+}
+
+void Service::close_io(const proto::CloseIORequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  if (request.stdin()) found.process->io.close_input();
+  reply(empty());
+}
+
+void Service::update(const proto::UpdateTaskRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), {}, reply, found)) return;
+  const auto resources =
+      nlohmann::json::parse(request.resources().value(), nullptr, /*allow_exceptions=*/false);
+  if (resources.is_discarded())
+    return reply(RpcResult::error(RpcCode::InvalidArgument, "the resources are not JSON"));
+  const Result<void> done = found.container->cgroup.update(resources);
+  reply(done ? empty() : error_of(done.error()));
+}
+
+void Service::stats(const proto::ProcessRequest& request, const Reply& reply) {
+  Found found;
+  if (!find(request.id(), {}, reply, found)) return;
+  const Cgroup::Stats stats = found.container->cgroup.stats();
+  proto::StatsResponse response;
+  response.mutable_stats()->set_type_url(stats.type_url);
+  response.mutable_stats()->set_value(stats.value);
+  reply(message_of(response));
+}
+
+void Service::connect(const proto::ProcessRequest& request, const Reply& reply) {
+  proto::ConnectResponse response;
+  response.set_shim_pid(uint32_t(getpid()));
+  if (const auto it = containers_.find(request.id()); it != containers_.end())
+    response.set_task_pid(uint32_t(it->second->first.pid));
+  response.set_version("v2");
+  reply(message_of(response));
+}
+
+void Service::shutdown(const proto::ShutdownRequest& request, const Reply& reply) {
+  reply(empty());
+  // Others of the pod go on.
+  if (containers_.empty() && on_shutdown) on_shutdown();
+}
+
+}  // namespace wafer::shim

@@ -1,0 +1,73 @@
+// The task service: what containerd asks of a shim.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "shim/container.h"
+#include "shim/events.h"
+#include "shim/zygote.h"
+
+namespace wafer::shim {
+
+class Service {
+ public:
+  Service(Loop& loop, Zygote zygote, Publisher& publisher)
+      : loop_(loop), zygote_(std::move(zygote)), publisher_(publisher) {}
+
+  // Answers one call of containerd.task.v2.Task or v3.
+  void handle(std::string_view service, std::string_view method, const std::string& payload,
+              RpcServer::Reply reply);
+  // Called when containerd wants the shim to end, and nothing is left.
+  std::function<void()> on_shutdown;
+
+ private:
+  using Reply = RpcServer::Reply;
+  using ContainerRef = std::shared_ptr<Container>;
+  // A container, and a process of it; kept alive together.
+  struct Found {
+    ContainerRef container;
+    std::shared_ptr<Process> process;
+  };
+
+  Detached create(proto::CreateTaskRequest request, Reply reply);
+  Detached start(proto::ProcessRequest request, Reply reply);
+  Detached remove(proto::ProcessRequest request, Reply reply);
+  void state(const proto::ProcessRequest& request, const Reply& reply);
+  void wait(const proto::ProcessRequest& request, Reply reply);
+  void kill(const proto::KillRequest& request, const Reply& reply);
+  void exec(const proto::ExecProcessRequest& request, const Reply& reply);
+  void pids(const proto::ProcessRequest& request, const Reply& reply);
+  void pause(const proto::ProcessRequest& request, bool on, const Reply& reply);
+  void resize(const proto::ResizePtyRequest& request, const Reply& reply);
+  void close_io(const proto::CloseIORequest& request, const Reply& reply);
+  void update(const proto::UpdateTaskRequest& request, const Reply& reply);
+  void stats(const proto::ProcessRequest& request, const Reply& reply);
+  void connect(const proto::ProcessRequest& request, const Reply& reply);
+  void shutdown(const proto::ShutdownRequest& request, const Reply& reply);
+
+  // Answers with NotFound where there is none.
+  bool find(const std::string& id, const std::string& exec_id, const Reply& reply, Found& out);
+
+  // Brings a process up to where it waits for its start. The pid, or the reason why not.
+  Task<Result<pid_t>> launch(ContainerRef container, std::shared_ptr<Process> process);
+  Task<Result<pid_t>> follow(ContainerRef container, std::shared_ptr<Process> process, pid_t pid);
+  Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
+                               std::string status);
+  Detached watch(ContainerRef container, std::shared_ptr<Process> process);
+  Task<bool> discard(ContainerRef container, std::shared_ptr<Process> process);
+  Task<bool> sleep(std::chrono::milliseconds time);
+  void note_oom(Container& container);
+  static std::string state_of(const Container& container, pid_t pid, const std::string& status);
+
+  Loop& loop_;
+  Zygote zygote_;
+  Publisher& publisher_;
+  std::map<std::string, ContainerRef> containers_;
+  // Filters that were compiled, by what they were compiled from.
+  std::unordered_map<std::string, SeccompFilter> filters_;
+};
+
+}  // namespace wafer::shim

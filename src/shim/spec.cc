@@ -1,0 +1,326 @@
+#include "shim/spec.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/descriptor.h"
+
+namespace wafer::shim {
+
+namespace {
+
+using nlohmann::json;
+
+// In the order of their numbers.
+constexpr std::string_view kCapabilities[] = {"CHOWN",
+                                              "DAC_OVERRIDE",
+                                              "DAC_READ_SEARCH",
+                                              "FOWNER",
+                                              "FSETID",
+                                              "KILL",
+                                              "SETGID",
+                                              "SETUID",
+                                              "SETPCAP",
+                                              "LINUX_IMMUTABLE",
+                                              "NET_BIND_SERVICE",
+                                              "NET_BROADCAST",
+                                              "NET_ADMIN",
+                                              "NET_RAW",
+                                              "IPC_LOCK",
+                                              "IPC_OWNER",
+                                              "SYS_MODULE",
+                                              "SYS_RAWIO",
+                                              "SYS_CHROOT",
+                                              "SYS_PTRACE",
+                                              "SYS_PACCT",
+                                              "SYS_ADMIN",
+                                              "SYS_BOOT",
+                                              "SYS_NICE",
+                                              "SYS_RESOURCE",
+                                              "SYS_TIME",
+                                              "SYS_TTY_CONFIG",
+                                              "MKNOD",
+                                              "LEASE",
+                                              "AUDIT_WRITE",
+                                              "AUDIT_CONTROL",
+                                              "SETFCAP",
+                                              "MAC_OVERRIDE",
+                                              "MAC_ADMIN",
+                                              "SYSLOG",
+                                              "WAKE_ALARM",
+                                              "BLOCK_SUSPEND",
+                                              "AUDIT_READ",
+                                              "PERFMON",
+                                              "BPF",
+                                              "CHECKPOINT_RESTORE"};
+
+struct Named {
+  std::string_view name;
+  int value;
+};
+constexpr Named kNamespaces[] = {{"pid", CLONE_NEWPID},       {"network", CLONE_NEWNET},
+                                 {"mount", CLONE_NEWNS},      {"ipc", CLONE_NEWIPC},
+                                 {"uts", CLONE_NEWUTS},       {"user", CLONE_NEWUSER},
+                                 {"cgroup", CLONE_NEWCGROUP}, {"time", 0x80 /* CLONE_NEWTIME */}};
+constexpr Named kRlimits[] = {{"RLIMIT_AS", RLIMIT_AS},
+                              {"RLIMIT_CORE", RLIMIT_CORE},
+                              {"RLIMIT_CPU", RLIMIT_CPU},
+                              {"RLIMIT_DATA", RLIMIT_DATA},
+                              {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+                              {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+                              {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+                              {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+                              {"RLIMIT_NICE", RLIMIT_NICE},
+                              {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+                              {"RLIMIT_NPROC", RLIMIT_NPROC},
+                              {"RLIMIT_RSS", RLIMIT_RSS},
+                              {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+                              {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+                              {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+                              {"RLIMIT_STACK", RLIMIT_STACK}};
+
+template <size_t N>
+std::optional<int> value_of(const Named (&table)[N], std::string_view name) {
+  for (const Named& n : table)
+    if (n.name == name) return n.value;
+  return std::nullopt;
+}
+
+// What is wrong with the configuration itself; caught where parsing begins.
+struct BadSpec {
+  std::string message;
+};
+
+// Member `name` of `object`, or null.
+const json& member(const json& object, const char* name) {
+  static const json none;
+  if (!object.is_object()) return none;
+  const auto it = object.find(name);
+  return it == object.end() ? none : *it;
+}
+
+template <class T>
+void take(const json& object, const char* name, T& into) {
+  const json& value = member(object, name);
+  if (value.is_null()) return;
+  try {
+    value.get_to(into);
+  } catch (const json::exception&) {
+    throw BadSpec{std::string("\"") + name + "\" is not what it has to be"};
+  }
+}
+
+template <class T>
+T taken(const json& object, const char* name, T otherwise = {}) {
+  take(object, name, otherwise);
+  return otherwise;
+}
+
+// What becomes an argument of a system call ends at its first NUL.
+void refuse_nul(const std::string& text, const char* what) {
+  if (text.find('\0') != std::string::npos) throw BadSpec{std::string(what) + " has a NUL byte"};
+}
+
+uint64_t capability_set(const json& object, const char* name) {
+  uint64_t set = 0;
+  for (const std::string& capability : taken<std::vector<std::string>>(object, name)) {
+    // What this kernel may not know yet is what the container does not get.
+    if (const auto number = capability_number(capability)) set |= uint64_t{1} << *number;
+  }
+  return set;
+}
+
+ProcessSpec process_of(const json& j) {
+  if (!j.is_object()) throw BadSpec{"\"process\" is not an object"};
+  ProcessSpec p;
+  take(j, "terminal", p.terminal);
+  const json& size = member(j, "consoleSize");
+  take(size, "height", p.rows);
+  take(size, "width", p.columns);
+  take(j, "args", p.args);
+  take(j, "env", p.env);
+  take(j, "cwd", p.cwd);
+  for (const std::string& arg : p.args) refuse_nul(arg, "an argument");
+  for (const std::string& variable : p.env) refuse_nul(variable, "a variable");
+  refuse_nul(p.cwd, "\"cwd\"");
+  if (!p.cwd.starts_with('/')) throw BadSpec{"\"cwd\" is not an absolute path"};
+  const json& user = member(j, "user");
+  take(user, "uid", p.uid);
+  take(user, "gid", p.gid);
+  if (!member(user, "umask").is_null()) p.umask = taken<mode_t>(user, "umask") & 0777;
+  take(user, "additionalGids", p.groups);
+  if (const json& c = member(j, "capabilities"); !c.is_null())
+    p.capabilities = CapabilitySpec{capability_set(c, "bounding"), capability_set(c, "effective"),
+                                    capability_set(c, "inheritable"),
+                                    capability_set(c, "permitted"), capability_set(c, "ambient")};
+  for (const json& r : member(j, "rlimits")) {
+    const std::string type = taken<std::string>(r, "type");
+    const std::optional<int> resource = value_of(kRlimits, type);
+    if (!resource) throw BadSpec{"no resource limit '" + type + "'"};
+    p.rlimits.push_back({*resource, taken<uint64_t>(r, "soft"), taken<uint64_t>(r, "hard")});
+  }
+  take(j, "noNewPrivileges", p.no_new_privileges);
+  if (!member(j, "oomScoreAdj").is_null()) p.oom_score_adj = taken<int>(j, "oomScoreAdj");
+  take(j, "apparmorProfile", p.apparmor_profile);
+  take(j, "selinuxLabel", p.selinux_label);
+  return p;
+}
+
+std::vector<IdMapping> mappings_of(const json& list) {
+  std::vector<IdMapping> out;
+  for (const json& m : list)
+    out.push_back({taken<uint32_t>(m, "containerID"), taken<uint32_t>(m, "hostID"),
+                   taken<uint32_t>(m, "size")});
+  return out;
+}
+
+DeviceSpec device_of(const json& j) {
+  DeviceSpec d;
+  take(j, "path", d.path);
+  refuse_nul(d.path, "the path of a device");
+  const std::string type = taken<std::string>(j, "type");
+  if (type == "c" || type == "u")
+    d.type = S_IFCHR;
+  else if (type == "b")
+    d.type = S_IFBLK;
+  else if (type == "p")
+    d.type = S_IFIFO;
+  else
+    throw BadSpec{"no type of device '" + type + "'"};
+  take(j, "major", d.major);
+  take(j, "minor", d.minor);
+  take(j, "fileMode", d.mode);
+  take(j, "uid", d.uid);
+  take(j, "gid", d.gid);
+  return d;
+}
+
+Spec spec_of(const json& j) {
+  if (!j.is_object()) throw BadSpec{"not an object"};
+  Spec s;
+  take(j, "ociVersion", s.version);
+  const json& root = member(j, "root");
+  take(root, "path", s.root);
+  refuse_nul(s.root, "\"root\"");
+  take(root, "readonly", s.root_readonly);
+  if (const json& process = member(j, "process"); !process.is_null())
+    s.process = process_of(process);
+  take(j, "hostname", s.hostname);
+  take(j, "domainname", s.domainname);
+  for (const json& m : member(j, "mounts")) {
+    MountSpec mount;
+    take(m, "destination", mount.destination);
+    take(m, "type", mount.type);
+    take(m, "source", mount.source);
+    take(m, "options", mount.options);
+    if (mount.destination.empty()) throw BadSpec{"a mount has no destination"};
+    refuse_nul(mount.destination, "the destination of a mount");
+    refuse_nul(mount.source, "the source of a mount");
+    s.mounts.push_back(std::move(mount));
+  }
+  take(j, "annotations", s.annotations);
+  const json& hooks = member(j, "hooks");
+  for (const char* name : {"prestart", "createRuntime", "createContainer", "startContainer",
+                           "poststart", "poststop"}) {
+    for (const json& h : member(hooks, name)) {
+      HookSpec hook;
+      take(h, "path", hook.path);
+      take(h, "args", hook.args);
+      take(h, "env", hook.env);
+      take(h, "timeout", hook.timeout_seconds);
+      if (!hook.path.starts_with('/')) throw BadSpec{"the path of a hook is not absolute"};
+      s.hooks[name].push_back(std::move(hook));
+    }
+  }
+  const json& l = member(j, "linux");
+  for (const json& n : member(l, "namespaces")) {
+    const std::string type = taken<std::string>(n, "type");
+    const std::optional<int> flag = value_of(kNamespaces, type);
+    if (!flag) throw BadSpec{"no namespace '" + type + "'"};
+    if (s.find_namespace(*flag)) throw BadSpec{"two namespaces '" + type + "'"};
+    s.namespaces.push_back({*flag, taken<std::string>(n, "path")});
+  }
+  s.uid_mappings = mappings_of(member(l, "uidMappings"));
+  s.gid_mappings = mappings_of(member(l, "gidMappings"));
+  for (const json& d : member(l, "devices")) s.devices.push_back(device_of(d));
+  take(l, "cgroupsPath", s.cgroups_path);
+  s.resources = member(l, "resources");
+  s.seccomp = member(l, "seccomp");
+  take(l, "sysctl", s.sysctl);
+  take(l, "rootfsPropagation", s.rootfs_propagation);
+  take(l, "maskedPaths", s.masked_paths);
+  take(l, "readonlyPaths", s.readonly_paths);
+  return s;
+}
+
+template <class T, class Parse>
+Result<T> parse(std::string_view text, const char* what, Parse&& of) {
+  const json j = json::parse(text, nullptr, false);
+  if (j.is_discarded()) return Error(ErrorKind::Invalid, std::string(what) + " is not JSON");
+  try {
+    return of(j);
+  } catch (const BadSpec& bad) {
+    return Error(ErrorKind::Invalid, std::string(what) + ": " + bad.message);
+  } catch (const json::exception& e) {
+    return Error(ErrorKind::Invalid, std::string(what) + ": " + e.what());
+  }
+}
+
+}  // namespace
+
+std::optional<int> capability_number(std::string_view name) {
+  if (name.starts_with("CAP_")) name.remove_prefix(4);
+  for (size_t i = 0; i < std::size(kCapabilities); ++i)
+    if (kCapabilities[i] == name) return int(i);
+  return std::nullopt;
+}
+
+const NamespaceSpec* Spec::find_namespace(int flag) const {
+  for (const NamespaceSpec& n : namespaces)
+    if (n.flag == flag) return &n;
+  return nullptr;
+}
+
+const std::vector<HookSpec>& Spec::hooks_of(const std::string& name) const {
+  static const std::vector<HookSpec> none;
+  const auto it = hooks.find(name);
+  return it == hooks.end() ? none : it->second;
+}
+
+std::string Spec::annotation(const std::string& name) const {
+  const auto it = annotations.find(name);
+  return it == annotations.end() ? std::string() : it->second;
+}
+
+uint64_t Spec::memory_limit() const {
+  const json& limit = member(member(resources, "memory"), "limit");
+  return limit.is_number_integer() && limit.get<int64_t>() > 0 ? limit.get<uint64_t>() : 0;
+}
+
+Result<Spec> parse_spec(std::string_view text) { return parse<Spec>(text, "config.json", spec_of); }
+
+Result<ProcessSpec> parse_process(std::string_view text) {
+  return parse<ProcessSpec>(text, "the process", process_of);
+}
+
+Result<std::string> read_file(const std::string& path, size_t limit) {
+  const UniqueFd file = take_opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  while (file) {
+    char buffer[16 << 10];
+    const ssize_t n = read(file.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;
+    if (n == 0) return text;
+    text.append(buffer, size_t(n));
+    if (text.size() > limit) return Error(ErrorKind::Exhaustion, path + " is too large");
+  }
+  return Error(ErrorKind::Io, "cannot read " + path + ": " + std::strerror(errno));
+}
+
+}  // namespace wafer::shim
