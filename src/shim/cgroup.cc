@@ -12,8 +12,8 @@
 #include <map>
 #include <set>
 
+#include "shim/proto/stats.pb.h"
 #include "shim/spec.h"
-#include "stats.pb.h"
 
 namespace wafer::shim {
 

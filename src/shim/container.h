@@ -9,10 +9,10 @@
 
 #include "shim/cgroup.h"
 #include "shim/io.h"
+#include "shim/proto/task.pb.h"
 #include "shim/seccomp.h"
 #include "shim/spec.h"
 #include "shim/ttrpc.h"
-#include "task.pb.h"
 
 namespace wafer::shim {
 

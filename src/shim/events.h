@@ -4,7 +4,7 @@
 #include <deque>
 #include <string>
 
-#include "events.pb.h"
+#include "shim/proto/events.pb.h"
 #include "shim/ttrpc.h"
 
 namespace wafer::shim {

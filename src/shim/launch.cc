@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,11 +24,11 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "launch.pb.h"
 #include "program/program.h"
 #include "shim/cgroup.h"
 #include "shim/channel.h"
 #include "shim/hooks.h"
+#include "shim/proto/launch.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
 #include "shim/spec.h"
@@ -490,7 +491,8 @@ class Launcher {
         return system_error("cannot drop a capability");
       }
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return system_error("cannot keep capabilities");
-    if (setgroups(process_.groups.size(), process_.groups.data()) != 0)
+    if (setgroups(process_.groups.size(), process_.groups.data()) != 0 &&
+        !(errno == EPERM && process_.groups.empty()))  // in user namespaces without that right
       return system_error("cannot set the groups");
     if (setresgid(process_.gid, process_.gid, process_.gid) != 0 ||
         setresuid(process_.uid, process_.uid, process_.uid) != 0)
@@ -565,6 +567,7 @@ class Launcher {
     if (!request_.seccomp().empty() &&
         !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
       return system_error("cannot filter system calls");
+    (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     execve(path_.c_str(), args.data(), env.data());
     return system_error("cannot run " + path_);
   }

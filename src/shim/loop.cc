@@ -93,6 +93,7 @@ int Loop::run_timers() {
 }
 
 void Loop::run() {
+  stopped_ = false;
   while (!stopped_) {
     const int wait = run_timers();
     if (stopped_) break;

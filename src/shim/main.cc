@@ -1,5 +1,6 @@
 // containerd-shim-wafer-v1: what containerd runs for io.containerd.wafer.v1.
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -209,8 +210,13 @@ int remove(const Arguments& arguments) {
   if (!root.starts_with('/')) root = bundle + "/" + root;
   // Usually mounted in the container's namespace alone, and gone with it.
   (void)umount2(root.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  // The socket of a shim that was killed; it may be on its way out. Others of a pod go on.
   const std::string path = socket_path(arguments, group);
-  if (access(path.c_str(), F_OK) == 0 && !connect_unix(path)) unlink(path.c_str());
+  for (int i = 0; access(path.c_str(), F_OK) == 0; ++i) {
+    if (!connect_unix(path)) unlink(path.c_str());
+    if (group != id || i == 100) break;
+    usleep(10000);
+  }
   response.set_exit_status(128 + SIGKILL);
   *response.mutable_exited_at() = timestamp_now();
   const std::string out = response.SerializeAsString();
@@ -246,5 +252,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   wafer::secure_standard_descriptors();
+  // Whatever else was left open is not for containers.
+  (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   return wafer::shim::run(argc, argv);
 }

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "common.pb.h"
+#include "shim/proto/common.pb.h"
 
 namespace wafer::shim {
 

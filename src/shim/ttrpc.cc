@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "common.pb.h"
+#include "shim/proto/common.pb.h"
 
 namespace wafer::shim {
 

@@ -5,8 +5,8 @@
 
 #include "base/descriptor.h"
 #include "base/result.h"
-#include "launch.pb.h"
 #include "shim/loop.h"
+#include "shim/proto/launch.pb.h"
 
 namespace wafer::shim {
 

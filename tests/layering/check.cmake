@@ -26,6 +26,7 @@ set(below_program ${below_interp} compiler compiler/tiers wat host wasi/p1 deman
 set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit host wasi/p1 demangle program cli)
+set(below_shim ${below_program} shim shim/proto)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)
@@ -38,7 +39,8 @@ set(others_program fmt)
 set(others_host boost)
 set(others_cli CLI fmt nlohmann)
 set(others_wit nlohmann)
-set(others_all llvm llvm-c asmjit CLI fmt nlohmann boost)
+set(others_shim nlohmann toml++)
+set(others_all llvm llvm-c asmjit CLI fmt nlohmann toml++ boost)
 
 set(bad "")
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/*.cc ${ROOT}/*.h ${ROOT}/*.S ${ROOT}/*.def)
@@ -71,7 +73,7 @@ endforeach()
 # A layer without files would be one that this script no longer finds.
 foreach(folder base wasm wat component component/run wit demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
-    host wasi/gen wasi/p1 program api capi cli embedded)
+    host wasi/gen wasi/p1 program api capi cli shim embedded)
   if(NOT folder IN_LIST folders)
     list(APPEND bad "${folder}: no such folder")
   endif()

@@ -1,0 +1,272 @@
+// The parts of the shim that need no container.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "shim/cgroup.h"
+#include "shim/events.h"
+#include "shim/io.h"
+#include "shim/options.h"
+#include "shim/rootfs.h"
+#include "shim/seccomp.h"
+#include "shim/spec.h"
+#include "shim/ttrpc.h"
+
+namespace wafer::shim {
+namespace {
+
+struct Folder {
+  Folder() {
+    const char* const parent = std::getenv("TMPDIR");
+    path = std::string(parent ? parent : "/tmp") + "/shim-test-XXXXXX";
+    EXPECT_NE(mkdtemp(path.data()), nullptr);
+  }
+  ~Folder() {
+    std::error_code ec;
+    std::filesystem::remove_all(path, ec);
+  }
+  std::string path;
+};
+
+std::string error_of(std::string_view json) {
+  const Result<Spec> spec = parse_spec(json);
+  return spec ? "" : std::string(spec.error().message);
+}
+
+TEST(ShimSpec, ReadsWhatItNeeds) {
+  const Result<Spec> spec = parse_spec(R"({"ociVersion":"1.0.2","root":{"path":"r","readonly":true},
+    "process":{"args":["/a.wasm","b"],"cwd":"/w","env":["A=1"],"user":{"uid":3,"gid":4,
+      "additionalGids":[5]},"capabilities":{"bounding":["CAP_KILL","CAP_NEW"]},
+      "rlimits":[{"type":"RLIMIT_NOFILE","soft":7,"hard":8}],"noNewPrivileges":true},
+    "mounts":[{"destination":"/proc","type":"proc"}],"annotations":{"k":"v"},
+    "hooks":{"prestart":[{"path":"/h","timeout":2}]},
+    "linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/n"}],
+      "resources":{"memory":{"limit":4096}},"cgroupsPath":"/x/y"}})");
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->process->args.size(), 2u);
+  EXPECT_EQ(spec->process->uid, 3u);
+  EXPECT_EQ(spec->process->capabilities->bounding, uint64_t{1} << 5);
+  EXPECT_EQ(spec->process->rlimits[0].hard, 8u);
+  EXPECT_TRUE(spec->root_readonly);
+  EXPECT_EQ(spec->find_namespace(CLONE_NEWNET)->path, "/n");
+  EXPECT_EQ(spec->memory_limit(), 4096u);
+  EXPECT_EQ(spec->hooks_of("prestart")[0].timeout_seconds, 2);
+  EXPECT_EQ(spec->annotation("k"), "v");
+}
+
+TEST(ShimSpec, RefusesWhatCannotBe) {
+  EXPECT_EQ(error_of("{"), "config.json is not JSON");
+  EXPECT_EQ(error_of("[]"), "config.json: not an object");
+  EXPECT_EQ(error_of(R"({"process":{"cwd":"x"}})"), "config.json: \"cwd\" is not an absolute path");
+  EXPECT_EQ(error_of(R"({"process":{"args":"x"}})"),
+            "config.json: \"args\" is not what it has to be");
+  EXPECT_EQ(error_of(R"({"process":{"args":["a\u0000b"]}})"),
+            "config.json: an argument has a NUL byte");
+  EXPECT_EQ(error_of(R"({"linux":{"namespaces":[{"type":"x"}]}})"),
+            "config.json: no namespace 'x'");
+  EXPECT_EQ(error_of(R"({"linux":{"namespaces":[{"type":"pid"},{"type":"pid"}]}})"),
+            "config.json: two namespaces 'pid'");
+  EXPECT_EQ(error_of(R"({"hooks":{"poststop":[{"path":"x"}]}})"),
+            "config.json: the path of a hook is not absolute");
+  EXPECT_EQ(error_of(R"({"mounts":[7]})"), "config.json: a mount has no destination");
+}
+
+TEST(ShimCgroup, Paths) {
+  const auto path = [](const char* text) {
+    const Result<std::string> p = cgroup_path(text, "id");
+    return p ? *p : "error: " + std::string(p.error().message);
+  };
+  EXPECT_EQ(path("/default/x"), "/default/x");
+  EXPECT_EQ(path("a//b/./c"), "/a/b/c");
+  EXPECT_EQ(path(""), "/wafer/id");
+  EXPECT_EQ(path("system.slice:docker:abc"), "/system.slice/docker-abc.scope");
+  EXPECT_EQ(path("kubepods-burstable-pod1.slice:cri:abc"),
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-abc.scope");
+  EXPECT_EQ(path("/a/../../b"), "error: \"cgroupsPath\" leads outside: /a/../../b");
+  EXPECT_EQ(path("/"), "error: \"cgroupsPath\" is the root");
+}
+
+TEST(ShimCgroup, KindsOfHosts) {
+  const CgroupHost old = CgroupHost::parse(
+      "30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n"
+      "31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+      "32 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+  EXPECT_FALSE(old.unified);
+  ASSERT_EQ(old.hierarchies.size(), 1u);
+  EXPECT_EQ(old.hierarchies[0].controllers, (std::vector<std::string>{"cpu", "cpuacct"}));
+  EXPECT_TRUE(CgroupHost::parse("31 30 0:27 / /cg rw shared:4 - cgroup2 cgroup2 rw\n").unified);
+}
+
+TEST(ShimRootfs, LeadsNowhereElse) {
+  Folder folder;
+  const std::string root = folder.path + "/root";
+  std::filesystem::create_directory(root);
+  std::filesystem::create_directory(folder.path + "/outside");
+  std::ofstream(folder.path + "/outside/secret") << "x";
+  std::filesystem::create_directory_symlink(folder.path + "/outside", root + "/absolute");
+  std::filesystem::create_directory_symlink("../outside", root + "/relative");
+  std::filesystem::create_directory_symlink("../../../../../../../..", root + "/up");
+  const Result<Rootfs> fs = Rootfs::open(root);
+  ASSERT_TRUE(fs);
+  for (const char* path : {"/absolute/secret", "/relative/secret", "/../outside/secret",
+                           "/up/etc/passwd", "/absolute/../../../etc/passwd"})
+    EXPECT_FALSE(fs->find(path, O_PATH)) << path;
+  // What is missing is made inside, if anywhere.
+  for (const char* path : {"/relative/new", "/absolute/new", "/../new", "/a/../../new2"})
+    (void)fs->make(path, true);
+  EXPECT_FALSE(std::filesystem::exists(folder.path + "/outside/new"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path + "/new"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path + "/new2"));
+  EXPECT_TRUE(fs->make("/x/y/z", true));
+  EXPECT_TRUE(fs->make("/x/y/file", false));
+  EXPECT_TRUE(std::filesystem::is_regular_file(root + "/x/y/file"));
+}
+
+TEST(ShimRootfs, Options) {
+  const MountOptions o =
+      mount_options({"ro", "nosuid", "rbind", "mode=755", "rprivate", "size=1k", "rw"});
+  EXPECT_EQ(o.flags, static_cast<unsigned long>(MS_NOSUID | MS_BIND | MS_REC));
+  EXPECT_EQ(o.data, "mode=755,size=1k");
+  EXPECT_EQ(o.propagation.size(), 1u);
+}
+
+TEST(ShimSeccomp, Compiles) {
+  const auto compile = [](const char* text) {
+    return compile_seccomp(nlohmann::json::parse(text));
+  };
+  const auto filter = compile(R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":
+    ["SCMP_ARCH_X86_64","SCMP_ARCH_AARCH64"],"syscalls":[{"names":["mkdirat","no_such_call"],
+    "action":"SCMP_ACT_ERRNO","errnoRet":7,"args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"},
+    {"index":0,"value":2,"op":"SCMP_CMP_EQ"}]}]})");
+  ASSERT_TRUE(filter) << filter.error().message;
+  EXPECT_GT(filter->program.size(), 0u);
+  EXPECT_EQ(filter->program.size() % 8, 0u);
+  EXPECT_FALSE(compile(R"({"defaultAction":"SCMP_ACT_X"})"));
+  EXPECT_FALSE(compile(R"({})"));
+  EXPECT_FALSE(compile(R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
+    "action":"SCMP_ACT_KILL","args":[{"index":9,"value":1,"op":"SCMP_CMP_EQ"}]}]})"));
+}
+
+TEST(ShimOptions, TomlByValue) {
+  const auto parse = [](const char* text) {
+    proto::RuntimeOptions options;
+    options.set_config_body(text);
+    proto::Any any;
+    any.set_type_url("runtimeoptions.v1.Options");
+    any.set_value(options.SerializeAsString());
+    return parse_settings(any);
+  };
+  EXPECT_EQ(parse("")->tier, "baseline");
+  EXPECT_EQ(parse("tier = 'interp'\nfuel = 5")->fuel, 5u);
+  EXPECT_FALSE(parse("tier = 'fast'"));
+  const auto unknown = parse("tear = 'interp'");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(std::string(unknown.error().message),
+            "the runtime's options: no option 'tear'; there are tier, fuel");
+  EXPECT_FALSE(parse("tier ="));
+}
+
+// Runs the loop until `done`, or too long.
+void run_until(Loop& loop, const bool& done) {
+  const uint64_t timer = loop.after(std::chrono::seconds(10), [&loop] { loop.stop(); });
+  while (!done) {
+    loop.after(std::chrono::milliseconds(1), [&loop] { loop.stop(); });
+    loop.run();
+    if (testing::Test::HasFailure()) break;
+  }
+  loop.cancel(timer);
+}
+
+TEST(ShimRpc, CallsAndErrors) {
+  Folder folder;
+  Loop loop;
+  Result<UniqueFd> listener = listen_unix(folder.path + "/s");
+  ASSERT_TRUE(listener) << listener.error().message;
+  RpcServer server(loop, *std::move(listener),
+                   [](std::string_view service, std::string_view method, std::string payload,
+                      RpcServer::Reply reply) {
+                     if (method == "Fail")
+                       return reply(RpcResult::error(RpcCode::NotFound, "gone"));
+                     reply({RpcCode::Ok, std::string(service) + "." + payload});
+                   });
+  RpcClient client(loop, folder.path + "/s");
+  bool done = false;
+  int answers = 0;
+  const std::string large(1 << 20, 'x');
+  client.call("S", "M", large, [&](RpcResult r) {
+    EXPECT_EQ(r.text, "S." + large);
+    done = ++answers == 2;
+  });
+  client.call("S", "Fail", "", [&](RpcResult r) {
+    EXPECT_EQ(r.code, RpcCode::NotFound);
+    EXPECT_EQ(r.text, "gone");
+    done = ++answers == 2;
+  });
+  run_until(loop, done);
+  EXPECT_EQ(answers, 2);
+}
+
+TEST(ShimRpc, DamagedFramesEndTheConnection) {
+  Folder folder;
+  Loop loop;
+  Result<UniqueFd> listener = listen_unix(folder.path + "/s");
+  ASSERT_TRUE(listener);
+  RpcServer server(
+      loop, *std::move(listener),
+      [](std::string_view, std::string_view, std::string, RpcServer::Reply reply) { reply({}); });
+  Result<UniqueFd> socket = connect_unix(folder.path + "/s");
+  ASSERT_TRUE(socket);
+  const char header[10] = {'\x7f', '\x7f', '\x7f', '\x7f', 0, 0, 0, 1, 1, 0};
+  ASSERT_EQ(write(socket->get(), header, sizeof header), 10);
+  bool done = false;
+  loop.watch(socket->get(), EPOLLIN, [&](uint32_t) {
+    char c;
+    EXPECT_LE(read(socket->get(), &c, 1), 0);
+    done = true;
+  });
+  run_until(loop, done);
+  loop.forget(socket->get());
+}
+
+TEST(ShimIo, ASlowReaderGetsAll) {
+  Loop loop;
+  int in[2], out[2];
+  ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(out, O_CLOEXEC | O_NONBLOCK), 0);
+  const auto pump = std::make_shared<Pump>(loop, UniqueFd(in[0]), UniqueFd(out[1]));
+  bool ended = false;
+  pump->start([&] { ended = true; });
+  // More than the pipe that is read holds.
+  constexpr size_t kSize = 300000;
+  size_t sent = 0, received = 0;
+  UniqueFd source(in[1]), target(out[0]);
+  (void)fcntl(source.get(), F_SETFL, O_NONBLOCK);
+  std::string chunk(1000, 'a');
+  for (int round = 0; round < 5000 && !(ended && received == kSize); ++round) {
+    while (sent < kSize) {
+      const ssize_t n = write(source.get(), chunk.data(), std::min(chunk.size(), kSize - sent));
+      if (n <= 0) break;
+      sent += size_t(n);
+      if (sent == kSize) source.reset();
+    }
+    loop.after(std::chrono::milliseconds(1), [&loop] { loop.stop(); });
+    loop.run();
+    char buffer[7000];
+    if (round % 3 == 0 || sent == kSize) {
+      const ssize_t n = read(target.get(), buffer, sizeof buffer);
+      if (n > 0) received += size_t(n);
+    }
+  }
+  EXPECT_EQ(received, kSize);
+  EXPECT_TRUE(ended);
+}
+
+}  // namespace
+}  // namespace wafer::shim

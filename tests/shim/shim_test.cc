@@ -1,0 +1,393 @@
+// The shim as a whole, against a small containerd: one that starts it, calls it and takes its
+// events. As root, and as anybody with a user namespace.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "shim/events.h"
+#include "shim/proto/task.pb.h"
+#include "shim/spec.h"
+#include "shim/ttrpc.h"
+#include "wat/wat.h"
+
+namespace wafer::shim {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kProgram = R"((module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read"
+    (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "hello\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64))
+    (i32.store (i32.const 4) (i32.const 6))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $exit (i32.const 42)))
+  (func (export "echo")
+    (loop $next
+      (i32.store (i32.const 0) (i32.const 1024))
+      (i32.store (i32.const 4) (i32.const 512))
+      (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (if (i32.load (i32.const 8)) (then
+        (i32.store (i32.const 4) (i32.load (i32.const 8)))
+        (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (br $next)))))
+  (func (export "spin") (loop $l (br $l)))
+  (func (export "grow") (result i32) (memory.grow (i32.const 1000)))
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "trap") unreachable)))";
+
+class ShimTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* const parent = std::getenv("TMPDIR");
+    folder_ = std::string(parent ? parent : "/tmp") + "/shim-XXXXXX";
+    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
+    if (!namespaces_work()) GTEST_SKIP() << "no namespaces for this user here";
+    setenv("WAFER_SHIM_SOCKETS", (folder_ + "/s").c_str(), 1);
+    setenv("TTRPC_ADDRESS", (folder_ + "/events").c_str(), 1);
+    Result<UniqueFd> listener = listen_unix(folder_ + "/events");
+    ASSERT_TRUE(listener) << listener.error().message;
+    events_.emplace(
+        loop_, *std::move(listener),
+        [this](std::string_view, std::string_view, std::string payload, RpcServer::Reply reply) {
+          proto::ForwardRequest request;
+          EXPECT_TRUE(request.ParseFromString(payload));
+          EXPECT_EQ(request.envelope().namespace_(), "test");
+          topics_.push_back(request.envelope().topic());
+          reply({});
+        });
+  }
+  void TearDown() override {
+    if (client_) {
+      proto::ProcessRequest request;
+      (void)call("Kill", kill_request("c", SIGKILL));
+      (void)call("Delete", process_request("c"));
+      (void)call("Shutdown", proto::ShutdownRequest());
+    }
+    std::error_code ec;
+    fs::remove_all(folder_, ec);
+  }
+
+  static bool namespaces_work() {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(unshare((geteuid() ? CLONE_NEWUSER : 0) | CLONE_NEWNS | CLONE_NEWPID) != 0);
+    int status = 1;
+    waitpid(pid, &status, 0);
+    return status == 0;
+  }
+
+  static const char* shim() {
+    const char* const other = std::getenv("WAFER_TEST_SHIM");
+    return other ? other : WAFER_SHIM;
+  }
+
+  // What the program prints that is run in the folder `cwd`.
+  std::string run(const std::string& cwd, std::vector<std::string> args, int* code = nullptr) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+      if (chdir(cwd.c_str()) != 0) _exit(99);
+      dup2(ends[1], 1);
+      sigset_t none;
+      sigemptyset(&none);
+      sigprocmask(SIG_SETMASK, &none, nullptr);
+      std::vector<char*> argv;
+      for (std::string& a : args) argv.push_back(a.data());
+      argv.push_back(nullptr);
+      execv(argv[0], argv.data());
+      _exit(98);
+    }
+    close(ends[1]);
+    const UniqueFd out(ends[0]);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n; (n = read(out.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, n);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (code) *code = WEXITSTATUS(status);
+    return text;
+  }
+
+  json spec(std::vector<std::string> args) const {
+    json s = {{"ociVersion", "1.0.2"},
+              {"root", {{"path", "rootfs"}}},
+              {"process", {{"args", args}, {"cwd", "/"}, {"env", {"A=b"}}}},
+              {"mounts", {{{"destination", "/proc"}, {"type", "proc"}, {"source", "proc"}}}},
+              {"linux",
+               {{"cgroupsPath", "/wafer-test/" + fs::path(folder_).filename().string()},
+                {"namespaces", {{{"type", "mount"}}, {{"type", "pid"}}, {{"type", "ipc"}}}}}}};
+    if (geteuid() != 0) {
+      s["linux"]["namespaces"].push_back({{"type", "user"}});
+      s["linux"]["uidMappings"] = {{{"containerID", 0}, {"hostID", geteuid()}, {"size", 1}}};
+      s["linux"]["gidMappings"] = {{{"containerID", 0}, {"hostID", getegid()}, {"size", 1}}};
+      s.erase("mounts");
+    }
+    return s;
+  }
+
+  // Makes a bundle, starts the shim for it and connects.
+  void start_shim(const json& config) {
+    bundle_ = folder_ + "/bundle";
+    fs::create_directories(bundle_ + "/rootfs");
+    std::ofstream(bundle_ + "/config.json") << config.dump();
+    std::ofstream(bundle_ + "/rootfs/app.wat") << kProgram;
+    const auto binary = wat::parse_wat(kProgram, {});
+    ASSERT_TRUE(binary);
+    std::ofstream(bundle_ + "/rootfs/app.wasm", std::ios::binary)
+        .write(reinterpret_cast<const char*>(binary->data()), std::streamsize(binary->size()));
+    std::ofstream(bundle_ + "/rootfs/bad.wasm") << "no module";
+    for (const char* name : {"/in", "/out", "/err"})
+      ASSERT_EQ(mkfifo((folder_ + name).c_str(), 0600), 0);
+    const std::string address = run(bundle_, flags("start"));
+    ASSERT_TRUE(address.starts_with("unix://")) << address;
+    client_.emplace(loop_, address.substr(7));
+    // A second start for the same container finds the first.
+    EXPECT_EQ(run(bundle_, flags("start")), address);
+  }
+
+  std::vector<std::string> flags(const std::string& action) const {
+    return {shim(),  "-namespace", "test", "-address", "/none", "-publish-binary",
+            "/none", "-id",        "c",    action};
+  }
+
+  template <class Message>
+  RpcResult call(std::string_view method, const Message& request, int seconds = 10) {
+    RpcResult result = RpcResult::error(RpcCode::Unknown, "no answer");
+    const uint64_t timer = loop_.after(std::chrono::seconds(seconds), [this] { loop_.stop(); });
+    client_->call("containerd.task.v2.Task", method, request.SerializeAsString(), [&](RpcResult r) {
+      result = std::move(r);
+      loop_.stop();
+    });
+    if (result.text == "no answer") loop_.run();
+    loop_.cancel(timer);
+    return result;
+  }
+
+  static proto::ProcessRequest process_request(const std::string& id,
+                                               const std::string& exec_id = {}) {
+    proto::ProcessRequest request;
+    request.set_id(id);
+    request.set_exec_id(exec_id);
+    return request;
+  }
+  static proto::KillRequest kill_request(const std::string& id, int signal) {
+    proto::KillRequest request;
+    request.set_id(id);
+    request.set_signal(uint32_t(signal));
+    return request;
+  }
+
+  RpcResult create(bool with_input = false) {
+    proto::CreateTaskRequest request;
+    request.set_id("c");
+    request.set_bundle(bundle_);
+    if (with_input) request.set_stdin(folder_ + "/in");
+    request.set_stdout(folder_ + "/out");
+    request.set_stderr(folder_ + "/err");
+    out_ = take_opened(open((folder_ + "/out").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    err_ = take_opened(open((folder_ + "/err").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    return call("Create", request);
+  }
+
+  uint32_t wait(const std::string& exec_id = {}) {
+    const RpcResult result = call("Wait", process_request("c", exec_id));
+    EXPECT_TRUE(result.ok()) << result.text;
+    proto::WaitResponse response;
+    EXPECT_TRUE(response.ParseFromString(result.text));
+    EXPECT_GT(response.exited_at().seconds(), 0);
+    return response.exit_status();
+  }
+
+  static std::string read_all(const UniqueFd& fd) {
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n; (n = read(fd.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, n);
+    return text;
+  }
+
+  proto::TaskStatus status() {
+    proto::StateResponse response;
+    const RpcResult result = call("State", process_request("c"));
+    EXPECT_TRUE(result.ok() && response.ParseFromString(result.text)) << result.text;
+    return response.status();
+  }
+
+  Loop loop_;
+  std::string folder_, bundle_;
+  std::optional<RpcServer> events_;
+  std::optional<RpcClient> client_;
+  std::vector<std::string> topics_;
+  UniqueFd out_, err_;
+};
+
+TEST_F(ShimTest, TellsWhatItIs) {
+  EXPECT_NE(run("/", {shim(), "-v"}).find("Version"), std::string::npos);
+  proto::RuntimeInfo info;
+  EXPECT_TRUE(info.ParseFromString(run("/", {shim(), "-info"})));
+  EXPECT_EQ(info.name(), "io.containerd.wafer.v1");
+  int code = 0;
+  run("/", {shim(), "frobnicate"}, &code);
+  EXPECT_EQ(code, 1);
+}
+
+TEST_F(ShimTest, RunsAProgram) {
+  start_shim(spec({"/app.wasm"}));
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(created.ParseFromString(result.text));
+  EXPECT_GT(created.pid(), 1u);
+  EXPECT_EQ(create().code, RpcCode::AlreadyExists);
+  EXPECT_EQ(status(), proto::CREATED);
+  EXPECT_EQ(read_all(out_), "");
+  result = call("Start", process_request("c"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(wait(), 42u);
+  EXPECT_EQ(status(), proto::STOPPED);
+  EXPECT_EQ(read_all(out_), "hello\n");
+  EXPECT_EQ(call("Kill", kill_request("c", SIGTERM)).code, RpcCode::NotFound);
+  result = call("Delete", process_request("c"));
+  proto::DeleteResponse deleted;
+  ASSERT_TRUE(result.ok() && deleted.ParseFromString(result.text)) << result.text;
+  EXPECT_EQ(deleted.exit_status(), 42u);
+  EXPECT_EQ(deleted.pid(), created.pid());
+  EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+  EXPECT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  EXPECT_EQ(topics_, (std::vector<std::string>{"/tasks/create", "/tasks/start", "/tasks/exit",
+                                               "/tasks/delete"}));
+  // It is gone, with its socket.
+  for (int i = 0; i < 200 && !fs::is_empty(folder_ + "/s"); ++i) usleep(10000);
+  EXPECT_TRUE(fs::is_empty(folder_ + "/s"));
+  client_.reset();
+}
+
+TEST_F(ShimTest, RunsTextAndEntryPoints) {
+  start_shim(spec({"/app.wat#add", "40", "2"}));
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), "42\n");
+}
+
+TEST_F(ShimTest, TellsATrap) {
+  start_shim(spec({"/app.wat#trap"}));
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 134u);
+  EXPECT_NE(read_all(err_).find("error: /app.wat: trap: unreachable"), std::string::npos);
+}
+
+TEST_F(ShimTest, PassesInputUntilItsEnd) {
+  start_shim(spec({"/app.wat#echo"}));
+  ASSERT_TRUE(create(/*with_input=*/true).ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  UniqueFd in = take_opened(open((folder_ + "/in").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(in);
+  ASSERT_EQ(write(in.get(), "one\n", 4), 4);
+  in.reset();
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), "one\n");
+}
+
+TEST_F(ShimTest, EndsBySignal) {
+  start_shim(spec({"/app.wat#spin"}));
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(status(), proto::RUNNING);
+  EXPECT_EQ(call("Delete", process_request("c")).code, RpcCode::FailedPrecondition);
+  EXPECT_EQ(call("Checkpoint", process_request("c")).code, RpcCode::Unimplemented);
+  ASSERT_TRUE(call("Kill", kill_request("c", SIGTERM)).ok());
+  EXPECT_EQ(wait(), 128u + SIGTERM);
+}
+
+TEST_F(ShimTest, AddsAProcess) {
+  start_shim(spec({"/app.wat#spin"}));
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  proto::ExecProcessRequest request;
+  request.set_id("c");
+  request.set_exec_id("x");
+  request.mutable_spec()->set_value(json({{"args", {"/app.wasm"}}, {"cwd", "/"}}).dump());
+  request.set_stdout(folder_ + "/out");
+  RpcResult result = call("Exec", request);
+  ASSERT_TRUE(result.ok()) << result.text;
+  result = call("Start", process_request("c", "x"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(wait("x"), 42u);
+  EXPECT_EQ(read_all(out_), "hello\n");
+  EXPECT_TRUE(call("Delete", process_request("c", "x")).ok());
+  EXPECT_EQ(status(), proto::RUNNING);
+  // One that cannot be.
+  request.set_exec_id("y");
+  request.mutable_spec()->set_value(json({{"args", {"/none"}}, {"cwd", "/"}}).dump());
+  ASSERT_TRUE(call("Exec", request).ok());
+  result = call("Start", process_request("c", "y"));
+  EXPECT_EQ(result.text, "cannot find \"/none\" in the container's root or its PATH");
+}
+
+TEST_F(ShimTest, BoundsMemoryAsTheContainersGroup) {
+  json s = spec({"/app.wat#grow"});
+  if (geteuid() == 0) s["linux"]["resources"] = {{"memory", {{"limit", 32 << 20}}}};
+  start_shim(s);
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), geteuid() == 0 ? "-1\n" : "1\n");
+}
+
+TEST_F(ShimTest, SaysWhatIsWrong) {
+  start_shim(spec({"/bad.wasm"}));
+  RpcResult result = create();
+  EXPECT_EQ(result.text, "/bad.wasm:0x0: magic header not detected");
+  std::ofstream(bundle_ + "/config.json") << spec({"nothing"}).dump();
+  result = create();
+  EXPECT_EQ(result.text, "cannot find \"nothing\" in the container's root or its PATH");
+  std::ofstream(bundle_ + "/config.json") << "{";
+  EXPECT_EQ(create().text, "config.json is not JSON");
+  // None of it stays.
+  EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+  EXPECT_TRUE(topics_.empty());
+}
+
+TEST_F(ShimTest, LeavesNothingWhenItIsKilled) {
+  start_shim(spec({"/app.wat#spin"}));
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok());
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(created.ParseFromString(result.text));
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  result = call("Connect", process_request("c"));
+  proto::ConnectResponse connected;
+  ASSERT_TRUE(result.ok() && connected.ParseFromString(result.text));
+  EXPECT_EQ(connected.task_pid(), created.pid());
+  kill(pid_t(connected.shim_pid()), SIGKILL);
+  client_.reset();
+  std::vector<std::string> args = flags("delete");
+  args.insert(args.end() - 1, {"-bundle", bundle_});
+  proto::DeleteResponse deleted;
+  ASSERT_TRUE(deleted.ParseFromString(run(bundle_, args)));
+  EXPECT_EQ(deleted.exit_status(), 137u);
+  for (int i = 0; i < 200 && kill(pid_t(created.pid()), 0) == 0; ++i) usleep(10000);
+  EXPECT_NE(kill(pid_t(created.pid()), 0), 0);
+  EXPECT_TRUE(fs::is_empty(folder_ + "/s"));
+}
+
+}  // namespace
+}  // namespace wafer::shim
