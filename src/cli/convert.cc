@@ -79,12 +79,19 @@ int wasm2wat(const ConvertOptions& o) {
   const wasm::FeatureSet features = o.features.get();
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  const std::shared_ptr<wasm::Module> module = decode(*input, features, !o.no_check);
-  if (!module) return kFailure;
   wat::PrintOptions print;
   print.names = !o.no_names;
   print.offsets = o.offsets;
-  Result<String> text = wat::print_wat(*module, print);
+  const bool is_component = component::is_component(input->binary());
+  std::shared_ptr<wasm::Module> module;
+  if (is_component) {
+    if (!o.no_check && !decode_component(*input, o.features)) return kFailure;
+  } else {
+    module = decode(*input, features, !o.no_check);
+    if (!module) return kFailure;
+  }
+  Result<String> text =
+      is_component ? wat::print_component(input->binary(), print) : wat::print_wat(*module, print);
   if (!text) {
     print_module_error(*input, text.error());
     return kFailure;
@@ -129,7 +136,7 @@ void add_wasm2wat(CLI::App& app, Context& context) {
   command.add_flag("--offsets", o->offsets, "Comment instructions with their byte offsets");
   command.add_flag("--no-check", o->no_check, "Do not validate");
   o->features.add_to(command);
-  command.add_option("FILE", o->file, "Module; - for standard input")->required();
+  command.add_option("FILE", o->file, "Module or component; - for standard input")->required();
   command.callback([o, &context] { context.action = [o] { return wasm2wat(*o); }; });
 }
 

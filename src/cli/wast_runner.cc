@@ -427,9 +427,11 @@ class Script {
     threads_.erase(it);
   }
 
-  void roundtrip(const ScriptModule& m, const Module& module) {
+  // Prints the module or component, which is valid, and parses that again.
+  void roundtrip(const ScriptModule& m, const Module* module) {
     const wat::ParseOptions parse{.features = options_.features, .names = true};
-    Result<String> text = wat::print_wat(module);
+    Result<String> text =
+        module ? wat::print_wat(*module) : wat::print_component({m.binary.data(), m.binary.size()});
     if (!text) return fail("round trip: cannot print: " + str(text.error().message));
     Result<Vec<uint8_t>> binary = wat::parse_wat(*text, parse);
     if (!binary) {
@@ -470,6 +472,7 @@ class Script {
       return;
     }
     const auto component = load_component(c.module);
+    if (options_.roundtrip && component) roundtrip(c.module, nullptr);
     switch (c.kind) {
       case Kind::Module:
       case Kind::ModuleDefinition:
@@ -725,7 +728,7 @@ class Script {
           latest_instance_ = {};
           return fail("module: " + outcome_text(failure(module.error())));
         }
-        if (options_.roundtrip) roundtrip(c.module, **module);
+        if (options_.roundtrip) roundtrip(c.module, module->get());
         define(c.module.name, *module);
         if (c.kind == Kind::Module) instantiate_and_bind(*module, c.module.name);
         return;

@@ -7,8 +7,6 @@ namespace wafer::component {
 
 namespace {
 
-constexpr uint8_t kPreamble[] = {0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00};
-
 uint8_t core_sort_code(CoreSort sort) {
   const auto n = static_cast<uint8_t>(sort);
   return sort < CoreSort::Type ? n : 0x10 + (n - static_cast<uint8_t>(CoreSort::Type));

@@ -203,6 +203,9 @@ class ComponentWriter : public DefinitionWriter {
   SectionWriter sections_;
 };
 
+// What every component begins with.
+inline constexpr uint8_t kPreamble[] = {0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00};
+
 // ---- Parts --------------------------------------------------------------------------
 
 void write_name(Vec<uint8_t>& out, std::string_view name);

@@ -6,6 +6,7 @@
 #include "wasm/hints.h"
 #include "wasm/instr.h"
 #include "wasm/names.h"
+#include "wasm/type_reader.h"
 #include "wasm/validator.h"
 
 namespace wafer::wasm {
@@ -14,7 +15,6 @@ namespace {
 
 // Implementation limits (appendix "Implementation Limitations"), those of the
 // JavaScript API where it has one.
-constexpr uint32_t kMaxTypes = 1000000;
 constexpr uint32_t kMaxImports = 1000000;
 constexpr uint32_t kMaxFunctions = 1000000;
 constexpr uint32_t kMaxTables = 100000;
@@ -24,7 +24,6 @@ constexpr uint32_t kMaxTags = 1000000;
 constexpr uint32_t kMaxExports = 1000000;
 constexpr uint32_t kMaxElemSegments = 10000000;
 constexpr uint32_t kMaxDataSegments = 100000;
-constexpr uint32_t kMaxFields = 10000;
 constexpr uint32_t kMaxSubtypeDepth = 63;
 constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
 
@@ -88,11 +87,8 @@ class ModuleDecoder {
   Result<bool> read_size(uint32_t& pos, uint32_t& out, bool final);
 
   bool section(uint8_t id, Cursor& c);
-  bool count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std::string_view what);
   bool types(Cursor& c);
   bool rec_group(Cursor& c, uint32_t count);
-  bool sub_type(Cursor& c, SubType& out, uint32_t index);
-  bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what);
   bool check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at);
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
   bool imports(Cursor& c);
@@ -109,10 +105,6 @@ class ModuleDecoder {
   bool datas(Cursor& c);
   bool custom(Cursor& c);
 
-  bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags);
-  bool table_type(Cursor& c, TableType& out);
-  bool memory_type(Cursor& c, MemoryType& out);
-  bool global_type(Cursor& c, GlobalType& out);
   bool func_index_type(Cursor& c, uint32_t& out);
   bool tag_type(Cursor& c, uint32_t& out);
   bool name(Cursor& c, String& out);
@@ -364,19 +356,6 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
   }
 }
 
-// Length of a vector of things of which `present` exist already.
-bool ModuleDecoder::count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit,
-                          std::string_view what) {
-  const uint8_t* at = module_->bytes.data() + c.offset();
-  if (!c.u32(out)) return false;
-  if (present + out > limit) {
-    String message = "too many ";
-    message += what;
-    return c.fail(ErrorKind::Exhaustion, message, at);
-  }
-  return true;
-}
-
 bool ModuleDecoder::name(Cursor& c, String& out) {
   if (c.at_end() && c.offset() < size() && module_->bytes[c.offset()] != 0) {
     // The section is over, and what follows would be taken for a length.
@@ -389,89 +368,6 @@ bool ModuleDecoder::name(Cursor& c, String& out) {
 }
 
 // --- Types (5.5.5) -----------------------------------------------------------------
-
-bool ModuleDecoder::result_type(Cursor& c, Vec<ValType>& out, uint32_t limit,
-                                std::string_view what) {
-  uint32_t n = 0;
-  if (!count(c, n, 0, limit, what)) return false;
-  out.reserve(std::min<size_t>(n, c.remaining()));
-  for (uint32_t i = 0; i < n; ++i) {
-    ValType t;
-    if (!c.val_type(t)) return false;
-    out.push_back(t);
-  }
-  return true;
-}
-
-bool ModuleDecoder::sub_type(Cursor& c, SubType& out, uint32_t index) {
-  const bool gc = module_->features.has(Feature::GC);
-  const uint8_t* at = module_->bytes.data() + c.offset();
-  uint8_t form = 0;
-  if (!c.byte(form)) return false;
-  if ((form == 0x50 || form == 0x4F) && gc) {
-    out.is_final = form == 0x4F;
-    out.sub_written = true;
-    uint32_t supers = 0;
-    if (!c.u32(supers)) return false;
-    if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
-    if (supers == 1) {
-      const uint8_t* super_at = module_->bytes.data() + c.offset();
-      if (!c.u32(out.super)) return false;
-      if (out.super >= index) {
-        if (out.super >= kMaxTypes) return c.unknown_type(out.super, super_at);
-        String message = message_with("unknown type ", out.super);
-        message += ": forward use of type in sub type definition";
-        return c.fail(ErrorKind::Invalid, message, super_at);
-      }
-    }
-    at = module_->bytes.data() + c.offset();
-    if (!c.byte(form)) return false;
-  }
-  if (module_->features.has(Feature::CustomDescriptors)) {
-    const std::pair<uint8_t, uint32_t*> clauses[] = {{0x4C, &out.describes},
-                                                     {0x4D, &out.descriptor}};
-    for (const auto& [code, to] : clauses) {
-      if (form != code) continue;
-      if (!c.u32(*to)) return false;
-      at = module_->bytes.data() + c.offset();
-      if (!c.byte(form)) return false;
-    }
-  }
-  if (form == 0x60) {
-    out.kind = CompKind::Func;
-    return result_type(c, out.func.params, kMaxParams, "parameters") &&
-           result_type(c, out.func.results, kMaxResults, "results");
-  }
-  if (form == 0x5D && module_->features.has(Feature::StackSwitching)) {
-    out.kind = CompKind::Cont;
-    HeapType type;
-    const uint8_t* const type_at = module_->bytes.data() + c.offset();
-    if (!c.heap_type(type)) return false;
-    if (!type.is_concrete())
-      return c.fail(ErrorKind::Malformed, "malformed definition type", type_at);
-    out.cont = type.index();
-    return true;
-  }
-  if ((form == 0x5F || form == 0x5E) && gc) {
-    out.kind = form == 0x5F ? CompKind::Struct : CompKind::Array;
-    uint32_t n = 1;
-    if (form == 0x5F && !count(c, n, 0, kMaxFields, "fields")) return false;
-    out.fields.reserve(std::min<size_t>(n, c.remaining()));
-    for (uint32_t i = 0; i < n; ++i) {
-      FieldType field;
-      uint8_t mut = 0;
-      if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
-      if (mut > 1)
-        return c.fail(ErrorKind::Malformed, "malformed mutability",
-                      module_->bytes.data() + c.offset() - 1);
-      field.is_mutable = mut;
-      out.fields.push_back(field);
-    }
-    return true;
-  }
-  if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
-  return c.fail(ErrorKind::Malformed, "malformed definition type", at);
-}
 
 // Checks the descriptor and describes clauses of a group of `n` types from `first` on.
 bool ModuleDecoder::check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at) {
@@ -559,7 +455,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
   c.set_type_limit(first + n);
   for (uint32_t i = 0; i < n; ++i) {
     SubType type;
-    if (!sub_type(c, type, first + i)) return false;
+    if (!read_sub_type(c, type, first + i)) return false;
     uint32_t depth = 0;
     if (type.super != SubType::kNoSuper) depth = subtype_depth_[type.super] + 1;
     if (depth > kMaxSubtypeDepth)
@@ -588,7 +484,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
 
 bool ModuleDecoder::types(Cursor& c) {
   uint32_t groups = 0;
-  if (!count(c, groups, 0, kMaxTypes, "types")) return false;
+  if (!read_count(c, groups, 0, kMaxTypes, "types")) return false;
   const size_t expect = std::min<size_t>(groups, c.remaining() / 3 + 1);
   module_->types.reserve(expect);
   module_->canon.reserve(expect);
@@ -599,56 +495,11 @@ bool ModuleDecoder::types(Cursor& c) {
     const bool is_rec =
         !c.at_end() && module_->bytes[c.offset()] == 0x4E && module_->features.has(Feature::GC);
     if (is_rec) {
-      if (!c.skip(1) || !count(c, n, module_->types.size(), kMaxTypes, "types")) return false;
+      if (!c.skip(1) || !read_count(c, n, module_->types.size(), kMaxTypes, "types")) return false;
     }
     if (!rec_group(c, n)) return false;
     module_->rec_groups.back().written = is_rec;
   }
-  return true;
-}
-
-// --- Types of other things (5.3) ------------------------------------------------------
-
-bool ModuleDecoder::limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
-  if (!c.byte(flags)) return false;
-  const uint8_t* at = module_->bytes.data() + c.offset() - 1;
-  if (module_->features.has(Feature::Memory64)) allowed |= 4;
-  if (flags & ~allowed) return c.fail(ErrorKind::Malformed, "malformed limits flags", at);
-  out.has_max = flags & 1;
-  out.shared = flags & 2;
-  out.is64 = flags & 4;
-  if (!c.u64(out.min)) return false;
-  return !out.has_max || c.u64(out.max);
-}
-
-bool ModuleDecoder::table_type(Cursor& c, TableType& out) {
-  uint8_t flags = 0;
-  return c.ref_type(out.element) && limits(c, 1, out.limits, flags);
-}
-
-bool ModuleDecoder::memory_type(Cursor& c, MemoryType& out) {
-  uint8_t flags = 0, allowed = 1;
-  if (module_->features.has(Feature::Threads)) allowed |= 2;
-  if (module_->features.has(Feature::CustomPageSizes)) allowed |= 8;
-  if (!limits(c, allowed, out.limits, flags)) return false;
-  if (!(flags & 8)) return true;
-  const uint8_t* at = module_->bytes.data() + c.offset();
-  uint32_t log2 = 0;
-  if (!c.u32(log2)) return false;
-  if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
-  if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
-  out.page_size_log2 = uint8_t(log2);
-  out.page_size_written = true;
-  return true;
-}
-
-bool ModuleDecoder::global_type(Cursor& c, GlobalType& out) {
-  uint8_t mut = 0;
-  if (!c.val_type(out.type) || !c.byte(mut)) return false;
-  if (mut > 1)
-    return c.fail(ErrorKind::Malformed, "malformed mutability",
-                  module_->bytes.data() + c.offset() - 1);
-  out.is_mutable = mut;
   return true;
 }
 
@@ -680,11 +531,11 @@ bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
     case ExternKind::Func:
       return func_index_type(c, type.type_index);
     case ExternKind::Table:
-      return table_type(c, type.table);
+      return read_table_type(c, type.table);
     case ExternKind::Memory:
-      return memory_type(c, type.memory);
+      return read_memory_type(c, type.memory);
     case ExternKind::Global:
-      return global_type(c, type.global);
+      return read_global_type(c, type.global);
     case ExternKind::Tag:
       return tag_type(c, type.type_index);
   }
@@ -734,7 +585,7 @@ bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_ty
   uint32_t at = c.offset();
   uint8_t kind = 0;
   if (shared_type && (!c.byte(kind) || !import_kind(c, kind, group.type))) return false;
-  if (!count(c, group.count, total, kMaxImports, "imports")) return false;
+  if (!read_count(c, group.count, total, kMaxImports, "imports")) return false;
   total += group.count;
   for (uint32_t i = 0; i < group.count; ++i) {
     String item;
@@ -752,7 +603,7 @@ bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_ty
 
 bool ModuleDecoder::imports(Cursor& c) {
   uint32_t n = 0, total = 0;
-  if (!count(c, n, 0, kMaxImports, "imports")) return false;
+  if (!read_count(c, n, 0, kMaxImports, "imports")) return false;
   module_->imports.reserve(std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
     String module, item;
@@ -774,7 +625,7 @@ bool ModuleDecoder::imports(Cursor& c) {
 
 bool ModuleDecoder::functions(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, module_->functions.size(), kMaxFunctions, "functions")) return false;
+  if (!read_count(c, n, module_->functions.size(), kMaxFunctions, "functions")) return false;
   module_->functions.reserve(module_->functions.size() + std::min<size_t>(n, c.remaining()));
   for (uint32_t i = 0; i < n; ++i) {
     Function f;
@@ -786,7 +637,7 @@ bool ModuleDecoder::functions(Cursor& c) {
 
 bool ModuleDecoder::tables(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, module_->tables.size(), kMaxTables, "tables")) return false;
+  if (!read_count(c, n, module_->tables.size(), kMaxTables, "tables")) return false;
   module_->tables.reserve(module_->tables.size() + std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
     Table table;
@@ -796,7 +647,7 @@ bool ModuleDecoder::tables(Cursor& c) {
       has_init = true;
       if (!c.skip(1) || !c.zero_byte()) return false;
     }
-    if (!table_type(c, table.type)) return false;
+    if (!read_table_type(c, table.type)) return false;
     if (has_init) {
       ConstExpr expr;
       if (!const_expr(c, expr)) return false;
@@ -809,11 +660,11 @@ bool ModuleDecoder::tables(Cursor& c) {
 
 bool ModuleDecoder::memories(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
+  if (!read_count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
   for (uint32_t i = 0; i < n; ++i) {
     Memory memory;
     memory.offset = c.offset();
-    if (!memory_type(c, memory.type)) return false;
+    if (!read_memory_type(c, memory.type)) return false;
     module_->memories.push_back(memory);
   }
   return true;
@@ -821,7 +672,7 @@ bool ModuleDecoder::memories(Cursor& c) {
 
 bool ModuleDecoder::tags(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, module_->tags.size(), kMaxTags, "tags")) return false;
+  if (!read_count(c, n, module_->tags.size(), kMaxTags, "tags")) return false;
   module_->tags.reserve(module_->tags.size() + std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
     Tag tag;
@@ -834,11 +685,11 @@ bool ModuleDecoder::tags(Cursor& c) {
 
 bool ModuleDecoder::globals(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, module_->globals.size(), kMaxGlobals, "globals")) return false;
+  if (!read_count(c, n, module_->globals.size(), kMaxGlobals, "globals")) return false;
   module_->globals.reserve(module_->globals.size() + std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
     Global global;
-    if (!global_type(c, global.type) || !const_expr(c, global.init)) return false;
+    if (!read_global_type(c, global.type) || !const_expr(c, global.init)) return false;
     module_->globals.push_back(global);
   }
   return true;
@@ -846,7 +697,7 @@ bool ModuleDecoder::globals(Cursor& c) {
 
 bool ModuleDecoder::exports(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, 0, kMaxExports, "exports")) return false;
+  if (!read_count(c, n, 0, kMaxExports, "exports")) return false;
   module_->exports.reserve(std::min<size_t>(n, c.remaining() / 3));
   for (uint32_t i = 0; i < n; ++i) {
     Export e;
@@ -905,7 +756,7 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
 
 bool ModuleDecoder::elements(Cursor& c) {
   uint32_t n = 0;
-  if (!count(c, n, 0, kMaxElemSegments, "element segments")) return false;
+  if (!read_count(c, n, 0, kMaxElemSegments, "element segments")) return false;
   module_->elems.reserve(std::min<size_t>(n, c.remaining() / 4));
   for (uint32_t i = 0; i < n; ++i) {
     const uint8_t* at = module_->bytes.data() + c.offset();
@@ -960,7 +811,7 @@ bool ModuleDecoder::datas(Cursor& c) {
   has_data_ = true;
   const uint8_t* start = module_->bytes.data() + c.offset();
   uint32_t n = 0;
-  if (!count(c, n, 0, kMaxDataSegments, "data segments")) return false;
+  if (!read_count(c, n, 0, kMaxDataSegments, "data segments")) return false;
   if (module_->data_count && *module_->data_count != n)
     return c.fail(ErrorKind::Malformed, "data count and data section have inconsistent lengths",
                   start);

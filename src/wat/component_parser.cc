@@ -2,6 +2,7 @@
 #include "wat/component_parser.h"
 
 #include "wat/parser.h"
+#include "wat/sections.h"
 
 namespace wafer::wat {
 
@@ -73,8 +74,11 @@ Result<Vec<uint8_t>> ComponentParser::definitions() {
     emit(kExport, bytes);
     define_unnamed(e.space);
   }
-  if (options_.names) {
-    const Bytes section = names();
+  if (options_.names && !scope().names_written) {
+    const Scope& s = scope();
+    const Bytes section = encode_component_names(
+        s.name ? *s.name : s.id,
+        [&](Space space) -> const DebugNames& { return this->space(scope(), space).debug; });
     if (!section.empty()) scope().sections.custom(kComponentNameSection, span(section));
   }
   Bytes out = scope().sections.finish();
@@ -82,29 +86,29 @@ Result<Vec<uint8_t>> ComponentParser::definitions() {
   return std::move(out);
 }
 
-// The contents of the innermost scope's name section, empty if nothing has a name.
-Vec<uint8_t> ComponentParser::names() {
-  Bytes out;
-  const auto part = [&](uint8_t id, const Bytes& payload) {
+Vec<uint8_t> encode_component_names(std::string_view component,
+                                    const std::function<const DebugNames&(Space)>& names) {
+  Vec<uint8_t> out;
+  const auto part = [&](uint8_t id, const Vec<uint8_t>& payload) {
     out.push_back(id);
     write_uleb(out, payload.size());
-    put_bytes(out, payload);
+    out.insert(out.end(), payload.begin(), payload.end());
   };
-  Scope& s = scope();
-  if (s.name || !s.id.empty()) {
-    Bytes payload;
-    put_string(payload, s.name ? *s.name : s.id);
+  if (!component.empty()) {
+    Vec<uint8_t> payload;
+    component::write_name(payload, component);
     part(0, payload);
   }
   for (const SpaceInfo& info : kSpaces) {
-    const DebugNames& names = space(s, info.space).debug;
-    if (names.empty()) continue;
-    Bytes payload;
-    put_sort(payload, info.space);
-    write_uleb(payload, names.size());
-    for (const auto& [index, name] : names) {
+    const DebugNames& list = names(info.space);
+    if (list.empty()) continue;
+    Vec<uint8_t> payload;
+    if (info.core) payload.push_back(0);
+    payload.push_back(info.code);
+    write_uleb(payload, list.size());
+    for (const auto& [index, name] : list) {
       write_uleb(payload, index);
-      put_string(payload, name);
+      component::write_name(payload, name);
     }
     part(1, payload);
   }
@@ -115,6 +119,15 @@ Result<void> ComponentParser::field() {
   if (at_annotation("custom")) {
     ++p_;
     return custom();
+  }
+  if (at_annotation(kSectionAnnotation)) {
+    ++p_;
+    return section_mark();
+  }
+  if (at_annotation(kUnnamedAnnotation)) {
+    ++p_;
+    scope().names_written = true;
+    return close();
   }
   if (peek().kind != TokenKind::Open) return unexpected();
   ++p_;
@@ -515,8 +528,26 @@ Result<void> ComponentParser::custom() {
     payload.insert(payload.end(), s.begin(), s.end());
   }
   WAFER_TRY(close());
+  if (name == kComponentNameSection) {
+    scope().names_written = true;
+    if (!options_.names) return {};
+  }
   scope().sections.custom(name, span(payload));
   return {};
+}
+
+// The rest of (@wafer.section KIND*).
+Result<void> ComponentParser::section_mark() {
+  scope().sections.flush();
+  for (; peek().kind == TokenKind::Keyword; ++p_) {
+    uint8_t id = 0;
+    for (const ComponentSection& s : kComponentSections)
+      if (peek().text == s.keyword) id = s.id;
+    if (!id) return fail("@wafer.section annotation: malformed section kind");
+    const Bytes none{0};
+    scope().sections.whole(id, span(none));
+  }
+  return close();
 }
 
 // The rest of (start f (value v)* (result (value $id?))*).

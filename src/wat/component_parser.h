@@ -86,6 +86,7 @@ class ComponentParser final : public TokenReader {
     Bytes declarations;                     // of a type
     uint32_t count = 0;                     // of these
     Vec<InlineExport> exports;
+    bool names_written = false;  // or left away, so that none are to be made
   };
   // Kinds of definitions: their section in components, their code in types.
   struct Item {
@@ -106,7 +107,6 @@ class ComponentParser final : public TokenReader {
   // Gives the next index of `s` to what the identifier at `binding` names.
   Result<uint32_t> define(Space s, size_t binding);
   Result<Bytes> definitions();
-  Bytes names();
   Status field();
   Status core_field();
   Status core_module();
@@ -117,6 +117,7 @@ class ComponentParser final : public TokenReader {
   Status import_field();
   Status export_field();
   Status custom();
+  Status section_mark();
   Status start();
   Result<bool> alias_or_import(Space s);
   bool at_inline(std::string_view keyword) const;

@@ -1,6 +1,7 @@
 // References, aliases and names of components (Explainer.md, "Index Spaces" to "Alias
 // Definitions").
 #include "wat/component_parser.h"
+#include "wat/sections.h"
 
 namespace wafer::wat {
 
@@ -13,7 +14,14 @@ void ComponentParser::put_sort(Bytes& out, Space s) {
 Result<Vec<uint8_t>> ComponentParser::extern_name() {
   WAFER_LET(name, name_string());
   Bytes attributes;
-  uint32_t count = 0, seen = 0;
+  uint32_t count = 0, seen = 0, code = 0;
+  if (at_annotation(kNameAnnotation)) {
+    ++p_;
+    WAFER_LET(number, u32());
+    if (number > 2) return fail("@wafer.name annotation: invalid code");
+    code = number;
+    WAFER_TRY(close());
+  }
   for (;;) {
     size_t kind = 0;
     while (kind < std::size(kAttributes) && !at_open(kAttributes[kind])) ++kind;
@@ -28,9 +36,10 @@ Result<Vec<uint8_t>> ComponentParser::extern_name() {
     ++count;
   }
   Bytes out;
-  out.push_back(count ? 2 : 0);
+  if (count) code = 2;
+  out.push_back(uint8_t(code));
   put_string(out, name);
-  if (count) write_uleb(out, count);
+  if (code == 2) write_uleb(out, count);
   put_bytes(out, attributes);
   return std::move(out);
 }

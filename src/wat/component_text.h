@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <string_view>
+
+#include "wat/token_reader.h"
 
 namespace wafer::wat {
 
@@ -82,6 +85,26 @@ inline constexpr CanonOption kCanonOptions[] = {
 };
 
 inline constexpr std::string_view kComponentNameSection = "component-name";
+
+// Sections of definitions of one kind, by what annotations call them.
+struct ComponentSection {
+  uint8_t id;
+  std::string_view keyword;
+};
+inline constexpr ComponentSection kComponentSections[] = {
+    {2, "core-instance"}, {3, "core-type"}, {5, "instance"}, {6, "alias"}, {7, "type"},
+    {8, "canon"},         {10, "import"},   {11, "export"},  {12, "value"}};
+// Empty if there is none.
+constexpr std::string_view component_section(uint8_t id) {
+  for (const ComponentSection& s : kComponentSections)
+    if (s.id == id) return s.keyword;
+  return {};
+}
+
+// The contents of a component's name section: its own name and those that `names` gives of each
+// space; empty if there are none.
+Vec<uint8_t> encode_component_names(std::string_view component,
+                                    const std::function<const DebugNames&(Space)>& names);
 
 // Components and types within each other, deeper than which neither is read or printed.
 inline constexpr unsigned kMaxComponentDepth = 100;

@@ -37,7 +37,8 @@ int hex_digit(char c) {
 
 bool known_annotation(std::string_view id) {
   return id == "custom" || id == "name" || id == wasm::kBranchHintSection ||
-         id == kSectionAnnotation || id == kLocalsAnnotation;
+         id == kSectionAnnotation || id == kLocalsAnnotation || id == kNameAnnotation ||
+         id == kUnnamedAnnotation;
 }
 
 class Lexer {

@@ -1,4 +1,6 @@
 // Printer: a decoded module as text that parses back to the same binary.
+#include "wat/print.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -9,7 +11,6 @@
 #include "wasm/hints.h"
 #include "wasm/names.h"
 #include "wat/sections.h"
-#include "wat/wat.h"
 
 namespace wafer::wat {
 
@@ -27,13 +28,6 @@ using wasm::Opcode;
 using wasm::SubType;
 using wasm::TypeKind;
 using wasm::ValType;
-
-template <class T>
-String number(T v) {
-  char buffer[48];
-  const auto r = std::to_chars(buffer, buffer + sizeof(buffer), v);
-  return String(buffer, size_t(r.ptr - buffer));
-}
 
 String hex(uint64_t v) {
   char buffer[24] = "0x";
@@ -62,100 +56,9 @@ String float_text(U bits) {
   return out;
 }
 
-void quote(String& out, std::string_view s) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char ch : s) {
-    const auto c = static_cast<unsigned char>(ch);
-    if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
-      out += ch;
-    } else {
-      out += '\\';
-      out += kHex[c >> 4];
-      out += kHex[c & 15];
-    }
-  }
-  out += '"';
-}
-
-bool plain_id(std::string_view s) {
-  if (s.empty()) return false;
-  for (const char ch : s) {
-    const auto c = static_cast<unsigned char>(ch);
-    if (c <= ' ' || c >= 0x7F || std::strchr("\",;()[]{}", ch)) return false;
-  }
-  return true;
-}
-
-// Deeper nesting than this is not indented further, so that lines stay short.
-constexpr unsigned kMaxIndent = 24;
 // Functions repeat the parameters and results of their type up to this many, which is for
 // people only.
 constexpr size_t kMaxInlineTypes = 16;
-
-String identifier(const String& name) {
-  String id("$");
-  if (plain_id(name))
-    id += name;
-  else
-    quote(id, name);
-  return id;
-}
-
-String name_annotation(const String& name) {
-  String s("(@name ");
-  quote(s, name);
-  return s + ")";
-}
-
-// Identifiers of one index space: unique names become $ids, others annotations.
-class Ids {
- public:
-  void build(const wasm::NameMap& names, uint32_t count) {
-    HashMap<std::string_view, uint32_t> seen;
-    for (const auto& [i, n] : names.entries)
-      if (i < count) ++seen[n];
-    for (const auto& [i, n] : names.entries) {
-      if (i >= count) continue;
-      if (n.empty() || seen[n] != 1)
-        annotations_[i] = n;
-      else
-        ids_[i] = identifier(n);
-    }
-  }
-  // How other places name `index`.
-  String use(uint32_t index) const {
-    const auto it = ids_.find(index);
-    return it == ids_.end() ? number(index) : it->second;
-  }
-  // What follows the keyword where `index` is defined.
-  String definition(uint32_t index) const {
-    String out;
-    if (!ids_.count(index)) out += " (;" + number(index) + ";)";
-    return out + binding(index);
-  }
-  // The same where only what has a name is numbered.
-  String binding(uint32_t index) const {
-    if (const auto it = ids_.find(index); it != ids_.end()) return " " + it->second;
-    if (const auto it = annotations_.find(index); it != annotations_.end())
-      return " " + name_annotation(it->second);
-    return {};
-  }
-  void forget(uint32_t index) {
-    ids_.erase(index);
-    annotations_.erase(index);
-  }
-  bool named(uint32_t index) const { return ids_.count(index) || annotations_.count(index); }
-  // Has any index below `count` a name?
-  bool any_named(uint32_t count) const {
-    const auto within = [count](const auto& entry) { return entry.first < count; };
-    return std::any_of(ids_.begin(), ids_.end(), within) ||
-           std::any_of(annotations_.begin(), annotations_.end(), within);
-  }
-
- private:
-  HashMap<uint32_t, String> ids_, annotations_;
-};
 
 struct LocalRun {
   uint32_t count;
@@ -186,9 +89,10 @@ bool opens_block(Opcode op) {
          op == Opcode::TryTable;
 }
 
-class Printer {
+class Printer : private CoreTypePrinter {
  public:
-  Printer(const Module& module, const PrintOptions& options) : m_(module), options_(options) {
+  Printer(const Module& module, const PrintOptions& options, unsigned depth = 0)
+      : m_(module), options_(options), depth_(depth) {
     find_metadata();
     if (!options.names) return;
     const auto& n = module.names;
@@ -202,67 +106,13 @@ class Printer {
     tags_.build(n.tags, uint32_t(module.tags.size()));
     forget_shared();
   }
-  Result<String> run();
+  // `head` is what the module begins with: "(module".
+  Result<String> run(String head);
   String instr(const Instr& in);
 
  private:
   using Status = Result<void>;
-  void line(unsigned depth, std::string_view text) {
-    out_.append(2 * std::min(depth, kMaxIndent), ' ');
-    out_ += text;
-    out_ += '\n';
-  }
-  String heap(HeapType h) {
-    if (!h.is_concrete()) return wasm::to_string(h);
-    return h.is_exact() ? "(exact " + types_.use(h.index()) + ")" : types_.use(h.index());
-  }
-  String type(ValType t) {
-    if (!t.is_ref()) return wasm::to_string(t);
-    String s("(ref ");
-    if (t.nullable()) s += "null ";
-    return s + heap(t.heap()) + ")";
-  }
-  String ref(HeapType h, bool nullable) { return type(ValType::ref(h, nullable)); }
-  String limits(const wasm::Limits& l) {
-    String s(l.is64 ? "i64 " : "");
-    s += number(l.min);
-    if (l.has_max) s += " " + number(l.max);
-    if (l.shared) s += " shared";
-    return s;
-  }
-  String memory_type(const wasm::MemoryType& m) {
-    String s = limits(m.limits);
-    if (m.page_size_written) s += " (pagesize " + number(uint64_t(1) << m.page_size_log2) + ")";
-    return s;
-  }
-  String table_type(const wasm::TableType& t) { return limits(t.limits) + " " + type(t.element); }
-  String global_type(const wasm::GlobalType& g) {
-    return g.is_mutable ? "(mut " + type(g.type) + ")" : type(g.type);
-  }
-  String field(const wasm::FieldType& f) {
-    return f.is_mutable ? "(mut " + type(f.storage) + ")" : type(f.storage);
-  }
-  String signature(const wasm::FuncType& t, const Ids* locals) {
-    String s;
-    const uint32_t params = uint32_t(t.params.size());
-    for (uint32_t i = 0; i < params;) {
-      s += " (param";
-      if (locals && locals->named(i)) {
-        s += locals->binding(i) + " " + type(t.params[i]);
-        ++i;
-      } else {
-        do s += " " + type(t.params[i++]);
-        while (i < params && !(locals && locals->named(i)));
-      }
-      s += ")";
-    }
-    if (!t.results.empty()) {
-      s += " (result";
-      for (const ValType r : t.results) s += " " + type(r);
-      s += ")";
-    }
-    return s;
-  }
+  void line(unsigned depth, std::string_view text) { put_line(out_, depth_ + depth, text); }
   // The type of a function, whose parameters `locals` names.
   String type_use(uint32_t type_index, const Ids& locals) {
     const wasm::FuncType& t = m_.types[type_index].func;
@@ -312,6 +162,7 @@ class Printer {
 
   const Module& m_;
   const PrintOptions& options_;
+  const unsigned depth_;  // of the module within other text
   String out_;
   // Custom sections whose contents the rest of the text gives, or null.
   const wasm::CustomSection* name_section_ = nullptr;
@@ -323,7 +174,7 @@ class Printer {
   HashMap<String, uint32_t, StringHash, StringEqual> label_ids_;  // 1 + position in labels_
   bool data_count_needed_ = false;
   String label_;  // what follows the keyword of the block at hand
-  Ids funcs_, types_, tables_, memories_, globals_, elems_, datas_, tags_, locals_;
+  Ids funcs_, tables_, memories_, globals_, elems_, datas_, tags_, locals_;
 };
 
 String Printer::instr(const Instr& in) {
@@ -512,38 +363,10 @@ String Printer::instr(const Instr& in) {
 
 void Printer::type_def(uint32_t index, unsigned depth) {
   const SubType& t = m_.types[index];
-  String s("(type" + types_.definition(index) + " ");
-  const bool sub = t.sub_written;
-  if (sub) {
-    s += "(sub ";
-    if (t.is_final) s += "final ";
-    if (t.super != SubType::kNoSuper) s += types_.use(t.super) + " ";
-  }
-  if (t.describes != SubType::kNone) s += "(describes " + types_.use(t.describes) + ") ";
-  if (t.descriptor != SubType::kNone) s += "(descriptor " + types_.use(t.descriptor) + ") ";
-  switch (t.kind) {
-    case CompKind::Func:
-      s += "(func" + signature(t.func, nullptr) + ")";
-      break;
-    case CompKind::Struct: {
-      Ids names;
-      if (options_.names)
-        if (const auto* n = m_.names.fields.find(index)) names.build(*n, uint32_t(t.fields.size()));
-      s += "(struct";
-      for (uint32_t i = 0; i < t.fields.size(); ++i) {
-        s += " (field" + names.binding(i) + " " + field(t.fields[i]) + ")";
-      }
-      s += ")";
-      break;
-    }
-    case CompKind::Array:
-      s += "(array " + field(t.fields[0]) + ")";
-      break;
-    case CompKind::Cont:
-      s += "(cont " + types_.use(t.cont) + ")";
-      break;
-  }
-  line(depth, s + (sub ? "))" : ")"));
+  Ids fields;
+  if (options_.names)
+    if (const auto* n = m_.names.fields.find(index)) fields.build(*n, uint32_t(t.fields.size()));
+  line(depth, "(type" + types_.definition(index) + " " + sub_type(t, fields) + ")");
 }
 
 // "(func $f ...)" and the like, the definition left out if `index` is null.
@@ -923,13 +746,7 @@ void Printer::customs() {
   line(1, s + kinds + ")");
 }
 
-Result<String> Printer::run() {
-  String head("(module");
-  if (options_.names && !m_.names.module.empty()) {
-    head += " (@name ";
-    quote(head, m_.names.module);
-    head += ")";
-  }
+Result<String> Printer::run(String head) {
   line(0, head);
   const String before = std::exchange(out_, String());
   for (const wasm::RecGroup& g : m_.rec_groups) {
@@ -1012,7 +829,15 @@ Result<String> Printer::run() {
 }  // namespace
 
 Result<String> print_wat(const wasm::Module& module, const PrintOptions& options) {
-  return Printer(module, options).run();
+  String head("(module");
+  if (options.names && !module.names.module.empty())
+    head += " " + name_annotation(module.names.module);
+  return Printer(module, options).run(std::move(head));
+}
+
+Result<String> print_module(const wasm::Module& module, const PrintOptions& options, String head,
+                            unsigned depth) {
+  return Printer(module, options, depth).run(std::move(head));
 }
 
 String print_instr(const wasm::Module& module, const wasm::Instr& instr) {

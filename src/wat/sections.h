@@ -13,6 +13,14 @@ inline constexpr std::string_view kSectionAnnotation = "wafer.section";
 // (@wafer.locals (COUNT TYPE)*): groups of locals, where they are not the fewest possible.
 inline constexpr std::string_view kLocalsAnnotation = "wafer.locals";
 
+// In components: (@wafer.section KIND*): an empty section of this kind; without kinds: what follows
+// does not share the section of what is in front.
+// (@wafer.name CODE): the code with which a name of an import or export is written, if another
+// would do.
+inline constexpr std::string_view kNameAnnotation = "wafer.name";
+// (@wafer.unnamed): the binary has no name section, though the text has names.
+inline constexpr std::string_view kUnnamedAnnotation = "wafer.unnamed";
+
 struct SectionName {
   uint8_t id;
   std::string_view keyword;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "base/span.h"
 #include "wasm/instr.h"
 #include "wasm/module.h"
 
@@ -25,6 +26,10 @@ struct PrintOptions {
 
 // Prints a decoded module as text that parses back to the same module.
 Result<String> print_wat(const wasm::Module& module, const PrintOptions& options = {});
+
+// Prints a component in binary form, with the modules in it, as text that parses back to the same
+// bytes. It need not be valid; what cannot be read is an error, with the byte offset.
+Result<String> print_component(Bytes bytes, const PrintOptions& options = {});
 
 // One instruction with its immediates, without operands or line end.
 String print_instr(const wasm::Module& module, const wasm::Instr& instr);

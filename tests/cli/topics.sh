@@ -766,7 +766,7 @@ T
 # Components, imports that nobody provides, slips of the hand.
 messages() {
   printf '\0asm\x0d\0\1\0' >component.wasm
-  for command in run wasm2wat compile; do
+  for command in run compile; do
     run 1 $command component.wasm
     has err 'this is a component, not a core module'
   done
@@ -774,6 +774,9 @@ messages() {
   run 0 validate component.wasm
   run 0 inspect component.wasm
   has out 'package root:component;'
+  run 0 wasm2wat component.wasm
+  is out '(component
+)'
   printf '\0asm\x0d\0\1\0\x0b\1' >component.wasm
   run 1 validate component.wasm
   has err 'component.wasm:0x8: unexpected end-of-file'

@@ -1,7 +1,6 @@
-// corpus FOLDER binary|text [SCRIPT...]: fills a folder that a fuzz target starts from
-// with the seeds and with every module of the given test scripts.
+// corpus FOLDER binary|text|component|component-text [SCRIPT...]: fills a folder that a fuzz target
+// starts from with the seeds and with every module, or every component, of the given scripts.
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -16,7 +15,7 @@ namespace {
 
 struct Corpus {
   std::string folder;
-  bool text;
+  bool text, components;
   int count = 0;
 
   bool write(const char* data, size_t size) {
@@ -26,6 +25,10 @@ struct Corpus {
   }
   bool add(const uint8_t* data, size_t size) {
     if (!text) return write(reinterpret_cast<const char*>(data), size);
+    if (components) {
+      const auto printed = wat::print_component({data, size});
+      return !printed.ok() || write(printed->data(), printed->size());
+    }
     const auto module = wasm::decode_module({data, size});
     if (!module.ok()) return true;
     const auto printed = wat::print_wat(**module);
@@ -37,20 +40,22 @@ struct Corpus {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: corpus FOLDER binary|text [SCRIPT...]\n");
+    std::fprintf(stderr, "usage: corpus FOLDER binary|text|component|component-text [SCRIPT...]\n");
     return 2;
   }
-  Corpus corpus{argv[1], std::strcmp(argv[2], "text") == 0};
+  const std::string form = argv[2];
+  Corpus corpus{argv[1], form.ends_with("text"), form.starts_with("component")};
   bool good = true;
-  for (const std::string& seed : binary_seeds())
-    good &= corpus.add(reinterpret_cast<const uint8_t*>(seed.data()), seed.size());
+  if (!corpus.components)
+    for (const std::string& seed : binary_seeds())
+      good &= corpus.add(reinterpret_cast<const uint8_t*>(seed.data()), seed.size());
   for (int i = 3; i < argc; ++i) {
     std::ifstream in(argv[i], std::ios::binary);
     const std::string source{std::istreambuf_iterator<char>(in), {}};
     const auto script = wat::parse_wast(source);
     if (!script.ok()) continue;
     for (const wat::ScriptCommand& command : *script)
-      if (!command.module.binary.empty())
+      if (!command.module.binary.empty() && command.module.is_component == corpus.components)
         good &= corpus.add(command.module.binary.data(), command.module.binary.size());
   }
   std::printf("%d seeds\n", corpus.count);

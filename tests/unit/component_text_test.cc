@@ -177,6 +177,66 @@ TEST(ComponentText, NameSection) {
   EXPECT_EQ(parsed("(component $c (type $t u8))"), parsed("(component (type u8))"));
 }
 
+// Text gives the same bytes again, with names and without.
+TEST(ComponentText, PrintsBack) {
+  const std::string texts[] = {
+      R"((component $c (@wafer.section type) (@custom "x" "\00y")
+           (core module $m (func $f)) (core module (@name "own")) (type $t (@name "a t") u8)
+           (@wafer.section) (type (list $t)) (component $d (type $u string)) (component)
+           (import "i" (@wafer.name 1) (func (type 0))) (import "j" (@wafer.name 2) (func (type 0)))
+           (@custom "z")))",
+      "(component (core module $m (func $f)) (@wafer.unnamed))",
+      "(component (core module (@name \"own\")) (@custom \"component-name\" \"\\01\"))",
+      "(component (component $c (core module $m)) (@wafer.unnamed))",
+      "(component (core module $a binary \"\\00asm\\01\\00\\00\\00\\ff\"))",
+      R"((component $c (core rec (type $a (struct (field (ref null $b)))) (type $b (sub (array i8))))
+           (core type (sub (func (param (ref $a)))))
+           (core type (module (rec (type $x (func)) (type (struct)))
+                              (import "" "" (func (type $x))) (export "t" (tag (type $x)))))))",
+      "(component (start 0 (value 1) (result (value)) (result (value $v))))",
+  };
+  for (const std::string& text : texts) {
+    for (const bool names : {true, false}) {
+      const std::string bytes = parsed(text, names);
+      const auto printed = print_component(
+          {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, {.names = names});
+      ASSERT_TRUE(printed.ok()) << text;
+      EXPECT_EQ(parsed(*printed, names), bytes) << *printed;
+    }
+  }
+  // Bytes that no text has.
+  for (const char* bad : {"\1", "\x7\1\0\0\0\0", "\7\2\1\x50"}) {
+    std::string bytes("\0asm\x0d\0\1\0", 8);
+    bytes += bad;
+    EXPECT_FALSE(
+        print_component({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}).ok());
+  }
+}
+
+// Time grows with size: a mistake in that would take minutes here.
+TEST(ComponentText, LongAndDeep) {
+  std::string text = "(component $c (type $t u8)";
+  for (int i = 0; i < 20000; ++i)
+    text += " (import \"i" + std::to_string(i) +
+            "\" (func (param \"a\" (list $t)) (result (tuple $t $t))))"
+            " (core module $m" +
+            std::to_string(i) + ") (component (type (list $t)))";
+  text += ")";
+  const std::string bytes = parsed(text, true);
+  const auto printed =
+      print_component({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  ASSERT_TRUE(printed.ok());
+  EXPECT_EQ(parsed(*printed, true), bytes);
+  std::string deep;
+  for (int i = 0; i < 99; ++i) deep += "(component ";
+  deep += std::string(99, ')');
+  const std::string nested = parsed(deep);
+  const auto again =
+      print_component({reinterpret_cast<const uint8_t*>(nested.data()), nested.size()});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(parsed(*again), nested);
+}
+
 TEST(ComponentText, ScriptConstants) {
   using K = ComponentConst::Kind;
   const auto script = parse_wast(R"wast(

@@ -1,0 +1,147 @@
+#include "wasm/type_reader.h"
+
+#include <algorithm>
+
+#include "wasm/validator.h"
+
+namespace wafer::wasm {
+
+namespace {
+
+constexpr uint32_t kMaxFields = 10000;
+
+bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what) {
+  uint32_t n = 0;
+  if (!read_count(c, n, 0, limit, what)) return false;
+  out.reserve(std::min<size_t>(n, c.remaining()));
+  for (uint32_t i = 0; i < n; ++i) {
+    ValType t;
+    if (!c.val_type(t)) return false;
+    out.push_back(t);
+  }
+  return true;
+}
+
+bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
+  if (!c.byte(flags)) return false;
+  const uint8_t* at = c.position() - 1;
+  if (c.features().has(Feature::Memory64)) allowed |= 4;
+  if (flags & ~allowed) return c.fail(ErrorKind::Malformed, "malformed limits flags", at);
+  out.has_max = flags & 1;
+  out.shared = flags & 2;
+  out.is64 = flags & 4;
+  if (!c.u64(out.min)) return false;
+  return !out.has_max || c.u64(out.max);
+}
+
+}  // namespace
+
+bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std::string_view what) {
+  const uint8_t* at = c.position();
+  if (!c.u32(out)) return false;
+  if (present + out > limit) {
+    String message = "too many ";
+    message += what;
+    return c.fail(ErrorKind::Exhaustion, message, at);
+  }
+  return true;
+}
+
+bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
+  const bool gc = c.features().has(Feature::GC);
+  const uint8_t* at = c.position();
+  uint8_t form = 0;
+  if (!c.byte(form)) return false;
+  if ((form == 0x50 || form == 0x4F) && gc) {
+    out.is_final = form == 0x4F;
+    out.sub_written = true;
+    uint32_t supers = 0;
+    if (!c.u32(supers)) return false;
+    if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
+    if (supers == 1) {
+      const uint8_t* super_at = c.position();
+      if (!c.u32(out.super)) return false;
+      if (out.super >= index) {
+        if (out.super >= kMaxTypes) return c.unknown_type(out.super, super_at);
+        String message = message_with("unknown type ", out.super);
+        message += ": forward use of type in sub type definition";
+        return c.fail(ErrorKind::Invalid, message, super_at);
+      }
+    }
+    at = c.position();
+    if (!c.byte(form)) return false;
+  }
+  if (c.features().has(Feature::CustomDescriptors)) {
+    const std::pair<uint8_t, uint32_t*> clauses[] = {{0x4C, &out.describes},
+                                                     {0x4D, &out.descriptor}};
+    for (const auto& [code, to] : clauses) {
+      if (form != code) continue;
+      if (!c.u32(*to)) return false;
+      at = c.position();
+      if (!c.byte(form)) return false;
+    }
+  }
+  if (form == 0x60) {
+    out.kind = CompKind::Func;
+    return result_type(c, out.func.params, kMaxParams, "parameters") &&
+           result_type(c, out.func.results, kMaxResults, "results");
+  }
+  if (form == 0x5D && c.features().has(Feature::StackSwitching)) {
+    out.kind = CompKind::Cont;
+    HeapType type;
+    const uint8_t* const type_at = c.position();
+    if (!c.heap_type(type)) return false;
+    if (!type.is_concrete())
+      return c.fail(ErrorKind::Malformed, "malformed definition type", type_at);
+    out.cont = type.index();
+    return true;
+  }
+  if ((form == 0x5F || form == 0x5E) && gc) {
+    out.kind = form == 0x5F ? CompKind::Struct : CompKind::Array;
+    uint32_t n = 1;
+    if (form == 0x5F && !read_count(c, n, 0, kMaxFields, "fields")) return false;
+    out.fields.reserve(std::min<size_t>(n, c.remaining()));
+    for (uint32_t i = 0; i < n; ++i) {
+      FieldType field;
+      uint8_t mut = 0;
+      if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
+      if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
+      field.is_mutable = mut;
+      out.fields.push_back(field);
+    }
+    return true;
+  }
+  if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
+  return c.fail(ErrorKind::Malformed, "malformed definition type", at);
+}
+
+bool read_table_type(Cursor& c, TableType& out) {
+  uint8_t flags = 0;
+  return c.ref_type(out.element) && limits(c, 1, out.limits, flags);
+}
+
+bool read_memory_type(Cursor& c, MemoryType& out) {
+  uint8_t flags = 0, allowed = 1;
+  if (c.features().has(Feature::Threads)) allowed |= 2;
+  if (c.features().has(Feature::CustomPageSizes)) allowed |= 8;
+  if (!limits(c, allowed, out.limits, flags)) return false;
+  if (!(flags & 8)) return true;
+  const uint8_t* at = c.position();
+  uint32_t log2 = 0;
+  if (!c.u32(log2)) return false;
+  if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
+  if (log2 != 0 && log2 != 16) return c.fail(ErrorKind::Invalid, "invalid custom page size", at);
+  out.page_size_log2 = uint8_t(log2);
+  out.page_size_written = true;
+  return true;
+}
+
+bool read_global_type(Cursor& c, GlobalType& out) {
+  uint8_t mut = 0;
+  if (!c.val_type(out.type) || !c.byte(mut)) return false;
+  if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
+  out.is_mutable = mut;
+  return true;
+}
+
+}  // namespace wafer::wasm

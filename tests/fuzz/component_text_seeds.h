@@ -1,0 +1,43 @@
+// Components that fuzzing of their text starts from; together they use most of the grammar.
+#pragma once
+
+inline constexpr const char* kComponentTexts[] = {
+    R"((component $c (core module $M (memory (export "m") 1) (func (export "f") (param i32 i32))
+  (func (export "r") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+  (core instance $i (instantiate $M))
+  (func (export "f") (export "g") (param "s" string)
+    (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "r"))
+      string-encoding=utf16))
+  (type $q (result (error u8)))
+  (import "a:b/c@1.2.3" (instance $a (export "t" (type $t (sub resource)))
+    (type $r (record (field "x" (list (option $q))))) (export "h" (func async (result (own $t))))))
+  (core func $l (canon lower (func $a "h") (memory (core memory $i "m")) async))
+  (export $e "x" (instance $a)))
+)",
+    R"((component $P (type $t (tuple u8 (flags "a" "b")))
+  (core type $ct (func (param i32)))
+  (core type $m (module (type (func)) (alias outer $P $ct (type $x)) (import "" "f" (func (type $x)))
+    (import "" "t" (table 1 funcref)) (export "m" (memory 1 2)) (export "g" (func (param f32)))))
+  (component $D (import "y" (core module (type $m))) (type (variant (case "v" $t) (case "w"))))
+  (core module $n)
+  (instance $i (instantiate $D (with "y" (core module $n))
+    (with "z" (instance (export "q" (type $t)) (export "p" (component $D))))))
+  (export "e" (external-id "i") (component $D) (component (export "a" (func))))
+  (alias export $i "k" (type (@name "no \22id\22 of it"))) (type $res (resource (rep i32)))
+  (type (component (import "l" (type $l (sub resource))) (export "s" (func (param "p" (borrow $l))))
+    (type (instance (alias outer 1 $l (type $k)) (export "o" (type (eq $k))))))))
+)",
+    R"((component (type $s (stream (map string char))) (type $f (future))
+  (core func $n (canon stream.new $s)) (canon stream.read $s async (core func $r))
+  (canon task.return (result (enum "a")) string-encoding=latin1+utf16 (core func))
+  (canon context.get i32 0 (core func)) (canon subtask.cancel async (core func))
+  (core module $M (table (export "t") 1 funcref) (memory (export "m") 1))
+  (core instance $i (instantiate $M (with "" (instance (export "n" (func $n))))))
+  (canon waitable-set.wait (memory (core memory $i "m")) (core func))
+  (core type $start (func (param i32)))
+  (core func (canon thread.new-indirect $start (core table $i "t")))
+  (core rec (type $a (struct (field (ref null $b)))) (type $b (sub (array i8))))
+  (@custom "c" "\00\01") (@wafer.section type) (import "v" (value string))
+  (func $g (import "g") (param "a" (list u8 4)) (result error-context)) (start $g (value 0))
+  (import "w" (@wafer.name 1) (func (type 4)) ) (@wafer.section) (import "z" (func (type 4))))
+)"};
