@@ -52,11 +52,19 @@ void Pump::stop() {
   if (const auto on_end = std::exchange(on_end_, nullptr)) on_end();
 }
 
+void Pump::finish() {
+  finishing_ = true;
+  if (from_ && buffer_.empty()) read_some();
+}
+
 void Pump::read_some() {
   const std::shared_ptr<Pump> keep = shared_from_this();
   char buffer[16 << 10];
-  const ssize_t n = read(from_.get(), buffer, sizeof buffer);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  ssize_t n = 0;
+  do {
+    n = read(from_.get(), buffer, sizeof buffer);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN && !finishing_) return;
   if (n <= 0) return stop();  // a terminal without a process fails with EIO
   buffer_.assign(buffer, size_t(n));
   write_some();
@@ -77,6 +85,10 @@ void Pump::write_some() {
   }
   loop_.forget(to_.get());
   loop_.watch(from_.get(), EPOLLIN, [this](uint32_t) { read_some(); });
+  if (finishing_)
+    loop_.after(std::chrono::milliseconds(0), [keep] {
+      if (keep->from_ && keep->buffer_.empty()) keep->read_some();
+    });
 }
 
 // ---- Streams ----------------------------------------------------------------
@@ -156,18 +168,20 @@ Result<void> ProcessIo::resize(uint32_t width, uint32_t height) const {
 }
 
 void ProcessIo::close_input() {
-  if (input_) input_->stop();
+  if (input_) input_->finish();
   input_source_.reset();
 }
 
 void ProcessIo::end() {
-  close_input();
+  if (input_) input_->stop();
+  input_source_.reset();
   // Of a terminal, what was written last is still to be read.
   if (!is_draining()) held_.clear();
 }
 
 void ProcessIo::close() {
-  close_input();
+  if (input_) input_->stop();
+  input_source_.reset();
   if (output_) output_->stop();
   held_.clear();
   streams_.clear();

@@ -24,6 +24,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
   }
   // `on_end` is called once, when it has stopped.
   void start(std::function<void()> on_end = {});
+  // Copies what is there already, and stops then.
+  void finish();
   void stop();
   bool is_running() const { return bool(from_) || bool(to_); }
 
@@ -33,6 +35,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   Loop& loop_;
   UniqueFd from_, to_;
   std::string buffer_;
+  bool finishing_ = false;
   std::function<void()> on_end_;
 };
 
@@ -52,7 +55,7 @@ class ProcessIo {
   // Takes the other end of the process's terminal.
   void attach(UniqueFd master);
   Result<void> resize(uint32_t width, uint32_t height) const;
-  // Nothing more comes to standard input.
+  // Nothing more comes to standard input, after what was written to it.
   void close_input();
   // True while there is output on its way.
   bool is_draining() const { return output_ && output_->is_running(); }

@@ -433,19 +433,29 @@ class Launcher {
         return system_error("cannot set a resource limit");
     }
     umask(process_.umask.value_or(022));
+    // Without giving up new privileges it is a privilege itself, which is about to be lost.
+    if (kind_ == Kind::Native && !process_.no_new_privileges) WAFER_TRY(filter_system_calls());
     WAFER_TRY(drop_privileges());
     // A change of user forgets it.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (chdir(process_.cwd.c_str()) != 0)
       return system_error("cannot enter the working folder " + process_.cwd);
     if (kind_ == Kind::Native) return {};
-    if (!request_.seccomp().empty() &&
-        !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
-      return system_error("cannot filter system calls");
+    // A program of WebAssembly has no way to new privileges anyway.
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+      return system_error("cannot give up new privileges");
+    WAFER_TRY(filter_system_calls());
     if (!confine_wasm()) return system_error("cannot filter system calls");
     for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPWR})
       signal(number, end_by_signal);
     return load_program();
+  }
+
+  Result<void> filter_system_calls() const {
+    if (!request_.seccomp().empty() &&
+        !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
+      return system_error("cannot filter system calls");
+    return {};
   }
 
   Result<void> take_stdio() {
@@ -564,9 +574,7 @@ class Launcher {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (!request_.seccomp().empty() &&
-        !install_seccomp(request_.seccomp(), request_.seccomp_flags()))
-      return system_error("cannot filter system calls");
+    if (process_.no_new_privileges) WAFER_TRY(filter_system_calls());
     (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     execve(path_.c_str(), args.data(), env.data());
     return system_error("cannot run " + path_);

@@ -22,7 +22,8 @@ Result<SeccompFilter> compile_seccomp(const nlohmann::json& seccomp);
 bool install_seccomp(std::string_view program, uint32_t flags);
 
 // Takes from this process, for good, what no WebAssembly program needs: to run other programs, to
-// trace, to mount, to change namespaces, modules, keys or the machine. False with errno.
+// trace, to mount, to change namespaces, modules, keys or the machine. New privileges were given up
+// before. False with errno.
 bool confine_wasm();
 
 }  // namespace wafer::shim

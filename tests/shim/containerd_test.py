@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""The shim under a real containerd: containerd_test.py WAFER SHIM [FOLDER]
+
+The containerd that Debian installs, or the one that fetch_docker.sh has unpacked in FOLDER."""
+
+import os
+import pathlib
+import sys
+import time
+
+from lab import RUNTIME, Lab, need_docker, need_machine, need_packages
+
+need_machine()
+need_packages("runc", "busybox-static", *([] if sys.argv[3:] else ["containerd"]))
+lab = Lab(sys.argv[1], sys.argv[2], need_docker(sys.argv[3]) if sys.argv[3:] else None)
+version = lab.containerd()
+for image in lab.images():
+    lab.check("import", lab.run("ctr", "images", "import", "--all-platforms", image), 0)
+
+WASM, BUSYBOX = ["--platform", "wasi/wasm", "localhost/wasm:1"], ["localhost/busybox:1"]
+names = iter(f"c{i}" for i in range(1000))
+
+
+def run(image, *args, options=(), **more):
+    return lab.run("ctr", "run", "--rm", "--runtime", RUNTIME, *options, *image, next(names), *args,
+                   **more)
+
+
+def end(container, signal="SIGKILL"):
+    """Ends a task and waits for it; then removes it with its container."""
+    lab.check("ended", lab.run("ctr", "tasks", "kill", "-s", signal, container))
+    for _ in range(200):
+        if not any(line.split()[0] == container and "RUNNING" in line
+                   for line in lab.run("ctr", "tasks", "ls").stdout.splitlines()):
+            break
+        time.sleep(0.05)
+    task = lab.run("ctr", "tasks", "rm", container)
+    lab.check("removed", lab.run("ctr", "containers", "rm", container), 0)
+    return task
+
+
+# What programs do.
+lab.check("a module", run(WASM), 42, "hello from wafer\n")
+lab.check("an entry point", run(WASM, "/app.wasm#add", "40", "2"), 0, "42\n")
+lab.check("text", run(WASM, "/app.wat"), 42, "hello from wafer\n")
+if (lab.folder / "app.wcode").exists():
+    lab.check("machine code", run(WASM, "/app.wcode"), 42, "hello from wafer\n")
+lab.check("variables", run(WASM, "/app.wasm#env", options=["--env", "COLOUR=blue"]), 0,
+          "COLOUR=blue")
+lab.check("input", run(WASM, "/app.wasm#echo", input="line\n" * 30000), 0, "line\n" * 30000)
+(lab.folder / "data").mkdir()
+(lab.folder / "data/file").write_text("from outside\n")
+mount = ["--mount", f"type=bind,src={lab.folder}/data,dst=/data,options=rbind:ro"]
+lab.check("a mount", run(WASM, "/app.wasm#cat", options=mount), 0, "from outside\n0\n")
+lab.check("a trap", run(WASM, "/app.wasm#trap"), 134, err="trap: unreachable")
+lab.check("no module", run(WASM, "/bad.wasm"), 1, err="/bad.wasm:0x0: magic header not detected")
+lab.check("no file", run(WASM, "/none"), 1, err='cannot find "/none"')
+lab.check("a memory limit", run(WASM, "/app.wasm#grow",
+                                options=["--memory-limit", str(64 << 20)]), 0, "-1\n")
+lab.check("no such option", run(WASM, options=["--runtime-config-path", "/etc/hostname"]), 1,
+          err="the runtime's options")
+lab.check("filtered system calls", run(WASM, options=["--seccomp"]), 42, "hello from wafer\n")
+
+# Native programs in the same way.
+lab.check("native", run(BUSYBOX, "sh", "-c", "echo $0 $((6*7)); exit 7"), 7, "sh 42\n")
+lab.check("its own processes", run(BUSYBOX, "busybox", "ps"), 0, "    1 0        busybox ps")
+lab.check("no descriptors of others",
+          run(BUSYBOX, "sh", "-c", "for f in /proc/self/fd/*; do echo ${f##*/}; done | busybox tr '\\n' ' '"),
+          0, "0 1 2 3 ")
+lab.check("a read-only root", run(BUSYBOX, "sh", "-c", "echo x > /x", options=["--read-only"]), 1,
+          err="Read-only file system")
+lab.check("its capabilities", run(BUSYBOX, "busybox", "grep", "CapEff", "/proc/self/status"), 0,
+          "00000000a80425fb")
+lab.check("masked", run(BUSYBOX, "sh", "-c", "busybox wc -c < /proc/keys"), 0, "0\n")
+lab.check("filtered system calls", run(BUSYBOX, "busybox", "unshare", "-m", "true",
+                                       options=["--seccomp"]), 1, err="not permitted")
+lab.check("out of memory", run(BUSYBOX, "busybox", "tail", "/dev/zero",
+                               options=["--memory-limit", str(16 << 20)]), 137)
+lab.check("a terminal", lab.run("script", "-qec",
+                                f"ctr run --rm -t --runtime {RUNTIME} localhost/busybox:1 tty1 "
+                                "sh -c 'test -t 0 && test -t 1 && echo terminal; exit 5'",
+                                "/dev/null"), 5, "terminal")
+
+# Tasks that live on.
+events = lab.folder / "events"
+watcher = lab.daemon(["sh", "-c", f"exec ctr events > {events}"], lambda: True, "events")
+time.sleep(0.3)
+for kind, image, args in (("wasm", WASM, ["/app.wasm#spin"]), ("native", BUSYBOX, ["busybox", "sleep", "1000"])):
+    lab.check(f"{kind} detached", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *image, kind,
+                                          *args), 0)
+    lab.check("listed", lab.run("ctr", "tasks", "ls"), 0, "RUNNING")
+    pids = lab.run("ctr", "tasks", "ps", kind)
+    lab.check("its processes", pids, 0)
+    lab.expect("one process", len(pids.stdout.splitlines()) == 2, pids.stdout)
+    lab.check("measured", lab.run("ctr", "tasks", "metrics", kind), 0, "memory.usage")
+    lab.check("added", lab.run("ctr", "tasks", "exec", "--exec-id", "x1", kind,
+                               *(["/app.wasm"] if kind == "wasm" else ["sh", "-c", "exit 42"])), 42)
+    lab.check("not added", lab.run("ctr", "tasks", "exec", "--exec-id", "x2", kind, "/none"), 1,
+              err='cannot find "/none"')
+    lab.check("paused", lab.run("ctr", "tasks", "pause", kind), 0)
+    lab.check("shown as paused", lab.run("ctr", "tasks", "ls"), 0, "PAUSED")
+    lab.check("resumed", lab.run("ctr", "tasks", "resume", kind), 0)
+    lab.check("no checkpoint", lab.run("ctr", "tasks", "checkpoint", kind), 1)
+    lab.check("SIGKILL", end(kind), err="137")
+lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "t", "/app.wasm#spin")
+lab.check("SIGTERM", end("t", "SIGTERM"), err="143")
+time.sleep(0.2)
+told = events.read_text()
+for topic in ("create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "delete"):
+    lab.expect("event", f"/tasks/{topic} " in told, topic)
+
+# A pod: containers of one sandbox share a shim.
+pod = ["--annotation", "io.kubernetes.cri.sandbox-id=pod1"] if "--annotation" in lab.run(
+    "ctr", "run", "--help").stdout else None
+if pod:
+    before = len(lab.shim_sockets())
+    lab.run("ctr", "run", "-d", *pod, "--runtime", RUNTIME, *BUSYBOX, "p1", "busybox", "sleep", "1000")
+    lab.run("ctr", "run", "-d", *pod, "--runtime", RUNTIME, *WASM, "p2", "/app.wasm#spin")
+    lab.expect("one shim", len(lab.shim_sockets()) == before + 1)
+    for c in ("p2", "p1"):
+        end(c)
+
+# containerd restarts; its tasks go on.
+lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "stay", "/app.wasm#spin")
+lab.process.kill()
+lab.process.wait()
+lab.daemons.remove(lab.process)
+(lab.folder / "c.sock").unlink()
+lab.containerd()
+lab.check("still there", lab.run("ctr", "tasks", "ls"), 0, "RUNNING")
+end("stay")
+
+# Somebody kills the shim, or the container.
+for victim in ("shim", "container"):
+    lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "v", "/app.wasm#spin")
+    pid = lab.run("ctr", "tasks", "ls").stdout.split("v ")[1].split()[0]
+    if victim == "shim":
+        pid = pathlib.Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0]
+    os.kill(int(pid), 9)
+    end("v")
+
+lab.expect("nothing is left behind", not lab.left_behind("default"), str(lab.left_behind("default")))
+lab.finish(f"containerd {version}")
