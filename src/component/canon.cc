@@ -52,8 +52,12 @@ Result<CanonOptions> Decoder::canon_options(Cursor& c) {
       case 0:
       case 1:
       case 2:
-        if (out.encoding_given)
-          return error(at, "canonical encoding option conflicts with an earlier one");
+        if (out.encoding_given) {
+          constexpr std::string_view kNames[] = {"utf8", "utf16", "latin1-utf16"};
+          return error(at, "canonical encoding option `" +
+                               std::string(kNames[static_cast<size_t>(out.encoding)]) +
+                               "` conflicts with option `" + std::string(kNames[code]) + "`");
+        }
         out.encoding_given = true;
         out.encoding = static_cast<StringEncoding>(code);
         break;
@@ -76,13 +80,14 @@ Result<CanonOptions> Decoder::canon_options(Cursor& c) {
         WAFER_TRY(once(out.callback, "callback", false, at));
         break;
       default:
-        return malformed(at, "malformed canonical option");
+        return leading(at, code, "canonical option");
     }
   }
   WAFER_LET(is64, pointers64(out, start));
   const wasm::ValType address = is64 ? wasm::kI64 : wasm::kI32;
   if (out.realloc) {
-    if (!out.memory) return error(start, "canonical option `memory` is required with `realloc`");
+    if (!out.memory)
+      return error(start, "canonical option `realloc` requires `memory` to also be specified");
     wasm::FuncType wanted;
     wanted.params.assign(4, address);
     wanted.results.push_back(address);
@@ -129,7 +134,9 @@ Result<void> Decoder::canon(Cursor& c, Component& out) {
   WAFER_LET(code, byte(c));
   if (code <= 1) {
     WAFER_LET(zero, byte(c));
-    if (zero != 0) return malformed(at, "malformed canonical function");
+    if (zero != 0)
+      return leading(at + 1, zero,
+                     code == 0 ? "canonical function lift" : "canonical function lower");
     return code == 0 ? lift(c, out, at) : lower(c, out, at);
   }
   return builtin(c, out, code, at);
@@ -265,7 +272,7 @@ Result<void> Decoder::lower(Cursor& c, Component& out, uint32_t at) {
 
 Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t at) {
   const BuiltinInfo* info = builtin_of_code(code);
-  if (!info) return malformed(at, "malformed canonical function");
+  if (!info) return leading(at, code, "canonical function");
   WAFER_TRY(enabled(info->feature, info->name, at));
   CanonBuiltin def;
   def.builtin = info->builtin;
@@ -285,7 +292,7 @@ Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t 
         const std::string which = "type index " + std::to_string(index);
         if (immediate == 'S' || immediate == 'F') {
           if (kind != (immediate == 'S' ? TypeKind::Stream : TypeKind::Future))
-            return error(immediate_at, std::string(info->name) + " requires a " +
+            return error(immediate_at, "`" + std::string(info->name) + "` requires a " +
                                            (immediate == 'S' ? "stream" : "future") + " type");
         } else {
           if (kind != TypeKind::Resource)
@@ -312,14 +319,14 @@ Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t 
       }
       case 'a': {
         WAFER_LET(flag, byte(c));
-        if (flag > 1) return malformed(immediate_at, "malformed `async` flag");
+        if (flag > 1) return malformed(immediate_at, "invalid boolean value of `async`");
         if (flag) WAFER_TRY(enabled(Feature::AsyncBuiltins, "`async` here", immediate_at));
         def.is_async = flag;
         break;
       }
       case 'z': {
         WAFER_LET(zero, byte(c));
-        if (zero != 0) return malformed(immediate_at, "zero byte expected");
+        if (zero != 0) return malformed(immediate_at, "non-zero reserved byte");
         break;
       }
       case 'm': {

@@ -130,6 +130,13 @@ Result<std::string> Decoder::string(Cursor& c) const {
   return std::string(out);
 }
 
+Error Decoder::leading(uint32_t at, uint32_t byte, std::string_view what) const {
+  std::string text = "invalid leading byte (0x";
+  if (byte >= 16) text += "0123456789abcdef"[byte >> 4 & 15];
+  text += "0123456789abcdef"[byte & 15];
+  return malformed(at, text + ") for " + std::string(what));
+}
+
 Result<void> Decoder::enabled(Feature feature, std::string_view what, uint32_t at) const {
   if (options_.features.has(feature)) return {};
   return Error(ErrorKind::Unsupported,
@@ -153,7 +160,9 @@ Result<std::shared_ptr<Component>> Decoder::component(uint32_t begin, uint32_t e
   }
   if (header.size() < 8) return malformed(begin + 4, "unexpected end-of-file");
   if (header[6] == 0 && header[7] == 0)
-    return malformed(begin + 4, "this is a core module, not a component");
+    return malformed(begin + 4,
+                     "expected a version header for a component: this is a core module, not a "
+                     "component");
   if (header[4] != 0x0d || header[5] != 0 || header[6] != 1 || header[7] != 0)
     return malformed(begin + 4, "unknown binary version or layer");
 
@@ -212,14 +221,7 @@ Result<void> Decoder::section(uint8_t id, Cursor& c, Component& out) {
     case 2:
       return each("core instances", [&] { return core_instance(c, out); });
     case 3:
-      return each("core types", [&]() -> Result<void> {
-        Vec<uint32_t> canonical;
-        for (const CoreTypeEntry& t : scope().core_types)
-          canonical.push_back(t.is_module ? 0 : t.id);
-        WAFER_LET(t, core_type(c, canonical, /*allow_module=*/true));
-        scope().core_types.push_back(t);
-        return {};
-      });
+      return each("core types", [&] { return core_type(c, scope(), /*allow_module=*/true); });
     case 4: {
       const uint32_t begin = c.offset();
       const auto end = static_cast<uint32_t>(begin + c.remaining());
@@ -298,7 +300,7 @@ Result<void> Decoder::core_instance(Cursor& c, Component& out) {
       const uint32_t arg_at = c.offset();
       WAFER_LET(name, string(c));
       WAFER_LET(sort, byte(c));
-      if (sort != 0x12) return malformed(arg_at, "invalid core sort of an instantiation argument");
+      if (sort != 0x12) return leading(arg_at, sort, "instantiation arg kind");
       WAFER_LET(index, u32(c));
       WAFER_TRY(check_index(scope().core_instances, index, "core instance", arg_at));
       if (!args.try_emplace(name, index).second)
@@ -345,7 +347,7 @@ Result<void> Decoder::core_instance(Cursor& c, Component& out) {
     }
     out.definitions.emplace_back(std::move(def));
   } else {
-    return malformed(at, "invalid core instance expression");
+    return leading(at, form, "core instance");
   }
   scope().core_instances.push_back(std::move(shape));
   return {};
@@ -410,7 +412,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
     type.shape = std::move(shape);
     out.definitions.emplace_back(std::move(def));
   } else {
-    return malformed(start, "invalid instance expression");
+    return leading(start, form, "instance");
   }
   auto id = types().add(std::move(type));
   if (!id.ok()) return at(id.take_error(), start);
@@ -427,6 +429,11 @@ Result<void> Decoder::alias(Cursor& c, Component* out) {
   bool core = false;
   CoreSort core_sort = CoreSort::Func;
   Sort sort = Sort::Func;
+  const auto no_sort = [&](uint8_t what) {
+    const bool outer = !c.at_end() && bytes_[c.offset()] == 2;
+    return leading(c.offset() - 1, what,
+                   outer ? "component outer alias kind" : "component external kind");
+  };
   if (code == 0) {
     core = true;
     WAFER_LET(inner, byte(c));
@@ -439,12 +446,12 @@ Result<void> Decoder::alias(Cursor& c, Component* out) {
     else if (inner == 0x12)
       core_sort = CoreSort::Instance;
     else
-      return malformed(start, "invalid core sort");
+      return no_sort(inner);
     sort = Sort::CoreModule;
   } else if (code <= 5) {
     sort = static_cast<Sort>(code);
   } else {
-    return malformed(start, "invalid sort");
+    return no_sort(code);
   }
   WAFER_LET(target, byte(c));
   const bool in_type = scope().kind != ScopeKind::Component;
@@ -474,7 +481,7 @@ Result<void> Decoder::alias(Cursor& c, Component* out) {
                                 name + "`");
       if (it->second.sort != core_sort) {
         constexpr std::string_view kNames[] = {"func", "table", "memory", "global", "tag"};
-        return error(start, "export `" + name + "` of core instance " + std::to_string(index) +
+        return error(start, "export `" + name + "` for core instance " + std::to_string(index) +
                                 " is not a " + std::string(kNames[static_cast<size_t>(core_sort)]));
       }
       scope().core[static_cast<size_t>(core_sort)].push_back(it->second.type);
@@ -489,7 +496,7 @@ Result<void> Decoder::alias(Cursor& c, Component* out) {
       return {};
     }
     default:
-      return malformed(start, "invalid alias target");
+      return leading(start, target, "alias");
   }
 }
 
@@ -516,11 +523,11 @@ Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, Co
     if (core_sort == CoreSort::Type) {
       WAFER_TRY(check_index(outer.core_types, index, "core type", at));
       const CoreTypeEntry entry = outer.core_types[index];
-      scope().core_types.push_back(entry);
+      scope().add_core_type(entry);
       return {};
     }
     if (core_sort != CoreSort::Module)
-      return malformed(at, "outer aliases are of types, modules and components");
+      return leading(at + 1, bytes_[at + 1], "component outer alias kind");
     if (in_type) return error(at, "outer aliases in types may only refer to types or instances");
     WAFER_TRY(check_index(outer.core_modules, index, "module", at));
     const uint32_t module = outer.core_modules[index];
@@ -535,8 +542,7 @@ Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, Co
   }
   if (sort == Sort::Component)
     return error(at, "outer aliases in types may only refer to types or instances");
-  if (sort != Sort::Type)
-    return malformed(at, "outer aliases are of types, modules and components");
+  if (sort != Sort::Type) return leading(at, bytes_[at], "component outer alias kind");
   WAFER_TRY(check_index(outer.types, index, "type", at));
   const TypeId id = outer.types[index];
   // A component stands by itself: resources of those around it are not its own.

@@ -9,12 +9,13 @@ Result<SortIndex> Decoder::sort_index(Cursor& c) {
   SortIndex out;
   if (code == 0) {
     WAFER_LET(core, byte(c));
-    if (core != 0x11) return malformed(at, "invalid core sort: only modules stand here");
+    if (core != 0x11)
+      return leading(at + 1, core, "component external kind: of core sorts, only modules");
     out.sort = Sort::CoreModule;
   } else if (code <= 5) {
     out.sort = static_cast<Sort>(code);
   } else {
-    return malformed(at, "invalid sort");
+    return leading(at, code, "component external kind");
   }
   WAFER_LET(index, u32(c));
   out.index = index;
@@ -84,7 +85,7 @@ NameOptions Decoder::name_options() const {
 Result<Decoder::Name> Decoder::extern_name(Cursor& c, const char* what) {
   const uint32_t at = c.offset();
   WAFER_LET(form, byte(c));
-  if (form > 2) return malformed(at, "invalid leading byte of a name");
+  if (form > 2) return leading(at, form, "component name");
   Name out;
   WAFER_LET(text, string(c));
   out.text = std::move(text);
@@ -98,7 +99,7 @@ Result<Decoder::Name> Decoder::extern_name(Cursor& c, const char* what) {
     for (uint32_t i = 0; i < n; ++i) {
       const uint32_t attribute_at = c.offset();
       WAFER_LET(kind, byte(c));
-      if (kind > 2) return malformed(attribute_at, "invalid attribute of a name");
+      if (kind > 2) return leading(attribute_at, kind, "name option");
       WAFER_TRY(enabled(kind == 1 ? Feature::CanonicalNames : Feature::Attributes,
                         "an attribute of a name", attribute_at));
       WAFER_LET(value, string(c));
@@ -153,7 +154,8 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
   switch (code) {
     case 0: {
       WAFER_LET(core, byte(c));
-      if (core != 0x11) return malformed(at, "invalid core sort: only modules stand here");
+      if (core != 0x11)
+        return leading(at + 1, core, "component external kind: of core sorts, only modules");
       WAFER_LET(index, u32(c));
       WAFER_TRY(check_index(scope().core_types, index, "core type", at));
       if (!scope().core_types[index].is_module)
@@ -177,7 +179,7 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
         out.type = types().alias(scope().types[index]);
         return out;
       }
-      if (bound != 1) return malformed(at, "invalid type bound");
+      if (bound != 1) return leading(at, bound, "type bound");
       const ResourceId resource = types().fresh_resource();
       out.type = types().add_resource(resource);
       return out;
@@ -187,7 +189,7 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
     case 5:
       return typed(Sort::Instance, TypeKind::Instance);
     default:
-      return malformed(at, "malformed extern type");
+      return leading(at, code, "component external kind");
   }
 }
 
@@ -307,49 +309,43 @@ Result<void> Decoder::check_function_name(const Name& name, const ExternName& pa
   const TypeDef& func = types()[entity.type];
   const ValType result = func.args[0];
   const auto& resources = exported ? scope().export_resources : scope().import_resources;
-  const auto is_handle = [&](ValType t, TypeKind kind, TypeId resource) {
-    return t.defined() && types()[t.id].kind == kind && types()[t.id].args[0].defined() &&
-           types()[t.id].args[0].id == resource;
-  };
   const auto deref = [&](ValType t) -> const TypeDef* {
     return t.defined() ? &types()[t.id] : nullptr;
   };
   size_t self = 0;
   const NameKind kind = parsed.kind;
-  if (kind != NameKind::Label) {
-    auto it = resources.find(std::string(parsed.resource));
-    if (it == resources.end()) {
-      if (kind == NameKind::Static)
-        return error(at, "static resource name is not known in this context");
-      // Perhaps it is the handle of another resource.
-      return error(at, "function does not match expected resource name `" +
-                           std::string(parsed.resource) +
-                           "`: resource used in function does not have a name in this context");
-    }
-    const TypeId resource = it->second;
-    if (kind == NameKind::Constructor) {
-      const TypeDef* def = deref(result);
-      if (!result) return error(at, "function should return one value");
-      const bool fallible = def && def->kind == TypeKind::Result;
-      const ValType made = fallible ? def->args[0] : result;
-      const TypeDef* handle = deref(made);
-      if (!handle || handle->kind != TypeKind::Own)
-        return error(at, "function should return `(own $T)` or `(result (own $T))`");
-      if (!is_handle(made, TypeKind::Own, resource))
-        return error(at, "function does not match expected resource name `" +
-                             std::string(parsed.resource) + "`");
-    } else if (kind == NameKind::Method) {
-      self = 1;
-      if (func.labels.empty()) return error(at, "function should have at least one argument");
-      if (func.labels[0].name != "self")
-        return error(at, "function should have a first argument called `self`");
-      const TypeDef* handle = deref(func.labels[0].type);
-      if (!handle || handle->kind != TypeKind::Borrow)
-        return error(at, "function should take a first argument of `(borrow $T)`");
-      if (!is_handle(func.labels[0].type, TypeKind::Borrow, resource))
-        return error(at, "function does not match expected resource name `" +
-                             std::string(parsed.resource) + "`");
-    }
+  if (kind == NameKind::Static && !resources.contains(std::string(parsed.resource)))
+    return error(at, "static resource name is not known in this context");
+  // The resource of a handle has to be the one that the name tells.
+  const auto check_handle = [&](ValType handle) -> Result<void> {
+    const TypeId resource = types()[handle.id].args[0].id;
+    auto named = resources.find(std::string(parsed.resource));
+    if (named != resources.end() && named->second == resource) return {};
+    for (const auto& [other, type] : resources)
+      if (type == resource)
+        return error(at, "function does not match expected resource name `" + other + "`");
+    return error(at, "function does not match expected resource name `" +
+                         std::string(parsed.resource) +
+                         "`: resource used in function does not have a name in this context");
+  };
+  if (kind == NameKind::Constructor) {
+    if (!result) return error(at, "function should return one value");
+    const TypeDef* def = deref(result);
+    const bool fallible = def && def->kind == TypeKind::Result;
+    const ValType made = fallible ? def->args[0] : result;
+    const TypeDef* handle = deref(made);
+    if (!handle || handle->kind != TypeKind::Own)
+      return error(at, "function should return `(own $T)` or `(result (own $T))`");
+    WAFER_TRY(check_handle(made));
+  } else if (kind == NameKind::Method) {
+    self = 1;
+    if (func.labels.empty()) return error(at, "function should have at least one argument");
+    if (func.labels[0].name != "self")
+      return error(at, "function should have a first argument called `self`");
+    const TypeDef* handle = deref(func.labels[0].type);
+    if (!handle || handle->kind != TypeKind::Borrow)
+      return error(at, "function should take a first argument of `(borrow $T)`");
+    WAFER_TRY(check_handle(func.labels[0].type));
   }
   if (parsed.accessor == NameAccessor::None) return {};
   if (func.is_async) return error(at, "getters and setters cannot be async");
@@ -424,7 +420,7 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
   Entity entity = inferred;
   const uint32_t ascription_at = c.offset();
   WAFER_LET(ascribed, byte(c));
-  if (ascribed > 1) return malformed(ascription_at, "invalid leading byte of an ascription");
+  if (ascribed > 1) return leading(ascription_at, ascribed, "optional component export type");
   if (ascribed == 1) {
     const ResourceId before = types().resource_count();
     WAFER_LET(wanted, extern_type(c));

@@ -35,6 +35,7 @@ struct Scope {
   ScopeKind kind;
 
   std::vector<CoreTypeEntry> core_types;
+  Vec<uint32_t> core_ids;                       // canonical ids of these; of module types 0
   std::array<std::vector<CoreExtern>, 5> core;  // by wasm::ExternKind
   std::vector<uint32_t> core_modules;           // ModuleType
   std::vector<std::shared_ptr<CoreInstanceShape>> core_instances;
@@ -49,6 +50,11 @@ struct Scope {
   std::unordered_map<std::string, TypeId> import_resources, export_resources;
   std::unordered_map<std::string, TypeId> import_getters, export_getters;  // functions by name
   std::optional<bool> context64;  // what context.get and context.set use
+
+  void add_core_type(CoreTypeEntry entry) {
+    core_types.push_back(entry);
+    core_ids.push_back(entry.is_module ? 0 : entry.id);
+  }
 };
 
 // Reads one component with all in it. Members are spread over decoder.cc (sections, instances,
@@ -74,7 +80,8 @@ class Decoder {
   Result<TypeId> finish(Scope& scope, bool is_instance);
 
   // type_reader.cc
-  Result<CoreTypeEntry> core_type(Cursor& c, const Vec<uint32_t>& canonical, bool allow_module);
+  Result<void> core_type(Cursor& c, Scope& s, bool allow_module);
+  Result<void> check_core_types(const Scope& s, const Vec<wasm::SubType>& group, uint32_t at) const;
   Result<uint32_t> module_type(Cursor& c);
   Result<CoreExtern> core_extern(Cursor& c, const Scope& types);
   Result<TypeId> type(Cursor& c, Component* out);
@@ -128,6 +135,8 @@ class Decoder {
   Error malformed(uint32_t at, std::string_view message) const {
     return {ErrorKind::Malformed, message, at};
   }
+  // A byte that stands where one is wanted that says what follows (`what`).
+  Error leading(uint32_t at, uint32_t byte, std::string_view what) const;
   Error at(Error e, uint32_t offset) const {
     e.offset = offset;
     return e;

@@ -1,4 +1,6 @@
 // Type definitions (Binary.md, "Type Definitions").
+#include "wasm/type_reader.h"
+
 #include "component/scope.h"
 
 namespace wafer::component {
@@ -11,36 +13,79 @@ constexpr uint32_t kMaxFlags = 32;
 
 // ---- Core types ---------------------------------------------------------------------
 
-// `canonical` are the canonical ids of the core types that indices refer to.
-Result<CoreTypeEntry> Decoder::core_type(Cursor& c, const Vec<uint32_t>& canonical,
-                                         bool allow_module) {
+// Reads one definition of core types into `s`: a module type, or a group of types.
+Result<void> Decoder::core_type(Cursor& c, Scope& s, bool allow_module) {
   const uint32_t at = c.offset();
-  WAFER_LET(form, byte(c));
+  const uint8_t form = c.at_end() ? 0 : bytes_[at];
   if (form == 0x50) {
-    if (!allow_module)
-      return malformed(at, "invalid leading byte: a module type cannot hold module types");
+    if (!allow_module) return leading(at, form, "type definition: a module type holds none");
+    c.skip(1);
     WAFER_LET(id, module_type(c));
-    return CoreTypeEntry{true, id};
+    s.add_core_type({true, id});
+    return {};
   }
-  if (form != 0x60) {
-    if (form == 0x00 || form == 0x4e || form == 0x4f || form == 0x5e || form == 0x5f)
-      return Error(ErrorKind::Unsupported, "core types of components other than functions", at);
-    return malformed(at, "malformed core type");
+  uint32_t size = 1;
+  if (form == 0x4e) {
+    c.skip(1);
+    WAFER_LET(n, count(c, "types"));
+    size = n;
+  } else if (form == 0x00 && !c.at_end()) {
+    // The code of a type that is not final is also that of module types.
+    c.skip(1);
+    if (c.at_end() || bytes_[c.offset()] != 0x50) return malformed(at, "malformed core type");
   }
-  wasm::SubType sub;
-  sub.kind = wasm::CompKind::Func;
-  c.set_type_limit(static_cast<uint32_t>(canonical.size()));
-  for (Vec<wasm::ValType>* list : {&sub.func.params, &sub.func.results}) {
-    WAFER_LET(n, count(c, "parameters"));
-    for (uint32_t i = 0; i < n; ++i) {
-      wasm::ValType t;
-      if (!c.val_type(t)) return c.take_error();
-      list->push_back(t);
-    }
-  }
+  const auto first = static_cast<uint32_t>(s.core_types.size());
+  if (first + size > kMaxDefinitions)
+    return Error(ErrorKind::Exhaustion, "too many core types", at);
+  Vec<wasm::SubType> group(size);
+  c.set_type_limit(first + size);
+  for (uint32_t i = 0; i < size; ++i)
+    if (!wasm::read_sub_type(c, group[i], first + i)) return c.take_error();
   c.set_type_limit(wasm::kMaxTypeIndex + 1);
-  WAFER_LET(id, types().core().intern(&sub, 1, static_cast<uint32_t>(canonical.size()), canonical));
-  return CoreTypeEntry{false, id};
+  WAFER_TRY(check_core_types(s, group, at));
+  WAFER_LET(id, types().core().intern(group.data(), size, first, s.core_ids));
+  for (uint32_t i = 0; i < size; ++i) s.add_core_type({false, id + i});
+  for (uint32_t i = 0; i < size; ++i) {
+    const wasm::SubType& type = group[i];
+    if (type.kind == wasm::CompKind::Cont &&
+        types().core().get(s.core_ids[type.cont])->kind != wasm::CompKind::Func)
+      return error(at, "non-function type " + std::to_string(type.cont));
+    if (type.super == wasm::SubType::kNoSuper) continue;
+    const std::string names =
+        "sub type " + std::to_string(first + i) + " %s super type " + std::to_string(type.super);
+    const auto fail = [&](const char* how) {
+      std::string text = names;
+      return error(at, text.replace(text.find("%s"), 2, how));
+    };
+    const uint32_t super = s.core_ids[type.super];
+    if (types().core().get(super)->is_final) return fail("has final");
+    if (!wasm::may_extend(types().core(), id + i, super)) return fail("does not match");
+    if (types().core().get(super)->depth() + 1 > wasm::kMaxSubtypeDepth)
+      return Error(ErrorKind::Exhaustion, "sub type is nested too deeply", at);
+  }
+  return {};
+}
+
+// What types in `group` refer to has to be no module type.
+Result<void> Decoder::check_core_types(const Scope& s, const Vec<wasm::SubType>& group,
+                                       uint32_t at) const {
+  const auto check = [&](uint32_t index) -> Result<void> {
+    if (index >= s.core_types.size() || !s.core_types[index].is_module) return {};
+    return error(at, "core type index " + std::to_string(index) + " is a module type");
+  };
+  const auto check_type = [&](wasm::ValType t) -> Result<void> {
+    return t.is_ref() && t.heap().is_concrete() ? check(t.heap().index()) : Result<void>();
+  };
+  for (const wasm::SubType& type : group) {
+    if (type.descriptor != wasm::SubType::kNone || type.describes != wasm::SubType::kNone)
+      return Error(ErrorKind::Unsupported, "descriptors in core types of components", at);
+    if (type.super != wasm::SubType::kNoSuper) WAFER_TRY(check(type.super));
+    if (type.kind == wasm::CompKind::Cont) WAFER_TRY(check(type.cont));
+    for (wasm::ValType t : type.func.params) WAFER_TRY(check_type(t));
+    for (wasm::ValType t : type.func.results) WAFER_TRY(check_type(t));
+    for (const wasm::FieldType& f : type.fields) WAFER_TRY(check_type(f.storage));
+  }
+  return {};
 }
 
 Result<CoreExtern> Decoder::core_extern(Cursor& c, const Scope& s) {
@@ -146,17 +191,14 @@ Result<uint32_t> Decoder::module_type(Cursor& c) {
         break;
       }
       case 1: {
-        Vec<uint32_t> canonical;
-        for (const CoreTypeEntry& t : inner.core_types) canonical.push_back(t.id);
-        WAFER_LET(t, core_type(c, canonical, /*allow_module=*/false));
-        inner.core_types.push_back(t);
+        WAFER_TRY(core_type(c, inner, /*allow_module=*/false));
         break;
       }
       case 2: {
         WAFER_LET(sort, byte(c));
         WAFER_LET(target, byte(c));
-        if (sort != 0x10 || target != 1)
-          return malformed(at, "only outer aliases of types stand in module types");
+        if (sort != 0x10) return leading(at + 1, sort, "outer alias kind");
+        if (target != 1) return leading(at + 2, target, "outer alias target");
         WAFER_LET(levels, u32(c));
         WAFER_LET(index, u32(c));
         // Level 0 is the module type itself.
@@ -167,7 +209,7 @@ Result<uint32_t> Decoder::module_type(Cursor& c) {
         if (outer.core_types[index].is_module)
           return error(at, "a module type cannot hold module types");
         const CoreTypeEntry entry = outer.core_types[index];
-        inner.core_types.push_back(entry);
+        inner.add_core_type(entry);
         break;
       }
       case 3: {
@@ -179,7 +221,7 @@ Result<uint32_t> Decoder::module_type(Cursor& c) {
         break;
       }
       default:
-        return malformed(at, "malformed module type declaration");
+        return leading(at, form, "type definition");
     }
   }
   return types().add_module(std::move(out));
@@ -209,7 +251,7 @@ Result<ValType> Decoder::optional_val_type(Cursor& c) {
   const uint32_t at = c.offset();
   WAFER_LET(present, byte(c));
   if (present == 0) return ValType();
-  if (present != 1) return malformed(at, "invalid leading byte of an optional type");
+  if (present != 1) return leading(at, present, "optional component value type");
   return val_type(c);
 }
 
@@ -233,9 +275,9 @@ Result<ValType> Decoder::result_list(Cursor& c) {
   const uint32_t at = c.offset();
   WAFER_LET(form, byte(c));
   if (form == 0) return val_type(c);
-  if (form != 1) return malformed(at, "invalid leading byte of a result list");
+  if (form != 1) return leading(at, form, "component function results");
   WAFER_LET(n, byte(c));
-  if (n != 0) return malformed(at, "named results are no longer part of the component model");
+  if (n != 0) return leading(at + 1, n, "number of results: they have no names");
   return ValType();
 }
 
@@ -279,7 +321,7 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
         WAFER_LET(t, optional_val_type(c));
         const uint32_t zero_at = c.offset();
         WAFER_LET(zero, byte(c));
-        if (zero != 0) return malformed(zero_at, "zero byte expected: variant cases do not refine");
+        if (zero != 0) return leading(zero_at, zero, "zero byte required");
         def.labels.push_back({std::move(name), t});
       }
       break;
@@ -361,7 +403,7 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
     }
     default: {
       const Prim prim = prim_of_code(code);
-      if (prim == Prim::None) return malformed(start, "malformed component type");
+      if (prim == Prim::None) return leading(start, code, "component defined type");
       if (prim == Prim::ErrorContext)
         WAFER_TRY(enabled(Feature::ErrorContext, "the type error-context", start));
       def.kind = TypeKind::Primitive;
@@ -406,7 +448,7 @@ Result<TypeId> Decoder::resource_type(Cursor& c, Component* out, uint32_t start)
   def.rep64 = rep == wasm::kI64;
   const uint32_t at = c.offset();
   WAFER_LET(has_destructor, byte(c));
-  if (has_destructor > 1) return malformed(at, "invalid leading byte of a destructor");
+  if (has_destructor > 1) return leading(at, has_destructor, "resource destructor");
   if (has_destructor) {
     WAFER_LET(func, u32(c));
     WAFER_TRY(check_index(scope().core[0], func, "function", at));
@@ -444,11 +486,7 @@ Result<TypeId> Decoder::scope_type(Cursor& c, ScopeKind kind) {
     WAFER_LET(form, byte(c));
     switch (form) {
       case 0: {
-        Vec<uint32_t> canonical;
-        for (const CoreTypeEntry& t : scope().core_types)
-          canonical.push_back(t.is_module ? 0 : t.id);
-        WAFER_LET(t, core_type(c, canonical, /*allow_module=*/true));
-        scope().core_types.push_back(t);
+        WAFER_TRY(core_type(c, scope(), /*allow_module=*/true));
         break;
       }
       case 1: {
@@ -460,14 +498,15 @@ Result<TypeId> Decoder::scope_type(Cursor& c, ScopeKind kind) {
         WAFER_TRY(alias(c, nullptr));
         break;
       case 3:
-        if (kind == ScopeKind::InstanceType) return malformed(at, "instance types have no imports");
+        if (kind == ScopeKind::InstanceType)
+          return leading(at, form, "component or instance type declaration");
         WAFER_TRY(import(c, nullptr));
         break;
       case 4:
         WAFER_TRY(export_declaration(c));
         break;
       default:
-        return malformed(at, "malformed declaration of a type");
+        return leading(at, form, "component or instance type declaration");
     }
   }
   auto id = finish(scope(), kind == ScopeKind::InstanceType);

@@ -24,7 +24,6 @@ constexpr uint32_t kMaxTags = 1000000;
 constexpr uint32_t kMaxExports = 1000000;
 constexpr uint32_t kMaxElemSegments = 10000000;
 constexpr uint32_t kMaxDataSegments = 100000;
-constexpr uint32_t kMaxSubtypeDepth = 63;
 constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
 
 // Bytes that must follow a section or body, unless the input ends, before it is
@@ -410,30 +409,7 @@ bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
     message += message_with(" has final super type ", sub.super);
     return c.fail(ErrorKind::Invalid, message, at);
   }
-  auto lists_match = [&](const Vec<ValType>& a, const Vec<ValType>& b) {
-    if (a.size() != b.size()) return false;
-    for (size_t i = 0; i < a.size(); ++i)
-      if (!module_->is_subtype(a[i], b[i])) return false;
-    return true;
-  };
-  bool ok = sub.kind == super.kind;
-  if (ok && sub.kind == CompKind::Func) {
-    ok = lists_match(super.func.params, sub.func.params) &&
-         lists_match(sub.func.results, super.func.results);
-  } else if (ok && sub.kind == CompKind::Cont) {
-    ok = module_->is_subtype(ValType::ref(HeapType::concrete(sub.cont), false),
-                             ValType::ref(HeapType::concrete(super.cont), false));
-  } else if (ok) {
-    ok = sub.fields.size() >= super.fields.size();
-    for (size_t i = 0; ok && i < super.fields.size(); ++i) {
-      const FieldType &a = sub.fields[i], &b = super.fields[i];
-      ok = a.is_mutable == b.is_mutable && module_->is_subtype(a.storage, b.storage) &&
-           (!a.is_mutable || module_->is_subtype(b.storage, a.storage));
-    }
-  }
-  // With a descriptor a subtype has one too; what describes has supertypes that do.
-  ok = ok && (super.descriptor == SubType::kNone || sub.descriptor != SubType::kNone) &&
-       (super.describes == SubType::kNone) == (sub.describes == SubType::kNone);
+  const bool ok = may_extend(*module_->registry, module_->canon[index], module_->canon[sub.super]);
   if (!ok) {
     message += message_with(" does not match super type ", sub.super);
     return c.fail(ErrorKind::Invalid, message, at);

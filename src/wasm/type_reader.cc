@@ -115,6 +115,34 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   return c.fail(ErrorKind::Malformed, "malformed definition type", at);
 }
 
+bool may_extend(const TypeRegistry& registry, uint32_t sub_id, uint32_t super_id) {
+  const CanonType &sub = *registry.get(sub_id), &super = *registry.get(super_id);
+  const auto lists_match = [&](const Vec<ValType>& a, const Vec<ValType>& b) {
+    if (a.size() != b.size()) return false;
+    for (size_t i = 0; i < a.size(); ++i)
+      if (!registry.is_subtype(a[i], b[i])) return false;
+    return true;
+  };
+  if (sub.kind != super.kind) return false;
+  bool ok = true;
+  if (sub.kind == CompKind::Func) {
+    ok = lists_match(super.func.params, sub.func.params) &&
+         lists_match(sub.func.results, super.func.results);
+  } else if (sub.kind == CompKind::Cont) {
+    ok = registry.is_subtype(sub.cont, super.cont);
+  } else {
+    ok = sub.fields.size() >= super.fields.size();
+    for (size_t i = 0; ok && i < super.fields.size(); ++i) {
+      const FieldType &a = sub.fields[i], &b = super.fields[i];
+      ok = a.is_mutable == b.is_mutable && registry.is_subtype(a.storage, b.storage) &&
+           (!a.is_mutable || registry.is_subtype(b.storage, a.storage));
+    }
+  }
+  // With a descriptor a subtype has one too; what describes has supertypes that do.
+  return ok && (super.descriptor == SubType::kNone || sub.descriptor != SubType::kNone) &&
+         (super.describes == SubType::kNone) == (sub.describes == SubType::kNone);
+}
+
 bool read_table_type(Cursor& c, TableType& out) {
   uint8_t flags = 0;
   return c.ref_type(out.element) && limits(c, 1, out.limits, flags);

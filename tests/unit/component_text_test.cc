@@ -177,6 +177,34 @@ TEST(ComponentText, NameSection) {
   EXPECT_EQ(parsed("(component $c (type $t u8))"), parsed("(component (type u8))"));
 }
 
+TEST(ComponentText, CoreTypes) {
+  EXPECT_EQ(error_of(R"((component $C
+      (core rec (type $a (sub (struct (field (ref null $b)) (field (mut i8)))))
+                (type $b (sub (array (ref $a)))))
+      (core type $s (sub $a (struct (field (ref null $b)) (field (mut i8)) (field f32))))
+      (core type $f (func (param (ref $s)) (result (ref null $a))))
+      (core type (module (alias outer $C $s (type $s))
+        (rec (type $l (sub final $s (struct (field (ref null $b)) (field (mut i8)) (field f32)))))
+        (import "" "f" (func (param (ref $l)))) (export "g" (global (ref null $f)))))))"),
+            "");
+  const struct {
+    const char *text, *message;
+  } kCases[] = {
+      {"(component (core type $f (func)) (core type (sub $f (func))))",
+       "sub type 1 has final super type 0"},
+      {"(component (core type $f (sub (func))) (core type (sub $f (func (param i32)))))",
+       "sub type 1 does not match super type 0"},
+      {"(component (core type $m (module)) (core type (func (param (ref $m)))))",
+       "core type index 0 is a module type"},
+      {"(component (core type $m (module)) (core type (sub $m (struct))))",
+       "core type index 0 is a module type"},
+      {"(component (core type (func (param (ref 1)))))", "unknown type 1"},
+      {"(component (core type (module (type (module)))))",
+       "invalid leading byte (0x50) for type definition: a module type holds none"},
+  };
+  for (const auto& c : kCases) EXPECT_EQ(error_of(c.text), c.message) << c.text;
+}
+
 // Text gives the same bytes again, with names and without.
 TEST(ComponentText, PrintsBack) {
   const std::string texts[] = {
