@@ -48,6 +48,7 @@ void add_wasm2wat(CLI::App& app, Context& context);
 void add_inspect(CLI::App& app, Context& context);
 void add_wast(CLI::App& app, Context& context);
 void add_wit(CLI::App& app, Context& context);
+void add_component(CLI::App& app, Context& context);
 void add_completions(CLI::App& app, Context& context);
 
 // What --version prints.

@@ -78,33 +78,6 @@ void write_limits(Vec<uint8_t>& out, const wasm::Limits& l, uint8_t more) {
   if (l.has_max) write_uleb(out, l.max);
 }
 
-void write_core_extern(Vec<uint8_t>& out, const CoreExternType& type) {
-  out.push_back(static_cast<uint8_t>(type.kind));
-  switch (type.kind) {
-    case wasm::ExternKind::Func:
-      write_uleb(out, type.type);
-      break;
-    case wasm::ExternKind::Tag:
-      out.push_back(0);
-      write_uleb(out, type.type);
-      break;
-    case wasm::ExternKind::Table:
-      wasm::write_val_type(out, type.table.element);
-      write_limits(out, type.table.limits, 0);
-      break;
-    case wasm::ExternKind::Memory: {
-      const bool custom = type.memory.page_size_log2 != 16;
-      write_limits(out, type.memory.limits, custom ? 8 : 0);
-      if (custom) write_uleb(out, type.memory.page_size_log2);
-      break;
-    }
-    case wasm::ExternKind::Global:
-      wasm::write_val_type(out, type.global.type);
-      out.push_back(type.global.is_mutable ? 1 : 0);
-      break;
-  }
-}
-
 void write_options(Vec<uint8_t>& out, const CanonOptions& options) {
   Vec<uint8_t> body;
   uint32_t count = 0;
@@ -189,6 +162,39 @@ void write_core_func_type(Vec<uint8_t>& out, const wasm::FuncType& type) {
   }
 }
 
+void write_table_type(Vec<uint8_t>& out, const wasm::TableType& type) {
+  wasm::write_val_type(out, type.element);
+  write_limits(out, type.limits, 0);
+}
+
+void write_memory_type(Vec<uint8_t>& out, const wasm::MemoryType& type) {
+  const bool custom = type.page_size_log2 != 16;
+  write_limits(out, type.limits, custom ? 8 : 0);
+  if (custom) write_uleb(out, type.page_size_log2);
+}
+
+void write_global_type(Vec<uint8_t>& out, const wasm::GlobalType& type) {
+  wasm::write_val_type(out, type.type);
+  out.push_back(type.is_mutable ? 1 : 0);
+}
+
+void write_core_extern_type(Vec<uint8_t>& out, const CoreExternType& type) {
+  out.push_back(static_cast<uint8_t>(type.kind));
+  switch (type.kind) {
+    case wasm::ExternKind::Func:
+      return write_uleb(out, type.type);
+    case wasm::ExternKind::Tag:
+      out.push_back(0);
+      return write_uleb(out, type.type);
+    case wasm::ExternKind::Table:
+      return write_table_type(out, type.table);
+    case wasm::ExternKind::Memory:
+      return write_memory_type(out, type.memory);
+    case wasm::ExternKind::Global:
+      return write_global_type(out, type.global);
+  }
+}
+
 void write_custom_section(Vec<uint8_t>& out, std::string_view name, Bytes contents) {
   Vec<uint8_t> body;
   write_name(body, name);
@@ -229,14 +235,14 @@ void ModuleTypeWriter::import(std::string_view module, std::string_view name,
   bytes_.push_back(0);
   write_name(bytes_, module);
   write_name(bytes_, name);
-  write_core_extern(bytes_, type);
+  write_core_extern_type(bytes_, type);
   ++count_;
 }
 
 void ModuleTypeWriter::export_(std::string_view name, const CoreExternType& type) {
   bytes_.push_back(3);
   write_name(bytes_, name);
-  write_core_extern(bytes_, type);
+  write_core_extern_type(bytes_, type);
   ++count_;
 }
 

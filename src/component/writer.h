@@ -211,6 +211,11 @@ inline constexpr uint8_t kPreamble[] = {0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01
 void write_name(Vec<uint8_t>& out, std::string_view name);
 void write_bytes(Vec<uint8_t>& out, Bytes bytes);
 void write_core_func_type(Vec<uint8_t>& out, const wasm::FuncType& type);
+void write_table_type(Vec<uint8_t>& out, const wasm::TableType& type);
+void write_memory_type(Vec<uint8_t>& out, const wasm::MemoryType& type);
+void write_global_type(Vec<uint8_t>& out, const wasm::GlobalType& type);
+// With the byte that tells its kind, as imports of core modules have it.
+void write_core_extern_type(Vec<uint8_t>& out, const CoreExternType& type);
 // A custom section with its id and size, of components and core modules alike.
 void write_custom_section(Vec<uint8_t>& out, std::string_view name, Bytes contents);
 

@@ -21,12 +21,6 @@ constexpr std::pair<TypeKind, cm::TypeKind> kKinds[] = {
     {TypeKind::Future, cm::TypeKind::Future}, {TypeKind::Map, cm::TypeKind::Map},
 };
 
-cm::TypeKind kind_of(TypeKind kind) {
-  for (const auto& [ours, theirs] : kKinds)
-    if (ours == kind) return theirs;
-  return cm::TypeKind::Primitive;
-}
-
 // A setter has to stand behind its getter. `function` gives null for what is none.
 template <class T, class F>
 void getters_first(std::vector<T>& list, F&& function) {
@@ -51,6 +45,12 @@ cm::Attributes attributes(const std::optional<std::string>& external_id) {
 
 }  // namespace
 
+cm::TypeKind component_kind(TypeKind kind) {
+  for (const auto& [ours, theirs] : kKinds)
+    if (ours == kind) return theirs;
+  return cm::TypeKind::Primitive;
+}
+
 cm::ValType TypeScope::value(Type t) {
   return t.defined() ? cm::ValType::of(type(t.id)) : cm::ValType{t.prim, 0};
 }
@@ -59,24 +59,24 @@ uint32_t TypeScope::type(TypeId id) {
   if (auto it = known_.find(id); it != known_.end()) return it->second;
   const TypeDef& def = r_.types[id];
   uint32_t index = 0;
-  if (!def.name.empty() && (def.owner_kind != owner_kind_ || def.owner != owner_)) {
+  if (!def.name.empty() && foreign_ && (def.owner_kind != owner_kind_ || def.owner != owner_)) {
     index = foreign_(id);
   } else if (def.kind == TypeKind::Resource) {
-    index = name_({def.name, attributes(def.external_id)}, cm::ExternType::resource());
+    index = name_(id, {def.name, attributes(def.external_id)}, cm::ExternType::resource());
   } else {
     if (def.kind == TypeKind::Alias && def.args[0].defined()) {
       index = type(def.args[0].id);
     } else {
       cm::TypeDef out;
-      out.kind = kind_of(def.kind);
+      out.kind = component_kind(def.kind);
       out.length = def.length;
       for (Type t : def.args) out.args.push_back(value(t));
       for (const Member& m : def.members) out.labels.push_back({m.name, value(m.type)});
       index = out_.type(out);
     }
     if (!def.name.empty())
-      index =
-          name_({def.name, attributes(def.external_id)}, cm::ExternType::of(cm::Sort::Type, index));
+      index = name_(id, {def.name, attributes(def.external_id)},
+                    cm::ExternType::of(cm::Sort::Type, index));
   }
   known_[id] = index;
   return index;
@@ -141,7 +141,7 @@ class Instances {
     TypeScope scope(
         r_, inner, OwnerKind::Interface, id,
         [&](TypeId t) { return inner.alias_outer(1, alias(t), cm::Sort::Type); },
-        [&](const cm::WrittenName& name, const cm::ExternType& type) {
+        [&](TypeId, const cm::WrittenName& name, const cm::ExternType& type) {
           return inner.export_(name, type);
         });
     for (TypeId t : r_.interfaces[id].types) scope.type(t);
@@ -208,13 +208,13 @@ cm::TypeWriter encode_interface(const Resolve& r, InterfaceId id) {
 
 }  // namespace
 
-cm::TypeWriter encode_world(const Resolve& r, WorldId id) {
+cm::TypeWriter encode_world(const Resolve& r, WorldId id, const ItemName& item_name) {
   cm::TypeWriter outer(cm::TypeKind::Component);
   Instances instances(r, outer);
   const World& world = r.worlds[id];
   TypeScope scope(
       r, outer, OwnerKind::World, id, [&](TypeId t) { return instances.alias(t); },
-      [&](const cm::WrittenName& name, const cm::ExternType& type) {
+      [&](TypeId, const cm::WrittenName& name, const cm::ExternType& type) {
         return outer.import(name, type);
       });
   for (const bool exported : {false, true}) {
@@ -234,7 +234,8 @@ cm::TypeWriter encode_world(const Resolve& r, WorldId id) {
           interface ? cm::ExternType::of(cm::Sort::Instance, instances.type(item.interface, true))
                     : cm::ExternType::of(cm::Sort::Func, scope.func(item.function));
       std::string storage;
-      const cm::WrittenName name = written_name(r, item, storage);
+      cm::WrittenName name = written_name(r, item, storage);
+      if (item_name) name.text = storage = item_name(item, exported);
       const uint32_t index = exported ? outer.export_(name, type) : outer.import(name, type);
       // Others use types of an interface by its own name.
       if (interface && !item.implements) instances.set(item.interface, index);

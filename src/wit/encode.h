@@ -10,14 +10,19 @@
 
 namespace wafer::wit {
 
+// The component model's kind of a type; Primitive for aliases, which are of any kind.
+component::TypeKind component_kind(TypeKind kind);
+
 // Types of one scope (an interface, or a world) as they are written into a component, a
 // component type or an instance type. Each is written when it is first asked for.
 class TypeScope {
  public:
-  // The index, in `out`, of a named type that belongs elsewhere.
+  // The index, in `out`, of a named type that belongs elsewhere. If there is no such function,
+  // all types are written as the scope's own.
   using Foreign = std::function<uint32_t(TypeId)>;
   // Gives a type of this scope its name, and the index that it has under it.
-  using Name = std::function<uint32_t(const component::WrittenName&, const component::ExternType&)>;
+  using Name =
+      std::function<uint32_t(TypeId, const component::WrittenName&, const component::ExternType&)>;
 
   TypeScope(const Resolve& resolve, component::DefinitionWriter& out, OwnerKind owner_kind,
             uint32_t owner, Foreign foreign, Name name)
@@ -62,7 +67,10 @@ component::WrittenName written_name(const Resolve& resolve, const WorldItem& ite
 // A package as a component.
 Vec<uint8_t> encode_package(const Resolve& resolve, PackageId package);
 
-// A world as a component type.
-component::TypeWriter encode_world(const Resolve& resolve, WorldId world);
+// A world as a component type; imports and exports of it by the names that `name` gives, if it is
+// given.
+using ItemName = std::function<std::string(const WorldItem& item, bool exported)>;
+component::TypeWriter encode_world(const Resolve& resolve, WorldId world,
+                                   const ItemName& name = nullptr);
 
 }  // namespace wafer::wit

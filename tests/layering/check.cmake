@@ -7,6 +7,7 @@ set(below_component ${below_wasm} component)
 set(below_wat ${below_component} wat)
 set(below_wit ${below_component} wit)
 set(below_component/run ${below_wasm} runtime component component/run public)
+set(below_compose ${below_wit} compose)
 set(below_demangle ${below_base} demangle)
 set(below_runtime ${below_wasm} runtime)
 set(below_interp ${below_runtime} interp)
@@ -71,7 +72,7 @@ foreach(file ${files})
   endforeach()
 endforeach()
 # A layer without files would be one that this script no longer finds.
-foreach(folder base wasm wat component component/run wit demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
+foreach(folder base wasm wat component component/run wit compose demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
     host wasi/gen wasi/p1 program api capi cli shim embedded)
   if(NOT folder IN_LIST folders)

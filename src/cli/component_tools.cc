@@ -1,0 +1,180 @@
+// `wafer component`: makes, takes apart and checks components.
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "cli/component.h"
+#include "compose/embed.h"
+#include "compose/new.h"
+#include "wit/component_type.h"
+
+namespace wafer::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ToolOptions {
+  std::string file, output, wit, world, encoding = "utf8", folder;
+  std::vector<std::string> adapters, wit_features;
+  uint64_t threshold = 0;
+  bool memory_grow = false, no_merge = false, all_features = false;
+};
+
+int fail(std::string_view file, const Error& error) {
+  const std::string message(std::string_view(error.message));
+  print_error(file.empty() ? message : fmt::format("{}: {}", file, message));
+  return kFailure;
+}
+
+int write(const std::string& output, const Vec<uint8_t>& bytes) {
+  const std::string_view data(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return write_output(output.empty() ? "-" : output, data) ? kSuccess : kFailure;
+}
+
+Result<wit::Resolved> load_wit(const ToolOptions& o) {
+  const fs::path path(o.wit);
+  return wit::load(std::span(&path, 1), {o.wit_features, o.all_features});
+}
+
+int new_component(const ToolOptions& o) {
+  const auto module = open_module(o.file, wasm::FeatureSet::all());
+  if (!module) return kFailure;
+  if (component::is_component(module->binary())) {
+    print_error(fmt::format("{}: is a component already; a core module was expected", o.file));
+    return kFailure;
+  }
+  compose::NewOptions options;
+  options.merge_versions = !o.no_merge;
+  options.realloc_via_memory_grow = o.memory_grow;
+  std::vector<ModuleInput> adapters;
+  adapters.reserve(o.adapters.size());
+  for (const std::string& word : o.adapters) {
+    const size_t equals = word.find('=');
+    const std::string path = equals == word.npos ? word : word.substr(equals + 1);
+    auto adapter = open_module(path, wasm::FeatureSet::all());
+    if (!adapter) return kFailure;
+    // The name of the file, up to its first dot, unless told.
+    std::string name = fs::path(path).filename().string();
+    name = equals == word.npos ? name.substr(0, name.find('.')) : word.substr(0, equals);
+    adapters.push_back(std::move(*adapter));
+    options.adapters.push_back({std::move(name), adapters.back().binary()});
+  }
+  auto made = compose::new_component(module->binary(), options);
+  if (!made.ok()) return fail(o.file, made.error());
+  component::DecodeOptions decode;
+  decode.features = component_features({{"all"}, {}});
+  decode.core_features = wasm::FeatureSet::all();
+  if (auto valid = component::decode({made->data(), made->size()}, decode); !valid.ok()) {
+    print_error(fmt::format("{}: the component would not be valid: {}", o.file,
+                            std::string_view(valid.error().message)));
+    return kFailure;
+  }
+  return write(o.output, *made);
+}
+
+int embed(const ToolOptions& o) {
+  auto resolved = load_wit(o);
+  if (!resolved.ok()) return fail("", resolved.error());
+  auto world = wit::select_world(*resolved, o.world);
+  if (!world.ok()) return fail(o.wit, world.error());
+  const auto module = open_module(o.file, wasm::FeatureSet::all());
+  if (!module) return kFailure;
+  constexpr std::pair<std::string_view, component::StringEncoding> kEncodings[] = {
+      {"utf8", component::StringEncoding::Utf8},
+      {"utf16", component::StringEncoding::Utf16},
+      {"latin1+utf16", component::StringEncoding::Latin1Utf16}};
+  auto encoding = component::StringEncoding::Utf8;
+  for (const auto& [name, value] : kEncodings)
+    if (o.encoding == name) encoding = value;
+  auto out = compose::embed(module->binary(), resolved->resolve, *world, encoding);
+  if (!out.ok()) return fail(o.file, out.error());
+  return write(o.output, *out);
+}
+
+int unbundle(const ToolOptions& o) {
+  const auto input = open_module(o.file, wasm::FeatureSet::all());
+  if (!input) return kFailure;
+  auto out = compose::unbundle(input->binary(), o.threshold);
+  if (!out.ok()) return fail(o.file, out.error());
+  std::error_code code;
+  fs::create_directories(o.folder, code);
+  for (const auto& m : out->modules)
+    if (const int status = write((fs::path(o.folder) / (m.name + ".wasm")).string(), m.bytes);
+        status != kSuccess)
+      return status;
+  return write(o.output, out->component);
+}
+
+int targets(const ToolOptions& o) {
+  auto resolved = load_wit(o);
+  if (!resolved.ok()) return fail("", resolved.error());
+  auto world = wit::select_world(*resolved, o.world);
+  if (!world.ok()) return fail(o.wit, world.error());
+  const auto input = open_module(o.file, wasm::FeatureSet::all());
+  if (!input) return kFailure;
+  if (!component::is_component(input->binary())) {
+    print_error(fmt::format("{}: is a core module; a component was expected", o.file));
+    return kFailure;
+  }
+  auto fits = compose::targets(input->binary(), resolved->resolve, *world);
+  return fits.ok() ? kSuccess : fail(o.file, fits.error());
+}
+
+}  // namespace
+
+void add_component(CLI::App& app, Context& context) {
+  CLI::App& group = *app.add_subcommand("component", "Make, take apart and check components");
+  group.require_subcommand(1);
+  const auto command = [&](const char* name, const char* about, auto run) {
+    auto o = std::make_shared<ToolOptions>();
+    CLI::App& c = *group.add_subcommand(name, about);
+    c.callback([o, run, &context] { context.action = [o, run] { return run(*o); }; });
+    return std::pair<CLI::App&, ToolOptions&>(c, *o);
+  };
+  const auto output = [](CLI::App& c, ToolOptions& o) {
+    c.add_option("-o,--output", o.output, "Output (default -, standard output)")->type_name("FILE");
+  };
+  const auto wit = [](CLI::App& c, ToolOptions& o) {
+    c.add_option("WIT", o.wit, "WIT file or folder with the world")->required()->type_name("");
+    c.add_option("-w,--world", o.world, "World, if the package has more than one")
+        ->type_name("NAME");
+    c.add_option("--features", o.wit_features, "Take @unstable items of these features")
+        ->delimiter(',')
+        ->type_name("NAMES");
+    c.add_flag("--all-features", o.all_features, "Take all @unstable items");
+  };
+  {
+    auto [c, o] = command("new", "Make a component of a core module", new_component);
+    c.add_option("MODULE", o.file, "Core module that tells its world")->required()->type_name("");
+    c.add_option("--adapt", o.adapters,
+                 "Adapter for imports of the module NAME (default: the file's name up to a dot)")
+        ->type_name("[NAME=]FILE")
+        ->allow_extra_args(false);
+    c.add_flag("--realloc-via-memory-grow", o.memory_grow,
+               "Adapters get memory by growing it, not from the module's allocator");
+    c.add_flag("--no-merge-imports", o.no_merge, "Keep imports of compatible versions apart");
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("embed", "Put a world into a core module", embed);
+    wit(c, o);
+    c.add_option("MODULE", o.file, "Core module")->required()->type_name("");
+    c.add_option("--encoding", o.encoding, "Encoding of strings")
+        ->check(CLI::IsMember({"utf8", "utf16", "latin1+utf16"}));
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("unbundle", "Take the core modules out of a component", unbundle);
+    c.add_option("COMPONENT", o.file, "Component")->required()->type_name("");
+    c.add_option("--module-dir", o.folder, "Folder for the modules")->required()->type_name("DIR");
+    c.add_option("--threshold", o.threshold, "Leave smaller modules in")->type_name("BYTES");
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("targets", "Check that a component fits a world", targets);
+    wit(c, o);
+    c.add_option("COMPONENT", o.file, "Component")->required()->type_name("");
+  }
+}
+
+}  // namespace wafer::cli

@@ -1,0 +1,170 @@
+#include "compose/core_module.h"
+
+#include "base/leb128.h"
+#include "wasm/instr.h"
+#include "wasm/names.h"
+
+namespace wafer::compose {
+
+namespace cm = component;
+
+void CoreModuleWriter::raw_types(Bytes bytes, uint32_t groups, uint32_t types) {
+  cm::write_bytes(types_.bytes, bytes);
+  types_.count += groups;
+  type_count_ += types;
+}
+
+uint32_t CoreModuleWriter::type(const wasm::FuncType& type) {
+  for (const auto& [known, index] : interned_)
+    if (known.params == type.params && known.results == type.results) return index;
+  cm::write_core_func_type(types_.bytes, type);
+  ++types_.count;
+  interned_.emplace_back(type, type_count_);
+  return type_count_++;
+}
+
+uint32_t CoreModuleWriter::import(std::string_view module, std::string_view name,
+                                  const cm::CoreExternType& type) {
+  cm::write_name(imports_.bytes, module);
+  cm::write_name(imports_.bytes, name);
+  cm::write_core_extern_type(imports_.bytes, type);
+  ++imports_.count;
+  if (type.kind == wasm::ExternKind::Func) ++imported_funcs_;
+  return counts_[static_cast<size_t>(type.kind)]++;
+}
+
+uint32_t CoreModuleWriter::import_func(std::string_view module, std::string_view name,
+                                       uint32_t type) {
+  cm::CoreExternType t;
+  t.type = type;
+  return import(module, name, t);
+}
+
+uint32_t CoreModuleWriter::func(uint32_t type, Vec<uint8_t> body) {
+  write_uleb(funcs_.bytes, type);
+  ++funcs_.count;
+  bodies_.push_back(std::move(body));
+  return counts_[static_cast<size_t>(wasm::ExternKind::Func)]++;
+}
+
+void CoreModuleWriter::set_body(uint32_t func, Vec<uint8_t> body) {
+  bodies_[func - imported_funcs_] = std::move(body);
+}
+
+uint32_t CoreModuleWriter::table(const wasm::TableType& type) {
+  cm::write_table_type(tables_.bytes, type);
+  ++tables_.count;
+  return counts_[static_cast<size_t>(wasm::ExternKind::Table)]++;
+}
+
+uint32_t CoreModuleWriter::memory(const wasm::MemoryType& type) {
+  cm::write_memory_type(memories_.bytes, type);
+  ++memories_.count;
+  return counts_[static_cast<size_t>(wasm::ExternKind::Memory)]++;
+}
+
+uint32_t CoreModuleWriter::global(const wasm::GlobalType& type, Bytes init) {
+  cm::write_global_type(globals_.bytes, type);
+  cm::write_bytes(globals_.bytes, init);
+  ++globals_.count;
+  return counts_[static_cast<size_t>(wasm::ExternKind::Global)]++;
+}
+
+void CoreModuleWriter::export_(std::string_view name, wasm::ExternKind kind, uint32_t index) {
+  cm::write_name(exports_.bytes, name);
+  exports_.bytes.push_back(static_cast<uint8_t>(kind));
+  write_uleb(exports_.bytes, index);
+  ++exports_.count;
+}
+
+void CoreModuleWriter::elements(const std::vector<uint32_t>& funcs) {
+  Vec<uint8_t>& out = elems_.bytes;
+  out.push_back(0);  // active, table 0, function indices
+  wasm::Instr zero;
+  zero.op = wasm::Opcode::I32Const;
+  wasm::write_instr(out, zero);
+  wasm::Instr end;
+  end.op = wasm::Opcode::End;
+  wasm::write_instr(out, end);
+  write_uleb(out, funcs.size());
+  for (uint32_t f : funcs) write_uleb(out, f);
+  ++elems_.count;
+}
+
+Vec<uint8_t> CoreModuleWriter::finish() {
+  Vec<uint8_t> out;
+  for (const uint8_t b : {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
+  const auto section = [&](uint8_t id, const Section& s) {
+    if (s.count == 0) return;
+    Vec<uint8_t> body;
+    write_uleb(body, s.count);
+    cm::write_bytes(body, {s.bytes.data(), s.bytes.size()});
+    out.push_back(id);
+    write_uleb(out, body.size());
+    cm::write_bytes(out, {body.data(), body.size()});
+  };
+  Section code;
+  for (const Vec<uint8_t>& body : bodies_) {
+    write_uleb(code.bytes, body.size());
+    cm::write_bytes(code.bytes, {body.data(), body.size()});
+    ++code.count;
+  }
+  section(1, types_);
+  section(2, imports_);
+  section(3, funcs_);
+  section(4, tables_);
+  section(5, memories_);
+  section(6, globals_);
+  section(7, exports_);
+  if (start_) {
+    Vec<uint8_t> body;
+    write_uleb(body, *start_);
+    out.push_back(8);
+    write_uleb(out, body.size());
+    cm::write_bytes(out, {body.data(), body.size()});
+  }
+  section(9, elems_);
+  section(10, code);
+  const Vec<uint8_t> name_section = wasm::encode_names(names);
+  if (!name_section.empty())
+    cm::write_custom_section(out, "name", {name_section.data(), name_section.size()});
+  return out;
+}
+
+Body::Body(uint32_t i32_locals) {
+  out_.push_back(i32_locals ? 1 : 0);
+  if (i32_locals == 0) return;
+  write_uleb(out_, i32_locals);
+  wasm::write_val_type(out_, wasm::kI32);
+}
+
+Body& Body::op(wasm::Opcode op) { return this->op(op, 0); }
+
+Body& Body::op(wasm::Opcode op, uint32_t index) {
+  wasm::Instr i;
+  i.op = op;
+  i.index = index;
+  wasm::write_instr(out_, i);
+  return *this;
+}
+
+Body& Body::i32(int32_t value) {
+  wasm::Instr i;
+  i.op = wasm::Opcode::I32Const;
+  i.i32 = value;
+  wasm::write_instr(out_, i);
+  return *this;
+}
+
+Body& Body::if_() { return op(wasm::Opcode::If); }
+
+Body& Body::call_indirect(uint32_t type) {
+  return op(wasm::Opcode::CallIndirect, type);  // of table 0
+}
+
+Vec<uint8_t> Body::end() {
+  op(wasm::Opcode::End);
+  return std::move(out_);
+}
+
+}  // namespace wafer::compose
