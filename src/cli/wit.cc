@@ -5,6 +5,7 @@
 #include "cli/component.h"
 #include "wit/decode.h"
 #include "wit/encode.h"
+#include "wit/merge.h"
 #include "wit/print.h"
 #include "wit/resolve.h"
 
@@ -17,7 +18,8 @@ using Json = nlohmann::ordered_json;
 struct WitOptions {
   std::vector<std::string> paths;
   std::vector<std::string> features;
-  bool all_features = false, json = false, wasm = false, dependencies = false, no_docs = false;
+  bool all_features = false, json = false, wasm = false, merge = false, dependencies = false,
+       no_docs = false;
   std::string output = "-";
 };
 
@@ -196,6 +198,16 @@ Result<wit::Resolved> read_wit(const WitOptions& options) {
     return wit::resolve({{std::move(text)}}, {options.features, options.all_features});
   }
   const std::vector<std::filesystem::path> paths(options.paths.begin(), options.paths.end());
+  if (options.merge) {
+    // Each with dependencies of its own, which may be there several times.
+    wit::Resolved all;
+    for (const std::filesystem::path& path : paths) {
+      WAFER_LET(one, wit::load(std::span(&path, 1), {options.features, options.all_features}));
+      WAFER_LET(map, wit::merge(all.resolve, one.resolve));
+      all.main = map.packages[one.main];
+    }
+    return std::move(all);
+  }
   return wit::load(paths, {options.features, options.all_features});
 }
 
@@ -232,6 +244,8 @@ void add_wit(CLI::App& app, Context& context) {
   command->add_flag("-w,--wasm", options->wasm, "Write the package in binary form");
   command->add_flag("-d,--deps", options->dependencies,
                     "Print what the package depends on as well");
+  command->add_flag("--merge", options->merge,
+                    "Resolve each of PATHS by itself, and merge packages of the same name");
   command->add_flag("--no-docs", options->no_docs, "Leave comments out");
   command->add_option("--features", options->features, "Take @unstable items of these features")
       ->delimiter(',')

@@ -1,10 +1,14 @@
 #include "compose/embed.h"
 
-#include "component/names.h"
+#include <set>
+
+#include "base/semver.h"
 #include "component/sections.h"
 #include "component/writer.h"
 #include "wit/component_type.h"
+#include "wit/decode.h"
 #include "wit/encode.h"
+#include "wit/merge.h"
 
 namespace wafer::compose {
 
@@ -117,45 +121,58 @@ Result<Unbundled> unbundle(Bytes component, size_t threshold) {
 
 // ---- Targets ------------------------------------------------------------------------
 
-Result<void> targets(Bytes component, const wit::Resolve& resolve, wit::WorldId id) {
+namespace {
+
+// Imports and exports by what compatible versions of them have in common.
+std::string common_name(const wit::Resolve& r, const wit::WorldItem& item) {
+  if (!item.name.empty()) return item.name;
+  wit::PackageName name = r.packages[r.interfaces[item.interface].package].name;
+  if (!name.version.empty()) name.version = compatible_version(name.version);
+  return name.item_text(r.interfaces[item.interface].name);
+}
+
+cm::TypeWriter common_type(const wit::Resolve& r, wit::WorldId w) {
+  return wit::encode_world(r, w,
+                           [&](const wit::WorldItem& item, bool) { return common_name(r, item); });
+}
+
+std::string own_name(const wit::Resolve& r, const wit::WorldItem& item) {
+  return item.name.empty() ? r.interface_name(item.interface) : item.name;
+}
+
+}  // namespace
+
+Result<void> targets(Bytes component, wit::Resolve resolve, wit::WorldId id) {
   WAFER_LET(decoded, cm::decode(component, all_features()));
-  const cm::Shape& shape = decoded->shape();
-  const wit::World& world = resolve.worlds[id];
-  const std::string world_name = resolve.packages[world.package].name.item_text(world.name);
-  const auto key = [&](const wit::WorldItem& item) {
-    return item.name.empty() ? resolve.interface_name(item.interface) : item.name;
+  WAFER_LET(given, wit::world_of(*decoded));
+  const wit::WorldId given_id = given.resolve.packages[given.main].worlds[0];
+  WAFER_TRY(wit::merge_compatible_imports(given.resolve, given_id));
+  WAFER_TRY(wit::merge_compatible_imports(resolve, id));
+  const wit::World &world = resolve.worlds[id], &ours = given.resolve.worlds[given_id];
+  const std::string misfit = "component does not fit world `" +
+                             resolve.packages[world.package].name.item_text(world.name) + "`: ";
+  // Names first, since what is missing is told best by its name.
+  const auto missing = [](const wit::Resolve& a, const std::vector<wit::WorldItem>& wanted,
+                          const wit::Resolve& b, const std::vector<wit::WorldItem>& offered) {
+    std::set<std::string> names;
+    for (const wit::WorldItem& item : offered) names.insert(common_name(b, item));
+    for (const wit::WorldItem& item : wanted)
+      if (item.kind != wit::ItemKind::Type && !names.contains(common_name(a, item)))
+        return own_name(a, item);
+    return std::string();
   };
-  const auto matches = [](const std::string& wanted, const std::string& offered) {
-    return cm::names_match(wanted, offered);
-  };
-  for (const cm::NamedEntity& e : shape.imports) {
-    bool found = false;
-    for (const wit::WorldItem& item : world.imports) found |= matches(e.name, key(item));
-    if (!found)
-      return invalid("component does not fit world `" + world_name + "`: it imports `" + e.name +
-                     "`, which the world does not have");
-  }
-  for (const wit::WorldItem& item : world.exports) {
-    bool found = false;
-    for (const cm::NamedEntity& e : shape.exports) found |= matches(key(item), e.name);
-    if (!found)
-      return invalid("component does not fit world `" + world_name + "`: it does not export `" +
-                     key(item) + "`");
-  }
-  // The world with the names, which is to say the versions, that the component has for things.
-  const cm::TypeWriter type =
-      wit::encode_world(resolve, id, [&](const wit::WorldItem& item, bool exported) {
-        const std::string own = key(item);
-        for (const cm::NamedEntity& e : exported ? shape.exports : shape.imports)
-          if (e.name == own) return own;
-        for (const cm::NamedEntity& e : exported ? shape.exports : shape.imports)
-          if (matches(own, e.name)) return e.name;
-        return own;
-      });
+  if (const std::string name = missing(given.resolve, ours.imports, resolve, world.imports);
+      !name.empty())
+    return invalid(misfit + "it imports `" + name + "`, which the world does not have");
+  if (const std::string name = missing(resolve, world.exports, given.resolve, ours.exports);
+      !name.empty())
+    return invalid(misfit + "it does not export `" + name + "`");
+  // Then types: the component's has to be that of the world, or a subtype.
   cm::ComponentWriter check;
-  const uint32_t wanted = check.type(type);
-  const uint32_t given = check.component(component);
-  check.export_("given", {cm::Sort::Component, given},
+  const uint32_t wanted = check.type(common_type(resolve, id));
+  const uint32_t has = check.type(common_type(given.resolve, given_id));
+  const uint32_t imported = check.import("given", cm::ExternType::of(cm::Sort::Component, has));
+  check.export_("given", {cm::Sort::Component, imported},
                 cm::ExternType::of(cm::Sort::Component, wanted));
   const Vec<uint8_t> bytes = check.finish();
   auto fits = cm::decode({bytes.data(), bytes.size()}, all_features());
@@ -164,7 +181,7 @@ Result<void> targets(Bytes component, const wit::Resolve& resolve, wit::WorldId 
   constexpr std::string_view kAscribed =
       "ascribed type of export is not compatible with item's type: ";
   if (why.starts_with(kAscribed)) why = why.substr(kAscribed.size());
-  return invalid("component does not fit world `" + world_name + "`: " + why);
+  return invalid(misfit + why);
 }
 
 }  // namespace wafer::compose

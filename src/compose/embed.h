@@ -28,6 +28,6 @@ Result<Unbundled> unbundle(Bytes component, size_t threshold = 0);
 
 // Whether a component fits a world: imports nothing else, exports all that the world does, each
 // with a type that will do. Versions may differ where they are compatible. Invalid tells why not.
-Result<void> targets(Bytes component, const wit::Resolve& resolve, wit::WorldId world);
+Result<void> targets(Bytes component, wit::Resolve resolve, wit::WorldId world);
 
 }  // namespace wafer::compose

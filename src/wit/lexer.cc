@@ -239,8 +239,9 @@ Result<Token> Lexer::version() {
 }
 
 std::string Lexer::docs() const {
-  // Lines without comment markers; what all of them are indented by is left out.
-  std::vector<std::string_view> lines;
+  // Lines without comment markers. What all comments are indented by is left out, but not within
+  // a block comment, whose further lines are as they are written.
+  std::vector<std::pair<std::string_view, bool>> lines;
   for (std::string_view c : comments_) {
     if (c.substr(0, 3) == "/**") {
       c = c.substr(3);
@@ -248,19 +249,19 @@ std::string Lexer::docs() const {
     } else {
       c = c.substr(std::min(c.find_first_not_of('/'), c.size()));
     }
-    while (true) {
+    for (bool first = true;; first = false) {
       const size_t newline = c.find('\n');
-      lines.push_back(trim(c.substr(0, newline), false));
+      lines.emplace_back(trim(c.substr(0, newline), false), first);
       if (newline == c.npos) break;
       c = c.substr(newline + 1);
     }
   }
   size_t indent = std::string_view::npos;
-  for (std::string_view l : lines)
-    if (!l.empty()) indent = std::min(indent, l.find_first_not_of(" \t"));
+  for (const auto& [l, first] : lines)
+    if (first && !l.empty()) indent = std::min(indent, l.find_first_not_of(" \t"));
   std::string out;
-  for (std::string_view l : lines) {
-    if (!l.empty()) out += l.substr(indent);
+  for (const auto& [l, first] : lines) {
+    if (!l.empty()) out += first ? l.substr(indent) : l;
     out += '\n';
   }
   const size_t last = out.find_last_not_of('\n');

@@ -26,8 +26,12 @@ set(below_wasi/p1 ${below_runtime} host wasi/p1)
 set(below_program ${below_interp} compiler compiler/tiers wat host wasi/p1 demangle program)
 set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
+<<<<<<< HEAD
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit host wasi/p1 demangle program cli)
 set(below_shim ${below_program} shim shim/proto)
+=======
+set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose host wasi/p1 demangle program cli)
+>>>>>>> eab50a2 (Component tools: targets by canonical names, wit --merge, duplicate imports; the cases of wit-component as a test; docs)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)
