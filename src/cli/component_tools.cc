@@ -4,6 +4,7 @@
 
 #include "cli/component.h"
 #include "compose/embed.h"
+#include "compose/graph.h"
 #include "compose/new.h"
 #include "wit/component_type.h"
 
@@ -15,7 +16,7 @@ namespace fs = std::filesystem;
 
 struct ToolOptions {
   std::string file, output, wit, world, encoding = "utf8", folder;
-  std::vector<std::string> adapters, wit_features;
+  std::vector<std::string> adapters, plugs, wit_features;
   uint64_t threshold = 0;
   bool memory_grow = false, no_merge = false, all_features = false;
 };
@@ -120,6 +121,48 @@ int targets(const ToolOptions& o) {
   return fits.ok() ? kSuccess : fail(o.file, fits.error());
 }
 
+// The components of a graph, from files in `folder`.
+int compose_files(const ToolOptions& o, const compose::Graph& graph,
+                  const std::vector<std::string>& files, bool all_used) {
+  std::vector<ModuleInput> inputs;
+  std::vector<Bytes> bytes;
+  inputs.reserve(files.size());
+  for (const std::string& file : files) {
+    auto input = open_module(file, wasm::FeatureSet::all());
+    if (!input) return kFailure;
+    if (!component::is_component(input->binary())) {
+      print_error(fmt::format("{}: is a core module; a component was expected", file));
+      return kFailure;
+    }
+    inputs.push_back(std::move(*input));
+    bytes.push_back(inputs.back().binary());
+  }
+  auto made = compose::compose(graph, bytes, all_used);
+  return made.ok() ? write(o.output, *made) : fail("", made.error());
+}
+
+int plug(const ToolOptions& o) {
+  std::vector<std::string> files{o.file};
+  files.insert(files.end(), o.plugs.begin(), o.plugs.end());
+  compose::Graph graph = compose::plug_graph(o.plugs.size());
+  graph.files = files;
+  return compose_files(o, graph, files, /*all_used=*/true);
+}
+
+int compose_script(const ToolOptions& o) {
+  auto input = Input::open(o.file);
+  if (!input.ok()) return fail("", input.error());
+  auto graph = compose::parse_graph(input->text());
+  if (!graph.ok()) {
+    print_error(fmt::format("{}:{}", o.file, std::string_view(graph.error().message)));
+    return kFailure;
+  }
+  std::vector<std::string> files;
+  for (const std::string& file : graph->files)
+    files.push_back((fs::path(o.file).parent_path() / file).string());
+  return compose_files(o, *graph, files, /*all_used=*/false);
+}
+
 }  // namespace
 
 void add_component(CLI::App& app, Context& context) {
@@ -168,6 +211,22 @@ void add_component(CLI::App& app, Context& context) {
     c.add_option("COMPONENT", o.file, "Component")->required()->type_name("");
     c.add_option("--module-dir", o.folder, "Folder for the modules")->required()->type_name("DIR");
     c.add_option("--threshold", o.threshold, "Leave smaller modules in")->type_name("BYTES");
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("plug", "Fill imports of a component with exports of others", plug);
+    c.add_option("SOCKET", o.file, "Component that imports")->required()->type_name("");
+    c.add_option("--plug", o.plugs, "Component that exports what the socket imports")
+        ->required()
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("compose", "Make a component of others as a script says", compose_script);
+    c.add_option("SCRIPT", o.file, "Lines 'let NAME = \"FILE\" with NAME...' and 'export NAME'")
+        ->required()
+        ->type_name("");
     output(c, o);
   }
   {

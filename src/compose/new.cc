@@ -75,12 +75,9 @@ class Builder {
         parts_(parts),
         abi_(abi),
         context_{r, world_, abi, {}},
-        root_(
-            r, out_, OwnerKind::World, world, [this](wit::TypeId t) { return imported_type(t); },
-            [this](wit::TypeId, const cm::WrittenName& name, const cm::ExternType& type) {
-              return out_.import(name, type);
-            }) {
-    imports_.resize(world_.imports.size());
+        imported_(r, world, out_),
+        root_(imported_.types()) {
+    functions_.resize(world_.imports.size());
     exports_.resize(world_.exports.size());
   }
 
@@ -115,10 +112,6 @@ class Builder {
  private:
   // ---- Imports ------------------------------------------------------------------------
 
-  struct ImportState {
-    std::optional<uint32_t> index;  // of the instance or function
-    std::set<const wit::Function*> functions;
-  };
   struct ExportState {
     std::set<wit::InterfaceId> used;  // exported interfaces that it gets types from
     std::unique_ptr<wit::TypeScope> scope;
@@ -181,52 +174,14 @@ class Builder {
     return live;
   }
 
-  uint32_t imported_type(wit::TypeId t) {
-    const wit::TypeDef& def = r_.types[t];
-    return out_.alias_export(instances_[def.owner], def.name, cm::Sort::Type);
-  }
-
   void encode_imports() {
     for (const Part& p : parts_)
       for (const ImportUse& use : p.use.imports)
-        if (use.kind == ImportUse::Kind::Function)
-          imports_[use.item].functions.insert(use.function);
+        if (use.kind == ImportUse::Kind::Function) functions_[use.item].insert(use.function);
     const LiveTypes live = live_types();
-    for (size_t i = 0; i < world_.imports.size(); ++i) {
-      const wit::WorldItem& item = world_.imports[i];
-      if (item.kind != ItemKind::Interface) continue;
-      cm::TypeWriter type(cm::TypeKind::Instance);
-      wit::TypeScope scope(
-          r_, type, OwnerKind::Interface, item.interface,
-          [&](wit::TypeId t) { return type.alias_outer(1, imported_type(t), cm::Sort::Type); },
-          [&](wit::TypeId, const cm::WrittenName& name, const cm::ExternType& t) {
-            return type.export_(name, t);
-          });
-      for (wit::TypeId t : r_.interfaces[item.interface].types)
-        if (live.contains(t)) scope.type(t);
-      for (const wit::Function* f : wit::ordered_functions(r_, item.interface)) {
-        if (!imports_[i].functions.contains(f)) continue;
-        cm::Attributes attributes;
-        if (f->external_id) attributes.external_id = *f->external_id;
-        type.export_({f->name, attributes}, cm::ExternType::of(cm::Sort::Func, scope.func(*f)));
-      }
-      if (type.empty()) continue;
-      const uint32_t index = out_.type(type);
-      std::string storage;
-      imports_[i].index = out_.import(wit::written_name(r_, item, storage),
-                                      cm::ExternType::of(cm::Sort::Instance, index));
-      if (!item.implements) instances_[item.interface] = *imports_[i].index;
-    }
-    for (const wit::WorldItem& item : world_.imports)
-      if (item.kind == ItemKind::Type) root_.type(item.type);
-    for (size_t i = 0; i < world_.imports.size(); ++i) {
-      const wit::WorldItem& item = world_.imports[i];
-      if (item.kind != ItemKind::Function || imports_[i].functions.empty()) continue;
-      const uint32_t type = root_.func(item.function);
-      std::string storage;
-      imports_[i].index = out_.import(wit::written_name(r_, item, storage),
-                                      cm::ExternType::of(cm::Sort::Func, type));
-    }
+    imported_.encode(
+        [&](wit::TypeId t) { return live.contains(t); },
+        [&](size_t item, const wit::Function& f) { return functions_[item].contains(&f); });
   }
 
   // ---- Exported types -----------------------------------------------------------------
@@ -527,7 +482,7 @@ class Builder {
       const auto variant = use.is_async ? AbiVariant::ImportAsync : AbiVariant::Import;
       WAFER_LET(o, options(p, abi_.options(*use.function, variant), strings));
       o.is_async = use.is_async;
-      const uint32_t index = *imports_[use.item].index;
+      const uint32_t index = *imported_.index(use.item);
       const uint32_t func = item.kind == ItemKind::Function
                                 ? index
                                 : out_.alias_export(index, use.function->name, cm::Sort::Func);
@@ -584,7 +539,7 @@ class Builder {
   uint32_t resource_type(const ImportUse& use) {
     if (use.exported || use.item == kRoot) return scope_of(use).type(*use.wit_type);
     // Of the very import: one interface may come in under several names.
-    return out_.alias_export(*imports_[use.item].index, r_.types[*use.wit_type].name,
+    return out_.alias_export(*imported_.index(use.item), r_.types[*use.wit_type].name,
                              cm::Sort::Type);
   }
 
@@ -683,10 +638,10 @@ class Builder {
   wit::AbiTypes& abi_;
   WorldContext context_;
   cm::ComponentWriter out_;
-  wit::TypeScope root_;
-  std::vector<ImportState> imports_;
+  wit::WorldImports imported_;
+  wit::TypeScope& root_;                                   // what is imported
+  std::vector<std::set<const wit::Function*>> functions_;  // that are used, by imported item
   std::vector<ExportState> exports_;
-  std::map<wit::InterfaceId, uint32_t> instances_;
   std::map<std::pair<uint32_t, std::string>, uint32_t> aliases_;
   std::vector<Shim> shims_;
   std::optional<uint32_t> shim_, memory_;

@@ -244,6 +244,58 @@ cm::TypeWriter encode_world(const Resolve& r, WorldId id, const ItemName& item_n
   return outer;
 }
 
+WorldImports::WorldImports(const Resolve& r, WorldId world, cm::ComponentWriter& out)
+    : r_(r),
+      world_(r.worlds[world]),
+      out_(out),
+      root_(
+          r, out, OwnerKind::World, world, [this](TypeId t) { return imported_type(t); },
+          [this](TypeId, const cm::WrittenName& name, const cm::ExternType& type) {
+            return out_.import(name, type);
+          }),
+      indices_(world_.imports.size()) {}
+
+uint32_t WorldImports::imported_type(TypeId t) {
+  const TypeDef& def = r_.types[t];
+  return out_.alias_export(instances_[def.owner], def.name, cm::Sort::Type);
+}
+
+void WorldImports::encode(const WantedType& wanted_type, const WantedFunction& wanted_function) {
+  for (size_t i = 0; i < world_.imports.size(); ++i) {
+    const WorldItem& item = world_.imports[i];
+    if (item.kind != ItemKind::Interface) continue;
+    cm::TypeWriter type(cm::TypeKind::Instance);
+    TypeScope scope(
+        r_, type, OwnerKind::Interface, item.interface,
+        [&](TypeId t) { return type.alias_outer(1, imported_type(t), cm::Sort::Type); },
+        [&](TypeId, const cm::WrittenName& name, const cm::ExternType& t) {
+          return type.export_(name, t);
+        });
+    for (TypeId t : r_.interfaces[item.interface].types)
+      if (wanted_type(t)) scope.type(t);
+    for (const Function* f : ordered_functions(r_, item.interface))
+      if (wanted_function(i, *f))
+        type.export_({f->name, attributes(f->external_id)},
+                     cm::ExternType::of(cm::Sort::Func, scope.func(*f)));
+    if (type.empty()) continue;
+    const uint32_t index = out_.type(type);
+    std::string storage;
+    indices_[i] =
+        out_.import(written_name(r_, item, storage), cm::ExternType::of(cm::Sort::Instance, index));
+    if (!item.implements) instances_[item.interface] = *indices_[i];
+  }
+  for (size_t i = 0; i < world_.imports.size(); ++i)
+    if (world_.imports[i].kind == ItemKind::Type) indices_[i] = root_.type(world_.imports[i].type);
+  for (size_t i = 0; i < world_.imports.size(); ++i) {
+    const WorldItem& item = world_.imports[i];
+    if (item.kind != ItemKind::Function || !wanted_function(i, item.function)) continue;
+    const uint32_t type = root_.func(item.function);
+    std::string storage;
+    indices_[i] =
+        out_.import(written_name(r_, item, storage), cm::ExternType::of(cm::Sort::Func, type));
+  }
+}
+
 Vec<uint8_t> encode_package(const Resolve& r, PackageId id) {
   cm::ComponentWriter out;
   const Package& package = r.packages[id];

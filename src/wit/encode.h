@@ -64,6 +64,32 @@ std::vector<InterfaceId> interface_dependencies(const Resolve& resolve, Interfac
 component::WrittenName written_name(const Resolve& resolve, const WorldItem& item,
                                     std::string& storage);
 
+// The imports of a world as a component has them: interfaces, then types, then functions.
+class WorldImports {
+ public:
+  WorldImports(const Resolve& resolve, WorldId world, component::ComponentWriter& out);
+
+  // Which types and functions are wanted; interfaces of which nothing is are left out.
+  using WantedType = std::function<bool(TypeId)>;
+  using WantedFunction = std::function<bool(size_t item, const Function& f)>;
+  void encode(const WantedType& type, const WantedFunction& function);
+
+  // The instance, function or type that an item of the world's imports is, if it is there.
+  const std::optional<uint32_t>& index(size_t item) const { return indices_[item]; }
+  // Types as they are at the root of the component.
+  TypeScope& types() { return root_; }
+
+ private:
+  uint32_t imported_type(TypeId t);
+
+  const Resolve& r_;
+  const World& world_;
+  component::ComponentWriter& out_;
+  TypeScope root_;
+  std::vector<std::optional<uint32_t>> indices_;
+  std::unordered_map<InterfaceId, uint32_t> instances_;
+};
+
 // A package as a component.
 Vec<uint8_t> encode_package(const Resolve& resolve, PackageId package);
 
