@@ -140,6 +140,7 @@ int run_tool(int argc, const char* const* argv) {
   add_wast(app, context);
   add_wit(app, context);
   add_component(app, context);
+  add_bindgen(app, context);
   add_completions(app, context);
   add_help(app, context);
   context.run_options = options_of(*app.get_subcommand("run"));

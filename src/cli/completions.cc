@@ -70,6 +70,20 @@ std::string command_names(const CLI::App& app) {
   return names;
 }
 
+// Options of a command and of its own subcommands, each name once.
+std::vector<OptionText> all_options_of(const CLI::App& command) {
+  std::vector<OptionText> out = options_of(command);
+  for (const CLI::App* nested : commands_of(command)) {
+    for (OptionText& o : options_of(*nested)) {
+      const bool known = std::any_of(out.begin(), out.end(), [&](const OptionText& other) {
+        return other.longs == o.longs && other.shorts == o.shorts;
+      });
+      if (!known) out.push_back(std::move(o));
+    }
+  }
+  return out;
+}
+
 // `text` inside single quotes, escaped for a POSIX-like shell.
 std::string single_quoted(std::string_view text) {
   std::string out;
@@ -87,7 +101,7 @@ std::string bash(const CLI::App& app) {
   for (const CLI::App* command : commands_of(app)) {
     commands += (commands.empty() ? "" : " ") + command->get_name();
     std::string words, with_value;
-    for (const OptionText& o : options_of(*command)) {
+    for (const OptionText& o : all_options_of(*command)) {
       for (const std::string& name : o.shorts) words += " -" + name;
       for (const std::string& name : o.longs) words += " --" + name;
       if (!o.takes_value) continue;
@@ -108,7 +122,13 @@ std::string bash(const CLI::App& app) {
     }
     if (command->get_name() == "completions") words += " bash zsh fish";
     if (command->get_name() == "help") words += " " + command_names(app);
-    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(),
+    std::string first;
+    if (const std::string nested = command_names(*command); !nested.empty())
+      first = fmt::format(
+          "if [ \"$COMP_CWORD\" -eq 2 ]; then COMPREPLY=($(compgen -W '{}' -- \"$cur\")); return; "
+          "fi; ",
+          nested);
+    cases += fmt::format("    {}) {}words='{}' ;;\n", command->get_name(), first,
                          words.empty() ? words : words.substr(1));
     if (!with_value.empty()) {
       values += fmt::format("    {})\n      case \"$prev\" in\n{}      esac ;;\n",
@@ -161,9 +181,9 @@ std::string zsh_text(std::string_view text) {
   return out;
 }
 
-std::string zsh_options(const CLI::App& command, std::string_view indent) {
+std::string zsh_options(const std::vector<OptionText>& options, std::string_view indent) {
   std::string out;
-  for (const OptionText& o : options_of(command)) {
+  for (const OptionText& o : options) {
     std::string value;
     if (o.takes_value) {
       const ValueKind kind = value_kind(o.type);
@@ -191,8 +211,10 @@ std::string zsh(const CLI::App& app) {
     std::string rest = "'*:file:_files'";
     if (command->get_name() == "completions") rest = "'1:shell:(bash zsh fish)'";
     if (command->get_name() == "help") rest = fmt::format("'1:command:({})'", command_names(app));
+    if (const std::string nested = command_names(*command); !nested.empty())
+      rest = fmt::format("'1:command:({})' '*:file:_files'", nested);
     cases += fmt::format("    {}) _arguments{} \\\n        {} ;;\n", command->get_name(),
-                         zsh_options(*command, "        "), rest);
+                         zsh_options(all_options_of(*command), "        "), rest);
   }
   return fmt::format(R"(#compdef wafer
 _wafer() {{
@@ -218,7 +240,7 @@ else
   compdef _wafer wafer
 fi
 )",
-                     list, zsh_options(app, "      "), cases);
+                     list, zsh_options(options_of(app), "      "), cases);
 }
 
 std::string fish(const CLI::App& app) {
@@ -251,7 +273,11 @@ std::string fish(const CLI::App& app) {
     out += fmt::format("complete -c wafer -n '__fish_use_subcommand' -a {} -d {}\n",
                        command->get_name(), quoted(command->get_description()));
     const std::string condition = "__fish_seen_subcommand_from " + command->get_name();
-    for (const OptionText& o : options_of(*command)) out += option_line(condition, o);
+    for (const OptionText& o : all_options_of(*command)) out += option_line(condition, o);
+    if (const std::string nested = command_names(*command); !nested.empty())
+      out += fmt::format(
+          "complete -c wafer -n '{0}; and not __fish_seen_subcommand_from {1}' -f -a '{1}'\n",
+          condition, nested);
   }
   out += "complete -c wafer -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'\n";
   out += fmt::format("complete -c wafer -n '__fish_seen_subcommand_from help' -f -a '{}'\n",

@@ -49,6 +49,7 @@ void add_inspect(CLI::App& app, Context& context);
 void add_wast(CLI::App& app, Context& context);
 void add_wit(CLI::App& app, Context& context);
 void add_component(CLI::App& app, Context& context);
+void add_bindgen(CLI::App& app, Context& context);
 void add_completions(CLI::App& app, Context& context);
 
 // What --version prints.

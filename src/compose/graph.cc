@@ -196,7 +196,12 @@ cm::DecodeOptions all_features() {
 
 class Composer {
  public:
-  Composer(const Graph& graph, const std::vector<Bytes>& bytes) : g_(graph), bytes_(bytes) {}
+  // With `export_types`, interfaces that exports have types of are exported as well.
+  Composer(const Graph& graph, const std::vector<Bytes>& bytes, bool export_types)
+      : g_(graph), bytes_(bytes), export_types_(export_types) {}
+
+  // Whether it was all but that the whole is not valid.
+  bool invalid_as_a_whole() const { return invalid_; }
 
   Result<Vec<uint8_t>> run(bool all_used) {
     for (size_t i = 0; i < bytes_.size(); ++i) {
@@ -218,7 +223,9 @@ class Composer {
     for (size_t i = 0; i < g_.instances.size(); ++i) instantiate(i);
     for (const Graph::Export& e : g_.exports) WAFER_TRY(export_(e));
     Vec<uint8_t> bytes = out_.finish();
-    if (auto valid = cm::decode({bytes.data(), bytes.size()}, all_features()); !valid.ok())
+    auto valid = cm::decode({bytes.data(), bytes.size()}, all_features());
+    invalid_ = !valid.ok();
+    if (invalid_)
       return invalid("the components do not fit together: " + std::string(valid.error().message));
     return bytes;
   }
@@ -371,8 +378,33 @@ class Composer {
     indices_[i] = out_.instantiate(embedded_[g_.instances[i].component], args);
   }
 
+  // Exports what gives types to an exported interface of an instance, if it is another instance.
+  void export_types_of(size_t instance, const cm::NamedEntity& item) {
+    if (item.entity.sort != cm::Sort::Instance) return;
+    auto theirs = wit::world_of(*components_[g_.instances[instance].component]);
+    if (!theirs.ok()) return;
+    const wit::Resolve& r = theirs->resolve;
+    const wit::World& world = r.worlds[r.packages[theirs->main].worlds[0]];
+    for (const wit::WorldItem& e : world.exports) {
+      const std::string name = e.name.empty() ? r.interface_name(e.interface) : e.name;
+      if (e.kind != ItemKind::Interface || name != item.name) continue;
+      for (wit::InterfaceId need : wit::interface_dependencies(r, e.interface)) {
+        auto source = sources_[instance].find(r.interface_name(need));
+        if (source == sources_[instance].end()) continue;
+        const auto& [from, what] = source->second;
+        for (const cm::NamedEntity& x : shape(from).exports) {
+          if (x.name != what || !exported_.insert(what).second) continue;
+          export_types_of(from, x);
+          out_.export_({what, x.attributes}, {x.entity.sort, alias(from, what, x.entity.sort)});
+        }
+      }
+    }
+  }
+
   Result<void> export_(const Graph::Export& e) {
     const auto one = [&](const cm::NamedEntity& item, const std::string& name) {
+      if (export_types_) export_types_of(e.from.instance, item);
+      if (!exported_.insert(name).second) return;
       out_.export_({name, item.attributes},
                    {item.entity.sort, alias(e.from.instance, item.name, item.entity.sort)});
     };
@@ -394,6 +426,8 @@ class Composer {
 
   const Graph& g_;
   const std::vector<Bytes>& bytes_;
+  bool export_types_ = false, invalid_ = false;
+  std::set<std::string> exported_;
   std::vector<std::shared_ptr<cm::Component>> components_;
   std::vector<bool> used_;
   std::vector<std::map<std::string, Graph::Source>> sources_;  // by import
@@ -424,7 +458,12 @@ Graph plug_graph(size_t plugs) {
 
 Result<Vec<uint8_t>> compose(const Graph& graph, const std::vector<Bytes>& components,
                              bool all_used) {
-  return Composer(graph, components).run(all_used);
+  Composer plain(graph, components, /*export_types=*/false);
+  auto out = plain.run(all_used);
+  if (out.ok() || !plain.invalid_as_a_whole()) return out;
+  // Types in exports need names outside, which those of the whole's inner instances have not.
+  auto again = Composer(graph, components, /*export_types=*/true).run(all_used);
+  return again.ok() ? std::move(again) : std::move(out);
 }
 
 }  // namespace wafer::compose

@@ -987,8 +987,10 @@ completions() {
   expect out aarch64
   complete_bash wafer compile --cpu na
   expect out native
+  complete_bash wafer component pl
+  expect out plug
   complete_bash wafer help comp
-  expect out $'compile\ncompletions'
+  expect out $'compile\ncomponent\ncompletions'
   if command -v fish >/dev/null; then
     run 0 completions fish
     mv out wafer.fish

@@ -8,6 +8,7 @@ set(below_wat ${below_component} wat)
 set(below_wit ${below_component} wit)
 set(below_component/run ${below_wasm} runtime component component/run public)
 set(below_compose ${below_wit} compose)
+set(below_bindgen ${below_wit} bindgen)
 set(below_demangle ${below_base} demangle)
 set(below_runtime ${below_wasm} runtime)
 set(below_interp ${below_runtime} interp)
@@ -26,12 +27,8 @@ set(below_wasi/p1 ${below_runtime} host wasi/p1)
 set(below_program ${below_interp} compiler compiler/tiers wat host wasi/p1 demangle program)
 set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
-<<<<<<< HEAD
-set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit host wasi/p1 demangle program cli)
+set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host wasi/p1 demangle program cli)
 set(below_shim ${below_program} shim shim/proto)
-=======
-set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose host wasi/p1 demangle program cli)
->>>>>>> eab50a2 (Component tools: targets by canonical names, wit --merge, duplicate imports; the cases of wit-component as a test; docs)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)
@@ -76,7 +73,7 @@ foreach(file ${files})
   endforeach()
 endforeach()
 # A layer without files would be one that this script no longer finds.
-foreach(folder base wasm wat component component/run wit compose demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
+foreach(folder base wasm wat component component/run wit compose bindgen demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
     host wasi/gen wasi/p1 program api capi cli shim embedded)
   if(NOT folder IN_LIST folders)

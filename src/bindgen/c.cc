@@ -1,0 +1,1143 @@
+#include "bindgen/c.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/leb128.h"
+#include "bindgen/naming.h"
+#include "component/writer.h"
+#include "wit/abi.h"
+#include "wit/component_type.h"
+#include "wit/encode.h"
+
+namespace wafer::bindgen {
+
+namespace {
+
+namespace cm = component;
+using wit::AbiVariant;
+using wit::FunctionKind;
+using wit::ItemKind;
+using wit::OwnerKind;
+using wit::Prim;
+using wit::Type;
+using wit::TypeDef;
+using wit::TypeId;
+using wit::TypeKind;
+
+constexpr size_t kImports = ~size_t{0};  // a side that is no exported item
+
+struct PrimC {
+  Prim prim;
+  std::string_view name;
+};
+constexpr PrimC kPrimC[] = {{Prim::Bool, "bool"},
+                            {Prim::S8, "int8_t"},
+                            {Prim::U8, "uint8_t"},
+                            {Prim::S16, "int16_t"},
+                            {Prim::U16, "uint16_t"},
+                            {Prim::S32, "int32_t"},
+                            {Prim::U32, "uint32_t"},
+                            {Prim::S64, "int64_t"},
+                            {Prim::U64, "uint64_t"},
+                            {Prim::F32, "float"},
+                            {Prim::F64, "double"},
+                            {Prim::Char, "uint32_t"},
+                            {Prim::ErrorContext, "uint32_t"}};
+
+std::string_view core_name(wasm::ValType t) {
+  return t == wasm::kI64   ? "int64_t"
+         : t == wasm::kF32 ? "float"
+         : t == wasm::kF64 ? "double"
+                           : "int32_t";
+}
+
+class Generator {
+ public:
+  Generator(const wit::Resolve& r, wit::WorldId world)
+      : r_(r), world_id_(world), world_(r.worlds[world]), abi_(r), name_(snake(world_.name)) {
+    exports_used_.resize(world_.exports.size());
+  }
+
+  Result<CBindings> run() {
+    find_exports_used();
+    for (size_t i = 0; i < world_.imports.size(); ++i) {
+      const wit::WorldItem& item = world_.imports[i];
+      if (item.kind == ItemKind::Type) {
+        define(Type::of(item.type), kImports);
+      } else if (item.kind == ItemKind::Interface) {
+        item_ = &item;
+        const wit::Interface& interface = r_.interfaces[item.interface];
+        for (TypeId t : interface.types) define(Type::of(t), kImports);
+        for (TypeId t : interface.types) resource(t, kImports);
+        for (const wit::Function& f : interface.functions) WAFER_TRY(import(f, item, false));
+        item_ = nullptr;
+      } else {
+        WAFER_TRY(import(item.function, item, true));
+      }
+    }
+    for (size_t i = 0; i < world_.imports.size(); ++i)
+      if (world_.imports[i].kind == ItemKind::Type) resource(world_.imports[i].type, kImports);
+    for (size_t i = 0; i < world_.exports.size(); ++i) {
+      const wit::WorldItem& item = world_.exports[i];
+      if (item.kind == ItemKind::Interface) {
+        const wit::Interface& interface = r_.interfaces[item.interface];
+        for (TypeId t : interface.types) define(Type::of(t), i);
+        for (TypeId t : interface.types) resource(t, i);
+        for (const wit::Function& f : interface.functions) WAFER_TRY(export_(f, item, i));
+      } else if (item.kind == ItemKind::Function) {
+        WAFER_TRY(export_(item.function, item, i));
+      }
+    }
+    CBindings out;
+    out.name = name_;
+    out.header = header();
+    out.source = source();
+    out.object = object();
+    return out;
+  }
+
+ private:
+  // ---- Names --------------------------------------------------------------------------
+
+  void find_exports_used() {
+    for (size_t i = 0; i < world_.exports.size(); ++i) {
+      if (world_.exports[i].kind != ItemKind::Interface) continue;
+      for (wit::InterfaceId need : wit::interface_dependencies(r_, world_.exports[i].interface)) {
+        const auto other = exported_item(need);
+        if (!other || *other == i) continue;
+        exports_used_[i].insert(need);
+        exports_used_[i].insert(exports_used_[*other].begin(), exports_used_[*other].end());
+      }
+    }
+  }
+  std::optional<size_t> exported_item(wit::InterfaceId id) const {
+    for (size_t i = 0; i < world_.exports.size(); ++i)
+      if (world_.exports[i].kind == ItemKind::Interface && world_.exports[i].name.empty() &&
+          world_.exports[i].interface == id)
+        return i;
+    return std::nullopt;
+  }
+
+  // "ns_package_interface"; with the version where the package is there in several.
+  std::string interface_name(wit::InterfaceId id) const {
+    const wit::Interface& i = r_.interfaces[id];
+    const wit::PackageName& p = r_.packages[i.package].name;
+    std::string out = snake(p.ns) + "_" + snake(p.name) + "_";
+    size_t same = 0;
+    for (const wit::Package& other : r_.packages)
+      same += other.name.ns == p.ns && other.name.name == p.name;
+    if (same > 1 && !p.version.empty()) out += snake(p.version) + "_";
+    return out + snake(i.name);
+  }
+  std::string item_name(const wit::WorldItem& item) const {
+    return item.name.empty() ? interface_name(item.interface) : snake(item.name);
+  }
+
+  // The exported item that a type belongs to, as seen from `side`; kImports if it is imported.
+  size_t owner_side(const TypeDef& def, size_t side) const {
+    if (side == kImports || def.owner_kind != OwnerKind::Interface) return kImports;
+    const wit::WorldItem& item = world_.exports[side];
+    if (item.kind == ItemKind::Interface && item.interface == def.owner) return side;
+    if (exports_used_[side].contains(def.owner)) return *exported_item(def.owner);
+    return kImports;
+  }
+
+  // What stands before the names of things of a type's owner.
+  std::string owner_prefix(const TypeDef& def, size_t side) const {
+    if (def.owner_kind == OwnerKind::World) return name_ + "_";
+    const size_t owner = owner_side(def, side);
+    if (owner != kImports) return "exports_" + item_name(world_.exports[owner]) + "_";
+    // Interfaces that stand in the world have no name but the import's.
+    if (item_ && item_->interface == def.owner) return item_name(*item_) + "_";
+    for (const wit::WorldItem& item : world_.imports)
+      if (item.kind == ItemKind::Interface && item.interface == def.owner &&
+          r_.interfaces[def.owner].name.empty())
+        return item_name(item) + "_";
+    return interface_name(def.owner) + "_";
+  }
+
+  const TypeDef* def(Type t) const { return t.defined() ? &r_.types[t.id] : nullptr; }
+  Type plain(Type t) const { return r_.unalias(t); }
+  TypeKind kind(Type t) const {
+    const Type p = plain(t);
+    return p.defined() ? r_.types[p.id].kind : TypeKind::Alias;
+  }
+
+  // The resource that a handle is of, through aliases.
+  TypeId resource_of(const TypeDef& handle) const { return plain(handle.args[0]).id; }
+
+  // A type's name without "_t", which other names are made of.
+  std::string stem(Type t, size_t side) const {
+    if (!t) return "void";
+    if (!t.defined()) return t.prim == Prim::String ? name_ + "_string" : snake(prim_name(t.prim));
+    const TypeDef& d = r_.types[t.id];
+    if (!d.name.empty()) return owner_prefix(d, side) + snake(d.name);
+    return handle_stem(d, side).value_or(name_ + "_" + part(t, side));
+  }
+  std::optional<std::string> handle_stem(const TypeDef& d, size_t side) const {
+    if (d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) return std::nullopt;
+    const TypeDef& resource = r_.types[resource_of(d)];
+    return owner_prefix(resource, side) + (d.kind == TypeKind::Own ? "own_" : "borrow_") +
+           snake(resource.name);
+  }
+  // What an anonymous type adds to the name of one that it is part of.
+  std::string part(Type t, size_t side) const {
+    if (!t) return "void";
+    if (!t.defined()) return snake(prim_name(t.prim));
+    const TypeDef& d = r_.types[t.id];
+    if (!d.name.empty()) return stem(t, side);
+    if (const auto handle = handle_stem(d, side)) return *handle;
+    std::string out;
+    switch (d.kind) {
+      case TypeKind::Tuple:
+        out = "tuple" + std::to_string(d.args.size());
+        break;
+      case TypeKind::Option:
+        out = "option";
+        break;
+      case TypeKind::Result:
+        out = "result";
+        break;
+      case TypeKind::List:
+        out = "list";
+        break;
+      case TypeKind::FixedList:
+        out = "list" + std::to_string(d.length);
+        break;
+      case TypeKind::Map:
+        out = "map";
+        break;
+      case TypeKind::Future:
+        out = "future";
+        break;
+      default:
+        out = "stream";
+    }
+    for (Type arg : d.args) out += "_" + part(arg, side);
+    return out;
+  }
+
+  std::string c_type(Type t, size_t side) const {
+    if (!t.defined()) {
+      for (const PrimC& p : kPrimC)
+        if (p.prim == t.prim) return std::string(p.name);
+      return name_ + "_string_t";
+    }
+    return stem(t, side) + "_t";
+  }
+
+  // ---- Types --------------------------------------------------------------------------
+
+  // Whether something of the type has to be freed.
+  bool owns(Type t, size_t side) const {
+    if (t.prim == Prim::String) return true;
+    if (!t.defined()) return false;
+    const TypeDef& d = r_.types[t.id];
+    switch (d.kind) {
+      case TypeKind::List:
+      case TypeKind::Map:
+      case TypeKind::Own:
+        return true;
+      case TypeKind::Borrow:
+      case TypeKind::Resource:
+      case TypeKind::Future:
+      case TypeKind::Stream:
+        return false;
+      default:
+        break;
+    }
+    for (Type arg : d.args)
+      if (owns(arg, side)) return true;
+    for (const wit::Member& m : d.members)
+      if (owns(m.type, side)) return true;
+    return false;
+  }
+
+  std::string int_type(size_t cases) const {
+    return cases <= 256 ? "uint8_t" : cases <= 65536 ? "uint16_t" : "uint32_t";
+  }
+
+  void free_function(const std::string& name, const std::string& type, const std::string& body) {
+    frees_declared_ += "void " + name + "_free(" + type + " *ptr);\n";
+    frees_ += "void " + name + "_free(" + type + " *ptr) {\n" + body + "}\n\n";
+  }
+
+  // A statement that frees `*pointer`.
+  std::string free_statement(Type t, size_t side, const std::string& pointer) const {
+    return stem(t, side) + "_free(" + pointer + ");";
+  }
+
+  void define(Type t, size_t side) {
+    if (!t.defined()) {
+      if (t.prim == Prim::String) uses_string_ = true;
+      return;
+    }
+    const TypeDef& d = r_.types[t.id];
+    // What belongs elsewhere is defined with the names from there.
+    if (!d.name.empty() && d.owner_kind == OwnerKind::Interface) side = owner_side(d, side);
+    if (d.owner_kind == OwnerKind::World) side = kImports;
+    for (Type arg : d.args)
+      if (d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) define(arg, side);
+    for (const wit::Member& m : d.members) define(m.type, side);
+    if (d.kind == TypeKind::Own || d.kind == TypeKind::Borrow) {
+      // Handles are defined with their resource.
+      const TypeId id = resource_of(d);
+      define(Type::of(id), side);
+      if (d.name.empty()) return;
+    }
+    const std::string name = stem(t, side);
+    if (!defined_.insert(name).second) return;
+    docs(types_, d.docs, "");
+    if (d.kind == TypeKind::Resource) return resource_types(d, side, name);
+    const std::string type = name + "_t";
+    std::string body;  // of the type
+    std::string free;
+    const bool owning = owns(t, side);
+    const auto freed = [&](Type member, const std::string& pointer, const std::string& indent) {
+      if (owns(member, side)) free += indent + free_statement(member, side, pointer) + "\n";
+    };
+    const auto field = [&](Type member, const std::string& label) {
+      body += "  " + c_type(member, side) + " " + label + ";\n";
+    };
+    switch (d.kind) {
+      case TypeKind::Alias: {
+        const Type target = d.args[0];
+        if (kind(target) == TypeKind::Resource) {
+          // Handles of it, and what implements it if that is this module.
+          const TypeDef& r = r_.types[target.id];
+          if (owner_side(r_.types[plain(target).id], side) != kImports)
+            types_ += "typedef " + c_type(target, side) + " " + type + ";\n";
+          for (const char* handle : {"own_", "borrow_"})
+            types_ += "typedef " + owner_prefix(r, side) + handle + snake(r.name) + "_t " +
+                      owner_prefix(d, side) + handle + snake(d.name) + "_t;\n";
+          types_ += "\n";
+          return;
+        }
+        types_ += "typedef " + c_type(target, side) + " " + type + ";\n\n";
+        if (owning) free_function(name, type, "  " + free_statement(target, side, "ptr") + "\n");
+        return;
+      }
+      case TypeKind::Own:
+      case TypeKind::Borrow: {
+        types_ += "typedef " + *handle_stem(d, side) + "_t " + type + ";\n\n";
+        if (owning) free_function(name, type, "  " + *handle_stem(d, side) + "_free(ptr);\n");
+        return;
+      }
+      case TypeKind::Record:
+        for (const wit::Member& m : d.members) {
+          docs(body, m.docs, "  ");
+          field(m.type, identifier(m.name));
+          freed(m.type, "&ptr->" + identifier(m.name), "  ");
+        }
+        break;
+      case TypeKind::Tuple:
+        for (size_t i = 0; i < d.args.size(); ++i) {
+          const std::string label = "f" + std::to_string(i);
+          field(d.args[i], label);
+          freed(d.args[i], "&ptr->" + label, "  ");
+        }
+        break;
+      case TypeKind::Flags:
+      case TypeKind::Enum: {
+        const bool flags = d.kind == TypeKind::Flags;
+        const size_t n = d.members.size();
+        types_ += "typedef " +
+                  (flags ? std::string(n <= 8    ? "uint8_t"
+                                       : n <= 16 ? "uint16_t"
+                                                 : "uint32_t")
+                         : int_type(n)) +
+                  " " + type + ";\n\n";
+        for (size_t i = 0; i < n; ++i) {
+          docs(types_, d.members[i].docs, "");
+          types_ += "#define " + shout(name) + "_" + shout(d.members[i].name) + " " +
+                    (flags ? "(UINT32_C(1) << " + std::to_string(i) + ")" : std::to_string(i)) +
+                    "\n";
+        }
+        types_ += "\n";
+        return;
+      }
+      case TypeKind::Variant: {
+        std::string cases, constants;
+        for (size_t i = 0; i < d.members.size(); ++i) {
+          const wit::Member& m = d.members[i];
+          docs(constants, m.docs, "");
+          constants +=
+              "#define " + shout(name) + "_" + shout(m.name) + " " + std::to_string(i) + "\n";
+          if (!m.type) continue;
+          cases += "    " + c_type(m.type, side) + " " + identifier(m.name) + ";\n";
+          if (owns(m.type, side)) {
+            free += "    case " + std::to_string(i) + ":\n";
+            freed(m.type, "&ptr->val." + identifier(m.name), "      ");
+            free += "      break;\n";
+          }
+        }
+        body = "  " + int_type(d.members.size()) + " tag;\n";
+        if (!cases.empty()) body += "  union {\n" + cases + "  } val;\n";
+        if (!free.empty()) free = "  switch (ptr->tag) {\n" + free + "  }\n";
+        types_ +=
+            "typedef struct " + type + " {\n" + body + "} " + type + ";\n\n" + constants + "\n";
+        if (owning) free_function(name, type, free);
+        return;
+      }
+      case TypeKind::Option:
+        body = "  bool is_some;\n";
+        field(d.args[0], "val");
+        free = "  if (ptr->is_some) {\n";
+        freed(d.args[0], "&ptr->val", "    ");
+        free += "  }\n";
+        break;
+      case TypeKind::Result: {
+        body = "  bool is_err;\n";
+        if (d.args[0] || d.args[1]) {
+          body += "  union {\n";
+          if (d.args[0]) body += "    " + c_type(d.args[0], side) + " ok;\n";
+          if (d.args[1]) body += "    " + c_type(d.args[1], side) + " err;\n";
+          body += "  } val;\n";
+        }
+        free = "  if (!ptr->is_err) {\n";
+        if (d.args[0]) freed(d.args[0], "&ptr->val.ok", "    ");
+        free += "  } else {\n";
+        if (d.args[1]) freed(d.args[1], "&ptr->val.err", "    ");
+        free += "  }\n";
+        break;
+      }
+      case TypeKind::List:
+      case TypeKind::Map: {
+        std::string element;
+        if (d.kind == TypeKind::List) {
+          element = c_type(d.args[0], side);
+        } else {
+          element = name + "_entry_t";
+          types_ += "typedef struct " + element + " {\n  " + c_type(d.args[0], side) + " key;\n  " +
+                    c_type(d.args[1], side) + " value;\n} " + element + ";\n\n";
+        }
+        body = "  " + element + " *ptr;\n  size_t len;\n";
+        const bool inner =
+            std::any_of(d.args.begin(), d.args.end(), [&](Type a) { return owns(a, side); });
+        if (inner) {
+          free = "  for (size_t i = 0; i < ptr->len; i++) {\n";
+          if (d.kind == TypeKind::List) {
+            freed(d.args[0], "&ptr->ptr[i]", "    ");
+          } else {
+            freed(d.args[0], "&ptr->ptr[i].key", "    ");
+            freed(d.args[1], "&ptr->ptr[i].value", "    ");
+          }
+          free += "  }\n";
+        }
+        free += "  if (ptr->len > 0) {\n    free(ptr->ptr);\n  }\n";
+        break;
+      }
+      case TypeKind::FixedList: {
+        const std::string n = std::to_string(d.length);
+        body = "  " + c_type(d.args[0], side) + " val[" + n + "];\n";
+        free = "  for (size_t i = 0; i < " + n + "; i++) {\n";
+        freed(d.args[0], "&ptr->val[i]", "    ");
+        free += "  }\n";
+        break;
+      }
+      case TypeKind::Future:
+      case TypeKind::Stream:
+        // A handle; what can be done with it are built-ins.
+        types_ += "typedef uint32_t " + type + ";\n\n";
+        return;
+      default:
+        return;
+    }
+    types_ += "typedef struct " + type + " {\n" + body + "} " + type + ";\n\n";
+    if (owning) free_function(name, type, free);
+  }
+
+  static void docs(std::string& out, std::string_view text, const std::string& indent) {
+    while (!text.empty()) {
+      const size_t newline = text.find('\n');
+      const std::string_view line = text.substr(0, newline);
+      out += indent + (line.empty() ? "//" : "// " + std::string(line)) + "\n";
+      if (newline == text.npos) break;
+      text = text.substr(newline + 1);
+    }
+  }
+
+  // ---- Resources ----------------------------------------------------------------------
+
+  void resource_types(const TypeDef& d, size_t side, const std::string& name) {
+    const std::string prefix = owner_prefix(d, side), r = snake(d.name);
+    const std::string own = prefix + "own_" + r, borrow = prefix + "borrow_" + r;
+    types_ += "typedef struct " + own + "_t {\n  int32_t __handle;\n} " + own + "_t;\n\n";
+    if (owner_side(d, side) == kImports) {
+      types_ += "typedef struct " + borrow + "_t {\n  int32_t __handle;\n} " + borrow + "_t;\n\n";
+    } else {
+      // Whoever implements the resource defines the structure.
+      types_ += "typedef struct " + name + "_t " + name + "_t;\n\n";
+      types_ += "typedef " + name + "_t *" + borrow + "_t;\n\n";
+    }
+    frees_declared_ += "void " + own + "_free(" + own + "_t *ptr);\n";
+    frees_ += "void " + own + "_free(" + own + "_t *ptr) {\n  " + name + "_drop_own(*ptr);\n}\n\n";
+  }
+
+  // Functions of a resource: dropping, and what makes one.
+  void resource(TypeId id, size_t side) {
+    const TypeDef& d = r_.types[id];
+    if (d.kind != TypeKind::Resource) return;
+    const std::string name = stem(Type::of(id), side);
+    if (!resources_done_.insert(name).second) return;
+    const std::string prefix = owner_prefix(d, side), r = snake(d.name);
+    const std::string own = prefix + "own_" + r + "_t", borrow = prefix + "borrow_" + r + "_t";
+    const bool exported = owner_side(d, side) != kImports;
+    std::string module = "$root";
+    if (exported) {
+      module = "[export]" + key(world_.exports[side]);
+    } else if (d.owner_kind == OwnerKind::Interface) {
+      module = item_ ? key(*item_) : r_.interface_name(d.owner);
+    }
+    const auto builtin = [&](const std::string& what, const std::string& result,
+                             const std::string& param) {
+      const std::string symbol = "__wasm_import_" + name + "_" + what;
+      source_ += "__attribute__((__import_module__(\"" + module +
+                 "\"), __import_name__(\"[resource-" + what + "]" + d.name + "\")))\nextern " +
+                 result + " " + symbol + "(" + param + ");\n\n";
+      return symbol;
+    };
+    functions_ +=
+        "\n// " + d.name +
+        (exported ? ": the resource that this module implements.\n" : ": an imported resource.\n");
+    const std::string drop = builtin("drop", "void", "int32_t handle");
+    functions_ += "void " + name + "_drop_own(" + own + " handle);\n";
+    source_ +=
+        "void " + name + "_drop_own(" + own + " handle) {\n  " + drop + "(handle.__handle);\n}\n\n";
+    if (!exported) {
+      functions_ += "void " + name + "_drop_borrow(" + borrow + " handle);\n";
+      source_ += "void " + name + "_drop_borrow(" + borrow + " handle) {\n  " + drop +
+                 "(handle.__handle);\n}\n\n";
+      functions_ += borrow + " " + prefix + "borrow_" + r + "(" + own + " handle);\n";
+      source_ += borrow + " " + prefix + "borrow_" + r + "(" + own + " handle) {\n  return (" +
+                 borrow + ") { handle.__handle };\n}\n\n";
+      return;
+    }
+    const std::string make = builtin("new", "int32_t", "int32_t rep");
+    const std::string rep = builtin("rep", "int32_t", "int32_t handle");
+    functions_ += own + " " + name + "_new(" + name + "_t *rep);\n";
+    source_ += own + " " + name + "_new(" + name + "_t *rep) {\n  return (" + own + ") { " + make +
+               "((int32_t)rep) };\n}\n\n";
+    functions_ += name + "_t *" + name + "_rep(" + own + " handle);\n";
+    source_ += name + "_t *" + name + "_rep(" + own + " handle) {\n  return (" + name + "_t *)" +
+               rep + "(handle.__handle);\n}\n\n";
+    functions_ += "// To be implemented: the end of the resource.\nvoid " + name + "_destructor(" +
+                  name + "_t *rep);\n";
+    source_ += "__attribute__((__export_name__(\"" + key(world_.exports[side]) + "#[dtor]" +
+               d.name + "\")))\nvoid __wasm_export_" + name + "_dtor(" + name + "_t *rep) {\n  " +
+               name + "_destructor(rep);\n}\n\n";
+  }
+
+  std::string key(const wit::WorldItem& item) const {
+    return item.name.empty() ? r_.interface_name(item.interface) : item.name;
+  }
+
+  // ---- Functions ----------------------------------------------------------------------
+
+  // Passed by value: numbers and handles.
+  bool is_scalar(Type t) const {
+    if (!t.defined()) return t.prim != Prim::String;
+    const Type p = plain(t);
+    if (!p.defined()) return p.prim != Prim::String;
+    switch (r_.types[p.id].kind) {
+      case TypeKind::Flags:
+      case TypeKind::Enum:
+      case TypeKind::Own:
+      case TypeKind::Borrow:
+      case TypeKind::Future:
+      case TypeKind::Stream:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  // How a function looks in C.
+  struct Signature {
+    std::string result = "void";
+    std::vector<std::string> params;
+    enum class Return : uint8_t { None, Value, Pointer, Option, Result } form = Return::None;
+    Type ok, err;  // what pointers are for
+  };
+  Signature signature(const wit::Function& f, size_t side) {
+    Signature s;
+    for (const wit::Param& p : f.params) {
+      const std::string name = identifier(p.name);
+      if (is_scalar(p.type))
+        s.params.push_back(c_type(p.type, side) + " " + name);
+      else if (kind(p.type) == TypeKind::Option)
+        s.params.push_back(c_type(r_.types[plain(p.type).id].args[0], side) + " *maybe_" +
+                           snake(p.name));
+      else
+        s.params.push_back(c_type(p.type, side) + " *" + name);
+    }
+    using Return = Signature::Return;
+    if (!f.result) return s;
+    if (is_scalar(f.result)) {
+      s.form = Return::Value;
+      s.result = c_type(f.result, side);
+    } else if (kind(f.result) == TypeKind::Option) {
+      s.form = Return::Option;
+      s.ok = r_.types[plain(f.result).id].args[0];
+      s.result = "bool";
+    } else if (kind(f.result) == TypeKind::Result) {
+      s.form = Return::Result;
+      s.ok = r_.types[plain(f.result).id].args[0];
+      s.err = r_.types[plain(f.result).id].args[1];
+      s.result = "bool";
+    } else {
+      s.form = Return::Pointer;
+      s.ok = f.result;
+    }
+    if (s.ok) s.params.push_back(c_type(s.ok, side) + " *ret");
+    if (s.err) s.params.push_back(c_type(s.err, side) + " *err");
+    return s;
+  }
+  static std::string list(const std::vector<std::string>& items, const char* none) {
+    std::string out;
+    for (const std::string& i : items) out += (out.empty() ? "" : ", ") + i;
+    return out.empty() ? none : out;
+  }
+
+  // "[method]file.read": method_file_read.
+  static std::string function_name(const wit::Function& f) {
+    std::string out = f.name;
+    std::erase(out, '[');
+    std::replace(out.begin(), out.end(), ']', '_');
+    return snake(out);
+  }
+
+  void define_types(const wit::Function& f, size_t side) {
+    for (const wit::Param& p : f.params) define(p.type, side);
+    define(f.result, side);
+  }
+
+  Result<void> check(const wit::Function& f) const {
+    if (f.accessor != wit::Accessor::None)
+      return Error(ErrorKind::Unsupported, "`" + f.name + "`: getters and setters in C");
+    return {};
+  }
+
+  std::string core_signature(const std::string& name, const wit::CoreSignature& core) const {
+    std::vector<std::string> params;
+    for (size_t i = 0; i < core.type.params.size(); ++i)
+      params.push_back(std::string(core_name(core.type.params[i])) + " arg" + std::to_string(i));
+    return (core.type.results.empty() ? "void" : std::string(core_name(core.type.results[0]))) +
+           " " + name + "(" + list(params, "void") + ")";
+  }
+
+  // Memory in which all parameters stand as the fields of a record.
+  std::string params_struct(const wit::Function& f, size_t side) {
+    std::string out = "  struct {\n";
+    for (const wit::Param& p : f.params)
+      out += "    " + c_type(p.type, side) + " " + identifier(p.name) + ";\n";
+    return out + "  }";
+  }
+
+  Result<void> import(const wit::Function& f, const wit::WorldItem& item, bool root) {
+    WAFER_TRY(check(f));
+    define_types(f, kImports);
+    const Signature s = signature(f, kImports);
+    const std::string name = (root ? name_ : item_name(item)) + "_" + function_name(f);
+    const wit::CoreSignature core = abi_.signature(f, AbiVariant::Import);
+    docs(functions_, "\n" + f.docs == "\n" ? std::string() : f.docs, "");
+    functions_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
+    const std::string symbol = "__wasm_import_" + name;
+    source_ += "__attribute__((__import_module__(\"" + (root ? "$root" : key(item)) +
+               "\"), __import_name__(\"" + f.name + "\")))\nextern " +
+               core_signature(symbol, core) + ";\n\n";
+    body_.clear();
+    temporaries_ = 0;
+    std::vector<std::string> args;
+    if (core.indirect_params) {
+      body_ += params_struct(f, kImports) + " params;\n";
+      for (const wit::Param& p : f.params) {
+        const std::string to = "params." + identifier(p.name);
+        if (kind(p.type) == TypeKind::Option && !is_scalar(p.type)) {
+          const std::string from = "maybe_" + snake(p.name);
+          body_ += "  " + to + ".is_some = " + from + " != NULL;\n  if (" + from + ") {\n    " +
+                   to + ".val = *" + from + ";\n  }\n";
+        } else {
+          body_ += "  " + to + " = " + (is_scalar(p.type) ? "" : "*") + identifier(p.name) + ";\n";
+        }
+      }
+      args.push_back("(int32_t)&params");
+    } else {
+      for (const wit::Param& p : f.params) {
+        const std::vector<wasm::ValType> flat = abi_.flat(p.type);
+        if (is_scalar(p.type)) {
+          args.push_back(to_core(p.type, identifier(p.name)));
+          continue;
+        }
+        std::vector<Slot> slots;
+        for (wasm::ValType t : flat) {
+          slots.push_back({"flat" + std::to_string(temporaries_++), t});
+          body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
+        }
+        if (kind(p.type) == TypeKind::Option) {
+          const std::string from = "maybe_" + snake(p.name);
+          body_ += "  if (" + from + " != NULL) {\n    " + slots[0].name + " = 1;\n";
+          lower(r_.types[plain(p.type).id].args[0], "(*" + from + ")",
+                {slots.begin() + 1, slots.end()}, "    ");
+          body_ += "  }\n";
+        } else {
+          lower(p.type, "(*" + identifier(p.name) + ")", slots, "  ");
+        }
+        for (const Slot& slot : slots) args.push_back(slot.name);
+      }
+    }
+    if (core.return_pointer) {
+      body_ += "  " + c_type(f.result, kImports) + " result;\n";
+      args.push_back("(int32_t)&result");
+      body_ += "  " + symbol + "(" + list(args, "") + ");\n";
+    } else if (f.result) {
+      body_ += "  " + std::string(core_name(core.type.results[0])) + " flat_result = " + symbol +
+               "(" + list(args, "") + ");\n  " + c_type(f.result, kImports) + " result;\n";
+      lift(f.result, "result", {{"flat_result", core.type.results[0]}}, kImports, "  ");
+    } else {
+      body_ += "  " + symbol + "(" + list(args, "") + ");\n";
+    }
+    give_result(s, "result");
+    source_ += s.result + " " + name + "(" + list(s.params, "void") + ") {\n" + body_ + "}\n\n";
+    return {};
+  }
+
+  // Hands a result on in the form that C has for it.
+  void give_result(const Signature& s, const std::string& from) {
+    using Return = Signature::Return;
+    switch (s.form) {
+      case Return::None:
+        return;
+      case Return::Value:
+        body_ += "  return " + from + ";\n";
+        return;
+      case Return::Pointer:
+        body_ += "  *ret = " + from + ";\n";
+        return;
+      case Return::Option:
+        body_ += "  if (" + from + ".is_some) {\n    *ret = " + from + ".val;\n  }\n  return " +
+                 from + ".is_some;\n";
+        return;
+      case Return::Result:
+        if (s.ok) body_ += "  if (!" + from + ".is_err) {\n    *ret = " + from + ".val.ok;\n  }\n";
+        if (s.err) body_ += "  if (" + from + ".is_err) {\n    *err = " + from + ".val.err;\n  }\n";
+        body_ += "  return !" + from + ".is_err;\n";
+        return;
+    }
+  }
+
+  Result<void> export_(const wit::Function& f, const wit::WorldItem& item, size_t side) {
+    WAFER_TRY(check(f));
+    define_types(f, side);
+    const Signature s = signature(f, side);
+    const bool root = item.kind == ItemKind::Function;
+    const std::string name = "exports_" + (root ? name_ : item_name(item)) + "_" + function_name(f);
+    const wit::CoreSignature core = abi_.signature(f, AbiVariant::Export);
+    docs(exports_, f.docs, "");
+    exports_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
+    const std::string core_export = root ? f.name : key(item) + "#" + f.name;
+    const std::string symbol = "__wasm_export_" + name;
+    body_.clear();
+    temporaries_ = 0;
+    std::vector<std::string> args;
+    size_t next = 0;
+    if (core.indirect_params) {
+      body_ += params_struct(f, side) + " params;\n";
+      body_ += "  memcpy(&params, (void *)arg0, sizeof params);\n  free((void *)arg0);\n";
+    }
+    for (const wit::Param& p : f.params) {
+      std::string value = "params." + identifier(p.name);
+      if (!core.indirect_params) {
+        std::vector<Slot> slots;
+        for (wasm::ValType t : abi_.flat(p.type))
+          slots.push_back({"arg" + std::to_string(next++), t});
+        value = "value" + std::to_string(temporaries_++);
+        body_ += "  " + c_type(p.type, side) + " " + value + ";\n";
+        lift(p.type, value, slots, side, "  ");
+      }
+      if (is_scalar(p.type))
+        args.push_back(value);
+      else if (kind(p.type) == TypeKind::Option)
+        args.push_back(value + ".is_some ? &" + value + ".val : NULL");
+      else
+        args.push_back("&" + value);
+    }
+    using Return = Signature::Return;
+    if (s.form == Return::None) {
+      body_ += "  " + name + "(" + list(args, "") + ");\n";
+    } else {
+      const std::string type = c_type(f.result, side);
+      // What is returned by its address stays until the caller has read it.
+      body_ += std::string("  ") + (core.return_pointer ? "static " : "") + type + " result;\n";
+      if (s.ok && s.form != Return::Pointer)
+        args.push_back(s.form == Return::Option ? "&result.val" : "&ok");
+      if (s.form == Return::Pointer) args.push_back("&result");
+      if (s.form == Return::Result) {
+        if (s.ok) body_ += "  " + c_type(s.ok, side) + " ok;\n";
+        if (s.err) {
+          body_ += "  " + c_type(s.err, side) + " err;\n";
+          args.push_back("&err");
+        }
+      }
+      const std::string call = name + "(" + list(args, "") + ")";
+      if (s.form == Return::Value) body_ += "  result = " + call + ";\n";
+      if (s.form == Return::Pointer) body_ += "  " + call + ";\n";
+      if (s.form == Return::Option) body_ += "  result.is_some = " + call + ";\n";
+      if (s.form == Return::Result) {
+        body_ += "  result.is_err = !" + call + ";\n";
+        if (s.ok) body_ += "  if (!result.is_err) {\n    result.val.ok = ok;\n  }\n";
+        if (s.err) body_ += "  if (result.is_err) {\n    result.val.err = err;\n  }\n";
+      }
+      if (core.return_pointer) {
+        body_ += "  return (int32_t)&result;\n";
+      } else {
+        const wasm::ValType t = core.type.results[0];
+        body_ += "  " + std::string(core_name(t)) + " flat_result = 0;\n";
+        lower(f.result, "result", {{"flat_result", t}}, "  ");
+        body_ += "  return flat_result;\n";
+      }
+    }
+    source_ += "__attribute__((__export_name__(\"" + core_export + "\")))\n" +
+               core_signature(symbol, core) + " {\n" + body_ + "}\n\n";
+    if (core.return_pointer && owns(f.result, side)) {
+      source_ += "__attribute__((__weak__, __export_name__(\"cabi_post_" + core_export +
+                 "\")))\nvoid " + symbol + "_post_return(int32_t arg0) {\n  " +
+                 free_statement(f.result, side, "(" + c_type(f.result, side) + " *)arg0") +
+                 "\n}\n\n";
+    }
+    return {};
+  }
+
+  // ---- Flat values --------------------------------------------------------------------
+
+  struct Slot {
+    std::string name;
+    wasm::ValType type;
+  };
+  using Slots = std::vector<Slot>;
+
+  // `value`, of core type `from`, as a slot of core type `to` has it, and back.
+  std::string coerced(const std::string& value, wasm::ValType from, wasm::ValType to) const {
+    if (from == to) return value;
+    if (from == wasm::kF32)
+      return to == wasm::kI32 ? "wit_f32_bits(" + value + ")"
+                              : "(int64_t)(uint32_t)wit_f32_bits(" + value + ")";
+    if (from == wasm::kF64) return "wit_f64_bits(" + value + ")";
+    if (to == wasm::kF32) return "wit_bits_f32((int32_t)" + value + ")";
+    if (to == wasm::kF64) return "wit_bits_f64(" + value + ")";
+    return to == wasm::kI64 ? "(int64_t)(uint32_t)" + value : "(int32_t)" + value;
+  }
+
+  // A scalar as its core value.
+  std::string to_core(Type t, const std::string& value) const {
+    const Type p = plain(t);
+    if (p.defined()) {
+      const TypeKind k = r_.types[p.id].kind;
+      if (k == TypeKind::Own) return value + ".__handle";
+      if (k == TypeKind::Borrow) return borrow_to_core(p, value);
+      return "(int32_t)" + value;
+    }
+    switch (p.prim) {
+      case Prim::F32:
+      case Prim::F64:
+        return value;
+      case Prim::S64:
+      case Prim::U64:
+        return "(int64_t)" + value;
+      default:
+        return "(int32_t)" + value;
+    }
+  }
+  std::string borrow_to_core(Type, const std::string& value) const { return value + ".__handle"; }
+
+  void lower(Type t, const std::string& value, const Slots& slots, const std::string& indent) {
+    const Type p = plain(t);
+    if (is_scalar(p)) {
+      const wasm::ValType own = abi_.flat(p)[0];
+      body_ +=
+          indent + slots[0].name + " = " + coerced(to_core(p, value), own, slots[0].type) + ";\n";
+      return;
+    }
+    const auto pair = [&] {
+      body_ += indent + slots[0].name + " = " +
+               coerced("(int32_t)" + value + ".ptr", wasm::kI32, slots[0].type) + ";\n" + indent +
+               slots[1].name + " = " +
+               coerced("(int32_t)" + value + ".len", wasm::kI32, slots[1].type) + ";\n";
+    };
+    if (!p.defined()) return pair();
+    const TypeDef& d = r_.types[p.id];
+    size_t at = 0;
+    const auto take = [&](Type member) {
+      const size_t n = abi_.flat(member).size();
+      Slots out(slots.begin() + static_cast<ptrdiff_t>(at),
+                slots.begin() + static_cast<ptrdiff_t>(at + n));
+      at += n;
+      return out;
+    };
+    const auto payload = [&](Type member) {
+      const size_t n = abi_.flat(member).size();
+      return Slots(slots.begin() + 1, slots.begin() + 1 + static_cast<ptrdiff_t>(n));
+    };
+    switch (d.kind) {
+      case TypeKind::List:
+      case TypeKind::Map:
+        return pair();
+      case TypeKind::Record:
+        for (const wit::Member& m : d.members)
+          lower(m.type, value + "." + identifier(m.name), take(m.type), indent);
+        return;
+      case TypeKind::Tuple:
+        for (size_t i = 0; i < d.args.size(); ++i)
+          lower(d.args[i], value + ".f" + std::to_string(i), take(d.args[i]), indent);
+        return;
+      case TypeKind::FixedList:
+        for (uint32_t i = 0; i < d.length; ++i)
+          lower(d.args[0], value + ".val[" + std::to_string(i) + "]", take(d.args[0]), indent);
+        return;
+      case TypeKind::Option:
+        body_ += indent + slots[0].name + " = " + value + ".is_some;\n" + indent + "if (" + value +
+                 ".is_some) {\n";
+        lower(d.args[0], value + ".val", payload(d.args[0]), indent + "  ");
+        body_ += indent + "}\n";
+        return;
+      case TypeKind::Result:
+        body_ += indent + slots[0].name + " = " + value + ".is_err;\n";
+        if (d.args[0]) {
+          body_ += indent + "if (!" + value + ".is_err) {\n";
+          lower(d.args[0], value + ".val.ok", payload(d.args[0]), indent + "  ");
+          body_ += indent + "}\n";
+        }
+        if (d.args[1]) {
+          body_ += indent + "if (" + value + ".is_err) {\n";
+          lower(d.args[1], value + ".val.err", payload(d.args[1]), indent + "  ");
+          body_ += indent + "}\n";
+        }
+        return;
+      case TypeKind::Variant:
+        body_ += indent + slots[0].name + " = " + value + ".tag;\n" + indent + "switch (" + value +
+                 ".tag) {\n";
+        for (size_t i = 0; i < d.members.size(); ++i) {
+          if (!d.members[i].type) continue;
+          body_ += indent + "  case " + std::to_string(i) + ": {\n";
+          lower(d.members[i].type, value + ".val." + identifier(d.members[i].name),
+                payload(d.members[i].type), indent + "    ");
+          body_ += indent + "    break;\n" + indent + "  }\n";
+        }
+        body_ += indent + "}\n";
+        return;
+      default:
+        return;
+    }
+  }
+
+  void lift(Type t, const std::string& to, const Slots& slots, size_t side,
+            const std::string& indent) {
+    const Type p = plain(t);
+    if (is_scalar(p)) {
+      const wasm::ValType own = abi_.flat(p)[0];
+      const std::string value = coerced(slots[0].name, slots[0].type, own);
+      std::string out = value;
+      if (p.defined() && r_.types[p.id].kind == TypeKind::Own) {
+        out = "(" + c_type(p, side) + ") { " + value + " }";
+      } else if (p.defined() && r_.types[p.id].kind == TypeKind::Borrow) {
+        // What an exported resource lends is the resource itself.
+        const TypeDef& resource = r_.types[resource_of(r_.types[p.id])];
+        out = owner_side(resource, side) == kImports ? "(" + c_type(p, side) + ") { " + value + " }"
+                                                     : "(" + c_type(p, side) + ")" + value;
+      } else {
+        out = "(" + c_type(p, side) + ")" + value;
+      }
+      body_ += indent + to + " = " + out + ";\n";
+      return;
+    }
+    const auto pair = [&](const std::string& element) {
+      body_ += indent + to + ".ptr = (" + element + " *)" +
+               coerced(slots[0].name, slots[0].type, wasm::kI32) + ";\n" + indent + to +
+               ".len = (size_t)" + coerced(slots[1].name, slots[1].type, wasm::kI32) + ";\n";
+    };
+    if (!p.defined()) return pair("uint8_t");
+    const TypeDef& d = r_.types[p.id];
+    size_t at = 0;
+    const auto take = [&](Type member) {
+      const size_t n = abi_.flat(member).size();
+      Slots out(slots.begin() + static_cast<ptrdiff_t>(at),
+                slots.begin() + static_cast<ptrdiff_t>(at + n));
+      at += n;
+      return out;
+    };
+    const auto payload = [&](Type member) {
+      const size_t n = abi_.flat(member).size();
+      return Slots(slots.begin() + 1, slots.begin() + 1 + static_cast<ptrdiff_t>(n));
+    };
+    const std::string first = slots.empty() ? "" : slots[0].name;
+    switch (d.kind) {
+      case TypeKind::List:
+        return pair(c_type(d.args[0], side));
+      case TypeKind::Map:
+        return pair(stem(p, side) + "_entry_t");
+      case TypeKind::Record:
+        for (const wit::Member& m : d.members)
+          lift(m.type, to + "." + identifier(m.name), take(m.type), side, indent);
+        return;
+      case TypeKind::Tuple:
+        for (size_t i = 0; i < d.args.size(); ++i)
+          lift(d.args[i], to + ".f" + std::to_string(i), take(d.args[i]), side, indent);
+        return;
+      case TypeKind::FixedList:
+        for (uint32_t i = 0; i < d.length; ++i)
+          lift(d.args[0], to + ".val[" + std::to_string(i) + "]", take(d.args[0]), side, indent);
+        return;
+      case TypeKind::Option:
+        body_ += indent + to + ".is_some = " + first + " != 0;\n" + indent + "if (" + to +
+                 ".is_some) {\n";
+        lift(d.args[0], to + ".val", payload(d.args[0]), side, indent + "  ");
+        body_ += indent + "}\n";
+        return;
+      case TypeKind::Result:
+        body_ += indent + to + ".is_err = " + first + " != 0;\n";
+        if (d.args[0]) {
+          body_ += indent + "if (!" + to + ".is_err) {\n";
+          lift(d.args[0], to + ".val.ok", payload(d.args[0]), side, indent + "  ");
+          body_ += indent + "}\n";
+        }
+        if (d.args[1]) {
+          body_ += indent + "if (" + to + ".is_err) {\n";
+          lift(d.args[1], to + ".val.err", payload(d.args[1]), side, indent + "  ");
+          body_ += indent + "}\n";
+        }
+        return;
+      case TypeKind::Variant:
+        body_ += indent + to + ".tag = " + first + ";\n" + indent + "switch (" + to + ".tag) {\n";
+        for (size_t i = 0; i < d.members.size(); ++i) {
+          if (!d.members[i].type) continue;
+          body_ += indent + "  case " + std::to_string(i) + ": {\n";
+          lift(d.members[i].type, to + ".val." + identifier(d.members[i].name),
+               payload(d.members[i].type), side, indent + "    ");
+          body_ += indent + "    break;\n" + indent + "  }\n";
+        }
+        body_ += indent + "}\n";
+        return;
+      default:
+        return;
+    }
+  }
+
+  // ---- Files --------------------------------------------------------------------------
+
+  std::string header() const {
+    const std::string guard = "BINDINGS_" + shout(world_.name) + "_H";
+    std::string out = "// Made by wafer bindgen from world " + world_.name +
+                      ". Do not change.\n//\n"
+                      "// Arguments of imported functions stay the caller's; results are the\n"
+                      "// caller's to free. Arguments of exported functions are theirs to free,\n"
+                      "// and results are freed after they were read.\n";
+    out +=
+        "#ifndef " + guard + "\n#define " + guard +
+        "\n\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n"
+        "#include <string.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+    out += "typedef struct " + name_ + "_string_t {\n  uint8_t *ptr;\n  size_t len;\n} " + name_ +
+           "_string_t;\n\n" + types_;
+    if (!functions_.empty()) out += "// Imported.\n\n" + functions_ + "\n";
+    if (!exports_.empty()) out += "// Exported: to be implemented.\n\n" + exports_ + "\n";
+    out += "// Helpers.\n\n" + frees_declared_;
+    out += "// A view of a text that lives on; a copy; and the end of one.\n";
+    out += "void " + name_ + "_string_set(" + name_ + "_string_t *ret, const char *s);\n";
+    out += "void " + name_ + "_string_dup(" + name_ + "_string_t *ret, const char *s);\n";
+    out += "void " + name_ + "_string_free(" + name_ + "_string_t *ret);\n";
+    out += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+    return out;
+  }
+
+  std::string source() const {
+    const std::string s = name_ + "_string";
+    std::string out = "// Made by wafer bindgen from world " + world_.name +
+                      ". Do not change.\n#include \"" + name_ + ".h\"\n\n";
+    out += "// Brings in the object file that tells the world.\nextern void " + force_link() +
+           "(void);\n__attribute__((used)) static void (*const keep)(void) = " + force_link() +
+           ";\n\n";
+    out +=
+        "__attribute__((__weak__, __export_name__(\"cabi_realloc\")))\n"
+        "void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {\n"
+        "  (void)old_size;\n"
+        "  if (new_size == 0) return (void *)align;\n"
+        "  void *ret = realloc(ptr, new_size);\n"
+        "  if (!ret) abort();\n"
+        "  return ret;\n}\n\n";
+    const auto bits = [&](const char* f, const char* real, const char* whole) {
+      out += std::string("__attribute__((unused)) static ") + whole + " wit_" + f + "_bits(" +
+             real + " value) {\n  " + whole +
+             " out;\n  memcpy(&out, &value, sizeof out);\n  return out;\n}\n\n";
+      out += std::string("__attribute__((unused)) static ") + real + " wit_bits_" + f + "(" +
+             whole + " value) {\n  " + real +
+             " out;\n  memcpy(&out, &value, sizeof out);\n  return out;\n}\n\n";
+    };
+    bits("f32", "float", "int32_t");
+    bits("f64", "double", "int64_t");
+    out += "void " + s + "_set(" + s +
+           "_t *ret, const char *s) {\n  ret->ptr = (uint8_t *)s;\n  ret->len = strlen(s);\n}\n\n";
+    out += "void " + s + "_dup(" + s +
+           "_t *ret, const char *s) {\n  ret->len = strlen(s);\n  ret->ptr = "
+           "cabi_realloc(NULL, 0, 1, ret->len);\n  memcpy(ret->ptr, s, ret->len);\n}\n\n";
+    out += "void " + s + "_free(" + s +
+           "_t *ret) {\n  if (ret->len > 0) {\n    free(ret->ptr);\n  }\n  ret->ptr = NULL;\n  "
+           "ret->len = 0;\n}\n\n";
+    return out + source_ + frees_;
+  }
+
+  std::string force_link() const { return "__component_type_object_force_link_" + name_; }
+
+  // A relocatable object with one function, which does nothing, and the section.
+  Vec<uint8_t> object() const {
+    Vec<uint8_t> out;
+    for (const uint8_t b : {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
+    const auto section = [&](uint8_t id, std::initializer_list<uint8_t> bytes) {
+      out.push_back(id);
+      write_uleb(out, bytes.size());
+      out.insert(out.end(), bytes.begin(), bytes.end());
+    };
+    section(1, {1, 0x60, 0, 0});   // one type: no parameters, no results
+    section(3, {1, 0});            // one function of it
+    section(10, {1, 2, 0, 0x0b});  // whose body is empty
+    // Tool conventions, "Linking": version 2, and the symbol table.
+    Vec<uint8_t> symbols;
+    symbols.push_back(1);  // one symbol
+    symbols.push_back(0);  // a function
+    symbols.push_back(0);  // defined, global
+    symbols.push_back(0);  // function 0
+    cm::write_name(symbols, force_link());
+    Vec<uint8_t> linking;
+    linking.push_back(2);
+    linking.push_back(8);
+    write_uleb(linking, symbols.size());
+    cm::write_bytes(linking, {symbols.data(), symbols.size()});
+    const Vec<uint8_t> type = wit::encode_component_type(r_, world_id_, cm::StringEncoding::Utf8);
+    const std::string full = r_.packages[world_.package].name.text();
+    cm::write_custom_section(
+        out, std::string(wit::kComponentTypeSection) + ":wafer:" + full + ":" + world_.name,
+        {type.data(), type.size()});
+    cm::write_custom_section(out, "linking", {linking.data(), linking.size()});
+    return out;
+  }
+
+  const wit::Resolve& r_;
+  wit::WorldId world_id_;
+  const wit::World& world_;
+  wit::AbiTypes abi_;
+  std::string name_;
+  const wit::WorldItem* item_ = nullptr;  // the imported interface that is at hand
+  std::vector<std::set<wit::InterfaceId>> exports_used_;
+  std::set<std::string> defined_, resources_done_;
+  std::string types_, functions_, exports_, frees_declared_, frees_, source_, body_;
+  uint32_t temporaries_ = 0;
+  bool uses_string_ = false;
+};
+
+}  // namespace
+
+Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world) {
+  return Generator(resolve, world).run();
+}
+
+}  // namespace wafer::bindgen

@@ -1,0 +1,50 @@
+// Names of WIT as those of C and C++.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace wafer::bindgen {
+
+// "read-all": read_all.
+inline std::string snake(std::string_view name) {
+  std::string out;
+  for (const char c : name)
+    out += c == '-' || c == '.' || c == '+' ? '_'
+           : c >= 'A' && c <= 'Z'           ? static_cast<char>(c - 'A' + 'a')
+                                            : c;
+  return out;
+}
+
+// "read-all": READ_ALL.
+inline std::string shout(std::string_view name) {
+  std::string out = snake(name);
+  for (char& c : out)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return out;
+}
+
+// Words that C and C++ keep for themselves get a `_`.
+inline std::string identifier(std::string_view name) {
+  std::string out = snake(name);
+  constexpr std::string_view kWords[] = {
+      "alignas",      "alignof",   "and",       "asm",       "auto",      "bool",
+      "break",        "case",      "catch",     "char",      "class",     "const",
+      "continue",     "default",   "delete",    "do",        "double",    "else",
+      "enum",         "explicit",  "export",    "extern",    "false",     "float",
+      "for",          "friend",    "goto",      "if",        "inline",    "int",
+      "long",         "mutable",   "namespace", "new",       "not",       "nullptr",
+      "operator",     "or",        "private",   "protected", "public",    "register",
+      "requires",     "restrict",  "return",    "short",     "signed",    "sizeof",
+      "static",       "struct",    "switch",    "template",  "this",      "throw",
+      "true",         "try",       "typedef",   "typeid",    "typename",  "typeof",
+      "union",        "unsigned",  "using",     "virtual",   "void",      "volatile",
+      "while",        "xor",       "concept",   "co_await",  "co_return", "co_yield",
+      "constexpr",    "consteval", "constinit", "decltype",  "noexcept",  "static_assert",
+      "thread_local", "wchar_t",   "errno",     "ret",       "err"};
+  for (std::string_view w : kWords)
+    if (out == w) return out + "_";
+  return out;
+}
+
+}  // namespace wafer::bindgen

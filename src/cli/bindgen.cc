@@ -1,0 +1,65 @@
+// `wafer bindgen`: bindings of worlds in other languages.
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "bindgen/c.h"
+#include "cli/support.h"
+#include "wit/component_type.h"
+
+namespace wafer::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct BindgenOptions {
+  std::string wit, world, folder = ".";
+  std::vector<std::string> features;
+  bool all_features = false;
+};
+
+int fail(std::string_view where, const Error& error) {
+  const std::string message(std::string_view(error.message));
+  print_error(where.empty() ? message : fmt::format("{}: {}", where, message));
+  return kFailure;
+}
+
+int c_guest(const BindgenOptions& o) {
+  const fs::path path(o.wit);
+  auto resolved = wit::load(std::span(&path, 1), {o.features, o.all_features});
+  if (!resolved.ok()) return fail("", resolved.error());
+  auto world = wit::select_world(*resolved, o.world);
+  if (!world.ok()) return fail(o.wit, world.error());
+  auto made = bindgen::c_bindings(resolved->resolve, *world);
+  if (!made.ok()) return fail(o.wit, made.error());
+  std::error_code code;
+  fs::create_directories(o.folder, code);
+  const fs::path base = fs::path(o.folder) / made->name;
+  const std::string_view object(reinterpret_cast<const char*>(made->object.data()),
+                                made->object.size());
+  const bool ok = write_output(base.string() + ".h", made->header) &&
+                  write_output(base.string() + ".c", made->source) &&
+                  write_output(base.string() + "_component_type.o", object);
+  return ok ? kSuccess : kFailure;
+}
+
+}  // namespace
+
+void add_bindgen(CLI::App& app, Context& context) {
+  CLI::App& group = *app.add_subcommand("bindgen", "Make bindings of a world");
+  group.require_subcommand(1);
+  auto o = std::make_shared<BindgenOptions>();
+  CLI::App& c = *group.add_subcommand("c", "C for modules: WORLD.h, WORLD.c and an object file");
+  c.add_option("WIT", o->wit, "WIT file or folder with the world")->required()->type_name("");
+  c.add_option("-w,--world", o->world, "World, if the package has more than one")
+      ->type_name("NAME");
+  c.add_option("-o,--out-dir", o->folder, "Folder for the files (default: this one)")
+      ->type_name("DIR");
+  c.add_option("--features", o->features, "Take @unstable items of these features")
+      ->delimiter(',')
+      ->type_name("NAMES");
+  c.add_flag("--all-features", o->all_features, "Take all @unstable items");
+  c.callback([o, &context] { context.action = [o] { return c_guest(*o); }; });
+}
+
+}  // namespace wafer::cli
