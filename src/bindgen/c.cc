@@ -61,6 +61,7 @@ class Generator {
   }
 
   Result<CBindings> run() {
+    WAFER_TRY(check_depth());
     find_exports_used();
     for (size_t i = 0; i < world_.imports.size(); ++i) {
       const wit::WorldItem& item = world_.imports[i];
@@ -99,6 +100,22 @@ class Generator {
   }
 
  private:
+  // Types refer to those before them. What is nested deeper than anybody writes is refused.
+  Result<void> check_depth() const {
+    constexpr uint32_t kMostDepth = 500;
+    std::vector<uint32_t> depth(r_.types.size(), 1);
+    for (TypeId t = 0; t < r_.types.size(); ++t) {
+      const auto below = [&](Type other) {
+        if (other.defined()) depth[t] = std::max(depth[t], depth[other.id] + 1);
+      };
+      for (Type arg : r_.types[t].args) below(arg);
+      for (const wit::Member& m : r_.types[t].members) below(m.type);
+      if (depth[t] > kMostDepth)
+        return Error(ErrorKind::Exhaustion, "types are nested too deeply for bindings");
+    }
+    return {};
+  }
+
   // ---- Names --------------------------------------------------------------------------
 
   void find_exports_used() {

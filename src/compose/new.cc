@@ -27,11 +27,16 @@ Error in(const std::string& where, const Error& e) {
 class LiveTypes {
  public:
   explicit LiveTypes(const wit::Resolve& r) : r_(r) {}
-  void add(wit::Type t) {
-    if (!t.defined() || !types_.insert(t.id).second) return;
-    const wit::TypeDef& def = r_.types[t.id];
-    for (wit::Type arg : def.args) add(arg);
-    for (const wit::Member& m : def.members) add(m.type);
+  void add(wit::Type type) {
+    std::vector<wit::Type> work{type};  // types may be made of each other in long chains
+    while (!work.empty()) {
+      const wit::Type t = work.back();
+      work.pop_back();
+      if (!t.defined() || !types_.insert(t.id).second) continue;
+      const wit::TypeDef& def = r_.types[t.id];
+      work.insert(work.end(), def.args.begin(), def.args.end());
+      for (const wit::Member& m : def.members) work.push_back(m.type);
+    }
   }
   void add(const wit::Function& f) {
     for (const wit::Param& p : f.params) add(p.type);
@@ -213,7 +218,7 @@ class Builder {
     if (def.owner_kind == OwnerKind::Interface) {
       if (def.owner == world_.exports[item].interface) return exports_[item].scope->type(t);
       if (exports_[item].used.contains(def.owner))
-        return exports_[*exported_item(def.owner)].scope->type(t);
+        if (const auto& scope = exports_[*exported_item(def.owner)].scope) return scope->type(t);
     }
     return root_.type(t);
   }

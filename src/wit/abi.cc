@@ -7,7 +7,10 @@ namespace wafer::wit {
 namespace cm = component;
 
 AbiTypes::AbiTypes(const Resolve& resolve)
-    : r_(resolve), arena_(std::make_shared<wasm::TypeRegistry>()) {}
+    : r_(resolve), arena_(std::make_shared<wasm::TypeRegistry>()) {
+  // In order, since each refers to those before it, perhaps in long chains.
+  for (TypeId t = 0; t < resolve.types.size(); ++t) value(Type::of(t));
+}
 
 cm::ValType AbiTypes::value(Type t) {
   if (!t.defined()) return {t.prim, 0};
@@ -102,13 +105,16 @@ NeededOptions AbiTypes::options(const Function& f, AbiVariant variant) {
 
 namespace {
 
-void find(const Resolve& r, Type t, std::vector<TypeId>& out) {
-  if (!t.defined()) return;
+// Types nest no deeper than this in functions whose streams can be named.
+constexpr uint32_t kMaxDepth = 500;
+
+void find(const Resolve& r, Type t, std::vector<TypeId>& out, uint32_t depth = 0) {
+  if (!t.defined() || depth > kMaxDepth || out.size() > kMaxDepth) return;
   const TypeDef& def = r.types[t.id];
   if (def.kind == TypeKind::Own || def.kind == TypeKind::Borrow || def.kind == TypeKind::Resource)
     return;
-  for (Type arg : def.args) find(r, arg, out);
-  for (const Member& m : def.members) find(r, m.type, out);
+  for (Type arg : def.args) find(r, arg, out, depth + 1);
+  for (const Member& m : def.members) find(r, m.type, out, depth + 1);
   if (def.kind == TypeKind::Future || def.kind == TypeKind::Stream) out.push_back(t.id);
 }
 

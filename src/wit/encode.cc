@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "wit/docs.h"
 
@@ -55,11 +56,34 @@ cm::ValType TypeScope::value(Type t) {
   return t.defined() ? cm::ValType::of(type(t.id)) : cm::ValType{t.prim, 0};
 }
 
+// Types may be made of each other in longer chains than calls can be nested. They refer to types
+// of lower numbers, so that all that is needed can be written in the order of these.
+void TypeScope::prepare(TypeId id) {
+  std::vector<TypeId> work{id}, needed;
+  std::unordered_set<TypeId> seen{id};
+  while (!work.empty()) {
+    const TypeDef& def = r_.types[work.back()];
+    work.pop_back();
+    if (is_foreign(def)) continue;
+    const auto add = [&](Type t) {
+      if (!t.defined() || known_.contains(t.id) || !seen.insert(t.id).second) return;
+      work.push_back(t.id);
+      needed.push_back(t.id);
+    };
+    for (Type t : def.args) add(t);
+    for (const Member& m : def.members) add(m.type);
+  }
+  std::sort(needed.begin(), needed.end());
+  for (TypeId t : needed) type(t);
+}
+
 uint32_t TypeScope::type(TypeId id) {
+  constexpr uint32_t kDeep = 100;
   if (auto it = known_.find(id); it != known_.end()) return it->second;
+  if (++depth_ == kDeep) prepare(id);
   const TypeDef& def = r_.types[id];
   uint32_t index = 0;
-  if (!def.name.empty() && foreign_ && (def.owner_kind != owner_kind_ || def.owner != owner_)) {
+  if (is_foreign(def)) {
     index = foreign_(id);
   } else if (def.kind == TypeKind::Resource) {
     index = name_(id, {def.name, attributes(def.external_id)}, cm::ExternType::resource());
@@ -78,6 +102,7 @@ uint32_t TypeScope::type(TypeId id) {
       index = name_(id, {def.name, attributes(def.external_id)},
                     cm::ExternType::of(cm::Sort::Type, index));
   }
+  --depth_;
   known_[id] = index;
   return index;
 }

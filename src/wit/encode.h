@@ -44,12 +44,19 @@ class TypeScope {
   }
 
  private:
+  bool is_foreign(const TypeDef& def) const {
+    return !def.name.empty() && foreign_ && (def.owner_kind != owner_kind_ || def.owner != owner_);
+  }
+  // Writes what a type is made of, so that it is there.
+  void prepare(TypeId id);
+
   const Resolve& r_;
   component::DefinitionWriter& out_;
   OwnerKind owner_kind_;
   uint32_t owner_;
   Foreign foreign_;
   Name name_;
+  uint32_t depth_ = 0;  // of calls of type()
   std::unordered_map<TypeId, uint32_t> known_;
   std::unordered_map<component::Prim, uint32_t> prims_;
 };
