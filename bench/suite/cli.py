@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--coremark", type=pathlib.Path, metavar="DIR", help="checkout of CoreMark")
     p.add_argument("--clang", default="clang-22", help="compiler of the programs (clang-22)")
     p.add_argument("--rounds", type=int, help="runs of each program on each engine")
+    p.add_argument("--busy", action="store_true",
+                   help="execution once more with the other processors kept busy, so that "
+                   "compilation in the background competes with the program")
     p.add_argument("--quick", action="store_true", help="small inputs and one round")
     p.add_argument("--timeout", type=float, default=120, help="seconds for a run (120)")
     p.add_argument("--base", metavar="ENGINE", help="what ratios are against (native)")
@@ -97,7 +100,7 @@ def compare(options: argparse.Namespace) -> int:
     engines = [e for e in find_engines(paths) if re.search(options.engines or "", e.name)]
     rounds = options.rounds or (1 if options.quick else 3)
     setup = sections.Setup(builder, engines, rounds, options.timeout, options.quick,
-                           options.base)
+                           options.base, options.busy)
     own = [module_program(line) for line in options.module]
     everything = suite(options.sqlite and options.sqlite.resolve(),
                        options.coremark and options.coremark.resolve())

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -56,6 +57,24 @@ def run(command: list, timeout: float) -> Run:
         failure = f"exit code {process.returncode}: {last[0]}"
     return Run(wall, first, usage.ru_utime + usage.ru_stime, output.decode(errors="replace"),
                stderr, failure)
+
+
+class OtherCoresBusy:
+    """While it is entered, all processors but one have other work to do."""
+
+    SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+
+    def __enter__(self):
+        processors = sorted(os.sched_getaffinity(0))
+        self.spinners = [
+            subprocess.Popen([sys.executable, "-c", self.SPIN, str(n)], stdin=subprocess.DEVNULL)
+            for n in processors[1:]]
+        return self
+
+    def __exit__(self, *_):
+        for spinner in self.spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 def interleave(tasks: dict[str, Callable[[], object]], rounds: int) -> Iterable[tuple]:

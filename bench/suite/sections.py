@@ -1,5 +1,6 @@
 """What can be compared: each section measures some engines on some programs."""
 
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -8,9 +9,13 @@ import sys
 import tempfile
 
 from .engines import NATIVE, NATIVE_CPU, Engine, native_engines
-from .measure import interleave, run
+from .measure import OtherCoresBusy, interleave, run
 from .programs import Builder, BuildError, Program
 from .report import Results
+
+
+# Ends the names of columns that were measured with the other processors kept busy.
+BUSY = "+busy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Setup:
     timeout: float
     quick: bool
     base: str | None
+    busy: bool = False
 
     def base_of(self, names: list[str], wanted: str) -> str:
         """What ratios are against: the user's choice, else `wanted` if it takes part."""
@@ -44,6 +50,8 @@ def execution(setup: Setup, programs: list[Program], kind: str) -> Results:
     if not interpreters:
         engines = native_engines(setup.builder.version) + engines
     names = [e.name for e in engines]
+    if setup.busy:
+        names += [n + BUSY for n in names]
     results = Results("Interpretation" if interpreters else "Execution", "s", names,
                       setup.base_of(names, "wafer-interp" if interpreters else NATIVE),
                       {p.name: p.group for p in programs})
@@ -61,10 +69,11 @@ def measure_program(setup: Setup, program: Program, engines: list[Engine], quick
         done = run([setup.builder.native(program), *arguments], setup.timeout)
         expected = program.read(done.stdout, done.stderr).result
 
-    def task(engine: Engine, command: list):
+    def task(name: str, command: list):
         def call():
             nonlocal expected
-            done = run(command, setup.timeout)
+            with OtherCoresBusy() if name.endswith(BUSY) else contextlib.nullcontext():
+                done = run(command, setup.timeout)
             reading = program.read(done.stdout, done.stderr)
             failure = done.failure
             if failure is None and not reading.result:
@@ -72,7 +81,7 @@ def measure_program(setup: Setup, program: Program, engines: list[Engine], quick
             if failure is None and expected not in (None, reading.result):
                 failure = f"it printed {reading.result!r} instead of {expected!r}"
             if failure is not None:
-                results.fail(program.name, engine.name, failure)
+                results.fail(program.name, name, failure)
                 return None
             expected = reading.result
             return reading.seconds if reading.seconds is not None else done.wall, done.wall
@@ -91,7 +100,8 @@ def measure_program(setup: Setup, program: Program, engines: list[Engine], quick
         except (BuildError, subprocess.CalledProcessError) as error:
             results.fail(program.name, engine.name, str(error))
             continue
-        tasks[engine.name] = task(engine, engine.run(target, list(arguments)))
+        for name in (engine.name, engine.name + BUSY) if setup.busy else (engine.name,):
+            tasks[name] = task(name, engine.run(target, list(arguments)))
     for name, (seconds, wall) in interleave(tasks, setup.rounds):
         results.add(program.name, name, seconds, wall=wall)
     best = results.values.get(program.name, {})
