@@ -2,6 +2,7 @@
 
 #include "api/convert.h"
 #if WAFER_WITH_TIERS
+#include "compiler/llvm_loader.h"
 #include "compiler/tiers/tiers.h"
 #endif
 #include "interp/interp.h"
@@ -63,6 +64,8 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
         std::string(config.cache_folder),
         config.cache_bytes ? config.cache_bytes : compiler::CodeCache::kDefaultMaxBytes);
   options.backend = compiler::backend_at(std::string(config.optimizer_library));
+  if (options.cache)
+    options.compile.generator = compiler::backend_identity(std::string(config.optimizer_library));
   options.warn = [warning = config.warning, env = config.warning_env](const char* message) {
     if (warning)
       warning(env, message);

@@ -45,6 +45,8 @@ struct CompileOptions {
   // Compiles nothing but this: the function's code from the loop on (see loop_frame_offset()).
   std::optional<LoopEntry> enter_at;
   const std::atomic<uint32_t>* cancel = nullptr;  // not 0: give up soon, with an Error
+  // Tells code generators apart for the cache (backend_identity()); shapes no code.
+  uint64_t generator = 0;
 };
 
 // An optimizing code generator that makes images.

@@ -54,12 +54,13 @@ std::string CodeCache::default_folder() {
 }
 
 std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsigned part) const {
-  char settings[256];
+  char settings[320];
   const CodeOptions& c = options.code;
-  const int n = std::snprintf(settings, sizeof settings, "%llx %llx %llx %u %u %d%d%d%d%d %s",
+  const int n = std::snprintf(settings, sizeof settings, "%llx %llx %llx %llx %u %u %d%d%d%d%d %s",
                               static_cast<unsigned long long>(abi_fingerprint()),
                               static_cast<unsigned long long>(host_cpu_features()),
-                              static_cast<unsigned long long>(program_identity()), part,
+                              static_cast<unsigned long long>(program_identity()),
+                              static_cast<unsigned long long>(options.generator), part,
                               options.opt_level, c.guard_pages, c.fuel, c.interruptible,
                               c.relaxed_traps, c.signals, options.cpu.c_str());
   const uint64_t seed = hash_bytes(

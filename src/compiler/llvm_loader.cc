@@ -1,6 +1,7 @@
 #include "compiler/llvm_loader.h"
 
 #include <dlfcn.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -38,12 +39,11 @@ std::vector<std::filesystem::path> homes() {
   return out;
 }
 
-Loaded load(const std::string& where_it_is) {
+// Files that may be the library, the best first.
+std::vector<std::string> candidates_for(const std::string& where_it_is) {
   std::vector<std::string> candidates;
   if (!where_it_is.empty()) {
     candidates.push_back(where_it_is);
-  } else if (wafer_linked_llvm_backend) {
-    return {wafer_linked_llvm_backend(), {}};
   } else if (const char* path = std::getenv("WAFER_LLVM"); path && *path) {
     candidates.emplace_back(path);
   } else {
@@ -55,8 +55,17 @@ Loaded load(const std::string& where_it_is) {
       }
     candidates.emplace_back(kName);
   }
+  return candidates;
+}
+
+bool is_linked(const std::string& where_it_is) {
+  return where_it_is.empty() && wafer_linked_llvm_backend;
+}
+
+Loaded load(const std::string& where_it_is) {
+  if (is_linked(where_it_is)) return {wafer_linked_llvm_backend(), {}};
   Loaded out;
-  for (const std::string& file : candidates) {
+  for (const std::string& file : candidates_for(where_it_is)) {
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
       out.reason = dlerror();
@@ -90,6 +99,17 @@ Result<Backend*> load_llvm_backend_at(const std::string& path) {
   if (is_new) loaded = load(path);
   if (loaded.backend) return loaded.backend;
   return Error(ErrorKind::Unsupported, "no optimizing code generator: " + loaded.reason);
+}
+
+uint64_t backend_identity(const std::string& path) {
+  if (is_linked(path)) return 0;
+  for (const std::string& file : candidates_for(path)) {
+    struct stat st{};
+    if (file.find('/') == std::string::npos || stat(file.c_str(), &st) != 0) continue;
+    const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, int64_t(st.st_ino)};
+    return hash_bytes({reinterpret_cast<const uint8_t*>(facts), sizeof facts});
+  }
+  return 0;
 }
 
 }  // namespace wafer::compiler

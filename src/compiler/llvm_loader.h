@@ -15,5 +15,8 @@ namespace wafer::compiler {
 Result<Backend*> load_llvm_backend();
 // The one in the shared library at `path`, if that is not empty; else load_llvm_backend().
 Result<Backend*> load_llvm_backend_at(const std::string& path);
+// Tells apart the shared libraries that load_llvm_backend_at(path) may take, in their builds,
+// without loading one. 0 if it is linked in, or where only the system knows.
+uint64_t backend_identity(const std::string& path);
 
 }  // namespace wafer::compiler

@@ -39,7 +39,10 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 }  // namespace
 
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
-  if (!options.backend) options.backend = load_llvm_backend;
+  if (!options.backend) {
+    options.backend = load_llvm_backend;
+    if (options.cache) options.compile.generator = backend_identity({});
+  }
   switch (kind) {
     case TierKind::Interpreter:
       return OwnedTier{interp::tier(), nullptr, {}};
