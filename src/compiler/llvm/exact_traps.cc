@@ -1,7 +1,9 @@
 #include "compiler/llvm/exact_traps.h"
 
 #include <llvm/ADT/MapVector.h>
+#include <llvm/ADT/SmallPtrSet.h>
 #include <llvm/Analysis/AssumptionCache.h>
+#include <llvm/Analysis/DomTreeUpdater.h>
 #include <llvm/Analysis/LoopInfo.h>
 #include <llvm/Analysis/ScalarEvolution.h>
 #include <llvm/Analysis/ScalarEvolutionExpressions.h>
@@ -18,6 +20,7 @@
 #include <llvm/Transforms/Scalar/LoopPassManager.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/Cloning.h>
+#include <llvm/Transforms/Utils/Local.h>
 #include <llvm/Transforms/Utils/LoopSimplify.h>
 #include <llvm/Transforms/Utils/LoopUtils.h>
 #include <llvm/Transforms/Utils/ScalarEvolutionExpander.h>
@@ -47,6 +50,9 @@ constexpr size_t kMostChecks = 12;
 // Bounds of numbers from which addresses are computed, so that 64 bits hold every sum.
 constexpr int64_t kMostTerm = int64_t(1) << 34;
 constexpr uint64_t kMostProduct = uint64_t(1) << 62;
+// Instructions (LLVM's) that a loop may run without looking whether it is interrupted: a few
+// milliseconds.
+constexpr uint64_t kMostWithoutPause = uint64_t(1) << 23;
 
 // A memory, as code reaches it.
 struct MemoryAt {
@@ -62,13 +68,51 @@ bool in_order(const Instruction& in) {
   return false;
 }
 
-// It is no access to a memory, and cannot fault.
-bool never_faults(const Instruction& in) {
+// What the instruction accesses (TBAA); empty if that is not told.
+llvm::StringRef kind_of(const Instruction& in) {
   const llvm::MDNode* tag = in.getMetadata(llvm::LLVMContext::MD_tbaa);
-  if (!tag || !llvm::isa<llvm::StoreInst>(in)) return false;
+  if (!tag) return {};
   const auto* type = llvm::dyn_cast<llvm::MDNode>(tag->getOperand(1));
   const auto* kind = type ? llvm::dyn_cast<llvm::MDString>(type->getOperand(0)) : nullptr;
-  return kind && kind->getString() != kMemoryKind;
+  return kind ? kind->getString() : llvm::StringRef();
+}
+
+// It is no access to a memory, and cannot fault.
+bool never_faults(const Instruction& in) {
+  const llvm::StringRef kind = kind_of(in);
+  return llvm::isa<llvm::StoreInst>(in) && !kind.empty() && kind != kMemoryKind;
+}
+
+// A place where the program may have to wait, for fuel or because it is interrupted: a branch
+// to a block that holds nothing but that call.
+struct Pause {
+  BasicBlock* wait = nullptr;
+  llvm::LoadInst* flag = nullptr;  // that an interrupt sets; null if it is for fuel
+};
+
+// The pause whose block is `wait`, if it is one.
+bool find_pause(BasicBlock& wait, Pause& out) {
+  const llvm::CallInst* call = nullptr;
+  for (Instruction& in : wait) {
+    if (in.isTerminator()) break;
+    const auto* c = llvm::dyn_cast<llvm::CallInst>(&in);
+    if (!c || call || !c->getCalledFunction()) return false;
+    call = c;
+  }
+  if (!call) return false;
+  const llvm::StringRef name = call->getCalledFunction()->getName();
+  const bool interrupt = name == kInterruptedName;
+  if (!interrupt && name != kOutOfFuelName) return false;
+  out.wait = &wait;
+  BasicBlock* from = wait.getSinglePredecessor();
+  if (!from || !wait.getSingleSuccessor()) return false;
+  const auto* branch = llvm::dyn_cast<llvm::BranchInst>(from->getTerminator());
+  if (!branch || !branch->isConditional() || branch->getSuccessor(0) == branch->getSuccessor(1))
+    return false;
+  if (!interrupt) return true;
+  const auto* test = llvm::dyn_cast<llvm::ICmpInst>(branch->getCondition());
+  out.flag = test ? llvm::dyn_cast<llvm::LoadInst>(test->getOperand(0)) : nullptr;
+  return out.flag && out.flag->isAtomic();
 }
 
 void make_plain(Instruction& in) {
@@ -99,17 +143,30 @@ class LoopBounds {
   bool find() {
     // Loops with more ways out are none for vectors, which is what a copy is for.
     if (!loop_.getExitingBlock()) return false;
+    llvm::SmallPtrSet<const BasicBlock*, 4> waits;
+    llvm::SmallPtrSet<const Instruction*, 4> flags;
+    for (BasicBlock* block : loop_.blocks()) {
+      Pause pause;
+      if (!find_pause(*block, pause)) continue;
+      pauses_.push_back(pause);
+      waits.insert(pause.wait);
+      flags.insert(pause.flag);
+    }
     size_t instructions = 0;
     for (BasicBlock* block : loop_.blocks()) {
+      if (waits.contains(block)) continue;
       for (Instruction& in : *block) {
         if (++instructions > kMostInstructions) return false;
+        if (kind_of(in) == kFuelKind && llvm::isa<llvm::StoreInst>(in) && !add_charge(in))
+          return false;
         if (in_order(in))
           accesses_.push_back(&in);
-        else if (in.isVolatile() || in.isAtomic() || is_call(in))
+        else if ((in.isVolatile() || in.isAtomic() || is_call(in)) && !flags.contains(&in))
           return false;
       }
     }
-    if (accesses_.empty()) return false;
+    if (accesses_.empty() && pauses_.empty()) return false;
+    instructions_ = instructions;
     const SCEV* rounds = se_.getBackedgeTakenCount(&loop_);
     if (llvm::isa<llvm::SCEVCouldNotCompute>(rounds) ||
         se_.getTypeSizeInBits(rounds->getType()) > 64)
@@ -133,11 +190,18 @@ class LoopBounds {
     const auto require = [&](Value* condition) {
       ok = ok ? b.CreateAnd(ok, condition) : condition;
     };
-    const uint64_t most_rounds = kMostProduct / most_step_;
+    uint64_t most_rounds = kMostProduct / most_step_;
+    if (!pauses_.empty()) most_rounds = std::min(most_rounds, kMostWithoutPause / instructions_);
     if (se_.getUnsignedRangeMax(rounds_).ugt(most_rounds))
       require(b.CreateICmpULE(expander.expandCodeFor(rounds_, word_, at), b.getInt64(most_rounds)));
     for (const SCEV* s : not_negative_)
       require(b.CreateICmpSGE(expander.expandCodeFor(s, word_, at), b.getInt64(0)));
+    if (charge_) {
+      // All rounds can be paid.
+      Value* rounds = expander.expandCodeFor(rounds_, word_, at);
+      most_charge_ = b.CreateMul(b.CreateAdd(rounds, b.getInt64(1)), b.getInt64(charge_));
+      require(b.CreateICmpSGE(load_fuel(b), most_charge_));
+    }
     llvm::SmallDenseMap<uint32_t, Value*> sizes;
     for (const auto& [key, peak] : peaks_) {
       const auto least = int64_t(min_memory_bytes(module_.memories[key.first].type));
@@ -151,6 +215,25 @@ class LoopBounds {
   }
 
   llvm::ArrayRef<Instruction*> accesses() const { return accesses_; }
+  llvm::ArrayRef<Pause> pauses() const { return pauses_; }
+
+  // In a loop that is only entered where there is fuel for all rounds, takes it before the
+  // loop if each round takes the same.
+  void charge_before(const llvm::DominatorTree& tree) {
+    BasicBlock* latch = loop_.getLoopLatch();
+    if (charges_.empty() || !most_charge_ || loop_.getExitingBlock() != latch) return;
+    for (const llvm::StoreInst* store : charges_)
+      if (!tree.dominates(store->getParent(), latch)) return;
+    llvm::IRBuilder<> b(loop_.getLoopPreheader()->getTerminator());
+    llvm::StoreInst* all =
+        b.CreateAlignedStore(b.CreateSub(load_fuel(b), most_charge_), fuel_, llvm::Align(4));
+    all->setMetadata(llvm::LLVMContext::MD_tbaa, fuel_tag_);
+    for (llvm::StoreInst* store : charges_) {
+      Value* left = store->getValueOperand();
+      store->eraseFromParent();
+      llvm::RecursivelyDeleteTriviallyDeadInstructions(left);
+    }
+  }
 
  private:
   // The highest address that an expression forms, but for a constant.
@@ -158,6 +241,34 @@ class LoopBounds {
     MemoryAt memory;
     int64_t past = 0;  // greatest sum of constant and size
   };
+
+  // Adds what the store of what is left of the fuel takes from it.
+  bool add_charge(Instruction& in) {
+    auto& store = llvm::cast<llvm::StoreInst>(in);
+    const auto* sum = llvm::dyn_cast<llvm::BinaryOperator>(store.getValueOperand());
+    if (!sum || !llvm::isa<llvm::LoadInst>(sum->getOperand(0))) return false;
+    const auto* c = llvm::dyn_cast<llvm::ConstantInt>(sum->getOperand(1));
+    if (!c || !loop_.isLoopInvariant(store.getPointerOperand())) return false;
+    if (kind_of(*llvm::cast<Instruction>(sum->getOperand(0))) != kFuelKind) return false;
+    int64_t taken = c->getSExtValue();
+    if (sum->getOpcode() == Instruction::Add)
+      taken = -taken;
+    else if (sum->getOpcode() != Instruction::Sub)
+      return false;
+    constexpr int64_t kMostCharge = 1'000'000;
+    if (taken < 0 || taken > kMostCharge) return false;
+    charges_.push_back(&store);
+    charge_ += uint64_t(taken);
+    fuel_ = store.getPointerOperand();
+    fuel_tag_ = store.getMetadata(llvm::LLVMContext::MD_tbaa);
+    return true;
+  }
+
+  llvm::LoadInst* load_fuel(llvm::IRBuilder<>& b) const {
+    llvm::LoadInst* fuel = b.CreateAlignedLoad(b.getInt64Ty(), fuel_, llvm::Align(4));
+    fuel->setMetadata(llvm::LLVMContext::MD_tbaa, fuel_tag_);
+    return fuel;
+  }
 
   static bool is_call(const Instruction& in) {
     const auto* call = llvm::dyn_cast<llvm::CallBase>(&in);
@@ -292,6 +403,13 @@ class LoopBounds {
   llvm::Type* word_;
   const SCEV* rounds_ = nullptr;
   uint64_t most_step_ = 1;
+  size_t instructions_ = 0;
+  uint64_t charge_ = 0;           // fuel that a round takes at most
+  Value* most_charge_ = nullptr;  // of all rounds
+  Value* fuel_ = nullptr;
+  llvm::SmallVector<llvm::StoreInst*, 2> charges_;
+  llvm::MDNode* fuel_tag_ = nullptr;
+  llvm::SmallVector<Pause, 2> pauses_;
   llvm::SmallVector<Instruction*, 16> accesses_;
   llvm::MapVector<std::pair<uint32_t, const SCEV*>, Peak> peaks_;
   llvm::SmallSetVector<const SCEV*, 4> not_negative_;
@@ -303,6 +421,25 @@ void put_barrier(BasicBlock& block) {
   auto* type = llvm::FunctionType::get(b.getVoidTy(), false);
   b.CreateCall(type, llvm::InlineAsm::get(type, "", "~{memory}", /*hasSideEffects=*/true))
       ->setDoesNotThrow();
+}
+
+// Takes a pause out of a loop in which there is no need to wait.
+void remove_pause(const Pause& pause, llvm::LoopInfo& loops, llvm::DominatorTree& tree) {
+  BasicBlock* from = pause.wait->getSinglePredecessor();
+  auto* branch = llvm::cast<llvm::BranchInst>(from->getTerminator());
+  Value* condition = branch->getCondition();
+  BasicBlock* on = branch->getSuccessor(branch->getSuccessor(0) == pause.wait);
+  llvm::DomTreeUpdater updater(tree, llvm::DomTreeUpdater::UpdateStrategy::Eager);
+  llvm::IRBuilder<>(branch).CreateBr(on);
+  branch->eraseFromParent();
+  updater.applyUpdates({{llvm::DominatorTree::Delete, from, pause.wait}});
+  loops.removeBlock(pause.wait);
+  llvm::DeleteDeadBlock(pause.wait, &updater);
+  // Some of what the vectorizer knows has to be in one block.
+  llvm::MergeBlockIntoPredecessor(on, &updater, &loops);
+  llvm::RecursivelyDeleteTriviallyDeadInstructions(condition);
+  // Which an atomic load is not.
+  if (pause.flag && pause.flag->use_empty()) pause.flag->eraseFromParent();
 }
 
 // Adds a second loop that is entered where `ok` does not hold.
@@ -363,6 +500,9 @@ llvm::PreservedAnalyses CheckedLoopsPass::run(llvm::Function& function,
     changed = true;
     if (!llvm::isa<llvm::Constant>(ok)) split(*loop, ok, loops, tree, se);
     for (Instruction* in : bounds.accesses()) make_plain(*in);
+    for (const Pause& pause : bounds.pauses()) remove_pause(pause, loops, tree);
+    bounds.charge_before(tree);
+    if (!bounds.pauses().empty()) se.forgetLoop(loop);
     // Within the loop nothing faults, so nothing is volatile; to what comes after it, all that
     // it did must be done.
     llvm::SmallVector<BasicBlock*, 4> exits;

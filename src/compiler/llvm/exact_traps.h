@@ -15,12 +15,18 @@ namespace wafer::compiler {
 
 // Name of the kind (TBAA) that accesses to memories are of.
 constexpr const char* kMemoryKind = "memory";
+// The same of what is left of the fuel.
+constexpr const char* kFuelKind = "fuel";
+// Builtins that code calls where it may have to wait.
+constexpr const char* kInterruptedName = "wafer_interrupted";
+constexpr const char* kOutOfFuelName = "wafer_out_of_fuel";
 
 // Least bytes that a memory has while code runs.
 uint64_t min_memory_bytes(const wasm::MemoryType& type);
 
 // Makes of each innermost loop two: before the first, a check finds that all of its accesses
-// are within the memory, so that none is volatile in it; the other is as before. To be run
+// are within the memory, so that none is volatile in it, that there is fuel for all rounds, and
+// that they are few enough not to look for an interrupt; the other is as before. To be run
 // before loops are vectorized.
 class CheckedLoopsPass : public llvm::PassInfoMixin<CheckedLoopsPass> {
  public:

@@ -53,7 +53,8 @@ void set_flags() {
 Result<Target> find_target(const CompileOptions& options) {
   static std::once_flag once;
   std::call_once(once, [] {
-    llvm::InitializeAllTargetInfos();
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeAArch64TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "compiler/llvm/exact_traps.h"
+
 namespace wafer::compiler {
 
 using llvm::BasicBlock;
@@ -321,12 +323,12 @@ void FunctionTranslator::finish_entry() {
 // The stretch of code up to the next point of control is charged as a whole.
 void FunctionTranslator::count_fuel() {
   Value* store = context_field(layout::kCtxStore);
-  Value* left = load_at(m_.i64, store, layout::kStoreFuel, "fuel");
+  Value* left = load_at(m_.i64, store, layout::kStoreFuel, kFuelKind);
   // The amount is known when the stretch ends: patched in place.
   fuel_at_ = llvm::BinaryOperator::CreateSub(left, const_i64(0));
   b_.Insert(fuel_at_);
   fuel_ = 0;
-  store_visibly(fuel_at_, store, layout::kStoreFuel, "fuel");
+  store_visibly(fuel_at_, store, layout::kStoreFuel, kFuelKind);
   wait_if(b_.CreateICmpSLT(fuel_at_, const_i64(0)), Builtin::out_of_fuel);
 }
 
