@@ -93,6 +93,41 @@ class GatedBackend final : public Backend {
   int started_ = 0, cancelled_ = 0;
 };
 
+// Notes what is compiled.
+class NotingBackend final : public Backend {
+ public:
+  Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
+                             std::span<const uint32_t> functions) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (options.enter_at) entered_.push_back(options.enter_at->func);
+      called_.insert(called_.end(), functions.begin(), functions.end());
+    }
+    WAFER_LET(backend, load_llvm_backend());
+    return backend->compile(module, options, functions);
+  }
+  Result<ImageTraits> traits(const CompileOptions& options) override {
+    WAFER_LET(backend, load_llvm_backend());
+    return backend->traits(options);
+  }
+  TierOptions options() {
+    TierOptions o;
+    o.backend = [this]() -> Result<Backend*> { return this; };
+    return o;
+  }
+  // Functions that code was made for to be entered at a loop, and to be called.
+  std::vector<uint32_t> entered() { return take(entered_); }
+  std::vector<uint32_t> called() { return take(called_); }
+
+ private:
+  std::vector<uint32_t> take(const std::vector<uint32_t>& from) {
+    const std::lock_guard lock(mutex_);
+    return from;
+  }
+  std::mutex mutex_;
+  std::vector<uint32_t> entered_, called_;
+};
+
 // A program that runs in a tier, with hosts that call its exports and collect garbage.
 struct Running {
   std::shared_ptr<Engine> engine;
@@ -118,6 +153,7 @@ struct Running {
     if (made) instance = *made;
   }
 
+  uint32_t imports() const { return module->imported_functions; }
   runtime::FuncInst* func(std::string_view name) const { return instance->get_export(name)->func; }
   void* code(std::string_view name) const { return func(name)->native; }
   // What is left of the heat of own function `name`: it falls only in baseline code.
@@ -176,6 +212,35 @@ TEST_F(TieringTest, HotFunctionsAreReplaced) {
   const uint32_t heat = r.heat("hot");
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(r.call("hot", i), 2 * i + 1);
   EXPECT_EQ(r.heat("hot"), heat);
+}
+
+// What is called once needs code for its loop, and what is called often code for calls.
+TEST_F(TieringTest, CodeIsMadeForTheWayItIsEntered) {
+  NotingBackend backend;
+  TieringTier tier(backend.options(), parts(400));
+  const Running r(tier, R"((module (global $g (mut i32) (i32.const 0))
+    (func $long (export "long") (param i32) (result i32)
+      (loop $l (global.set $g (i32.xor (global.get $g) (local.get 0)))
+        (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+      (global.get $g))
+    (func $short (param i32) (result i32) (local $i i32)
+      (loop $l (global.set $g (i32.xor (global.get $g) (local.get 0)))
+        (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20))))
+      (global.get $g))
+    (func (export "hot") (param i32) (result i32) (call $short (local.get 0)))))");
+  const uint32_t kLong = r.imports(), kShort = kLong + 1;
+  r.call("long", 300'000'000);
+  tier.wait_until_idle();
+  EXPECT_EQ(backend.entered(), std::vector{kLong});
+  EXPECT_EQ(backend.called(), std::vector<uint32_t>{});
+  for (int i = 0; i < 50; ++i) r.call("long", 100'000);
+  tier.wait_until_idle();
+  EXPECT_EQ(backend.called(), std::vector{kLong});
+  for (int i = 0; i < 300; ++i) r.call("hot", i);
+  tier.wait_until_idle();
+  const auto called = backend.called();
+  EXPECT_NE(std::find(called.begin(), called.end(), kShort), called.end());
+  EXPECT_EQ(backend.entered(), std::vector{kLong});
 }
 
 // Baseline code runs for as long as it takes to make better code; then every instance

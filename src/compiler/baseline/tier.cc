@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "interp/interp.h"
 #include "runtime/fiber.h"
@@ -60,6 +61,7 @@ BaselineCode::BaselineCode(const wasm::Module& m, const BaselineOptions& o)
   for (uint32_t i = 0; i < m.types.size(); ++i) types.push_back(m.canon_type(i));
   entries.resize(m.functions.size());
   compiled_.resize(m.functions.size());
+  watched_.resize(m.functions.size());
 }
 
 void* BaselineCode::place(const CompiledFunction& code, uint32_t func) {
@@ -79,8 +81,8 @@ Result<void> BaselineCode::init() {
   WAFER_LET(code, compiler_.lazy_entries(enter_lazily, this, first));
   auto* base = static_cast<uint8_t*>(place(code, 0));
   if (!base) return Error(ErrorKind::Exhaustion, "no memory for machine code");
-  for (uint32_t i = module.imported_functions; i < entries.size(); ++i)
-    entries[i] = base + first + size_t(i) * BaselineCompiler::kThunkBytes;
+  lazy_entries_ = base + first;
+  for (uint32_t i = module.imported_functions; i < entries.size(); ++i) entries[i] = lazy_entry(i);
   return {};
 }
 
@@ -92,7 +94,11 @@ void* BaselineCode::ensure(uint32_t func, void** native) {
 }
 
 void* BaselineCode::compile(uint32_t func) {
-  if (compiled_[func]) return entries[func];
+  if (compiled_[func]) {
+    // Called while it was watched.
+    if (void* code = std::exchange(watched_[func], nullptr)) set_entry(entries[func], code);
+    return entries[func];
+  }
   Result<CompiledFunction> code = compiler_.compile(func);
   if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter);
   if (!code) return nullptr;
@@ -106,7 +112,20 @@ void* BaselineCode::compile(uint32_t func) {
 void BaselineCode::replace(uint32_t func, void* code) {
   const MutexLock lock(mutex_);
   compiled_[func] = true;
+  watched_[func] = nullptr;
   set_entry(entries[func], code);
+}
+
+void BaselineCode::watch_calls(uint32_t func) {
+  const MutexLock lock(mutex_);
+  if (!compiled_[func] || watched_[func]) return;
+  watched_[func] = entries[func];
+  set_entry(entries[func], lazy_entry(func));
+}
+
+bool BaselineCode::called_again(uint32_t func) const {
+  const MutexLock lock(mutex_);
+  return !watched_[func];
 }
 
 void BaselineCode::hold(std::shared_ptr<CodeImage> image) {

@@ -21,6 +21,10 @@ class BaselineCode final {
 
   // Makes `code` the function's from now on, in place of baseline code.
   void replace(uint32_t func, void* code);
+  // From now on notes whether `func`, which is compiled, is called by its entry.
+  void watch_calls(uint32_t func);
+  // Whether it was, since then. Thread-safe.
+  bool called_again(uint32_t func) const;
   // Keeps what such code lies in.
   void hold(std::shared_ptr<CodeImage> image);
 
@@ -33,12 +37,18 @@ class BaselineCode final {
  private:
   // As ensure(), with the lock held.
   void* compile(uint32_t func);
+  void* lazy_entry(uint32_t func) const {
+    return lazy_entries_ + size_t(func) * BaselineCompiler::kThunkBytes;
+  }
   // Where the code goes, or null.
   void* place(const CompiledFunction& code, uint32_t func);
-  Mutex mutex_;
+  mutable Mutex mutex_;
   BaselineCompiler compiler_;
   Vec<Box<CodeArena>> arenas_;
   Vec<bool> compiled_;
+  // By function index: code behind an entry that is watched, or null.
+  Vec<void*> watched_;
+  uint8_t* lazy_entries_ = nullptr;  // of function 0
   Vec<std::shared_ptr<CodeImage>> images_;
 };
 

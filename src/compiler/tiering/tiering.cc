@@ -4,12 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace wafer::compiler {
 
 namespace {
 
 constexpr int kBackgroundNice = 10;
+
+// Processor time that the process has used.
+double used_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
+}
 
 void set_native(FuncInst& func, void* code) {
   std::atomic_ref<void*>(func.native).store(code, std::memory_order_release);
@@ -49,6 +57,10 @@ Result<void> TieringTier::attach(Instance& instance) {
     for (const wasm::Function& f : instance.module->functions) bytes += f.body.size();
     running->whole = bytes <= tiering_.whole_bytes;
     running->small = bytes <= tiering_.small_bytes && running->whole;
+    if (!running->small)
+      running->whole_after = used_seconds() + double(bytes) * tiering_.whole_seconds_per_byte;
+    running->hot_at.resize(instance.module->functions.size());
+    running->watched.resize(instance.module->functions.size());
     running->asked.resize(instance.module->functions.size());
     running->ready.resize(instance.module->functions.size());
   }
@@ -98,8 +110,26 @@ void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   if (tier.stopping_ || !tier.options_.backend) return nullptr;
   const std::shared_ptr<Running> running = tier.find(context);
   if (!running) return nullptr;
+  running->hot_at[func] = std::chrono::steady_clock::now();
+  tier.ask_for_whole(running, lock);
+  if (running->ready[func]) return loop ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
+  // What is called once and stays in a loop for long, as `main` of many programs, needs code
+  // that is entered there, and none for calls: twice the time to make, for nothing.
+  if (loop && !running->small && !running->asked[func] && !running->refused.contains(loop)) {
+    if (!running->watched[func]) {
+      running->watched[func] = true;
+      running->code->watch_calls(func);
+      return nullptr;
+    }
+    if (!running->code->called_again(func)) {
+      void* code = tier.ask_for_loop(running, {func, loop}, lock);
+      // Where it was taken before, a further call has come to the loop.
+      if (code && !running->taken.insert(loop).second) tier.ask(running, func, lock);
+      return code;
+    }
+  }
   tier.ask(running, func, lock);
-  return loop && running->ready[func] ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
+  return nullptr;
 }
 
 // The module that `context` runs.
@@ -109,9 +139,17 @@ std::shared_ptr<TieringTier::Running> TieringTier::find(const VmContext& context
   return nullptr;
 }
 
+void TieringTier::ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock) {
+  if (!running->whole || std::exchange(running->whole_asked, true)) return;
+  queue(
+      whole_,
+      [this, running] {
+        if (!tiering_.background || wait_until_worthwhile(*running)) optimize_whole(*running);
+      },
+      lock);
+}
+
 void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock) {
-  if (running->whole && !std::exchange(running->whole_asked, true))
-    queue(whole_, [this, running] { optimize_whole(*running); }, lock);
   if (running->small || running->asked[func]) return;
   running->asked[func] = true;
   running->hot.push_back(func);
@@ -154,6 +192,19 @@ void TieringTier::work(Lane& lane, bool background) {
     lock.lock();
     lane.working = false;
   }
+}
+
+// Waits until the program has run for long enough. False if the tier ends before.
+bool TieringTier::wait_until_worthwhile(const Running& running) {
+  Lock lock(mutex_);
+  while (!stopping_) {
+    const double left = running.whole_after - used_seconds();
+    if (left <= 0) return true;
+    // At most as many processors work for the process as there are.
+    const double soonest = left / std::max(1u, std::thread::hardware_concurrency());
+    wake_.wait_for(lock, std::chrono::duration<double>(std::max(soonest, 0.01)));
+  }
+  return false;
 }
 
 // Where there is no code in the end, baseline code goes on: the program loses speed and
@@ -249,14 +300,27 @@ void TieringTier::take_new_parts(Running& running) {
 }
 
 void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
+  constexpr auto kStale = std::chrono::milliseconds(200);
+  {
+    const std::lock_guard lock(mutex_);
+    // The loop may have ended, or gone on in other code, while this waited for its turn.
+    if (tiering_.background &&
+        std::chrono::steady_clock::now() - running.hot_at[entry.func] > kStale) {
+      running.loops.erase(entry.loop);
+      return;
+    }
+  }
   CompileOptions compile = running.compile;
   compile.through_entries = true;
   compile.threads = 1;
   compile.enter_at = entry;
   auto parts = make_code(*running.module, compile, {});
-  if (!parts) return;
-  std::shared_ptr<CodeImage> image = load(nullptr, *parts);
-  if (!image) return;
+  std::shared_ptr<CodeImage> image = parts ? load(nullptr, *parts) : nullptr;
+  if (!image) {
+    const std::lock_guard lock(mutex_);
+    running.refused.insert(entry.loop);
+    return;
+  }
   image->describe(*running.module);
   const std::lock_guard lock(mutex_);
   for (const ImageFunction& f : image->functions())

@@ -3,12 +3,14 @@
 // goes on in the old code after that moves over at its head.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "compiler/baseline/tier.h"
@@ -19,8 +21,12 @@ struct TieringOptions {
   // Entries of a function, or rounds of its loops, that make it hot.
   uint32_t heat = 30'000;
   // A module with at most this many bytes of bodies is optimized as a whole as well, once
-  // anything in it is hot. The cache keeps that, and until then what was hot.
+  // something in it is hot and the process has used as much processor time as that is expected
+  // to take: of a program that ends before, it would be for nothing, and a program for which
+  // there is no processor left would wait for it. The cache keeps that, and until then what
+  // was hot.
   uint64_t whole_bytes = 2u << 20;
+  double whole_seconds_per_byte = 15e-6;
   // With at most this many that is all: single functions would not be ready sooner.
   uint64_t small_bytes = 16u << 10;
   // Without it code is made on the spot, while the program waits: for tests that want to
@@ -59,11 +65,17 @@ class TieringTier final : public runtime::Tier {
     std::shared_ptr<BaselineCode> code;
     CompileOptions compile;
     bool whole = false, small = false;  // by TieringOptions
+    double whole_after = 0;             // seconds of processor time
     bool whole_asked = false, whole_ready = false;
     std::vector<bool> asked, ready;  // by function index: optimized code
     std::vector<uint32_t> hot;       // asked for and waiting
+    std::vector<bool> watched;       // by function index: was hot once, in a loop
     // Code that is entered at a loop, by the loop's offset; null until it is ready.
     std::unordered_map<uint32_t, void*> loops;
+    std::unordered_set<uint32_t> taken;    // of these, what a function went on in
+    std::unordered_set<uint32_t> refused;  // loops that cannot be entered
+    // By function index: when it was last found hot.
+    std::vector<std::chrono::steady_clock::time_point> hot_at;
     std::vector<Instance*> instances;
     // Of single functions, in the cache; only one job at a time adds to them.
     Vec<std::shared_ptr<CodeImage>> parts;
@@ -79,10 +91,12 @@ class TieringTier final : public runtime::Tier {
 
   static void* on_hot(VmContext& context, uint32_t func, uint32_t loop);
   std::shared_ptr<Running> find(const VmContext& context) const;
+  void ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock);
   void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
   void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
   void queue(Lane& lane, Job job, Lock& lock);
   void work(Lane& lane, bool background);
+  bool wait_until_worthwhile(const Running& running);
   void optimize_whole(Running& running);
   void optimize_hot(const std::shared_ptr<Running>& owner);
   void take_new_parts(Running& running);
