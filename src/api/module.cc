@@ -2,7 +2,6 @@
 
 #include "api/convert.h"
 #if WAFER_WITH_TIERS
-#include "compiler/llvm_loader.h"
 #include "compiler/tiers/tiers.h"
 #endif
 #include "interp/interp.h"
@@ -63,9 +62,7 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
     options.cache = std::make_shared<compiler::CodeCache>(
         std::string(config.cache_folder),
         config.cache_bytes ? config.cache_bytes : compiler::CodeCache::kDefaultMaxBytes);
-  options.backend = compiler::backend_at(std::string(config.optimizer_library));
-  if (options.cache)
-    options.compile.generator = compiler::backend_identity(std::string(config.optimizer_library));
+  compiler::take_backend(options, std::string(config.optimizer_library));
   options.warn = [warning = config.warning, env = config.warning_env](const char* message) {
     if (warning)
       warning(env, message);

@@ -39,10 +39,7 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 }  // namespace
 
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
-  if (!options.backend) {
-    options.backend = load_llvm_backend;
-    if (options.cache) options.compile.generator = backend_identity({});
-  }
+  if (!options.backend) take_backend(options, {});
   switch (kind) {
     case TierKind::Interpreter:
       return OwnedTier{interp::tier(), nullptr, {}};
@@ -58,8 +55,9 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
   return make_auto(std::move(options), eager);
 }
 
-std::function<Result<Backend*>()> backend_at(std::string path) {
-  return [path = std::move(path)] { return load_llvm_backend_at(path); };
+void take_backend(TierOptions& options, std::string path) {
+  if (options.cache) options.compile.generator = backend_identity(path);
+  options.backend = [path = std::move(path)] { return load_llvm_backend_at(path); };
 }
 
 OwnedTier make_code_tier(const CodeOptions& code) {

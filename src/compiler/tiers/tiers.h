@@ -30,9 +30,9 @@ struct OwnedTier {
 // Auto is then the interpreter.
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager = false);
 
-// Where TierOptions::backend finds the code generator: in the library at `path`, or, if that
-// is empty, where it usually is.
-std::function<Result<Backend*>()> backend_at(std::string path);
+// Says where the code generator is found: in the library at `path`, or, if that is empty, where
+// it usually is. `options.cache` is there already, if there is to be one.
+void take_backend(TierOptions& options, std::string path);
 
 // A tier for nothing but code that comes with its module, which needs no code generator.
 OwnedTier make_code_tier(const CodeOptions& code);
