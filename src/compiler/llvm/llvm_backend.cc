@@ -257,8 +257,10 @@ class LlvmBackend final : public Backend {
     for (const uint32_t f : functions) {
       if (cancelled()) return error_of("cancelled");
       WAFER_TRY(translator.translate(f));
-      // Copies for inlining: the rest of the program has its own.
-      if (options.enter_at) translator.function(f)->setLinkage(llvm::GlobalValue::InternalLinkage);
+      if (!options.enter_at) continue;
+      llvm::Function* copy = translator.function(f);
+      copy->setLinkage(llvm::GlobalValue::InternalLinkage);
+      copy->addFnAttr(kCopyAttribute, std::to_string(f));
     }
     if (options.enter_at) WAFER_TRY(translator.translate(*options.enter_at));
     translator.finish();

@@ -12,6 +12,7 @@
 #include <llvm/CodeGen/Passes.h>
 #include <llvm/CodeGen/TargetPassConfig.h>
 #include <llvm/IR/DebugInfo.h>
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/MC/MCStreamer.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -43,6 +44,7 @@
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
 #include <llvm/Transforms/Vectorize/VectorCombine.h>
 
+#include "compiler/layout.h"
 #include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/locations.h"
 
@@ -136,6 +138,44 @@ FunctionPassManager after_inlining(unsigned level, const wasm::Module& module) {
   return p;
 }
 
+// See kCopyAttribute.
+void drop_copies(llvm::Module& ir) {
+  llvm::SmallVector<llvm::Function*, 16> copies;
+  for (llvm::Function& f : ir)
+    if (f.hasFnAttribute(kCopyAttribute)) copies.push_back(&f);
+  for (llvm::Function* copy : copies) {
+    uint64_t index = 0;
+    copy->getFnAttribute(kCopyAttribute).getValueAsString().getAsInteger(10, index);
+    for (llvm::Use& use : llvm::make_early_inc_range(copy->uses())) {
+      auto& call = *llvm::cast<llvm::CallBase>(use.getUser());
+      if (call.getFunction()->hasFnAttribute(kCopyAttribute)) continue;
+      llvm::IRBuilder<> b(&call);
+      const auto field = [&b](llvm::Value* base, uint64_t offset) {
+        return b.CreateAlignedLoad(b.getPtrTy(),
+                                   b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), base, offset),
+                                   llvm::Align(8));
+      };
+      llvm::LoadInst* entries = field(call.getArgOperand(0), layout::kCtxEntries);
+      entries->setMetadata(llvm::LLVMContext::MD_invariant_load,
+                           llvm::MDNode::get(b.getContext(), {}));
+      llvm::LoadInst* entry = field(entries, index * 8);
+      entry->setAtomic(llvm::AtomicOrdering::Monotonic);
+      use.set(entry);
+    }
+  }
+  for (llvm::Function* copy : copies) copy->dropAllReferences();
+  for (llvm::Function* copy : copies) copy->eraseFromParent();
+}
+
+class DropCopiesPass : public llvm::PassInfoMixin<DropCopiesPass> {
+ public:
+  llvm::PreservedAnalyses run(llvm::Module& ir, llvm::ModuleAnalysisManager&) {
+    drop_copies(ir);
+    return llvm::PreservedAnalyses::none();
+  }
+  static bool isRequired() { return true; }
+};
+
 llvm::ModulePassManager passes_of(unsigned level, const wasm::Module& module) {
   llvm::ModulePassManager p;
   p.addPass(llvm::createModuleToFunctionPassAdaptor(before_inlining()));
@@ -146,6 +186,7 @@ llvm::ModulePassManager passes_of(unsigned level, const wasm::Module& module) {
   llvm::ModuleInlinerWrapperPass inliner(inline_params);
   inliner.getPM().addPass(llvm::PostOrderFunctionAttrsPass());
   p.addPass(std::move(inliner));
+  p.addPass(DropCopiesPass());
   p.addPass(llvm::createModuleToFunctionPassAdaptor(after_inlining(level, module)));
   return p;
 }
@@ -172,7 +213,10 @@ char CancelPass::id = 0;
 
 void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
               const wasm::Module& module, const Cancellation& cancelled) {
-  if (level == 0) return keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
+  if (level == 0) {
+    drop_copies(ir);
+    return keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
+  }
   llvm::PassInstrumentationCallbacks callbacks;
   callbacks.registerShouldRunOptionalPassCallback(
       [&cancelled](llvm::StringRef, llvm::Any) { return !cancelled(); });

@@ -29,6 +29,11 @@ class Cancellation {
   mutable std::atomic<bool> seen_{false};
 };
 
+// Attribute of functions that are only there for their callers to take in, with the function's
+// index as its value. optimize() takes the rest of them out; what still calls them does so
+// through VmContext::entries.
+constexpr const char* kCopyAttribute = "wafer-copy";
+
 // Optimizes `ir`, which is of functions of `module`, in place. `level` is
 // CompileOptions::opt_level. When cancelled it stops soon.
 void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
