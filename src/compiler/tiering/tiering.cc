@@ -60,6 +60,7 @@ Result<void> TieringTier::attach(Instance& instance) {
     if (!running->small)
       running->whole_after = used_seconds() + double(bytes) * tiering_.whole_seconds_per_byte;
     running->hot_at.resize(instance.module->functions.size());
+    running->entering.resize(instance.module->functions.size());
     running->watched.resize(instance.module->functions.size());
     running->asked.resize(instance.module->functions.size());
     running->ready.resize(instance.module->functions.size());
@@ -159,8 +160,20 @@ void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lo
 
 void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry,
                                 Lock& lock) {
-  if (running->loops.try_emplace(entry.loop, nullptr).second)
-    queue(urgent_, [this, running, entry] { optimize_loop(*running, entry); }, lock);
+  const auto known = running->loops.find(entry.loop);
+  if (known != running->loops.end()) return known->second;
+  // Not for loops around it or in it at the same time, of which one is enough.
+  if (running->entering[entry.func]) return nullptr;
+  running->entering[entry.func] = true;
+  running->loops[entry.loop] = nullptr;
+  queue(
+      urgent_,
+      [this, running, entry] {
+        optimize_loop(*running, entry);
+        const std::lock_guard done(mutex_);
+        running->entering[entry.func] = false;
+      },
+      lock);
   return running->loops[entry.loop];
 }
 

@@ -72,6 +72,7 @@ class TieringTier final : public runtime::Tier {
     std::vector<bool> watched;       // by function index: was hot once, in a loop
     // Code that is entered at a loop, by the loop's offset; null until it is ready.
     std::unordered_map<uint32_t, void*> loops;
+    std::vector<bool> entering;            // by function index: one of its loops waits for that
     std::unordered_set<uint32_t> taken;    // of these, what a function went on in
     std::unordered_set<uint32_t> refused;  // loops that cannot be entered
     // By function index: when it was last found hot.
