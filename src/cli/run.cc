@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/component.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
@@ -124,6 +125,7 @@ int run_program(const RunOptions& o, const Context& context) {
   options.trap_on_unknown_imports = o.trap_on_unknown;
   options.verbose = o.verbose;
   options.features = o.features.get();
+  options.component_features = component_features(o.features);
   options.make_tier = [&o] { return o.tier.make(); };
   options.code = o.tier.compile.code;
   program::Program program(options, terminal);

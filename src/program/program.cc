@@ -9,10 +9,12 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <mutex>
 #include <thread>
 
+#include "program/component.h"
 #include "program/text.h"
 #include "program/value_text.h"
 #if WAFER_WITH_DEMANGLE
@@ -148,11 +150,13 @@ class Program::Runner {
     Linker linker(engine_);
     linker.allow_shadowing(true);
     linker.trap_on_unknown_imports(options_.trap_on_unknown_imports);
-    bool needs_wasi = wants_wasi(*main_);
+    bool needs_wasi = main_ && wants_wasi(*main_);
     for (const auto& [name, module] : preloads_) needs_wasi |= wants_wasi(*module);
     if (needs_wasi && !add_wasi(linker)) return kFailure;
 
     if (timeout_) timeout_->set_store(*store_);
+    if (component_)
+      return finish(component_->run(*store_, [this](const Error& e) { return failed(e); }));
     for (const auto& [name, module] : preloads_) {
       Result<Instance*> instance = linker.instantiate(*store_, module);
       if (!instance) return failed(instance.error());
@@ -178,8 +182,9 @@ class Program::Runner {
   Console& console_;
   compiler::OwnedTier tier_;
   std::shared_ptr<Engine> engine_;
-  std::vector<ModuleInput> inputs_;  // the modules borrow their bytes
-  std::shared_ptr<Module> main_;
+  std::deque<ModuleInput> inputs_;  // the modules borrow their bytes
+  std::shared_ptr<Module> main_;    // null: it is a component
+  std::optional<ComponentProgram> component_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads_;
   std::optional<Store> store_;
   std::optional<Timeout> timeout_;
@@ -196,6 +201,10 @@ class Program::Runner {
       return false;
     }
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
+    if (&out == &main_ && component::is_component(kept.binary())) {
+      component_.emplace(options_, console_);
+      return component_->load(kept, *engine_);
+    }
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
     if (!module) {
       console_.error(kept.input.describe(module.error(), false));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compiler/tiers/tiers.h"
+#include "component/component.h"
 #include "program/console.h"
 #include "program/input.h"
 #include "runtime/store.h"
@@ -23,7 +24,8 @@ struct Options {
   // What the program sees. args[0] is its name.
   wasi::P1Config surroundings;
   // Instead of the program's entry, call this export. `invoke_args` are its arguments, by its
-  // types; its results are printed to standard output.
+  // types; its results are printed to standard output. Of a component it may be a call with
+  // its arguments, in WAVE.
   std::string invoke;
   std::vector<std::string> invoke_args;
   // Modules that others can import, by name and path.
@@ -38,6 +40,7 @@ struct Options {
   bool verbose = false;
 
   wasm::FeatureSet features = wasm::FeatureSet::standard();
+  component::FeatureSet component_features = component::FeatureSet::standard();
   // Makes the tier for what is not machine code yet.
   std::function<Result<compiler::OwnedTier>()> make_tier;
   // How machine code from files has to behave.

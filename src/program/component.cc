@@ -1,0 +1,144 @@
+#include "program/component.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "component/names.h"
+#include "component/run/wave.h"
+#include "program/text.h"
+
+namespace wafer::program {
+
+namespace {
+
+using component::Sort;
+using component::Val;
+
+constexpr std::string_view kRun = "wasi:cli/run@0.2.0";
+constexpr std::string_view kRunAsync = "wasi:cli/run@0.3.0";
+
+// A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface also
+// that of the one interface that has it.
+component::ExportedFunc find(component::ComponentInstance& instance, std::string_view name) {
+  if (const size_t hash = name.rfind('#'); hash != name.npos)
+    return component::find_func(instance, name.substr(hash + 1), name.substr(0, hash));
+  if (auto func = component::find_func(instance, name)) return func;
+  component::ExportedFunc found;
+  for (const component::NamedEntity& e : instance.component->shape().exports) {
+    if (e.entity.sort != Sort::Instance) continue;
+    const auto func = component::find_func(instance, name, e.name);
+    if (!func) continue;
+    if (found) return {};
+    found = func;
+  }
+  return found;
+}
+
+std::string signature(const component::TypeArena& types, std::string_view name,
+                      const component::TypeDef& func) {
+  std::string out(name);
+  out += '(';
+  for (size_t i = 0; i < func.labels.size(); ++i)
+    out += (i ? ", " : "") + func.labels[i].name + ": " +
+           component::describe_type(types, func.labels[i].type);
+  return out + ")";
+}
+
+}  // namespace
+
+bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine) {
+  component::DecodeOptions decode;
+  decode.features = options_.component_features;
+  decode.core_features = options_.features;
+  decode.registry = engine.registry();
+  auto decoded = component::decode(input.binary(), decode);
+  if (!decoded.ok()) {
+    console_.error(input.input.describe(decoded.error(), false));
+    return false;
+  }
+  component_ = *std::move(decoded);
+  return true;
+}
+
+int ComponentProgram::run(runtime::Store& core, const std::function<int(const Error&)>& failed) {
+  component::ComponentStore store(core);
+  component::ComponentLinker linker;
+  auto instance = linker.instantiate(store, component_);
+  if (!instance.ok()) return failed(instance.error());
+  if (!options_.invoke.empty()) return invoke(store, **instance, failed);
+  for (std::string_view interface : {kRun, kRunAsync}) {
+    const auto run = component::find_func(**instance, "run", interface);
+    if (!run) continue;
+    auto result = component::call(store, run, {});
+    if (!result.ok()) return failed(result.error());
+    return !result->empty() && (*result)[0].is_case() && (*result)[0].index() != 0 ? kFailure
+                                                                                   : kSuccess;
+  }
+  console_.error(fmt::format("{}: nothing to run: no export \"wasi:cli/run\"; use --invoke NAME{}",
+                             options_.file, function_list()));
+  return kFailure;
+}
+
+std::string ComponentProgram::function_list() const {
+  std::string list;
+  int count = 0;
+  const auto add = [&](std::string_view interface, const component::EntityList& exports) {
+    for (const component::NamedEntity& e : exports) {
+      if (e.entity.sort != Sort::Func || ++count > 12) continue;
+      list += count == 1 ? " (exported functions: " : ", ";
+      if (!interface.empty()) list += printable(interface) + "#";
+      list += printable(e.name);
+    }
+  };
+  const component::EntityList& exports = component_->shape().exports;
+  add({}, exports);
+  for (const component::NamedEntity& e : exports)
+    if (e.entity.sort == Sort::Instance)
+      add(e.name, (*component_->types)[e.entity.type].shape->exports);
+  if (count > 12) list += ", ...";
+  return count ? list + ")" : "";
+}
+
+int ComponentProgram::invoke(component::ComponentStore& store,
+                             component::ComponentInstance& instance,
+                             const std::function<int(const Error&)>& failed) {
+  component::WaveCall wave = component::split_wave_call(options_.invoke);
+  const auto func = find(instance, wave.name);
+  if (!func) {
+    console_.error(fmt::format("{}: no exported function \"{}\"{}", options_.file,
+                               printable(wave.name), function_list()));
+    return kFailure;
+  }
+  const component::Caller caller = func.caller();
+  const component::TypeArena& types = caller.types;
+  const component::TypeDef& def = caller.def();
+  // Arguments may stand by themselves, as for modules.
+  std::string joined;
+  if (wave.arguments.empty() && !options_.invoke_args.empty()) {
+    for (const std::string& arg : options_.invoke_args)
+      joined += (joined.empty() ? "(" : ", ") + arg;
+    joined += ")";
+    wave.arguments = joined;
+    wave.offset = 0;
+  }
+  auto args = component::parse_wave_arguments(types, def, wave);
+  if (!args.ok()) {
+    console_.error(fmt::format("{}: {}: {}", signature(types, printable(wave.name), def),
+                               printable(wave.arguments),
+                               printable(std::string_view(args.error().message))));
+    return kFailure;
+  }
+  auto results = component::call(store, func, *std::move(args));
+  if (!results.ok()) return failed(results.error());
+  std::string out;
+  for (const Val& v : *results) out += component::print_wave(types, def.args[0], v) + "\n";
+  if (std::fwrite(out.data(), 1, out.size(), stdout) == out.size() && std::fflush(stdout) == 0)
+    return kSuccess;
+  console_.error(fmt::format("cannot write standard output: {}", std::strerror(errno)));
+  return kFailure;
+}
+
+}  // namespace wafer::program

@@ -1,0 +1,31 @@
+// Programs that are components.
+#pragma once
+
+#include "component/run/linker.h"
+#include "program/program.h"
+
+namespace wafer::program {
+
+class ComponentProgram {
+ public:
+  ComponentProgram(const Options& options, Console& console)
+      : options_(options), console_(console) {}
+
+  // Decodes and validates; false, and told to the console, if it cannot be run.
+  bool load(const ModuleInput& input, const runtime::Engine& engine);
+  // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
+  // stops execution is told by `failed`, which gives the exit code.
+  int run(runtime::Store& store, const std::function<int(const Error&)>& failed);
+
+ private:
+  int invoke(component::ComponentStore& store, component::ComponentInstance& instance,
+             const std::function<int(const Error&)>& failed);
+  // Functions that can be called, for messages.
+  std::string function_list() const;
+
+  const Options& options_;
+  Console& console_;
+  std::shared_ptr<component::Component> component_;
+};
+
+}  // namespace wafer::program
