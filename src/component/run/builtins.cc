@@ -63,10 +63,11 @@ TrapCode resource_drop(Env& e, Slot* slots) {
   }
   ResourceType& type = *h.type;
   const auto done = std::make_shared<bool>(true);
+  const size_t calls = e.store().blocked.size();
   CANON_TRY(drop_resource(e.store(), type, h.rep, done));
   if (*done) return TrapCode::None;
   return wait_for_blocked(
-      e.store(), [done] { return *done; }, [](std::vector<Slot>&) { return TrapCode::None; },
+      e.store(), calls, [done] { return *done; }, [](std::vector<Slot>&) { return TrapCode::None; },
       slots);
 }
 

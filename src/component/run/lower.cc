@@ -70,6 +70,7 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
   const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
   call->args.assign(slots, slots + self.param_slots);
   call->in = {call->args.data(), call->args.data() + call->args.size()};
+  const size_t calls = store.blocked.size();
   CANON_TRY(self.func->call(
       store, Caller{*inst.component->types, self.type, &inst},
       [call](std::vector<Val>& out) { return call->start(out); },
@@ -87,7 +88,8 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
   };
   if (!self.is_async) {
     if (subtask->resolved()) return give();
-    return wait_for_blocked(store, [subtask] { return subtask->resolved(); }, results, slots);
+    return wait_for_blocked(
+        store, calls, [subtask] { return subtask->resolved(); }, results, slots);
   }
   if (!self.options.is_async) {
     if (subtask->resolved()) return give();

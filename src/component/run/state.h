@@ -276,7 +276,8 @@ class ComponentStore {
   // Called by post(), from any thread, to end that wait.
   std::function<void()> posted;
 
-  std::vector<BlockedCall> blocked;
+  // The innermost first: each but that waits for the one before it.
+  std::deque<BlockedCall> blocked;
 
   // After a trap: nothing of these instances runs any more.
   void poison(Root& root);

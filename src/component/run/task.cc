@@ -425,11 +425,14 @@ TrapCode LiftedFunc::call(ComponentStore& store, const Caller&, OnStart on_start
   const auto task = std::make_shared<Task>(*this, std::move(on_start), std::move(on_resolve));
   task->implicit = std::make_shared<Thread>(task);
   on_cancel = [task] { return task->request_cancellation(); };
+  const size_t calls = store.blocked.size();
   CANON_TRY(task->implicit->resume());
   if (task->is_async()) return TrapCode::None;
   while (task->state != Task::State::Resolved) {
-    if (!store.blocked.empty()) {
-      store.blocked.push_back({nullptr, task});
+    if (store.blocked.size() > calls) {
+      // Something in it waits for the host.
+      const auto inner = ptrdiff_t(store.blocked.size() - calls);
+      store.blocked.insert(store.blocked.begin() + inner, {nullptr, task});
       return TrapCode::None;
     }
     const auto thread = instance.store.take_ready(instance);
@@ -442,23 +445,26 @@ TrapCode LiftedFunc::call(ComponentStore& store, const Caller&, OnStart on_start
   return TrapCode::None;
 }
 
-TrapCode wait_for_blocked(ComponentStore& store, std::function<bool()> resolved, Thread::Wake wake,
-                          Slot* slots) {
+TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<bool()> resolved,
+                          Thread::Wake wake, Slot* slots) {
   Thread& thread = *store.current;
-  if (store.blocked.empty() || store.blocked.back().thread || !store.blocked.back().callee)
-    store.blocked.push_back({});
-  if (!thread.can_stop()) {
-    // Nothing can be put aside: the host's thread waits.
-    const size_t level = store.blocked.size();
-    CANON_TRY(store.run_until([&] { return resolved() && store.blocked.size() <= level; }));
-    if (store.blocked.size() == level && !store.blocked.back().thread) store.blocked.pop_back();
-    std::vector<Slot> results;
-    CANON_TRY(wake(results));
-    std::copy(results.begin(), results.end(), slots);
-    return TrapCode::None;
+  // Of a call of another instance there is an entry already.
+  const size_t inner = store.blocked.size() - calls;
+  if (thread.can_stop()) {
+    if (inner)
+      store.blocked[inner - 1].thread = thread.shared_from_this();
+    else
+      store.blocked.push_front({thread.shared_from_this(), nullptr});
+    return thread.wait(std::move(resolved), std::move(wake));
   }
-  store.blocked.back().thread = thread.shared_from_this();
-  return thread.wait(std::move(resolved), std::move(wake));
+  // Nothing can be put aside: the host's thread waits.
+  if (!inner) store.blocked.push_front({});
+  CANON_TRY(store.run_until(resolved));
+  while (store.blocked.size() > calls) store.blocked.pop_front();
+  std::vector<Slot> results;
+  CANON_TRY(wake(results));
+  std::copy(results.begin(), results.end(), slots);
+  return TrapCode::None;
 }
 
 // ---- Scheduling
@@ -523,7 +529,7 @@ std::shared_ptr<Thread> ComponentStore::take_ready(ComponentInstance& instance) 
 
 // The innermost call that nothing may interrupt; false: it waits for the host.
 bool ComponentStore::step_blocked(TrapCode& code) {
-  const BlockedCall top = blocked.back();
+  const BlockedCall top = blocked.front();
   if (!top.callee) {
     if (!top.thread) return false;
     if (!top.thread->ready()) return false;
@@ -532,7 +538,7 @@ bool ComponentStore::step_blocked(TrapCode& code) {
     code = thread ? thread->resume() : trap("cannot block a synchronous task before returning");
     return true;
   }
-  blocked.pop_back();
+  blocked.pop_front();
   if (top.thread) code = top.thread->resume();
   return true;
 }

@@ -288,8 +288,8 @@ TrapCode drop_resource(ComponentStore& store, ResourceType& type, uint64_t rep,
                        const std::shared_ptr<bool>& done);
 
 // Waits, in the code of the current thread, for a call that has not resolved although it may
-// not be interrupted.
-TrapCode wait_for_blocked(ComponentStore& store, std::function<bool()> resolved, Thread::Wake wake,
-                          Slot* slots);
+// not be interrupted. `calls`: how many were blocked before it was made.
+TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<bool()> resolved,
+                          Thread::Wake wake, Slot* slots);
 
 }  // namespace wafer::component

@@ -1,0 +1,534 @@
+// Components that run: values through both ABIs and all encodings, and what hosts do.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "component/run/linker.h"
+#include "component/run/shape.h"
+#include "component/run/stream.h"
+#include "component/run/text.h"
+#include "component/run/wave.h"
+#include "interp/interp.h"
+#include "wat/wat.h"
+
+namespace wafer::component {
+namespace {
+
+// A component from text, with the engine that it runs in.
+struct World {
+  explicit World(std::string_view text, runtime::Tier* tier = interp::tier())
+      : engine(runtime::Engine::create({}, tier)),
+        core(std::make_unique<runtime::Store>(engine)),
+        store(std::make_unique<ComponentStore>(*core)) {
+    auto parsed = wat::parse_wat(text, {});
+    EXPECT_TRUE(parsed.ok()) << std::string_view(parsed.error().message) << "\n" << text;
+    if (!parsed.ok()) return;
+    bytes = *std::move(parsed);
+    DecodeOptions options;
+    options.registry = engine->registry();
+    for (unsigned f = 0; f < unsigned(Feature::None); ++f) options.features.set(Feature(f), true);
+    auto decoded = decode({bytes.data(), bytes.size()}, options);
+    EXPECT_TRUE(decoded.ok()) << std::string_view(decoded.error().message) << "\n" << text;
+    if (decoded.ok()) component = *std::move(decoded);
+  }
+  Result<std::vector<Val>> call(std::string_view name, std::vector<Val> args) {
+    if (!instance) {
+      auto made = linker.instantiate(*store, component);
+      if (!made.ok()) return made.take_error();
+      instance = *made;
+    }
+    return component::call(*store, find_func(*instance, name), std::move(args));
+  }
+  // The value that `text` is, of the only parameter of `name`.
+  Result<Val> parse(std::string_view name, std::string_view text) {
+    const auto func = find_func(*instance, name);
+    return parse_wave(*component->types, func.caller().def().labels[0].type, text);
+  }
+
+  std::shared_ptr<runtime::Engine> engine;
+  std::unique_ptr<runtime::Store> core;
+  std::unique_ptr<ComponentStore> store;
+  Vec<uint8_t> bytes;
+  std::shared_ptr<Component> component;
+  ComponentLinker linker;
+  std::shared_ptr<ComponentInstance> instance;
+};
+
+// ---- Random types and values
+
+class Types {
+ public:
+  explicit Types(uint64_t seed) : random_(seed) {}
+
+  uint64_t below(uint64_t n) { return random_() % n; }
+  // The text of a type; definitions that it needs go to `definitions`.
+  std::string type(unsigned depth) {
+    constexpr const char* kPrims[] = {"bool", "s8",  "u8",  "s16", "u16",  "s32",   "u32",
+                                      "s64",  "u64", "f32", "f64", "char", "string"};
+    if (depth == 0 || below(4) == 0) return kPrims[below(std::size(kPrims))];
+    std::string text;
+    const unsigned n = 1 + unsigned(below(4));
+    switch (below(9)) {
+      case 0:
+        text = "(record";
+        for (unsigned i = 0; i < n; ++i)
+          text += " (field \"" + label(i) + "\" " + type(depth - 1) + ")";
+        break;
+      case 1:
+        text = "(variant";
+        for (unsigned i = 0; i < n; ++i)
+          text += " (case \"" + label(i) + "\"" + (below(3) ? " " + type(depth - 1) : "") + ")";
+        break;
+      case 2:
+        text = "(list " + type(depth - 1);
+        break;
+      case 3:
+        text = "(tuple";
+        for (unsigned i = 0; i < n; ++i) text += " " + type(depth - 1);
+        break;
+      case 4:
+        text = "(flags";
+        for (unsigned i = 0, k = 1 + unsigned(below(32)); i < k; ++i)
+          text += " \"" + label(i) + "\"";
+        break;
+      case 5:
+        text = "(enum";
+        // Some with more cases than a byte holds.
+        for (unsigned i = 0, k = below(8) ? 1 + unsigned(below(9)) : 300; i < k; ++i)
+          text += " \"" + label(i) + "\"";
+        break;
+      case 6:
+        text = "(option " + type(depth - 1);
+        break;
+      case 7:
+        text = "(result";
+        if (below(3)) text += " " + type(depth - 1);
+        if (below(3)) text += " (error " + type(depth - 1) + ")";
+        break;
+      default:
+        text = "(list " + type(depth - 1) + " " + std::to_string(1 + below(4));
+        break;
+    }
+    const std::string name = "$t" + std::to_string(count_++);
+    definitions.push_back({name, text + ")"});
+    return name;
+  }
+  static std::string label(unsigned i) { return "l" + std::to_string(i); }
+
+  Val value(const TypeArena& types, ValType type);
+
+  std::vector<std::pair<std::string, std::string>> definitions;  // by identifier
+
+  // The definitions, each with a name outside: as an export, or an import.
+  std::string named(bool import) const {
+    std::string out;
+    for (const auto& [id, text] : definitions) {
+      const std::string name = "\"" + id.substr(1) + "\"";
+      out += "(type " + id + "d " + text + ")\n";
+      out += import ? "(import " + name + " (type " + id + " (eq " + id + "d)))\n"
+                    : "(export " + id + " " + name + " (type " + id + "d))\n";
+    }
+    return out;
+  }
+
+ private:
+  std::mt19937_64 random_;
+  unsigned count_ = 0;
+};
+
+Val Types::value(const TypeArena& types, ValType type) {
+  const ValType t = plain(types, type);
+  if (!t.defined()) {
+    const uint64_t bits = random_();
+    switch (t.prim) {
+      case Prim::Bool:
+        return Val::of_bool(bits & 1);
+      case Prim::S8:
+        return Val::of_int(int8_t(bits));
+      case Prim::U8:
+        return Val::of_bits(uint8_t(bits));
+      case Prim::S16:
+        return Val::of_int(int16_t(bits));
+      case Prim::U16:
+        return Val::of_bits(uint16_t(bits));
+      case Prim::S32:
+        return Val::of_int(int32_t(bits));
+      case Prim::U32:
+        return Val::of_bits(uint32_t(bits));
+      case Prim::F32:
+        return Val::of_f32(float(int32_t(bits)));
+      case Prim::F64:
+        return Val::of_f64(double(int64_t(bits)));
+      case Prim::Char:
+      case Prim::String: {
+        const auto scalar = [&] {
+          constexpr uint32_t kBelow[] = {0x80, 0x100, 0x800, 0xd800, 0x110000};
+          const uint32_t c = uint32_t(below(kBelow[below(std::size(kBelow))]));
+          return c >= 0xd800 && c < 0xe000 ? 'x' : c;
+        };
+        if (t.prim == Prim::Char) return Val::of_bits(scalar());
+        // All ASCII, all Latin 1, or anything.
+        std::string s;
+        const uint32_t top = below(3) == 0 ? 0x80 : below(2) ? 0x100 : 0x110000;
+        for (uint64_t n = below(20); n > 0; --n) append_utf8(s, scalar() % top);
+        if (utf8_fault(s)) s = "?";
+        return Val::of_text(std::move(s));
+      }
+      default:
+        return Val::of_bits(bits);
+    }
+  }
+  const TypeDef& def = types[t.id];
+  Val::Items items;
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Tuple:
+      for (size_t i = 0; i < field_count(def); ++i)
+        items.push_back(value(types, field_type(def, i)));
+      return Val::of_items(std::move(items));
+    case TypeKind::List:
+    case TypeKind::FixedList:
+      for (uint64_t n = def.kind == TypeKind::List ? below(6) : def.length; n > 0; --n)
+        items.push_back(value(types, def.args[0]));
+      return Val::of_items(std::move(items));
+    case TypeKind::Flags:
+      return Val::of_bits(random_() & ((uint64_t{1} << def.labels.size()) - 1));
+    case TypeKind::Enum:
+      return Val::of_bits(below(def.labels.size()));
+    default: {
+      const auto index = uint32_t(below(case_count(def)));
+      const ValType payload = case_type(def, index);
+      return payload ? Val::of_case(index, value(types, payload)) : Val::of_case(index);
+    }
+  }
+}
+
+// ---- Values through components
+
+constexpr const char* kEncodings[] = {"string-encoding=utf8", "string-encoding=utf16",
+                                      "string-encoding=latin1+utf16"};
+
+// A memory with an allocator that checks what it is asked for.
+constexpr const char* kMemory = R"(
+    (core module $Memory
+      (memory (export "mem") 4)
+      (global $at (mut i32) (i32.const 8))
+      (func (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32)
+        (result i32)
+        (local $r i32)
+        (if (i32.gt_u (local.get $align) (i32.const 8)) (then unreachable))
+        (global.set $at (i32.and (i32.add (global.get $at) (i32.sub (local.get $align) (i32.const 1)))
+                                 (i32.sub (i32.const 0) (local.get $align))))
+        (local.set $r (global.get $at))
+        (global.set $at (i32.add (global.get $at) (local.get $new)))
+        (if (local.get $old) (then
+          (memory.copy (local.get $r) (local.get $old)
+            (select (local.get $size) (local.get $new)
+                    (i32.lt_u (local.get $size) (local.get $new))))))
+        (local.get $r)))
+    (core instance $memory (instantiate $Memory)))";
+
+// Two components that hand a value on and back. The value stands in a tuple that is too large
+// to be flat, so that its address is all that core code has to know.
+std::string echo_text(Types& types, bool async_callee, bool async_caller, const char* inner,
+                      const char* outer) {
+  const std::string t = types.type(3);
+  std::string tuple = "(tuple " + t;
+  for (int i = 0; i < 17; ++i) tuple += " u64";
+  tuple += ")";
+  const bool is_async = async_callee || async_caller;
+  const std::string options = std::string(" (memory (core memory $memory \"mem\")) ");
+  const std::string realloc = "(realloc (core func $memory \"realloc\")) ";
+  const std::string func =
+      std::string(is_async ? "async " : "") + "(param \"v\" $big) (result $big)";
+  std::string out = "(component\n" + types.named(false);
+  // What is called.
+  out += "  (component $C\n" + types.named(false) + "(type $big " + tuple + ")" + kMemory;
+  if (async_callee) {
+    out += R"(
+    (canon task.return (result $big) )" +
+           std::string(inner) + options + R"((core func $return))
+    (core module $M
+      (import "" "return" (func $return (param i32)))
+      (func (export "f") (param i32) (result i32) (call $return (local.get 0)) (i32.const 0))
+      (func (export "cb") (param i32 i32 i32) (result i32) unreachable))
+    (core instance $m (instantiate $M (with "" (instance (export "return" (func $return))))))
+    (func (export "f") )" +
+           func + " (canon lift (core func $m \"f\") async (callback (core func $m \"cb\")) " +
+           inner + options + realloc + ")))\n";
+  } else {
+    out += R"(
+    (core module $M (func (export "f") (param i32) (result i32) (local.get 0)))
+    (core instance $m (instantiate $M))
+    (func (export "f") )" +
+           func + " (canon lift (core func $m \"f\") " + inner + options + realloc + ")))\n";
+  }
+  // What calls it.
+  out += "  (component $D\n" + types.named(true) + "(type $big " + tuple +
+         ")(import \"f\" (func $f " + func + "))" + kMemory;
+  out += std::string("(core func $f' (canon lower (func $f) ") + (async_caller ? "async " : "") +
+         outer + options + realloc + "))\n";
+  out +=
+      "    (core module $M (import \"\" \"mem\" (memory 1)) (import \"\" \"realloc\" (func "
+      "$realloc (param i32 i32 i32 i32) (result i32)))\n";
+  out += async_caller ? "(import \"\" \"f\" (func $f (param i32 i32) (result i32)))"
+                      : "(import \"\" \"f\" (func $f (param i32 i32)))";
+  out += R"(
+      (func (export "run") (param i32) (result i32) (local $r i32)
+        (local.set $r (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 16384)))
+        )";
+  out +=
+      async_caller
+          ? "(if (i32.ne (call $f (local.get 0) (local.get $r)) (i32.const 2)) (then unreachable))"
+          : "(call $f (local.get 0) (local.get $r))";
+  out += R"(
+        (local.get $r)))
+    (core instance $m (instantiate $M (with "" (instance
+      (export "mem" (memory $memory "mem")) (export "realloc" (func $memory "realloc"))
+      (export "f" (func $f'))))))
+    (func (export "run") )" +
+         func + " (canon lift (core func $m \"run\") " + outer + options + realloc + ")))\n";
+  out += R"(
+  (instance $c (instantiate $C))
+  (instance $d (instantiate $D (with "f" (func $c "f")))";
+  for (const auto& [id, text] : types.definitions)
+    out += " (with \"" + id.substr(1) + "\" (type " + id + "))";
+  out += R"())
+  (func (export "run") (alias export $d "run"))
+))";
+  return out;
+}
+
+class Echo : public testing::TestWithParam<int> {};
+
+TEST_P(Echo, ValuesComeBackAsTheyWere) {
+  const int seed = GetParam();
+  Types types{uint64_t(seed)};
+  const bool callee = seed & 1, caller = seed & 2;
+  const std::string text =
+      echo_text(types, callee, caller, kEncodings[types.below(3)], kEncodings[types.below(3)]);
+  World world(text);
+  ASSERT_TRUE(world.component);
+  for (int i = 0; i < 5; ++i) {
+    auto made = world.linker.instantiate(*world.store, world.component);
+    ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
+    world.instance = *made;
+    const auto func = find_func(*world.instance, "run");
+    ASSERT_TRUE(func);
+    const TypeArena& arena = *world.component->types;
+    const ValType type = func.caller().def().labels[0].type;
+    const Val value = types.value(arena, type);
+    auto result = call(*world.store, func, {value});
+    ASSERT_TRUE(result.ok()) << std::string_view(result.error().message) << "\n" << text;
+    ASSERT_EQ(result->size(), 1u);
+    EXPECT_EQ(print_wave(arena, type, (*result)[0]), print_wave(arena, type, value)) << text;
+    EXPECT_TRUE((*result)[0] == value);
+    // And as text.
+    auto parsed = parse_wave(arena, type, print_wave(arena, type, value));
+    ASSERT_TRUE(parsed.ok()) << std::string_view(parsed.error().message) << "\n"
+                             << print_wave(arena, type, value);
+    EXPECT_TRUE(*parsed == value) << print_wave(arena, type, value);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Echo, testing::Range(0, 60));
+
+// ---- Hosts
+
+TEST(ComponentHost, FunctionsAndResources) {
+  World world(R"((component
+    (import "host" (instance $host
+      (export "thing" (type $thing (sub resource)))
+      (export "[constructor]thing" (func (param "n" u32) (result (own $thing))))
+      (export "[method]thing.get" (func (param "self" (borrow $thing)) (result u32)))
+      (export "add" (func (param "a" u32) (param "b" u32) (result u32)))))
+    (alias export $host "thing" (type $thing))
+    (core func $new (canon lower (func $host "[constructor]thing")))
+    (core func $get (canon lower (func $host "[method]thing.get")))
+    (core func $add (canon lower (func $host "add")))
+    (core func $drop (canon resource.drop $thing))
+    (core module $M
+      (import "" "new" (func $new (param i32) (result i32)))
+      (import "" "get" (func $get (param i32) (result i32)))
+      (import "" "add" (func $add (param i32 i32) (result i32)))
+      (import "" "drop" (func $drop (param i32)))
+      (func (export "run") (param i32) (result i32) (local $h i32) (local $r i32)
+        (local.set $h (call $new (local.get 0)))
+        (local.set $r (call $add (call $get (local.get $h)) (i32.const 1)))
+        (call $drop (local.get $h))
+        (local.get $r)))
+    (core instance $m (instantiate $M (with "" (instance (export "new" (func $new))
+      (export "get" (func $get)) (export "add" (func $add)) (export "drop" (func $drop))))))
+    (func (export "run") (param "n" u32) (result u32) (canon lift (core func $m "run")))))");
+  ASSERT_TRUE(world.component);
+  HostInstance host = world.linker.instance("host");
+  std::vector<uint64_t> dropped;
+  const auto type = host.resource("thing", [&](uint64_t rep) { dropped.push_back(rep); });
+  host.func("[constructor]thing", [&](HostCall& call) {
+    call.result.push_back(Val::of_resource(type.get(), call.args[0].bits() * 10));
+    return TrapCode::None;
+  });
+  host.func("[method]thing.get", [&](HostCall& call) {
+    call.result.push_back(Val::of_bits(call.args[0].resource().rep));
+    return TrapCode::None;
+  });
+  host.func("add", [](HostCall& call) {
+    call.result.push_back(Val::of_bits(call.args[0].bits() + call.args[1].bits()));
+    return TrapCode::None;
+  });
+  const auto result = world.call("run", {Val::of_bits(7)});
+  ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+  EXPECT_EQ((*result)[0].bits(), 71u);
+  EXPECT_EQ(dropped, std::vector<uint64_t>{70});
+}
+
+TEST(ComponentHost, WhatIsMissingIsToldAtOnce) {
+  World world(R"((component
+    (import "a:b/c@1.2.3" (instance (export "f" (func)) (export "g" (func))))
+    (import "x" (func))))");
+  ASSERT_TRUE(world.component);
+  world.linker.instance("a:b/c@1.2.9").func("f", [](HostCall&) { return TrapCode::None; });
+  const auto made = world.linker.instantiate(*world.store, world.component);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().kind, ErrorKind::Unlinkable);
+  EXPECT_EQ(std::string_view(made.error().message),
+            "component imports `a:b/c@1.2.3`: no `g` in it; `x`: unknown import");
+  // A compatible version serves.
+  world.linker.instance("a:b/c@1.2.9").func("g", [](HostCall&) { return TrapCode::None; });
+  world.linker.root().func("x", [](HostCall&) { return TrapCode::None; });
+  EXPECT_TRUE(world.linker.instantiate(*world.store, world.component).ok());
+}
+
+constexpr const char* kSleeper = R"((component
+    (import "sleep" (func $sleep (param "n" u32) (result u32)))
+    (core func $sleep' (canon lower (func $sleep)))
+    (core module $M (import "" "sleep" (func $sleep (param i32) (result i32)))
+      (func (export "run") (param i32) (result i32)
+        (i32.add (call $sleep (local.get 0)) (call $sleep (i32.const 5)))))
+    (core instance $m (instantiate $M (with "" (instance (export "sleep" (func $sleep'))))))
+    (func (export "run") (param "n" u32) (result u32) (canon lift (core func $m "run")))))";
+
+// A function of the host that answers later, from another thread, keeps only the guest waiting.
+TEST(ComponentHost, AnswersLater) {
+  World world(kSleeper);
+  ASSERT_TRUE(world.component);
+  std::vector<std::thread> threads;
+  world.linker.root().func(
+      "sleep",
+      [&](HostCall& call) {
+        Answer answer = call.later();
+        threads.emplace_back([answer, n = call.args[0].bits()] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          answer.complete({Val::of_bits(n * 2)});
+        });
+        return TrapCode::None;
+      },
+      /*blocks=*/true);
+  const auto result = world.call("run", {Val::of_bits(16)});
+  for (std::thread& t : threads) t.join();
+  ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+  EXPECT_EQ((*result)[0].bits(), 42u);
+}
+
+TEST(ComponentHost, NoAnswerIsATrap) {
+  World world(kSleeper);
+  ASSERT_TRUE(world.component);
+  world.linker.root().func(
+      "sleep",
+      [&](HostCall& call) {
+        call.later();
+        return TrapCode::None;
+      },
+      /*blocks=*/true);
+  const auto result = world.call("run", {Val::of_bits(16)});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(std::string_view(result.error().message), "host function gave no answer");
+}
+
+// A guest sums up the bytes of a stream that the host writes in pieces.
+TEST(ComponentHost, WritesAStream) {
+  World world(R"((component
+    (core module $Memory (memory (export "mem") 1))
+    (core instance $memory (instantiate $Memory))
+    (type $s (stream u8))
+    (canon stream.read $s (memory (core memory $memory "mem")) (core func $read))
+    (canon stream.drop-readable $s (core func $drop))
+    (core module $M
+      (import "" "mem" (memory 1))
+      (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+      (import "" "drop" (func $drop (param i32)))
+      (func (export "sum") (param $s i32) (result i32) (local $n i32) (local $i i32) (local $sum i32)
+        (loop $more
+          (local.set $n (call $read (local.get $s) (i32.const 0) (i32.const 100)))
+          (local.set $i (i32.const 0))
+          (block $done (loop $next
+            (br_if $done (i32.eq (local.get $i) (i32.shr_u (local.get $n) (i32.const 4))))
+            (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $i))))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br $next)))
+          ;; until it is dropped
+          (br_if $more (i32.ne (i32.and (local.get $n) (i32.const 0xf)) (i32.const 1))))
+        (call $drop (local.get $s))
+        (local.get $sum)))
+    (core instance $m (instantiate $M (with "" (instance (export "mem" (memory $memory "mem"))
+      (export "read" (func $read)) (export "drop" (func $drop))))))
+    (func (export "sum") async (param "s" $s) (result u32) (canon lift (core func $m "sum")))))");
+  ASSERT_TRUE(world.component);
+  const Ends ends = new_ends(*world.store, false, nullptr, 0, {});
+  const std::shared_ptr<End> writer = ends.writer;
+  int pieces = 0;
+  std::function<void()> write = [&] {
+    if (pieces == 3) return writer->drop();
+    ++pieces;
+    writer->copy(std::make_shared<HostBuffer>(std::vector<uint8_t>(250, uint8_t(pieces))));
+  };
+  uint64_t sent = 0;
+  writer->on_event = [&](CopyResult, uint64_t n) {
+    sent += n;
+    write();
+  };
+  write();
+  const auto result = world.call("sum", {Val::of_end(ends.reader)});
+  ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+  EXPECT_GE((*result)[0].bits(), 100u);
+  EXPECT_EQ(pieces, 3);
+}
+
+// ---- WAVE
+
+TEST(Wave, SaysWhatIsWrong) {
+  World world(R"((component
+    (core module $M (memory (export "mem") 1) (func (export "f") (param i32 i32 i32 i32 i32 i32))
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+    (core instance $m (instantiate $M))
+    (type $r' (record (field "name" string) (field "age" (option u8)) (field "ok" bool)
+      (field "kind" char)))
+    (export $r "r" (type $r'))
+    (func (export "f") (param "p" $r) (canon lift (core func $m "f") (memory (core memory $m "mem"))
+      (realloc (core func $m "realloc"))))))");
+  ASSERT_TRUE(world.component);
+  auto made = world.linker.instantiate(*world.store, world.component);
+  ASSERT_TRUE(made.ok());
+  world.instance = *made;
+  const auto error = [&](std::string_view text) {
+    auto v = world.parse("f", text);
+    return v.ok() ? "ok" : std::string(std::string_view(v.error().message));
+  };
+  EXPECT_EQ(error("{name: \"x\", %ok: true, kind: 'a'}"), "ok");
+  EXPECT_EQ(error("{ // comment\n kind: '\\u{2603}', name: \"\\n\", %ok: false, age: some(3), }"),
+            "ok");
+  EXPECT_EQ(error("{name: \"x\", %ok: true, kind: 'a', age: 256}"), "number out of range of u8");
+  EXPECT_EQ(error("{name: \"x\", %ok: 1, kind: 'a'}"), "`true` or `false` expected, `1` found");
+  EXPECT_EQ(error("{name: \"x\", %ok: true}"), "field `kind` is missing");
+  EXPECT_EQ(error("{nam: 1}"), "a field (name, age, ok, kind) expected, `nam` found");
+  EXPECT_EQ(error("{name: \"x"), "`\"` expected, the end found");
+  EXPECT_EQ(error("{name: \"\\q\"}"), "an escape sequence expected, `\\q` found");
+  EXPECT_EQ(error("{name: \"x\", %ok: true, kind: ''}"), "a character expected, `'` found");
+  EXPECT_EQ(error("{name: \"x\", %ok: true, kind: 'a'} 1"), "the end expected, `1` found");
+  EXPECT_EQ(error(""), "`{` expected, the end found");
+}
+
+}  // namespace
+}  // namespace wafer::component
