@@ -170,6 +170,8 @@ struct DecodeOptions {
   FeatureSet features = FeatureSet::standard();
   wasm::FeatureSet core_features = wasm::FeatureSet::standard();
   std::shared_ptr<wasm::TypeRegistry> registry;
+  // Decodes and validates core modules, in the registry; null: without code that exists.
+  std::function<Result<std::shared_ptr<wasm::Module>>(Bytes)> load_module;
 };
 
 // The type of a core module as components see it.

@@ -264,7 +264,9 @@ Result<void> Decoder::core_module(Cursor& c, Component& out) {
   options.features = options_.core_features;
   options.copy_bytes = false;
   options.registry = options_.registry;
-  auto module = wasm::decode_module(bytes_.subspan(begin, size), options);
+  const Bytes binary = bytes_.subspan(begin, size);
+  auto module =
+      options_.load_module ? options_.load_module(binary) : wasm::decode_module(binary, options);
   if (!module.ok()) {
     Error e = module.take_error();
     e.offset = e.offset == Error::kNoOffset ? begin : e.offset + begin;

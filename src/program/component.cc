@@ -54,6 +54,8 @@ bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& eng
   decode.features = options_.component_features;
   decode.core_features = options_.features;
   decode.registry = engine.registry();
+  // Code may have been kept for them.
+  decode.load_module = [&engine](Bytes bytes) { return engine.load_module(bytes, false); };
   auto decoded = component::decode(input.binary(), decode);
   if (!decoded.ok()) {
     console_.error(input.input.describe(decoded.error(), false));
