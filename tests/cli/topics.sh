@@ -763,10 +763,52 @@ T
   esac
 }
 
+# Calls of exports of components, with values in WAVE.
+components() {
+  cat >c.wat <<'T'
+(component
+  (core module $M
+    (memory (export "mem") 1)
+    (global $at (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $at (i32.add (global.get $at) (i32.const 64)))
+      (global.get $at))
+    (func (export "sum") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func (export "echo") (param i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 0)) (i32.store (i32.const 20) (local.get 1)) (i32.const 16))
+    (func (export "boom") unreachable))
+  (core instance $m (instantiate $M))
+  (type $point' (record (field "x" u32) (field "y" u32)))
+  (export $point "point" (type $point'))
+  (func $sum (param "p" $point) (result u32) (canon lift (core func $m "sum")))
+  (export "sum" (func $sum))
+  (func (export "echo") (param "s" string) (result string)
+    (canon lift (core func $m "echo") (memory (core memory $m "mem")) (realloc (core func $m "realloc"))))
+  (func (export "boom") (canon lift (core func $m "boom"))))
+T
+  run 0 wat2wasm c.wat -o c.wasm
+  for tier in interp $tiers; do
+    run 0 run --tier $tier --invoke 'sum({x: 1, y: 2})' c.wasm
+    expect out 3
+  done
+  run 0 run --invoke sum c.wat '{y: 7, x: 8}'
+  expect out 15
+  run 0 run --invoke 'echo("h\u{e9}\n☃")' c.wat
+  expect out '"hé\n☃"'
+  input=c.wasm run 0 run --invoke 'echo("")' -
+  expect out '""'
+  run 1 run --invoke 'sum({x: 1, z: 2})' c.wasm
+  has err 'sum(p: record { x: u32, y: u32 }): ({x: 1, z: 2}): a field (y) expected, `z` found'
+  run 1 run --invoke sun c.wasm
+  has err 'no exported function "sun" (exported functions: sum, echo, boom)'
+  run 134 run --invoke boom c.wasm
+  has err 'trap: unreachable'
+}
+
 # Components, imports that nobody provides, slips of the hand.
 messages() {
   printf '\0asm\x0d\0\1\0' >component.wasm
-  for command in run compile; do
+  for command in compile; do
     run 1 $command component.wasm
     has err 'this is a component, not a core module'
   done
@@ -782,8 +824,7 @@ messages() {
   has err 'component.wasm:0x8: unexpected end-of-file'
   echo '(component (core module))' >component.wat
   run 1 run component.wat
-  has err 'component.wat:0x4: '
-  has err 'this is a component, not a core module'
+  has err 'component.wat: nothing to run: no export "wasi:cli/run"; use --invoke NAME'
 
   cat >imports.wat <<'T'
 (module
