@@ -38,6 +38,13 @@ bool Loop::run_one() {
   return ran && !impl_->stopped;
 }
 
+bool Loop::run_one_for(uint64_t nanoseconds) {
+  if (impl_->stopped) return false;
+  const bool ran = impl_->context.run_one_for(std::chrono::nanoseconds(nanoseconds)) > 0;
+  if (!ran && !impl_->stopped) impl_->context.restart();
+  return ran && !impl_->stopped;
+}
+
 void Loop::run_ready() {
   if (impl_->stopped) return;
   impl_->context.poll();

@@ -25,6 +25,8 @@ class Loop {
   // Does what is ready, or else waits for something. False when there is nothing to wait for,
   // or after stop().
   bool run_one();
+  // The same, waiting at most so many nanoseconds.
+  bool run_one_for(uint64_t nanoseconds);
   // Does what is ready, without waiting.
   void run_ready();
   // Has `f` called from the loop, soon.

@@ -8,7 +8,9 @@
 
 #include "component/names.h"
 #include "component/run/wave.h"
+#include "host/loop.h"
 #include "program/text.h"
+#include "wasi/p2/p2.h"
 
 namespace wafer::program {
 
@@ -19,6 +21,21 @@ using component::Val;
 
 constexpr std::string_view kRun = "wasi:cli/run@0.2.0";
 constexpr std::string_view kRunAsync = "wasi:cli/run@0.3.0";
+
+// How long what a program has written may take to be sent after it has ended, in nanoseconds.
+constexpr uint64_t kLinger = 2'000'000'000;
+
+// Gives all modules of `component`, whose bytes these are, the code that there is of them.
+void find_code(const runtime::Engine& engine, runtime::Tier& tier, Bytes bytes,
+               component::Component& component) {
+  for (component::Definition& d : component.definitions) {
+    if (auto* const core = std::get_if<component::CoreModuleDef>(&d))
+      core->module->precompiled =
+          tier.find_code(bytes.subspan(core->begin, core->end - core->begin), engine);
+    else if (auto* const inner = std::get_if<component::ComponentDef>(&d))
+      find_code(engine, tier, bytes, *inner->component);
+  }
+}
 
 // A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface also
 // that of the one interface that has it.
@@ -49,7 +66,8 @@ std::string signature(const component::TypeArena& types, std::string_view name,
 
 }  // namespace
 
-bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine) {
+bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine,
+                            runtime::Tier* tier) {
   component::DecodeOptions decode;
   decode.features = options_.component_features;
   decode.core_features = options_.features;
@@ -62,12 +80,31 @@ bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& eng
     return false;
   }
   component_ = *std::move(decoded);
+  if (tier) find_code(engine, *tier, input.binary(), *component_);
   return true;
 }
 
 int ComponentProgram::run(runtime::Store& core, const std::function<int(const Error&)>& failed) {
-  component::ComponentStore store(core);
+  if (Result<void> fits = wasi::p2::check(*component_); !fits) return failed(fits.error());
+  Result<host::Process> process = host::Process::open(options_.surroundings);
+  if (!process) {
+    console_.error(process.error().message);
+    return kFailure;
+  }
+  host::Loop loop;
   component::ComponentLinker linker;
+  const wasi::ResourceTypes types = wasi::p2::add_to_linker(linker);
+  component::ComponentStore store(core);
+  wasi::p2::Host host(*process, loop, types);
+  host.attach(store);
+  const int code = run(store, linker, failed);
+  loop.finish(kLinger);
+  return code;
+}
+
+int ComponentProgram::run(component::ComponentStore& store,
+                          const component::ComponentLinker& linker,
+                          const std::function<int(const Error&)>& failed) {
   auto instance = linker.instantiate(store, component_);
   if (!instance.ok()) return failed(instance.error());
   if (!options_.invoke.empty()) return invoke(store, **instance, failed);

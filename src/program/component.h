@@ -12,12 +12,15 @@ class ComponentProgram {
       : options_(options), console_(console) {}
 
   // Decodes and validates; false, and told to the console, if it cannot be run.
-  bool load(const ModuleInput& input, const runtime::Engine& engine);
+  // Its modules get the code that `tier` has of them.
+  bool load(const ModuleInput& input, const runtime::Engine& engine, runtime::Tier* tier);
   // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
   // stops execution is told by `failed`, which gives the exit code.
   int run(runtime::Store& store, const std::function<int(const Error&)>& failed);
 
  private:
+  int run(component::ComponentStore& store, const component::ComponentLinker& linker,
+          const std::function<int(const Error&)>& failed);
   int invoke(component::ComponentStore& store, component::ComponentInstance& instance,
              const std::function<int(const Error&)>& failed);
   // Functions that can be called, for messages.

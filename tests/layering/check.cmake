@@ -23,8 +23,11 @@ set(below_compiler/tiering ${below_compiler/baseline} compiler/tiering)
 set(below_compiler/tiers ${below_compiler/tiering} compiler/tiers)
 set(below_host ${below_base} host)
 set(below_wasi/gen ${below_wit} wasi/gen)
+set(below_wasi/bind ${below_component/run} wasi/bind)
+set(below_wasi/p2 ${below_wasi/bind} host wasi/p2)
 set(below_wasi/p1 ${below_runtime} host wasi/p1)
-set(below_program ${below_interp} compiler compiler/tiers wat component component/run host wasi/p1 demangle program)
+set(below_program ${below_interp} compiler compiler/tiers wat component component/run host wasi/bind wasi/p1
+  wasi/p2 demangle program)
 set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host wasi/p1 demangle program cli)
@@ -75,7 +78,7 @@ endforeach()
 # A layer without files would be one that this script no longer finds.
 foreach(folder base wasm wat component component/run wit compose bindgen demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
-    host wasi/gen wasi/p1 program api capi cli shim embedded)
+    host wasi/gen wasi/bind wasi/p1 wasi/p2 program api capi cli shim embedded)
   if(NOT folder IN_LIST folders)
     list(APPEND bad "${folder}: no such folder")
   endif()

@@ -242,6 +242,8 @@ class ComponentStore {
   ComponentStore& operator=(const ComponentStore&) = delete;
 
   runtime::Store& core;
+  // The embedder's, for its host functions.
+  void* host = nullptr;
 
   // The thread whose code runs; null: the embedder's.
   Thread* current = nullptr;

@@ -7,6 +7,7 @@
 // registration.
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "wit/resolve.h"
@@ -57,7 +58,8 @@ class Generator {
     for (InterfaceId i = 0; i < resolve_.interfaces.size(); ++i) types(i);
     for (InterfaceId i = 0; i < resolve_.interfaces.size(); ++i) functions(i);
     header_ += "namespace " + ns_ + " {\ninline constexpr ResourceName kResources[] = {\n" +
-               resource_names_ + "};\n}\n\n}\n";
+               resource_names_ + "};\ninline constexpr ResourceAlias kResourceAliases[] = {\n" +
+               resource_aliases_ + "};\n}\n\n}\n";
   }
   const std::string& header() const { return header_; }
   const std::string& table() const { return table_; }
@@ -148,6 +150,7 @@ class Generator {
     for (const TypeId t : i.types) {
       const TypeDef& d = resolve_.types[t];
       if (d.kind != TypeKind::Resource) continue;
+      indices_[t] = resource_count_;
       header_ += "namespace " + space(id) + " { class " + pascal(d.name) + "; }\n";
       header_ += "template <> struct ResourceMeta<" + qualified(d) +
                  "> { static constexpr size_t kIndex = " + std::to_string(resource_count_++) +
@@ -228,6 +231,8 @@ class Generator {
         case TypeKind::Alias:
           if (const Type to = resolve_.unalias(d.args[0]);
               to.defined() && resolve_.types[to.id].kind == TypeKind::Resource) {
+            resource_aliases_ += "  {\"" + resolve_.interface_name(id) + "\", \"" + d.name +
+                                 "\", " + std::to_string(indices_.at(to.id)) + "},\n";
             if (pascal(d.name) != pascal(resolve_.types[to.id].name) ||
                 resolve_.types[to.id].owner != id)
               header_ += "namespace " + space(id) + " { using " + pascal(d.name) + " = " +
@@ -329,7 +334,8 @@ class Generator {
 
   const Resolve& resolve_;
   const std::string ns_;
-  std::string header_, table_, resource_names_;
+  std::string header_, table_, resource_names_, resource_aliases_;
+  std::map<TypeId, size_t> indices_;  // of resources
   size_t resource_count_ = 0;
 };
 
