@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "cli/component.h"
+#include "cli/grants.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
@@ -29,9 +30,7 @@ struct RunOptions {
   std::optional<uint64_t> max_table;
   std::optional<uint64_t> max_gc_heap;
   std::optional<uint64_t> stack_size;
-  std::vector<std::string> dirs, read_only_dirs;
-  std::vector<std::string> env;
-  bool inherit_env = false;
+  GrantOptions grants;
   std::vector<std::string> preloads;
   std::vector<std::string> tcp_listen;
   std::vector<int> listen_fds;
@@ -71,35 +70,13 @@ class Terminal final : public program::Console {
   const Context& context_;
 };
 
-wasi::P1Config surroundings(const RunOptions& options, const Context& context) {
+Result<wasi::P1Config> surroundings(const RunOptions& options, const Context& context) {
   wasi::P1Config config;
   config.args.push_back(options.argv0.empty()
                             ? std::filesystem::path(options.file).filename().string()
                             : options.argv0);
   config.args.insert(config.args.end(), context.guest_args.begin(), context.guest_args.end());
-  config.inherit_env = options.inherit_env;
-  for (const std::string& variable : options.env) {
-    const size_t equals = variable.find('=');
-    if (equals != std::string::npos)
-      config.env.emplace_back(variable.substr(0, equals), variable.substr(equals + 1));
-    else if (const char* value = std::getenv(variable.c_str()))
-      config.env.emplace_back(variable, value);
-  }
-  const auto add_dirs = [&config](const std::vector<std::string>& dirs, bool read_only) {
-    for (const std::string& dir : dirs) {
-      const size_t colons = dir.find("::");
-      const size_t colon = dir.find(':');
-      if (colons == std::string::npos && colon != std::string::npos &&
-          access(dir.c_str(), F_OK) != 0)
-        print_hint(fmt::format("HOST and GUEST are parted by two colons: '{}::{}'",
-                               dir.substr(0, colon), dir.substr(colon + 1)));
-      config.dirs.push_back({dir.substr(0, colons),
-                             colons == std::string::npos ? dir : dir.substr(colons + 2),
-                             read_only});
-    }
-  };
-  add_dirs(options.dirs, false);
-  add_dirs(options.read_only_dirs, true);
+  WAFER_TRY(options.grants.fill(config));
   for (const std::string& address : options.tcp_listen) config.listeners.push_back({-1, address});
   for (const int fd : options.listen_fds) config.listeners.push_back({fd, {}});
   return config;
@@ -135,7 +112,12 @@ int run_program(const RunOptions& o, const Context& context) {
     return kFailure;
   }
   if (!program.load(*std::move(file))) return kFailure;
-  options.surroundings = surroundings(o, context);
+  Result<wasi::P1Config> given = surroundings(o, context);
+  if (!given) {
+    print_error(given.error().message);
+    return kFailure;
+  }
+  options.surroundings = *std::move(given);
   const int code = program.run();
   if (program.busy()) {
     std::fflush(nullptr);
@@ -168,16 +150,7 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("NAME");
   run.add_option("--argv0", o.argv0, "The program's own name, instead of FILE's")
       ->type_name("NAME");
-  run.add_option("--dir", o.dirs, "Let the program use a directory (repeatable)")
-      ->type_name("HOST[::GUEST]")
-      ->allow_extra_args(false);
-  run.add_option("--ro-dir", o.read_only_dirs, "The same, without changing anything in it")
-      ->type_name("HOST[::GUEST]")
-      ->allow_extra_args(false);
-  run.add_option("--env", o.env, "Set a variable, or pass one on (repeatable)")
-      ->type_name("NAME[=VALUE]")
-      ->allow_extra_args(false);
-  run.add_flag("--inherit-env", o.inherit_env, "Pass on all variables");
+  o.grants.add_to(run);
   run.add_option("--preload", o.preloads, "Module that others can import as NAME (repeatable)")
       ->type_name("NAME=FILE")
       ->allow_extra_args(false)
