@@ -196,6 +196,7 @@ Result<Process> Process::open(Config config) {
   }
 
   process.network = std::move(config.network);
+  process.http = std::move(config.http);
   process.clocks = config.clocks ? std::move(config.clocks) : system_clocks();
   process.random = config.random_seed ? seeded_random(*config.random_seed)
                    : config.random    ? std::move(config.random)

@@ -10,6 +10,7 @@
 
 #include "host/clocks.h"
 #include "host/fs.h"
+#include "host/http.h"
 #include "host/network.h"
 #include "host/random.h"
 #include "host/sockets.h"
@@ -95,6 +96,8 @@ struct Config {
   std::vector<Listener> listeners;
 
   Network network;
+  // Sends requests of the guest; none are allowed without it.
+  std::shared_ptr<HttpClient> http;
 
   // The system's, unless given. For reproducible runs: a seed that makes all randomness
   // predictable.
@@ -120,6 +123,7 @@ struct Process {
   std::vector<Preopen> preopens;
   std::vector<SocketRef> listeners;
   Network network;
+  std::shared_ptr<HttpClient> http;
   ClocksRef clocks;
   RandomRef random;
   RandomRef insecure_random;

@@ -12,7 +12,7 @@ namespace io_error {
 // What went wrong with a stream, and what kind of thing it was the stream of.
 class Error final : public Object {
  public:
-  enum class Of : uint8_t { Stream, File, Network };
+  enum class Of : uint8_t { Stream, File, Network, Http };
   Error(host::Status status, Of of) : status(status), of(of) {}
   const host::Status status;
   const Of of;
@@ -56,5 +56,6 @@ class OutputStream final : public Object {
 // How the host's failures are called by files and by the network.
 filesystem_types::ErrorCode file_error(host::Status status);
 sockets_network::ErrorCode network_error(host::Status status);
+http_types::ErrorCode http_error(host::Status status);
 
 }  // namespace wafer::wasi::p2

@@ -1,0 +1,151 @@
+#include "host/http.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace wafer::host {
+
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; }
+
+}  // namespace
+
+bool same_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view kOther = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    const char l = lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || kOther.find(c) != kOther.npos;
+  });
+}
+
+bool is_field_value(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
+  });
+}
+
+bool is_hop_by_hop(std::string_view name) {
+  for (const char* own :
+       {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
+        "transfer-encoding", "upgrade", "te", "http2-settings"})
+    if (same_name(name, own)) return true;
+  return false;
+}
+
+// ---- HttpBody -------------------------------------------------------------------
+
+void HttpBody::update() {
+  const bool to_read = !front().empty() || ended_;
+  if (to_read)
+    readable_->set();
+  else
+    readable_->clear();
+  if (ended_ || discarded_ || front().size() < kCapacity)
+    writable_->set();
+  else
+    writable_->clear();
+  if (ended_) end_->set();
+}
+
+Outcome<size_t> HttpBody::room() const {
+  if (!failure_.ok()) return failure_;
+  if (discarded_ || ended_) return Status(EPIPE);
+  return kCapacity - std::min(kCapacity, front().size());
+}
+
+void HttpBody::write(Bytes bytes) {
+  if (ended_ || discarded_) return;
+  if (taken_ > 0 && taken_ == data_.size()) {
+    data_.clear();
+    taken_ = 0;
+  } else if (taken_ >= kCapacity) {
+    data_.erase(data_.begin(), data_.begin() + ptrdiff_t(taken_));
+    taken_ = 0;
+  }
+  data_.insert(data_.end(), bytes.begin(), bytes.end());
+  update();
+}
+
+void HttpBody::finish(HttpFields trailers) {
+  if (ended_) return;
+  ended_ = true;
+  trailers_ = std::move(trailers);
+  update();
+}
+
+void HttpBody::fail(Status status) {
+  if (ended_) return;
+  ended_ = true;
+  failure_ = status;
+  update();
+}
+
+Outcome<size_t> HttpBody::read(MutableBytes to) {
+  const size_t n = std::min(to.size(), front().size());
+  if (n == 0 && !to.empty()) {
+    if (!ended_) return Status(EAGAIN);
+    if (!failure_.ok()) return failure_;
+    return size_t{0};
+  }
+  std::memcpy(to.data(), front().data(), n);
+  remove(n);
+  return n;
+}
+
+void HttpBody::remove(size_t size) {
+  taken_ += size;
+  update();
+}
+
+void HttpBody::discard() {
+  discarded_ = true;
+  data_.clear();
+  taken_ = 0;
+  update();
+}
+
+namespace {
+
+class BodyInput final : public InputStream {
+ public:
+  explicit BodyInput(HttpBodyRef body) : body_(std::move(body)) {}
+  Outcome<size_t> read(MutableBytes to) override { return body_->read(to); }
+  PollableRef pollable() override { return body_->readable(); }
+
+ private:
+  HttpBodyRef body_;
+};
+
+class BodyOutput final : public OutputStream {
+ public:
+  explicit BodyOutput(HttpBodyRef body) : body_(std::move(body)) {}
+  Outcome<size_t> budget() override { return body_->room(); }
+  Status write(Bytes from) override {
+    HOST_LET(room, body_->room());
+    (void)room;
+    body_->write(from);
+    return {};
+  }
+  // Whoever reads takes what is there at once.
+  Status flush() override { return {}; }
+  PollableRef pollable() override { return body_->writable(); }
+
+ private:
+  HttpBodyRef body_;
+};
+
+}  // namespace
+
+InputStreamRef read_body(HttpBodyRef body) { return std::make_shared<BodyInput>(std::move(body)); }
+OutputStreamRef write_body(HttpBodyRef body) {
+  return std::make_shared<BodyOutput>(std::move(body));
+}
+
+}  // namespace wafer::host

@@ -1,0 +1,119 @@
+// HTTP messages, and bodies that pass from one side to the other as they come.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/streams.h"
+
+namespace wafer::host {
+
+// Names and values in order; names keep their case and are compared without it.
+using HttpFields = std::vector<std::pair<std::string, std::string>>;
+
+bool same_name(std::string_view a, std::string_view b);
+// RFC 9110, 5.6.2: what names of fields and methods consist of.
+bool is_token(std::string_view text);
+// RFC 9110, 5.5: no control characters but tabs.
+bool is_field_value(std::string_view text);
+// Fields of a connection and not of a message, which are no business of a guest (RFC 9110, 7.6.1).
+bool is_hop_by_hop(std::string_view name);
+
+// A body under way, of one thread: one side writes, the other reads what there is. Holds no more
+// than its capacity, so that the writer waits for the reader.
+class HttpBody {
+ public:
+  static constexpr size_t kCapacity = 64 << 10;
+
+  // ---- The writer's side
+  // How much write() takes; EPIPE once nobody will read.
+  Outcome<size_t> room() const;
+  void write(Bytes bytes);
+  // There is no more.
+  void finish(HttpFields trailers = {});
+  // It broke off.
+  void fail(Status status);
+  bool ended() const { return ended_; }
+
+  // ---- The reader's side
+  // 0 at the end, EAGAIN if there is nothing yet.
+  Outcome<size_t> read(MutableBytes to);
+  // What is there, in one piece; remove() takes bytes from its front.
+  Bytes front() const { return Bytes(data_).subspan(taken_); }
+  void remove(size_t size);
+  // Nobody reads what is left.
+  void discard();
+  // Once it has ended well, and all was read or is not wanted.
+  bool done() const { return ended_ && failure_.ok() && front().empty(); }
+  Status failure() const { return failure_; }
+  const HttpFields& trailers() const { return trailers_; }
+
+  // Ready when there is something to read, the end too; when there is room; when it has ended.
+  const std::shared_ptr<Signal>& readable() const { return readable_; }
+  const std::shared_ptr<Signal>& writable() const { return writable_; }
+  const std::shared_ptr<Signal>& end() const { return end_; }
+
+ private:
+  void update();
+  std::vector<uint8_t> data_;
+  size_t taken_ = 0;
+  bool ended_ = false, discarded_ = false;
+  Status failure_;
+  HttpFields trailers_;
+  std::shared_ptr<Signal> readable_ = std::make_shared<Signal>();
+  std::shared_ptr<Signal> writable_ = std::make_shared<Signal>(true);
+  std::shared_ptr<Signal> end_ = std::make_shared<Signal>();
+};
+using HttpBodyRef = std::shared_ptr<HttpBody>;
+
+// As streams; dropping them neither ends the body nor discards it.
+InputStreamRef read_body(HttpBodyRef body);
+OutputStreamRef write_body(HttpBodyRef body);
+
+struct HttpRequest {
+  std::string method = "GET";
+  std::string scheme;  // "http"; empty: none
+  std::string authority;
+  std::string path_with_query;
+  HttpFields fields;
+  HttpBodyRef body;  // null: none
+};
+
+struct HttpResponse {
+  uint16_t status = 200;
+  HttpFields fields;
+  HttpBodyRef body;  // null: none
+};
+
+// Nanoseconds; none: as long as it takes.
+struct HttpTimeouts {
+  std::optional<uint64_t> connect, first_byte, between_bytes;
+};
+
+// A request that was sent, or is about to be.
+struct HttpExchange {
+  std::shared_ptr<Signal> answered = std::make_shared<Signal>();
+  // Once answered. Failures: EACCES not allowed; ENOENT no such host; ECONNREFUSED; ETIMEDOUT;
+  // ECONNRESET gone in the middle; EPROTO no HTTP; EINVAL a request that cannot be sent.
+  std::optional<Outcome<HttpResponse>> response;
+
+  void answer(Outcome<HttpResponse> r) {
+    if (response) return;
+    response = std::move(r);
+    answered->set();
+  }
+};
+
+// Sends requests of guests; an embedder may bring its own.
+class HttpClient {
+ public:
+  virtual ~HttpClient() = default;
+  virtual std::shared_ptr<HttpExchange> send(Loop& loop, HttpRequest request,
+                                             const HttpTimeouts& timeouts) = 0;
+};
+
+}  // namespace wafer::host
