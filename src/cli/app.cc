@@ -132,6 +132,7 @@ int run_tool(int argc, const char* const* argv) {
       "'wafer FILE ARGS...' is short for 'wafer run FILE ARGS...'.\n"
       "'wafer help COMMAND' describes a command.");
   add_run(app, context);
+  add_serve(app, context);
   add_compile(app, context);
   add_validate(app, context);
   add_wat2wasm(app, context);

@@ -41,6 +41,7 @@ struct Context {
 
 // Adds each subcommand to the application.
 void add_run(CLI::App& app, Context& context);
+void add_serve(CLI::App& app, Context& context);
 void add_compile(CLI::App& app, Context& context);
 void add_validate(CLI::App& app, Context& context);
 void add_wat2wasm(CLI::App& app, Context& context);

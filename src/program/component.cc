@@ -66,21 +66,29 @@ std::string signature(const component::TypeArena& types, std::string_view name,
 
 }  // namespace
 
-bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine,
-                            runtime::Tier* tier) {
+Result<std::shared_ptr<component::Component>> load_component(const ModuleInput& input,
+                                                             const runtime::Engine& engine,
+                                                             component::FeatureSet features) {
   component::DecodeOptions decode;
-  decode.features = options_.component_features;
-  decode.core_features = options_.features;
+  decode.features = features;
+  decode.core_features = engine.config().features;
   decode.registry = engine.registry();
   // Code may have been kept for them.
   decode.load_module = [&engine](Bytes bytes) { return engine.load_module(bytes, false); };
   auto decoded = component::decode(input.binary(), decode);
-  if (!decoded.ok()) {
-    console_.error(input.input.describe(decoded.error(), false));
+  if (!decoded.ok())
+    return Error(decoded.error().kind, input.input.describe(decoded.error(), false));
+  if (engine.tier()) find_code(engine, *engine.tier(), input.binary(), **decoded);
+  return *std::move(decoded);
+}
+
+bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine) {
+  auto loaded = load_component(input, engine, options_.component_features);
+  if (!loaded.ok()) {
+    console_.error(loaded.error().message);
     return false;
   }
-  component_ = *std::move(decoded);
-  if (tier) find_code(engine, *tier, input.binary(), *component_);
+  component_ = *std::move(loaded);
   return true;
 }
 

@@ -6,14 +6,19 @@
 
 namespace wafer::program {
 
+// Decodes and validates a component; its modules get the code that the engine has of them.
+// Errors name the file.
+Result<std::shared_ptr<component::Component>> load_component(const ModuleInput& input,
+                                                             const runtime::Engine& engine,
+                                                             component::FeatureSet features);
+
 class ComponentProgram {
  public:
   ComponentProgram(const Options& options, Console& console)
       : options_(options), console_(console) {}
 
   // Decodes and validates; false, and told to the console, if it cannot be run.
-  // Its modules get the code that `tier` has of them.
-  bool load(const ModuleInput& input, const runtime::Engine& engine, runtime::Tier* tier);
+  bool load(const ModuleInput& input, const runtime::Engine& engine);
   // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
   // stops execution is told by `failed`, which gives the exit code.
   int run(runtime::Store& store, const std::function<int(const Error&)>& failed);

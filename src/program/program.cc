@@ -203,7 +203,7 @@ class Program::Runner {
     const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
     if (&out == &main_ && component::is_component(kept.binary())) {
       component_.emplace(options_, console_);
-      return component_->load(kept, *engine_, tier_.tier);
+      return component_->load(kept, *engine_);
     }
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
     if (!module) {

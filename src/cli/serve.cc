@@ -1,0 +1,201 @@
+// `wafer serve`: answers HTTP requests by a component.
+#include "serve/serve.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include "cli/component.h"
+#include "cli/grants.h"
+#include "cli/support.h"
+#include "cli/tiers.h"
+#include "program/component.h"
+
+namespace wafer::cli {
+
+namespace {
+
+struct ServeOptions {
+  std::string file;
+  std::string address = "127.0.0.1:8080";
+  unsigned threads = 0;
+  GrantOptions grants;
+  serve::Limits limits;
+  std::string access_log = "none";
+  TierChoice tier;
+  FeatureOptions features;
+};
+
+// What one version of the component needs to be there.
+struct Loaded {
+  compiler::OwnedTier tier;
+  std::optional<program::ModuleInput> input;
+};
+
+Result<serve::Application> load(const ServeOptions& o) {
+  auto loaded = std::make_shared<Loaded>();
+  WAFER_LET(file, program::Input::open(o.file, program::Input::Content::Module));
+  WAFER_LET(tier, o.tier.make());
+  loaded->tier = tier;
+  runtime::Config config;
+  config.features = o.features.get();
+  config.interruptible = true;
+  config.consume_fuel = o.limits.fuel.has_value();
+  config.signals = o.tier.compile.code.signals;
+  auto engine = runtime::Engine::create(config, tier.tier, tier.owner);
+  WAFER_LET(input, program::to_module(std::move(file), config.features));
+  loaded->input.emplace(std::move(input));
+  if (!component::is_component(loaded->input->binary()))
+    return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
+  WAFER_LET(component,
+            program::load_component(*loaded->input, *engine, component_features(o.features)));
+  return serve::Application{std::move(engine), std::move(component), std::move(loaded)};
+}
+
+// One line, by any thread.
+void write_line(std::FILE* to, const std::string& line) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  (void)std::fputs((line + "\n").c_str(), to);
+  (void)std::fflush(to);
+}
+
+int run_server(const ServeOptions& o) {
+  // Signals are for the thread that waits for them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, s);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  serve::Options options;
+  options.address = o.address;
+  options.threads = o.threads;
+  options.limits = o.limits;
+  options.surroundings.stdin_source = host::Input::null();
+  if (Result<void> r = o.grants.fill(options.surroundings); !r) {
+    print_error(r.error().message);
+    return kFailure;
+  }
+  if (o.access_log != "none")
+    options.access_log = [](const std::string& line) { write_line(stdout, line); };
+  options.json_log = o.access_log == "json";
+  options.error_log = [](const std::string& line) { print_error(program::printable(line)); };
+
+  Result<serve::Application> application = load(o);
+  if (!application) {
+    print_error(application.error().message);
+    return kFailure;
+  }
+  serve::Server server(std::move(options));
+  if (Result<void> r = server.open(*std::move(application)); !r) {
+    print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));
+    return kFailure;
+  }
+  print_note(fmt::format("wafer: serving {} at http://{}/", o.file, server.address()));
+  std::atomic<bool> ended{false};
+  std::thread waiter([&] {
+    for (;;) {
+      int signal = 0;
+      if (sigwait(&signals, &signal) != 0) continue;
+      if (ended) return;
+      if (signal != SIGHUP) {
+        server.stop();
+        continue;
+      }
+      Result<serve::Application> next = load(o);
+      if (next) {
+        if (Result<void> r = server.reload(*std::move(next)); !r)
+          print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));
+        else
+          print_note(fmt::format("wafer: {} was loaded again", o.file));
+      } else {
+        print_error(next.error().message);
+      }
+    }
+  });
+  server.run();
+  ended = true;
+  pthread_kill(waiter.native_handle(), SIGTERM);
+  waiter.join();
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Context& context) {
+  auto options = std::make_shared<ServeOptions>();
+  ServeOptions& o = *options;
+  CLI::App& serve = *app.add_subcommand("serve", "Answer HTTP requests by a component");
+  serve.add_option("--addr", o.address, "Where to listen (default 127.0.0.1:8080)")
+      ->type_name("ADDRESS:PORT");
+  serve.add_option("--threads", o.threads, "Threads (default: as many as processors)")
+      ->type_name("N");
+  serve.add_option("--access-log", o.access_log, "Requests on standard output")
+      ->check(CLI::IsMember({"none", "text", "json"}))
+      ->type_name("none|text|json");
+  o.grants.add_to(serve);
+
+  const std::string limits = "Limits";
+  const auto duration = [&](const char* name, std::chrono::milliseconds& into, const char* text) {
+    serve
+        .add_option_function<std::string>(
+            name,
+            [name, &into](const std::string& value) {
+              const auto parsed = parse_duration(value);
+              if (!parsed)
+                throw CLI::ValidationError(name,
+                                           "'" + value + "' is not a duration (500ms, 2s, 1m)");
+              into = std::chrono::duration_cast<std::chrono::milliseconds>(*parsed);
+            },
+            text)
+        ->type_name("DURATION")
+        ->group(limits);
+  };
+  const auto size = [&](const char* name, auto set, const char* text) {
+    serve
+        .add_option_function<std::string>(
+            name,
+            [name, set](const std::string& value) {
+              const std::optional<uint64_t> parsed = parse_size(value);
+              if (!parsed)
+                throw CLI::ValidationError(name, "'" + value + "' is not a size (4096, 64M, 1GiB)");
+              set(*parsed);
+            },
+            text)
+        ->type_name("SIZE")
+        ->group(limits);
+  };
+  duration("--timeout", o.limits.request_time, "Time of a request in the guest (default 60s)");
+  duration("--header-timeout", o.limits.header_time, "Time for a header (default 10s)");
+  duration("--idle-timeout", o.limits.idle_time, "Time between requests (default 75s)");
+  duration("--body-timeout", o.limits.body_time, "Time without a byte of a body (default 30s)");
+  duration("--drain-timeout", o.limits.drain_time, "Time for requests at the end (default 30s)");
+  size(
+      "--max-header",
+      [&o](uint64_t n) { o.limits.header_bytes = size_t(std::min<uint64_t>(n, 64 << 20)); },
+      "Ceiling on a request's header (default 64K)");
+  size("--max-body", [&o](uint64_t n) { o.limits.body_bytes = n; }, "Ceiling on a request's body");
+  size(
+      "--max-memory", [&o](uint64_t n) { o.limits.store.memory_bytes = n; },
+      "Ceiling on each linear memory");
+  serve.add_option("--fuel", o.limits.fuel, "About this many instructions for each request")
+      ->type_name("N")
+      ->group(limits);
+  serve.add_option("--max-connections", o.limits.connections, "At once (default 20000)")
+      ->type_name("N")
+      ->group(limits);
+  o.tier.add_to(serve);
+  o.tier.use_cache = true;
+  o.features.add_to(serve);
+  serve.add_option("FILE", o.file, "Component, binary or text")->required();
+  serve.callback(
+      [options, &context] { context.action = [options] { return run_server(*options); }; });
+}
+
+}  // namespace wafer::cli

@@ -1,0 +1,86 @@
+#include "serve/serve.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include "component/names.h"
+#include "serve/worker.h"
+#include "wasi/p2/p2.h"
+
+namespace wafer::serve {
+
+namespace {
+
+Metrics& metrics() {
+  static Metrics m;
+  return m;
+}
+
+// A socket that listens beside others of the same port.
+Result<int> listen_beside(const host::Endpoint& endpoint) {
+  sockaddr_storage address;
+  const socklen_t length = endpoint.fill(address);
+  UniqueFd fd = take_opened(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int one = 1;
+  if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+      setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
+      bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+      ::listen(fd.get(), SOMAXCONN) != 0)
+    return host::io_error("cannot listen on '" + endpoint.text() + "'", host::Status::last());
+  return fd.release();
+}
+
+}  // namespace
+
+Result<void> check(const component::Component& component) {
+  WAFER_TRY(wasi::p2::check(component));
+  for (const component::NamedEntity& e : component.shape().exports)
+    if (component::names_match("wasi:http/incoming-handler@0.2.0", e.name)) return {};
+  return Error(ErrorKind::Usage, "nothing to serve: no export \"wasi:http/incoming-handler\"");
+}
+
+Server::Server(Options options) : options_(std::move(options)) {}
+Server::~Server() { workers_.clear(); }
+
+Result<void> Server::open(Application application) {
+  WAFER_TRY(check(*application.component));
+  WAFER_LET(process, host::Process::open(options_.surroundings));
+  process_ = std::move(process);
+  // The first socket tells whether the port is free; the others share it.
+  WAFER_LET(first, host::listen_on(options_.address));
+  const host::Outcome<host::Endpoint> local = first->local();
+  if (!local) return host::io_error("cannot listen", local.status());
+  address_ = local->text();
+  first.reset();
+  unsigned threads = options_.threads ? options_.threads : std::thread::hardware_concurrency();
+  threads = std::max(1u, std::min(threads, 256u));
+  for (unsigned i = 0; i < threads; ++i) {
+    WAFER_LET(fd, listen_beside(*local));
+    auto& worker = workers_.emplace_back(std::make_unique<Worker>(options_, process_, metrics()));
+    worker->listen(fd);
+    worker->set(application);
+  }
+  return {};
+}
+
+void Server::run() {
+  std::vector<std::thread> others;
+  for (size_t i = 1; i < workers_.size(); ++i)
+    others.emplace_back([worker = workers_[i].get()] { worker->run(); });
+  workers_[0]->run();
+  for (std::thread& t : others) t.join();
+}
+
+void Server::stop() {
+  for (const auto& worker : workers_) worker->stop();
+}
+
+Result<void> Server::reload(Application application) {
+  WAFER_TRY(check(*application.component));
+  for (const auto& worker : workers_) worker->set(application);
+  return {};
+}
+
+}  // namespace wafer::serve

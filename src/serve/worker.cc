@@ -1,0 +1,141 @@
+#include "serve/worker.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "serve/connection.h"
+
+namespace wafer::serve {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+
+Worker::Worker(const Options& options, host::Process& process, Metrics& metrics)
+    : options_(options),
+      process_(process),
+      metrics_(metrics),
+      types_(wasi::p2::add_to_linker(linker_)),
+      acceptor_(loop_.context()),
+      timer_(loop_.context()) {}
+
+Worker::~Worker() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  if (watcher_.joinable()) watcher_.join();
+  while (!connections_.empty()) {
+    const std::shared_ptr<Connection> connection = *connections_.begin();
+    connection->close();
+  }
+  // What was put off: the ends of invocations.
+  loop_.restart();
+  loop_.run_ready();
+}
+
+void Worker::listen(int fd) {
+  sockaddr_storage address = {};
+  socklen_t length = sizeof(address);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  acceptor_.assign(address.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd);
+}
+
+void Worker::set(Application application) {
+  const std::lock_guard lock(mutex_);
+  application_ = std::move(application);
+}
+
+Application Worker::application() const {
+  const std::lock_guard lock(mutex_);
+  return application_;
+}
+
+void Worker::accept() {
+  acceptor_.async_accept(
+      [this](const boost::system::error_code& error, asio::ip::tcp::socket socket) {
+        if (stopping_) return;
+        if (!error) {
+          const auto connection = std::make_shared<Connection>(*this, std::move(socket));
+          connections_.insert(connection);
+          connection->start();
+        }
+        // Out of descriptors, or of what is allowed: others have to go first.
+        const bool full = metrics_.open >= options_.limits.connections ||
+                          (error && error != asio::error::connection_aborted);
+        if (!full) return accept();
+        timer_.expires_after(std::chrono::milliseconds(20));
+        timer_.async_wait([this](const boost::system::error_code& e) {
+          if (!e && !stopping_) accept();
+        });
+      });
+}
+
+void Worker::run() {
+  watcher_ = std::thread([this] { watch_clock(); });
+  accept();
+  while (loop_.run_one()) {
+  }
+}
+
+void Worker::stop() {
+  loop_.post([this] { drain(); });
+}
+
+void Worker::drain() {
+  if (std::exchange(stopping_, true)) return loop_.stop();
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  timer_.expires_after(options_.limits.drain_time);
+  timer_.async_wait([this](const boost::system::error_code& e) {
+    if (!e) loop_.stop();
+  });
+  for (const std::shared_ptr<Connection>& c : std::vector(connections_.begin(), connections_.end()))
+    c->drain();
+  if (connections_.empty()) loop_.stop();
+}
+
+void Worker::remove(Connection& connection) {
+  connections_.erase(connection.shared_from_this());
+  if (stopping_ && connections_.empty()) loop_.post([this] { loop_.stop(); });
+}
+
+void Worker::watch(const std::shared_ptr<Invocation>& invocation, Clock::time_point deadline) {
+  const std::lock_guard lock(mutex_);
+  watched_.emplace_back(invocation, deadline);
+}
+
+void Worker::unwatch(const Invocation& invocation) {
+  std::shared_ptr<Invocation> kept;  // ends outside of the lock
+  const std::lock_guard lock(mutex_);
+  const auto at = std::find_if(watched_.begin(), watched_.end(),
+                               [&](const auto& w) { return w.first.get() == &invocation; });
+  if (at == watched_.end()) return;
+  kept = std::move(at->first);
+  *at = std::move(watched_.back());
+  watched_.pop_back();
+}
+
+// Interrupts what has run for too long, even while it keeps the worker's thread busy.
+void Worker::watch_clock() {
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    const auto now = Clock::now();
+    for (auto& [invocation, deadline] : watched_) {
+      if (deadline > now || invocation->interrupted()) continue;
+      invocation->interrupt();
+      // One that waits does not look.
+      loop_.post([weak = std::weak_ptr(invocation)] {
+        if (const auto i = weak.lock()) i->wake();
+      });
+    }
+  }
+}
+
+void Worker::log_error(const std::string& message) {
+  if (options_.error_log) options_.error_log(message);
+}
+
+}  // namespace wafer::serve

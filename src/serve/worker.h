@@ -1,0 +1,73 @@
+// A thread that serves: its loop, its connections, and the guests that run on it.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <mutex>
+#include <set>
+
+#include "serve/invocation.h"
+
+namespace wafer::serve {
+
+class Connection;
+
+// What there is to count; by all threads.
+struct Metrics {
+  std::atomic<uint64_t> connections{0}, open{0}, requests{0}, active{0}, failures{0};
+  std::atomic<uint64_t> by_class[5] = {};  // responses of 1xx to 5xx
+  std::atomic<uint64_t> microseconds{0};   // of all requests
+};
+
+class Worker {
+ public:
+  Worker(const Options& options, host::Process& process, Metrics& metrics);
+  ~Worker();
+
+  // Takes over a listening descriptor.
+  void listen(int fd);
+  void set(Application application);
+  Application application() const;
+  void run();
+  // From any thread.
+  void stop();
+
+  // ---- For connections, on the worker's thread
+  Surroundings surroundings() { return {loop_, process_, linker_, types_, options_.limits}; }
+  const Options& options() const { return options_; }
+  Metrics& metrics() { return metrics_; }
+  boost::asio::io_context& context() { return loop_.context(); }
+  host::Loop& loop() { return loop_; }
+  bool stopping() const { return stopping_; }
+  void remove(Connection& connection);
+  // While it is watched, an invocation is interrupted when its time is up.
+  void watch(const std::shared_ptr<Invocation>& invocation,
+             std::chrono::steady_clock::time_point deadline);
+  void unwatch(const Invocation& invocation);
+  void log_error(const std::string& message);
+
+ private:
+  void accept();
+  void drain();
+  void watch_clock();
+
+  const Options& options_;
+  host::Process& process_;
+  Metrics& metrics_;
+  host::Loop loop_;
+  component::ComponentLinker linker_;
+  wasi::ResourceTypes types_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer timer_;
+  std::set<std::shared_ptr<Connection>> connections_;
+  bool stopping_ = false;
+
+  mutable std::mutex mutex_;
+  Application application_;
+  std::vector<std::pair<std::shared_ptr<Invocation>, std::chrono::steady_clock::time_point>>
+      watched_;
+  bool ended_ = false;
+  std::thread watcher_;
+};
+
+}  // namespace wafer::serve
