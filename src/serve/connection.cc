@@ -106,9 +106,8 @@ void Connection::drain() {
 void Connection::read_header() {
   parser_.emplace();
   parser_->header_limit(uint32_t(worker_.options().limits.header_bytes));
-  parser_->body_limit(worker_.options().limits.body_bytes
-                          ? boost::optional<uint64_t>(*worker_.options().limits.body_bytes)
-                          : boost::none);
+  // (None is less than any length to this parser.)
+  parser_->body_limit(worker_.options().limits.body_bytes.value_or(UINT64_MAX));
   const bool begun = buffer_.size() > 0;
   idle_ = !begun;
   expect(begun ? worker_.options().limits.header_time : worker_.options().limits.idle_time);
