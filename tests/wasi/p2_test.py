@@ -14,10 +14,9 @@ import subprocess
 import sys
 import time
 
-HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "component"))
-from tools_test import vendor  # noqa: E402
+from adapters import adapters
 
+HERE = pathlib.Path(__file__).parent
 INPUT = HERE / "expected/input.txt"
 NETWORK = ["--allow-tcp", "127.0.0.1:*", "--allow-tcp-listen", "127.0.0.0/8:*", "--allow-udp",
            "127.0.0.1:*", "--allow-udp-bind", "127.0.0.1:0", "--allow-name-lookup"]
@@ -60,9 +59,9 @@ def make_box(scratch):
 
 
 class Guests:
-    def __init__(self, wafer, guests, clang, scratch, crates):
+    def __init__(self, wafer, guests, clang, scratch, folder):
         self.wafer, self.guests, self.clang, self.scratch = wafer, guests, clang, scratch
-        self.adapters = crates / "wasi-preview1-component-adapter-provider/artefacts"
+        self.adapters = folder
         self.made = {}
 
     def tool(self, *args):
@@ -163,8 +162,8 @@ def main():
     wafer, tiers, guests, clang, scratch = sys.argv[1:6]
     scratch = pathlib.Path(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
-    crates = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else vendor(scratch)
-    guests = Guests(wafer, pathlib.Path(guests), clang.split("|"), scratch, crates)
+    guests = Guests(wafer, pathlib.Path(guests), clang.split("|"), scratch,
+                    adapters(scratch, *sys.argv[6:7]))
     bad = count = 0
     for tier in tiers.split(","):
         for case in CASES:

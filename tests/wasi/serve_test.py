@@ -1,0 +1,229 @@
+"""`wafer serve` with a handler of HTTP requests in C: requests good and bad, and guests that fail.
+
+usage: serve_test.py WAFER CLANG SCRATCH [VENDOR]
+CLANG: command that makes core modules, by "|". Exit code 77: the adapter cannot be had.
+"""
+import http.client
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from adapters import adapters
+from p2_test import Guests
+
+FAILURES = []
+
+
+def check(what, got, expected):
+    if got != expected:
+        FAILURES.append(f"{what}: got {got!r}, expected {expected!r}")
+
+
+class Server:
+    def __init__(self, wafer, component, *options):
+        self.process = subprocess.Popen(
+            [wafer, "serve", "--addr", "127.0.0.1:0", "--threads", "2", *options, component],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "http://127.0.0.1:" not in line:
+            raise RuntimeError(line + self.process.stderr.read())
+        self.port = int(line.rsplit(":", 1)[1].strip().strip("/"))
+        self.errors = []
+        self.reader = threading.Thread(target=lambda: self.errors.extend(self.process.stderr))
+        self.reader.start()
+
+    def request(self, method, path, body=None, headers=None, **more):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request(method, path, body, headers or {}, **more)
+        response = connection.getresponse()
+        try:
+            data = response.read()
+        except (http.client.IncompleteRead, ConnectionError):
+            data = None
+        connection.close()
+        return response.status, data
+
+    def raw(self, data, wait=5):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as s:
+            s.sendall(data)
+            out = b""
+            try:
+                while piece := s.recv(65536):
+                    out += piece
+            except (TimeoutError, ConnectionError):
+                pass
+            return out
+
+    def descriptors(self):
+        return len(list(pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(20)
+        self.reader.join()
+        return code, self.process.stdout.read()
+
+
+def good(server):
+    check("hello", server.request("GET", "/"), (200, b"hello\n"))
+    check("status", server.request("GET", "/status/418"), (418, b"as you wish\n"))
+    check("head", server.request("HEAD", "/"), (200, b""))
+    check("none", server.request("GET", "/nowhere")[0], 404)
+    status, text = server.request("PATCH", "/describe", headers={"X-One": "1", "x-two": "2"})
+    lines = text.decode().splitlines()
+    check("describe", (status, lines[0], lines[2]), (200, "method 8 ", "immutable 3"))
+    check("headers", [h for h in lines if h.lower().startswith("x-")], ["X-One=1", "x-two=2"])
+    check("fields", lines[-1], "syntax 1 value 1 forbidden 2 good 0")
+    check("authority", lines[1], f"authority 127.0.0.1:{server.port}")
+    absolute = server.raw(b"GET http://example.org/describe HTTP/1.1\r\nHost: x\r\n"
+                          b"Connection: close\r\n\r\n")
+    check("absolute target", b"authority example.org" in absolute, True)
+    big = bytes(range(256)) * 12000
+    check("echo", server.request("POST", "/echo", big), (200, big))
+    pieces = [big[i:i + 100000] for i in range(0, len(big), 100000)]
+    check("echo in chunks", server.request("POST", "/echo", iter(pieces), encode_chunked=True,
+                                           headers={"Transfer-Encoding": "chunked"}), (200, big))
+    check("big", server.request("GET", "/big"), (200, b"x" * (64 * 65536)))
+    trailers = server.raw(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                          b"Connection: close\r\n\r\n5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n")
+    check("trailers", trailers.split(b"\r\n\r\n", 1)[1],
+          b"5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n")
+    waiting = server.raw(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close"
+                         b"\r\nExpect: 100-continue\r\n\r\nok")
+    check("100-continue", waiting.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"), True)
+    two = server.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2 +
+                     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("pipelined", two.count(b"hello\n"), 3)
+    old = server.raw(b"GET / HTTP/1.0\r\n\r\n")
+    check("HTTP/1.0", (old.startswith(b"HTTP/1.1 200"), old.endswith(b"hello\n")), (True, True))
+    # A body that nobody reads does not disturb the next request.
+    unread = server.raw(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + b"y" * 1000 +
+                        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("unread body", unread.count(b"200 OK"), 2)
+
+
+# What is refused, since others may read it in another way.
+BAD = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/2.5\r\nHost: a\r\n\r\n",
+    b"GET /\r\n\r\n",
+    b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nBad\x00Name: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: a\n\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70000 + b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+]
+
+
+def bad(server):
+    for request in BAD:
+        answer = server.raw(request)
+        status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
+        if not 400 <= status < 600 or answer.count(b"HTTP/1.1 ") != 1:
+            FAILURES.append(f"not refused: {request[:80]!r}: {answer[:80]!r}")
+    # A chunk that is none ends the connection.
+    answer = server.raw(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    check("bad chunk", b"0\r\n\r\n" in answer, False)
+
+
+def failing(server):
+    for path, status in {"/trap": 500, "/none": 500, "/error": 500, "/spin": 504,
+                         "/forever": 504, "/grow": 200}.items():
+        check(path, server.request("GET", path)[0], status)
+    # What breaks off in the middle does not look whole.
+    check("/cut", server.request("GET", "/cut")[1], None)
+    check("/short", server.raw(b"GET /short HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+          .count(b"x") < 100, True)
+    # Clients that go away: before, in the middle of a request and of a response.
+    for data in (b"", b"GET / HT", b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxy",
+                 b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            s.sendall(data)
+
+
+def many(server):
+    """Requests side by side: good ones are not harmed by bad ones."""
+    results = []
+
+    def client(path, expected):
+        for _ in range(20):
+            results.append(server.request("GET", path)[0] == expected)
+
+    clients = [threading.Thread(target=client, args=case) for case in
+               [("/", 200), ("/trap", 500), ("/sleep", 200), ("/none", 500)] * 4]
+    start = time.monotonic()
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    check("side by side", (len(results), all(results)), (320, True))
+    # 80 sleeps of 300 ms each, 4 at a time; one after the other they would take 24 s.
+    check("sleeps at once", time.monotonic() - start < 20, True)
+
+
+def main():
+    wafer, clang, scratch = sys.argv[1:4]
+    scratch = pathlib.Path(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    component = Guests(wafer, scratch, clang.split("|"), scratch,
+                       adapters(scratch, *sys.argv[4:5])).component("http")
+    server = Server(wafer, component, "--timeout", "4s", "--max-memory", "64M", "--access-log",
+                    "json")
+    good(server)
+    before = server.descriptors()
+    bad(server)
+    failing(server)
+    many(server)
+    time.sleep(1.5)
+    check("descriptors", server.descriptors() <= before + 2, True)
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    check("after loading it again", server.request("GET", "/"), (200, b"hello\n"))
+    # A request under way is answered, though the server is to stop.
+    late = []
+    slow = threading.Thread(target=lambda: late.append(server.request("GET", "/sleep")))
+    slow.start()
+    time.sleep(0.15)
+    code, log = server.stop()
+    slow.join()
+    check("exit code", code, 0)
+    check("last request", late, [(200, b"slept\n")])
+    check("access log", '"method":"PATCH","target":"/describe","status":200' in log, True)
+    check("error log", any("/trap: unreachable" in e for e in server.errors), True)
+    # What cannot be served is told in one line.
+    core = scratch / "http.core.wasm"
+    for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm")):
+        done = subprocess.run([wafer, "serve", "--addr", "127.0.0.1:0", argument],
+                              capture_output=True, text=True, timeout=20)
+        check(f"{argument}", (done.returncode, part in done.stderr, done.stderr.count("\n")),
+              (1, True, 1))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run([wafer, "serve", "--addr", f"127.0.0.1:{taken.getsockname()[1]}",
+                               component], capture_output=True, text=True, timeout=20)
+        check("port in use", (done.returncode, "cannot listen" in done.stderr), (1, True))
+    for failure in FAILURES:
+        print(failure)
+    print(f"{len(FAILURES)} failures")
+    return 1 if FAILURES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
