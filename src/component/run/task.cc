@@ -479,6 +479,12 @@ ComponentStore::~ComponentStore() {
       if (auto t = weak.lock()) all.push_back(std::move(t));
     for (const auto& t : all) t->forget();
   }
+  // Components inside refer to the instance around them, which has them.
+  for (const auto& instance : instances) {
+    instance->components.clear();
+    instance->instances.clear();
+    instance->exports.reset();
+  }
 }
 
 void ComponentStore::wake(Thread& thread) {
