@@ -25,18 +25,6 @@ constexpr std::string_view kRunAsync = "wasi:cli/run@0.3.0";
 // How long what a program has written may take to be sent after it has ended, in nanoseconds.
 constexpr uint64_t kLinger = 2'000'000'000;
 
-// Gives all modules of `component`, whose bytes these are, the code that there is of them.
-void find_code(const runtime::Engine& engine, runtime::Tier& tier, Bytes bytes,
-               component::Component& component) {
-  for (component::Definition& d : component.definitions) {
-    if (auto* const core = std::get_if<component::CoreModuleDef>(&d))
-      core->module->precompiled =
-          tier.find_code(bytes.subspan(core->begin, core->end - core->begin), engine);
-    else if (auto* const inner = std::get_if<component::ComponentDef>(&d))
-      find_code(engine, tier, bytes, *inner->component);
-  }
-}
-
 // A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface also
 // that of the one interface that has it.
 component::ExportedFunc find(component::ComponentInstance& instance, std::string_view name) {
@@ -78,7 +66,6 @@ Result<std::shared_ptr<component::Component>> load_component(const ModuleInput& 
   auto decoded = component::decode(input.binary(), decode);
   if (!decoded.ok())
     return Error(decoded.error().kind, input.input.describe(decoded.error(), false));
-  if (engine.tier()) find_code(engine, *engine.tier(), input.binary(), **decoded);
   return *std::move(decoded);
 }
 
