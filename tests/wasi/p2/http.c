@@ -10,7 +10,8 @@
   __attribute__((import_module("wasi:" interface VERSION), import_name(name))) extern
 
 IMPORT("http/types", "[constructor]fields") int32_t fields_new(void);
-IMPORT("http/types", "[method]fields.append") void fields_append(int32_t, const char*, int32_t, const char*, int32_t, void*);
+IMPORT("http/types", "[method]fields.append")
+void fields_append(int32_t, const char*, int32_t, const char*, int32_t, void*);
 IMPORT("http/types", "[method]fields.entries") void fields_entries(int32_t, void*);
 IMPORT("http/types", "[resource-drop]fields") void fields_drop(int32_t);
 IMPORT("http/types", "[method]incoming-request.method") void request_method(int32_t, void*);
@@ -24,17 +25,22 @@ IMPORT("http/types", "[static]incoming-body.finish") int32_t body_finish(int32_t
 IMPORT("http/types", "[method]future-trailers.subscribe") int32_t trailers_subscribe(int32_t);
 IMPORT("http/types", "[method]future-trailers.get") void trailers_get(int32_t, void*);
 IMPORT("http/types", "[constructor]outgoing-response") int32_t response_new(int32_t);
-IMPORT("http/types", "[method]outgoing-response.set-status-code") int32_t response_status(int32_t, int32_t);
+IMPORT("http/types", "[method]outgoing-response.set-status-code")
+int32_t response_status(int32_t, int32_t);
 IMPORT("http/types", "[method]outgoing-response.body") void response_body(int32_t, void*);
 IMPORT("http/types", "[method]outgoing-body.write") void body_write(int32_t, void*);
-IMPORT("http/types", "[static]outgoing-body.finish") void body_done(int32_t, int32_t, int32_t, void*);
+IMPORT("http/types", "[static]outgoing-body.finish")
+void body_done(int32_t, int32_t, int32_t, void*);
 IMPORT("http/types", "[resource-drop]outgoing-body") void body_drop(int32_t);
-IMPORT("http/types", "[static]response-outparam.set") void outparam_set(int32_t, int32_t, int32_t, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t);
+IMPORT("http/types", "[static]response-outparam.set")
+void outparam_set(int32_t, int32_t, int32_t, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t);
 IMPORT("io/poll", "[method]pollable.block") void pollable_block(int32_t);
 IMPORT("io/poll", "[resource-drop]pollable") void pollable_drop(int32_t);
-IMPORT("io/streams", "[method]input-stream.blocking-read") void blocking_read(int32_t, int64_t, void*);
+IMPORT("io/streams", "[method]input-stream.blocking-read")
+void blocking_read(int32_t, int64_t, void*);
 IMPORT("io/streams", "[resource-drop]input-stream") void input_drop(int32_t);
-IMPORT("io/streams", "[method]output-stream.blocking-write-and-flush") void blocking_write(int32_t, const void*, int32_t, void*);
+IMPORT("io/streams", "[method]output-stream.blocking-write-and-flush")
+void blocking_write(int32_t, const void*, int32_t, void*);
 IMPORT("io/streams", "[resource-drop]output-stream") void output_drop(int32_t);
 IMPORT("clocks/monotonic-clock", "subscribe-duration") int32_t subscribe_duration(int64_t);
 

@@ -11,52 +11,67 @@
   __attribute__((import_module("wasi:" interface VERSION), import_name(name))) extern
 
 // Addresses as they are passed: a case, then what the larger case needs.
-#define ADDRESS int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, \
-      int32_t, int32_t, int32_t
+#define ADDRESS                                                                             \
+  int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, \
+      int32_t, int32_t
 #define IPV4(port) 0, port, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0
 
 IMPORT("sockets/instance-network", "instance-network") int32_t instance_network(void);
 IMPORT("sockets/tcp-create-socket", "create-tcp-socket") void create_tcp(int32_t, void*);
-IMPORT("sockets/tcp", "[method]tcp-socket.start-bind") void tcp_start_bind(int32_t, int32_t, ADDRESS, void*);
+IMPORT("sockets/tcp", "[method]tcp-socket.start-bind")
+void tcp_start_bind(int32_t, int32_t, ADDRESS, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.finish-bind") void tcp_finish_bind(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.start-listen") void tcp_start_listen(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.finish-listen") void tcp_finish_listen(int32_t, void*);
-IMPORT("sockets/tcp", "[method]tcp-socket.start-connect") void tcp_start_connect(int32_t, int32_t, ADDRESS, void*);
+IMPORT("sockets/tcp", "[method]tcp-socket.start-connect")
+void tcp_start_connect(int32_t, int32_t, ADDRESS, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.finish-connect") void tcp_finish_connect(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.accept") void tcp_accept(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.local-address") void tcp_local(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.remote-address") void tcp_remote(int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.is-listening") int32_t tcp_is_listening(int32_t);
-IMPORT("sockets/tcp", "[method]tcp-socket.set-keep-alive-idle-time") void tcp_set_idle(int32_t, int64_t, void*);
+IMPORT("sockets/tcp", "[method]tcp-socket.set-keep-alive-idle-time")
+void tcp_set_idle(int32_t, int64_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.keep-alive-idle-time") void tcp_idle(int32_t, void*);
-IMPORT("sockets/tcp", "[method]tcp-socket.set-hop-limit") void tcp_set_hops(int32_t, int32_t, void*);
+IMPORT("sockets/tcp", "[method]tcp-socket.set-hop-limit")
+void tcp_set_hops(int32_t, int32_t, void*);
 IMPORT("sockets/tcp", "[method]tcp-socket.subscribe") int32_t tcp_subscribe(int32_t);
 IMPORT("sockets/tcp", "[method]tcp-socket.shutdown") void tcp_shutdown(int32_t, int32_t, void*);
 IMPORT("sockets/tcp", "[resource-drop]tcp-socket") void tcp_drop(int32_t);
 IMPORT("sockets/udp-create-socket", "create-udp-socket") void create_udp(int32_t, void*);
-IMPORT("sockets/udp", "[method]udp-socket.start-bind") void udp_start_bind(int32_t, int32_t, ADDRESS, void*);
+IMPORT("sockets/udp", "[method]udp-socket.start-bind")
+void udp_start_bind(int32_t, int32_t, ADDRESS, void*);
 IMPORT("sockets/udp", "[method]udp-socket.finish-bind") void udp_finish_bind(int32_t, void*);
 IMPORT("sockets/udp", "[method]udp-socket.local-address") void udp_local(int32_t, void*);
-IMPORT("sockets/udp", "[method]udp-socket.stream") void udp_stream(int32_t, int32_t, ADDRESS, void*);
+IMPORT("sockets/udp", "[method]udp-socket.stream")
+void udp_stream(int32_t, int32_t, ADDRESS, void*);
 IMPORT("sockets/udp", "[method]outgoing-datagram-stream.check-send") void udp_check(int32_t, void*);
-IMPORT("sockets/udp", "[method]outgoing-datagram-stream.send") void udp_send(int32_t, const void*, int32_t, void*);
-IMPORT("sockets/udp", "[method]incoming-datagram-stream.receive") void udp_receive(int32_t, int64_t, void*);
+IMPORT("sockets/udp", "[method]outgoing-datagram-stream.send")
+void udp_send(int32_t, const void*, int32_t, void*);
+IMPORT("sockets/udp", "[method]incoming-datagram-stream.receive")
+void udp_receive(int32_t, int64_t, void*);
 IMPORT("sockets/udp", "[method]incoming-datagram-stream.subscribe") int32_t udp_subscribe(int32_t);
-IMPORT("sockets/ip-name-lookup", "resolve-addresses") void resolve(int32_t, const char*, int32_t, void*);
-IMPORT("sockets/ip-name-lookup", "[method]resolve-address-stream.resolve-next-address") void resolve_next(int32_t, void*);
-IMPORT("sockets/ip-name-lookup", "[method]resolve-address-stream.subscribe") int32_t resolve_subscribe(int32_t);
+IMPORT("sockets/ip-name-lookup", "resolve-addresses")
+void resolve(int32_t, const char*, int32_t, void*);
+IMPORT("sockets/ip-name-lookup", "[method]resolve-address-stream.resolve-next-address")
+void resolve_next(int32_t, void*);
+IMPORT("sockets/ip-name-lookup", "[method]resolve-address-stream.subscribe")
+int32_t resolve_subscribe(int32_t);
 IMPORT("io/poll", "[method]pollable.block") void pollable_block(int32_t);
 IMPORT("io/poll", "[method]pollable.ready") int32_t pollable_ready(int32_t);
 IMPORT("io/poll", "[resource-drop]pollable") void pollable_drop(int32_t);
 IMPORT("io/poll", "poll") void poll_list(const int32_t*, int32_t, void*);
-IMPORT("io/streams", "[method]input-stream.blocking-read") void blocking_read(int32_t, int64_t, void*);
+IMPORT("io/streams", "[method]input-stream.blocking-read")
+void blocking_read(int32_t, int64_t, void*);
 IMPORT("io/streams", "[method]input-stream.read") void read_now(int32_t, int64_t, void*);
 IMPORT("io/streams", "[method]input-stream.subscribe") int32_t input_subscribe(int32_t);
 IMPORT("io/streams", "[method]output-stream.check-write") void check_write(int32_t, void*);
-IMPORT("io/streams", "[method]output-stream.write") void write_now(int32_t, const void*, int32_t, void*);
+IMPORT("io/streams", "[method]output-stream.write")
+void write_now(int32_t, const void*, int32_t, void*);
 IMPORT("io/streams", "[method]output-stream.blocking-flush") void blocking_flush(int32_t, void*);
 IMPORT("io/streams", "[method]output-stream.subscribe") int32_t output_subscribe(int32_t);
-IMPORT("io/streams", "[method]output-stream.blocking-write-and-flush") void blocking_write(int32_t, const void*, int32_t, void*);
+IMPORT("io/streams", "[method]output-stream.blocking-write-and-flush")
+void blocking_write(int32_t, const void*, int32_t, void*);
 IMPORT("clocks/timezone", "display") void zone_display(int64_t, int32_t, void*);
 IMPORT("clocks/timezone", "utc-offset") int32_t zone_offset(int64_t, int32_t);
 IMPORT("clocks/monotonic-clock", "now") int64_t monotonic_now(void);
@@ -104,13 +119,13 @@ static void block(int32_t pollable) {
   pollable_drop(pollable);
 }
 
-#define OK(call)                                       \
-  do {                                                 \
-    call;                                              \
-    if (p.failed) {                                    \
-      printf("%s: error %d\n", #call, p.error);        \
-      exit(1);                                         \
-    }                                                  \
+#define OK(call)                                \
+  do {                                          \
+    call;                                       \
+    if (p.failed) {                             \
+      printf("%s: error %d\n", #call, p.error); \
+      exit(1);                                  \
+    }                                           \
   } while (0)
 
 static void tcp(int32_t net) {
@@ -134,8 +149,8 @@ static void tcp(int32_t net) {
   printf("listening %d\n", tcp_is_listening(server));
   tcp_local(server, &r);
   assert(!r.failed && !r.address.is_v6 && r.address.port);
-  printf("bound to %d.%d.%d.%d\n", r.address.address[0], r.address.address[1],
-         r.address.address[2], r.address.address[3]);
+  printf("bound to %d.%d.%d.%d\n", r.address.address[0], r.address.address[1], r.address.address[2],
+         r.address.address[3]);
   const int32_t port = r.address.port;
   tcp_accept(server, &r);
   printf("nobody yet %d %d\n", r.failed, r.error);
@@ -318,8 +333,8 @@ static void lookup(int32_t net, const char* name) {
     }
     assert(!next.failed);
     if (!next.some) break;
-    loopback |= next.is_v6 ? next.address[14] == 1 || next.address[15] == 1
-                           : next.address[0] == 127;
+    loopback |=
+        next.is_v6 ? next.address[14] == 1 || next.address[15] == 1 : next.address[0] == 127;
   }
   printf("lookup of %s: loopback %d\n", name, loopback);
 }
