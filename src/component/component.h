@@ -1,7 +1,9 @@
 // A decoded component (Explainer.md, "Component Definitions").
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <variant>
@@ -156,12 +158,20 @@ using Definition =
                  InlineInstance, AliasExport, AliasCoreExport, AliasOuter, ResourceDef, CanonLift,
                  CanonLower, CanonBuiltin, Import, Export>;
 
+// What running instances of a component makes once for all of them.
+struct ComponentCache {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<void>> adapters;  // by the lower's place
+};
+
 class Component {
  public:
   std::shared_ptr<TypeArena> types;  // shared with the components inside
   std::vector<Definition> definitions;
   TypeId type = 0;  // of kind Component
   uint32_t begin = 0, end = 0;
+
+  const std::shared_ptr<ComponentCache> cache = std::make_shared<ComponentCache>();
 
   const Shape& shape() const { return *(*types)[type].shape; }
 };

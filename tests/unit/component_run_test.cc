@@ -311,7 +311,9 @@ TEST_P(Echo, ValuesComeBackAsTheyWere) {
       echo_text(types, callee, caller, kEncodings[types.below(3)], kEncodings[types.below(3)]);
   World world(text);
   ASSERT_TRUE(world.component);
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 6; ++i) {
+    // Compiled and not.
+    world.store->compiled_adapters = i & 1;
     auto made = world.linker.instantiate(*world.store, world.component);
     ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
     world.instance = *made;

@@ -22,7 +22,7 @@ struct Env {
   Thread& thread() const { return *instance.store.current; }
   TrapCode trap(std::string_view message) const { return instance.store.trap(message); }
   TrapCode may_leave() const {
-    return instance.may_leave ? TrapCode::None : trap("cannot leave component instance");
+    return instance.may_leave() ? TrapCode::None : trap("cannot leave component instance");
   }
 };
 

@@ -37,7 +37,7 @@ TrapCode get_handle(ComponentInstance& instance, uint32_t index, HandleKind kind
 }
 
 AuxiliaryThread::AuxiliaryThread(ComponentInstance& instance, bool may_leave)
-    : instance_(instance), previous_(instance.store.current), may_leave_(instance.may_leave) {
+    : instance_(instance), previous_(instance.store.current), may_leave_(instance.may_leave()) {
   if (!instance.auxiliary)
     instance.auxiliary = std::make_shared<Thread>(std::make_shared<Task>(instance));
   // One inside the other has storage of its own.
@@ -45,12 +45,12 @@ AuxiliaryThread::AuxiliaryThread(ComponentInstance& instance, bool may_leave)
   thread_->storage[0] = thread_->storage[1] = 0;
   thread_->state = Thread::State::Running;
   instance.store.current = thread_.get();
-  instance.may_leave = may_leave;
+  instance.set_may_leave(may_leave);
 }
 
 AuxiliaryThread::~AuxiliaryThread() {
   instance_.auxiliary = std::move(thread_);
-  instance_.may_leave = may_leave_;
+  instance_.set_may_leave(may_leave_);
   instance_.store.current = previous_;
 }
 

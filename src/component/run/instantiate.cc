@@ -1,6 +1,7 @@
 #include "component/run/instantiate.h"
 
 #include "component/names.h"
+#include "component/run/fuse.h"
 #include "component/run/handles.h"
 
 namespace wafer::component {
@@ -10,7 +11,18 @@ ResourceType* ComponentInstance::resource_of(TypeId type) const {
   return it == resources.end() ? nullptr : it->second.get();
 }
 
+runtime::GlobalInst* ComponentInstance::new_leave_flag(ComponentStore& store) {
+  return store.core.new_global({wasm::kI32, true}, runtime::Value::i32(1));
+}
+
 namespace {
+
+// Whether a built-in is about the thread or task that calls it.
+bool needs_thread(Builtin b) {
+  return b == Builtin::ContextGet || b == Builtin::ContextSet || b == Builtin::TaskReturn ||
+         b == Builtin::TaskCancel ||
+         (b >= Builtin::ThreadIndex && b <= Builtin::ThreadYieldThenPromote);
+}
 
 class Instantiator {
  public:
@@ -68,6 +80,7 @@ Result<std::shared_ptr<ComponentInstance>> Instantiator::run(
   Frame frame{*instance, args};
   for (const Definition& definition : component->definitions)
     WAFER_TRY(std::visit([&](const auto& d) { return define(frame, d); }, definition));
+  instance->complete = true;
   return instance;
 }
 
@@ -289,13 +302,20 @@ Result<void> Instantiator::define(Frame& f, const CanonLower& def) {
   const auto& func = f.instance.funcs[def.func];
   if (func->may_block() || (f.types()[def.type].is_async && !def.options.is_async))
     f.instance.may_block = true;
-  add_core_func(f,
-                make_lowered(f.instance, func, def.type, resolve(f, def.options), def.signature));
+  const ResolvedOptions options = resolve(f, def.options);
+  const uint32_t ordinal = root_->lowers++;
+  runtime::FuncInst* core = nullptr;
+  if (const auto* lifted = dynamic_cast<const LiftedFunc*>(func.get())) {
+    WAFER_LET(fused, fuse(f.instance, *lifted, def.type, options, ordinal));
+    core = fused;
+  }
+  add_core_func(f, core ? core : make_lowered(f.instance, func, def.type, options, def.signature));
   return {};
 }
 
 Result<void> Instantiator::define(Frame& f, const CanonBuiltin& def) {
   if (builtin_blocks(def)) f.instance.may_block = true;
+  if (needs_thread(def.builtin)) f.instance.needs_thread = true;
   if (def.builtin == Builtin::ResourceDrop) {
     const ResourceType* type = f.instance.resource_of(def.type.id);
     if (type && type->impl && type->impl != &f.instance && type->impl->may_block)

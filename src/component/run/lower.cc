@@ -64,7 +64,7 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
   const Lowered& self = *static_cast<const Lowered*>(env);
   ComponentInstance& inst = self.instance;
   ComponentStore& store = inst.store;
-  if (!inst.may_leave) return store.trap("cannot leave component instance");
+  if (!inst.may_leave()) return store.trap("cannot leave component instance");
   Thread& thread = *store.current;
   const auto subtask = std::make_shared<Subtask>(inst);
   const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});

@@ -177,6 +177,7 @@ struct CoreInstanceValue {
 // All instances that one instantiation by the embedder made: a trap in one stops them all.
 struct Root {
   bool poisoned = false;
+  uint32_t lowers = 0;  // so far, in order
 };
 
 // The state of an instance ("Component Instances") and its index spaces.
@@ -184,7 +185,13 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
  public:
   ComponentInstance(ComponentStore& s, std::shared_ptr<const Component> c,
                     std::shared_ptr<ComponentInstance> o, std::shared_ptr<Root> r)
-      : store(s), component(std::move(c)), outer(std::move(o)), root(std::move(r)) {}
+      : store(s),
+        component(std::move(c)),
+        outer(std::move(o)),
+        root(std::move(r)),
+        leave_flag(new_leave_flag(s)) {}
+
+  static runtime::GlobalInst* new_leave_flag(ComponentStore& store);
 
   // The type that a static resource type stands for here; null if it is not known.
   ResourceType* resource_of(TypeId type) const;
@@ -196,7 +203,10 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
 
   Table<Handle> handles;
   Table<std::shared_ptr<Thread>> threads;
-  bool may_leave = true;
+  // A global, so that compiled adapters see it.
+  runtime::GlobalInst* const leave_flag;
+  bool may_leave() const { return leave_flag->value[0] != 0; }
+  void set_may_leave(bool may) { leave_flag->value[0] = may; }
   int32_t backpressure = 0;
   uint32_t waiting_to_enter = 0;
   Thread* exclusive = nullptr;
@@ -207,6 +217,9 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
 
   // Whether code of it can wait: it has built-ins or imports that do.
   bool may_block = false;
+  // Whether its code asks which thread it is of.
+  bool needs_thread = false;
+  bool complete = false;  // all of it has been made
 
   // Index spaces.
   std::vector<std::shared_ptr<const wasm::Module>> core_modules;
@@ -247,6 +260,9 @@ class ComponentStore {
 
   // The thread whose code runs; null: the embedder's.
   Thread* current = nullptr;
+  // Whether calls between components are compiled where that can be; set before instances are
+  // made.
+  bool compiled_adapters = true;
   uint32_t depth = 0;  // threads that were resumed, one inside the other
   static constexpr uint32_t kMaxDepth = 1000;
   bool closing = false;

@@ -278,10 +278,10 @@ TrapCode Thread::after_sync() {
   CANON_TRY(lift_values(cx, kMaxFlatResults, in, result_types(f.def()), result));
   CANON_TRY(task->return_(std::move(result)));
   if (f.options.post_return) {
-    inst.may_leave = false;
+    inst.set_may_leave(false);
     results_.resize(std::max<size_t>(results_.size(), 1));
     CANON_TRY(inst.store.core.call_raw(f.options.post_return, results_.data()));
-    inst.may_leave = true;
+    inst.set_may_leave(true);
   }
   return exit_implicit();
 }

@@ -1,0 +1,832 @@
+#include "component/run/fuse.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "component/run/emit.h"
+#include "component/run/handles.h"
+#include "component/run/shape.h"
+#include "component/run/text.h"
+
+namespace wafer::component {
+
+namespace {
+
+using wasm::kF32;
+using wasm::kF64;
+using wasm::kI32;
+using wasm::kI64;
+
+// Instructions.
+enum : uint8_t {
+  kUnreachable = 0x00,
+  kReturn = 0x0f,
+  kDrop = 0x1a,
+  kLoad32 = 0x28,
+  kLoad64 = 0x29,
+  kLoad8U = 0x2d,
+  kLoad16U = 0x2f,
+  kStore32 = 0x36,
+  kStore64 = 0x37,
+  kStore8 = 0x3a,
+  kStore16 = 0x3b,
+  kEqz = 0x45,
+  kEq = 0x46,
+  kNe = 0x47,
+  kLtU = 0x49,
+  kGeU = 0x4f,
+  kGtU64 = 0x56,
+  kAdd = 0x6a,
+  kSub = 0x6b,
+  kAnd = 0x71,
+  kAdd64 = 0x7c,
+  kMul64 = 0x7e,
+  kShl64 = 0x86,
+  kWrap = 0xa7,
+  kExtendU = 0xad,
+  kReinterpretF32 = 0xbe,  // f32 from i32
+  kReinterpretI32 = 0xbc,  // i32 from f32
+  kReinterpretF64 = 0xbf,
+  kReinterpretI64 = 0xbd,
+  kExtend8S = 0xc0,
+  kExtend16S = 0xc1,
+};
+
+enum class Fault : uint8_t {
+  Leave,
+  Unaligned,
+  ReallocUnaligned,
+  ReallocBounds,
+  ListBounds,
+  StringBounds,
+  PointerBounds,
+  Discriminant,
+  Char,
+};
+constexpr std::string_view kFaults[] = {
+    "cannot leave component instance",
+    "unaligned pointer",
+    "realloc return: result not aligned (unaligned pointer)",
+    "realloc return: beyond end of memory (list content out-of-bounds)",
+    "list content out-of-bounds",
+    "string pointer/length out of bounds of memory (string content out-of-bounds)",
+    "pointer out of bounds of memory",
+    "invalid variant discriminant",
+    "invalid `char` bit pattern",
+};
+
+// Of the two instances of a call, which a value comes from or goes to.
+enum Side : uint8_t { kCaller, kCallee };
+
+// What an adapter imports, in order.
+struct ImportPlan {
+  enum class Kind : uint8_t { Fault, Realloc, Callee, PostReturn, Own, Lend, Unlend, Utf8, String };
+  Kind kind;
+  Side side = kCaller;  // that a value comes from
+  TypeId type = 0;      // of an own handle, where it comes from
+  TypeId to = 0;        // and goes to
+};
+
+struct Plan {
+  std::vector<uint8_t> binary;
+  std::shared_ptr<wasm::Module> module;
+  std::vector<ImportPlan> funcs;
+  bool memory[2] = {false, false};
+  bool refused = false;
+};
+
+// ---- Generation
+
+class Adapter {
+ public:
+  Adapter(ComponentInstance& caller, const LiftedFunc& callee, TypeId type,
+          const ResolvedOptions& options)
+      : callee_(callee),
+        types_(*caller.component->types),
+        func_(types_[type]),
+        callee_func_(callee.def()),
+        options_{&options, &callee.options} {}
+
+  std::shared_ptr<Plan> make();
+
+ private:
+  using Locals = std::vector<uint32_t>;
+  struct Address {
+    uint32_t local;
+    uint32_t offset = 0;
+  };
+
+  // Whether values of the type can be adapted; `params`: borrows may stand there.
+  bool supported(ValType a, ValType b, bool param, unsigned depth) const;
+  bool copyable(ValType type) const;
+  void flatten(ValType type, CoreTypes& out) const;
+  CoreTypes flatten_all(Types types) const;
+  Place place(ValType t) const { return place_of(types_, t, false); }
+
+  void fault(Fault f);  // if there is a true value on the stack
+  void check_range(uint32_t at, uint32_t bytes64, uint32_t align, Side side, Fault outside);
+  uint32_t func(ImportPlan plan, const CoreTypes& params, const CoreTypes& results);
+  // Asks the other side for room; `bytes` in a local, or a constant.
+  void reallocate(Side to, uint32_t bytes, uint32_t align, uint32_t result);
+
+  // The value at `from` in the memory of `side` goes to `to` in the other's.
+  void copy(ValType type, ValType other, Side side, Address from, Address to);
+  // Core values go from `in` on, which moves, to `out`.
+  void flat(ValType type, ValType other, Side side, const Locals& in, size_t& at, Locals& out);
+  void string(Side side, uint32_t at, uint32_t length);  // in place
+  void list(ValType type, ValType other, Side side, uint32_t at, uint32_t length);
+  void handle(ValType type, ValType other, Side side, uint32_t local);
+  void number(Prim prim, uint32_t local);
+  void tuple(Types types, Types others, Side side, uint32_t from, uint32_t to);
+  Place tuple_place(Types types) const;
+
+  uint32_t coerce(uint32_t local, wasm::ValType from, wasm::ValType to);
+
+  const LiftedFunc& callee_;
+  const TypeArena& types_;
+  const TypeDef& func_;
+  const TypeDef& callee_func_;
+  const ResolvedOptions* const options_[2];
+
+  ModuleEmitter e_;
+  std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
+  uint32_t memory_[2] = {0, 0};
+  uint32_t leave_[2] = {0, 0};
+  uint32_t fault_ = 0, realloc_[2] = {0, 0}, core_ = 0, post_ = 0;
+  std::vector<std::pair<ImportPlan, uint32_t>> conversions_;
+  std::vector<uint32_t> lent_;  // locals of handles that the call borrows
+};
+
+bool Adapter::supported(ValType a, ValType b, bool param, unsigned depth) const {
+  const ValType t = plain(types_, a), u = plain(types_, b);
+  if (depth > 20) return false;
+  if (!t) return true;
+  if (!t.defined()) return t.prim != Prim::ErrorContext;
+  const TypeDef& def = types_[t.id];
+  const TypeDef& other = types_[u.id];
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Tuple:
+      for (size_t i = 0; i < field_count(def); ++i)
+        if (!supported(field_type(def, i), field_type(other, i), param, depth + 1)) return false;
+      return true;
+    case TypeKind::Variant:
+    case TypeKind::Enum:
+    case TypeKind::Option:
+    case TypeKind::Result:
+      if (case_count(def) > 64 && def.kind != TypeKind::Enum) return false;
+      for (size_t i = 0; i < case_count(def); ++i)
+        if (!supported(case_type(def, i), case_type(other, i), false, depth + 1)) return false;
+      return true;
+    case TypeKind::List:
+      return supported(def.args[0], other.args[0], false, depth + 1);
+    case TypeKind::FixedList:
+      return def.length <= 16 && supported(def.args[0], other.args[0], false, depth + 1);
+    case TypeKind::Flags:
+      return true;
+    case TypeKind::Own:
+      return true;
+    case TypeKind::Borrow: {
+      // The callee's own resource, straight in the parameters.
+      const ResourceType* const type = callee_.instance.resource_of(other.args[0].id);
+      return param && type && type->impl == &callee_.instance;
+    }
+    default:
+      return false;
+  }
+}
+
+// Whether every pattern of bits is a value, and there are no gaps, which could hold secrets.
+bool Adapter::copyable(ValType type) const {
+  const ValType t = plain(types_, type);
+  if (!t.defined()) return t.prim >= Prim::S8 && t.prim <= Prim::F64;
+  const TypeDef& def = types_[t.id];
+  if (def.kind == TypeKind::FixedList) return copyable(def.args[0]);
+  if (def.kind != TypeKind::Record && def.kind != TypeKind::Tuple) return false;
+  uint64_t size = 0;
+  for (size_t i = 0; i < field_count(def); ++i) {
+    if (!copyable(field_type(def, i))) return false;
+    size += place(field_type(def, i)).size;
+  }
+  return size == place(t).size;
+}
+
+void Adapter::flatten(ValType type, CoreTypes& out) const {
+  if (type) types_.flatten(type, false, 1u << 20, out);
+}
+
+CoreTypes Adapter::flatten_all(Types types) const {
+  CoreTypes out;
+  for (ValType t : types) flatten(t, out);
+  return out;
+}
+
+uint32_t Adapter::func(ImportPlan plan, const CoreTypes& params, const CoreTypes& results) {
+  plan_->funcs.push_back(plan);
+  return e_.import_func(params, results);
+}
+
+void Adapter::fault(Fault f) { e_.if_().i32(int(f)).call(fault_).op(kUnreachable).end(); }
+
+void Adapter::check_range(uint32_t at, uint32_t bytes64, uint32_t align, Side side, Fault outside) {
+  if (align > 1) {
+    e_.get(at).i32(align - 1).op(kAnd);
+    fault(outside == Fault::ReallocBounds ? Fault::ReallocUnaligned : Fault::Unaligned);
+  }
+  e_.get(at).op(kExtendU).get(bytes64).op(kAdd64);
+  e_.memory_size(memory_[side]).op(kExtendU).i64(16).op(kShl64).op(kGtU64);
+  fault(outside);
+}
+
+void Adapter::reallocate(Side to, uint32_t bytes, uint32_t align, uint32_t result) {
+  e_.i32(0).op(0x24, leave_[to]);
+  e_.i32(0).i32(0).i32(align).get(bytes).call(realloc_[to]).set(result);
+  e_.i32(1).op(0x24, leave_[to]);
+  const uint32_t wide = e_.local(kI64);
+  e_.get(bytes).op(kExtendU).set(wide);
+  check_range(result, wide, align, to, Fault::ReallocBounds);
+}
+
+void Adapter::number(Prim prim, uint32_t local) {
+  switch (prim) {
+    case Prim::Bool:
+      e_.get(local).i32(0).op(kNe).set(local);
+      break;
+    case Prim::U8:
+      e_.get(local).i32(0xff).op(kAnd).set(local);
+      break;
+    case Prim::U16:
+      e_.get(local).i32(0xffff).op(kAnd).set(local);
+      break;
+    case Prim::S8:
+      e_.get(local).op(kExtend8S).set(local);
+      break;
+    case Prim::S16:
+      e_.get(local).op(kExtend16S).set(local);
+      break;
+    case Prim::Char:
+      e_.get(local).i32(0x110000).op(kGeU);
+      fault(Fault::Char);
+      e_.get(local).i32(0xd800).op(kSub).i32(0x800).op(kLtU);
+      fault(Fault::Char);
+      break;
+    default:
+      break;
+  }
+}
+
+void Adapter::handle(ValType type, ValType other, Side side, uint32_t local) {
+  const TypeDef& def = types_[type.id];
+  if (def.kind == TypeKind::Borrow) {
+    const uint32_t kept = e_.local(kI32);
+    e_.get(local).set(kept);
+    lent_.push_back(kept);
+    const ImportPlan plan{ImportPlan::Kind::Lend, side, def.args[0].id, 0};
+    for (const auto& [p, index] : conversions_)
+      if (p.kind == plan.kind && p.type == plan.type) {
+        e_.get(local).call(index).set(local);
+        return;
+      }
+  }
+  for (const auto& [p, index] : conversions_)
+    if (p.kind == ImportPlan::Kind::Own && p.side == side && p.type == def.args[0].id &&
+        p.to == types_[other.id].args[0].id)
+      e_.get(local).call(index).set(local);
+}
+
+void Adapter::string(Side side, uint32_t at, uint32_t length) {
+  const Side to = side == kCaller ? kCallee : kCaller;
+  const bool plain_copy = options_[side]->encoding == StringEncoding::Utf8 &&
+                          options_[to]->encoding == StringEncoding::Utf8;
+  const uint32_t index =
+      std::find_if(conversions_.begin(), conversions_.end(), [&](const auto& c) {
+        return c.first.kind == (plain_copy ? ImportPlan::Kind::Utf8 : ImportPlan::Kind::String) &&
+               c.first.side == side;
+      })->second;
+  if (!plain_copy) {
+    const uint32_t both = e_.local(kI64);
+    e_.get(at).get(length).call(index).set(both);
+    e_.get(both).op(kWrap).set(at);
+    e_.get(both).i64(32).op(0x88).op(kWrap).set(length);
+    return;
+  }
+  const uint32_t wide = e_.local(kI64), result = e_.local(kI32);
+  e_.get(length).i32(int64_t(kMaxByteLength) + 1).op(kGeU);
+  fault(Fault::StringBounds);
+  e_.get(length).op(kExtendU).set(wide);
+  check_range(at, wide, 1, side, Fault::StringBounds);
+  reallocate(to, length, 1, result);
+  e_.get(at).get(length).get(result).call(index);
+  e_.get(result).set(at);
+}
+
+void Adapter::list(ValType type, ValType other, Side side, uint32_t at, uint32_t length) {
+  const Side to = side == kCaller ? kCallee : kCaller;
+  const Place p = place(type);
+  const uint32_t wide = e_.local(kI64), bytes = e_.local(kI32), result = e_.local(kI32);
+  e_.get(length).op(kExtendU).i64(int64_t(p.size)).op(kMul64).tee(wide);
+  e_.i64(int64_t(kMaxByteLength)).op(kGtU64);
+  fault(Fault::ListBounds);
+  check_range(at, wide, p.align, side, Fault::ListBounds);
+  e_.get(wide).op(kWrap).set(bytes);
+  reallocate(to, bytes, p.align, result);
+  if (copyable(type)) {
+    e_.get(result).get(at).get(bytes).memory_copy(memory_[to], memory_[side]);
+    e_.get(result).set(at);
+    return;
+  }
+  const uint32_t from = e_.local(kI32), into = e_.local(kI32), end = e_.local(kI32);
+  e_.get(at).tee(from).get(bytes).op(kAdd).set(end);
+  e_.get(result).set(into);
+  e_.block().loop();
+  e_.get(from).get(end).op(kEq).br_if(1);
+  copy(type, other, side, {from}, {into});
+  e_.get(from).i32(int64_t(p.size)).op(kAdd).set(from);
+  e_.get(into).i32(int64_t(p.size)).op(kAdd).set(into);
+  e_.br(0).end().end();
+  e_.get(result).set(at);
+}
+
+void Adapter::copy(ValType type, ValType other, Side side, Address from, Address to) {
+  const ValType t = plain(types_, type), u = plain(types_, other);
+  const uint32_t in = memory_[side], out = memory_[side == kCaller ? kCallee : kCaller];
+  if (!t.defined() && t.prim != Prim::String) {
+    const uint32_t size = prim_info(t.prim)->size;
+    if (size == 8) {
+      e_.get(to.local).get(from.local).access(kLoad64, in, from.offset);
+      e_.access(kStore64, out, to.offset);
+      return;
+    }
+    const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
+    const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
+    const uint32_t v = e_.local(kI32);
+    e_.get(from.local).access(load, in, from.offset).set(v);
+    if (t.prim == Prim::Bool || t.prim == Prim::Char) number(t.prim, v);
+    e_.get(to.local).get(v).access(store, out, to.offset);
+    return;
+  }
+  const auto pair = [&](auto&& convert) {
+    const uint32_t at = e_.local(kI32), length = e_.local(kI32);
+    e_.get(from.local).access(kLoad32, in, from.offset).set(at);
+    e_.get(from.local).access(kLoad32, in, from.offset + 4).set(length);
+    convert(at, length);
+    e_.get(to.local).get(at).access(kStore32, out, to.offset);
+    e_.get(to.local).get(length).access(kStore32, out, to.offset + 4);
+  };
+  if (!t.defined()) return pair([&](uint32_t at, uint32_t length) { string(side, at, length); });
+  const TypeDef& def = types_[t.id];
+  const TypeDef& def2 = types_[u.id];
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Tuple: {
+      uint32_t at = 0;
+      for (size_t i = 0; i < field_count(def); ++i) {
+        const Place p = place(field_type(def, i));
+        at = uint32_t(align_up(at, p.align));
+        copy(field_type(def, i), field_type(def2, i), side, {from.local, from.offset + at},
+             {to.local, to.offset + at});
+        at += uint32_t(p.size);
+      }
+      return;
+    }
+    case TypeKind::FixedList:
+      for (uint32_t i = 0; i < def.length; ++i) {
+        const auto at = uint32_t(i * place(def.args[0]).size);
+        copy(def.args[0], def2.args[0], side, {from.local, from.offset + at},
+             {to.local, to.offset + at});
+      }
+      return;
+    case TypeKind::Variant:
+    case TypeKind::Enum:
+    case TypeKind::Option:
+    case TypeKind::Result: {
+      const uint32_t size = discriminant_bytes(case_count(def));
+      const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
+      const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
+      const uint32_t index = e_.local(kI32);
+      e_.get(from.local).access(load, in, from.offset).tee(index);
+      e_.i32(int64_t(case_count(def))).op(kGeU);
+      fault(Fault::Discriminant);
+      e_.get(to.local).get(index).access(store, out, to.offset);
+      const auto payload = uint32_t(payload_offset(types_, def, false));
+      for (size_t i = 0; i < case_count(def); ++i) {
+        const ValType inner = case_type(def, i);
+        if (!inner) continue;
+        e_.get(index).i32(int64_t(i)).op(kEq).if_();
+        copy(inner, case_type(def2, i), side, {from.local, from.offset + payload},
+             {to.local, to.offset + payload});
+        e_.end();
+      }
+      return;
+    }
+    case TypeKind::Flags: {
+      const uint32_t size = flags_bytes(def.labels.size());
+      const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
+      const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
+      e_.get(to.local).get(from.local).access(load, in, from.offset);
+      e_.i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(kAnd);
+      e_.access(store, out, to.offset);
+      return;
+    }
+    case TypeKind::List:
+      return pair(
+          [&](uint32_t at, uint32_t length) { list(def.args[0], def2.args[0], side, at, length); });
+    default: {
+      const uint32_t v = e_.local(kI32);
+      e_.get(from.local).access(kLoad32, in, from.offset).set(v);
+      handle(t, u, side, v);
+      e_.get(to.local).get(v).access(kStore32, out, to.offset);
+      return;
+    }
+  }
+}
+
+// A local of another core type with the same low bits.
+uint32_t Adapter::coerce(uint32_t local, wasm::ValType from, wasm::ValType to) {
+  if (from == to) return local;
+  const uint32_t out = e_.local(to);
+  e_.get(local);
+  if (from == kF32) e_.op(kReinterpretI32);
+  if (from == kF64) e_.op(kReinterpretI64);
+  const bool wide = from == kI64 || from == kF64, wanted = to == kI64 || to == kF64;
+  if (wide && !wanted) e_.op(kWrap);
+  if (!wide && wanted) e_.op(kExtendU);
+  if (to == kF32) e_.op(kReinterpretF32);
+  if (to == kF64) e_.op(kReinterpretF64);
+  e_.set(out);
+  return out;
+}
+
+void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, size_t& at,
+                   Locals& out) {
+  const ValType t = plain(types_, type), u = plain(types_, other);
+  const auto take = [&](wasm::ValType core) {
+    const uint32_t local = e_.local(core);
+    e_.get(in[at++]).set(local);
+    out.push_back(local);
+    return local;
+  };
+  if (!t.defined()) {
+    if (t.prim == Prim::String) {
+      const uint32_t begin = take(kI32);
+      return string(side, begin, take(kI32));
+    }
+    CoreTypes core;
+    flatten(t, core);
+    return number(t.prim, take(core[0]));
+  }
+  const TypeDef& def = types_[t.id];
+  const TypeDef& def2 = types_[u.id];
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Tuple:
+      for (size_t i = 0; i < field_count(def); ++i)
+        flat(field_type(def, i), field_type(def2, i), side, in, at, out);
+      return;
+    case TypeKind::FixedList:
+      for (uint32_t i = 0; i < def.length; ++i) flat(def.args[0], def2.args[0], side, in, at, out);
+      return;
+    case TypeKind::List: {
+      const uint32_t begin = take(kI32);
+      return list(def.args[0], def2.args[0], side, begin, take(kI32));
+    }
+    case TypeKind::Flags: {
+      const uint32_t v = take(kI32);
+      e_.get(v).i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(kAnd).set(v);
+      return;
+    }
+    case TypeKind::Variant:
+    case TypeKind::Enum:
+    case TypeKind::Option:
+    case TypeKind::Result: {
+      CoreTypes joined;
+      flatten(t, joined);
+      const uint32_t index = take(kI32);
+      e_.get(index).i32(int64_t(case_count(def))).op(kGeU);
+      fault(Fault::Discriminant);
+      const size_t first = at;
+      Locals results;
+      for (size_t i = 1; i < joined.size(); ++i) {
+        results.push_back(e_.local(joined[i]));
+        // Loops use locals again.
+        if (joined[i] == kI32) e_.i32(0);
+        if (joined[i] == kI64) e_.i64(0);
+        if (joined[i] == kF32) e_.i32(0).op(kReinterpretF32);
+        if (joined[i] == kF64) e_.i64(0).op(kReinterpretF64);
+        e_.set(results.back());
+      }
+      for (size_t i = 0; i < case_count(def); ++i) {
+        const ValType inner = case_type(def, i);
+        if (!inner) continue;
+        e_.get(index).i32(int64_t(i)).op(kEq).if_();
+        CoreTypes core;
+        flatten(inner, core);
+        Locals own, made;
+        for (size_t k = 0; k < core.size(); ++k)
+          own.push_back(coerce(in[first + k], joined[1 + k], core[k]));
+        size_t position = 0;
+        flat(inner, case_type(def2, i), side, own, position, made);
+        for (size_t k = 0; k < core.size(); ++k)
+          e_.get(coerce(made[k], core[k], joined[1 + k])).set(results[k]);
+        e_.end();
+      }
+      out.insert(out.end(), results.begin(), results.end());
+      at = first + joined.size() - 1;
+      return;
+    }
+    default:
+      return handle(t, u, side, take(kI32));
+  }
+}
+
+Place Adapter::tuple_place(Types types) const {
+  Place out{0, 1};
+  for (ValType t : types) {
+    const Place p = place(t);
+    out.size = align_up(out.size, p.align) + p.size;
+    out.align = std::max(out.align, p.align);
+  }
+  out.size = align_up(out.size, out.align);
+  return out;
+}
+
+void Adapter::tuple(Types types, Types others, Side side, uint32_t from, uint32_t to) {
+  uint32_t at = 0;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const Place p = place(types[i]);
+    at = uint32_t(align_up(at, p.align));
+    copy(types[i], others[i], side, {from, at}, {to, at});
+    at += uint32_t(p.size);
+  }
+}
+
+std::shared_ptr<Plan> Adapter::make() {
+  plan_->refused = true;
+  if (options_[0]->is64 || options_[1]->is64) return plan_;
+  const std::vector<ValType> params = param_types(func_), callee_params = param_types(callee_func_);
+  const Types results = result_types(func_), callee_results = result_types(callee_func_);
+  for (size_t i = 0; i < params.size(); ++i)
+    if (!supported(params[i], callee_params[i], true, 0)) return plan_;
+  for (size_t i = 0; i < results.size(); ++i)
+    if (!supported(results[i], callee_results[i], false, 0)) return plan_;
+  for (const ResolvedOptions* o : options_)
+    if (o->memory && (o->memory->type().page_size_log2 != 16 || o->memory->shared())) return plan_;
+  plan_->refused = false;
+
+  const CoreTypes flat_params = flatten_all(params), flat_results = flatten_all(results);
+  const bool indirect = flat_params.size() > kMaxFlatParams;
+  const bool returns_pointer = flat_results.size() > kMaxFlatResults;
+  CoreTypes own_params = indirect ? CoreTypes{kI32} : flat_params;
+  const CoreTypes callee_core = own_params;
+  const CoreTypes core_results = returns_pointer ? CoreTypes{kI32} : flat_results;
+  if (returns_pointer) own_params.push_back(kI32);
+
+  // Imports come first.
+  using Kind = ImportPlan::Kind;
+  fault_ = func({Kind::Fault}, {kI32}, {});
+  core_ = func({Kind::Callee}, callee_core, core_results);
+  if (callee_.options.post_return) post_ = func({Kind::PostReturn}, core_results, {});
+  for (Side s : {kCaller, kCallee})
+    if (options_[s]->realloc)
+      realloc_[s] = func({Kind::Realloc, s}, {kI32, kI32, kI32, kI32}, {kI32});
+  for (Side s : {kCaller, kCallee}) {
+    const Side to = s == kCaller ? kCallee : kCaller;
+    if (!options_[s]->memory || !options_[to]->realloc) continue;
+    conversions_.push_back({{Kind::Utf8, s}, func({Kind::Utf8, s}, {kI32, kI32, kI32}, {})});
+    conversions_.push_back({{Kind::String, s}, func({Kind::String, s}, {kI32, kI32}, {kI64})});
+  }
+  // Handles of every resource type that there is.
+  bool lends = false;
+  const auto handles = [&](auto&& self, ValType a, ValType b, Side side) -> void {
+    const ValType t = plain(types_, a), u = plain(types_, b);
+    if (!t.defined()) return;
+    const TypeDef& def = types_[t.id];
+    const TypeDef& def2 = types_[u.id];
+    if (def.kind == TypeKind::Own || def.kind == TypeKind::Borrow) {
+      lends |= def.kind == TypeKind::Borrow;
+      const ImportPlan plan{def.kind == TypeKind::Own ? Kind::Own : Kind::Lend, side,
+                            def.args[0].id, def2.args[0].id};
+      conversions_.push_back({plan, func(plan, {kI32}, {kI32})});
+      return;
+    }
+    if (is_variant(def.kind)) {
+      for (size_t i = 0; i < case_count(def); ++i)
+        if (case_type(def, i)) self(self, case_type(def, i), case_type(def2, i), side);
+    } else if (def.kind == TypeKind::Record || def.kind == TypeKind::Tuple ||
+               def.kind == TypeKind::List || def.kind == TypeKind::FixedList) {
+      for (size_t i = 0; i < field_count(def); ++i)
+        self(self, field_type(def, i), field_type(def2, i), side);
+    }
+  };
+  for (size_t i = 0; i < params.size(); ++i) handles(handles, params[i], callee_params[i], kCaller);
+  for (size_t i = 0; i < results.size(); ++i)
+    handles(handles, callee_results[i], results[i], kCallee);
+  const uint32_t unlend = lends ? func({Kind::Unlend}, {kI32}, {}) : 0;
+  for (Side s : {kCaller, kCallee}) {
+    plan_->memory[s] = options_[s]->memory != nullptr;
+    if (plan_->memory[s]) memory_[s] = e_.import_memory();
+  }
+  for (Side s : {kCaller, kCallee}) leave_[s] = e_.import_global();
+
+  e_.begin(own_params, core_results.empty() || returns_pointer ? CoreTypes{} : core_results);
+  e_.op(0x23, leave_[kCaller]).op(kEqz);
+  fault(Fault::Leave);
+  // Arguments.
+  Locals args;
+  if (indirect) {
+    const Place p = tuple_place(params);
+    const uint32_t wide = e_.local(kI64), bytes = e_.local(kI32), to = e_.local(kI32);
+    e_.i64(int64_t(p.size)).set(wide);
+    check_range(0, wide, p.align, kCaller, Fault::PointerBounds);
+    e_.i32(int64_t(p.size)).set(bytes);
+    reallocate(kCallee, bytes, p.align, to);
+    tuple(params, callee_params, kCaller, 0, to);
+    args.push_back(to);
+  } else {
+    Locals in(flat_params.size());
+    for (uint32_t i = 0; i < in.size(); ++i) in[i] = i;
+    size_t at = 0;
+    for (size_t i = 0; i < params.size(); ++i)
+      flat(params[i], callee_params[i], kCaller, in, at, args);
+  }
+  for (uint32_t local : args) e_.get(local);
+  e_.call(core_);
+  // Results.
+  uint32_t returned = 0, converted = 0;
+  if (!core_results.empty()) {
+    returned = e_.local(core_results[0]);
+    e_.set(returned);
+    if (returns_pointer) {
+      const Place p = tuple_place(results);
+      const uint32_t wide = e_.local(kI64);
+      const auto to = uint32_t(own_params.size() - 1);
+      e_.i64(int64_t(p.size)).set(wide);
+      check_range(returned, wide, p.align, kCallee, Fault::PointerBounds);
+      check_range(to, wide, p.align, kCaller, Fault::PointerBounds);
+      tuple(callee_results, results, kCallee, returned, to);
+    } else {
+      Locals made;
+      size_t at = 0;
+      flat(callee_results[0], results[0], kCallee, {returned}, at, made);
+      converted = made[0];
+    }
+  }
+  if (callee_.options.post_return) {
+    e_.i32(0).op(0x24, leave_[kCallee]);
+    if (!core_results.empty()) e_.get(returned);
+    e_.call(post_);
+    e_.i32(1).op(0x24, leave_[kCallee]);
+  }
+  for (uint32_t local : lent_) e_.get(local).call(unlend);
+  if (!core_results.empty() && !returns_pointer) e_.get(converted);
+  plan_->binary = e_.finish();
+  return plan_;
+}
+
+// ---- What adapters import
+
+// One of an adapter's functions of the host.
+struct Helper {
+  ImportPlan plan;
+  ComponentInstance* instance[2];
+  ResolvedOptions options[2];
+  ResourceType* type[2] = {nullptr, nullptr};
+
+  ComponentInstance& from() const { return *instance[plan.side]; }
+  ComponentInstance& to() const { return *instance[1 - plan.side]; }
+
+  static TrapCode call(void* env, runtime::CallContext&, Slot* slots) {
+    return static_cast<Helper*>(env)->run(slots);
+  }
+  static void release(void* env) { delete static_cast<Helper*>(env); }
+  TrapCode run(Slot* slots) const;
+};
+
+TrapCode Helper::run(Slot* slots) const {
+  ComponentStore& store = from().store;
+  const auto index = uint32_t(slots[0]);
+  const auto found = [&](Handle*& h) {
+    h = from().handles.get(index);
+    return h ? check_resource(from(), *h, index, type[0]) : unknown_handle(from(), index);
+  };
+  switch (plan.kind) {
+    case ImportPlan::Kind::Fault:
+      return store.trap(kFaults[index]);
+    case ImportPlan::Kind::Own: {
+      Handle* h;
+      CANON_TRY(found(h));
+      if (h->lends != 0) return store.trap("cannot remove owned resource while borrowed");
+      if (!h->own) return wrong_handle(from(), index);
+      return add_handle(to(), from().handles.take(index), slots[0]);
+    }
+    case ImportPlan::Kind::Lend: {
+      Handle* h;
+      CANON_TRY(found(h));
+      ++h->lends;
+      slots[0] = h->rep;
+      return TrapCode::None;
+    }
+    case ImportPlan::Kind::Unlend:
+      if (Handle* const h = from().handles.get(index)) --h->lends;
+      return TrapCode::None;
+    case ImportPlan::Kind::Utf8: {
+      // Both ranges are known to be in bounds.
+      const auto* const source = options[plan.side].memory->base + index;
+      const std::string_view text(reinterpret_cast<const char*>(source), uint32_t(slots[1]));
+      if (const char* wrong = utf8_fault(text)) return store.trap(wrong);
+      if (!text.empty())
+        std::memmove(options[1 - plan.side].memory->base + uint32_t(slots[2]), source, text.size());
+      return TrapCode::None;
+    }
+    case ImportPlan::Kind::String: {
+      Text text;
+      CANON_TRY(load_string({options[plan.side], from()}, index, uint32_t(slots[1]), text));
+      uint64_t at, length;
+      CANON_TRY(store_string({options[1 - plan.side], to()}, text, at, length));
+      slots[0] = uint32_t(at) | length << 32;
+      return TrapCode::None;
+    }
+    default:
+      return TrapCode::None;
+  }
+}
+
+}  // namespace
+
+Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& func, TypeId type,
+                                const ResolvedOptions& options, uint32_t ordinal) {
+  ComponentInstance& callee = func.instance;
+  runtime::FuncInst* const none = nullptr;
+  // The callee runs as part of its caller, so it must not have to know of its own task.
+  if (!instance.store.compiled_adapters || callee.root != instance.root || !callee.complete ||
+      callee.may_block || callee.needs_thread || func.def().is_async || options.is_async ||
+      func.options.is_async)
+    return none;
+  runtime::Store& core = instance.store.core;
+  const ComponentInstance* root = &instance;
+  while (root->outer) root = root->outer.get();
+  ComponentCache& cache = *root->component->cache;
+  std::shared_ptr<Plan> plan;
+  {
+    const std::lock_guard lock(cache.mutex);
+    if (cache.adapters.size() <= ordinal) cache.adapters.resize(ordinal + 1);
+    plan = std::static_pointer_cast<Plan>(cache.adapters[ordinal]);
+  }
+  if (!plan) {
+    plan = Adapter(instance, func, type, options).make();
+    if (!plan->refused) {
+      WAFER_LET(module,
+                core.engine().load_module({plan->binary.data(), plan->binary.size()}, false));
+      plan->module = module;
+    }
+    const std::lock_guard lock(cache.mutex);
+    cache.adapters[ordinal] = plan;
+  }
+  if (plan->refused) return none;
+
+  std::vector<runtime::Extern> imports;
+  const auto add_func = [&](runtime::FuncInst* f) {
+    runtime::Extern e;
+    e.kind = wasm::ExternKind::Func;
+    e.func = f;
+    imports.push_back(e);
+  };
+  const ResolvedOptions* const both[2] = {&options, &func.options};
+  for (size_t i = 0; i < plan->funcs.size(); ++i) {
+    const ImportPlan& p = plan->funcs[i];
+    if (p.kind == ImportPlan::Kind::Callee) {
+      add_func(func.core);
+    } else if (p.kind == ImportPlan::Kind::PostReturn) {
+      add_func(func.options.post_return);
+    } else if (p.kind == ImportPlan::Kind::Realloc) {
+      add_func(both[p.side]->realloc);
+    } else {
+      auto* const helper = new Helper{p, {&instance, &callee}, {options, func.options}};
+      if (p.kind == ImportPlan::Kind::Own || p.kind == ImportPlan::Kind::Lend) {
+        helper->type[0] = helper->from().resource_of(p.type);
+        helper->type[1] = helper->to().resource_of(p.to);
+      }
+      const wasm::Import& import = plan->module->imports[i];
+      add_func(core.new_host_func(plan->module->canon_type(import.type.type_index), &Helper::call,
+                                  helper, &Helper::release));
+    }
+  }
+  for (Side s : {kCaller, kCallee}) {
+    if (!plan->memory[s]) continue;
+    runtime::Extern e;
+    e.kind = wasm::ExternKind::Memory;
+    e.memory = both[s]->memory;
+    e.memory_owner = both[s]->memory->owner();
+    imports.push_back(e);
+  }
+  for (ComponentInstance* i : {&instance, &callee}) {
+    runtime::Extern e;
+    e.kind = wasm::ExternKind::Global;
+    e.global = i->leave_flag;
+    imports.push_back(e);
+  }
+  WAFER_LET(made, core.instantiate(plan->module, imports));
+  return made->get_export("")->func;
+}
+
+}  // namespace wafer::component
