@@ -23,7 +23,7 @@ if(TARGET wafer_demangle)
 endif()
 
 set(wafer_parts)
-foreach(part base wasm component runtime interp compiler baseline tiering tiers demangle api capi wat host wasi_p1 embedded)
+foreach(part base wasm component component_run runtime interp compiler baseline tiering tiers demangle api capi wat host wasi_p1 embedded)
   if(TARGET wafer_${part})
     list(APPEND wafer_parts wafer_${part})
   endif()

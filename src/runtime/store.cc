@@ -284,6 +284,7 @@ Store::Store(std::shared_ptr<Engine> engine, const StoreLimits& limits)
 }
 
 Store::~Store() {
+  component_state.reset();
 #if WAFER_HAS_FIBERS
   while (fibers) fibers->forsake();
 #endif

@@ -368,6 +368,7 @@ class Store final : public RootSource {
   void* came_from = nullptr;            // for sanitizers: what control was on before
   Fiber* fibers = nullptr;              // all, from the newest on
   void* embedder_data = nullptr;
+  std::shared_ptr<void> component_state;  // of components, which this library does not know
 
  private:
   friend struct Instantiator;

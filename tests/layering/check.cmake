@@ -29,7 +29,7 @@ set(below_serve ${below_wasi/p2} serve)
 set(below_wasi/p1 ${below_runtime} host wasi/p1)
 set(below_program ${below_interp} compiler compiler/tiers wat component component/run host wasi/bind wasi/p1
   wasi/p2 demangle program)
-set(below_api ${below_interp} compiler/tiers wat host wasi/p1 demangle api public)
+set(below_api ${below_interp} compiler/tiers wat component component/run host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host wasi/p1 serve demangle program cli)
 set(below_shim ${below_program} shim shim/proto)

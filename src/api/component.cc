@@ -1,0 +1,135 @@
+#if WAFER_WITH_COMPONENT_RUN
+
+#include "wafer/component.hpp"
+
+#include "component/run/linker.h"
+#include "component/run/wave.h"
+
+namespace wafer {
+
+namespace {
+
+// Components' side of a store: made with the first component in it.
+component::ComponentStore& state_of(runtime::Store& store) {
+  if (!store.component_state)
+    store.component_state = std::make_shared<component::ComponentStore>(store);
+  return *static_cast<component::ComponentStore*>(store.component_state.get());
+}
+
+component::HostInstance place(component::ComponentLinker& linker, std::string_view interface) {
+  return interface.empty() ? linker.root() : linker.instance(std::string(interface));
+}
+
+}  // namespace
+
+Result<Component> Component::load(const Engine& engine, std::span<const uint8_t> bytes,
+                                  const ComponentOptions& options) {
+  auto copy = std::make_shared<std::vector<uint8_t>>(bytes.begin(), bytes.end());
+  const runtime::Engine& raw = *engine.raw();
+  component::DecodeOptions decode;
+  decode.core_features = raw.config().features;
+  decode.registry = raw.registry();
+  decode.load_module = [&raw](Bytes module) { return raw.load_module(module, false); };
+  for (const std::string& name : options.features) {
+    const auto feature = component::feature_of_option(name);
+    if (!feature) return Error(ErrorKind::Usage, "unknown feature " + name);
+    decode.features.set(*feature, true);
+  }
+  WAFER_LET(component, component::decode({copy->data(), copy->size()}, decode));
+  return Component(component, std::move(copy));
+}
+
+bool Component::is_component(std::span<const uint8_t> bytes) {
+  return component::is_component({bytes.data(), bytes.size()});
+}
+
+std::vector<std::string> Component::imports() const {
+  std::vector<std::string> out;
+  for (const component::NamedEntity& e : impl_->shape().imports) out.push_back(e.name);
+  return out;
+}
+
+std::vector<std::string> Component::exports() const {
+  std::vector<std::string> out;
+  for (const component::NamedEntity& e : impl_->shape().exports) out.push_back(e.name);
+  return out;
+}
+
+// ---- Host functions
+
+void ComponentAnswer::complete() const { impl_->complete({}); }
+void ComponentAnswer::complete_raw(ComponentVal value) const {
+  std::vector<ComponentVal> result;
+  result.push_back(std::move(value));
+  impl_->complete(std::move(result));
+}
+void ComponentAnswer::fail(std::string_view message) const { impl_->fail(std::string(message)); }
+
+std::span<const ComponentVal> ComponentCall::args() const { return impl_.args; }
+void ComponentCall::set_raw(ComponentVal result) {
+  impl_.result.clear();
+  impl_.result.push_back(std::move(result));
+}
+void ComponentCall::fail(std::string_view message) {
+  failed_ = true;
+  message_ = message;
+}
+ComponentAnswer ComponentCall::later() {
+  return ComponentAnswer(std::make_shared<component::Answer>(impl_.later()));
+}
+
+ComponentLinker::ComponentLinker() : impl_(std::make_unique<component::ComponentLinker>()) {}
+ComponentLinker::~ComponentLinker() = default;
+ComponentLinker::ComponentLinker(ComponentLinker&&) noexcept = default;
+
+void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
+                           bool waits) {
+  place(*impl_, interface)
+      .func(
+          std::string(name),
+          [callback = std::move(callback)](component::HostCall& call) {
+            ComponentCall wrapped(call);
+            callback(wrapped);
+            return wrapped.failed_ ? call.fail(wrapped.message_) : runtime::TrapCode::None;
+          },
+          waits);
+}
+
+ComponentResource ComponentLinker::resource(std::string_view interface, std::string_view name,
+                                            std::function<void(uint64_t)> on_drop) {
+  return ComponentResource(
+      place(*impl_, interface).resource(std::string(name), std::move(on_drop)));
+}
+
+Result<ComponentInstance> ComponentLinker::instantiate(Store& store, const Component& component) {
+  WAFER_LET(made, impl_->instantiate(state_of(*store.raw()), component.raw()));
+  return ComponentInstance(made);
+}
+
+// ---- Calls
+
+ComponentFunc ComponentInstance::func(std::string_view name, std::string_view interface) const {
+  auto found = component::find_func(*impl_, name, interface);
+  if (!found) return {};
+  return ComponentFunc(std::make_shared<component::ExportedFunc>(std::move(found)));
+}
+
+Result<std::vector<ComponentVal>> ComponentFunc::call_raw(std::vector<ComponentVal> args) const {
+  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  return component::call(impl_->instance->store, *impl_, std::move(args));
+}
+
+Result<std::string> ComponentFunc::call_text(std::string_view arguments) const {
+  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  const component::Caller caller = impl_->caller();
+  component::WaveCall wave;
+  wave.arguments = arguments;
+  WAFER_LET(args, component::parse_wave_arguments(caller.types, caller.def(), wave));
+  WAFER_LET(result, call_raw(std::move(args)));
+  return result.empty() ? std::string()
+                        : component::print_wave(caller.types, caller.def().args[0], result[0]);
+}
+
+}  // namespace wafer
+
+#endif
