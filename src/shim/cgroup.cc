@@ -133,7 +133,7 @@ constexpr const char* kUsualDevices[] = {"c *:* m",   "b *:* m",    "c 1:3 rwm",
                                          "c 5:2 rwm", "c 136:* rwm"};
 
 // Controllers that every container gets a group of, and those that it gets if it asks.
-constexpr const char* kControllers[] = {"memory", "cpu", "cpuacct", "pids", "freezer", "devices"};
+constexpr const char* kControllers[] = {"memory", "cpu", "cpuacct", "pids", "freezer"};
 
 }  // namespace
 
@@ -211,11 +211,11 @@ std::string Cgroup::folder(const std::string& controller) const {
 }
 
 // Of each hierarchy where the group is.
-std::vector<std::string> Cgroup::folders() const {
-  std::vector<std::string> out;
-  for (const CgroupHost::Hierarchy& h : host_->hierarchies)
-    if (access((h.mount + path_).c_str(), F_OK) == 0) out.push_back(h.mount + path_);
-  return out;
+const std::vector<std::string>& Cgroup::folders() const {
+  if (folders_.empty())
+    for (const CgroupHost::Hierarchy& h : host_->hierarchies)
+      if (access((h.mount + path_).c_str(), F_OK) == 0) folders_.push_back(h.mount + path_);
+  return folders_;
 }
 
 Result<void> Cgroup::write(const std::string& controller, const std::string& file,
@@ -257,6 +257,7 @@ Result<void> Cgroup::create(const json& resources) {
     if (at(resources, member).is_object() || at(resources, member).is_array())
       wanted.emplace_back(controller);
   };
+  want("devices", "devices");
   want("blockIO", "blkio");
   want("hugepageLimits", "hugetlb");
   if (const json& cpu = at(resources, "cpu");
@@ -397,7 +398,8 @@ Result<std::vector<UniqueFd>> Cgroup::entrances() const {
 
 std::vector<pid_t> Cgroup::processes() const {
   std::set<pid_t> all;
-  for (const std::string& in : folders()) processes_below(in, all);
+  // They are in all hierarchies alike.
+  if (!folders().empty()) processes_below(folders()[0], all);
   return {all.begin(), all.end()};
 }
 

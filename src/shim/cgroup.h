@@ -60,7 +60,7 @@ class Cgroup {
 
  private:
   std::string folder(const std::string& controller) const;
-  std::vector<std::string> folders() const;
+  const std::vector<std::string>& folders() const;
   Result<void> apply_v1(const nlohmann::json& resources) const;
   Result<void> apply_v2(const nlohmann::json& resources) const;
   Result<void> write(const std::string& controller, const std::string& file,
@@ -71,6 +71,7 @@ class Cgroup {
   Stats stats_v2() const;
   const CgroupHost* host_;
   std::string path_;
+  mutable std::vector<std::string> folders_;  // once they are known
 };
 
 }  // namespace wafer::shim

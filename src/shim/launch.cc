@@ -495,7 +495,8 @@ class Launcher {
     if (kind_ == Kind::Wasm)
       for (uint64_t* set : {&c.bounding, &c.effective, &c.inheritable, &c.permitted, &c.ambient})
         *set &= kWasmCapabilities;
-    for (int i = 0; i < 64; ++i)
+    // What bounds a program that is run later does not matter to one that runs none.
+    for (int i = 0; i < 64 && kind_ == Kind::Native; ++i)
       if (!(c.bounding >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0) {
         if (errno == EINVAL) break;  // the kernel knows no more
         return system_error("cannot drop a capability");

@@ -281,7 +281,9 @@ Detached Service::watch(ContainerRef container, std::shared_ptr<Process> process
   // Its start is told before its end.
   if (p.starting) (void)co_await p.started;
   const bool is_first = p.exec_id.empty();
-  if (is_first) c.cgroup.signal_all(SIGKILL);  // what it leaves behind without a PID namespace
+  // With a PID namespace of its own the kernel has ended whatever it left behind.
+  const NamespaceSpec* const pids = c.spec.find_namespace(CLONE_NEWPID);
+  if (is_first && !(pids && pids->path.empty())) c.cgroup.signal_all(SIGKILL);
   p.exit_status = exit_code(status);
   p.status = proto::STOPPED;
   p.io.end();

@@ -1,0 +1,317 @@
+// How fast a shim creates, starts, waits for and deletes containers, and how much memory they
+// take: shim_bench [OPTIONS] --shim SHIM PROGRAM [ARGS...]
+//
+// Talks to the shim as containerd does. PROGRAM is WebAssembly, or a static native program.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "shim/proto/task.pb.h"
+#include "shim/spec.h"
+#include "shim/ttrpc.h"
+
+namespace {
+
+using namespace wafer;
+using namespace wafer::shim;
+using nlohmann::json;
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string shim;
+  std::vector<std::string> program;
+  int count = 1000;      // containers
+  int at_once = 4;       // of them
+  bool network = false;  // a network namespace for each
+  bool hold = false;     // measure memory of `count` that are there at the same time
+  bool pods = false;     // each with a shim of its own
+};
+
+[[noreturn]] void fail(const std::string& what) {
+  std::fprintf(stderr, "error: %s\n", what.c_str());
+  std::exit(1);
+}
+
+class Bench {
+ public:
+  explicit Bench(Options options) : o_(std::move(options)) {
+    folder_ = "/tmp/shim-bench-XXXXXX";
+    if (!mkdtemp(folder_.data())) fail("cannot make a folder");
+    fs::create_directories(folder_ + "/root/bin");
+    const std::string name = fs::path(o_.program[0]).filename().string();
+    fs::copy_file(o_.program[0], folder_ + "/root/" + name);
+    fs::permissions(folder_ + "/root/" + name, fs::perms(0755));
+    o_.program[0] = "/" + name;
+    setenv("WAFER_SHIM_SOCKETS", (folder_ + "/s").c_str(), 1);
+    unsetenv("TTRPC_ADDRESS");
+    if (mkfifo((folder_ + "/in").c_str(), 0600) != 0) fail("cannot make a pipe");
+    in_ = UniqueFd(open((folder_ + "/in").c_str(), O_RDWR | O_CLOEXEC));
+    for (int i = 0; i < o_.count; ++i) make_bundle(i);
+  }
+  ~Bench() {
+    std::error_code ec;
+    fs::remove_all(folder_, ec);
+  }
+
+  void run() { o_.hold ? measure_memory() : measure_speed(); }
+
+ private:
+  std::string id(int i) const { return "b" + std::to_string(i); }
+  std::string bundle(int i) const { return folder_ + "/bundles/" + id(i); }
+
+  void make_bundle(int i) const {
+    fs::create_directories(bundle(i) + "/rootfs");
+    json spec = {
+        {"ociVersion", "1.0.2"},
+        {"root", {{"path", "rootfs"}}},
+        {"process",
+         {{"args", o_.program},
+          {"cwd", "/"},
+          {"env", {"PATH=/bin"}},
+          {"noNewPrivileges", true},
+          {"user", {{"uid", 0}, {"gid", 0}}}}},
+        {"mounts",
+         {{{"destination", "/proc"}, {"type", "proc"}, {"source", "proc"}},
+          {{"destination", "/dev"},
+           {"type", "tmpfs"},
+           {"source", "tmpfs"},
+           {"options", {"nosuid", "mode=755", "size=65536k"}}}}},
+        {"linux",
+         {{"cgroupsPath", "/wafer-bench/" + id(i)},
+          {"namespaces",
+           {{{"type", "mount"}}, {{"type", "pid"}}, {{"type", "ipc"}}, {{"type", "uts"}}}}}}};
+    if (o_.network) spec["linux"]["namespaces"].push_back({{"type", "network"}});
+    if (!o_.pods)
+      spec["annotations"] = {{"io.containerd.runc.v2.group", "bench"},
+                             {"io.kubernetes.cri.sandbox-id", "bench"}};
+    std::ofstream(bundle(i) + "/config.json") << spec.dump();
+  }
+
+  std::string start_shim(int i) const {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe");
+    const pid_t pid = fork();
+    if (pid == 0) {
+      if (chdir(bundle(i).c_str()) != 0) _exit(1);
+      dup2(ends[1], 1);
+      sigset_t none;
+      sigemptyset(&none);
+      sigprocmask(SIG_SETMASK, &none, nullptr);
+      const std::string name = id(i);
+      execl(o_.shim.c_str(), o_.shim.c_str(), "-namespace", "bench", "-address", folder_.c_str(),
+            "-publish-binary", "/bin/true", "-id", name.c_str(), "start", nullptr);
+      _exit(1);
+    }
+    close(ends[1]);
+    char text[256];
+    const ssize_t n = read(ends[0], text, sizeof text);
+    close(ends[0]);
+    waitpid(pid, nullptr, 0);
+    const std::string address(text, n < 0 ? 0 : size_t(n));
+    if (!address.starts_with("unix://")) fail("the shim does not start: " + address);
+    return address.substr(7);
+  }
+
+  template <class Message>
+  void call(RpcClient& client, const char* method, const Message& request,
+            std::function<void(RpcResult)> done) {
+    client.call("containerd.task.v2.Task", method, request.SerializeAsString(),
+                [method, done = std::move(done)](RpcResult r) {
+                  if (!r.ok()) fail(std::string(method) + ": " + r.text);
+                  done(std::move(r));
+                });
+  }
+
+  proto::CreateTaskRequest create_request(int i) const {
+    proto::CreateTaskRequest request;
+    request.set_id(id(i));
+    request.set_bundle(bundle(i));
+    if (o_.hold) request.set_stdin(folder_ + "/in");
+    proto::Mount& root = *request.add_rootfs();
+    root.set_type("bind");
+    root.set_source(folder_ + "/root");
+    root.add_options("rbind");
+    return request;
+  }
+
+  void life(RpcClient& client, int i, std::function<void()> done) {
+    const auto begin = Clock::now();
+    proto::ProcessRequest process;
+    process.set_id(id(i));
+    call(client, "Create", create_request(i), [=, this, &client](RpcResult) {
+      call(client, "Start", process, [=, this, &client](RpcResult) {
+        call(client, "Wait", process, [=, this, &client](RpcResult) {
+          call(client, "Delete", process, [=, this](RpcResult) {
+            times_.push_back(
+                std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+            done();
+          });
+        });
+      });
+    });
+  }
+
+  void measure_speed() {
+    RpcClient client(loop_, start_shim(0));
+    int next = 0, running = 0;
+    std::function<void()> more = [&] {
+      while (next < o_.count && running < o_.at_once) {
+        ++running;
+        life(client, next++, [&] {
+          --running;
+          if (next < o_.count)
+            more();
+          else if (running == 0)
+            loop_.stop();
+        });
+      }
+    };
+    const auto begin = Clock::now();
+    more();
+    loop_.run();
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double used = processor_time(client);
+    std::sort(times_.begin(), times_.end());
+    std::printf(
+        "%d containers, %d at once: %.0f/s, each %.2f ms (p50), %.2f ms (p99), %.3f ms of "
+        "processor time\n",
+        o_.count, o_.at_once, o_.count / seconds, times_[times_.size() / 2],
+        times_[times_.size() * 99 / 100], used / o_.count);
+    shut_down(client);
+  }
+
+  // Of the shim and its children that have ended, in milliseconds.
+  double processor_time(RpcClient& client) {
+    double sum = 0;
+    proto::ProcessRequest none;
+    call(client, "Connect", none, [&](RpcResult r) {
+      proto::ConnectResponse response;
+      (void)response.ParseFromString(r.text);
+      const auto stat = read_file("/proc/" + std::to_string(response.shim_pid()) + "/stat");
+      if (stat) {
+        // utime, stime, cutime and cstime are the 12th to 15th after the name.
+        const char* at = stat->c_str() + stat->rfind(')');
+        for (int field = 0; field < 12 && at; ++field) at = std::strchr(at + 1, ' ');
+        for (int field = 0; field < 4 && at; ++field) {
+          char* end = nullptr;
+          sum += double(std::strtoull(at, &end, 10)) * 1000 / double(sysconf(_SC_CLK_TCK));
+          at = end;
+        }
+      }
+      loop_.stop();
+    });
+    loop_.run();
+    return sum;
+  }
+
+  void shut_down(RpcClient& client) {
+    call(client, "Shutdown", proto::ShutdownRequest(), [this](RpcResult) { loop_.stop(); });
+    loop_.run();
+  }
+
+  // Of everything that was started here, in KiB.
+  uint64_t pss() const {
+    uint64_t sum = 0;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const std::string command_file = entry.path().string() + "/cmdline";
+      const Result<std::string> command = read_file(command_file);
+      if (!command || command->find(folder_) == command->npos) continue;
+      if (entry.path().filename() == std::to_string(getpid())) continue;
+      const Result<std::string> rollup = read_file(entry.path().string() + "/smaps_rollup");
+      const size_t at = rollup ? rollup->find("\nPss:") : std::string::npos;
+      if (at != std::string::npos) sum += std::strtoull(rollup->c_str() + at + 5, nullptr, 10);
+    }
+    return sum;
+  }
+
+  void measure_memory() {
+    std::vector<std::unique_ptr<RpcClient>> clients;
+    uint64_t first = 0;
+    for (int i = 0; i < o_.count; ++i) {
+      if (i == 0 || o_.pods) clients.push_back(std::make_unique<RpcClient>(loop_, start_shim(i)));
+      RpcClient& client = *clients.back();
+      proto::ProcessRequest process;
+      process.set_id(id(i));
+      call(client, "Create", create_request(i),
+           [&](RpcResult) { call(client, "Start", process, [&](RpcResult) { loop_.stop(); }); });
+      loop_.run();
+      if (i == 0 || i == 9 || i == o_.count - 1) {
+        usleep(300000);
+        const uint64_t now = pss();
+        if (i == 0) first = now;
+        std::printf("%d containers: %.2f MB", i + 1, double(now) / 1024);
+        if (i) std::printf(", %.3f MB each after the first", double(now - first) / 1024 / i);
+        std::printf("\n");
+      }
+    }
+    for (int i = 0; i < o_.count; ++i) {
+      RpcClient& client = *clients[o_.pods ? size_t(i) : 0];
+      proto::KillRequest kill;
+      kill.set_id(id(i));
+      kill.set_signal(SIGKILL);
+      proto::ProcessRequest process;
+      process.set_id(id(i));
+      call(client, "Kill", kill, [&](RpcResult) {
+        call(client, "Wait", process,
+             [&](RpcResult) { call(client, "Delete", process, [&](RpcResult) { loop_.stop(); }); });
+      });
+      loop_.run();
+    }
+    for (const auto& client : clients) shut_down(*client);
+  }
+
+  Options o_;
+  std::string folder_;
+  UniqueFd in_;
+  Loop loop_;
+  std::vector<double> times_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  int i = 1;
+  for (; i < argc && argv[i][0] == '-'; ++i) {
+    const std::string word = argv[i];
+    const auto value = [&] {
+      if (i + 1 >= argc) fail(word + " needs a value");
+      return argv[++i];
+    };
+    if (word == "--shim")
+      o.shim = value();
+    else if (word == "--count")
+      o.count = std::atoi(value());
+    else if (word == "--at-once")
+      o.at_once = std::atoi(value());
+    else if (word == "--network")
+      o.network = true;
+    else if (word == "--hold")
+      o.hold = true;
+    else if (word == "--pods")
+      o.pods = true;
+    else
+      fail("no option " + word);
+  }
+  o.program.assign(argv + i, argv + argc);
+  if (o.shim.empty() || o.program.empty() || o.count < 1)
+    fail(
+        "shim_bench [--count N] [--at-once N] [--network] [--hold [--pods]] --shim SHIM PROGRAM "
+        "[ARGS...]");
+  Bench(std::move(o)).run();
+  return 0;
+}
