@@ -142,6 +142,9 @@ int run_tool(int argc, const char* const* argv) {
   add_wit(app, context);
   add_component(app, context);
   add_bindgen(app, context);
+#if WAFER_WITH_OCI
+  add_images(app, context);
+#endif
   add_completions(app, context);
   add_help(app, context);
   context.run_options = options_of(*app.get_subcommand("run"));

@@ -9,6 +9,9 @@
 
 #include "cli/component.h"
 #include "cli/grants.h"
+#if WAFER_WITH_OCI
+#include "cli/image.h"
+#endif
 #include "cli/suggest.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
@@ -82,6 +85,22 @@ Result<wasi::P1Config> surroundings(const RunOptions& options, const Context& co
   return config;
 }
 
+#if WAFER_WITH_OCI
+// What an image says of its program; what the command line says comes after it.
+void add_image(const ImageProgram& image, const RunOptions& options, wasi::P1Config& config) {
+  config.args = image.args;
+  if (!options.argv0.empty()) config.args[0] = options.argv0;
+  std::vector<std::pair<std::string, std::string>> env;
+  for (const std::string& variable : image.env)
+    if (const size_t equals = variable.find('='); equals && equals != std::string::npos)
+      env.emplace_back(variable.substr(0, equals), variable.substr(equals + 1));
+  if (!image.cwd.empty() && image.cwd != "/") env.emplace_back("PWD", image.cwd);
+  config.env.insert(config.env.begin(), env.begin(), env.end());
+  // Many runs share the folder that it was unpacked to.
+  if (!image.root.empty()) config.dirs.insert(config.dirs.begin(), {image.root, "/", true});
+}
+#endif
+
 int run_program(const RunOptions& o, const Context& context) {
   Terminal terminal(context);
   program::Options options;
@@ -106,7 +125,20 @@ int run_program(const RunOptions& o, const Context& context) {
   options.make_tier = [&o] { return o.tier.make(); };
   options.code = o.tier.compile.code;
   program::Program program(options, terminal);
-  Result<Input> file = Input::open(o.file, Input::Content::Module);
+  std::string path = o.file;
+#if WAFER_WITH_OCI
+  std::optional<ImageProgram> image;
+  if (names_image(o.file)) {
+    Result<ImageProgram> opened = open_image(o.file, context.guest_args);
+    if (!opened) {
+      print_error(opened.error().message);
+      return kFailure;
+    }
+    image = *std::move(opened);
+    path = image->artifact;
+  }
+#endif
+  Result<Input> file = Input::open(path, Input::Content::Module);
   if (!file) {
     print_error(file.error().message);
     return kFailure;
@@ -118,6 +150,9 @@ int run_program(const RunOptions& o, const Context& context) {
     return kFailure;
   }
   options.surroundings = *std::move(given);
+#if WAFER_WITH_OCI
+  if (image) add_image(*image, o, options.surroundings);
+#endif
   const int code = program.run();
   if (program.busy()) {
     std::fflush(nullptr);
@@ -224,7 +259,8 @@ void add_run(CLI::App& app, Context& context) {
       ->group("Code");
   o.features.add_to(run);
   run.add_flag("-v,--verbose", o.verbose, "Say what happens on standard error");
-  run.add_option("FILE", o.file, "Module, binary or text; - for standard input")->required();
+  run.add_option("FILE", o.file, "Module, binary or text; - for standard input; or an image")
+      ->required();
   // Declared for the help text: run_tool() takes everything after FILE away.
   run.add_option("ARGS", o.unused_args, "The program's arguments");
   run.callback([options, &context] {

@@ -51,6 +51,7 @@ void add_wast(CLI::App& app, Context& context);
 void add_wit(CLI::App& app, Context& context);
 void add_component(CLI::App& app, Context& context);
 void add_bindgen(CLI::App& app, Context& context);
+void add_images(CLI::App& app, Context& context);  // where images are built in
 void add_completions(CLI::App& app, Context& context);
 
 // What --version prints.

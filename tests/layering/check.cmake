@@ -31,7 +31,8 @@ set(below_program ${below_interp} compiler compiler/tiers wat component componen
   wasi/p2 demangle program)
 set(below_api ${below_interp} compiler/tiers wat component component/run host wasi/p1 demangle api public)
 set(below_capi ${below_api} capi)
-set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host wasi/p1 serve demangle program cli)
+set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host wasi/p1 serve demangle program oci cli)
+set(below_oci ${below_base} oci)
 set(below_shim ${below_program} shim shim/proto)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
@@ -46,8 +47,9 @@ set(others_host boost)
 set(others_serve boost fmt)
 set(others_cli CLI fmt nlohmann)
 set(others_wit nlohmann)
+set(others_oci nlohmann boost openssl)
 set(others_shim nlohmann toml++)
-set(others_all llvm llvm-c asmjit CLI fmt nlohmann toml++ boost)
+set(others_all llvm llvm-c asmjit CLI fmt nlohmann toml++ boost openssl)
 
 set(bad "")
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/*.cc ${ROOT}/*.h ${ROOT}/*.S ${ROOT}/*.def)
@@ -80,7 +82,7 @@ endforeach()
 # A layer without files would be one that this script no longer finds.
 foreach(folder base wasm wat component component/run wit compose bindgen demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
     compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
-    host wasi/gen wasi/bind wasi/p1 wasi/p2 serve program api capi cli shim embedded)
+    host wasi/gen wasi/bind wasi/p1 wasi/p2 serve program oci api capi cli shim embedded)
   if(NOT folder IN_LIST folders)
     list(APPEND bad "${folder}: no such folder")
   endif()

@@ -1,0 +1,166 @@
+#include "oci/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+
+namespace wafer::oci {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Reader = std::unique_ptr<archive, int (*)(archive*)>;
+
+Error error_of(archive* a, const std::string& what) {
+  const char* const why = archive_error_string(a);
+  return Error(ErrorKind::Invalid, what + ": " + (why ? why : "damaged"));
+}
+
+Reader make_reader() {
+  Reader reader(archive_read_new(), archive_read_free);
+  archive_read_support_format_tar(reader.get());
+  archive_read_support_filter_gzip(reader.get());
+  archive_read_support_filter_zstd(reader.get());
+  return reader;
+}
+
+// Without what makes it absolute; empty for one that leads up.
+std::string clean_name(const char* name) {
+  std::string out;
+  if (!name) return out;
+  for (const fs::path& part : fs::path(name)) {
+    if (part == "..") return {};
+    if (part == "." || part == "/" || part.empty()) continue;
+    if (!out.empty()) out += '/';
+    out += part.string();
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> read_archive_file(const std::string& file,
+                                                             uint64_t limit) {
+  const Reader reader = make_reader();
+  if (archive_read_open_filename(reader.get(), file.c_str(), 64 << 10) != ARCHIVE_OK)
+    return Error(ErrorKind::Io, "cannot read " + file + ": " + archive_error_string(reader.get()));
+  std::map<std::string, std::string> files;
+  archive_entry* entry = nullptr;
+  for (;;) {
+    const int status = archive_read_next_header(reader.get(), &entry);
+    if (status == ARCHIVE_EOF) return files;
+    if (status < ARCHIVE_WARN) return error_of(reader.get(), file);
+    if (archive_entry_filetype(entry) != AE_IFREG) continue;
+    const std::string name = clean_name(archive_entry_pathname(entry));
+    std::string content;
+    char buffer[64 << 10];
+    for (;;) {
+      const la_ssize_t n = archive_read_data(reader.get(), buffer, sizeof buffer);
+      if (n < 0) return error_of(reader.get(), file);
+      if (n == 0) break;
+      if (uint64_t(n) > limit) return Error(ErrorKind::Exhaustion, file + " is too large");
+      limit -= uint64_t(n);
+      content.append(buffer, size_t(n));
+    }
+    if (!name.empty()) files[name] = std::move(content);
+  }
+}
+
+Result<void> unpack_layer(std::string_view layer, const std::string& folder, uint64_t& budget) {
+  const Reader reader = make_reader();
+  if (archive_read_open_memory(reader.get(), layer.data(), layer.size()) != ARCHIVE_OK)
+    return error_of(reader.get(), "a layer");
+  const Reader writer(archive_write_disk_new(), archive_write_free);
+  archive_write_disk_set_options(writer.get(), ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+                                                   ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+                                                   ARCHIVE_EXTRACT_UNLINK);
+  archive_entry* entry = nullptr;
+  constexpr int kMostEntries = 1'000'000;
+  for (int count = 0;; ++count) {
+    const int status = archive_read_next_header(reader.get(), &entry);
+    if (status == ARCHIVE_EOF) return {};
+    if (status < ARCHIVE_WARN) return error_of(reader.get(), "a layer");
+    if (count == kMostEntries) return Error(ErrorKind::Exhaustion, "a layer has too many entries");
+    const std::string name = clean_name(archive_entry_pathname(entry));
+    if (name.empty()) continue;
+    const size_t slash = name.rfind('/');
+    const std::string last = name.substr(slash == name.npos ? 0 : slash + 1);
+    const std::string parent = folder + "/" + name.substr(0, slash == name.npos ? 0 : slash);
+    if (last.starts_with(".wh.")) {
+      std::error_code ec;
+      // Not through links: the folder has to be where its name says.
+      if (fs::weakly_canonical(parent, ec) != fs::path(parent).lexically_normal() &&
+          fs::weakly_canonical(parent, ec).string() + "/" != fs::path(parent).lexically_normal())
+        continue;
+      if (last == ".wh..wh..opq") {
+        for (fs::directory_iterator it(parent, ec), end; !ec && it != end; it.increment(ec))
+          fs::remove_all(it->path(), ec);
+      } else if (last.size() > 4 && last != ".wh..wh." && last.substr(4) != ".." &&
+                 last.substr(4) != ".") {
+        fs::remove_all(parent + "/" + last.substr(4), ec);
+      }
+      continue;
+    }
+    const auto type = archive_entry_filetype(entry);
+    const char* const hard = archive_entry_hardlink(entry);
+    if (!hard && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK) continue;
+    archive_entry_copy_pathname(entry, (folder + "/" + name).c_str());
+    if (hard) {
+      const std::string target = clean_name(hard);
+      if (target.empty()) continue;
+      archive_entry_copy_hardlink(entry, (folder + "/" + target).c_str());
+    }
+    // Who unpacks can also remove it.
+    archive_entry_set_perm(
+        entry, mode_t((archive_entry_perm(entry) & 0777) | (type == AE_IFDIR ? 0700 : 0400)));
+    if (archive_write_header(writer.get(), entry) < ARCHIVE_WARN)
+      return error_of(writer.get(), "cannot unpack " + name);
+    char buffer[64 << 10];
+    for (la_ssize_t n; !hard && type == AE_IFREG;) {
+      n = archive_read_data(reader.get(), buffer, sizeof buffer);
+      if (n < 0) return error_of(reader.get(), "a layer");
+      if (n == 0) break;
+      if (uint64_t(n) > budget) return Error(ErrorKind::Exhaustion, "the image is too large");
+      budget -= uint64_t(n);
+      if (archive_write_data(writer.get(), buffer, size_t(n)) != n)
+        return error_of(writer.get(), "cannot unpack " + name);
+    }
+    if (archive_write_finish_entry(writer.get()) < ARCHIVE_WARN)
+      return error_of(writer.get(), "cannot unpack " + name);
+  }
+}
+
+Result<std::string> make_tar(const std::vector<ArchiveEntry>& entries) {
+  std::string out;
+  const Reader writer(archive_write_new(), archive_write_free);
+  archive_write_set_format_ustar(writer.get());
+  archive_write_add_filter_none(writer.get());
+  archive_write_set_bytes_in_last_block(writer.get(), 1);
+  const auto append = [](archive*, void* into, const void* data, size_t size) -> la_ssize_t {
+    static_cast<std::string*>(into)->append(static_cast<const char*>(data), size);
+    return la_ssize_t(size);
+  };
+  if (archive_write_open(writer.get(), &out, nullptr, append, nullptr) != ARCHIVE_OK)
+    return error_of(writer.get(), "cannot make an archive");
+  for (const ArchiveEntry& e : entries) {
+    const std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(),
+                                                                         archive_entry_free);
+    archive_entry_set_pathname(entry.get(), e.name.c_str());
+    archive_entry_set_size(entry.get(), la_int64_t(e.content.size()));
+    archive_entry_set_filetype(entry.get(), AE_IFREG);
+    archive_entry_set_perm(entry.get(), 0755);
+    archive_entry_set_mtime(entry.get(), 0, 0);
+    if (archive_write_header(writer.get(), entry.get()) != ARCHIVE_OK ||
+        archive_write_data(writer.get(), e.content.data(), e.content.size()) !=
+            la_ssize_t(e.content.size()))
+      return error_of(writer.get(), "cannot make an archive");
+  }
+  if (archive_write_close(writer.get()) != ARCHIVE_OK)
+    return error_of(writer.get(), "cannot make an archive");
+  return out;
+}
+
+}  // namespace wafer::oci

@@ -1,0 +1,226 @@
+#include "oci/image.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "base/descriptor.h"
+#include "oci/archive.h"
+#include "oci/reference.h"
+
+namespace wafer::oci {
+
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+bool is_wasm_platform(const std::string& os, const std::string& architecture) {
+  return architecture == "wasm" || architecture == "wasm32" || os.starts_with("wasi");
+}
+
+struct Defaults {
+  std::vector<std::string> entry, command, env;
+  std::string cwd;
+};
+
+Defaults defaults_of(const json& config) {
+  Defaults d;
+  if (const auto c = config.find("config"); c != config.end() && c->is_object()) {
+    const auto take = [&c](const char* name, std::vector<std::string>& into) {
+      if (const auto it = c->find(name); it != c->end() && it->is_array()) it->get_to(into);
+    };
+    take("Entrypoint", d.entry);
+    take("Cmd", d.command);
+    take("Env", d.env);
+    d.cwd = c->value("WorkingDir", std::string());
+  }
+  return d;
+}
+
+// Unpacks into a folder of its own, which then gets its name: whoever finds the name finds all.
+Result<std::string> in_folder(const std::string& cache, const std::string& name,
+                              const std::function<Result<void>(const std::string&)>& fill) {
+  std::error_code ec;
+  const std::string path = cache + "/" + name;
+  if (fs::is_directory(path, ec)) return path;
+  fs::create_directories(cache, ec);
+  std::string temporary = cache + "/.new-XXXXXX";
+  if (!mkdtemp(temporary.data()))
+    return Error(ErrorKind::Io, "cannot write to " + cache + ": " + std::strerror(errno));
+  temporary = fs::canonical(temporary, ec).string();
+  Result<void> filled = fill(temporary);
+  if (filled) fs::rename(temporary, path, ec);
+  if (!filled || ec) fs::remove_all(temporary, ec);
+  if (!filled) return filled.take_error();
+  if (!fs::is_directory(path, ec)) return Error(ErrorKind::Io, "cannot write to " + cache);
+  return path;
+}
+
+// A file in `root`, as a program there would find it. Links lead nowhere else.
+bool is_file_in(const std::string& root, const std::string& path) {
+  const UniqueFd folder(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  const UniqueFd file(int(syscall(SYS_openat2, folder.get(), path.c_str(), &how, sizeof how)));
+  struct stat st;
+  return file && fstat(file.get(), &st) == 0 && S_ISREG(st.st_mode);
+}
+
+}  // namespace
+
+Result<Descriptor> choose_platform(const json& index) {
+  std::vector<Descriptor> all;
+  for (const json& m : index.value("manifests", json::array())) {
+    WAFER_LET(d, Descriptor::parse(m));
+    // Attestations and the like.
+    if (d.os == "unknown") continue;
+    if (is_wasm_platform(d.os, d.architecture)) return d;
+    all.push_back(std::move(d));
+  }
+  if (all.size() == 1) return all[0];
+  std::string there;
+  for (const Descriptor& d : all)
+    there += (there.empty() ? "" : ", ") + d.os + "/" + d.architecture;
+  return Error(ErrorKind::Unsupported, "the image is not for WebAssembly; it is for " + there);
+}
+
+Result<Runnable> unpack(const Store& store, Descriptor image, const std::string& cache,
+                        const std::vector<std::string>& args) {
+  WAFER_LET(text, store.get(image));
+  WAFER_LET(manifest, parse_json(text, "the manifest"));
+  if (manifest.contains("manifests")) {
+    WAFER_LET(chosen, choose_platform(manifest));
+    image = chosen;
+    WAFER_LET(inner, store.get(image));
+    WAFER_LET(j, parse_json(inner, "the manifest"));
+    manifest = j;
+  }
+  if (!manifest.contains("config") || !manifest.contains("layers") ||
+      !manifest["layers"].is_array())
+    return Error(ErrorKind::Invalid, "the image has no configuration or layers");
+  WAFER_LET(config_at, Descriptor::parse(manifest["config"]));
+  WAFER_LET(config_text, store.get(config_at));
+  WAFER_LET(config, parse_json(config_text, "the image's configuration"));
+  Defaults d;
+  try {
+    d = defaults_of(config);
+  } catch (const json::exception&) {
+    return Error(ErrorKind::Invalid, "the image's configuration is damaged");
+  }
+  std::vector<Descriptor> layers;
+  for (const json& layer : manifest["layers"]) {
+    WAFER_LET(l, Descriptor::parse(layer));
+    layers.push_back(std::move(l));
+  }
+  Runnable out;
+  out.env = d.env;
+  out.cwd = d.cwd;
+  out.args = d.entry;
+  const std::vector<std::string>& rest = args.empty() ? d.command : args;
+  out.args.insert(out.args.end(), rest.begin(), rest.end());
+  const std::string name = image.digest.substr(7);
+  // A layer that is the program.
+  for (const Descriptor& layer : layers) {
+    if (layer.media_type != kWasm && layer.media_type != kWasmContent) continue;
+    WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
+                WAFER_LET(bytes, store.get(layer));
+                std::ofstream file(to + "/app.wasm", std::ios::binary);
+                file << bytes;
+                file.close();
+                return file ? Result<void>() : Error(ErrorKind::Io, "cannot write to " + to);
+              }));
+    out.artifact = folder + "/app.wasm";
+    if (d.entry.empty()) {
+      const auto title = layer.annotations.find("org.opencontainers.image.title");
+      out.args.insert(out.args.begin(),
+                      title == layer.annotations.end() ? "app.wasm" : title->second);
+    }
+    return out;
+  }
+  if (config_at.media_type == kWasmConfig)
+    return Error(ErrorKind::Invalid, "the image has no layer of type application/wasm");
+  const std::string os = config.value("os", std::string());
+  const std::string architecture = config.value("architecture", std::string());
+  if (out.args.empty()) return Error(ErrorKind::Usage, "the image does not say what to run");
+  WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
+              uint64_t budget = uint64_t{4} << 30;
+              for (const Descriptor& layer : layers) {
+                WAFER_LET(bytes, store.get(layer));
+                WAFER_TRY(unpack_layer(bytes, to, budget));
+              }
+              return {};
+            }));
+  out.root = folder;
+  std::vector<std::string> places;
+  const std::string& program = out.args[0];
+  if (program.starts_with('/')) {
+    places = {program};
+  } else {
+    places = {d.cwd + "/" + program, "/" + program, "/bin/" + program, "/usr/local/bin/" + program,
+              "/usr/bin/" + program};
+  }
+  for (const std::string& place : places) {
+    if (!is_file_in(folder, place)) continue;
+    out.artifact = folder + "/" + place;
+    return out;
+  }
+  return Error(
+      ErrorKind::Usage,
+      "the image has no file " + program +
+          (is_wasm_platform(os, architecture) ? "" : "; it is for " + os + "/" + architecture));
+}
+
+Result<Descriptor> build(Layout& store, std::string_view program, const BuildOptions& o) {
+  if (!program.starts_with(std::string_view("\0asm", 4)))
+    return Error(ErrorKind::Invalid, "an image is made of a program in binary form");
+  // The layer field tells a component from a module.
+  const bool component = program.size() >= 8 && program[6] == 1;
+  Descriptor layer, config;
+  if (o.artifact) {
+    WAFER_LET(l, store.put(program, kWasm));
+    layer = l;
+    layer.annotations["org.opencontainers.image.title"] = o.name;
+    const json j = {{"architecture", "wasm"},
+                    {"os", component ? "wasip2" : "wasip1"},
+                    {"layerDigests", {layer.digest}}};
+    WAFER_LET(c, store.put(j.dump(), kWasmConfig));
+    config = c;
+  } else {
+    WAFER_LET(tar, make_tar({{o.name, program}}));
+    WAFER_LET(l, store.put(tar, kLayer));
+    layer = l;
+    std::vector<std::string> entry{"/" + o.name};
+    json inner = {{"Entrypoint", entry}};
+    if (!o.args.empty()) inner["Cmd"] = o.args;
+    if (!o.env.empty()) inner["Env"] = o.env;
+    if (!o.labels.empty()) inner["Labels"] = o.labels;
+    const json j = {{"architecture", "wasm"},
+                    {"os", component ? "wasip2" : "wasi"},
+                    {"config", inner},
+                    {"rootfs", {{"type", "layers"}, {"diff_ids", {layer.digest}}}}};
+    WAFER_LET(c, store.put(j.dump(), kConfig));
+    config = c;
+  }
+  json manifest = {{"schemaVersion", 2},
+                   {"mediaType", kManifest},
+                   {"config", config.to_json()},
+                   {"layers", {layer.to_json()}}};
+  if (!o.labels.empty()) manifest["annotations"] = o.labels;
+  WAFER_LET(m, store.put(manifest.dump(), kManifest));
+  m.os = component ? "wasip2" : o.artifact ? "wasip1" : "wasi";
+  m.architecture = "wasm";
+  return std::move(m);
+}
+
+}  // namespace wafer::oci

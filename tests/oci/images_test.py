@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Images without a container engine: images_test.py WAFER. With Debian's docker-registry, too."""
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+WAFER = sys.argv[1]
+HERE = pathlib.Path(tempfile.mkdtemp(prefix="wafer-oci-"))
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")} | {"HOME": str(HERE)}
+failures = checks = 0
+
+
+def wafer(*args):
+    return subprocess.run([WAFER, *map(str, args)], env=ENV, cwd=HERE, capture_output=True,
+                          text=True, timeout=60)
+
+
+def check(what, result, code=0, out="", err=""):
+    global failures, checks
+    checks += 1
+    if result.returncode != code or out not in result.stdout or err not in result.stderr:
+        failures += 1
+        print(f"FAILED {what}: {result.returncode}, wanted {code} {out!r} {err!r}\n"
+              f"  {result.stdout[-500:]!r}\n  {result.stderr[-500:]!r}")
+    return result.stdout
+
+
+def expect(what, condition):
+    global failures, checks
+    checks += 1
+    if not condition:
+        failures += 1
+        print(f"FAILED {what}")
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+# Says its arguments: args_get and fd_write.
+(HERE / "say.wat").write_text(r"""(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (drop (call $args (i32.const 1024) (i32.const 4096)))
+    (i32.store (i32.const 8) (i32.const 4096))
+    (i32.store (i32.const 12) (i32.load (i32.const 4)))
+    (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 16)))))""")
+
+# Made and run.
+first = check("build", wafer("image", "build", "say.wat", "oci:one:v1"), out="sha256:")
+check("run", wafer("run", "oci:one:v1", "a", "b"), out="/app.wasm\0a\0b\0")
+check("the only one", wafer("run", "oci:one", "c"), out="/app.wasm\0c\0")
+check("the same again", wafer("image", "build", "say.wat", "oci:two:v1"), out=first)
+expect("the same bytes", (HERE / "one/index.json").read_bytes() == (HERE / "two/index.json").read_bytes())
+check("an artifact", wafer("image", "build", "--kind", "artifact", "say.wat", "oci:one:v2"))
+check("run it", wafer("run", "oci:one:v2", "x"), out="app.wasm\0x\0")
+check("which", wafer("run", "oci:one"), 1, err="which image?; there are v1, v2")
+check("defaults", wafer("image", "build", "--arg", "hi", "say.wat", "oci:one:v3"))
+check("run with them", wafer("run", "oci:one:v3"), out="/app.wasm\0hi\0")
+check("and others", wafer("run", "oci:one:v3", "ho"), out="/app.wasm\0ho\0")
+check("no image", wafer("run", "oci:nowhere"), 1, err="holds no image")
+check("no name", wafer("run", "oci:one:v9"), 1, err="there is no image 'v9'")
+check("no program", wafer("image", "build", "/etc/hostname", "oci:one:v4"), 1, err="binary form")
+
+# A blob that is not what its digest says.
+shutil.copytree(HERE / "one", HERE / "damaged")
+layer = max((HERE / "damaged/blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+content = bytearray(layer.read_bytes())
+content[-1] ^= 1
+layer.write_bytes(content)
+shutil.rmtree(HERE / ".cache", ignore_errors=True)
+check("a bad digest", wafer("run", "oci:damaged:v1"), 1, err="does not have this digest")
+
+# An archive, as docker save writes it, whose layer wants out of its folder.
+binary = HERE / "say.wasm"
+check("wat2wasm", wafer("wat2wasm", "say.wat", "-o", binary))
+
+
+def tar(entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content, link in entries:
+            info = tarfile.TarInfo(name)
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            else:
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def save(path, *layers, entry="/say.wasm"):
+    config = json.dumps({"architecture": "wasm", "os": "wasi", "config": {"Entrypoint": [entry]},
+                         "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]}})
+    manifest = [{"Config": "config.json", "RepoTags": ["say:1"],
+                 "Layers": [f"{i}/layer.tar" for i in range(len(layers))]}]
+    path.write_bytes(tar([("manifest.json", json.dumps(manifest).encode(), None),
+                          ("config.json", config.encode(), None),
+                          *((f"{i}/layer.tar", x, None) for i, x in enumerate(layers))]))
+
+
+save(HERE / "good.tar", tar([("say.wasm", binary.read_bytes(), None), ("old", b"x", None)]),
+     tar([(".wh.old", b"", None), ("new", b"y", None)]))
+check("an archive", wafer("run", "docker-archive:good.tar", "q"), out="/say.wasm\0q\0")
+check("by name", wafer("run", "docker-archive:good.tar:say:1"), out="/say.wasm\0")
+roots = [r for r in (HERE / ".cache/wafer/images").iterdir() if (r / "new").exists()]
+expect("whiteouts", len(roots) == 1 and not (roots[0] / "old").exists())
+outside = HERE / "outside"
+outside.mkdir()
+save(HERE / "bad.tar", tar([("../../../escaped", b"x", None), ("link", b"", str(outside)),
+                            ("link/through", b"x", None), (str(outside) + "/absolute", b"x", None),
+                            ("say.wasm", binary.read_bytes(), None)]))
+wafer("run", "docker-archive:bad.tar")
+expect("nothing outside", not list(outside.iterdir()) and not (HERE / "escaped").exists())
+(HERE / "keep").mkdir()
+(HERE / "keep/file").write_text("x")
+save(HERE / "white.tar", tar([("dir", b"", str(HERE / "keep")), ("dir/.wh.file", b"", None),
+                              (".wh...", b"", None), ("say.wasm", binary.read_bytes(), None)]))
+wafer("run", "docker-archive:white.tar")
+expect("whiteouts stay inside", (HERE / "keep/file").exists())
+check("no archive", wafer("run", "docker-archive:say.wat"), 1)
+
+# Names.
+for name in ("localhost/UPPER", "localhost:5/a:b:c", "localhost/a@sha256:12", "localhost/a/../b"):
+    check(name, wafer("pull", name), 2, err="is no image")
+check("nobody there", wafer("pull", "localhost:1/x"), 1, err="cannot connect to localhost")
+
+
+def registry():
+    """Debian's, on a free port; None if it cannot be had."""
+    if not shutil.which("docker-registry"):
+        if os.geteuid() != 0:
+            return None, None
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends",
+                        "docker-registry"], capture_output=True, check=False,
+                       env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+        if not shutil.which("docker-registry"):
+            return None, None
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = HERE / "registry.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {HERE}/registry}}}}\n"
+                      f"http: {{addr: '127.0.0.1:{port}'}}\n")
+    process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return process, f"localhost:{port}"
+        time.sleep(0.05)
+    process.kill()
+    return None, None
+
+
+server, host = registry()
+if server:
+    name = f"{host}/team/say:1"
+    image = check("build for a registry", wafer("image", "build", "say.wat", name), out="sha256:")
+    check("listed", wafer("images"), out=name)
+    check("push", wafer("push", name), out=image)
+    check("removed", wafer("rmi", name))
+    expect("with its blobs", not list((HERE / ".local/share/wafer/images/blobs/sha256").iterdir()))
+    check("pulled to run", wafer("run", name, "z"), out="/app.wasm\0z\0", err="pulling")
+    check("once", wafer("run", name, "z"), out="/app.wasm\0z\0")
+    check("from a layout", wafer("push", "oci:one:v2", f"{host}/art"))
+    check("an artifact", wafer("run", f"{host}/art", "z"), out="app.wasm\0z\0")
+    check("by digest", wafer("pull", f"{host}/team/say@{image.strip()}"), out=image)
+    check("no such image", wafer("pull", f"{host}/none"), 1, err="manifest unknown")
+    # A registry that lies.
+    for data in (HERE / "registry").glob("docker/registry/v2/blobs/sha256/*/*/data"):
+        if data.read_bytes().startswith(b"\0asm") or b"\0asm" in data.read_bytes()[:4096]:
+            content = bytearray(data.read_bytes())
+            content[20] ^= 1
+            data.write_bytes(content)
+    check("forget", wafer("rmi", f"{host}/art"))
+    check("forget", wafer("rmi", f"{host}/team/say@{image.strip()}"))
+    check("forget", wafer("rmi", name))
+    check("a lie", wafer("pull", name), 1, err="does not have this digest")
+    server.terminate()
+    server.wait()
+else:
+    print("skipped: docker-registry cannot be had; images were only run from files")
+shutil.rmtree(HERE, ignore_errors=True)
+print(f"{checks} checks, {failures} failed")
+sys.exit(1 if failures else 77 if not server else 0)
