@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import time
 
-WAFER = sys.argv[1]
+WAFER = os.path.abspath(sys.argv[1])
 HERE = pathlib.Path(tempfile.mkdtemp(prefix="wafer-oci-"))
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")} | {"HOME": str(HERE)}
 failures = checks = 0

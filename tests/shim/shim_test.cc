@@ -270,6 +270,11 @@ TEST_F(ShimTest, RunsAProgram) {
   EXPECT_EQ(deleted.pid(), created.pid());
   EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
   EXPECT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  // The last is on its way.
+  for (int i = 0; i < 1000 && topics_.size() < 4; ++i) {
+    loop_.after(std::chrono::milliseconds(10), [this] { loop_.stop(); });
+    loop_.run();
+  }
   EXPECT_EQ(topics_, (std::vector<std::string>{"/tasks/create", "/tasks/start", "/tasks/exit",
                                                "/tasks/delete"}));
   // It is gone, with its socket.
