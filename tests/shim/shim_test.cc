@@ -75,8 +75,9 @@ class ShimTest : public testing::Test {
   }
   void TearDown() override {
     if (client_) {
-      proto::ProcessRequest request;
+      // Deleted only once it has ended, and without that the shim would stay.
       (void)call("Kill", kill_request("c", SIGKILL));
+      (void)call("Wait", process_request("c"));
       (void)call("Delete", process_request("c"));
       (void)call("Shutdown", proto::ShutdownRequest());
     }
