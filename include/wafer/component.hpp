@@ -237,7 +237,7 @@ class ComponentFunc {
   template <class R = void, class... A>
   Result<R> call(const A&... args) const {
     std::vector<ComponentVal> values;
-    (values.push_back(detail::ComponentType<std::decay_t<A>>::to(args)), ...);
+    (values.push_back(detail::ComponentType<std::decay_t<const A>>::to(args)), ...);
     auto result = call_raw(std::move(values));
     if (!result.ok()) return result.take_error();
     if constexpr (std::is_void_v<R>) {
