@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -158,10 +159,10 @@ using Definition =
                  InlineInstance, AliasExport, AliasCoreExport, AliasOuter, ResourceDef, CanonLift,
                  CanonLower, CanonBuiltin, Import, Export>;
 
-// What running instances of a component makes once for all of them.
-struct ComponentCache {
+// What is compiled for calls between parts of a component, once for all of its instances.
+struct AdapterCache {
   std::mutex mutex;
-  std::vector<std::shared_ptr<void>> adapters;  // by the lower's place
+  std::map<std::pair<const CanonLower*, const CanonLift*>, std::shared_ptr<void>> made;
 };
 
 class Component {
@@ -171,7 +172,7 @@ class Component {
   TypeId type = 0;  // of kind Component
   uint32_t begin = 0, end = 0;
 
-  const std::shared_ptr<ComponentCache> cache = std::make_shared<ComponentCache>();
+  const std::shared_ptr<AdapterCache> adapters = std::make_shared<AdapterCache>();
 
   const Shape& shape() const { return *(*types)[type].shape; }
 };

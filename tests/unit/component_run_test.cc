@@ -18,8 +18,8 @@ namespace {
 
 // A component from text, with the engine that it runs in.
 struct World {
-  explicit World(std::string_view text, runtime::Tier* tier = interp::tier())
-      : engine(runtime::Engine::create({}, tier)),
+  explicit World(std::string_view text, std::shared_ptr<runtime::Engine> with = nullptr)
+      : engine(with ? std::move(with) : runtime::Engine::create({}, interp::tier())),
         core(std::make_unique<runtime::Store>(engine)),
         store(std::make_unique<ComponentStore>(*core)) {
     auto parsed = wat::parse_wat(text, {});
@@ -496,6 +496,98 @@ TEST(ComponentHost, WritesAStream) {
   ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
   EXPECT_GE((*result)[0].bits(), 100u);
   EXPECT_EQ(pieces, 3);
+}
+
+// ---- Components from elsewhere
+
+// A component that another one exports, decoded by itself, gets functions of the importing one:
+// types of the two have nothing to do with each other.
+constexpr const char* kLibrary = R"((component
+    (component $c
+      (import "g" (func $g (param "x" (list string)) (result (list string))))
+      (core module $Memory (memory (export "mem") 1)
+        (global $at (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+          (global.set $at (i32.add (global.get $at) (i32.const 64)))
+          (global.get $at)))
+      (core instance $m (instantiate $Memory))
+      (core func $g' (canon lower (func $g) (memory (core memory $m "mem")) (realloc (core func $m "realloc"))))
+      (core module $M (import "" "g" (func $g (param i32 i32 i32)))
+        (func (export "run") (param i32 i32) (result i32)
+          (call $g (local.get 0) (local.get 1) (i32.const 8)) (i32.const 8)))
+      (core instance $i (instantiate $M (with "" (instance (export "g" (func $g'))))))
+      (func (export "run") (param "x" (list string)) (result (list string))
+        (canon lift (core func $i "run") (memory (core memory $m "mem")) (realloc (core func $m "realloc")))))
+    (export "c" (component $c))))";
+
+constexpr const char* kUser = R"((component
+    (type $r1 (record (field "a" u8) (field "b" u64)))
+    (type $r2 (variant (case "a" $r1) (case "b" (list $r1)) (case "c")))
+    (type $r3 (tuple $r1 $r2 (list $r2) (option $r2) (result $r2)))
+    (type $strings (list string))
+    (import "lib" (instance $lib (export "c" (component
+      (import "g" (func (param "x" (list string)) (result (list string))))
+      (export "run" (func (param "x" (list string)) (result (list string))))))))
+    (alias export $lib "c" (component $c))
+    (component $G
+      (type $r1 (record (field "a" u8) (field "b" u64)))
+      (type $r2 (variant (case "a" (list (list u8))) (case "b" (list $r1)) (case "c")))
+      (type $strings (list string))
+      (core module $Memory (memory (export "mem") 1)
+        (global $at (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+          (global.set $at (i32.add (global.get $at) (i32.const 64)))
+          (global.get $at))
+        (func (export "g") (param i32 i32) (result i32)
+          (i32.store (i32.const 8) (local.get 0)) (i32.store (i32.const 12) (local.get 1))
+          (i32.const 8)))
+      (core instance $m (instantiate $Memory))
+      (func (export "g") (param "x" $strings) (result $strings)
+        (canon lift (core func $m "g") (memory (core memory $m "mem")) (realloc (core func $m "realloc")))))
+    (instance $g (instantiate $G))
+    (instance $i (instantiate $c (with "g" (func $g "g"))))
+    (func (export "run") (alias export $i "run"))))";
+
+TEST(ComponentHost, ComponentsFromElsewhere) {
+  World library(kLibrary);
+  ASSERT_TRUE(library.component);
+  auto lib = library.linker.instantiate(*library.store, library.component);
+  ASSERT_TRUE(lib.ok()) << std::string_view(lib.error().message);
+  World world(kUser, library.engine);
+  ASSERT_TRUE(world.component);
+  Item item;
+  item.sort = Sort::Instance;
+  item.instance = (*lib)->exports;
+  world.linker.define("lib", item);
+  // What is compiled for one instance does not go by the other's.
+  for (int i = 0; i < 3; ++i) {
+    world.instance = nullptr;
+    Val::Items items;
+    items.push_back(Val::of_text("one"));
+    items.push_back(Val::of_text("zwölf"));
+    const auto result = world.call("run", {Val::of_items(items)});
+    ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+    EXPECT_TRUE((*result)[0] == Val::of_items(items));
+  }
+}
+
+// Types of what comes from elsewhere are not looked into before, so that instantiation has to.
+TEST(ComponentHost, ComponentsFromElsewhereThatDoNotFit) {
+  World library(
+      "(component (component $c (component $d) (export \"run\" (component $d)))"
+      " (export \"c\" (component $c)))");
+  ASSERT_TRUE(library.component);
+  auto lib = library.linker.instantiate(*library.store, library.component);
+  ASSERT_TRUE(lib.ok());
+  World world(kUser, library.engine);
+  ASSERT_TRUE(world.component);
+  Item item;
+  item.sort = Sort::Instance;
+  item.instance = (*lib)->exports;
+  world.linker.define("lib", item);
+  const auto made = world.linker.instantiate(*world.store, world.component);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(std::string_view(made.error().message), "export `run`: expected func, found component");
 }
 
 // ---- WAVE

@@ -753,34 +753,33 @@ TrapCode Helper::run(Slot* slots) const {
 
 }  // namespace
 
-Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& func, TypeId type,
-                                const ResolvedOptions& options, uint32_t ordinal) {
+Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& func,
+                                const CanonLower& def, const ResolvedOptions& options) {
   ComponentInstance& callee = func.instance;
   runtime::FuncInst* const none = nullptr;
-  // The callee runs as part of its caller, so it must not have to know of its own task.
-  if (!instance.store.compiled_adapters || callee.root != instance.root || !callee.complete ||
-      callee.may_block || callee.needs_thread || func.def().is_async || options.is_async ||
-      func.options.is_async)
+  // Both have to be of one component, where types and definitions of one mean something to the
+  // other. The callee runs as part of its caller, so it must not have to know of its own task.
+  if (!instance.store.compiled_adapters || callee.root != instance.root ||
+      callee.component->types != instance.component->types || !func.definition ||
+      !callee.complete || callee.may_block || callee.needs_thread || func.def().is_async ||
+      options.is_async || func.options.is_async)
     return none;
   runtime::Store& core = instance.store.core;
-  const ComponentInstance* root = &instance;
-  while (root->outer) root = root->outer.get();
-  ComponentCache& cache = *root->component->cache;
+  AdapterCache& cache = *instance.component->adapters;
   std::shared_ptr<Plan> plan;
   {
     const std::lock_guard lock(cache.mutex);
-    if (cache.adapters.size() <= ordinal) cache.adapters.resize(ordinal + 1);
-    plan = std::static_pointer_cast<Plan>(cache.adapters[ordinal]);
+    plan = std::static_pointer_cast<Plan>(cache.made[{&def, func.definition}]);
   }
   if (!plan) {
-    plan = Adapter(instance, func, type, options).make();
+    plan = Adapter(instance, func, def.type, options).make();
     if (!plan->refused) {
       WAFER_LET(module,
                 core.engine().load_module({plan->binary.data(), plan->binary.size()}, false));
       plan->module = module;
     }
     const std::lock_guard lock(cache.mutex);
-    cache.adapters[ordinal] = plan;
+    cache.made[{&def, func.definition}] = plan;
   }
   if (plan->refused) return none;
 

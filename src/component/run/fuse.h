@@ -7,11 +7,10 @@
 
 namespace wafer::component {
 
-// The core function that `instance` calls for `func`, lowered with `options` as `type`; null:
-// the call needs more than code (it may wait, or lends handles further), and goes the general
-// way. `ordinal` is the lower's place among all of an instantiation of one component: what was
-// compiled for it serves further instantiations.
-Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& func, TypeId type,
-                                const ResolvedOptions& options, uint32_t ordinal);
+// The core function that `instance` calls for `func`, as `def` lowers it; null: the call needs
+// more than code (it may wait, or lends handles further), and goes the general way. What is
+// compiled for a lower and a lift serves all instances of their component.
+Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& func,
+                                const CanonLower& def, const ResolvedOptions& options);
 
 }  // namespace wafer::component

@@ -72,6 +72,16 @@ class Instantiator {
 
 Error unlinkable(std::string message) { return {ErrorKind::Unlinkable, message}; }
 
+// What comes from outside is not known to be what the types say: components that the embedder
+// gives have types of their own.
+Result<void> check_sort(std::string_view what, const std::string& name, Sort wanted,
+                        const Item& item) {
+  if (item.sort == wanted) return {};
+  return unlinkable(std::string(what) + " `" + name + "`: expected " +
+                    std::string(sort_name(wanted)) + ", found " +
+                    std::string(sort_name(item.sort)));
+}
+
 Result<std::shared_ptr<ComponentInstance>> Instantiator::run(
     const std::shared_ptr<const Component>& component,
     const std::shared_ptr<ComponentInstance>& outer, const InstanceValue& args) {
@@ -155,6 +165,7 @@ Result<void> Instantiator::define(Frame& f, const Import& def) {
     if (def.entity.sort == Sort::Type) return {};
     return unlinkable("unknown import `" + def.name + "`");
   }
+  WAFER_TRY(check_sort("import", def.name, def.entity.sort, *item));
   bind(f, def.entity, *item);
   push(f, *item);
   return {};
@@ -233,6 +244,7 @@ Result<void> Instantiator::define(Frame& f, const AliasExport& def) {
   if (def.sort == Sort::Type) return {};
   const Item* const item = f.instance.instances[def.instance]->find(def.name);
   if (!item) return unlinkable("instance has no export `" + def.name + "`");
+  WAFER_TRY(check_sort("export", def.name, def.sort, *item));
   push(f, *item);
   return {};
 }
@@ -287,7 +299,7 @@ ResolvedOptions Instantiator::resolve(Frame& f, const CanonOptions& options) con
 Result<void> Instantiator::define(Frame& f, const CanonLift& def) {
   f.instance.funcs.push_back(std::make_shared<LiftedFunc>(
       def.type, f.instance, f.instance.core[size_t(wasm::ExternKind::Func)][def.core_func].func,
-      resolve(f, def.options)));
+      resolve(f, def.options), &def));
   return {};
 }
 
@@ -303,10 +315,9 @@ Result<void> Instantiator::define(Frame& f, const CanonLower& def) {
   if (func->may_block() || (f.types()[def.type].is_async && !def.options.is_async))
     f.instance.may_block = true;
   const ResolvedOptions options = resolve(f, def.options);
-  const uint32_t ordinal = root_->lowers++;
   runtime::FuncInst* core = nullptr;
   if (const auto* lifted = dynamic_cast<const LiftedFunc*>(func.get())) {
-    WAFER_LET(fused, fuse(f.instance, *lifted, def.type, options, ordinal));
+    WAFER_LET(fused, fuse(f.instance, *lifted, def, options));
     core = fused;
   }
   add_core_func(f, core ? core : make_lowered(f.instance, func, def.type, options, def.signature));

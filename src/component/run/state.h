@@ -177,7 +177,6 @@ struct CoreInstanceValue {
 // All instances that one instantiation by the embedder made: a trap in one stops them all.
 struct Root {
   bool poisoned = false;
-  uint32_t lowers = 0;  // so far, in order
 };
 
 // The state of an instance ("Component Instances") and its index spaces.

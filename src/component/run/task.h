@@ -253,8 +253,9 @@ class Func : public std::enable_shared_from_this<Func> {
 // A lifted core function.
 class LiftedFunc final : public Func {
  public:
-  LiftedFunc(TypeId id, ComponentInstance& i, runtime::FuncInst* f, ResolvedOptions o)
-      : type(id), instance(i), core(f), options(o) {}
+  LiftedFunc(TypeId id, ComponentInstance& i, runtime::FuncInst* f, ResolvedOptions o,
+             const CanonLift* d = nullptr)
+      : type(id), instance(i), core(f), options(o), definition(d) {}
 
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
                 OnCancel& on_cancel) const override;
@@ -265,6 +266,7 @@ class LiftedFunc final : public Func {
   ComponentInstance& instance;
   runtime::FuncInst* const core;
   const ResolvedOptions options;
+  const CanonLift* const definition;  // null: a destructor
 };
 
 // Nothing or one.
