@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "component/run/shape.h"
+#include "component/shape.h"
 
 namespace wafer::cli {
 

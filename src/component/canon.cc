@@ -1,26 +1,13 @@
 // Canonical definitions (Binary.md; CanonicalABI.md, "Canonical Definitions").
 #include "component/builtins.h"
 #include "component/scope.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 
 namespace {
 
-// CanonicalABI.md, "Flattening".
-constexpr size_t kMaxFlatParams = 16;
-constexpr size_t kMaxFlatAsyncParams = 4;
-constexpr size_t kMaxFlatResults = 1;
 constexpr uint32_t kContextSlots = 2;
-
-std::string signature_text(const wasm::FuncType& t) {
-  const auto list = [](const Vec<wasm::ValType>& types) {
-    std::string out = "[";
-    for (wasm::ValType v : types)
-      out += (out.size() > 1 ? " " : "") + std::string(std::string_view(wasm::to_string(v)));
-    return out + "]";
-  };
-  return list(t.params) + " -> " + list(t.results);
-}
 
 }  // namespace
 

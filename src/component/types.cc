@@ -3,20 +3,27 @@
 #include <algorithm>
 #include <functional>
 
+#include "component/shape.h"
+
 namespace wafer::component {
 
 namespace {
 
 Error invalid(std::string_view message) { return {ErrorKind::Invalid, message}; }
 
-uint64_t align_to(uint64_t at, uint32_t align) { return (at + align - 1) / align * align; }
-
-// Bytes of the discriminant of `cases` cases.
-uint32_t discriminant_size(size_t cases) { return cases <= 256 ? 1 : cases <= 65536 ? 2 : 4; }
-
 bool is_value(TypeKind kind) { return kind < TypeKind::Func; }
 
 }  // namespace
+
+std::string signature_text(const wasm::FuncType& type) {
+  const auto list = [](const Vec<wasm::ValType>& types) {
+    std::string out = "[";
+    for (wasm::ValType v : types)
+      out += (out.size() > 1 ? " " : "") + std::string(std::string_view(wasm::to_string(v)));
+    return out + "]";
+  };
+  return list(type.params) + " -> " + list(type.results);
+}
 
 std::string_view sort_name(Sort sort) {
   constexpr std::string_view kNames[] = {"module", "func",      "value",
@@ -116,10 +123,10 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
       const auto field = [&](ValType t) {
         const Layout l = layout(t);
         align = std::max(align, l.align[w]);
-        size = align_to(size, l.align[w]) + l.size[w];
+        size = align_up(size, l.align[w]) + l.size[w];
       };
       const auto variant = [&](size_t cases, auto&& each) {
-        const uint32_t tag = discriminant_size(cases);
+        const uint32_t tag = discriminant_bytes(cases);
         uint32_t payload_align = 1;
         uint64_t payload = 0;
         each([&](ValType t) {
@@ -129,7 +136,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
           payload = std::max(payload, l.size[w]);
         });
         align = std::max(tag, payload_align);
-        size = align_to(tag, payload_align) + payload;
+        size = align_up(tag, payload_align) + payload;
       };
       switch (def.kind) {
         case TypeKind::Record:
@@ -145,7 +152,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
           });
           break;
         case TypeKind::Enum:
-          size = align = discriminant_size(def.labels.size());
+          size = align = discriminant_bytes(def.labels.size());
           break;
         case TypeKind::Option:
         case TypeKind::Result:
@@ -155,7 +162,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
           break;
         case TypeKind::Flags: {
           const size_t n = def.labels.size();
-          size = align = n <= 8 ? 1 : n <= 16 ? 2 : 4;
+          size = align = flags_bytes(n);
           break;
         }
         case TypeKind::List:
@@ -172,7 +179,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
         default:  // handles
           size = align = 4;
       }
-      size = align_to(size, align);
+      size = align_up(size, align);
       if (size >= kMaxElementSize)
         return invalid("value type exceeds maximum byte size of 268435455");
       def.layout.size[w] = size;

@@ -84,6 +84,9 @@ inline constexpr KindInfo kKinds[] = {
     {TypeKind::Resource, "resource", 0x3f},
 };
 
+// "[i32 i64] -> [f32]".
+std::string signature_text(const wasm::FuncType& type);
+
 // "record", "own" and so on.
 constexpr std::string_view kind_name(TypeKind kind) {
   return kKinds[static_cast<size_t>(kind)].name;

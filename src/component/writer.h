@@ -42,6 +42,10 @@ struct CoreExternType {
   wasm::TableType table;
   wasm::MemoryType memory;
   wasm::GlobalType global;
+
+  static CoreExternType of(const wasm::ExternType& type) {
+    return {type.kind, type.type_index, type.table, type.memory, type.global};
+  }
 };
 
 // Immediates of a canonical built-in; those that it has not stay unread.

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/leb128.h"
+#include "component/core_module.h"
 #include "component/sections.h"
-#include "compose/core_module.h"
 #include "wasm/decoder.h"
 #include "wasm/instr.h"
 #include "wasm/validator.h"
@@ -28,7 +28,8 @@ Error unsupported(const std::string& what) {
 
 // cabi_realloc by memory.grow: gives new stacks, and nothing else.
 Vec<uint8_t> realloc_by_growing(uint8_t page_size_log2) {
-  Body b(1);
+  cm::Body b(4);
+  const uint32_t before = b.local(wasm::kI32);
   const auto expect = [&](uint32_t param, int32_t value) {
     b.i32(value).op(Opcode::LocalGet, param).op(Opcode::I32Ne);
     b.if_().op(Opcode::Unreachable).op(Opcode::End);
@@ -36,16 +37,16 @@ Vec<uint8_t> realloc_by_growing(uint8_t page_size_log2) {
   expect(0, 0);
   expect(1, 0);
   expect(3, kStackSize);
-  b.i32(kStackSize >> page_size_log2).op(Opcode::MemoryGrow, 0).op(Opcode::LocalTee, 4);
+  b.i32(kStackSize >> page_size_log2).op(Opcode::MemoryGrow, 0).tee(before);
   b.i32(-1).op(Opcode::I32Eq).if_().op(Opcode::Unreachable).op(Opcode::End);
-  b.op(Opcode::LocalGet, 4);
+  b.get(before);
   if (page_size_log2 > 0) b.i32(page_size_log2).op(Opcode::I32Shl);
   return b.end();
 }
 
 Vec<uint8_t> allocate_stack(uint32_t realloc, uint32_t stack_pointer,
                             std::optional<uint32_t> state) {
-  Body b;
+  cm::Body b;
   if (state) {
     b.op(Opcode::GlobalGet, *state).i32(kUnallocated).op(Opcode::I32Eq).if_();
     b.i32(kAllocating).op(Opcode::GlobalSet, *state);
@@ -222,7 +223,7 @@ class Reducer {
   }
 
   Result<Vec<uint8_t>> write(bool has_memory) {
-    CoreModuleWriter out;
+    cm::CoreModuleWriter out;
     auto sections = cm::sections(m_.bytes);
     if (!sections.ok()) return sections.take_error();
     for (const cm::Section& s : *sections) {
@@ -238,13 +239,7 @@ class Reducer {
     WAFER_LET(state, named_global("allocation_state"));
 
     const auto import = [&](const wasm::Import& i, std::string_view name) {
-      cm::CoreExternType type;
-      type.kind = i.type.kind;
-      type.type = i.type.type_index;
-      type.table = i.type.table;
-      type.memory = i.type.memory;
-      type.global = i.type.global;
-      return out.import(std::string_view(i.module), name, type);
+      return out.import(std::string_view(i.module), name, cm::CoreExternType::of(i.type));
     };
     for (uint32_t i = 0; i < memories_.size(); ++i)
       new_memories_.push_back(

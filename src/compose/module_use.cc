@@ -31,21 +31,11 @@ bool take_suffix(std::string_view& s, std::string_view suffix) {
   return true;
 }
 
-std::string signature_text(const wasm::FuncType& t) {
-  const auto list = [](const Vec<wasm::ValType>& types) {
-    std::string out = "[";
-    for (wasm::ValType v : types)
-      out += (out.size() > 1 ? " " : "") + std::string(std::string_view(wasm::to_string(v)));
-    return out + "]";
-  };
-  return list(t.params) + " -> " + list(t.results);
-}
-
 Result<void> expect(std::string_view name, const wasm::FuncType& wanted,
                     const wasm::FuncType& found) {
   if (wanted.params == found.params && wanted.results == found.results) return {};
   return invalid("type mismatch for function `" + std::string(name) + "`: expected " +
-                 signature_text(wanted) + ", found " + signature_text(found));
+                 cm::signature_text(wanted) + ", found " + cm::signature_text(found));
 }
 
 wasm::FuncType func_type(std::initializer_list<wasm::ValType> params,
@@ -659,13 +649,7 @@ Result<RenamedImports> rename_duplicate_imports(Vec<uint8_t>& bytes) {
     }
     cm::write_name(section, from);
     cm::write_name(section, name);
-    cm::CoreExternType type;
-    type.kind = i.type.kind;
-    type.type = i.type.type_index;
-    type.table = i.type.table;
-    type.memory = i.type.memory;
-    type.global = i.type.global;
-    cm::write_core_extern_type(section, type);
+    cm::write_core_extern_type(section, cm::CoreExternType::of(i.type));
   }
   WAFER_LET(sections, cm::sections({bytes.data(), bytes.size()}));
   constexpr uint8_t kImports = 2;

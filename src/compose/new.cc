@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "component/core_module.h"
 #include "compose/adapter.h"
-#include "compose/core_module.h"
 #include "compose/module_use.h"
 #include "wasm/instr.h"
 #include "wit/encode.h"
@@ -287,11 +287,11 @@ class Builder {
     const auto& memory = parts_[0].use.imported_memory;
     if (shims_.empty() && !memory && !tls) return {};
 
-    CoreModuleWriter m;
+    cm::CoreModuleWriter m;
     m.names.module = "shim";
     for (size_t i = 0; i < shims_.size(); ++i) {
       const uint32_t type = m.type(shims_[i].type);
-      Body body;
+      cm::Body body;
       for (uint32_t p = 0; p < shims_[i].type.params.size(); ++p)
         body.op(wasm::Opcode::LocalGet, p);
       body.i32(static_cast<int32_t>(i)).call_indirect(type);
@@ -316,10 +316,11 @@ class Builder {
       get.results.push_back(*tls);
       set.params.push_back(*tls);
       m.export_(kTlsGet, wasm::ExternKind::Func,
-                m.func(m.type(get), Body().op(wasm::Opcode::GlobalGet, g).end()));
-      m.export_(kTlsSet, wasm::ExternKind::Func,
-                m.func(m.type(set),
-                       Body().op(wasm::Opcode::LocalGet, 0).op(wasm::Opcode::GlobalSet, g).end()));
+                m.func(m.type(get), cm::Body().op(wasm::Opcode::GlobalGet, g).end()));
+      m.export_(
+          kTlsSet, wasm::ExternKind::Func,
+          m.func(m.type(set),
+                 cm::Body().op(wasm::Opcode::LocalGet, 0).op(wasm::Opcode::GlobalSet, g).end()));
     }
     const Vec<uint8_t> bytes = m.finish();
     shim_ = out_.core_instantiate(out_.core_module({bytes.data(), bytes.size()}), {});
@@ -352,7 +353,7 @@ class Builder {
   Result<void> encode_fixups() {
     const auto& initialize = parts_[0].use.initialize;
     if (shims_.empty() && !initialize) return {};
-    CoreModuleWriter m;
+    cm::CoreModuleWriter m;
     m.names.module = "fixups";
     std::vector<cm::CoreExportRef> actual;
     std::vector<uint32_t> funcs;

@@ -1,6 +1,7 @@
 // How functions of WIT look to core modules (CanonicalABI.md, "Flattening").
 #pragma once
 
+#include "component/shape.h"
 #include "component/types.h"
 #include "wit/wit.h"
 
@@ -16,7 +17,9 @@ enum class AbiVariant : uint8_t {
 };
 
 // Limits of flattening.
-inline constexpr size_t kMaxFlatParams = 16, kMaxFlatAsyncParams = 4, kMaxFlatResults = 1;
+using component::kMaxFlatAsyncParams;
+using component::kMaxFlatParams;
+using component::kMaxFlatResults;
 
 struct CoreSignature {
   wasm::FuncType type;

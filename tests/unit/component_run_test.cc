@@ -6,10 +6,10 @@
 #include <thread>
 
 #include "component/run/linker.h"
-#include "component/run/shape.h"
 #include "component/run/stream.h"
 #include "component/run/text.h"
 #include "component/run/wave.h"
+#include "component/shape.h"
 #include "interp/interp.h"
 #include "wat/wat.h"
 

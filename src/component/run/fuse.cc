@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "component/run/emit.h"
+#include "component/core_module.h"
 #include "component/run/handles.h"
-#include "component/run/shape.h"
 #include "component/run/text.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 
@@ -16,41 +16,8 @@ using wasm::kF32;
 using wasm::kF64;
 using wasm::kI32;
 using wasm::kI64;
-
-// Instructions.
-enum : uint8_t {
-  kUnreachable = 0x00,
-  kReturn = 0x0f,
-  kDrop = 0x1a,
-  kLoad32 = 0x28,
-  kLoad64 = 0x29,
-  kLoad8U = 0x2d,
-  kLoad16U = 0x2f,
-  kStore32 = 0x36,
-  kStore64 = 0x37,
-  kStore8 = 0x3a,
-  kStore16 = 0x3b,
-  kEqz = 0x45,
-  kEq = 0x46,
-  kNe = 0x47,
-  kLtU = 0x49,
-  kGeU = 0x4f,
-  kGtU64 = 0x56,
-  kAdd = 0x6a,
-  kSub = 0x6b,
-  kAnd = 0x71,
-  kAdd64 = 0x7c,
-  kMul64 = 0x7e,
-  kShl64 = 0x86,
-  kWrap = 0xa7,
-  kExtendU = 0xad,
-  kReinterpretF32 = 0xbe,  // f32 from i32
-  kReinterpretI32 = 0xbc,  // i32 from f32
-  kReinterpretF64 = 0xbf,
-  kReinterpretI64 = 0xbd,
-  kExtend8S = 0xc0,
-  kExtend16S = 0xc1,
-};
+using wasm::Opcode;
+using CoreTypes = std::vector<wasm::ValType>;
 
 enum class Fault : uint8_t {
   Leave,
@@ -88,7 +55,7 @@ struct ImportPlan {
 };
 
 struct Plan {
-  std::vector<uint8_t> binary;
+  Vec<uint8_t> binary;
   std::shared_ptr<wasm::Module> module;
   std::vector<ImportPlan> funcs;
   bool memory[2] = {false, false};
@@ -138,7 +105,6 @@ class Adapter {
   void handle(ValType type, ValType other, Side side, uint32_t local);
   void number(Prim prim, uint32_t local);
   void tuple(Types types, Types others, Side side, uint32_t from, uint32_t to);
-  Place tuple_place(Types types) const;
 
   uint32_t coerce(uint32_t local, wasm::ValType from, wasm::ValType to);
 
@@ -148,7 +114,8 @@ class Adapter {
   const TypeDef& callee_func_;
   const ResolvedOptions* const options_[2];
 
-  ModuleEmitter e_;
+  CoreModuleWriter module_;
+  Body body_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   uint32_t memory_[2] = {0, 0};
   uint32_t leave_[2] = {0, 0};
@@ -221,53 +188,66 @@ CoreTypes Adapter::flatten_all(Types types) const {
   return out;
 }
 
-uint32_t Adapter::func(ImportPlan plan, const CoreTypes& params, const CoreTypes& results) {
-  plan_->funcs.push_back(plan);
-  return e_.import_func(params, results);
+wasm::FuncType func_type(const CoreTypes& params, const CoreTypes& results) {
+  wasm::FuncType out;
+  out.params.assign(params.begin(), params.end());
+  out.results.assign(results.begin(), results.end());
+  return out;
 }
 
-void Adapter::fault(Fault f) { e_.if_().i32(int(f)).call(fault_).op(kUnreachable).end(); }
+uint32_t Adapter::func(ImportPlan plan, const CoreTypes& params, const CoreTypes& results) {
+  plan_->funcs.push_back(plan);
+  return module_.import_func("", "", module_.type(func_type(params, results)));
+}
+
+void Adapter::fault(Fault f) {
+  body_.if_().i32(int(f)).call(fault_).op(Opcode::Unreachable).end_block();
+}
 
 void Adapter::check_range(uint32_t at, uint32_t bytes64, uint32_t align, Side side, Fault outside) {
   if (align > 1) {
-    e_.get(at).i32(align - 1).op(kAnd);
+    body_.get(at).i32(align - 1).op(Opcode::I32And);
     fault(outside == Fault::ReallocBounds ? Fault::ReallocUnaligned : Fault::Unaligned);
   }
-  e_.get(at).op(kExtendU).get(bytes64).op(kAdd64);
-  e_.memory_size(memory_[side]).op(kExtendU).i64(16).op(kShl64).op(kGtU64);
+  body_.get(at).op(Opcode::I64ExtendI32U).get(bytes64).op(Opcode::I64Add);
+  body_.op(Opcode::MemorySize, memory_[side])
+      .op(Opcode::I64ExtendI32U)
+      .i64(16)
+      .op(Opcode::I64Shl)
+      .op(Opcode::I64GtU);
   fault(outside);
 }
 
 void Adapter::reallocate(Side to, uint32_t bytes, uint32_t align, uint32_t result) {
-  e_.i32(0).op(0x24, leave_[to]);
-  e_.i32(0).i32(0).i32(align).get(bytes).call(realloc_[to]).set(result);
-  e_.i32(1).op(0x24, leave_[to]);
-  const uint32_t wide = e_.local(kI64);
-  e_.get(bytes).op(kExtendU).set(wide);
+  body_.i32(0).op(Opcode::GlobalSet, leave_[to]);
+  body_.i32(0).i32(0).i32(align).get(bytes).call(realloc_[to]).set(result);
+  body_.i32(1).op(Opcode::GlobalSet, leave_[to]);
+  const uint32_t wide = body_.local(kI64);
+  body_.get(bytes).op(Opcode::I64ExtendI32U).set(wide);
   check_range(result, wide, align, to, Fault::ReallocBounds);
 }
 
 void Adapter::number(Prim prim, uint32_t local) {
   switch (prim) {
     case Prim::Bool:
-      e_.get(local).i32(0).op(kNe).set(local);
+      body_.get(local).i32(0).op(Opcode::I32Ne).set(local);
       break;
     case Prim::U8:
-      e_.get(local).i32(0xff).op(kAnd).set(local);
+      body_.get(local).i32(0xff).op(Opcode::I32And).set(local);
       break;
     case Prim::U16:
-      e_.get(local).i32(0xffff).op(kAnd).set(local);
+      body_.get(local).i32(0xffff).op(Opcode::I32And).set(local);
       break;
     case Prim::S8:
-      e_.get(local).op(kExtend8S).set(local);
+      body_.get(local).op(Opcode::I32Extend8S).set(local);
       break;
     case Prim::S16:
-      e_.get(local).op(kExtend16S).set(local);
+      body_.get(local).op(Opcode::I32Extend16S).set(local);
       break;
     case Prim::Char:
-      e_.get(local).i32(0x110000).op(kGeU);
+      body_.get(local).i32(0x110000).op(Opcode::I32GeU);
       fault(Fault::Char);
-      e_.get(local).i32(0xd800).op(kSub).i32(0x800).op(kLtU);
+      body_.get(local).i32(0xd800).op(Opcode::I32Sub).i32(0x800).op(Opcode::I32LtU);
       fault(Fault::Char);
       break;
     default:
@@ -278,20 +258,20 @@ void Adapter::number(Prim prim, uint32_t local) {
 void Adapter::handle(ValType type, ValType other, Side side, uint32_t local) {
   const TypeDef& def = types_[type.id];
   if (def.kind == TypeKind::Borrow) {
-    const uint32_t kept = e_.local(kI32);
-    e_.get(local).set(kept);
+    const uint32_t kept = body_.local(kI32);
+    body_.get(local).set(kept);
     lent_.push_back(kept);
     const ImportPlan plan{ImportPlan::Kind::Lend, side, def.args[0].id, 0};
     for (const auto& [p, index] : conversions_)
       if (p.kind == plan.kind && p.type == plan.type) {
-        e_.get(local).call(index).set(local);
+        body_.get(local).call(index).set(local);
         return;
       }
   }
   for (const auto& [p, index] : conversions_)
     if (p.kind == ImportPlan::Kind::Own && p.side == side && p.type == def.args[0].id &&
         p.to == types_[other.id].args[0].id)
-      e_.get(local).call(index).set(local);
+      body_.get(local).call(index).set(local);
 }
 
 void Adapter::string(Side side, uint32_t at, uint32_t length) {
@@ -304,47 +284,47 @@ void Adapter::string(Side side, uint32_t at, uint32_t length) {
                c.first.side == side;
       })->second;
   if (!plain_copy) {
-    const uint32_t both = e_.local(kI64);
-    e_.get(at).get(length).call(index).set(both);
-    e_.get(both).op(kWrap).set(at);
-    e_.get(both).i64(32).op(0x88).op(kWrap).set(length);
+    const uint32_t both = body_.local(kI64);
+    body_.get(at).get(length).call(index).set(both);
+    body_.get(both).op(Opcode::I32WrapI64).set(at);
+    body_.get(both).i64(32).op(Opcode::I64ShrU).op(Opcode::I32WrapI64).set(length);
     return;
   }
-  const uint32_t wide = e_.local(kI64), result = e_.local(kI32);
-  e_.get(length).i32(int64_t(kMaxByteLength) + 1).op(kGeU);
+  const uint32_t wide = body_.local(kI64), result = body_.local(kI32);
+  body_.get(length).i32(int64_t(kMaxByteLength) + 1).op(Opcode::I32GeU);
   fault(Fault::StringBounds);
-  e_.get(length).op(kExtendU).set(wide);
+  body_.get(length).op(Opcode::I64ExtendI32U).set(wide);
   check_range(at, wide, 1, side, Fault::StringBounds);
   reallocate(to, length, 1, result);
-  e_.get(at).get(length).get(result).call(index);
-  e_.get(result).set(at);
+  body_.get(at).get(length).get(result).call(index);
+  body_.get(result).set(at);
 }
 
 void Adapter::list(ValType type, ValType other, Side side, uint32_t at, uint32_t length) {
   const Side to = side == kCaller ? kCallee : kCaller;
   const Place p = place(type);
-  const uint32_t wide = e_.local(kI64), bytes = e_.local(kI32), result = e_.local(kI32);
-  e_.get(length).op(kExtendU).i64(int64_t(p.size)).op(kMul64).tee(wide);
-  e_.i64(int64_t(kMaxByteLength)).op(kGtU64);
+  const uint32_t wide = body_.local(kI64), bytes = body_.local(kI32), result = body_.local(kI32);
+  body_.get(length).op(Opcode::I64ExtendI32U).i64(int64_t(p.size)).op(Opcode::I64Mul).tee(wide);
+  body_.i64(int64_t(kMaxByteLength)).op(Opcode::I64GtU);
   fault(Fault::ListBounds);
   check_range(at, wide, p.align, side, Fault::ListBounds);
-  e_.get(wide).op(kWrap).set(bytes);
+  body_.get(wide).op(Opcode::I32WrapI64).set(bytes);
   reallocate(to, bytes, p.align, result);
   if (copyable(type)) {
-    e_.get(result).get(at).get(bytes).memory_copy(memory_[to], memory_[side]);
-    e_.get(result).set(at);
+    body_.get(result).get(at).get(bytes).op(Opcode::MemoryCopy, memory_[to], memory_[side]);
+    body_.get(result).set(at);
     return;
   }
-  const uint32_t from = e_.local(kI32), into = e_.local(kI32), end = e_.local(kI32);
-  e_.get(at).tee(from).get(bytes).op(kAdd).set(end);
-  e_.get(result).set(into);
-  e_.block().loop();
-  e_.get(from).get(end).op(kEq).br_if(1);
+  const uint32_t from = body_.local(kI32), into = body_.local(kI32), end = body_.local(kI32);
+  body_.get(at).tee(from).get(bytes).op(Opcode::I32Add).set(end);
+  body_.get(result).set(into);
+  body_.block().loop();
+  body_.get(from).get(end).op(Opcode::I32Eq).op(Opcode::BrIf, 1);
   copy(type, other, side, {from}, {into});
-  e_.get(from).i32(int64_t(p.size)).op(kAdd).set(from);
-  e_.get(into).i32(int64_t(p.size)).op(kAdd).set(into);
-  e_.br(0).end().end();
-  e_.get(result).set(at);
+  body_.get(from).i32(int64_t(p.size)).op(Opcode::I32Add).set(from);
+  body_.get(into).i32(int64_t(p.size)).op(Opcode::I32Add).set(into);
+  body_.op(Opcode::Br, 0).end_block().end_block();
+  body_.get(result).set(at);
 }
 
 void Adapter::copy(ValType type, ValType other, Side side, Address from, Address to) {
@@ -353,25 +333,29 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
   if (!t.defined() && t.prim != Prim::String) {
     const uint32_t size = prim_info(t.prim)->size;
     if (size == 8) {
-      e_.get(to.local).get(from.local).access(kLoad64, in, from.offset);
-      e_.access(kStore64, out, to.offset);
+      body_.get(to.local).get(from.local).access(Opcode::I64Load, in, from.offset);
+      body_.access(Opcode::I64Store, out, to.offset);
       return;
     }
-    const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
-    const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
-    const uint32_t v = e_.local(kI32);
-    e_.get(from.local).access(load, in, from.offset).set(v);
+    const Opcode load = size == 1   ? Opcode::I32Load8U
+                        : size == 2 ? Opcode::I32Load16U
+                                    : Opcode::I32Load;
+    const Opcode store = size == 1   ? Opcode::I32Store8
+                         : size == 2 ? Opcode::I32Store16
+                                     : Opcode::I32Store;
+    const uint32_t v = body_.local(kI32);
+    body_.get(from.local).access(load, in, from.offset).set(v);
     if (t.prim == Prim::Bool || t.prim == Prim::Char) number(t.prim, v);
-    e_.get(to.local).get(v).access(store, out, to.offset);
+    body_.get(to.local).get(v).access(store, out, to.offset);
     return;
   }
   const auto pair = [&](auto&& convert) {
-    const uint32_t at = e_.local(kI32), length = e_.local(kI32);
-    e_.get(from.local).access(kLoad32, in, from.offset).set(at);
-    e_.get(from.local).access(kLoad32, in, from.offset + 4).set(length);
+    const uint32_t at = body_.local(kI32), length = body_.local(kI32);
+    body_.get(from.local).access(Opcode::I32Load, in, from.offset).set(at);
+    body_.get(from.local).access(Opcode::I32Load, in, from.offset + 4).set(length);
     convert(at, length);
-    e_.get(to.local).get(at).access(kStore32, out, to.offset);
-    e_.get(to.local).get(length).access(kStore32, out, to.offset + 4);
+    body_.get(to.local).get(at).access(Opcode::I32Store, out, to.offset);
+    body_.get(to.local).get(length).access(Opcode::I32Store, out, to.offset + 4);
   };
   if (!t.defined()) return pair([&](uint32_t at, uint32_t length) { string(side, at, length); });
   const TypeDef& def = types_[t.id];
@@ -401,41 +385,49 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
     case TypeKind::Option:
     case TypeKind::Result: {
       const uint32_t size = discriminant_bytes(case_count(def));
-      const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
-      const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
-      const uint32_t index = e_.local(kI32);
-      e_.get(from.local).access(load, in, from.offset).tee(index);
-      e_.i32(int64_t(case_count(def))).op(kGeU);
+      const Opcode load = size == 1   ? Opcode::I32Load8U
+                          : size == 2 ? Opcode::I32Load16U
+                                      : Opcode::I32Load;
+      const Opcode store = size == 1   ? Opcode::I32Store8
+                           : size == 2 ? Opcode::I32Store16
+                                       : Opcode::I32Store;
+      const uint32_t index = body_.local(kI32);
+      body_.get(from.local).access(load, in, from.offset).tee(index);
+      body_.i32(int64_t(case_count(def))).op(Opcode::I32GeU);
       fault(Fault::Discriminant);
-      e_.get(to.local).get(index).access(store, out, to.offset);
+      body_.get(to.local).get(index).access(store, out, to.offset);
       const auto payload = uint32_t(payload_offset(types_, def, false));
       for (size_t i = 0; i < case_count(def); ++i) {
         const ValType inner = case_type(def, i);
         if (!inner) continue;
-        e_.get(index).i32(int64_t(i)).op(kEq).if_();
+        body_.get(index).i32(int64_t(i)).op(Opcode::I32Eq).if_();
         copy(inner, case_type(def2, i), side, {from.local, from.offset + payload},
              {to.local, to.offset + payload});
-        e_.end();
+        body_.end_block();
       }
       return;
     }
     case TypeKind::Flags: {
       const uint32_t size = flags_bytes(def.labels.size());
-      const uint8_t load = size == 1 ? kLoad8U : size == 2 ? kLoad16U : kLoad32;
-      const uint8_t store = size == 1 ? kStore8 : size == 2 ? kStore16 : kStore32;
-      e_.get(to.local).get(from.local).access(load, in, from.offset);
-      e_.i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(kAnd);
-      e_.access(store, out, to.offset);
+      const Opcode load = size == 1   ? Opcode::I32Load8U
+                          : size == 2 ? Opcode::I32Load16U
+                                      : Opcode::I32Load;
+      const Opcode store = size == 1   ? Opcode::I32Store8
+                           : size == 2 ? Opcode::I32Store16
+                                       : Opcode::I32Store;
+      body_.get(to.local).get(from.local).access(load, in, from.offset);
+      body_.i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(Opcode::I32And);
+      body_.access(store, out, to.offset);
       return;
     }
     case TypeKind::List:
       return pair(
           [&](uint32_t at, uint32_t length) { list(def.args[0], def2.args[0], side, at, length); });
     default: {
-      const uint32_t v = e_.local(kI32);
-      e_.get(from.local).access(kLoad32, in, from.offset).set(v);
+      const uint32_t v = body_.local(kI32);
+      body_.get(from.local).access(Opcode::I32Load, in, from.offset).set(v);
       handle(t, u, side, v);
-      e_.get(to.local).get(v).access(kStore32, out, to.offset);
+      body_.get(to.local).get(v).access(Opcode::I32Store, out, to.offset);
       return;
     }
   }
@@ -444,16 +436,16 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
 // A local of another core type with the same low bits.
 uint32_t Adapter::coerce(uint32_t local, wasm::ValType from, wasm::ValType to) {
   if (from == to) return local;
-  const uint32_t out = e_.local(to);
-  e_.get(local);
-  if (from == kF32) e_.op(kReinterpretI32);
-  if (from == kF64) e_.op(kReinterpretI64);
+  const uint32_t out = body_.local(to);
+  body_.get(local);
+  if (from == kF32) body_.op(Opcode::I32ReinterpretF32);
+  if (from == kF64) body_.op(Opcode::I64ReinterpretF64);
   const bool wide = from == kI64 || from == kF64, wanted = to == kI64 || to == kF64;
-  if (wide && !wanted) e_.op(kWrap);
-  if (!wide && wanted) e_.op(kExtendU);
-  if (to == kF32) e_.op(kReinterpretF32);
-  if (to == kF64) e_.op(kReinterpretF64);
-  e_.set(out);
+  if (wide && !wanted) body_.op(Opcode::I32WrapI64);
+  if (!wide && wanted) body_.op(Opcode::I64ExtendI32U);
+  if (to == kF32) body_.op(Opcode::F32ReinterpretI32);
+  if (to == kF64) body_.op(Opcode::F64ReinterpretI64);
+  body_.set(out);
   return out;
 }
 
@@ -461,8 +453,8 @@ void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, siz
                    Locals& out) {
   const ValType t = plain(types_, type), u = plain(types_, other);
   const auto take = [&](wasm::ValType core) {
-    const uint32_t local = e_.local(core);
-    e_.get(in[at++]).set(local);
+    const uint32_t local = body_.local(core);
+    body_.get(in[at++]).set(local);
     out.push_back(local);
     return local;
   };
@@ -492,7 +484,7 @@ void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, siz
     }
     case TypeKind::Flags: {
       const uint32_t v = take(kI32);
-      e_.get(v).i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(kAnd).set(v);
+      body_.get(v).i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(Opcode::I32And).set(v);
       return;
     }
     case TypeKind::Variant:
@@ -502,23 +494,23 @@ void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, siz
       CoreTypes joined;
       flatten(t, joined);
       const uint32_t index = take(kI32);
-      e_.get(index).i32(int64_t(case_count(def))).op(kGeU);
+      body_.get(index).i32(int64_t(case_count(def))).op(Opcode::I32GeU);
       fault(Fault::Discriminant);
       const size_t first = at;
       Locals results;
       for (size_t i = 1; i < joined.size(); ++i) {
-        results.push_back(e_.local(joined[i]));
+        results.push_back(body_.local(joined[i]));
         // Loops use locals again.
-        if (joined[i] == kI32) e_.i32(0);
-        if (joined[i] == kI64) e_.i64(0);
-        if (joined[i] == kF32) e_.i32(0).op(kReinterpretF32);
-        if (joined[i] == kF64) e_.i64(0).op(kReinterpretF64);
-        e_.set(results.back());
+        if (joined[i] == kI32) body_.i32(0);
+        if (joined[i] == kI64) body_.i64(0);
+        if (joined[i] == kF32) body_.i32(0).op(Opcode::F32ReinterpretI32);
+        if (joined[i] == kF64) body_.i64(0).op(Opcode::F64ReinterpretI64);
+        body_.set(results.back());
       }
       for (size_t i = 0; i < case_count(def); ++i) {
         const ValType inner = case_type(def, i);
         if (!inner) continue;
-        e_.get(index).i32(int64_t(i)).op(kEq).if_();
+        body_.get(index).i32(int64_t(i)).op(Opcode::I32Eq).if_();
         CoreTypes core;
         flatten(inner, core);
         Locals own, made;
@@ -527,8 +519,8 @@ void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, siz
         size_t position = 0;
         flat(inner, case_type(def2, i), side, own, position, made);
         for (size_t k = 0; k < core.size(); ++k)
-          e_.get(coerce(made[k], core[k], joined[1 + k])).set(results[k]);
-        e_.end();
+          body_.get(coerce(made[k], core[k], joined[1 + k])).set(results[k]);
+        body_.end_block();
       }
       out.insert(out.end(), results.begin(), results.end());
       at = first + joined.size() - 1;
@@ -539,25 +531,11 @@ void Adapter::flat(ValType type, ValType other, Side side, const Locals& in, siz
   }
 }
 
-Place Adapter::tuple_place(Types types) const {
-  Place out{0, 1};
-  for (ValType t : types) {
-    const Place p = place(t);
-    out.size = align_up(out.size, p.align) + p.size;
-    out.align = std::max(out.align, p.align);
-  }
-  out.size = align_up(out.size, out.align);
-  return out;
-}
-
 void Adapter::tuple(Types types, Types others, Side side, uint32_t from, uint32_t to) {
-  uint32_t at = 0;
-  for (size_t i = 0; i < types.size(); ++i) {
-    const Place p = place(types[i]);
-    at = uint32_t(align_up(at, p.align));
+  each_in_tuple(types_, types, false, [&](size_t i, uint64_t offset) {
+    const auto at = uint32_t(offset);
     copy(types[i], others[i], side, {from, at}, {to, at});
-    at += uint32_t(p.size);
-  }
+  });
 }
 
 std::shared_ptr<Plan> Adapter::make() {
@@ -624,21 +602,29 @@ std::shared_ptr<Plan> Adapter::make() {
   const uint32_t unlend = lends ? func({Kind::Unlend}, {kI32}, {}) : 0;
   for (Side s : {kCaller, kCallee}) {
     plan_->memory[s] = options_[s]->memory != nullptr;
-    if (plan_->memory[s]) memory_[s] = e_.import_memory();
+    if (!plan_->memory[s]) continue;
+    CoreExternType type;
+    type.kind = wasm::ExternKind::Memory;
+    memory_[s] = module_.import("", "", type);
   }
-  for (Side s : {kCaller, kCallee}) leave_[s] = e_.import_global();
+  for (Side s : {kCaller, kCallee}) {
+    CoreExternType type;
+    type.kind = wasm::ExternKind::Global;
+    type.global = {kI32, true};
+    leave_[s] = module_.import("", "", type);
+  }
 
-  e_.begin(own_params, core_results.empty() || returns_pointer ? CoreTypes{} : core_results);
-  e_.op(0x23, leave_[kCaller]).op(kEqz);
+  body_ = Body(uint32_t(own_params.size()));
+  body_.op(Opcode::GlobalGet, leave_[kCaller]).op(Opcode::I32Eqz);
   fault(Fault::Leave);
   // Arguments.
   Locals args;
   if (indirect) {
-    const Place p = tuple_place(params);
-    const uint32_t wide = e_.local(kI64), bytes = e_.local(kI32), to = e_.local(kI32);
-    e_.i64(int64_t(p.size)).set(wide);
+    const Place p = tuple_place(types_, params, false);
+    const uint32_t wide = body_.local(kI64), bytes = body_.local(kI32), to = body_.local(kI32);
+    body_.i64(int64_t(p.size)).set(wide);
     check_range(0, wide, p.align, kCaller, Fault::PointerBounds);
-    e_.i32(int64_t(p.size)).set(bytes);
+    body_.i32(int64_t(p.size)).set(bytes);
     reallocate(kCallee, bytes, p.align, to);
     tuple(params, callee_params, kCaller, 0, to);
     args.push_back(to);
@@ -649,18 +635,18 @@ std::shared_ptr<Plan> Adapter::make() {
     for (size_t i = 0; i < params.size(); ++i)
       flat(params[i], callee_params[i], kCaller, in, at, args);
   }
-  for (uint32_t local : args) e_.get(local);
-  e_.call(core_);
+  for (uint32_t local : args) body_.get(local);
+  body_.call(core_);
   // Results.
   uint32_t returned = 0, converted = 0;
   if (!core_results.empty()) {
-    returned = e_.local(core_results[0]);
-    e_.set(returned);
+    returned = body_.local(core_results[0]);
+    body_.set(returned);
     if (returns_pointer) {
-      const Place p = tuple_place(results);
-      const uint32_t wide = e_.local(kI64);
+      const Place p = tuple_place(types_, results, false);
+      const uint32_t wide = body_.local(kI64);
       const auto to = uint32_t(own_params.size() - 1);
-      e_.i64(int64_t(p.size)).set(wide);
+      body_.i64(int64_t(p.size)).set(wide);
       check_range(returned, wide, p.align, kCallee, Fault::PointerBounds);
       check_range(to, wide, p.align, kCaller, Fault::PointerBounds);
       tuple(callee_results, results, kCallee, returned, to);
@@ -672,14 +658,18 @@ std::shared_ptr<Plan> Adapter::make() {
     }
   }
   if (callee_.options.post_return) {
-    e_.i32(0).op(0x24, leave_[kCallee]);
-    if (!core_results.empty()) e_.get(returned);
-    e_.call(post_);
-    e_.i32(1).op(0x24, leave_[kCallee]);
+    body_.i32(0).op(Opcode::GlobalSet, leave_[kCallee]);
+    if (!core_results.empty()) body_.get(returned);
+    body_.call(post_);
+    body_.i32(1).op(Opcode::GlobalSet, leave_[kCallee]);
   }
-  for (uint32_t local : lent_) e_.get(local).call(unlend);
-  if (!core_results.empty() && !returns_pointer) e_.get(converted);
-  plan_->binary = e_.finish();
+  for (uint32_t local : lent_) body_.get(local).call(unlend);
+  if (!core_results.empty() && !returns_pointer) body_.get(converted);
+  const uint32_t own = module_.func(
+      module_.type(func_type(own_params, returns_pointer ? CoreTypes{} : core_results)),
+      body_.end());
+  module_.export_("", wasm::ExternKind::Func, own);
+  plan_->binary = module_.finish();
   return plan_;
 }
 

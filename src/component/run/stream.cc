@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "component/run/handles.h"
-#include "component/run/shape.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 

@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "component/run/handles.h"
-#include "component/run/shape.h"
 #include "component/run/stream.h"
 #include "component/run/task.h"
 #include "component/run/text.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 
@@ -271,11 +271,13 @@ TrapCode store(const Context& cx, const Val& v, ValType type, uint64_t at);
 
 // A map's elements are laid out as tuples of key and value.
 Place element_place(const Context& cx, const TypeDef& def) {
-  if (def.kind != TypeKind::Map) return place_of(cx.types(), def.args[0], cx.options.is64);
-  const Place key = place_of(cx.types(), def.args[0], cx.options.is64);
-  const Place value = place_of(cx.types(), def.args[1], cx.options.is64);
-  const uint32_t align = std::max(key.align, value.align);
-  return {align_up(align_up(key.size, value.align) + value.size, align), align};
+  return tuple_place(cx.types(), {def.args.data(), def.kind == TypeKind::Map ? size_t{2} : 1},
+                     cx.options.is64);
+}
+// Where the value of a map's element lies.
+uint64_t map_value_offset(const Context& cx, const TypeDef& def) {
+  return align_up(place_of(cx.types(), def.args[0], cx.options.is64).size,
+                  place_of(cx.types(), def.args[1], cx.options.is64).align);
 }
 
 TrapCode load_map(const Context& cx, uint64_t at, uint64_t count, const TypeDef& def, Val& out) {
@@ -283,8 +285,7 @@ TrapCode load_map(const Context& cx, uint64_t at, uint64_t count, const TypeDef&
   if (count > kMaxByteLength || count * place.size > kMaxByteLength)
     return cx.trap("list content out-of-bounds");
   CANON_TRY(check_range(cx, at, count * place.size, place.align, "list content out-of-bounds"));
-  const uint64_t value_at = align_up(place_of(cx.types(), def.args[0], cx.options.is64).size,
-                                     place_of(cx.types(), def.args[1], cx.options.is64).align);
+  const uint64_t value_at = map_value_offset(cx, def);
   Val::Items items(count);
   for (uint64_t i = 0; i < count; ++i) {
     Val::Items pair(2);
@@ -318,8 +319,7 @@ TrapCode store_pointed_list(const Context& cx, const Val& v, const TypeDef& def,
       CANON_TRY(store(cx, v.items()[i], def.args[0], at + i * place.size));
     return TrapCode::None;
   }
-  const uint64_t value_at = align_up(place_of(cx.types(), def.args[0], cx.options.is64).size,
-                                     place_of(cx.types(), def.args[1], cx.options.is64).align);
+  const uint64_t value_at = map_value_offset(cx, def);
   for (uint64_t i = 0; i < count; ++i) {
     const Val& pair = v.items()[i];
     if (!pair.is_items() || pair.items().size() != 2) return cx.trap("value is not a map");
@@ -330,6 +330,28 @@ TrapCode store_pointed_list(const Context& cx, const Val& v, const TypeDef& def,
 }
 
 // ---- Loading and storing
+
+// Values one after the other, of the types that `type_of` gives.
+template <class F>
+TrapCode load_fields(const Context& cx, uint64_t at, F&& type_of, std::span<Val> out) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Place place = place_of(cx.types(), type_of(i), cx.options.is64);
+    at = align_up(at, place.align);
+    CANON_TRY(load(cx, at, type_of(i), out[i]));
+    at += place.size;
+  }
+  return TrapCode::None;
+}
+template <class F>
+TrapCode store_fields(const Context& cx, std::span<const Val> values, F&& type_of, uint64_t at) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Place place = place_of(cx.types(), type_of(i), cx.options.is64);
+    at = align_up(at, place.align);
+    CANON_TRY(store(cx, values[i], type_of(i), at));
+    at += place.size;
+  }
+  return TrapCode::None;
+}
 
 TrapCode load(const Context& cx, uint64_t at, ValType type, Val& out) {
   const ValType t = plain(cx.types(), type);
@@ -350,12 +372,7 @@ TrapCode load(const Context& cx, uint64_t at, ValType type, Val& out) {
     case TypeKind::Record:
     case TypeKind::Tuple: {
       Val::Items items(field_count(def));
-      for (size_t i = 0; i < items.size(); ++i) {
-        const Place place = place_of(cx.types(), field_type(def, i), is64);
-        at = align_up(at, place.align);
-        CANON_TRY(load(cx, at, field_type(def, i), items[i]));
-        at += place.size;
-      }
+      CANON_TRY(load_fields(cx, at, [&](size_t i) { return field_type(def, i); }, items));
       out = Val::of_items(std::move(items));
       return TrapCode::None;
     }
@@ -449,13 +466,7 @@ TrapCode store(const Context& cx, const Val& v, ValType type, uint64_t at) {
     case TypeKind::Tuple:
       if (!v.is_items() || v.items().size() != field_count(def))
         return cx.trap("value does not have the type that is wanted");
-      for (size_t i = 0; i < field_count(def); ++i) {
-        const Place place = place_of(cx.types(), field_type(def, i), is64);
-        at = align_up(at, place.align);
-        CANON_TRY(store(cx, v.items()[i], field_type(def, i), at));
-        at += place.size;
-      }
-      return TrapCode::None;
+      return store_fields(cx, v.items(), [&](size_t i) { return field_type(def, i); }, at);
     case TypeKind::Variant:
     case TypeKind::Enum:
     case TypeKind::Option:
@@ -691,18 +702,6 @@ TrapCode lower_flat(const Context& cx, const Val& v, ValType type, std::vector<S
   }
 }
 
-// Place of values one after the other, as of a tuple.
-Place tuple_place(const Context& cx, Types types) {
-  Place out{0, 1};
-  for (const ValType t : types) {
-    const Place p = place_of(cx.types(), t, cx.options.is64);
-    out.size = align_up(out.size, p.align) + p.size;
-    out.align = std::max(out.align, p.align);
-  }
-  out.size = align_up(out.size, out.align);
-  return out;
-}
-
 }  // namespace
 
 size_t flat_count(const TypeArena& types, Types t, bool is64, size_t most) {
@@ -741,15 +740,9 @@ TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types typ
   }
   Slot at = in.next();
   if (!cx.options.is64) at = uint32_t(at);
-  const Place place = tuple_place(cx, types);
+  const Place place = tuple_place(cx.types(), types, cx.options.is64);
   CANON_TRY(check_range(cx, at, place.size, place.align, "pointer out of bounds of memory"));
-  for (size_t i = 0; i < types.size(); ++i) {
-    const Place p = place_of(cx.types(), types[i], cx.options.is64);
-    at = align_up(at, p.align);
-    CANON_TRY(load(cx, at, types[i], out[i]));
-    at += p.size;
-  }
-  return TrapCode::None;
+  return load_fields(cx, at, [&](size_t i) { return types[i]; }, out);
 }
 
 TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
@@ -759,7 +752,7 @@ TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, T
     for (size_t i = 0; i < types.size(); ++i) CANON_TRY(lower_flat(cx, values[i], types[i], out));
     return TrapCode::None;
   }
-  const Place place = tuple_place(cx, types);
+  const Place place = tuple_place(cx.types(), types, cx.options.is64);
   uint64_t at;
   if (out_pointer) {
     at = out_pointer->next();
@@ -769,13 +762,7 @@ TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, T
     CANON_TRY(reallocate(cx, 0, 0, place.align, place.size, at));
     out.push_back(at);
   }
-  for (size_t i = 0; i < types.size(); ++i) {
-    const Place p = place_of(cx.types(), types[i], cx.options.is64);
-    at = align_up(at, p.align);
-    CANON_TRY(store(cx, values[i], types[i], at));
-    at += p.size;
-  }
-  return TrapCode::None;
+  return store_fields(cx, values, [&](size_t i) { return types[i]; }, at);
 }
 
 // ---- Strings

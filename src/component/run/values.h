@@ -3,14 +3,12 @@
 #pragma once
 
 #include "component/run/state.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 
 class Subtask;
 
-inline constexpr uint32_t kMaxFlatParams = 16;
-inline constexpr uint32_t kMaxFlatAsyncParams = 4;
-inline constexpr uint32_t kMaxFlatResults = 1;
 inline constexpr uint64_t kMaxByteLength = (uint64_t{1} << 28) - 1;  // of a string or list
 
 // What lifting and lowering need of the options of a canonical definition.

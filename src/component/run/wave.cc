@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "component/run/shape.h"
 #include "component/run/text.h"
+#include "component/shape.h"
 #include "wasm/cursor.h"
 
 namespace wafer::component {

@@ -1,10 +1,10 @@
-// Writes core modules (spec 5.5): the small ones that join the parts of a component, and adapters
-// that were cut down.
+// Writes core modules (spec 5.5): the small ones that join the parts of a component or that calls
+// between components go through, and adapters that were cut down.
 #pragma once
 
 #include "component/writer.h"
 
-namespace wafer::compose {
+namespace wafer::component {
 
 class CoreModuleWriter {
  public:
@@ -13,8 +13,7 @@ class CoreModuleWriter {
   uint32_t type(const wasm::FuncType& type);
 
   // Imports come before definitions of their kind; type indices are of this module.
-  uint32_t import(std::string_view module, std::string_view name,
-                  const component::CoreExternType& type);
+  uint32_t import(std::string_view module, std::string_view name, const CoreExternType& type);
   uint32_t import_func(std::string_view module, std::string_view name, uint32_t type);
   // `body` is locals and instructions with the final `end`; it may be given later.
   uint32_t func(uint32_t type, Vec<uint8_t> body = {});
@@ -47,20 +46,35 @@ class CoreModuleWriter {
   std::optional<uint32_t> start_;
 };
 
-// Instructions of a function body without locals beyond its parameters, unless told.
+// A function body: locals, and instructions by the table of opcodes.
 class Body {
  public:
-  explicit Body(uint32_t i32_locals = 0);
-  Body& op(wasm::Opcode op);
-  Body& op(wasm::Opcode op, uint32_t index);
+  // The first locals are the parameters.
+  explicit Body(uint32_t params = 0) : params_(params) {}
+  // Adds a local; gives its index.
+  uint32_t local(wasm::ValType type);
+
+  Body& op(wasm::Opcode op, uint32_t index = 0, uint32_t index2 = 0);
   Body& i32(int32_t value);
-  Body& if_();
-  Body& call_indirect(uint32_t type);
-  // Ends the body.
+  Body& i64(int64_t value);
+  // A load or store, without alignment to rely on.
+  Body& access(wasm::Opcode op, uint32_t memory, uint32_t offset);
+  Body& call_indirect(uint32_t type) { return op(wasm::Opcode::CallIndirect, type); }
+  Body& get(uint32_t local) { return op(wasm::Opcode::LocalGet, local); }
+  Body& set(uint32_t local) { return op(wasm::Opcode::LocalSet, local); }
+  Body& tee(uint32_t local) { return op(wasm::Opcode::LocalTee, local); }
+  Body& call(uint32_t func) { return op(wasm::Opcode::Call, func); }
+  Body& block() { return op(wasm::Opcode::Block); }
+  Body& loop() { return op(wasm::Opcode::Loop); }
+  Body& if_() { return op(wasm::Opcode::If); }
+  Body& end_block() { return op(wasm::Opcode::End); }
+  // Ends the body, and gives its bytes.
   Vec<uint8_t> end();
 
  private:
-  Vec<uint8_t> out_;
+  uint32_t params_;
+  std::vector<wasm::ValType> locals_;
+  Vec<uint8_t> code_;
 };
 
-}  // namespace wafer::compose
+}  // namespace wafer::component

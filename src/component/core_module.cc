@@ -1,15 +1,13 @@
-#include "compose/core_module.h"
+#include "component/core_module.h"
 
 #include "base/leb128.h"
 #include "wasm/instr.h"
 #include "wasm/names.h"
 
-namespace wafer::compose {
-
-namespace cm = component;
+namespace wafer::component {
 
 void CoreModuleWriter::raw_types(Bytes bytes, uint32_t groups, uint32_t types) {
-  cm::write_bytes(types_.bytes, bytes);
+  write_bytes(types_.bytes, bytes);
   types_.count += groups;
   type_count_ += types;
 }
@@ -17,17 +15,17 @@ void CoreModuleWriter::raw_types(Bytes bytes, uint32_t groups, uint32_t types) {
 uint32_t CoreModuleWriter::type(const wasm::FuncType& type) {
   for (const auto& [known, index] : interned_)
     if (known.params == type.params && known.results == type.results) return index;
-  cm::write_core_func_type(types_.bytes, type);
+  write_core_func_type(types_.bytes, type);
   ++types_.count;
   interned_.emplace_back(type, type_count_);
   return type_count_++;
 }
 
 uint32_t CoreModuleWriter::import(std::string_view module, std::string_view name,
-                                  const cm::CoreExternType& type) {
-  cm::write_name(imports_.bytes, module);
-  cm::write_name(imports_.bytes, name);
-  cm::write_core_extern_type(imports_.bytes, type);
+                                  const CoreExternType& type) {
+  write_name(imports_.bytes, module);
+  write_name(imports_.bytes, name);
+  write_core_extern_type(imports_.bytes, type);
   ++imports_.count;
   if (type.kind == wasm::ExternKind::Func) ++imported_funcs_;
   return counts_[static_cast<size_t>(type.kind)]++;
@@ -35,7 +33,7 @@ uint32_t CoreModuleWriter::import(std::string_view module, std::string_view name
 
 uint32_t CoreModuleWriter::import_func(std::string_view module, std::string_view name,
                                        uint32_t type) {
-  cm::CoreExternType t;
+  CoreExternType t;
   t.type = type;
   return import(module, name, t);
 }
@@ -52,26 +50,26 @@ void CoreModuleWriter::set_body(uint32_t func, Vec<uint8_t> body) {
 }
 
 uint32_t CoreModuleWriter::table(const wasm::TableType& type) {
-  cm::write_table_type(tables_.bytes, type);
+  write_table_type(tables_.bytes, type);
   ++tables_.count;
   return counts_[static_cast<size_t>(wasm::ExternKind::Table)]++;
 }
 
 uint32_t CoreModuleWriter::memory(const wasm::MemoryType& type) {
-  cm::write_memory_type(memories_.bytes, type);
+  write_memory_type(memories_.bytes, type);
   ++memories_.count;
   return counts_[static_cast<size_t>(wasm::ExternKind::Memory)]++;
 }
 
 uint32_t CoreModuleWriter::global(const wasm::GlobalType& type, Bytes init) {
-  cm::write_global_type(globals_.bytes, type);
-  cm::write_bytes(globals_.bytes, init);
+  write_global_type(globals_.bytes, type);
+  write_bytes(globals_.bytes, init);
   ++globals_.count;
   return counts_[static_cast<size_t>(wasm::ExternKind::Global)]++;
 }
 
 void CoreModuleWriter::export_(std::string_view name, wasm::ExternKind kind, uint32_t index) {
-  cm::write_name(exports_.bytes, name);
+  write_name(exports_.bytes, name);
   exports_.bytes.push_back(static_cast<uint8_t>(kind));
   write_uleb(exports_.bytes, index);
   ++exports_.count;
@@ -98,15 +96,15 @@ Vec<uint8_t> CoreModuleWriter::finish() {
     if (s.count == 0) return;
     Vec<uint8_t> body;
     write_uleb(body, s.count);
-    cm::write_bytes(body, {s.bytes.data(), s.bytes.size()});
+    write_bytes(body, {s.bytes.data(), s.bytes.size()});
     out.push_back(id);
     write_uleb(out, body.size());
-    cm::write_bytes(out, {body.data(), body.size()});
+    write_bytes(out, {body.data(), body.size()});
   };
   Section code;
   for (const Vec<uint8_t>& body : bodies_) {
     write_uleb(code.bytes, body.size());
-    cm::write_bytes(code.bytes, {body.data(), body.size()});
+    write_bytes(code.bytes, {body.data(), body.size()});
     ++code.count;
   }
   section(1, types_);
@@ -121,30 +119,27 @@ Vec<uint8_t> CoreModuleWriter::finish() {
     write_uleb(body, *start_);
     out.push_back(8);
     write_uleb(out, body.size());
-    cm::write_bytes(out, {body.data(), body.size()});
+    write_bytes(out, {body.data(), body.size()});
   }
   section(9, elems_);
   section(10, code);
   const Vec<uint8_t> name_section = wasm::encode_names(names);
   if (!name_section.empty())
-    cm::write_custom_section(out, "name", {name_section.data(), name_section.size()});
+    write_custom_section(out, "name", {name_section.data(), name_section.size()});
   return out;
 }
 
-Body::Body(uint32_t i32_locals) {
-  out_.push_back(i32_locals ? 1 : 0);
-  if (i32_locals == 0) return;
-  write_uleb(out_, i32_locals);
-  wasm::write_val_type(out_, wasm::kI32);
+uint32_t Body::local(wasm::ValType type) {
+  locals_.push_back(type);
+  return params_ + static_cast<uint32_t>(locals_.size()) - 1;
 }
 
-Body& Body::op(wasm::Opcode op) { return this->op(op, 0); }
-
-Body& Body::op(wasm::Opcode op, uint32_t index) {
+Body& Body::op(wasm::Opcode op, uint32_t index, uint32_t index2) {
   wasm::Instr i;
   i.op = op;
   i.index = index;
-  wasm::write_instr(out_, i);
+  i.index2 = index2;
+  wasm::write_instr(code_, i);
   return *this;
 }
 
@@ -152,19 +147,44 @@ Body& Body::i32(int32_t value) {
   wasm::Instr i;
   i.op = wasm::Opcode::I32Const;
   i.i32 = value;
-  wasm::write_instr(out_, i);
+  wasm::write_instr(code_, i);
   return *this;
 }
 
-Body& Body::if_() { return op(wasm::Opcode::If); }
+Body& Body::i64(int64_t value) {
+  wasm::Instr i;
+  i.op = wasm::Opcode::I64Const;
+  i.i64 = value;
+  wasm::write_instr(code_, i);
+  return *this;
+}
 
-Body& Body::call_indirect(uint32_t type) {
-  return op(wasm::Opcode::CallIndirect, type);  // of table 0
+Body& Body::access(wasm::Opcode op, uint32_t memory, uint32_t offset) {
+  wasm::Instr i;
+  i.op = op;
+  i.index = memory;
+  i.offset = offset;
+  wasm::write_instr(code_, i);
+  return *this;
 }
 
 Vec<uint8_t> Body::end() {
+  // Locals of one type in a row are one group.
+  Vec<uint8_t> out, groups;
+  uint32_t count = 0;
+  for (size_t i = 0; i < locals_.size();) {
+    size_t end = i;
+    while (end < locals_.size() && locals_[end] == locals_[i]) ++end;
+    write_uleb(groups, end - i);
+    wasm::write_val_type(groups, locals_[i]);
+    ++count;
+    i = end;
+  }
+  write_uleb(out, count);
+  write_bytes(out, {groups.data(), groups.size()});
   op(wasm::Opcode::End);
-  return std::move(out_);
+  write_bytes(out, {code_.data(), code_.size()});
+  return out;
 }
 
-}  // namespace wafer::compose
+}  // namespace wafer::component

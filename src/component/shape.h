@@ -1,9 +1,17 @@
 // How value types are made, specialized ones alike ("Despecialization").
 #pragma once
 
+#include <algorithm>
+#include <span>
+
 #include "component/types.h"
 
 namespace wafer::component {
+
+// CanonicalABI.md, "Flattening".
+inline constexpr uint32_t kMaxFlatParams = 16;
+inline constexpr uint32_t kMaxFlatAsyncParams = 4;
+inline constexpr uint32_t kMaxFlatResults = 1;
 
 // Fields of a record, tuple, or element of a map.
 inline size_t field_count(const TypeDef& def) {
@@ -55,6 +63,28 @@ struct Place {
 inline Place place_of(const TypeArena& types, ValType t, bool is64) {
   const Layout l = types.layout(t);
   return {l.size[is64], l.align[is64]};
+}
+// Of values one after the other, as in a tuple.
+inline Place tuple_place(const TypeArena& types, std::span<const ValType> values, bool is64) {
+  Place out{0, 1};
+  for (const ValType t : values) {
+    const Place p = place_of(types, t, is64);
+    out.size = align_up(out.size, p.align) + p.size;
+    out.align = std::max(out.align, p.align);
+  }
+  out.size = align_up(out.size, out.align);
+  return out;
+}
+// Calls `f(i, offset)` for each of them.
+template <class F>
+void each_in_tuple(const TypeArena& types, std::span<const ValType> values, bool is64, F&& f) {
+  uint64_t at = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Place p = place_of(types, values[i], is64);
+    at = align_up(at, p.align);
+    f(i, at);
+    at += p.size;
+  }
 }
 // Where the value of any case lies behind the discriminant.
 inline uint64_t payload_offset(const TypeArena& types, const TypeDef& def, bool is64) {
