@@ -10,10 +10,10 @@ namespace wafer::component {
 struct Answer::State {
   ComponentStore& store;
   OnResolve on_resolve;
-  std::function<void()> on_cancel;
+  std::function<bool()> on_cancel;
   bool done = false;  // of the store's thread
 
-  State(ComponentStore& s, std::function<void()> c) : store(s), on_cancel(std::move(c)) {}
+  State(ComponentStore& s, std::function<bool()> c) : store(s), on_cancel(std::move(c)) {}
   ~State();
 };
 
@@ -55,7 +55,7 @@ void Answer::fail(std::string message) const {
   });
 }
 
-Answer HostCall::later(std::function<void()> on_cancel) {
+Answer HostCall::later(std::function<bool()> on_cancel) {
   answer.state_ = std::make_shared<Answer::State>(store, std::move(on_cancel));
   return answer;
 }
@@ -71,8 +71,9 @@ TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_
   ++store.outstanding;
   on_cancel = [weak = std::weak_ptr(call.answer.state_)] {
     const auto s = weak.lock();
-    if (s && !s->done && s->on_cancel) std::exchange(s->on_cancel, nullptr)();
-    return TrapCode::None;
+    if (!s || s->done || !s->on_cancel || !std::exchange(s->on_cancel, nullptr)())
+      return TrapCode::None;
+    return finish(s->store, s->done, s->on_resolve, nullptr);
   };
   return TrapCode::None;
 }

@@ -43,9 +43,9 @@ struct HostCall {
 
   const TypeDef& type() const { return caller.def(); }
   // The guest waits until the answer is given: the function returns, and `result` does not
-  // count. `on_cancel`, if there is one, is called when the guest does not want it any more;
-  // it may call Answer::cancel then.
-  Answer later(std::function<void()> on_cancel = nullptr);
+  // count. `on_cancel`, if there is one, is called when the guest does not want it any more:
+  // true ends the call without a result; otherwise it may call Answer::cancel later.
+  Answer later(std::function<bool()> on_cancel = nullptr);
   // A failure of the host: the guest traps.
   TrapCode fail(std::string_view message) const { return store.trap(message); }
 

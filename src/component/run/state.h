@@ -2,6 +2,7 @@
 // the store's side of components, instances, and their tables of handles.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -254,8 +255,8 @@ class ComponentStore {
   ComponentStore& operator=(const ComponentStore&) = delete;
 
   runtime::Store& core;
-  // The embedder's, for its host functions.
-  void* host = nullptr;
+  // The embedder's, for its host functions: one for each family of them.
+  std::array<void*, 2> hosts{};
 
   // The thread whose code runs; null: the embedder's.
   Thread* current = nullptr;

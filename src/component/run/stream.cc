@@ -120,6 +120,7 @@ TrapCode End::copy(std::shared_ptr<Buffer> with) {
   if (!other) return TrapCode::None;  // the event of that is pending
   if (!other->buffer) {
     buffer = std::move(with);
+    if (const auto host = other->side.lock()) return host->offered();
   } else if (with->remain() > 0 && other->buffer->remain() > 0) {
     if (owner && owner == other->owner && !none_or_number(*owner->component->types, element))
       return store.trap(
@@ -170,6 +171,8 @@ TrapCode End::forward(End& src, End& dst) {
   src.other = dst.other = nullptr;
   src.join(nullptr);
   dst.join(nullptr);
+  for (End* end : {&reader, &writer})
+    if (const auto host = end->side.lock()) return host->offered();
   if (!writer.buffer || !reader.buffer) return TrapCode::None;
   End& smaller = reader.buffer->remain() > writer.buffer->remain() ? writer : reader;
   return smaller.copy(std::exchange(smaller.buffer, nullptr));
@@ -178,9 +181,18 @@ TrapCode End::forward(End& src, End& dst) {
 void End::drop() {
   if (End* const peer = std::exchange(other, nullptr)) {
     peer->other = nullptr;
-    if (peer->state != State::Done && !peer->has_pending_event()) peer->notify(0);
+    if (const auto host = peer->side.lock())
+      host->dropped();
+    else if (peer->state != State::Done && !peer->has_pending_event())
+      peer->notify(0);
   }
   join(nullptr);
+}
+
+void End::moved() {
+  End& to = *other;
+  to.notify(to.buffer->progress);
+  if (to.buffer->remain() == 0) to.buffer = nullptr;
 }
 
 void End::notify(uint64_t progress) {

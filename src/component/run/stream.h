@@ -74,6 +74,17 @@ class HostBuffer final : public Buffer {
   bool takes_ = false;
 };
 
+// Who acts for an end that the host keeps: told at once, in the middle of what the other side
+// does, and moves elements from or to the other side's own buffer.
+class HostSide {
+ public:
+  virtual ~HostSide() = default;
+  // The other side wants to read or write: End::offer() has its buffer.
+  virtual TrapCode offered() = 0;
+  // The other end is gone.
+  virtual void dropped() = 0;
+};
+
 enum class CopyResult : uint32_t { Completed, Dropped, Cancelled };
 
 // One end of a stream or future.
@@ -104,6 +115,14 @@ class End final : public Waitable {
   ValType element;  // may be none
   // Of the host's ends: takes what comes of a copy: the result, and how many elements.
   std::function<void(CopyResult, uint64_t)> on_event;
+  // Instead of that; it owns the end.
+  std::weak_ptr<HostSide> side;
+
+  // For the host's side: the buffer of the other end, which it reads or writes; null: there is
+  // none. One without room asks for readiness alone.
+  Buffer* offer() const { return other ? other->buffer.get() : nullptr; }
+  // What was moved through offer() is told to the other end.
+  void moved();
 
   static constexpr uint32_t kBlocked = ~0u;
 

@@ -55,7 +55,8 @@ Result<void> check_imports(const component::Component& component,
       for (const Definition* d = of; d < definitions.data() + definitions.size() &&
                                      d->interface == std::string_view(of->interface);
            ++d)
-        if (item.name == d->name && !d->matches(types, types[item.entity.type]))
+        if (item.name == d->name && (types[item.entity.type].is_async != d->is_async ||
+                                     !d->matches(types, types[item.entity.type])))
           return Error(ErrorKind::Unlinkable, "component imports `" + import.name + "`: `" +
                                                   item.name + "` has another type there");
     }

@@ -12,14 +12,16 @@ struct Definition {
   const char* interface;  // "wasi:io/streams@0.2.12"
   const char* name;       // "[method]input-stream.read"
   bool waits;             // may answer later
+  bool is_async;          // the function's type
   runtime::TrapCode (*call)(component::HostCall& call);
   // Whether a component means this by a function type of its own.
   bool (*matches)(const TypeArena& types, const TypeDef& func);
 };
 
-// The host that is at work for the store.
-inline HostBase& host_of(component::ComponentStore& store) {
-  return *static_cast<HostBase*>(store.host);
+// The host that is at work for the store, of class H.
+template <class H>
+H& host_of(component::ComponentStore& store) {
+  return static_cast<H&>(*static_cast<HostBase*>(store.hosts[H::kFamily]));
 }
 
 namespace bind {
@@ -73,7 +75,7 @@ struct Bound<fn> {
  private:
   template <size_t... I>
   static runtime::TrapCode call(component::HostCall& c, std::index_sequence<I...>) {
-    H& host = static_cast<H&>(host_of(c.store));
+    H& host = host_of<H>(c.store);
     std::tuple<typename Arg<I>::Kept...> args{
         Codec<typename Arg<I>::Kept>::from(c.args[I], host)...};
     if (!host.failed()) {
@@ -85,7 +87,7 @@ struct Bound<fn> {
           if (state.early)
             c.result = *std::move(state.early);
           else
-            state.answer = c.later();
+            state.answer = c.later(reply.canceller());
         }
       } else if constexpr (std::is_void_v<R>) {
         fn(host, Arg<I>::pass(std::get<I>(args))...);
@@ -123,8 +125,8 @@ struct Bound<fn> {
 }  // namespace bind
 
 template <auto fn>
-constexpr Definition define(const char* interface, const char* name, bool waits) {
-  return {interface, name, waits, bind::Bound<fn>::call, bind::Bound<fn>::matches};
+constexpr Definition define(const char* interface, const char* name, bool waits, bool is_async) {
+  return {interface, name, waits, is_async, bind::Bound<fn>::call, bind::Bound<fn>::matches};
 }
 
 // Defines resources and functions in `linker`; gives the resource types, which a HostBase of

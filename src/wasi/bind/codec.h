@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "component/run/linker.h"
+#include "component/run/stream.h"
 
 namespace wafer::wasi {
 
@@ -361,6 +362,32 @@ struct Codec<R*> {
   }
 };
 
+// ---- Streams and futures
+
+// stream<T>: its readable end, on its way to a guest or from one.
+template <class T>
+struct Stream {
+  std::shared_ptr<component::End> end;
+};
+template <class T>
+struct Future {
+  std::shared_ptr<component::End> end;
+};
+
+template <class S, class T, TypeKind kKind>
+struct EndCodec {
+  static bool matches(const TypeArena& types, ValType t) {
+    const TypeDef* const d = def_of(types, t, kKind);
+    return d && PayloadCodec<T>::matches(types, d->args.empty() ? ValType() : d->args[0]);
+  }
+  static S from(Val& v, HostBase&) { return {std::static_pointer_cast<component::End>(v.end())}; }
+  static Val to(S v, HostBase&) { return Val::of_end(std::move(v.end)); }
+};
+template <class T>
+struct Codec<Stream<T>> : EndCodec<Stream<T>, T, TypeKind::Stream> {};
+template <class T>
+struct Codec<Future<T>> : EndCodec<Future<T>, T, TypeKind::Future> {};
+
 // ---- What has a name
 
 template <class T>
@@ -449,9 +476,13 @@ class Reply {
     HostBase& host;
     component::Answer answer;  // once the function has returned
     std::optional<std::vector<Val>> early;
+    std::function<void()> on_cancel;
+    bool cancelled = false;
   };
-  explicit Reply(HostBase& host) : state_(std::make_shared<State>(State{host, {}, {}})) {}
+  explicit Reply(HostBase& host) : state_(std::make_shared<State>(State{host, {}, {}, {}})) {}
   void operator()(R result) const {
+    if (state_->cancelled) return;
+    state_->on_cancel = nullptr;
     std::vector<Val> values;
     if constexpr (!std::is_same_v<R, Unit>)
       values.push_back(Codec<R>::to(std::move(result), state_->host));
@@ -460,7 +491,20 @@ class Reply {
     else
       state_->early = std::move(values);
   }
+  // Called when the guest does not want it any more: what is under way for it ends.
+  void on_cancel(std::function<void()> f) const { state_->on_cancel = std::move(f); }
+
+  // ---- For bind.h
   State& state() const { return *state_; }
+  std::function<bool()> canceller() const {
+    return [weak = std::weak_ptr(state_)] {
+      const std::shared_ptr<State> state = weak.lock();
+      if (!state) return false;
+      state->cancelled = true;
+      if (const auto f = std::exchange(state->on_cancel, nullptr)) f();
+      return true;
+    };
+  }
 
  private:
   std::shared_ptr<State> state_;

@@ -119,6 +119,10 @@ class Generator {
         return "std::optional<" + type(d.args[0]) + ">";
       case TypeKind::List:
         return "std::vector<" + type(d.args[0]) + ">";
+      case TypeKind::Stream:
+        return "Stream<" + (d.args.empty() ? "Unit" : type(d.args[0])) + ">";
+      case TypeKind::Future:
+        return "Future<" + (d.args.empty() ? "Unit" : type(d.args[0])) + ">";
       case TypeKind::Result: {
         const auto arg = [&](size_t i) { return i < d.args.size() ? type(d.args[i]) : "Unit"; };
         return "Expected<" + arg(0) + ", " + arg(1) + ">";
@@ -315,7 +319,8 @@ class Generator {
       if (waits) params += ", Reply<" + (result == "void" ? "Unit" : result) + "> reply";
       header_ += (waits ? "void" : result) + " " + name + "(" + params + ");\n";
       table_ += "WASI_FUNCTION(\"" + resolve_.interface_name(id) + "\", \"" + f.name + "\", " +
-                space(id) + "::" + name + ", " + (waits ? "true" : "false") + ")\n";
+                space(id) + "::" + name + ", " + (waits ? "true" : "false") + ", " +
+                (f.is_async ? "true" : "false") + ")\n";
     }
     header_ += "}\n";
   }

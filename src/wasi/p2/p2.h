@@ -2,47 +2,16 @@
 // functions for components, over the host's Process.
 #pragma once
 
-#include <list>
-#include <memory>
-#include <optional>
-#include <vector>
-
-#include "host/loop.h"
-#include "host/process.h"
-#include "wasi/bind/bind.h"
+#include "wasi/bind/system.h"
 
 namespace wafer::wasi::p2 {
 
-// What functions of one store act on. Ends before the ComponentStore that uses it.
-class Host final : public HostBase {
+// What functions of one store act on.
+class Host final : public SystemHost {
  public:
-  // `process` and `loop` outlive it.
+  static constexpr size_t kFamily = 0;
   Host(host::Process& process, host::Loop& loop, const ResourceTypes& resource_types)
-      : process(process), loop(loop) {
-    types = &resource_types;
-  }
-  ~Host();
-
-  // Makes `store` use this host, and wait on its loop. An interrupt of the store ends such a
-  // wait, if its engine has interrupts.
-  void attach(component::ComponentStore& store);
-
-  // Calls `then` once one of `what` is ready: now, or from the loop.
-  void when_ready(std::vector<host::PollableRef> what, std::function<void()> then);
-
-  host::Process& process;
-  host::Loop& loop;
-
- private:
-  struct Pending {
-    std::vector<host::PollableRef> what;
-    std::vector<host::WaitRef> waits;
-    std::function<void()> then;
-  };
-  void watch(std::list<Pending>::iterator pending);
-
-  component::ComponentStore* store_ = nullptr;
-  std::list<Pending> pending_;
+      : SystemHost(kFamily, process, loop, resource_types) {}
 };
 
 // Defines all interfaces in `linker`. The types that it gives are for Hosts.

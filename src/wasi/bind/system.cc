@@ -1,0 +1,80 @@
+#include "wasi/bind/system.h"
+
+namespace wafer::wasi {
+
+struct SystemHost::Pending {
+  std::vector<host::PollableRef> what;
+  std::vector<host::WaitRef> waits;
+  std::function<void()> then;
+  std::list<std::shared_ptr<Pending>>::iterator self;
+};
+
+namespace {
+
+bool any_ready(const std::vector<host::PollableRef>& what) {
+  for (const host::PollableRef& p : what)
+    if (p->ready()) return true;
+  return false;
+}
+
+}  // namespace
+
+SystemHost::~SystemHost() {
+  if (store_) {
+    store_->idle = store_->posted = nullptr;
+    store_->hosts[family_] = nullptr;
+  }
+  pending_.clear();
+  drop_objects();
+}
+
+void SystemHost::attach(component::ComponentStore& store) {
+  store.hosts[family_] = static_cast<HostBase*>(this);
+  store_ = &store;
+  if (!store.core.engine().config().interruptible) {
+    store.idle = [this] { loop.run_one(); };
+  } else {
+    store.idle = [this] {
+      // The longest that an interrupt stays unnoticed.
+      constexpr uint64_t kSlice = 50'000'000;
+      loop.run_one_for(kSlice);
+      if (store_->core.interrupt_flag.load(std::memory_order_relaxed) != 0)
+        store_->post([s = store_] { return s->core.set_trap(runtime::TrapCode::Interrupted); });
+    };
+  }
+  // Ends the wait, if another thread has something to do here.
+  store.posted = [this] { loop.post([] {}); };
+}
+
+SystemHost::PendingRef SystemHost::when_ready(std::vector<host::PollableRef> what,
+                                              std::function<void()> then) {
+  if (any_ready(what)) {
+    then();
+    return {};
+  }
+  const auto pending = std::make_shared<Pending>(Pending{std::move(what), {}, std::move(then), {}});
+  pending->self = pending_.insert(pending_.end(), pending);
+  watch(pending);
+  return pending;
+}
+
+void SystemHost::forget(const PendingRef& pending) {
+  if (const std::shared_ptr<Pending> p = pending.lock()) {
+    p->waits.clear();
+    pending_.erase(p->self);
+  }
+}
+
+void SystemHost::watch(const std::shared_ptr<Pending>& pending) {
+  pending->waits.clear();
+  for (const host::PollableRef& p : pending->what)
+    pending->waits.push_back(p->wait(loop, [this, weak = std::weak_ptr(pending)] {
+      const std::shared_ptr<Pending> self = weak.lock();
+      if (!self) return;
+      if (!any_ready(self->what)) return watch(self);
+      pending_.erase(self->self);
+      std::exchange(self->then, nullptr)();
+    }));
+}
+
+}  // namespace wafer::wasi

@@ -1,0 +1,48 @@
+// What the hosts of all generations of WASI have in common: a process and a loop.
+#pragma once
+
+#include <list>
+#include <vector>
+
+#include "host/loop.h"
+#include "host/process.h"
+#include "wasi/bind/bind.h"
+
+namespace wafer::wasi {
+
+// Host functions of one store, over the host's Process. Ends before the ComponentStore.
+class SystemHost : public HostBase {
+ public:
+  // `family`: its place among the store's hosts. `process` and `loop` outlive it.
+  SystemHost(size_t family, host::Process& process, host::Loop& loop,
+             const ResourceTypes& resource_types)
+      : process(process), loop(loop), family_(family) {
+    types = &resource_types;
+  }
+  ~SystemHost();
+
+  // Makes `store` use this host, and wait on its loop. An interrupt of the store ends such a
+  // wait, if its engine has interrupts.
+  void attach(component::ComponentStore& store);
+  component::ComponentStore& store() const { return *store_; }
+
+  // A wait that is under way; forgetting it does not end it.
+  struct Pending;
+  using PendingRef = std::weak_ptr<Pending>;
+  // Calls `then` once one of `what` is ready: now, or from the loop.
+  PendingRef when_ready(std::vector<host::PollableRef> what, std::function<void()> then);
+  // `then` of that is not called any more.
+  void forget(const PendingRef& pending);
+
+  host::Process& process;
+  host::Loop& loop;
+
+ private:
+  void watch(const std::shared_ptr<Pending>& pending);
+
+  const size_t family_;
+  component::ComponentStore* store_ = nullptr;
+  std::list<std::shared_ptr<Pending>> pending_;
+};
+
+}  // namespace wafer::wasi
