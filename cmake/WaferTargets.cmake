@@ -14,9 +14,7 @@ target_compile_options(wafer_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
 if(WAFER_WERROR)
   target_compile_options(wafer_flags INTERFACE -Werror)
 endif()
-if(NOT WAFER_SIMD)
-  target_compile_definitions(wafer_flags INTERFACE WAFER_SIMD=0)
-endif()
+include(${CMAKE_CURRENT_LIST_DIR}/WaferProfiles.cmake)
 if(WAFER_SANITIZE)
   target_compile_options(wafer_flags INTERFACE -fsanitize=${WAFER_SANITIZE}
     -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -74,7 +74,8 @@ enum wafer_feature_enum {
   WAFER_FEATURE_WIDE_ARITHMETIC,
   WAFER_FEATURE_CUSTOM_DESCRIPTORS, /* off unless set, as are the next */
   WAFER_FEATURE_COMPACT_IMPORTS,
-  WAFER_FEATURE_STACK_SWITCHING
+  WAFER_FEATURE_STACK_SWITCHING,
+  WAFER_FEATURE_REFERENCE_TYPES
 };
 
 WASM_API_EXTERN void wafer_config_feature_set(wasm_config_t*, wafer_feature_t, bool enable);

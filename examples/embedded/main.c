@@ -2,6 +2,7 @@
  * no malloc, no operating system, no C++ library. Build it with any C compiler against
  * libwafer-embedded.a; board_*.c are all that knows where it runs. */
 #include "board.h"
+#include "pool.h"
 #include "wafer.h"
 
 /* fir.wat */
@@ -23,72 +24,6 @@ static const uint8_t kModule[] = {
     0x01, 0x01, 0x05, 0x00, 0x01, 0x6e, 0x01, 0x01, 0x69, 0x02, 0x01, 0x6b, 0x03, 0x03, 0x73, 0x75,
     0x6d, 0x04, 0x03, 0x6d, 0x61, 0x78,
 };
-
-/* ---- A first-fit allocator over a static pool */
-
-#ifndef POOL_BYTES
-#define POOL_BYTES (192 * 1024)
-#endif
-
-typedef struct block {
-  size_t size; /* of the whole block; free blocks are kept in address order */
-  struct block* next;
-} block;
-
-static _Alignas(16) unsigned char pool[POOL_BYTES];
-static block* free_blocks;
-static size_t in_use, peak;
-
-static size_t rounded(size_t size) {
-  if (size < sizeof(block)) size = sizeof(block);
-  return (size + 15) & ~(size_t)15;
-}
-
-static void* pool_allocate(void* context, size_t size, size_t align) {
-  (void)context;
-  if (align > 16 || size > POOL_BYTES) return NULL;
-  size = rounded(size);
-  for (block** at = &free_blocks; *at; at = &(*at)->next) {
-    block* b = *at;
-    if (b->size < size) continue;
-    if (b->size == size) {
-      *at = b->next;
-    } else {
-      block* rest = (block*)((unsigned char*)b + size);
-      rest->size = b->size - size;
-      rest->next = b->next;
-      *at = rest;
-    }
-    in_use += size;
-    if (in_use > peak) peak = in_use;
-    return b;
-  }
-  return NULL;
-}
-
-static void pool_release(void* context, void* pointer, size_t size, size_t align) {
-  (void)context;
-  (void)align;
-  block* b = pointer;
-  b->size = rounded(size);
-  in_use -= b->size;
-  block** at = &free_blocks;
-  block* before = NULL;
-  while (*at && *at < b) {
-    before = *at;
-    at = &before->next;
-  }
-  b->next = *at;
-  *at = b;
-  if (b->next && (unsigned char*)b + b->size == (unsigned char*)b->next) {
-    b->size += b->next->size;
-    b->next = b->next->next;
-  }
-  if (before && (unsigned char*)before + before->size == (unsigned char*)b) {
-    before->size += b->size;
-    before->next = b->next;
-  }
-}
 
 /* ---- The device's own function */
 
@@ -120,9 +55,7 @@ static int fail(wafer_error_t* error) {
 }
 
 int main(void) {
-  free_blocks = (block*)pool;
-  free_blocks->size = sizeof pool;
-  free_blocks->next = NULL;
+  pool_reset();
   wafer_set_allocator(pool_allocate, pool_release, NULL);
 
   wasm_config_t* config = wasm_config_new();
@@ -203,11 +136,11 @@ int main(void) {
   wasm_store_delete(store);
   wasm_engine_delete(engine);
   board_put("pool: ");
-  put_number((uint32_t)peak);
+  put_number((uint32_t)pool_peak());
   board_put(" bytes at most, ");
-  put_number((uint32_t)in_use);
+  put_number((uint32_t)pool_in_use());
   board_put(" left in use\n");
-  const bool good = result.of.i32 == expected && bounded && stopped && in_use == 0;
+  const bool good = result.of.i32 == expected && bounded && stopped && pool_in_use() == 0;
   board_put(good ? "all as expected\n" : "not as expected\n");
   return good ? 0 : 1;
 }

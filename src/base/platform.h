@@ -10,11 +10,6 @@
 #define WAFER_HAS_OS 1
 #endif
 
-// Whether vector instructions are built in.
-#ifndef WAFER_SIMD
-#define WAFER_SIMD 1
-#endif
-
 #define WAFER_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WAFER_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WAFER_NOINLINE __attribute__((noinline))

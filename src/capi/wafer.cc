@@ -24,7 +24,7 @@ uint64_t wafer_error_offset(const wafer_error_t* e) { return e->error.offset; }
 
 // ---- Configuration
 
-static_assert(WAFER_FEATURE_STACK_SWITCHING == unsigned(wasm::Feature::StackSwitching));
+static_assert(WAFER_FEATURE_REFERENCE_TYPES == unsigned(wasm::Feature::ReferenceTypes));
 static_assert(WAFER_TRAP_EXIT == unsigned(TrapCode::Exit));
 static_assert(WAFER_TRAP_UNHANDLED_TAG == unsigned(TrapCode::UnhandledTag));
 static_assert(WAFER_ERROR_IO == unsigned(ErrorKind::Io));

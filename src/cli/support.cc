@@ -208,6 +208,7 @@ struct FeatureName {
   wasm::Feature feature;
 };
 constexpr FeatureName kFeatures[] = {
+    {"reference-types", wasm::Feature::ReferenceTypes},
     {"function-references", wasm::Feature::FunctionReferences},
     {"gc", wasm::Feature::GC},
     {"exceptions", wasm::Feature::Exceptions},

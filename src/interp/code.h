@@ -41,6 +41,12 @@ constexpr uint32_t kLinkSlots = 3;
 // Slots of one frame are 16-bit indices.
 constexpr uint32_t kMaxFrameSlots = 65535;
 
+// The pointer in a slot; on 32-bit processors anything may lie above it.
+template <class T>
+T* pointer_in(Slot slot) {
+  return reinterpret_cast<T*>(uintptr_t(slot));
+}
+
 // Where an exception raised in [begin, end) of a function goes.
 struct Handler {
   // Suspend and Switch are clauses of a resume, which names them by index: they guard

@@ -26,7 +26,7 @@ constexpr std::string_view kStoreSuffix[] = {
 constexpr std::string_view kVecSuffix[] = {"", ".checked", ".far"};
 
 constexpr std::string_view kSpecialNames[] = {
-#define X(name) #name,
+#define X(name, feature) WAFER_IF_BUILT(feature, #name, )
     WAFER_SPECIAL_OPS(X)
 #undef X
 };
@@ -90,6 +90,13 @@ constexpr uint8_t special_words(Special s) {
   }
 }
 
+// The variant whose operation is number `at` of those that `op` has.
+unsigned variant_at(Opcode op, unsigned at) {
+  unsigned v = 0;
+  while (kLayout.forms[row_of(op).forms][v] != at) ++v;
+  return v;
+}
+
 OpName name_of(uint16_t id) {
   if (id >= kLayout.count) {
     const auto s = Special(id - kLayout.count);
@@ -97,10 +104,11 @@ OpName name_of(uint16_t id) {
   }
   for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
     const auto op = Opcode(i);
-    const Shape shape = shape_of(op);
-    const unsigned variants = variants_of(shape);
-    if (id >= op_id(op) && id < op_id(op) + variants) {
-      const unsigned v = id - op_id(op);
+    const OpRow& row = row_of(op);
+    const Shape shape = row.shape;
+    const unsigned variants = shape == Shape::Special ? 0 : kLayout.size(row.forms);
+    if (id >= row.first && id < row.first + variants) {
+      const unsigned v = variant_at(op, id - row.first);
       const auto& f = kFacts[i];
       switch (shape) {
         case Shape::BinInt:
@@ -114,7 +122,7 @@ OpName name_of(uint16_t id) {
           return {f.text, kStoreSuffix[v], uint8_t(v == kStoreFar ? 3 : v % 4 == kStoreSI ? 2 : 1)};
         case Shape::VecLoad:
         case Shape::VecStore:
-          return {f.text, kVecSuffix[v], uint8_t(v == 2 ? 3 : 1)};
+          return {f.text, kVecSuffix[v], uint8_t(v == kVecFar ? 3 : 1)};
         case Shape::VecLane:
         case Shape::Atomic:
           return {f.text, "", 3};
@@ -127,10 +135,14 @@ OpName name_of(uint16_t id) {
                                                                          : 1)};
       }
     }
-    const unsigned branches = is_int_compare(op) ? 5 : is_float_compare(op) ? 2 : 0;
+    const unsigned branches = is_int_compare(op) ? variants : is_float_compare(op) ? 2 : 0;
     if (branches && id >= branch_id(op, 0) && id < branch_id(op, 0) + branches) {
-      const unsigned v = id - branch_id(op, 0);
-      return {kFacts[i].text, is_int_compare(op) ? kBinSuffix[v] : v ? ".unless" : ".if", 2};
+      const unsigned at = id - branch_id(op, 0);
+      return {kFacts[i].text,
+              is_int_compare(op) ? kBinSuffix[variant_at(op, at)]
+              : at == kIfFalse   ? ".unless"
+                                 : ".if",
+              2};
     }
   }
   return {"?", "", 1};

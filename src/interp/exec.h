@@ -1,8 +1,4 @@
-// Register file and dispatch of the interpreter.
-//
-// Handlers are written once against the macros below and run in one of two ways:
-// as tail calls that keep the machine state in registers, or, where the compiler
-// cannot promise tail calls, one call at a time from a loop.
+// What an entry into the interpreter keeps, and its stacks.
 #pragma once
 
 #include "interp/code.h"
@@ -10,13 +6,15 @@
 
 namespace wafer::interp {
 
+using MemorySize = std::conditional_t<kNarrow, uint32_t, uint64_t>;
+
 // State of one entry from native code into the interpreter.
 struct Activation {
   Activation* previous = nullptr;
   Store* store = nullptr;
   Instance* instance = nullptr;  // whose code runs now
   Slot* stack_limit = nullptr;
-  uint64_t memory_size = 0;  // of memory 0, for checked accesses
+  MemorySize memory_size = 0;  // of memory 0, for checked accesses
   // Saved where the collector, the unwinder or a host may look: the word after
   // the current instruction, and its frame.
   const Word* pc = nullptr;
@@ -25,6 +23,7 @@ struct Activation {
   FuncInst* host_func = nullptr;
   Slot* host_slots = nullptr;
   TrapCode trap = TrapCode::None;
+  bool running = true;  // cleared by the handler that stops
 };
 
 // Call stack of a store, or of a fiber.
@@ -47,89 +46,18 @@ struct Stack final : runtime::TierStack {
 #endif
 #endif
 
+// How handlers follow each other; see handlers.h.
 #if defined(__clang__) && !defined(WAFER_INTERP_LOOP) && !defined(__arm__)
 #define WAFER_TAIL 1
 #else
 #define WAFER_TAIL 0
 #endif
-
-#if WAFER_TAIL
-
-#if __has_attribute(preserve_none) && (defined(__x86_64__) || defined(__aarch64__))
-#define WAFER_CC __attribute__((preserve_none))
+// Registers reserved for the machine state: GNU's compiler, where it knows how.
+#if !defined(__clang__) && !defined(WAFER_INTERP_LOOP) && defined(__OPTIMIZE__) && \
+    ((defined(__thumb2__) && !defined(__PIC__)) || (defined(__riscv) && __riscv_xlen == 32))
+#define WAFER_REGS 1
 #else
-#define WAFER_CC
+#define WAFER_REGS 0
 #endif
-#define WAFER_PARAMS                                                                      \
-  const Word *PC, Slot *FP, uint8_t *MEM, Activation *CTX, uint64_t ACC, const void *TBL, \
-      float F32A, double F64A
-#define WAFER_ARGS PC, FP, MEM, CTX, ACC, TBL, F32A, F64A
-using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
-#define DISPATCH() \
-  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC)](WAFER_ARGS)
-#define STOP() return
-
-#else
-
-#define WAFER_CC
-struct Regs {
-  const Word* pc;
-  Slot* fp;
-  uint8_t* mem;
-  Activation* ctx;
-  uint64_t acc;
-  float f32a;
-  double f64a;
-  bool running;
-};
-#define WAFER_PARAMS Regs& R
-#define PC (R.pc)
-#define FP (R.fp)
-#define MEM (R.mem)
-#define CTX (R.ctx)
-#define ACC (R.acc)
-#define F32A (R.f32a)
-#define F64A (R.f64a)
-using HandlerFn = void (*)(WAFER_PARAMS);
-#define DISPATCH() return
-#define STOP()         \
-  do {                 \
-    R.running = false; \
-    return;            \
-  } while (0)
-
-#endif
-
-#define NEXT(n) \
-  do {          \
-    PC += (n);  \
-    DISPATCH(); \
-  } while (0)
-// Ends execution with a trap at the current instruction.
-#define TRAP(code)      \
-  do {                  \
-    CTX->trap = (code); \
-    CTX->pc = PC + 1;   \
-    CTX->fp = FP;       \
-    STOP();             \
-  } while (0)
-
-// Fields of the current instruction, each by a narrow load of its own: that beats
-// taking one wide load apart.
-template <unsigned Index>
-WAFER_ALWAYS_INLINE uint16_t field(const Word* pc) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  return uint16_t(*pc >> (16 * Index));
-#else
-  uint16_t v;
-  __builtin_memcpy(&v, reinterpret_cast<const char*>(pc) + 2 * Index, 2);
-  return v;
-#endif
-}
-#define FA (field<1>(PC))
-#define FB (field<2>(PC))
-#define FC (field<3>(PC))
-#define LO(w) (uint32_t(w))
-#define HI(w) (uint32_t((w) >> 32))
 
 }  // namespace wafer::interp

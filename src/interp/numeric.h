@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "base/platform.h"
 #include "runtime/trap.h"
 #include "wasm/opcode.h"
 
@@ -21,6 +22,13 @@ struct Sem;
 
 namespace num {
 
+// What several handlers do at length is there once, where size counts.
+#if WAFER_HAS_OS
+#define WAFER_SHARED inline
+#else
+#define WAFER_SHARED WAFER_NOINLINE inline
+#endif
+
 // Quiets a NaN, as every arithmetic operation that passes one on must (4.3.3).
 template <class F>
 inline F quiet(F v) {
@@ -31,7 +39,7 @@ inline F quiet(F v) {
 }
 
 template <class F>
-inline F min(F a, F b) {
+WAFER_SHARED F min(F a, F b) {
   if (WAFER_UNLIKELY(a != a)) return quiet(a);
   if (WAFER_UNLIKELY(b != b)) return quiet(b);
   if (a == b) {
@@ -43,7 +51,7 @@ inline F min(F a, F b) {
 }
 
 template <class F>
-inline F max(F a, F b) {
+WAFER_SHARED F max(F a, F b) {
   if (WAFER_UNLIKELY(a != a)) return quiet(a);
   if (WAFER_UNLIKELY(b != b)) return quiet(b);
   if (a == b) {
@@ -58,7 +66,7 @@ inline F max(F a, F b) {
 enum class Round { Nearest, Floor, Ceil, Trunc };
 
 template <Round Mode, class F>
-inline F round(F v) {
+WAFER_SHARED F round(F v) {
   if (v != v) return quiet(v);
   constexpr F kBig = sizeof(F) == 4 ? F(8388608.0f) : F(4503599627370496.0);
   const F mag = __builtin_copysign(v, F(1));
@@ -101,7 +109,7 @@ struct TruncRange {
 };
 
 template <class I, class U, class F>
-inline TrapCode trunc(F v, U& out) {
+WAFER_ALWAYS_INLINE TrapCode trunc(F v, U& out) {
   if (WAFER_UNLIKELY(v != v)) return TrapCode::InvalidConversion;
   if (WAFER_UNLIKELY((TruncRange<I, F>::below(v) || v >= TruncRange<I, F>::high())))
     return TrapCode::IntegerOverflow;
@@ -110,14 +118,14 @@ inline TrapCode trunc(F v, U& out) {
 }
 
 template <class I, class U, class F>
-inline U trunc_sat(F v) {
+WAFER_SHARED U trunc_sat(F v) {
   if (v != v) return 0;
   if (TruncRange<I, F>::below(v)) return U(std::numeric_limits<I>::min());
   if (v >= TruncRange<I, F>::high()) return U(std::numeric_limits<I>::max());
   return U(I(v));
 }
 
-inline void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
+WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 #ifdef __SIZEOF_INT128__
   const unsigned __int128 p = (unsigned __int128)a * b;
   lo = uint64_t(p);
@@ -133,37 +141,37 @@ inline void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 
 }  // namespace num
 
-#define WAFER_BIN(OP, T, R, EXPR)               \
-  template <>                                   \
-  struct Sem<wasm::Opcode::OP> {                \
-    using In = T;                               \
-    using Out = R;                              \
-    static constexpr bool kTraps = false;       \
-    static R eval(T a, T b) { return R(EXPR); } \
+#define WAFER_BIN(OP, T, R, EXPR)                                   \
+  template <>                                                       \
+  struct Sem<wasm::Opcode::OP> {                                    \
+    using In = T;                                                   \
+    using Out = R;                                                  \
+    static constexpr bool kTraps = false;                           \
+    WAFER_ALWAYS_INLINE static R eval(T a, T b) { return R(EXPR); } \
   };
-#define WAFER_UN(OP, T, R, EXPR)           \
-  template <>                              \
-  struct Sem<wasm::Opcode::OP> {           \
-    using In = T;                          \
-    using Out = R;                         \
-    static constexpr bool kTraps = false;  \
-    static R eval(T a) { return R(EXPR); } \
+#define WAFER_UN(OP, T, R, EXPR)                               \
+  template <>                                                  \
+  struct Sem<wasm::Opcode::OP> {                               \
+    using In = T;                                              \
+    using Out = R;                                             \
+    static constexpr bool kTraps = false;                      \
+    WAFER_ALWAYS_INLINE static R eval(T a) { return R(EXPR); } \
   };
-#define WAFER_BIN_TRAP(OP, T, BODY)             \
-  template <>                                   \
-  struct Sem<wasm::Opcode::OP> {                \
-    using In = T;                               \
-    using Out = T;                              \
-    static constexpr bool kTraps = true;        \
-    static TrapCode eval(T a, T b, T& out) BODY \
+#define WAFER_BIN_TRAP(OP, T, BODY)                                 \
+  template <>                                                       \
+  struct Sem<wasm::Opcode::OP> {                                    \
+    using In = T;                                                   \
+    using Out = T;                                                  \
+    static constexpr bool kTraps = true;                            \
+    WAFER_ALWAYS_INLINE static TrapCode eval(T a, T b, T& out) BODY \
   };
-#define WAFER_UN_TRAP(OP, T, R, EXPR)                  \
-  template <>                                          \
-  struct Sem<wasm::Opcode::OP> {                       \
-    using In = T;                                      \
-    using Out = R;                                     \
-    static constexpr bool kTraps = true;               \
-    static TrapCode eval(T a, R& out) { return EXPR; } \
+#define WAFER_UN_TRAP(OP, T, R, EXPR)                                      \
+  template <>                                                              \
+  struct Sem<wasm::Opcode::OP> {                                           \
+    using In = T;                                                          \
+    using Out = R;                                                         \
+    static constexpr bool kTraps = true;                                   \
+    WAFER_ALWAYS_INLINE static TrapCode eval(T a, R& out) { return EXPR; } \
   };
 
 #define WAFER_INT_OPS(P, U, S, BITS)                                                             \

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "wasm/opcode.h"
+#include "wasm/types.h"
 
 namespace wafer::interp {
 
@@ -26,7 +27,9 @@ enum class Shape : uint8_t {
   Atomic,   // one, Far
 };
 
+// Variants of an operation: from where its operands come.
 enum BinVariant : uint8_t { kSS, kAS, kSA, kSI, kAI };
+enum UnaryVariant : uint8_t { kUnaryS, kUnaryA };
 enum LoadVariant : uint8_t { kLoadS, kLoadA, kLoadSChecked, kLoadAChecked, kLoadFar };
 enum StoreVariant : uint8_t {
   kStoreSS,
@@ -39,6 +42,18 @@ enum StoreVariant : uint8_t {
   kStoreSIChecked,
   kStoreFar,
 };
+enum VecVariant : uint8_t { kVecGuarded, kVecChecked, kVecFar };
+constexpr unsigned kMaxVariants = 9;
+
+// On 32-bit processors a value of 32 bits lies in the low half of its slot, with anything
+// above, and the accumulator holds nothing else than i32: what is wider takes two registers
+// and gains nothing.
+#define WAFER_NARROW (UINTPTR_MAX == 0xFFFFFFFFu)
+inline constexpr bool kNarrow = WAFER_NARROW;
+// On narrow slots: set in the index of a memory or table whose address type is i64.
+inline constexpr uint32_t kIs64 = 1u << 31;
+// Whether results of the type with letter `type` (see opcodes.def) stay in an accumulator.
+constexpr bool has_accumulator(char type) { return !kNarrow || type == 'i'; }
 
 struct OpFacts {
   std::string_view text, sig;
@@ -48,16 +63,13 @@ struct OpFacts {
 
 inline constexpr OpFacts kFacts[] = {
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  {text, sig, prefix, wasm::Imm::imm},
+  WAFER_IF_BUILT(feature, {text, sig, prefix, wasm::Imm::imm}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };
 
 constexpr Shape shape_of(Opcode op) {
   const OpFacts& f = kFacts[unsigned(op)];
-#if !WAFER_SIMD
-  if (f.prefix == 0xFD) return Shape::Special;  // never decoded: no operations
-#endif
   if (f.sig == "*" || f.sig == ":" || f.sig[0] == ':') return Shape::Special;
   if (f.prefix == 0xFE) {
     return f.imm == wasm::Imm::MemArg && f.text.substr(0, 13) != "memory.atomic" ? Shape::Atomic
@@ -75,23 +87,44 @@ constexpr Shape shape_of(Opcode op) {
   return f.sig[0] == 'i' || f.sig[0] == 'I' ? Shape::BinInt : Shape::BinFloat;
 }
 
-constexpr unsigned variants_of(Shape s) {
-  switch (s) {
+// Bytes of memory that a load or store touches, by its text: scalars have the width of the
+// access after the name, and of the type where there is none.
+constexpr uint8_t access_bytes(const OpFacts& f) {
+  const std::string_view t = f.text;
+  const size_t at = t.find("load") != t.npos ? t.find("load") + 4 : t.find("store") + 5;
+  if (f.prefix == 0xFD) {
+    const auto starts = [&](std::string_view s) { return t.substr(at, s.size()) == s; };
+    if (starts("8_splat")) return 1;
+    if (starts("16_splat")) return 2;
+    if (starts("32_splat") || starts("32_zero")) return 4;
+    return at < t.size() ? 8 : 16;
+  }
+  if (at < t.size()) return t[at] == '8' ? 1 : t[at] == '1' ? 2 : 4;
+  return t[1] == '3' ? 4 : 8;
+}
+
+// Which variants an operation of `shape` has in this build; `operand` is the letter of its
+// first operand, or of what a store stores.
+constexpr bool has_variant(Shape shape, char operand, unsigned v) {
+  const bool acc = has_accumulator(operand);
+  switch (shape) {
     case Shape::Special:
-      return 0;
+      return false;
     case Shape::BinInt:
     case Shape::BinFloat:
-    case Shape::Load:
-      return 5;
+      return v <= kAI && (acc || v == kSS || v == kSI);
     case Shape::Unary:
-      return 2;
+      return v == kUnaryS || (v == kUnaryA && acc);
+    case Shape::Load:
+      return v <= kLoadFar && ((WAFER_HAS_OS && !kNarrow) || v >= kLoadSChecked);
     case Shape::Store:
-      return 9;
+      return v <= kStoreFar && ((WAFER_HAS_OS && !kNarrow) || v >= kStoreSSChecked) &&
+             (acc || v == kStoreFar || v % 4 != kStoreSA);
     case Shape::VecLoad:
     case Shape::VecStore:
-      return 3;
+      return v <= kVecFar && ((WAFER_HAS_OS && !kNarrow) || v >= kVecChecked);
     default:
-      return 1;
+      return v == 0;
   }
 }
 
@@ -102,119 +135,208 @@ constexpr bool is_int_compare(Opcode op) {
 }
 constexpr bool is_float_compare(Opcode op) { return op >= Opcode::F32Eq && op <= Opcode::F64Ge; }
 
-struct OpLayout {
-  std::array<uint16_t, unsigned(Opcode::Count)> first{};
-  std::array<uint16_t, unsigned(Opcode::Count)> branch{};
-  uint16_t count = 0;
+constexpr bool is_compare(Opcode op) { return is_int_compare(op) || is_float_compare(op); }
+// Branches of a float comparison: if it holds, and if not, with operands in slots.
+enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
+
+// What translation asks of an opcode, without its text.
+struct OpRow {
+  uint16_t first = 0;  // its first operation
+  Shape shape = Shape::Special;
+  uint8_t forms = 0;  // which row of OpLayout::forms tells its variants' places
+  uint8_t arity = 0;
+  wasm::Imm imm = wasm::Imm::None;
+  wasm::TypeKind result = wasm::TypeKind::Bot;
+  uint8_t bytes = 0;  // of memory that a load or store touches; 0 for others
 };
+
+constexpr unsigned kFirstCompare = unsigned(Opcode::I32Eq);
+constexpr unsigned kCompares = unsigned(Opcode::F64Ge) - kFirstCompare + 1;
+constexpr uint8_t kNoVariant = 0xFF;
+
+struct OpLayout {
+  std::array<OpRow, unsigned(Opcode::Count)> rows{};
+  // Places of variants among those that an operation has.
+  std::array<std::array<uint8_t, kMaxVariants>, 16> forms{};
+  std::array<uint16_t, kCompares> branch{};
+  unsigned form_count = 0;
+  uint16_t count = 0;
+
+  // The row of `forms` for operations with such variants.
+  constexpr uint8_t form(Shape shape, char operand) {
+    std::array<uint8_t, kMaxVariants> f{};
+    uint8_t n = 0;
+    for (unsigned v = 0; v < kMaxVariants; ++v)
+      f[v] = has_variant(shape, operand, v) ? n++ : kNoVariant;
+    for (unsigned i = 0; i < form_count; ++i)
+      if (forms[i] == f) return uint8_t(i);
+    forms[form_count] = f;
+    return uint8_t(form_count++);
+  }
+  // How many operations such a row stands for.
+  constexpr unsigned size(unsigned form) const {
+    unsigned n = 0;
+    for (const uint8_t at : forms[form]) n += at != kNoVariant;
+    return n;
+  }
+};
+
+constexpr wasm::TypeKind kind_of(char type) {
+  switch (type) {
+    case 'i':
+      return wasm::TypeKind::I32;
+    case 'I':
+      return wasm::TypeKind::I64;
+    case 'f':
+      return wasm::TypeKind::F32;
+    case 'F':
+      return wasm::TypeKind::F64;
+    case 'v':
+      return wasm::TypeKind::V128;
+    default:
+      return wasm::TypeKind::Bot;
+  }
+}
 
 constexpr OpLayout make_layout() {
   OpLayout l{};
   for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
-    l.first[i] = l.count;
-    l.count = uint16_t(l.count + variants_of(shape_of(Opcode(i))));
+    const OpFacts& f = kFacts[i];
+    OpRow& row = l.rows[i];
+    row.first = l.count;
+    row.shape = shape_of(Opcode(i));
+    row.imm = f.imm;
+    const size_t colon = f.sig.find(':');
+    if (colon != f.sig.npos) {
+      row.arity = uint8_t(colon);
+      row.result = kind_of(f.sig.back());
+    }
+    if (row.shape == Shape::Special) continue;
+    if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
+        row.shape == Shape::VecStore)
+      row.bytes = access_bytes(f);
+    row.forms = l.form(row.shape, f.sig[row.shape == Shape::Store ? 1 : 0]);
+    l.count = uint16_t(l.count + l.size(row.forms));
   }
-  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
+  for (unsigned i = 0; i < kCompares; ++i) {
     l.branch[i] = l.count;
-    if (is_int_compare(Opcode(i))) l.count = uint16_t(l.count + 5);
-    // Float comparisons: branch if true SS, branch if false SS.
-    if (is_float_compare(Opcode(i))) l.count = uint16_t(l.count + 2);
+    const Opcode op = Opcode(kFirstCompare + i);
+    if (is_int_compare(op))
+      l.count = uint16_t(l.count + l.size(l.rows[unsigned(op)].forms));
+    else if (is_float_compare(op))
+      l.count = uint16_t(l.count + 2);
   }
   return l;
 }
 
 inline constexpr OpLayout kLayout = make_layout();
 
+constexpr const OpRow& row_of(Opcode op) { return kLayout.rows[unsigned(op)]; }
+// The operation for a variant that `op` has.
 constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
-  return uint16_t(kLayout.first[unsigned(op)] + variant);
+  const OpRow& row = row_of(op);
+  return uint16_t(row.first + kLayout.forms[row.forms][variant]);
 }
+// A comparison that branches: a BinVariant, or of floats a FloatBranch.
 constexpr uint16_t branch_id(Opcode op, unsigned variant) {
-  return uint16_t(kLayout.branch[unsigned(op)] + variant);
+  return uint16_t(kLayout.branch[unsigned(op) - kFirstCompare] +
+                  (is_int_compare(op) ? kLayout.forms[row_of(op).forms][variant] : variant));
 }
 
-// Operations that are not an opcode's plain form. Fields in comments.
+// Operations that are not an opcode's plain form, with the feature that they are for. Fields in
+// comments.
 // clang-format off
 #define WAFER_SPECIAL_OPS(X)                                                         \
-  X(Exit)            /* end of an entry call */                                      \
-  X(Unreachable)                                                                     \
-  X(Copy)            /* a=dst b=src; sets the accumulator */                         \
-  X(CopyA)           /* a=dst from the accumulator */                                \
-  X(Copy128)         /* a=dst b=src */                                               \
-  X(Const)           /* a=dst | value; sets the accumulator */                       \
-  X(Const128)        /* a=dst | low | high */                                        \
-  X(Br)              /* | offset */                                                  \
-  X(BrIfS) X(BrIfA)  /* a=condition (i32) | offset */                                \
-  X(BrUnlessS) X(BrUnlessA)                                                          \
-  X(BrIf64S) X(BrUnless64S) /* a=i64, for fused eqz and references */                \
-  X(BrTable)         /* a=index | count | offset ... */                              \
-  X(SelectS) X(SelectA) X(Select128) /* a=dst b=then c=else | condition */           \
-  X(Return)          /* a=link */                                                    \
-  X(Return1S) X(Return1A) /* a=link b=src */                                         \
-  X(Call)            /* a=args, hi half=function | safepoint */                      \
-  X(CallImport)      /* same */                                                      \
-  X(CallIndirect)    /* a=args b=index c=is64 | table, type | safepoint */           \
-  X(CallRef)         /* a=args b=ref | safepoint */                                  \
-  X(ReturnCall)      /* a=args b=link, hi=... | function | safepoint */              \
-  X(ReturnCallIndirect) /* a=args b=index c=link | table, type | is64 | safepoint */ \
-  X(ReturnCallRef)   /* a=args b=ref c=link | safepoint */                           \
-  X(GlobalGet) X(GlobalSet) X(GlobalGet128) X(GlobalSet128) /* a=slot | index */     \
-  X(MemorySize)      /* a=dst | memory */                                            \
-  X(MemoryGrow)      /* a=dst b=delta | memory */                                    \
-  X(MemoryFill)      /* a,b,c | memory */                                            \
-  X(MemoryCopy)      /* a,b,c | dst memory, src memory */                            \
-  X(MemoryInit)      /* a,b,c | memory, segment */                                   \
-  X(DataDrop)        /* | segment */                                                 \
-  X(TableGet) X(TableSet) X(TableSize) X(TableGrow) X(TableFill) X(TableCopy)        \
-  X(TableInit) X(ElemDrop)                                                           \
-  X(RefFunc)         /* a=dst | function */                                          \
-  X(RefIsNull)       /* a=dst b=ref; sets the accumulator */                         \
-  X(RefAsNonNull)    /* b=ref */                                                     \
-  X(RefEq)           /* a=dst b c */                                                 \
-  X(RefTest)         /* a=dst b=ref c=nullable | heap type */                        \
-  X(RefCast)         /* a=dst b=ref c=nullable | heap type */                        \
-  X(CheckDescriptor) /* b=ref */                                                     \
-  X(RefTestDesc)     /* a=dst b=ref c=descriptor | nullable */                       \
-  X(RefCastDesc)     /* a=dst b=ref c=descriptor | nullable */                       \
-  X(RefI31) X(I31GetS) X(I31GetU)                                                    \
-  X(StructNew)       /* a=dst b=args | type | safepoint */                           \
-  X(StructNewDefault) /* a=dst b=descriptor, if any | type | safepoint */            \
-  X(StructGet8S) X(StructGet8U) X(StructGet16S) X(StructGet16U)                      \
-  X(StructGet32) X(StructGet64) X(StructGet128) /* a=dst b=ref | payload offset */   \
-  X(StructSet8) X(StructSet16) X(StructSet32) X(StructSet64) X(StructSet128)         \
-  X(ArrayNew)        /* a=dst b=init c=length | type | safepoint */                  \
-  X(ArrayNewDefault) /* a=dst c=length | type | safepoint */                         \
-  X(ArrayNewFixed)   /* a=dst b=args | type | count | safepoint */                   \
-  X(ArrayNewData)    /* a=dst b=offset c=length | type | segment | safepoint */      \
-  X(ArrayNewElem)                                                                    \
-  X(ArrayGet8S) X(ArrayGet8U) X(ArrayGet16S) X(ArrayGet16U)                          \
-  X(ArrayGet32) X(ArrayGet64) X(ArrayGet128) /* a=dst b=ref c=index */               \
-  X(ArraySet8) X(ArraySet16) X(ArraySet32) X(ArraySet64) X(ArraySet128)              \
+  X(Exit, Core)            /* end of an entry call */                                      \
+  X(Unreachable, Core)                                                                     \
+  X(Copy, Core)            /* a=dst b=src; sets the accumulator */                         \
+  X(CopyA, Core)           /* a=dst from the accumulator */                                \
+  X(Copy128, Simd)         /* a=dst b=src */                                               \
+  X(Const, Core)           /* a=dst | value; sets the accumulator */                       \
+  X(Const128, Simd)        /* a=dst | low | high */                                        \
+  X(Br, Core)              /* | offset */                                                  \
+  X(BrIfS, Core) X(BrIfA, Core)  /* a=condition (i32) | offset */                                \
+  X(BrUnlessS, Core) X(BrUnlessA, Core)                                                          \
+  X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64, for fused eqz and references */                \
+  X(BrTable, Core)         /* a=index | count | offset ... */                              \
+  X(SelectS, Core) X(SelectA, Core) X(Select128, Simd) /* a=dst b=then c=else | condition */           \
+  X(Return, Core)          /* a=link */                                                    \
+  X(Return1S, Core) X(Return1A, Core) /* a=link b=src */                                         \
+  X(Call, Core)            /* a=args, hi half=function | safepoint */                      \
+  X(CallImport, Core)      /* same */                                                      \
+  X(CallIndirect, Core)    /* a=args b=index c=is64 | table, type | safepoint */           \
+  X(CallRef, FunctionReferences)         /* a=args b=ref | safepoint */                                  \
+  X(ReturnCall, TailCall)      /* a=args b=link, hi=... | function | safepoint */              \
+  X(ReturnCallIndirect, TailCall) /* a=args b=index c=link | table, type | is64 | safepoint */ \
+  X(ReturnCallRef, TailCall)   /* a=args b=ref c=link | safepoint */                           \
+  X(GlobalGet, Core) X(GlobalSet, Core) X(GlobalGet128, Simd) X(GlobalSet128, Simd) /* a=slot | index */     \
+  X(MemorySize, Core)      /* a=dst | memory */                                            \
+  X(MemoryGrow, Core)      /* a=dst b=delta | memory */                                    \
+  X(MemoryFill, Core)      /* a,b,c | memory */                                            \
+  X(MemoryCopy, Core)      /* a,b,c | dst memory, src memory */                            \
+  X(MemoryInit, Core)      /* a,b,c | memory, segment */                                   \
+  X(DataDrop, Core)        /* | segment */                                                 \
+  X(TableGet, ReferenceTypes) X(TableSet, ReferenceTypes) X(TableSize, ReferenceTypes) X(TableGrow, ReferenceTypes) X(TableFill, ReferenceTypes) X(TableCopy, Core)        \
+  X(TableInit, Core) X(ElemDrop, Core)                                                           \
+  X(RefFunc, ReferenceTypes)         /* a=dst | function */                                          \
+  X(RefIsNull, ReferenceTypes)       /* a=dst b=ref; sets the accumulator */                         \
+  X(RefAsNonNull, FunctionReferences)    /* b=ref */                                                     \
+  X(RefEq, GC)           /* a=dst b c */                                                 \
+  X(RefTest, GC)         /* a=dst b=ref c=nullable | heap type */                        \
+  X(RefCast, GC)         /* a=dst b=ref c=nullable | heap type */                        \
+  X(CheckDescriptor, CustomDescriptors) /* b=ref */                                                     \
+  X(RefTestDesc, CustomDescriptors)     /* a=dst b=ref c=descriptor | nullable */                       \
+  X(RefCastDesc, CustomDescriptors)     /* a=dst b=ref c=descriptor | nullable */                       \
+  X(RefI31, GC) X(I31GetS, GC) X(I31GetU, GC)                                                    \
+  X(StructNew, GC)       /* a=dst b=args | type | safepoint */                           \
+  X(StructNewDefault, GC) /* a=dst b=descriptor, if any | type | safepoint */            \
+  X(StructGet8S, GC) X(StructGet8U, GC) X(StructGet16S, GC) X(StructGet16U, GC)                      \
+  X(StructGet32, GC) X(StructGet64, GC) X(StructGet128, GCWithSimd) /* a=dst b=ref | payload offset */   \
+  X(StructSet8, GC) X(StructSet16, GC) X(StructSet32, GC) X(StructSet64, GC) X(StructSet128, GCWithSimd)         \
+  X(ArrayNew, GC)        /* a=dst b=init c=length | type | safepoint */                  \
+  X(ArrayNewDefault, GC) /* a=dst c=length | type | safepoint */                         \
+  X(ArrayNewFixed, GC)   /* a=dst b=args | type | count | safepoint */                   \
+  X(ArrayNewData, GC)    /* a=dst b=offset c=length | type | segment | safepoint */      \
+  X(ArrayNewElem, GC)                                                                    \
+  X(ArrayGet8S, GC) X(ArrayGet8U, GC) X(ArrayGet16S, GC) X(ArrayGet16U, GC)                          \
+  X(ArrayGet32, GC) X(ArrayGet64, GC) X(ArrayGet128, GCWithSimd) /* a=dst b=ref c=index */               \
+  X(ArraySet8, GC) X(ArraySet16, GC) X(ArraySet32, GC) X(ArraySet64, GC) X(ArraySet128, GCWithSimd)              \
                      /* a=ref b=index c=value */                                     \
-  X(ArrayLen)        /* a=dst b=ref */                                               \
-  X(ArrayFill)       /* a=ref b=at c=value | count */                                \
-  X(ArrayCopy)       /* a=dst b=at c=src | src at, count */                          \
-  X(ArrayInitData)   /* a=ref b=at c=src at | count, segment */                      \
-  X(ArrayInitElem)                                                                   \
-  X(Throw)           /* a=args | tag | safepoint */                                  \
-  X(ThrowRef)        /* a=ref | safepoint */                                         \
-  X(AtomicWait32) X(AtomicWait64) /* a=dst b=addr c=expected | mem | offset | timeout */ \
-  X(AtomicNotify)    /* a=dst b=addr c=count | mem | offset */                       \
-  X(AtomicFence)                                                                     \
-  X(ContNew)         /* a=func and dst | safepoint */                                \
-  X(ContBind)        /* a=args and dst b=slots of args | safepoint */                \
-  X(Suspend)         /* a=args and results b=slots of args | tag | safepoint */      \
-  X(Switch)          /* a=args and results b=slots of args | tag | safepoint */      \
-  X(Resume)          /* a=args and results b=slots of args c=top | first clause, number | tag \
+  X(ArrayLen, GC)        /* a=dst b=ref */                                               \
+  X(ArrayFill, GC)       /* a=ref b=at c=value | count */                                \
+  X(ArrayCopy, GC)       /* a=dst b=at c=src | src at, count */                          \
+  X(ArrayInitData, GC)   /* a=ref b=at c=src at | count, segment */                      \
+  X(ArrayInitElem, GC)                                                                   \
+  X(Throw, Exceptions)           /* a=args | tag | safepoint */                                  \
+  X(ThrowRef, Exceptions)        /* a=ref | safepoint */                                         \
+  X(AtomicWait32, Threads) X(AtomicWait64, Threads) /* a=dst b=addr c=expected | mem | offset | timeout */ \
+  X(AtomicNotify, Threads)    /* a=dst b=addr c=count | mem | offset */                       \
+  X(AtomicFence, Threads)                                                                     \
+  X(ContNew, StackSwitching)         /* a=func and dst | safepoint */                                \
+  X(ContBind, StackSwitching)        /* a=args and dst b=slots of args | safepoint */                \
+  X(Suspend, StackSwitching)         /* a=args and results b=slots of args | tag | safepoint */      \
+  X(Switch, StackSwitching)          /* a=args and results b=slots of args | tag | safepoint */      \
+  X(Resume, StackSwitching)          /* a=args and results b=slots of args c=top | first clause, number | tag \
                         to throw, kResumePlain or kResumeThrowRef | safepoint */     \
-  X(Fuel)            /* | cost | safepoint */                                        \
-  X(Poll)            /* | safepoint */
+  X(Fuel, Core)            /* | cost | safepoint */                                        \
+  X(Poll, Core)            /* | safepoint */
 // clang-format on
 
+#if WAFER_HAS_GC && WAFER_HAS_Simd
+#define WAFER_HAS_GCWithSimd 1
+#else
+#define WAFER_HAS_GCWithSimd 0
+#endif
+
 enum class Special : uint16_t {
-#define X(name) name,
+#define X(name, feature) WAFER_IF_BUILT(feature, name, )
   WAFER_SPECIAL_OPS(X)
 #undef X
-      Count
+      Count,
+// Without handlers: never made.
+#define X(name, feature) WAFER_IF_LEFT_OUT(feature, name, )
+  WAFER_SPECIAL_OPS(X)
+#undef X
 };
 
 constexpr uint16_t op_id(Special s) { return uint16_t(kLayout.count + unsigned(s)); }

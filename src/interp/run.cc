@@ -55,6 +55,14 @@ Stack* stack_of(Store& store) {
   return stack;
 }
 
+// Slots outside of the interpreter hold i32 and f32 zero-extended.
+void clear_upper_halves(const Vec<ValType>& types, Slot* slots) {
+  for (const ValType t : types) {
+    if (t.kind() == TypeKind::I32 || t.kind() == TypeKind::F32) *slots = uint32_t(*slots);
+    slots += slot_count(t);
+  }
+}
+
 // Is there room for another activation on the native stack that control is on?
 bool native_room(const Store& store) {
 #if WAFER_HAS_FIBERS
@@ -78,10 +86,10 @@ struct Frame {
   // Goes to the caller; false at the entry frame.
   bool up() {
     const Slot* link = fp + code()->link;
-    if (!link[1]) return false;
-    next = reinterpret_cast<const Word*>(link[0]);
-    fp = reinterpret_cast<Slot*>(link[1]);
-    instance = reinterpret_cast<Instance*>(link[2]);
+    if (!pointer_in<Slot>(link[1])) return false;
+    next = pointer_in<const Word>(link[0]);
+    fp = pointer_in<Slot>(link[1]);
+    instance = pointer_in<Instance>(link[2]);
     return true;
   }
 };
@@ -155,9 +163,9 @@ void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
       if (!code || frame.fp < stack.base || frame.fp >= stack.limit) continue;
       add_frame(info, *code, uint32_t(frame.next - 1 - code->code.data()), frame.instance);
       const Slot* link = frame.fp + code->link;
-      if (!link[1]) continue;
-      frame = {reinterpret_cast<const Word*>(link[0]), reinterpret_cast<Slot*>(link[1]),
-               reinterpret_cast<Instance*>(link[2])};
+      if (!pointer_in<Slot>(link[1])) continue;
+      frame = {pointer_in<const Word>(link[0]), pointer_in<Slot>(link[1]),
+               pointer_in<Instance>(link[2])};
     } else if (!frame.next) {
       continue;
     }
@@ -275,6 +283,7 @@ TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
 #if WAFER_HAS_OS
   runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
 #endif
+  if (kNarrow) clear_upper_halves(type->func.params, slots);
   const TrapCode code = func->host ? runtime::call_host(*a.store, func, a.instance, slots)
                                    : func->call(*a.store, func, slots);
 #if WAFER_HAS_OS
@@ -284,12 +293,8 @@ TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
   a.host_func = nullptr;
   if (code == TrapCode::None) {
     if (WAFER_UNLIKELY(a.store->trap().code != TrapCode::None)) a.store->trap() = {};
-    // Slots hold i32 zero-extended, whatever the host left above.
-    Slot* s = slots;
-    for (const ValType t : type->func.results) {
-      if (t.kind() == TypeKind::I32) *s = uint32_t(*s);
-      s += slot_count(t);
-    }
+    // Whatever the host left above.
+    if (!kNarrow) clear_upper_halves(type->func.results, slots);
   }
   return code;
 }
@@ -382,13 +387,13 @@ bool unwind_pending(Activation& a) {
 }
 
 bool leave_frame_and_unwind(Activation& a, Slot pc, Slot fp, Slot instance) {
-  if (!fp) {
+  if (!pointer_in<Slot>(fp)) {
     a.trap = TrapCode::UncaughtException;
     return false;
   }
-  a.pc = reinterpret_cast<const Word*>(pc);
-  a.fp = reinterpret_cast<Slot*>(fp);
-  a.instance = reinterpret_cast<Instance*>(instance);
+  a.pc = pointer_in<const Word>(pc);
+  a.fp = pointer_in<Slot>(fp);
+  a.instance = pointer_in<Instance>(instance);
   return unwind_pending(a);
 }
 
@@ -415,13 +420,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   a.instance = func->instance;
   a.stack_limit = stack->limit;
   if (code->param_slots) std::memcpy(fp, slots, code->param_slots * sizeof(Slot));
-  {
-    const Slot* s = fp;
-    for (const ValType t : func->type->func.params) {
-      if (t.kind() == TypeKind::I32) fp[s - fp] = uint32_t(*s);
-      s += slot_count(t);
-    }
-  }
+  if (!kNarrow) clear_upper_halves(func->type->func.params, fp);
   std::memset(fp + code->zero_begin, 0, code->zero_count * sizeof(Slot));
   Slot* link = fp + code->link;
   link[0] = reinterpret_cast<uintptr_t>(kExitCode);
@@ -455,6 +454,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   if (WAFER_LIKELY(a.trap == TrapCode::None)) {
     stack->current = a.previous;
     if (code->result_slots) std::memcpy(slots, fp, code->result_slots * sizeof(Slot));
+    if (kNarrow) clear_upper_halves(func->type->func.results, slots);
     return TrapCode::None;
   }
   // The innermost activation that stops describes the trap; outer ones pass it on.

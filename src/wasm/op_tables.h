@@ -67,7 +67,7 @@ constexpr OpSig parse_sig(std::string_view text) {
 
 inline constexpr OpFacts kOpFacts[] = {
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  {Imm::imm, Feature::feature, aux, parse_sig(sig)},
+  WAFER_IF_BUILT(feature, {Imm::imm, Feature::feature, aux, parse_sig(sig)}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };
@@ -76,7 +76,7 @@ inline constexpr auto kByteOpcodes = [] {
   std::array<Opcode, 256> table{};
   for (auto& op : table) op = Opcode::Illegal;
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  if (prefix == 0) table[(code) & 0xFF] = Opcode::id;
+  WAFER_IF_BUILT(feature, if (prefix == 0) table[(code) & 0xFF] = Opcode::id;)
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   return table;

@@ -8,7 +8,7 @@ namespace {
 
 constexpr OpcodeInfo kInfo[] = {
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  {text, sig, code, prefix, Imm::imm, aux, Feature::feature},
+  WAFER_IF_BUILT(feature, {text, sig, code, prefix, Imm::imm, aux, Feature::feature}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/platform.h"
+#include "wasm/built.h"
 
 namespace wafer::wasm {
 
@@ -27,20 +28,33 @@ enum class Feature : uint8_t {
   CustomDescriptors,  // off by default, as are the next
   CompactImports,
   StackSwitching,
+  ReferenceTypes,
   Count,
 };
 
+// Features that this build has, as bits; nothing else can be switched on.
+inline constexpr uint32_t kBuiltFeatures = 0
+#define WAFER_BIT(id) WAFER_IF_BUILT(id, | 1u << unsigned(Feature::id))
+    WAFER_BIT(Core) WAFER_BIT(FunctionReferences) WAFER_BIT(GC) WAFER_BIT(Exceptions)
+        WAFER_BIT(LegacyExceptions) WAFER_BIT(TailCall) WAFER_BIT(Memory64) WAFER_BIT(MultiMemory)
+            WAFER_BIT(ExtendedConst) WAFER_BIT(Simd) WAFER_BIT(RelaxedSimd) WAFER_BIT(Threads)
+                WAFER_BIT(CustomPageSizes) WAFER_BIT(WideArithmetic) WAFER_BIT(CustomDescriptors)
+                    WAFER_BIT(CompactImports) WAFER_BIT(StackSwitching) WAFER_BIT(ReferenceTypes)
+#undef WAFER_BIT
+    ;
+constexpr bool is_built(Feature f) { return (kBuiltFeatures >> unsigned(f)) & 1; }
+
 class FeatureSet {
  public:
-  constexpr bool has(Feature f) const { return (bits_ >> unsigned(f)) & 1; }
+  constexpr bool has(Feature f) const { return is_built(f) && (bits_ >> unsigned(f)) & 1; }
   constexpr FeatureSet& set(Feature f, bool on = true) {
-    bits_ = on ? bits_ | ((1u << unsigned(f)) & kBuilt) : bits_ & ~(1u << unsigned(f));
+    bits_ = on ? bits_ | ((1u << unsigned(f)) & kBuiltFeatures) : bits_ & ~(1u << unsigned(f));
     return *this;
   }
   // All of WebAssembly 3.0 plus threads, custom page sizes and wide arithmetic.
   static constexpr FeatureSet standard() {
     FeatureSet s;
-    s.bits_ = kBuilt;
+    s.bits_ = kBuiltFeatures;
     for (const Feature f : {Feature::LegacyExceptions, Feature::CustomDescriptors,
                             Feature::CompactImports, Feature::StackSwitching})
       s.set(f, false);
@@ -48,19 +62,11 @@ class FeatureSet {
   }
   static constexpr FeatureSet all() {
     FeatureSet s;
-    s.bits_ = kBuilt;
+    s.bits_ = kBuiltFeatures;
     return s;
   }
 
  private:
-  // What this build has; nothing else can be switched on.
-#if WAFER_SIMD
-  static constexpr uint32_t kBuilt = (1u << unsigned(Feature::Count)) - 1;
-#else
-  static constexpr uint32_t kBuilt =
-      ((1u << unsigned(Feature::Count)) - 1) &
-      ~(1u << unsigned(Feature::Simd) | 1u << unsigned(Feature::RelaxedSimd));
-#endif
   uint32_t bits_ = 1;
 };
 
@@ -108,13 +114,31 @@ enum class Imm : uint8_t {
   Fence,      // one zero byte
 };
 
+// Those that are built in come first and are counted: tables have a row for each of them.
+// The others only have names.
 enum class Opcode : uint16_t {
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) id,
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) WAFER_IF_BUILT(feature, id, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   Count,
   Illegal = Count,
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) WAFER_IF_LEFT_OUT(feature, id, )
+#include "wasm/opcodes.def"
+#undef WAFER_OP
 };
+
+// Tells the compiler that `op` is built in, so that it leaves out the cases of all others.
+#define WAFER_ASSUME_BUILT(op)                                         \
+  do {                                                                 \
+    if ((op) >= ::wafer::wasm::Opcode::Count) __builtin_unreachable(); \
+  } while (0)
+
+// The same for code that only a feature needs.
+#define WAFER_ASSUME_FEATURE(feature)                                        \
+  do {                                                                       \
+    if constexpr (!::wafer::wasm::is_built(::wafer::wasm::Feature::feature)) \
+      __builtin_unreachable();                                               \
+  } while (0)
 
 struct OpcodeInfo {
   std::string_view text;

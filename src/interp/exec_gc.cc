@@ -1,0 +1,388 @@
+// Handlers of references, of the collected heap, of exceptions and of stack switching.
+#define WAFER_COLD_HANDLERS
+#include "interp/handlers.h"
+#include "runtime/continuation.h"
+
+namespace wafer::interp::handlers {
+
+using runtime::GcArray;
+using runtime::GcException;
+using runtime::GcObject;
+using wasm::HeapType;
+using wasm::ValType;
+
+// ---- stack switching ------------------------------------------------------
+
+// After a switch of stacks: goes on, or as the code says.
+#define AFTER_SWITCH(code)                         \
+  do {                                             \
+    const TrapCode code_ = (code);                 \
+    if (WAFER_UNLIKELY(code_ != TrapCode::None)) { \
+      if (code_ == TrapCode::UncaughtException) {  \
+        if (!unwind_pending(*CTX)) STOP();         \
+        RESUME();                                  \
+      }                                            \
+      CTX->trap = code_;                           \
+      STOP();                                      \
+    }                                              \
+  } while (0)
+
+WAFER_CC void cont_new(WAFER_PARAMS) {
+  auto* func = reinterpret_cast<FuncInst*>(FP[FA]);
+  if (WAFER_UNLIKELY(!func)) TRAP(TrapCode::NullFunctionReference);
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  const TrapCode code = runtime::new_continuation(*CTX->store, func, FP[FA]);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  NEXT(2);
+}
+WAFER_CC void cont_bind(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  runtime::Ref bound;
+  const TrapCode code =
+      runtime::bind_continuation(*CTX->store, args[FB], {args, size_t(FB)}, bound);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  args[0] = bound;
+  NEXT(2);
+}
+WAFER_CC void suspend(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code =
+      runtime::suspend(*CTX->store, CTX->instance->tags[PC[1]], {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void switch_op(WAFER_PARAMS) {
+  Slot* const args = FP + FA;
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  std::span<const Slot> values;
+  const TrapCode code = runtime::switch_to(*CTX->store, CTX->instance->tags[PC[1]], args[FB],
+                                           {args, size_t(FB)}, values);
+  AFTER_SWITCH(code);
+  if (!values.empty()) std::memcpy(args, values.data(), values.size_bytes());
+  RELOAD_MEMORY();
+  NEXT(3);
+}
+WAFER_CC void resume(WAFER_PARAMS) {
+  CTX->pc = PC + 4;
+  CTX->fp = FP;
+  bool branch = false;
+  const TrapCode code =
+      resume_here(*CTX, FA, FB, FC, LO(PC[1]), HI(PC[1]), uint32_t(PC[2]), branch);
+  AFTER_SWITCH(code);
+  if (branch) RESUME();
+  RELOAD_MEMORY();
+  NEXT(4);
+}
+
+// ---- exceptions -----------------------------------------------------------
+
+WAFER_CC void throw_op(WAFER_PARAMS) {
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  runtime::TagInst* tag = CTX->instance->tags[LO(PC[1])];
+  GcException* e = CTX->store->gc().new_exception(tag);
+  if (WAFER_UNLIKELY(!e)) TRAP(TrapCode::OutOfMemory);
+  std::memcpy(e->args(), FP + FA, tag->type->param_slots * sizeof(Slot));
+  if (!unwind(*CTX, reinterpret_cast<Ref>(e))) STOP();
+  RESUME();
+}
+WAFER_CC void throw_ref(WAFER_PARAMS) {
+  const Ref e = FP[FA];
+  if (WAFER_UNLIKELY(!e)) TRAP(TrapCode::NullExceptionReference);
+  CTX->pc = PC + 2;
+  CTX->fp = FP;
+  if (!unwind(*CTX, e)) STOP();
+  RESUME();
+}
+
+// ---- references and GC ----------------------------------------------------
+
+WAFER_CC void ref_func(WAFER_PARAMS) {
+  FP[FA] = reinterpret_cast<Ref>(CTX->instance->funcs[LO(PC[1])]);
+  NEXT(2);
+}
+WAFER_CC void ref_is_null(WAFER_PARAMS) {
+  ACC = FP[FB] == 0;
+  FP[FA] = ACC;
+  NEXT(1);
+}
+WAFER_CC void ref_as_non_null(WAFER_PARAMS) {
+  if (WAFER_UNLIKELY(FP[FB] == 0)) TRAP(TrapCode::NullReference);
+  NEXT(1);
+}
+WAFER_CC void ref_eq(WAFER_PARAMS) {
+  FP[FA] = FP[FB] == FP[FC];
+  NEXT(1);
+}
+WAFER_ALWAYS_INLINE bool matches(Activation* ctx, Ref r, bool nullable, Word heap) {
+  if (!r) return nullable;
+  return runtime::ref_matches(ctx->store->registry(), r, HeapType::from_bits(uint32_t(heap)));
+}
+WAFER_CC void check_descriptor(WAFER_PARAMS) {
+  if (WAFER_UNLIKELY(FP[FB] == 0)) TRAP(TrapCode::NullDescriptor);
+  NEXT(1);
+}
+WAFER_CC void ref_test_desc(WAFER_PARAMS) {
+  const Ref r = FP[FB], descriptor = FP[FC];
+  if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
+  FP[FA] = r ? runtime::descriptor_of(r) == descriptor : PC[1];
+  NEXT(2);
+}
+WAFER_CC void ref_cast_desc(WAFER_PARAMS) {
+  const Ref r = FP[FB], descriptor = FP[FC];
+  if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
+  if (WAFER_UNLIKELY(r ? runtime::descriptor_of(r) != descriptor : !PC[1]))
+    TRAP(TrapCode::DescriptorCastFailure);
+  FP[FA] = r;
+  NEXT(2);
+}
+WAFER_CC void ref_test(WAFER_PARAMS) {
+  FP[FA] = matches(CTX, FP[FB], FC, PC[1]);
+  NEXT(2);
+}
+WAFER_CC void ref_cast(WAFER_PARAMS) {
+  const Ref r = FP[FB];
+  if (WAFER_UNLIKELY(!matches(CTX, r, FC, PC[1]))) TRAP(TrapCode::CastFailure);
+  FP[FA] = r;
+  NEXT(2);
+}
+WAFER_CC void ref_i31(WAFER_PARAMS) {
+  FP[FA] = runtime::make_i31(uint32_t(FP[FB]));
+  NEXT(1);
+}
+template <bool Signed>
+WAFER_CC void i31_get(WAFER_PARAMS) {
+  const Ref r = FP[FB];
+  if (WAFER_UNLIKELY(!r)) TRAP(TrapCode::NullI31Reference);
+  FP[FA] = Signed ? uint32_t(runtime::i31_get_s(r)) : runtime::i31_get_u(r);
+  NEXT(1);
+}
+
+WAFER_CC void struct_new(WAFER_PARAMS) {
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  const auto* type = reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1]));
+  GcObject* o = CTX->store->gc().new_struct(type);
+  if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::OutOfMemory);
+  const Slot* s = FP + FB;
+  for (size_t i = 0; i < type->fields.size(); ++i) {
+    const ValType t = type->fields[i].storage;
+    store_storage(t, o->payload() + type->field_offsets[i], s);
+    s += slot_count(t);
+  }
+  if (type->has_descriptor()) std::memcpy(o->payload() + type->descriptor_offset, s, sizeof(Ref));
+  FP[FA] = reinterpret_cast<Ref>(o);
+  NEXT(3);
+}
+WAFER_CC void struct_new_default(WAFER_PARAMS) {
+  CTX->pc = PC + 3;
+  CTX->fp = FP;
+  const auto* type = reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1]));
+  GcObject* o = CTX->store->gc().new_struct(type);
+  if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::OutOfMemory);
+  if (type->has_descriptor())
+    std::memcpy(o->payload() + type->descriptor_offset, FP + FB, sizeof(Ref));
+  FP[FA] = reinterpret_cast<Ref>(o);
+  NEXT(3);
+}
+template <class M, class T>
+WAFER_CC void struct_get(WAFER_PARAMS) {
+  GcObject* o = reinterpret_cast<GcObject*>(FP[FB]);
+  if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
+  M v;
+  std::memcpy(&v, o->payload() + PC[1], sizeof(M));
+  FP[FA] = T(v);
+  NEXT(2);
+}
+WAFER_CC void struct_get128(WAFER_PARAMS) {
+  GcObject* o = reinterpret_cast<GcObject*>(FP[FB]);
+  if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
+  std::memcpy(FP + FA, o->payload() + PC[1], 16);
+  NEXT(2);
+}
+template <unsigned Bytes>
+WAFER_CC void struct_set(WAFER_PARAMS) {
+  GcObject* o = reinterpret_cast<GcObject*>(FP[FA]);
+  if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
+  std::memcpy(o->payload() + PC[1], FP + FB, Bytes);
+  NEXT(2);
+}
+
+// A new array, or null with the activation's trap set.
+WAFER_NOINLINE GcArray* make_array(Activation* ctx, const wasm::CanonType* type, uint64_t length,
+                                   const Word* next, Slot* fp) {
+  ctx->pc = next;
+  ctx->fp = fp;
+  GcArray* a = ctx->store->gc().new_array(type, length);
+  if (!a) {
+    ctx->trap = length > (uint64_t(1) << 30) / (type->element_size ? type->element_size : 1)
+                    ? TrapCode::AllocationTooLarge
+                    : TrapCode::OutOfMemory;
+  }
+  return a;
+}
+#define TYPE_WORD (reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1])))
+
+WAFER_CC void array_new(WAFER_PARAMS) {
+  const auto* type = TYPE_WORD;
+  const uint64_t n = uint32_t(FP[FC]);
+  GcArray* a = make_array(CTX, type, n, PC + 3, FP);
+  if (WAFER_UNLIKELY(!a)) STOP();
+  fill_array(a, 0, n, FP + FB);
+  FP[FA] = reinterpret_cast<Ref>(a);
+  NEXT(3);
+}
+WAFER_CC void array_new_default(WAFER_PARAMS) {
+  GcArray* a = make_array(CTX, TYPE_WORD, uint32_t(FP[FC]), PC + 3, FP);
+  if (WAFER_UNLIKELY(!a)) STOP();
+  FP[FA] = reinterpret_cast<Ref>(a);
+  NEXT(3);
+}
+WAFER_CC void array_new_fixed(WAFER_PARAMS) {
+  const auto* type = TYPE_WORD;
+  const uint64_t n = PC[2];
+  GcArray* a = make_array(CTX, type, n, PC + 4, FP);
+  if (WAFER_UNLIKELY(!a)) STOP();
+  const ValType t = type->fields[0].storage;
+  const Slot* s = FP + FB;
+  for (uint64_t i = 0; i < n; ++i, s += slot_count(t))
+    store_storage(t, a->elements() + i * type->element_size, s);
+  FP[FA] = reinterpret_cast<Ref>(a);
+  NEXT(4);
+}
+WAFER_CC void array_new_data(WAFER_PARAMS) {
+  const auto* type = TYPE_WORD;
+  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[FC]);
+  const Bytes data = CTX->instance->data(LO(PC[2]));
+  const uint64_t bytes = n * type->element_size;
+  if (WAFER_UNLIKELY(at > data.size() || bytes > data.size() - at))
+    TRAP(TrapCode::MemoryOutOfBounds);
+  GcArray* a = make_array(CTX, type, n, PC + 4, FP);
+  if (WAFER_UNLIKELY(!a)) STOP();
+  if (bytes) std::memcpy(a->elements(), data.data() + at, bytes);
+  FP[FA] = reinterpret_cast<Ref>(a);
+  NEXT(4);
+}
+WAFER_CC void array_new_elem(WAFER_PARAMS) {
+  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[FC]);
+  const Vec<Ref>& items = CTX->instance->elems[LO(PC[2])];
+  if (WAFER_UNLIKELY(at > items.size() || n > items.size() - at)) TRAP(TrapCode::TableOutOfBounds);
+  GcArray* a = make_array(CTX, TYPE_WORD, n, PC + 4, FP);
+  if (WAFER_UNLIKELY(!a)) STOP();
+  if (n) std::memcpy(a->elements(), items.data() + at, n * sizeof(Ref));
+  FP[FA] = reinterpret_cast<Ref>(a);
+  NEXT(4);
+}
+template <class M, class T>
+WAFER_CC void array_get(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint32_t i = uint32_t(FP[FC]);
+  if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
+  M v;
+  std::memcpy(&v, a->elements() + i * sizeof(M), sizeof(M));
+  FP[FA] = T(v);
+  NEXT(1);
+}
+WAFER_CC void array_get128(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint32_t i = uint32_t(FP[FC]);
+  if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
+  std::memcpy(FP + FA, a->elements() + size_t(i) * 16, 16);
+  NEXT(1);
+}
+template <unsigned Bytes>
+WAFER_CC void array_set(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint32_t i = uint32_t(FP[FB]);
+  if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
+  std::memcpy(a->elements() + size_t(i) * Bytes, FP + FC, Bytes);
+  NEXT(1);
+}
+WAFER_CC void array_len(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  FP[FA] = a->length;
+  NEXT(1);
+}
+WAFER_CC void array_fill(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[LO(PC[1])]);
+  if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
+  fill_array(a, at, n, FP + FC);
+  NEXT(2);
+}
+WAFER_CC void array_copy(WAFER_PARAMS) {
+  GcArray* to = reinterpret_cast<GcArray*>(FP[FA]);
+  GcArray* from = reinterpret_cast<GcArray*>(FP[FC]);
+  if (WAFER_UNLIKELY(!to || !from)) TRAP(TrapCode::NullArrayReference);
+  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[LO(PC[1])]), n = uint32_t(FP[HI(PC[1])]);
+  if (WAFER_UNLIKELY(at > to->length || n > to->length - at || src > from->length ||
+                     n > from->length - src))
+    TRAP(TrapCode::ArrayOutOfBounds);
+  const size_t size = to->type->element_size;
+  std::memmove(to->elements() + at * size, from->elements() + src * size, n * size);
+  NEXT(2);
+}
+WAFER_CC void array_init_data(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[FC]), n = uint32_t(FP[LO(PC[1])]);
+  if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
+  const Bytes data = CTX->instance->data(HI(PC[1]));
+  const size_t size = a->type->element_size;
+  if (WAFER_UNLIKELY(src > data.size() || n * size > data.size() - src))
+    TRAP(TrapCode::MemoryOutOfBounds);
+  if (n) std::memcpy(a->elements() + at * size, data.data() + src, n * size);
+  NEXT(2);
+}
+WAFER_CC void array_init_elem(WAFER_PARAMS) {
+  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
+  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[FC]), n = uint32_t(FP[LO(PC[1])]);
+  if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
+  const Vec<Ref>& items = CTX->instance->elems[HI(PC[1])];
+  if (WAFER_UNLIKELY(src > items.size() || n > items.size() - src))
+    TRAP(TrapCode::TableOutOfBounds);
+  if (n) std::memcpy(a->elements() + at * sizeof(Ref), items.data() + src, n * sizeof(Ref));
+  NEXT(2);
+}
+
+template WAFER_CC void i31_get<true>(WAFER_PARAMS);
+template WAFER_CC void i31_get<false>(WAFER_PARAMS);
+template WAFER_CC void struct_get<int8_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void struct_get<uint8_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void struct_get<int16_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void struct_get<uint16_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void struct_get<uint32_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void struct_get<uint64_t, uint64_t>(WAFER_PARAMS);
+template WAFER_CC void struct_set<1>(WAFER_PARAMS);
+template WAFER_CC void struct_set<2>(WAFER_PARAMS);
+template WAFER_CC void struct_set<4>(WAFER_PARAMS);
+template WAFER_CC void struct_set<8>(WAFER_PARAMS);
+template WAFER_CC void struct_set<16>(WAFER_PARAMS);
+template WAFER_CC void array_get<int8_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void array_get<uint8_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void array_get<int16_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void array_get<uint16_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void array_get<uint32_t, uint32_t>(WAFER_PARAMS);
+template WAFER_CC void array_get<uint64_t, uint64_t>(WAFER_PARAMS);
+template WAFER_CC void array_set<1>(WAFER_PARAMS);
+template WAFER_CC void array_set<2>(WAFER_PARAMS);
+template WAFER_CC void array_set<4>(WAFER_PARAMS);
+template WAFER_CC void array_set<8>(WAFER_PARAMS);
+template WAFER_CC void array_set<16>(WAFER_PARAMS);
+
+}  // namespace wafer::interp::handlers

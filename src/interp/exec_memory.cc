@@ -1,0 +1,175 @@
+// Handlers of bulk memory and table instructions, and of atomic accesses.
+#define WAFER_COLD_HANDLERS
+#include "interp/atomics.h"
+#include "interp/handlers.h"
+
+namespace wafer::interp {
+
+bool has_grown(const Activation& activation, uint64_t end) {
+  return end <= activation.instance->memory0->size_bytes();
+}
+
+namespace handlers {
+
+using runtime::Memory;
+
+// ---- atomics --------------------------------------------------------------
+
+template <Opcode OP>
+WAFER_CC void atomic(WAFER_PARAMS) {
+  using A = Atomic<OP>;
+  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], A::kWidth);
+  // Alignment is checked first: it does not depend on the memory's size.
+  if (WAFER_UNLIKELY((uint32_t(FP[FB]) + uint32_t(PC[2])) % A::kWidth))
+    TRAP(TrapCode::UnalignedAtomic);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  const uint64_t r = A::eval(p, FP[FC], FP[uint16_t(HI(PC[1]))]);
+  if constexpr (A::kHasResult) FP[FA] = r;
+  NEXT(3);
+}
+
+template <bool Is64>
+WAFER_CC void atomic_wait(WAFER_PARAMS) {
+  Memory* m = CTX->instance->memories[space_index(LO(PC[1]))];
+  const uint64_t base = index_at(FP, FB, space_is64(LO(PC[1])));
+  const uint64_t ea = base + PC[2];
+  uint32_t result = 0;
+  TrapCode code = TrapCode::MemoryOutOfBounds;
+  if (ea >= base)
+    code = m->atomic_wait(ea, Is64 ? FP[FC] : uint32_t(FP[FC]), Is64, int64_t(FP[LO(PC[3])]),
+                          result, &CTX->store->interrupt_flag);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  FP[FA] = result;
+  NEXT(4);
+}
+
+WAFER_CC void atomic_notify(WAFER_PARAMS) {
+  Memory* m = CTX->instance->memories[space_index(LO(PC[1]))];
+  const uint64_t base = index_at(FP, FB, space_is64(LO(PC[1])));
+  const uint64_t ea = base + PC[2];
+  uint32_t woken = 0;
+  TrapCode code = TrapCode::MemoryOutOfBounds;
+  if (ea >= base) code = m->atomic_notify(ea, uint32_t(FP[FC]), woken);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  FP[FA] = woken;
+  NEXT(3);
+}
+
+WAFER_CC void atomic_fence(WAFER_PARAMS) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  NEXT(1);
+}
+
+// Nobody reads it: it is for the instances, which the table of handlers refers to.
+template <Opcode OP>
+constexpr HandlerFn atomic_instance() {
+  if constexpr (shape_of(OP) == Shape::Atomic)
+    return atomic<OP>;
+  else
+    return nullptr;
+}
+extern const HandlerFn kAtomicHandlers[];
+const HandlerFn kAtomicHandlers[] = {
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, atomic_instance<Opcode::id>(), )
+#include "wasm/opcodes.def"
+#undef WAFER_OP
+};
+template WAFER_CC void atomic_wait<false>(WAFER_PARAMS);
+template WAFER_CC void atomic_wait<true>(WAFER_PARAMS);
+
+// ---- memories and tables --------------------------------------------------
+
+WAFER_CC void memory_size(WAFER_PARAMS) {
+  FP[FA] = CTX->instance->memories[LO(PC[1])]->pages();
+  NEXT(2);
+}
+WAFER_CC void memory_grow(WAFER_PARAMS) {
+  const uint64_t r = CTX->instance->memories[LO(PC[1])]->grow(index_at(FP, FB, HI(PC[1])));
+  FP[FA] = HI(PC[1]) ? r : uint32_t(r);
+  RELOAD_MEMORY();
+  NEXT(2);
+}
+WAFER_CC void memory_fill(WAFER_PARAMS) {
+  const bool is64 = space_is64(LO(PC[1]));
+  const TrapCode c = CTX->instance->memories[space_index(LO(PC[1]))]->fill(
+      index_at(FP, FA, is64), uint8_t(FP[FB]), index_at(FP, FC, is64));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void memory_copy(WAFER_PARAMS) {
+  Instance* i = CTX->instance;
+  const uint32_t to = LO(PC[1]), from = HI(PC[1]);
+  const TrapCode c =
+      Memory::copy(*i->memories[space_index(to)], index_at(FP, FA, space_is64(to)),
+                   *i->memories[space_index(from)], index_at(FP, FB, space_is64(from)),
+                   index_at(FP, FC, space_is64(to & from)));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void memory_init(WAFER_PARAMS) {
+  Instance* i = CTX->instance;
+  const uint32_t to = LO(PC[1]);
+  const TrapCode c = i->memories[space_index(to)]->init(
+      index_at(FP, FA, space_is64(to)), i->data(HI(PC[1])), uint32_t(FP[FB]), uint32_t(FP[FC]));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void data_drop(WAFER_PARAMS) {
+  CTX->instance->data_dropped[LO(PC[1])] = true;
+  NEXT(2);
+}
+WAFER_CC void table_get(WAFER_PARAMS) {
+  const runtime::Table* t = CTX->instance->tables[LO(PC[1])];
+  const uint64_t i = index_at(FP, FB, HI(PC[1]));
+  if (WAFER_UNLIKELY(i >= t->size)) TRAP(TrapCode::TableOutOfBounds);
+  FP[FA] = t->elements[i];
+  NEXT(2);
+}
+WAFER_CC void table_set(WAFER_PARAMS) {
+  runtime::Table* t = CTX->instance->tables[LO(PC[1])];
+  const uint64_t i = index_at(FP, FA, HI(PC[1]));
+  if (WAFER_UNLIKELY(i >= t->size)) TRAP(TrapCode::TableOutOfBounds);
+  t->elements[i] = FP[FB];
+  NEXT(2);
+}
+WAFER_CC void table_size(WAFER_PARAMS) {
+  FP[FA] = CTX->instance->tables[LO(PC[1])]->size;
+  NEXT(2);
+}
+WAFER_CC void table_grow(WAFER_PARAMS) {
+  const uint64_t r = CTX->instance->tables[LO(PC[1])]->grow(index_at(FP, FC, HI(PC[1])), FP[FB]);
+  FP[FA] = HI(PC[1]) ? r : uint32_t(r);
+  NEXT(2);
+}
+WAFER_CC void table_fill(WAFER_PARAMS) {
+  const bool is64 = HI(PC[1]);
+  const TrapCode c = CTX->instance->tables[LO(PC[1])]->fill(index_at(FP, FA, is64), FP[FB],
+                                                            index_at(FP, FC, is64));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void table_copy(WAFER_PARAMS) {
+  Instance* i = CTX->instance;
+  const uint32_t to = LO(PC[1]), from = HI(PC[1]);
+  const TrapCode c = runtime::Table::copy(
+      *i->tables[space_index(to)], index_at(FP, FA, space_is64(to)), *i->tables[space_index(from)],
+      index_at(FP, FB, space_is64(from)), index_at(FP, FC, space_is64(to & from)));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void table_init(WAFER_PARAMS) {
+  Instance* i = CTX->instance;
+  const uint32_t to = LO(PC[1]);
+  const TrapCode c = i->tables[space_index(to)]->init(
+      index_at(FP, FA, space_is64(to)), i->elems[HI(PC[1])], uint32_t(FP[FB]), uint32_t(FP[FC]));
+  if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
+  NEXT(2);
+}
+WAFER_CC void elem_drop(WAFER_PARAMS) {
+  Vec<Ref>().swap(CTX->instance->elems[LO(PC[1])]);
+  NEXT(2);
+}
+
+}  // namespace handlers
+}  // namespace wafer::interp

@@ -1,0 +1,182 @@
+// Handlers of vector instructions.
+#define WAFER_COLD_HANDLERS
+#include "interp/handlers.h"
+#include "interp/simd.h"
+
+namespace wafer::interp::handlers {
+
+WAFER_ALWAYS_INLINE Vec128 getv(const Slot* fp, unsigned slot) {
+  Vec128 v;
+  std::memcpy(&v, fp + slot, 16);
+  return v;
+}
+WAFER_ALWAYS_INLINE void putv(Slot* fp, unsigned slot, const Vec128& v) {
+  std::memcpy(fp + slot, &v, 16);
+}
+
+template <char C>
+struct SigType;
+template <>
+struct SigType<'i'> {
+  using T = uint32_t;
+};
+template <>
+struct SigType<'I'> {
+  using T = uint64_t;
+};
+template <>
+struct SigType<'f'> {
+  using T = float;
+};
+template <>
+struct SigType<'F'> {
+  using T = double;
+};
+
+template <Opcode OP>
+WAFER_CC void vec(WAFER_PARAMS) {
+  constexpr std::string_view kSig = kFacts[unsigned(OP)].sig;
+  constexpr wasm::Imm kImm = kFacts[unsigned(OP)].imm;
+  if constexpr (kImm == wasm::Imm::Shuffle) {
+    putv(FP, FA,
+         Simd<OP>::eval(getv(FP, FB), getv(FP, FC), reinterpret_cast<const uint8_t*>(PC + 1)));
+    NEXT(3);
+  } else if constexpr (kImm == wasm::Imm::Lane && kSig[1] == ':') {
+    using T = typename SigType<kSig[2]>::T;
+    PUT(T, Simd<OP>::eval(getv(FP, FB), LO(PC[1])));
+    NEXT(2);
+  } else if constexpr (kImm == wasm::Imm::Lane) {
+    using T = typename SigType<kSig[1]>::T;
+    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), get<T>(FP, FC), LO(PC[1])));
+    NEXT(2);
+  } else if constexpr (kSig == "v:v") {
+    putv(FP, FA, Simd<OP>::eval(getv(FP, FB)));
+    NEXT(1);
+  } else if constexpr (kSig == "vv:v") {
+    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), getv(FP, FC)));
+    NEXT(1);
+  } else if constexpr (kSig == "vi:v") {
+    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), get<uint32_t>(FP, FC)));
+    NEXT(1);
+  } else if constexpr (kSig == "vvv:v") {
+    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), getv(FP, FC), getv(FP, LO(PC[1]))));
+    NEXT(2);
+  } else if constexpr (kSig == "v:i") {
+    PUT(uint32_t, Simd<OP>::eval(getv(FP, FB)));
+    NEXT(1);
+  } else {  // splat
+    using T = typename SigType<kSig[0]>::T;
+    putv(FP, FA, Simd<OP>::eval(get<T>(FP, FB)));
+    NEXT(1);
+  }
+}
+
+template <Opcode OP, unsigned V>
+WAFER_CC void vec_load(WAFER_PARAMS) {
+  constexpr unsigned kBytes = Simd<OP>::kBytes;
+  if constexpr (V == kVecFar) {
+    const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], kBytes);
+    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+    putv(FP, FA, Simd<OP>::eval(p));
+    NEXT(3);
+  } else {
+    const uint32_t address = get<uint32_t>(FP, FB);
+    const uint8_t* p;
+    if constexpr (V == kVecChecked)
+      CHECKED_ADDRESS(p, address, kBytes);
+    else
+      p = MEM + (uint64_t(address) + FC);
+    putv(FP, FA, Simd<OP>::eval(p));
+    NEXT(1);
+  }
+}
+
+template <Opcode OP, unsigned V>
+WAFER_CC void vec_store(WAFER_PARAMS) {
+  if constexpr (V == kVecFar) {
+    uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], 16);
+    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+    std::memcpy(p, FP + FB, 16);
+    NEXT(3);
+  } else {
+    const uint32_t address = get<uint32_t>(FP, FA);
+    uint8_t* p;
+    if constexpr (V == kVecChecked)
+      CHECKED_ADDRESS(p, address, 16);
+    else
+      p = MEM + (uint64_t(address) + FC);
+    std::memcpy(p, FP + FB, 16);
+    NEXT(1);
+  }
+}
+
+template <Opcode OP>
+WAFER_CC void vec_lane(WAFER_PARAMS) {
+  constexpr unsigned kBytes = Simd<OP>::kBytes;
+  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], kBytes);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  Vec128 v = getv(FP, FC);
+  const unsigned at = HI(PC[1]) * kBytes;
+  if constexpr (Simd<OP>::kIsLoad) {
+    std::memcpy(reinterpret_cast<uint8_t*>(&v) + at, p, kBytes);
+    putv(FP, FA, v);
+  } else {
+    std::memcpy(p, reinterpret_cast<const uint8_t*>(&v) + at, kBytes);
+  }
+  NEXT(3);
+}
+
+WAFER_CC void copy128(WAFER_PARAMS) {
+  putv(FP, FA, getv(FP, FB));
+  NEXT(1);
+}
+WAFER_CC void const128(WAFER_PARAMS) {
+  FP[FA] = PC[1];
+  FP[FA + 1] = PC[2];
+  NEXT(3);
+}
+WAFER_CC void select128(WAFER_PARAMS) {
+  putv(FP, FA, getv(FP, get<uint32_t>(FP, LO(PC[1])) ? FB : FC));
+  NEXT(2);
+}
+WAFER_CC void global_get128(WAFER_PARAMS) {
+  std::memcpy(FP + FA, CTX->instance->globals[LO(PC[1])]->value, 16);
+  NEXT(2);
+}
+WAFER_CC void global_set128(WAFER_PARAMS) {
+  std::memcpy(CTX->instance->globals[LO(PC[1])]->value, FP + FA, 16);
+  NEXT(2);
+}
+
+// ---- instances ------------------------------------------------------------
+
+struct Instances {
+  HandlerFn fns[3] = {};
+};
+
+template <Opcode OP>
+constexpr Instances instances() {
+  constexpr Shape kShape = shape_of(OP);
+  if constexpr (kShape == Shape::Vector) {
+    return {{vec<OP>}};
+  } else if constexpr (kShape == Shape::VecLane) {
+    return {{vec_lane<OP>}};
+  } else if constexpr (kShape == Shape::VecLoad) {
+    return {{vec_load<OP, kVecGuarded>, vec_load<OP, kVecChecked>, vec_load<OP, kVecFar>}};
+  } else if constexpr (kShape == Shape::VecStore) {
+    return {{vec_store<OP, kVecGuarded>, vec_store<OP, kVecChecked>, vec_store<OP, kVecFar>}};
+  } else {
+    return {};
+  }
+}
+
+// Nobody reads it: it is for the instances, which the table of handlers refers to.
+extern const Instances kVectorHandlers[];
+const Instances kVectorHandlers[] = {
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, instances<Opcode::id>(), )
+#include "wasm/opcodes.def"
+#undef WAFER_OP
+};
+
+}  // namespace wafer::interp::handlers

@@ -1,0 +1,316 @@
+// Translation of plain operations, whose form follows from their signature.
+#include "interp/translator.h"
+
+namespace wafer::interp {
+
+namespace {
+
+wasm::Opcode swapped(wasm::Opcode op) {
+  using O = wasm::Opcode;
+  switch (op) {
+    case O::I32Add:
+    case O::I32Mul:
+    case O::I32And:
+    case O::I32Or:
+    case O::I32Xor:
+    case O::I32Eq:
+    case O::I32Ne:
+    case O::I64Add:
+    case O::I64Mul:
+    case O::I64And:
+    case O::I64Or:
+    case O::I64Xor:
+    case O::I64Eq:
+    case O::I64Ne:
+    case O::F32Add:
+    case O::F32Mul:
+    case O::F64Add:
+    case O::F64Mul:
+    case O::F32Eq:
+    case O::F32Ne:
+    case O::F64Eq:
+    case O::F64Ne:
+      return op;
+    case O::I32LtS:
+      return O::I32GtS;
+    case O::I32LtU:
+      return O::I32GtU;
+    case O::I32GtS:
+      return O::I32LtS;
+    case O::I32GtU:
+      return O::I32LtU;
+    case O::I32LeS:
+      return O::I32GeS;
+    case O::I32LeU:
+      return O::I32GeU;
+    case O::I32GeS:
+      return O::I32LeS;
+    case O::I32GeU:
+      return O::I32LeU;
+    case O::I64LtS:
+      return O::I64GtS;
+    case O::I64LtU:
+      return O::I64GtU;
+    case O::I64GtS:
+      return O::I64LtS;
+    case O::I64GtU:
+      return O::I64LtU;
+    case O::I64LeS:
+      return O::I64GeS;
+    case O::I64LeU:
+      return O::I64GeU;
+    case O::I64GeS:
+      return O::I64LeS;
+    case O::I64GeU:
+      return O::I64LeU;
+    case O::F32Lt:
+      return O::F32Gt;
+    case O::F32Gt:
+      return O::F32Lt;
+    case O::F32Le:
+      return O::F32Ge;
+    case O::F32Ge:
+      return O::F32Le;
+    case O::F64Lt:
+      return O::F64Gt;
+    case O::F64Gt:
+      return O::F64Lt;
+    case O::F64Le:
+      return O::F64Ge;
+    case O::F64Ge:
+      return O::F64Le;
+    default:
+      return O::Illegal;
+  }
+}
+
+}  // namespace
+
+void Translator::binary(wasm::Opcode op) {
+  const ValType result = result_of(op);
+  Operand b = top(0), a = top(1);
+  if (a.kind == Operand::Kind::Const && b.kind != Operand::Kind::Const &&
+      swapped(op) != wasm::Opcode::Illegal) {
+    op = swapped(op);
+    std::swap(a, b);
+  }
+  if (a.kind == Operand::Kind::Const) {
+    // Both constants, or a constant left of an operation with no mirror image.
+    materialize(uint32_t(stack_.size()) - 2);
+    a = top(1);
+  }
+  const AccState before = acc_;
+  uint8_t variant;
+  if (b.kind == Operand::Kind::Const) {
+    variant = in_acc(a) ? kAI : kSI;
+  } else if (in_acc(a)) {
+    variant = kAS;
+  } else if (in_acc(b)) {
+    variant = kSA;
+  } else {
+    variant = kSS;
+  }
+  const uint32_t sa = variant == kAS || variant == kAI ? 0 : source(a);
+  const uint32_t sb = variant == kSS || variant == kAS ? source(b) : 0;
+  pop();
+  pop();
+  const uint32_t dst = push(result).slot;
+  mark();
+  const uint32_t at = here();
+  emit(word(op_id(op, variant), dst, sa, sb));
+  if (variant >= kSI) emit(b.value);
+  wrote(dst, result);
+  note_last(at, dst, before, op, variant);
+}
+
+void Translator::unary(wasm::Opcode op) {
+  const ValType result = result_of(op);
+  const Operand a = top();
+  const bool acc = in_acc(a);
+  const uint32_t sa = acc ? 0 : source(a);
+  const AccState before = acc_;
+  pop();
+  const uint32_t dst = push(result).slot;
+  mark();
+  const uint32_t at = here();
+  emit(word(op_id(op, acc ? 1 : 0), dst, sa));
+  wrote(dst, result);
+  note_last(at, dst, before, op, acc ? 1 : 0);
+}
+
+void Translator::load(const Instr& in) {
+  const ValType result = result_of(in.op);
+  const Operand a = top();
+  if (!near(in)) {
+    const uint32_t sa = source(a);
+    pop();
+    const uint32_t dst = push(result).slot;
+    mark();
+    const AccState before = acc_;
+    const uint32_t at = here();
+    emit(word(op_id(in.op, kLoadFar), dst, sa));
+    emit(memory_word(in.index));
+    emit(in.offset);
+    wrote(dst, result);
+    note_last(at, dst, before);
+    return;
+  }
+  const bool acc = in_acc(a);
+  const uint32_t sa = acc ? 0 : source(a);
+  const AccState before = acc_;
+  pop();
+  const uint32_t dst = push(result).slot;
+  mark();
+  const uint32_t at = here();
+  const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded_ ? 0 : 2);
+  emit(word(op_id(in.op, variant), dst, sa, near_offset(in, row_of(in.op).bytes)));
+  wrote(dst, result);
+  note_last(at, dst, before);
+}
+
+void Translator::store(const Instr& in) {
+  const Operand v = top(0);
+  Operand a = top(1);
+  if (!near(in)) {
+    const uint32_t sa = source(a), sv = source(v);
+    pop();
+    pop();
+    mark();
+    emit(word(op_id(in.op, kStoreFar), sa, sv));
+    emit(memory_word(in.index));
+    emit(in.offset);
+    return;
+  }
+  if (a.kind == Operand::Kind::Const) {
+    materialize(uint32_t(stack_.size()) - 2);
+    a = top(1);
+  }
+  unsigned variant;
+  if (v.kind == Operand::Kind::Const) {
+    variant = kStoreSI;
+  } else if (in_acc(v)) {
+    variant = kStoreSA;
+  } else if (in_acc(a)) {
+    variant = kStoreAS;
+  } else {
+    variant = kStoreSS;
+  }
+  const uint32_t sa = variant == kStoreAS ? 0 : source(a);
+  const uint32_t sv = variant == kStoreSS || variant == kStoreAS ? source(v) : 0;
+  pop();
+  pop();
+  mark();
+  emit(word(op_id(in.op, variant + (guarded_ ? 0 : 4)), sa, sv,
+            near_offset(in, row_of(in.op).bytes)));
+  if (variant == kStoreSI) emit(v.value);
+}
+
+// One form for all plain vector operations:
+//   a=dst b=first c=second | lane or third slot | shuffle lanes
+void Translator::vector(const Instr& in) {
+  const size_t arity = row_of(in.op).arity;
+  const ValType result = result_of(in.op);
+  uint32_t src[3] = {0, 0, 0};
+  for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));
+  pop_n(arity);
+  const uint32_t dst = push(result).slot;
+  const AccState before = acc_;
+  const uint32_t at = here();
+  emit(word(op_id(in.op), dst, src[0], src[1]));
+  const wasm::Imm imm = row_of(in.op).imm;
+  if (imm == wasm::Imm::Lane) {
+    emit(in.lane);
+  } else if (arity == 3) {
+    emit(src[2]);
+  } else if (imm == wasm::Imm::Shuffle) {
+    Word lanes[2];
+    std::memcpy(lanes, in.v128.bytes, 16);
+    emit(lanes[0]);
+    emit(lanes[1]);
+  }
+  if (result.kind() == TypeKind::V128) {
+    no_acc(dst);
+  } else {
+    wrote(dst, result);
+  }
+  note_last(at, dst, before);
+}
+
+// Vector loads: near a=dst b=address c=offset; Far a=dst b=address | mem | offset.
+// Stores: a=address b=value. Lanes: a=dst b=address c=value | mem, lane | offset.
+void Translator::vec_memory(const Instr& in) {
+  const Shape shape = row_of(in.op).shape;
+  mark();
+  if (shape == Shape::VecLane) {
+    const Operand v = top(0), a = top(1);
+    const uint32_t sa = source(a), sv = source(v);
+    const bool is_load = result_of(in.op).kind() == TypeKind::V128;
+    pop();
+    pop();
+    uint32_t dst = 0;
+    if (is_load) {
+      dst = push(wasm::kV128).slot;
+    }
+    emit(word(op_id(in.op), dst, sa, sv));
+    emit(pair(memory_word(in.index), in.lane));
+    emit(in.offset);
+    if (is_load) no_acc(dst);
+    return;
+  }
+  const bool far = !near(in);
+  const unsigned variant = far ? kVecFar : guarded_ ? kVecGuarded : kVecChecked;
+  if (shape == Shape::VecLoad) {
+    const uint32_t sa = source(top());
+    pop();
+    const uint32_t dst = push(wasm::kV128).slot;
+    const AccState before = acc_;
+    const uint32_t at = here();
+    emit(word(op_id(in.op, variant), dst, sa, far ? 0 : near_offset(in, row_of(in.op).bytes)));
+    if (far) {
+      emit(memory_word(in.index));
+      emit(in.offset);
+    }
+    no_acc(dst);
+    note_last(at, dst, before);
+    return;
+  }
+  const uint32_t sa = source(top(1)), sv = source(top(0));
+  pop();
+  pop();
+  emit(word(op_id(in.op, variant), sa, sv, far ? 0 : near_offset(in, 16)));
+  if (far) {
+    emit(memory_word(in.index));
+    emit(in.offset);
+  }
+}
+
+// Wide arithmetic: a=dst b,c=first two | third, fourth. Results in dst, dst+1.
+void Translator::wide(const Instr& in) {
+  const size_t arity = row_of(in.op).arity;
+  uint32_t src[4] = {0, 0, 0, 0};
+  for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));
+  pop_n(arity);
+  const uint32_t dst = push(wasm::kI64).slot;
+  push(wasm::kI64);
+  emit(word(op_id(in.op), dst, src[0], src[1]));
+  emit(pair(src[2], src[3]));
+  no_acc(dst);
+}
+
+// Atomics: a=dst b=address c=operand | mem, replacement slot | offset.
+void Translator::atomic(const Instr& in) {
+  const size_t arity = row_of(in.op).arity;
+  const ValType result = result_of(in.op);
+  uint32_t src[3] = {0, 0, 0};
+  for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));
+  pop_n(arity);
+  uint32_t dst = 0;
+  if (result.kind() != TypeKind::Bot) dst = push(result).slot;
+  mark();
+  emit(word(op_id(in.op), dst, src[0], src[1]));
+  emit(pair(memory_word(in.index), src[2]));
+  emit(in.offset);
+  if (result.kind() != TypeKind::Bot) no_acc(dst);
+}
+
+}  // namespace wafer::interp
