@@ -3,17 +3,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <new>
-#include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
 #include "base/platform.h"
+#if WAFER_HAS_OS
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+#else
+#include "base/containers.h"
+#endif
 
 namespace wafer {
 
@@ -54,6 +58,8 @@ struct StdAllocator {
   }
 };
 
+#if WAFER_HAS_OS
+
 template <class T>
 using Vec = std::vector<T, StdAllocator<T>>;
 
@@ -71,6 +77,19 @@ struct StringEqual {
   using is_transparent = void;
   bool operator()(std::string_view a, std::string_view b) const { return a == b; }
 };
+
+#else
+
+template <class K>
+struct HashOf {};
+template <class K>
+struct EqualTo {};
+template <class K, class V, class H = HashOf<K>, class E = EqualTo<K>>
+using HashMap = VecMap<K, V>;
+struct StringHash {};
+struct StringEqual {};
+
+#endif
 
 // Owning pointer whose object lives in the process-wide allocator.
 template <class T>

@@ -10,6 +10,21 @@
 #define WAFER_HAS_OS 1
 #endif
 
+namespace wafer {
+// A build for small systems: what only makes things faster or messages longer is left out, if it
+// takes space.
+inline constexpr bool kSmall = !WAFER_HAS_OS;
+// Messages end where the specification's wording does.
+#ifndef WAFER_BRIEF
+#define WAFER_BRIEF 0
+#endif
+inline constexpr bool kBrief = WAFER_BRIEF;
+}  // namespace wafer
+
+// A message: `full`, or in brief builds `brief`, and then `full` is not evaluated.
+#define WAFER_MESSAGE(brief, full) \
+  (::wafer::kBrief ? std::string_view(brief) : std::string_view(full))
+
 #define WAFER_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WAFER_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define WAFER_NOINLINE __attribute__((noinline))

@@ -273,10 +273,10 @@ WAFER_NOINLINE void translate_and_retry(FuncCode* f) {
     RELOAD_MEMORY();          \
     DISPATCH();               \
   } while (0)
-#define NOT_TRANSLATED(f, entry)                                         \
+#define NOT_TRANSLATED(f, out)                                           \
   do {                                                                   \
     if (!ensure(*CTX->store, *(f))) TRAP(translation_failed(CTX, *(f))); \
-    entry = (f)->entry.load(kEntryOrder);                                \
+    out = (f)->entry.load(kEntryOrder);                                  \
   } while (0)
 #endif
 // Code is made by whatever thread calls a function first, where there are threads.

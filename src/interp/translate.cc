@@ -322,7 +322,8 @@ void Translator::end_frame() {
     return;
   }
   if (reachable_) emit_moves(c, c.results);
-  if (c.op == O::Try || c.op == O::Catch || c.op == O::CatchAll || c.op == O::TryTable) {
+  if (wasm::is_built(wasm::Feature::Exceptions) &&
+      (c.op == O::Try || c.op == O::Catch || c.op == O::CatchAll || c.op == O::TryTable)) {
     if (c.op == O::Try) c.try_end = here();
     finish_handlers(c);
   }
@@ -356,7 +357,9 @@ void Translator::start_catch(Control& c, uint32_t tag) {
 
 void Translator::visit_skipped(const Instr& in) {
   using O = wasm::Opcode;
-  switch (in.op) {
+  const O opcode = in.op;
+  WAFER_ASSUME_BUILT(opcode);
+  switch (opcode) {
     case O::Block:
     case O::Loop:
     case O::If:
@@ -474,8 +477,9 @@ void Translator::finish_call(const wasm::FuncType& type, uint32_t base) {
 Result<void> Translator::visit_special(const Instr& in) {
   using O = wasm::Opcode;
   WAFER_TRY(validator_.apply(in));
-  WAFER_ASSUME_BUILT(in.op);
-  switch (in.op) {
+  const O opcode = in.op;
+  WAFER_ASSUME_BUILT(opcode);
+  switch (opcode) {
     case O::Nop:
       return {};
     case O::Unreachable:

@@ -101,7 +101,8 @@ void Translator::stack_switching(const Instr& in) {
 
 Result<void> Translator::visit_plain(const Instr& in) {
   using O = wasm::Opcode;
-  WAFER_ASSUME_BUILT(in.op);
+  const O opcode = in.op;
+  WAFER_ASSUME_BUILT(opcode);
   mark();
   // Gathers the sources of the top `n` operands, first operand first.
   uint32_t s[6] = {};
@@ -127,7 +128,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     emit_cond_branch(in.index, c);
   };
 
-  switch (in.op) {
+  switch (opcode) {
     case O::MemorySize: {
       const uint32_t dst = result();
       emit(word(Special::MemorySize, dst));
@@ -236,7 +237,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefTestNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefTest, dst, s[0], in.op == O::RefTestNull));
+      emit(word(Special::RefTest, dst, s[0], opcode == O::RefTestNull));
       emit(heap_word(in.heap));
       return {};
     }
@@ -244,7 +245,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefCastNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefCast, dst, s[0], in.op == O::RefCastNull));
+      emit(word(Special::RefCast, dst, s[0], opcode == O::RefCastNull));
       emit(heap_word(in.heap));
       return {};
     }
@@ -286,7 +287,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
       emit(word(Special::RefTest, scratch, src, in.null2));
       emit(heap_word(in.heap2));
-      branch_on_slot(scratch, in.op == O::BrOnCast);
+      branch_on_slot(scratch, opcode == O::BrOnCast);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
       return {};
     }
@@ -295,9 +296,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::I31GetU: {
       take(1);
       const uint32_t dst = result();
-      emit(word(in.op == O::RefI31    ? Special::RefI31
-                : in.op == O::I31GetS ? Special::I31GetS
-                                      : Special::I31GetU,
+      emit(word(opcode == O::RefI31    ? Special::RefI31
+                : opcode == O::I31GetS ? Special::I31GetS
+                                       : Special::I31GetU,
                 dst, s[0]));
       return {};
     }
@@ -329,7 +330,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       take(2);
       const uint32_t dst = result();
       emit(word(Special::RefCastDesc, dst, s[0], s[1]));
-      emit(in.op == O::RefCastDescEqNull);
+      emit(opcode == O::RefCastDescEqNull);
       return {};
     }
     case O::BrOnCastDescEq:
@@ -341,7 +342,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
       emit(word(Special::RefTestDesc, scratch, src, descriptor));
       emit(in.null2);
-      branch_on_slot(scratch, in.op == O::BrOnCastDescEq);
+      branch_on_slot(scratch, opcode == O::BrOnCastDescEq);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
       return {};
     }
@@ -361,9 +362,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::StructNew: {
       // The descriptor is one operand more, after the fields.
       const uint32_t n =
-          uint32_t(module_.types[in.index].fields.size()) + (in.op == O::StructNewDesc);
+          uint32_t(module_.types[in.index].fields.size()) + (opcode == O::StructNewDesc);
       materialize_top(n);
-      if (in.op == O::StructNewDesc) emit(word(Special::CheckDescriptor, 0, top(0).slot));
+      if (opcode == O::StructNewDesc) emit(word(Special::CheckDescriptor, 0, top(0).slot));
       const uint32_t base = n ? top(n - 1).slot : next_slot_;
       const Word point = safepoint();
       pop_n(n);
@@ -386,7 +387,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::StructGetU: {
       take(1);
       const ValType t = module_.types[in.index].fields[in.index2].storage;
-      const bool sign = in.op == O::StructGetS;
+      const bool sign = opcode == O::StructGetS;
       Special op = Special::StructGet64;
       switch (t.kind()) {
         case TypeKind::I8:
@@ -473,8 +474,8 @@ Result<void> Translator::visit_plain(const Instr& in) {
       take(2);
       const Word point = safepoint();
       const uint32_t dst = result();
-      emit(word(in.op == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst, s[0],
-                s[1]));
+      emit(word(opcode == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst,
+                s[0], s[1]));
       emit(type_word(in.index));
       emit(in.index2);
       emit(point);
@@ -485,7 +486,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::ArrayGetU: {
       take(2);
       const ValType t = module_.types[in.index].fields[0].storage;
-      const bool sign = in.op == O::ArrayGetS;
+      const bool sign = opcode == O::ArrayGetS;
       Special op = Special::ArrayGet64;
       switch (t.kind()) {
         case TypeKind::I8:
@@ -551,7 +552,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::ArrayInitData:
     case O::ArrayInitElem:
       take(4);
-      emit(word(in.op == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem, s[0],
+      emit(word(opcode == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem, s[0],
                 s[1], s[2]));
       emit(pair(s[3], in.index2));
       return {};
@@ -559,8 +560,8 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::MemoryAtomicWait64: {
       take(3);
       const uint32_t dst = result();
-      emit(word(in.op == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64, dst,
-                s[0], s[1]));
+      emit(word(opcode == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64,
+                dst, s[0], s[1]));
       emit(memory_word(in.index));
       emit(in.offset);
       emit(s[2]);

@@ -151,7 +151,9 @@ TrapCode Evaluator::run(wasm::ConstExpr expr, Slot* result) {
     // Cannot fail: the module was validated.
     if (!reader.read(in).ok()) return TrapCode::HostError;
     TrapCode trap = TrapCode::None;
-    switch (in.op) {
+    const Opcode op = in.op;
+    WAFER_ASSUME_BUILT(op);
+    switch (op) {
       case Opcode::I32Const:
         push(uint32_t(in.i32));
         break;
@@ -284,8 +286,24 @@ bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value
   }
 }
 
+// The remaining forms of a single instruction.
+TrapCode eval_float(Instance& instance, wasm::ConstExpr expr, Slot* result) {
+  const Bytes bytes = instance.module->slice(expr);
+  if (bytes[0] == 0x43)
+    result[0] = load_le<uint32_t>(bytes.data() + 1);
+  else if (bytes[0] == 0x44)
+    result[0] = load_le<uint64_t>(bytes.data() + 1);
+  else
+    return TrapCode::HostError;  // not validated
+  return TrapCode::None;
+}
+
 TrapCode eval_const(Instance& instance, wasm::ConstExpr expr, Slot* result) {
   if (eval_simple(instance, expr, result)) return TrapCode::None;
+  // Without these, a constant expression is one instruction; only vectors are not simple.
+  if constexpr (!wasm::is_built(wasm::Feature::ExtendedConst) &&
+                !wasm::is_built(wasm::Feature::GC) && !wasm::is_built(wasm::Feature::Simd))
+    return eval_float(instance, expr, result);
   Evaluator evaluator(instance);
   return evaluator.run(expr, result);
 }

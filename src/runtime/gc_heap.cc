@@ -15,6 +15,8 @@
 
 namespace wafer::runtime {
 
+#if WAFER_HAS_ReferenceTypes
+
 namespace {
 
 #if WAFER_HAS_OS
@@ -705,10 +707,17 @@ uint64_t GcHeap::collections() const { return impl_->collections; }
 size_t GcHeap::held_bytes() const { return impl_->held; }
 bool GcHeap::owns(Ref ref) const { return impl_->owns(ref); }
 
+#else
+
+const wasm::CanonType GcHeap::kExceptionType{}, GcHeap::kHostType{}, GcHeap::kTracedType{};
+
+#endif
+
 bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType type) {
   using wasm::CompKind;
   using wasm::HeapKind;
   if (ref == kNullRef) return false;
+  if (!WAFER_HAS_GC && !type.is_concrete()) return true;
   auto kind_of = [&] { return reinterpret_cast<const GcObject*>(uintptr_t(ref))->type->kind; };
   switch (type.kind()) {
     case HeapKind::Func:

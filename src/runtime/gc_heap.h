@@ -70,6 +70,8 @@ class RootSource {
 inline constexpr size_t kDefaultMaxBytes = SIZE_MAX > 0xFFFFFFFF ? size_t(uint64_t(1) << 32)
                                                                  : SIZE_MAX;
 
+#if WAFER_HAS_ReferenceTypes
+
 class GcHeap {
  public:
   struct Config {
@@ -123,6 +125,33 @@ class GcHeap {
   struct Impl;
   Box<Impl> impl_;
 };
+
+#else
+
+// Where there are no references to objects, there is no heap.
+class GcHeap {
+ public:
+  struct Config {
+    size_t max_bytes = kDefaultMaxBytes;
+  };
+  static const wasm::CanonType kExceptionType, kHostType, kTracedType;
+  explicit GcHeap(const Config&) {}
+  void add_root_source(RootSource*) {}
+  void remove_root_source(RootSource*) {}
+  GcObject* new_struct(const wasm::CanonType*) { return nullptr; }
+  GcArray* new_array(const wasm::CanonType*, uint64_t) { return nullptr; }
+  GcException* new_exception(TagInst*) { return nullptr; }
+  GcHostObject* new_host_object(void*, void (*)(void*)) { return nullptr; }
+  GcTraced* new_traced(void*, void (*)(void*), GcTrace) { return nullptr; }
+  void charge(size_t) {}
+  void collect() {}
+  size_t live_bytes() const { return 0; }
+  uint64_t collections() const { return 0; }
+  size_t held_bytes() const { return 0; }
+  bool owns(Ref) const { return false; }
+};
+
+#endif
 
 // True if `ref` is of heap type `type` (canonical), as ref.test decides (4.4.5).
 // The hierarchy is the static type's: func references and others are told apart

@@ -27,6 +27,7 @@ struct NameView {
 struct Name {
   String module, name;
   operator NameView() const { return {module, name}; }
+  bool operator==(const NameView& o) const { return name == o.name && module == o.module; }
 };
 struct NameHash {
   using is_transparent = void;

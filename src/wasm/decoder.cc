@@ -211,12 +211,14 @@ Result<bool> ModuleDecoder::next_section(bool final) {
       return malformed("function and code section have inconsistent lengths", pos_);
     if (!has_data_ && module_->data_count.value_or(0) != 0)
       return malformed("data count and data section have inconsistent lengths", pos_);
-    if (options_.names) {
+    if (options_.names && !kSmall) {
       for (const CustomSection& section : module_->customs)
         if (section.name == "name") decode_names(*module_, section);
     }
-    for (const CustomSection& section : module_->customs)
-      if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
+    if (!kSmall) {
+      for (const CustomSection& section : module_->customs)
+        if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
+    }
     state_ = State::Done;
     return true;
   }
@@ -432,15 +434,17 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) {
     SubType type;
     if (!read_sub_type(c, type, first + i)) return false;
-    uint32_t depth = 0;
-    if (type.super != SubType::kNoSuper) depth = subtype_depth_[type.super] + 1;
-    if (depth > kMaxSubtypeDepth)
-      return c.fail(ErrorKind::Exhaustion, "sub type is nested too deeply", at);
-    subtype_depth_.push_back(depth);
+    if constexpr (is_built(Feature::GC)) {
+      uint32_t depth = 0;
+      if (type.super != SubType::kNoSuper) depth = subtype_depth_[type.super] + 1;
+      if (depth > kMaxSubtypeDepth)
+        return c.fail(ErrorKind::Exhaustion, "sub type is nested too deeply", at);
+      subtype_depth_.push_back(depth);
+    }
     module_->types.push_back(std::move(type));
   }
-  if (!check_clauses(c, first, n, at)) return false;
-  for (uint32_t i = 0; i < n; ++i) {
+  if (is_built(Feature::CustomDescriptors) && !check_clauses(c, first, n, at)) return false;
+  for (uint32_t i = 0; is_built(Feature::StackSwitching) && i < n; ++i) {
     const SubType& type = module_->types[first + i];
     if (type.kind == CompKind::Cont && module_->types[type.cont].kind != CompKind::Func)
       return c.fail(ErrorKind::Invalid, message_with("non-function type ", type.cont), at);
@@ -451,9 +455,11 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
     return c.fail(error.kind, error.message, at);
   }
   for (uint32_t i = 0; i < n; ++i) module_->canon.push_back(*id + i);
-  for (uint32_t i = 0; i < n; ++i)
-    if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
-      return false;
+  if (is_built(Feature::GC)) {
+    for (uint32_t i = 0; i < n; ++i)
+      if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
+        return false;
+  }
   module_->rec_groups.push_back({first, n, false});
   return true;
 }
@@ -465,7 +471,6 @@ bool ModuleDecoder::types(Cursor& c) {
   module_->types.reserve(expect);
   module_->canon.reserve(expect);
   module_->rec_groups.reserve(expect);
-  subtype_depth_.reserve(expect);
   for (uint32_t g = 0; g < groups; ++g) {
     uint32_t n = 1;
     const bool is_rec =
@@ -703,7 +708,9 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
       const Error error = status.take_error();
       return c.fail(error.kind, error.message, module_->bytes.data() + error.offset);
     }
-    switch (instr_.op) {
+    const Opcode op = instr_.op;
+    WAFER_ASSUME_BUILT(op);
+    switch (op) {
       case Opcode::Block:
       case Opcode::Loop:
       case Opcode::If:
@@ -814,6 +821,7 @@ bool ModuleDecoder::datas(Cursor& c) {
 bool ModuleDecoder::custom(Cursor& c) {
   CustomSection section;
   if (!name(c, section.name)) return false;
+  if (kSmall) return c.skip(c.remaining());
   section.payload = {c.offset(), c.offset() + uint32_t(c.remaining())};
   section.after_section = last_section_;
   module_->customs.push_back(std::move(section));

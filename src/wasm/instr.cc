@@ -52,9 +52,11 @@ bool InstrReader::illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opco
   }
   append_hex(message, code);
   if (op == Opcode::Illegal) return fail(ErrorKind::Malformed, message, at);
-  message += ": ";
-  message += feature_name(kOpFacts[size_t(op)].feature);
-  message += " not enabled";
+  if (!kBrief) {
+    message += ": ";
+    message += feature_name(kOpFacts[size_t(op)].feature);
+    message += " not enabled";
+  }
   return fail(ErrorKind::Unsupported, message, at);
 }
 
@@ -109,7 +111,7 @@ bool InstrReader::read_instr(Instr& out) {
   const uint8_t first = *pos_++;
   Opcode op;
   if (WAFER_LIKELY(first < 0xFB || first == 0xFF)) {
-    op = kByteOpcodes[first];
+    op = Opcode(kByteOpcodes[first]);
     if (WAFER_UNLIKELY(op == Opcode::Illegal)) return illegal(at, 0, first, op);
     if (WAFER_UNLIKELY(!features_.has(kOpFacts[size_t(op)].feature)))
       return illegal(at, 0, first, op);
@@ -178,6 +180,7 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     case Imm::V128:
     case Imm::Shuffle:
+      WAFER_ASSUME_FEATURE(Simd);
       if (!skip(16)) return false;
       std::memcpy(out.v128.bytes, pos_ - 16, 16);
       return true;
@@ -185,6 +188,7 @@ bool InstrReader::read_instr(Instr& out) {
       return read_mem_arg(out);
     case Imm::MemArgLane:
     case Imm::Lane: {
+      WAFER_ASSUME_FEATURE(Simd);
       if (kOpFacts[size_t(op)].imm == Imm::MemArgLane && !read_mem_arg(out)) return false;
       uint8_t lane = 0;
       if (!byte(lane)) return false;
@@ -192,8 +196,10 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     }
     case Imm::HeapType:
+      WAFER_ASSUME_FEATURE(ReferenceTypes);
       return heap_type(out.heap);
     case Imm::SelectT: {
+      WAFER_ASSUME_FEATURE(ReferenceTypes);
       uint32_t count = 0;
       if (!u32(count)) return false;
       if (count > remaining()) return fail_end();
@@ -203,6 +209,7 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     }
     case Imm::TryTable: {
+      WAFER_ASSUME_FEATURE(Exceptions);
       if (!read_block_type(out.block)) return false;
       uint32_t count = 0;
       if (!u32(count)) return false;
@@ -222,9 +229,11 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     }
     case Imm::TypeTag:
+      WAFER_ASSUME_FEATURE(StackSwitching);
       return u32(out.index) && u32(out.index2);
     case Imm::Resume:
     case Imm::ResumeTag: {
+      WAFER_ASSUME_FEATURE(StackSwitching);
       if (!u32(out.index)) return false;
       if (op == Opcode::ResumeThrow && !u32(out.index2)) return false;
       uint32_t count = 0;
@@ -244,6 +253,7 @@ bool InstrReader::read_instr(Instr& out) {
       return true;
     }
     case Imm::BrOnCast: {
+      WAFER_ASSUME_FEATURE(GC);
       uint8_t flags = 0;
       if (!byte(flags)) return false;
       if (flags & 0xFC) return fail(ErrorKind::Malformed, "malformed br_on_cast flags", pos_ - 1);
@@ -252,6 +262,7 @@ bool InstrReader::read_instr(Instr& out) {
       return u32(out.index) && heap_type(out.heap) && heap_type(out.heap2);
     }
     case Imm::Fence:
+      WAFER_ASSUME_FEATURE(Threads);
       return zero_byte();
   }
   return true;

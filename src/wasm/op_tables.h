@@ -23,7 +23,7 @@ struct OpFacts {
   Imm imm;
   Feature feature;
   uint8_t aux;
-  OpSig sig;
+  uint8_t sig;  // row of kSigs
 };
 
 constexpr OpSig parse_sig(std::string_view text) {
@@ -65,18 +65,58 @@ constexpr OpSig parse_sig(std::string_view text) {
   return sig;
 }
 
+constexpr bool operator==(const OpSig& a, const OpSig& b) {
+  for (int i = 0; i < 4; ++i)
+    if (a.params[i] != b.params[i]) return false;
+  return a.custom == b.custom && a.address_first == b.address_first &&
+         a.param_count == b.param_count && a.result_count == b.result_count &&
+         a.results[0] == b.results[0] && a.results[1] == b.results[1];
+}
+
+// The signatures that there are, each once.
+struct OpSigs {
+  OpSig sigs[80] = {};
+  unsigned count = 0;
+  constexpr unsigned index(std::string_view text) {
+    const OpSig sig = parse_sig(text);
+    for (unsigned i = 0; i < count; ++i)
+      if (sigs[i] == sig) return i;
+    sigs[count] = sig;
+    return count++;
+  }
+};
+inline constexpr OpSigs kAllSigs = [] {
+  OpSigs all;
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, all.index(sig);)
+#include "wasm/opcodes.def"
+#undef WAFER_OP
+  return all;
+}();
+inline constexpr auto kSigs = [] {
+  std::array<OpSig, kAllSigs.count> sigs{};
+  for (unsigned i = 0; i < kAllSigs.count; ++i) sigs[i] = kAllSigs.sigs[i];
+  return sigs;
+}();
+constexpr uint8_t sig_row(std::string_view text) {
+  OpSigs all = kAllSigs;
+  return uint8_t(all.index(text));
+}
+
 inline constexpr OpFacts kOpFacts[] = {
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, {Imm::imm, Feature::feature, aux, parse_sig(sig)}, )
+  WAFER_IF_BUILT(feature, {Imm::imm, Feature::feature, aux, sig_row(sig)}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };
 
+// Opcodes of one byte; a small number where there are few.
 inline constexpr auto kByteOpcodes = [] {
-  std::array<Opcode, 256> table{};
-  for (auto& op : table) op = Opcode::Illegal;
+  using Code = std::conditional_t<(unsigned(Opcode::Count) < 256), uint8_t, uint16_t>;
+  std::array<Code, 256> table{};
+  for (auto& op : table) op = Code(Opcode::Illegal);
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, if (prefix == 0) table[(code) & 0xFF] = Opcode::id;)
+  WAFER_IF_BUILT(feature, if (prefix == 0) table[(code) & 0xFF] = Code(Opcode::id);)
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   return table;

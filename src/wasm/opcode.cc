@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "wasm/op_tables.h"
+
 namespace wafer::wasm {
 
 namespace {
@@ -13,32 +15,38 @@ constexpr OpcodeInfo kInfo[] = {
 #undef WAFER_OP
 };
 
-constexpr unsigned kMaxCode = 0x120;
-
-constexpr int page_of(uint8_t prefix) { return prefix == 0 ? 0 : prefix - 0xFA; }
-
-struct DecodeTable {
-  std::array<std::array<Opcode, kMaxCode>, 5> ops;
-};
-
-constexpr DecodeTable build_table() {
-  DecodeTable t{};
-  for (auto& page : t.ops)
-    for (auto& op : page) op = Opcode::Illegal;
-  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i)
-    t.ops[page_of(kInfo[i].prefix)][kInfo[i].code] = Opcode(i);
-  return t;
-}
-
-constexpr DecodeTable kTable = build_table();
+// Prefixed opcodes: for each prefix from 0xFB to 0xFE its codes up to the last one.
+constexpr unsigned kPrefixes = 4;
+constexpr auto kSizes = [] {
+  std::array<unsigned, kPrefixes> sizes{};
+  for (const OpcodeInfo& info : kInfo) {
+    if (info.prefix == 0) continue;
+    unsigned& size = sizes[info.prefix - 0xFB];
+    if (info.code >= size) size = info.code + 1;
+  }
+  return sizes;
+}();
+constexpr auto kTable = [] {
+  std::array<Opcode, kSizes[0] + kSizes[1] + kSizes[2] + kSizes[3]> table{};
+  for (auto& op : table) op = Opcode::Illegal;
+  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
+    if (kInfo[i].prefix == 0) continue;
+    unsigned at = kInfo[i].code;
+    for (unsigned p = 0; p < kInfo[i].prefix - 0xFBu; ++p) at += kSizes[p];
+    table[at] = Opcode(i);
+  }
+  return table;
+}();
 
 }  // namespace
 
 const OpcodeInfo& opcode_info(Opcode op) { return kInfo[unsigned(op)]; }
 
 Opcode opcode_from_code(uint8_t prefix, uint32_t code) {
-  if (code >= kMaxCode || (prefix != 0 && (prefix < 0xFB || prefix > 0xFE))) return Opcode::Illegal;
-  return kTable.ops[page_of(prefix)][code];
+  if (prefix == 0) return code < 256 ? Opcode(kByteOpcodes[code]) : Opcode::Illegal;
+  if (prefix < 0xFB || prefix > 0xFE || code >= kSizes[prefix - 0xFBu]) return Opcode::Illegal;
+  for (unsigned p = 0; p < prefix - 0xFBu; ++p) code += kSizes[p];
+  return kTable[code];
 }
 
 }  // namespace wafer::wasm

@@ -44,10 +44,19 @@ Result<void> check_memory_type(const MemoryType& type, uint32_t at) {
 }
 
 Result<void> check_exports(const Module& module) {
+#if WAFER_HAS_OS
   std::unordered_set<std::string_view, std::hash<std::string_view>, std::equal_to<>,
                      StdAllocator<std::string_view>>
       names;
   names.reserve(module.exports.size());
+  const auto is_new = [&](const Export& e) { return names.insert(e.name).second; };
+#else
+  const auto is_new = [&](const Export& e) {
+    for (const Export* other = module.exports.data(); other != &e; ++other)
+      if (other->name == e.name) return false;
+    return true;
+  };
+#endif
   for (const Export& e : module.exports) {
     size_t count = 0;
     std::string_view what;
@@ -69,7 +78,7 @@ Result<void> check_exports(const Module& module) {
         break;
     }
     if (e.index >= count) return invalid(message_with(what, e.index), e.offset);
-    if (!names.insert(e.name).second) {
+    if (!is_new(e)) {
       String message = "duplicate export name \"";
       message += e.name;
       message += '"';

@@ -1,0 +1,62 @@
+#include "base/memory.h"
+
+#if !WAFER_HAS_OS
+
+#include "base/containers.h"
+
+namespace wafer {
+
+namespace {
+
+void move_to(VecStorage& s, size_t capacity, size_t element, size_t align) {
+  void* to = capacity ? allocate(capacity * element, align) : nullptr;
+  if (s.size) std::memcpy(to, s.data, s.size * element);
+  release(s.data, s.capacity * element, align);
+  s.data = to;
+  s.capacity = uint32_t(capacity);
+}
+
+}  // namespace
+
+void VecStorage::grow(size_t more, size_t element, size_t align, bool exact) {
+  size_t capacity = size + more;
+  // Half as much again, from 16 bytes on.
+  if (!exact) {
+    const size_t half = size + size / 2, least = (16 + element - 1) / element;
+    if (capacity < half) capacity = half;
+    if (capacity < least) capacity = least;
+  }
+  if (capacity > SIZE_MAX / 2 / element) panic("vector too long");
+  move_to(*this, capacity, element, align);
+}
+
+void VecStorage::shrink(size_t element, size_t align) {
+  if (size < capacity) move_to(*this, size, element, align);
+}
+
+void VecStorage::free(size_t element, size_t align) {
+  release(data, capacity * element, align);
+  *this = {};
+}
+
+String& String::append(std::string_view text) {
+  if (s_.size + text.size() + 1 > s_.capacity) {
+    // `text` may lie in this string.
+    VecStorage old = s_;
+    s_ = {nullptr, 0, 0};
+    s_.grow(old.size + text.size() + 1, 1, 1, old.size == 0);
+    if (old.size) std::memcpy(s_.data, old.data, old.size);
+    s_.size = old.size;
+    if (!text.empty()) std::memcpy(data() + s_.size, text.data(), text.size());
+    old.free(1, 1);
+  } else if (!text.empty()) {
+    std::memmove(data() + s_.size, text.data(), text.size());
+  }
+  s_.size += uint32_t(text.size());
+  data()[s_.size] = 0;
+  return *this;
+}
+
+}  // namespace wafer
+
+#endif
