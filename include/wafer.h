@@ -92,6 +92,14 @@ WASM_API_EXTERN void wafer_config_signals_set(wasm_config_t*, bool enable);
 WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
 
 /* How functions are run. Where a build or processor lacks the tier, instantiation fails. */
+/* In the interpreter without guard pages: gives a memory that its module cannot grow only the
+ * bytes below the address that the module exports as __heap_base. Its size in pages stays, but
+ * accesses above trap, as the specification does not have it. Off unless set. */
+WASM_API_EXTERN void wafer_config_trim_memories_set(wasm_config_t*, bool enable);
+/* In embedded builds: bytes of translated code that a module may have at once; the code of
+ * functions that are not running is dropped for others. 0, the default: no limit. */
+WASM_API_EXTERN void wafer_config_code_budget_set(wasm_config_t*, size_t bytes);
+
 typedef uint8_t wafer_tier_t;
 enum wafer_tier_enum {
   WAFER_TIER_AUTO,        /* starts at once in quickly made code, and moves what is hot to

@@ -39,6 +39,13 @@ struct Config {
   // In the interpreter: translate a function on its first call, rather than all at
   // instantiation.
   bool lazy_translation = true;
+  // In the interpreter without guard pages: give a memory that its module cannot grow only the
+  // bytes below the address that the module exports as __heap_base. Its size in pages stays,
+  // but accesses above trap, as the specification does not have it.
+  bool trim_memories = false;
+  // In embedded builds: bytes of translated code that a module may have at once; the code of
+  // functions that are not running is dropped for others. 0: no limit.
+  size_t code_budget = 0;
 
   // How functions are run. Where a build or processor lacks the tier, instantiation is
   // Unsupported.

@@ -37,6 +37,8 @@ runtime::Config runtime_config(const Config& config) {
   c.interruptible = config.interruptible;
   c.stack_bytes = config.stack_bytes;
   c.lazy_translation = config.lazy_translation;
+  c.trim_memories = config.trim_memories;
+  c.code_budget = config.code_budget;
   return c;
 }
 
@@ -105,6 +107,8 @@ Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine
   config.interruptible = c.interruptible;
   config.stack_bytes = c.stack_bytes;
   config.lazy_translation = c.lazy_translation;
+  config.trim_memories = c.trim_memories;
+  config.code_budget = c.code_budget;
   config_ = make_shared_in<const Config>(config);
 }
 

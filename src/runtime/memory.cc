@@ -134,7 +134,7 @@ bool Memory::commit(uint64_t bytes) {
 #endif
   // A little headroom, so that one-byte pages do not copy on every growth.
   uint64_t want = bytes;
-  if (type_.page_size_log2 < 12) {
+  if (base && type_.page_size_log2 < 12) {
     want = (bytes + bytes / 4 + 255) & ~uint64_t{255};
     if (want < bytes || want > SIZE_MAX) want = bytes;
   }
@@ -162,7 +162,11 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   const uint64_t pages = type.limits.min;
   if (pages > memory->max_pages() || pages > (config.max_bytes >> type.page_size_log2))
     return Error(ErrorKind::Exhaustion, "memory size exceeds the limit");
-  const uint64_t bytes = pages << type.page_size_log2;
+  uint64_t bytes = pages << type.page_size_log2;
+  if (config.trim < bytes && memory->mode_ == MemoryMode::Checked && !type.limits.shared) {
+    memory->trimmed_pages_ = pages;
+    bytes = config.trim;
+  }
   WAFER_TRY(memory->reserve(bytes, config));
   if (!memory->commit(bytes))
     return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
@@ -192,6 +196,7 @@ uint64_t Memory::grow(uint64_t delta_pages) {
   MutexLock lock(grow_mutex_);
   const uint64_t old_pages = pages();
   if (delta_pages == 0) return old_pages;
+  if (trimmed_pages_) return ~uint64_t{0};
   const uint64_t limit = max_pages();
   if (delta_pages > limit || old_pages > limit - delta_pages) return ~uint64_t{0};
   const uint64_t new_pages = old_pages + delta_pages;

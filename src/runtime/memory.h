@@ -34,6 +34,7 @@ class Memory {
   struct Config {
     bool guard_pages = true;            // try MemoryMode::Guarded for 32-bit memories
     uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
+    uint64_t trim = ~uint64_t{0};       // bytes that there are, if fewer than the pages' (Checked)
     // Where a Guarded memory that is not shared comes from; null: reserved as needed.
     std::shared_ptr<MemoryPool> pool = nullptr;
     // Contents of a Guarded memory; null: zeros.
@@ -48,6 +49,7 @@ class Memory {
   // memory.grow: previous size in pages, or -1 (all ones) on failure.
   uint64_t grow(uint64_t delta_pages);
   uint64_t pages() const {
+    if (trimmed_pages_) return trimmed_pages_;
     return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2;
   }
   uint64_t size_bytes() const { return byte_size.load(std::memory_order_relaxed); }
@@ -88,10 +90,11 @@ class Memory {
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
   uint64_t max_bytes_ = 0;
-  uint64_t reserved_ = 0;   // Checked: bytes of address space behind base
-  uint64_t committed_ = 0;  // bytes from base on that may be accessed
-  bool pinned_ = false;     // base must not move (Guarded, or shared)
-  bool on_heap_ = false;    // base comes from try_allocate
+  uint64_t reserved_ = 0;       // Checked: bytes of address space behind base
+  uint64_t committed_ = 0;      // bytes from base on that may be accessed
+  bool pinned_ = false;         // base must not move (Guarded, or shared)
+  bool on_heap_ = false;        // base comes from try_allocate
+  uint64_t trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows
   std::weak_ptr<Memory> self_;
 #if WAFER_HAS_GUARDS
   MemoryRegion region_;                     // Guarded: what base lies in

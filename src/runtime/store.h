@@ -232,6 +232,14 @@ struct Config {
   size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store
   size_t fiber_stack_bytes = 0;   // for each fiber; 0: as for a store
   bool lazy_translation = true;   // translate a function on its first call
+  // Give a memory that its module cannot grow, and that nothing but its exports reaches, only
+  // the bytes below the address that the module exports as __heap_base: what a linker's data
+  // and stack take. Its size in pages stays what the module says, but accesses above trap. For
+  // the interpreter without guard pages.
+  bool trim_memories = false;
+  // Bytes of translated code that a module may have at once; functions that are not running
+  // are dropped, and translated again when they are called. 0: no limit. Only in embedded builds.
+  size_t code_budget = 0;
   // Where memories come from that guard pages protect and that are not shared; null:
   // address space is reserved as it is needed. Not in embedded builds.
   std::shared_ptr<MemoryPool> pool;

@@ -59,6 +59,7 @@ class ModuleDecoder {
   ModuleDecoder(const DecodeOptions& options, std::shared_ptr<Module> module)
       : module_(std::move(module)), options_(options), validator_(*module_) {
     module_->features = options.features;
+    module_->grows_memory = !options.validate;
     module_->registry = options.registry ? options.registry : make_shared_in<TypeRegistry>();
   }
 

@@ -186,6 +186,9 @@ class Module {
   // Bit i: the binary has the section with id i, which may be empty.
   uint32_t sections = 0;
 
+  // Whether a body may have memory.grow: known once all have been validated.
+  mutable bool grows_memory = false;
+
   // Code of the execution tiers that run this module, shared by its instances: of the
   // interpreter, the baseline compiler, and for whole modules.
   mutable Mutex tier_mutex;

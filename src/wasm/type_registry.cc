@@ -148,7 +148,7 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
   MutexLock lock(mutex_);
   if (auto it = groups_.find(writer.key); it != groups_.end()) return it->second;
   const uint32_t first = count_;
-  if (count > kMaxTypeIndex + 1 - first)
+  if (count > kMaxTypes - first)
     return Error(ErrorKind::Exhaustion, "too many types in the type registry");
 
   auto canonical = [&](uint32_t i) {

@@ -79,9 +79,11 @@ class TypeRegistry {
   }
 
  private:
-  static constexpr unsigned kChunkBits = 10;
+  // On small systems 2048 types are all.
+  static constexpr unsigned kChunkBits = kSmall ? 5 : 10;
   static constexpr unsigned kChunkSize = 1u << kChunkBits;
-  static constexpr unsigned kMaxChunks = (kMaxTypeIndex + 1) >> kChunkBits;
+  static constexpr unsigned kMaxChunks = kSmall ? 64 : (kMaxTypeIndex + 1) >> kChunkBits;
+  static constexpr uint32_t kMaxTypes = kMaxChunks << kChunkBits;
   std::atomic<const CanonType**> chunks_[kMaxChunks] = {};
   uint32_t count_ = 0;
   Mutex mutex_;

@@ -1,15 +1,10 @@
 #include "wasm/validator.h"
 
+#include <algorithm>
+
 #include "wasm/validator_types.h"
 
 namespace wafer::wasm {
-
-namespace {
-
-// Operands that one instruction may push without a check of its own.
-constexpr size_t kHeadroom = 2 * kMaxResults + 64;
-
-}  // namespace
 
 String type_list(std::span<const ValType> types) {
   String s = "[";
@@ -85,7 +80,7 @@ bool FuncValidator::grow() {
   const size_t height = size_t(sp_ - stack_), floor = size_t(floor_ - stack_);
   if (height > kMaxOperands)
     return fail("operand stack of a function is too deep", ErrorKind::Exhaustion);
-  const size_t capacity = capacity_ ? capacity_ * 2 : 2 * kHeadroom;
+  const size_t capacity = headroom_ + (capacity_ ? 2 * capacity_ : kSmall ? 16 : 2 * kMaxResults);
   auto* stack = static_cast<ValType*>(try_allocate(capacity * sizeof(ValType), alignof(ValType)));
   if (!stack) return fail("out of memory", ErrorKind::Exhaustion);
   if (height) std::memcpy(static_cast<void*>(stack), stack_, height * sizeof(ValType));
@@ -94,7 +89,7 @@ bool FuncValidator::grow() {
   capacity_ = capacity;
   sp_ = stack + height;
   floor_ = stack + floor;
-  soft_limit_ = stack + capacity - kHeadroom;
+  soft_limit_ = stack + capacity - headroom_;
   return true;
 }
 
@@ -260,12 +255,29 @@ bool FuncValidator::mem_arg(const Instr& in, uint8_t align_log2, bool exact, Val
 
 // --- Whole functions ----------------------------------------------------------
 
+// Room for the results of a call and the parameters of a block, as the module's types have them.
+void FuncValidator::set_headroom() {
+  size_t most = 0;
+  if (kSmall) {
+    if (stack_ && headroom_types_ == module_.types.size()) return;
+    headroom_types_ = module_.types.size();
+    for (const SubType& t : module_.types)
+      most = std::max({most, t.func.params.size(), t.func.results.size()});
+  } else {
+    if (stack_) return;
+    most = kMaxResults;
+  }
+  headroom_ = std::max(headroom_, 2 * most + 8);
+  if (stack_) soft_limit_ = stack_ + (capacity_ > headroom_ ? capacity_ - headroom_ : 0);
+}
+
 bool FuncValidator::begin_frames(Types results) {
+  set_headroom();
   error_.reset();
   control_.clear();
   init_trail_.clear();
   results_ = results;
-  if (!stack_ && !grow()) return false;
+  if ((!stack_ || soft_limit_ == stack_) && !grow()) return false;
   sp_ = floor_ = stack_;
   return push_frame(Opcode::Block, {}, results);
 }

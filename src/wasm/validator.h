@@ -121,6 +121,7 @@ class FuncValidator {
   bool missing_data_count();
 
   WAFER_NOINLINE bool grow();
+  void set_headroom();
   void push(ValType t) { *sp_++ = t; }
   void push_all(Types types) {
     for (ValType t : types) *sp_++ = t;
@@ -168,6 +169,8 @@ class FuncValidator {
   ValType* floor_ = nullptr;
   ValType* soft_limit_ = nullptr;  // sp_ beyond it asks for grow()
   size_t capacity_ = 0;
+  size_t headroom_ = 0;        // operands that one instruction may push without a check of its own
+  size_t headroom_types_ = 0;  // types that it takes into account
   Vec<ControlFrame> control_;
   Types results_;
   // Non-defaultable locals: which are set, and the trail to undo at block ends.

@@ -543,6 +543,7 @@ bool FuncValidator::step(const Instr& in) {
       return true;
     }
     case Opcode::MemoryGrow: {
+      module_.grows_memory = true;
       const MemoryType* memory;
       if (!memory_at(in.index, memory)) return false;
       const ValType address = memory->limits.address_type();
