@@ -19,13 +19,6 @@ struct OpSig {
   TypeKind results[2] = {};
 };
 
-struct OpFacts {
-  Imm imm;
-  Feature feature;
-  uint8_t aux;
-  uint8_t sig;  // row of kSigs
-};
-
 constexpr OpSig parse_sig(std::string_view text) {
   OpSig sig;
   if (text == "*") {
@@ -102,6 +95,14 @@ constexpr uint8_t sig_row(std::string_view text) {
   OpSigs all = kAllSigs;
   return uint8_t(all.index(text));
 }
+
+struct OpFacts {
+  Imm imm;
+  Feature feature;
+  uint8_t aux;
+  uint8_t sig_index;
+  constexpr const OpSig& sig() const { return kSigs[sig_index]; }
+};
 
 inline constexpr OpFacts kOpFacts[] = {
 #define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \

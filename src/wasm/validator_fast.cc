@@ -48,7 +48,7 @@ constexpr auto kFastOps = [] {
     if (op == Opcode::Illegal) continue;
     const OpFacts& facts = kOpFacts[size_t(op)];
     if (facts.feature != Feature::Core) continue;
-    const OpSig& sig = kSigs[facts.sig];
+    const OpSig& sig = facts.sig();
     FastOp& fast = table[b];
     fast.aux = facts.aux;
     if (facts.imm == Imm::MemArg) {

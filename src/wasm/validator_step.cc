@@ -29,7 +29,7 @@ bool FuncValidator::pop_descriptor_of(HeapType heap) {
 
 bool FuncValidator::step_sig(const Instr& in) {
   const OpFacts& facts = kOpFacts[size_t(in.op)];
-  const OpSig& sig = kSigs[facts.sig];
+  const OpSig& sig = facts.sig();
   if (facts.imm == Imm::None && sig.result_count == 1) {
     // Most numeric instructions, with operands of just the right types.
     if (sig.param_count == 2 && sp_ - floor_ >= 2 && sp_[-1] == ValType(sig.params[1]) &&

@@ -351,24 +351,24 @@ class BodyGenerator : Emitter {
       matching_cmpxchg(in);
       return;
     }
-    for (unsigned i = 0; i < f.sig.param_count; ++i) {
-      if (i == 0 && f.sig.address_first) {
+    for (unsigned i = 0; i < f.sig().param_count; ++i) {
+      if (i == 0 && f.sig().address_first) {
         const bool exact = f.feature == Feature::Threads;
         address(in, 1u << f.aux, exact);
       } else if (wait && i == 2) {
         i64(c_.below(1000));  // nanoseconds
       } else {
-        operand(op, f.sig.params[i], role, lanes);
+        operand(op, f.sig().params[i], role, lanes);
       }
     }
     if (is_division(op) && !c_.one_in(8)) {
-      f.sig.params[0] == kI32.kind() ? i32(1) : i64(1);
-      emit(f.sig.params[0] == kI32.kind() ? Opcode::I32Or : Opcode::I64Or);
+      f.sig().params[0] == kI32.kind() ? i32(1) : i64(1);
+      emit(f.sig().params[0] == kI32.kind() ? Opcode::I32Or : Opcode::I64Or);
     }
     --budget_;
     code_.push_back(std::move(in));
     if (role.produces != Lanes::None && role.produces != lanes)
-      canonicalise(f.sig.results[0], role.produces);
+      canonicalise(f.sig().results[0], role.produces);
   }
 
   void operand(Opcode op, TypeKind kind, const NanRole& role, Lanes lanes) {
@@ -394,7 +394,7 @@ class BodyGenerator : Emitter {
   // Compares with what is there, under bits that lie beyond the access.
   void matching_cmpxchg(const Instr& in) {
     const OpFacts& f = facts(in.op);
-    const bool wide = f.sig.results[0] == TypeKind::I64;
+    const bool wide = f.sig().results[0] == TypeKind::I64;
     static constexpr Opcode kLoads[2][4] = {
         {Opcode::I32Load8U, Opcode::I32Load16U, Opcode::I32Load},
         {Opcode::I64Load8U, Opcode::I64Load16U, Opcode::I64Load32U, Opcode::I64Load}};
@@ -444,7 +444,7 @@ class BodyGenerator : Emitter {
     } else {
       Opcode op = c_.pick(ops_.giving(kind));
       // Most waits would trap.
-      if (facts(op).imm == Imm::MemArg && facts(op).sig.param_count == 3 && !is_cmpxchg(op) &&
+      if (facts(op).imm == Imm::MemArg && facts(op).sig().param_count == 3 && !is_cmpxchg(op) &&
           c_.below(4))
         op = c_.pick(ops_.giving(kind));
       plain_op(op, Lanes::None);
@@ -1083,7 +1083,7 @@ class BodyGenerator : Emitter {
       const Opcode op = c_.pick(ops);
       --budget_;
       code_.push_back(with_immediates(op));
-      for (unsigned i = facts(op).sig.result_count; i--;) emit(Opcode::Drop);
+      for (unsigned i = facts(op).sig().result_count; i--;) emit(Opcode::Drop);
     }
     if (c_.one_in(4) && frames_.size() < kMaxFrames) block({});
   }

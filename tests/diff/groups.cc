@@ -62,10 +62,10 @@ bool uses(const wasm::OpSig& sig, TypeKind a, TypeKind b) {
 bool enabled(GroupSet groups, const wasm::OpFacts& f) {
   switch (f.feature) {
     case wasm::Feature::Core:
-      return groups.has(Group::Float) || !uses(f.sig, TypeKind::F32, TypeKind::F64);
+      return groups.has(Group::Float) || !uses(f.sig(), TypeKind::F32, TypeKind::F64);
     case wasm::Feature::Simd:
       return groups.has(Group::Simd) &&
-             (groups.has(Group::Float) || !uses(f.sig, TypeKind::F32, TypeKind::F64));
+             (groups.has(Group::Float) || !uses(f.sig(), TypeKind::F32, TypeKind::F64));
     case wasm::Feature::RelaxedSimd:
       return groups.has(Group::RelaxedSimd);
     case wasm::Feature::Threads:
@@ -105,11 +105,11 @@ OpLists::OpLists(GroupSet groups) {
   for (size_t i = 0; i < size_t(Opcode::Count); ++i) {
     const auto op = Opcode(i);
     const wasm::OpFacts& f = facts(op);
-    if (f.sig.custom || !enabled(groups, f)) continue;
+    if (f.sig().custom || !enabled(groups, f)) continue;
     if (f.imm >= Imm::I32 && f.imm <= Imm::V128) continue;
-    auto& list = f.sig.result_count == 0   ? effects
-                 : f.sig.result_count == 2 ? pairs
-                                           : by_result_[unsigned(f.sig.results[0])];
+    auto& list = f.sig().result_count == 0   ? effects
+                 : f.sig().result_count == 2 ? pairs
+                                             : by_result_[unsigned(f.sig().results[0])];
     // Where they are on they are the subject, and few among many.
     list.insert(list.end(), f.feature == wasm::Feature::RelaxedSimd ? 4 : 1, op);
   }

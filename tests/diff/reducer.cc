@@ -174,7 +174,7 @@ class Reducer {
     for (size_t at = 0; at < best_.functions[f].code.size(); ++at)
       any |= attempt([&](ModuleImage& m) {
         Code& code = m.functions[f].code;
-        const OpSig& sig = kOpFacts[size_t(code[at].op)].sig;
+        const OpSig& sig = kOpFacts[size_t(code[at].op)].sig();
         if (sig.custom || sig.param_count == 0) return false;
         Code instead;
         for (unsigned i = 0; i < sig.param_count; ++i) {

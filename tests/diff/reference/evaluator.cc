@@ -47,7 +47,7 @@ const Operator& operator_of(Opcode op) {
     auto* out = new std::array<Operator, size_t(Opcode::Count)>;
     for (size_t i = 0; i < out->size(); ++i) {
       const wasm::OpFacts& facts = wasm::kOpFacts[i];
-      if (facts.sig.custom || facts.sig.address_first) continue;
+      if (facts.sig().custom || facts.sig().address_first) continue;
       (*out)[i] = numeric_operator(Opcode(i));
     }
     return out;
@@ -363,7 +363,7 @@ Ending Evaluator::step(const Node& node, Frame& frame) {
       break;
   }
   if (const Operator& op = operator_of(in.op)) {
-    const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig;
+    const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig();
     std::vector<Nat> operands;
     for (size_t i = stack_.size() - sig.param_count; i < stack_.size(); ++i)
       operands.push_back(stack_[i].bits);

@@ -86,7 +86,7 @@ Nat modified(std::string_view op, unsigned width, Nat old, Nat operand) {
 }  // namespace
 
 void Evaluator::access(const Instr& in, Frame& frame, Ending& out) {
-  const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig;
+  const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig();
   const Access a = access_named(wasm::opcode_info(in.op).text);
   Memory& memory = *frame.instance.memories[in.index];
   // All operands but the address, the last one first.
