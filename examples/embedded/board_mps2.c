@@ -1,5 +1,6 @@
 /* Arm's MPS2 board with a Cortex-M4 (AN386), as QEMU has it: start-up code, and output
  * by semihosting. */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "board.h"
@@ -17,7 +18,7 @@ static int semihost(int operation, const void* argument) {
   return r0;
 }
 
-enum { SYS_WRITE0 = 0x04, SYS_EXIT = 0x18 };
+enum { SYS_OPEN = 0x01, SYS_WRITE0 = 0x04, SYS_READ = 0x06, SYS_FLEN = 0x0C, SYS_EXIT = 0x18 };
 enum { STOPPED_APPLICATION_EXIT = 0x20026, STOPPED_RUN_TIME_ERROR = 0x20023 };
 
 void board_put(const char* text) { semihost(SYS_WRITE0, text); }
@@ -26,8 +27,29 @@ static void stop(int reason) {
   for (;;) semihost(SYS_EXIT, (const void*)(intptr_t)reason);
 }
 
-/* Takes the place of the library's own. */
-void wafer_panic(const char* message) {
+/* The rest of the memory that RAM is the start of. */
+static unsigned char* const file_room = (unsigned char*)0x20040000;
+enum { kFileRoom = 4 * 1024 * 1024 - 256 * 1024 };
+
+const unsigned char* board_file(const char* name) {
+  size_t length = 0;
+  while (name[length]) ++length;
+  const uintptr_t open[3] = {(uintptr_t)name, 1, length};
+  const int handle = semihost(SYS_OPEN, open);
+  if (handle < 0) return NULL;
+  const uintptr_t of[1] = {(uintptr_t)handle};
+  const int size = semihost(SYS_FLEN, of);
+  if (size < 0 || size > kFileRoom) return NULL;
+  const uintptr_t read[3] = {(uintptr_t)handle, (uintptr_t)file_room, (uintptr_t)size};
+  return semihost(SYS_READ, read) == 0 ? file_room : NULL;
+}
+
+void board_exit(int status) {
+  stop(status == 0 ? STOPPED_APPLICATION_EXIT : STOPPED_RUN_TIME_ERROR);
+}
+
+/* Takes the place of the library's own, unless the program has another. */
+__attribute__((weak)) void wafer_panic(const char* message) {
   board_put("panic: ");
   board_put(message);
   board_put("\n");
@@ -38,6 +60,11 @@ static void fault(void) {
   board_put("fault\n");
   stop(STOPPED_RUN_TIME_ERROR);
 }
+
+/* What a kernel may have. */
+__attribute__((weak)) void board_svc(void) { fault(); }
+__attribute__((weak)) void board_pendsv(void) { fault(); }
+__attribute__((weak)) void board_systick(void) { fault(); }
 
 void board_reset(void) {
   /* Full access to the floating-point unit, before any code that may use it. */
@@ -51,6 +78,20 @@ void board_reset(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void* const vectors[16] = {
-    &stack_top,         (const void*)board_reset, (const void*)fault, (const void*)fault,
-    (const void*)fault, (const void*)fault,       (const void*)fault,
+    &stack_top,
+    (const void*)board_reset,
+    (const void*)fault,
+    (const void*)fault,
+    (const void*)fault,
+    (const void*)fault,
+    (const void*)fault,
+    0,
+    0,
+    0,
+    0,
+    (const void*)board_svc,
+    (const void*)fault,
+    0,
+    (const void*)board_pendsv,
+    (const void*)board_systick,
 };

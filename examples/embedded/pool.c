@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include <stdint.h>
+
 #ifndef POOL_BYTES
 #define POOL_BYTES (192 * 1024)
 #endif
@@ -9,7 +11,10 @@ typedef struct block {
   struct block* next;
 } block;
 
-static _Alignas(16) unsigned char pool[POOL_BYTES];
+#ifndef POOL_PLACE
+#define POOL_PLACE
+#endif
+static _Alignas(16) unsigned char pool[POOL_BYTES] POOL_PLACE;
 static block* free_blocks;
 static size_t in_use, peak;
 
@@ -20,22 +25,27 @@ static size_t rounded(size_t size) {
 
 void* pool_allocate(void* context, size_t size, size_t align) {
   (void)context;
-  if (align > 16 || size > POOL_BYTES) return NULL;
+  if (size > POOL_BYTES) return NULL;
   size = rounded(size);
   for (block** at = &free_blocks; *at; at = &(*at)->next) {
     block* b = *at;
-    if (b->size < size) continue;
-    if (b->size == size) {
-      *at = b->next;
-    } else {
-      block* rest = (block*)((unsigned char*)b + size);
-      rest->size = b->size - size;
+    /* What lies before an aligned address stays a free block. */
+    const size_t before = align > 16 ? -(uintptr_t)b & (align - 1) : 0;
+    if (b->size < before || b->size - before < size) continue;
+    block* const rest = b->size - before == size ? b->next : (block*)((char*)b + before + size);
+    if (rest != b->next) {
+      rest->size = b->size - before - size;
       rest->next = b->next;
+    }
+    if (before) {
+      b->size = before;
+      b->next = rest;
+    } else {
       *at = rest;
     }
     in_use += size;
     if (in_use > peak) peak = in_use;
-    return b;
+    return (char*)b + before;
   }
   return NULL;
 }

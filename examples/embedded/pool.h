@@ -6,7 +6,7 @@
 
 /* Makes all of the pool free; before any other use. */
 void pool_reset(void);
-/* `size` bytes aligned to `align` (16 at most), or NULL; and what gives them back. In the
+/* `size` bytes aligned to `align`, or NULL; and what gives them back. In the
  * form that wafer_set_allocator takes; `context` is not used. */
 void* pool_allocate(void* context, size_t size, size_t align);
 void pool_release(void* context, void* pointer, size_t size, size_t align);

@@ -113,6 +113,13 @@ class ModuleCodeImpl final : public runtime::ModuleCode {
   bool ensure(FuncCode& code);
   // The function whose code holds `pc`, or null.
   FuncCode* find(const Word* pc);
+#if !WAFER_HAS_OS
+  // Bytes of the code that there is; and drops that of functions for which `running` is not
+  // true, so that they are translated again when they are called.
+  size_t code_bytes() const;
+  template <class Running>
+  void drop_code(Running running);
+#endif
 
   ~ModuleCodeImpl() override;
 
@@ -121,6 +128,25 @@ class ModuleCodeImpl final : public runtime::ModuleCode {
   Vec<FuncCode*> by_address_;
   bool sorted_ = true;
 };
+
+#if !WAFER_HAS_OS
+template <class Running>
+void ModuleCodeImpl::drop_code(Running running) {
+  Vec<FuncCode*> left;
+  for (FuncCode* f : by_address_) {
+    if (running(f)) {
+      left.push_back(f);
+      continue;
+    }
+    const uint32_t index = f->func_index;
+    f->~FuncCode();
+    new (f) FuncCode;
+    f->module = this;
+    f->func_index = index;
+  }
+  by_address_ = std::move(left);
+}
+#endif
 
 // Translates a validated function.
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out);

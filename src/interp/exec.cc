@@ -264,6 +264,8 @@ WAFER_NOINLINE void reload_and_dispatch() {
 #define RELOAD_AND_DISPATCH() return reload_and_dispatch()
 // Translates the function that the present instruction calls, and does it again.
 WAFER_NOINLINE void translate_and_retry(FuncCode* f) {
+  CTX->pc = PC + 1;
+  CTX->fp = FP;
   if (!ensure(*CTX->store, *f)) TRAP(translation_failed(CTX, *f));
 }
 #define NOT_TRANSLATED(f, entry) return translate_and_retry(f)
@@ -275,6 +277,10 @@ WAFER_NOINLINE void translate_and_retry(FuncCode* f) {
   } while (0)
 #define NOT_TRANSLATED(f, out)                                           \
   do {                                                                   \
+    if constexpr (kSmall) {                                              \
+      CTX->pc = PC + 1;                                                  \
+      CTX->fp = FP;                                                      \
+    }                                                                    \
     if (!ensure(*CTX->store, *(f))) TRAP(translation_failed(CTX, *(f))); \
     out = (f)->entry.load(kEntryOrder);                                  \
   } while (0)

@@ -249,7 +249,42 @@ void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) 
   for (uint64_t i = 0; i < count; ++i, p += size) store_storage(t, p, value);
 }
 
+#if !WAFER_HAS_OS
+namespace {
+
+// The functions with a frame on the store's stack.
+void find_running(const Store& store, Vec<const FuncCode*>& out) {
+  if (!store.tier_stack) return;
+  for (const Activation* a = static_cast<Stack*>(store.tier_stack)->current; a; a = a->previous) {
+    const Word* next = a->pc;
+    const Slot* fp = a->fp;
+    const Instance* instance = a->instance;
+    while (next && fp) {
+      const FuncCode* code = static_cast<ModuleCodeImpl*>(instance->code.get())->find(next - 1);
+      if (!code) break;
+      out.push_back(code);
+      const Slot* link = fp + code->link;
+      next = pointer_in<const Word>(link[0]);
+      fp = pointer_in<const Slot>(link[1]);
+      instance = pointer_in<const Instance>(link[2]);
+    }
+  }
+}
+
+}  // namespace
+#endif
+
 bool ensure(Store& store, FuncCode& code) {
+#if !WAFER_HAS_OS
+  const size_t budget = store.engine().config().code_budget;
+  if (budget && code.module->code_bytes() >= budget) {
+    Vec<const FuncCode*> running;
+    find_running(store, running);
+    code.module->drop_code([&](const FuncCode* f) {
+      return std::find(running.begin(), running.end(), f) != running.end();
+    });
+  }
+#endif
   bool ok = false;
   runtime::on_host_stack(store, [&] { ok = code.module->ensure(code); });
   return ok;
@@ -519,6 +554,16 @@ bool ModuleCodeImpl::ensure(FuncCode& code) {
   code.entry.store(code.code.data(), std::memory_order_release);
   return true;
 }
+
+#if !WAFER_HAS_OS
+size_t ModuleCodeImpl::code_bytes() const {
+  size_t bytes = 0;
+  for (const FuncCode* f : by_address_)
+    bytes +=
+        f->code.size() * sizeof(Word) + f->handlers.size() * sizeof(Handler) + f->offsets.size();
+  return bytes;
+}
+#endif
 
 FuncCode* ModuleCodeImpl::find(const Word* pc) {
   MutexLock lock(mutex_);
