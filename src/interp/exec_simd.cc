@@ -33,6 +33,30 @@ struct SigType<'F'> {
   using T = double;
 };
 
+#if WAFER_REGS
+// An operation on vectors as they lie in slots; what is around it is there once for each shape.
+using OnVectors = void (*)(Vec128* out, const Vec128* a, const Vec128* b, const Vec128* c);
+WAFER_NOINLINE void on_vectors(OnVectors f, unsigned length) {
+  Vec128 out;
+  const auto at = [](unsigned slot) { return reinterpret_cast<const Vec128*>(FP + slot); };
+  f(&out, at(FB), at(FC), length == 2 ? at(LO(PC[1])) : nullptr);
+  putv(FP, FA, out);
+  PC += length;
+}
+template <Opcode OP>
+void eval1(Vec128* out, const Vec128* a, const Vec128*, const Vec128*) {
+  *out = Simd<OP>::eval(*a);
+}
+template <Opcode OP>
+void eval2(Vec128* out, const Vec128* a, const Vec128* b, const Vec128*) {
+  *out = Simd<OP>::eval(*a, *b);
+}
+template <Opcode OP>
+void eval3(Vec128* out, const Vec128* a, const Vec128* b, const Vec128* c) {
+  *out = Simd<OP>::eval(*a, *b, *c);
+}
+#endif
+
 template <Opcode OP>
 WAFER_CC void vec(WAFER_PARAMS) {
   constexpr std::string_view kSig = kFacts[unsigned(OP)].sig;
@@ -49,6 +73,14 @@ WAFER_CC void vec(WAFER_PARAMS) {
     using T = typename SigType<kSig[1]>::T;
     putv(FP, FA, Simd<OP>::eval(getv(FP, FB), get<T>(FP, FC), LO(PC[1])));
     NEXT(2);
+#if WAFER_REGS
+  } else if constexpr (kSig == "v:v") {
+    return on_vectors(eval1<OP>, 1);
+  } else if constexpr (kSig == "vv:v") {
+    return on_vectors(eval2<OP>, 1);
+  } else if constexpr (kSig == "vvv:v") {
+    return on_vectors(eval3<OP>, 2);
+#endif
   } else if constexpr (kSig == "v:v") {
     putv(FP, FA, Simd<OP>::eval(getv(FP, FB)));
     NEXT(1);

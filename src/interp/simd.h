@@ -12,6 +12,8 @@
 
 namespace wafer::interp {
 
+#if WAFER_HAS_OS
+
 using i8x16 = int8_t __attribute__((vector_size(16)));
 using u8x16 = uint8_t __attribute__((vector_size(16)));
 using i16x8 = int16_t __attribute__((vector_size(16)));
@@ -23,16 +25,102 @@ using u64x2 = uint64_t __attribute__((vector_size(16)));
 using f32x4 = float __attribute__((vector_size(16)));
 using f64x2 = double __attribute__((vector_size(16)));
 
-// A v128 value; view<T>() reinterprets its bits.
-struct alignas(16) Vec128 {
+#else
+
+// Where there are no vector registers and space counts: lanes with loops over them, which
+// compilers leave as they are, unlike their own vectors.
+template <class T>
+struct __attribute__((may_alias)) Lanes {
+  static constexpr unsigned kCount = 16 / sizeof(T);
+  using Mask = Lanes<
+      std::conditional_t<sizeof(T) == 1, int8_t,
+                         std::conditional_t<sizeof(T) == 2, int16_t,
+                                            std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>>>;
+  T v[kCount];
+  Lanes() = default;
+  Lanes(T all) {
+    for (T& e : v) e = all;
+  }
+  T& operator[](unsigned i) { return v[i]; }
+  const T& operator[](unsigned i) const { return v[i]; }
+  template <class R, class F>
+  static R zip(const Lanes& a, const Lanes& b, F f) {
+    R r;
+    for (unsigned i = 0; i < kCount; ++i) r.v[i] = f(a.v[i], b.v[i]);
+    return r;
+  }
+#define WAFER_LANES(OP)                                          \
+  friend Lanes operator OP(const Lanes& a, const Lanes& b) {     \
+    return zip<Lanes>(a, b, [](T x, T y) { return T(x OP y); }); \
+  }
+#define WAFER_LANES_COMPARE(OP)                                       \
+  friend Mask operator OP(const Lanes& a, const Lanes& b) {           \
+    return zip<Mask>(a, b, [](T x, T y) { return x OP y ? -1 : 0; }); \
+  }
+  WAFER_LANES(+)
+  WAFER_LANES(-)
+  WAFER_LANES(*)
+  WAFER_LANES(/)
+  WAFER_LANES(&)
+  WAFER_LANES(|)
+  WAFER_LANES(^)
+  WAFER_LANES_COMPARE(==)
+  WAFER_LANES_COMPARE(!=)
+  WAFER_LANES_COMPARE(<)
+  WAFER_LANES_COMPARE(>)
+  WAFER_LANES_COMPARE(<=)
+  WAFER_LANES_COMPARE(>=)
+#undef WAFER_LANES
+#undef WAFER_LANES_COMPARE
+  Lanes operator~() const { return *this ^ Lanes(T(-1)); }
+  Lanes operator-() const { return Lanes(T(0)) - *this; }
+  Lanes operator<<(int n) const {
+    Lanes r;
+    for (unsigned i = 0; i < kCount; ++i) r.v[i] = T(v[i] << n);
+    return r;
+  }
+  Lanes operator>>(int n) const {
+    Lanes r;
+    for (unsigned i = 0; i < kCount; ++i) r.v[i] = T(v[i] >> n);
+    return r;
+  }
+};
+
+using i8x16 = Lanes<int8_t>;
+using u8x16 = Lanes<uint8_t>;
+using i16x8 = Lanes<int16_t>;
+using u16x8 = Lanes<uint16_t>;
+using i32x4 = Lanes<int32_t>;
+using u32x4 = Lanes<uint32_t>;
+using i64x2 = Lanes<int64_t>;
+using u64x2 = Lanes<uint64_t>;
+using f32x4 = Lanes<float>;
+using f64x2 = Lanes<double>;
+
+#endif
+
+// A v128 value; as<V>() reinterprets its bits.
+struct alignas(WAFER_HAS_OS ? 16 : 8) Vec128 {
   u64x2 bits;
   Vec128() = default;
   template <class V>
-  Vec128(V v) : bits(reinterpret_cast<u64x2>(v)) {}
+  Vec128(V v) {
+    static_assert(sizeof(V) == 16);
+    std::memcpy(&bits, &v, 16);
+  }
+#if WAFER_HAS_OS
   template <class V>
   V as() const {
-    return reinterpret_cast<V>(bits);
+    V v;
+    std::memcpy(&v, &bits, 16);
+    return v;
   }
+#else
+  template <class V>
+  const V& as() const {
+    return reinterpret_cast<const V&>(bits);
+  }
+#endif
 };
 
 template <wasm::Opcode Op>
@@ -47,17 +135,28 @@ constexpr unsigned lanes() {
 template <class V>
 using LaneOf = std::remove_cvref_t<decltype(std::declval<V&>()[0])>;
 
+// Where `mask` is set lanes of `x`, else of `y`.
+template <class M, class V>
+inline Vec128 select(const M& mask, const V& x, const V& y) {
+#if WAFER_HAS_OS
+  return mask ? x : y;
+#else
+  V r;
+  for (unsigned i = 0; i < lanes<V>(); ++i) r[i] = mask[i] ? x[i] : y[i];
+  return r;
+#endif
+}
 // Applies f to each lane. The loops below are unrolled and vectorised.
 template <class Out, class In, class F>
 inline Vec128 map(const Vec128& a, F f) {
-  const In x = a.as<In>();
+  const In& x = a.as<In>();
   Out r{};
   for (unsigned i = 0; i < lanes<Out>() && i < lanes<In>(); ++i) r[i] = f(LaneOf<In>(x[i]));
   return r;
 }
 template <class V, class F>
 inline Vec128 zip(const Vec128& a, const Vec128& b, F f) {
-  const V x = a.as<V>(), y = b.as<V>();
+  const V &x = a.as<V>(), &y = b.as<V>();
   V r{};
   for (unsigned i = 0; i < lanes<V>(); ++i) r[i] = f(LaneOf<V>(x[i]), LaneOf<V>(y[i]));
   return r;
@@ -65,13 +164,13 @@ inline Vec128 zip(const Vec128& a, const Vec128& b, F f) {
 // Lane-wise minimum and maximum by comparison.
 template <class V>
 inline Vec128 min(const Vec128& a, const Vec128& b) {
-  const V x = a.as<V>(), y = b.as<V>();
-  return x < y ? x : y;
+  const V &x = a.as<V>(), &y = b.as<V>();
+  return select(x < y, x, y);
 }
 template <class V>
 inline Vec128 max(const Vec128& a, const Vec128& b) {
-  const V x = a.as<V>(), y = b.as<V>();
-  return x > y ? x : y;
+  const V &x = a.as<V>(), &y = b.as<V>();
+  return select(x > y, x, y);
 }
 template <class T>
 inline T saturate(int64_t v) {
@@ -81,7 +180,7 @@ inline T saturate(int64_t v) {
 // Packs two vectors of In lanes into one of Out lanes with saturation.
 template <class Out, class In>
 inline Vec128 narrow(const Vec128& a, const Vec128& b) {
-  const In x = a.as<In>(), y = b.as<In>();
+  const In &x = a.as<In>(), &y = b.as<In>();
   Out r{};
   for (unsigned i = 0; i < lanes<In>(); ++i) {
     r[i] = saturate<LaneOf<Out>>(x[i]);
@@ -91,7 +190,7 @@ inline Vec128 narrow(const Vec128& a, const Vec128& b) {
 }
 template <class Out, class In, bool High>
 inline Vec128 extend(const Vec128& a) {
-  const In x = a.as<In>();
+  const In& x = a.as<In>();
   Out r{};
   for (unsigned i = 0; i < lanes<Out>(); ++i) r[i] = LaneOf<Out>(x[i + (High ? lanes<Out>() : 0)]);
   return r;
@@ -102,7 +201,7 @@ inline Vec128 extmul(const Vec128& a, const Vec128& b) {
 }
 template <class Out, class In>
 inline Vec128 extadd(const Vec128& a) {
-  const In x = a.as<In>();
+  const In& x = a.as<In>();
   Out r{};
   for (unsigned i = 0; i < lanes<Out>(); ++i)
     r[i] = LaneOf<Out>(LaneOf<Out>(x[2 * i]) + LaneOf<Out>(x[2 * i + 1]));
@@ -110,14 +209,14 @@ inline Vec128 extadd(const Vec128& a) {
 }
 template <class V>
 inline uint32_t all_true(const Vec128& a) {
-  const V x = a.as<V>();
+  const V& x = a.as<V>();
   bool all = true;
   for (unsigned i = 0; i < lanes<V>(); ++i) all = all && x[i] != 0;
   return all;
 }
 template <class V>
 inline uint32_t bitmask(const Vec128& a) {
-  const V x = a.as<V>();
+  const V& x = a.as<V>();
   uint32_t r = 0;
   for (unsigned i = 0; i < lanes<V>(); ++i) r |= uint32_t(x[i] < 0) << i;
   return r;
@@ -127,7 +226,7 @@ inline Vec128 splat(LaneOf<V> v) {
   return V{} + v;
 }
 inline Vec128 swizzle(const Vec128& a, const Vec128& s) {
-  const u8x16 x = a.as<u8x16>(), y = s.as<u8x16>();
+  const u8x16 &x = a.as<u8x16>(), &y = s.as<u8x16>();
   u8x16 r{};
   for (unsigned i = 0; i < 16; ++i) r[i] = y[i] < 16 ? x[y[i] & 15] : 0;
   return r;
@@ -161,7 +260,7 @@ inline int16_t q15mulr(int16_t a, int16_t b) {
   template <>                                         \
   struct Simd<wasm::Opcode::OP> {                     \
     static Vec128 eval(const Vec128& a, uint32_t n) { \
-      const V x = a.as<V>();                          \
+      const V& x = a.as<V>();                         \
       const int s = int(n & (8 * sizeof(x[0]) - 1));  \
       return V(EXPR);                                 \
     }                                                 \
@@ -241,18 +340,18 @@ WAFER_V2(I8x16RelaxedSwizzle, simd::swizzle(a, b))
   WAFER_V2(P##GtU, a.as<U>() > b.as<U>())  \
   WAFER_V2(P##LeU, a.as<U>() <= b.as<U>()) \
   WAFER_V2(P##GeU, a.as<U>() >= b.as<U>())
-#define WAFER_VINT(P, S, U)                                     \
-  WAFER_V2(P##Eq, a.as<S>() == b.as<S>())                       \
-  WAFER_V2(P##Ne, a.as<S>() != b.as<S>())                       \
-  WAFER_VCMP_SIGN(P, S, U)                                      \
-  WAFER_V2(P##Add, a.as<U>() + b.as<U>())                       \
-  WAFER_V2(P##Sub, a.as<U>() - b.as<U>())                       \
-  WAFER_V1(P##Neg, -a.as<U>())                                  \
-  WAFER_V1(P##Abs, (a.as<S>() < 0 ? U(-a.as<U>()) : a.as<U>())) \
-  WAFER_VSHIFT(P##Shl, U, x << s)                               \
-  WAFER_VSHIFT(P##ShrS, S, x >> s)                              \
-  WAFER_VSHIFT(P##ShrU, U, x >> s)                              \
-  WAFER_VTEST(P##AllTrue, simd::all_true<U>(a))                 \
+#define WAFER_VINT(P, S, U)                                               \
+  WAFER_V2(P##Eq, a.as<S>() == b.as<S>())                                 \
+  WAFER_V2(P##Ne, a.as<S>() != b.as<S>())                                 \
+  WAFER_VCMP_SIGN(P, S, U)                                                \
+  WAFER_V2(P##Add, a.as<U>() + b.as<U>())                                 \
+  WAFER_V2(P##Sub, a.as<U>() - b.as<U>())                                 \
+  WAFER_V1(P##Neg, -a.as<U>())                                            \
+  WAFER_V1(P##Abs, simd::select(a.as<S>() < 0, U(-a.as<U>()), a.as<U>())) \
+  WAFER_VSHIFT(P##Shl, U, x << s)                                         \
+  WAFER_VSHIFT(P##ShrS, S, x >> s)                                        \
+  WAFER_VSHIFT(P##ShrU, U, x >> s)                                        \
+  WAFER_VTEST(P##AllTrue, simd::all_true<U>(a))                           \
   WAFER_VTEST(P##Bitmask, simd::bitmask<S>(a))
 #define WAFER_VMINMAX(P, S, U)          \
   WAFER_V2(P##MinS, simd::min<S>(a, b)) \
@@ -330,14 +429,14 @@ WAFER_V1(I32x4ExtaddPairwiseI16x8U, (simd::extadd<u32x4, u16x8>(a)))
 
 namespace simd {
 inline Vec128 dot_i16x8(const Vec128& a, const Vec128& b) {
-  const i16x8 x = a.as<i16x8>(), y = b.as<i16x8>();
+  const i16x8 &x = a.as<i16x8>(), &y = b.as<i16x8>();
   u32x4 r{};
   for (unsigned i = 0; i < 4; ++i)
     r[i] = uint32_t(int32_t(x[2 * i]) * y[2 * i]) + uint32_t(int32_t(x[2 * i + 1]) * y[2 * i + 1]);
   return r;
 }
 inline Vec128 dot_i8x16(const Vec128& a, const Vec128& b) {
-  const i8x16 x = a.as<i8x16>(), y = b.as<i8x16>();
+  const i8x16 &x = a.as<i8x16>(), &y = b.as<i8x16>();
   i16x8 r{};
   for (unsigned i = 0; i < 8; ++i)
     r[i] = saturate<int16_t>(int32_t(x[2 * i]) * y[2 * i] + int32_t(x[2 * i + 1]) * y[2 * i + 1]);
@@ -373,8 +472,8 @@ WAFER_V3(I32x4RelaxedDotI8x16I7x16AddS, simd::dot_i8x16_add(a, b, c))
   WAFER_V2(P##Max, simd::zip<V>(a, b, num::max<F>))                              \
   WAFER_V2(P##RelaxedMin, simd::zip<V>(a, b, num::min<F>))                       \
   WAFER_V2(P##RelaxedMax, simd::zip<V>(a, b, num::max<F>))                       \
-  WAFER_V2(P##Pmin, (b.as<V>() < a.as<V>() ? b.as<V>() : a.as<V>()))             \
-  WAFER_V2(P##Pmax, (a.as<V>() < b.as<V>() ? b.as<V>() : a.as<V>()))             \
+  WAFER_V2(P##Pmin, simd::select(b.as<V>() < a.as<V>(), b.as<V>(), a.as<V>()))   \
+  WAFER_V2(P##Pmax, simd::select(a.as<V>() < b.as<V>(), b.as<V>(), a.as<V>()))   \
   WAFER_V3(P##RelaxedMadd, V(V(a.as<V>() * b.as<V>()) + c.as<V>()))              \
   WAFER_V3(P##RelaxedNmadd, V(c.as<V>() - V(a.as<V>() * b.as<V>())))
 WAFER_VFLOAT(F32x4, f32x4, float, u32x4, 0x80000000u)
