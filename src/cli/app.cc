@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/size.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
 
@@ -138,6 +139,7 @@ int run_tool(int argc, const char* const* argv) {
   add_wat2wasm(app, context);
   add_wasm2wat(app, context);
   add_inspect(app, context);
+  add_size(app, context);
   add_wast(app, context);
   add_wit(app, context);
   add_component(app, context);

@@ -15,6 +15,22 @@ using runtime::Memory;
 
 // ---- atomics --------------------------------------------------------------
 
+#if WAFER_REGS
+// What is around an access is there once.
+using OnMemory = uint64_t (*)(uint8_t* p, uint64_t operand, uint64_t replacement);
+WAFER_NOINLINE void on_memory(OnMemory access, unsigned width, bool has_result) {
+  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], width);
+  if (WAFER_UNLIKELY((uint32_t(FP[FB]) + uint32_t(PC[2])) % width)) TRAP(TrapCode::UnalignedAtomic);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  const uint64_t r = access(p, FP[FC], FP[uint16_t(HI(PC[1]))]);
+  if (has_result) FP[FA] = r;
+  NEXT(3);
+}
+template <Opcode OP>
+WAFER_CC void atomic(WAFER_PARAMS) {
+  return on_memory(Atomic<OP>::eval, Atomic<OP>::kWidth, Atomic<OP>::kHasResult);
+}
+#else
 template <Opcode OP>
 WAFER_CC void atomic(WAFER_PARAMS) {
   using A = Atomic<OP>;
@@ -27,6 +43,8 @@ WAFER_CC void atomic(WAFER_PARAMS) {
   if constexpr (A::kHasResult) FP[FA] = r;
   NEXT(3);
 }
+
+#endif
 
 template <bool Is64>
 WAFER_CC void atomic_wait(WAFER_PARAMS) {

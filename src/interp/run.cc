@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "interp/footprint.h"  // whose assertions hold here
 #include "interp/interp.h"
 #include "runtime/backtrace.h"
 #include "runtime/continuation.h"

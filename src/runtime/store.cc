@@ -559,7 +559,7 @@ struct Instantiator {
       const wasm::Import& import = module.imports[i];
       const Extern& value = imports[i];
       if (!extern_matches(*module.registry, value, module, import.type))
-        return mismatch(import, describe(value));
+        return mismatch(import, kBrief ? String() : describe(value));
       // Code relies on the guard pages of every memory that may have them.
       if (value.kind == ExternKind::Memory && value.memory->mode() == MemoryMode::Checked &&
           store.engine_->memory_mode(import.type.memory) == MemoryMode::Guarded)
@@ -572,6 +572,7 @@ struct Instantiator {
   }
 
   Error mismatch(const wasm::Import& import, std::string_view got) const {
+    if (kBrief) return Error(ErrorKind::Unlinkable, "incompatible import type");
     String message = "incompatible import type: \"";
     message += import.module;
     message += "\" \"";

@@ -1,5 +1,6 @@
-# cmake -DSOURCE=. -DPRESET=name -DBUILD=folder -P check.cmake
-# Configures, builds and tests a preset; says that it skips where there is no compiler.
+# cmake -DSOURCE=. -DPRESET=name -DPROFILE=name -DLIMIT=bytes -DBUILD=folder -P check.cmake
+# Configures, builds and tests a preset, and checks the size of its example; says that it skips
+# where there is no compiler.
 find_program(GXX arm-none-eabi-g++)
 if(GXX)
   execute_process(COMMAND ${CMAKE_COMMAND} -E echo "#include <new>" COMMAND ${GXX} -E -x c++ -
@@ -10,7 +11,7 @@ if(NOT GXX OR NOT status EQUAL 0)
     "(Debian: gcc-arm-none-eabi, libstdc++-arm-none-eabi-newlib)")
   return()
 endif()
-foreach(step "--preset;${PRESET};-B;${BUILD}" "--build;${BUILD}")
+foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-B;${BUILD}" "--build;${BUILD}")
   execute_process(COMMAND ${CMAKE_COMMAND} ${step} WORKING_DIRECTORY ${SOURCE}
     RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(NOT status EQUAL 0)
@@ -28,3 +29,5 @@ find_program(QEMU qemu-system-arm)
 if(QEMU AND NOT out MATCHES "embedded.example")
   message(FATAL_ERROR "the example was not run")
 endif()
+include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
+check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} ${PROFILE})

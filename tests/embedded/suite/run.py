@@ -50,6 +50,8 @@ def value(v):
             return None
         data = b"".join((int(lane) & (1 << 8 * width) - 1).to_bytes(width, "little") for lane in bits)
         return (2, *struct.unpack("<QQ", data))
+    if kind == "refnull":
+        return (3, 0, 0)
     if bits in (None, "null") and kind.endswith("ref"):
         return (3 if bits == "null" else 4, 0, 0)
     return None

@@ -1,0 +1,30 @@
+// Bytes that the runtime keeps for each part of a module on a 32-bit processor, so that they can
+// be told ahead on any other (docs/embedded.md).
+#pragma once
+
+#include "interp/code.h"
+#include "wasm/module.h"
+
+namespace wafer::interp::footprint {
+
+// Engine, store, module, instance and linker, with what allocators add.
+inline constexpr uint32_t kFixed = 2000;
+inline constexpr uint32_t kFunction = 92 + 16, kOwnFunction = 48, kPointer = 4;
+inline constexpr uint32_t kType = 120 + 60 + 12 + 4 + 40, kValType = 8;
+inline constexpr uint32_t kImport = 112, kExport = 24;
+inline constexpr uint32_t kGlobal = 20 + 24, kTable = 56 + 72, kMemory = 40 + 112;
+inline constexpr uint32_t kElement = 8, kElementItem = 4, kElements = 52 + 12, kData = 28 + 1;
+
+#if UINTPTR_MAX == 0xFFFFFFFFu
+static_assert(sizeof(FuncCode) + sizeof(wasm::Function) <= kFunction);
+static_assert(sizeof(runtime::FuncInst) <= kOwnFunction);
+static_assert(sizeof(wasm::CanonType) + sizeof(wasm::SubType) + sizeof(wasm::RecGroup) + 44 <=
+              kType);
+static_assert(sizeof(wasm::Import) <= kImport && sizeof(wasm::Export) <= kExport);
+static_assert(sizeof(wasm::Global) + sizeof(runtime::GlobalInst) <= kGlobal);
+static_assert(sizeof(wasm::Table) + sizeof(runtime::Table) <= kTable);
+static_assert(sizeof(wasm::Memory) + sizeof(runtime::Memory) <= kMemory);
+static_assert(sizeof(wasm::ElemSegment) + 12 <= kElements && sizeof(wasm::DataSegment) < kData);
+#endif
+
+}  // namespace wafer::interp::footprint

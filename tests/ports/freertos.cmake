@@ -1,0 +1,52 @@
+# cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] -P freertos.cmake
+# Builds the example of FreeRTOS for a Cortex-M4 and runs it in an emulator. The kernel is that
+# of the Rust crate freertos-next (MIT), which cargo downloads, unless a folder is given. The
+# profile is `standard`, whose size is checked here too.
+set(crate freertos-next)
+set(version 0.12.0)
+set(limit 122000)
+
+find_program(GCC arm-none-eabi-g++)
+find_program(QEMU qemu-system-arm)
+find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin)
+if(NOT GCC OR NOT QEMU)
+  message("skipped: needs arm-none-eabi-g++ and qemu-system-arm")
+  return()
+endif()
+if(NOT FREERTOS_DIR)
+  if(NOT CARGO)
+    message("skipped: no FREERTOS_DIR, and no cargo to download the kernel with")
+    return()
+  endif()
+  # A project that depends on the crate, so that cargo unpacks it.
+  file(WRITE ${BUILD}/kernel/Cargo.toml
+    "[package]\nname = \"kernel\"\nversion = \"0.0.0\"\nedition = \"2021\"\n"
+    "[dependencies]\n${crate} = { version = \"=${version}\", default-features = false }\n")
+  file(WRITE ${BUILD}/kernel/src/lib.rs "")
+  execute_process(COMMAND ${CARGO} vendor --quiet vendor WORKING_DIRECTORY ${BUILD}/kernel
+    RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE error TIMEOUT 120)
+  set(FREERTOS_DIR ${BUILD}/kernel/vendor/${crate}/FreeRTOS-Kernel)
+  if(NOT EXISTS ${FREERTOS_DIR}/tasks.c)
+    message("skipped: cannot download the kernel: ${error}")
+    return()
+  endif()
+endif()
+
+foreach(step
+    "-S;${SOURCE}/ports/freertos/example;-B;${BUILD}/example;-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;--toolchain;${SOURCE}/cmake/toolchains/cortex-m4.cmake;-DFREERTOS_DIR=${FREERTOS_DIR}"
+    "--build;${BUILD}/example;--target;example_freertos;example_fir")
+  execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
+    ERROR_VARIABLE out)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "cmake ${step}:\n${out}")
+  endif()
+endforeach()
+execute_process(COMMAND ${QEMU} -M mps2-an386 -nographic
+  -semihosting-config enable=on,target=native -kernel ${BUILD}/example/example_freertos.elf
+  RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out TIMEOUT 60)
+message("${out}")
+if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
+  message(FATAL_ERROR "the example failed: ${status}")
+endif()
+include(${CMAKE_CURRENT_LIST_DIR}/../presets/size.cmake)
+check_size(${BUILD}/example/wafer/examples/embedded/example_fir.elf ${limit} standard)
