@@ -8,6 +8,14 @@ namespace wafer::wasm {
 
 namespace {
 
+// Where a cursor stands, for fail().
+const uint8_t* position(const Cursor& c) {
+  struct Open : Cursor {
+    static const uint8_t* of(const Cursor& cursor) { return cursor.*(&Open::pos_); }
+  };
+  return Open::of(c);
+}
+
 constexpr uint32_t kMaxFields = 10000;
 
 bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what) {
@@ -24,7 +32,7 @@ bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view 
 
 bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
   if (!c.byte(flags)) return false;
-  const uint8_t* at = c.position() - 1;
+  const uint8_t* at = position(c) - 1;
   if (c.features().has(Feature::Memory64)) allowed |= 4;
   if (flags & ~allowed) return c.fail(ErrorKind::Malformed, "malformed limits flags", at);
   out.has_max = flags & 1;
@@ -37,7 +45,7 @@ bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
 }  // namespace
 
 bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std::string_view what) {
-  const uint8_t* at = c.position();
+  const uint8_t* at = position(c);
   if (!c.u32(out)) return false;
   if (present + out > limit) {
     String message = "too many ";
@@ -49,7 +57,7 @@ bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std:
 
 bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   const bool gc = c.features().has(Feature::GC);
-  const uint8_t* at = c.position();
+  const uint8_t* at = position(c);
   uint8_t form = 0;
   if (!c.byte(form)) return false;
   if ((form == 0x50 || form == 0x4F) && gc) {
@@ -59,7 +67,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     if (!c.u32(supers)) return false;
     if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
     if (supers == 1) {
-      const uint8_t* super_at = c.position();
+      const uint8_t* super_at = position(c);
       if (!c.u32(out.super)) return false;
       if (out.super >= index) {
         if (out.super >= kMaxTypes) return c.unknown_type(out.super, super_at);
@@ -68,7 +76,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
         return c.fail(ErrorKind::Invalid, message, super_at);
       }
     }
-    at = c.position();
+    at = position(c);
     if (!c.byte(form)) return false;
   }
   if (c.features().has(Feature::CustomDescriptors)) {
@@ -77,7 +85,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     for (const auto& [code, to] : clauses) {
       if (form != code) continue;
       if (!c.u32(*to)) return false;
-      at = c.position();
+      at = position(c);
       if (!c.byte(form)) return false;
     }
   }
@@ -89,7 +97,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   if (form == 0x5D && c.features().has(Feature::StackSwitching)) {
     out.kind = CompKind::Cont;
     HeapType type;
-    const uint8_t* const type_at = c.position();
+    const uint8_t* const type_at = position(c);
     if (!c.heap_type(type)) return false;
     if (!type.is_concrete())
       return c.fail(ErrorKind::Malformed, "malformed definition type", type_at);
@@ -105,7 +113,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
       FieldType field;
       uint8_t mut = 0;
       if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
-      if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
+      if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", position(c) - 1);
       field.is_mutable = mut;
       out.fields.push_back(field);
     }
@@ -154,7 +162,7 @@ bool read_memory_type(Cursor& c, MemoryType& out) {
   if (c.features().has(Feature::CustomPageSizes)) allowed |= 8;
   if (!limits(c, allowed, out.limits, flags)) return false;
   if (!(flags & 8)) return true;
-  const uint8_t* at = c.position();
+  const uint8_t* at = position(c);
   uint32_t log2 = 0;
   if (!c.u32(log2)) return false;
   if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
@@ -167,7 +175,7 @@ bool read_memory_type(Cursor& c, MemoryType& out) {
 bool read_global_type(Cursor& c, GlobalType& out) {
   uint8_t mut = 0;
   if (!c.val_type(out.type) || !c.byte(mut)) return false;
-  if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
+  if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", position(c) - 1);
   out.is_mutable = mut;
   return true;
 }
