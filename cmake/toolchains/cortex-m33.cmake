@@ -1,5 +1,0 @@
-# Arm Cortex-M33 with single-precision floating point without an operating system, by GNU's arm-none-eabi compiler and newlib.
-#   cmake --preset cortex-m33
-set(CMAKE_SYSTEM_PROCESSOR cortex-m33)
-set(wafer_cpu "-mcpu=cortex-m33 -mthumb -mfloat-abi=hard -mfpu=fpv5-sp-d16")
-include(${CMAKE_CURRENT_LIST_DIR}/arm-none-eabi.cmake)
