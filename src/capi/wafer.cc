@@ -36,9 +36,7 @@ void wafer_config_feature_set(wasm_config_t* c, wafer_feature_t feature, bool en
 void wafer_config_trim_memories_set(wasm_config_t* c, bool enable) {
   c->config.trim_memories = enable;
 }
-void wafer_config_code_budget_set(wasm_config_t* c, size_t bytes) {
-  c->config.code_budget = bytes;
-}
+void wafer_config_code_budget_set(wasm_config_t* c, size_t bytes) { c->config.code_budget = bytes; }
 void wafer_config_consume_fuel_set(wasm_config_t* c, bool enable) {
   c->config.consume_fuel = enable;
 }
