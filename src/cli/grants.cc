@@ -7,6 +7,7 @@
 
 #include "cli/suggest.h"
 #include "cli/support.h"
+#include "host/http/client.h"
 
 namespace wafer::cli {
 
@@ -40,6 +41,15 @@ void GrantOptions::add_to(CLI::App& command) {
   rule("--allow-tcp-listen", Use::TcpListen, "Let it listen, or bind a socket, there");
   rule("--allow-udp", Use::UdpSend, "Let it send datagrams there");
   rule("--allow-udp-bind", Use::UdpBind, "Let it receive datagrams there");
+  command.add_option("--allow-http", http_rules_, "Let it send HTTP requests there (repeatable)")
+      ->type_name("[SCHEME://]HOST[:PORT]")
+      ->allow_extra_args(false)
+      ->group(network);
+  command
+      .add_option("--tls-roots", tls_roots_,
+                  "Certificates to trust in HTTPS requests, instead of the system's")
+      ->type_name("FILE")
+      ->group(network);
   command.add_flag("--allow-name-lookup", allow_lookup_, "Let it look up names")->group(network);
   command.add_flag("--inherit-network", inherit_network_, "All of this, without limits")
       ->group(network);
@@ -72,6 +82,14 @@ Result<void> GrantOptions::fill(host::Config& config) const {
   for (const auto& [use, rule] : rules_) WAFER_TRY(config.network.allow(use, rule));
   if (allow_lookup_) config.network.allow_lookup();
   if (inherit_network_) config.network.allow_all();
+  if (inherit_network_ || !http_rules_.empty()) {
+    host::HttpClientOptions http;
+    for (const std::string& rule : http_rules_) WAFER_TRY(http.rules.allow(rule));
+    if (inherit_network_) http.rules.allow_all();
+    http.roots = tls_roots_;
+    WAFER_LET(client, host::make_http_client(std::move(http)));
+    config.http = std::move(client);
+  }
   return {};
 }
 

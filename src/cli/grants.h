@@ -21,6 +21,8 @@ class GrantOptions {
   std::vector<std::string> env_;
   bool inherit_env_ = false;
   std::vector<std::pair<host::Network::Use, std::string>> rules_;
+  std::vector<std::string> http_rules_;
+  std::string tls_roots_;
   bool inherit_network_ = false, allow_lookup_ = false;
 };
 

@@ -35,6 +35,28 @@ bool Address::is_mapped() const {
          bytes[10] == 0xFF && bytes[11] == 0xFF;
 }
 
+bool Address::is_global() const {
+  struct Range {
+    const char* prefix;
+    unsigned bits;
+  };
+  // The special-purpose registries of RFC 6890.
+  constexpr Range kLocal4[] = {{"0.0.0.0", 8},      {"10.0.0.0", 8},     {"100.64.0.0", 10},
+                               {"127.0.0.0", 8},    {"169.254.0.0", 16}, {"172.16.0.0", 12},
+                               {"192.0.0.0", 24},   {"192.0.2.0", 24},   {"192.88.99.0", 24},
+                               {"192.168.0.0", 16}, {"198.18.0.0", 15},  {"198.51.100.0", 24},
+                               {"203.0.113.0", 24}, {"224.0.0.0", 3}};
+  constexpr Range kLocal6[] = {{"2001::", 23}, {"2001:db8::", 32}, {"2002::", 16}, {"3fff::", 20}};
+  const auto in = [this](const Range& r) { return within(*parse(r.prefix), r.bits); };
+  if (!v6) return std::none_of(std::begin(kLocal4), std::end(kLocal4), in);
+  if (is_mapped() || in({"64:ff9b::", 96})) {
+    Address inner;
+    std::copy_n(bytes.begin() + 12, 4, inner.bytes.begin());
+    return inner.is_global();
+  }
+  return in({"2000::", 3}) && std::none_of(std::begin(kLocal6), std::end(kLocal6), in);
+}
+
 bool Address::within(const Address& prefix, unsigned bits) const {
   if (v6 != prefix.v6) return false;
   for (unsigned i = 0; i < bits; i += 8) {

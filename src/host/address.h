@@ -24,6 +24,9 @@ struct Address {
   bool is_broadcast() const;
   // IPv4 inside IPv6 ("::ffff:127.0.0.1").
   bool is_mapped() const;
+  // An address of the internet at large: neither this machine's own, nor one of private or local
+  // networks, nor one that stands for such (RFC 6890; IPv4 within IPv6 as the IPv4 it is).
+  bool is_global() const;
   // Whether the first `bits` bits are those of `prefix`.
   bool within(const Address& prefix, unsigned bits) const;
   bool operator==(const Address&) const = default;

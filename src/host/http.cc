@@ -5,6 +5,17 @@
 
 namespace wafer::host {
 
+Status http_failure(HttpError error, uint8_t detail) {
+  return Status(Status::kHttp + int(error) * 256 + detail);
+}
+
+std::optional<HttpError> http_error_of(Status status, uint8_t* detail) {
+  const int code = status.code() - Status::kHttp;
+  if (code < 0) return std::nullopt;
+  if (detail) *detail = uint8_t(code % 256);
+  return HttpError(code / 256);
+}
+
 namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; }

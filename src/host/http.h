@@ -12,6 +12,17 @@
 
 namespace wafer::host {
 
+// How HTTP fails, where no error number of the system says it: as the codes of a Status.
+enum class HttpError : uint8_t {
+#define HTTP_ERROR(name, text) name,
+#include "host/http_errors.def"
+#undef HTTP_ERROR
+};
+// `detail` is the number of an alert, for TLSAlertReceived.
+Status http_failure(HttpError error, uint8_t detail = 0);
+// None for an error number of the system. `detail` may be null.
+std::optional<HttpError> http_error_of(Status status, uint8_t* detail = nullptr);
+
 // Names and values in order; names keep their case and are compared without it.
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
@@ -96,10 +107,20 @@ struct HttpTimeouts {
 
 // A request that was sent, or is about to be.
 struct HttpExchange {
+  HttpExchange() = default;
+  ~HttpExchange() {
+    if (!response && given_up) given_up();
+    // An answer that nobody took.
+    if (response && *response && (*response)->body) (*response)->body->discard();
+  }
+  HttpExchange(const HttpExchange&) = delete;
+  HttpExchange& operator=(const HttpExchange&) = delete;
+
   std::shared_ptr<Signal> answered = std::make_shared<Signal>();
-  // Once answered. Failures: EACCES not allowed; ENOENT no such host; ECONNREFUSED; ETIMEDOUT;
-  // ECONNRESET gone in the middle; EPROTO no HTTP; EINVAL a request that cannot be sent.
+  // Once answered. Failures are HttpErrors, or error numbers of the system.
   std::optional<Outcome<HttpResponse>> response;
+  // The client's: nobody wants the answer any more.
+  std::function<void()> given_up;
 
   void answer(Outcome<HttpResponse> r) {
     if (response) return;
@@ -108,10 +129,13 @@ struct HttpExchange {
   }
 };
 
-// Sends requests of guests; an embedder may bring its own.
+// Sends requests of guests; an embedder may bring its own. Whether a request is allowed is the
+// client's to decide.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;
+  // The exchange belongs to whoever wants the answer: when it is dropped without one, the request
+  // is given up. May be called by any thread, for a loop of its own.
   virtual std::shared_ptr<HttpExchange> send(Loop& loop, HttpRequest request,
                                              const HttpTimeouts& timeouts) = 0;
 };

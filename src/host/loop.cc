@@ -11,6 +11,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <map>
 
 #include "host/clocks.h"
 #include "host/poll.h"
@@ -23,10 +24,16 @@ struct Loop::Impl {
   asio::io_context context{1};
   std::atomic<bool> stopped{false};
   std::vector<std::shared_ptr<void>> kept;
+  std::map<const void*, std::shared_ptr<void>> owned;
 };
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {}
-Loop::~Loop() { impl_->kept.clear(); }
+Loop::~Loop() {
+  impl_->owned.clear();
+  impl_->kept.clear();
+}
+
+std::shared_ptr<void>& Loop::of(const void* owner) { return impl_->owned[owner]; }
 
 asio::io_context& Loop::context() { return impl_->context; }
 

@@ -42,6 +42,8 @@ class Loop {
   void release(const void* work);
   void finish(uint64_t nanoseconds);
   boost::asio::io_context& context();
+  // What `owner` keeps for this loop, and ends with it; null at first.
+  std::shared_ptr<void>& of(const void* owner);
 
  private:
   struct Impl;

@@ -11,14 +11,12 @@
 
 namespace wafer::host {
 
-namespace {
-
 bool parse_number(std::string_view text, unsigned most, unsigned& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && value <= most;
 }
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string s(text);
   for (char& c : s)
     if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
@@ -35,8 +33,6 @@ bool parse_ports(std::string_view text, unsigned& low, unsigned& high) {
   return dash == std::string_view::npos ||
          (parse_number(text.substr(dash + 1), 65535, high) && low <= high);
 }
-
-}  // namespace
 
 Result<void> Network::allow(Use use, std::string_view text) {
   const auto bad = [&] {
@@ -73,7 +69,7 @@ Result<void> Network::allow(Use use, std::string_view text) {
     rule.bits = address.v6 ? 128 : 32;
     rules_.push_back(rule);
   }
-  names_.insert(lower(host));
+  names_.insert(lower_case(host));
   return {};
 }
 
@@ -92,7 +88,7 @@ bool Network::allows(Use use, const Endpoint& endpoint) const {
 }
 
 bool Network::allows_lookup(std::string_view name) const {
-  return lookup_ || names_.contains(lower(name));
+  return lookup_ || names_.contains(lower_case(name));
 }
 
 Outcome<std::vector<Address>> look_up(const std::string& name) {

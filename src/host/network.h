@@ -11,6 +11,12 @@
 
 namespace wafer::host {
 
+// What rules are made of: a decimal number up to `most`; "80", "8000-8080", "*".
+bool parse_number(std::string_view text, unsigned most, unsigned& value);
+bool parse_ports(std::string_view text, unsigned& low, unsigned& high);
+// Of ASCII.
+std::string lower_case(std::string_view text);
+
 class Network {
  public:
   enum class Use : uint8_t { TcpConnect, TcpListen, UdpSend, UdpBind };

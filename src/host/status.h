@@ -26,6 +26,8 @@ class [[nodiscard]] Status {
   constexpr int code() const { return code_; }
   constexpr bool operator==(const Status&) const = default;
   std::string message() const;
+  // Codes from here on are failures of HTTP (host/http.h).
+  static constexpr int kHttp = 1 << 20;
 
  private:
   int code_ = 0;

@@ -22,6 +22,8 @@ std::string_view reason(int status) {
   return {r.data(), r.size()};
 }
 
+// What is read at once besides a header.
+constexpr size_t kMostRead = 64 << 10;
 // What is left of a request that nobody reads, so that its connection can go on.
 constexpr uint64_t kMostSkipped = 256 << 10;
 
@@ -57,7 +59,11 @@ const std::string& date() {
 }  // namespace
 
 Connection::Connection(Worker& worker, asio::ip::tcp::socket socket)
-    : worker_(worker), socket_(std::move(socket)), timer_(worker.context()) {
+    : worker_(worker),
+      socket_(std::move(socket)),
+      timer_(worker.context()),
+      // (The parser has no limit for trailers.)
+      buffer_(worker.options().limits.header_bytes + kMostRead) {
   ++worker_.metrics().connections;
   ++worker_.metrics().open;
   Error ignored;

@@ -79,10 +79,16 @@ class Guests:
             for file in (HERE.parent.parent / "src/wasi/p2/wit").glob("*.wit"):
                 shutil.copy(file, wit / "deps")
             core, kind = self.scratch / f"{name}.core.wasm", "reactor"
-            self.tool(*self.clang, "-std=gnu17", "-mexec-model=reactor", HERE / f"p2/{name}.c", "-o",
-                      core)
-            self.tool(self.wafer, "component", "embed", "--all-features", "--world", name, wit,
-                      core, "-o", core)
+            source = HERE / f"p2/{name}.c"
+            clang = [*self.clang, "-std=gnu17", "-mexec-model=reactor", source, "-o", core]
+            if f'"{name}.h"' in source.read_text():  # on bindings
+                out = self.scratch / "bindings"
+                self.tool(self.wafer, "bindgen", "c", wit, "-w", name, "-o", out)
+                self.tool(*clang, "-I", out, out / f"{name}.c", out / f"{name}_component_type.o")
+            else:
+                self.tool(*clang)
+                self.tool(self.wafer, "component", "embed", "--all-features", "--world", name, wit,
+                          core, "-o", core)
         if not core.exists():
             return None
         out = self.scratch / f"{name}.wasm"

@@ -142,6 +142,16 @@ def bad(server):
     # A chunk that is none ends the connection.
     answer = server.raw(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     check("bad chunk", b"0\r\n\r\n" in answer, False)
+    # Trailers without an end do too.
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as s:
+        try:
+            s.sendall(head)
+            for _ in range(2000):
+                s.sendall(b"X: " + b"y" * 1000 + b"\r\n")
+            FAILURES.append("trailers without an end")
+        except ConnectionError:
+            pass
 
 
 def failing(server):

@@ -13,43 +13,65 @@ namespace wafer::wasi::p2 {
 using host::HttpBodyRef;
 using host::HttpFields;
 
-http_types::ErrorCode http_error(host::Status status) {
-  using Code = http_types::ErrorCode;
-  const auto plain = [](Code::Tag tag) {
-    Code code;
-    code.tag = tag;
-    return code;
-  };
-  switch (status.code()) {
+namespace {
+
+using Code = http_types::ErrorCode;
+
+// The host's errors of HTTP have the names that WASI has for them.
+constexpr Code::Tag kTags[] = {
+#define HTTP_ERROR(name, text) Code::Tag::name,
+#include "host/http_errors.def"
+#undef HTTP_ERROR
+};
+
+// What the system says, where a client leaves it at that.
+host::HttpError of_system(int code) {
+  using E = host::HttpError;
+  switch (code) {
     case EACCES:
     case EPERM:
-      return plain(Code::Tag::HTTPRequestDenied);
+      return E::HTTPRequestDenied;
     case ENOENT:
-      return Code::of_dns_error({std::nullopt, std::nullopt});
+      return E::DNSError;
     case EAGAIN:
-      return plain(Code::Tag::DNSTimeout);
+      return E::DNSTimeout;
     case ECONNREFUSED:
-      return plain(Code::Tag::ConnectionRefused);
+      return E::ConnectionRefused;
     case ETIMEDOUT:
-      return plain(Code::Tag::ConnectionTimeout);
+      return E::ConnectionTimeout;
     case EHOSTUNREACH:
     case ENETUNREACH:
-      return plain(Code::Tag::DestinationUnavailable);
+      return E::DestinationUnavailable;
     case ECONNRESET:
     case EPIPE:
     case ECONNABORTED:
-      return plain(Code::Tag::ConnectionTerminated);
-    case EPROTO:
-      return plain(Code::Tag::HTTPProtocolError);
+      return E::ConnectionTerminated;
     case EBADMSG:
-      return plain(Code::Tag::HTTPResponseIncomplete);
+      return E::HTTPResponseIncomplete;
     case EINVAL:
-      return plain(Code::Tag::HTTPRequestURIInvalid);
+      return E::HTTPRequestURIInvalid;
     case EMSGSIZE:
-      return Code::of_http_request_body_size(std::nullopt);
+      return E::HTTPRequestBodySize;
     default:
-      return Code::of_internal_error(status.message());
+      return E::HTTPProtocolError;
   }
+}
+
+}  // namespace
+
+http_types::ErrorCode http_error(host::Status status) {
+  uint8_t detail = 0;
+  std::optional<host::HttpError> error = host::http_error_of(status, &detail);
+  Code code;
+  if (!error && (status.code() == ENOMEM || status.code() == EIO))
+    return Code::of_internal_error(status.message());
+  if (!error) error = of_system(status.code());
+  code.tag = kTags[size_t(*error)];
+  // Of what could be told besides, the least.
+  if (code.tag == Code::Tag::TLSAlertReceived)
+    return Code::of_tls_alert_received({detail, std::nullopt});
+  Meta<Code>::payload(code, [](auto& payload) { payload.emplace(); });
+  return code;
 }
 
 namespace http_types {
@@ -587,7 +609,8 @@ namespace http_outgoing_handler {
 Expected<Own<FutureIncomingResponse>, ErrorCode> handle(
     Host& host, Own<OutgoingRequest> request,
     std::optional<Own<http_types::RequestOptions>> options) {
-  if (!host.process.http) return Err{http_error(host::Status(EACCES))};
+  using host::HttpError;
+  if (!host.process.http) return Err{http_error(host::http_failure(HttpError::HTTPRequestDenied))};
   host::HttpRequest to_send = std::exchange(request->request, {});
   if (to_send.scheme.empty()) to_send.scheme = "https";
   if (to_send.authority.empty()) return Err{http_error(host::Status(EINVAL))};

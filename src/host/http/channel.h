@@ -1,0 +1,39 @@
+// The bytes of a connection, plain or by TLS.
+#pragma once
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace wafer::host {
+
+class Channel {
+ public:
+  using Error = boost::system::error_code;
+  using Done = std::function<void(const Error&, size_t)>;
+
+  explicit Channel(boost::asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
+  virtual ~Channel() = default;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // At most one of each at a time. `done` is never called from within.
+  virtual void read_some(boost::asio::mutable_buffer to, Done done);
+  // All of it.
+  virtual void write(boost::asio::const_buffer from, Done done);
+  // Tells the other side that nothing more comes, then calls `done`.
+  virtual void end(std::function<void()> done);
+  // Now; what is under way fails.
+  void close();
+  // What both sides agreed on by ALPN ("h2"), or nothing.
+  virtual std::string protocol() const { return {}; }
+  boost::asio::ip::tcp::socket& socket() { return socket_; }
+
+ protected:
+  boost::asio::ip::tcp::socket socket_;
+};
+using ChannelRef = std::shared_ptr<Channel>;
+
+}  // namespace wafer::host

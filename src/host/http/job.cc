@@ -1,0 +1,354 @@
+#include "host/http/job.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "host/clocks.h"
+
+namespace wafer::host {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+namespace {
+
+constexpr size_t kPiece = 16 << 10;
+
+std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
+
+// RFC 9110, 9.2.2.
+bool is_idempotent(const std::string& method) {
+  for (const char* m : {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+    if (method == m) return true;
+  return false;
+}
+
+std::string hex(size_t n) {
+  char text[16];
+  return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr);
+}
+
+}  // namespace
+
+Job::Job(Pool& pool, HttpRequest request, HttpOrigin origin, const HttpTimeouts& timeouts,
+         const std::shared_ptr<HttpExchange>& exchange)
+    : pool_(pool),
+      request_(std::move(request)),
+      origin_(std::move(origin)),
+      timeouts_(timeouts),
+      exchange_(exchange),
+      read_timer_(pool.loop().context()),
+      write_timer_(pool.loop().context()) {}
+
+void Job::start() {
+  Dial::Made idle = pool_.take(origin_);
+  if (!idle.channel) return connect();
+  begin(std::move(idle), true);
+}
+
+void Job::connect() {
+  std::shared_ptr<void> slot = pool_.slot();
+  if (!slot) return fail(http_failure(HttpError::ConnectionLimitReached));
+  dial_ = std::make_unique<Dial>(pool_.shared(), pool_.loop(), origin_, std::move(slot),
+                                 *timeouts_.connect, [this](Outcome<Dial::Made> made) {
+                                   const auto self = shared_from_this();
+                                   const std::unique_ptr<Dial> over = std::move(dial_);
+                                   if (!made) return fail(made.status());
+                                   begin(*std::move(made), false);
+                                 });
+}
+
+void Job::give_up() {
+  if (!answered_) fail(Status(ECANCELED));
+}
+
+void Job::begin(Dial::Made made, bool reused) {
+  connection_ = std::move(made);
+  reused_ = reused;
+  heard_ = false;
+  buffer_.clear();
+  out_ = head();
+  parser_.emplace();
+  parser_->header_limit(uint32_t(pool_.shared().options.header_bytes));
+  // (None is less than any length to this parser.)
+  parser_->body_limit(UINT64_MAX);
+  if (request_.method == "HEAD") parser_->skip(true);
+  expect(read_timer_, *timeouts_.first_byte, HttpError::ConnectionReadTimeout);
+  send();
+  read();
+}
+
+// ---- The request
+
+std::string Job::head() {
+  std::string out = request_.method + " " + request_.path_with_query +
+                    " HTTP/1.1\r\nhost: " + request_.authority + "\r\n";
+  bool has_length = false;
+  for (const auto& [name, value] : request_.fields) {
+    if (is_hop_by_hop(name) || same_name(name, "host")) continue;
+    has_length |= same_name(name, "content-length");
+    out += name + ": " + value + "\r\n";
+  }
+  HttpBody* const body = request_.body.get();
+  chunked_ = false;
+  if (!has_length) {
+    if (!body) {
+      // Methods that mean something by a body say that there is none.
+      for (const char* m : {"POST", "PUT", "PATCH"})
+        if (request_.method == m) out += "content-length: 0\r\n";
+    } else if (body->done() && body->trailers().empty()) {
+      // (Empty, and known to be.)
+      out += "content-length: 0\r\n";
+    } else if (body->ended() && body->failure().ok() && body->trailers().empty()) {
+      out += "content-length: " + std::to_string(body->front().size()) + "\r\n";
+    } else {
+      chunked_ = true;
+      out += "transfer-encoding: chunked\r\n";
+    }
+  }
+  return out + "\r\n";
+}
+
+// Sends what there is of the body, if the last piece is out.
+void Job::send() {
+  if (over_ || writing_ || sent_) return;
+  HttpBody* const body = request_.body.get();
+  bool last = !body;
+  if (body) {
+    const Bytes front = body->front();
+    if (!front.empty()) {
+      body_touched_ = true;
+      if (chunked_) out_ += hex(front.size()) + "\r\n";
+      out_.append(reinterpret_cast<const char*>(front.data()), front.size());
+      if (chunked_) out_ += "\r\n";
+      body->remove(front.size());
+    }
+    if (body->ended()) {
+      if (!body->failure().ok()) return fail(body->failure());
+      if (chunked_) {
+        out_ += "0\r\n";
+        for (const auto& [name, value] : body->trailers())
+          if (!is_hop_by_hop(name)) out_ += name + ": " + value + "\r\n";
+        out_ += "\r\n";
+      }
+      last = true;
+    }
+  }
+  if (out_.empty() && !last) {
+    // The guest takes its time, which is not the server's.
+    if (!answered_) read_timer_.cancel();
+    more_ = body->readable()->wait(pool_.loop(), [this] {
+      const auto self = shared_from_this();
+      send();
+    });
+    return;
+  }
+  writing_ = true;
+  expect(write_timer_, *timeouts_.between_bytes, HttpError::ConnectionWriteTimeout);
+  connection_.channel->write(
+      asio::buffer(out_),
+      [self = shared_from_this(), channel = connection_.channel, last](const Error& error, size_t) {
+        if (self->over_ || self->connection_.channel != channel) return;
+        self->writing_ = false;
+        self->write_timer_.cancel();
+        self->out_.clear();
+        // A server that answers without reading all may have said why: reading tells.
+        if (error) {
+          self->sent_ = true;
+          if (self->request_.body) self->request_.body->discard();
+          return;
+        }
+        self->sent_ = last;
+        if (!self->answered_)
+          self->expect(self->read_timer_, *self->timeouts_.first_byte,
+                       HttpError::ConnectionReadTimeout);
+        if (!last) return self->send();
+        if (self->parser_->is_done()) self->finish_response();
+      });
+}
+
+// ---- The response
+
+void Job::read() {
+  if (over_ || reading_) return;
+  reading_ = true;
+  if (answered_) expect(read_timer_, *timeouts_.between_bytes, HttpError::ConnectionReadTimeout);
+  connection_.channel->read_some(
+      buffer_.prepare(kPiece),
+      [self = shared_from_this(), channel = connection_.channel](const Error& error, size_t size) {
+        if (self->over_ || self->connection_.channel != channel) return;
+        self->reading_ = false;
+        self->on_read(error, size);
+      });
+}
+
+void Job::on_read(const Error& error, size_t size) {
+  if (error) return broken(error);
+  heard_ = true;
+  buffer_.commit(size);
+  parse();
+}
+
+void Job::parse() {
+  while (!over_) {
+    if (parser_->is_header_done() && !answered_) {
+      on_header();
+      continue;
+    }
+    if (parser_->is_done()) return finish_response();
+    if (buffer_.size() == 0 && !answered_) return read();
+    size_t piece = 0;
+    uint8_t bytes[kPiece];
+    if (answered_) {
+      const Outcome<size_t> room = body_->room();
+      if (!room) return fail(Status(ECANCELED));  // not wanted any more
+      if (*room == 0) {
+        read_timer_.cancel();
+        room_ = body_->writable()->wait(pool_.loop(), [this] {
+          const auto self = shared_from_this();
+          parse();
+        });
+        return;
+      }
+      if (buffer_.size() == 0) return read();
+      piece = std::min(*room, sizeof(bytes));
+      parser_->get().body().data = bytes;
+      parser_->get().body().size = piece;
+    }
+    Error error;
+    const size_t used = parser_->put(buffer_.data(), error);
+    buffer_.consume(used);
+    if (answered_) {
+      piece -= parser_->get().body().size;
+      parser_->get().body().data = nullptr;
+      if (piece > 0) body_->write(Bytes(bytes, piece));
+    }
+    if (error == http::error::need_more) {
+      // (The parser has no limit for trailers.)
+      if (buffer_.size() > pool_.shared().options.header_bytes)
+        return broken(http::make_error_code(http::error::header_limit));
+      return read();
+    }
+    if (error && error != http::error::need_buffer) return broken(error);
+  }
+}
+
+void Job::on_header() {
+  const auto& message = parser_->get();
+  const unsigned status = message.result_int();
+  if (status == 101) return fail(http_failure(HttpError::HTTPUpgradeFailed));
+  if (status < 100 || status > 999) return fail(http_failure(HttpError::HTTPProtocolError));
+  if (status < 200) {
+    // Informational: the answer comes after it.
+    const uint32_t limit = uint32_t(pool_.shared().options.header_bytes);
+    parser_.emplace();
+    parser_->header_limit(limit);
+    parser_->body_limit(UINT64_MAX);
+    if (request_.method == "HEAD") parser_->skip(true);
+    return;
+  }
+  if (message.count(http::field::transfer_encoding) &&
+      (message.count(http::field::transfer_encoding) > 1 || !parser_->chunked()))
+    return fail(http_failure(HttpError::HTTPResponseTransferCoding));
+  HttpResponse response;
+  response.status = uint16_t(status);
+  for (const auto& field : message) {
+    std::string value = str(field.value());
+    if (!is_field_value(value)) return fail(http_failure(HttpError::HTTPProtocolError));
+    response.fields.emplace_back(str(field.name_string()), std::move(value));
+    ++fields_;
+  }
+  body_ = std::make_shared<HttpBody>();
+  response.body = body_;
+  answered_ = true;
+  read_timer_.cancel();
+  if (const auto exchange = exchange_.lock())
+    exchange->answer(std::move(response));
+  else
+    return fail(Status(ECANCELED));
+}
+
+// The connection, or what comes by it, is broken.
+void Job::broken(const Error& error) {
+  const bool ended = error == asio::error::eof;
+  if (ended && parser_->got_some() && parser_->is_header_done()) {
+    // (A body that goes on to the end of the connection.)
+    Error more;
+    parser_->put_eof(more);
+    if (!more) {
+      if (!answered_) on_header();
+      return over_ ? void() : finish_response();
+    }
+  }
+  // Closed by the server just before it was used again.
+  if (reused_ && !heard_ && !body_touched_ && is_idempotent(request_.method)) {
+    read_timer_.cancel();
+    write_timer_.cancel();
+    connection_.channel->close();
+    connection_ = {};
+    writing_ = reading_ = sent_ = false;
+    more_.reset();
+    return connect();
+  }
+  if (error == http::error::header_limit)
+    return fail(http_failure(answered_ ? HttpError::HTTPResponseTrailerSectionSize
+                                       : HttpError::HTTPResponseHeaderSectionSize));
+  if (error == http::error::bad_transfer_encoding)
+    return fail(http_failure(HttpError::HTTPResponseTransferCoding));
+  if (error.category() == make_error_code(http::error::bad_chunk).category() &&
+      error != http::error::partial_message && error != http::error::end_of_stream)
+    return fail(http_failure(HttpError::HTTPProtocolError));
+  if (!heard_ || (!ended && error == asio::error::connection_reset))
+    return fail(http_failure(HttpError::ConnectionTerminated));
+  fail(http_failure(HttpError::HTTPResponseIncomplete));
+}
+
+void Job::finish_response() {
+  if (over_) return;
+  HttpFields trailers;
+  size_t i = 0;
+  for (const auto& field : parser_->get())
+    if (i++ >= fields_) trailers.emplace_back(str(field.name_string()), str(field.value()));
+  read_timer_.cancel();
+  body_->finish(std::move(trailers));
+  // What is still to be sent interests nobody, unless it is on its way.
+  if (writing_ && !request_.body) return;
+  if (sent_ && !writing_ && parser_->keep_alive() && buffer_.size() == 0)
+    pool_.give(origin_, std::exchange(connection_, {}));
+  done();
+}
+
+// ---- The end
+
+void Job::expect(asio::steady_timer& timer, uint64_t nanoseconds, HttpError error) {
+  timer.expires_after(std::chrono::nanoseconds(std::min<uint64_t>(nanoseconds, INT64_MAX / 2)));
+  timer.async_wait([weak = weak_from_this(), error](const Error& e) {
+    const auto self = weak.lock();
+    if (!e && self) self->fail(http_failure(error));
+  });
+}
+
+void Job::fail(Status status) {
+  if (over_) return;
+  const std::shared_ptr<Job> self = shared_from_this();
+  over_ = true;
+  if (const auto exchange = exchange_.lock()) exchange->answer(status);
+  if (body_) body_->fail(status);
+  done();
+}
+
+void Job::done() {
+  const std::shared_ptr<Job> self = shared_from_this();
+  over_ = true;
+  dial_.reset();
+  read_timer_.cancel();
+  write_timer_.cancel();
+  more_.reset();
+  room_.reset();
+  if (request_.body) request_.body->discard();
+  if (connection_.channel) connection_.channel->close();
+  connection_ = {};
+  pool_.release(self);
+}
+
+}  // namespace wafer::host

@@ -1,0 +1,62 @@
+// One request of a guest, from its start to the end of the response.
+#pragma once
+
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+
+#include "host/http/pool.h"
+
+namespace wafer::host {
+
+// Owned by the pool until it is over.
+class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
+ public:
+  Job(Pool& pool, HttpRequest request, HttpOrigin origin, const HttpTimeouts& timeouts,
+      const std::shared_ptr<HttpExchange>& exchange);
+  // Sends it.
+  void start();
+  // Nobody waits for the answer.
+  void give_up();
+
+ private:
+  using Error = boost::system::error_code;
+  using Parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
+
+  void connect();
+  void begin(Dial::Made made, bool reused);
+  std::string head();
+  void send();
+  void read();
+  void on_read(const Error& error, size_t size);
+  void parse();
+  void on_header();
+  void broken(const Error& error);
+  void finish_response();
+  // Ends the connection, and tells whoever waits for what is missing.
+  void fail(Status status);
+  void close();
+  void done();
+  void expect(boost::asio::steady_timer& timer, uint64_t nanoseconds, HttpError error);
+
+  Pool& pool_;
+  HttpRequest request_;
+  const HttpOrigin origin_;
+  const HttpTimeouts timeouts_;  // all of them given
+  std::weak_ptr<HttpExchange> exchange_;
+
+  std::unique_ptr<Dial> dial_;
+  Dial::Made connection_;
+  bool reused_ = false;
+  boost::asio::steady_timer read_timer_, write_timer_;
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  HttpBodyRef body_;  // of the response
+  WaitRef more_, room_;
+  std::string out_;
+  bool chunked_ = false, writing_ = false, reading_ = false, sent_ = false, over_ = false;
+  bool body_touched_ = false, answered_ = false, heard_ = false;
+  size_t fields_ = 0;  // of the header, before trailers
+};
+
+}  // namespace wafer::host
