@@ -1,8 +1,11 @@
 #include "host/clocks.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <string_view>
 
 namespace wafer::host {
 
@@ -46,6 +49,21 @@ class SystemClocks final : public Clocks {
     tzset();
     if (!localtime_r(&when, &local)) return {0, "UTC", false};
     return {int32_t(local.tm_gmtoff), local.tm_zone ? local.tm_zone : "", local.tm_isdst > 0};
+  }
+  std::string zone_id() const override {
+    std::string zone = "/etc/localtime";
+    if (const char* const variable = getenv("TZ")) zone = variable;
+    if (zone.starts_with(':')) zone.erase(0, 1);
+    if (zone.empty()) return "UTC";
+    std::error_code error;
+    // The system's is a link into the database; a name may be that of a link there.
+    if (zone == "/etc/localtime") zone = std::filesystem::read_symlink(zone, error).string();
+    constexpr std::string_view kDatabase = "zoneinfo/";
+    if (const size_t at = zone.rfind(kDatabase); at != zone.npos)
+      zone.erase(0, at + kDatabase.size());
+    if (zone.empty() || zone.front() == '/') return {};
+    // What says the rules itself ("CET-1CEST,M3.5.0,M10.5.0/3") has no name.
+    return std::filesystem::is_regular_file("/usr/share/zoneinfo/" + zone, error) ? zone : "";
   }
   bool is_system() const override { return true; }
 };

@@ -28,6 +28,8 @@ class Clocks {
   virtual uint64_t resolution(ClockId id) const = 0;
   // What is in force at `seconds` since 1970.
   virtual ZoneInfo zone(int64_t seconds) const = 0;
+  // The name of the zone in the IANA database; empty: it has none, or it is not known.
+  virtual std::string zone_id() const { return {}; }
   // Whether an absolute Realtime stands for a moment of the system's clock, which may be set
   // while something waits for it.
   virtual bool is_system() const { return false; }

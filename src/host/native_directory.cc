@@ -90,6 +90,11 @@ class NativeDirectory final : public Directory {
     HOST_TRY(changes());
     HOST_TRY(resolve(fd(), path, Follow::Never, place));
     if (unlinkat(place.parent(), place.name.c_str(), AT_REMOVEDIR) == 0) return {};
+    // "link/" is what the link leads to, of which nothing is told outside.
+    if (const Status failure = Status::last(); failure.code() == ENOTDIR && place.must_be_dir) {
+      HOST_TRY(resolve(fd(), path, Follow::IfSlash, place));
+      return failure;
+    }
     return errno == EEXIST ? Status(ENOTEMPTY) : Status::last();
   }
 

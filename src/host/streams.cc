@@ -116,7 +116,22 @@ class StreamOutput final : public OutputStream {
 
 class EmptyInput final : public InputStream {
  public:
-  Outcome<size_t> read(MutableBytes) override { return size_t{0}; }
+  explicit EmptyInput(Status status = {}) : status_(status) {}
+  Outcome<size_t> read(MutableBytes) override {
+    if (!status_.ok()) return status_;
+    return size_t{0};
+  }
+  PollableRef pollable() override { return always_ready(); }
+
+ private:
+  const Status status_;
+};
+
+class ClosedOutput final : public OutputStream {
+ public:
+  Outcome<size_t> budget() override { return Status(EPIPE); }
+  Status write(Bytes) override { return Status(EPIPE); }
+  Status flush() override { return Status(EPIPE); }
   PollableRef pollable() override { return always_ready(); }
 };
 
@@ -136,6 +151,8 @@ OutputStreamRef write_stream(FileRef file) {
   return std::make_shared<StreamOutput>(std::move(file));
 }
 InputStreamRef empty_stream() { return std::make_shared<EmptyInput>(); }
+InputStreamRef failing_stream(Status status) { return std::make_shared<EmptyInput>(status); }
+OutputStreamRef closed_stream() { return std::make_shared<ClosedOutput>(); }
 
 // ---- SocketOutput -------------------------------------------------------------
 

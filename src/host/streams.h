@@ -88,7 +88,9 @@ class SocketInput final : public InputStream {
   bool closed_ = false;
 };
 
-// One that is at its end.
+// One that is at its end, one that fails, and one that takes nothing (EPIPE).
 InputStreamRef empty_stream();
+InputStreamRef failing_stream(Status status);
+OutputStreamRef closed_stream();
 
 }  // namespace wafer::host

@@ -11,6 +11,7 @@
 #include "host/loop.h"
 #include "program/text.h"
 #include "wasi/p2/p2.h"
+#include "wasi/p3/p3.h"
 
 namespace wafer::program {
 
@@ -19,8 +20,8 @@ namespace {
 using component::Sort;
 using component::Val;
 
-constexpr std::string_view kRun = "wasi:cli/run@0.2.0";
-constexpr std::string_view kRunAsync = "wasi:cli/run@0.3.0";
+// What a program is run by. Of programs for 0.3 the one of 0.2 comes with their libraries.
+constexpr std::string_view kRun[] = {"wasi:cli/run@0.3.0", "wasi:cli/run@0.2.0"};
 
 // How long what a program has written may take to be sent after it has ended, in nanoseconds.
 constexpr uint64_t kLinger = 2'000'000'000;
@@ -80,7 +81,8 @@ bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& eng
 }
 
 int ComponentProgram::run(runtime::Store& core, const std::function<int(const Error&)>& failed) {
-  if (Result<void> fits = wasi::p2::check(*component_); !fits) return failed(fits.error());
+  for (const auto check : {wasi::p2::check, wasi::p3::check})
+    if (Result<void> fits = check(*component_); !fits) return failed(fits.error());
   Result<host::Process> process = host::Process::open(options_.surroundings);
   if (!process) {
     console_.error(process.error().message);
@@ -88,10 +90,14 @@ int ComponentProgram::run(runtime::Store& core, const std::function<int(const Er
   }
   host::Loop loop;
   component::ComponentLinker linker;
-  const wasi::ResourceTypes types = wasi::p2::add_to_linker(linker);
+  // A component may use several generations at once.
+  const wasi::ResourceTypes types2 = wasi::p2::add_to_linker(linker);
+  const wasi::ResourceTypes types3 = wasi::p3::add_to_linker(linker);
   component::ComponentStore store(core);
-  wasi::p2::Host host(*process, loop, types);
-  host.attach(store);
+  wasi::p2::Host host2(*process, loop, types2);
+  wasi::p3::Host host3(*process, loop, types3);
+  host2.attach(store);
+  host3.attach(store);
   const int code = run(store, linker, failed);
   loop.finish(kLinger);
   return code;
@@ -103,11 +109,12 @@ int ComponentProgram::run(component::ComponentStore& store,
   auto instance = linker.instantiate(store, component_);
   if (!instance.ok()) return failed(instance.error());
   if (!options_.invoke.empty()) return invoke(store, **instance, failed);
-  for (std::string_view interface : {kRun, kRunAsync}) {
+  for (std::string_view interface : kRun) {
     const auto run = component::find_func(**instance, "run", interface);
     if (!run) continue;
     auto result = component::call(store, run, {});
     if (!result.ok()) return failed(result.error());
+    if (Result<void> rest = component::finish(store); !rest) return failed(rest.error());
     return !result->empty() && (*result)[0].is_case() && (*result)[0].index() != 0 ? kFailure
                                                                                    : kSuccess;
   }

@@ -1,5 +1,7 @@
 #include "component/run/linker.h"
 
+#include <algorithm>
+
 #include "component/names.h"
 #include "component/run/instantiate.h"
 
@@ -192,6 +194,18 @@ ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
   const Entity* const entity = entities->find(name);
   if (!item || !entity || entity->sort != Sort::Func) return {};
   return {item->func, entity->type, &instance};
+}
+
+Result<void> finish(ComponentStore& store) {
+  const TrapCode code = store.run_until(
+      [&] {
+        return std::all_of(store.instances.begin(), store.instances.end(),
+                           [](const auto& i) { return i->threads.live() == 0; });
+      },
+      true);
+  if (code == TrapCode::None) return {};
+  if (store.core.trap().code != code) store.core.set_trap(code);
+  return store.core.trap_error();
 }
 
 Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,

@@ -127,5 +127,8 @@ ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
 // value). Errors: Trap; Usage if the arguments do not fit.
 Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
                               std::vector<Val> args);
+// Runs everything until no task is left that can go on: one may, after it has given its result.
+// Errors: Trap.
+Result<void> finish(ComponentStore& store);
 
 }  // namespace wafer::component

@@ -277,8 +277,8 @@ class ComponentStore {
   // Takes a thread of the instance that is ready; null: there is none.
   std::shared_ptr<Thread> take_ready(ComponentInstance& instance);
   // Runs until `done()`; waits for what is outside when nothing else can be done. Traps when
-  // nothing ever will.
-  TrapCode run_until(const std::function<bool()>& done);
+  // nothing ever will, or returns then, if it `may_stall`.
+  TrapCode run_until(const std::function<bool()>& done, bool may_stall = false);
   // Makes the order of what is ready random, from a seed; without it is first come, first
   // served.
   void seed(uint64_t seed) { random_.emplace(seed); }

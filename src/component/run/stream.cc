@@ -206,7 +206,8 @@ void End::notify(uint64_t progress) {
       return TrapCode::None;
     const uint64_t count = self->progress_;
     const Event e = self->get_pending_event();
-    self->on_event(CopyResult(e.payload & 0xf), count);
+    const auto tell = self->on_event;  // which may put another in its place
+    tell(CopyResult(e.payload & 0xf), count);
     return TrapCode::None;
   });
 }

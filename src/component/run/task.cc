@@ -574,11 +574,12 @@ void ComponentStore::post(Job job) {
   if (posted) posted();
 }
 
-TrapCode ComponentStore::run_until(const std::function<bool()>& done) {
+TrapCode ComponentStore::run_until(const std::function<bool()>& done, bool may_stall) {
   Thread* const outer = std::exchange(current, nullptr);
   TrapCode code = TrapCode::None;
   while (!done()) {
     if (!run_jobs(code) && !(blocked.empty() ? tick(code) : step_blocked(code))) {
+      if (outstanding == 0 && may_stall) break;
       if (outstanding == 0) {
         code = trap("deadlock detected: event loop cannot make further progress");
         break;

@@ -1,5 +1,7 @@
 #include "wasi/bind/system.h"
 
+#include <algorithm>
+
 namespace wafer::wasi {
 
 struct SystemHost::Pending {
@@ -75,6 +77,27 @@ void SystemHost::watch(const std::shared_ptr<Pending>& pending) {
       pending_.erase(self->self);
       std::exchange(self->then, nullptr)();
     }));
+}
+
+std::tuple<uint64_t, uint64_t> SystemHost::insecure_seed() {
+  if (!seed_) {
+    const uint64_t first = process.insecure_random->next();
+    seed_.emplace(first, process.insecure_random->next());
+  }
+  return *seed_;
+}
+
+std::vector<uint8_t> SystemHost::random_bytes(host::Random& random, uint64_t count) {
+  if (count > component::kMaxByteLength) {
+    fail("more random bytes than a list can hold");
+    return {};
+  }
+  std::vector<uint8_t> bytes(static_cast<size_t>(count));
+  for (size_t at = 0; at < bytes.size(); at += host::Random::kPiece) {
+    const size_t n = std::min(bytes.size() - at, host::Random::kPiece);
+    if (!random.fill(MutableBytes(bytes).subspan(at, n)).ok()) fail("no randomness");
+  }
+  return bytes;
 }
 
 }  // namespace wafer::wasi

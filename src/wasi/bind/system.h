@@ -34,6 +34,11 @@ class SystemHost : public HostBase {
   // `then` of that is not called any more.
   void forget(const PendingRef& pending);
 
+  // Twice 64 bits, the same each time.
+  std::tuple<uint64_t, uint64_t> insecure_seed();
+  // So many; the guest traps if they are more than a list can hold.
+  std::vector<uint8_t> random_bytes(host::Random& random, uint64_t count);
+
   host::Process& process;
   host::Loop& loop;
 
@@ -41,6 +46,7 @@ class SystemHost : public HostBase {
   void watch(const std::shared_ptr<Pending>& pending);
 
   const size_t family_;
+  std::optional<std::tuple<uint64_t, uint64_t>> seed_;
   component::ComponentStore* store_ = nullptr;
   std::list<std::shared_ptr<Pending>> pending_;
 };

@@ -299,7 +299,9 @@ class Generator {
       std::string_view plain = f.name;
       if (const size_t dot = plain.find('.'); dot != std::string_view::npos)
         plain = plain.substr(dot + 1);
-      const bool waits = f.is_async || plain.starts_with("blocking-") ||
+      // Files are at hand: their functions answer at once, though 0.3 calls them async.
+      const bool waits = (f.is_async && package != "filesystem") ||
+                         plain.starts_with("blocking-") ||
                          (package == "io" && (plain == "block" || plain == "poll"));
       std::string name = snake(plain);
       if (f.kind == FunctionKind::Constructor) name = "new";

@@ -29,18 +29,9 @@ namespace {
 using io_streams::InputStream;
 using io_streams::OutputStream;
 
-// A standard stream that is closed is at its end, and takes nothing.
-class ClosedOutput final : public host::OutputStream {
- public:
-  host::Outcome<size_t> budget() override { return host::Status(EPIPE); }
-  host::Status write(Bytes) override { return host::Status(EPIPE); }
-  host::Status flush() override { return host::Status(EPIPE); }
-  host::PollableRef pollable() override { return host::always_ready(); }
-};
-
 Own<OutputStream> standard_output(Host& host, int number) {
   const host::FileRef& file = host.process.standard[number];
-  return Own<OutputStream>::make(file ? host::write_stream(file) : std::make_shared<ClosedOutput>(),
+  return Own<OutputStream>::make(file ? host::write_stream(file) : host::closed_stream(),
                                  io_error::Error::Of::File);
 }
 
@@ -182,27 +173,10 @@ int32_t utc_offset(Host& host, Datetime when) { return zone(host, when).offset_s
 
 // ---- wasi:random
 
-namespace {
-
-std::vector<uint8_t> random_bytes(Host& host, host::Random& random, uint64_t len) {
-  if (len > component::kMaxByteLength) {
-    host.fail("more random bytes than a list can hold");
-    return {};
-  }
-  std::vector<uint8_t> bytes(static_cast<size_t>(len));
-  for (size_t at = 0; at < bytes.size(); at += host::Random::kPiece) {
-    const size_t n = std::min(bytes.size() - at, host::Random::kPiece);
-    if (!random.fill(MutableBytes(bytes).subspan(at, n)).ok()) host.fail("no randomness");
-  }
-  return bytes;
-}
-
-}  // namespace
-
 namespace random_random {
 
 std::vector<uint8_t> get_random_bytes(Host& host, uint64_t len) {
-  return random_bytes(host, *host.process.random, len);
+  return host.random_bytes(*host.process.random, len);
 }
 uint64_t get_random_u64(Host& host) { return host.process.random->next(); }
 
@@ -211,7 +185,7 @@ uint64_t get_random_u64(Host& host) { return host.process.random->next(); }
 namespace random_insecure {
 
 std::vector<uint8_t> get_insecure_random_bytes(Host& host, uint64_t len) {
-  return random_bytes(host, *host.process.insecure_random, len);
+  return host.random_bytes(*host.process.insecure_random, len);
 }
 uint64_t get_insecure_random_u64(Host& host) { return host.process.insecure_random->next(); }
 
@@ -219,11 +193,7 @@ uint64_t get_insecure_random_u64(Host& host) { return host.process.insecure_rand
 
 namespace random_insecure_seed {
 
-std::tuple<uint64_t, uint64_t> insecure_seed(Host& host) {
-  host::Random& random = *host.process.insecure_random;
-  const uint64_t first = random.next();
-  return {first, random.next()};
-}
+std::tuple<uint64_t, uint64_t> insecure_seed(Host& host) { return host.insecure_seed(); }
 
 }  // namespace random_insecure_seed
 

@@ -1,0 +1,32 @@
+#include "wasi/p3/p3.h"
+
+#include "wasi/p3/streams.h"
+
+namespace wafer::wasi::p3 {
+
+namespace {
+
+constexpr Definition kDefinitions[] = {
+#define WASI_FUNCTION(interface, name, fn, waits, is_async) \
+  define<&fn>(interface, name, waits, is_async),
+#include "wasi/p3/functions.inc"
+#undef WASI_FUNCTION
+};
+
+}  // namespace
+
+Host::~Host() {
+  // None of them is told of what happens now.
+  for (const std::shared_ptr<Side>& side : sides_) side->abandon();
+  sides_.clear();
+}
+
+ResourceTypes add_to_linker(component::ComponentLinker& linker) {
+  return add_definitions(linker, kResources, kResourceAliases, kDefinitions);
+}
+
+Result<void> check(const component::Component& component) {
+  return check_imports(component, kDefinitions);
+}
+
+}  // namespace wafer::wasi::p3

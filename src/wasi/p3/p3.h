@@ -1,0 +1,29 @@
+// WASI 0.3: the interfaces of wasi:cli, clocks, random, filesystem, sockets and http as host
+// functions for components, over the host's Process.
+#pragma once
+
+#include "wasi/bind/system.h"
+
+namespace wafer::wasi::p3 {
+
+class Side;
+
+// What functions of one store act on; beside that of WASI 0.2, if a component uses both.
+class Host final : public SystemHost {
+ public:
+  static constexpr size_t kFamily = 1;
+  Host(host::Process& process, host::Loop& loop, const ResourceTypes& resource_types)
+      : SystemHost(kFamily, process, loop, resource_types) {}
+  ~Host();
+
+ private:
+  friend class Side;
+  std::list<std::shared_ptr<Side>> sides_;  // of streams and futures that are not over
+};
+
+// Defines all interfaces in `linker`. The types that it gives are for Hosts.
+ResourceTypes add_to_linker(component::ComponentLinker& linker);
+// Whether what `component` imports of them has their types; Unlinkable otherwise.
+Result<void> check(const component::Component& component);
+
+}  // namespace wafer::wasi::p3
