@@ -190,6 +190,19 @@ void add_serve(CLI::App& app, Context& context) {
   serve.add_option("--max-connections", o.limits.connections, "At once (default 20000)")
       ->type_name("N")
       ->group(limits);
+  const auto at_least_one = CLI::Range(size_t{1}, SIZE_MAX);
+  serve
+      .add_option("--max-instance-reuse", o.limits.instance_reuse,
+                  "Requests that an instance of WASI 0.3 answers (default 1024)")
+      ->check(at_least_one)
+      ->type_name("N")
+      ->group(limits);
+  serve
+      .add_option("--max-concurrent", o.limits.concurrent,
+                  "Requests that an instance of WASI 0.3 answers at once (default 16)")
+      ->check(at_least_one)
+      ->type_name("N")
+      ->group(limits);
   o.tier.add_to(serve);
   o.tier.use_cache = true;
   o.features.add_to(serve);

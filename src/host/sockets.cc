@@ -95,13 +95,20 @@ SocketRef wrap_socket(UniqueFd fd) {
 }
 
 Status Socket::bind(const Endpoint& local) {
-  // A port of a connection that was closed a moment ago can be listened on at once; on Linux
-  // this does not let two listen on the same.
-  const int reuse = type() == FileType::StreamSocket && local.port != 0;
-  if (reuse) (void)setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+  // A port of a connection that was closed a moment ago can be listened on at once, if those
+  // before had this too; on Linux it does not let two listen on the same. A port that is free is
+  // looked for without it.
+  const auto reuse = [&] {
+    const int one = 1;
+    if (type() == FileType::StreamSocket)
+      (void)setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+  };
+  if (local.port != 0) reuse();
   sockaddr_storage storage;
   const socklen_t length = local.fill(storage);
-  return Status::of(::bind(fd(), reinterpret_cast<sockaddr*>(&storage), length));
+  HOST_TRY(Status::of(::bind(fd(), reinterpret_cast<sockaddr*>(&storage), length)));
+  if (local.port == 0) reuse();
+  return {};
 }
 
 Status Socket::connect(const Endpoint& remote) {

@@ -213,7 +213,7 @@ void Connection::invoke(host::HttpRequest request) {
   }
   invocation_ = std::make_shared<Invocation>(
       worker_.surroundings(), worker_.application(),
-      [this](wasi::p2::HttpAnswer answer) { on_answer(std::move(answer)); },
+      [this](HttpAnswer answer) { on_answer(std::move(answer)); },
       [this](const std::string& failure) { on_ended(failure); });
   worker_.watch(invocation_, began_ + worker_.options().limits.request_time);
   if (request_body_) read_body();
@@ -289,7 +289,7 @@ void Connection::refuse(int status, const char* why) {
   });
 }
 
-void Connection::on_answer(wasi::p2::HttpAnswer answer) {
+void Connection::on_answer(HttpAnswer answer) {
   if (closed_ || answered_) return;
   answered_ = true;
   if (!answer.failure.empty()) {

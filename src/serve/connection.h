@@ -33,7 +33,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void invoke(host::HttpRequest request);
   void read_body();
   void on_body(const Error& error);
-  void on_answer(wasi::p2::HttpAnswer answer);
+  void on_answer(HttpAnswer answer);
   void on_ended(const std::string& failure);
   void begin_response();
   void send_body();

@@ -1,103 +1,119 @@
 #include "serve/invocation.h"
 
+#include "wasi/p2/http.h"
+#include "wasi/p3/http.h"
+
 namespace wafer::serve {
 
 using component::Val;
 using runtime::TrapCode;
 
-namespace {
-
-constexpr std::string_view kHandler = "wasi:http/incoming-handler@0.2.0";
-
-}  // namespace
-
 Invocation::Invocation(Surroundings surroundings, Application application,
-                       std::function<void(wasi::p2::HttpAnswer)> answer,
+                       std::function<void(HttpAnswer)> answer,
                        std::function<void(const std::string&)> ended)
     : s_(surroundings),
       application_(std::move(application)),
       answer_(std::move(answer)),
-      ended_(std::move(ended)),
-      store_(application_.engine, s_.limits.store),
-      components_(store_),
-      host_(s_.process, s_.loop, s_.types) {
-  if (s_.limits.fuel)
-    store_.fuel = int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX)));
-  host_.attach(components_);
-  // Others run on this thread: instead of waiting, it goes on when there is something to do.
-  components_.idle = [this] { waiting_ = true; };
-  components_.posted = [this] {
-    if (running_ || scheduled_) return;
-    scheduled_ = true;
-    s_.loop.post([weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->go_on();
-    });
-  };
-}
+      ended_(std::move(ended)) {}
 
-Invocation::~Invocation() = default;
+Invocation::~Invocation() { cancel(); }
 
-void Invocation::give(wasi::p2::HttpAnswer answer) {
+void Invocation::give(HttpAnswer answer) {
   if (const auto f = std::exchange(answer_, nullptr)) f(std::move(answer));
 }
 
 void Invocation::start(host::HttpRequest request) {
-  running_ = true;
-  auto instance = s_.linker.instantiate(components_, application_.component);
-  if (!instance) return end(std::string(std::string_view(instance.error().message)));
-  const component::ExportedFunc handle = component::find_func(**instance, "handle", kHandler);
-  std::vector<Val> args;
-  args.push_back(wasi::p2::incoming_request(host_, std::move(request)));
-  args.push_back(wasi::p2::response_outparam(
-      host_, [this](wasi::p2::HttpAnswer answer) { give(std::move(answer)); }));
-  store_.clear_trap();
-  component::OnCancel on_cancel;
-  const TrapCode code = handle.func->call(
-      components_, handle.caller(),
-      [&args](std::vector<Val>& out) {
-        out = std::move(args);
-        return TrapCode::None;
-      },
-      [this](std::vector<Val>*) {
-        done_ = true;
-        return TrapCode::None;
-      },
-      on_cancel);
-  running_ = false;
-  if (code != TrapCode::None)
-    return end(std::string(std::string_view(store_.trap_error().message)));
-  go_on();
+  Result<std::shared_ptr<Guest>> guest = s_.guests.take(s_, application_);
+  if (!guest) return end(std::string(std::string_view(guest.error().message)));
+  guest_ = *std::move(guest);
+  guest_->add(*this);
+  interruptible_ = guest_.get();
+  guest_->run([&] { return guest_->reusable() ? call_0_3(request) : call_0_2(request); });
 }
 
-void Invocation::go_on() {
-  if (!ended_ || running_) return;
-  const std::shared_ptr<Invocation> self = shared_from_this();
-  scheduled_ = waiting_ = false;
-  running_ = true;
-  TrapCode code = TrapCode::None;
-  if (interrupted() && !done_)
-    code = store_.set_trap(TrapCode::Interrupted);
-  else
-    code = components_.run_until([this] { return done_ || waiting_; });
-  running_ = false;
-  if (code != TrapCode::None) {
-    if (store_.trap().code != code) store_.set_trap(code);
-    return end(std::string(std::string_view(store_.trap_error().message)));
-  }
-  if (done_) end("");
+TrapCode Invocation::call_0_2(host::HttpRequest& request) {
+  std::vector<Val> args;
+  args.push_back(wasi::p2::incoming_request(guest_->host_0_2(), std::move(request)));
+  args.push_back(wasi::p2::response_outparam(
+      guest_->host_0_2(), [this](HttpAnswer answer) { give(std::move(answer)); }));
+  return call(std::move(args), [this](std::vector<Val>*) { done_ = true; });
+}
+
+TrapCode Invocation::call_0_3(host::HttpRequest& request) {
+  std::vector<Val> args;
+  args.push_back(wasi::p3::incoming_request(guest_->host_0_3(), std::move(request)));
+  return call(std::move(args), [this](std::vector<Val>* result) {
+    done_ = true;
+    on_cancel_ = nullptr;
+    if (!result || result->empty()) return;
+    HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]));
+    body_ = answer.response.body;
+    give(std::move(answer));
+  });
+}
+
+TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<Val>*)> on_result) {
+  const component::ExportedFunc& handle = guest_->handle();
+  const auto kept = std::make_shared<std::vector<Val>>(std::move(args));
+  return handle.func->call(
+      guest_->components(), handle.caller(),
+      [kept](std::vector<Val>& out) {
+        out = std::move(*kept);
+        return TrapCode::None;
+      },
+      // It may be gone by then.
+      [weak = weak_from_this(), on_result](std::vector<Val>* result) {
+        if (const auto self = weak.lock()) on_result(result);
+        return TrapCode::None;
+      },
+      on_cancel_);
+}
+
+void Invocation::look() {
+  if (!done_) return;
+  if (!body_ || body_->ended()) return end("");
+  // The guest goes on writing.
+  if (!body_ends_)
+    body_ends_ = body_->end()->wait(s_.loop, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->end("");
+    });
 }
 
 void Invocation::end(const std::string& failure) {
   const auto f = std::exchange(ended_, nullptr);
   if (!f) return;
   const std::shared_ptr<Invocation> self = shared_from_this();
+  body_ends_.reset();
+  stop();
   give({{}, failure.empty() ? "the guest gave no response" : failure});
   f(failure);
+}
+
+// The guest need not go on with it.
+void Invocation::stop() {
+  if (!guest_) return;
+  if (const component::OnCancel cancel = std::exchange(on_cancel_, nullptr);
+      cancel && !done_ && guest_->reusable())
+    guest_->components().post(cancel);
+  guest_->remove(*this);
 }
 
 void Invocation::cancel() {
   answer_ = nullptr;
   ended_ = nullptr;
+  stop();
+}
+
+void Invocation::interrupt() {
+  late_ = true;
+  Guest* const guest = interruptible_;
+  if (guest && guest->interrupt()) stopped_ = true;
+}
+
+void Invocation::wake() {
+  if (!late_ || stopped_ || !guest_ || !ended_) return;
+  stopped_ = true;
+  end(guest_->interruption());
 }
 
 }  // namespace wafer::serve

@@ -1,54 +1,58 @@
-// One request in an instance of its own.
+// One request, in a guest of its own or in one that answers others as well.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "component/run/linker.h"
-#include "serve/serve.h"
-#include "wasi/p2/http.h"
+#include "serve/guest.h"
 
 namespace wafer::serve {
-
-// What a thread needs for invocations.
-struct Surroundings {
-  host::Loop& loop;
-  host::Process& process;
-  const component::ComponentLinker& linker;
-  const wasi::ResourceTypes& types;
-  const Limits& limits;
-};
 
 class Invocation : public std::enable_shared_from_this<Invocation> {
  public:
   // `answer` is called once, from the loop or from start(); `ended` once after that, when the
-  // guest has returned or failed (then with why).
+  // guest is done with the request or failed (then with why).
   Invocation(Surroundings surroundings, Application application,
-             std::function<void(wasi::p2::HttpAnswer)> answer,
+             std::function<void(HttpAnswer)> answer,
              std::function<void(const std::string& failure)> ended);
   ~Invocation();
   void start(host::HttpRequest request);
   // Ends it as soon as possible; nothing is called any more.
   void cancel();
-  // From any thread, while it is kept: its time is up.
-  void interrupt() { store_.interrupt(); }
+  // From any thread, while it is kept: its time is up. A guest that runs is stopped, whatever
+  // else it does.
+  void interrupt();
   // Looks whether it was interrupted, on the loop.
-  void wake() { go_on(); }
-  bool interrupted() const { return store_.interrupt_flag.load(std::memory_order_relaxed) != 0; }
+  void wake();
+  // Whether what interrupt() asks for has been done.
+  bool interrupted() const { return stopped_; }
+
+  // ---- For guests
+  // No more comes of it: the guest failed, for some reason.
+  void fail(const std::string& why) { end(why); }
+  // The guest ran: looks whether this one is over.
+  void look();
 
  private:
-  void go_on();
+  runtime::TrapCode call_0_2(host::HttpRequest& request);
+  runtime::TrapCode call_0_3(host::HttpRequest& request);
+  runtime::TrapCode call(std::vector<component::Val> args,
+                         std::function<void(std::vector<component::Val>*)> on_result);
+  void give(HttpAnswer answer);
   void end(const std::string& failure);
-  void give(wasi::p2::HttpAnswer answer);
+  void stop();
 
   Surroundings s_;
   Application application_;
-  std::function<void(wasi::p2::HttpAnswer)> answer_;
+  std::function<void(HttpAnswer)> answer_;
   std::function<void(const std::string&)> ended_;
-  runtime::Store store_;
-  component::ComponentStore components_;
-  wasi::p2::Host host_;
-  bool running_ = false, waiting_ = false, scheduled_ = false, done_ = false;
+  std::shared_ptr<Guest> guest_;
+  std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()
+  component::OnCancel on_cancel_;               // until the guest has returned
+  host::HttpBodyRef body_;                      // of the response, while the guest writes it
+  host::WaitRef body_ends_;
+  bool done_ = false;
+  std::atomic<bool> late_{false}, stopped_{false};
 };
 
 }  // namespace wafer::serve

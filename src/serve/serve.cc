@@ -5,9 +5,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
-#include "component/names.h"
 #include "serve/worker.h"
-#include "wasi/p2/p2.h"
 
 namespace wafer::serve {
 
@@ -36,9 +34,11 @@ Result<int> listen_beside(const host::Endpoint& endpoint) {
 
 Result<void> check(const component::Component& component) {
   WAFER_TRY(wasi::p2::check(component));
-  for (const component::NamedEntity& e : component.shape().exports)
-    if (component::names_match("wasi:http/incoming-handler@0.2.0", e.name)) return {};
-  return Error(ErrorKind::Usage, "nothing to serve: no export \"wasi:http/incoming-handler\"");
+  WAFER_TRY(wasi::p3::check(component));
+  if (handles_0_3(component)) return {};
+  return Error(
+      ErrorKind::Usage,
+      "nothing to serve: no export \"wasi:http/handler\" or \"wasi:http/incoming-handler\"");
 }
 
 Server::Server(Options options) : options_(std::move(options)) {}

@@ -1,5 +1,5 @@
-// HTTP served by a component: `wasi:http/incoming-handler` of WASI 0.2, with a fresh instance
-// for each request.
+// HTTP served by a component: by `wasi:http/handler` of WASI 0.3, whose instances answer many
+// requests, or `wasi:http/incoming-handler` of 0.2, with a fresh instance for each request.
 #pragma once
 
 #include <atomic>
@@ -26,6 +26,8 @@ struct Limits {
   std::chrono::milliseconds body_time{30'000};     // without a byte of a body, either way
   std::chrono::milliseconds request_time{60'000};  // of the guest's, from request to response's end
   std::optional<uint64_t> fuel;                    // of one request
+  size_t instance_reuse = 1024;                    // requests that an instance of 0.3 answers,
+  size_t concurrent = 16;                          // and how many of them at once
   runtime::StoreLimits store;
   std::chrono::milliseconds drain_time{30'000};  // for requests under way at the end
 };

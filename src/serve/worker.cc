@@ -15,7 +15,8 @@ Worker::Worker(const Options& options, host::Process& process, Metrics& metrics)
     : options_(options),
       process_(process),
       metrics_(metrics),
-      types_(wasi::p2::add_to_linker(linker_)),
+      types_0_2_(wasi::p2::add_to_linker(linker_)),
+      types_0_3_(wasi::p3::add_to_linker(linker_)),
       acceptor_(loop_.context()),
       timer_(loop_.context()) {}
 
@@ -29,6 +30,7 @@ Worker::~Worker() {
     const std::shared_ptr<Connection> connection = *connections_.begin();
     connection->close();
   }
+  guests_.clear();
   // What was put off: the ends of invocations.
   loop_.restart();
   loop_.run_ready();

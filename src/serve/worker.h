@@ -33,7 +33,9 @@ class Worker {
   void stop();
 
   // ---- For connections, on the worker's thread
-  Surroundings surroundings() { return {loop_, process_, linker_, types_, options_.limits}; }
+  Surroundings surroundings() {
+    return {loop_, process_, linker_, types_0_2_, types_0_3_, guests_, options_.limits};
+  }
   const Options& options() const { return options_; }
   Metrics& metrics() { return metrics_; }
   boost::asio::io_context& context() { return loop_.context(); }
@@ -56,7 +58,8 @@ class Worker {
   Metrics& metrics_;
   host::Loop loop_;
   component::ComponentLinker linker_;
-  wasi::ResourceTypes types_;
+  wasi::ResourceTypes types_0_2_, types_0_3_;
+  GuestPool guests_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer timer_;
   std::set<std::shared_ptr<Connection>> connections_;

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "wasi/p2/resources.h"
 
@@ -13,65 +12,8 @@ namespace wafer::wasi::p2 {
 using host::HttpBodyRef;
 using host::HttpFields;
 
-namespace {
-
-using Code = http_types::ErrorCode;
-
-// The host's errors of HTTP have the names that WASI has for them.
-constexpr Code::Tag kTags[] = {
-#define HTTP_ERROR(name, text) Code::Tag::name,
-#include "host/http_errors.def"
-#undef HTTP_ERROR
-};
-
-// What the system says, where a client leaves it at that.
-host::HttpError of_system(int code) {
-  using E = host::HttpError;
-  switch (code) {
-    case EACCES:
-    case EPERM:
-      return E::HTTPRequestDenied;
-    case ENOENT:
-      return E::DNSError;
-    case EAGAIN:
-      return E::DNSTimeout;
-    case ECONNREFUSED:
-      return E::ConnectionRefused;
-    case ETIMEDOUT:
-      return E::ConnectionTimeout;
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-      return E::DestinationUnavailable;
-    case ECONNRESET:
-    case EPIPE:
-    case ECONNABORTED:
-      return E::ConnectionTerminated;
-    case EBADMSG:
-      return E::HTTPResponseIncomplete;
-    case EINVAL:
-      return E::HTTPRequestURIInvalid;
-    case EMSGSIZE:
-      return E::HTTPRequestBodySize;
-    default:
-      return E::HTTPProtocolError;
-  }
-}
-
-}  // namespace
-
 http_types::ErrorCode http_error(host::Status status) {
-  uint8_t detail = 0;
-  std::optional<host::HttpError> error = host::http_error_of(status, &detail);
-  Code code;
-  if (!error && (status.code() == ENOMEM || status.code() == EIO))
-    return Code::of_internal_error(status.message());
-  if (!error) error = of_system(status.code());
-  code.tag = kTags[size_t(*error)];
-  // Of what could be told besides, the least.
-  if (code.tag == Code::Tag::TLSAlertReceived)
-    return Code::of_tls_alert_received({detail, std::nullopt});
-  Meta<Code>::payload(code, [](auto& payload) { payload.emplace(); });
-  return code;
+  return http_error_code<http_types::ErrorCode>(status);
 }
 
 namespace http_types {
@@ -83,11 +25,6 @@ namespace {
 
 constexpr size_t kMostFieldBytes = 1 << 20;  // that a guest can have in one `fields`
 
-// What a guest may not set: fields of the connection, and what the host makes of the request.
-bool is_forbidden(std::string_view name) {
-  return host::is_hop_by_hop(name) || host::same_name(name, "host");
-}
-
 HeaderError header_error(HeaderError::Tag tag) {
   HeaderError e;
   e.tag = tag;
@@ -97,17 +34,6 @@ Err<HeaderError> refused(HeaderError::Tag tag) { return Err{header_error(tag)}; 
 
 std::string text_of(const FieldValue& value) { return std::string(value.begin(), value.end()); }
 FieldValue value_of(std::string_view text) { return FieldValue(text.begin(), text.end()); }
-
-std::optional<uint64_t> content_length(const HttpFields& fields) {
-  for (const auto& [name, value] : fields) {
-    if (!host::same_name(name, "content-length")) continue;
-    uint64_t length = 0;
-    const char* const end = value.data() + value.size();
-    const auto [at, error] = std::from_chars(value.data(), end, length);
-    if (error == std::errc() && at == end) return length;
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -121,7 +47,7 @@ class Fields final : public Object {
   std::optional<HeaderError> check(const std::string& name, bool sets = true) const {
     if (immutable) return header_error(HeaderError::Tag::Immutable);
     if (!host::is_token(name)) return header_error(HeaderError::Tag::InvalidSyntax);
-    if (sets && is_forbidden(name)) return header_error(HeaderError::Tag::Forbidden);
+    if (sets && is_forbidden_field(name)) return header_error(HeaderError::Tag::Forbidden);
     return std::nullopt;
   }
   void remove(std::string_view name) {
@@ -200,8 +126,7 @@ Own<Fields> fields_clone(Host&, Fields& self) { return Own<Fields>::make(self.fi
 namespace {
 
 Own<Fields> received(HttpFields fields) {
-  std::erase_if(fields, [](const auto& f) { return is_forbidden(f.first); });
-  return Own<Fields>::make(std::move(fields), true);
+  return Own<Fields>::make(received_fields(std::move(fields)), true);
 }
 
 }  // namespace
@@ -228,33 +153,13 @@ class FutureTrailers final : public Object {
 // One that is to be sent. Kept by the message until it is sent, and by the stream.
 class OutgoingBody final : public Object {
  public:
-  // A stream into the body that counts what goes through.
-  class Counter final : public host::OutputStream {
-   public:
-    Counter(HttpBodyRef b, std::optional<uint64_t> l) : body(std::move(b)), limit(l) {}
-    host::Outcome<size_t> budget() override { return body->room(); }
-    host::Status write(Bytes from) override {
-      if (const host::Outcome<size_t> room = body->room(); !room) return room.status();
-      written += from.size();
-      // More than the message says would be part of what comes after it.
-      if (limit && written > *limit) return host::Status(EMSGSIZE);
-      body->write(from);
-      return {};
-    }
-    host::Status flush() override { return {}; }
-    host::PollableRef pollable() override { return body->writable(); }
-    const HttpBodyRef body;
-    const std::optional<uint64_t> limit;
-    uint64_t written = 0;
-  };
-
   OutgoingBody(HttpBodyRef body, std::optional<uint64_t> limit, bool request)
-      : stream(std::make_shared<Counter>(std::move(body), limit)), of_request(request) {}
+      : stream(std::make_shared<HttpBodyWriter>(std::move(body), limit)), of_request(request) {}
   ~OutgoingBody() override {
     // Not finished: broken off.
     stream->body->fail(host::Status(ECONNRESET));
   }
-  const std::shared_ptr<Counter> stream;
+  const std::shared_ptr<HttpBodyWriter> stream;
   const bool of_request;
   bool streamed = false;
 };
@@ -308,8 +213,8 @@ Expected<Own<OutputStream>, Unit> outgoing_body_write(Host&, OutgoingBody& self)
 
 Expected<Unit, ErrorCode> outgoing_body_finish(Host&, Own<OutgoingBody> this_,
                                                std::optional<Own<Fields>> trailers) {
-  OutgoingBody::Counter& stream = *this_->stream;
-  if (stream.limit && *stream.limit != stream.written) {
+  HttpBodyWriter& stream = *this_->stream;
+  if (!stream.complete()) {
     stream.body->fail(host::Status(EMSGSIZE));
     return Err{this_->of_request ? ErrorCode::of_http_request_body_size(stream.written)
                                  : ErrorCode::of_http_response_body_size(stream.written)};
@@ -368,27 +273,6 @@ std::optional<Scheme> scheme_of(const std::string& text) {
   return text == "http" || text == "https" ? s : Scheme::of_other(text);
 }
 
-// RFC 3986, without percent signs that begin nothing.
-bool is_uri_part(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte > 0x20 && byte < 0x7F &&
-           std::string_view("\"<>\\^`{|}#").find(c) == std::string::npos;
-  });
-}
-
-bool is_scheme(std::string_view text) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  return !text.empty() && letter(text[0]) && std::all_of(text.begin(), text.end(), [&](char c) {
-    return letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
-  });
-}
-
-bool is_authority(std::string_view text) {
-  return !text.empty() && is_uri_part(text) && text.find('/') == text.npos &&
-         text.find('?') == text.npos;
-}
-
 }  // namespace
 
 Method incoming_request_method(Host&, IncomingRequest& self) {
@@ -443,7 +327,7 @@ std::optional<std::string> outgoing_request_path_with_query(Host&, OutgoingReque
 }
 NoResult outgoing_request_set_path_with_query(Host&, OutgoingRequest& self,
                                               std::optional<std::string> path) {
-  if (path && !is_uri_part(*path)) return none();
+  if (path && !is_path_with_query(*path)) return none();
   self.request.path_with_query = path.value_or("");
   return Unit{};
 }

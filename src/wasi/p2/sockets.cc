@@ -7,56 +7,6 @@
 
 namespace wafer::wasi::p2 {
 
-host::Address to_host(const sockets_network::IpAddress& a) {
-  host::Address out;
-  if (a.tag == sockets_network::IpAddress::Tag::Ipv4) {
-    const auto& [b0, b1, b2, b3] = *a.ipv4;
-    out.bytes = {b0, b1, b2, b3};
-    return out;
-  }
-  out.v6 = true;
-  size_t i = 0;
-  std::apply(
-      [&](auto... word) {
-        ((out.bytes[i] = uint8_t(word >> 8), out.bytes[i + 1] = uint8_t(word), i += 2), ...);
-      },
-      *a.ipv6);
-  return out;
-}
-
-sockets_network::IpAddress to_guest(const host::Address& a) {
-  const auto& b = a.bytes;
-  if (!a.v6) return sockets_network::IpAddress::of_ipv4({b[0], b[1], b[2], b[3]});
-  const auto word = [&](size_t i) { return uint16_t(b[2 * i] << 8 | b[2 * i + 1]); };
-  return sockets_network::IpAddress::of_ipv6(
-      {word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)});
-}
-
-host::Endpoint to_host(const sockets_network::IpSocketAddress& a) {
-  host::Endpoint e;
-  if (a.tag == sockets_network::IpSocketAddress::Tag::Ipv4) {
-    e.address = to_host(sockets_network::IpAddress::of_ipv4(a.ipv4->address));
-    e.port = a.ipv4->port;
-    return e;
-  }
-  e.address = to_host(sockets_network::IpAddress::of_ipv6(a.ipv6->address));
-  e.port = a.ipv6->port;
-  e.flow = a.ipv6->flow_info;
-  e.scope = a.ipv6->scope_id;
-  return e;
-}
-
-sockets_network::IpSocketAddress to_guest(const host::Endpoint& e) {
-  const sockets_network::IpAddress a = to_guest(e.address);
-  return e.address.v6
-             ? sockets_network::IpSocketAddress::of_ipv6({e.port, e.flow, *a.ipv6, e.scope})
-             : sockets_network::IpSocketAddress::of_ipv4({e.port, *a.ipv4});
-}
-
-bool is_remote(const host::Endpoint& e, bool v6) {
-  return e.address.v6 == v6 && !e.address.is_unspecified() && !e.address.is_mapped() && e.port != 0;
-}
-
 // ---- wasi:sockets/instance-network
 
 namespace sockets_instance_network {
@@ -76,38 +26,12 @@ class ResolveAddressStream final : public Object {
   size_t next = 0;
 };
 
-namespace {
-
-// Whether `name` may be one of the domain name system: labels of letters, digits, hyphens and
-// underscores, or of letters beyond ASCII.
-bool is_name(std::string_view name) {
-  if (name.ends_with('.')) name.remove_suffix(1);
-  if (name.empty() || name.size() > 253) return false;
-  size_t label = 0;
-  for (const char c : name) {
-    if (c == '.') {
-      if (label == 0) return false;
-      label = 0;
-      continue;
-    }
-    const bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_' || (c & 0x80);
-    if (!fits || ++label > 63) return false;
-  }
-  return label != 0;
-}
-
-}  // namespace
-
 Expected<Own<ResolveAddressStream>, ErrorCode> resolve_addresses(Host& host, Network&,
                                                                  std::string name) {
-  std::string_view literal = name;
-  if (literal.size() > 2 && literal.front() == '[' && literal.back() == ']')
-    literal = literal.substr(1, literal.size() - 2);
-  if (const std::optional<host::Address> address = host::Address::parse(literal))
+  if (const std::optional<host::Address> address = address_literal(name))
     return Own<ResolveAddressStream>::make(
         std::make_unique<host::Lookup>(std::vector<host::Address>{*address}));
-  if (!is_name(name)) return Err{ErrorCode::InvalidArgument};
+  if (!is_domain_name(name)) return Err{ErrorCode::InvalidArgument};
   if (!host.process.network.allows_lookup(name)) return Err{ErrorCode::AccessDenied};
   return Own<ResolveAddressStream>::make(
       std::make_unique<host::Lookup>(host.loop, std::move(name)));
@@ -163,8 +87,6 @@ namespace {
 using Phase = TcpState::Phase;
 template <class T>
 using NetResult = Expected<T, ErrorCode>;
-
-constexpr uint64_t kMostBacklog = 4096;
 
 #define NET_LET(name, expr)                                       \
   auto WAFER_CONCAT(net_outcome_, __LINE__) = (expr);             \
@@ -223,9 +145,8 @@ NetResult<Unit> tcp_socket_start_bind(Host& host, TcpSocket& self, Network&,
                                       IpSocketAddress local_address) {
   TcpState& s = *self.state;
   const host::Endpoint local = to_host(local_address);
-  if (local.address.v6 != s.v6 || local.address.is_mapped() || local.address.is_multicast() ||
-      local.address.is_broadcast())
-    return Err{ErrorCode::InvalidArgument};
+  if (const host::Status status = check_local(local, s.v6, true); !status.ok())
+    return failed(status);
   if (s.phase != Phase::Unbound) return Err{ErrorCode::InvalidState};
   if (!host.process.network.allows(host::Network::Use::TcpListen, local))
     return Err{ErrorCode::AccessDenied};
@@ -245,8 +166,8 @@ NetResult<Unit> tcp_socket_start_connect(Host& host, TcpSocket& self, Network&,
   TcpState& s = *self.state;
   const host::Endpoint remote = to_host(remote_address);
   if (s.phase != Phase::Unbound && s.phase != Phase::Bound) return Err{ErrorCode::InvalidState};
-  if (!is_remote(remote, s.v6) || remote.address.is_multicast() || remote.address.is_broadcast())
-    return Err{ErrorCode::InvalidArgument};
+  if (const host::Status status = check_remote(remote, s.v6, true); !status.ok())
+    return failed(status);
   if (!host.process.network.allows(host::Network::Use::TcpConnect, remote))
     return Err{ErrorCode::AccessDenied};
   const host::Status status = s.socket->connect(remote);
@@ -331,7 +252,6 @@ NetResult<Unit> tcp_socket_set_listen_backlog_size(Host&, TcpSocket& self, uint6
 namespace {
 
 using Option = host::Socket::Option;
-constexpr uint64_t kSecond = 1'000'000'000;
 
 NetResult<uint64_t> get(TcpSocket& self, Option option) {
   NET_LET(value, self.state->socket->get(option));
@@ -339,19 +259,16 @@ NetResult<uint64_t> get(TcpSocket& self, Option option) {
 }
 
 NetResult<Unit> set(TcpSocket& self, Option option, uint64_t value) {
-  if (value == 0) return Err{ErrorCode::InvalidArgument};
-  return done(self.state->socket->set(option, value));
+  return done(set_option(*self.state->socket, option, value));
 }
 
 NetResult<Duration> get_time(TcpSocket& self, Option option) {
-  auto seconds = get(self, option);
-  if (!seconds) return seconds;
-  return *seconds * kSecond;
+  NET_LET(time, get_time_option(*self.state->socket, option));
+  return time;
 }
 
-// The system counts in seconds.
 NetResult<Unit> set_time(TcpSocket& self, Option option, Duration value) {
-  return set(self, option, value / kSecond + (value % kSecond != 0));
+  return done(set_time_option(*self.state->socket, option, value));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What TCP and UDP share.
 #pragma once
 
+#include "wasi/bind/sockets.h"
 #include "wasi/p2/resources.h"
 
 namespace wafer::wasi::p2 {
@@ -12,12 +13,14 @@ class Network final : public Object {};
 
 }  // namespace sockets_network
 
-host::Address to_host(const sockets_network::IpAddress& a);
-sockets_network::IpAddress to_guest(const host::Address& a);
-host::Endpoint to_host(const sockets_network::IpSocketAddress& a);
-sockets_network::IpSocketAddress to_guest(const host::Endpoint& e);
-
-// Whether a socket of that family can send to `e`.
-bool is_remote(const host::Endpoint& e, bool v6);
+inline sockets_network::IpAddress to_guest(const host::Address& a) {
+  return guest_address<sockets_network::IpAddress>(a);
+}
+inline host::Endpoint to_host(const sockets_network::IpSocketAddress& a) {
+  return host_endpoint<sockets_network::IpAddress>(a);
+}
+inline sockets_network::IpSocketAddress to_guest(const host::Endpoint& e) {
+  return guest_endpoint<sockets_network::IpAddress, sockets_network::IpSocketAddress>(e);
+}
 
 }  // namespace wafer::wasi::p2

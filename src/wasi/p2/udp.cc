@@ -69,7 +69,8 @@ NetResult<Unit> udp_socket_start_bind(Host& host, UdpSocket& self, Network&,
                                       IpSocketAddress local_address) {
   UdpState& s = *self.state;
   const host::Endpoint local = to_host(local_address);
-  if (local.address.v6 != s.v6 || local.address.is_mapped()) return Err{ErrorCode::InvalidArgument};
+  if (const host::Status status = check_local(local, s.v6, false); !status.ok())
+    return failed(status);
   if (s.phase != Phase::Unbound) return Err{ErrorCode::InvalidState};
   if (!host.process.network.allows(host::Network::Use::UdpBind, local))
     return Err{ErrorCode::AccessDenied};
@@ -91,7 +92,8 @@ NetResult<std::tuple<Own<IncomingDatagramStream>, Own<OutgoingDatagramStream>>> 
   std::optional<host::Endpoint> remote;
   if (remote_address) {
     remote = to_host(*remote_address);
-    if (!is_remote(*remote, s.v6)) return Err{ErrorCode::InvalidArgument};
+    if (const host::Status status = check_remote(*remote, s.v6, false); !status.ok())
+      return failed(status);
     if (!host.process.network.allows(host::Network::Use::UdpSend, *remote))
       return Err{ErrorCode::AccessDenied};
   }
@@ -135,8 +137,7 @@ NetResult<uint64_t> get(UdpSocket& self, Option option) {
 }
 
 NetResult<Unit> set(UdpSocket& self, Option option, uint64_t value) {
-  if (value == 0) return Err{ErrorCode::InvalidArgument};
-  return done(self.state->socket->set(option, value));
+  return done(set_option(*self.state->socket, option, value));
 }
 
 }  // namespace
@@ -215,7 +216,7 @@ NetResult<uint64_t> outgoing_datagram_stream_send(Host& host, OutgoingDatagramSt
       if (to && *to != *s.remote) return Err{ErrorCode::InvalidArgument};
       to.reset();
     } else {
-      if (!to || !is_remote(*to, s.v6)) return Err{ErrorCode::InvalidArgument};
+      if (!to || !check_remote(*to, s.v6, false).ok()) return Err{ErrorCode::InvalidArgument};
       if (!host.process.network.allows(host::Network::Use::UdpSend, *to))
         return Err{ErrorCode::AccessDenied};
     }

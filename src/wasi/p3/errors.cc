@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "wasi/bind/http.h"
+
 namespace wafer::wasi::p3 {
 
 namespace {
@@ -51,5 +53,8 @@ cli_types::ErrorCode cli_error(host::Status status) {
 
 filesystem_types::ErrorCode file_error(host::Status status) { return find(kFile, status); }
 sockets_types::ErrorCode network_error(host::Status status) { return find(kNetwork, status); }
+http_types::ErrorCode http_error(host::Status status) {
+  return http_error_code<http_types::ErrorCode>(status);
+}
 
 }  // namespace wafer::wasi::p3

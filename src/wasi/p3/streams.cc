@@ -210,6 +210,7 @@ class Sink final : public Side {
       buffer_->progress = 0;
       copying_ = true;
       CANON_TRY(end_->copy(buffer_));
+      if (!to_) break;  // that was the end
     }
     return TrapCode::None;
   }

@@ -1,0 +1,171 @@
+#include "serve/guest.h"
+
+#include <algorithm>
+
+#include "component/names.h"
+#include "serve/invocation.h"
+
+namespace wafer::serve {
+
+using runtime::TrapCode;
+
+namespace {
+
+constexpr std::string_view kHandler_0_2 = "wasi:http/incoming-handler@0.2.0";
+constexpr std::string_view kHandler_0_3 = "wasi:http/handler@0.3.0";
+
+std::string text(const Error& error) { return std::string(std::string_view(error.message)); }
+
+}  // namespace
+
+std::optional<bool> handles_0_3(const component::Component& component) {
+  for (const std::string_view handler : {kHandler_0_3, kHandler_0_2})
+    for (const component::NamedEntity& e : component.shape().exports)
+      if (component::names_match(handler, e.name)) return handler == kHandler_0_3;
+  return std::nullopt;
+}
+
+Guest::Guest(const Surroundings& surroundings, Application application)
+    : s_(surroundings),
+      application_(std::move(application)),
+      store_(application_.engine, s_.limits.store),
+      components_(store_),
+      host_0_2_(s_.process, s_.loop, s_.types_0_2),
+      host_0_3_(s_.process, s_.loop, s_.types_0_3) {
+  host_0_2_.attach(components_);
+  host_0_3_.attach(components_);
+  // Others run on this thread: instead of waiting, it goes on when there is something to do.
+  components_.idle = [this] { waiting_ = true; };
+  components_.posted = [this] {
+    if (running_ || scheduled_) return;
+    scheduled_ = true;
+    s_.loop.post([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->run(nullptr);
+    });
+  };
+}
+
+Guest::~Guest() = default;
+
+Result<void> Guest::instantiate() {
+  reusable_ = handles_0_3(*application_.component).value_or(false);
+  if (s_.limits.fuel)
+    store_.fuel = int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX)));
+  running_ = true;
+  auto instance = s_.linker.instantiate(components_, application_.component);
+  running_ = false;
+  if (!instance) return instance.take_error();
+  handle_ = component::find_func(**instance, "handle", reusable_ ? kHandler_0_3 : kHandler_0_2);
+  return {};
+}
+
+bool Guest::accepts(const Application& application) const {
+  return !dead_ && !used_up() && application.component == application_.component &&
+         active_.size() < s_.limits.concurrent;
+}
+
+bool Guest::busy() const {
+  return std::any_of(components_.instances.begin(), components_.instances.end(),
+                     [](const auto& i) { return i->threads.live() != 0; });
+}
+
+void Guest::add(Invocation& invocation) {
+  // Each brings what it may use.
+  if (s_.limits.fuel && used_++ > 0)
+    store_.fuel += int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX - store_.fuel)));
+  else if (!s_.limits.fuel)
+    ++used_;
+  active_.push_back(&invocation);
+}
+
+void Guest::remove(Invocation& invocation) {
+  if (std::erase(active_, &invocation) == 0) return;
+  if (!reusable_) {
+    dead_ = true;
+    return;
+  }
+  // What it does after its last answer has as long as a request.
+  if (idle() && used_up() && busy() && !linger_)
+    linger_ = host::timer(host::monotonic_now() +
+                          uint64_t(std::chrono::nanoseconds(s_.limits.request_time).count()))
+                  ->wait(s_.loop, [weak = weak_from_this()] {
+                    const auto self = weak.lock();
+                    if (!self) return;
+                    self->dead_ = true;
+                    self->s_.guests.tidy();
+                  });
+  // Not now: it may be what runs.
+  s_.loop.post([self = shared_from_this()] { self->s_.guests.tidy(); });
+}
+
+int64_t Guest::now() const { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+void Guest::run(const std::function<TrapCode()>& first) {
+  scheduled_ = false;
+  if (dead_ || running_) return;
+  const std::shared_ptr<Guest> self = shared_from_this();
+  waiting_ = false;
+  running_ = true;
+  store_.interrupt_flag = 0;
+  running_since_ = now();
+  TrapCode code = TrapCode::None;
+  if (first) {
+    store_.clear_trap();
+    code = first();
+  }
+  // A fresh guest is over with its request; another has to be there for the next one.
+  if (code == TrapCode::None)
+    code = components_.run_until([this] { return waiting_ || dead_; }, reusable_);
+  running_since_ = 0;
+  running_ = false;
+  const std::vector<Invocation*> active = active_;
+  std::string failure;
+  if (code != TrapCode::None) {
+    if (store_.trap().code != code) store_.set_trap(code);
+    failure = text(store_.trap_error());
+    dead_ = true;
+  }
+  for (Invocation* const invocation : active) {
+    // One may end another.
+    if (std::find(active_.begin(), active_.end(), invocation) == active_.end()) continue;
+    if (failure.empty())
+      invocation->look();
+    else
+      invocation->fail(failure);
+  }
+  if (dead_ || (used_up() && idle())) s_.guests.tidy();
+}
+
+bool Guest::interrupt() {
+  constexpr int64_t kLong = std::chrono::steady_clock::period::den / 50;
+  const int64_t since = running_since_;
+  if (since == 0 || now() - since < kLong) return false;
+  store_.interrupt();
+  return true;
+}
+
+std::string Guest::interruption() {
+  store_.set_trap(TrapCode::Interrupted);
+  const std::string out = text(store_.trap_error());
+  store_.clear_trap();
+  return out;
+}
+
+Result<std::shared_ptr<Guest>> GuestPool::take(const Surroundings& surroundings,
+                                               const Application& application) {
+  for (const std::shared_ptr<Guest>& guest : guests_)
+    if (guest->accepts(application)) return guest;
+  auto guest = std::make_shared<Guest>(surroundings, application);
+  WAFER_TRY(guest->instantiate());
+  if (guest->reusable()) guests_.push_back(guest);
+  return guest;
+}
+
+void GuestPool::tidy() {
+  bool spare = false;
+  std::erase_if(guests_, [&](const std::shared_ptr<Guest>& guest) {
+    return guest->over() || (guest->idle() && guest->unused() && std::exchange(spare, true));
+  });
+}
+
+}  // namespace wafer::serve

@@ -1,0 +1,103 @@
+// A component at work on a worker's loop: its store, and the hosts of both generations of WASI.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "component/run/linker.h"
+#include "serve/serve.h"
+#include "wasi/bind/http.h"
+#include "wasi/p2/p2.h"
+#include "wasi/p3/p3.h"
+
+namespace wafer::serve {
+
+using wasi::HttpAnswer;
+
+class Guest;
+class GuestPool;
+class Invocation;
+
+// What a thread needs for guests.
+struct Surroundings {
+  host::Loop& loop;
+  host::Process& process;
+  const component::ComponentLinker& linker;
+  const wasi::ResourceTypes& types_0_2;
+  const wasi::ResourceTypes& types_0_3;
+  GuestPool& guests;
+  const Limits& limits;
+};
+
+// Whether a component answers by `wasi:http/handler` of 0.3, rather than by 0.2's
+// `incoming-handler`; none if by neither.
+std::optional<bool> handles_0_3(const component::Component& component);
+
+class Guest : public std::enable_shared_from_this<Guest> {
+ public:
+  Guest(const Surroundings& surroundings, Application application);
+  ~Guest();
+  // Errors: Unlinkable, Trap.
+  Result<void> instantiate();
+
+  // By the handler of 0.3, it answers several requests, also at once.
+  bool reusable() const { return reusable_; }
+  // Whether it may have one more.
+  bool accepts(const Application& application) const;
+  const component::ExportedFunc& handle() const { return handle_; }
+
+  void add(Invocation& invocation);
+  void remove(Invocation& invocation);
+  // Does `first`, then what has become ready, until it waits; a trap fails all invocations.
+  void run(const std::function<runtime::TrapCode()>& first);
+  // From any thread: stops it, if it has been running for a while now. Whether it did.
+  bool interrupt();
+  // What is told of an invocation whose time is up.
+  std::string interruption();
+
+  component::ComponentStore& components() { return components_; }
+  wasi::p2::Host& host_0_2() { return host_0_2_; }
+  wasi::p3::Host& host_0_3() { return host_0_3_; }
+  // For its pool.
+  bool idle() const { return active_.empty(); }
+  bool unused() const { return !busy(); }
+  bool over() const { return dead_ || (used_up() && idle() && !busy()); }
+
+ private:
+  bool used_up() const { return used_ >= s_.limits.instance_reuse; }
+  // Whether tasks of it are left.
+  bool busy() const;
+  int64_t now() const;
+
+  Surroundings s_;
+  Application application_;
+  runtime::Store store_;
+  component::ComponentStore components_;
+  wasi::p2::Host host_0_2_;
+  wasi::p3::Host host_0_3_;
+  component::ExportedFunc handle_;
+  std::vector<Invocation*> active_;
+  size_t used_ = 0;
+  bool reusable_ = false, dead_ = false;
+  bool running_ = false, waiting_ = false, scheduled_ = false;
+  std::atomic<int64_t> running_since_{0};
+  host::WaitRef linger_;
+};
+
+// The guests of a worker that may have more requests.
+class GuestPool {
+ public:
+  // One that has room, or a new one.
+  Result<std::shared_ptr<Guest>> take(const Surroundings& surroundings,
+                                      const Application& application);
+  // Lets go of what is over, and of all but one that have nothing to do.
+  void tidy();
+  void clear() { guests_.clear(); }
+
+ private:
+  std::vector<std::shared_ptr<Guest>> guests_;
+};
+
+}  // namespace wafer::serve

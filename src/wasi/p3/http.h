@@ -1,0 +1,14 @@
+// wasi:http for whoever serves it: what `wasi:http/handler` takes and gives.
+#pragma once
+
+#include "wasi/bind/http.h"
+#include "wasi/p3/p3.h"
+
+namespace wafer::wasi::p3 {
+
+// The argument of `handle`.
+component::Val incoming_request(Host& host, host::HttpRequest request);
+// Its result; from then on the body is sent as it comes.
+HttpAnswer answer_of(Host& host, component::Val result);
+
+}  // namespace wafer::wasi::p3

@@ -1,0 +1,71 @@
+"""Guests of WASI 0.3 in text: streams of standard input and output, cancellation.
+
+  p3_test.py WAFER TIER,TIER,... SCRATCH
+"""
+
+import pathlib
+import random
+import subprocess
+import sys
+
+wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
+guests = pathlib.Path(__file__).parent / "p3"
+scratch.mkdir(parents=True, exist_ok=True)
+failures = 0
+
+
+def check(what, ok, detail=""):
+    global failures
+    if not ok:
+        failures += 1
+        print(f"FAILED {what}: {detail}")
+
+
+def run(tier, guest, **how):
+    command = [wafer, "run", "--tier", tier, str(guests / guest)]
+    return subprocess.run(command, timeout=60, **how)
+
+
+data = random.Random(1).randbytes(3_000_001)
+(scratch / "in").write_bytes(data)
+
+for tier in tiers:
+    for guest in ("cat.wat", "copy.wat"):
+        name = f"{guest} ({tier})"
+        for what, text in (("nothing", b""), ("a byte", b"x"), ("much", data)):
+            out = run(tier, guest, input=text, capture_output=True)
+            check(f"{name}, {what} through pipes", (out.returncode, out.stdout) == (0, text),
+                  f"exit code {out.returncode}, {len(out.stdout)} bytes, {out.stderr}")
+        with open(scratch / "in", "rb") as source, open(scratch / "out", "wb") as to:
+            code = run(tier, guest, stdin=source, stdout=to).returncode
+        check(f"{name}, files", code == 0 and (scratch / "out").read_bytes() == data)
+        # Whoever reads the output goes away: that is told, and is no crash.
+        with open("/dev/zero", "rb") as source:
+            process = subprocess.Popen([wafer, "run", "--tier", tier, str(guests / guest)],
+                                       stdin=source, stdout=subprocess.PIPE)
+            process.stdout.read(100_000)
+            process.stdout.close()
+            check(f"{name}, nobody reads", process.wait(60) == 1, process.returncode)
+        # There is no output.
+        out = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', wafer, "run", "--tier", tier,
+                              str(guests / guest)], input=b"x", timeout=60)
+        check(f"{name}, no output", out.returncode == 1, out.returncode)
+        # A slow reader and a slow writer: both wait, and nothing is lost.
+        process = subprocess.Popen([wafer, "run", "--tier", tier, str(guests / guest)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for piece in (b"one", b"two"):
+            process.stdin.write(piece)
+            process.stdin.flush()
+            got = process.stdout.read(len(piece))
+            check(f"{name}, {piece}", got == piece, got)
+        process.stdin.close()
+        check(f"{name}, the end", process.stdout.read() == b"" and process.wait(60) == 0)
+        process.stdout.close()
+    # Its standard input gives nothing and does not end.
+    process = subprocess.Popen([wafer, "run", "--tier", tier, str(guests / "cancel.wat")],
+                               stdin=subprocess.PIPE)
+    check(f"cancel.wat ({tier})", process.wait(60) == 0, process.returncode)
+    process.stdin.close()
+
+print("failed" if failures else "passed")
+sys.exit(1 if failures else 0)
