@@ -49,14 +49,19 @@ Guest::~Guest() = default;
 
 Result<void> Guest::instantiate() {
   reusable_ = handles_0_3(*application_.component).value_or(false);
-  if (s_.limits.fuel)
-    store_.fuel = int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX)));
+  refuel();
   running_ = true;
   auto instance = s_.linker.instantiate(components_, application_.component);
   running_ = false;
   if (!instance) return instance.take_error();
   handle_ = component::find_func(**instance, "handle", reusable_ ? kHandler_0_3 : kHandler_0_2);
   return {};
+}
+
+void Guest::refuel() {
+  if (!s_.limits.fuel) return;
+  store_.fuel = std::max<int64_t>(store_.fuel, 0);
+  store_.fuel += int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX - store_.fuel)));
 }
 
 bool Guest::accepts(const Application& application) const {
@@ -70,16 +75,15 @@ bool Guest::busy() const {
 }
 
 void Guest::add(Invocation& invocation) {
-  // Each brings what it may use.
-  if (s_.limits.fuel && used_++ > 0)
-    store_.fuel += int64_t(std::min<uint64_t>(*s_.limits.fuel, uint64_t(INT64_MAX - store_.fuel)));
-  else if (!s_.limits.fuel)
-    ++used_;
+  // Each brings what it may use; the first uses what is left of making the instance.
+  if (used_++ > 0) refuel();
   active_.push_back(&invocation);
 }
 
-void Guest::remove(Invocation& invocation) {
+void Guest::remove(Invocation& invocation, bool done, bool late) {
   if (std::erase(active_, &invocation) == 0) return;
+  if (!done) ++abandoned_;
+  if (late) late_ = true;
   if (!reusable_) {
     dead_ = true;
     return;
@@ -113,9 +117,11 @@ void Guest::run(const std::function<TrapCode()>& first) {
     store_.clear_trap();
     code = first();
   }
-  // A fresh guest is over with its request; another has to be there for the next one.
+  // One for a single request is over with that; another is there for what comes yet.
   if (code == TrapCode::None)
-    code = components_.run_until([this] { return waiting_ || dead_; }, reusable_);
+    code = components_.run_until(
+        [this] { return waiting_ || dead_ || (!reusable_ && (idle() || active_.front()->done())); },
+        reusable_);
   running_since_ = 0;
   running_ = false;
   const std::vector<Invocation*> active = active_;

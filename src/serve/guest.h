@@ -49,7 +49,11 @@ class Guest : public std::enable_shared_from_this<Guest> {
   const component::ExportedFunc& handle() const { return handle_; }
 
   void add(Invocation& invocation);
-  void remove(Invocation& invocation);
+  // `done`: it has its result. What is not done goes on, though nobody is there for what comes of
+  // it; a guest that takes too long over one request gets no more of them.
+  void remove(Invocation& invocation, bool done, bool late);
+  // Of one that was removed before.
+  void finished() { --abandoned_; }
   // Does `first`, then what has become ready, until it waits; a trap fails all invocations.
   void run(const std::function<runtime::TrapCode()>& first);
   // From any thread: stops it, if it has been running for a while now. Whether it did.
@@ -66,7 +70,10 @@ class Guest : public std::enable_shared_from_this<Guest> {
   bool over() const { return dead_ || (used_up() && idle() && !busy()); }
 
  private:
-  bool used_up() const { return used_ >= s_.limits.instance_reuse; }
+  bool used_up() const {
+    return late_ || used_ >= s_.limits.instance_reuse || abandoned_ >= s_.limits.concurrent;
+  }
+  void refuel();
   // Whether tasks of it are left.
   bool busy() const;
   int64_t now() const;
@@ -80,7 +87,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   component::ExportedFunc handle_;
   std::vector<Invocation*> active_;
   size_t used_ = 0;
-  bool reusable_ = false, dead_ = false;
+  size_t abandoned_ = 0;  // requests that it is at, of nobody
+  bool reusable_ = false, dead_ = false, late_ = false;
   bool running_ = false, waiting_ = false, scheduled_ = false;
   std::atomic<int64_t> running_since_{0};
   host::WaitRef linger_;

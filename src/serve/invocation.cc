@@ -44,7 +44,6 @@ TrapCode Invocation::call_0_3(host::HttpRequest& request) {
   args.push_back(wasi::p3::incoming_request(guest_->host_0_3(), std::move(request)));
   return call(std::move(args), [this](std::vector<Val>* result) {
     done_ = true;
-    on_cancel_ = nullptr;
     if (!result || result->empty()) return;
     HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]));
     body_ = answer.response.body;
@@ -54,6 +53,7 @@ TrapCode Invocation::call_0_3(host::HttpRequest& request) {
 
 TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<Val>*)> on_result) {
   const component::ExportedFunc& handle = guest_->handle();
+  component::OnCancel on_cancel;  // is not used: guests exist that end with all that they do
   const auto kept = std::make_shared<std::vector<Val>>(std::move(args));
   return handle.func->call(
       guest_->components(), handle.caller(),
@@ -61,12 +61,14 @@ TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<
         out = std::move(*kept);
         return TrapCode::None;
       },
-      // It may be gone by then.
-      [weak = weak_from_this(), on_result](std::vector<Val>* result) {
-        if (const auto self = weak.lock()) on_result(result);
+      [weak = weak_from_this(), guest = guest_.get(), on_result](std::vector<Val>* result) {
+        if (const auto self = weak.lock(); self && self->ended_)
+          on_result(result);
+        else
+          guest->finished();
         return TrapCode::None;
       },
-      on_cancel_);
+      on_cancel);
 }
 
 void Invocation::look() {
@@ -84,24 +86,19 @@ void Invocation::end(const std::string& failure) {
   if (!f) return;
   const std::shared_ptr<Invocation> self = shared_from_this();
   body_ends_.reset();
-  stop();
+  leave();
   give({{}, failure.empty() ? "the guest gave no response" : failure});
   f(failure);
 }
 
-// The guest need not go on with it.
-void Invocation::stop() {
-  if (!guest_) return;
-  if (const component::OnCancel cancel = std::exchange(on_cancel_, nullptr);
-      cancel && !done_ && guest_->reusable())
-    guest_->components().post(cancel);
-  guest_->remove(*this);
+void Invocation::leave() {
+  if (guest_) guest_->remove(*this, done_, late_);
 }
 
 void Invocation::cancel() {
   answer_ = nullptr;
   ended_ = nullptr;
-  stop();
+  leave();
 }
 
 void Invocation::interrupt() {

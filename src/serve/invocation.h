@@ -30,6 +30,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   // ---- For guests
   // No more comes of it: the guest failed, for some reason.
   void fail(const std::string& why) { end(why); }
+  bool done() const { return done_; }
   // The guest ran: looks whether this one is over.
   void look();
 
@@ -40,7 +41,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
                          std::function<void(std::vector<component::Val>*)> on_result);
   void give(HttpAnswer answer);
   void end(const std::string& failure);
-  void stop();
+  void leave();
 
   Surroundings s_;
   Application application_;
@@ -48,7 +49,6 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   std::function<void(const std::string&)> ended_;
   std::shared_ptr<Guest> guest_;
   std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()
-  component::OnCancel on_cancel_;               // until the guest has returned
   host::HttpBodyRef body_;                      // of the response, while the guest writes it
   host::WaitRef body_ends_;
   bool done_ = false;

@@ -24,9 +24,10 @@ def check(what, got, expected):
 
 
 class Server:
-    def __init__(self, wafer, component, *options):
+    def __init__(self, wafer, component, *options, threads=2):
         self.process = subprocess.Popen(
-            [wafer, "serve", "--addr", "127.0.0.1:0", "--threads", "2", *options, component],
+            [wafer, "serve", "--addr", "127.0.0.1:0", "--threads", str(threads), *options,
+             component],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
         if "http://127.0.0.1:" not in line:

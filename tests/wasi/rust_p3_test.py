@@ -1,0 +1,193 @@
+"""Guests of WASI 0.3 in Rust, on the crate wasip3: a program with files, sockets and clocks, and
+a service whose instances answer many requests.
+
+usage: rust_p3_test.py WAFER TIERS SCRATCH
+Exit code 77: they cannot be built here (no cargo, no target wasm32-wasip2, no crates).
+"""
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from serve_test import FAILURES, Server, check
+
+HERE = pathlib.Path(__file__).parent
+NETWORK = ["--allow-tcp", "127.0.0.1:*", "--allow-tcp-listen", "127.0.0.1:0", "--allow-udp",
+           "127.0.0.1:*", "--allow-udp-bind", "127.0.0.1:0", "--allow-name-lookup"]
+
+
+def build(scratch):
+    """Folder of the guests."""
+    source = scratch / "source"
+    source.mkdir(parents=True, exist_ok=True)
+    for file in (HERE / "rust_p3").iterdir():
+        # Only what has changed is compiled again.
+        if not (source / file.name).exists() or (source / file.name).read_bytes() != file.read_bytes():
+            shutil.copy(file, source)
+    (source / "nothing.rs").touch()
+    command = ["cargo", "build", "-q", "--release", "--target", "wasm32-wasip2", "--examples"]
+    try:
+        subprocess.run(["rustup", "target", "add", "wasm32-wasip2"], capture_output=True,
+                       timeout=200)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        pass
+    try:
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=400)
+        problem = done.stderr[-500:] if done.returncode else ""
+    except (FileNotFoundError, subprocess.TimeoutExpired) as e:
+        problem = str(e)
+    # A mistake in a guest is none of the machine.
+    if "error[E" in problem:
+        sys.exit(problem)
+    if problem:
+        print("skipped: guests of WASI 0.3 cannot be built:", problem)
+        sys.exit(77)
+    return source / "target/wasm32-wasip2/release/examples"
+
+
+def command(wafer, tiers, guests, scratch):
+    for tier in tiers:
+        box = scratch / "box"
+        shutil.rmtree(box, ignore_errors=True)
+        box.mkdir()
+        run = [wafer, "run", "--tier", tier]
+        done = subprocess.run([*run, "--dir", f"{box}::/", *NETWORK, guests / "command.wasm", "one",
+                               "two"], capture_output=True, text=True, timeout=120)
+        check(f"command, {tier}", (done.returncode, done.stdout, done.stderr),
+              (0, "one two\nclocks\nfiles\ntcp\nudp\nnames\n", ""))
+        check("nothing is left", list(box.iterdir()), [])
+        done = subprocess.run([*run, "--env", "DENIED=1", guests / "command.wasm", "x"],
+                              capture_output=True, text=True, timeout=120)
+        check(f"denied, {tier}", (done.returncode, done.stdout, done.stderr),
+              (1, "x\nclocks\ndenied\n", ""))
+
+
+def counts(server, path, times):
+    return [int(server.request("GET", path)[1]) for _ in range(times)]
+
+
+def service(server):
+    get = lambda path: server.request("GET", path)
+    check("hello", get("/hello"), (200, b"Hello, WASI!"))
+    check("empty", get("/empty"), (200, b""))
+    check("head", server.request("HEAD", "/hello"), (200, b""))
+    check("nowhere", get("/nowhere")[0], 404)
+    check("about", get("/about"),
+          (200, f'GET Some("127.0.0.1:{server.port}") true false'.encode()))
+    first = counts(server, "/count", 3)
+    check("one instance", [n - first[0] for n in first], [0, 1, 2])
+    big = bytes(range(256)) * 12000
+    pieces = lambda: iter([big[i:i + 100000] for i in range(0, len(big), 100000)])
+    chunked = {"encode_chunked": True, "headers": {"Transfer-Encoding": "chunked"}}
+    for path, expected in (("/echo", big), ("/length", b"3072000 bytes, 0 trailers")):
+        check(path, server.request("POST", path, big), (200, expected))
+        check(path + " in chunks", server.request("POST", path, pieces(), **chunked),
+              (200, expected))
+        check(path + " of nothing", server.request("POST", path, b"")[0], 200)
+    check("stream", get("/stream?64"), (200, b"x" * (64 * 65536)))
+    ends = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n"
+    answer = server.raw(b"POST /echo HTTP/1.1\r\nHost: a\r\n" + ends)
+    check("trailers there and back", answer.split(b"\r\n\r\n", 1)[1],
+          b"5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n")
+    answer = server.raw(b"POST /length HTTP/1.1\r\nHost: a\r\n" + ends)
+    check("trailers that are read", b"5 bytes, 1 trailers" in answer, True)
+    answer = server.raw(b"GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("trailers that are written", answer.lower().endswith(b"0\r\nx-sum: 4\r\n\r\n"), True)
+    # What breaks off does not look whole.
+    for path in ("/short", "/long", "/broken"):
+        answer = server.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        whole = answer.endswith(b"0\r\n\r\n") or b" 200 " in answer and b"content-length" in answer
+        check(path, whole, False)
+    check("error", get("/error")[0], 500)
+    # To itself, over the network.
+    to = {"x-to": f"127.0.0.1:{server.port}/echo"}
+    check("forward", server.request("POST", "/forward", big, to), (200, big))
+    to = {"x-to": "127.0.0.1:1/"}
+    check("forward to nobody", server.request("POST", "/forward", b"", to)[0], 500)
+
+
+def at_once(server):
+    """Several requests are in one instance at a time; how many, the option says."""
+    results = []
+    clients = [threading.Thread(target=lambda: results.append(server.request("GET", "/sleep?300")))
+               for _ in range(4)]
+    for c in clients:
+        c.start()
+    time.sleep(0.1)
+    start = time.monotonic()
+    check("beside them", server.request("GET", "/hello"), (200, b"Hello, WASI!"))
+    check("nobody waits", time.monotonic() - start < 0.2, True)
+    for c in clients:
+        c.join()
+    check("sleeps", [status for status, _ in results], [200] * 4)
+    check("at once", int(server.request("GET", "/most")[1]) in (4, 5), True)
+    # A client that goes away in the middle harms nobody.
+    for request in (b"GET /stream?1000 HTTP/1.1\r\nHost: a\r\n\r\n",
+                    b"GET /sleep?100 HTTP/1.1\r\nHost: a\r\n\r\n",
+                    b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxy",
+                    b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxy"):
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            s.sendall(request)
+            s.settimeout(0.05)
+            try:
+                s.recv(1000)
+            except TimeoutError:
+                pass
+    time.sleep(0.3)
+    count = counts(server, "/count", 2)
+    check("the same instance", count[1] - count[0] == 1 and count[0] > 10, True)
+    sent, not_sent = map(int, server.request("GET", "/sent")[1].split())
+    check("what was sent", (sent > 10, not_sent > 0), (True, True))
+
+
+def failing(server):
+    """A trap, and a request that takes too long: others are answered, by another instance."""
+    check("trap", server.request("GET", "/trap")[0], 500)
+    check("after it", counts(server, "/count", 2), [1, 2])
+    # One that waits for too long is let go; what is in its instance beside it is answered.
+    results = []
+    hang = threading.Thread(target=lambda: results.append(server.request("GET", "/hang")[0]))
+    hang.start()
+    time.sleep(0.8)
+    check("beside one that hangs", server.request("GET", "/sleep?900"), (200, b"4"))
+    hang.join()
+    check("hang", results, [504])
+    check("after it", counts(server, "/count", 2), [1, 2])
+    check("spin", server.request("GET", "/spin")[0], 504)
+    check("after it", counts(server, "/count", 1), [1])
+
+
+def main():
+    wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
+    guests = build(scratch)
+    command(wafer, tiers, guests, scratch)
+    options = ["--inherit-network"]
+    server = Server(wafer, guests / "service.wasm", *options, threads=1)
+    service(server)
+    at_once(server)
+    check("exit code", server.stop()[0], 0)
+    server = Server(wafer, guests / "service.wasm", *options, "--timeout", "1500ms",
+                    threads=1)
+    failing(server)
+    check("exit code", server.stop()[0], 0)
+    server = Server(wafer, guests / "service.wasm", *options, "--max-instance-reuse", "3",
+                    "--max-concurrent", "1", threads=1)
+    check("reuse", counts(server, "/count", 7), [1, 2, 3, 1, 2, 3, 1])
+    threads = [threading.Thread(target=lambda: server.request("GET", "/sleep?100"))
+               for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check("one at a time", server.request("GET", "/most"), (200, b"1"))
+    check("exit code", server.stop()[0], 0)
+    for failure in FAILURES:
+        print("FAILED", failure)
+    return 1 if FAILURES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
