@@ -100,10 +100,10 @@ Outcome<OpenDescriptor> OpenDescriptor::open(const std::string& path, const Open
   // Opening a pipe waits for nobody.
   o.flags.nonblock = true;
   HOST_LET(opened, d->open(path, o));
-  if (opened.file && how.flags.mutate_directory) return Status(ENOTDIR);
+  // Libraries ask for all rights, whatever it is that they open.
   const bool is_file = opened.file != nullptr;
   return OpenDescriptor(std::move(opened),
-                        {o.read, o.write && is_file, how.flags.mutate_directory});
+                        {o.read, o.write && is_file, how.flags.mutate_directory && !is_file});
 }
 
 bool OpenDescriptor::is_same(const OpenDescriptor& other) const {
