@@ -30,6 +30,7 @@ Result<Component> Component::load(const Engine& engine, std::span<const uint8_t>
   decode.core_features = raw.config().features;
   decode.registry = raw.registry();
   decode.load_module = [&raw](Bytes module) { return raw.load_module(module, false); };
+  decode.owner = copy;
   for (const std::string& name : options.features) {
     const auto feature = component::feature_of_option(name);
     if (!feature) return Error(ErrorKind::Usage, "unknown feature " + name);

@@ -35,7 +35,6 @@ struct ServeOptions {
 // What one version of the component needs to be there.
 struct Loaded {
   compiler::OwnedTier tier;
-  std::optional<program::ModuleInput> input;
 };
 
 Result<serve::Application> load(const ServeOptions& o) {
@@ -50,11 +49,10 @@ Result<serve::Application> load(const ServeOptions& o) {
   config.signals = o.tier.compile.code.signals;
   auto engine = runtime::Engine::create(config, tier.tier, tier.owner);
   WAFER_LET(input, program::to_module(std::move(file), config.features));
-  loaded->input.emplace(std::move(input));
-  if (!component::is_component(loaded->input->binary()))
+  const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
+  if (!component::is_component(kept->binary()))
     return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
-  WAFER_LET(component,
-            program::load_component(*loaded->input, *engine, component_features(o.features)));
+  WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
   return serve::Application{std::move(engine), std::move(component), std::move(loaded)};
 }
 

@@ -147,7 +147,7 @@ Result<std::shared_ptr<component::Component>> ComponentScript::load(
   decode.registry = store_.core.engine().registry();
   // Core modules keep pointing into the bytes.
   auto bytes = std::make_shared<Vec<uint8_t>>(module.binary);
-  store_.core.keep_alive(bytes);
+  decode.owner = bytes;
   return component::decode({bytes->data(), bytes->size()}, decode);
 }
 

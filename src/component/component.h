@@ -183,6 +183,8 @@ struct DecodeOptions {
   std::shared_ptr<wasm::TypeRegistry> registry;
   // Decodes and validates core modules, in the registry; null: without code that exists.
   std::function<Result<std::shared_ptr<wasm::Module>>(Bytes)> load_module;
+  // Whose the bytes are: core modules, which point into them, hold it (wasm::Module::owner).
+  std::shared_ptr<const void> owner;
 };
 
 // The type of a core module as components see it.

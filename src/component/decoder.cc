@@ -272,6 +272,7 @@ Result<void> Decoder::core_module(Cursor& c, Component& out) {
     e.offset = e.offset == Error::kNoOffset ? begin : e.offset + begin;
     return e;
   }
+  (*module)->owner = options_.owner;
   // Arguments are given by name, so names have to tell imports apart.
   std::unordered_set<std::string> names;
   for (const wasm::Import& i : (*module)->imports) {

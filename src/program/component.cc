@@ -55,23 +55,25 @@ std::string signature(const component::TypeArena& types, std::string_view name,
 
 }  // namespace
 
-Result<std::shared_ptr<component::Component>> load_component(const ModuleInput& input,
-                                                             const runtime::Engine& engine,
-                                                             component::FeatureSet features) {
+Result<std::shared_ptr<component::Component>> load_component(
+    std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
+    component::FeatureSet features) {
   component::DecodeOptions decode;
   decode.features = features;
   decode.core_features = engine.config().features;
   decode.registry = engine.registry();
   // Code may have been kept for them.
   decode.load_module = [&engine](Bytes bytes) { return engine.load_module(bytes, false); };
-  auto decoded = component::decode(input.binary(), decode);
+  decode.owner = input;
+  auto decoded = component::decode(input->binary(), decode);
   if (!decoded.ok())
-    return Error(decoded.error().kind, input.input.describe(decoded.error(), false));
+    return Error(decoded.error().kind, input->input.describe(decoded.error(), false));
   return *std::move(decoded);
 }
 
-bool ComponentProgram::load(const ModuleInput& input, const runtime::Engine& engine) {
-  auto loaded = load_component(input, engine, options_.component_features);
+bool ComponentProgram::load(std::shared_ptr<const ModuleInput> input,
+                            const runtime::Engine& engine) {
+  auto loaded = load_component(std::move(input), engine, options_.component_features);
   if (!loaded.ok()) {
     console_.error(loaded.error().message);
     return false;

@@ -8,9 +8,9 @@ namespace wafer::program {
 
 // Decodes and validates a component; its modules get the code that the engine has of them.
 // Errors name the file.
-Result<std::shared_ptr<component::Component>> load_component(const ModuleInput& input,
-                                                             const runtime::Engine& engine,
-                                                             component::FeatureSet features);
+Result<std::shared_ptr<component::Component>> load_component(
+    std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
+    component::FeatureSet features);
 
 class ComponentProgram {
  public:
@@ -18,7 +18,7 @@ class ComponentProgram {
       : options_(options), console_(console) {}
 
   // Decodes and validates; false, and told to the console, if it cannot be run.
-  bool load(const ModuleInput& input, const runtime::Engine& engine);
+  bool load(std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine);
   // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
   // stops execution is told by `failed`, which gives the exit code.
   int run(runtime::Store& store, const std::function<int(const Error&)>& failed);

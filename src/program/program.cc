@@ -9,7 +9,6 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -182,8 +181,7 @@ class Program::Runner {
   Console& console_;
   compiler::OwnedTier tier_;
   std::shared_ptr<Engine> engine_;
-  std::deque<ModuleInput> inputs_;  // the modules borrow their bytes
-  std::shared_ptr<Module> main_;    // null: it is a component
+  std::shared_ptr<Module> main_;  // null: it is a component
   std::optional<ComponentProgram> component_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads_;
   std::optional<Store> store_;
@@ -200,22 +198,23 @@ class Program::Runner {
       console_.error(input.error().message);
       return false;
     }
-    const ModuleInput& kept = inputs_.emplace_back(std::move(*input));
-    if (&out == &main_ && component::is_component(kept.binary())) {
+    const auto kept = std::make_shared<const ModuleInput>(std::move(*input));
+    if (&out == &main_ && component::is_component(kept->binary())) {
       component_.emplace(options_, console_);
       return component_->load(kept, *engine_);
     }
-    Result<std::shared_ptr<Module>> module = engine_->load_module(kept.binary(), false);
+    Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
     if (!module) {
-      console_.error(kept.input.describe(module.error(), false));
+      console_.error(kept->input.describe(module.error(), false));
       return false;
     }
+    (*module)->owner = kept;
     out = *std::move(module);
     if (options_.verbose) {
       const std::chrono::duration<double, std::milli> took =
           std::chrono::steady_clock::now() - start;
       console_.note(fmt::format("wafer: loaded {}: {} bytes, {} functions, {:.2f} ms", path,
-                                kept.binary().size(), out->functions.size(), took.count()));
+                                kept->binary().size(), out->functions.size(), took.count()));
     }
     return true;
   }

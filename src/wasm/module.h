@@ -160,6 +160,11 @@ class Module {
   // The module's binary, owned or borrowed; see DecodeOptions::copy_bytes.
   Bytes bytes;
   Vec<uint8_t> owned_bytes;
+  // Keeps borrowed bytes where they are, for as long as anyone has the module; null: whoever
+  // gave the bytes does.
+  std::shared_ptr<const void> owner;
+  // Whether the bytes may be gone once the module's user has no more use for it.
+  bool lent() const { return !owner && owned_bytes.empty() && !bytes.empty(); }
 
   FeatureSet features;
   std::shared_ptr<TypeRegistry> registry;

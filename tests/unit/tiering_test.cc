@@ -496,6 +496,73 @@ TEST_F(TieringTest, TierEndsWhileBusy) {
   EXPECT_EQ(gate.cancelled(), 1);
 }
 
+// A module whose bytes belong to someone else, of which `*gone` tells when they go. Its function
+// "f" has been hot.
+struct Borrowed {
+  explicit Borrowed(TieringTier& tier, bool* gone = nullptr) {
+    auto text =
+        wat::parse_wat("(module (func (export \"f\") (param i32) (result i32) (local.get 0)))");
+    EXPECT_TRUE(text.ok());
+    bytes = {new Vec<uint8_t>(*text), [gone](Vec<uint8_t>* v) {
+               std::fill(v->begin(), v->end(), uint8_t{0});
+               delete v;
+               if (gone) *gone = true;
+             }};
+    engine = Engine::create({}, &tier);
+    auto loaded = engine->load_module(*bytes, false);
+    EXPECT_TRUE(loaded.ok());
+    module = *loaded;
+    store = std::make_unique<Store>(engine);
+  }
+  void run() {
+    auto instance = store->instantiate(module, {});
+    EXPECT_TRUE(instance.ok());
+    const Vec<Value> args = {Value::i32(1)};
+    for (int i = 0; i < 20; ++i)
+      EXPECT_TRUE(store->call((*instance)->get_export("f")->func, args).ok());
+  }
+  std::shared_ptr<Vec<uint8_t>> bytes;
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<wasm::Module> module;
+  std::unique_ptr<Store> store;
+};
+
+// The owner of a module's bytes stays for as long as code is made of them.
+TEST_F(TieringTest, OwnersOfBytesStayWhileBusy) {
+  GatedBackend gate;
+  TieringTier tier(gate.options(), parts(5));
+  bool gone = false;
+  {
+    Borrowed b(tier, &gone);
+    b.module->owner = b.bytes;
+    b.run();
+    gate.wait_until_started();
+  }
+  EXPECT_FALSE(gone);
+  gate.open();
+  tier.wait_until_idle();
+  EXPECT_TRUE(gone);
+  EXPECT_EQ(gate.cancelled(), 0);
+}
+
+// Lent bytes are not read once the last store with the module has ended.
+TEST_F(TieringTest, LentBytesAreGivenBack) {
+  GatedBackend gate;
+  TieringTier tier(gate.options(), parts(5));
+  Borrowed b(tier);
+  b.run();
+  gate.wait_until_started();
+  // Never opened: the store's end gives the work up, and waits for that.
+  b.store.reset();
+  EXPECT_EQ(gate.cancelled(), 1);
+  EXPECT_FALSE(tier.busy());
+  // The module can be used again.
+  b.store = std::make_unique<Store>(b.engine);
+  b.run();
+  gate.open();
+  tier.wait_until_idle();
+}
+
 // Stores of one module in several threads, which start and run while its code changes
 // under them.
 TEST_F(TieringTest, ThreadsShareNewCode) {

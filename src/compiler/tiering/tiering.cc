@@ -32,7 +32,7 @@ TieringTier::~TieringTier() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    cancel_ = 1;
+    for (const auto& [code, running] : running_) running->cancel = 1;
   }
   wake_.notify_all();
   for (Lane* lane : {&urgent_, &whole_})
@@ -45,13 +45,15 @@ Result<void> TieringTier::attach(Instance& instance) {
   WAFER_TRY(baseline_.attach(instance));
   auto code = std::static_pointer_cast<BaselineCode>(instance.module->baseline_code);
   std::unique_lock lock(mutex_);
+  forget_the_dead();
   std::shared_ptr<Running>& known = running_[code.get()];
   const bool is_new = !known;
   if (is_new) known = std::make_shared<Running>();
   const std::shared_ptr<Running> running = known;
   if (is_new) {
-    running->module = instance.module;
-    running->code = code;
+    running->owner = instance.module;
+    running->module = instance.module.get();
+    running->code = code.get();
     running->compile = native_.options_for(instance.store->engine());
     uint64_t bytes = 0;
     for (const wasm::Function& f : instance.module->functions) bytes += f.body.size();
@@ -92,15 +94,31 @@ std::shared_ptr<void> TieringTier::find_code(Bytes module, const runtime::Engine
 
 void TieringTier::detach_store(Store& store) {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     for (auto it = running_.begin(); it != running_.end();) {
-      Running& r = *it->second;
-      std::erase_if(r.instances, [&store](Instance* i) { return i->store == &store; });
-      // Queued work goes on with its own hold of all this, and then finds nobody.
-      it = r.instances.empty() ? running_.erase(it) : std::next(it);
+      const std::shared_ptr<Running> r = it->second;
+      const bool had = std::erase_if(r->instances, [&](Instance* i) { return i->store == &store; });
+      // Queued work goes on: the module may be instantiated again. But bytes that someone lent
+      // may be gone after this.
+      if (!had || !r->instances.empty() || !r->module->lent()) {
+        ++it;
+        continue;
+      }
+      r->cancel = 1;
+      for (Lane* lane : {&urgent_, &whole_})
+        std::erase_if(lane->jobs, [&r](const Job& job) { return job.running == r; });
+      it = running_.erase(it);
+      wake_.notify_all();
+      idle_.wait(lock, [&] { return urgent_.working != r && whole_.working != r; });
+      it = running_.begin();  // others may have come and gone in the meantime
     }
   }
   baseline_.detach_store(store);
+}
+
+// Of modules that are gone nothing is left to know. Called with the lock held.
+void TieringTier::forget_the_dead() {
+  std::erase_if(running_, [](const auto& entry) { return entry.second->owner.expired(); });
 }
 
 void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
@@ -136,16 +154,16 @@ void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
 // The module that `context` runs.
 std::shared_ptr<TieringTier::Running> TieringTier::find(const VmContext& context) const {
   for (const auto& [code, running] : running_)
-    if (code->entries.data() == context.entries) return running;
+    if (!running->instances.empty() && code->entries.data() == context.entries) return running;
   return nullptr;
 }
 
 void TieringTier::ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock) {
   if (!running->whole || std::exchange(running->whole_asked, true)) return;
   queue(
-      whole_,
-      [this, running] {
-        if (!tiering_.background || wait_until_worthwhile(*running)) optimize_whole(*running);
+      whole_, running,
+      [this](Running& r) {
+        if (!tiering_.background || wait_until_worthwhile(r)) optimize_whole(r);
       },
       lock);
 }
@@ -155,7 +173,8 @@ void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lo
   running->asked[func] = true;
   running->hot.push_back(func);
   // A job takes all that wait when its turn comes.
-  if (running->hot.size() == 1) queue(urgent_, [this, running] { optimize_hot(running); }, lock);
+  if (running->hot.size() == 1)
+    queue(urgent_, running, [this](Running& r) { optimize_hot(r); }, lock);
 }
 
 void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry,
@@ -167,24 +186,27 @@ void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const L
   running->entering[entry.func] = true;
   running->loops[entry.loop] = nullptr;
   queue(
-      urgent_,
-      [this, running, entry] {
-        optimize_loop(*running, entry);
+      urgent_, running,
+      [this, entry](Running& r) {
+        optimize_loop(r, entry);
         const std::lock_guard done(mutex_);
-        running->entering[entry.func] = false;
+        r.entering[entry.func] = false;
       },
       lock);
   return running->loops[entry.loop];
 }
 
-void TieringTier::queue(Lane& lane, Job job, Lock& lock) {
+void TieringTier::queue(Lane& lane, const std::shared_ptr<Running>& running,
+                        std::function<void(Running&)> todo, Lock& lock) {
+  auto module = running->owner.lock();
+  if (!module) return;
   if (!tiering_.background) {
     lock.unlock();
-    job();
+    todo(*running);
     lock.lock();
     return;
   }
-  lane.jobs.push_back(std::move(job));
+  lane.jobs.push_back({running, std::move(module), std::move(todo)});
   if (!lane.thread.joinable())
     lane.thread = std::thread([this, &lane] { work(lane, &lane == &whole_); });
   wake_.notify_all();
@@ -194,23 +216,24 @@ void TieringTier::work(Lane& lane, bool background) {
   if (background) setpriority(PRIO_PROCESS, id_t(gettid()), kBackgroundNice);
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (lane.jobs.empty()) idle_.notify_all();
     wake_.wait(lock, [this, &lane] { return stopping_ || !lane.jobs.empty(); });
     if (stopping_) return;
-    const Job job = std::move(lane.jobs.front());
+    Job job = std::move(lane.jobs.front());
     lane.jobs.pop_front();
-    lane.working = true;
+    lane.working = job.running;
     lock.unlock();
-    job();
+    job.work(*job.running);
+    job.module.reset();  // without the lock: it may be the last hold of much
     lock.lock();
-    lane.working = false;
+    lane.working.reset();
+    idle_.notify_all();
   }
 }
 
 // Waits until the program has run for long enough. False if the tier ends before.
 bool TieringTier::wait_until_worthwhile(const Running& running) {
   Lock lock(mutex_);
-  while (!stopping_) {
+  while (!stopping_ && !running.cancel) {
     const double left = running.whole_after - used_seconds();
     if (left <= 0) return true;
     // At most as many processors work for the process as there are.
@@ -229,10 +252,11 @@ void TieringTier::optimize_whole(Running& running) {
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
   const wasm::Module& module = *running.module;
   CodeCache::FoundOrTurn kept;
-  if (options_.cache) kept = options_.cache->find_or_wait(module.bytes, running.compile, &cancel_);
+  if (options_.cache)
+    kept = options_.cache->find_or_wait(module.bytes, running.compile, &running.cancel);
   std::shared_ptr<CodeImage> image = std::move(kept.found);
   if (!image) {
-    auto parts = make_code(module, compile, {});
+    auto parts = make_code(running, compile, {});
     if (!parts) return;
     if (options_.cache) {
       parts->module.assign(module.bytes.begin(), module.bytes.end());
@@ -267,8 +291,7 @@ std::vector<uint32_t> next_batch(const wasm::Module& module, std::vector<uint32_
 
 }  // namespace
 
-void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
-  Running& running = *owner;
+void TieringTier::optimize_hot(Running& running) {
   const wasm::Module& module = *running.module;
   std::vector<uint32_t> functions;
   {
@@ -276,11 +299,13 @@ void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
     if (running.whole_ready) running.hot.clear();
     if (running.hot.empty()) return;
     functions = next_batch(module, running.hot);
-    if (!running.hot.empty()) queue(urgent_, [this, owner] { optimize_hot(owner); }, lock);
+    const auto known = running_.find(running.code);
+    if (!running.hot.empty() && known != running_.end())
+      queue(urgent_, known->second, [this](Running& r) { optimize_hot(r); }, lock);
   }
   Turn turn;
   if (options_.cache) {
-    turn = options_.cache->wait_for_parts(module.bytes, running.compile, &cancel_);
+    turn = options_.cache->wait_for_parts(module.bytes, running.compile, &running.cancel);
     take_new_parts(running);
     const std::lock_guard lock(mutex_);
     std::erase_if(functions, [&running](uint32_t f) { return running.ready[f]; });
@@ -289,7 +314,7 @@ void TieringTier::optimize_hot(const std::shared_ptr<Running>& owner) {
   CompileOptions compile = running.compile;
   compile.through_entries = true;
   compile.threads = 1;
-  auto parts = make_code(module, compile, functions);
+  auto parts = make_code(running, compile, functions);
   if (!parts) return;
   std::shared_ptr<CodeImage> image;
   if (options_.cache) {
@@ -327,7 +352,7 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   compile.through_entries = true;
   compile.threads = 1;
   compile.enter_at = entry;
-  auto parts = make_code(*running.module, compile, {});
+  auto parts = make_code(running, compile, {});
   std::shared_ptr<CodeImage> image = parts ? load(nullptr, *parts) : nullptr;
   if (!image) {
     const std::lock_guard lock(mutex_);
@@ -342,7 +367,7 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   running.code->hold(std::move(image));
 }
 
-Result<ImageParts> TieringTier::make_code(const wasm::Module& module, CompileOptions options,
+Result<ImageParts> TieringTier::make_code(Running& running, CompileOptions options,
                                           std::span<const uint32_t> functions) {
   Result<Backend*> found = options_.backend();
   if (!found) {
@@ -354,8 +379,8 @@ Result<ImageParts> TieringTier::make_code(const wasm::Module& module, CompileOpt
     return found.take_error();
   }
   Backend* const backend = *found;
-  options.cancel = &cancel_;
-  return backend->compile(module, options, functions);
+  options.cancel = &running.cancel;
+  return backend->compile(*running.module, options, functions);
 }
 
 // The image that the cache has mapped, or else one in memory; null without room for it.

@@ -59,10 +59,11 @@ class TieringTier final : public runtime::Tier {
   void wait_until_idle();
 
  private:
-  // What is known of one module that runs.
+  // What is known of one module that runs, or has run and may again.
   struct Running {
-    std::shared_ptr<const wasm::Module> module;
-    std::shared_ptr<BaselineCode> code;
+    std::weak_ptr<const wasm::Module> owner;  // expired: it cannot run any more
+    const wasm::Module* module = nullptr;
+    BaselineCode* code = nullptr;  // the module's
     CompileOptions compile;
     bool whole = false, small = false;  // by TieringOptions
     double whole_after = 0;             // seconds of processor time
@@ -78,31 +79,39 @@ class TieringTier final : public runtime::Tier {
     // By function index: when it was last found hot.
     std::vector<std::chrono::steady_clock::time_point> hot_at;
     std::vector<Instance*> instances;
+    std::atomic<uint32_t> cancel{0};  // not 0: nobody wants code of it
     // Of single functions, in the cache; only one job at a time adds to them.
     Vec<std::shared_ptr<CodeImage>> parts;
   };
-  using Job = std::function<void()>;
   using Lock = std::unique_lock<std::mutex>;
+  // Something to do for a module, which it holds.
+  struct Job {
+    std::shared_ptr<Running> running;
+    std::shared_ptr<const wasm::Module> module;
+    std::function<void(Running&)> work;
+  };
   // A thread, started when first needed, and what it has to do.
   struct Lane {
     std::deque<Job> jobs;
-    bool working = false;
+    std::shared_ptr<Running> working;  // for which one; null if for none
     std::thread thread;
   };
 
   static void* on_hot(VmContext& context, uint32_t func, uint32_t loop);
   std::shared_ptr<Running> find(const VmContext& context) const;
+  void forget_the_dead();
   void ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock);
   void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
   void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
-  void queue(Lane& lane, Job job, Lock& lock);
+  void queue(Lane& lane, const std::shared_ptr<Running>& running,
+             std::function<void(Running&)> todo, Lock& lock);
   void work(Lane& lane, bool background);
   bool wait_until_worthwhile(const Running& running);
   void optimize_whole(Running& running);
-  void optimize_hot(const std::shared_ptr<Running>& owner);
+  void optimize_hot(Running& running);
   void take_new_parts(Running& running);
   void optimize_loop(Running& running, const LoopEntry& entry);
-  Result<ImageParts> make_code(const wasm::Module& module, CompileOptions options,
+  Result<ImageParts> make_code(Running& running, CompileOptions options,
                                std::span<const uint32_t> functions);
   static std::shared_ptr<CodeImage> load(std::shared_ptr<CodeImage> mapped,
                                          const ImageParts& parts);
@@ -119,7 +128,6 @@ class TieringTier final : public runtime::Tier {
   Lane urgent_;  // what is hot
   Lane whole_;   // whole modules, with what processor time is left
   bool stopping_ = false;
-  std::atomic<uint32_t> cancel_{0};
   std::atomic<bool> warned_{false};
 };
 

@@ -764,8 +764,7 @@ Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& f
   if (!plan) {
     plan = Adapter(instance, func, def.type, options).make();
     if (!plan->refused) {
-      WAFER_LET(module,
-                core.engine().load_module({plan->binary.data(), plan->binary.size()}, false));
+      WAFER_LET(module, core.engine().load_module({plan->binary.data(), plan->binary.size()}));
       plan->module = module;
     }
     const std::lock_guard lock(cache.mutex);
