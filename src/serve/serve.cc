@@ -35,6 +35,10 @@ Result<int> listen_beside(const host::Endpoint& endpoint) {
 Result<void> check(const component::Component& component) {
   WAFER_TRY(wasi::p2::check(component));
   WAFER_TRY(wasi::p3::check(component));
+  component::ComponentLinker linker;
+  wasi::p2::add_to_linker(linker);
+  wasi::p3::add_to_linker(linker);
+  WAFER_TRY(linker.check(component));
   if (handles_0_3(component)) return {};
   return Error(
       ErrorKind::Usage,

@@ -1,6 +1,8 @@
 // Components that run: values through both ABIs and all encodings, and what hosts do.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <thread>
@@ -449,9 +451,8 @@ TEST(ComponentHost, NoAnswerIsATrap) {
   EXPECT_EQ(std::string_view(result.error().message), "host function gave no answer");
 }
 
-// A guest sums up the bytes of a stream that the host writes in pieces.
-TEST(ComponentHost, WritesAStream) {
-  World world(R"((component
+// Sums up the bytes of a stream that the host gives, until it ends.
+constexpr const char* kSumOfStream = R"((component
     (core module $Memory (memory (export "mem") 1))
     (core instance $memory (instantiate $Memory))
     (type $s (stream u8))
@@ -476,7 +477,10 @@ TEST(ComponentHost, WritesAStream) {
         (local.get $sum)))
     (core instance $m (instantiate $M (with "" (instance (export "mem" (memory $memory "mem"))
       (export "read" (func $read)) (export "drop" (func $drop))))))
-    (func (export "sum") async (param "s" $s) (result u32) (canon lift (core func $m "sum")))))");
+    (func (export "sum") async (param "s" $s) (result u32) (canon lift (core func $m "sum")))))";
+
+TEST(ComponentHost, WritesAStream) {
+  World world(kSumOfStream);
   ASSERT_TRUE(world.component);
   const Ends ends = new_ends(*world.store, false, nullptr, 0, {});
   const std::shared_ptr<End> writer = ends.writer;
@@ -547,6 +551,47 @@ constexpr const char* kUser = R"((component
     (instance $g (instantiate $G))
     (instance $i (instantiate $c (with "g" (func $g "g"))))
     (func (export "run") (alias export $i "run"))))";
+
+// Gives a guest `left` bytes of 1, at most `most` at a time, straight into its memory.
+class Ones final : public HostSide {
+ public:
+  Ones(std::shared_ptr<End> e, uint64_t total, uint64_t at_once)
+      : end(std::move(e)), left(total), most(at_once) {}
+  TrapCode offered() override {
+    ++calls;
+    Buffer& to = *end->offer();
+    const uint64_t n = std::min({left, most, to.remain()});
+    if (left == 0) {
+      end->drop();
+      return TrapCode::None;
+    }
+    std::memset(to.raw(), 1, n);
+    to.advance(n);
+    left -= n;
+    end->moved();
+    return TrapCode::None;
+  }
+  void dropped() override { ++drops; }
+
+  const std::shared_ptr<End> end;
+  uint64_t left;
+  const uint64_t most;
+  int calls = 0, drops = 0;
+};
+
+TEST(ComponentHost, ASideIsAskedOnceForEachRead) {
+  World world(kSumOfStream);
+  ASSERT_TRUE(world.component);
+  const Ends ends = new_ends(*world.store, false, nullptr, 0, {});
+  const auto ones = std::make_shared<Ones>(ends.writer, 1010, 64);
+  ends.writer->side = ones;
+  const auto result = world.call("sum", {Val::of_end(ends.reader)});
+  ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+  EXPECT_EQ((*result)[0].bits(), 1010u);
+  // 15 times 64 bytes, 50, and the end.
+  EXPECT_EQ(ones->calls, 17);
+  EXPECT_EQ(ones->drops, 0);
+}
 
 TEST(ComponentHost, ComponentsFromElsewhere) {
   World library(kLibrary);

@@ -28,6 +28,12 @@ def build(scratch):
         if not (source / file.name).exists() or (source / file.name).read_bytes() != file.read_bytes():
             shutil.copy(file, source)
     (source / "nothing.rs").touch()
+    # The packages of WASI, each a dependency.
+    wit = source / "wit/deps"
+    shutil.rmtree(wit, ignore_errors=True)
+    shutil.copytree(HERE.parents[1] / "src/wasi/p3/wit", wit, ignore=lambda _, names: [
+        n for n in names if not n.endswith(".wit")])
+    (source / "wit/none.wit").write_text("package test:none;\n")
     command = ["cargo", "build", "-q", "--release", "--target", "wasm32-wasip2", "--examples"]
     try:
         subprocess.run(["rustup", "target", "add", "wasm32-wasip2"], capture_output=True,
@@ -160,10 +166,32 @@ def failing(server):
     check("after it", counts(server, "/count", 1), [1])
 
 
+def middleware(wafer, guests, scratch):
+    """Two guests in one component: requests and responses go from one to the other."""
+    both = scratch / "both.wasm"
+    subprocess.run([wafer, "component", "plug", guests / "middleware.wasm", "--plug",
+                    guests / "service.wasm", "-o", both], check=True)
+    server = Server(wafer, both, threads=1)
+    answer = server.raw(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("through the middleware", (b"x-by: middleware\r\n" in answer,
+                                     answer.endswith(b"Hello, WASI!")), (True, True))
+    big = bytes(range(256)) * 12000
+    check("echo through it", server.request("POST", "/echo", big), (200, big))
+    check("stream through it", server.request("GET", "/stream?64"), (200, b"x" * (64 * 65536)))
+    answer = server.raw(b"GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("trailers through it", answer.lower().endswith(b"0\r\nx-sum: 4\r\n\r\n"), True)
+    check("errors through it", server.request("GET", "/error")[0], 500)
+    check("exit code", server.stop()[0], 0)
+    done = subprocess.run([wafer, "serve", "--addr", "127.0.0.1:0", guests / "middleware.wasm"],
+                          capture_output=True, text=True, timeout=20)
+    check("without a service", (done.returncode, "wasi:http/handler" in done.stderr), (1, True))
+
+
 def main():
     wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
     guests = build(scratch)
     command(wafer, tiers, guests, scratch)
+    middleware(wafer, guests, scratch)
     options = ["--inherit-network"]
     server = Server(wafer, guests / "service.wasm", *options, threads=1)
     service(server)

@@ -139,20 +139,18 @@ const Item* ComponentLinker::find(std::string_view name) const {
 
 // ---- Instantiation and calls
 
-Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
-    ComponentStore& store, const std::shared_ptr<const Component>& component) const {
+Result<void> ComponentLinker::arguments(const Component& component, InstanceValue& args) const {
   std::string missing;
-  InstanceValue args;
-  for (const NamedEntity& import : component->shape().imports) {
+  for (const NamedEntity& import : component.shape().imports) {
     const Item* const item = find(import.name);
     std::string why;
     if (!item) {
       // Types are what the component says they are.
       if (import.entity.sort == Sort::Type &&
-          (*component->types)[import.entity.type].kind != TypeKind::Resource)
+          (*component.types)[import.entity.type].kind != TypeKind::Resource)
         continue;
       // An instance of nothing but types needs nobody.
-      if (import.entity.sort == Sort::Instance && only_types(*component, import.entity)) {
+      if (import.entity.sort == Sort::Instance && only_types(component, import.entity)) {
         Item empty;
         empty.sort = Sort::Instance;
         empty.instance = std::make_shared<InstanceValue>();
@@ -161,7 +159,7 @@ Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
       }
       why = "unknown import";
     } else {
-      why = mismatch(*component, import.entity, *item);
+      why = mismatch(component, import.entity, *item);
     }
     if (why.empty()) {
       args.set(import.name, *item);
@@ -170,6 +168,18 @@ Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
     missing += (missing.empty() ? "" : "; ") + std::string("`") + import.name + "`: " + why;
   }
   if (!missing.empty()) return Error(ErrorKind::Unlinkable, "component imports " + missing);
+  return {};
+}
+
+Result<void> ComponentLinker::check(const Component& component) const {
+  InstanceValue args;
+  return arguments(component, args);
+}
+
+Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
+    ComponentStore& store, const std::shared_ptr<const Component>& component) const {
+  InstanceValue args;
+  WAFER_TRY(arguments(*component, args));
   return component::instantiate(store, component, args);
 }
 

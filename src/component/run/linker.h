@@ -101,11 +101,16 @@ class ComponentLinker {
   // version. Null: nothing.
   const Item* find(std::string_view name) const;
 
-  // Unlinkable names every import that is not met, and why; Trap if a start function traps.
+  // Unlinkable names every import of `component` that is not met, and why.
+  Result<void> check(const Component& component) const;
+  // Errors: those of check(); Trap if a start function traps.
   Result<std::shared_ptr<ComponentInstance>> instantiate(
       ComponentStore& store, const std::shared_ptr<const Component>& component) const;
 
  private:
+  // What `component` gets for its imports.
+  Result<void> arguments(const Component& component, InstanceValue& args) const;
+
   std::shared_ptr<InstanceValue> root_;
 };
 
