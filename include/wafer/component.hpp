@@ -216,6 +216,10 @@ class ComponentResource {
       : type_(std::move(type)) {}
   // A resource that the host represents by `rep`, to be given to a guest.
   ComponentVal make(uint64_t rep) const { return ComponentVal::of_resource(type_.get(), rep); }
+  // Whether `value` is a resource of this type.
+  bool is(const ComponentVal& value) const {
+    return value.is_resource() && value.resource().type == type_.get();
+  }
   // What represents `value`, which has to be of this type.
   uint64_t rep(const ComponentVal& value) const { return value.resource().rep; }
 
@@ -263,6 +267,8 @@ class ComponentInstance {
   // The function that it exports under `name`, or, if `interface` is not empty, that the
   // instance does which it exports under that name or a compatible version. May be empty.
   ComponentFunc func(std::string_view name, std::string_view interface = {}) const;
+
+  const std::shared_ptr<component::ComponentInstance>& raw() const { return impl_; }
 
  private:
   std::shared_ptr<component::ComponentInstance> impl_;

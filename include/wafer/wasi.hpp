@@ -1,10 +1,17 @@
-// WASI 0.1 (preview 1) for guests. Not in embedded builds.
+// WASI for guests: 0.1 for modules, 0.2 and 0.3 for components. Not in embedded builds.
 //
 //   wafer::wasi::Config config;
 //   config.arg("prog").dir("/srv/data", "/data").inherit_stdio();
 //   auto process = wafer::wasi::add_to_linker(linker, std::move(config));
 //   auto instance = linker.instantiate(store, module);
 //   auto code = wafer::wasi::run(store, *instance);
+//
+// and for components, where `linker` is a ComponentLinker:
+//
+//   auto command = wafer::wasi::Command::create(linker, std::move(config));
+//   command->attach(store);
+//   auto instance = linker.instantiate(store, component);
+//   auto code = command->run(store, *instance);
 #pragma once
 
 #include <functional>
@@ -12,12 +19,16 @@
 #include <optional>
 #include <string>
 
+#include "wafer/component.hpp"
 #include "wafer/linker.hpp"
 
 namespace wafer::wasi {
 
 class P1Context;
 struct P1Config;
+
+// What components may do with addresses and ports.
+enum class NetworkUse : uint8_t { TcpConnect, TcpListen, UdpSend, UdpBind };
 
 // What a guest program sees of its host: nothing but what is listed here. Without
 // more, its input is empty and its output goes nowhere.
@@ -45,10 +56,19 @@ class Config {
   // Appends to `*text`, which must outlive the guest.
   Config& capture_stdout(std::string* text);
   Config& capture_stderr(std::string* text);
+  // Lets components use the network (docs/cli.md has the form of rules, "HOST:PORT"); a rule
+  // that is none is an error of Command::create. Outgoing HTTP is not among it.
+  Config& allow(NetworkUse use, std::string_view rule);
+  Config& allow_name_lookup();
+  Config& inherit_network();
+  // Makes all randomness predictable, for runs that can be repeated.
+  Config& random_seed(uint64_t seed);
 
  private:
   friend Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config);
+  friend class Command;
   std::unique_ptr<P1Config> impl_;
+  std::optional<Error> wrong_;  // what a rule was, first
 };
 
 // Defines the functions of "wasi_snapshot_preview1" and "wasi_unstable" for one guest
@@ -59,5 +79,29 @@ Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config);
 // Runs a command: calls the export "_start" and gives the program's exit code, 0 if it
 // just returned. Errors: Usage if there is no "_start", Trap.
 Result<int32_t> run(Store& store, const Instance& instance);
+
+// WASI 0.2 and 0.3 for the components of one store, which must not outlive it.
+class Command {
+ public:
+  // Defines the interfaces of both generations in `linker`. Errors: Io if a directory cannot be
+  // opened; Usage for a wrong rule.
+  static Result<Command> create(ComponentLinker& linker, Config config);
+  Command(Command&& other) noexcept;
+  ~Command();
+
+  // Before components that import WASI are instantiated in the store.
+  void attach(Store& store);
+  // Calls the export `wasi:cli/run` and gives the program's exit code, 1 if it failed. Errors:
+  // Usage if there is none, Trap.
+  Result<int32_t> run(Store& store, const ComponentInstance& instance);
+
+  // For the interface in C.
+  struct Impl;
+  explicit Command(std::unique_ptr<Impl> impl);
+  Impl& raw() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace wafer::wasi

@@ -2,19 +2,18 @@
 
 #include "wafer/component.hpp"
 
-#include "component/run/linker.h"
+#include "api/component_state.h"
 #include "component/run/wave.h"
 
 namespace wafer {
 
-namespace {
-
-// Components' side of a store: made with the first component in it.
-component::ComponentStore& state_of(runtime::Store& store) {
+component::ComponentStore& component_state(runtime::Store& store) {
   if (!store.component_state)
     store.component_state = std::make_shared<component::ComponentStore>(store);
   return *static_cast<component::ComponentStore*>(store.component_state.get());
 }
+
+namespace {
 
 component::HostInstance place(component::ComponentLinker& linker, std::string_view interface) {
   return interface.empty() ? linker.root() : linker.instance(std::string(interface));
@@ -103,7 +102,7 @@ ComponentResource ComponentLinker::resource(std::string_view interface, std::str
 }
 
 Result<ComponentInstance> ComponentLinker::instantiate(Store& store, const Component& component) {
-  WAFER_LET(made, impl_->instantiate(state_of(*store.raw()), component.raw()));
+  WAFER_LET(made, impl_->instantiate(component_state(*store.raw()), component.raw()));
   return ComponentInstance(made);
 }
 

@@ -3,6 +3,10 @@
 #include "wafer/wasi.hpp"
 
 #include "wasi/p1/p1.h"
+#if WAFER_WITH_WASI_COMMAND
+#include "api/component_state.h"
+#include "wasi/command/command.h"
+#endif
 
 namespace wafer::wasi {
 
@@ -39,6 +43,25 @@ Config& Config::inherit_stdio() {
 }
 Config& Config::stdin_bytes(std::string_view bytes) {
   impl_->stdin_source = P1Input::from_bytes(std::string(bytes));
+  return *this;
+}
+
+Config& Config::allow(NetworkUse use, std::string_view rule) {
+  static_assert(int(NetworkUse::UdpBind) == int(host::Network::Use::UdpBind));
+  Result<void> allowed = impl_->network.allow(host::Network::Use(use), rule);
+  if (!allowed && !wrong_) wrong_ = allowed.take_error();
+  return *this;
+}
+Config& Config::allow_name_lookup() {
+  impl_->network.allow_lookup();
+  return *this;
+}
+Config& Config::inherit_network() {
+  impl_->network.allow_all();
+  return *this;
+}
+Config& Config::random_seed(uint64_t seed) {
+  impl_->random_seed = seed;
   return *this;
 }
 
@@ -86,6 +109,30 @@ Result<int32_t> run(Store& store, const Instance& instance) {
   if (store.last_trap().code == TrapCode::Exit) return store.last_trap().exit_code;
   return result.take_error();
 }
+
+#if WAFER_WITH_WASI_COMMAND
+struct Command::Impl {
+  std::unique_ptr<CommandHost> host;
+};
+
+Command::Command(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Command::Command(Command&&) noexcept = default;
+Command::~Command() = default;
+
+Result<Command> Command::create(ComponentLinker& linker, Config config) {
+  if (config.wrong_) return *std::move(config.wrong_);
+  WAFER_LET(host, CommandHost::open(std::move(*config.impl_), *linker.raw()));
+  return Command(std::make_unique<Impl>(Impl{std::move(host)}));
+}
+
+void Command::attach(Store& store) { impl_->host->attach(component_state(*store.raw())); }
+
+Result<int32_t> Command::run(Store& store, const ComponentInstance& instance) {
+  auto code = impl_->host->run(component_state(*store.raw()), *instance.raw());
+  impl_->host->finish();
+  return code;
+}
+#endif
 
 }  // namespace wafer::wasi
 

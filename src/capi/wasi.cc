@@ -2,14 +2,10 @@
 #if WAFER_WITH_WASI_P1
 
 #include "capi/capi.h"
-#include "wasi/p1/p1.h"
+#include "capi/wasi.h"
 
 using namespace wafer;
 using namespace wafer::capi;
-
-struct wafer_wasi_config_t {
-  wasi::P1Config config;
-};
 
 namespace {
 

@@ -8,10 +8,8 @@
 
 #include "component/names.h"
 #include "component/run/wave.h"
-#include "host/loop.h"
 #include "program/text.h"
-#include "wasi/p2/p2.h"
-#include "wasi/p3/p3.h"
+#include "wasi/command/command.h"
 
 namespace wafer::program {
 
@@ -19,12 +17,6 @@ namespace {
 
 using component::Sort;
 using component::Val;
-
-// What a program is run by. Of programs for 0.3 the one of 0.2 comes with their libraries.
-constexpr std::string_view kRun[] = {"wasi:cli/run@0.3.0", "wasi:cli/run@0.2.0"};
-
-// How long what a program has written may take to be sent after it has ended, in nanoseconds.
-constexpr uint64_t kLinger = 2'000'000'000;
 
 // A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface also
 // that of the one interface that has it.
@@ -83,42 +75,29 @@ bool ComponentProgram::load(std::shared_ptr<const ModuleInput> input,
 }
 
 int ComponentProgram::run(runtime::Store& core, const std::function<int(const Error&)>& failed) {
-  for (const auto check : {wasi::p2::check, wasi::p3::check})
-    if (Result<void> fits = check(*component_); !fits) return failed(fits.error());
-  Result<host::Process> process = host::Process::open(options_.surroundings);
-  if (!process) {
-    console_.error(process.error().message);
+  if (Result<void> fits = wasi::CommandHost::check(*component_); !fits) return failed(fits.error());
+  component::ComponentLinker linker;
+  auto command = wasi::CommandHost::open(options_.surroundings, linker);
+  if (!command) {
+    console_.error(command.error().message);
     return kFailure;
   }
-  host::Loop loop;
-  component::ComponentLinker linker;
-  // A component may use several generations at once.
-  const wasi::ResourceTypes types2 = wasi::p2::add_to_linker(linker);
-  const wasi::ResourceTypes types3 = wasi::p3::add_to_linker(linker);
   component::ComponentStore store(core);
-  wasi::p2::Host host2(*process, loop, types2);
-  wasi::p3::Host host3(*process, loop, types3);
-  host2.attach(store);
-  host3.attach(store);
-  const int code = run(store, linker, failed);
-  loop.finish(kLinger);
+  (*command)->attach(store);
+  const int code = run(store, linker, **command, failed);
+  (*command)->finish();
   return code;
 }
 
 int ComponentProgram::run(component::ComponentStore& store,
-                          const component::ComponentLinker& linker,
+                          const component::ComponentLinker& linker, wasi::CommandHost& command,
                           const std::function<int(const Error&)>& failed) {
   auto instance = linker.instantiate(store, component_);
   if (!instance.ok()) return failed(instance.error());
   if (!options_.invoke.empty()) return invoke(store, **instance, failed);
-  for (std::string_view interface : kRun) {
-    const auto run = component::find_func(**instance, "run", interface);
-    if (!run) continue;
-    auto result = component::call(store, run, {});
-    if (!result.ok()) return failed(result.error());
-    if (Result<void> rest = component::finish(store); !rest) return failed(rest.error());
-    return !result->empty() && (*result)[0].is_case() && (*result)[0].index() != 0 ? kFailure
-                                                                                   : kSuccess;
+  if (wasi::CommandHost::is_command(**instance)) {
+    const auto code = command.run(store, **instance);
+    return code.ok() ? *code : failed(code.error());
   }
   console_.error(fmt::format("{}: nothing to run: no export \"wasi:cli/run\"; use --invoke NAME{}",
                              options_.file, function_list()));

@@ -4,6 +4,10 @@
 #include "component/run/linker.h"
 #include "program/program.h"
 
+namespace wafer::wasi {
+class CommandHost;
+}
+
 namespace wafer::program {
 
 // Decodes and validates a component; its modules get the code that the engine has of them.
@@ -25,7 +29,7 @@ class ComponentProgram {
 
  private:
   int run(component::ComponentStore& store, const component::ComponentLinker& linker,
-          const std::function<int(const Error&)>& failed);
+          wasi::CommandHost& command, const std::function<int(const Error&)>& failed);
   int invoke(component::ComponentStore& store, component::ComponentInstance& instance,
              const std::function<int(const Error&)>& failed);
   // Functions that can be called, for messages.

@@ -7,7 +7,7 @@
 //   });
 //   ComponentStore store(core_store);
 //   auto instance = linker.instantiate(store, component);
-//   auto results = call(store, **find_func(**instance, "run"), {});
+//   auto results = call(store, find_func(**instance, "run"), {});
 #pragma once
 
 #include "component/run/task.h"

@@ -1,0 +1,216 @@
+/* Components in C (Component Model): values, loading, host functions and resources, calls, WASI
+ * 0.2 and 0.3. Not in embedded builds.
+ *
+ * Ownership is as in <wasm.h>: what is `own` belongs to whoever gets it. Functions that give a
+ * `wafer_error_t*` give NULL on success. A component's objects are used by one thread at a time,
+ * that of their store; answers may be given from any.
+ */
+#ifndef WAFER_COMPONENT_H
+#define WAFER_COMPONENT_H
+
+#include "wafer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define own
+
+/* ---- Values
+ *
+ * A value is told by its form; what type it has is known to the function that takes or gives it:
+ *
+ *   bool, integers, char, enum, flags    bits: sign-extended, a code point, the case, bit by bit
+ *   f32, f64                             bits of the number
+ *   string                               text, in UTF-8
+ *   list<u8>                             bytes
+ *   list, tuple, record, map             items, in order; a map's are tuples of key and value
+ *   variant, option, result              a case by its index (option: 0 none, 1 some; result: 0
+ *                                        ok, 1 error) and what it holds, if anything
+ *   own, borrow                          a resource
+ *   stream, future, error-context        other: to be passed on
+ */
+typedef struct wafer_component_val_t wafer_component_val_t;
+
+typedef uint8_t wafer_component_form_t;
+enum wafer_component_form_enum {
+  WAFER_COMPONENT_BITS,
+  WAFER_COMPONENT_TEXT,
+  WAFER_COMPONENT_BYTES,
+  WAFER_COMPONENT_ITEMS,
+  WAFER_COMPONENT_CASE,
+  WAFER_COMPONENT_RESOURCE,
+  WAFER_COMPONENT_OTHER
+};
+
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_bits(uint64_t);
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_int(int64_t);
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_f32(float);
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_f64(double);
+/* The `size` bytes are copied. */
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_text(const char* utf8, size_t size);
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_bytes(const void* bytes,
+                                                                     size_t size);
+/* Takes the `count` values at `items`. */
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_items(
+    own wafer_component_val_t* const items[], size_t count);
+/* Takes `payload`, which is NULL for a case that holds nothing. */
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_case(
+    uint32_t index, own wafer_component_val_t* payload);
+
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_val_copy(const wafer_component_val_t*);
+WASM_API_EXTERN bool wafer_component_val_equal(const wafer_component_val_t*,
+                                               const wafer_component_val_t*);
+WASM_API_EXTERN void wafer_component_val_delete(own wafer_component_val_t*);
+
+WASM_API_EXTERN wafer_component_form_t wafer_component_val_form(const wafer_component_val_t*);
+/* Of a value of another form these give 0, NULL or false. What they point to is the value's. */
+WASM_API_EXTERN uint64_t wafer_component_val_get_bits(const wafer_component_val_t*);
+WASM_API_EXTERN float wafer_component_val_get_f32(const wafer_component_val_t*);
+WASM_API_EXTERN double wafer_component_val_get_f64(const wafer_component_val_t*);
+/* Terminated, but may have zeros inside; `*size`, unless `size` is NULL, is without the end. */
+WASM_API_EXTERN const char* wafer_component_val_get_text(const wafer_component_val_t*,
+                                                         size_t* size);
+WASM_API_EXTERN const uint8_t* wafer_component_val_get_bytes(const wafer_component_val_t*,
+                                                             size_t* size);
+WASM_API_EXTERN size_t wafer_component_val_item_count(const wafer_component_val_t*);
+WASM_API_EXTERN const wafer_component_val_t* wafer_component_val_item(const wafer_component_val_t*,
+                                                                      size_t index);
+WASM_API_EXTERN uint32_t wafer_component_val_case_index(const wafer_component_val_t*);
+/* NULL if the case holds nothing. */
+WASM_API_EXTERN const wafer_component_val_t* wafer_component_val_payload(
+    const wafer_component_val_t*);
+
+/* ---- Components */
+
+typedef struct wafer_component_t wafer_component_t;
+
+/* Whether the bytes begin like a component rather than a core module. */
+WASM_API_EXTERN bool wafer_is_component(const void* bytes, size_t size);
+/* Decodes and validates a component in binary form, which is copied. It may be used in several
+ * stores of the engine and by several threads. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_new(wasm_engine_t*, const void* bytes,
+                                                       size_t size, own wafer_component_t** out);
+WASM_API_EXTERN void wafer_component_delete(own wafer_component_t*);
+/* Names of what it imports and exports, in order; NULL beyond the last. */
+WASM_API_EXTERN const char* wafer_component_import(const wafer_component_t*, size_t index);
+WASM_API_EXTERN const char* wafer_component_export(const wafer_component_t*, size_t index);
+
+/* ---- Linker
+ *
+ * What the host gives to components, by interface and name: an import of `a:b/c@0.2.3` is met by
+ * `a:b/c@0.2.6`. An interface of NULL is for what is imported by itself. A linker has to outlive
+ * the instances. */
+
+typedef struct wafer_component_linker_t wafer_component_linker_t;
+typedef struct wafer_component_resource_t wafer_component_resource_t;
+
+WASM_API_EXTERN own wafer_component_linker_t* wafer_component_linker_new(void);
+WASM_API_EXTERN void wafer_component_linker_delete(own wafer_component_linker_t*);
+
+/* A call of a host function; valid during it. */
+typedef struct wafer_component_call_t wafer_component_call_t;
+typedef void (*wafer_component_callback_t)(void* env, wafer_component_call_t*);
+
+/* `waits`: the function may answer later. `finalizer`, unless NULL, gets `env` in the end. */
+WASM_API_EXTERN void wafer_component_linker_define_func(wafer_component_linker_t*,
+                                                        const char* interface, const char* name,
+                                                        wafer_component_callback_t, void* env,
+                                                        void (*finalizer)(void*), bool waits);
+WASM_API_EXTERN size_t wafer_component_call_arg_count(const wafer_component_call_t*);
+/* NULL beyond the last. */
+WASM_API_EXTERN const wafer_component_val_t* wafer_component_call_arg(const wafer_component_call_t*,
+                                                                      size_t index);
+/* The result. One of another type makes the guest trap. */
+WASM_API_EXTERN void wafer_component_call_return(wafer_component_call_t*,
+                                                 own wafer_component_val_t*);
+/* Makes the guest trap, with that message. */
+WASM_API_EXTERN void wafer_component_call_fail(wafer_component_call_t*, const char* message);
+
+/* The answer that a function which waits gives later, once, from any thread. */
+typedef struct wafer_component_answer_t wafer_component_answer_t;
+WASM_API_EXTERN own wafer_component_answer_t* wafer_component_call_later(wafer_component_call_t*);
+/* NULL: the function has no result. */
+WASM_API_EXTERN void wafer_component_answer_return(own wafer_component_answer_t*,
+                                                   own wafer_component_val_t*);
+WASM_API_EXTERN void wafer_component_answer_fail(own wafer_component_answer_t*,
+                                                 const char* message);
+
+/* A resource type. `on_drop`, unless NULL, gets what represents a resource that nobody owns any
+ * more. */
+WASM_API_EXTERN own wafer_component_resource_t* wafer_component_linker_define_resource(
+    wafer_component_linker_t*, const char* interface, const char* name,
+    void (*on_drop)(void* env, uint64_t rep), void* env, void (*finalizer)(void*));
+WASM_API_EXTERN void wafer_component_resource_delete(own wafer_component_resource_t*);
+/* A resource that the host represents by `rep`, to be given to a guest. */
+WASM_API_EXTERN own wafer_component_val_t* wafer_component_resource_new(
+    const wafer_component_resource_t*, uint64_t rep);
+/* True, with what represents it in `*rep`, if the value is a resource of that type. */
+WASM_API_EXTERN bool wafer_component_resource_rep(const wafer_component_resource_t*,
+                                                  const wafer_component_val_t*, uint64_t* rep);
+
+/* ---- Instances and functions */
+
+typedef struct wafer_component_instance_t wafer_component_instance_t;
+typedef struct wafer_component_func_t wafer_component_func_t;
+
+/* Errors: WAFER_ERROR_UNLINKABLE tells every import that is not met. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_linker_instantiate(
+    wafer_component_linker_t*, wasm_store_t*, const wafer_component_t*,
+    own wafer_component_instance_t** out);
+/* Before its store. */
+WASM_API_EXTERN void wafer_component_instance_delete(own wafer_component_instance_t*);
+
+/* The function that the instance exports under `name`, or that the interface does which it
+ * exports; NULL if there is none. */
+WASM_API_EXTERN own wafer_component_func_t* wafer_component_instance_func(
+    const wafer_component_instance_t*, const char* interface, const char* name);
+WASM_API_EXTERN void wafer_component_func_delete(own wafer_component_func_t*);
+/* Calls it, and runs everything in the store until it has a result, which is NULL if it has
+ * none. Arguments are copied. Errors: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE if arguments do not
+ * fit. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_func_call(
+    const wafer_component_func_t*, const wafer_component_val_t* const args[], size_t count,
+    own wafer_component_val_t** result);
+/* The same with arguments and result in WAVE: "(\"a\", {x: 1})". */
+WASM_API_EXTERN own wafer_error_t* wafer_component_func_call_text(const wafer_component_func_t*,
+                                                                  const char* arguments,
+                                                                  own wasm_byte_vec_t* result);
+
+/* ---- WASI 0.2 and 0.3 */
+
+typedef uint8_t wafer_network_use_t;
+enum wafer_network_use_enum {
+  WAFER_NETWORK_TCP_CONNECT,
+  WAFER_NETWORK_TCP_LISTEN,
+  WAFER_NETWORK_UDP_SEND,
+  WAFER_NETWORK_UDP_BIND
+};
+/* Lets components use the network, by a rule "HOST:PORT" as in docs/cli.md. Errors: Usage. */
+WASM_API_EXTERN own wafer_error_t* wafer_wasi_config_allow(wafer_wasi_config_t*,
+                                                           wafer_network_use_t, const char* rule);
+WASM_API_EXTERN void wafer_wasi_config_allow_name_lookup(wafer_wasi_config_t*);
+WASM_API_EXTERN void wafer_wasi_config_inherit_network(wafer_wasi_config_t*);
+/* Makes all randomness predictable. */
+WASM_API_EXTERN void wafer_wasi_config_random_seed(wafer_wasi_config_t*, uint64_t seed);
+
+/* What WASI gives to the components of one store, which must not outlive it. */
+typedef struct wafer_wasi_command_t wafer_wasi_command_t;
+/* Defines the interfaces of both generations. Takes the config. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_linker_define_wasi(
+    wafer_component_linker_t*, own wafer_wasi_config_t*, own wafer_wasi_command_t** out);
+/* Before components that import WASI are instantiated in the store. */
+WASM_API_EXTERN void wafer_wasi_command_attach(wafer_wasi_command_t*, wasm_store_t*);
+/* Calls the export `wasi:cli/run`; gives the program's exit code, 1 if it failed. */
+WASM_API_EXTERN own wafer_error_t* wafer_wasi_command_run(wafer_wasi_command_t*, wasm_store_t*,
+                                                          const wafer_component_instance_t*,
+                                                          int32_t* exit_code);
+WASM_API_EXTERN void wafer_wasi_command_delete(own wafer_wasi_command_t*);
+
+#undef own
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

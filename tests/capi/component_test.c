@@ -1,0 +1,326 @@
+/* Components in C: values, host functions and resources, calls, answers that come later, WASI. */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "wafer_component.h"
+
+typedef wafer_component_val_t val;
+
+static int failures;
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                     \
+    }                                                                 \
+  } while (0)
+
+static wasm_engine_t* engine;
+static wasm_store_t* store;
+
+static void fail(wafer_error_t* error) {
+  if (!error) return;
+  fprintf(stderr, "%s\n", wafer_error_message(error));
+  exit(1);
+}
+
+/* Whether there was an error of that kind which says so. */
+static bool is_error(wafer_error_t* error, wafer_error_kind_t kind, const char* part) {
+  const bool is =
+      error && wafer_error_kind(error) == kind && strstr(wafer_error_message(error), part);
+  if (error && !is) fprintf(stderr, "found: %s\n", wafer_error_message(error));
+  wafer_error_delete(error);
+  return is;
+}
+
+static wafer_component_t* component_of(const char* text) {
+  wasm_byte_vec_t binary = WASM_EMPTY_VEC;
+  fail(wafer_wat2wasm(text, strlen(text), &binary));
+  CHECK(wafer_is_component(binary.data, binary.size));
+  wafer_component_t* component;
+  fail(wafer_component_new(engine, binary.data, binary.size, &component));
+  wasm_byte_vec_delete(&binary);
+  return component;
+}
+
+static void values(void) {
+  val* items[] = {wafer_component_val_int(-3), wafer_component_val_text("caf\xc3\xa9", 5),
+                  wafer_component_val_bytes("\1\2", 2),
+                  wafer_component_val_case(1, wafer_component_val_f64(0.5)),
+                  wafer_component_val_case(0, NULL)};
+  val* all = wafer_component_val_items(items, 5);
+  val* copy = wafer_component_val_copy(all);
+  CHECK(wafer_component_val_equal(all, copy));
+  wafer_component_val_delete(all);
+  CHECK(wafer_component_val_form(copy) == WAFER_COMPONENT_ITEMS);
+  CHECK(wafer_component_val_item_count(copy) == 5 && !wafer_component_val_item(copy, 5));
+  CHECK((int64_t)wafer_component_val_get_bits(wafer_component_val_item(copy, 0)) == -3);
+  size_t size;
+  const val* text = wafer_component_val_item(copy, 1);
+  CHECK(!strcmp(wafer_component_val_get_text(text, &size), "caf\xc3\xa9") && size == 5);
+  CHECK(!wafer_component_val_get_bytes(text, &size) && size == 0);
+  CHECK(wafer_component_val_form(text) == WAFER_COMPONENT_TEXT);
+  const uint8_t* bytes = wafer_component_val_get_bytes(wafer_component_val_item(copy, 2), &size);
+  CHECK(size == 2 && bytes[1] == 2);
+  const val* some = wafer_component_val_item(copy, 3);
+  CHECK(wafer_component_val_form(some) == WAFER_COMPONENT_CASE);
+  CHECK(wafer_component_val_case_index(some) == 1);
+  CHECK(wafer_component_val_get_f64(wafer_component_val_payload(some)) == 0.5);
+  CHECK(!wafer_component_val_payload(wafer_component_val_item(copy, 4)));
+  wafer_component_val_delete(copy);
+}
+
+static const char* const kShop =
+    "(component"
+    "  (import \"shop:stock/api@1.0.0\" (instance $shop"
+    "    (export \"item\" (type $item (sub resource)))"
+    "    (export \"find\" (func (param \"name\" string) (result (own $item))))"
+    "    (export \"[method]item.price\" (func (param \"self\" (borrow $item)) (result u32)))))"
+    "  (alias export $shop \"item\" (type $item))"
+    "  (core module $Memory (memory (export \"mem\") 1)"
+    "    (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"
+    "  (core instance $memory (instantiate $Memory))"
+    "  (core func $find (canon lower (func $shop \"find\") (memory (core memory $memory \"mem\"))))"
+    "  (core func $price (canon lower (func $shop \"[method]item.price\")))"
+    "  (core func $drop (canon resource.drop $item))"
+    "  (core module $M"
+    "    (import \"\" \"find\" (func $find (param i32 i32) (result i32)))"
+    "    (import \"\" \"price\" (func $price (param i32) (result i32)))"
+    "    (import \"\" \"drop\" (func $drop (param i32)))"
+    "    (func (export \"total\") (param i32 i32 i32) (result i32) (local $item i32)"
+    "      (local.set $item (call $find (local.get 0) (local.get 1)))"
+    "      (i32.mul (call $price (local.get $item)) (local.get 2))"
+    "      (call $drop (local.get $item))))"
+    "  (core instance $m (instantiate $M (with \"\" (instance (export \"find\" (func $find))"
+    "    (export \"price\" (func $price)) (export \"drop\" (func $drop))))))"
+    "  (func (export \"total\") (param \"name\" string) (param \"count\" u32) (result u32)"
+    "    (canon lift (core func $m \"total\") (memory (core memory $memory \"mem\"))"
+    "      (realloc (core func $memory \"realloc\")))))";
+
+struct shop {
+  wafer_component_resource_t* item;
+  uint64_t gone;
+  int finalized;
+};
+
+static void shop_find(void* env, wafer_component_call_t* call) {
+  struct shop* shop = env;
+  size_t size = 0;
+  CHECK(wafer_component_call_arg_count(call) == 1 && !wafer_component_call_arg(call, 1));
+  const char* name = wafer_component_val_get_text(wafer_component_call_arg(call, 0), &size);
+  if (!strcmp(name, "nothing")) {
+    wafer_component_call_fail(call, "no such item");
+    return;
+  }
+  if (!strcmp(name, "wrong")) {
+    wafer_component_call_return(call, wafer_component_val_text("no resource", 11));
+    return;
+  }
+  wafer_component_call_return(call, wafer_component_resource_new(shop->item, size));
+}
+static void shop_price(void* env, wafer_component_call_t* call) {
+  struct shop* shop = env;
+  uint64_t rep = 0;
+  CHECK(wafer_component_resource_rep(shop->item, wafer_component_call_arg(call, 0), &rep));
+  wafer_component_call_return(call, wafer_component_val_bits(rep * 100));
+}
+static void shop_drop(void* env, uint64_t rep) { ((struct shop*)env)->gone = rep; }
+static void shop_final(void* env) { ++((struct shop*)env)->finalized; }
+
+static void shopping(void) {
+  struct shop shop = {0};
+  wafer_component_t* component = component_of(kShop);
+  CHECK(!strcmp(wafer_component_import(component, 0), "shop:stock/api@1.0.0"));
+  CHECK(!wafer_component_import(component, 1));
+  CHECK(!strcmp(wafer_component_export(component, 0), "total"));
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  wafer_component_instance_t* instance;
+  CHECK(is_error(wafer_component_linker_instantiate(linker, store, component, &instance),
+                 WAFER_ERROR_UNLINKABLE, "shop:stock/api@1.0.0"));
+  CHECK(!instance);
+  /* A newer version serves as well. */
+  const char* api = "shop:stock/api@1.2.0";
+  shop.item =
+      wafer_component_linker_define_resource(linker, api, "item", shop_drop, &shop, shop_final);
+  wafer_component_linker_define_func(linker, api, "find", shop_find, &shop, shop_final, false);
+  wafer_component_linker_define_func(linker, api, "[method]item.price", shop_price, &shop, NULL,
+                                     false);
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
+  CHECK(!wafer_component_instance_func(instance, NULL, "nothing"));
+  wafer_component_func_t* total = wafer_component_instance_func(instance, NULL, "total");
+  val* args[] = {wafer_component_val_text("chair", 5), wafer_component_val_bits(3)};
+  val* result;
+  fail(wafer_component_func_call(total, (const val* const*)args, 2, &result));
+  CHECK(wafer_component_val_get_bits(result) == 1500 && shop.gone == 5);
+  wafer_component_val_delete(result);
+  CHECK(is_error(wafer_component_func_call(total, (const val* const*)args, 1, &result),
+                 WAFER_ERROR_USAGE, ""));
+  CHECK(!result);
+  wasm_byte_vec_t text;
+  fail(wafer_component_func_call_text(total, "(\"sofa\", 2)", &text));
+  CHECK(text.size == 3 && !memcmp(text.data, "800", 3));
+  wasm_byte_vec_delete(&text);
+  CHECK(is_error(wafer_component_func_call_text(total, "(\"sofa\"", &text), WAFER_ERROR_USAGE, ""));
+  CHECK(text.size == 0);
+  CHECK(is_error(wafer_component_func_call_text(total, "(\"nothing\", 1)", &text), WAFER_ERROR_TRAP,
+                 "no such item"));
+  /* That has poisoned the instance. */
+  CHECK(is_error(wafer_component_func_call_text(total, "(\"sofa\", 1)", &text), WAFER_ERROR_TRAP,
+                 ""));
+  wafer_component_func_delete(total);
+  wafer_component_instance_delete(instance);
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
+  total = wafer_component_instance_func(instance, NULL, "total");
+  CHECK(is_error(wafer_component_func_call_text(total, "(\"wrong\", 1)", &text), WAFER_ERROR_TRAP,
+                 ""));
+  for (size_t i = 0; i < 2; ++i) wafer_component_val_delete(args[i]);
+  wafer_component_func_delete(total);
+  wafer_component_instance_delete(instance);
+  wafer_component_resource_delete(shop.item);
+  wafer_component_delete(component);
+  wafer_component_linker_delete(linker);
+}
+
+/* Answers from another thread, while the guest waits. */
+static void* answer(void* env) {
+  const struct timespec soon = {0, 10 * 1000 * 1000};
+  nanosleep(&soon, NULL);
+  wafer_component_answer_return(env, wafer_component_val_bits(41));
+  return NULL;
+}
+static pthread_t thread;
+static void later(void* env, wafer_component_call_t* call) {
+  (void)env;
+  pthread_create(&thread, NULL, answer, wafer_component_call_later(call));
+}
+
+static void waiting(void) {
+  wafer_component_t* component = component_of(
+      "(component (import \"later\" (func $later async (result u32)))"
+      "  (core func $l (canon lower (func $later)))"
+      "  (core module $M (import \"\" \"later\" (func $later (result i32)))"
+      "    (func (export \"f\") (result i32) (i32.add (call $later) (i32.const 1))))"
+      "  (core instance $m (instantiate $M (with \"\" (instance (export \"later\" (func $l))))))"
+      "  (func (export \"f\") async (result u32) (canon lift (core func $m \"f\"))))");
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  wafer_component_linker_define_func(linker, NULL, "later", later, NULL, NULL, true);
+  wafer_component_instance_t* instance;
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
+  wafer_component_func_t* f = wafer_component_instance_func(instance, NULL, "f");
+  val* result;
+  fail(wafer_component_func_call(f, NULL, 0, &result));
+  CHECK(wafer_component_val_get_bits(result) == 42);
+  pthread_join(thread, NULL);
+  wafer_component_val_delete(result);
+  wafer_component_func_delete(f);
+  wafer_component_instance_delete(instance);
+  wafer_component_delete(component);
+  wafer_component_linker_delete(linker);
+}
+
+static bool collect(void* env, const void* bytes, size_t size) {
+  strncat(env, bytes, size);
+  return true;
+}
+
+static void wasi(void) {
+  /* Writes its first argument and exits with 1. */
+  wafer_component_t* component = component_of(
+      "(component"
+      "  (import \"wasi:cli/environment@0.2.0\" (instance $env"
+      "    (export \"get-arguments\" (func (result (list string))))))"
+      "  (import \"wasi:io/error@0.2.0\" (instance $error"
+      "    (export \"error\" (type (sub resource)))))"
+      "  (alias export $error \"error\" (type $e))"
+      "  (import \"wasi:io/streams@0.2.0\" (instance $streams"
+      "    (alias outer 1 $e (type $e)) (export \"error\" (type $error (eq $e)))"
+      "    (export \"output-stream\" (type $out (sub resource)))"
+      "    (type $failed (variant (case \"last-operation-failed\" (own $error)) (case \"closed\")))"
+      "    (export \"stream-error\" (type $stream-error (eq $failed)))"
+      "    (export \"[method]output-stream.blocking-write-and-flush\" (func"
+      "      (param \"self\" (borrow $out)) (param \"contents\" (list u8))"
+      "      (result (result (error $stream-error)))))))"
+      "  (alias export $streams \"output-stream\" (type $o))"
+      "  (import \"wasi:cli/stdout@0.2.0\" (instance $stdout"
+      "    (alias outer 1 $o (type $o)) (export \"output-stream\" (type $out (eq $o)))"
+      "    (export \"get-stdout\" (func (result (own $out))))))"
+      "  (core module $Memory (memory (export \"mem\") 1) (global $at (mut i32) (i32.const 64))"
+      "    (func (export \"realloc\") (param i32 i32 i32 i32) (result i32)"
+      "      (global.get $at)"
+      "      (global.set $at (i32.and (i32.add (i32.add (global.get $at) (local.get 3))"
+      "        (i32.const 7)) (i32.const -8)))))"
+      "  (core instance $memory (instantiate $Memory))"
+      "  (core func $args (canon lower (func $env \"get-arguments\")"
+      "    (memory (core memory $memory \"mem\")) (realloc (core func $memory \"realloc\"))))"
+      "  (core func $stdout (canon lower (func $stdout \"get-stdout\")))"
+      "  (core func $write (canon lower"
+      "    (func $streams \"[method]output-stream.blocking-write-and-flush\")"
+      "    (memory (core memory $memory \"mem\")) (realloc (core func $memory \"realloc\"))))"
+      "  (core module $M"
+      "    (import \"\" \"mem\" (memory 1))"
+      "    (import \"\" \"args\" (func $args (param i32)))"
+      "    (import \"\" \"stdout\" (func $stdout (result i32)))"
+      "    (import \"\" \"write\" (func $write (param i32 i32 i32 i32)))"
+      "    (func (export \"run\") (result i32)"
+      "      (call $args (i32.const 8))"
+      "      (call $write (call $stdout) (i32.load (i32.load (i32.const 8)))"
+      "        (i32.load offset=4 (i32.load (i32.const 8))) (i32.const 16))"
+      "      (i32.const 1)))"
+      "  (core instance $m (instantiate $M (with \"\" (instance"
+      "    (export \"mem\" (memory $memory \"mem\")) (export \"args\" (func $args))"
+      "    (export \"stdout\" (func $stdout)) (export \"write\" (func $write))))))"
+      "  (func $run (result (result)) (canon lift (core func $m \"run\")))"
+      "  (instance $i (export \"run\" (func $run)))"
+      "  (export \"wasi:cli/run@0.2.0\" (instance $i)))");
+  char text[64] = "";
+  wafer_wasi_config_t* config = wafer_wasi_config_new();
+  wafer_wasi_config_arg(config, "hello from C");
+  wafer_wasi_config_stdout(config, collect, text);
+  wafer_wasi_config_random_seed(config, 1);
+  wafer_wasi_config_allow_name_lookup(config);
+  fail(wafer_wasi_config_allow(config, WAFER_NETWORK_TCP_CONNECT, "127.0.0.1:80"));
+  CHECK(is_error(wafer_wasi_config_allow(config, WAFER_NETWORK_UDP_SEND, "127.0.0.1"),
+                 WAFER_ERROR_USAGE, ""));
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  wafer_wasi_command_t* command;
+  fail(wafer_component_linker_define_wasi(linker, config, &command));
+  wasm_store_t* own_store = wasm_store_new(engine);
+  wafer_wasi_command_attach(command, own_store);
+  wafer_component_instance_t* instance;
+  fail(wafer_component_linker_instantiate(linker, own_store, component, &instance));
+  int32_t code = 0;
+  fail(wafer_wasi_command_run(command, own_store, instance, &code));
+  CHECK(code == 1);
+  CHECK(!strcmp(text, "hello from C"));
+  wafer_component_instance_delete(instance);
+  wasm_store_delete(own_store);
+  wafer_wasi_command_delete(command);
+  wafer_component_delete(component);
+  wafer_component_linker_delete(linker);
+}
+
+static void bad_input(void) {
+  wafer_component_t* component;
+  static const char kModule[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+  CHECK(!wafer_is_component(kModule, sizeof kModule));
+  CHECK(is_error(wafer_component_new(engine, kModule, sizeof kModule, &component),
+                 WAFER_ERROR_MALFORMED, ""));
+  CHECK(!component);
+}
+
+int main(void) {
+  engine = wasm_engine_new();
+  store = wasm_store_new(engine);
+  values();
+  shopping();
+  waiting();
+  wasi();
+  bad_input();
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  return failures != 0;
+}
