@@ -1,12 +1,18 @@
-"""Guests of WASI 0.3 in text: streams of standard input and output, cancellation.
+"""Guests of WASI 0.3 in text: streams of standard input and output, cancellation, time zones, a
+service.
 
   p3_test.py WAFER TIER,TIER,... SCRATCH
 """
 
+import os
 import pathlib
 import random
 import subprocess
 import sys
+import threading
+import time
+
+import serve_test
 
 wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
 guests = pathlib.Path(__file__).parent / "p3"
@@ -66,6 +72,49 @@ for tier in tiers:
                                stdin=subprocess.PIPE)
     check(f"cancel.wat ({tier})", process.wait(60) == 0, process.returncode)
     process.stdin.close()
+
+# ---- Time zones
+
+if os.path.exists("/usr/share/zoneinfo/Europe/Berlin"):
+    calls = ["iana-id()", "to-debug-string()", "utc-offset({seconds: 1750000000, nanoseconds: 0})",
+             "utc-offset({seconds: -1, nanoseconds: 999999999})"]
+    for zone, expected in {
+            "Europe/Berlin": ['some("Europe/Berlin")', '"Europe/Berlin"', "some(7200000000000)",
+                              "some(3600000000000)"],
+            ":UTC": ['some("UTC")', '"UTC"', "some(0)", "some(0)"],
+            "CET-1CEST,M3.5.0,M10.5.0/3": ["none", '"CET"', "some(7200000000000)",
+                                           "some(3600000000000)"]}.items():
+        got = [subprocess.run([wafer, "run", "--invoke", call, str(guests / "zone.wat")],
+                              env={**os.environ, "TZ": zone}, timeout=60, text=True,
+                              capture_output=True).stdout.strip() for call in calls]
+        check(f"zone {zone}", got == expected, got)
+
+# ---- A service
+
+server = serve_test.Server(wafer, str(guests / "http.wat"), "--timeout", "1500ms", threads=1)
+
+
+def request(method, body=None):
+    return server.request(method, "/", body)
+
+
+got = [request("GET") for _ in range(3)]
+check("an instance for many requests", got == [(200, b"number %d" % n) for n in (1, 2, 3)], got)
+got = request("POST", data)
+check("echo", got == (200, data), got[0])
+sleepers, began = [], time.monotonic()
+threads = [threading.Thread(target=lambda: sleepers.append(request("PUT"))) for _ in range(8)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+check("at once", time.monotonic() - began < 1.2 and [s for s, _ in sleepers] == [200] * 8, sleepers)
+got = [request("DELETE")[0], *(request("GET") for _ in range(2))]
+check("a trap", got == [500, (200, b"number 1"), (200, b"number 2")], got)
+got = [request("PATCH")[0], request("GET")]
+check("one that hangs", got == [504, (200, b"number 1")], got)
+got = server.stop()[0]
+check("exit code", got == 0, got)
 
 print("failed" if failures else "passed")
 sys.exit(1 if failures else 0)
