@@ -28,6 +28,8 @@ struct ServeOptions {
   GrantOptions grants;
   serve::Limits limits;
   std::string access_log = "none";
+  std::string tls_certificate, tls_key, admin_address;
+  bool no_http2 = false;
   TierChoice tier;
   FeatureOptions features;
 };
@@ -83,6 +85,10 @@ int run_server(const ServeOptions& o) {
   if (o.access_log != "none")
     options.access_log = [](const std::string& line) { write_line(stdout, line); };
   options.json_log = o.access_log == "json";
+  options.tls_certificate = o.tls_certificate;
+  options.tls_key = o.tls_key;
+  options.http2 = !o.no_http2;
+  options.admin_address = o.admin_address;
   options.error_log = [](const std::string& line) { print_error(program::printable(line)); };
 
   Result<serve::Application> application = load(o);
@@ -95,7 +101,10 @@ int run_server(const ServeOptions& o) {
     print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));
     return kFailure;
   }
-  print_note(fmt::format("wafer: serving {} at http://{}/", o.file, server.address()));
+  print_note(fmt::format("wafer: serving {} at {}://{}/", o.file,
+                         o.tls_certificate.empty() ? "http" : "https", server.address()));
+  if (!o.admin_address.empty())
+    print_note(fmt::format("wafer: metrics at http://{}/metrics", server.admin_address()));
   std::atomic<bool> ended{false};
   std::thread waiter([&] {
     for (;;) {
@@ -113,6 +122,7 @@ int run_server(const ServeOptions& o) {
         else
           print_note(fmt::format("wafer: {} was loaded again", o.file));
       } else {
+        server.reload_failed();
         print_error(next.error().message);
       }
     }
@@ -134,6 +144,14 @@ void add_serve(CLI::App& app, Context& context) {
       ->type_name("ADDRESS:PORT");
   serve.add_option("--threads", o.threads, "Threads (default: as many as processors)")
       ->type_name("N");
+  serve
+      .add_option("--tls-cert", o.tls_certificate,
+                  "Certificate for HTTPS, with what issued it (PEM)")
+      ->type_name("FILE");
+  serve.add_option("--tls-key", o.tls_key, "Its key (PEM)")->type_name("FILE");
+  serve.add_flag("--no-http2", o.no_http2, "Only HTTP/1.1");
+  serve.add_option("--admin-addr", o.admin_address, "Where to tell metrics and health")
+      ->type_name("ADDRESS:PORT");
   serve.add_option("--access-log", o.access_log, "Requests on standard output")
       ->check(CLI::IsMember({"none", "text", "json"}))
       ->type_name("none|text|json");

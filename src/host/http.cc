@@ -113,13 +113,16 @@ Outcome<size_t> HttpBody::read(MutableBytes to) {
 void HttpBody::remove(size_t size) {
   taken_ += size;
   update();
+  if (on_taken && size > 0) on_taken(size);
 }
 
 void HttpBody::discard() {
+  const size_t left = front().size();
   discarded_ = true;
   data_.clear();
   taken_ = 0;
   update();
+  if (on_taken && left > 0) on_taken(left);
 }
 
 namespace {

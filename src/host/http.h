@@ -62,6 +62,8 @@ class HttpBody {
   bool done() const { return ended_ && failure_.ok() && front().empty(); }
   Status failure() const { return failure_; }
   const HttpFields& trailers() const { return trailers_; }
+  // Called when the reader has taken bytes, or discards them.
+  std::function<void(size_t)> on_taken;
 
   // Ready when there is something to read, the end too; when there is room; when it has ended.
   const std::shared_ptr<Signal>& readable() const { return readable_; }

@@ -8,18 +8,13 @@ namespace wafer::serve {
 using component::Val;
 using runtime::TrapCode;
 
-Invocation::Invocation(Surroundings surroundings, Application application,
-                       std::function<void(HttpAnswer)> answer,
-                       std::function<void(const std::string&)> ended)
-    : s_(surroundings),
-      application_(std::move(application)),
-      answer_(std::move(answer)),
-      ended_(std::move(ended)) {}
+Invocation::Invocation(const Surroundings& surroundings, Application application, Events events)
+    : s_(surroundings), application_(std::move(application)), events_(std::move(events)) {}
 
 Invocation::~Invocation() { cancel(); }
 
 void Invocation::give(HttpAnswer answer) {
-  if (const auto f = std::exchange(answer_, nullptr)) f(std::move(answer));
+  if (const auto f = std::exchange(events_.answer, nullptr)) f(std::move(answer));
 }
 
 void Invocation::start(host::HttpRequest request) {
@@ -35,7 +30,10 @@ TrapCode Invocation::call_0_2(host::HttpRequest& request) {
   std::vector<Val> args;
   args.push_back(wasi::p2::incoming_request(guest_->host_0_2(), std::move(request)));
   args.push_back(wasi::p2::response_outparam(
-      guest_->host_0_2(), [this](HttpAnswer answer) { give(std::move(answer)); }));
+      guest_->host_0_2(), [this](HttpAnswer answer) { give(std::move(answer)); },
+      [this](uint16_t status, const host::HttpFields& fields) {
+        return events_.answer && events_.inform(status, fields);
+      }));
   return call(std::move(args), [this](std::vector<Val>*) { done_ = true; });
 }
 
@@ -62,7 +60,7 @@ TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<
         return TrapCode::None;
       },
       [weak = weak_from_this(), guest = guest_.get(), on_result](std::vector<Val>* result) {
-        if (const auto self = weak.lock(); self && self->ended_)
+        if (const auto self = weak.lock(); self && self->events_.ended)
           on_result(result);
         else
           guest->finished();
@@ -82,7 +80,7 @@ void Invocation::look() {
 }
 
 void Invocation::end(const std::string& failure) {
-  const auto f = std::exchange(ended_, nullptr);
+  const auto f = std::exchange(events_.ended, nullptr);
   if (!f) return;
   const std::shared_ptr<Invocation> self = shared_from_this();
   body_ends_.reset();
@@ -96,8 +94,7 @@ void Invocation::leave() {
 }
 
 void Invocation::cancel() {
-  answer_ = nullptr;
-  ended_ = nullptr;
+  events_ = {};
   leave();
 }
 
@@ -108,7 +105,7 @@ void Invocation::interrupt() {
 }
 
 void Invocation::wake() {
-  if (!late_ || stopped_ || !guest_ || !ended_) return;
+  if (!late_ || stopped_ || !guest_ || !events_.ended) return;
   stopped_ = true;
   end(guest_->interruption());
 }

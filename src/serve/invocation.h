@@ -10,11 +10,16 @@ namespace wafer::serve {
 
 class Invocation : public std::enable_shared_from_this<Invocation> {
  public:
-  // `answer` is called once, from the loop or from start(); `ended` once after that, when the
-  // guest is done with the request or failed (then with why).
-  Invocation(Surroundings surroundings, Application application,
-             std::function<void(HttpAnswer)> answer,
-             std::function<void(const std::string& failure)> ended);
+  struct Events {
+    // Called once, from the loop or from start().
+    std::function<void(HttpAnswer)> answer;
+    // For informational responses before that; false if they cannot be sent.
+    std::function<bool(uint16_t status, const host::HttpFields& fields)> inform;
+    // Called once after the answer, when the guest is done with the request or failed (then with
+    // why).
+    std::function<void(const std::string& failure)> ended;
+  };
+  Invocation(const Surroundings& surroundings, Application application, Events events);
   ~Invocation();
   void start(host::HttpRequest request);
   // Ends it as soon as possible; nothing is called any more.
@@ -45,8 +50,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
 
   Surroundings s_;
   Application application_;
-  std::function<void(HttpAnswer)> answer_;
-  std::function<void(const std::string&)> ended_;
+  Events events_;
   std::shared_ptr<Guest> guest_;
   std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()
   host::HttpBodyRef body_;                      // of the response, while the guest writes it

@@ -5,6 +5,8 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include "serve/admin.h"
+#include "serve/connection2.h"
 #include "serve/worker.h"
 
 namespace wafer::serve {
@@ -30,6 +32,16 @@ Result<int> listen_beside(const host::Endpoint& endpoint) {
   return fd.release();
 }
 
+// Null without a certificate.
+Result<std::shared_ptr<host::TlsContext>> make_tls(const Options& options) {
+  if (options.tls_certificate.empty() && options.tls_key.empty())
+    return std::shared_ptr<host::TlsContext>();
+  if (options.tls_certificate.empty() || options.tls_key.empty())
+    return Error(ErrorKind::Usage, "TLS needs both a certificate and a key");
+  return host::TlsContext::server(options.tls_certificate, options.tls_key,
+                                  options.http2 && kHasHttp2);
+}
+
 }  // namespace
 
 Result<void> check(const component::Component& component) {
@@ -46,10 +58,19 @@ Result<void> check(const component::Component& component) {
 }
 
 Server::Server(Options options) : options_(std::move(options)) {}
-Server::~Server() { workers_.clear(); }
+Server::~Server() {
+  admin_.reset();
+  workers_.clear();
+}
+
+const std::string& Server::admin_address() const {
+  static const std::string none;
+  return admin_ ? admin_->address() : none;
+}
 
 Result<void> Server::open(Application application) {
   WAFER_TRY(check(*application.component));
+  WAFER_LET(tls, make_tls(options_));
   WAFER_LET(process, host::Process::open(options_.surroundings));
   process_ = std::move(process);
   // The first socket tells whether the port is free; the others share it.
@@ -65,11 +86,17 @@ Result<void> Server::open(Application application) {
     auto& worker = workers_.emplace_back(std::make_unique<Worker>(options_, process_, metrics()));
     worker->listen(fd);
     worker->set(application);
+    worker->set(tls);
+  }
+  if (!options_.admin_address.empty()) {
+    WAFER_LET(listener, host::listen_on(options_.admin_address));
+    admin_ = std::make_unique<Admin>(metrics(), std::move(listener));
   }
   return {};
 }
 
 void Server::run() {
+  if (admin_) admin_->start();
   std::vector<std::thread> others;
   for (size_t i = 1; i < workers_.size(); ++i)
     others.emplace_back([worker = workers_[i].get()] { worker->run(); });
@@ -78,13 +105,25 @@ void Server::run() {
 }
 
 void Server::stop() {
+  if (admin_) admin_->set_stopping();
   for (const auto& worker : workers_) worker->stop();
 }
 
+void Server::reload_failed() { ++metrics().failed_reloads; }
+
 Result<void> Server::reload(Application application) {
-  WAFER_TRY(check(*application.component));
-  for (const auto& worker : workers_) worker->set(application);
-  return {};
+  const auto attempt = [&]() -> Result<void> {
+    WAFER_TRY(check(*application.component));
+    WAFER_LET(tls, make_tls(options_));
+    for (const auto& worker : workers_) {
+      worker->set(application);
+      worker->set(tls);
+    }
+    return {};
+  };
+  Result<void> result = attempt();
+  ++(result ? metrics().reloads : metrics().failed_reloads);
+  return result;
 }
 
 }  // namespace wafer::serve

@@ -40,6 +40,11 @@ struct Options {
   // A line of the access log, without its end; null: none. Called by any thread.
   std::function<void(const std::string&)> access_log;
   bool json_log = false;
+  // A certificate with what it is issued by, and its key, in PEM; empty: no TLS.
+  std::string tls_certificate, tls_key;
+  bool http2 = true;
+  // Where metrics and the state of the server are told; empty: nowhere.
+  std::string admin_address;
   // What goes wrong with a request; called by any thread.
   std::function<void(const std::string&)> error_log;
 };
@@ -55,6 +60,7 @@ struct Application {
 Result<void> check(const component::Component& component);
 
 class Worker;
+class Admin;
 
 class Server {
  public:
@@ -67,18 +73,23 @@ class Server {
   Result<void> open(Application application);
   // Where it listens ("127.0.0.1:8080"), for port 0.
   const std::string& address() const { return address_; }
+  const std::string& admin_address() const;
   // Serves until stop(), and then until requests under way are done.
   void run();
   // From any thread, or a signal handler's thread.
   void stop();
-  // New requests go to this one. Errors as of open(), after which all stays as it is.
+  // New requests go to this one, and new connections have the certificate that is there now.
+  // Errors as of open(), after which all stays as it is.
   Result<void> reload(Application application);
+  // Counts a reload for which there was no application.
+  void reload_failed();
 
  private:
   Options options_;
   std::string address_;
   host::Process process_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Admin> admin_;
 };
 
 }  // namespace wafer::serve

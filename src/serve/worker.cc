@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "serve/connection.h"
-
 namespace wafer::serve {
 
 namespace asio = boost::asio;
@@ -26,9 +24,9 @@ Worker::~Worker() {
     ended_ = true;
   }
   if (watcher_.joinable()) watcher_.join();
-  while (!connections_.empty()) {
-    const std::shared_ptr<Connection> connection = *connections_.begin();
-    connection->close();
+  while (!sessions_.empty()) {
+    const std::shared_ptr<Session> session = *sessions_.begin();
+    session->close();
   }
   guests_.clear();
   // What was put off: the ends of invocations.
@@ -53,14 +51,26 @@ Application Worker::application() const {
   return application_;
 }
 
+void Worker::set(std::shared_ptr<host::TlsContext> tls) {
+  const std::lock_guard lock(mutex_);
+  tls_ = std::move(tls);
+}
+
+std::shared_ptr<host::TlsContext> Worker::tls() const {
+  const std::lock_guard lock(mutex_);
+  return tls_;
+}
+
 void Worker::accept() {
   acceptor_.async_accept(
       [this](const boost::system::error_code& error, asio::ip::tcp::socket socket) {
         if (stopping_) return;
         if (!error) {
-          const auto connection = std::make_shared<Connection>(*this, std::move(socket));
-          connections_.insert(connection);
-          connection->start();
+          ++metrics_.connections;
+          ++metrics_.open;
+          const auto session = make_session(*this, std::move(socket));
+          sessions_.insert(session);
+          session->start();
         }
         // Out of descriptors, or of what is allowed: others have to go first.
         const bool full = metrics_.open >= options_.limits.connections ||
@@ -92,14 +102,23 @@ void Worker::drain() {
   timer_.async_wait([this](const boost::system::error_code& e) {
     if (!e) loop_.stop();
   });
-  for (const std::shared_ptr<Connection>& c : std::vector(connections_.begin(), connections_.end()))
-    c->drain();
-  if (connections_.empty()) loop_.stop();
+  for (const std::shared_ptr<Session>& s : std::vector(sessions_.begin(), sessions_.end()))
+    s->drain();
+  if (sessions_.empty()) loop_.stop();
 }
 
-void Worker::remove(Connection& connection) {
-  connections_.erase(connection.shared_from_this());
-  if (stopping_ && connections_.empty()) loop_.post([this] { loop_.stop(); });
+void Worker::remove(Session& session) {
+  if (sessions_.erase(session.shared_from_this())) --metrics_.open;
+  if (stopping_ && sessions_.empty()) loop_.post([this] { loop_.stop(); });
+}
+
+void Worker::replace(Session& session, std::shared_ptr<Session> next) {
+  // It may be what is running just now.
+  loop_.post([kept = session.shared_from_this()] {});
+  sessions_.erase(session.shared_from_this());
+  sessions_.insert(next);
+  next->start();
+  if (stopping_) next->drain();
 }
 
 void Worker::watch(const std::shared_ptr<Invocation>& invocation, Clock::time_point deadline) {

@@ -6,18 +6,12 @@
 #include <mutex>
 #include <set>
 
+#include "host/http/tls.h"
 #include "serve/invocation.h"
+#include "serve/metrics.h"
+#include "serve/session.h"
 
 namespace wafer::serve {
-
-class Connection;
-
-// What there is to count; by all threads.
-struct Metrics {
-  std::atomic<uint64_t> connections{0}, open{0}, requests{0}, active{0}, failures{0};
-  std::atomic<uint64_t> by_class[5] = {};  // responses of 1xx to 5xx
-  std::atomic<uint64_t> microseconds{0};   // of all requests
-};
 
 class Worker {
  public:
@@ -28,6 +22,9 @@ class Worker {
   void listen(int fd);
   void set(Application application);
   Application application() const;
+  // For connections from now on; null: no TLS.
+  void set(std::shared_ptr<host::TlsContext> tls);
+  std::shared_ptr<host::TlsContext> tls() const;
   void run();
   // From any thread.
   void stop();
@@ -41,7 +38,9 @@ class Worker {
   boost::asio::io_context& context() { return loop_.context(); }
   host::Loop& loop() { return loop_; }
   bool stopping() const { return stopping_; }
-  void remove(Connection& connection);
+  void remove(Session& session);
+  // `next` goes on where `session` has nothing more to do.
+  void replace(Session& session, std::shared_ptr<Session> next);
   // While it is watched, an invocation is interrupted when its time is up.
   void watch(const std::shared_ptr<Invocation>& invocation,
              std::chrono::steady_clock::time_point deadline);
@@ -62,11 +61,12 @@ class Worker {
   GuestPool guests_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer timer_;
-  std::set<std::shared_ptr<Connection>> connections_;
+  std::set<std::shared_ptr<Session>> sessions_;
   bool stopping_ = false;
 
   mutable std::mutex mutex_;
   Application application_;
+  std::shared_ptr<host::TlsContext> tls_;
   std::vector<std::pair<std::shared_ptr<Invocation>, std::chrono::steady_clock::time_point>>
       watched_;
   bool ended_ = false;

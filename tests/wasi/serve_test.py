@@ -3,6 +3,7 @@
 usage: serve_test.py WAFER CLANG SCRATCH [VENDOR]
 CLANG: command that makes core modules, by "|". Exit code 77: the adapter cannot be had.
 """
+import atexit
 import http.client
 import pathlib
 import signal
@@ -30,12 +31,16 @@ class Server:
              component],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
-        if "http://127.0.0.1:" not in line:
+        if "://127.0.0.1:" not in line:
             raise RuntimeError(line + self.process.stderr.read())
         self.port = int(line.rsplit(":", 1)[1].strip().strip("/"))
-        self.errors = []
-        self.reader = threading.Thread(target=lambda: self.errors.extend(self.process.stderr))
-        self.reader.start()
+        self.errors, self.log = [], []
+        self.readers = [
+            threading.Thread(target=into.extend, args=(stream,), daemon=True) for into, stream in
+            ((self.errors, self.process.stderr), (self.log, self.process.stdout))]
+        atexit.register(self.process.kill)
+        for reader in self.readers:
+            reader.start()
 
     def request(self, method, path, body=None, headers=None, **more):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -65,8 +70,9 @@ class Server:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(20)
-        self.reader.join()
-        return code, self.process.stdout.read()
+        for reader in self.readers:
+            reader.join()
+        return code, "".join(self.log)
 
 
 def good(server):

@@ -419,16 +419,25 @@ Expected<Own<OutgoingBody>, Unit> outgoing_response_body(Host&, OutgoingResponse
 
 class ResponseOutparam final : public Object {
  public:
-  explicit ResponseOutparam(std::function<void(HttpAnswer)> a) : answer(std::move(a)) {}
+  ResponseOutparam(std::function<void(HttpAnswer)> a,
+                   std::function<bool(uint16_t, const HttpFields&)> i)
+      : answer(std::move(a)), inform(std::move(i)) {}
   ~ResponseOutparam() override {
     if (answer) answer({{}, "the guest gave no response"});
   }
   std::function<void(HttpAnswer)> answer;
+  const std::function<bool(uint16_t, const HttpFields&)> inform;
 };
 
-Expected<Unit, ErrorCode> response_outparam_send_informational(Host&, ResponseOutparam&, uint16_t,
-                                                               Own<Fields>) {
-  return Err{ErrorCode::of_internal_error("informational responses are not sent")};
+Expected<Unit, ErrorCode> response_outparam_send_informational(Host&, ResponseOutparam& self,
+                                                               uint16_t status,
+                                                               Own<Fields> headers) {
+  // (101 would end HTTP.)
+  if (status < 100 || status > 199 || status == 101)
+    return Err{ErrorCode::of_internal_error("not the status of an informational response")};
+  if (!self.inform(status, headers->fields))
+    return Err{ErrorCode::of_internal_error("informational responses cannot be sent")};
+  return Unit{};
 }
 
 void response_outparam_set(Host&, Own<ResponseOutparam> param,
@@ -509,9 +518,10 @@ component::Val incoming_request(Host& host, host::HttpRequest request) {
       Own<http_types::IncomingRequest>::make(std::move(request)), host);
 }
 
-component::Val response_outparam(Host& host, std::function<void(HttpAnswer)> answer) {
+component::Val response_outparam(Host& host, std::function<void(HttpAnswer)> answer,
+                                 std::function<bool(uint16_t, const HttpFields&)> inform) {
   return Codec<Own<http_types::ResponseOutparam>>::to(
-      Own<http_types::ResponseOutparam>::make(std::move(answer)), host);
+      Own<http_types::ResponseOutparam>::make(std::move(answer), std::move(inform)), host);
 }
 
 }  // namespace wafer::wasi::p2

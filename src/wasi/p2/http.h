@@ -7,8 +7,11 @@
 namespace wafer::wasi::p2 {
 
 // Arguments for `handle`. `answer` is called once, perhaps with a failure when the guest drops
-// what it answers by.
+// what it answers by; `inform`, before that, for each informational response, and gives whether it
+// is sent.
 component::Val incoming_request(Host& host, host::HttpRequest request);
-component::Val response_outparam(Host& host, std::function<void(HttpAnswer)> answer);
+component::Val response_outparam(
+    Host& host, std::function<void(HttpAnswer)> answer,
+    std::function<bool(uint16_t status, const host::HttpFields& fields)> inform);
 
 }  // namespace wafer::wasi::p2

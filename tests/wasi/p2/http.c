@@ -32,6 +32,8 @@ IMPORT("http/types", "[method]outgoing-body.write") void body_write(int32_t, voi
 IMPORT("http/types", "[static]outgoing-body.finish")
 void body_done(int32_t, int32_t, int32_t, void*);
 IMPORT("http/types", "[resource-drop]outgoing-body") void body_drop(int32_t);
+IMPORT("http/types", "[method]response-outparam.send-informational")
+void outparam_inform(int32_t, int32_t, int32_t, void*);
 IMPORT("http/types", "[static]response-outparam.set")
 void outparam_set(int32_t, int32_t, int32_t, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t);
 IMPORT("io/poll", "[method]pollable.block") void pollable_block(int32_t);
@@ -195,6 +197,14 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.12#handle"))) void ha
     while ((last = malloc(1 << 20))) {
     }
     return answer(out, 200, "no more memory\n");
+  }
+  if (strcmp(path, "/hints") == 0) {
+    const int32_t fields = fields_new();
+    append(fields, "link", "</a>");
+    outparam_inform(out, 103, fields, &l);
+    if (l.r.tag) return answer(out, 500, "not informed\n");
+    outparam_inform(out, 200, fields_new(), &l);
+    return answer(out, 200, l.r.tag ? "after hints\n" : "informed by 200\n");
   }
   int32_t body;
   if (strcmp(path, "/big") == 0 || strcmp(path, "/cut") == 0 || strcmp(path, "/short") == 0) {

@@ -1,0 +1,617 @@
+#include "serve/connection2.h"
+
+#if WAFER_WITH_HTTP2
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+
+#include "serve/handling.h"
+
+namespace wafer::serve {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr uint32_t kMostStreams = 128;
+// Of one stream's request body; what a guest has not read is not asked for (HttpBody holds it).
+constexpr uint32_t kStreamWindow = host::HttpBody::kCapacity - 1;
+constexpr int32_t kConnectionWindow = 1 << 20;
+constexpr size_t kPiece = 16 << 10;
+constexpr size_t kMostOut = 64 << 10;  // written at once
+
+std::string_view text(const uint8_t* data, size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
+
+nghttp2_nv field(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NONE};
+}
+
+std::string lower(std::string_view name) {
+  std::string s(name);
+  for (char& c : s)
+    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
+  return s;
+}
+
+class Connection2 final : public Session, public Handling::Owner {
+ public:
+  Connection2(Worker& worker, host::ChannelRef channel, bool tls, Bytes received)
+      : worker_(worker),
+        channel_(std::move(channel)),
+        tls_(tls),
+        received_(received.begin(), received.end()),
+        timer_(worker.context()) {
+    boost::system::error_code error;
+    const auto remote = channel_->socket().remote_endpoint(error);
+    remote_ = error ? "-" : remote.address().to_string();
+  }
+  ~Connection2() override {
+    for (auto& [id, stream] : streams_) stream.handling->cancel();
+    if (session_) nghttp2_session_del(session_);
+  }
+
+  void start() override;
+  void drain() override;
+  void close() override;
+
+ private:
+  struct Stream {
+    std::shared_ptr<Handling> handling;
+    host::HttpRequest request;
+    host::HttpFields trailers;
+    size_t header_bytes = 0, body_bytes = 0;
+    bool begun = false;    // given to a guest
+    bool refused = false;  // answered without one
+    bool sent = false;     // all of the response was handed to nghttp2
+    bool closed = false;   // by nghttp2
+    bool ended = false;    // the request
+    std::string own_body;  // of a refusal
+    host::WaitRef more;
+  };
+
+  std::shared_ptr<Connection2> self() {
+    return std::static_pointer_cast<Connection2>(shared_from_this());
+  }
+  Stream* find(int32_t id) {
+    const auto at = streams_.find(id);
+    return at == streams_.end() ? nullptr : &at->second;
+  }
+  int32_t id_of(const Handling& handling) const {
+    for (const auto& [id, stream] : streams_)
+      if (stream.handling.get() == &handling) return id;
+    return -1;
+  }
+  bool setup();
+  void read();
+  void take(const uint8_t* data, size_t size);
+  void flush();
+  void flush_soon();
+  void stop_unread();
+  void expect();
+  void request_head(int32_t id, Stream& stream, bool ends);
+  void refuse(int32_t id, Stream& stream, int status, const char* why);
+  void respond(int32_t id, Stream& stream);
+  void forget(int32_t id);
+  void on_response(Handling& handling) override;
+  void on_guest_done(Handling& handling) override;
+  bool on_inform(Handling& handling, int status, const host::HttpFields& fields) override;
+
+  // ---- Callbacks of nghttp2
+  static Connection2& of(void* user) { return *static_cast<Connection2*>(user); }
+  int on_begin(int32_t id);
+  int on_field(int32_t id, std::string_view name, std::string_view value);
+  int on_frame(const nghttp2_frame& frame);
+  int on_data(int32_t id, const uint8_t* data, size_t size);
+  int on_close(int32_t id);
+  ssize_t body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flags);
+
+  Worker& worker_;
+  const host::ChannelRef channel_;
+  const bool tls_;
+  std::vector<uint8_t> received_;
+  std::string remote_;
+  asio::steady_timer timer_;
+  nghttp2_session* session_ = nullptr;
+  std::map<int32_t, Stream> streams_;
+  std::vector<uint8_t> in_;
+  std::string out_;
+  bool writing_ = false, closed_ = false, draining_ = false, flushing_ = false, taking_ = false;
+  bool flush_posted_ = false;
+  bool unread_ = false;  // there may be requests whose rest nobody reads
+};
+
+bool Connection2::setup() {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  nghttp2_option* option = nullptr;
+  if (nghttp2_session_callbacks_new(&callbacks) != 0) return false;
+  nghttp2_session_callbacks_set_on_begin_headers_callback(
+      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+          return 0;
+        return of(user).on_begin(frame->hd.stream_id);
+      });
+  nghttp2_session_callbacks_set_on_header_callback(
+      callbacks,
+      [](nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
+         const uint8_t* value, size_t value_size, uint8_t, void* user) {
+        if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+        return of(user).on_field(frame->hd.stream_id, text(name, name_size),
+                                 text(value, value_size));
+      });
+  nghttp2_session_callbacks_set_on_frame_recv_callback(
+      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        return of(user).on_frame(*frame);
+      });
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+      callbacks, [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
+                    void* user) { return of(user).on_data(id, data, size); });
+  nghttp2_session_callbacks_set_on_stream_close_callback(
+      callbacks,
+      [](nghttp2_session*, int32_t id, uint32_t, void* user) { return of(user).on_close(id); });
+  bool ok = nghttp2_option_new(&option) == 0;
+  if (ok) {
+    // What a guest has not read keeps the client from sending more.
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_max_settings(option, 64);
+    ok = nghttp2_session_server_new2(&session_, callbacks, this, option) == 0;
+    nghttp2_option_del(option);
+  }
+  nghttp2_session_callbacks_del(callbacks);
+  if (!ok) return false;
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMostStreams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+       uint32_t(std::min<size_t>(worker_.options().limits.header_bytes, UINT32_MAX))},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0}};
+  return nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0 &&
+         nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) ==
+             0;
+}
+
+void Connection2::start() {
+  if (!setup()) return close();
+  in_.resize(kPiece);
+  expect();
+  const std::vector<uint8_t> received = std::move(received_);
+  if (!received.empty()) take(received.data(), received.size());
+  if (closed_) return;
+  flush();
+  read();
+}
+
+// Something has to happen in time: a frame, a piece that is taken. A guest that takes its time is
+// interrupted elsewhere.
+void Connection2::expect() {
+  if (closed_) return;
+  const Limits& limits = worker_.options().limits;
+  timer_.expires_after(streams_.empty() && !writing_ ? limits.idle_time : limits.body_time);
+  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto session = weak.lock();
+    if (error || !session) return;
+    Connection2& self = static_cast<Connection2&>(*session);
+    const bool waits = std::any_of(self.streams_.begin(), self.streams_.end(),
+                                   [](const auto& s) { return s.second.handling->running(); });
+    if (waits && !self.writing_) return self.expect();
+    // Idle: said in words.
+    if (self.streams_.empty() && !self.writing_) {
+      nghttp2_session_terminate_session(self.session_, NGHTTP2_NO_ERROR);
+      self.draining_ = true;
+      return self.flush();
+    }
+    self.close();
+  });
+}
+
+void Connection2::close() {
+  if (std::exchange(closed_, true)) return;
+  const std::shared_ptr<Connection2> kept = self();
+  channel_->close();
+  timer_.cancel();
+  for (auto& [id, stream] : streams_) {
+    stream.more.reset();
+    if (stream.request.body) stream.request.body->on_taken = nullptr;
+    stream.handling->cancel();
+    worker_.loop().post([kept = stream.handling] {});
+  }
+  // (nghttp2 may be what runs just now; the session goes with this object.)
+  worker_.loop().post([kept] {});
+  worker_.remove(*this);
+}
+
+void Connection2::drain() {
+  if (closed_ || std::exchange(draining_, true)) return;
+  // Streams that the client has begun meanwhile are answered still.
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+  flush_soon();
+}
+
+// ---- Bytes
+
+void Connection2::read() {
+  channel_->read_some(asio::buffer(in_), [self = self()](const auto& error, size_t size) {
+    if (self->closed_) return;
+    if (error) return self->close();
+    self->take(self->in_.data(), size);
+    if (self->closed_) return;
+    self->expect();
+    self->flush();
+    if (!self->closed_) self->read();
+  });
+}
+
+void Connection2::take(const uint8_t* data, size_t size) {
+  taking_ = true;
+  const ssize_t used = nghttp2_session_mem_recv(session_, data, size);
+  taking_ = false;
+  // The other side does not speak HTTP/2.
+  if (used < 0) close();
+}
+
+void Connection2::flush_soon() {
+  if (closed_ || std::exchange(flush_posted_, true)) return;
+  worker_.loop().post([self = self()] {
+    self->flush_posted_ = false;
+    self->flush();
+  });
+}
+
+// A client whose answer is out need not go on (RFC 9113, 8.1).
+void Connection2::stop_unread() {
+  unread_ = false;
+  for (auto& [id, stream] : streams_) {
+    if (stream.ended || stream.closed || stream.handling->running()) continue;
+    if (stream.sent && nghttp2_session_get_stream_local_close(session_, id) == 1)
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+    else
+      unread_ = true;
+  }
+}
+
+void Connection2::flush() {
+  if (closed_ || writing_ || taking_ || flushing_) return;
+  flushing_ = true;
+  while (out_.size() < kMostOut) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &data);
+    if (size < 0) {
+      flushing_ = false;
+      return close();
+    }
+    if (size == 0) {
+      if (!unread_) break;
+      stop_unread();
+      if (!nghttp2_session_want_write(session_)) break;
+      continue;
+    }
+    out_.append(reinterpret_cast<const char*>(data), size_t(size));
+  }
+  flushing_ = false;
+  if (closed_) return;
+  if (out_.empty()) {
+    const bool over = !nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_);
+    if (over || (draining_ && streams_.empty())) channel_->end([self = self()] { self->close(); });
+    return;
+  }
+  writing_ = true;
+  expect();
+  channel_->write(asio::buffer(out_), [self = self()](const auto& error, size_t) {
+    self->writing_ = false;
+    if (self->closed_) return;
+    if (error) return self->close();
+    self->out_.clear();
+    self->expect();
+    self->flush();
+  });
+}
+
+// ---- Requests
+
+int Connection2::on_begin(int32_t id) {
+  Stream& stream = streams_[id];
+  stream.handling = std::make_shared<Handling>(worker_, *this);
+  stream.request.method.clear();
+  return 0;
+}
+
+int Connection2::on_field(int32_t id, std::string_view name, std::string_view value) {
+  Stream* const stream = find(id);
+  if (!stream) return 0;
+  stream->header_bytes += name.size() + value.size() + 32;
+  if (stream->header_bytes > worker_.options().limits.header_bytes) {
+    // Answered when it is there; no more of it is kept.
+    if (stream->begun) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return 0;
+  }
+  host::HttpRequest& request = stream->request;
+  if (stream->begun) {
+    stream->trailers.emplace_back(name, value);
+  } else if (name == ":method") {
+    request.method = value;
+  } else if (name == ":scheme") {
+    request.scheme = value;
+  } else if (name == ":authority") {
+    request.authority = value;
+  } else if (name == ":path") {
+    request.path_with_query = value;
+  } else if (!name.starts_with(':')) {
+    request.fields.emplace_back(name, value);
+  }
+  return 0;
+}
+
+int Connection2::on_frame(const nghttp2_frame& frame) {
+  const int32_t id = frame.hd.stream_id;
+  Stream* const stream = id ? find(id) : nullptr;
+  if (!stream) return 0;
+  const bool ends = frame.hd.flags & NGHTTP2_FLAG_END_STREAM;
+  if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+    request_head(id, *stream, ends);
+  } else if (ends && (frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA)) {
+    stream->ended = true;
+    if (const host::HttpBodyRef& body = stream->request.body)
+      body->finish(std::move(stream->trailers));
+  }
+  return 0;
+}
+
+void Connection2::request_head(int32_t id, Stream& stream, bool ends) {
+  host::HttpRequest& request = stream.request;
+  Handling& handling = *stream.handling;
+  handling.arrived();
+  handling.method = request.method;
+  handling.target = request.path_with_query;
+  stream.begun = true;
+  stream.ended = ends;
+  const Limits& limits = worker_.options().limits;
+  if (stream.header_bytes > limits.header_bytes) return refuse(id, stream, 431, "header too large");
+  stream.header_bytes = 0;  // of the trailers, now
+  // What the connection is tells the scheme, whatever the client says.
+  request.scheme = tls_ ? "https" : "http";
+  for (const auto& [name, value] : request.fields) {
+    if (!host::is_field_value(value)) return refuse(id, stream, 400, "field value");
+    if (name == "host") {
+      if (request.authority.empty()) request.authority = value;
+      if (request.authority != value) return refuse(id, stream, 400, "host");
+    }
+    if (name == "content-length" && limits.body_bytes) {
+      uint64_t length = 0;
+      for (const char c : value)
+        length = std::min<uint64_t>(length * 10 + uint64_t(c - '0'), UINT64_MAX / 20);
+      if (length > *limits.body_bytes) return refuse(id, stream, 413, "body too large");
+    }
+  }
+  if (request.method == "CONNECT" || request.path_with_query.empty())
+    return refuse(id, stream, 501, "no tunnels");
+  if (request.authority.empty()) return refuse(id, stream, 400, "host");
+  if (!Handling::presentable(request)) return refuse(id, stream, 400, "no UTF-8");
+  if (!ends) {
+    request.body = std::make_shared<host::HttpBody>();
+    request.body->on_taken = [weak = weak_from_this(), id](size_t size) {
+      const auto session = weak.lock();
+      if (!session) return;
+      Connection2& self = static_cast<Connection2&>(*session);
+      if (self.closed_) return;
+      nghttp2_session_consume(self.session_, id, size);
+      self.flush_soon();
+    };
+  }
+  host::HttpRequest copy = request;
+  request.fields.clear();
+  // Not from within nghttp2, which the guest's answer would call.
+  worker_.loop().post([self = self(), kept = stream.handling,
+                       r = std::make_shared<host::HttpRequest>(std::move(copy)), id] {
+    Stream* const s = self->find(id);
+    if (self->closed_ || !s || s->handling != kept || s->closed) return;
+    kept->begin(std::move(*r));
+  });
+}
+
+int Connection2::on_data(int32_t id, const uint8_t* data, size_t size) {
+  Stream* const stream = find(id);
+  const auto skip = [&] {
+    nghttp2_session_consume(session_, id, size);
+    return 0;
+  };
+  if (!stream || !stream->request.body) return skip();
+  host::HttpBody& body = *stream->request.body;
+  stream->body_bytes += size;
+  const auto& limit = worker_.options().limits.body_bytes;
+  if (limit && stream->body_bytes > *limit) {
+    body.fail(host::Status(EMSGSIZE));
+    return skip();
+  }
+  if (!body.room()) return skip();  // nobody reads
+  body.write(Bytes(data, size));
+  return 0;
+}
+
+int Connection2::on_close(int32_t id) {
+  Stream* const stream = find(id);
+  if (!stream) return 0;
+  stream->closed = true;
+  // Not now: nghttp2 is at work.
+  worker_.loop().post([self = self(), id] {
+    if (!self->closed_) self->forget(id);
+  });
+  return 0;
+}
+
+void Connection2::forget(int32_t id) {
+  Stream* const stream = find(id);
+  if (!stream) return;
+  Handling& handling = *stream->handling;
+  if (stream->sent && handling.running()) return;  // what it does after its answer
+  if (handling.status != 0 && !stream->refused) handling.log(remote_, "HTTP/2");
+  if (stream->request.body) stream->request.body->on_taken = nullptr;
+  worker_.loop().post([kept = stream->handling] {});
+  handling.cancel();
+  streams_.erase(id);
+  expect();
+  if (draining_ && streams_.empty()) flush();
+}
+
+// ---- Responses
+
+void Connection2::refuse(int32_t id, Stream& stream, int status, const char* why) {
+  stream.refused = true;
+  stream.handling->answered = true;
+  stream.handling->status = status;
+  stream.handling->log(remote_, "HTTP/2");
+  if (stream.handling->method != "HEAD") stream.own_body = why;
+  const std::string code = std::to_string(status), length = std::to_string(strlen(why));
+  const nghttp2_nv fields[] = {field(":status", code), field("date", http_date()),
+                               field("content-type", "text/plain"),
+                               field("content-length", length)};
+  nghttp2_data_provider provider = {};
+  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t* to, size_t size,
+                              uint32_t* flags, nghttp2_data_source*,
+                              void* user) { return of(user).body_of(stream_id, to, size, flags); };
+  nghttp2_submit_response(session_, id, fields, std::size(fields),
+                          stream.own_body.empty() ? nullptr : &provider);
+  stream.sent = true;
+  unread_ |= !stream.ended;
+  flush_soon();
+}
+
+void Connection2::on_response(Handling& handling) {
+  const int32_t id = id_of(handling);
+  if (closed_ || id < 0) return;
+  respond(id, *find(id));
+  flush();
+}
+
+void Connection2::respond(int32_t id, Stream& stream) {
+  Handling& handling = *stream.handling;
+  handling.status = handling.response.status;
+  const bool no_body = has_no_body(handling.method, handling.status);
+  host::HttpBody* const body = handling.response.body.get();
+  const std::string code = std::to_string(handling.status);
+  std::vector<std::string> names;
+  names.reserve(handling.response.fields.size());
+  std::vector<nghttp2_nv> fields{field(":status", code)};
+  bool has_date = false, has_length = false;
+  for (const auto& [name, value] : handling.response.fields) {
+    if (host::is_hop_by_hop(name)) continue;
+    names.push_back(lower(name));
+    has_date |= names.back() == "date";
+    has_length |= names.back() == "content-length";
+    fields.push_back(field(names.back(), value));
+  }
+  if (!has_date) fields.push_back(field("date", http_date()));
+  std::string length;
+  if (!has_length && !no_body &&
+      (!body || body->done() ||
+       (body->ended() && body->failure().ok() && body->trailers().empty()))) {
+    length = std::to_string(body ? body->front().size() : 0);
+    fields.push_back(field("content-length", length));
+  }
+  nghttp2_data_provider provider = {};
+  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t* to, size_t size,
+                              uint32_t* flags, nghttp2_data_source*,
+                              void* user) { return of(user).body_of(stream_id, to, size, flags); };
+  const bool bare = no_body || !body;
+  if (bare && body) body->discard();
+  if (nghttp2_submit_response(session_, id, fields.data(), fields.size(),
+                              bare ? nullptr : &provider) != 0)
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+  stream.sent |= bare;
+}
+
+// What there is of a response's body.
+ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flags) {
+  Stream* const stream = find(id);
+  if (!stream) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (stream->refused) {
+    const size_t n = std::min(size, stream->own_body.size());
+    std::copy_n(stream->own_body.begin(), n, to);
+    stream->own_body.erase(0, n);
+    if (stream->own_body.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return ssize_t(n);
+  }
+  host::HttpBody& body = *stream->handling->response.body;
+  const host::Outcome<size_t> n = body.read(MutableBytes(to, size));
+  if (!n && n.code() == EAGAIN) {
+    stream->more = body.readable()->wait(worker_.loop(), [this, id] {
+      nghttp2_session_resume_data(session_, id);
+      flush();
+    });
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  // Broken off: the client is told so.
+  if (!n) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  stream->handling->sent += *n;
+  if (!body.done()) return ssize_t(*n);
+  *flags |= NGHTTP2_DATA_FLAG_EOF;
+  stream->sent = true;
+  if (!body.trailers().empty()) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    std::vector<std::string> names;
+    names.reserve(body.trailers().size());
+    std::vector<nghttp2_nv> fields;
+    for (const auto& [name, value] : body.trailers()) {
+      if (host::is_hop_by_hop(name)) continue;
+      names.push_back(lower(name));
+      fields.push_back(field(names.back(), value));
+    }
+    nghttp2_submit_trailer(session_, id, fields.data(), fields.size());
+  }
+  return ssize_t(*n);
+}
+
+bool Connection2::on_inform(Handling& handling, int status, const host::HttpFields& given) {
+  const int32_t id = id_of(handling);
+  if (closed_ || id < 0) return false;
+  const std::string code = std::to_string(status);
+  std::vector<std::string> names;
+  names.reserve(given.size());
+  std::vector<nghttp2_nv> fields{field(":status", code)};
+  for (const auto& [name, value] : given) {
+    if (host::is_hop_by_hop(name)) continue;
+    names.push_back(lower(name));
+    fields.push_back(field(names.back(), value));
+  }
+  const bool ok = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, fields.data(),
+                                         fields.size(), nullptr) == 0;
+  flush_soon();
+  return ok;
+}
+
+void Connection2::on_guest_done(Handling& handling) {
+  const int32_t id = id_of(handling);
+  Stream* const stream = id < 0 ? nullptr : find(id);
+  if (closed_ || !stream) return;
+  // Nobody reads the rest of the request.
+  if (stream->request.body && !stream->request.body->ended()) stream->request.body->discard();
+  unread_ |= !stream->ended;
+  if (stream->closed) return forget(id);
+  flush();
+}
+
+}  // namespace
+
+std::shared_ptr<Session> make_http2(Worker& worker, host::ChannelRef channel, bool tls,
+                                    Bytes received) {
+  return std::make_shared<Connection2>(worker, std::move(channel), tls, received);
+}
+
+}  // namespace wafer::serve
+
+#else
+
+namespace wafer::serve {
+
+std::shared_ptr<Session> make_http2(Worker&, host::ChannelRef, bool, Bytes) { return nullptr; }
+
+}  // namespace wafer::serve
+
+#endif

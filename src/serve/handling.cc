@@ -1,0 +1,136 @@
+#include "serve/handling.h"
+
+#include <fmt/format.h>
+
+#include "wasm/cursor.h"
+
+namespace wafer::serve {
+
+namespace {
+
+std::string json(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\')
+      out += {'\\', c};
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", c);
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+bool has_no_body(const std::string& method, int status) {
+  return method == "HEAD" || status == 204 || status == 304 || status < 200;
+}
+
+const std::string& http_date() {
+  thread_local std::string text;
+  thread_local time_t at = 0;
+  const time_t now = time(nullptr);
+  if (now != at || text.empty()) {
+    at = now;
+    tm t = {};
+    gmtime_r(&now, &t);
+    char buffer[40];
+    strftime(buffer, sizeof(buffer), "%a, %d %b %Y %H:%M:%S GMT", &t);
+    text = buffer;
+  }
+  return text;
+}
+
+Handling::~Handling() { cancel(); }
+
+bool Handling::presentable(const host::HttpRequest& request) {
+  return wasm::is_utf8(request.authority) && wasm::is_utf8(request.path_with_query) &&
+         wasm::is_utf8(request.method);
+}
+
+void Handling::begin(host::HttpRequest request) {
+  ++worker_.metrics().requests;
+  ++worker_.metrics().active;
+  request_body = request.body;
+  invocation_ = std::make_shared<Invocation>(
+      worker_.surroundings(), worker_.application(),
+      Invocation::Events{[this](HttpAnswer answer) { on_answer(std::move(answer)); },
+                         [this](uint16_t code, const host::HttpFields& fields) {
+                           return owner_ && !answered && owner_->on_inform(*this, code, fields);
+                         },
+                         [this](const std::string& failure) { on_ended(failure); }});
+  worker_.watch(invocation_, began_ + worker_.options().limits.request_time);
+  const std::shared_ptr<Handling> self = shared_from_this();
+  const std::shared_ptr<Invocation> invocation = invocation_;
+  invocation->start(std::move(request));
+}
+
+void Handling::cancel() {
+  owner_ = nullptr;
+  if (request_body) request_body->fail(host::Status(ECONNRESET));
+  if (response.body) response.body->discard();
+  if (!invocation_) return;
+  worker_.unwatch(*invocation_);
+  invocation_->cancel();
+  // It may be what is running just now.
+  worker_.loop().post([kept = std::move(invocation_)] {});
+  --worker_.metrics().active;
+}
+
+void Handling::on_answer(HttpAnswer answer) {
+  if (!owner_ || answered) return;
+  answered = true;
+  if (!answer.failure.empty()) {
+    const bool late = invocation_ && invocation_->interrupted();
+    ++(late ? worker_.metrics().timeouts : worker_.metrics().failures);
+    worker_.log_error(method + " " + target + ": " + answer.failure);
+    response = {};
+    response.status = late ? 504 : 500;
+  } else {
+    response = std::move(answer.response);
+  }
+  // What the guest writes at once goes out with the header.
+  worker_.loop().post([self = shared_from_this()] {
+    if (self->owner_) self->owner_->on_response(*self);
+  });
+}
+
+void Handling::on_ended(const std::string& failure) {
+  if (!owner_) return;
+  worker_.unwatch(*invocation_);
+  if (!failure.empty() && response.body && !response.body->ended()) {
+    worker_.log_error(method + " " + target + ": " + failure);
+    response.body->fail(host::Status(ECONNRESET));
+  }
+  // A guest that has returned cannot finish what it has not.
+  worker_.loop().post([self = shared_from_this(), kept = std::move(invocation_)]() mutable {
+    --self->worker_.metrics().active;
+    kept.reset();
+    if (self->owner_) self->owner_->on_guest_done(*self);
+  });
+}
+
+void Handling::log(const std::string& remote, const char* protocol) {
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - began_);
+  worker_.metrics().count(status, uint64_t(took.count()), sent);
+  const Options& options = worker_.options();
+  if (!options.access_log) return;
+  const time_t now = time(nullptr);
+  tm t = {};
+  gmtime_r(&now, &t);
+  char when[40];
+  strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &t);
+  options.access_log(
+      options.json_log
+          ? fmt::format("{{\"time\":\"{}\",\"remote\":\"{}\",\"protocol\":\"{}\",\"method\":{},"
+                        "\"target\":{},\"status\":{},\"bytes\":{},\"microseconds\":{}}}",
+                        when, remote, protocol, json(method), json(target), status, sent,
+                        took.count())
+          : fmt::format("{} {} {} {} {} {} {} {}us", when, remote, protocol,
+                        method.empty() ? "-" : method, target.empty() ? "-" : target, status, sent,
+                        took.count()));
+}
+
+}  // namespace wafer::serve

@@ -1,0 +1,66 @@
+// One request in the hands of a guest, whichever way it came.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "serve/invocation.h"
+#include "serve/worker.h"
+
+namespace wafer::serve {
+
+class Handling : public std::enable_shared_from_this<Handling> {
+ public:
+  // Whoever has the client; called from the loop only.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // `response` is there.
+    virtual void on_response(Handling& handling) = 0;
+    // The guest has returned or failed; after on_response().
+    virtual void on_guest_done(Handling& handling) = 0;
+    // An informational response; false if it cannot be sent.
+    virtual bool on_inform(Handling& handling, int status, const host::HttpFields& fields) = 0;
+  };
+
+  // `owner` outlives it, or calls cancel().
+  Handling(Worker& worker, Owner& owner) : worker_(worker), owner_(&owner) {}
+  ~Handling();
+
+  // From the first byte of the request on.
+  void arrived() { began_ = std::chrono::steady_clock::now(); }
+  // Whether names and text of it may be given to a guest.
+  static bool presentable(const host::HttpRequest& request);
+  // Gives it to a guest.
+  void begin(host::HttpRequest request);
+  // Nobody waits for the response any more; nothing is called.
+  void cancel();
+  bool running() const { return invocation_ != nullptr; }
+
+  // Counts it, and writes a line of the access log.
+  void log(const std::string& remote, const char* protocol);
+
+  std::string method, target;
+  host::HttpBodyRef request_body;
+  host::HttpResponse response;
+  bool answered = false;
+  int status = 0;
+  uint64_t sent = 0;  // of the response's body
+
+ private:
+  void on_answer(HttpAnswer answer);
+  void on_ended(const std::string& failure);
+
+  Worker& worker_;
+  Owner* owner_;
+  std::shared_ptr<Invocation> invocation_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+// What is no body: of HEAD, 204, 304.
+bool has_no_body(const std::string& method, int status);
+// For `date` (RFC 9110, 5.6.7), made once a second.
+const std::string& http_date();
+
+}  // namespace wafer::serve
