@@ -23,6 +23,7 @@ class ComponentProgram {
 
   // Decodes and validates; false, and told to the console, if it cannot be run.
   bool load(std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine);
+  const std::shared_ptr<component::Component>& component() const { return component_; }
   // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
   // stops execution is told by `failed`, which gives the exit code.
   int run(runtime::Store& store, const std::function<int(const Error&)>& failed);

@@ -100,12 +100,16 @@ class Program::Runner {
   }
 
   bool busy() const { return tier_.busy && tier_.busy(); }
+  std::shared_ptr<Engine> engine() const { return engine_; }
+  std::shared_ptr<const component::Component> component() const {
+    return component_ ? component_->component() : nullptr;
+  }
 
   bool load(Input file) {
     runtime::Config config;
     config.features = options_.features;
     config.consume_fuel = options_.fuel.has_value();
-    config.interruptible = options_.timeout.has_value();
+    config.interruptible = options_.interruptible || options_.timeout.has_value();
     config.signals = options_.code.signals;
     if (options_.stack_bytes) config.stack_bytes = *options_.stack_bytes;
     if (file.is_code()) {
@@ -442,5 +446,9 @@ Program::~Program() = default;
 bool Program::load(Input input) { return runner_->load(std::move(input)); }
 int Program::run() { return runner_->run(); }
 bool Program::busy() const { return runner_->busy(); }
+std::shared_ptr<Engine> Program::engine() const { return runner_->engine(); }
+std::shared_ptr<const component::Component> Program::component() const {
+  return runner_->component();
+}
 
 }  // namespace wafer::program

@@ -37,6 +37,7 @@ struct Options {
   runtime::StoreLimits limits;
   std::optional<size_t> stack_bytes;
   bool trap_on_unknown_imports = false;
+  bool interruptible = false;  // whatever it runs, as a server of components wants it
   bool verbose = false;
 
   wasm::FeatureSet features = wasm::FeatureSet::standard();
@@ -65,6 +66,9 @@ class Program {
   // True while code is made in the background that nobody needs any more once run() is over,
   // and that cannot be broken off at once.
   bool busy() const;
+  // Once it is loaded: the engine, and the component that it is; null for a module.
+  std::shared_ptr<runtime::Engine> engine() const;
+  std::shared_ptr<const component::Component> component() const;
 
  private:
   class Runner;

@@ -250,7 +250,7 @@ Result<void> Cgroup::create(const json& resources) {
     }
     if (mkdir((h.mount + path_).c_str(), 0755) != 0 && errno != EEXIST)
       return system_error("cannot make the control group " + path_);
-    return apply_v2(resources);
+    return apply(resources);
   }
   std::vector<std::string> wanted(std::begin(kControllers), std::end(kControllers));
   const auto want = [&](const char* member, const char* controller) {
@@ -280,10 +280,15 @@ Result<void> Cgroup::create(const json& resources) {
       }
     }
   }
-  return apply_v1(resources);
+  return apply(resources);
 }
 
-Result<void> Cgroup::update(const json& resources) {
+Result<void> Cgroup::update(const json& resources) { return apply(resources); }
+
+Result<void> Cgroup::apply(const json& resources) const {
+  // The one limit that is the same in both.
+  if (const auto pids = integer(at(resources, "pids"), "limit"); pids && *pids != 0)
+    WAFER_TRY(write("pids", "pids.max", *pids > 0 ? std::to_string(*pids) : "max"));
   return host_->unified ? apply_v2(resources) : apply_v1(resources);
 }
 
@@ -317,8 +322,6 @@ Result<void> Cgroup::apply_v1(const json& resources) const {
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));
-  if (const auto pids = integer(at(resources, "pids"), "limit"); pids && *pids != 0)
-    WAFER_TRY(write("pids", "pids.max", *pids > 0 ? std::to_string(*pids) : "max"));
   const json& block = at(resources, "blockIO");
   WAFER_TRY(put(block, "weight", "blkio", "blkio.weight"));
   constexpr std::pair<const char*, const char*> kThrottles[] = {
@@ -371,8 +374,6 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));
-  if (const auto pids = integer(at(resources, "pids"), "limit"); pids && *pids != 0)
-    WAFER_TRY(write("pids", "pids.max", amount(*pids)));
   for (const json& h : at(resources, "hugepageLimits"))
     WAFER_TRY(write("hugetlb", "hugetlb." + text_of(h, "pageSize") + ".max",
                     std::to_string(integer(h, "limit").value_or(0))));

@@ -61,6 +61,7 @@ class Cgroup {
  private:
   std::string folder(const std::string& controller) const;
   const std::vector<std::string>& folders() const;
+  Result<void> apply(const nlohmann::json& resources) const;
   Result<void> apply_v1(const nlohmann::json& resources) const;
   Result<void> apply_v2(const nlohmann::json& resources) const;
   Result<void> write(const std::string& controller, const std::string& file,

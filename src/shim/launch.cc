@@ -24,10 +24,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "host/http/client.h"
 #include "program/program.h"
 #include "shim/cgroup.h"
 #include "shim/channel.h"
 #include "shim/hooks.h"
+#include "shim/http.h"
 #include "shim/proto/launch.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
@@ -96,7 +98,7 @@ class Launcher {
     step(LaunchStep::RUNNING);
     control_.reset();
     console_.running = true;
-    const int code = program_->run();
+    const int code = server_ ? server_->run() : program_->run();
     (void)std::fflush(nullptr);
     _exit(code);
   }
@@ -412,6 +414,8 @@ class Launcher {
                                                                            "ELF"));
       kind_ = wasm ? Kind::Wasm : Kind::Native;
       path_ = candidate;
+      // Not all of these are served, but which are is only known when they are loaded.
+      options_.interruptible = text || head.substr(0, 8) == std::string_view("\0asm\x0d\0\1\0", 8);
       if (wasm) artifact_ = std::move(file);
       found_ = true;
       return true;
@@ -557,6 +561,33 @@ class Launcher {
     if (!input) return input.take_error();
     if (!program_->load(*std::move(input))) return Error(ErrorKind::Invalid, console_.text);
     artifact_.reset();
+    const auto component = program_->component();
+    if (!component) return {};
+    // A container's network is its own.
+    s.network.allow_all();
+    host::HttpClientOptions http;
+    http.rules.allow_all();
+    WAFER_LET(client, host::make_http_client(std::move(http)));
+    s.http = std::move(client);
+    return function_.empty() && HttpProgram::is(*component) ? open_server(component)
+                                                            : Result<void>();
+  }
+
+  Result<void> open_server(std::shared_ptr<const component::Component> component) {
+    HttpSettings settings;
+    std::string address = spec_.annotation("wafer.http-address");
+    for (const char* name : {"WAFER_HTTP_ADDRESS", "PORT"})
+      if (address.empty()) address = variable(name);
+    settings.address = http_address(address);
+    settings.threads = spec_.processors();
+    settings.limits.store = options_.limits;
+    settings.limits.fuel = options_.fuel;
+    settings.error_log = [this](const std::string& line) { console_.error(line); };
+    server_.emplace();
+    if (Result<void> r = server_->open({program_->engine(), std::move(component), nullptr},
+                                       options_.surroundings, std::move(settings));
+        !r)
+      return Error(r.error().kind, path_ + ": " + std::string(r.error().message));
     return {};
   }
 
@@ -594,6 +625,7 @@ class Launcher {
   LaunchConsole console_;
   program::Options options_;
   std::optional<program::Program> program_;
+  std::optional<HttpProgram> server_;
 };
 
 }  // namespace

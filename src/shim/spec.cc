@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/descriptor.h"
@@ -300,6 +301,15 @@ std::string Spec::annotation(const std::string& name) const {
 uint64_t Spec::memory_limit() const {
   const json& limit = member(member(resources, "memory"), "limit");
   return limit.is_number_integer() && limit.get<int64_t>() > 0 ? limit.get<uint64_t>() : 0;
+}
+
+unsigned Spec::processors() const {
+  const json& cpu = member(resources, "cpu");
+  const json &quota = member(cpu, "quota"), &period = member(cpu, "period");
+  if (!quota.is_number_integer() || quota.get<int64_t>() <= 0) return 0;
+  const uint64_t each =
+      period.is_number_integer() && period.get<int64_t>() > 0 ? period.get<uint64_t>() : 100'000;
+  return unsigned(std::min<uint64_t>((quota.get<uint64_t>() - 1) / each + 1, 256));
 }
 
 Result<Spec> parse_spec(std::string_view text) { return parse<Spec>(text, "config.json", spec_of); }

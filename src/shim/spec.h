@@ -96,6 +96,8 @@ struct Spec {
   std::string annotation(const std::string& name) const;
   // linux.resources.memory.limit in bytes; 0: none.
   uint64_t memory_limit() const;
+  // How many processors linux.resources.cpu's quota makes, rounded up; 0: no limit.
+  unsigned processors() const;
 };
 
 // config.json as a whole. Invalid with a message that names the member.

@@ -36,7 +36,7 @@ set(below_api ${below_interp} compiler/tiers wat component component/run host wa
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host host/http wasi/p1 serve demangle program oci cli)
 set(below_oci ${below_base} oci)
-set(below_shim ${below_program} shim shim/proto)
+set(below_shim ${below_program} host/http serve shim shim/proto)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
 set(others_demangle llvm)

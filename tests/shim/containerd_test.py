@@ -61,6 +61,40 @@ lab.check("no such option", run(WASM, options=["--runtime-config-path", "/etc/ho
           err="the runtime's options")
 lab.check("filtered system calls", run(WASM, options=["--seccomp"]), 42, "hello from wafer\n")
 
+# Components.
+component = run(WASM, "/command.wasm", "one", options=["--env", "COLOUR=blue"])
+lab.check("a component", component, 0, "blue\n")
+lab.check("its folder and arguments", component, 0, "/\n/command.wasm\none\n")
+lab.check("its exit code", run(WASM, "/command.wasm", "one", "two"), 1)
+lab.check("its entry point", run(WASM, "/command.wasm#add", "40", "2"), 0, "42\n")
+lab.check("no entry point", run(WASM, "/command.wasm#sub"), 1, err="no exported function")
+
+
+def pid_of(container):
+    for line in lab.run("ctr", "tasks", "ls").stdout.splitlines():
+        if line.split()[0] == container:
+            return line.split()[1]
+    return "0"
+
+
+for port, options in ((8080, []), (81, ["--env", "WAFER_HTTP_ADDRESS=81"]),
+                      (82, ["--annotation", "wafer.http-address=127.0.0.1:82"])):
+    if "--annotation" in options and "--annotation" not in lab.run("ctr", "run", "--help").stdout:
+        continue
+    lab.check("a server", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *options, *WASM, "web",
+                                  "/http.wasm", f"answer {port}"), 0)
+    for _ in range(3):
+        lab.check("its answer", lab.get(pid_of("web"), port), 0, f"answer {port}\n")
+    lab.run("ctr", "tasks", "kill", "-s", "SIGTERM", "web")
+    for _ in range(100):
+        if "STOPPED" in lab.run("ctr", "tasks", "ls").stdout:
+            break
+        time.sleep(0.05)
+    lab.check("it ends well", lab.run("ctr", "tasks", "rm", "web"), 0)
+    lab.check("removed", lab.run("ctr", "containers", "rm", "web"), 0)
+lab.check("no address", run(WASM, "/http.wasm", options=["--env", "WAFER_HTTP_ADDRESS=nowhere"]), 1,
+          err="/http.wasm: ")
+
 # Native programs in the same way.
 lab.check("native", run(BUSYBOX, "sh", "-c", "echo $0 $((6*7)); exit 7"), 7, "sh 42\n")
 lab.check("its own processes", run(BUSYBOX, "busybox", "ps"), 0, "    1 0        busybox ps")
@@ -102,8 +136,9 @@ for kind, image, args in (("wasm", WASM, ["/app.wasm#spin"]), ("native", BUSYBOX
     lab.check("resumed", lab.run("ctr", "tasks", "resume", kind), 0)
     lab.check("no checkpoint", lab.run("ctr", "tasks", "checkpoint", kind), 1)
     lab.check("SIGKILL", end(kind), err="137")
-lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "t", "/app.wasm#spin")
-lab.check("SIGTERM", end("t", "SIGTERM"), err="143")
+for program in ("/app.wasm#spin", "/command.wasm#spin"):
+    lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "t", program)
+    lab.check("SIGTERM", end("t", "SIGTERM"), err="143")
 time.sleep(0.2)
 told = events.read_text()
 for topic in ("create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "delete"):

@@ -70,6 +70,16 @@ lab.check("a terminal", lab.run("script", "-qec", f"docker run --rm -it --runtim
                                 "localhost/busybox:1 -c 'test -t 0 && echo terminal; exit 5'",
                                 "/dev/null"), 5, "terminal")
 
+lab.check("a component", docker("run", "--rm", *WASM, "-e", "COLOUR=blue", "--entrypoint",
+                                "/command.wasm", "localhost/wasm:1", "one"), 0, "one\n")
+lab.check("a server", docker("run", "-d", "--name", "web", *WASM, "-e", "PORT=80", "--cpus", "1",
+                             "--entrypoint", "/http.wasm", "localhost/wasm:1", "answer"), 0)
+lab.check("its answer", lab.get(docker("inspect", "-f", "{{.State.Pid}}", "web").stdout.strip(), 80),
+          0, "answer\n")
+lab.check("stopped", docker("stop", "web"), 0)
+lab.check("its exit code", docker("inspect", "-f", "{{.State.ExitCode}}", "web"), 0, "0\n")
+lab.check("removed", docker("rm", "web"), 0)
+
 lab.check("detached", docker("run", "-d", "--name", "wasm", *WASM, "--entrypoint", "/app.wasm#spin",
                              "localhost/wasm:1"), 0)
 lab.check("listed", docker("ps"), 0, "wasm")

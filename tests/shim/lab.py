@@ -146,6 +146,13 @@ PROGRAM = r"""(module
     (if (i32.eqz (local.get $status)) (then (call $copy (i32.load (i32.const 24)))))
     (local.get $status))
   (func (export "spin") (loop $l (br $l)))
+  (func (export "flood") (loop $l (call $print (i32.const 64) (i32.const 1000)) (br $l)))
+  (func (export "eat")
+    (loop $l
+      (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1)) (then
+        (memory.fill (i32.mul (i32.sub (memory.size) (i32.const 1)) (i32.const 65536))
+          (i32.const 1) (i32.const 65536))
+        (br $l)))))
   (func (export "grow") (result i32) (memory.grow (i32.const 4000)))
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
   (func (export "trap") unreachable))"""
@@ -216,8 +223,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.trac
         text.write_text(PROGRAM)
         self.run(self.wafer, "wat2wasm", text, "-o", self.folder / "app.wasm")
         self.run(self.wafer, "compile", text, "-o", self.folder / "app.wcode")
+        self.components()
         wasm = {f"/{n}": (self.folder / n).read_bytes()
-                for n in ("app.wat", "app.wasm", "app.wcode") if (self.folder / n).exists()}
+                for n in ("app.wat", "app.wasm", "app.wcode", "command.wasm", "http.wasm")
+                if (self.folder / n).exists()}
         wasm["/bad.wasm"] = b"no module"
         make_image(self.folder / "wasm.tar", "localhost/wasm:1", "wasi", "wasm", wasm, ["/app.wasm"])
         busybox = pathlib.Path("/bin/busybox").read_bytes()
@@ -225,6 +234,24 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.trac
         make_image(self.folder / "busybox.tar", "localhost/busybox:1", "linux", architecture,
                    {"/bin/busybox": busybox, "/bin/sh": busybox}, ["/bin/sh"])
         return [self.folder / "wasm.tar", self.folder / "busybox.tar"]
+
+    def components(self):
+        """Of WASI 0.2, from the core modules beside this file."""
+        here = pathlib.Path(__file__).parent
+        shutil.copytree(here / "../../src/wasi/p2/wit", self.folder / "wit/deps")
+        shutil.copy(here / "guests/guests.wit", self.folder / "wit")
+        for name in ("command", "http"):
+            core, out = self.folder / f"{name}.core.wasm", self.folder / f"{name}.wasm"
+            self.check(name, self.run(self.wafer, "component", "embed", "--all-features", "--world",
+                                      name, self.folder / "wit", here / f"guests/{name}.wat",
+                                      "-o", core), 0)
+            self.check(name, self.run(self.wafer, "component", "new", core, "-o", out), 0)
+
+    def get(self, pid, port):
+        """What is answered at a port, in the network namespace of a process."""
+        return self.run("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c",
+                        "import urllib.request as u; "
+                        f"print(u.urlopen('http://127.0.0.1:{port}/', timeout=10).read().decode())")
 
     def check(self, what, result, code=None, out=None, err=None):
         """`out` and `err` are to be found in what was printed; `code` is the exit code."""

@@ -1,0 +1,41 @@
+;; Prints the values of its variables, the names of its folders and its arguments; fails if
+;; there is more than one argument besides its name.
+(module
+  (import "wasi:cli/environment@0.2.12" "get-arguments" (func $arguments (param i32)))
+  (import "wasi:cli/environment@0.2.12" "get-environment" (func $environment (param i32)))
+  (import "wasi:cli/stdout@0.2.12" "get-stdout" (func $stdout (result i32)))
+  (import "wasi:filesystem/preopens@0.2.12" "get-directories" (func $folders (param i32)))
+  (import "wasi:io/streams@0.2.12" "[method]output-stream.blocking-write-and-flush"
+    (func $write (param i32 i32 i32 i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 64) "\n")
+  (global $free (mut i32) (i32.const 1024))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (global.get $free)
+    (global.set $free (i32.and (i32.add (i32.add (global.get $free) (local.get 3)) (i32.const 7))
+      (i32.const -8))))
+  ;; Of each of the records of `size` bytes in the list at 0, the string at `field`.
+  (func $print (param $out i32) (param $size i32) (param $field i32)
+    (local $at i32) (local $left i32)
+    (local.set $at (i32.add (i32.load (i32.const 0)) (local.get $field)))
+    (local.set $left (i32.load (i32.const 4)))
+    (loop $next
+      (if (local.get $left) (then
+        (call $write (local.get $out) (i32.load (local.get $at))
+          (i32.load offset=4 (local.get $at)) (i32.const 16))
+        (call $write (local.get $out) (i32.const 64) (i32.const 1) (i32.const 16))
+        (local.set $at (i32.add (local.get $at) (local.get $size)))
+        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (br $next)))))
+  (func (export "wasi:cli/run@0.2.12#run") (result i32)
+    (local $out i32)
+    (local.set $out (call $stdout))
+    (call $environment (i32.const 0))
+    (call $print (local.get $out) (i32.const 16) (i32.const 8))
+    (call $folders (i32.const 0))
+    (call $print (local.get $out) (i32.const 12) (i32.const 4))
+    (call $arguments (i32.const 0))
+    (call $print (local.get $out) (i32.const 8) (i32.const 0))
+    (i32.gt_u (i32.load (i32.const 4)) (i32.const 2)))
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "spin") (loop $l (br $l))))

@@ -1,0 +1,35 @@
+;; Answers every request with the first argument of its program.
+(module
+  (import "wasi:cli/environment@0.2.12" "get-arguments" (func $arguments (param i32)))
+  (import "wasi:http/types@0.2.12" "[constructor]fields" (func $fields (result i32)))
+  (import "wasi:http/types@0.2.12" "[constructor]outgoing-response"
+    (func $response (param i32) (result i32)))
+  (import "wasi:http/types@0.2.12" "[method]outgoing-response.body" (func $body (param i32 i32)))
+  (import "wasi:http/types@0.2.12" "[method]outgoing-body.write" (func $stream (param i32 i32)))
+  (import "wasi:http/types@0.2.12" "[static]outgoing-body.finish"
+    (func $finish (param i32 i32 i32 i32)))
+  (import "wasi:http/types@0.2.12" "[static]response-outparam.set"
+    (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.12" "[method]output-stream.blocking-write-and-flush"
+    (func $write (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.12" "[resource-drop]output-stream" (func $drop (param i32)))
+  (memory (export "memory") 1)
+  (global $free (mut i32) (i32.const 1024))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (global.get $free)
+    (global.set $free (i32.and (i32.add (i32.add (global.get $free) (local.get 3)) (i32.const 7))
+      (i32.const -8))))
+  (func (export "wasi:http/incoming-handler@0.2.12#handle") (param $request i32) (param $to i32)
+    (local $response i32) (local $body i32) (local $stream i32)
+    (local.set $response (call $response (call $fields)))
+    (call $body (local.get $response) (i32.const 16))
+    (local.set $body (i32.load (i32.const 20)))
+    (call $stream (local.get $body) (i32.const 16))
+    (local.set $stream (i32.load (i32.const 20)))
+    (call $set (local.get $to) (i32.const 0) (local.get $response) (i32.const 0) (i64.const 0)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+    (call $arguments (i32.const 0))
+    (call $write (local.get $stream) (i32.load offset=8 (i32.load (i32.const 0)))
+      (i32.load offset=12 (i32.load (i32.const 0))) (i32.const 32))
+    (call $drop (local.get $stream))
+    (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 32))))
