@@ -49,7 +49,8 @@ struct Options {
 class Bench {
  public:
   explicit Bench(Options options) : o_(std::move(options)) {
-    folder_ = "/tmp/shim-bench-XXXXXX";
+    // Where containerd has its bundles.
+    folder_ = access("/run", W_OK) == 0 ? "/run/shim-bench-XXXXXX" : "/tmp/shim-bench-XXXXXX";
     if (!mkdtemp(folder_.data())) fail("cannot make a folder");
     fs::create_directories(folder_ + "/root/bin");
     const std::string name = fs::path(o_.program[0]).filename().string();

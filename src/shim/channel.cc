@@ -4,12 +4,15 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <iterator>
 
 namespace wafer::shim {
 
 namespace {
 constexpr size_t kMaxFds = 32;
 constexpr int kBuffer = 4 << 20;
+// In front of every message: without it, an empty one would look like the end.
+constexpr char kMark = 1;
 }  // namespace
 
 Result<std::pair<UniqueFd, UniqueFd>> make_channel() {
@@ -23,10 +26,11 @@ Result<std::pair<UniqueFd, UniqueFd>> make_channel() {
 }
 
 bool send_packet(int socket, std::string_view bytes, const std::vector<int>& fds) {
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  char mark = kMark;
+  iovec parts[] = {{&mark, 1}, {const_cast<char*>(bytes.data()), bytes.size()}};
   msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
+  message.msg_iov = parts;
+  message.msg_iovlen = std::size(parts);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
   if (fds.size() > kMaxFds) {
     errno = E2BIG;
@@ -66,8 +70,10 @@ Packet receive_packet(int socket) {
   do {
     size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
-  packet.bytes.resize(size < 0 ? 0 : size_t(size));
-  if (size < 0) return packet;
+  packet.gone = size <= 0;
+  packet.bytes.resize(packet.gone ? 0 : size_t(size));
+  if (packet.gone) return packet;
+  packet.bytes.erase(0, 1);
   for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
     if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);

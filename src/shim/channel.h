@@ -13,7 +13,8 @@
 namespace wafer::shim {
 
 struct Packet {
-  std::string bytes;  // empty: the other end is gone
+  bool gone = true;  // the other end is; else there is a message, which may be empty
+  std::string bytes;
   std::vector<UniqueFd> fds;
 };
 

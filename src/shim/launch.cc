@@ -120,13 +120,13 @@ class Launcher {
   bool wait_for_go() const {
     LaunchStep message;
     const Packet packet = receive_packet(control_.get());
-    return !packet.bytes.empty() && message.ParseFromString(packet.bytes) &&
+    return !packet.gone && message.ParseFromString(packet.bytes) &&
            message.kind() == LaunchStep::GO;
   }
 
   Result<void> prepare() {
     Packet packet = receive_packet(control_.get());
-    if (packet.bytes.empty() || !request_.ParseFromString(packet.bytes))
+    if (packet.gone || !request_.ParseFromString(packet.bytes))
       return Error(ErrorKind::Usage, "nothing to launch");
     // A shim that dies takes its containers along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);

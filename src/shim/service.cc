@@ -227,7 +227,7 @@ Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Proc
   for (;;) {
     const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p.control.get());
     LaunchStep step;
-    if (packet->bytes.empty() || !step.ParseFromString(packet->bytes))
+    if (packet->gone || !step.ParseFromString(packet->bytes))
       co_return Error(ErrorKind::Io, "the process ended before it was ready");
     if (step.kind() == LaunchStep::FAILED) co_return Error(ErrorKind::Invalid, step.text());
     if (step.kind() == LaunchStep::NAMESPACES) {
@@ -434,8 +434,7 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
   const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p->control.get());
   p->control.reset();
   // Nothing: the program has replaced the process that would have told.
-  if (!packet->bytes.empty() && step.ParseFromString(packet->bytes) &&
-      step.kind() == LaunchStep::FAILED) {
+  if (!packet->gone && step.ParseFromString(packet->bytes) && step.kind() == LaunchStep::FAILED) {
     p->starting = false;
     p->started.set(false);
     reply(RpcResult::error(RpcCode::Unknown, step.text()));

@@ -259,8 +259,32 @@ Spec spec_of(const json& j) {
   return s;
 }
 
+// Whether values of `text` lie in each other deeper than any configuration does: what is done
+// with them recurses.
+bool is_too_deep(std::string_view text) {
+  constexpr int kMost = 64;
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\') ++i;
+      quoted = c != '"';
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMost) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 template <class T, class Parse>
 Result<T> parse(std::string_view text, const char* what, Parse&& of) {
+  if (is_too_deep(text))
+    return Error(ErrorKind::Exhaustion, std::string(what) + " is nested too deeply");
   const json j = json::parse(text, nullptr, false);
   if (j.is_discarded()) return Error(ErrorKind::Invalid, std::string(what) + " is not JSON");
   try {

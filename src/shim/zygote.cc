@@ -101,7 +101,7 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
   warm_up();
   for (;;) {
     Packet packet = receive_packet(socket.get());
-    if (packet.bytes.empty()) _exit(0);
+    if (packet.gone) _exit(0);
     proto::SpawnRequest request;
     if (!request.ParseFromString(packet.bytes) || packet.fds.size() != 1) continue;
     spawn(socket, request, std::move(packet.fds[0]));
@@ -129,7 +129,7 @@ Result<pid_t> Zygote::spawn(const proto::SpawnRequest& request, UniqueFd control
     return Error(ErrorKind::Io, std::string("the zygote has gone: ") + std::strerror(errno));
   const Packet packet = receive_packet(socket_.get());
   proto::SpawnResponse response;
-  if (packet.bytes.empty() || !response.ParseFromString(packet.bytes))
+  if (packet.gone || !response.ParseFromString(packet.bytes))
     return Error(ErrorKind::Io, "the zygote has gone");
   if (response.pid() <= 0) return Error(ErrorKind::Io, response.error());
   return pid_t(response.pid());

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "shim/events.h"
 #include "shim/proto/task.pb.h"
@@ -372,13 +374,148 @@ TEST_F(ShimTest, SaysWhatIsWrong) {
   EXPECT_TRUE(topics_.empty());
 }
 
-TEST_F(ShimTest, LeavesNothingWhenItIsKilled) {
+// Whatever the image and config.json say, the container is all that is changed.
+TEST_F(ShimTest, StaysInItsRoot) {
+  const std::string outside = folder_ + "/outside";
+  fs::create_directories(outside);
+  json s = spec({"/app.wasm"});
+  start_shim(s);
+  const std::string root = bundle_ + "/rootfs";
+  fs::create_symlink(outside, root + "/absolute");
+  fs::create_symlink("../../outside", root + "/relative");
+  fs::create_symlink(outside + "/file", root + "/file");
+  fs::create_symlink("/proc/self/root", root + "/magic");
+  std::ofstream(folder_ + "/source") << "text";
+  const auto tmpfs = [](const std::string& on) {
+    return json{{"destination", on}, {"type", "tmpfs"}, {"source", "tmpfs"}};
+  };
+  const auto names = [](const std::string& in) {
+    std::set<std::string> all;
+    for (const auto& e : fs::directory_iterator(in)) all.insert(e.path().filename().string());
+    return all;
+  };
+  const std::set<std::string> before = names(folder_), above = names(folder_ + "/..");
+  const Result<std::string> mounts = read_file("/proc/self/mountinfo");
+  const json bind = {{"type", "bind"}, {"source", folder_ + "/source"}, {"options", {"bind"}}};
+  for (const json& mount :
+       {tmpfs("/absolute/a"), tmpfs("/relative/b"), tmpfs("../../../c"), tmpfs("/x/../../../../d"),
+        tmpfs("/magic/e"), json(bind), json(bind), json(bind)}) {
+    json config = s;
+    config["mounts"].push_back(mount);
+    if (mount["type"] == "bind") {
+      static int turn = 0;
+      const char* const places[] = {"/file", "/../../../f", "/absolute/g"};
+      config["mounts"].back()["destination"] = places[turn++ % 3];
+    }
+    config["linux"]["maskedPaths"] = {"/absolute", "/../..", "/file"};
+    config["linux"]["readonlyPaths"] = {"/relative", "/../../.."};
+    std::ofstream(bundle_ + "/config.json") << config.dump();
+    const RpcResult result = create();
+    // It may be refused, or mean a place within the root.
+    if (result.ok()) {
+      EXPECT_TRUE(call("Kill", kill_request("c", SIGKILL)).ok());
+      (void)wait();
+      EXPECT_TRUE(call("Delete", process_request("c")).ok());
+    }
+    EXPECT_TRUE(fs::is_empty(outside)) << config["mounts"];
+    EXPECT_EQ(names(folder_), before) << config["mounts"];
+    EXPECT_EQ(names(folder_ + "/..").size(), above.size()) << config["mounts"];
+    EXPECT_TRUE(mounts && *mounts == *read_file("/proc/self/mountinfo")) << config["mounts"];
+  }
+  // Nor is what lies outside run.
+  fs::copy_file(root + "/app.wasm", outside + "/app.wasm");
+  for (const char* program :
+       {"/absolute/app.wasm", "/relative/app.wasm", "/../../outside/app.wasm"}) {
+    json config = s;
+    config["process"]["args"] = {program};
+    std::ofstream(bundle_ + "/config.json") << config.dump();
+    EXPECT_NE(create().text.find("cannot find"), std::string::npos) << program;
+  }
+}
+
+TEST_F(ShimTest, RefusesHostileConfigurations) {
+  const json s = spec({"/app.wasm"});
+  start_shim(s);
+  std::string deep(100'000, '[');
+  deep += std::string(deep.size(), ']');
+  const std::string text = s.dump();
+  for (const std::string& config :
+       {deep, text.substr(0, text.size() - 1) + ",\"x\":" + deep + "}", std::string(),
+        std::string("null"), std::string("[]"), std::string("{\"process\":[]}")}) {
+    std::ofstream(bundle_ + "/config.json") << config;
+    const RpcResult result = create();
+    EXPECT_FALSE(result.ok());
+    EXPECT_NE(result.text.find("config.json"), std::string::npos) << result.text;
+  }
+  const auto refused = [&](const char* pointer, const json& value) {
+    json config = s;
+    config[json::json_pointer(pointer)] = value;
+    std::ofstream(bundle_ + "/config.json") << config.dump();
+    const RpcResult result = create();
+    EXPECT_FALSE(result.ok()) << pointer;
+    EXPECT_EQ(result.text.find("zygote"), std::string::npos) << pointer << ": " << result.text;
+    EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+  };
+  refused("/linux/cgroupsPath", "/../../escape");
+  refused("/linux/sysctl", {{"kernel.core_pattern", "|/x"}});
+  refused("/linux/sysctl", {{"net/../kernel.core_pattern", "|/x"}});
+  refused("/hooks", {{"prestart", {{{"path", "relative"}}}}});
+  refused("/process/cwd", "relative");
+  refused("/process/args", json::array());
+  refused("/process/args/0", std::string("/app.wasm\0", 10));
+  refused("/linux/namespaces", json::array());
+  refused("/linux/namespaces/0/path", "/none");
+  refused("/root/path", "none");
+  // And goes on.
+  std::ofstream(bundle_ + "/config.json") << s.dump();
+  const RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+}
+
+TEST_F(ShimTest, GoesOnWithAFullDisk) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root makes a small disk";
+  const std::string disk = folder_ + "/bundle";
+  fs::create_directories(disk);
+  ASSERT_EQ(mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=1m"), 0);
+  start_shim(spec({"/app.wat#spin"}));
+  {
+    std::ofstream all(disk + "/all");
+    const std::string block(4096, 'x');
+    while (all.write(block.data(), 4096).flush()) {
+    }
+  }
+  // Nothing can be noted about the process; it is found nevertheless.
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(created.ParseFromString(result.text));
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  proto::ConnectResponse connected;
+  ASSERT_TRUE(connected.ParseFromString(call("Connect", process_request("c")).text));
+  kill(pid_t(connected.shim_pid()), SIGKILL);
+  client_.reset();
+  std::vector<std::string> args = flags("delete");
+  args.insert(args.end() - 1, {"-bundle", bundle_});
+  proto::DeleteResponse deleted;
+  EXPECT_TRUE(deleted.ParseFromString(run(bundle_, args)));
+  for (int i = 0; i < 200 && kill(pid_t(created.pid()), 0) == 0; ++i) usleep(10000);
+  EXPECT_NE(kill(pid_t(created.pid()), 0), 0);
+  EXPECT_EQ(umount(disk.c_str()), 0);
+}
+
+class ShimKilled : public ShimTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(Stages, ShimKilled, testing::Bool());
+
+// With a container that was only created, and one that runs.
+TEST_P(ShimKilled, LeavesNothing) {
   start_shim(spec({"/app.wat#spin"}));
   RpcResult result = create();
   ASSERT_TRUE(result.ok());
   proto::CreateTaskResponse created;
   ASSERT_TRUE(created.ParseFromString(result.text));
-  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  if (GetParam()) ASSERT_TRUE(call("Start", process_request("c")).ok());
   result = call("Connect", process_request("c"));
   proto::ConnectResponse connected;
   ASSERT_TRUE(result.ok() && connected.ParseFromString(result.text));
