@@ -58,6 +58,8 @@ Error system_error(const std::string& what) {
 }
 
 Result<void> make_folders(const std::string& path, size_t from) {
+  // Usually all but the last are there.
+  if (mkdir(path.c_str(), 0755) == 0) return {};
   for (size_t at = from; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
@@ -267,6 +269,8 @@ Result<void> Cgroup::create(const json& resources) {
     const std::string path = folder(controller);
     if (path.empty()) continue;
     WAFER_TRY(make_folders(path, path.size() - path_.size()));
+    if (std::find(folders_.begin(), folders_.end(), path) == folders_.end())
+      folders_.push_back(path);
     if (controller != "cpuset") continue;
     // A new set is empty, and nothing can enter it.
     for (size_t at = path.size() - path_.size(); at != path.npos;) {

@@ -240,8 +240,8 @@ Result<void> Rootfs::make_device(const DeviceSpec& device) const {
   WAFER_LET(in, make(slash == device.path.npos ? "/" : device.path.substr(0, slash), true));
   if (mknodat(in.get(), name.c_str(), device.type | (device.mode & 07777),
               makedev(device.major, device.minor)) == 0) {
-    (void)fchmodat(in.get(), name.c_str(), device.mode & 07777, 0);
-    if (fchownat(in.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    if ((device.uid || device.gid) &&
+        fchownat(in.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
       return system_error("cannot make the device " + device.path);
     return {};
   }
@@ -253,6 +253,11 @@ Result<void> Rootfs::make_device(const DeviceSpec& device) const {
 }
 
 Result<void> Rootfs::make_devices(const std::vector<DeviceSpec>& devices) const {
+  // Their modes are what they say.
+  struct Umask {
+    const mode_t before = umask(0);
+    ~Umask() { umask(before); }
+  } none;
   const std::vector<DeviceSpec> usual = {
       {"/dev/null", S_IFCHR, 1, 3, 0666, 0, 0},    {"/dev/zero", S_IFCHR, 1, 5, 0666, 0, 0},
       {"/dev/full", S_IFCHR, 1, 7, 0666, 0, 0},    {"/dev/random", S_IFCHR, 1, 8, 0666, 0, 0},
