@@ -10,8 +10,9 @@ from .engines import EngineError, chosen_paths, find_engines, find_wafer
 from .plot import draw
 from .programs import GROUPS, Builder, BuildError, hello_program, module_program, suite
 from .report import Results, remarks, table, write_json
+from .serve import serving
 
-SECTIONS = ("execution", "interpreters", "startup", "compile", "instantiate")
+SECTIONS = ("execution", "interpreters", "startup", "compile", "instantiate", "serve")
 # What start-up and compilation are measured on: a small, a middling and a large program.
 MODULES = ("hello", "interpreter", "sqlite")
 DESCRIPTION = """\
@@ -24,6 +25,8 @@ sections:
   startup       from the start of the process to its first output, cold and with a cache
   compile       ahead-of-time compilation
   instantiate   wafer_instantiate_bench
+  serve         requests a second of wafer serve and wasmtime serve, by wrk, for the component
+                of --component (one that answers 200 at "/")
   all           all of them
 
 Engines: wafer of build/release, and wasmtime, wasmer, wasmedge, node, wasm3 and iwasm of
@@ -53,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
                    help="only programs of this group (repeatable)")
     p.add_argument("--module", action="append", default=[], metavar="'FILE ARGS'",
                    help="a WASI command besides the suite, with its arguments (repeatable)")
+    p.add_argument("--component", type=pathlib.Path, metavar="FILE",
+                   help="handler of HTTP requests for `serve`")
     p.add_argument("--sqlite", type=pathlib.Path, metavar="DIR",
                    help="folder of sqlite3.c and sqlite3.h")
     p.add_argument("--coremark", type=pathlib.Path, metavar="DIR", help="checkout of CoreMark")
@@ -114,6 +119,10 @@ def compare(options: argparse.Namespace) -> int:
     chosen = SECTIONS if options.section == "all" else (options.section,)
     failed = False
     for section in chosen:
+        if section == "serve":
+            print(serving(paths, paths.get("wafer") or find_wafer(), options.component, rounds,
+                          1 if options.quick else 5))
+            continue
         if section == "instantiate":
             print(sections.instantiation(paths.get("wafer") or find_wafer()))
             continue

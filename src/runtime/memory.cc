@@ -217,6 +217,22 @@ uint64_t Memory::grow(uint64_t delta_pages) {
   return old_pages;
 }
 
+bool Memory::reset() {
+#if WAFER_HAS_GUARDS
+  if (mode_ != MemoryMode::Guarded || shared()) return false;
+  const uint64_t initial = type_.limits.min << type_.page_size_log2, bytes = size_bytes();
+  region_.committed = committed_;
+  const bool ok = region_.reset(initial, pool_->options().keep_resident);
+  committed_ = region_.committed;
+  if (!ok) return false;
+  pool_->uncharge(bytes - initial);
+  byte_size.store(initial, std::memory_order_release);
+  return true;
+#else
+  return false;
+#endif
+}
+
 wasm::MemoryType Memory::type() const {
   wasm::MemoryType t = type_;
   t.limits.min = pages();

@@ -48,6 +48,9 @@ class Memory {
 
   // memory.grow: previous size in pages, or -1 (all ones) on failure.
   uint64_t grow(uint64_t delta_pages);
+  // Gives it the size and contents that it was created with. Only of Guarded memories that are
+  // not shared; false if it cannot be done: it must not be used again.
+  bool reset();
   uint64_t pages() const {
     if (trimmed_pages_) return trimmed_pages_;
     return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2;

@@ -380,6 +380,7 @@ class Store final : public RootSource {
 
  private:
   friend struct Instantiator;
+  friend class StoreSnapshot;
   std::shared_ptr<Engine> engine_;
   StoreLimits limits_;
   GcHeap gc_;

@@ -55,7 +55,20 @@ Result<void> Guest::instantiate() {
   running_ = false;
   if (!instance) return instance.take_error();
   handle_ = component::find_func(**instance, "handle", reusable_ ? kHandler_0_3 : kHandler_0_2);
+  fuel_ = store_.fuel;
+  if (!reusable_) snapshot_ = component::ComponentSnapshot::take(components_);
   return {};
+}
+
+bool Guest::renew() {
+  if (!well_ || late_ || !active_.empty() || running_ || busy()) return false;
+  host_0_2_.reset();
+  host_0_3_.reset();
+  if (!snapshot_->restore(components_)) return false;
+  store_.fuel = fuel_;
+  used_ = abandoned_ = 0;
+  dead_ = false;
+  return true;
 }
 
 void Guest::refuel() {
@@ -86,6 +99,9 @@ void Guest::remove(Invocation& invocation, bool done, bool late) {
   if (late) late_ = true;
   if (!reusable_) {
     dead_ = true;
+    well_ &= done && !late;
+    // (What it still has of the invocation comes to an end while that is there.)
+    again_ = well_ && snapshot_;
     return;
   }
   // What it does after its last answer has as long as a request.
@@ -130,6 +146,7 @@ void Guest::run(const std::function<TrapCode()>& first) {
     if (store_.trap().code != code) store_.set_trap(code);
     failure = text(store_.trap_error());
     dead_ = true;
+    well_ = false;
   }
   for (Invocation* const invocation : active) {
     // One may end another.
@@ -139,6 +156,7 @@ void Guest::run(const std::function<TrapCode()>& first) {
     else
       invocation->fail(failure);
   }
+  if (std::exchange(again_, false)) return s_.guests.give(self);
   if (dead_ || (used_up() && idle())) s_.guests.tidy();
 }
 
@@ -161,10 +179,19 @@ Result<std::shared_ptr<Guest>> GuestPool::take(const Surroundings& surroundings,
                                                const Application& application) {
   for (const std::shared_ptr<Guest>& guest : guests_)
     if (guest->accepts(application)) return guest;
+  while (!fresh_.empty()) {
+    const std::shared_ptr<Guest> guest = std::move(fresh_.back());
+    fresh_.pop_back();
+    if (guest->fresh_for(application)) return guest;
+  }
   auto guest = std::make_shared<Guest>(surroundings, application);
   WAFER_TRY(guest->instantiate());
   if (guest->reusable()) guests_.push_back(guest);
   return guest;
+}
+
+void GuestPool::give(std::shared_ptr<Guest> guest) {
+  if (fresh_.size() < kMostFresh && guest->renew()) fresh_.push_back(std::move(guest));
 }
 
 void GuestPool::tidy() {

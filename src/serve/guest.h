@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "component/run/linker.h"
+#include "component/run/snapshot.h"
 #include "serve/serve.h"
 #include "wasi/bind/http.h"
 #include "wasi/p2/p2.h"
@@ -41,6 +42,14 @@ class Guest : public std::enable_shared_from_this<Guest> {
   ~Guest();
   // Errors: Unlinkable, Trap.
   Result<void> instantiate();
+
+  // Makes it what it was before its request, for the next one: as good as a new one. False if it
+  // cannot be.
+  bool renew();
+  // Whether it is of this application, in which nothing has run yet.
+  bool fresh_for(const Application& application) const {
+    return !dead_ && used_ == 0 && application.component == application_.component;
+  }
 
   // By the handler of 0.3, it answers several requests, also at once.
   bool reusable() const { return reusable_; }
@@ -85,10 +94,14 @@ class Guest : public std::enable_shared_from_this<Guest> {
   wasi::p2::Host host_0_2_;
   wasi::p3::Host host_0_3_;
   component::ExportedFunc handle_;
+  std::optional<component::ComponentSnapshot> snapshot_;  // of a fresh one, for 0.2
+  int64_t fuel_ = 0;                                      // that it had left then
   std::vector<Invocation*> active_;
   size_t used_ = 0;
   size_t abandoned_ = 0;  // requests that it is at, of nobody
   bool reusable_ = false, dead_ = false, late_ = false;
+  bool well_ = true;    // nothing went wrong in it
+  bool again_ = false;  // to be given back when it does not run any more
   bool running_ = false, waiting_ = false, scheduled_ = false;
   std::atomic<int64_t> running_since_{0};
   host::WaitRef linger_;
@@ -102,10 +115,18 @@ class GuestPool {
                                       const Application& application);
   // Lets go of what is over, and of all but one that have nothing to do.
   void tidy();
-  void clear() { guests_.clear(); }
+  // Takes a guest of 0.2 back, whose request is over.
+  void give(std::shared_ptr<Guest> guest);
+  void clear() {
+    guests_.clear();
+    fresh_.clear();
+  }
 
  private:
+  // Guests that wait for their request; the rest is made anew when it is needed.
+  static constexpr size_t kMostFresh = 64;
   std::vector<std::shared_ptr<Guest>> guests_;
+  std::vector<std::shared_ptr<Guest>> fresh_;
 };
 
 }  // namespace wafer::serve

@@ -196,6 +196,17 @@ def many(server):
     check("sleeps at once", time.monotonic() - start < 20, True)
 
 
+def fresh(server):
+    """Each request has an instance in which nothing has happened."""
+    first = server.request("GET", "/state")
+    check("state", (first[0], first[1][:16]), (200, b"count 7 last 0 p"))
+    for path in ["/state"] * 20 + ["/trap", "/state", "/grow", "/state", "/none", "/state", "/cut",
+                                   "/state", "/sleep", "/state", "/big", "/state"]:
+        got = server.request("GET", path)
+        if path == "/state":
+            check("state again", got, first)
+
+
 def main():
     wafer, clang, scratch = sys.argv[1:4]
     scratch = pathlib.Path(scratch)
@@ -209,6 +220,7 @@ def main():
     bad(server)
     failing(server)
     many(server)
+    fresh(server)
     time.sleep(1.5)
     check("descriptors", server.descriptors() <= before + 2, True)
     server.process.send_signal(signal.SIGHUP)

@@ -65,6 +65,7 @@ Answer HostCall::later(std::function<bool()> on_cancel) {
 TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_start,
                         OnResolve on_resolve, OnCancel& on_cancel) const {
   HostCall call{store, caller, {}, {}, {}};
+  ++store.host_calls;
   CANON_TRY(on_start(call.args));
   CANON_TRY(function_(call));
   if (!call.answer) return on_resolve(&call.result);

@@ -286,6 +286,10 @@ class ComponentStore {
 
   // From any thread: has `job` done by the thread that uses the store, soon.
   void post(Job job);
+  // Whether no thread is ready and no job is there.
+  bool idle_now();
+  // Calls of host functions there have been.
+  uint64_t host_calls = 0;
   // Calls of host functions, and operations on its streams, that will be answered later.
   uint32_t outstanding = 0;
   // Called when nothing can go on before something outside happens; returns after it may have.

@@ -565,6 +565,12 @@ void ComponentStore::wait_for_jobs() {
   posted_.wait(lock, [&] { return !jobs_.empty(); });
 }
 
+bool ComponentStore::idle_now() {
+  std::erase_if(ready_, [](const std::weak_ptr<Thread>& t) { return t.expired(); });
+  const std::lock_guard lock(mutex_);
+  return ready_.empty() && jobs_.empty();
+}
+
 void ComponentStore::post(Job job) {
   {
     const std::lock_guard lock(mutex_);

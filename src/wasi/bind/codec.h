@@ -160,6 +160,10 @@ class HostBase {
   void drop_objects() {
     while (Object* const object = live_.next_) delete object;
   }
+  void forget_failure() {
+    failure_.reset();
+    exit_.reset();
+  }
 
  private:
   Object live_;

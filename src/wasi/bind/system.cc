@@ -30,6 +30,13 @@ SystemHost::~SystemHost() {
   drop_objects();
 }
 
+void SystemHost::reset() {
+  pending_.clear();
+  drop_objects();
+  forget_failure();
+  seed_.reset();
+}
+
 void SystemHost::attach(component::ComponentStore& store) {
   store.hosts[family_] = static_cast<HostBase*>(this);
   store_ = &store;

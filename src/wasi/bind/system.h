@@ -19,7 +19,7 @@ class SystemHost : public HostBase {
       : process(process), loop(loop), family_(family) {
     types = &resource_types;
   }
-  ~SystemHost();
+  virtual ~SystemHost();
 
   // Makes `store` use this host, and wait on its loop. An interrupt of the store ends such a
   // wait, if its engine has interrupts.
@@ -33,6 +33,9 @@ class SystemHost : public HostBase {
   PendingRef when_ready(std::vector<host::PollableRef> what, std::function<void()> then);
   // `then` of that is not called any more.
   void forget(const PendingRef& pending);
+
+  // As before anything was called: resources of the guest are dropped, and waits forgotten.
+  virtual void reset();
 
   // Twice 64 bits, the same each time.
   std::tuple<uint64_t, uint64_t> insecure_seed();

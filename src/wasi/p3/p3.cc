@@ -21,6 +21,12 @@ Host::~Host() {
   sides_.clear();
 }
 
+void Host::reset() {
+  for (const std::shared_ptr<Side>& side : sides_) side->abandon();
+  sides_.clear();
+  SystemHost::reset();
+}
+
 ResourceTypes add_to_linker(component::ComponentLinker& linker) {
   return add_definitions(linker, kResources, kResourceAliases, kDefinitions);
 }

@@ -14,7 +14,8 @@ class Host final : public SystemHost {
   static constexpr size_t kFamily = 1;
   Host(host::Process& process, host::Loop& loop, const ResourceTypes& resource_types)
       : SystemHost(kFamily, process, loop, resource_types) {}
-  ~Host();
+  ~Host() override;
+  void reset() override;
 
  private:
   friend class Side;

@@ -198,6 +198,18 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.12#handle"))) void ha
     }
     return answer(out, 200, "no more memory\n");
   }
+  if (strcmp(path, "/state") == 0) {
+    // The same for each request, whatever the others did.
+    static int count = 7;
+    static char* last;
+    char text[200];
+    snprintf(text, sizeof(text), "count %d last %d pages %d handle %d\n", count++, last != NULL,
+             (int)__builtin_wasm_memory_size(0), fields_new());
+    last = malloc(3 << 20);
+    memset(last, 1, 3 << 20);
+    for (int i = 0; i < 50; ++i) fields_new();
+    return answer(out, 200, text);
+  }
   if (strcmp(path, "/hints") == 0) {
     const int32_t fields = fields_new();
     append(fields, "link", "</a>");
