@@ -160,12 +160,12 @@ void Guest::run(const std::function<TrapCode()>& first) {
   if (dead_ || (used_up() && idle())) s_.guests.tidy();
 }
 
-bool Guest::interrupt() {
+void Guest::interrupt(std::atomic<bool>& stopped) {
   constexpr int64_t kLong = std::chrono::steady_clock::period::den / 50;
   const int64_t since = running_since_;
-  if (since == 0 || now() - since < kLong) return false;
+  if (since == 0 || now() - since < kLong) return;
+  stopped = true;
   store_.interrupt();
-  return true;
 }
 
 std::string Guest::interruption() {

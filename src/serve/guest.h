@@ -65,8 +65,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   void finished() { --abandoned_; }
   // Does `first`, then what has become ready, until it waits; a trap fails all invocations.
   void run(const std::function<runtime::TrapCode()>& first);
-  // From any thread: stops it, if it has been running for a while now. Whether it did.
-  bool interrupt();
+  // From any thread: stops it, if it has been running for a while now, and says so before.
+  void interrupt(std::atomic<bool>& stopped);
   // What is told of an invocation whose time is up.
   std::string interruption();
 

@@ -100,12 +100,12 @@ void Invocation::cancel() {
 
 void Invocation::interrupt() {
   late_ = true;
-  Guest* const guest = interruptible_;
-  if (guest && guest->interrupt()) stopped_ = true;
+  if (Guest* const guest = interruptible_) guest->interrupt(stopped_);
 }
 
 void Invocation::wake() {
-  if (!late_ || stopped_ || !guest_ || !events_.ended) return;
+  // (If it was to be stopped, that came too late: it waits.)
+  if (!late_ || !guest_ || !events_.ended) return;
   stopped_ = true;
   end(guest_->interruption());
 }
