@@ -12,7 +12,8 @@ from .programs import GROUPS, Builder, BuildError, hello_program, module_program
 from .report import Results, remarks, table, write_json
 from .serve import serving
 
-SECTIONS = ("execution", "interpreters", "startup", "compile", "instantiate", "serve")
+SECTIONS = ("execution", "interpreters", "startup", "compile", "instantiate", "serve",
+            "components")
 # What start-up and compilation are measured on: a small, a middling and a large program.
 MODULES = ("hello", "interpreter", "sqlite")
 DESCRIPTION = """\
@@ -27,6 +28,7 @@ sections:
   instantiate   wafer_instantiate_bench
   serve         requests a second of wafer serve and wasmtime serve, by wrk, for the component
                 of --component (one that answers 200 at "/")
+  components    calls between components, and of host functions by components
   all           all of them
 
 Engines: wafer of build/release, and wasmtime, wasmer, wasmedge, node, wasm3 and iwasm of
@@ -129,6 +131,8 @@ def compare(options: argparse.Namespace) -> int:
         if section in ("execution", "interpreters"):
             kind = "compiler" if section == "execution" else "interpreter"
             results = sections.execution(setup, programs, kind)
+        elif section == "components":
+            results = sections.component_calls(setup, paths.get("wafer") or find_wafer())
         elif section == "startup":
             results = sections.startup(setup, modules)
         else:

@@ -22,6 +22,7 @@ class Engine:
     kind: native, compiler or interpreter.
     run: the command that runs MODULE with ARGUMENTS, without use of a cache.
     run_cached: the same with a cache; None where there is none.
+    invoke: the command that calls a function of a component; None where there is none.
     compile: the command that compiles MODULE into OUTPUT; None where there is none.
     ahead: `run` takes the output of `compile` instead of the module.
     starts: the time from start to output says something about the engine; it does not for
@@ -36,6 +37,7 @@ class Engine:
     compile: Callable | None = None
     ahead: bool = False
     starts: bool = True
+    invoke: Callable | None = None
 
     def prepare(self, module: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         """What `run` takes for this module: it, or machine code made ahead of time."""
@@ -76,7 +78,10 @@ def wafer_engines(command: str, version: str) -> list[Engine]:
             run_cached=(lambda module, args, base=base:
                         [*base, "--cache-dir", "{cache}", module, *args]) if cached else None,
             compile=(lambda module, output: [command, "compile", module, "-o", output])
-            if compiles else None))
+            if compiles else None,
+            invoke=(lambda component, call, base=base:
+                    [*base, "--no-cache", "--invoke", call, component])
+            if name in ("llvm", "baseline", "interp") else None))
     return engines
 
 
@@ -87,7 +92,9 @@ def wasmtime_engines(command: str, version: str) -> list[Engine]:
         run=lambda module, args: [command, "run", "-C", "cache=n", module, *args],
         run_cached=lambda module, args:
             ["env", "XDG_CACHE_HOME={cache}", command, "run", module, *args],
-        compile=lambda module, output: [command, "compile", module, "-o", output])]
+        compile=lambda module, output: [command, "compile", module, "-o", output],
+        invoke=lambda component, call:
+            [command, "run", "-C", "cache=n", "--invoke", call, component])]
 
 
 def wasmer_engines(command: str, version: str) -> list[Engine]:

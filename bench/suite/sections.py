@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+from . import components
 from .engines import NATIVE, NATIVE_CPU, Engine, native_engines
 from .measure import OtherCoresBusy, interleave, run
 from .programs import Builder, BuildError, Program
@@ -193,6 +194,42 @@ def compilation(setup: Setup, programs: list[Program]) -> tuple[Results, list[st
                              f"{used:9.3f} s of processor{megabytes / wall:9.2f} MB/s")
             progress(f"{program.name} ({megabytes:.3f} MB)")
     return results, lines
+
+
+def component_calls(setup: Setup, wafer: str) -> Results:
+    """Nanoseconds of a call of a component or of a host function: the processor's time for many,
+    less that for none, by their number."""
+    engines = [e for e in setup.engines if e.invoke is not None]
+    names = [e.name for e in engines]
+    results = Results("Calls of components", "ns", names, setup.base_of(names, "wasmtime"),
+                      {r.name: r.group for r in components.ROWS})
+    for row in components.ROWS:
+        binary = components.build(row, wafer, setup.builder.folder / "components")
+        most = row.calls // 4 if setup.quick else row.calls
+
+        def task(engine: Engine, row=row, binary=binary, most=most):
+            calls = most // 20 if engine.kind == "interpreter" else most
+
+            def call():
+                taken = []
+                for n in (0, calls):
+                    done = run(engine.invoke(binary, f"run({n})"), setup.timeout)
+                    if done.failure:
+                        results.fail(row.name, engine.name, done.failure)
+                        return None
+                    taken.append(done.processor)
+                if taken[1] <= taken[0]:
+                    results.fail(row.name, engine.name, "too short to be measured")
+                    return None
+                return (taken[1] - taken[0]) / calls
+
+            return call
+
+        for name, seconds in interleave({e.name: task(e) for e in engines}, setup.rounds):
+            results.add(row.name, name, seconds * 1e9)
+        progress(row.name + "".join(
+            f"  {n} {t:.1f}" for n, t in results.values.get(row.name, {}).items()))
+    return results
 
 
 def compile_task(setup: Setup, command: list, output: pathlib.Path, row: str, name: str,
