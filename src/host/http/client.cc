@@ -104,7 +104,7 @@ class Client final : public HttpClient {
 }  // namespace
 
 Result<std::shared_ptr<HttpClient>> make_http_client(HttpClientOptions options) {
-  if (!options.roots.empty()) WAFER_TRY(TlsContext::client(options.roots, options.http2));
+  if (!options.roots.empty()) WAFER_TRY(TlsContext::client(options.roots));
   return std::shared_ptr<HttpClient>(std::make_shared<Client>(std::move(options)));
 }
 

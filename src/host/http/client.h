@@ -14,7 +14,6 @@ struct HttpClientOptions {
   HttpRules rules;
   // Trusted certificates, a file in PEM; empty: the system's.
   std::string roots;
-  bool http2 = true;
   // For what a request does not say itself.
   HttpTimeouts timeouts{60'000'000'000, 600'000'000'000, 600'000'000'000};
   size_t header_bytes = 64 << 10;       // of a response

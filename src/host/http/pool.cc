@@ -16,7 +16,7 @@ using tcp = asio::ip::tcp;
 Outcome<std::shared_ptr<TlsContext>> ClientShared::tls() {
   const std::lock_guard lock(mutex);
   if (!context && !failed) {
-    auto made = TlsContext::client(options.roots, options.http2);
+    auto made = TlsContext::client(options.roots);
     if (made) context = *made;
     failed = !made;
   }
