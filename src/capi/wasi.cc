@@ -1,8 +1,9 @@
 // WASI in C.
 #if WAFER_WITH_WASI_P1
 
-#include "capi/capi.h"
 #include "capi/wasi.h"
+
+#include "capi/capi.h"
 
 using namespace wafer;
 using namespace wafer::capi;
