@@ -194,7 +194,7 @@ WASM_API_EXTERN void wafer_wasi_config_inherit_network(wafer_wasi_config_t*);
 /* Makes all randomness predictable. */
 WASM_API_EXTERN void wafer_wasi_config_random_seed(wafer_wasi_config_t*, uint64_t seed);
 
-/* What WASI gives to the components of one store, which must not outlive it. */
+/* What WASI gives to the components of one store: there for as long as they run. */
 typedef struct wafer_wasi_command_t wafer_wasi_command_t;
 /* Defines the interfaces of both generations. Takes the config. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_linker_define_wasi(

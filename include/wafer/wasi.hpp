@@ -80,7 +80,7 @@ Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config);
 // just returned. Errors: Usage if there is no "_start", Trap.
 Result<int32_t> run(Store& store, const Instance& instance);
 
-// WASI 0.2 and 0.3 for the components of one store, which must not outlive it.
+// WASI 0.2 and 0.3 for the components of one store: there for as long as they run.
 class Command {
  public:
   // Defines the interfaces of both generations in `linker`. Errors: Io if a directory cannot be

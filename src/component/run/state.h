@@ -257,6 +257,8 @@ class ComponentStore {
   runtime::Store& core;
   // The embedder's, for its host functions: one for each family of them.
   std::array<void*, 2> hosts{};
+  // For hosts that may outlive the store: gone with it.
+  const std::shared_ptr<void> life = std::make_shared<char>();
 
   // The thread whose code runs; null: the embedder's.
   Thread* current = nullptr;

@@ -22,7 +22,7 @@ bool any_ready(const std::vector<host::PollableRef>& what) {
 }  // namespace
 
 SystemHost::~SystemHost() {
-  if (store_) {
+  if (!life_.expired()) {
     store_->idle = store_->posted = nullptr;
     store_->hosts[family_] = nullptr;
   }
@@ -40,6 +40,7 @@ void SystemHost::reset() {
 void SystemHost::attach(component::ComponentStore& store) {
   store.hosts[family_] = static_cast<HostBase*>(this);
   store_ = &store;
+  life_ = store.life;
   if (!store.core.engine().config().interruptible) {
     store.idle = [this] { loop.run_one(); };
   } else {

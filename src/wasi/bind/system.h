@@ -51,6 +51,7 @@ class SystemHost : public HostBase {
   const size_t family_;
   std::optional<std::tuple<uint64_t, uint64_t>> seed_;
   component::ComponentStore* store_ = nullptr;
+  std::weak_ptr<void> life_;  // of the store, which may end first
   std::list<std::shared_ptr<Pending>> pending_;
 };
 
