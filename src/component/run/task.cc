@@ -424,7 +424,11 @@ TrapCode LiftedFunc::call(ComponentStore& store, const Caller&, OnStart on_start
   if (instance.root->poisoned) return store.trap("cannot enter component instance");
   const auto task = std::make_shared<Task>(*this, std::move(on_start), std::move(on_resolve));
   task->implicit = std::make_shared<Thread>(task);
-  on_cancel = [task] { return task->request_cancellation(); };
+  // The subtask that keeps this is kept by the task's `on_resolve`.
+  on_cancel = [weak = std::weak_ptr(task)] {
+    const auto task = weak.lock();
+    return task ? task->request_cancellation() : TrapCode::None;
+  };
   const size_t calls = store.blocked.size();
   CANON_TRY(task->implicit->resume());
   if (task->is_async()) return TrapCode::None;
