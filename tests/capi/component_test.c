@@ -6,21 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "check.h"
 #include "wafer_component.h"
 
 typedef wafer_component_val_t val;
 
-static int failures;
-#define CHECK(condition)                                              \
-  do {                                                                \
-    if (!(condition)) {                                               \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      ++failures;                                                     \
-    }                                                                 \
-  } while (0)
-
 static wasm_engine_t* engine;
-static wasm_store_t* store;
 
 static void fail(wafer_error_t* error) {
   if (!error) return;
@@ -133,6 +124,7 @@ static void shop_final(void* env) { ++((struct shop*)env)->finalized; }
 
 static void shopping(void) {
   struct shop shop = {0};
+  wasm_store_t* store = wasm_store_new(engine);
   wafer_component_t* component = component_of(kShop);
   CHECK(!strcmp(wafer_component_import(component, 0), "shop:stock/api@1.0.0"));
   CHECK(!wafer_component_import(component, 1));
@@ -182,7 +174,9 @@ static void shopping(void) {
   wafer_component_instance_delete(instance);
   wafer_component_resource_delete(shop.item);
   wafer_component_delete(component);
+  wasm_store_delete(store);
   wafer_component_linker_delete(linker);
+  CHECK(shop.finalized == 2); /* those of a function and of the resource */
 }
 
 /* Answers from another thread, while the guest waits. */
@@ -199,6 +193,7 @@ static void later(void* env, wafer_component_call_t* call) {
 }
 
 static void waiting(void) {
+  wasm_store_t* store = wasm_store_new(engine);
   wafer_component_t* component = component_of(
       "(component (import \"later\" (func $later async (result u32)))"
       "  (core func $l (canon lower (func $later)))"
@@ -219,6 +214,7 @@ static void waiting(void) {
   wafer_component_func_delete(f);
   wafer_component_instance_delete(instance);
   wafer_component_delete(component);
+  wasm_store_delete(store);
   wafer_component_linker_delete(linker);
 }
 
@@ -288,16 +284,16 @@ static void wasi(void) {
   wafer_component_linker_t* linker = wafer_component_linker_new();
   wafer_wasi_command_t* command;
   fail(wafer_component_linker_define_wasi(linker, config, &command));
-  wasm_store_t* own_store = wasm_store_new(engine);
-  wafer_wasi_command_attach(command, own_store);
+  wasm_store_t* store = wasm_store_new(engine);
+  wafer_wasi_command_attach(command, store);
   wafer_component_instance_t* instance;
-  fail(wafer_component_linker_instantiate(linker, own_store, component, &instance));
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
   int32_t code = 0;
-  fail(wafer_wasi_command_run(command, own_store, instance, &code));
+  fail(wafer_wasi_command_run(command, store, instance, &code));
   CHECK(code == 1);
   CHECK(!strcmp(text, "hello from C"));
   wafer_component_instance_delete(instance);
-  wasm_store_delete(own_store);
+  wasm_store_delete(store);
   wafer_wasi_command_delete(command);
   wafer_component_delete(component);
   wafer_component_linker_delete(linker);
@@ -314,13 +310,11 @@ static void bad_input(void) {
 
 int main(void) {
   engine = wasm_engine_new();
-  store = wasm_store_new(engine);
   values();
   shopping();
   waiting();
   wasi();
   bad_input();
-  wasm_store_delete(store);
   wasm_engine_delete(engine);
   return failures != 0;
 }
