@@ -45,9 +45,10 @@ Result<void> TieringTier::attach(Instance& instance) {
   WAFER_TRY(baseline_.attach(instance));
   auto code = std::static_pointer_cast<BaselineCode>(instance.module->baseline_code);
   std::unique_lock lock(mutex_);
-  forget_the_dead();
+  forget_the_dead(lock);
   std::shared_ptr<Running>& known = running_[code.get()];
-  const bool is_new = !known;
+  // (What is left of another module may have been where this one's code is.)
+  const bool is_new = !known || known->owner.expired();
   if (is_new) known = std::make_shared<Running>();
   const std::shared_ptr<Running> running = known;
   if (is_new) {
@@ -116,9 +117,11 @@ void TieringTier::detach_store(Store& store) {
   baseline_.detach_store(store);
 }
 
-// Of modules that are gone nothing is left to know. Called with the lock held.
-void TieringTier::forget_the_dead() {
+// Of modules that are gone nothing is left to know.
+void TieringTier::forget_the_dead(Lock&) {
+  if (running_.size() < forget_at_) return;
   std::erase_if(running_, [](const auto& entry) { return entry.second->owner.expired(); });
+  forget_at_ = std::max<size_t>(16, 2 * running_.size());
 }
 
 void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {

@@ -99,7 +99,7 @@ class TieringTier final : public runtime::Tier {
 
   static void* on_hot(VmContext& context, uint32_t func, uint32_t loop);
   std::shared_ptr<Running> find(const VmContext& context) const;
-  void forget_the_dead();
+  void forget_the_dead(Lock& lock);
   void ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock);
   void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
   void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
@@ -125,8 +125,9 @@ class TieringTier final : public runtime::Tier {
   mutable std::mutex mutex_;  // of everything below
   std::condition_variable wake_, idle_;
   std::unordered_map<const BaselineCode*, std::shared_ptr<Running>> running_;
-  Lane urgent_;  // what is hot
-  Lane whole_;   // whole modules, with what processor time is left
+  size_t forget_at_ = 16;  // how many there are when the dead among them are looked for
+  Lane urgent_;            // what is hot
+  Lane whole_;             // whole modules, with what processor time is left
   bool stopping_ = false;
   std::atomic<bool> warned_{false};
 };
