@@ -159,10 +159,8 @@ class Component {
   const std::shared_ptr<component::Component>& raw() const { return impl_; }
 
  private:
-  explicit Component(std::shared_ptr<component::Component> impl, std::shared_ptr<void> bytes)
-      : impl_(std::move(impl)), bytes_(std::move(bytes)) {}
+  explicit Component(std::shared_ptr<component::Component> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<component::Component> impl_;
-  std::shared_ptr<void> bytes_;
 };
 
 // The answer that a host function gives later, from any thread. When the last copy is gone

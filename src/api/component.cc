@@ -36,7 +36,7 @@ Result<Component> Component::load(const Engine& engine, std::span<const uint8_t>
     decode.features.set(*feature, true);
   }
   WAFER_LET(component, component::decode({copy->data(), copy->size()}, decode));
-  return Component(component, std::move(copy));
+  return Component(component);
 }
 
 bool Component::is_component(std::span<const uint8_t> bytes) {

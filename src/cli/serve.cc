@@ -34,16 +34,9 @@ struct ServeOptions {
   FeatureOptions features;
 };
 
-// What one version of the component needs to be there.
-struct Loaded {
-  compiler::OwnedTier tier;
-};
-
 Result<serve::Application> load(const ServeOptions& o) {
-  auto loaded = std::make_shared<Loaded>();
   WAFER_LET(file, program::Input::open(o.file, program::Input::Content::Module));
   WAFER_LET(tier, o.tier.make());
-  loaded->tier = tier;
   runtime::Config config;
   config.features = o.features.get();
   config.interruptible = true;
@@ -55,7 +48,7 @@ Result<serve::Application> load(const ServeOptions& o) {
   if (!component::is_component(kept->binary()))
     return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
   WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
-  return serve::Application{std::move(engine), std::move(component), std::move(loaded)};
+  return serve::Application{std::move(engine), std::move(component)};
 }
 
 // One line, by any thread.

@@ -53,7 +53,6 @@ struct Options {
 struct Application {
   std::shared_ptr<runtime::Engine> engine;
   std::shared_ptr<const component::Component> component;
-  std::shared_ptr<void> owner;  // of what both refer to
 };
 
 // Whether `component` can be served; Unlinkable or Usage if it cannot.
