@@ -231,6 +231,20 @@ bool FuncValidator::array_at(uint32_t type, FieldType& out) {
   return true;
 }
 
+bool FuncValidator::segment_fits(const Instr& in, bool elem, const FieldType& field) {
+  if (elem) {
+    if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
+    const ValType type = module_.elems[in.index2].type;
+    if (matches(type, field.storage)) return true;
+    return fail(WAFER_MESSAGE(
+        "type mismatch", "type mismatch: element segment's type " + to_string(type) +
+                             " does not match array's field type " + to_string(field.storage)));
+  }
+  if (!module_.data_count) return missing_data_count();
+  if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
+  return !field.storage.is_ref() || fail("array type is not numeric or vector");
+}
+
 bool FuncValidator::table_at(uint32_t index, const TableType*& out) {
   if (index >= module_.tables.size()) return fail_index("table", index);
   out = &module_.tables[index].type;

@@ -144,6 +144,8 @@ class FuncValidator {
   bool func_type_at(uint32_t type, const FuncType*& out);
   bool struct_at(uint32_t type, const Vec<FieldType>*& out);
   bool array_at(uint32_t type, FieldType& out);
+  // Whether an element (or data) segment has what an array of `field` is made of.
+  bool segment_fits(const Instr& in, bool elem, const FieldType& field);
   bool table_at(uint32_t index, const TableType*& out);
   bool memory_at(uint32_t index, const MemoryType*& out);
   bool mem_arg(const Instr& in, uint8_t align_log2, bool exact, ValType& address);

@@ -779,19 +779,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::ArrayNewElem: {
       FieldType field;
       if (!array_at(in.index, field)) return false;
-      if (op == Opcode::ArrayNewElem) {
-        if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
-        const ValType type = module_.elems[in.index2].type;
-        if (!matches(type, field.storage))
-          return fail(WAFER_MESSAGE("type mismatch", "type mismatch: element segment's type " +
-                                                         to_string(type) +
-                                                         " does not match array's field type " +
-                                                         to_string(field.storage)));
-      } else {
-        if (!module_.data_count) return missing_data_count();
-        if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
-        if (field.storage.is_ref()) return fail("array type is not numeric or vector");
-      }
+      if (!segment_fits(in, op == Opcode::ArrayNewElem, field)) return false;
       const ValType want[] = {kI32, kI32};
       if (!pop_all(want)) return false;
       push(ValType::ref(HeapType::concrete(in.index, exact_types()), false));
@@ -843,19 +831,7 @@ bool FuncValidator::step(const Instr& in) {
       FieldType field;
       if (!array_at(in.index, field)) return false;
       if (!field.is_mutable) return fail("immutable array");
-      if (op == Opcode::ArrayInitElem) {
-        if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
-        const ValType type = module_.elems[in.index2].type;
-        if (!matches(type, field.storage))
-          return fail(WAFER_MESSAGE("type mismatch", "type mismatch: element segment's type " +
-                                                         to_string(type) +
-                                                         " does not match array's field type " +
-                                                         to_string(field.storage)));
-      } else {
-        if (!module_.data_count) return missing_data_count();
-        if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
-        if (field.storage.is_ref()) return fail("array type is not numeric or vector");
-      }
+      if (!segment_fits(in, op == Opcode::ArrayInitElem, field)) return false;
       const ValType want[] = {ValType::ref(HeapType::concrete(in.index), true), kI32, kI32, kI32};
       return pop_all(want);
     }

@@ -64,6 +64,14 @@ struct Plan {
 
 // ---- Generation
 
+// Of integers of that many bytes, in memory, as i32.
+Opcode load_of(uint32_t size) {
+  return size == 1 ? Opcode::I32Load8U : size == 2 ? Opcode::I32Load16U : Opcode::I32Load;
+}
+Opcode store_of(uint32_t size) {
+  return size == 1 ? Opcode::I32Store8 : size == 2 ? Opcode::I32Store16 : Opcode::I32Store;
+}
+
 class Adapter {
  public:
   Adapter(ComponentInstance& caller, const LiftedFunc& callee, TypeId type,
@@ -337,12 +345,7 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
       body_.access(Opcode::I64Store, out, to.offset);
       return;
     }
-    const Opcode load = size == 1   ? Opcode::I32Load8U
-                        : size == 2 ? Opcode::I32Load16U
-                                    : Opcode::I32Load;
-    const Opcode store = size == 1   ? Opcode::I32Store8
-                         : size == 2 ? Opcode::I32Store16
-                                     : Opcode::I32Store;
+    const Opcode load = load_of(size), store = store_of(size);
     const uint32_t v = body_.local(kI32);
     body_.get(from.local).access(load, in, from.offset).set(v);
     if (t.prim == Prim::Bool || t.prim == Prim::Char) number(t.prim, v);
@@ -385,12 +388,7 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
     case TypeKind::Option:
     case TypeKind::Result: {
       const uint32_t size = discriminant_bytes(case_count(def));
-      const Opcode load = size == 1   ? Opcode::I32Load8U
-                          : size == 2 ? Opcode::I32Load16U
-                                      : Opcode::I32Load;
-      const Opcode store = size == 1   ? Opcode::I32Store8
-                           : size == 2 ? Opcode::I32Store16
-                                       : Opcode::I32Store;
+      const Opcode load = load_of(size), store = store_of(size);
       const uint32_t index = body_.local(kI32);
       body_.get(from.local).access(load, in, from.offset).tee(index);
       body_.i32(int64_t(case_count(def))).op(Opcode::I32GeU);
@@ -409,12 +407,7 @@ void Adapter::copy(ValType type, ValType other, Side side, Address from, Address
     }
     case TypeKind::Flags: {
       const uint32_t size = flags_bytes(def.labels.size());
-      const Opcode load = size == 1   ? Opcode::I32Load8U
-                          : size == 2 ? Opcode::I32Load16U
-                                      : Opcode::I32Load;
-      const Opcode store = size == 1   ? Opcode::I32Store8
-                           : size == 2 ? Opcode::I32Store16
-                                       : Opcode::I32Store;
+      const Opcode load = load_of(size), store = store_of(size);
       body_.get(to.local).get(from.local).access(load, in, from.offset);
       body_.i32(int64_t((uint64_t{1} << def.labels.size()) - 1)).op(Opcode::I32And);
       body_.access(store, out, to.offset);

@@ -30,6 +30,33 @@ bool is_path_with_query(std::string_view text);
 bool is_scheme(std::string_view text);
 bool is_authority(std::string_view text);
 
+// The variant `method` of wasi:http.
+template <class Method>
+struct HttpMethods {
+  using Tag = typename Method::Tag;
+  static constexpr std::pair<std::string_view, Tag> kAll[] = {
+      {"GET", Tag::Get},         {"HEAD", Tag::Head},     {"POST", Tag::Post},
+      {"PUT", Tag::Put},         {"DELETE", Tag::Delete}, {"CONNECT", Tag::Connect},
+      {"OPTIONS", Tag::Options}, {"TRACE", Tag::Trace},   {"PATCH", Tag::Patch},
+  };
+};
+template <class Method>
+Method http_method(const std::string& text) {
+  for (const auto& [name, tag] : HttpMethods<Method>::kAll) {
+    if (name != text) continue;
+    Method m;
+    m.tag = tag;
+    return m;
+  }
+  return Method::of_other(text);
+}
+template <class Method>
+std::string text_of_method(const Method& m) {
+  for (const auto& [name, tag] : HttpMethods<Method>::kAll)
+    if (tag == m.tag) return std::string(name);
+  return *m.other;
+}
+
 // What the system says, where a client leaves it at that.
 host::HttpError http_error_of_system(int code);
 

@@ -237,30 +237,6 @@ class IncomingRequest final : public Object {
 
 namespace {
 
-constexpr std::pair<std::string_view, Method::Tag> kMethods[] = {
-    {"GET", Method::Tag::Get},         {"HEAD", Method::Tag::Head},
-    {"POST", Method::Tag::Post},       {"PUT", Method::Tag::Put},
-    {"DELETE", Method::Tag::Delete},   {"CONNECT", Method::Tag::Connect},
-    {"OPTIONS", Method::Tag::Options}, {"TRACE", Method::Tag::Trace},
-    {"PATCH", Method::Tag::Patch},
-};
-
-Method method_of(const std::string& text) {
-  for (const auto& [name, tag] : kMethods)
-    if (name == text) {
-      Method m;
-      m.tag = tag;
-      return m;
-    }
-  return Method::of_other(text);
-}
-
-std::string text_of(const Method& m) {
-  for (const auto& [name, tag] : kMethods)
-    if (tag == m.tag) return std::string(name);
-  return *m.other;
-}
-
 std::optional<std::string> some(const std::string& text) {
   if (text.empty()) return std::nullopt;
   return text;
@@ -276,7 +252,7 @@ std::optional<Scheme> scheme_of(const std::string& text) {
 }  // namespace
 
 Method incoming_request_method(Host&, IncomingRequest& self) {
-  return method_of(self.request.method);
+  return http_method<Method>(self.request.method);
 }
 std::optional<std::string> incoming_request_path_with_query(Host&, IncomingRequest& self) {
   return some(self.request.path_with_query);
@@ -314,10 +290,10 @@ Expected<Own<OutgoingBody>, Unit> outgoing_request_body(Host&, OutgoingRequest& 
 }
 
 Method outgoing_request_method(Host&, OutgoingRequest& self) {
-  return method_of(self.request.method);
+  return http_method<Method>(self.request.method);
 }
 NoResult outgoing_request_set_method(Host&, OutgoingRequest& self, Method method) {
-  std::string text = text_of(method);
+  std::string text = text_of_method(method);
   if (!host::is_token(text)) return none();
   self.request.method = std::move(text);
   return Unit{};

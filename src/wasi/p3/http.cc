@@ -126,30 +126,6 @@ host::HttpBodyRef outgoing_body(Host& host, Body& body, const host::HttpFields& 
   return out;
 }
 
-constexpr std::pair<std::string_view, Method::Tag> kMethods[] = {
-    {"GET", Method::Tag::Get},         {"HEAD", Method::Tag::Head},
-    {"POST", Method::Tag::Post},       {"PUT", Method::Tag::Put},
-    {"DELETE", Method::Tag::Delete},   {"CONNECT", Method::Tag::Connect},
-    {"OPTIONS", Method::Tag::Options}, {"TRACE", Method::Tag::Trace},
-    {"PATCH", Method::Tag::Patch},
-};
-
-Method method_of(const std::string& text) {
-  for (const auto& [name, tag] : kMethods) {
-    if (name != text) continue;
-    Method m;
-    m.tag = tag;
-    return m;
-  }
-  return Method::of_other(text);
-}
-
-std::string text_of(const Method& m) {
-  for (const auto& [name, tag] : kMethods)
-    if (tag == m.tag) return std::string(name);
-  return *m.other;
-}
-
 Scheme scheme_of(const std::string& text) {
   Scheme s;
   s.tag = text == "http" ? Scheme::Tag::HTTP : Scheme::Tag::HTTPS;
@@ -210,9 +186,9 @@ std::tuple<Own<Request>, Future<Sent>> request_new(Host& host, Own<Fields> heade
   return {Own(std::move(request)), std::move(future)};
 }
 
-Method request_get_method(Host&, Request& self) { return method_of(self.method); }
+Method request_get_method(Host&, Request& self) { return http_method<Method>(self.method); }
 NoResult request_set_method(Host&, Request& self, Method method) {
-  std::string text = text_of(method);
+  std::string text = text_of_method(method);
   if (!host::is_token(text)) return none();
   self.method = std::move(text);
   return Unit{};
