@@ -14,14 +14,8 @@ import time
 import warnings
 
 from adapters import adapters
+from checks import FAILURES, check, finish
 from p2_test import Guests
-
-FAILURES = []
-
-
-def check(what, got, expected):
-    if got != expected:
-        FAILURES.append(f"{what}: got {str(got)[:200]!r}, expected {expected!r}")
 
 
 def pattern(n):
@@ -452,10 +446,7 @@ def main():
     unreachable(runner)
     grants(runner)
     tls(runner, certificates(scratch))
-    for failure in FAILURES:
-        print(failure)
-    print(f"{len(FAILURES)} failures")
-    return 1 if FAILURES else 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 
-from serve_test import FAILURES, Server, check
+from checks import check, finish
+from serve_test import Server
 
 HERE = pathlib.Path(__file__).parent
 NETWORK = ["--allow-tcp", "127.0.0.1:*", "--allow-tcp-listen", "127.0.0.1:0", "--allow-udp",
@@ -212,9 +213,7 @@ def main():
         t.join()
     check("one at a time", server.request("GET", "/most"), (200, b"1"))
     check("exit code", server.stop()[0], 0)
-    for failure in FAILURES:
-        print("FAILED", failure)
-    return 1 if FAILURES else 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ import sys
 import time
 
 from adapters import adapters
+from checks import FAILURES, check, finish
 from fetch_test import certificates
 from p2_test import Guests
-from serve_test import FAILURES, Server, check
+from serve_test import Server
 
 
 def curl(*args, data=None):
@@ -363,10 +364,7 @@ def main():
           True)
     alive(server, "refusing HTTP/2")
     server.stop()
-    for failure in FAILURES:
-        print(failure)
-    print(f"{len(FAILURES)} failures")
-    return 1 if FAILURES else 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -14,14 +14,8 @@ import threading
 import time
 
 from adapters import adapters
+from checks import FAILURES, check, finish
 from p2_test import Guests
-
-FAILURES = []
-
-
-def check(what, got, expected):
-    if got != expected:
-        FAILURES.append(f"{what}: got {got!r}, expected {expected!r}")
 
 
 class Server:
@@ -248,10 +242,7 @@ def main():
         done = subprocess.run([wafer, "serve", "--addr", f"127.0.0.1:{taken.getsockname()[1]}",
                                component], capture_output=True, text=True, timeout=20)
         check("port in use", (done.returncode, "cannot listen" in done.stderr), (1, True))
-    for failure in FAILURES:
-        print(failure)
-    print(f"{len(FAILURES)} failures")
-    return 1 if FAILURES else 0
+    return finish()
 
 
 if __name__ == "__main__":

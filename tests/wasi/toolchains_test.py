@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import sys
 
+from checks import check, finish
+
 HERE = pathlib.Path(__file__).parent
 SOURCES = HERE / "toolchains"
 WIT = HERE / "../../src/wasi/p2/wit"
 JCO, COMPONENTIZE_JS, NODE = "1.15.0", "0.19.3", 20
 COMPONENTIZE_PY = "0.25.1"
 WASIP2 = "2.0.1"
-failed = []
 
 
 def skip(why):
@@ -45,12 +46,6 @@ def built(words, **options):
     done = command(words, **options)
     if done.returncode:
         sys.exit(f"{words}\n{done.stdout}{done.stderr}")
-
-
-def check(what, found, wanted):
-    if found != wanted:
-        failed.append(what)
-        print(f"{what}: found {found!r}\n  wanted {wanted!r}")
 
 
 def worlds(folder, version):
@@ -185,4 +180,4 @@ scratch.mkdir(parents=True)
 {"rust": rust, "javascript": javascript, "python": python}[language](scratch)
 run(wafer, language, scratch)
 serve(wafer, language, scratch)
-sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+sys.exit(finish())
