@@ -169,7 +169,7 @@ Error none() { return Error(ErrorKind::Usage, "this build has no TLS"); }
 
 struct TlsContext::Impl {};
 
-Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string&, bool) { return none(); }
+Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string&) { return none(); }
 Result<std::shared_ptr<TlsContext>> TlsContext::server(const std::string&, const std::string&,
                                                        bool) {
   return none();
