@@ -1,11 +1,12 @@
-// Requests over HTTP and HTTPS.
+// Requests over HTTP and HTTPS that are waited for.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
+#include "host/http.h"
 
 namespace wafer::oci {
 
@@ -23,12 +24,20 @@ struct HttpResponse {
 };
 
 struct Url {
-  std::string scheme, host, port, target;
+  std::string scheme, authority, target;
   static Result<Url> parse(std::string_view text);
 };
 
-// Makes one request and waits for its answer, whatever its status. Certificates are checked
-// against the machine's. Io, also when nothing happens for half a minute.
-Result<HttpResponse> request(const HttpRequest& request);
+// For one thread. Connections are kept for the next request.
+class Http {
+ public:
+  // Makes one request and waits for its answer, whatever its status. Certificates are checked
+  // against the machine's. Io, also when nothing happens for half a minute.
+  Result<HttpResponse> request(const HttpRequest& request);
+
+ private:
+  host::Loop loop_;
+  std::shared_ptr<host::HttpClient> client_;
+};
 
 }  // namespace wafer::oci

@@ -121,7 +121,7 @@ Result<std::string> Registry::token(const std::string& challenge, const Referenc
   // The password goes only where nobody can read it on the way.
   if (!credentials_.empty() && (r.url.starts_with("https://") || base().starts_with("http://")))
     r.headers["Authorization"] = "Basic " + credentials_;
-  WAFER_LET(response, request(r));
+  WAFER_LET(response, http_.request(r));
   const json j = json::parse(response.body, nullptr, false);
   std::string token;
   if (response.status == 200 && j.is_object())
@@ -141,7 +141,7 @@ Result<HttpResponse> Registry::call(HttpRequest r, const Reference& reference, b
     if (ours && !authorization_.empty()) r.headers["Authorization"] = authorization_;
     // To nobody else.
     if (!ours) r.headers.erase("Authorization");
-    WAFER_LET(response, request(r));
+    WAFER_LET(response, http_.request(r));
     if (response.status == 401 && ours && !challenged) {
       challenged = true;
       WAFER_LET(authorization, token(response.headers["www-authenticate"], reference, write));

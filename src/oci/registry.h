@@ -33,6 +33,7 @@ class Registry {
   Result<std::string> fetch(const std::string& path, const Reference& reference, uint64_t limit,
                             const char* accept, std::string* media_type);
   std::string base() const;
+  Http http_;
   std::string host_;
   std::string credentials_;    // base64 of user:password
   std::string authorization_;  // what the last challenge led to

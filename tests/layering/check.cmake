@@ -35,7 +35,7 @@ set(below_program ${below_interp} compiler compiler/tiers wat component componen
 set(below_api ${below_interp} compiler/tiers wat component component/run host wasi/bind wasi/p1 wasi/p2 wasi/p3 wasi/command demangle api public)
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host host/http wasi/p1 serve demangle program oci cli)
-set(below_oci ${below_base} oci)
+set(below_oci ${below_host} host/http oci)
 set(below_shim ${below_program} host/http serve shim shim/proto)
 set(below_embedded ${below_base})
 # Libraries of others; all of them are kept out of the other folders.
@@ -51,7 +51,7 @@ set(others_host/http boost openssl)
 set(others_serve boost fmt nghttp2)
 set(others_cli CLI fmt nlohmann)
 set(others_wit nlohmann)
-set(others_oci nlohmann boost openssl)
+set(others_oci nlohmann openssl)
 set(others_shim nlohmann toml++)
 set(others_all llvm llvm-c asmjit CLI fmt nlohmann toml++ boost openssl nghttp2)
 
