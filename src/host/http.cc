@@ -42,6 +42,35 @@ bool is_field_value(std::string_view text) {
   });
 }
 
+bool is_authority(std::string_view text) {
+  constexpr std::string_view kOther = "-._~!$&'()*+,;=%";  // unreserved, sub-delims, escapes
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  size_t end = 0;
+  if (text.starts_with('[')) {
+    end = text.find(']') + 1;
+    if (end == 0) return false;
+    for (const char c : text.substr(1, end - 2))
+      if (!is_digit(c) && !(lower(c) >= 'a' && lower(c) <= 'z') && c != ':' && c != '.')
+        return false;
+  } else {
+    while (end < text.size() &&
+           (is_digit(text[end]) || (lower(text[end]) >= 'a' && lower(text[end]) <= 'z') ||
+            kOther.find(text[end]) != kOther.npos))
+      ++end;
+  }
+  if (end == text.size()) return true;
+  return end > 0 && text[end] == ':' &&
+         std::all_of(text.begin() + ptrdiff_t(end) + 1, text.end(), is_digit);
+}
+
+bool is_target(std::string_view method, std::string_view text) {
+  if (text == "*") return method == "OPTIONS";
+  return text.starts_with('/') && std::all_of(text.begin(), text.end(), [](char c) {
+           const auto byte = static_cast<unsigned char>(c);
+           return byte > 0x20 && byte != 0x7F && c != '#';
+         });
+}
+
 bool is_hop_by_hop(std::string_view name) {
   for (const char* own :
        {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",

@@ -31,6 +31,11 @@ bool same_name(std::string_view a, std::string_view b);
 bool is_token(std::string_view text);
 // RFC 9110, 5.5: no control characters but tabs.
 bool is_field_value(std::string_view text);
+// RFC 3986, 3.2, without a user: "HOST" or "HOST:PORT". Empty is none.
+bool is_authority(std::string_view text);
+// A path with a query, or "*" for OPTIONS (RFC 9112, 3.2): no spaces, control characters or
+// fragments.
+bool is_target(std::string_view method, std::string_view text);
 // Fields of a connection and not of a message, which are no business of a guest (RFC 9110, 7.6.1).
 bool is_hop_by_hop(std::string_view name);
 

@@ -22,7 +22,7 @@ std::string_view reason(int status) {
   return {r.data(), r.size()};
 }
 
-// What is read at once besides a header.
+// What is read at once: of a body, or what a header begins with.
 constexpr size_t kMostRead = 64 << 10;
 constexpr size_t kLeastRead = 4 << 10;
 // What is left of a request that nobody reads, so that its connection can go on.
@@ -85,10 +85,10 @@ void Connection::drain() {
   if (idle_) close();
 }
 
-void Connection::fill(void (Connection::*then)(const Error&)) {
+void Connection::fill(size_t most, void (Connection::*then)(const Error&)) {
   reading_ = true;
   const size_t room = buffer_.max_size() - buffer_.size();
-  channel_->read_some(buffer_.prepare(std::min(room, buffer_.size() ? kMostRead : kLeastRead)),
+  channel_->read_some(buffer_.prepare(std::min(room, most)),
                       [self = self(), then](const Error& error, size_t size) {
                         self->reading_ = false;
                         if (self->closed_) return;
@@ -106,8 +106,10 @@ void Connection::read_header() {
   parser_->body_limit(worker_.options().limits.body_bytes.value_or(UINT64_MAX));
   idle_ = buffer_.size() == 0;
   if (idle_) {
+    // What a body needed is not kept while nothing comes.
+    if (buffer_.capacity() > kLeastRead) buffer_.shrink_to_fit();
     expect(worker_.options().limits.idle_time);
-    return fill(&Connection::parse_header);
+    return fill(kLeastRead, &Connection::parse_header);
   }
   expect(worker_.options().limits.header_time);
   parse_header({});
@@ -121,10 +123,15 @@ void Connection::parse_header(const Error& error) {
   if (!handling_) handling_ = std::make_shared<Handling>(worker_, *this);
   if (first_ && is_http2()) return;
   Error problem;
-  buffer_.consume(parser_->put(buffer_.data(), problem));
+  const size_t size = parser_->put(buffer_.data(), problem);
+  // Lines that go on (RFC 9112, 5.2): not everybody reads them as the parser does.
+  const std::string_view header(static_cast<const char*>(buffer_.data().data()), size);
+  if (header.find("\n ") != header.npos || header.find("\n\t") != header.npos)
+    problem = http::error::bad_field;
+  buffer_.consume(size);
   if (problem != http::error::need_more) return on_header(problem);
   if (buffer_.size() == buffer_.max_size()) return refuse(431, "header too large");
-  fill(&Connection::parse_header);
+  fill(kMostRead, &Connection::parse_header);
 }
 
 // HTTP/2 with prior knowledge begins with words of its own (RFC 9113, 3.4).
@@ -134,7 +141,7 @@ bool Connection::is_http2() {
   const std::string_view part = kHttp2Preface.substr(0, got.size());
   if (!got.starts_with(part)) return false;
   if (part.size() < kHttp2Preface.size()) {
-    fill(&Connection::parse_header);
+    fill(kMostRead, &Connection::parse_header);
     return true;
   }
   const auto next =
@@ -162,10 +169,15 @@ void Connection::on_header(const Error& error) {
   size_t hosts = 0;
   for (const auto& field : message) hosts += field.name() == http::field::host;
   if (hosts > 1 || (hosts == 0 && message.version() == 11)) return refuse(400, "host");
-  // Only chunked, and nothing before or after it (RFC 9112, 6.1).
+  // Only chunked, and nothing before or after it (RFC 9112, 6.1); one length (6.3).
   const size_t codings = message.count(http::field::transfer_encoding);
-  if (codings > 1 || (codings && !parser_->chunked())) return refuse(400, "transfer encoding");
-  if (codings && message.version() == 10) return refuse(400, "transfer encoding");
+  if (codings && (codings > 1 || message.version() == 10 ||
+                  !host::same_name(str(message[http::field::transfer_encoding]), "chunked")))
+    return refuse(400, "transfer encoding");
+  if (message.count(http::field::content_length) > 1 ||
+      message[http::field::content_length].find(',') != string_view::npos)
+    return refuse(400, "content length");
+  if (handling_->method == "CONNECT") return refuse(501, "no tunnels");
   const string_view expectation = message[http::field::expect];
   if (!expectation.empty() && !boost::beast::iequals(expectation, "100-continue"))
     return refuse(417, "expectation");
@@ -176,7 +188,7 @@ void Connection::on_header(const Error& error) {
   }
   timer_.cancel();
   host::HttpRequest request = make_request();
-  if (!Handling::presentable(request)) return refuse(400, "no UTF-8");
+  if (const char* const why = Handling::objection(request)) return refuse(400, why);
   if (!request.body || expectation.empty()) return invoke(std::move(request));
   out_ = "HTTP/1.1 100 Continue\r\n\r\n";
   channel_->write(asio::buffer(out_),
@@ -197,11 +209,13 @@ host::HttpRequest Connection::make_request() {
   request.authority = str(message[http::field::host]);
   request.path_with_query = target;
   // "GET http://host/path": the target tells the authority (RFC 9112, 3.2.2).
-  if (const size_t slashes = target.find("://");
-      slashes != std::string::npos && target.front() != '/') {
-    const size_t begin = slashes + 3, end = std::min(target.find('/', begin), target.size());
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!host::same_name(std::string_view(target).substr(0, scheme.size()), scheme)) continue;
+    const size_t begin = scheme.size(),
+                 end = std::min(target.find_first_of("/?", begin), target.size());
     request.authority = target.substr(begin, end - begin);
-    request.path_with_query = end < target.size() ? target.substr(end) : "/";
+    request.path_with_query = target.substr(end);
+    if (!request.path_with_query.starts_with('/')) request.path_with_query.insert(0, 1, '/');
   }
   for (const auto& field : message)
     request.fields.emplace_back(str(field.name_string()), str(field.value()));
@@ -246,16 +260,17 @@ void Connection::read_body() {
     const auto more = [this] {
       if (buffer_.size() == buffer_.max_size()) return close();
       expect(worker_.options().limits.body_time);
-      fill(&Connection::on_body);
+      fill(kMostRead, &Connection::on_body);
     };
     if (buffer_.size() == 0) return more();
-    piece_.resize(std::min<size_t>(room ? *room : 16 << 10, 16 << 10));
+    const MutableBytes piece =
+        worker_.scratch().first(std::min<size_t>(room ? *room : SIZE_MAX, Worker::kScratch));
     auto& target = parser_->get().body();
-    target.data = piece_.data();
-    target.size = piece_.size();
+    target.data = piece.data();
+    target.size = piece.size();
     Error error;
     buffer_.consume(parser_->put(buffer_.data(), error));
-    body.write(Bytes(piece_).first(piece_.size() - target.size));
+    body.write(piece.first(piece.size() - target.size));
     target.data = nullptr;
     if (error == http::error::need_more) return more();
     if (error == http::error::body_limit && !begun_) return body.fail(host::Status(EMSGSIZE));
@@ -406,6 +421,7 @@ void Connection::finish_request() {
   room_.reset();
   more_.reset();
   handling_.reset();
+  if (out_.capacity() > kMostRead / 2) out_ = {};
   fields_ = 0;
   chunked_ = begun_ = done_ = false;
   read_header();

@@ -26,8 +26,8 @@ class Connection final : public Session, public Handling::Owner {
   std::shared_ptr<Connection> self() {
     return std::static_pointer_cast<Connection>(shared_from_this());
   }
-  // Reads more, then calls `then`, unless the connection is closed.
-  void fill(void (Connection::*then)(const Error&));
+  // Reads more, `most` bytes at once, then calls `then`, unless the connection is closed.
+  void fill(size_t most, void (Connection::*then)(const Error&));
   void read_header();
   void parse_header(const Error& error);
   bool is_http2();
@@ -60,7 +60,6 @@ class Connection final : public Session, public Handling::Owner {
   // Of the present request.
   std::shared_ptr<Handling> handling_;
   host::WaitRef room_, more_;
-  std::vector<uint8_t> piece_;
   bool chunked_ = false, keep_alive_ = true, begun_ = false, done_ = false;
   std::string head_;  // of the response, to be sent
   std::string out_;   // on its way

@@ -393,7 +393,7 @@ void Connection2::request_head(int32_t id, Stream& stream, bool ends) {
   if (request.method == "CONNECT" || request.path_with_query.empty())
     return refuse(id, stream, 501, "no tunnels");
   if (request.authority.empty()) return refuse(id, stream, 400, "host");
-  if (!Handling::presentable(request)) return refuse(id, stream, 400, "no UTF-8");
+  if (const char* const why = Handling::objection(request)) return refuse(id, stream, 400, why);
   if (!ends) {
     request.body = std::make_shared<host::HttpBody>();
     request.body->on_taken = [weak = weak_from_this(), id](size_t size) {

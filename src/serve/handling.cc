@@ -44,9 +44,11 @@ const std::string& http_date() {
 
 Handling::~Handling() { cancel(); }
 
-bool Handling::presentable(const host::HttpRequest& request) {
-  return wasm::is_utf8(request.authority) && wasm::is_utf8(request.path_with_query) &&
-         wasm::is_utf8(request.method);
+const char* Handling::objection(const host::HttpRequest& request) {
+  if (!host::is_authority(request.authority)) return "host";
+  if (!host::is_target(request.method, request.path_with_query)) return "target";
+  return wasm::is_utf8(request.path_with_query) && wasm::is_utf8(request.method) ? nullptr
+                                                                                 : "no UTF-8";
 }
 
 void Handling::begin(host::HttpRequest request) {

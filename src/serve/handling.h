@@ -30,8 +30,8 @@ class Handling : public std::enable_shared_from_this<Handling> {
 
   // From the first byte of the request on.
   void arrived() { began_ = std::chrono::steady_clock::now(); }
-  // Whether names and text of it may be given to a guest.
-  static bool presentable(const host::HttpRequest& request);
+  // Why a request may not be given to a guest; null if it may.
+  static const char* objection(const host::HttpRequest& request);
   // Gives it to a guest.
   void begin(host::HttpRequest request);
   // Nobody waits for the response any more; nothing is called.

@@ -38,6 +38,12 @@ class Worker {
   boost::asio::io_context& context() { return loop_.context(); }
   host::Loop& loop() { return loop_; }
   bool stopping() const { return stopping_; }
+  // Room for a moment, of kScratch bytes.
+  static constexpr size_t kScratch = 64 << 10;
+  MutableBytes scratch() {
+    scratch_.resize(kScratch);
+    return scratch_;
+  }
   void remove(Session& session);
   // `next` goes on where `session` has nothing more to do.
   void replace(Session& session, std::shared_ptr<Session> next);
@@ -63,6 +69,7 @@ class Worker {
   boost::asio::steady_timer timer_;
   std::set<std::shared_ptr<Session>> sessions_;
   bool stopping_ = false;
+  std::vector<uint8_t> scratch_;
 
   mutable std::mutex mutex_;
   Application application_;

@@ -24,8 +24,8 @@ Outcome<std::optional<uint64_t>> told_length(const HttpFields& fields) {
   return length;
 }
 
-bool is_target(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0; });
 }
 
 class Client final : public HttpClient {
@@ -63,7 +63,7 @@ class Client final : public HttpClient {
       path = request.method == "OPTIONS" ? "*" : "/";
     else if (path[0] == '?')
       path = "/" + path;
-    if (!is_target(path) || (path[0] != '/' && !(path == "*" && request.method == "OPTIONS")))
+    if (!is_ascii(path) || !is_target(request.method, path))
       return http_failure(HttpError::HTTPRequestURIInvalid);
     for (const auto& [name, value] : request.fields)
       if (!is_token(name) || !is_field_value(value))
