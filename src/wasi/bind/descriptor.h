@@ -76,4 +76,16 @@ ObjectHash hash_of(const host::Stat& stat);
 // EINVAL for what is no time.
 host::Outcome<host::NewTime> new_time(int64_t seconds, uint32_t nanoseconds);
 
+// The failure of a status or outcome, by failed() of whoever uses it.
+#define FILE_TRY(expr)                                   \
+  do {                                                   \
+    const host::Status file_status_ = (expr);            \
+    if (!file_status_.ok()) return failed(file_status_); \
+  } while (0)
+#define FILE_LET(name, expr)                                       \
+  auto WAFER_CONCAT(file_outcome_, __LINE__) = (expr);             \
+  if (!WAFER_CONCAT(file_outcome_, __LINE__).ok())                 \
+    return failed(WAFER_CONCAT(file_outcome_, __LINE__).status()); \
+  auto&& name = *std::move(WAFER_CONCAT(file_outcome_, __LINE__))
+
 }  // namespace wafer::wasi

@@ -31,17 +31,6 @@ using FileResult = Expected<T, ErrorCode>;
 
 constexpr size_t kMostRead = 1 << 20;  // that one call gives
 
-#define FILE_TRY(expr)                                   \
-  do {                                                   \
-    const host::Status file_status_ = (expr);            \
-    if (!file_status_.ok()) return failed(file_status_); \
-  } while (0)
-#define FILE_LET(name, expr)                                       \
-  auto WAFER_CONCAT(file_outcome_, __LINE__) = (expr);             \
-  if (!WAFER_CONCAT(file_outcome_, __LINE__).ok())                 \
-    return failed(WAFER_CONCAT(file_outcome_, __LINE__).status()); \
-  auto&& name = *std::move(WAFER_CONCAT(file_outcome_, __LINE__))
-
 Err<ErrorCode> failed(host::Status status) { return Err{file_error(status)}; }
 
 FileResult<Unit> done(host::Status status) {
@@ -96,11 +85,6 @@ host::Outcome<host::NewTime> new_time(const NewTimestamp& t) {
   return wasi::new_time(int64_t(t.timestamp->seconds), t.timestamp->nanoseconds);
 }
 
-MetadataHashValue hash_value(const host::Stat& s) {
-  const ObjectHash h = hash_of(s);
-  return {h.lower, h.upper};
-}
-
 }  // namespace
 
 FileResult<Own<io_streams::InputStream>> descriptor_read_via_stream(Host&, Descriptor& self,
@@ -120,40 +104,7 @@ FileResult<Own<io_streams::OutputStream>> descriptor_append_via_stream(Host&, De
   return Own<io_streams::OutputStream>::make(std::move(stream), Error::Of::File);
 }
 
-FileResult<Unit> descriptor_advise(Host&, Descriptor& self, Filesize offset, Filesize length,
-                                   Advice advice) {
-  return done(self.advise(offset, length, host::Advice(advice)));
-}
-
-FileResult<Unit> descriptor_sync_data(Host&, Descriptor& self) {
-  return done(self.node().sync(true));
-}
-
-FileResult<DescriptorFlags> descriptor_get_flags(Host&, Descriptor& self) {
-  const host::FileFlags host = self.node().flags();
-  DescriptorFlags flags;
-  flags.read = self.flags.read;
-  flags.write = self.flags.write;
-  flags.mutate_directory = self.flags.mutate_directory;
-  flags.file_integrity_sync = host.sync;
-  flags.data_integrity_sync = host.data_sync;
-  return flags;
-}
-
-FileResult<DescriptorType> descriptor_get_type(Host&, Descriptor& self) {
-  return type_of(self.type());
-}
-
-FileResult<Unit> descriptor_set_size(Host&, Descriptor& self, Filesize size) {
-  return done(self.set_size(size));
-}
-
-FileResult<Unit> descriptor_set_times(Host&, Descriptor& self, NewTimestamp accessed,
-                                      NewTimestamp modified) {
-  FILE_LET(a, new_time(accessed));
-  FILE_LET(m, new_time(modified));
-  return done(self.set_times(a, m));
-}
+#include "wasi/bind/filesystem.def"
 
 FileResult<std::tuple<std::vector<uint8_t>, bool>> descriptor_read(Host&, Descriptor& self,
                                                                    Filesize length,
@@ -181,94 +132,6 @@ FileResult<Own<DirectoryEntryStream>> descriptor_read_directory(Host&, Descripto
     stream->entries.push_back({type_of(e.type), std::string(e.name)});
   }));
   return Own(std::move(stream));
-}
-
-FileResult<Unit> descriptor_sync(Host&, Descriptor& self) { return done(self.node().sync(false)); }
-
-FileResult<Unit> descriptor_create_directory_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->create_directory(path));
-}
-
-FileResult<DescriptorStat> descriptor_stat(Host&, Descriptor& self) {
-  FILE_LET(s, self.node().stat());
-  return stat_of(s);
-}
-
-FileResult<DescriptorStat> descriptor_stat_at(Host&, Descriptor& self, PathFlags flags,
-                                              std::string path) {
-  FILE_LET(d, self.listable());
-  FILE_LET(s, d->stat_at(path, flags.symlink_follow));
-  return stat_of(s);
-}
-
-FileResult<Unit> descriptor_set_times_at(Host&, Descriptor& self, PathFlags flags, std::string path,
-                                         NewTimestamp accessed, NewTimestamp modified) {
-  FILE_LET(d, self.changeable());
-  FILE_LET(a, new_time(accessed));
-  FILE_LET(m, new_time(modified));
-  return done(d->set_times_at(path, flags.symlink_follow, a, m));
-}
-
-FileResult<Unit> descriptor_link_at(Host&, Descriptor& self, PathFlags flags, std::string old_path,
-                                    Descriptor& new_descriptor, std::string new_path) {
-  return done(self.link(old_path, flags.symlink_follow, new_descriptor, new_path));
-}
-
-FileResult<Own<Descriptor>> descriptor_open_at(Host&, Descriptor& self, PathFlags path_flags,
-                                               std::string path, OpenFlags open_flags,
-                                               DescriptorFlags flags) {
-  FILE_LET(opened, self.open(path, {path_flags.symlink_follow,
-                                    open_flags.create,
-                                    open_flags.directory,
-                                    open_flags.exclusive,
-                                    open_flags.truncate,
-                                    {flags.read, flags.write, flags.mutate_directory},
-                                    flags.file_integrity_sync || flags.requested_write_sync,
-                                    flags.data_integrity_sync}));
-  return Own<Descriptor>::make(std::move(opened));
-}
-
-FileResult<std::string> descriptor_readlink_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(target, self.read_link(path));
-  return std::move(target);
-}
-
-FileResult<Unit> descriptor_remove_directory_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->remove_directory(path));
-}
-
-FileResult<Unit> descriptor_rename_at(Host&, Descriptor& self, std::string old_path,
-                                      Descriptor& new_descriptor, std::string new_path) {
-  return done(self.rename(old_path, new_descriptor, new_path));
-}
-
-FileResult<Unit> descriptor_symlink_at(Host&, Descriptor& self, std::string old_path,
-                                       std::string new_path) {
-  FILE_LET(d, self.changeable());
-  return done(d->symlink(old_path, new_path));
-}
-
-FileResult<Unit> descriptor_unlink_file_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->unlink(path));
-}
-
-bool descriptor_is_same_object(Host&, Descriptor& self, Descriptor& other) {
-  return self.is_same(other);
-}
-
-FileResult<MetadataHashValue> descriptor_metadata_hash(Host&, Descriptor& self) {
-  FILE_LET(s, self.node().stat());
-  return hash_value(s);
-}
-
-FileResult<MetadataHashValue> descriptor_metadata_hash_at(Host&, Descriptor& self, PathFlags flags,
-                                                          std::string path) {
-  FILE_LET(d, self.listable());
-  FILE_LET(s, d->stat_at(path, flags.symlink_follow));
-  return hash_value(s);
 }
 
 FileResult<std::optional<DirectoryEntry>> directory_entry_stream_read_directory_entry(

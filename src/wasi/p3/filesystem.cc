@@ -24,12 +24,6 @@ Err<ErrorCode> failed(host::Status status) { return Err{file_error(status)}; }
 
 FileResult<Unit> done(host::Status status) { return result_of(status, file_error); }
 
-#define FILE_LET(name, expr)                                       \
-  auto WAFER_CONCAT(file_outcome_, __LINE__) = (expr);             \
-  if (!WAFER_CONCAT(file_outcome_, __LINE__).ok())                 \
-    return failed(WAFER_CONCAT(file_outcome_, __LINE__).status()); \
-  auto&& name = *std::move(WAFER_CONCAT(file_outcome_, __LINE__))
-
 DescriptorType type_of(host::FileType type) {
   using Tag = DescriptorType::Tag;
   DescriptorType out = DescriptorType::of_other(std::nullopt);
@@ -81,11 +75,6 @@ host::Outcome<host::NewTime> new_time(const NewTimestamp& t) {
   return wasi::new_time(t.timestamp->seconds, t.timestamp->nanoseconds);
 }
 
-MetadataHashValue hash_value(const host::Stat& s) {
-  const ObjectHash h = hash_of(s);
-  return {h.lower, h.upper};
-}
-
 }  // namespace
 
 Incoming<ErrorCode> descriptor_read_via_stream(Host& host, Descriptor& self, Filesize offset) {
@@ -102,40 +91,7 @@ Outgoing<ErrorCode> descriptor_append_via_stream(Host& host, Descriptor& self,
   return outgoing(host, std::move(data), self.append(), file_error);
 }
 
-FileResult<Unit> descriptor_advise(Host&, Descriptor& self, Filesize offset, Filesize length,
-                                   Advice advice) {
-  return done(self.advise(offset, length, host::Advice(advice)));
-}
-
-FileResult<Unit> descriptor_sync_data(Host&, Descriptor& self) {
-  return done(self.node().sync(true));
-}
-
-FileResult<DescriptorFlags> descriptor_get_flags(Host&, Descriptor& self) {
-  const host::FileFlags host = self.node().flags();
-  DescriptorFlags flags;
-  flags.read = self.flags.read;
-  flags.write = self.flags.write;
-  flags.mutate_directory = self.flags.mutate_directory;
-  flags.file_integrity_sync = host.sync;
-  flags.data_integrity_sync = host.data_sync;
-  return flags;
-}
-
-FileResult<DescriptorType> descriptor_get_type(Host&, Descriptor& self) {
-  return type_of(self.type());
-}
-
-FileResult<Unit> descriptor_set_size(Host&, Descriptor& self, Filesize size) {
-  return done(self.set_size(size));
-}
-
-FileResult<Unit> descriptor_set_times(Host&, Descriptor& self, NewTimestamp accessed,
-                                      NewTimestamp modified) {
-  FILE_LET(a, new_time(accessed));
-  FILE_LET(m, new_time(modified));
-  return done(self.set_times(a, m));
-}
+#include "wasi/bind/filesystem.def"
 
 std::tuple<Stream<DirectoryEntry>, Future<FileResult<Unit>>> descriptor_read_directory(
     Host& host, Descriptor& self) {
@@ -170,96 +126,6 @@ std::tuple<Stream<DirectoryEntry>, Future<FileResult<Unit>>> descriptor_read_dir
       },
       host::always_ready(), [p = promise](host::Status status) { p->set(done(status)); });
   return {std::move(stream), std::move(future)};
-}
-
-FileResult<Unit> descriptor_sync(Host&, Descriptor& self) { return done(self.node().sync(false)); }
-
-FileResult<Unit> descriptor_create_directory_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->create_directory(path));
-}
-
-FileResult<DescriptorStat> descriptor_stat(Host&, Descriptor& self) {
-  FILE_LET(s, self.node().stat());
-  return stat_of(s);
-}
-
-FileResult<DescriptorStat> descriptor_stat_at(Host&, Descriptor& self, PathFlags path_flags,
-                                              std::string path) {
-  FILE_LET(d, self.listable());
-  FILE_LET(s, d->stat_at(path, path_flags.symlink_follow));
-  return stat_of(s);
-}
-
-FileResult<Unit> descriptor_set_times_at(Host&, Descriptor& self, PathFlags path_flags,
-                                         std::string path, NewTimestamp accessed,
-                                         NewTimestamp modified) {
-  FILE_LET(d, self.changeable());
-  FILE_LET(a, new_time(accessed));
-  FILE_LET(m, new_time(modified));
-  return done(d->set_times_at(path, path_flags.symlink_follow, a, m));
-}
-
-FileResult<Unit> descriptor_link_at(Host&, Descriptor& self, PathFlags old_path_flags,
-                                    std::string old_path, Descriptor& new_descriptor,
-                                    std::string new_path) {
-  return done(self.link(old_path, old_path_flags.symlink_follow, new_descriptor, new_path));
-}
-
-FileResult<Own<Descriptor>> descriptor_open_at(Host&, Descriptor& self, PathFlags path_flags,
-                                               std::string path, OpenFlags open_flags,
-                                               DescriptorFlags flags) {
-  FILE_LET(opened, self.open(path, {path_flags.symlink_follow,
-                                    open_flags.create,
-                                    open_flags.directory,
-                                    open_flags.exclusive,
-                                    open_flags.truncate,
-                                    {flags.read, flags.write, flags.mutate_directory},
-                                    flags.file_integrity_sync || flags.requested_write_sync,
-                                    flags.data_integrity_sync}));
-  return Own<Descriptor>::make(std::move(opened));
-}
-
-FileResult<std::string> descriptor_readlink_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(target, self.read_link(path));
-  return std::move(target);
-}
-
-FileResult<Unit> descriptor_remove_directory_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->remove_directory(path));
-}
-
-FileResult<Unit> descriptor_rename_at(Host&, Descriptor& self, std::string old_path,
-                                      Descriptor& new_descriptor, std::string new_path) {
-  return done(self.rename(old_path, new_descriptor, new_path));
-}
-
-FileResult<Unit> descriptor_symlink_at(Host&, Descriptor& self, std::string old_path,
-                                       std::string new_path) {
-  FILE_LET(d, self.changeable());
-  return done(d->symlink(old_path, new_path));
-}
-
-FileResult<Unit> descriptor_unlink_file_at(Host&, Descriptor& self, std::string path) {
-  FILE_LET(d, self.changeable());
-  return done(d->unlink(path));
-}
-
-bool descriptor_is_same_object(Host&, Descriptor& self, Descriptor& other) {
-  return self.is_same(other);
-}
-
-FileResult<MetadataHashValue> descriptor_metadata_hash(Host&, Descriptor& self) {
-  FILE_LET(s, self.node().stat());
-  return hash_value(s);
-}
-
-FileResult<MetadataHashValue> descriptor_metadata_hash_at(Host&, Descriptor& self,
-                                                          PathFlags path_flags, std::string path) {
-  FILE_LET(d, self.listable());
-  FILE_LET(s, d->stat_at(path, path_flags.symlink_follow));
-  return hash_value(s);
 }
 
 }  // namespace filesystem_types
