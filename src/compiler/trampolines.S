@@ -1,6 +1,8 @@
 // Ways in and out of compiled code, per processor. Layouts: RegisterFile and Entry of
 // abi.h.
 
+#include "runtime/saved_registers.inc"
+
 #if defined(__x86_64__)
 
         .text
@@ -17,17 +19,9 @@ wafer_enter:
         .cfi_offset %rbp, -16
         movq %rsp, %rbp
         .cfi_def_cfa_register %rbp
-        pushq %rbx
-        pushq %r12
-        pushq %r13
-        pushq %r14
-        pushq %r15
+        push_saved_registers
         pushq %rdx
-        .cfi_offset %rbx, -24
-        .cfi_offset %r12, -32
-        .cfi_offset %r13, -40
-        .cfi_offset %r14, -48
-        .cfi_offset %r15, -56
+        cfi_saved_registers
         movq %rsp, (%rdx)
         movq %rsi, %rbx
         movq %rdi, %rax
@@ -51,12 +45,7 @@ wafer_enter:
         xorl %eax, %eax
 .Lwafer_enter_out:
         leaq -40(%rbp), %rsp
-        popq %r15
-        popq %r14
-        popq %r13
-        popq %r12
-        popq %rbx
-        popq %rbp
+        pop_saved_registers
         .cfi_remember_state
         .cfi_def_cfa %rsp, 8
         retq
@@ -132,25 +121,9 @@ wafer_enter:
         .cfi_offset x30, -168
         mov x29, sp
         .cfi_def_cfa x29, 176
-        stp x19, x20, [sp, #16]
-        stp x21, x22, [sp, #32]
-        stp x23, x24, [sp, #48]
-        stp x25, x26, [sp, #64]
-        stp x27, x28, [sp, #80]
-        stp d8, d9, [sp, #96]
-        stp d10, d11, [sp, #112]
-        stp d12, d13, [sp, #128]
-        stp d14, d15, [sp, #144]
-        .cfi_offset x19, -160
-        .cfi_offset x20, -152
-        .cfi_offset x21, -144
-        .cfi_offset x22, -136
-        .cfi_offset x23, -128
-        .cfi_offset x24, -120
-        .cfi_offset x25, -112
-        .cfi_offset x26, -104
-        .cfi_offset x27, -96
-        .cfi_offset x28, -88
+        store_saved_registers
+        store_saved_vectors
+        cfi_saved_registers 176
         mov x9, sp
         str x9, [x2]
         mov x19, x1
@@ -168,15 +141,8 @@ wafer_enter:
         mov w0, #0
 .Lwafer_enter_out:
         mov sp, x29
-        ldp x19, x20, [sp, #16]
-        ldp x21, x22, [sp, #32]
-        ldp x23, x24, [sp, #48]
-        ldp x25, x26, [sp, #64]
-        ldp x27, x28, [sp, #80]
-        ldp d8, d9, [sp, #96]
-        ldp d10, d11, [sp, #112]
-        ldp d12, d13, [sp, #128]
-        ldp d14, d15, [sp, #144]
+        load_saved_registers
+        load_saved_vectors
         ldp x29, x30, [sp], #176
         .cfi_remember_state
         .cfi_def_cfa sp, 0

@@ -1,5 +1,7 @@
 // Switches between stacks; see fiber.cc.
 
+#include "runtime/saved_registers.inc"
+
 #if defined(__x86_64__)
 
         .text
@@ -12,26 +14,13 @@
 wafer_fiber_switch:
         .cfi_startproc
         pushq %rbp
-        pushq %rbx
-        pushq %r12
-        pushq %r13
-        pushq %r14
-        pushq %r15
+        push_saved_registers
         .cfi_def_cfa_offset 56
         .cfi_offset %rbp, -16
-        .cfi_offset %rbx, -24
-        .cfi_offset %r12, -32
-        .cfi_offset %r13, -40
-        .cfi_offset %r14, -48
-        .cfi_offset %r15, -56
+        cfi_saved_registers
         movq %rsp, (%rdi)
         movq %rsi, %rsp
-        popq %r15
-        popq %r14
-        popq %r13
-        popq %r12
-        popq %rbx
-        popq %rbp
+        pop_saved_registers
         .cfi_def_cfa_offset 8
         .cfi_restore %rbp
         .cfi_restore %rbx
@@ -59,11 +48,7 @@ wafer_fiber_start:
         .cfi_escape 0x0f, 0x06, 0x77, 0x00, 0x06, 0x06, 0x23, 0x38
         .cfi_offset %rip, -8
         .cfi_offset %rbp, -16
-        .cfi_offset %rbx, -24
-        .cfi_offset %r12, -32
-        .cfi_offset %r13, -40
-        .cfi_offset %r14, -48
-        .cfi_offset %r15, -56
+        cfi_saved_registers
         movq %r12, %rdi
         callq wafer_fiber_main
         ud2
@@ -83,28 +68,15 @@ wafer_call_on_stack:
         .cfi_offset %rbp, -16
         movq %rsp, %rbp
         .cfi_def_cfa_register %rbp
-        pushq %rbx
-        pushq %r12
-        pushq %r13
-        pushq %r14
-        pushq %r15
-        .cfi_offset %rbx, -24
-        .cfi_offset %r12, -32
-        .cfi_offset %r13, -40
-        .cfi_offset %r14, -48
-        .cfi_offset %r15, -56
+        push_saved_registers
+        cfi_saved_registers
         movq %rsp, (%rcx)
         movq %rdx, %rsp
         movq %rdi, %rax
         movq %rsi, %rdi
         callq *%rax
         leaq -40(%rbp), %rsp
-        popq %r15
-        popq %r14
-        popq %r13
-        popq %r12
-        popq %rbx
-        popq %rbp
+        pop_saved_registers
         .cfi_def_cfa %rsp, 8
         retq
         .cfi_endproc
@@ -122,39 +94,14 @@ wafer_fiber_switch:
         .cfi_startproc
         stp x29, x30, [sp, #-160]!
         .cfi_def_cfa_offset 160
-        stp x19, x20, [sp, #16]
-        stp x21, x22, [sp, #32]
-        stp x23, x24, [sp, #48]
-        stp x25, x26, [sp, #64]
-        stp x27, x28, [sp, #80]
-        stp d8, d9, [sp, #96]
-        stp d10, d11, [sp, #112]
-        stp d12, d13, [sp, #128]
-        stp d14, d15, [sp, #144]
-        .cfi_offset x29, -160
-        .cfi_offset x30, -152
-        .cfi_offset x19, -144
-        .cfi_offset x20, -136
-        .cfi_offset x21, -128
-        .cfi_offset x22, -120
-        .cfi_offset x23, -112
-        .cfi_offset x24, -104
-        .cfi_offset x25, -96
-        .cfi_offset x26, -88
-        .cfi_offset x27, -80
-        .cfi_offset x28, -72
+        store_saved_registers
+        store_saved_vectors
+        cfi_saved_registers 160
         mov x9, sp
         str x9, [x0]
         mov sp, x1
-        ldp x19, x20, [sp, #16]
-        ldp x21, x22, [sp, #32]
-        ldp x23, x24, [sp, #48]
-        ldp x25, x26, [sp, #64]
-        ldp x27, x28, [sp, #80]
-        ldp d8, d9, [sp, #96]
-        ldp d10, d11, [sp, #112]
-        ldp d12, d13, [sp, #128]
-        ldp d14, d15, [sp, #144]
+        load_saved_registers
+        load_saved_vectors
         ldp x29, x30, [sp], #160
         .cfi_def_cfa_offset 0
         .cfi_restore x29
@@ -182,18 +129,7 @@ wafer_fiber_start:
         .cfi_startproc
         // CFA = **sp + 160
         .cfi_escape 0x0f, 0x07, 0x8f, 0x00, 0x06, 0x06, 0x23, 0xa0, 0x01
-        .cfi_offset x29, -160
-        .cfi_offset x30, -152
-        .cfi_offset x19, -144
-        .cfi_offset x20, -136
-        .cfi_offset x21, -128
-        .cfi_offset x22, -120
-        .cfi_offset x23, -112
-        .cfi_offset x24, -104
-        .cfi_offset x25, -96
-        .cfi_offset x26, -88
-        .cfi_offset x27, -80
-        .cfi_offset x28, -72
+        cfi_saved_registers 160
         mov x0, x19
         bl wafer_fiber_main
         udf #0
@@ -210,23 +146,8 @@ wafer_call_on_stack:
         .cfi_def_cfa_offset 96
         mov x29, sp
         .cfi_def_cfa x29, 96
-        stp x19, x20, [sp, #16]
-        stp x21, x22, [sp, #32]
-        stp x23, x24, [sp, #48]
-        stp x25, x26, [sp, #64]
-        stp x27, x28, [sp, #80]
-        .cfi_offset x29, -96
-        .cfi_offset x30, -88
-        .cfi_offset x19, -80
-        .cfi_offset x20, -72
-        .cfi_offset x21, -64
-        .cfi_offset x22, -56
-        .cfi_offset x23, -48
-        .cfi_offset x24, -40
-        .cfi_offset x25, -32
-        .cfi_offset x26, -24
-        .cfi_offset x27, -16
-        .cfi_offset x28, -8
+        store_saved_registers
+        cfi_saved_registers 96
         mov x9, sp
         str x9, [x3]
         mov sp, x2
@@ -234,11 +155,7 @@ wafer_call_on_stack:
         mov x0, x1
         blr x9
         mov sp, x29
-        ldp x19, x20, [sp, #16]
-        ldp x21, x22, [sp, #32]
-        ldp x23, x24, [sp, #48]
-        ldp x25, x26, [sp, #64]
-        ldp x27, x28, [sp, #80]
+        load_saved_registers
         ldp x29, x30, [sp], #96
         .cfi_def_cfa sp, 0
         ret
