@@ -1,5 +1,6 @@
 # cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] -P freertos.cmake
-# Builds the example of FreeRTOS for a Cortex-M4 and runs it in an emulator. The kernel is that
+# Builds the example of FreeRTOS for a Cortex-M4, and runs it in an emulator, and with -DCXX=compiler
+# as a process. The kernel is that
 # of the Rust crate freertos-next (MIT), which cargo downloads, unless a folder is given. The
 # profile is `standard`, whose size is checked here too.
 set(crate freertos-next)
@@ -32,21 +33,35 @@ if(NOT FREERTOS_DIR)
   endif()
 endif()
 
-foreach(step
-    "-S;${SOURCE}/ports/freertos/example;-B;${BUILD}/example;-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;--toolchain;${SOURCE}/cmake/toolchains/cortex-m4.cmake;-DFREERTOS_DIR=${FREERTOS_DIR}"
-    "--build;${BUILD}/example;--target;example_freertos;example_fir")
-  execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
-    ERROR_VARIABLE out)
-  if(NOT status EQUAL 0)
-    message(FATAL_ERROR "cmake ${step}:\n${out}")
+# build(folder configure-arguments...)
+function(build folder)
+  foreach(step "-S;${SOURCE}/ports/freertos/example;-B;${folder};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DFREERTOS_DIR=${FREERTOS_DIR};${ARGN}"
+      "--build;${folder};--target;example_freertos;example_fir")
+    execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
+      ERROR_VARIABLE out)
+    if(NOT status EQUAL 0)
+      message(FATAL_ERROR "cmake ${step}:\n${out}")
+    endif()
+  endforeach()
+endfunction()
+
+# run(command...): the example has to find all as expected.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out
+    TIMEOUT 60)
+  message("${out}")
+  if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
+    message(FATAL_ERROR "the example failed: ${status}")
   endif()
-endforeach()
-execute_process(COMMAND ${QEMU} -M mps2-an386 -nographic
-  -semihosting-config enable=on,target=native -kernel ${BUILD}/example/example_freertos.elf
-  RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out TIMEOUT 60)
-message("${out}")
-if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
-  message(FATAL_ERROR "the example failed: ${status}")
+endfunction()
+
+build(${BUILD}/example --toolchain ${SOURCE}/cmake/toolchains/cortex-m4.cmake)
+run(${QEMU} -M mps2-an386 -nographic -semihosting-config enable=on,target=native
+  -kernel ${BUILD}/example/example_freertos.elf)
+if(CXX)
+  # The kernel's port to POSIX: a process of this machine.
+  build(${BUILD}/posix -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_PROFILE=full)
+  run(${BUILD}/posix/example_freertos)
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../presets/size.cmake)
 check_size(${BUILD}/example/wafer/examples/embedded/example_fir.elf ${limit} standard)

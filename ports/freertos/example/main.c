@@ -1,138 +1,46 @@
-/* Two WebAssembly applications in tasks of different priority, which talk through a queue: one
- * reads a sensor, the other, which is more urgent, adds the readings up. Each has an engine of
- * its own. */
-#include <stdint.h>
+/* The example of the ports on FreeRTOS, and what the kernel asks an application for. */
+#include <string.h>
 
 #include "FreeRTOS.h"
 #include "board.h"
-#include "semphr.h"
+#include "example.h"
 #include "task.h"
-#include "wafer_freertos.h"
+#include "wafer_port.h"
 
-/* sensor.wat */
-static const uint8_t kSensor[] = {
-    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x0b, 0x02, 0x60, 0x02, 0x7f, 0x7f,
-    0x01, 0x7f, 0x60, 0x00, 0x01, 0x7f, 0x02, 0x0e, 0x01, 0x05, 0x71, 0x75, 0x65, 0x75, 0x65,
-    0x04, 0x73, 0x65, 0x6e, 0x64, 0x00, 0x00, 0x03, 0x02, 0x01, 0x01, 0x05, 0x07, 0x01, 0x09,
-    0x80, 0x02, 0x80, 0x02, 0x00, 0x07, 0x07, 0x01, 0x03, 0x72, 0x75, 0x6e, 0x00, 0x01, 0x0a,
-    0x28, 0x01, 0x26, 0x01, 0x01, 0x7f, 0x03, 0x40, 0x20, 0x00, 0x20, 0x00, 0x6c, 0x41, 0x7f,
-    0x10, 0x00, 0x1a, 0x20, 0x00, 0x41, 0x01, 0x6a, 0x22, 0x00, 0x41, 0x20, 0x49, 0x0d, 0x00,
-    0x0b, 0x41, 0x7f, 0x41, 0x7f, 0x10, 0x00, 0x1a, 0x20, 0x00, 0x0b};
-/* control.wat */
-static const uint8_t kControl[] = {
-    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x0b, 0x02, 0x60, 0x01, 0x7f, 0x02, 0x7f,
-    0x7f, 0x60, 0x00, 0x01, 0x7f, 0x02, 0x11, 0x01, 0x05, 0x71, 0x75, 0x65, 0x75, 0x65, 0x07, 0x72,
-    0x65, 0x63, 0x65, 0x69, 0x76, 0x65, 0x00, 0x00, 0x03, 0x02, 0x01, 0x01, 0x05, 0x07, 0x01, 0x09,
-    0x80, 0x02, 0x80, 0x02, 0x00, 0x07, 0x07, 0x01, 0x03, 0x72, 0x75, 0x6e, 0x00, 0x01, 0x0a, 0x2c,
-    0x01, 0x2a, 0x01, 0x03, 0x7f, 0x03, 0x40, 0x41, 0xe8, 0x07, 0x10, 0x00, 0x21, 0x02, 0x21, 0x01,
-    0x20, 0x02, 0x45, 0x04, 0x40, 0x00, 0x0b, 0x20, 0x01, 0x41, 0x00, 0x4e, 0x04, 0x40, 0x20, 0x00,
-    0x20, 0x01, 0x6a, 0x21, 0x00, 0x0c, 0x01, 0x0b, 0x0b, 0x20, 0x00, 0x0b};
-
-enum { kReadings = 32, kStackWords = 1536 };
-
-typedef struct {
-  const char* name;
-  const uint8_t* module;
-  size_t size;
-  UBaseType_t priority;
-  int32_t expected;
-} application;
-
-static const application kApplications[] = {
-    {"sensor", kSensor, sizeof kSensor, 1, kReadings},
-    {"control", kControl, sizeof kControl, 2, 31 * 32 * 63 / 6},
-};
-enum { kCount = sizeof kApplications / sizeof *kApplications };
-
-static QueueHandle_t readings;
-static SemaphoreHandle_t finished;
-static int faults;
-
-static void say(const char* name, const char* what, const char* more) {
-  vTaskSuspendAll();
-  board_put(name);
-  board_put(what);
-  board_put(more);
-  board_put("\n");
-  xTaskResumeAll();
-}
-
-static int failed(const char* name, wafer_error_t* error) {
-  say(name, ": error: ", wafer_error_message(error));
-  wafer_error_delete(error);
-  return 0;
-}
-
-/* Runs one application from its start to its end; 1 if it gave what is expected. */
-static int run(const application* app) {
-  wasm_config_t* config = wasm_config_new();
-  wafer_config_stack_size_set(config, 2 * 1024);
-  wasm_engine_t* engine = wasm_engine_new_with_config(config);
-  wasm_store_t* store = wasm_store_new(engine);
-  wafer_linker_t* linker = wafer_linker_new(engine);
-  wafer_error_t* error = wafer_freertos_define_queue(engine, linker, readings);
-  if (!error) error = wafer_freertos_define_clock(engine, linker);
-  wasm_module_t* module = NULL;
-  wasm_instance_t* instance = NULL;
-  if (!error) error = wafer_module_new_in_place(store, app->module, app->size, &module);
-  if (!error) error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
-  if (error) return failed(app->name, error);
-
-  wasm_func_t* func = wafer_instance_func(instance, "run");
-  wasm_val_t value = WASM_INIT_VAL;
-  const wasm_val_vec_t none = {0, NULL};
-  wasm_val_vec_t results = {1, &value};
-  wasm_trap_t* trap = wasm_func_call(func, &none, &results);
-  int good = 0;
-  if (trap) {
-    wasm_message_t message;
-    wasm_trap_message(trap, &message);
-    say(app->name, ": trap: ", message.data);
-    wasm_byte_vec_delete(&message);
-    wasm_trap_delete(trap);
-  } else {
-    good = value.of.i32 == app->expected;
-    say(app->name, good ? ": as expected" : ": wrong result", "");
+void wafer_freertos_put(const char* text, size_t size) {
+  char piece[65];
+  for (; size; text += strlen(piece), size -= strlen(piece)) {
+    const size_t n = size < sizeof piece - 1 ? size : sizeof piece - 1;
+    memcpy(piece, text, n);
+    piece[n] = 0;
+    board_put(piece);
   }
-  wasm_func_delete(func);
-  wasm_instance_delete(instance);
-  wasm_module_delete(module);
-  wafer_linker_delete(linker);
-  wasm_store_delete(store);
-  wasm_engine_delete(engine);
-  return good;
 }
 
-static void task(void* argument) {
-  if (!run(argument)) ++faults;
-  xSemaphoreGive(finished);
-  vTaskDelete(NULL);
+void vApplicationStackOverflowHook(TaskHandle_t task, char* name) {
+  (void)task;
+  board_put("stack overflow: ");
+  board_put(name);
+  board_put("\n");
+  board_exit(1);
+}
+
+void example_assert(const char* file, int line) {
+  (void)line;
+  board_put("assertion failed: ");
+  board_put(file);
+  board_put("\n");
+  board_exit(1);
 }
 
 static void watch(void* argument) {
   (void)argument;
-  const size_t before = xPortGetFreeHeapSize();
-  for (unsigned i = 0; i < kCount; ++i)
-    if (xTaskCreate(task, kApplications[i].name, kStackWords, (void*)&kApplications[i],
-                    kApplications[i].priority, NULL) != pdPASS)
-      ++faults;
-  for (unsigned i = 0; i < kCount; ++i)
-    if (xSemaphoreTake(finished, pdMS_TO_TICKS(20000)) != pdPASS) ++faults;
-  /* The idle task frees the tasks' stacks. */
-  vTaskDelay(pdMS_TO_TICKS(50));
-  if (xPortGetFreeHeapSize() != before) {
-    ++faults;
-    say("watch", ": memory is lost", "");
-  }
-  say("watch", faults ? ": not as expected" : ": all as expected", "");
-  board_exit(faults);
+  board_exit(wafer_example());
 }
 
 int main(void) {
-  wafer_freertos_init();
-  readings = xQueueCreate(4, sizeof(int32_t));
-  finished = xSemaphoreCreateCounting(kCount, 0);
-  xTaskCreate(watch, "watch", configMINIMAL_STACK_SIZE * 4, NULL, 3, NULL);
+  wafer_port_init();
+  if (!wafer_port_start("watch", watch, NULL, 3, sizeof(void*) == 4 ? 4096 : 65536)) return 1;
   vTaskStartScheduler();
   return 1;
 }

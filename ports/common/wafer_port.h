@@ -1,0 +1,80 @@
+/* Wafer on systems with tasks: what every port has.
+ *
+ * The first part is a platform layer, which ports/<system>/wafer_<system>.c implements; the second
+ * is the same everywhere (wafer_port.c) and is what applications call.
+ *
+ * Tasks share nothing but the heap, so each may have an engine, stores and modules of its own. An
+ * engine and what was made with it belong to one task at a time. */
+#ifndef WAFER_PORT_H
+#define WAFER_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wafer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- The platform layer */
+
+/* What blocks of wafer_port_allocate are aligned to, at least. */
+#define WAFER_PORT_ALIGN 8
+
+/* A block of the system's heap, or NULL; and what gives it back. From any task. */
+void* wafer_port_allocate(size_t size);
+void wafer_port_release(void* block);
+/* Bytes of the heap that are free; 0 where the system does not tell. */
+size_t wafer_port_free_bytes(void);
+
+/* Nanoseconds since the system started; since 1970, or 0 where nobody knows the date. */
+uint64_t wafer_port_clock(void);
+uint64_t wafer_port_date(void);
+/* Lets other tasks run for so long. */
+void wafer_port_sleep(uint64_t nanoseconds);
+/* Random bytes that nobody can guess; false where there are none. */
+bool wafer_port_random(void* out, size_t size);
+
+/* Writes to the console, all at once: what tasks write does not mix. */
+void wafer_port_put(const char* text, size_t size);
+/* What was typed, at most `size` bytes; 0 at its end. */
+size_t wafer_port_get(char* out, size_t size);
+
+/* Runs `entry(argument)` in a task of its own, of a stack of `stack` bytes. Higher levels, from 0
+ * to 3, go first. False if there is no memory. */
+bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, unsigned level,
+                      size_t stack);
+
+/* A queue of 32-bit values. Waiting blocks the task, for so many milliseconds or, if that is
+ * negative, for ever; false is for a time that is over. */
+typedef struct wafer_port_queue wafer_port_queue;
+wafer_port_queue* wafer_port_queue_new(size_t depth);
+void wafer_port_queue_delete(wafer_port_queue*);
+bool wafer_port_queue_send(wafer_port_queue*, int32_t value, int32_t milliseconds);
+bool wafer_port_queue_receive(wafer_port_queue*, int32_t* value, int32_t milliseconds);
+
+/* ---- The same on all systems */
+
+/* Has the library take its memory from the platform. Once, before any other use of it. */
+void wafer_port_init(void);
+
+/* Defines a host function in `linker`. `type` is a letter for each parameter and, after a colon,
+ * for each result: i for i32, I for i64, f for f32, F for f64. */
+wafer_error_t* wafer_port_define(wafer_linker_t* linker, const char* module, const char* name,
+                                 const char* type, wafer_func_callback_t callback, void* env);
+
+/* Defines functions of a queue, for modules to import from "queue":
+ *   send: [i32 value, i32 milliseconds] -> [i32]     1 if there was room in time, else 0
+ *   receive: [i32 milliseconds] -> [i32, i32]        the value, and 1; or 0 and 0
+ * The queue outlives the linker and all that is instantiated with it. */
+wafer_error_t* wafer_port_define_queue(wafer_linker_t* linker, wafer_port_queue* queue);
+/* Defines "clock" "milliseconds": [] -> [i64], the time since the system started. */
+wafer_error_t* wafer_port_define_clock(wafer_linker_t* linker);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
