@@ -6,7 +6,9 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <mutex>
 #include <thread>
@@ -15,6 +17,7 @@
 #include "cli/grants.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
+#include "compiler/resident.h"
 #include "program/component.h"
 
 namespace wafer::cli {
@@ -100,9 +103,15 @@ int run_server(const ServeOptions& o) {
     print_note(fmt::format("wafer: metrics at http://{}/metrics", server.admin_address()));
   std::atomic<bool> ended{false};
   std::thread waiter([&] {
+    // What only the start or a compiler needed is given back, then and now.
+    timespec patience = {2, 0};
     for (;;) {
-      int signal = 0;
-      if (sigwait(&signals, &signal) != 0) continue;
+      const int signal = sigtimedwait(&signals, nullptr, &patience);
+      if (signal < 0 && errno == EAGAIN) {
+        compiler::give_back(compiler::clean_pages());
+        patience.tv_sec = std::min<time_t>(patience.tv_sec * 2, 3600);
+      }
+      if (signal < 0) continue;
       if (ended) return;
       if (signal != SIGHUP) {
         server.stop();

@@ -4,14 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "compiler/abi.h"
+#include "compiler/resident.h"
 
 // In libwafer-llvm.a, for programs that link it.
 extern "C" __attribute__((weak)) wafer::compiler::Backend* wafer_linked_llvm_backend();
@@ -21,6 +24,9 @@ namespace wafer::compiler {
 namespace {
 
 constexpr const char* kName = "libwafer-llvm.so";
+
+std::mutex g_mutex;               // of what is loaded
+std::vector<CleanPages> g_pages;  // of the libraries that came with code generators
 
 struct Loaded {
   Backend* backend = nullptr;
@@ -65,6 +71,7 @@ bool is_linked(const std::string& where_it_is) {
 Loaded load(const std::string& where_it_is) {
   if (is_linked(where_it_is)) return {wafer_linked_llvm_backend(), {}};
   Loaded out;
+  const std::vector<CleanPages> before = clean_pages();
   for (const std::string& file : candidates_for(where_it_is)) {
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
@@ -81,6 +88,9 @@ Loaded load(const std::string& where_it_is) {
       continue;
     }
     out.backend = backend(current_allocator());
+    const std::vector<CleanPages> now = clean_pages();
+    std::set_difference(now.begin(), now.end(), before.begin(), before.end(),
+                        std::back_inserter(g_pages));
     return out;
   }
   return out;
@@ -91,14 +101,18 @@ Loaded load(const std::string& where_it_is) {
 Result<Backend*> load_llvm_backend() { return load_llvm_backend_at({}); }
 
 Result<Backend*> load_llvm_backend_at(const std::string& path) {
-  static std::mutex mutex;
   static std::map<std::string, Loaded> known;  // by path
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(g_mutex);
   const auto [it, is_new] = known.try_emplace(path);
   Loaded& loaded = it->second;
   if (is_new) loaded = load(path);
   if (loaded.backend) return loaded.backend;
   return Error(ErrorKind::Unsupported, "no optimizing code generator: " + loaded.reason);
+}
+
+void rest_backends() {
+  const std::lock_guard lock(g_mutex);
+  if (!g_pages.empty()) give_back(g_pages);
 }
 
 uint64_t backend_identity(const std::string& path) {

@@ -15,6 +15,10 @@ namespace wafer::compiler {
 Result<Backend*> load_llvm_backend();
 // The one in the shared library at `path`, if that is not empty; else load_llvm_backend().
 Result<Backend*> load_llvm_backend_at(const std::string& path);
+// Gives back the memory that a code generator which was loaded has no use for until it is called
+// again: pages of its files, which come back by themselves, and what allocators keep. From any
+// thread.
+void rest_backends();
 // Tells apart the shared libraries that load_llvm_backend_at(path) may take, in their builds,
 // without loading one. 0 if it is linked in, or where only the system knows.
 uint64_t backend_identity(const std::string& path);

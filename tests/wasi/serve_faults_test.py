@@ -1,11 +1,13 @@
 """`wafer serve` when much goes wrong at once: it stays up, and nothing is left of it.
 
-usage: serve_faults_test.py WAFER CLANG SCRATCH [VENDOR]
+usage: serve_faults_test.py WAFER CLANG SCRATCH TIERS [VENDOR]
 CLANG: command that makes core modules, by "|". Exit code 77: the adapter cannot be had.
 """
+import os
 import pathlib
 import resource
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -273,12 +275,30 @@ def out_of_descriptors(wafer, component):
     check("exit code", server.stop()[0], 0)
 
 
+def memory(wafer, component, scratch):
+    """The code generator is not kept in memory, and not loaded for code that is cached."""
+    os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
+    shutil.rmtree(scratch / "cache", ignore_errors=True)
+    for most, cached in ((32, False), (16, True)):
+        server = Watched(wafer, component, "--tier", "llvm")
+        check("by the optimizing compiler", server.request("GET", "/"), (200, b"hello\n"))
+        end = time.monotonic() + 20
+        while server.resident() > most and time.monotonic() < end:
+            time.sleep(0.2)
+        if server.resident() > most:
+            FAILURES.append(f"{server.resident()} MiB, {'with' if cached else 'without'} a cache")
+        maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+        check("LLVM is loaded", "libLLVM" in maps and cached, False)
+        check("after that", server.request("GET", "/"), (200, b"hello\n"))
+        check("exit code", server.stop()[0], 0)
+
+
 def main():
     wafer, clang, scratch = sys.argv[1:4]
     scratch = pathlib.Path(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     component = Guests(wafer, scratch, clang.split("|"), scratch,
-                       adapters(scratch, *sys.argv[4:5])).component("http")
+                       adapters(scratch, *sys.argv[5:6])).component("http")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[1], 4096), limits[1]))
     server = Watched(wafer, component, "--tier", "baseline", "--timeout", "4s", "--header-timeout", "1s",
@@ -293,6 +313,8 @@ def main():
     check("hello again", server.request("GET", "/"), (200, b"hello\n"))
     check("exit code", server.stop()[0], 0)
     out_of_descriptors(wafer, component)
+    if "llvm" in sys.argv[4].split(","):
+        memory(wafer, component, scratch)
     return finish()
 
 

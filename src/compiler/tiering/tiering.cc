@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <ctime>
 
+#include "compiler/llvm_loader.h"
+
 namespace wafer::compiler {
 
 namespace {
 
 constexpr int kBackgroundNice = 10;
+constexpr std::chrono::seconds kRestAfter{1};
 
 // Processor time that the process has used.
 double used_seconds() {
@@ -218,9 +221,18 @@ void TieringTier::queue(Lane& lane, const std::shared_ptr<Running>& running,
 void TieringTier::work(Lane& lane, bool background) {
   if (background) setpriority(PRIO_PROCESS, id_t(gettid()), kBackgroundNice);
   std::unique_lock lock(mutex_);
+  bool worked = false;
+  const auto called = [this, &lane] { return stopping_ || !lane.jobs.empty(); };
   for (;;) {
-    wake_.wait(lock, [this, &lane] { return stopping_ || !lane.jobs.empty(); });
+    // When there was nothing to do for a while, there may be nothing for long.
+    if (worked && !wake_.wait_for(lock, kRestAfter, called)) {
+      lock.unlock();
+      rest_backends();
+      lock.lock();
+    }
+    wake_.wait(lock, called);
     if (stopping_) return;
+    worked = true;
     Job job = std::move(lane.jobs.front());
     lane.jobs.pop_front();
     lane.working = job.running;
