@@ -50,9 +50,6 @@ class Server:
         try:
             if self.tls:
                 connection = self.tls.wrap_socket(connection, server_side=True)
-                if connection.selected_alpn_protocol() != "http/1.1":
-                    connection.close()  # and the request fails: h2 is not what it is sent by
-                    return
             with connection:
                 data = b""
                 while True:
@@ -386,7 +383,7 @@ def tls(wafer, folder):
     def server(name, **options):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
-        context.set_alpn_protocols(["h2", "http/1.1"])
+        context.set_alpn_protocols(["http/1.1"])
         for key, value in options.items():
             setattr(context, key, value)
         return Server(ANSWERS, context)

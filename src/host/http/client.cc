@@ -80,15 +80,7 @@ class Client final : public HttpClient {
     const HttpTimeouts all{timeouts.connect ? timeouts.connect : usual.connect,
                            timeouts.first_byte ? timeouts.first_byte : usual.first_byte,
                            timeouts.between_bytes ? timeouts.between_bytes : usual.between_bytes};
-    const auto job = std::make_shared<Job>(pool(loop), std::move(request), origin, all, exchange);
-    exchange->given_up = [weak = std::weak_ptr(job)] {
-      if (const auto j = weak.lock()) j->give_up();
-    };
-    pool(loop).keep(job);
-    // What the guest writes at once goes out with the header.
-    loop.post([weak = std::weak_ptr(job)] {
-      if (const auto j = weak.lock()) j->start();
-    });
+    Job::begin(pool(loop), {std::move(request), origin, all, exchange});
   }
 
   // The loop's; it goes with the loop, or without it when this client is long gone.
@@ -104,7 +96,7 @@ class Client final : public HttpClient {
 }  // namespace
 
 Result<std::shared_ptr<HttpClient>> make_http_client(HttpClientOptions options) {
-  if (!options.roots.empty()) WAFER_TRY(TlsContext::client(options.roots));
+  if (!options.roots.empty()) WAFER_TRY(TlsContext::client(options.roots, options.http2));
   return std::shared_ptr<HttpClient>(std::make_shared<Client>(std::move(options)));
 }
 

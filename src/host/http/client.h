@@ -12,6 +12,8 @@ namespace wafer::host {
 
 struct HttpClientOptions {
   HttpRules rules;
+  // Whether servers may have HTTP/2, by TLS.
+  bool http2 = true;
   // Trusted certificates, a file in PEM; empty: the system's.
   std::string roots;
   // For what a request does not say itself.

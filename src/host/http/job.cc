@@ -16,13 +16,6 @@ constexpr size_t kPiece = 16 << 10;
 
 std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
 
-// RFC 9110, 9.2.2.
-bool is_idempotent(const std::string& method) {
-  for (const char* m : {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-    if (method == m) return true;
-  return false;
-}
-
 std::string hex(size_t n) {
   char text[16];
   return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr);
@@ -30,20 +23,49 @@ std::string hex(size_t n) {
 
 }  // namespace
 
-Job::Job(Pool& pool, HttpRequest request, HttpOrigin origin, const HttpTimeouts& timeouts,
-         const std::shared_ptr<HttpExchange>& exchange)
+bool is_idempotent(const std::string& method) {
+  for (const char* m : {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+    if (method == m) return true;
+  return false;
+}
+
+Job::Job(Pool& pool, Sending sending)
     : pool_(pool),
-      request_(std::move(request)),
-      origin_(std::move(origin)),
-      timeouts_(timeouts),
-      exchange_(exchange),
+      request_(std::move(sending.request)),
+      origin_(std::move(sending.origin)),
+      timeouts_(sending.timeouts),
+      exchange_(std::move(sending.exchange)),
+      again_(sending.again),
       read_timer_(pool.loop().context()),
       write_timer_(pool.loop().context()) {}
 
+void Job::begin(Pool& pool, Sending sending) {
+  const auto exchange = sending.exchange.lock();
+  if (!exchange) return;
+  const auto job = std::make_shared<Job>(pool, std::move(sending));
+  exchange->given_up = [weak = std::weak_ptr(job)] {
+    if (const auto j = weak.lock()) j->give_up();
+  };
+  pool.keep(job);
+  // What the guest writes at once goes out with the header.
+  pool.loop().post([weak = std::weak_ptr(job)] {
+    if (const auto j = weak.lock()) j->start();
+  });
+}
+
 void Job::start() {
+  if (again_) return connect();
+  if (const auto shared = pool_.multiplexed(origin_)) return hand_over(shared);
   Dial::Made idle = pool_.take(origin_);
   if (!idle.channel) return connect();
   begin(std::move(idle), true);
+}
+
+void Job::hand_over(const std::shared_ptr<Multiplex>& connection) {
+  if (!connection) return fail(http_failure(HttpError::HTTPProtocolError));
+  connection->send({std::move(request_), origin_, timeouts_, exchange_, again_});
+  request_.body = nullptr;
+  done();
 }
 
 void Job::connect() {
@@ -54,6 +76,8 @@ void Job::connect() {
                                    const auto self = shared_from_this();
                                    const std::unique_ptr<Dial> over = std::move(dial_);
                                    if (!made) return fail(made.status());
+                                   if (made->channel->protocol() == "h2")
+                                     return hand_over(pool_.multiplex(origin_, *std::move(made)));
                                    begin(*std::move(made), false);
                                  });
 }

@@ -1,21 +1,23 @@
-// One request of a guest, from its start to the end of the response.
+// One request of a guest by HTTP/1.1, from its start to the end of the response.
 #pragma once
 
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
-#include "host/http/pool.h"
+#include "host/http/multiplex.h"
 
 namespace wafer::host {
+
+// RFC 9110, 9.2.2.
+bool is_idempotent(const std::string& method);
 
 // Owned by the pool until it is over.
 class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
  public:
-  Job(Pool& pool, HttpRequest request, HttpOrigin origin, const HttpTimeouts& timeouts,
-      const std::shared_ptr<HttpExchange>& exchange);
-  // Sends it.
-  void start();
+  Job(Pool& pool, Sending sending);
+  // Has the pool keep one for `sending`, and starts it.
+  static void begin(Pool& pool, Sending sending);
   // Nobody waits for the answer.
   void give_up();
 
@@ -23,7 +25,10 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   using Error = boost::system::error_code;
   using Parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
 
+  void start();
   void connect();
+  // By HTTP/2 it goes on there; null: that cannot be.
+  void hand_over(const std::shared_ptr<Multiplex>& connection);
   void begin(Dial::Made made, bool reused);
   std::string head();
   void send();
@@ -42,12 +47,13 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   Pool& pool_;
   HttpRequest request_;
   const HttpOrigin origin_;
-  const HttpTimeouts timeouts_;  // all of them given
+  const HttpTimeouts timeouts_;
   std::weak_ptr<HttpExchange> exchange_;
 
   std::unique_ptr<Dial> dial_;
   Dial::Made connection_;
   bool reused_ = false;
+  const bool again_;
   boost::asio::steady_timer read_timer_, write_timer_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/clocks.h"
+#include "host/http/multiplex.h"
 
 namespace wafer::host {
 
@@ -16,7 +17,7 @@ using tcp = asio::ip::tcp;
 Outcome<std::shared_ptr<TlsContext>> ClientShared::tls() {
   const std::lock_guard lock(mutex);
   if (!context && !failed) {
-    auto made = TlsContext::client(options.roots);
+    auto made = TlsContext::client(options.roots, options.http2 && kHasHttp2);
     if (made) context = *made;
     failed = !made;
   }
@@ -227,7 +228,34 @@ Dial::Made Pool::take(const HttpOrigin& origin) {
 void Pool::give(const HttpOrigin& origin, Dial::Made made) {
   idle_.push_front({origin, std::move(made), monotonic_now()});
   while (idle_.size() > shared_->options.idle_connections) idle_.pop_back();
-  if (!sweeping_ && !idle_.empty()) sweep();
+  sweep_soon();
+}
+
+std::shared_ptr<Multiplex> Pool::multiplexed(const HttpOrigin& origin) {
+  for (const auto& [at, connection] : multiplexed_)
+    if (at == origin && connection->open()) return connection;
+  return nullptr;
+}
+
+std::shared_ptr<Multiplex> Pool::multiplex(const HttpOrigin& origin, Dial::Made made) {
+  // Another request may have been quicker.
+  if (auto known = multiplexed(origin)) {
+    made.channel->close();
+    return known;
+  }
+  auto connection = Multiplex::make(*this, origin, std::move(made));
+  if (connection) multiplexed_.emplace_back(origin, connection);
+  sweep_soon();
+  return connection;
+}
+
+void Pool::forget(const std::shared_ptr<Multiplex>& connection) {
+  loop_.post([kept = connection] {});
+  std::erase_if(multiplexed_, [&](const auto& m) { return m.second == connection; });
+}
+
+void Pool::sweep_soon() {
+  if (!sweeping_ && !(idle_.empty() && multiplexed_.empty())) sweep();
 }
 
 void Pool::sweep() {
@@ -239,14 +267,19 @@ void Pool::sweep() {
     std::erase_if(idle_, [&](const Idle& i) {
       return now - i.since >= shared_->options.idle_time || !usable(*i.made.channel);
     });
+    for (const auto& [at, connection] : std::list(multiplexed_))
+      connection->end_if_idle(now - std::min(now, shared_->options.idle_time));
     sweeping_ = false;
-    if (!idle_.empty()) sweep();
+    sweep_soon();
   });
 }
 
 std::shared_ptr<void> Pool::slot() {
   // Idle ones give way.
   if (*open_ >= shared_->options.connections && !idle_.empty()) idle_.pop_back();
+  if (*open_ >= shared_->options.connections)
+    for (const auto& [at, connection] : std::list(multiplexed_))
+      connection->end_if_idle(UINT64_MAX);
   if (*open_ >= shared_->options.connections) return nullptr;
   ++*open_;
   return {this, [open = open_](void*) { --*open; }};

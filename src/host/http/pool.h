@@ -49,6 +49,8 @@ class PoolUser {
   virtual ~PoolUser() = default;
 };
 
+class Multiplex;
+
 class Pool {
  public:
   Pool(std::shared_ptr<ClientShared> shared, Loop& loop);
@@ -59,6 +61,11 @@ class Pool {
   // An idle connection; null if there is none.
   Dial::Made take(const HttpOrigin& origin);
   void give(const HttpOrigin& origin, Dial::Made made);
+  // A connection by HTTP/2 that takes one more request; null if there is none.
+  std::shared_ptr<Multiplex> multiplexed(const HttpOrigin& origin);
+  // One that was just made, or one that there is already; null if it cannot be.
+  std::shared_ptr<Multiplex> multiplex(const HttpOrigin& origin, Dial::Made made);
+  void forget(const std::shared_ptr<Multiplex>& connection);
   // Counts one more; null if there are too many.
   std::shared_ptr<void> slot();
 
@@ -74,10 +81,12 @@ class Pool {
   };
   static bool usable(Channel& channel);
   void sweep();
+  void sweep_soon();
 
   std::shared_ptr<ClientShared> shared_;
   Loop& loop_;
   std::list<Idle> idle_;  // the latest first
+  std::list<std::pair<HttpOrigin, std::shared_ptr<Multiplex>>> multiplexed_;
   std::shared_ptr<size_t> open_ = std::make_shared<size_t>(0);
   std::set<std::shared_ptr<PoolUser>> users_;
   boost::asio::steady_timer timer_;

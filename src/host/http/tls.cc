@@ -100,7 +100,7 @@ void handshake(const std::shared_ptr<TlsChannel>& channel, ssl::stream_base::han
 
 }  // namespace
 
-Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string& roots) {
+Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string& roots, bool http2) {
   auto out = std::make_shared<TlsContext>();
   out->impl_ = std::make_shared<Impl>(ssl::context::tls_client);
   ssl::context& context = out->impl_->context;
@@ -112,7 +112,7 @@ Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string& roots)
     context.load_verify_file(roots, error);
   if (error) return unusable("cannot use trusted certificates '" + roots + "'", error);
   context.set_verify_mode(ssl::verify_peer, error);
-  const auto [names, size] = protocols(false);  // all that requests are sent by
+  const auto [names, size] = protocols(http2);
   SSL_CTX_set_alpn_protos(context.native_handle(), names, size);
   return out;
 }
@@ -169,7 +169,7 @@ Error none() { return Error(ErrorKind::Usage, "this build has no TLS"); }
 
 struct TlsContext::Impl {};
 
-Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string&) { return none(); }
+Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string&, bool) { return none(); }
 Result<std::shared_ptr<TlsContext>> TlsContext::server(const std::string&, const std::string&,
                                                        bool) {
   return none();

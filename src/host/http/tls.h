@@ -15,10 +15,9 @@ namespace wafer::host {
 class TlsContext {
  public:
   // For clients. `roots`: a file of trusted certificates in PEM; empty: the system's, or what the
-  // variables SSL_CERT_FILE and SSL_CERT_DIR name.
-  static Result<std::shared_ptr<TlsContext>> client(const std::string& roots);
-  // For servers: a certificate with what it is issued by, and its key, in PEM. `http2`: whether
-  // h2 may be agreed on.
+  // variables SSL_CERT_FILE and SSL_CERT_DIR name. `http2`: whether h2 may be agreed on.
+  static Result<std::shared_ptr<TlsContext>> client(const std::string& roots, bool http2);
+  // For servers: a certificate with what it is issued by, and its key, in PEM. `http2`: as above.
   static Result<std::shared_ptr<TlsContext>> server(const std::string& certificate,
                                                     const std::string& key, bool http2);
 

@@ -8,7 +8,7 @@
 
 typedef struct {
   char *method, *scheme, *authority, *path;
-  long body, connect, first, between, pause, read, hold;
+  long body, connect, first, between, pause, read, hold, together;
   char *text, *header[8], *trailer;
   bool drop, abandon;
 } Request;
@@ -113,6 +113,7 @@ static void parse(char* spec, Request* r) {
     if (!strcmp(word, "pause")) r->pause = atol(value);
     if (!strcmp(word, "read")) r->read = atol(value);
     if (!strcmp(word, "hold")) r->hold = atol(value);
+    if (!strcmp(word, "together")) r->together = atol(value);
     if (!strcmp(word, "header")) r->header[headers++] = value;
     if (!strcmp(word, "trailer")) r->trailer = value;
     if (!strcmp(word, "drop")) r->drop = true;
@@ -235,20 +236,19 @@ static void receive(const Request* r, wasi_http_types_own_incoming_response_t re
   wasi_http_types_future_trailers_drop_own(future);
 }
 
-static void run(char* spec) {
-  Request r;
-  parse(spec, &r);
+// Sends a request and its body; false if that fails at once, which it prints.
+static bool send(const Request* r, wasi_http_types_own_future_incoming_response_t* future) {
   const wasi_http_types_own_fields_t fields = wasi_http_types_constructor_fields();
-  for (int i = 0; r.header[i]; ++i) name_value(fields, r.header[i]);
+  for (int i = 0; r->header[i]; ++i) name_value(fields, r->header[i]);
   const wasi_http_types_own_outgoing_request_t request =
       wasi_http_types_constructor_outgoing_request(fields);
   const wasi_http_types_borrow_outgoing_request_t b =
       wasi_http_types_borrow_outgoing_request(request);
-  wasi_http_types_method_t method = method_of(r.method);
+  wasi_http_types_method_t method = method_of(r->method);
   wasi_http_types_scheme_t scheme;
-  scheme.tag = !strcmp(r.scheme, "http") ? 0 : !strcmp(r.scheme, "https") ? 1 : 2;
-  if (scheme.tag == 2) scheme.val.other = str(r.scheme);
-  fetch_string_t authority = str(r.authority), path = str(r.path);
+  scheme.tag = !strcmp(r->scheme, "http") ? 0 : !strcmp(r->scheme, "https") ? 1 : 2;
+  if (scheme.tag == 2) scheme.val.other = str(r->scheme);
+  fetch_string_t authority = str(r->authority), path = str(r->path);
   bool ok = wasi_http_types_method_outgoing_request_set_method(b, &method);
   ok = wasi_http_types_method_outgoing_request_set_scheme(b, &scheme) && ok;
   ok = wasi_http_types_method_outgoing_request_set_authority(b, &authority) && ok;
@@ -256,35 +256,38 @@ static void run(char* spec) {
   if (!ok) {
     printf(" unset");
     wasi_http_types_outgoing_request_drop_own(request);
-    return;
+    return false;
   }
   wasi_http_types_own_outgoing_body_t body;
-  const bool has_body = r.body >= 0 || r.text;
+  const bool has_body = r->body >= 0 || r->text;
   if (has_body) wasi_http_types_method_outgoing_request_body(b, &body);
   const wasi_http_types_own_request_options_t options =
       wasi_http_types_constructor_request_options();
   const wasi_http_types_borrow_request_options_t o =
       wasi_http_types_borrow_request_options(options);
-  uint64_t ns = (uint64_t)r.connect * 1000000;
-  if (r.connect) wasi_http_types_method_request_options_set_connect_timeout(o, &ns);
-  ns = (uint64_t)r.first * 1000000;
-  if (r.first) wasi_http_types_method_request_options_set_first_byte_timeout(o, &ns);
-  ns = (uint64_t)r.between * 1000000;
-  if (r.between) wasi_http_types_method_request_options_set_between_bytes_timeout(o, &ns);
-  wasi_http_types_own_future_incoming_response_t future;
+  uint64_t ns = (uint64_t)r->connect * 1000000;
+  if (r->connect) wasi_http_types_method_request_options_set_connect_timeout(o, &ns);
+  ns = (uint64_t)r->first * 1000000;
+  if (r->first) wasi_http_types_method_request_options_set_first_byte_timeout(o, &ns);
+  ns = (uint64_t)r->between * 1000000;
+  if (r->between) wasi_http_types_method_request_options_set_between_bytes_timeout(o, &ns);
   wasi_http_types_error_code_t error;
   wasi_http_types_own_request_options_t given = options;
-  if (!wasi_http_outgoing_handler_handle(request, &given, &future, &error)) {
+  if (!wasi_http_outgoing_handler_handle(request, &given, future, &error)) {
     printf(" %s", kErrors[error.tag]);
     if (has_body) wasi_http_types_outgoing_body_drop_own(body);
-    return;
+    return false;
   }
-  if (has_body) send_body(&r, body);
+  if (has_body) send_body(r, body);
+  return true;
+}
+
+static void take(const Request* r, wasi_http_types_own_future_incoming_response_t future) {
   const wasi_http_types_borrow_future_incoming_response_t f =
       wasi_http_types_borrow_future_incoming_response(future);
-  if (r.hold) {
+  if (r->hold) {
     // Given up.
-    wait_ms(r.hold);
+    wait_ms(r->hold);
     wasi_http_types_future_incoming_response_drop_own(future);
     printf(" given up");
     return;
@@ -296,8 +299,20 @@ static void run(char* spec) {
   else if (got.val.ok.is_err)
     printf(" %s", kErrors[got.val.ok.val.err.tag]);
   else
-    receive(&r, got.val.ok.val.ok);
+    receive(r, got.val.ok.val.ok);
   wasi_http_types_future_incoming_response_drop_own(future);
+}
+
+static void run(char* spec) {
+  enum { kMost = 64 };
+  wasi_http_types_own_future_incoming_response_t futures[kMost];
+  bool sent[kMost];
+  Request r;
+  parse(spec, &r);
+  const long count = r.together ? r.together : 1;
+  for (long i = 0; i < count; ++i) sent[i] = send(&r, &futures[i]);
+  for (long i = 0; i < count; ++i)
+    if (sent[i]) take(&r, futures[i]);
 }
 
 bool exports_wasi_cli_run_run(void) {

@@ -1,0 +1,40 @@
+// Requests of guests by HTTP/2: many at once on one connection (nghttp2).
+#pragma once
+
+#include <memory>
+
+#include "host/http/pool.h"
+
+namespace wafer::host {
+
+// Whether this build has it (WAFER_WITH_HTTP2).
+#if WAFER_WITH_HTTP2
+inline constexpr bool kHasHttp2 = true;
+#else
+inline constexpr bool kHasHttp2 = false;
+#endif
+
+// A request on its way to a server.
+struct Sending {
+  HttpRequest request;
+  HttpOrigin origin;
+  HttpTimeouts timeouts;  // all of them given
+  std::weak_ptr<HttpExchange> exchange;
+  // It is sent again, after a server that had not looked at it.
+  bool again = false;
+};
+
+// A connection to a server that speaks HTTP/2. Of its loop.
+class Multiplex : public PoolUser {
+ public:
+  // Null if this build has no HTTP/2.
+  static std::shared_ptr<Multiplex> make(Pool& pool, const HttpOrigin& origin, Dial::Made made);
+  // Whether it takes one more request.
+  virtual bool open() const = 0;
+  // Answers the exchange, or sends what the server has not looked at by another connection.
+  virtual void send(Sending sending) = 0;
+  // Ends it if it had nothing to do since before `time`, of the monotonic clock.
+  virtual void end_if_idle(uint64_t time) = 0;
+};
+
+}  // namespace wafer::host
