@@ -12,6 +12,13 @@
 
 #include "wafer_wasi.h"
 
+/* A system without links, and without the functions for them. */
+#ifdef ESP_PLATFORM
+#undef S_ISLNK
+#undef AT_SYMLINK_NOFOLLOW
+#define lstat stat
+#endif
+
 enum { kHostPath = 512 };
 
 static uint16_t wasi_error(int error) {

@@ -7,8 +7,7 @@ set(crate freertos-next)
 set(version 0.12.0)
 set(limit 128000)
 
-find_program(GCC arm-none-eabi-g++)
-find_program(QEMU qemu-system-arm)
+include(${CMAKE_CURRENT_LIST_DIR}/example.cmake)
 find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin)
 if(NOT GCC OR NOT QEMU)
   message("skipped: needs arm-none-eabi-g++ and qemu-system-arm")
@@ -33,35 +32,14 @@ if(NOT FREERTOS_DIR)
   endif()
 endif()
 
-# build(folder configure-arguments...)
-function(build folder)
-  foreach(step "-S;${SOURCE}/ports/freertos/example;-B;${folder};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DFREERTOS_DIR=${FREERTOS_DIR};${ARGN}"
-      "--build;${folder};--target;example_freertos;example_fir")
-    execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
-      ERROR_VARIABLE out)
-    if(NOT status EQUAL 0)
-      message(FATAL_ERROR "cmake ${step}:\n${out}")
-    endif()
-  endforeach()
-endfunction()
-
-# run(command...): the example has to find all as expected.
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out
-    TIMEOUT 60)
-  message("${out}")
-  if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
-    message(FATAL_ERROR "the example failed: ${status}")
-  endif()
-endfunction()
-
-build(${BUILD}/example --toolchain ${SOURCE}/cmake/toolchains/cortex-m4.cmake)
-run(${QEMU} -M mps2-an386 -nographic -semihosting-config enable=on,target=native
-  -kernel ${BUILD}/example/example_freertos.elf)
+build_example(freertos ${BUILD}/example -DFREERTOS_DIR=${FREERTOS_DIR}
+  --toolchain ${SOURCE}/cmake/toolchains/cortex-m4.cmake)
+run_example(${BUILD}/example/example_freertos.elf)
 if(CXX)
   # The kernel's port to POSIX: a process of this machine.
-  build(${BUILD}/posix -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_PROFILE=full)
-  run(${BUILD}/posix/example_freertos)
+  build_example(freertos ${BUILD}/posix -DFREERTOS_DIR=${FREERTOS_DIR}
+    -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_PROFILE=full)
+  run_example(${BUILD}/posix/example_freertos)
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../presets/size.cmake)
 check_size(${BUILD}/example/wafer/examples/embedded/example_fir.elf ${limit} standard)

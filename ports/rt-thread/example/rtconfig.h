@@ -1,0 +1,21 @@
+/* RT-Thread as the example needs it. */
+#ifndef RT_CONFIG_H
+#define RT_CONFIG_H
+
+#define RT_NAME_MAX 12
+#define RT_ALIGN_SIZE 8
+#define RT_THREAD_PRIORITY_MAX 32
+#define RT_TICK_PER_SECOND 1000
+#define RT_USING_SEMAPHORE
+#define RT_USING_MUTEX
+#define RT_USING_MESSAGEQUEUE
+#define RT_USING_HEAP
+#define RT_USING_SMALL_MEM
+#define RT_USING_SMALL_MEM_AS_HEAP
+#define RT_USING_CONSOLE
+#define RT_CONSOLEBUF_SIZE 160
+#define RT_DEBUG
+#define RT_DEBUG_COLOR 0
+#define IDLE_THREAD_STACK_SIZE 512
+
+#endif

@@ -1,0 +1,94 @@
+/* The platform layer on RT-Thread: its heap, threads and message queues; rt_kputs is the
+ * console. */
+#include <rtthread.h>
+
+#include "wafer_port.h"
+
+void* wafer_port_allocate(size_t size) { return rt_malloc_align(size, WAFER_PORT_ALIGN); }
+void wafer_port_release(void* block) {
+  if (block) rt_free_align(block);
+}
+
+size_t wafer_port_free_bytes(void) {
+  rt_size_t total = 0, used = 0, most = 0;
+  rt_memory_info(&total, &used, &most);
+  return total - used;
+}
+
+uint64_t wafer_port_clock(void) {
+  return (uint64_t)rt_tick_get() * (1000000000u / RT_TICK_PER_SECOND);
+}
+__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
+__attribute__((weak)) bool wafer_port_random(void* out, size_t size) {
+  (void)out;
+  (void)size;
+  return false;
+}
+
+void wafer_port_sleep(uint64_t nanoseconds) {
+  const uint64_t tick = 1000000000u / RT_TICK_PER_SECOND;
+  const uint64_t ticks = nanoseconds / tick + (nanoseconds % tick != 0);
+  if (!ticks)
+    rt_thread_yield();
+  else
+    rt_thread_delay(ticks < RT_TICK_MAX / 2 ? (rt_tick_t)ticks : RT_TICK_MAX / 2 - 1);
+}
+
+void wafer_port_put(const char* text, size_t size) {
+  char piece[65];
+  rt_enter_critical();
+  while (size) {
+    size_t n = size < sizeof piece - 1 ? size : sizeof piece - 1;
+    rt_memcpy(piece, text, n);
+    piece[n] = 0;
+    rt_kprintf("%s", piece);
+    text += n;
+    size -= n;
+  }
+  rt_exit_critical();
+}
+__attribute__((weak)) size_t wafer_port_get(char* out, size_t size) {
+  (void)out;
+  (void)size;
+  return 0;
+}
+
+bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, unsigned level,
+                      size_t stack) {
+  const rt_thread_t thread = rt_thread_create(name, entry, argument, (rt_uint32_t)stack,
+                                              (rt_uint8_t)(RT_THREAD_PRIORITY_MAX / 2 - level), 10);
+  return thread && rt_thread_startup(thread) == RT_EOK;
+}
+
+static rt_int32_t ticks(int32_t milliseconds) {
+  return milliseconds < 0 ? RT_WAITING_FOREVER : (rt_int32_t)rt_tick_from_millisecond(milliseconds);
+}
+
+wafer_port_queue* wafer_port_queue_new(size_t depth) {
+  return (wafer_port_queue*)rt_mq_create("wafer", sizeof(int32_t), depth, RT_IPC_FLAG_PRIO);
+}
+void wafer_port_queue_delete(wafer_port_queue* queue) {
+  if (queue) rt_mq_delete((rt_mq_t)queue);
+}
+bool wafer_port_queue_send(wafer_port_queue* queue, int32_t value, int32_t milliseconds) {
+  return rt_mq_send_wait((rt_mq_t)queue, &value, sizeof value, ticks(milliseconds)) == RT_EOK;
+}
+bool wafer_port_queue_receive(wafer_port_queue* queue, int32_t* value, int32_t milliseconds) {
+  /* RT_EOK, or since version 5 the size. */
+  return rt_mq_recv((rt_mq_t)queue, value, sizeof *value, ticks(milliseconds)) >= 0;
+}
+
+/* Takes the place of the library's own. */
+void wafer_panic(const char* message) {
+  rt_kprintf("wafer: %s\n", message);
+  RT_ASSERT(message == RT_NULL);
+  for (;;) {
+  }
+}
+
+#ifdef PKG_WAFER_USING_COMMAND
+#include <finsh.h>
+
+#include "wafer_wasi.h"
+MSH_CMD_EXPORT_ALIAS(wafer_command, wafer, run a WebAssembly program);
+#endif

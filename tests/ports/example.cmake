@@ -1,0 +1,30 @@
+# For the tests of ports: builds and runs the example of a system.
+find_program(GCC arm-none-eabi-g++)
+find_program(QEMU qemu-system-arm)
+
+# build_example(system folder configure-arguments...)
+function(build_example system folder)
+  foreach(step "-S;${SOURCE}/ports/${system}/example;-B;${folder};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;${ARGN}"
+      "--build;${folder};--target;all;example_fir")
+    execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
+      ERROR_VARIABLE out)
+    if(NOT status EQUAL 0)
+      message(FATAL_ERROR "cmake ${step}:\n${out}")
+    endif()
+  endforeach()
+endfunction()
+
+# run_example(program): it has to find all as expected; a .elf is run in an emulator.
+function(run_example program)
+  set(command ${program})
+  if(program MATCHES "\\.elf$")
+    set(command ${QEMU} -M mps2-an386 -nographic -semihosting-config enable=on,target=native
+      -kernel ${program})
+  endif()
+  execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out
+    TIMEOUT 60)
+  message("${out}")
+  if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
+    message(FATAL_ERROR "the example failed: ${status}")
+  endif()
+endfunction()
