@@ -3,8 +3,10 @@
 //
 // Talks to the shim as containerd does. PROGRAM is WebAssembly, or a static native program.
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,8 +51,11 @@ struct Options {
 class Bench {
  public:
   explicit Bench(Options options) : o_(std::move(options)) {
-    // Where containerd has its bundles.
-    folder_ = access("/run", W_OK) == 0 ? "/run/shim-bench-XXXXXX" : "/tmp/shim-bench-XXXXXX";
+    // In memory, as where containerd has its bundles.
+    struct statfs run;
+    const bool in_memory = statfs("/run", &run) == 0 && run.f_type == TMPFS_MAGIC;
+    folder_ = in_memory && access("/run", W_OK) == 0 ? "/run" : "/dev/shm";
+    folder_ += "/shim-bench-XXXXXX";
     if (!mkdtemp(folder_.data())) fail("cannot make a folder");
     fs::create_directories(folder_ + "/root/bin");
     const std::string name = fs::path(o_.program[0]).filename().string();

@@ -36,6 +36,25 @@ using runtime::Value;
 using wasm::ExternKind;
 using wasm::Module;
 
+runtime::Config config_of(const Options& options) {
+  runtime::Config config;
+  config.features = options.features;
+  config.consume_fuel = options.fuel.has_value();
+  config.interruptible = options.interruptible || options.timeout.has_value();
+  config.signals = options.code.signals;
+  if (options.stack_bytes) config.stack_bytes = *options.stack_bytes;
+  return config;
+}
+
+// Whether an engine of `other` does for `config`: in all that config_of() decides.
+bool same_config(const runtime::Config& config, const runtime::Config& other) {
+  for (unsigned f = 0; f < 32; ++f)
+    if (config.features.has(wasm::Feature(f)) != other.features.has(wasm::Feature(f))) return false;
+  return config.consume_fuel == other.consume_fuel &&
+         config.interruptible == other.interruptible && config.signals == other.signals &&
+         config.stack_bytes == other.stack_bytes;
+}
+
 // Ends the run when its time is up, whatever it is doing: a store that runs is interrupted,
 // and the program tells how far it came; what cannot be (opening, decoding, a step of the
 // compiler, a host function that waits) ends with the process.
@@ -106,24 +125,24 @@ class Program::Runner {
   }
 
   bool load(Input file) {
-    runtime::Config config;
-    config.features = options_.features;
-    config.consume_fuel = options_.fuel.has_value();
-    config.interruptible = options_.interruptible || options_.timeout.has_value();
-    config.signals = options_.code.signals;
-    if (options_.stack_bytes) config.stack_bytes = *options_.stack_bytes;
+    const runtime::Config config = config_of(options_);
     if (file.is_code()) {
       // Only what the file holds can run; its modules decide the rest.
       tier_ = compiler::make_code_tier(options_.code);
+      engine_ = Engine::create(config, tier_.tier);
+    } else if (const auto& there = options_.prepared;
+               there && same_config(config, there->engine->config())) {
+      tier_ = there->tier;
+      engine_ = there->engine;
     } else {
-      Result<compiler::OwnedTier> made = options_.make_tier();
+      Result<std::shared_ptr<const PreparedEngine>> made = prepare_engine(options_);
       if (!made) {
         console_.error(made.error().message);
         return false;
       }
-      tier_ = *made;
+      tier_ = (*made)->tier;
+      engine_ = (*made)->engine;
     }
-    engine_ = Engine::create(config, tier_.tier);
     if (!load(options_.file, std::move(file), main_)) return false;
     for (const auto& [name, path] : options_.preloads) {
       std::shared_ptr<Module> module;
@@ -276,7 +295,10 @@ class Program::Runner {
         if (!listeners[i].tcp_address.empty())
           console_.note(fmt::format("wafer: listening on {}", wasi_->listener_address(i)));
     }
-    if (Result<void> r = wasi::add_to_linker(linker, wasi_); !r) {
+    std::vector<const Module*> users;
+    if (main_) users.push_back(main_.get());
+    for (const auto& [name, module] : preloads_) users.push_back(module.get());
+    if (Result<void> r = wasi::add_to_linker(linker, wasi_, users); !r) {
       console_.error(r.error().message);
       return false;
     }
@@ -439,6 +461,14 @@ class Program::Runner {
     if (!out.empty()) console_.note(std::string_view(out).substr(0, out.size() - 1));
   }
 };
+
+Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& options) {
+  WAFER_LET(tier, options.make_tier());
+  auto made = std::make_shared<PreparedEngine>();
+  made->tier = std::move(tier);
+  made->engine = Engine::create(config_of(options), made->tier.tier);
+  return std::shared_ptr<const PreparedEngine>(std::move(made));
+}
 
 Program::Program(const Options& options, Console& console)
     : runner_(std::make_unique<Runner>(options, console)) {}

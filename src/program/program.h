@@ -19,6 +19,13 @@
 
 namespace wafer::program {
 
+// A tier and an engine that are there before the program is known: what programs that start by
+// the thousand need not make each.
+struct PreparedEngine {
+  compiler::OwnedTier tier;
+  std::shared_ptr<runtime::Engine> engine;
+};
+
 struct Options {
   std::string file;  // what messages call the artifact
   // What the program sees. args[0] is its name.
@@ -44,9 +51,15 @@ struct Options {
   component::FeatureSet component_features = component::FeatureSet::standard();
   // Makes the tier for what is not machine code yet.
   std::function<Result<compiler::OwnedTier>()> make_tier;
+  // Taken if it is of the configuration that these options ask for.
+  std::shared_ptr<const PreparedEngine> prepared;
   // How machine code from files has to behave.
   compiler::CodeOptions code;
 };
+
+// Makes the engine that programs with these options take, if they are not machine code. Gives the
+// error of `make_tier`.
+Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& options);
 
 // One program, from its file to its exit code. Everything that goes wrong is told to the
 // console.

@@ -39,8 +39,10 @@ class Cgroup {
   // Makes it in every hierarchy that matters and limits it as linux.resources says.
   Result<void> create(const nlohmann::json& resources);
   Result<void> update(const nlohmann::json& resources);
-  // Descriptors of cgroup.procs: "0" written to each lets a process in.
-  Result<std::vector<UniqueFd>> entrances() const;
+  // Of version 1, the files cgroup.procs: "0" written to each lets a process in.
+  std::vector<std::string> entrances() const;
+  // Of version 2, what processes are made in: its folder. None if there is no group.
+  UniqueFd birthplace() const;
   std::vector<pid_t> processes() const;
   // All processes in it and below.
   void signal_all(int signal) const;

@@ -81,6 +81,12 @@ constexpr uint64_t kWasmCapabilities =
     uint64_t{1} << 1 /* DAC_OVERRIDE */ | uint64_t{1} << 3 /* FOWNER */ |
     uint64_t{1} << 4 /* FSETID */ | uint64_t{1} << 10 /* NET_BIND_SERVICE */;
 
+// What the zygote made for those that it becomes: for modules, and for what is interruptible.
+std::shared_ptr<const program::PreparedEngine>& prepared_engine(bool interruptible) {
+  static std::shared_ptr<const program::PreparedEngine> engines[2];
+  return engines[interruptible ? 1 : 0];
+}
+
 void end_by_signal(int number) { _exit(128 + number); }
 
 class Launcher {
@@ -149,6 +155,11 @@ class Launcher {
       if (write(packet.fds[next].get(), "0", 1) < 0)
         return system_error("cannot enter the control group");
     packet.fds.clear();
+    for (const std::string& path : request_.cgroups()) {
+      const UniqueFd file = take_opened(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+      if (!file || write(file.get(), "0", 1) < 0)
+        return system_error("cannot enter the control group " + path);
+    }
     if (setsid() < 0 && errno != EPERM) return system_error("cannot make a session");
     WAFER_TRY(request_.exec() ? join_container() : make_container());
     return become_program();
@@ -550,6 +561,7 @@ class Launcher {
     if (request_.memory_limit()) options_.limits.memory_bytes = request_.memory_limit();
     if (request_.fuel()) options_.fuel = request_.fuel();
     const std::string& tier = request_.tier();
+    if (tier != "interp") options_.prepared = prepared_engine(options_.interruptible);
     options_.make_tier = [tier] {
       // The optimizing compiler is no part of a container.
       return compiler::make_tier(
@@ -633,6 +645,12 @@ class Launcher {
 void launch(UniqueFd control) { Launcher(std::move(control)).run(); }
 
 void warm_up() {
+  program::Options engines;
+  engines.make_tier = [] { return compiler::make_tier(compiler::TierKind::Baseline, {}); };
+  for (const bool interruptible : {false, true}) {
+    engines.interruptible = interruptible;
+    if (auto made = program::prepare_engine(engines)) prepared_engine(interruptible) = *made;
+  }
   // (module (func (export "_start")))
   static constexpr uint8_t kModule[] = {0,   'a', 's', 'm', 1, 0, 0,  0,  1, 4, 1,   0x60,
                                         0,   0,   3,   2,   1, 0, 7,  10, 1, 6, '_', 's',
@@ -645,7 +663,7 @@ void warm_up() {
   options.file = "warm";
   options.surroundings.stdin_source = wasi::P1Input::null();
   options.surroundings.ignore_write_signals = false;
-  options.make_tier = [] { return compiler::make_tier(compiler::TierKind::Baseline, {}); };
+  options.make_tier = engines.make_tier;
   program::Program program(options, console);
   Result<program::Input> input = program::Input::read(file.get(), "warm");
   if (input && program.load(*std::move(input))) (void)program.run();

@@ -244,6 +244,7 @@ int run(int argc, char** argv) {
   if (arguments.has("info")) return info();
   if (arguments.action == "start") return start(arguments);
   if (arguments.action == "delete") return remove(arguments);
+  if (arguments.action == "zygote") become_zygote();
   return fail(Error(ErrorKind::Usage, "no action '" + arguments.action +
                                           "'; containerd runs this, with start or delete"));
 }
@@ -252,7 +253,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   wafer::secure_standard_descriptors();
-  // Whatever else was left open is not for containers.
+  // Whatever else was left open is not for containers (a zygote has its socket).
   (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   return wafer::shim::run(argc, argv);
 }

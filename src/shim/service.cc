@@ -188,24 +188,49 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   request.set_has_stdio(!p.terminal);
   std::vector<int> fds;
   for (const UniqueFd& fd : p.io.streams()) fds.push_back(fd.get());
-  Result<std::vector<UniqueFd>> entrances = c.cgroup.entrances();
-  if (!entrances) co_return entrances.take_error();
-  for (const UniqueFd& fd : *entrances) fds.push_back(fd.get());
+  // Where it sees the machine's files and is the machine's root, it lets itself in.
+  const bool enters = !is_exec && !(spawn.clone_flags() & CLONE_NEWUSER) &&
+                      spawn.pid_namespace().empty();
+  std::vector<UniqueFd> entrances;
+  for (const std::string& path : c.cgroup.entrances()) {
+    if (enters) {
+      request.add_cgroups(path);
+      continue;
+    }
+    entrances.push_back(take_opened(open(path.c_str(), O_WRONLY | O_CLOEXEC)));
+    if (!entrances.back())
+      co_return Error(ErrorKind::Io, "cannot open " + path + ": " + std::strerror(errno));
+    fds.push_back(entrances.back().get());
+  }
 
-  auto channel = make_channel();
-  if (!channel) co_return channel.take_error();
-  // Sent first: the process finds it as soon as it is there.
-  if (!send_packet(channel->first.get(), request.SerializeAsString(), fds))
-    co_return Error(ErrorKind::Io,
-                    std::string("cannot tell the process what to do: ") + std::strerror(errno));
   loop_.expect_child(true);
-  Result<pid_t> pid = zygote_.spawn(spawn, std::move(channel->second));
-  channel->second.reset();
+  Result<pid_t> pid = Error(ErrorKind::Io, "");
+  for (int tries = 0; tries < 2; ++tries) {
+    auto channel = make_channel();
+    // Sent first: the process finds it as soon as it is there.
+    if (!channel) {
+      pid = channel.take_error();
+    } else if (!send_packet(channel->first.get(), request.SerializeAsString(), fds)) {
+      pid = Error(ErrorKind::Io,
+                  std::string("cannot tell the process what to do: ") + std::strerror(errno));
+    } else {
+      pid = zygote_.spawn(spawn, std::move(channel->second), c.cgroup.birthplace());
+      p.control = std::move(channel->first);
+    }
+    if (pid || zygote_.is_open()) break;
+    // Somebody ended it. A process that it had made ends with its channel.
+    log_warning("the zygote has gone; another takes its place");
+    Result<Zygote> other = Zygote::start_anew();
+    if (!other) {
+      pid = other.take_error();
+      break;
+    }
+    zygote_ = *std::move(other);
+  }
   if (!pid) {
     loop_.expect_child(false);
     co_return pid.take_error();
   }
-  p.control = std::move(channel->first);
   p.pid = *pid;
   watch(container, process);
   loop_.expect_child(false);

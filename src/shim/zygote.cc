@@ -20,10 +20,15 @@ namespace wafer::shim {
 
 namespace {
 
-// fork with flags. The child is one of this process's parent.
-pid_t clone_sibling(uint64_t flags) {
+// fork with flags, in the control group `cgroup` if there is one. The child is one of this
+// process's parent.
+pid_t clone_sibling(uint64_t flags, const UniqueFd& cgroup) {
   clone_args args{};
   args.flags = flags | CLONE_PARENT;
+  if (cgroup) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = uint64_t(cgroup.get());
+  }
   const long pid = syscall(SYS_clone3, &args, sizeof args);
   if (pid == 0) {
     // The C library keeps the thread's number, which its own fork would renew.
@@ -63,12 +68,13 @@ void answer(int socket, pid_t pid, const std::string& error) {
   (void)send_packet(socket, response.SerializeAsString());
 }
 
-void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd control) {
+void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd control,
+           UniqueFd cgroup) {
   const auto tell = [&socket](pid_t pid, const char* what) {
     answer(socket.get(), pid, pid < 0 ? std::string(what) + ": " + std::strerror(errno) : "");
   };
   const bool joins = request.join_pid() || !request.pid_namespace().empty();
-  pid_t pid = clone_sibling(joins ? 0 : request.clone_flags());
+  pid_t pid = joins ? clone_sibling(0, {}) : clone_sibling(request.clone_flags(), cgroup);
   if (pid != 0) {
     if (pid < 0 || !joins) tell(pid, "cannot make a process");
     return;
@@ -83,13 +89,14 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
       const UniqueFd fd = take_opened(open(request.pid_namespace().c_str(), O_RDONLY | O_CLOEXEC));
       ok = fd && setns(fd.get(), CLONE_NEWPID) == 0;
     }
-    pid = ok ? clone_sibling(request.clone_flags()) : -1;
+    pid = ok ? clone_sibling(request.clone_flags(), cgroup) : -1;
     if (pid != 0) {
       tell(pid, what);
       _exit(0);
     }
   }
   socket.reset();
+  cgroup.reset();
   launch(std::move(control));
 }
 
@@ -103,34 +110,68 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
     Packet packet = receive_packet(socket.get());
     if (packet.gone) _exit(0);
     proto::SpawnRequest request;
-    if (!request.ParseFromString(packet.bytes) || packet.fds.size() != 1) continue;
-    spawn(socket, request, std::move(packet.fds[0]));
+    if (!request.ParseFromString(packet.bytes) || packet.fds.empty()) continue;
+    UniqueFd cgroup;
+    if (packet.fds.size() > 1) cgroup = std::move(packet.fds[1]);
+    spawn(socket, request, std::move(packet.fds[0]), std::move(cgroup));
   }
 }
 
-}  // namespace
+// The socket of one that is a program anew.
+constexpr int kSocket = 3;
 
-Result<Zygote> Zygote::start() {
+// Forks, and has the child go on with `child`.
+template <class Child>
+Result<std::pair<pid_t, UniqueFd>> fork_with(const Child& child) {
   WAFER_LET(ends, make_channel());
   const pid_t pid = fork();
   if (pid < 0) return Error(ErrorKind::Io, std::string("cannot fork: ") + std::strerror(errno));
   if (pid == 0) {
     ends.first.reset();
-    serve(std::move(ends.second));
+    child(std::move(ends.second));
   }
   // A process on the way to a namespace may be killed there.
   const timeval patience{10, 0};
   (void)setsockopt(ends.first.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  return Zygote(pid, std::move(ends.first));
+  return std::make_pair(pid, std::move(ends.first));
 }
 
-Result<pid_t> Zygote::spawn(const proto::SpawnRequest& request, UniqueFd control) {
-  if (!send_packet(socket_.get(), request.SerializeAsString(), {control.get()}))
-    return Error(ErrorKind::Io, std::string("the zygote has gone: ") + std::strerror(errno));
-  const Packet packet = receive_packet(socket_.get());
+}  // namespace
+
+Result<Zygote> Zygote::start() {
+  WAFER_LET(made, fork_with([](UniqueFd socket) { serve(std::move(socket)); }));
+  return Zygote(made.first, std::move(made.second));
+}
+
+Result<Zygote> Zygote::start_anew() {
+  WAFER_LET(made, fork_with([](UniqueFd socket) {
+    // All else is closed by exec.
+    if (socket.get() == kSocket)
+      (void)fcntl(kSocket, F_SETFD, 0);
+    else if (dup2(socket.get(), kSocket) < 0)
+      _exit(1);
+    execl("/proc/self/exe", "containerd-shim-wafer-v1", "zygote", nullptr);
+    _exit(1);
+  }));
+  return Zygote(made.first, std::move(made.second));
+}
+
+void become_zygote() {
+  (void)fcntl(kSocket, F_SETFD, FD_CLOEXEC);
+  serve(UniqueFd(kSocket));
+}
+
+Result<pid_t> Zygote::spawn(const proto::SpawnRequest& request, UniqueFd control, UniqueFd cgroup) {
+  std::vector<int> fds{control.get()};
+  if (cgroup) fds.push_back(cgroup.get());
+  Packet packet;
+  if (socket_ && send_packet(socket_.get(), request.SerializeAsString(), fds))
+    packet = receive_packet(socket_.get());
   proto::SpawnResponse response;
-  if (packet.gone || !response.ParseFromString(packet.bytes))
+  if (packet.gone || !response.ParseFromString(packet.bytes)) {
+    socket_.reset();
     return Error(ErrorKind::Io, "the zygote has gone");
+  }
   if (response.pid() <= 0) return Error(ErrorKind::Io, response.error());
   return pid_t(response.pid());
 }

@@ -48,9 +48,18 @@ TrapCode proc_exit(void* env, CallContext& context, Slot* slots) {
 
 }  // namespace
 
-Result<void> add_to_linker(runtime::Linker& linker, std::shared_ptr<P1Context> context) {
+Result<void> add_to_linker(runtime::Linker& linker, std::shared_ptr<P1Context> context,
+                           std::span<const wasm::Module* const> only_for) {
+  const auto wanted = [only_for](std::string_view module, std::string_view name) {
+    if (only_for.empty()) return true;
+    for (const wasm::Module* const m : only_for)
+      for (const wasm::Import& import : m->imports)
+        if (import.name == name && import.module == module) return true;
+    return false;
+  };
   const auto define = [&](const char* module, const char* name, const wasm::FuncType& type,
                           runtime::HostCallback callback) -> Result<void> {
+    if (!wanted(module, name)) return {};
     return linker.define_func(
         module, name, type, callback, new std::shared_ptr<P1Context>(context),
         [](void* env) { delete static_cast<std::shared_ptr<P1Context>*>(env); });

@@ -49,7 +49,9 @@ class P1Context {
 // Defines every function of "wasi_snapshot_preview1" and "wasi_unstable" in
 // `linker`; they act on `context` and on the caller's exported memory "memory".
 // proc_exit stops execution with TrapCode::Exit, exit_code in Store::trap().
-// Usage if the linker has one of the names already.
-Result<void> add_to_linker(runtime::Linker& linker, std::shared_ptr<P1Context> context);
+// Usage if the linker has one of the names already. With `only_for`: no functions but those that
+// these modules import.
+Result<void> add_to_linker(runtime::Linker& linker, std::shared_ptr<P1Context> context,
+                           std::span<const wasm::Module* const> only_for = {});
 
 }  // namespace wafer::wasi
