@@ -50,9 +50,8 @@ runtime::Config config_of(const Options& options) {
 bool same_config(const runtime::Config& config, const runtime::Config& other) {
   for (unsigned f = 0; f < 32; ++f)
     if (config.features.has(wasm::Feature(f)) != other.features.has(wasm::Feature(f))) return false;
-  return config.consume_fuel == other.consume_fuel &&
-         config.interruptible == other.interruptible && config.signals == other.signals &&
-         config.stack_bytes == other.stack_bytes;
+  return config.consume_fuel == other.consume_fuel && config.interruptible == other.interruptible &&
+         config.signals == other.signals && config.stack_bytes == other.stack_bytes;
 }
 
 // Ends the run when its time is up, whatever it is doing: a store that runs is interrupted,

@@ -49,6 +49,7 @@ struct Container {
   std::string tier;
   uint64_t fuel = 0;
   SeccompFilter seccomp;
+  std::shared_ptr<const UniqueFd> layer;  // its program, if that is no file of the root
 };
 
 }  // namespace wafer::shim

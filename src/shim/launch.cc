@@ -267,6 +267,7 @@ class Launcher {
       return system_error("cannot mount the root " + path);
     WAFER_LET(root, Rootfs::open(path));
     WAFER_TRY(find_program(&root));
+    if (!found_) WAFER_TRY(ask_for_program());
     WAFER_LET(cgroup, cgroup_path(spec_.cgroups_path, {}));
     for (const MountSpec& m : spec_.mounts) {
       // A WebAssembly program gets no view of its own process: /proc/self/mem would be one way
@@ -386,9 +387,31 @@ class Launcher {
     return {};
   }
 
+  // Images may have their program beside the file system.
+  Result<void> ask_for_program() {
+    const std::string& name = process_.args[0];
+    step(LaunchStep::PROGRAM, name);
+    Packet packet = receive_packet(control_.get());
+    LaunchStep answer;
+    if (packet.gone || !answer.ParseFromString(packet.bytes) || answer.kind() != LaunchStep::GO)
+      return Error(ErrorKind::Io, "the shim has gone");
+    missing_ = answer.text();
+    if (packet.fds.empty()) return {};
+    const size_t hash = name.rfind('#');
+    take_program(std::move(packet.fds[0]), name.substr(0, hash));
+    // Nothing else has a layer of that kind; what it is instead, loading it says.
+    if (kind_ == Kind::Native)
+      return Error(ErrorKind::Invalid, "the image's layer is not WebAssembly");
+    if (hash != name.npos) function_ = name.substr(hash + 1);
+    // All containers of the image have the same open file.
+    if (lseek(artifact_.get(), 0, SEEK_SET) != 0) return system_error("cannot read the layer");
+    return {};
+  }
+
   Error missing_program() const {
     return Error(ErrorKind::Io,
-                 "cannot find \"" + process_.args[0] + "\" in the container's root or its PATH");
+                 "cannot find \"" + process_.args[0] + "\" in the container's root or its PATH" +
+                     (missing_.empty() ? "" : ", nor as a layer of its image: " + missing_));
   }
 
   bool try_program(const Rootfs* root, const std::string& name) {
@@ -411,27 +434,31 @@ class Launcher {
       UniqueFd file = open_in(root, candidate);
       struct stat st;
       if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
-      char begin[64];
-      const ssize_t n = pread(file.get(), begin, sizeof begin, 0);
-      const std::string_view head(begin, n < 0 ? 0 : size_t(n));
-      const Bytes bytes(reinterpret_cast<const uint8_t*>(begin), head.size());
-      const size_t first = head.find_first_not_of(" \t\r\n");
-      const bool text =
-          candidate.ends_with(".wat") ||
-          (first != head.npos && (head[first] == '(' || head.substr(first, 2) == ";;"));
-      const bool wasm = head.starts_with(std::string_view("\0asm", 4)) ||
-                        compiler::CodeImage::is_image(bytes) || text ||
-                        (candidate.ends_with(".wasm") && !head.starts_with("\x7f"
-                                                                           "ELF"));
-      kind_ = wasm ? Kind::Wasm : Kind::Native;
-      path_ = candidate;
-      // Not all of these are served, but which are is only known when they are loaded.
-      options_.interruptible = text || head.substr(0, 8) == std::string_view("\0asm\x0d\0\1\0", 8);
-      if (wasm) artifact_ = std::move(file);
-      found_ = true;
+      take_program(std::move(file), candidate);
       return true;
     }
     return false;
+  }
+
+  // Looks at what it is.
+  void take_program(UniqueFd file, const std::string& path) {
+    char begin[64];
+    const ssize_t n = pread(file.get(), begin, sizeof begin, 0);
+    const std::string_view head(begin, n < 0 ? 0 : size_t(n));
+    const Bytes bytes(reinterpret_cast<const uint8_t*>(begin), head.size());
+    const size_t first = head.find_first_not_of(" \t\r\n");
+    const bool text = path.ends_with(".wat") ||
+                      (first != head.npos && (head[first] == '(' || head.substr(first, 2) == ";;"));
+    const bool wasm = head.starts_with(std::string_view("\0asm", 4)) ||
+                      compiler::CodeImage::is_image(bytes) || text ||
+                      (path.ends_with(".wasm") && !head.starts_with("\x7f"
+                                                                    "ELF"));
+    kind_ = wasm ? Kind::Wasm : Kind::Native;
+    path_ = path;
+    // Not all of these are served, but which are is only known when they are loaded.
+    options_.interruptible = text || head.substr(0, 8) == std::string_view("\0asm\x0d\0\1\0", 8);
+    if (wasm) artifact_ = std::move(file);
+    found_ = true;
   }
 
   // ---- As whom it runs ----
@@ -633,6 +660,7 @@ class Launcher {
   bool found_ = false;
   Kind kind_ = Kind::Native;
   std::string path_, function_;
+  std::string missing_;  // why the image does not have the program either
   UniqueFd artifact_;
   LaunchConsole console_;
   program::Options options_;

@@ -108,7 +108,11 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
   Loop loop;
   const char* const events = std::getenv("TTRPC_ADDRESS");
   Publisher publisher(loop, events ? events : "", arguments.get("namespace"));
-  Service service(loop, *std::move(zygote), publisher);
+  const char* const grpc = std::getenv("GRPC_ADDRESS");
+  const std::string containerd = grpc && *grpc ? grpc : arguments.get("address");
+  GrpcClient client(loop, containerd, arguments.get("namespace"));
+  LayerSource layers(client);
+  Service service(loop, *std::move(zygote), publisher, containerd.empty() ? nullptr : &layers);
   RpcServer server(loop, std::move(listener),
                    [&service](std::string_view name, std::string_view method, std::string payload,
                               RpcServer::Reply reply) {

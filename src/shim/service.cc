@@ -189,8 +189,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   std::vector<int> fds;
   for (const UniqueFd& fd : p.io.streams()) fds.push_back(fd.get());
   // Where it sees the machine's files and is the machine's root, it lets itself in.
-  const bool enters = !is_exec && !(spawn.clone_flags() & CLONE_NEWUSER) &&
-                      spawn.pid_namespace().empty();
+  const bool enters =
+      !is_exec && !(spawn.clone_flags() & CLONE_NEWUSER) && spawn.pid_namespace().empty();
   std::vector<UniqueFd> entrances;
   for (const std::string& path : c.cgroup.entrances()) {
     if (enters) {
@@ -275,6 +275,20 @@ Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Proc
           !write_map("/gid_map", c.spec.gid_mappings))
         co_return Error(ErrorKind::Io, std::string("cannot map users: ") + std::strerror(errno));
       go();
+    } else if (step.kind() == LaunchStep::PROGRAM) {
+      LaunchStep answer;
+      answer.set_kind(LaunchStep::GO);
+      std::vector<int> fds;
+      if (layers_) {
+        Result<LayerSource::Layer> layer = co_await layers_->find(c.id, step.text());
+        if (layer && *layer) {
+          c.layer = *layer;
+          fds.push_back((*c.layer).get());
+        } else if (!layer) {
+          answer.set_text(std::string(layer.error().message));
+        }
+      }
+      (void)send_packet(p.control.get(), answer.SerializeAsString(), fds);
     } else if (step.kind() == LaunchStep::MOUNTED) {
       for (const char* name : {"prestart", "createRuntime"}) {
         Result<void> done = co_await run_hooks(container, name, pid, "creating");

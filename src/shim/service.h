@@ -8,14 +8,16 @@
 
 #include "shim/container.h"
 #include "shim/events.h"
+#include "shim/layers.h"
 #include "shim/zygote.h"
 
 namespace wafer::shim {
 
 class Service {
  public:
-  Service(Loop& loop, Zygote zygote, Publisher& publisher)
-      : loop_(loop), zygote_(std::move(zygote)), publisher_(publisher) {}
+  // `layers` may be null: then all programs are files.
+  Service(Loop& loop, Zygote zygote, Publisher& publisher, LayerSource* layers)
+      : loop_(loop), zygote_(std::move(zygote)), publisher_(publisher), layers_(layers) {}
 
   // Answers one call of containerd.task.v2.Task or v3.
   void handle(std::string_view service, std::string_view method, const std::string& payload,
@@ -65,6 +67,7 @@ class Service {
   Loop& loop_;
   Zygote zygote_;
   Publisher& publisher_;
+  LayerSource* layers_;
   std::map<std::string, ContainerRef> containers_;
   // Filters that were compiled, by what they were compiled from.
   std::unordered_map<std::string, SeccompFilter> filters_;

@@ -145,14 +145,14 @@ Result<Zygote> Zygote::start() {
 
 Result<Zygote> Zygote::start_anew() {
   WAFER_LET(made, fork_with([](UniqueFd socket) {
-    // All else is closed by exec.
-    if (socket.get() == kSocket)
-      (void)fcntl(kSocket, F_SETFD, 0);
-    else if (dup2(socket.get(), kSocket) < 0)
-      _exit(1);
-    execl("/proc/self/exe", "containerd-shim-wafer-v1", "zygote", nullptr);
-    _exit(1);
-  }));
+              // All else is closed by exec.
+              if (socket.get() == kSocket)
+                (void)fcntl(kSocket, F_SETFD, 0);
+              else if (dup2(socket.get(), kSocket) < 0)
+                _exit(1);
+              execl("/proc/self/exe", "containerd-shim-wafer-v1", "zygote", nullptr);
+              _exit(1);
+            }));
   return Zygote(made.first, std::move(made.second));
 }
 

@@ -52,7 +52,7 @@ set(others_serve boost fmt nghttp2)
 set(others_cli CLI fmt nlohmann)
 set(others_wit nlohmann)
 set(others_oci nlohmann openssl)
-set(others_shim nlohmann toml++)
+set(others_shim nlohmann toml++ nghttp2)
 set(others_all llvm llvm-c asmjit CLI fmt nlohmann toml++ boost openssl nghttp2)
 
 set(bad "")

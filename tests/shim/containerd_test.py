@@ -70,6 +70,17 @@ lab.check("its entry point", run(WASM, "/command.wasm#add", "40", "2"), 0, "42\n
 lab.check("no entry point", run(WASM, "/command.wasm#sub"), 1, err="no exported function")
 
 
+# Programs that are layers, and no files.
+if not version.startswith(("1.6", "v1.6")):
+    lab.check("import", lab.run("ctr", "images", "import", "--all-platforms", lab.layer_image()), 0)
+    layers = ["--platform", "wasi/wasm", "localhost/layers:1"]
+    lab.check("a layer", run(layers), 42, "hello from wafer\n")
+    lab.check("its entry point", run(layers, "/first.wasm#add", "40", "2"), 0, "42\n")
+    lab.check("the first, by another name", run(layers, "anything"), 42, "hello from wafer\n")
+    lab.check("the one of that title", run(layers, "command.wasm", "one"), 0, "command.wasm\none\n")
+    lab.check("no module", run(layers, "bad.wasm"), 1, err="magic header not detected")
+
+
 def pid_of(container):
     for line in lab.run("ctr", "tasks", "ls").stdout.splitlines():
         if line.split()[0] == container:

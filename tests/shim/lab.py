@@ -97,14 +97,36 @@ def make_image(path, name, system, architecture, files, entry):
                        "annotations": {"io.containerd.image.name": name,
                                        "org.opencontainers.image.ref.name": name.split(":")[-1]},
                        "platform": {"os": system, "architecture": architecture}}]}).encode()
+    write_layout(path, index, (layer, config, manifest))
+
+
+def write_layout(path, index, blobs):
     with tarfile.open(path, "w") as tar:
         parts = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": index}
-        parts.update({"blobs/sha256/" + hashlib.sha256(b).hexdigest(): b
-                      for b in (layer, config, manifest)})
+        parts.update({"blobs/sha256/" + hashlib.sha256(b).hexdigest(): b for b in blobs})
         for place, content in parts.items():
             info = tarfile.TarInfo(place)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+
+
+def make_layers_image(path, name, kind, modules, config, system="wasi"):
+    """The same of an image whose layers are the modules themselves, of type `kind`.
+    `modules`: title -> content; `config`: its type and content."""
+    config_type, config = config[0], json.dumps(config[1]).encode()
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": config_type, "digest": digest(config), "size": len(config)},
+        "layers": [{"mediaType": kind, "digest": digest(m), "size": len(m),
+                    "annotations": {"org.opencontainers.image.title": title}}
+                   for title, m in modules.items()]}).encode()
+    index = json.dumps({
+        "schemaVersion": 2,
+        "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json",
+                       "digest": digest(manifest), "size": len(manifest),
+                       "annotations": {"io.containerd.image.name": name},
+                       "platform": {"os": system, "architecture": "wasm"}}]}).encode()
+    write_layout(path, index, (*modules.values(), config, manifest))
 
 
 PROGRAM = r"""(module
@@ -234,6 +256,19 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.trac
         make_image(self.folder / "busybox.tar", "localhost/busybox:1", "linux", architecture,
                    {"/bin/busybox": busybox, "/bin/sh": busybox}, ["/bin/sh"])
         return [self.folder / "wasm.tar", self.folder / "busybox.tar"]
+
+    def layer_image(self):
+        """One that is nothing but modules, as layers. containerd takes those from 1.7 on."""
+        app, bad = (self.folder / "app.wasm").read_bytes(), b"no module"
+        make_layers_image(
+            self.folder / "layers.tar", "localhost/layers:1",
+            "application/vnd.wasm.content.layer.v1+wasm",
+            {"first.wasm": app, "command.wasm": (self.folder / "command.wasm").read_bytes(),
+             "bad.wasm": bad},
+            ("application/vnd.oci.image.config.v1+json",
+             {"architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/first.wasm"]},
+              "rootfs": {"type": "layers", "diff_ids": []}}))
+        return self.folder / "layers.tar"
 
     def components(self):
         """Of WASI 0.2, from the core modules beside this file."""

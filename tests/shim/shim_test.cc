@@ -511,6 +511,29 @@ TEST_F(ShimTest, GoesOnWithAFullDisk) {
   EXPECT_EQ(umount(disk.c_str()), 0);
 }
 
+TEST_F(ShimTest, ReplacesAZygoteThatWasEnded) {
+  start_shim(spec({"/app.wasm"}));
+  proto::ConnectResponse connected;
+  ASSERT_TRUE(connected.ParseFromString(call("Connect", process_request("c")).text));
+  const std::string parent = "\nPPid:\t" + std::to_string(connected.shim_pid()) + "\n";
+  pid_t zygote = 0;
+  // It is called that from the moment on that it can be asked.
+  for (int i = 0; i < 200 && !zygote; ++i, usleep(10000))
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const Result<std::string> status = read_file(entry.path().string() + "/status");
+      if (status && status->starts_with("Name:\twafer-zygote\n") &&
+          status->find(parent) != status->npos)
+        zygote = pid_t(std::atoi(entry.path().filename().c_str()));
+    }
+  ASSERT_GT(zygote, 0);
+  kill(zygote, SIGKILL);
+  const RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  EXPECT_EQ(read_all(out_), "hello\n");
+}
+
 class ShimKilled : public ShimTest, public testing::WithParamInterface<bool> {};
 INSTANTIATE_TEST_SUITE_P(Stages, ShimKilled, testing::Bool());
 

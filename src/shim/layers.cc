@@ -1,0 +1,184 @@
+#include "shim/layers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "shim/proto/content.pb.h"
+
+namespace wafer::shim {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxManifest = 4 << 20;
+constexpr size_t kMaxLayer = size_t{1} << 30;
+// An index may lead to another.
+constexpr int kMaxDepth = 4;
+
+constexpr std::string_view kLayerTypes[] = {
+    "application/vnd.wasm.content.layer.v1+wasm", "application/wasm",
+    "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm"};
+
+std::string text_of(const json& object, const char* name) {
+  const auto it = object.is_object() ? object.find(name) : object.end();
+  return object.is_object() && it != object.end() && it->is_string() ? it->get<std::string>()
+                                                                     : std::string();
+}
+
+const json& list_of(const json& object, const char* name) {
+  static const json none = json::array();
+  if (!object.is_object()) return none;
+  const auto it = object.find(name);
+  return it == object.end() || !it->is_array() ? none : *it;
+}
+
+// Of an index, what is for WebAssembly, or else what comes first.
+std::string choose_manifest(const json& index) {
+  const json& manifests = list_of(index, "manifests");
+  for (const json& m : manifests) {
+    const auto platform = m.is_object() ? m.find("platform") : m.end();
+    if (!m.is_object() || platform == m.end()) continue;
+    if (text_of(*platform, "architecture") == "wasm" ||
+        text_of(*platform, "os").starts_with("wasi"))
+      return text_of(m, "digest");
+  }
+  return manifests.empty() ? std::string() : text_of(manifests.front(), "digest");
+}
+
+const json* choose_layer(const json& manifest, std::string_view name) {
+  const json* first = nullptr;
+  for (const json& layer : list_of(manifest, "layers")) {
+    const std::string type = text_of(layer, "mediaType");
+    if (std::find(std::begin(kLayerTypes), std::end(kLayerTypes), type) == std::end(kLayerTypes))
+      continue;
+    if (!first) first = &layer;
+    const auto annotations = layer.find("annotations");
+    if (annotations != layer.end() &&
+        text_of(*annotations, "org.opencontainers.image.title") == name)
+      return &layer;
+  }
+  return first;
+}
+
+Error error_of(const RpcResult& result) {
+  return Error(ErrorKind::Io, "containerd: " + std::string(result.text));
+}
+
+}  // namespace
+
+Task<Result<std::string>> LayerSource::get(std::string method, std::string request) {
+  auto answer = std::make_shared<std::string>();
+  const Later<std::shared_ptr<RpcResult>> ended;
+  client_.call(
+      method, std::move(request), kMaxManifest,
+      [answer](std::string message) { *answer = std::move(message); },
+      [ended](RpcResult result) { ended.set(std::make_shared<RpcResult>(std::move(result))); });
+  const std::shared_ptr<RpcResult> result = co_await ended;
+  if (!result->ok()) co_return error_of(*result);
+  co_return std::move(*answer);
+}
+
+Task<Result<std::string>> LayerSource::read(std::string digest) {
+  proto::ReadContentRequest request;
+  request.set_digest(digest);
+  auto answer = std::make_shared<std::string>();
+  const Later<std::shared_ptr<RpcResult>> ended;
+  client_.call(
+      "/containerd.services.content.v1.Content/Read", request.SerializeAsString(), kMaxManifest,
+      [answer](const std::string& message) {
+        proto::ReadContentResponse part;
+        if (part.ParseFromString(message)) *answer += part.data();
+      },
+      [ended](RpcResult result) { ended.set(std::make_shared<RpcResult>(std::move(result))); });
+  const std::shared_ptr<RpcResult> result = co_await ended;
+  if (!result->ok()) co_return error_of(*result);
+  co_return std::move(*answer);
+}
+
+Task<Result<LayerSource::Layer>> LayerSource::load(std::string digest, uint64_t size) {
+  if (Layer there = loaded_[digest].lock()) co_return there;
+  auto file = std::make_shared<UniqueFd>(
+      take_opened(memfd_create("layer", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  if (!*file)
+    co_return Error(ErrorKind::Io, std::string("no memory file: ") + std::strerror(errno));
+  proto::ReadContentRequest request;
+  request.set_digest(digest);
+  auto written = std::make_shared<uint64_t>(0);
+  auto failure = std::make_shared<int>(0);
+  const Later<std::shared_ptr<RpcResult>> ended;
+  client_.call(
+      "/containerd.services.content.v1.Content/Read", request.SerializeAsString(), kMaxLayer,
+      [file, written, failure](const std::string& message) {
+        proto::ReadContentResponse part;
+        if (*failure || !part.ParseFromString(message)) return;
+        for (std::string_view rest = part.data(); !rest.empty();) {
+          const ssize_t n = write(file->get(), rest.data(), rest.size());
+          if (n < 0 && errno == EINTR) continue;
+          if (n <= 0) {
+            *failure = errno;
+            return;
+          }
+          rest.remove_prefix(size_t(n));
+          *written += uint64_t(n);
+        }
+      },
+      [ended](RpcResult result) { ended.set(std::make_shared<RpcResult>(std::move(result))); });
+  const std::shared_ptr<RpcResult> result = co_await ended;
+  if (!result->ok()) co_return error_of(*result);
+  if (*failure)
+    co_return Error(ErrorKind::Io, "cannot keep " + digest + ": " + std::strerror(*failure));
+  if (size && *written != size)
+    co_return Error(ErrorKind::Io, digest + " has " + std::to_string(*written) +
+                                       " bytes, and its manifest says " + std::to_string(size));
+  (void)lseek(file->get(), 0, SEEK_SET);
+  (void)fcntl(file->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
+  loaded_[digest] = file;
+  co_return Layer(file);
+}
+
+Task<Result<LayerSource::Layer>> LayerSource::find(std::string container, std::string name) {
+  proto::GetContainerRequest container_request;
+  container_request.set_id(container);
+  Result<std::string> answer = co_await get("/containerd.services.containers.v1.Containers/Get",
+                                            container_request.SerializeAsString());
+  proto::GetContainerResponse about;
+  // Who started this is not containerd, or knows the container by another name.
+  if (!answer || !about.ParseFromString(*answer) || about.container().image().empty())
+    co_return Layer();
+  proto::GetImageRequest image_request;
+  image_request.set_name(about.container().image());
+  answer =
+      co_await get("/containerd.services.images.v1.Images/Get", image_request.SerializeAsString());
+  if (!answer) co_return answer.take_error();
+  proto::GetImageResponse image;
+  if (!image.ParseFromString(*answer)) co_return Layer();
+
+  const size_t slash = name.rfind('/');
+  name = name.substr(slash == name.npos ? 0 : slash + 1, name.rfind('#') - slash - 1);
+  std::string digest = image.image().target().digest();
+  for (int depth = 0; depth < kMaxDepth && !digest.empty(); ++depth) {
+    const Result<std::string> text = co_await read(digest);
+    if (!text) co_return Error(text.error().kind, std::string(text.error().message));
+    const json manifest = json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    digest = choose_manifest(manifest);
+    if (!digest.empty()) continue;
+    const json* const layer = choose_layer(manifest, name);
+    if (!layer) break;
+    const auto size = layer->find("size");
+    const bool has_size = size != layer->end() && size->is_number_unsigned();
+    Result<Layer> loaded =
+        co_await load(text_of(*layer, "digest"), has_size ? size->get<uint64_t>() : 0);
+    co_return std::move(loaded);
+  }
+  co_return Layer();
+}
+
+}  // namespace wafer::shim
