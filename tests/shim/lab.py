@@ -192,6 +192,7 @@ class Lab:
         self.failures = 0
         self.checks = 0
         self.sockets = self.shim_sockets()
+        self.cri = ""  # the configuration of containerd's CRI plugin, where it is wanted
 
     @staticmethod
     def shim_sockets():
@@ -219,12 +220,12 @@ class Lab:
         config.write_text(f"""version = 2
 root = "{self.folder}/root"
 state = "{self.folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.tracing"]
+disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.containerd.internal.v1.tracing"]
 [grpc]
   address = "{sock}"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{self.folder}/opt"
-""")
+{self.cri}""")
         self.env["CONTAINERD_ADDRESS"] = str(sock)
         self.process = self.daemon(
             ["unshare", "-n", "containerd", "-c", str(config)],
