@@ -18,6 +18,21 @@ constexpr std::string_view kLayout = "oci:", kArchive = "docker-archive:";
 
 void tell(const std::string& line) { print_note("wafer: " + line); }
 
+// A bar for each blob, where there is somebody who looks at it.
+void show_progress(const oci::Descriptor& part, uint64_t bytes) {
+  constexpr size_t kWidth = 30;
+  static uint64_t shown = 0;
+  const uint64_t permille = part.size ? bytes * 1000 / part.size : 1000;
+  if (bytes < part.size && permille == shown) return;
+  shown = permille;
+  const size_t full = std::min<size_t>(kWidth, size_t(permille * kWidth / 1000));
+  std::string line =
+      fmt::format("\r{} [{}{}] {:3} %", part.digest.substr(0, 19), std::string(full, '#'),
+                  std::string(kWidth - full, ' '), permille / 10);
+  if (bytes >= part.size) line += "\n";
+  (void)!write(STDERR_FILENO, line.data(), line.size());
+}
+
 Result<oci::Layout> own_images() {
   const std::string folder = oci::Layout::default_folder();
   if (folder.empty()) return Error(ErrorKind::Io, "no place for images: HOME is not set");
@@ -50,9 +65,42 @@ struct Opened {
   oci::Descriptor image;
 };
 
-// An image by any of its names; `pull` one that is not here.
-Result<Opened> find_image(const std::string& name, bool pull) {
+// How a registry is to be asked, as options and WAFER_MIRRORS say. Usage, Io, Invalid.
+Result<void> prepare(oci::Registry& registry, const oci::Reference& reference,
+                     const PullOptions& options) {
+  std::vector<std::string> all = options.mirrors, hosts;
+  if (const char* const given = std::getenv("WAFER_MIRRORS"); given && all.empty()) {
+    std::string_view rest = given;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find(','), rest.size());
+      if (end) all.emplace_back(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  for (const std::string& mirror : all) {
+    const size_t equals = mirror.find('=');
+    if (equals == mirror.npos || equals == 0 || equals + 1 == mirror.size() ||
+        mirror.find('/') != mirror.npos)
+      return Error(ErrorKind::Usage, "a mirror is REGISTRY=HOST[:PORT], not '" + mirror + "'");
+    if (mirror.substr(0, equals) == reference.registry) hosts.push_back(mirror.substr(equals + 1));
+  }
+  registry.set_mirrors(std::move(hosts));
+  if (isatty(STDERR_FILENO)) registry.set_progress(show_progress);
+  if (options.verify_key.empty()) return {};
+  WAFER_LET(file, Input::open(options.verify_key, Input::Content::Any));
+  Result<oci::PublicKey> key = oci::PublicKey::parse(file.text());
+  if (!key)
+    return Error(ErrorKind::Invalid, options.verify_key + ": " + std::string(key.error().message));
+  registry.require_signature(*std::move(key));
+  return {};
+}
+
+// An image by any of its names; `pull` one that is not here, or that has to be signed.
+Result<Opened> find_image(const std::string& name, bool pull, const PullOptions& options = {}) {
   Opened out;
+  const bool must_verify = !options.verify_key.empty();
+  if (must_verify && (name.starts_with(kLayout) || name.starts_with(kArchive)))
+    return Error(ErrorKind::Usage, "signatures are verified of images of registries only");
   if (name.starts_with(kLayout)) {
     const auto [folder, tag] = split_place(std::string_view(name).substr(kLayout.size()));
     if (access((folder + "/index.json").c_str(), F_OK) != 0)
@@ -75,10 +123,11 @@ Result<Opened> find_image(const std::string& name, bool pull) {
   auto layout = std::make_unique<oci::Layout>(own);
   Result<oci::Descriptor> there = layout->find(reference.text());
   if (!there && !pull) return there.take_error();
-  if (there) {
+  if (there && !must_verify) {
     out.image = *there;
   } else {
     oci::Registry registry(reference.registry, tell);
+    WAFER_TRY(prepare(registry, reference, options));
     WAFER_LET(pulled, registry.pull(reference, *layout));
     out.image = pulled;
   }
@@ -92,10 +141,11 @@ int report(const Result<void>& result) {
   return result.error().kind == ErrorKind::Usage ? kUsage : kFailure;
 }
 
-Result<void> pull(const std::string& name) {
+Result<void> pull(const std::string& name, const PullOptions& options) {
   WAFER_LET(reference, oci::Reference::parse(name));
   WAFER_LET(own, own_images());
   oci::Registry registry(reference.registry, tell);
+  WAFER_TRY(prepare(registry, reference, options));
   WAFER_LET(image, registry.pull(reference, own));
   (void)write_stdout(image.digest + "\n");
   return {};
@@ -179,12 +229,25 @@ bool names_image(const std::string& name) {
   return oci::Reference::looks_like(name) && access(name.c_str(), F_OK) != 0;
 }
 
-Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args) {
-  WAFER_LET(found, find_image(name, true));
+Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args,
+                                const PullOptions& options) {
+  WAFER_LET(found, find_image(name, true, options));
   const std::string cache = compiler::CodeCache::default_folder();
   if (cache.empty()) return Error(ErrorKind::Io, "no place to unpack images: HOME is not set");
   WAFER_LET(r, oci::unpack(*found.store, found.image, cache + "/images", args));
   return ImageProgram{r.artifact, r.root, r.cwd, r.args, r.env};
+}
+
+void add_pull_options(CLI::App& command, PullOptions& options) {
+  command
+      .add_option("--verify-key", options.verify_key,
+                  "Public key (PEM) by which images of registries have to be signed, as by cosign")
+      ->type_name("FILE");
+  command
+      .add_option("--mirror", options.mirrors,
+                  "Ask HOST before REGISTRY (repeatable; WAFER_MIRRORS is a list with commas)")
+      ->type_name("REGISTRY=HOST[:PORT]")
+      ->allow_extra_args(false);
 }
 
 void add_images(CLI::App& app, Context& context) {
@@ -196,7 +259,11 @@ void add_images(CLI::App& app, Context& context) {
   {
     CLI::App& c = *command("pull", "Copy an image from a registry");
     c.add_option("IMAGE", *from, kReference)->required();
-    c.callback([from, &context] { context.action = [from] { return report(pull(*from)); }; });
+    auto options = std::make_shared<PullOptions>();
+    add_pull_options(c, *options);
+    c.callback([from, options, &context] {
+      context.action = [from, options] { return report(pull(*from, *options)); };
+    });
   }
   {
     CLI::App& c = *command("push", "Copy an image to a registry");

@@ -7,6 +7,10 @@
 
 #include "base/result.h"
 
+namespace CLI {
+class App;
+}
+
 namespace wafer::cli {
 
 // Does `name` stand for an image? oci:FOLDER[:NAME], docker-archive:FILE[:NAME], or, where there
@@ -18,7 +22,15 @@ struct ImageProgram {
   std::string artifact, root, cwd;
   std::vector<std::string> args, env;
 };
+// How images come from registries.
+struct PullOptions {
+  std::string verify_key;            // a file; what is pulled has to be signed by this key
+  std::vector<std::string> mirrors;  // REGISTRY=HOST
+};
+void add_pull_options(CLI::App& command, PullOptions& options);
+
 // Finds the image, pulls it if it is in a registry and not on this machine yet, and unpacks it.
-Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args);
+Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args,
+                                const PullOptions& options);
 
 }  // namespace wafer::cli

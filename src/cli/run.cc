@@ -24,6 +24,9 @@ namespace {
 
 struct RunOptions {
   std::string file;
+#if WAFER_WITH_OCI
+  PullOptions pull;
+#endif
   std::vector<std::string> unused_args;  // only for the help text
   std::string invoke;
   std::optional<uint64_t> fuel;
@@ -129,7 +132,7 @@ int run_program(const RunOptions& o, const Context& context) {
 #if WAFER_WITH_OCI
   std::optional<ImageProgram> image;
   if (names_image(o.file)) {
-    Result<ImageProgram> opened = open_image(o.file, context.guest_args);
+    Result<ImageProgram> opened = open_image(o.file, context.guest_args, o.pull);
     if (!opened) {
       print_error(opened.error().message);
       return kFailure;
@@ -259,6 +262,9 @@ void add_run(CLI::App& app, Context& context) {
       ->group("Code");
   o.features.add_to(run);
   run.add_flag("-v,--verbose", o.verbose, "Say what happens on standard error");
+#if WAFER_WITH_OCI
+  add_pull_options(run, o.pull);
+#endif
   run.add_option("FILE", o.file, "Module, binary or text; - for standard input; or an image")
       ->required();
   // Declared for the help text: run_tool() takes everything after FILE away.

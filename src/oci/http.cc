@@ -90,6 +90,7 @@ Result<HttpResponse> Http::request(const HttpRequest& r) {
                      r.url + " answers with more than " + std::to_string(r.limit) + " bytes");
       response.body.append(reinterpret_cast<const char*>(front.data()), front.size());
       answer->remove(front.size());
+      if (r.progress && !front.empty()) r.progress(response.body.size());
       if (answer->done()) return std::move(response);
       if (answer->ended() && !answer->failure().ok()) return failed(answer->failure());
     }

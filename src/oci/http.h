@@ -1,6 +1,7 @@
 // Requests over HTTP and HTTPS that are waited for.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,7 +16,8 @@ struct HttpRequest {
   std::string url;  // http:// or https://
   std::map<std::string, std::string> headers;
   std::string body;
-  uint64_t limit = 64u << 20;  // of the answer's body
+  uint64_t limit = 64u << 20;                    // of the answer's body
+  std::function<void(uint64_t bytes)> progress;  // told how much of that body has come
 };
 struct HttpResponse {
   unsigned status = 0;

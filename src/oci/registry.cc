@@ -84,7 +84,13 @@ std::map<std::string, std::string> parse_challenge(const std::string& header, st
 }
 
 Registry::Registry(std::string host, std::function<void(const std::string&)> told)
-    : host_(std::move(host)), told_(std::move(told)) {
+    : told_(std::move(told)) {
+  use(host);
+}
+
+void Registry::use(const std::string& host) {
+  host_ = host;
+  authorization_.clear();
   std::string folder;
   if (const char* given = std::getenv("DOCKER_CONFIG"))
     folder = given;
@@ -161,10 +167,12 @@ Result<HttpResponse> Registry::call(HttpRequest r, const Reference& reference, b
 }
 
 Result<std::string> Registry::fetch(const std::string& path, const Reference& reference,
-                                    uint64_t limit, const char* accept, std::string* media_type) {
+                                    uint64_t limit, const char* accept, std::string* media_type,
+                                    const Descriptor* part) {
   HttpRequest r;
   r.url = base() + reference.repository + path;
   r.limit = limit;
+  if (part && progress_) r.progress = [this, part](uint64_t bytes) { progress_(*part, bytes); };
   if (accept) r.headers["Accept"] = accept;
   WAFER_LET(response, call(std::move(r), reference, false));
   if (response.status != 200)
@@ -174,6 +182,48 @@ Result<std::string> Registry::fetch(const std::string& path, const Reference& re
 }
 
 Result<Descriptor> Registry::pull(const Reference& reference, Layout& store) {
+  const std::string own = host_;
+  for (const std::string& mirror : mirrors_) {
+    use(mirror);
+    Result<Descriptor> pulled = pull_here(reference, store);
+    // What is there but not what it has to be is not looked for elsewhere.
+    const bool missing = !pulled && pulled.error().kind == ErrorKind::Io;
+    use(own);
+    if (!missing) return pulled;
+    told_("not by way of " + mirror + ": " + std::string(pulled.error().message));
+  }
+  return pull_here(reference, store);
+}
+
+// As cosign does by key: without a log that others could look into.
+Result<void> Registry::check_signature(const Reference& reference, const std::string& digest) {
+  const std::string unsigned_image = reference.text() + " has no signature by this key";
+  HttpRequest r;
+  r.url = base() + reference.repository + "/manifests/" + signature_tag(digest);
+  r.limit = kMaxManifest;
+  r.headers["Accept"] = kManifest;
+  WAFER_LET(response, call(std::move(r), reference, false));
+  if (response.status == 404) return Error(ErrorKind::Invalid, unsigned_image);
+  if (response.status != 200)
+    return Error(ErrorKind::Io,
+                 "cannot pull the signatures of " + reference.text() + ": " + reason_of(response));
+  WAFER_LET(manifest, parse_json(response.body, "the signatures"));
+  const auto layers = manifest.find("layers");
+  if (layers == manifest.end() || !layers->is_array())
+    return Error(ErrorKind::Invalid, unsigned_image);
+  for (const json& layer : *layers) {
+    WAFER_LET(part, Descriptor::parse(layer));
+    const auto signature = part.annotations.find(kSignature);
+    if (part.media_type != kSigned || signature == part.annotations.end()) continue;
+    WAFER_LET(text, fetch("/blobs/" + part.digest, reference, kMaxManifest, nullptr, nullptr));
+    if (!key_->verifies(text, signature->second)) continue;
+    WAFER_LET(about, signed_digest(text));
+    if (about == digest) return {};
+  }
+  return Error(ErrorKind::Invalid, unsigned_image);
+}
+
+Result<Descriptor> Registry::pull_here(const Reference& reference, Layout& store) {
   std::string version = reference.version();
   Descriptor manifest;
   std::string text;
@@ -184,6 +234,8 @@ Result<Descriptor> Registry::pull(const Reference& reference, Layout& store) {
     if (is_digest(version) && digest_of(body) != version)
       return Error(ErrorKind::Invalid,
                    "the manifest of " + reference.text() + " does not have the digest " + version);
+    // What is signed is what the name stands for, which leads to all the rest by digests.
+    if (key_ && depth == 0) WAFER_TRY(check_signature(reference, digest_of(body)));
     WAFER_LET(j, parse_json(body, "the manifest"));
     type = j.value("mediaType", type);
     if (j.contains("manifests") && depth == 0) {
@@ -211,7 +263,7 @@ Result<Descriptor> Registry::pull(const Reference& reference, Layout& store) {
     if (part.size > Store::kMaxBlob)
       return Error(ErrorKind::Exhaustion, "the blob " + part.digest + " is too large");
     told_("pulling " + part.digest.substr(0, 19) + " (" + std::to_string(part.size) + " bytes)");
-    WAFER_LET(bytes, fetch("/blobs/" + part.digest, reference, part.size, nullptr, nullptr));
+    WAFER_LET(bytes, fetch("/blobs/" + part.digest, reference, part.size, nullptr, nullptr, &part));
     if (bytes.size() != part.size || digest_of(bytes) != part.digest)
       return Error(ErrorKind::Invalid,
                    "the content of " + part.digest + " does not have this digest");

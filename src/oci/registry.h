@@ -2,10 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "oci/http.h"
 #include "oci/reference.h"
+#include "oci/signature.h"
 #include "oci/store.h"
 
 namespace wafer::oci {
@@ -21,6 +24,14 @@ class Registry {
   // `told` is called with a line for each step that takes a while.
   Registry(std::string host, std::function<void(const std::string&)> told);
 
+  // From now on, what is pulled has to have a signature by this key.
+  void require_signature(PublicKey key) { key_ = std::move(key); }
+  // Called while a blob comes.
+  using Progress = std::function<void(const Descriptor& part, uint64_t bytes)>;
+  void set_progress(Progress progress) { progress_ = std::move(progress); }
+  // Registries with the same images, which pull() asks first, in order.
+  void set_mirrors(std::vector<std::string> hosts) { mirrors_ = std::move(hosts); }
+
   // Copies an image and all it consists of into `store`, under the reference's text. Of an index,
   // the part for WebAssembly. Digests are checked.
   Result<Descriptor> pull(const Reference& reference, Layout& store);
@@ -28,13 +39,20 @@ class Registry {
   Result<void> push(const Store& store, const Descriptor& image, const Reference& reference);
 
  private:
+  void use(const std::string& host);
+  Result<Descriptor> pull_here(const Reference& reference, Layout& store);
+  Result<void> check_signature(const Reference& reference, const std::string& digest);
   Result<HttpResponse> call(HttpRequest request, const Reference& reference, bool write);
   Result<std::string> token(const std::string& challenge, const Reference& reference, bool write);
   Result<std::string> fetch(const std::string& path, const Reference& reference, uint64_t limit,
-                            const char* accept, std::string* media_type);
+                            const char* accept, std::string* media_type,
+                            const Descriptor* part = nullptr);
   std::string base() const;
   Http http_;
   std::string host_;
+  std::vector<std::string> mirrors_;
+  std::optional<PublicKey> key_;
+  Progress progress_;
   std::string credentials_;    // base64 of user:password
   std::string authorization_;  // what the last challenge led to
   std::function<void(const std::string&)> told_;

@@ -112,16 +112,31 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
   const std::string containerd = grpc && *grpc ? grpc : arguments.get("address");
   GrpcClient client(loop, containerd, arguments.get("namespace"));
   LayerSource layers(client);
-  Service service(loop, *std::move(zygote), publisher, containerd.empty() ? nullptr : &layers);
+  std::optional<Telemetry> telemetry;
+  Result<TelemetryOptions> told = telemetry_options([](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string(value ? value : "");
+  });
+  if (!told)
+    log_warning("no traces and metrics: " + std::string(told.error().message));
+  else if (told->traces || told->metrics)
+    telemetry.emplace(loop, *std::move(told));
+  Service service(loop, *std::move(zygote), publisher, containerd.empty() ? nullptr : &layers,
+                  telemetry ? &*telemetry : nullptr);
+  RpcServer* requests = nullptr;
   RpcServer server(loop, std::move(listener),
-                   [&service](std::string_view name, std::string_view method, std::string payload,
-                              RpcServer::Reply reply) {
-                     service.handle(name, method, payload, std::move(reply));
+                   [&](std::string_view name, std::string_view method, std::string payload,
+                       RpcServer::Reply reply) {
+                     service.handle(name, method, payload, requests->traceparent(),
+                                    std::move(reply));
                    });
+  requests = &server;
   int rounds = 0;
   std::function<void()> end = [&] {
     // What was said last is to arrive.
-    const bool busy = server.has_unsent() || publisher.has_unsent();
+    if (rounds == 0 && telemetry) telemetry->flush();
+    const bool busy =
+        server.has_unsent() || publisher.has_unsent() || (telemetry && telemetry->has_unsent());
     if (busy && ++rounds < 200) {
       loop.after(std::chrono::milliseconds(10), end);
       return;

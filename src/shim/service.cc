@@ -38,6 +38,22 @@ RpcResult message_of(const Message& message) {
 
 RpcResult empty() { return {}; }
 
+// Parts of the call that is being handed out, for whoever follows traces.
+class Stages {
+ public:
+  explicit Stages(Telemetry* telemetry) : telemetry_(telemetry) {
+    if (telemetry) call_ = telemetry->current();
+  }
+  uint64_t begin() const { return call_ ? Telemetry::now() : 0; }
+  void end(const char* name, uint64_t since) const {
+    if (call_) telemetry_->stage(call_, name, since);
+  }
+
+ private:
+  Telemetry* telemetry_;
+  std::shared_ptr<const Telemetry::Span> call_;
+};
+
 // As a shell reports it.
 uint32_t exit_code(int status) {
   return WIFSIGNALED(status) ? 128u + uint32_t(WTERMSIG(status)) : uint32_t(WEXITSTATUS(status));
@@ -48,9 +64,24 @@ uint32_t exit_code(int status) {
 // ---- Dispatch ---------------------------------------------------------------
 
 void Service::handle(std::string_view service, std::string_view method, const std::string& payload,
-                     Reply reply) {
+                     std::string_view traceparent, Reply reply) {
   if (service != "containerd.task.v2.Task" && service != "containerd.task.v3.Task")
     return reply(RpcResult::error(RpcCode::Unimplemented, "no service " + std::string(service)));
+  if (telemetry_) {
+    // The container's name is the first member of every request.
+    proto::ProcessRequest any;
+    const bool known = any.ParseFromString(payload);
+    reply = telemetry_->follow(service, method, known ? any.id() : std::string(), traceparent,
+                               std::move(reply));
+    dispatch(method, payload, std::move(reply));
+    telemetry_->leave();
+    telemetry_->set_containers(containers_.size());
+    return;
+  }
+  dispatch(method, payload, std::move(reply));
+}
+
+void Service::dispatch(std::string_view method, const std::string& payload, Reply reply) {
   const auto with = [&](auto message, auto&& call) {
     if (!message.ParseFromString(payload))
       return reply(
@@ -366,6 +397,7 @@ Task<bool> Service::discard(ContainerRef container, std::shared_ptr<Process> pro
 // ---- Life -------------------------------------------------------------------
 
 Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
+  const Stages stages(telemetry_);
   if (containers_.count(request.id())) {
     reply(RpcResult::error(RpcCode::AlreadyExists, "there is a container " + request.id()));
     co_return;
@@ -410,11 +442,15 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const ContainerRef c = *parsed;
   const std::shared_ptr<Process> first(c, &c->first);
   containers_[c->id] = c;
+  uint64_t since = stages.begin();
   Result<void> made = c->cgroup.create(c->spec.resources);
+  stages.end("control group", since);
   // Who is not root has no control groups, unless somebody gave some: as runc's rootless mode.
   if (!made && geteuid() != 0) made = Result<void>();
   if (made) made = first->io.open(first->in, first->out, first->err, first->terminal);
+  since = stages.begin();
   Result<pid_t> pid = made ? co_await launch(c, first) : Result<pid_t>(made.take_error());
+  stages.end("process", since);
   if (!pid) {
     (void)co_await discard(c, first);
     containers_.erase(c->id);

@@ -9,19 +9,25 @@
 #include "shim/container.h"
 #include "shim/events.h"
 #include "shim/layers.h"
+#include "shim/telemetry.h"
 #include "shim/zygote.h"
 
 namespace wafer::shim {
 
 class Service {
  public:
-  // `layers` may be null: then all programs are files.
-  Service(Loop& loop, Zygote zygote, Publisher& publisher, LayerSource* layers)
-      : loop_(loop), zygote_(std::move(zygote)), publisher_(publisher), layers_(layers) {}
+  // `layers` may be null: then all programs are files. So may `telemetry`.
+  Service(Loop& loop, Zygote zygote, Publisher& publisher, LayerSource* layers,
+          Telemetry* telemetry)
+      : loop_(loop),
+        zygote_(std::move(zygote)),
+        publisher_(publisher),
+        layers_(layers),
+        telemetry_(telemetry) {}
 
   // Answers one call of containerd.task.v2.Task or v3.
   void handle(std::string_view service, std::string_view method, const std::string& payload,
-              RpcServer::Reply reply);
+              std::string_view traceparent, RpcServer::Reply reply);
   // Called when containerd wants the shim to end, and nothing is left.
   std::function<void()> on_shutdown;
 
@@ -34,6 +40,7 @@ class Service {
     std::shared_ptr<Process> process;
   };
 
+  void dispatch(std::string_view method, const std::string& payload, Reply reply);
   Detached create(proto::CreateTaskRequest request, Reply reply);
   Detached start(proto::ProcessRequest request, Reply reply);
   Detached remove(proto::ProcessRequest request, Reply reply);
@@ -68,6 +75,7 @@ class Service {
   Zygote zygote_;
   Publisher& publisher_;
   LayerSource* layers_;
+  Telemetry* telemetry_;
   std::map<std::string, ContainerRef> containers_;
   // Filters that were compiled, by what they were compiled from.
   std::unordered_map<std::string, SeccompFilter> filters_;

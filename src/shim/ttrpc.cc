@@ -199,6 +199,9 @@ void RpcServer::serve(UniqueFd socket) {
         proto::Request request;
         if (!request.ParseFromArray(payload.data(), int(payload.size())))
           return reply(RpcResult::error(RpcCode::InvalidArgument, "not a request"));
+        traceparent_.clear();
+        for (const auto& entry : request.metadata())
+          if (entry.key() == "traceparent") traceparent_ = entry.value();
         handler_(request.service(), request.method(), std::move(*request.mutable_payload()), reply);
       },
       [this, key] { connections_.erase(key); });

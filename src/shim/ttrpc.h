@@ -79,6 +79,8 @@ class RpcServer {
   ~RpcServer();
   // True while answers are on their way.
   bool has_unsent() const;
+  // What the request that the handler is called for says of its trace, as the header of that name.
+  const std::string& traceparent() const { return traceparent_; }
 
  private:
   void accept();
@@ -86,6 +88,7 @@ class RpcServer {
   Loop& loop_;
   UniqueFd listener_;
   Handler handler_;
+  std::string traceparent_;
   std::unordered_map<RpcConnection*, std::shared_ptr<RpcConnection>> connections_;
 };
 

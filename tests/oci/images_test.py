@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Images without a container engine: images_test.py WAFER. With Debian's docker-registry, too."""
 
+import base64
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import urllib.request
 
 WAFER = os.path.abspath(sys.argv[1])
 HERE = pathlib.Path(tempfile.mkdtemp(prefix="wafer-oci-"))
@@ -168,6 +170,78 @@ def registry():
     return None, None
 
 
+def upload(repository, tag, config, layers):
+    """An image by hand. `layers`: (type, content, annotations)."""
+    def call(method, url, body=None, kind="application/octet-stream"):
+        request = urllib.request.Request(url, body, {"Content-Type": kind}, method=method)
+        return urllib.request.urlopen(request, timeout=10)
+
+    def blob(content):
+        place = call("POST", f"http://{host}/v2/{repository}/blobs/uploads/", b"").headers["Location"]
+        call("PUT", place + ("&" if "?" in place else "?") + "digest=" + digest(content), content)
+        return {"digest": digest(content), "size": len(content)}
+
+    kind = "application/vnd.oci.image."
+    manifest = {"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
+                "config": {"mediaType": kind + "config.v1+json"} | blob(config),
+                "layers": [{"mediaType": t, "annotations": a} | blob(c) for t, c, a in layers]}
+    call("PUT", f"http://{host}/v2/{repository}/manifests/{tag}", json.dumps(manifest).encode(),
+         manifest["mediaType"])
+
+
+def signatures():
+    """Of three kinds of keys, made by openssl."""
+    if not shutil.which("openssl"):
+        print("skipped: no openssl to sign images with")
+        return
+
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=HERE, check=True, capture_output=True)
+
+    (HERE / "text").write_text("no key\n")
+    check("no key", wafer("pull", "--verify-key", "text", name), 1, err="no public key")
+    for kind, options in (("ec", ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+                          ("rsa", ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
+                          ("ed", ["-algorithm", "ED25519"])):
+        openssl("genpkey", *options, "-out", f"{kind}.key")
+        openssl("pkey", "-in", f"{kind}.key", "-pubout", "-out", f"{kind}.pub")
+
+        def sign(about):
+            text = json.dumps({"critical": {
+                "identity": {"docker-reference": f"{host}/team/say"},
+                "image": {"docker-manifest-digest": about},
+                "type": "cosign container image signature"}, "optional": None}).encode()
+            (HERE / "signed").write_bytes(text)
+            if kind == "ed":
+                openssl("pkeyutl", "-sign", "-rawin", "-in", "signed", "-inkey", f"{kind}.key",
+                        "-out", "signature")
+            else:
+                openssl("dgst", "-sha256", "-sign", f"{kind}.key", "-out", "signature", "signed")
+            return text, base64.b64encode((HERE / "signature").read_bytes()).decode()
+
+        signed = "application/vnd.dev.cosign.simplesigning.v1+json"
+        tag = image.strip().replace(":", "-") + ".sig"
+        annotation = "dev.cosignproject.cosign/signature"
+        text, signature = sign(image.strip())
+        other, for_other = sign(digest(b"another image"))
+        for what, layers, code in (
+                ("its signature", [(signed, text, {annotation: signature})], 0),
+                ("a second one", [(signed, other, {annotation: for_other}),
+                                  (signed, text, {annotation: signature})], 0),
+                ("one for another image", [(signed, other, {annotation: for_other})], 1),
+                ("one of another text", [(signed, text, {annotation: for_other})], 1),
+                ("no base64", [(signed, text, {annotation: "*" * 96})], 1)):
+            upload("team/say", tag, b"{}", layers)
+            check(f"{kind}: {what}", wafer("pull", "--verify-key", f"{kind}.pub", name), code,
+                  err="" if code == 0 else "has no signature by this key")
+            check(f"{kind}: {what}, to run", wafer("run", "--verify-key", f"{kind}.pub", name, "z"),
+                  code, out="/app.wasm\0z\0" if code == 0 else "")
+    check("by another key", wafer("pull", "--verify-key", "ec.pub", name), 1,
+          err="has no signature by this key")
+    check("of a file", wafer("run", "--verify-key", "ec.pub", "oci:one:v2"), 1,
+          err="of images of registries only")
+
+
 server, host = registry()
 if server:
     name = f"{host}/team/say:1"
@@ -182,6 +256,17 @@ if server:
     check("an artifact", wafer("run", f"{host}/art", "z"), out="app.wasm\0z\0")
     check("by digest", wafer("pull", f"{host}/team/say@{image.strip()}"), out=image)
     check("no such image", wafer("pull", f"{host}/none"), 1, err="manifest unknown")
+    # By way of a mirror: one with the image, and one that is not there.
+    check("forget", wafer("rmi", f"{host}/team/say@{image.strip()}"))
+    check("a mirror", wafer("pull", "--mirror", f"example.invalid={host}",
+                            "example.invalid/team/say:1"), out=image)
+    check("it has the name of its registry", wafer("images"), out="example.invalid/team/say:1")
+    check("one that is away", wafer("pull", "--mirror", f"{host}=localhost:1",
+                                    f"{host}/team/say@{image.strip()}"), out=image,
+          err="not by way of localhost:1")
+    check("no mirror", wafer("pull", "--mirror", "nonsense", name), 2, err="a mirror is")
+    # Signatures, as cosign leaves them beside the image.
+    signatures()
     # A registry that lies.
     for data in (HERE / "registry").glob("docker/registry/v2/blobs/sha256/*/*/data"):
         if data.read_bytes().startswith(b"\0asm") or b"\0asm" in data.read_bytes()[:4096]:
@@ -189,6 +274,7 @@ if server:
             content[20] ^= 1
             data.write_bytes(content)
     check("forget", wafer("rmi", f"{host}/art"))
+    check("forget", wafer("rmi", "example.invalid/team/say:1"))
     check("forget", wafer("rmi", f"{host}/team/say@{image.strip()}"))
     check("forget", wafer("rmi", name))
     check("a lie", wafer("pull", name), 1, err="does not have this digest")

@@ -17,6 +17,7 @@
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
 #include "shim/spec.h"
+#include "shim/telemetry.h"
 #include "shim/ttrpc.h"
 
 namespace wafer::shim {
@@ -266,6 +267,38 @@ TEST(ShimIo, ASlowReaderGetsAll) {
   }
   EXPECT_EQ(received, kSize);
   EXPECT_TRUE(ended);
+}
+
+TEST(ShimTelemetry, FollowsTheUsualVariables) {
+  std::map<std::string, std::string> set;
+  const auto options = [&set] {
+    return telemetry_options([&set](const char* name) {
+      const auto it = set.find(name);
+      return it == set.end() ? std::string() : it->second;
+    });
+  };
+  EXPECT_FALSE(options()->traces || options()->metrics);
+  set["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://collector:4318/base/";
+  EXPECT_EQ(options()->traces->host, "collector");
+  EXPECT_EQ(options()->traces->path, "/base/v1/traces");
+  EXPECT_EQ(options()->metrics->path, "/base/v1/metrics");
+  set["OTEL_METRICS_EXPORTER"] = "none";
+  EXPECT_FALSE(options()->metrics);
+  set["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://[::1]/spans";
+  EXPECT_EQ(options()->traces->host, "::1");
+  EXPECT_EQ(options()->traces->port, "4318");
+  EXPECT_EQ(options()->traces->path, "/spans");
+  set["OTEL_EXPORTER_OTLP_HEADERS"] = "a=b,c=d=e,nonsense,x=y\r\nz: 1";
+  EXPECT_EQ(options()->traces->headers.size(), 2u);
+  set["OTEL_SERVICE_NAME"] = "s";
+  set["OTEL_RESOURCE_ATTRIBUTES"] = "service.name=other,k=v";
+  EXPECT_EQ(options()->resource.size(), 2u);
+  for (const char* bad : {"https://collector", "collector:4318", "http://", "http://a b"}) {
+    set["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = bad;
+    EXPECT_FALSE(options()) << bad;
+  }
+  set["OTEL_SDK_DISABLED"] = "true";
+  EXPECT_FALSE(options()->traces);
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 // The shim as a whole, against a small containerd: one that starts it, calls it and takes its
 // events. As root, and as anybody with a user namespace.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -532,6 +535,89 @@ TEST_F(ShimTest, ReplacesAZygoteThatWasEnded) {
   ASSERT_TRUE(call("Start", process_request("c")).ok());
   EXPECT_EQ(wait(), 42u);
   EXPECT_EQ(read_all(out_), "hello\n");
+}
+
+TEST_F(ShimTest, TellsTracesAndMetrics) {
+  // A collector: takes requests, one after the other, and says yes to each.
+  const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ASSERT_EQ(listen(listener.get(), 8), 0);
+  std::map<int, std::pair<UniqueFd, std::string>> open;
+  std::map<std::string, std::vector<json>> taken;  // by path
+  std::set<std::string> headers;
+  loop_.watch(listener.get(), EPOLLIN, [&](uint32_t) {
+    const int fd = accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return;
+    open[fd].first = UniqueFd(fd);
+    loop_.watch(fd, EPOLLIN, [&, fd](uint32_t) {
+      char buffer[64 << 10];
+      const ssize_t n = read(fd, buffer, sizeof buffer);
+      std::string& text = open[fd].second;
+      if (n > 0) text.append(buffer, size_t(n));
+      const size_t head = text.find("\r\n\r\n"), length = text.find("Content-Length: ");
+      if (n > 0 &&
+          (head == text.npos || text.size() - head - 4 < std::stoul(text.substr(length + 16))))
+        return;
+      if (n > 0) {
+        const size_t path = text.find(' ') + 1;
+        taken[text.substr(path, text.find(' ', path) - path)].push_back(
+            json::parse(text.substr(head + 4)));
+        if (text.find("x-key: secret\r\n") != text.npos) headers.insert("x-key");
+        (void)!write(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 40);
+      }
+      loop_.forget(fd);
+      open.erase(fd);
+    });
+  });
+  setenv("OTEL_EXPORTER_OTLP_ENDPOINT",
+         ("http://127.0.0.1:" + std::to_string(ntohs(address.sin_port))).c_str(), 1);
+  setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret", 1);
+  setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.node.name=n1", 1);
+  start_shim(spec({"/app.wasm"}));
+  for (const char* name :
+       {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"})
+    unsetenv(name);
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  EXPECT_FALSE(call("Start", process_request("c")).ok());
+  ASSERT_TRUE(call("Delete", process_request("c")).ok());
+  ASSERT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  client_.reset();
+  for (int i = 0; i < 500 && (taken["/v1/traces"].empty() || taken["/v1/metrics"].empty()); ++i) {
+    loop_.after(std::chrono::milliseconds(10), [this] { loop_.stop(); });
+    loop_.run();
+  }
+  loop_.forget(listener.get());
+  for (const auto& [fd, connection] : open) loop_.forget(fd);
+  EXPECT_EQ(headers.size(), 1u);
+  ASSERT_FALSE(taken["/v1/traces"].empty());
+  const json& resource = taken["/v1/traces"][0]["resourceSpans"][0];
+  const std::string about = resource["resource"].dump();
+  EXPECT_NE(about.find("containerd-shim-wafer-v1"), about.npos) << about;
+  EXPECT_NE(about.find("k8s.node.name"), about.npos) << about;
+  std::map<std::string, json> spans;
+  for (const json& post : taken["/v1/traces"])
+    for (const json& span : post["resourceSpans"][0]["scopeSpans"][0]["spans"])
+      spans[span["name"]] = span;
+  const json& created = spans["containerd.task.v2.Task/Create"];
+  ASSERT_FALSE(created.is_null()) << resource.dump();
+  EXPECT_EQ(created["traceId"].get<std::string>().size(), 32u);
+  EXPECT_GT(created["endTimeUnixNano"].get<std::string>(),
+            created["startTimeUnixNano"].get<std::string>());
+  EXPECT_NE(created["attributes"].dump().find("container.id"), std::string::npos);
+  EXPECT_EQ(spans["process"]["parentSpanId"], created["spanId"]);
+  EXPECT_EQ(spans["process"]["traceId"], created["traceId"]);
+  EXPECT_EQ(spans["containerd.task.v2.Task/Start"]["status"]["code"], 2);  // the second
+  ASSERT_FALSE(taken["/v1/metrics"].empty());
+  const std::string metrics = taken["/v1/metrics"].back().dump();
+  for (const char* name : {"rpc.server.duration", "wafer.shim.errors", "wafer.shim.containers"})
+    EXPECT_NE(metrics.find(name), metrics.npos) << metrics;
 }
 
 class ShimKilled : public ShimTest, public testing::WithParamInterface<bool> {};
