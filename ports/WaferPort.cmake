@@ -10,6 +10,7 @@ add_subdirectory(${WAFER_ROOT} wafer EXCLUDE_FROM_ALL)
 function(wafer_port_example target)
   set(board ${WAFER_ROOT}/examples/embedded)
   target_sources(${target} PRIVATE ${WAFER_ROOT}/ports/common/wafer_port.c
+    ${WAFER_ROOT}/ports/common/wafer_guard.c
     ${WAFER_ROOT}/ports/example/example.c)
   target_include_directories(${target} PRIVATE ${WAFER_ROOT}/include ${WAFER_ROOT}/ports/common
     ${WAFER_ROOT}/ports/example ${board})

@@ -37,8 +37,11 @@ void wafer_port_queue_delete(wafer_port_queue*) {}
 bool wafer_port_queue_send(wafer_port_queue*, int32_t, int32_t) { return false; }
 bool wafer_port_queue_receive(wafer_port_queue*, int32_t*, int32_t) { return false; }
 
-// Takes the place of the library's own.
-void wafer_panic(const char* message) {
+void** wafer_port_slot(void) {
+  static void* slot;
+  return &slot;
+}
+void wafer_port_panic(const char* message) {
   Serial.println(message);
   for (;;) {
   }

@@ -2,13 +2,17 @@
 
 #include <string.h>
 
+/* wafer_guard.c: the platform's blocks, in lists. */
+void* wafer_guard_allocate(size_t size);
+void wafer_guard_release(void* block);
+
 /* What asks for a larger alignment than the platform's gets a block with room, and the address of
  * its start just below. */
 static void* allocate(void* context, size_t size, size_t align) {
   (void)context;
-  if (align <= WAFER_PORT_ALIGN) return wafer_port_allocate(size ? size : 1);
+  if (align <= WAFER_PORT_ALIGN) return wafer_guard_allocate(size ? size : 1);
   if (size > SIZE_MAX - align - sizeof(void*)) return NULL;
-  unsigned char* block = wafer_port_allocate(size + align + sizeof(void*));
+  unsigned char* block = wafer_guard_allocate(size + align + sizeof(void*));
   if (!block) return NULL;
   const uintptr_t at = ((uintptr_t)block + sizeof(void*) + align - 1) & ~(uintptr_t)(align - 1);
   ((void**)at)[-1] = block;
@@ -19,7 +23,7 @@ static void release(void* context, void* pointer, size_t size, size_t align) {
   (void)context;
   (void)size;
   if (!pointer) return;
-  wafer_port_release(align <= WAFER_PORT_ALIGN ? pointer : ((void**)pointer)[-1]);
+  wafer_guard_release(align <= WAFER_PORT_ALIGN ? pointer : ((void**)pointer)[-1]);
 }
 
 void wafer_port_init(void) { wafer_set_allocator(allocate, release, NULL); }

@@ -55,10 +55,23 @@ void wafer_port_queue_delete(wafer_port_queue*);
 bool wafer_port_queue_send(wafer_port_queue*, int32_t value, int32_t milliseconds);
 bool wafer_port_queue_receive(wafer_port_queue*, int32_t* value, int32_t milliseconds);
 
+/* A pointer that each task has of its own, NULL in the beginning. */
+void** wafer_port_slot(void);
+/* Reports what the library cannot go on after, and does not return. */
+void wafer_port_panic(const char* message);
+
 /* ---- The same on all systems */
 
 /* Has the library take its memory from the platform. Once, before any other use of it. */
 void wafer_port_init(void);
+
+/* Calls `body(argument)` so that a lack of memory ends the call, and not the system: then all that
+ * the library has allocated in it is given back, and false is returned. What was made of the
+ * library in the call (engines, stores, errors, ...) is gone, and what was made outside may not
+ * have been changed in it; so a whole application, from its engine on, is a good body. Large
+ * blocks, such as memories, stacks and code, are errors or traps where they lack, guarded or not.
+ * Calls may be nested. */
+bool wafer_port_guarded(void (*body)(void*), void* argument);
 
 /* Defines a host function in `linker`. `type` is a letter for each parameter and, after a colon,
  * for each result: i for i32, I for i64, f for f32, F for f64. */

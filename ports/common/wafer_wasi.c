@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+/* wafer_guard.c: the platform's blocks, in lists. */
+void* wafer_guard_allocate(size_t size);
+void wafer_guard_release(void* block);
+
 enum { kPath = 256, kFirstTable = 8, kLastTable = 1024 };
 
 typedef enum { kFree, kInput, kOutput, kError, kFile, kDirectory } kind;
@@ -180,11 +184,11 @@ static descriptor* descriptor_of(const call* c, unsigned arg) {
 }
 
 static void free_text(char* text) {
-  if (text) wafer_port_release(text);
+  if (text) wafer_guard_release(text);
 }
 
 static char* copy_text(const char* text) {
-  char* const copy = wafer_port_allocate(strlen(text) + 1);
+  char* const copy = wafer_guard_allocate(strlen(text) + 1);
   if (copy) strcpy(copy, text);
   return copy;
 }
@@ -200,12 +204,12 @@ static descriptor* new_descriptor(wafer_wasi* w) {
   for (uint32_t i = 0; i < w->table_size; ++i)
     if (w->table[i].kind == kFree) return &w->table[i];
   const uint32_t size = w->table_size ? w->table_size * 2 : kFirstTable;
-  descriptor* const table = size <= kLastTable ? wafer_port_allocate(size * sizeof *table) : NULL;
+  descriptor* const table = size <= kLastTable ? wafer_guard_allocate(size * sizeof *table) : NULL;
   if (!table) return NULL;
   memset(table, 0, size * sizeof *table);
   if (w->table) {
     memcpy(table, w->table, w->table_size * sizeof *table);
-    wafer_port_release(w->table);
+    wafer_guard_release(w->table);
   }
   descriptor* const d = &table[w->table_size];
   w->table = table;
@@ -862,13 +866,13 @@ static bool open_first(wafer_wasi* w) {
 wafer_wasi* wafer_wasi_new(wafer_linker_t* linker, const wasm_module_t* module,
                            const wafer_wasi_config* config, wafer_error_t** error) {
   *error = NULL;
-  wafer_wasi* const w = wafer_port_allocate(sizeof *w);
+  wafer_wasi* const w = wafer_guard_allocate(sizeof *w);
   if (!w) return NULL;
   memset(w, 0, sizeof *w);
   w->config = config;
   wasm_importtype_vec_t imports;
   wasm_module_imports(module, &imports);
-  w->bindings = wafer_port_allocate((imports.size + 1) * sizeof *w->bindings);
+  w->bindings = wafer_guard_allocate((imports.size + 1) * sizeof *w->bindings);
   bool good = w->bindings && open_first(w);
   uint64_t defined = 0;
   _Static_assert(sizeof kFunctions / sizeof *kFunctions <= 64, "a bit for each");
@@ -891,9 +895,9 @@ wafer_wasi* wafer_wasi_new(wafer_linker_t* linker, const wasm_module_t* module,
 void wafer_wasi_delete(wafer_wasi* w) {
   if (!w) return;
   for (uint32_t i = 0; i < w->table_size; ++i) close_descriptor(&w->table[i]);
-  if (w->table) wafer_port_release(w->table);
-  if (w->bindings) wafer_port_release(w->bindings);
-  wafer_port_release(w);
+  if (w->table) wafer_guard_release(w->table);
+  if (w->bindings) wafer_guard_release(w->bindings);
+  wafer_guard_release(w);
 }
 
 bool wafer_wasi_exited(const wafer_wasi* w, int32_t* status) {

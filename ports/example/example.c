@@ -75,8 +75,15 @@ static int call(const application* app, wasm_instance_t* instance) {
   return good;
 }
 
-/* Runs one application from its start to its end; 1 if it gave what is expected. */
-static int run(const application* app) {
+typedef struct {
+  const application* app;
+  int good;
+} outcome;
+
+/* Runs one application from its start to its end. */
+static void run(void* argument) {
+  outcome* const out = argument;
+  const application* const app = out->app;
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 2 * 1024);
   wasm_engine_t* engine = wasm_engine_new_with_config(config);
@@ -88,22 +95,25 @@ static int run(const application* app) {
   wasm_instance_t* instance = NULL;
   if (!error) error = wafer_module_new_in_place(store, app->module, app->size, &module);
   if (!error) error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
-  int good = 0;
   if (error) {
     say(app->name, ": error: ", wafer_error_message(error));
     wafer_error_delete(error);
   } else {
-    good = call(app, instance);
+    out->good = call(app, instance);
     wasm_instance_delete(instance);
   }
   wasm_module_delete(module);
   wafer_linker_delete(linker);
   wasm_store_delete(store);
   wasm_engine_delete(engine);
-  return good;
 }
 
-static void task(void* argument) { wafer_port_queue_send(finished, run(argument), -1); }
+/* Guarded: an application that runs out of memory ends, and the others go on. */
+static void task(void* argument) {
+  outcome out = {argument, 0};
+  if (!wafer_port_guarded(run, &out)) say(out.app->name, ": out of memory", "");
+  wafer_port_queue_send(finished, out.good, -1);
+}
 
 int wafer_example(void) {
   readings = wafer_port_queue_new(4);

@@ -51,6 +51,10 @@ typedef struct {
 static void task(void* argument) {
   const start what = *(start*)argument;
   vPortFree(argument);
+#if configNUM_THREAD_LOCAL_STORAGE_POINTERS > 0
+  void* slot = NULL;
+  vTaskSetThreadLocalStoragePointer(NULL, 0, &slot);
+#endif
   what.entry(what.argument);
   vTaskDelete(NULL);
 }
@@ -85,8 +89,18 @@ bool wafer_port_queue_receive(wafer_port_queue* queue, int32_t* value, int32_t m
   return xQueueReceive((QueueHandle_t)queue, value, ticks(milliseconds)) == pdPASS;
 }
 
-/* Takes the place of the library's own. */
-void wafer_panic(const char* message) {
+/* With configNUM_THREAD_LOCAL_STORAGE_POINTERS a task that wafer_port_start has made keeps a slot
+ * in the first; other tasks, or all without, share one. */
+void** wafer_port_slot(void) {
+  static void* shared;
+#if configNUM_THREAD_LOCAL_STORAGE_POINTERS > 0
+  void** const own = pvTaskGetThreadLocalStoragePointer(NULL, 0);
+  if (own) return own;
+#endif
+  return &shared;
+}
+
+void wafer_port_panic(const char* message) {
   (void)message;
   configASSERT(message == NULL);
   for (;;) {

@@ -184,8 +184,28 @@ bool wafer_port_queue_receive(wafer_port_queue* queue, int32_t* value, int32_t m
 __attribute__((weak)) char __libc_single_threaded;
 #endif
 
-/* Takes the place of the library's own. */
-void wafer_panic(const char* message) {
+static pthread_key_t slot_key;
+static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
+typedef struct {
+  void* value;
+} slot_holder;
+
+static void make_slot_key(void) { pthread_key_create(&slot_key, free); }
+
+void** wafer_port_slot(void) {
+  pthread_once(&slot_once, make_slot_key);
+  slot_holder* holder = pthread_getspecific(slot_key);
+  if (!holder) {
+    holder = calloc(1, sizeof *holder);
+    if (!holder || pthread_setspecific(slot_key, holder) != 0) {
+      free(holder);
+      wafer_port_panic("out of memory");
+    }
+  }
+  return &holder->value;
+}
+
+void wafer_port_panic(const char* message) {
   static const char prefix[] = "wafer: ";
   wafer_port_put(prefix, sizeof prefix - 1);
   wafer_port_put(message, strlen(message));

@@ -57,6 +57,7 @@ bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, un
                       size_t stack) {
   const rt_thread_t thread = rt_thread_create(name, entry, argument, (rt_uint32_t)stack,
                                               (rt_uint8_t)(RT_THREAD_PRIORITY_MAX / 2 - level), 10);
+  if (thread) thread->user_data = 0;
   return thread && rt_thread_startup(thread) == RT_EOK;
 }
 
@@ -78,8 +79,10 @@ bool wafer_port_queue_receive(wafer_port_queue* queue, int32_t* value, int32_t m
   return rt_mq_recv((rt_mq_t)queue, value, sizeof *value, ticks(milliseconds)) >= 0;
 }
 
-/* Takes the place of the library's own. */
-void wafer_panic(const char* message) {
+/* The field that the kernel leaves to applications. */
+void** wafer_port_slot(void) { return (void**)&rt_thread_self()->user_data; }
+
+void wafer_port_panic(const char* message) {
   rt_kprintf("wafer: %s\n", message);
   RT_ASSERT(message == RT_NULL);
   for (;;) {

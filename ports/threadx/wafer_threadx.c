@@ -13,6 +13,7 @@ typedef struct worker {
   struct worker* next;
   void (*entry)(void*);
   void* argument;
+  void* slot;
 } worker;
 static worker* workers;
 
@@ -160,4 +161,22 @@ bool wafer_port_queue_receive(wafer_port_queue* q, int32_t* value, int32_t milli
   if (tx_queue_receive(&q->queue, &message, ticks(milliseconds)) != TX_SUCCESS) return false;
   *value = (int32_t)(uint32_t)message;
   return true;
+}
+
+/* Threads that wafer_port_start did not make share one. */
+void** wafer_port_slot(void) {
+  static void* shared;
+  void** slot = &shared;
+  TX_THREAD* const self = tx_thread_identify();
+  if (!self) return slot;
+  tx_mutex_get(&console, TX_WAIT_FOREVER);
+  for (worker* w = workers; w; w = w->next)
+    if (&w->thread == self) slot = &w->slot;
+  tx_mutex_put(&console);
+  return slot;
+}
+
+__attribute__((weak)) void wafer_port_panic(const char* message) {
+  wafer_port_put(message, strlen(message));
+  for (;;) tx_thread_sleep(TX_TIMER_TICKS_PER_SECOND);
 }

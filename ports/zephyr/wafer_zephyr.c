@@ -24,6 +24,7 @@ typedef struct worker {
   struct worker* next;
   void (*entry)(void*);
   void* argument;
+  void* slot;
   k_thread_stack_t* stack;
 } worker;
 static worker* workers;
@@ -145,8 +146,18 @@ bool wafer_port_queue_receive(wafer_port_queue* q, int32_t* value, int32_t milli
   return k_msgq_get(&q->queue, value, timeout(milliseconds)) == 0;
 }
 
-/* Takes the place of the library's own. */
-void wafer_panic(const char* message) {
+/* Threads that wafer_port_start did not make share one. */
+void** wafer_port_slot(void) {
+  static void* shared;
+  void** slot = &shared;
+  k_mutex_lock(&workers_mutex, K_FOREVER);
+  for (worker* w = workers; w; w = w->next)
+    if (&w->thread == k_current_get()) slot = &w->slot;
+  k_mutex_unlock(&workers_mutex);
+  return slot;
+}
+
+void wafer_port_panic(const char* message) {
   printk("wafer: %s\n", message);
   k_panic();
   CODE_UNREACHABLE;

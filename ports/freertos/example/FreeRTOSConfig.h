@@ -16,6 +16,7 @@
 #define configSUPPORT_DYNAMIC_ALLOCATION 1
 #define configSUPPORT_STATIC_ALLOCATION 0
 #define configUSE_TIMERS 0
+#define configNUM_THREAD_LOCAL_STORAGE_POINTERS 1
 
 #define INCLUDE_vTaskDelete 1
 #define INCLUDE_vTaskDelay 1
@@ -39,7 +40,6 @@
 #define configSTACK_DEPTH_TYPE uint32_t
 #endif
 
-void wafer_panic(const char* message);
 void example_assert(const char* file, int line);
 #define configASSERT(x) \
   if (!(x)) example_assert(__FILE__, __LINE__)

@@ -1,0 +1,214 @@
+/* Each allocation of a program's life made to fail in turn, and every amount of memory from
+ * nothing to enough: the call fails cleanly, no memory is lost, and the next run is as good as the
+ * first.
+ *   memory_test FILE...      modules for WASI, besides the one below */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wafer_wasi.h"
+
+/* fir.wat of examples/embedded, with its function `sample` imported from "device". */
+#include "fir_module.h"
+
+static size_t allocations, fail_at, live_blocks, live_bytes, peak_bytes, limit_bytes;
+
+static void* slot;
+void** wafer_port_slot(void) { return &slot; }
+
+void* wafer_port_allocate(size_t size) {
+  if (++allocations == fail_at || live_bytes + size > limit_bytes) return NULL;
+  size_t* const block = malloc(size + 16);
+  *block = size;
+  ++live_blocks;
+  live_bytes += size;
+  if (live_bytes > peak_bytes) peak_bytes = live_bytes;
+  /* Nothing may depend on memory being clear. */
+  memset(block + 2, 0xA5, size);
+  return block + 2;
+}
+void wafer_port_release(void* pointer) {
+  if (!pointer) return;
+  size_t* const block = (size_t*)pointer - 2;
+  --live_blocks;
+  live_bytes -= *block;
+  memset(block, 0x5A, *block + 16);
+  free(block);
+}
+size_t wafer_port_free_bytes(void) { return 0; }
+uint64_t wafer_port_clock(void) { return 1; }
+uint64_t wafer_port_date(void) { return 1; }
+void wafer_port_sleep(uint64_t nanoseconds) { (void)nanoseconds; }
+bool wafer_port_random(void* out, size_t size) { return memset(out, 1, size) != NULL; }
+void wafer_port_put(const char* text, size_t size) {
+  (void)text;
+  (void)size;
+}
+size_t wafer_port_get(char* out, size_t size) {
+  (void)out;
+  (void)size;
+  return 0;
+}
+bool wafer_port_queue_send(wafer_port_queue* q, int32_t value, int32_t milliseconds) {
+  (void)q;
+  (void)value;
+  (void)milliseconds;
+  return false;
+}
+bool wafer_port_queue_receive(wafer_port_queue* q, int32_t* value, int32_t milliseconds) {
+  (void)q;
+  (void)value;
+  (void)milliseconds;
+  return false;
+}
+/* As in ports/posix. */
+__attribute__((weak)) char __libc_single_threaded;
+void wafer_port_panic(const char* message) {
+  printf("panic: %s\n", message);
+  exit(1);
+}
+
+static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
+                           wasm_val_vec_t* results) {
+  (void)env;
+  (void)caller;
+  results->data[0].kind = WASM_I32;
+  results->data[0].of.i32 = (args->data[0].of.i32 * 37 + 11) % 101;
+  return NULL;
+}
+
+typedef struct {
+  const void* bytes;
+  size_t size;
+  const char* function;
+  /* What came of it; `failed` and `trapped` are errors that the library gave as values. */
+  enum { kNothing, kFailed, kTrapped, kRan } outcome;
+  int32_t value;
+} program;
+
+static bool put(void* env, int stream, const char* text, size_t size) {
+  program* const p = env;
+  (void)stream;
+  for (size_t i = 0; i < size; ++i)
+    p->value = (int32_t)((uint32_t)p->value * 31u + (uint8_t)text[i]);
+  return true;
+}
+
+static void run(void* argument) {
+  program* const p = argument;
+  static const char* const args[] = {"test"};
+  const wafer_wasi_config wasi_config = {
+      .args_count = 1, .args = args, .put = put, .put_env = p, .not_consoles = 7};
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_stack_size_set(config, 64 * 1024);
+  wasm_engine_t* engine = wasm_engine_new_with_config(config);
+  wasm_store_t* store = wasm_store_new(engine);
+  wafer_linker_t* linker = wafer_linker_new(engine);
+  wasm_module_t* module = NULL;
+  wasm_instance_t* instance = NULL;
+  wafer_wasi* wasi = NULL;
+  wafer_error_t* error = wafer_port_define(linker, "device", "sample", "i:i", sample, NULL);
+  if (!error) error = wafer_module_new_in_place(store, p->bytes, p->size, &module);
+  if (!error) wasi = wafer_wasi_new(linker, module, &wasi_config, &error);
+  if (!error && wasi) error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
+  p->outcome = kFailed;
+  if (instance) {
+    wasm_func_t* func = wafer_instance_func(instance, p->function);
+    wasm_val_t value = WASM_INIT_VAL, arg = WASM_I32_VAL(100);
+    const bool filter = strcmp(p->function, "_start") != 0;
+    const wasm_val_vec_t params = {filter ? 1 : 0, &arg};
+    wasm_val_vec_t results = {filter ? 1 : 0, &value};
+    wasm_trap_t* trap = wasm_func_call(func, &params, &results);
+    int32_t status = 0;
+    p->outcome = trap && !wafer_wasi_exited(wasi, &status) ? kTrapped : kRan;
+    if (filter) p->value = value.of.i32;
+    wasm_trap_delete(trap);
+    wasm_func_delete(func);
+  }
+  wafer_error_delete(error);
+  wasm_instance_delete(instance);
+  wasm_module_delete(module);
+  wafer_linker_delete(linker);
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  wafer_wasi_delete(wasi);
+}
+
+/* Runs it; true if it came to its end. Exits on what must not be. */
+static bool attempt(const char* name, program* p, const program* good) {
+  p->outcome = kNothing;
+  p->value = 0;
+  allocations = 0;
+  const bool whole = wafer_port_guarded(run, p);
+  if (live_blocks) {
+    printf("%s: %zu blocks are lost (allocation %zu, limit %zu)\n", name, live_blocks, fail_at,
+           limit_bytes);
+    exit(1);
+  }
+  const bool ran = whole && p->outcome == kRan;
+  if (ran && good && p->value != good->value) {
+    printf("%s: another result (allocation %zu, limit %zu)\n", name, fail_at, limit_bytes);
+    exit(1);
+  }
+  return ran;
+}
+
+static int check(const char* name, const void* bytes, size_t size, const char* function) {
+  program good = {.bytes = bytes, .size = size, .function = function};
+  fail_at = 0;
+  limit_bytes = SIZE_MAX;
+  peak_bytes = 0;
+  if (!attempt(name, &good, NULL)) {
+    printf("%s: does not run\n", name);
+    return 1;
+  }
+  const size_t count = allocations, peak = peak_bytes;
+  size_t survived = 0, values = 0;
+  for (size_t n = 1; n <= count; ++n) {
+    program p = good;
+    fail_at = n;
+    limit_bytes = SIZE_MAX;
+    if (attempt(name, &p, &good))
+      ++survived;
+    else if (p.outcome != kNothing)
+      ++values;
+    fail_at = 0;
+    if (!attempt(name, &p, &good)) {
+      printf("%s: does not run after allocation %zu failed\n", name, n);
+      return 1;
+    }
+  }
+  /* Not every byte for large ones. */
+  const size_t step = peak / 2000 + 1;
+  for (limit_bytes = 0; limit_bytes < peak; limit_bytes += step) {
+    program p = good;
+    attempt(name, &p, &good);
+  }
+  limit_bytes = peak;
+  program p = good;
+  if (!attempt(name, &p, &good)) {
+    printf("%s: does not run with %zu bytes\n", name, peak);
+    return 1;
+  }
+  printf("%s: %zu allocations, %zu bytes: %zu not missed, %zu errors as values\n", name, count,
+         peak, survived, values);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  wafer_port_init();
+  int bad = check("fir", kFir, sizeof kFir, "filter");
+  for (int i = 1; i < argc; ++i) {
+    FILE* const file = fopen(argv[i], "rb");
+    if (!file) continue;
+    fseek(file, 0, SEEK_END);
+    const size_t size = (size_t)ftell(file);
+    rewind(file);
+    void* const bytes = malloc(size);
+    if (fread(bytes, 1, size, file) == size) bad |= check(argv[i], bytes, size, "_start");
+    free(bytes);
+    fclose(file);
+  }
+  puts(bad ? "bad" : "all as expected");
+  return bad;
+}
