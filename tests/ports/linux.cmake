@@ -1,6 +1,6 @@
-# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler -P linux.cmake
+# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler [-DGUEST=module] -P linux.cmake
 # Builds the static programs for small Linux systems, with musl where it is installed, runs the
-# example, and checks the size of the command.
+# example and the test of a lack of memory, and checks the size of the command.
 set(limit 400000)
 find_program(MUSL_GCC musl-gcc)
 set(options)
@@ -8,7 +8,7 @@ if(MUSL_GCC)
   set(options -DCMAKE_C_COMPILER=${MUSL_GCC})
 endif()
 foreach(step "-S;${SOURCE}/ports/linux;-B;${BUILD};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DCMAKE_CXX_COMPILER=${CXX};${options}"
-    "--build;${BUILD};--target;wafer_small;example_linux")
+    "--build;${BUILD};--target;wafer_small;example_linux;memory_test")
   execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
     ERROR_VARIABLE out)
   if(NOT status EQUAL 0)
@@ -19,6 +19,12 @@ execute_process(COMMAND ${BUILD}/example_linux RESULT_VARIABLE status OUTPUT_VAR
 message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
   message(FATAL_ERROR "the example failed: ${status}")
+endif()
+execute_process(COMMAND ${BUILD}/memory_test ${GUEST} RESULT_VARIABLE status OUTPUT_VARIABLE out
+  TIMEOUT 300)
+message("${out}")
+if(NOT status EQUAL 0 OR NOT out MATCHES "all as expected")
+  message(FATAL_ERROR "a lack of memory: ${status}")
 endif()
 find_program(STRIP strip REQUIRED)
 execute_process(COMMAND ${STRIP} -o ${BUILD}/stripped ${BUILD}/wafer_small)

@@ -10,16 +10,14 @@
 static const uint8_t* at;
 
 static uint32_t u32(void) {
-  uint32_t v;
-  memcpy(&v, at, 4);
+  uint32_t v = 0;
+  for (int i = 4; i--;) v = v << 8 | at[i];
   at += 4;
   return v;
 }
 static uint64_t u64(void) {
-  uint64_t v;
-  memcpy(&v, at, 8);
-  at += 8;
-  return v;
+  const uint64_t low = u32();
+  return low | (uint64_t)u32() << 32;
 }
 /* A text, which ends with a zero in the script. */
 static const char* text(void) {

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""The official suite on a Cortex-M4 in QEMU.
+"""The official suite on a Cortex-M4 in QEMU, or in a build for another processor.
 
 Makes a script of the suite's files that the firmware can read (tests/embedded/suite/main.c),
 builds the firmware for a profile, runs it, and prints what failed. Needs wasm-tools, which
 reads the suite's text, and what bench/embedded needs. Files that a profile lacks are those
 whose modules are refused: that is a failure only for the files of MVP.
+
+With --cc and --run the library is one for Linux on another processor, which QEMU's user mode runs:
+  run.py --library build/linux-s390x/libwafer-embedded.a --cc s390x-linux-gnu-gcc --run qemu-s390x
 """
 import argparse
 import json
@@ -165,9 +168,12 @@ def main():
     parser.add_argument("--library", type=pathlib.Path, help="libwafer-embedded.a of the profile")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/embedded-suite")
     parser.add_argument("--wasm-tools", default=os.environ.get("WASM_TOOLS", "wasm-tools"))
+    parser.add_argument("--cc", help="compiler for a library that is not for a board")
+    parser.add_argument("--run", default="", help="command that runs what it makes")
     parser.add_argument("names", nargs="*", help="of files; all of the suite's folder if none")
     args = parser.parse_args()
-    for needed in (args.wasm_tools, "arm-none-eabi-gcc", "qemu-system-arm"):
+    tools = [args.cc, *args.run.split()[:1]] if args.cc else ["arm-none-eabi-gcc", "qemu-system-arm"]
+    for needed in (args.wasm_tools, *tools):
         if not shutil.which(needed):
             print(f"skipped: no {needed}")
             sys.exit(77)
@@ -180,13 +186,21 @@ def main():
     names = args.names or sorted(p.stem for p in args.suite.glob("*.wast"))
     board = ROOT / "examples/embedded"
     elf = args.out / f"suite-{args.profile}.elf"
-    subprocess.run(["arm-none-eabi-gcc", *CPU, "-Os", "-ffunction-sections", "-fdata-sections",
-                    "-DPOOL_BYTES=15*1024*1024",
-                    '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{board}",
-                    f"-I{ROOT}/include", HERE / "main.c", board / "pool.c",
-                    board / "board_mps2.c", "-nostartfiles", "--specs=nano.specs",
-                    f"-T{board}/mps2.ld", "-Wl,--gc-sections", args.library, "-lm", "-o", elf],
-                   check=True)
+    common = ["-Os", "-ffunction-sections", "-fdata-sections", "-DPOOL_BYTES=15*1024*1024",
+              f"-I{board}", f"-I{ROOT}/include", HERE / "main.c", board / "pool.c",
+              "-Wl,--gc-sections", args.library, "-lm", "-o", elf]
+    if args.cc:
+        build = [args.cc, *common, board / "board_host.c", "-static"]
+        # The library comes last for the linker.
+        build += [args.library, "-lm"]
+        run = [*args.run.split(), elf.resolve()]
+    else:
+        build = ["arm-none-eabi-gcc", *CPU, '-DPOOL_PLACE=__attribute__((section(".psram")))',
+                 "-nostartfiles", "--specs=nano.specs", f"-T{board}/mps2.ld",
+                 board / "board_mps2.c", *common]
+        run = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config",
+               "enable=on,target=native", "-kernel", elf.resolve()]
+    subprocess.run(build, check=True)
     totals, bad = [0, 0, 0], []
     # Scripts of a few files each: the board has room for one at a time.
     batch, size = Script(), 0
@@ -204,10 +218,8 @@ def main():
     for b in batches:
         b.command("Z", 0)
         (args.out / "script.bin").write_bytes(b.out)
-        done = subprocess.run(["qemu-system-arm", "-M", "mps2-an386", "-nographic",
-                               "-semihosting-config", "enable=on,target=native", "-kernel", elf],
-                              cwd=args.out, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, timeout=600)
+        done = subprocess.run(run, cwd=args.out, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=600)
         notes = []
         for line in done.stdout.splitlines():
             words = line.split()
