@@ -63,7 +63,13 @@ class Bench {
     fs::permissions(folder_ + "/root/" + name, fs::perms(0755));
     o_.program[0] = "/" + name;
     setenv("WAFER_SHIM_SOCKETS", (folder_ + "/s").c_str(), 1);
-    unsetenv("TTRPC_ADDRESS");
+    // Events are taken as containerd takes them.
+    setenv("TTRPC_ADDRESS", (folder_ + "/events").c_str(), 1);
+    Result<UniqueFd> listener = listen_unix(folder_ + "/events");
+    if (!listener) fail("cannot listen");
+    events_.emplace(loop_, *std::move(listener),
+                    [](std::string_view, std::string_view, std::string,
+                       const RpcServer::Reply& reply) { reply({}); });
     if (mkfifo((folder_ + "/in").c_str(), 0600) != 0) fail("cannot make a pipe");
     in_ = UniqueFd(open((folder_ + "/in").c_str(), O_RDWR | O_CLOEXEC));
     for (int i = 0; i < o_.count; ++i) make_bundle(i);
@@ -284,6 +290,7 @@ class Bench {
   std::string folder_;
   UniqueFd in_;
   Loop loop_;
+  std::optional<RpcServer> events_;
   std::vector<double> times_;
 };
 

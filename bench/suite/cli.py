@@ -6,6 +6,7 @@ import re
 import sys
 
 from . import sections
+from .containers import containers
 from .engines import EngineError, chosen_paths, find_engines, find_wafer
 from .plot import draw
 from .programs import GROUPS, Builder, BuildError, hello_program, module_program, suite
@@ -14,6 +15,8 @@ from .serve import serving
 
 SECTIONS = ("execution", "interpreters", "startup", "compile", "instantiate", "serve",
             "components")
+# Not part of `all`: it needs root, and starts a containerd.
+ALONE = ("containers",)
 # What start-up and compilation are measured on: a small, a middling and a large program.
 MODULES = ("hello", "interpreter", "sqlite")
 DESCRIPTION = """\
@@ -29,7 +32,9 @@ sections:
   serve         requests a second of wafer serve and wasmtime serve, by wrk, for the component
                 of --component (one that answers 200 at "/")
   components    calls between components, and of host functions by components
-  all           all of them
+  containers    containers a second, `ctr run`, memory and HTTP of the container shim, beside
+                runc's; needs root, and the shim and wafer_shim_bench in the build of wafer
+  all           all but containers
 
 Engines: wafer of build/release, and wasmtime, wasmer, wasmedge, node, wasm3 and iwasm of
 PATH. Others are named by --engine NAME=PATH, or in WAFER_BENCH_ENGINES, separated by spaces;
@@ -49,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     p = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("section", nargs="?", default="execution", choices=(*SECTIONS, "all"))
+    p.add_argument("section", nargs="?", default="execution", choices=(*SECTIONS, *ALONE, "all"))
     p.add_argument("--engine", action="append", default=[], metavar="NAME=PATH",
                    help="where an engine is (repeatable)")
     p.add_argument("--engines", metavar="REGEX", help="only engines of such names, as printed")
@@ -103,6 +108,10 @@ def publish(results: Results, versions: dict[str, str], name: str,
 def compare(options: argparse.Namespace) -> int:
     """Runs the sections that were asked for; the exit code."""
     paths = chosen_paths(options.engine)
+    if options.section == "containers":
+        print(containers(paths.get("wafer") or find_wafer(), options.clang,
+                         options.rounds or (1 if options.quick else 3), options.quick))
+        return 0
     builder = Builder(options.build.resolve(), options.clang)
     engines = [e for e in find_engines(paths) if re.search(options.engines or "", e.name)]
     rounds = options.rounds or (1 if options.quick else 3)
