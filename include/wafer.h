@@ -381,6 +381,24 @@ WASM_API_EXTERN void wafer_wasi_config_dir(wafer_wasi_config_t*, const char* hos
 /* Input of the guest: these bytes (copied). Without, input is empty. */
 WASM_API_EXTERN void wafer_wasi_config_stdin_bytes(wafer_wasi_config_t*, const void* bytes,
                                                    size_t size);
+/* Calls `read` for input: it fills at most `size` bytes and gives how many, 0 at the end, or a
+ * negative number for an I/O error. */
+WASM_API_EXTERN void wafer_wasi_config_stdin(wafer_wasi_config_t*,
+                                             int64_t (*read)(void* env, void* data, size_t size),
+                                             void* env);
+/* A file system in memory, of at most `capacity` bytes. */
+typedef struct wafer_wasi_files_t wafer_wasi_files_t;
+WASM_API_EXTERN own wafer_wasi_files_t* wafer_wasi_files_new(uint64_t capacity);
+WASM_API_EXTERN void wafer_wasi_files_delete(own wafer_wasi_files_t*);
+/* Writes a file, and makes the directories on the way. Errors: Io. */
+WASM_API_EXTERN own wafer_error_t* wafer_wasi_files_put(wafer_wasi_files_t*, const char* path,
+                                                        const void* bytes, size_t size);
+/* What a file has. Errors: Io. */
+WASM_API_EXTERN own wafer_error_t* wafer_wasi_files_get(const wafer_wasi_files_t*, const char* path,
+                                                        own wasm_byte_vec_t* out);
+/* Its files, which the guest sees as `guest`; they stay for as long as the guest has them. */
+WASM_API_EXTERN void wafer_wasi_config_files(wafer_wasi_config_t*, const wafer_wasi_files_t*,
+                                             const char* guest, bool read_only);
 /* The host's own input, output and error. */
 WASM_API_EXTERN void wafer_wasi_config_inherit_stdin(wafer_wasi_config_t*);
 WASM_API_EXTERN void wafer_wasi_config_inherit_stdout(wafer_wasi_config_t*);

@@ -191,6 +191,31 @@ WASM_API_EXTERN own wafer_error_t* wafer_wasi_config_allow(wafer_wasi_config_t*,
                                                            wafer_network_use_t, const char* rule);
 WASM_API_EXTERN void wafer_wasi_config_allow_name_lookup(wafer_wasi_config_t*);
 WASM_API_EXTERN void wafer_wasi_config_inherit_network(wafer_wasi_config_t*);
+/* Clocks of the program's own, in nanoseconds: since 1970, and one that never goes back. */
+WASM_API_EXTERN void wafer_wasi_config_clocks(wafer_wasi_config_t*, uint64_t (*realtime)(void* env),
+                                              uint64_t (*monotonic)(void* env), void* env);
+/* A request of a component, and what answers it. `fields` are field_count names, each followed by
+ * its value. */
+typedef struct wafer_http_request_t {
+  const char *method, *scheme, *authority, *path;
+  const char* const* fields;
+  size_t field_count;
+  const void* body;
+  size_t body_size;
+} wafer_http_request_t;
+typedef struct wafer_http_response_t wafer_http_response_t;
+WASM_API_EXTERN void wafer_http_response_status(wafer_http_response_t*, uint16_t status);
+WASM_API_EXTERN void wafer_http_response_field(wafer_http_response_t*, const char* name,
+                                               const char* value);
+/* Appends to the body (copied). */
+WASM_API_EXTERN void wafer_http_response_body(wafer_http_response_t*, const void* data,
+                                              size_t size);
+/* Answers HTTP requests of components; for false they fail with `HTTP-request-denied`, as do those
+ * with a body of more than `most_body` bytes, with `HTTP-request-body-size`. */
+WASM_API_EXTERN void wafer_wasi_config_http(wafer_wasi_config_t*,
+                                            bool (*answer)(void* env, const wafer_http_request_t*,
+                                                           wafer_http_response_t*),
+                                            void* env, size_t most_body);
 /* Makes all randomness predictable. */
 WASM_API_EXTERN void wafer_wasi_config_random_seed(wafer_wasi_config_t*, uint64_t seed);
 

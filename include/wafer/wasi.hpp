@@ -18,6 +18,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "wafer/component.hpp"
 #include "wafer/linker.hpp"
@@ -26,6 +28,40 @@ namespace wafer::wasi {
 
 class P1Context;
 struct P1Config;
+
+// A file system in memory. What shares one sees the same files; for any thread.
+class MemoryFiles {
+ public:
+  // `capacity` bytes of contents and names; a guest that writes more gets an error.
+  explicit MemoryFiles(uint64_t capacity = uint64_t{1} << 30);
+  ~MemoryFiles();
+  MemoryFiles(const MemoryFiles&);
+  MemoryFiles& operator=(const MemoryFiles&);
+  // Writes a file, and makes the directories on the way. Io if that cannot be.
+  Result<void> put(std::string_view path, std::string_view bytes);
+  // What a file has. Io if there is none.
+  Result<std::string> get(std::string_view path) const;
+
+  // Internal.
+  struct Impl;
+  const Impl& raw() const { return *impl_; }
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// A message of HTTP as a whole. Fields are names and values, in order.
+using HttpFields = std::vector<std::pair<std::string, std::string>>;
+struct HttpRequest {
+  std::string method, scheme, authority, path;
+  HttpFields fields;
+  std::string body;
+};
+struct HttpResponse {
+  uint16_t status = 200;
+  HttpFields fields;
+  std::string body;
+};
 
 // What components may do with addresses and ports.
 enum class NetworkUse : uint8_t { TcpConnect, TcpListen, UdpSend, UdpBind };
@@ -48,7 +84,13 @@ class Config {
   // The host's own input, output and error: duplicates of descriptors 0 to 2 as they are when
   // add_to_linker is called. One that is closed then stays closed for the guest.
   Config& inherit_stdio();
+  // Files of the program's own, instead of a directory of the host.
+  Config& dir(const MemoryFiles& files, std::string_view guest, bool read_only = false);
   Config& stdin_bytes(std::string_view bytes);
+  // Fills at most `size` bytes; gives how many, 0 at the end, or a negative number for an I/O
+  // error. The guest waits for as long as it takes.
+  using Source = std::function<int64_t(char* data, size_t size)>;
+  Config& stdin_from(Source source);
   // Takes all bytes and gives true, or false for an I/O error.
   using Sink = std::function<bool(std::string_view bytes)>;
   Config& stdout_to(Sink sink);
@@ -57,10 +99,19 @@ class Config {
   Config& capture_stdout(std::string* text);
   Config& capture_stderr(std::string* text);
   // Lets components use the network (docs/cli.md has the form of rules, "HOST:PORT"); a rule
-  // that is none is an error of Command::create. Outgoing HTTP is not among it.
+  // that is none is an error of Command::create. HTTP is not among it: see http().
   Config& allow(NetworkUse use, std::string_view rule);
   Config& allow_name_lookup();
   Config& inherit_network();
+  // Answers HTTP requests of components; without a response they fail with `HTTP-request-denied`.
+  // Called on the thread that runs the guest, once all of a request is there; one with a body of
+  // more than `most_body` bytes fails.
+  using HttpAnswer = std::function<std::optional<HttpResponse>(const HttpRequest& request)>;
+  Config& http(HttpAnswer answer, size_t most_body = size_t{16} << 20);
+  // Clocks of the program's own, in nanoseconds: since 1970, and one that never goes back. Waits
+  // take as long as they say, whatever the clocks say meanwhile. The zone is UTC.
+  using Clock = std::function<uint64_t()>;
+  Config& clocks(Clock realtime, Clock monotonic);
   // Makes all randomness predictable, for runs that can be repeated.
   Config& random_seed(uint64_t seed);
 

@@ -2,6 +2,8 @@
 
 #include "wafer/wasi.hpp"
 
+#include "host/http_callback.h"
+#include "host/memory_fs.h"
 #include "wasi/p1/p1.h"
 #if WAFER_WITH_WASI_COMMAND
 #include "api/component_state.h"
@@ -9,6 +11,27 @@
 #endif
 
 namespace wafer::wasi {
+
+struct MemoryFiles::Impl {
+  explicit Impl(uint64_t capacity) : files(capacity) {}
+  host::MemoryFs files;
+};
+
+MemoryFiles::MemoryFiles(uint64_t capacity) : impl_(std::make_shared<Impl>(capacity)) {}
+MemoryFiles::~MemoryFiles() = default;
+MemoryFiles::MemoryFiles(const MemoryFiles&) = default;
+MemoryFiles& MemoryFiles::operator=(const MemoryFiles&) = default;
+Result<void> MemoryFiles::put(std::string_view path, std::string_view bytes) {
+  const host::Status put =
+      impl_->files.put(path, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  if (!put.ok()) return host::io_error(std::string(path), put);
+  return {};
+}
+Result<std::string> MemoryFiles::get(std::string_view path) const {
+  host::Outcome<std::string> got = impl_->files.get(path);
+  if (!got) return host::io_error(std::string(path), got.status());
+  return *std::move(got);
+}
 
 Config::Config() : impl_(std::make_unique<P1Config>()) {
   impl_->stdin_source = P1Input::null();
@@ -39,6 +62,35 @@ Config& Config::inherit_stdio() {
   impl_->stdin_source = {};
   impl_->stdout_sink = {};
   impl_->stderr_sink = {};
+  return *this;
+}
+Config& Config::dir(const MemoryFiles& files, std::string_view guest, bool read_only) {
+  impl_->dirs.push_back({{}, std::string(guest), read_only, files.raw().files.root(read_only)});
+  return *this;
+}
+Config& Config::stdin_from(Source source) {
+  impl_->stdin_source = P1Input::null();
+  impl_->stdin_source.kind = P1Input::Kind::Callback;
+  impl_->stdin_source.read = [source = std::move(source)](uint8_t* data, size_t size) {
+    return source(reinterpret_cast<char*>(data), size);
+  };
+  return *this;
+}
+Config& Config::clocks(Clock realtime, Clock monotonic) {
+  impl_->clocks = host::callback_clocks(std::move(realtime), std::move(monotonic));
+  return *this;
+}
+Config& Config::http(HttpAnswer answer, size_t most_body) {
+  impl_->http = host::make_http_callback(
+      [answer =
+           std::move(answer)](const host::WholeRequest& r) -> host::Outcome<host::WholeResponse> {
+        auto got = answer({r.head.method, r.head.scheme, r.head.authority, r.head.path_with_query,
+                           r.head.fields, r.body});
+        if (!got) return host::http_failure(host::HttpError::HTTPRequestDenied);
+        return host::WholeResponse{{got->status, std::move(got->fields), nullptr},
+                                   std::move(got->body)};
+      },
+      most_body);
   return *this;
 }
 Config& Config::stdin_bytes(std::string_view bytes) {

@@ -8,6 +8,7 @@
 #include "wafer_component.h"
 #if WAFER_WITH_WASI_COMMAND
 #include "capi/wasi.h"
+#include "host/http_callback.h"
 #include "wasi/command/command.h"
 #endif
 
@@ -299,6 +300,50 @@ void wafer_wasi_config_allow_name_lookup(wafer_wasi_config_t* c) {
   c->config.network.allow_lookup();
 }
 void wafer_wasi_config_inherit_network(wafer_wasi_config_t* c) { c->config.network.allow_all(); }
+void wafer_wasi_config_clocks(wafer_wasi_config_t* c, uint64_t (*realtime)(void*),
+                              uint64_t (*monotonic)(void*), void* env) {
+  c->config.clocks = host::callback_clocks([realtime, env] { return realtime(env); },
+                                           [monotonic, env] { return monotonic(env); });
+}
+
+struct wafer_http_response_t {
+  host::WholeResponse response;
+};
+void wafer_http_response_status(wafer_http_response_t* r, uint16_t status) {
+  r->response.head.status = status;
+}
+void wafer_http_response_field(wafer_http_response_t* r, const char* name, const char* value) {
+  r->response.head.fields.emplace_back(name, value);
+}
+void wafer_http_response_body(wafer_http_response_t* r, const void* data, size_t size) {
+  r->response.body.append(static_cast<const char*>(data), size);
+}
+void wafer_wasi_config_http(wafer_wasi_config_t* c,
+                            bool (*answer)(void*, const wafer_http_request_t*,
+                                           wafer_http_response_t*),
+                            void* env, size_t most_body) {
+  c->config.http = host::make_http_callback(
+      [answer, env](const host::WholeRequest& r) -> host::Outcome<host::WholeResponse> {
+        std::vector<const char*> fields;
+        for (const auto& [name, value] : r.head.fields) {
+          fields.push_back(name.c_str());
+          fields.push_back(value.c_str());
+        }
+        const wafer_http_request_t request{r.head.method.c_str(),
+                                           r.head.scheme.c_str(),
+                                           r.head.authority.c_str(),
+                                           r.head.path_with_query.c_str(),
+                                           fields.data(),
+                                           r.head.fields.size(),
+                                           r.body.data(),
+                                           r.body.size()};
+        wafer_http_response_t out;
+        if (!answer(env, &request, &out))
+          return host::http_failure(host::HttpError::HTTPRequestDenied);
+        return std::move(out.response);
+      },
+      most_body);
+}
 void wafer_wasi_config_random_seed(wafer_wasi_config_t* c, uint64_t seed) {
   c->config.random_seed = seed;
 }

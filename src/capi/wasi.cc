@@ -3,6 +3,8 @@
 
 #include "capi/wasi.h"
 
+#include <new>
+
 #include "capi/capi.h"
 
 using namespace wafer;
@@ -43,6 +45,35 @@ void wafer_wasi_config_dir(wafer_wasi_config_t* c, const char* host, const char*
 void wafer_wasi_config_stdin_bytes(wafer_wasi_config_t* c, const void* bytes, size_t size) {
   c->config.stdin_source =
       wasi::P1Input::from_bytes(std::string(static_cast<const char*>(bytes), size));
+}
+void wafer_wasi_config_stdin(wafer_wasi_config_t* c, int64_t (*read)(void*, void*, size_t),
+                             void* env) {
+  c->config.stdin_source = wasi::P1Input::null();
+  c->config.stdin_source.kind = wasi::P1Input::Kind::Callback;
+  c->config.stdin_source.read = [read, env](uint8_t* data, size_t size) {
+    return read(env, data, size);
+  };
+}
+wafer_wasi_files_t* wafer_wasi_files_new(uint64_t capacity) {
+  return new (std::nothrow) wafer_wasi_files_t(capacity);
+}
+void wafer_wasi_files_delete(wafer_wasi_files_t* f) { delete f; }
+wafer_error_t* wafer_wasi_files_put(wafer_wasi_files_t* f, const char* path, const void* bytes,
+                                    size_t size) {
+  const host::Status put = f->files.put(path, {static_cast<const uint8_t*>(bytes), size});
+  return put.ok() ? nullptr : new_error(host::io_error(path, put));
+}
+wafer_error_t* wafer_wasi_files_get(const wafer_wasi_files_t* f, const char* path,
+                                    wasm_byte_vec_t* out) {
+  wasm_byte_vec_new_empty(out);
+  const host::Outcome<std::string> got = f->files.get(path);
+  if (!got) return new_error(host::io_error(path, got.status()));
+  wasm_byte_vec_new(out, got->size(), got->data());
+  return nullptr;
+}
+void wafer_wasi_config_files(wafer_wasi_config_t* c, const wafer_wasi_files_t* f, const char* guest,
+                             bool read_only) {
+  c->config.dirs.push_back({{}, guest, read_only, f->files.root(read_only)});
 }
 void wafer_wasi_config_inherit_stdin(wafer_wasi_config_t* c) { c->config.stdin_source = {}; }
 void wafer_wasi_config_inherit_stdout(wafer_wasi_config_t* c) { c->config.stdout_sink = {}; }

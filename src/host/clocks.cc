@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string_view>
+#include <utility>
 
 namespace wafer::host {
 
@@ -68,7 +69,26 @@ class SystemClocks final : public Clocks {
   bool is_system() const override { return true; }
 };
 
+class CallbackClocks final : public Clocks {
+ public:
+  CallbackClocks(std::function<uint64_t()> realtime, std::function<uint64_t()> monotonic)
+      : realtime_(std::move(realtime)), monotonic_(std::move(monotonic)) {}
+  uint64_t now(ClockId id) const override {
+    return id == ClockId::Realtime ? realtime_() : monotonic_();
+  }
+  uint64_t resolution(ClockId) const override { return 1; }
+  ZoneInfo zone(int64_t) const override { return {0, "UTC", false}; }
+  std::string zone_id() const override { return "UTC"; }
+
+ private:
+  std::function<uint64_t()> realtime_, monotonic_;
+};
+
 }  // namespace
+
+ClocksRef callback_clocks(std::function<uint64_t()> realtime, std::function<uint64_t()> monotonic) {
+  return std::make_shared<CallbackClocks>(std::move(realtime), std::move(monotonic));
+}
 
 ClocksRef system_clocks() {
   static const ClocksRef clocks = std::make_shared<SystemClocks>();

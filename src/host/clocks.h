@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,8 @@ class Clocks {
 using ClocksRef = std::shared_ptr<const Clocks>;
 
 ClocksRef system_clocks();
+// An embedder's, in nanoseconds; UTC, and no time of processors.
+ClocksRef callback_clocks(std::function<uint64_t()> realtime, std::function<uint64_t()> monotonic);
 
 // Of the system's clock, for waits.
 uint64_t monotonic_now();

@@ -218,6 +218,22 @@ static void waiting(void) {
   wafer_component_linker_delete(linker);
 }
 
+static uint64_t constant(void* env) {
+  (void)env;
+  return 1;
+}
+static int64_t nothing(void* env, void* data, size_t size) {
+  (void)env, (void)data, (void)size;
+  return 0;
+}
+static bool deny(void* env, const wafer_http_request_t* request, wafer_http_response_t* response) {
+  (void)env, (void)request;
+  wafer_http_response_status(response, 200);
+  wafer_http_response_field(response, "a", "b");
+  wafer_http_response_body(response, "c", 1);
+  return false;
+}
+
 static bool collect(void* env, const void* bytes, size_t size) {
   strncat(env, bytes, size);
   return true;
@@ -277,6 +293,18 @@ static void wasi(void) {
   wafer_wasi_config_arg(config, "hello from C");
   wafer_wasi_config_stdout(config, collect, text);
   wafer_wasi_config_random_seed(config, 1);
+  wafer_wasi_config_clocks(config, constant, constant, NULL);
+  wafer_wasi_config_http(config, deny, NULL, 1 << 20);
+  wafer_wasi_config_stdin(config, nothing, NULL);
+  wafer_wasi_files_t* files = wafer_wasi_files_new(1 << 20);
+  fail(wafer_wasi_files_put(files, "a/b", "text", 4));
+  wasm_byte_vec_t got;
+  fail(wafer_wasi_files_get(files, "a/b", &got));
+  CHECK(got.size == 4 && !memcmp(got.data, "text", 4));
+  wasm_byte_vec_delete(&got);
+  CHECK(is_error(wafer_wasi_files_get(files, "a", &got), WAFER_ERROR_IO, ""));
+  wafer_wasi_config_files(config, files, "/", false);
+  wafer_wasi_files_delete(files);
   wafer_wasi_config_allow_name_lookup(config);
   fail(wafer_wasi_config_allow(config, WAFER_NETWORK_TCP_CONNECT, "127.0.0.1:80"));
   CHECK(is_error(wafer_wasi_config_allow(config, WAFER_NETWORK_UDP_SEND, "127.0.0.1"),

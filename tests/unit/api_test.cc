@@ -346,6 +346,66 @@ TEST(Api, WasiGivesOutputAndStatus) {
   EXPECT_EQ(out, "hi");
 }
 
+TEST(Api, WasiOfTheProgramsOwn) {
+  Fixture f;
+  wasi::MemoryFiles files;
+  ASSERT_TRUE(files.put("sub/in", "from memory").ok());
+  EXPECT_FALSE(files.get("sub/none").ok());
+  EXPECT_FALSE(files.put("sub", "x").ok());
+  std::string input = "from a function", out;
+  wasi::Config config;
+  config.capture_stdout(&out)
+      .dir(files, "/")
+      .stdin_from([&](char* data, size_t size) {
+        const size_t n = std::min(size, input.size());
+        std::memcpy(data, input.data(), n);
+        input.erase(0, n);
+        return int64_t(n);
+      })
+      .clocks([] { return uint64_t{1234}; }, [] { return uint64_t{5678}; });
+  ASSERT_TRUE(wasi::add_to_linker(f.linker, std::move(config)).ok());
+  // Reads the file and standard input, writes both to standard output and to a file of its own.
+  auto i = f.instance(R"((module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open"
+      (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "clock_time_get"
+      (func $time (param i32 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\00\01\00\00\00\01\00\00")
+    (data (i32.const 64) "sub/in") (data (i32.const 80) "sub/out")
+    (global $in (mut i32) (i32.const 0)) (global $out (mut i32) (i32.const 0))
+    (func (export "realtime") (result i64)
+      (drop (call $time (i32.const 0) (i64.const 0) (i32.const 32))) (i64.load (i32.const 32)))
+    (func (export "monotonic") (result i64)
+      (drop (call $time (i32.const 1) (i64.const 0) (i32.const 32))) (i64.load (i32.const 32)))
+    (func $copy (param $from i32)
+      (i32.store (i32.const 4) (i32.const 256))
+      (if (call $read (local.get $from) (i32.const 0) (i32.const 1) (i32.const 16))
+        (then (unreachable)))
+      (i32.store (i32.const 4) (i32.load (i32.const 16)))
+      (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))
+        (then (unreachable)))
+      (if (call $write (global.get $out) (i32.const 0) (i32.const 1) (i32.const 16))
+        (then (unreachable))))
+    (func (export "_start")
+      (if (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 6) (i32.const 0)
+            (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 20)) (then (unreachable)))
+      (if (call $open (i32.const 3) (i32.const 0) (i32.const 80) (i32.const 7) (i32.const 1)
+            (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 24)) (then (unreachable)))
+      (global.set $out (i32.load (i32.const 24)))
+      (call $copy (i32.load (i32.const 20)))
+      (call $copy (i32.const 0)))))");
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  auto status = wasi::run(f.store, *i);
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  EXPECT_EQ(out, "from memoryfrom a function");
+  EXPECT_EQ(*files.get("sub/out"), out);
+  EXPECT_EQ(*(*i->func<int64_t()>("realtime"))(), 1234);
+  EXPECT_EQ(*(*i->func<int64_t()>("monotonic"))(), 5678);
+}
+
 #ifdef WAFER_LLVM_MODULE
 
 TEST(ApiTiers, InterruptEndsCompilation) {
