@@ -83,6 +83,12 @@ void Handling::cancel() {
 void Handling::on_answer(HttpAnswer answer) {
   if (!owner_ || answered) return;
   answered = true;
+  // What begins as such would be taken for no answer yet, and the next one for this (RFC
+  // 9110, 15.2).
+  if (answer.failure.empty() && (answer.response.status < 200 || answer.response.status > 999))
+    answer.failure = fmt::format(
+        "the guest's response has status {}: {}", answer.response.status,
+        answer.response.status == 101 ? "connections are not upgraded" : "it is no final one");
   if (!answer.failure.empty()) {
     const bool late = invocation_ && invocation_->interrupted();
     ++(late ? worker_.metrics().timeouts : worker_.metrics().failures);

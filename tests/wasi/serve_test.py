@@ -156,7 +156,7 @@ def bad(server):
 
 
 def failing(server):
-    for path, status in {"/trap": 500, "/none": 500, "/error": 500, "/spin": 504,
+    for path, status in {"/status/101": 500, "/status/100": 500, "/status/103": 500, "/trap": 500, "/none": 500, "/error": 500, "/spin": 504,
                          "/forever": 504, "/grow": 200}.items():
         check(path, server.request("GET", path)[0], status)
     # What breaks off in the middle does not look whole.
@@ -231,6 +231,8 @@ def main():
     check("last request", late, [(200, b"slept\n")])
     check("access log", '"method":"PATCH","target":"/describe","status":200' in log, True)
     check("error log", any("/trap: unreachable" in e for e in server.errors), True)
+    check("upgrades", any("/status/101: the guest's response has status 101" in e
+                          for e in server.errors), True)
     # What cannot be served is told in one line.
     core = scratch / "http.core.wasm"
     for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm")):
