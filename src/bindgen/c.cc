@@ -1,33 +1,19 @@
 #include "bindgen/c.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "base/leb128.h"
 #include "bindgen/naming.h"
+#include "bindgen/world.h"
 #include "component/writer.h"
-#include "wit/abi.h"
 #include "wit/component_type.h"
-#include "wit/encode.h"
 
 namespace wafer::bindgen {
 
 namespace {
 
 namespace cm = component;
-using wit::AbiVariant;
-using wit::FunctionKind;
-using wit::ItemKind;
-using wit::OwnerKind;
-using wit::Prim;
-using wit::Type;
-using wit::TypeDef;
-using wit::TypeId;
-using wit::TypeKind;
-
-constexpr size_t kImports = ~size_t{0};  // a side that is no exported item
-
 struct PrimC {
   Prim prim;
   std::string_view name;
@@ -53,16 +39,13 @@ std::string_view core_name(wasm::ValType t) {
                            : "int32_t";
 }
 
-class Generator {
+class Generator : WorldModel {
  public:
   Generator(const wit::Resolve& r, wit::WorldId world)
-      : r_(r), world_id_(world), world_(r.worlds[world]), abi_(r), name_(snake(world_.name)) {
-    exports_used_.resize(world_.exports.size());
-  }
+      : WorldModel(r, world), world_id_(world), name_(snake(world_.name)) {}
 
   Result<CBindings> run() {
     WAFER_TRY(check_depth());
-    find_exports_used();
     for (size_t i = 0; i < world_.imports.size(); ++i) {
       const wit::WorldItem& item = world_.imports[i];
       if (item.kind == ItemKind::Type) {
@@ -100,42 +83,7 @@ class Generator {
   }
 
  private:
-  // Types refer to those before them. What is nested deeper than anybody writes is refused.
-  Result<void> check_depth() const {
-    constexpr uint32_t kMostDepth = 500;
-    std::vector<uint32_t> depth(r_.types.size(), 1);
-    for (TypeId t = 0; t < r_.types.size(); ++t) {
-      const auto below = [&](Type other) {
-        if (other.defined()) depth[t] = std::max(depth[t], depth[other.id] + 1);
-      };
-      for (Type arg : r_.types[t].args) below(arg);
-      for (const wit::Member& m : r_.types[t].members) below(m.type);
-      if (depth[t] > kMostDepth)
-        return Error(ErrorKind::Exhaustion, "types are nested too deeply for bindings");
-    }
-    return {};
-  }
-
   // ---- Names --------------------------------------------------------------------------
-
-  void find_exports_used() {
-    for (size_t i = 0; i < world_.exports.size(); ++i) {
-      if (world_.exports[i].kind != ItemKind::Interface) continue;
-      for (wit::InterfaceId need : wit::interface_dependencies(r_, world_.exports[i].interface)) {
-        const auto other = exported_item(need);
-        if (!other || *other == i) continue;
-        exports_used_[i].insert(need);
-        exports_used_[i].insert(exports_used_[*other].begin(), exports_used_[*other].end());
-      }
-    }
-  }
-  std::optional<size_t> exported_item(wit::InterfaceId id) const {
-    for (size_t i = 0; i < world_.exports.size(); ++i)
-      if (world_.exports[i].kind == ItemKind::Interface && world_.exports[i].name.empty() &&
-          world_.exports[i].interface == id)
-        return i;
-    return std::nullopt;
-  }
 
   // "ns_package_interface"; with the version where the package is there in several.
   std::string interface_name(wit::InterfaceId id) const {
@@ -152,15 +100,6 @@ class Generator {
     return item.name.empty() ? interface_name(item.interface) : snake(item.name);
   }
 
-  // The exported item that a type belongs to, as seen from `side`; kImports if it is imported.
-  size_t owner_side(const TypeDef& def, size_t side) const {
-    if (side == kImports || def.owner_kind != OwnerKind::Interface) return kImports;
-    const wit::WorldItem& item = world_.exports[side];
-    if (item.kind == ItemKind::Interface && item.interface == def.owner) return side;
-    if (exports_used_[side].contains(def.owner)) return *exported_item(def.owner);
-    return kImports;
-  }
-
   // What stands before the names of things of a type's owner.
   std::string owner_prefix(const TypeDef& def, size_t side) const {
     if (def.owner_kind == OwnerKind::World) return name_ + "_";
@@ -174,16 +113,6 @@ class Generator {
         return item_name(item) + "_";
     return interface_name(def.owner) + "_";
   }
-
-  const TypeDef* def(Type t) const { return t.defined() ? &r_.types[t.id] : nullptr; }
-  Type plain(Type t) const { return r_.unalias(t); }
-  TypeKind kind(Type t) const {
-    const Type p = plain(t);
-    return p.defined() ? r_.types[p.id].kind : TypeKind::Alias;
-  }
-
-  // The resource that a handle is of, through aliases.
-  TypeId resource_of(const TypeDef& handle) const { return plain(handle.args[0]).id; }
 
   // A type's name without "_t", which other names are made of.
   std::string stem(Type t, size_t side) const {
@@ -545,10 +474,6 @@ class Generator {
     source_ += "__attribute__((__export_name__(\"" + key(world_.exports[side]) + "#[dtor]" +
                d.name + "\")))\nvoid __wasm_export_" + name + "_dtor(" + name + "_t *rep) {\n  " +
                name + "_destructor(rep);\n}\n\n";
-  }
-
-  std::string key(const wit::WorldItem& item) const {
-    return item.name.empty() ? r_.interface_name(item.interface) : item.name;
   }
 
   // ---- Functions ----------------------------------------------------------------------
@@ -1138,13 +1063,9 @@ class Generator {
     return out;
   }
 
-  const wit::Resolve& r_;
   wit::WorldId world_id_;
-  const wit::World& world_;
-  wit::AbiTypes abi_;
   std::string name_;
   const wit::WorldItem* item_ = nullptr;  // the imported interface that is at hand
-  std::vector<std::set<wit::InterfaceId>> exports_used_;
   std::set<std::string> defined_, resources_done_;
   std::string types_, functions_, exports_, frees_declared_, frees_, source_, body_;
   uint32_t temporaries_ = 0;

@@ -81,13 +81,13 @@ class Builder {
         abi_(abi),
         context_{r, world_, abi, {}},
         imported_(r, world, out_),
-        root_(imported_.types()) {
+        root_(imported_.types()),
+        exports_used_(wit::exports_used(r, world_)) {
     functions_.resize(world_.imports.size());
     exports_.resize(world_.exports.size());
   }
 
   Result<Vec<uint8_t>> run() {
-    find_exports_used();
     encode_imports();
     for (Part& p : parts_) p.module = out_.core_module({p.bytes.data(), p.bytes.size()});
     WAFER_TRY(encode_shim());
@@ -118,32 +118,9 @@ class Builder {
   // ---- Imports ------------------------------------------------------------------------
 
   struct ExportState {
-    std::set<wit::InterfaceId> used;  // exported interfaces that it gets types from
     std::unique_ptr<wit::TypeScope> scope;
     std::optional<uint32_t> instance;
   };
-
-  std::optional<size_t> exported_item(wit::InterfaceId id) const {
-    for (size_t i = 0; i < world_.exports.size(); ++i)
-      if (world_.exports[i].kind == ItemKind::Interface && world_.exports[i].name.empty() &&
-          world_.exports[i].interface == id)
-        return i;
-    return std::nullopt;
-  }
-
-  void find_exports_used() {
-    // Those that an export depends on stand before it.
-    for (size_t i = 0; i < world_.exports.size(); ++i) {
-      if (world_.exports[i].kind != ItemKind::Interface) continue;
-      for (wit::InterfaceId need : wit::interface_dependencies(r_, world_.exports[i].interface)) {
-        const auto other = exported_item(need);
-        if (!other || *other == i) continue;
-        exports_[i].used.insert(need);
-        const auto& theirs = exports_[*other].used;
-        exports_[i].used.insert(theirs.begin(), theirs.end());
-      }
-    }
-  }
 
   // Types that have to come with imported interfaces.
   LiveTypes live_types() {
@@ -172,7 +149,7 @@ class Builder {
       for (wit::TypeId t : own) {
         const wit::TypeDef& def = r_.types[t];
         if (def.owner_kind == OwnerKind::Interface && def.owner != item.interface &&
-            !exports_[i].used.contains(def.owner))
+            !exports_used_[i].contains(def.owner))
           live.add(wit::Type::of(t));
       }
     }
@@ -217,8 +194,8 @@ class Builder {
     const wit::TypeDef& def = r_.types[t];
     if (def.owner_kind == OwnerKind::Interface) {
       if (def.owner == world_.exports[item].interface) return exports_[item].scope->type(t);
-      if (exports_[item].used.contains(def.owner))
-        if (const auto& scope = exports_[*exported_item(def.owner)].scope) return scope->type(t);
+      if (exports_used_[item].contains(def.owner))
+        if (const auto& scope = exports_[*wit::exported_item(world_, def.owner)].scope) return scope->type(t);
     }
     return root_.type(t);
   }
@@ -228,8 +205,8 @@ class Builder {
   uint32_t argument_type(size_t item, wit::TypeId t) {
     const wit::TypeDef& def = r_.types[t];
     if (def.owner_kind == OwnerKind::Interface && def.owner != world_.exports[item].interface &&
-        exports_[item].used.contains(def.owner)) {
-      const auto& instance = exports_[*exported_item(def.owner)].instance;
+        exports_used_[item].contains(def.owner)) {
+      const auto& instance = exports_[*wit::exported_item(world_, def.owner)].instance;
       if (instance) return out_.alias_export(*instance, def.name, cm::Sort::Type);
     }
     return outer_type(item, t);
@@ -648,6 +625,7 @@ class Builder {
   wit::TypeScope& root_;                                   // what is imported
   std::vector<std::set<const wit::Function*>> functions_;  // that are used, by imported item
   std::vector<ExportState> exports_;
+  const std::vector<std::set<wit::InterfaceId>> exports_used_;  // by each export
   std::map<std::pair<uint32_t, std::string>, uint32_t> aliases_;
   std::vector<Shim> shims_;
   std::optional<uint32_t> shim_, memory_;

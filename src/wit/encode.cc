@@ -146,6 +146,29 @@ std::vector<InterfaceId> interface_dependencies(const Resolve& r, InterfaceId id
   return out;
 }
 
+std::optional<size_t> exported_item(const World& world, InterfaceId id) {
+  for (size_t i = 0; i < world.exports.size(); ++i)
+    if (world.exports[i].kind == ItemKind::Interface && world.exports[i].name.empty() &&
+        world.exports[i].interface == id)
+      return i;
+  return std::nullopt;
+}
+
+std::vector<std::set<InterfaceId>> exports_used(const Resolve& r, const World& world) {
+  std::vector<std::set<InterfaceId>> out(world.exports.size());
+  // Those that an export depends on stand before it.
+  for (size_t i = 0; i < world.exports.size(); ++i) {
+    if (world.exports[i].kind != ItemKind::Interface) continue;
+    for (InterfaceId need : interface_dependencies(r, world.exports[i].interface)) {
+      const auto other = exported_item(world, need);
+      if (!other || *other == i) continue;
+      out[i].insert(need);
+      out[i].insert(out[*other].begin(), out[*other].end());
+    }
+  }
+  return out;
+}
+
 cm::WrittenName written_name(const Resolve& r, const WorldItem& item, std::string& storage) {
   cm::Attributes a = attributes(item.external_id);
   if (item.implements) a.implements = r.interface_name(item.interface);

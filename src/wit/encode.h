@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "component/writer.h"
@@ -66,6 +68,11 @@ std::vector<const Function*> ordered_functions(const Resolve& resolve, Interface
 
 // Interfaces that `id` uses types of, in order.
 std::vector<InterfaceId> interface_dependencies(const Resolve& resolve, InterfaceId id);
+
+// The export of the world that is the interface under its own name.
+std::optional<size_t> exported_item(const World& world, InterfaceId id);
+// For each export of the world: the exported interfaces that it gets types from.
+std::vector<std::set<InterfaceId>> exports_used(const Resolve& resolve, const World& world);
 
 // Name and attributes of an import or export.
 component::WrittenName written_name(const Resolve& resolve, const WorldItem& item,

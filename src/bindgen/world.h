@@ -1,0 +1,56 @@
+// What generators of bindings know of a world: which items types belong to, and functions as
+// core modules have them.
+#pragma once
+
+#include <set>
+
+#include "wit/abi.h"
+#include "wit/resolve.h"
+
+namespace wafer::bindgen {
+
+using wit::AbiVariant;
+using wit::FunctionKind;
+using wit::ItemKind;
+using wit::OwnerKind;
+using wit::Prim;
+using wit::Type;
+using wit::TypeDef;
+using wit::TypeId;
+using wit::TypeKind;
+
+// A side of the world from which types are seen: the position of an exported item, or kImports.
+inline constexpr size_t kImports = ~size_t{0};
+
+class WorldModel {
+ public:
+  WorldModel(const wit::Resolve& resolve, wit::WorldId world);
+
+ protected:
+  // Types refer to those before them. Exhaustion for what is nested deeper than anybody writes.
+  Result<void> check_depth() const;
+
+  // The exported item that a type belongs to, as seen from `side`; kImports if it is imported.
+  size_t owner_side(const TypeDef& def, size_t side) const;
+  Type plain(Type t) const { return r_.unalias(t); }
+  // Of numbers: Alias.
+  TypeKind kind(Type t) const;
+  // The resource that a handle is of, through aliases.
+  TypeId resource_of(const TypeDef& handle) const { return plain(handle.args[0]).id; }
+  // The name of an item as components have it: "ns:package/interface@version", "name".
+  std::string key(const wit::WorldItem& item) const;
+  // Whether a value of the type holds one of these kinds.
+  bool holds(Type t, std::initializer_list<TypeKind> kinds) const;
+  // Whether something of the type has to be freed or dropped.
+  bool owns(Type t) const;
+
+  const wit::Resolve& r_;
+  const wit::World& world_;
+  wit::AbiTypes abi_;
+  const std::vector<std::set<wit::InterfaceId>> exports_used_;
+
+ private:
+  std::vector<uint32_t> held_;  // kinds that values of each type hold
+};
+
+}  // namespace wafer::bindgen
