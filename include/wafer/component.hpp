@@ -15,10 +15,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
-#include "wafer/component_value.hpp"
+#include "wafer/component_types.hpp"
 #include "wafer/store.hpp"
 
 namespace wafer {
@@ -27,113 +26,10 @@ namespace component {
 class Component;
 class ComponentInstance;
 class ComponentLinker;
-class ComponentStore;
 struct HostCall;
 struct ExportedFunc;
 class Answer;
 }  // namespace component
-
-using ComponentVal = component::Val;
-
-namespace detail {
-
-// Values as C++ types: bool, integers, float, double, char32_t, std::string, std::vector,
-// std::optional, std::tuple (also records, in order), and ComponentVal for all else.
-template <class T>
-struct ComponentType {
-  static ComponentVal to(const T& v) {
-    if constexpr (std::is_same_v<T, float>)
-      return ComponentVal::of_f32(v);
-    else if constexpr (std::is_same_v<T, double>)
-      return ComponentVal::of_f64(v);
-    else if constexpr (std::is_signed_v<T>)
-      return ComponentVal::of_int(v);
-    else
-      return ComponentVal::of_bits(v);
-  }
-  static bool is(const ComponentVal& v) { return v.is_bits(); }
-  static T from(const ComponentVal& v) {
-    if constexpr (std::is_same_v<T, float>)
-      return v.as_f32();
-    else if constexpr (std::is_same_v<T, double>)
-      return v.as_f64();
-    else
-      return static_cast<T>(v.bits());
-  }
-};
-template <>
-struct ComponentType<ComponentVal> {
-  static ComponentVal to(const ComponentVal& v) { return v; }
-  static bool is(const ComponentVal&) { return true; }
-  static ComponentVal from(const ComponentVal& v) { return v; }
-};
-template <>
-struct ComponentType<std::string> {
-  static ComponentVal to(const std::string& v) { return ComponentVal::of_text(v); }
-  static bool is(const ComponentVal& v) { return v.is_text(); }
-  static std::string from(const ComponentVal& v) { return v.str(); }
-};
-template <>
-struct ComponentType<const char*> {
-  static ComponentVal to(const char* v) { return ComponentVal::of_text(v); }
-};
-template <>
-struct ComponentType<std::vector<uint8_t>> {
-  static ComponentVal to(const std::vector<uint8_t>& v) { return ComponentVal::of_bytes(v); }
-  static bool is(const ComponentVal& v) { return v.is_bytes(); }
-  static std::vector<uint8_t> from(const ComponentVal& v) { return v.bytes(); }
-};
-template <class T>
-struct ComponentType<std::vector<T>> {
-  static ComponentVal to(const std::vector<T>& v) {
-    ComponentVal::Items items;
-    for (const T& e : v) items.push_back(ComponentType<T>::to(e));
-    return ComponentVal::of_items(std::move(items));
-  }
-  static bool is(const ComponentVal& v) {
-    if (!v.is_items()) return false;
-    for (const ComponentVal& e : v.items())
-      if (!ComponentType<T>::is(e)) return false;
-    return true;
-  }
-  static std::vector<T> from(const ComponentVal& v) {
-    std::vector<T> out;
-    for (const ComponentVal& e : v.items()) out.push_back(ComponentType<T>::from(e));
-    return out;
-  }
-};
-template <class T>
-struct ComponentType<std::optional<T>> {
-  static ComponentVal to(const std::optional<T>& v) {
-    return v ? ComponentVal::some(ComponentType<T>::to(*v)) : ComponentVal::none();
-  }
-  static bool is(const ComponentVal& v) {
-    return v.is_case() && (!v.payload() || ComponentType<T>::is(*v.payload()));
-  }
-  static std::optional<T> from(const ComponentVal& v) {
-    if (!v.payload()) return std::nullopt;
-    return ComponentType<T>::from(*v.payload());
-  }
-};
-template <class... T>
-struct ComponentType<std::tuple<T...>> {
-  static ComponentVal to(const std::tuple<T...>& v) {
-    ComponentVal::Items items;
-    std::apply([&](const T&... e) { (items.push_back(ComponentType<T>::to(e)), ...); }, v);
-    return ComponentVal::of_items(std::move(items));
-  }
-  static bool is(const ComponentVal& v) {
-    if (!v.is_items() || v.items().size() != sizeof...(T)) return false;
-    size_t i = 0;
-    return (ComponentType<T>::is(v.items()[i++]) && ...);
-  }
-  static std::tuple<T...> from(const ComponentVal& v) {
-    size_t i = 0;
-    return std::tuple<T...>{ComponentType<T>::from(v.items()[i++])...};
-  }
-};
-
-}  // namespace detail
 
 // Settings of Component::load.
 struct ComponentOptions {
@@ -171,8 +67,9 @@ class ComponentAnswer {
   void complete() const;
   void complete_raw(ComponentVal value) const;
   template <class T>
-  void complete(const T& value) const {
-    complete_raw(detail::ComponentType<T>::to(value));
+  void complete(T value) const {
+    ComponentScope none;
+    complete_raw(ComponentType<T>::to(std::move(value), none));
   }
   void fail(std::string_view message) const;
 
@@ -185,20 +82,26 @@ class ComponentCall {
  public:
   explicit ComponentCall(component::HostCall& impl) : impl_(impl) {}
   std::span<const ComponentVal> args() const;
+  std::span<ComponentVal> args();
   // An argument, which has to be of that type.
   template <class T>
   T arg(size_t i) const {
-    return detail::ComponentType<T>::from(args()[i]);
+    ComponentScope none;
+    ComponentVal copy = args()[i];
+    return ComponentType<T>::from(copy, none);
   }
   void set_raw(ComponentVal result);
   template <class T>
-  void set(const T& result) {
-    set_raw(detail::ComponentType<T>::to(result));
+  void set(T result) {
+    ComponentScope none;
+    set_raw(ComponentType<T>::to(std::move(result), none));
   }
   // The guest traps with that message.
   void fail(std::string_view message);
   // The guest waits until there is an answer; only of functions that were defined to.
   ComponentAnswer later();
+  // The store that calls, for conversions.
+  component::ComponentStore* store() const;
 
  private:
   friend class ComponentLinker;
@@ -220,6 +123,7 @@ class ComponentResource {
   }
   // What represents `value`, which has to be of this type.
   uint64_t rep(const ComponentVal& value) const { return value.resource().rep; }
+  const std::shared_ptr<component::ResourceType>& raw() const { return type_; }
 
  private:
   std::shared_ptr<component::ResourceType> type_;
@@ -231,6 +135,8 @@ class ComponentFunc {
   ComponentFunc() = default;
   explicit ComponentFunc(std::shared_ptr<component::ExportedFunc> impl) : impl_(std::move(impl)) {}
   explicit operator bool() const { return impl_ != nullptr; }
+  // Whether its type is `signature`, as for ComponentLinker::func. Unlinkable if it is not.
+  Result<void> check(std::string_view signature) const;
 
   // Calls it, and runs everything in the store until it has a result: nothing or one value.
   // Errors: Trap; Usage if the arguments do not fit.
@@ -238,16 +144,16 @@ class ComponentFunc {
   // The same with C++ values; Usage if the result is none of an R.
   template <class R = void, class... A>
   Result<R> call(const A&... args) const {
+    ComponentScope none;
     std::vector<ComponentVal> values;
-    (values.push_back(detail::ComponentType<std::decay_t<const A>>::to(args)), ...);
-    auto result = call_raw(std::move(values));
-    if (!result.ok()) return result.take_error();
+    (values.push_back(ComponentType<std::decay_t<const A>>::to(args, none)), ...);
+    WAFER_LET(result, call_raw(std::move(values)));
     if constexpr (std::is_void_v<R>) {
       return {};
     } else {
-      if (result->empty() || !detail::ComponentType<R>::is((*result)[0]))
+      if (result.empty() || !ComponentType<R>::is(result[0]))
         return Error(ErrorKind::Usage, "the result does not have the type that is wanted");
-      return detail::ComponentType<R>::from((*result)[0]);
+      return ComponentType<R>::from(result[0], none);
     }
   }
   // Arguments and result in WAVE: `("a", {x: 1})`.
@@ -265,6 +171,8 @@ class ComponentInstance {
   // The function that it exports under `name`, or, if `interface` is not empty, that the
   // instance does which it exports under that name or a compatible version. May be empty.
   ComponentFunc func(std::string_view name, std::string_view interface = {}) const;
+  // Its store, for conversions.
+  component::ComponentStore* store() const;
 
   const std::shared_ptr<component::ComponentInstance>& raw() const { return impl_; }
 
@@ -281,12 +189,18 @@ class ComponentLinker {
   ComponentLinker(ComponentLinker&& other) noexcept;
 
   using Callback = std::function<void(ComponentCall&)>;
-  // `interface` empty: imported by itself. `waits`: it may answer later.
+  // `interface` empty: imported by itself. `waits`: it may answer later. With a `signature`,
+  // components whose function has another are refused: "func(u32, list<string>) -> own".
   void func(std::string_view interface, std::string_view name, Callback callback,
-            bool waits = false);
+            bool waits = false, std::string_view signature = {});
   // `on_drop` takes what represents a resource that nobody owns any more.
   ComponentResource resource(std::string_view interface, std::string_view name,
                              std::function<void(uint64_t)> on_drop = nullptr);
+  // One that is there already, under this name too.
+  void resource(std::string_view interface, std::string_view name, const ComponentResource& type);
+
+  // Types of resources that are C++ classes (wafer/bindings.hpp).
+  const std::shared_ptr<detail::HostTypes>& host_types() const { return host_types_; }
 
   // Unlinkable tells every import that is not met; Trap if a start function traps.
   Result<ComponentInstance> instantiate(Store& store, const Component& component);
@@ -295,6 +209,7 @@ class ComponentLinker {
 
  private:
   std::unique_ptr<component::ComponentLinker> impl_;
+  std::shared_ptr<detail::HostTypes> host_types_;
 };
 
 }  // namespace wafer

@@ -93,6 +93,7 @@ class Val {
   double as_f64() const;
   const Text& text() const { return std::get<Text>(value_); }
   const std::string& str() const { return text().utf8; }
+  std::string take_text() { return std::move(std::get<Text>(value_).utf8); }
   const Bytes& bytes() const { return std::get<Bytes>(value_); }
   Bytes& bytes() { return std::get<Bytes>(value_); }
   const Items& items() const { return std::get<Items>(value_); }

@@ -1,9 +1,8 @@
 #if WAFER_WITH_COMPONENT_RUN
 
-#include "wafer/component.hpp"
-
 #include "api/component_state.h"
 #include "component/run/wave.h"
+#include "wafer/bindings.hpp"
 
 namespace wafer {
 
@@ -66,6 +65,8 @@ void ComponentAnswer::complete_raw(ComponentVal value) const {
 void ComponentAnswer::fail(std::string_view message) const { impl_->fail(std::string(message)); }
 
 std::span<const ComponentVal> ComponentCall::args() const { return impl_.args; }
+std::span<ComponentVal> ComponentCall::args() { return impl_.args; }
+component::ComponentStore* ComponentCall::store() const { return &impl_.store; }
 void ComponentCall::set_raw(ComponentVal result) {
   impl_.result.clear();
   impl_.result.push_back(std::move(result));
@@ -78,12 +79,14 @@ ComponentAnswer ComponentCall::later() {
   return ComponentAnswer(std::make_shared<component::Answer>(impl_.later()));
 }
 
-ComponentLinker::ComponentLinker() : impl_(std::make_unique<component::ComponentLinker>()) {}
+ComponentLinker::ComponentLinker()
+    : impl_(std::make_unique<component::ComponentLinker>()),
+      host_types_(std::make_shared<detail::HostTypes>()) {}
 ComponentLinker::~ComponentLinker() = default;
 ComponentLinker::ComponentLinker(ComponentLinker&&) noexcept = default;
 
 void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
-                           bool waits) {
+                           bool waits, std::string_view signature) {
   place(*impl_, interface)
       .func(
           std::string(name),
@@ -92,13 +95,18 @@ void ComponentLinker::func(std::string_view interface, std::string_view name, Ca
             callback(wrapped);
             return wrapped.failed_ ? call.fail(wrapped.message_) : runtime::TrapCode::None;
           },
-          waits);
+          waits, std::string(signature));
 }
 
 ComponentResource ComponentLinker::resource(std::string_view interface, std::string_view name,
                                             std::function<void(uint64_t)> on_drop) {
   return ComponentResource(
       place(*impl_, interface).resource(std::string(name), std::move(on_drop)));
+}
+
+void ComponentLinker::resource(std::string_view interface, std::string_view name,
+                               const ComponentResource& type) {
+  place(*impl_, interface).resource(std::string(name), type.raw());
 }
 
 Result<ComponentInstance> ComponentLinker::instantiate(Store& store, const Component& component) {
@@ -112,6 +120,16 @@ ComponentFunc ComponentInstance::func(std::string_view name, std::string_view in
   auto found = component::find_func(*impl_, name, interface);
   if (!found) return {};
   return ComponentFunc(std::make_shared<component::ExportedFunc>(std::move(found)));
+}
+
+component::ComponentStore* ComponentInstance::store() const { return &impl_->store; }
+
+Result<void> ComponentFunc::check(std::string_view signature) const {
+  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  const component::Caller caller = impl_->caller();
+  const std::string why = component::other_signature(caller.types, caller.def(), signature);
+  if (!why.empty()) return Error(ErrorKind::Unlinkable, why);
+  return {};
 }
 
 Result<std::vector<ComponentVal>> ComponentFunc::call_raw(std::vector<ComponentVal> args) const {
@@ -128,6 +146,63 @@ Result<std::string> ComponentFunc::call_text(std::string_view arguments) const {
   WAFER_LET(result, call_raw(std::move(args)));
   return result.empty() ? std::string()
                         : component::print_wave(caller.types, caller.def().args[0], result[0]);
+}
+
+// ---- Bindings
+
+component::ResourceType* ComponentScope::type_of(const void* tag) const {
+  if (!types) return nullptr;
+  for (const auto& [of, type] : types->types)
+    if (of == tag) return type.raw().get();
+  return nullptr;
+}
+
+detail::HostObjects& ComponentScope::objects() const {
+  if (!store->host_objects) store->host_objects = std::make_shared<detail::HostObjects>();
+  return *static_cast<detail::HostObjects*>(store->host_objects.get());
+}
+
+GuestResource::GuestResource(ComponentVal handle, const ComponentScope& scope)
+    : handle_(std::move(handle)), store_(scope.store), life_(scope.store->life), held_(true) {}
+
+GuestResource::GuestResource(GuestResource&& o) noexcept
+    : handle_(std::move(o.handle_)),
+      store_(o.store_),
+      life_(std::move(o.life_)),
+      held_(std::exchange(o.held_, false)) {}
+
+GuestResource& GuestResource::operator=(GuestResource&& o) noexcept {
+  if (this == &o) return *this;
+  drop();
+  handle_ = std::move(o.handle_);
+  store_ = o.store_;
+  life_ = std::move(o.life_);
+  held_ = std::exchange(o.held_, false);
+  return *this;
+}
+
+void GuestResource::drop() {
+  if (!std::exchange(held_, false) || life_.expired()) return;
+  const auto done = std::make_shared<bool>(false);
+  const component::Resource resource = handle_.resource();
+  if (component::drop_resource(*store_, *resource.type, resource.rep, done) ==
+      runtime::TrapCode::None)
+    (void)store_->run_until([done] { return *done; });
+}
+
+Result<BoundFunc> BoundFunc::find(const ComponentInstance& instance, const ComponentScope& scope,
+                                  std::string_view interface, std::string_view name,
+                                  std::string_view signature) {
+  BoundFunc out;
+  out.scope_ = scope;
+  out.func_ = instance.func(name, interface);
+  const std::string where = "`" + std::string(name) + "`" +
+                            (interface.empty() ? "" : " of `" + std::string(interface) + "`");
+  if (!out.func_) return Error(ErrorKind::Unlinkable, "component exports no " + where);
+  if (const auto same = out.func_.check(signature); !same.ok())
+    return Error(ErrorKind::Unlinkable,
+                 "component exports " + where + ": " + std::string(same.error().message));
+  return out;
 }
 
 }  // namespace wafer

@@ -19,8 +19,7 @@ WorldModel::WorldModel(const wit::Resolve& r, wit::WorldId world)
     uint32_t held = bit(d.kind);
     const auto add = [&](Type t) {
       if (t.prim == Prim::String) held |= kHeldString;
-      if (t.defined() && d.kind != TypeKind::Own && d.kind != TypeKind::Borrow)
-        held |= held_[t.id];
+      if (t.defined() && d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) held |= held_[t.id];
     };
     for (Type arg : d.args) add(arg);
     for (const wit::Member& m : d.members) add(m.type);
@@ -62,7 +61,8 @@ std::string WorldModel::key(const wit::WorldItem& item) const {
 
 bool WorldModel::owns(Type t) const {
   return t.prim == Prim::String || (t.defined() && (held_[t.id] & kHeldString)) ||
-         holds(t, {TypeKind::List, TypeKind::Map, TypeKind::Own, TypeKind::Future, TypeKind::Stream});
+         holds(t,
+               {TypeKind::List, TypeKind::Map, TypeKind::Own, TypeKind::Future, TypeKind::Stream});
 }
 
 bool WorldModel::holds(Type t, std::initializer_list<TypeKind> kinds) const {

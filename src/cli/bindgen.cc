@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "bindgen/c.h"
+#include "bindgen/cpp.h"
 #include "cli/support.h"
 #include "wit/component_type.h"
 
@@ -24,23 +25,36 @@ int fail(std::string_view where, const Error& error) {
   return kFailure;
 }
 
-int c_guest(const BindgenOptions& o) {
+// Makes bindings of the world with `generate`, and writes them with `write`, which takes the path
+// without ending.
+template <class G, class W>
+int make(const BindgenOptions& o, G&& generate, W&& write) {
   const fs::path path(o.wit);
   auto resolved = wit::load(std::span(&path, 1), {o.features, o.all_features});
   if (!resolved.ok()) return fail("", resolved.error());
   auto world = wit::select_world(*resolved, o.world);
   if (!world.ok()) return fail(o.wit, world.error());
-  auto made = bindgen::c_bindings(resolved->resolve, *world);
+  auto made = generate(resolved->resolve, *world);
   if (!made.ok()) return fail(o.wit, made.error());
   std::error_code code;
   fs::create_directories(o.folder, code);
-  const fs::path base = fs::path(o.folder) / made->name;
-  const std::string_view object(reinterpret_cast<const char*>(made->object.data()),
-                                made->object.size());
-  const bool ok = write_output(base.string() + ".h", made->header) &&
-                  write_output(base.string() + ".c", made->source) &&
-                  write_output(base.string() + "_component_type.o", object);
-  return ok ? kSuccess : kFailure;
+  return write((fs::path(o.folder) / made->name).string(), *made) ? kSuccess : kFailure;
+}
+
+int c_guest(const BindgenOptions& o) {
+  return make(o, bindgen::c_bindings, [](const std::string& base, const bindgen::CBindings& made) {
+    const std::string_view object(reinterpret_cast<const char*>(made.object.data()),
+                                  made.object.size());
+    return write_output(base + ".h", made.header) && write_output(base + ".c", made.source) &&
+           write_output(base + "_component_type.o", object);
+  });
+}
+
+int cpp_host(const BindgenOptions& o) {
+  return make(o, bindgen::cpp_host_bindings,
+              [](const std::string& base, const bindgen::CppBindings& made) {
+                return write_output(base + ".hpp", made.header);
+              });
 }
 
 }  // namespace
@@ -48,18 +62,22 @@ int c_guest(const BindgenOptions& o) {
 void add_bindgen(CLI::App& app, Context& context) {
   CLI::App& group = *app.add_subcommand("bindgen", "Make bindings of a world");
   group.require_subcommand(1);
-  auto o = std::make_shared<BindgenOptions>();
-  CLI::App& c = *group.add_subcommand("c", "C for modules: WORLD.h, WORLD.c and an object file");
-  c.add_option("WIT", o->wit, "WIT file or folder with the world")->required()->type_name("");
-  c.add_option("-w,--world", o->world, "World, if the package has more than one")
-      ->type_name("NAME");
-  c.add_option("-o,--out-dir", o->folder, "Folder for the files (default: this one)")
-      ->type_name("DIR");
-  c.add_option("--features", o->features, "Take @unstable items of these features")
-      ->delimiter(',')
-      ->type_name("NAMES");
-  c.add_flag("--all-features", o->all_features, "Take all @unstable items");
-  c.callback([o, &context] { context.action = [o] { return c_guest(*o); }; });
+  const auto add = [&](const char* name, const char* what, int (*run)(const BindgenOptions&)) {
+    auto o = std::make_shared<BindgenOptions>();
+    CLI::App& c = *group.add_subcommand(name, what);
+    c.add_option("WIT", o->wit, "WIT file or folder with the world")->required()->type_name("");
+    c.add_option("-w,--world", o->world, "World, if the package has more than one")
+        ->type_name("NAME");
+    c.add_option("-o,--out-dir", o->folder, "Folder for the files (default: this one)")
+        ->type_name("DIR");
+    c.add_option("--features", o->features, "Take @unstable items of these features")
+        ->delimiter(',')
+        ->type_name("NAMES");
+    c.add_flag("--all-features", o->all_features, "Take all @unstable items");
+    c.callback([o, run, &context] { context.action = [o, run] { return run(*o); }; });
+  };
+  add("c", "C for modules: WORLD.h, WORLD.c and an object file", c_guest);
+  add("host", "C++ for programs that embed Wafer: WORLD.hpp", cpp_host);
 }
 
 }  // namespace wafer::cli

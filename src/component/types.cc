@@ -734,4 +734,85 @@ wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const Modul
   return {};
 }
 
+// ---- Types as text
+
+namespace {
+
+class TypeText {
+ public:
+  TypeText(const TypeArena& types, size_t most) : types_(types), most_(most) {}
+
+  void func(const TypeDef& def) {
+    out += def.is_async ? "async func(" : "func(";
+    list(def.labels.size(), [&](size_t i) { value(def.labels[i].type); });
+    out += ")";
+    if (!def.args[0]) return;
+    out += " -> ";
+    value(def.args[0]);
+  }
+
+  std::string out;
+
+ private:
+  template <class F>
+  void list(size_t n, F&& item) {
+    for (size_t i = 0; i < n && out.size() <= most_; ++i) {
+      if (i) out += ", ";
+      item(i);
+    }
+  }
+
+  void value(ValType t) {
+    if (out.size() > most_) return;
+    if (!t) {
+      out += "_";
+      return;
+    }
+    if (!t.defined()) {
+      out += prim_name(t.prim);
+      return;
+    }
+    const TypeDef& def = types_[t.id];
+    if (def.kind == TypeKind::Primitive) return value(def.args[0]);
+    out += kind_name(def.kind);
+    if (def.kind == TypeKind::Own || def.kind == TypeKind::Borrow) return;
+    if (!def.labels.empty()) {
+      out += "{";
+      list(def.labels.size(), [&](size_t i) {
+        out += def.labels[i].name;
+        if (!def.labels[i].type) return;
+        out += ": ";
+        value(def.labels[i].type);
+      });
+      out += "}";
+      return;
+    }
+    out += "<";
+    list(def.args.size(), [&](size_t i) { value(def.args[i]); });
+    if (def.kind == TypeKind::FixedList) out += ", " + std::to_string(def.length);
+    out += ">";
+  }
+
+  const TypeArena& types_;
+  const size_t most_;
+};
+
+}  // namespace
+
+std::string func_text(const TypeArena& types, const TypeDef& func, size_t most) {
+  TypeText text(types, most);
+  text.func(func);
+  return std::move(text.out);
+}
+
+std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted) {
+  std::string found = func_text(types, func, wanted.size() + 1);
+  if (found == wanted) return {};
+  const auto shown = [](std::string_view text) {
+    constexpr size_t kMost = 200;
+    return std::string(text.substr(0, kMost)) + (text.size() > kMost ? "..." : "");
+  };
+  return "the component's type is " + shown(found) + ", the host's " + shown(wanted);
+}
+
 }  // namespace wafer::component

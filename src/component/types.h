@@ -295,4 +295,10 @@ wafer::Result<void> match_core(const wasm::TypeRegistry& registry, const CoreExt
 wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const ModuleType& a,
                                  const ModuleType& b);
 
+// A function type without names of parameters, and with nothing but the kind of handles of
+// resources: "func(u32, record{x: u32, y: list<own>}) -> string". Ends after `most` characters.
+std::string func_text(const TypeArena& types, const TypeDef& func, size_t most = 1 << 20);
+// Why a function type is not the one that func_text() wrote; empty: it is.
+std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted);
+
 }  // namespace wafer::component

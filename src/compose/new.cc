@@ -195,7 +195,8 @@ class Builder {
     if (def.owner_kind == OwnerKind::Interface) {
       if (def.owner == world_.exports[item].interface) return exports_[item].scope->type(t);
       if (exports_used_[item].contains(def.owner))
-        if (const auto& scope = exports_[*wit::exported_item(world_, def.owner)].scope) return scope->type(t);
+        if (const auto& scope = exports_[*wit::exported_item(world_, def.owner)].scope)
+          return scope->type(t);
     }
     return root_.type(t);
   }

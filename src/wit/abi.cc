@@ -40,6 +40,15 @@ cm::ValType AbiTypes::value(Type t) {
   return cm::ValType::of(id);
 }
 
+cm::TypeDef AbiTypes::func(const Function& f) {
+  cm::TypeDef out;
+  out.kind = cm::TypeKind::Func;
+  out.is_async = f.is_async;
+  for (const Param& p : f.params) out.labels.push_back({p.name, value(p.type)});
+  out.args.push_back(f.result ? value(f.result) : cm::ValType());
+  return out;
+}
+
 std::vector<wasm::ValType> AbiTypes::flat(Type t) {
   std::vector<wasm::ValType> out;
   (void)arena_.flatten(value(t), /*memory64=*/false, ~size_t{0}, out);

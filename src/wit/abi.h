@@ -40,6 +40,8 @@ class AbiTypes {
 
   component::ValType value(Type t);
   const component::TypeArena& arena() const { return arena_; }
+  // The type of a function.
+  component::TypeDef func(const Function& f);
 
   CoreSignature signature(const Function& f, AbiVariant variant);
   // Of the built-in task.return for a function.

@@ -7,48 +7,17 @@ the specification's WIT inputs are compiled, as C and their headers as C++, with
 usage: c_test.py WAFER SCRATCH [WIT-TESTS]
 Exit code 77: there is no compiler with a C library for WASI.
 """
-import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
-SOURCE = pathlib.Path(__file__).parent
-FLAGS = ["--target=wasm32-wasi", "-Wno-deprecated", "-Wall", "-Wextra", "-Werror"]
-
-
-def run(*command, cwd=None):
-    return subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True,
-                          timeout=120)
-
-
-def compiler(scratch):
-    (scratch / "probe.c").write_text("#include <stdlib.h>\nvoid *f(void) { return malloc(1); }\n")
-    for name in ("clang-22", "clang"):
-        path = shutil.which(name)
-        if path and run(path, *FLAGS[:2], "-mexec-model=reactor", "probe.c", "-o", "probe.wasm",
-                        cwd=scratch).returncode == 0:
-            return path
-    print("skipped: there is no clang with a C library for WASI")
-    sys.exit(77)
+from guests import FLAGS, SOURCE, build, compiler, run, steps, worlds
 
 
 def round_trip(wafer, clang, scratch, failures):
-    def step(*command):
-        done = run(*command, cwd=scratch)
-        if done.returncode:
-            failures.append(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
-        return done.returncode == 0
-
-    for world in ("echo", "relay"):
-        if not (step(wafer, "bindgen", "c", SOURCE / "echo.wit", "-w", world, "-o", ".") and
-                step(clang, *FLAGS, "-O2", "-mexec-model=reactor", "-I.", f"{world}.c",
-                     SOURCE / f"{world}_impl.c", f"{world}_component_type.o", "-o",
-                     f"{world}.m.wasm") and
-                step(wafer, "component", "new", f"{world}.m.wasm", "-o", f"{world}.wasm") and
-                step(wafer, "component", "targets", SOURCE / "echo.wit", f"{world}.wasm", "-w",
-                     world)):
-            return
+    step = steps(scratch, failures)
+    if not build(wafer, clang, scratch, step):
+        return
     if not step(wafer, "component", "plug", "relay.wasm", "--plug", "echo.wasm", "-o",
                 "full.wasm"):
         return
@@ -61,29 +30,22 @@ def round_trip(wafer, clang, scratch, failures):
 
 def compiles(wafer, clang, scratch, folder, failures):
     count = 0
-    for path in sorted(folder.iterdir()):
-        tree = run(wafer, "wit", "--json", "--all-features", path)
-        if path.suffix not in (".wit", "") or tree.returncode:
+    for path, name in worlds(wafer, folder):
+        out = scratch / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        made = run(wafer, "bindgen", "c", path, "-w", name, "-o", out, "--all-features")
+        if "getters and setters" in made.stderr:
             continue
-        tree = json.loads(tree.stdout)
-        for world in tree["worlds"]:
-            package, _, version = tree["packages"][world["package"]]["name"].partition("@")
-            name = f"{package}/{world['name']}" + (f"@{version}" if version else "")
-            out = scratch / "out"
-            shutil.rmtree(out, ignore_errors=True)
-            made = run(wafer, "bindgen", "c", path, "-w", name, "-o", out, "--all-features")
-            if "getters and setters" in made.stderr:
-                continue
-            count += 1
-            done = made
-            if not made.returncode:
-                source = next(out.glob("*.c"))
-                done = run(clang, *FLAGS, "-fsyntax-only", source)
-            if not done.returncode:
-                done = run(clang, *FLAGS, "-fsyntax-only", "-x", "c++-header",
-                           source.with_suffix(".h"))
-            if done.returncode:
-                failures.append(f"{path.name}, {name}: {done.stderr}")
+        count += 1
+        done = made
+        if not made.returncode:
+            source = next(out.glob("*.c"))
+            done = run(clang, *FLAGS, "-fsyntax-only", source)
+        if not done.returncode:
+            done = run(clang, *FLAGS, "-fsyntax-only", "-x", "c++-header",
+                       source.with_suffix(".h"))
+        if done.returncode:
+            failures.append(f"{path.name}, {name}: {done.stderr}")
     return count
 
 

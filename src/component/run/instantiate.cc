@@ -370,6 +370,9 @@ std::string mismatch(const Component& component, const Entity& entity, const Ite
       if (types[entity.type].kind == TypeKind::Resource && !item.resource)
         return "expected a resource type";
       return {};
+    case Sort::Func:
+      if (item.func->signature().empty()) return {};
+      return other_signature(types, types[entity.type], item.func->signature());
     case Sort::CoreModule: {
       const auto matched =
           match_module(types.core(), module_type_of(*item.module), types.module(entity.module));

@@ -83,10 +83,11 @@ TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_
 
 // ---- Definitions
 
-HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks) {
+HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks,
+                                 std::string signature) {
   Item item;
   item.sort = Sort::Func;
-  item.func = std::make_shared<HostFunc>(std::move(function), blocks);
+  item.func = std::make_shared<HostFunc>(std::move(function), blocks, std::move(signature));
   value_->set(std::move(name), std::move(item));
   return *this;
 }

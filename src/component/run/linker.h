@@ -56,14 +56,17 @@ using HostFunction = std::function<TrapCode(HostCall&)>;
 
 class HostFunc final : public Func {
  public:
-  HostFunc(HostFunction f, bool blocks) : function_(std::move(f)), blocks_(blocks) {}
+  HostFunc(HostFunction f, bool blocks, std::string signature = {})
+      : function_(std::move(f)), blocks_(blocks), signature_(std::move(signature)) {}
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
                 OnCancel& on_cancel) const override;
   bool may_block() const override { return blocks_; }
+  std::string_view signature() const override { return signature_; }
 
  private:
   const HostFunction function_;
   const bool blocks_;
+  const std::string signature_;
 };
 
 // What the host gives under one name: functions, resources, modules.
@@ -71,8 +74,10 @@ class HostInstance {
  public:
   explicit HostInstance(std::shared_ptr<InstanceValue> value) : value_(std::move(value)) {}
 
-  // `blocks`: the function may answer later.
-  HostInstance& func(std::string name, HostFunction function, bool blocks = false);
+  // `blocks`: the function may answer later. A `signature` has to be the importer's
+  // (func_text()).
+  HostInstance& func(std::string name, HostFunction function, bool blocks = false,
+                     std::string signature = {});
   // A resource type of the host; `on_drop` takes the representation of one that nobody owns
   // any more.
   std::shared_ptr<ResourceType> resource(std::string name, std::function<void(uint64_t)> on_drop);

@@ -248,6 +248,8 @@ class Func : public std::enable_shared_from_this<Func> {
                         OnResolve on_resolve, OnCancel& on_cancel) const = 0;
   // Whether a call may have to wait before it returns.
   virtual bool may_block() const = 0;
+  // What its type has to be (func_text()); empty: anything.
+  virtual std::string_view signature() const { return {}; }
 };
 
 // A lifted core function.
