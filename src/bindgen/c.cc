@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <set>
 
-#include "base/leb128.h"
 #include "bindgen/naming.h"
 #include "bindgen/world.h"
-#include "component/writer.h"
-#include "wit/component_type.h"
 
 namespace wafer::bindgen {
 
 namespace {
 
-namespace cm = component;
 struct PrimC {
   Prim prim;
   std::string_view name;
@@ -78,7 +74,7 @@ class Generator : WorldModel {
     out.name = name_;
     out.header = header();
     out.source = source();
-    out.object = object();
+    out.object = component_type_object(r_, world_id_, name_);
     return out;
   }
 
@@ -996,9 +992,10 @@ class Generator : WorldModel {
     const std::string s = name_ + "_string";
     std::string out = "// Made by wafer bindgen from world " + world_.name +
                       ". Do not change.\n#include \"" + name_ + ".h\"\n\n";
-    out += "// Brings in the object file that tells the world.\nextern void " + force_link() +
-           "(void);\n__attribute__((used)) static void (*const keep)(void) = " + force_link() +
-           ";\n\n";
+    out += "// Brings in the object file that tells the world.\nextern void " +
+           component_type_symbol(name_) +
+           "(void);\n__attribute__((used)) static void (*const keep)(void) = " +
+           component_type_symbol(name_) + ";\n\n";
     out +=
         "__attribute__((__weak__, __export_name__(\"cabi_realloc\")))\n"
         "void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {\n"
@@ -1026,41 +1023,6 @@ class Generator : WorldModel {
            "_t *ret) {\n  if (ret->len > 0) {\n    free(ret->ptr);\n  }\n  ret->ptr = NULL;\n  "
            "ret->len = 0;\n}\n\n";
     return out + source_ + frees_;
-  }
-
-  std::string force_link() const { return "__component_type_object_force_link_" + name_; }
-
-  // A relocatable object with one function, which does nothing, and the section.
-  Vec<uint8_t> object() const {
-    Vec<uint8_t> out;
-    for (const uint8_t b : {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
-    const auto section = [&](uint8_t id, std::initializer_list<uint8_t> bytes) {
-      out.push_back(id);
-      write_uleb(out, bytes.size());
-      out.insert(out.end(), bytes.begin(), bytes.end());
-    };
-    section(1, {1, 0x60, 0, 0});   // one type: no parameters, no results
-    section(3, {1, 0});            // one function of it
-    section(10, {1, 2, 0, 0x0b});  // whose body is empty
-    // Tool conventions, "Linking": version 2, and the symbol table.
-    Vec<uint8_t> symbols;
-    symbols.push_back(1);  // one symbol
-    symbols.push_back(0);  // a function
-    symbols.push_back(0);  // defined, global
-    symbols.push_back(0);  // function 0
-    cm::write_name(symbols, force_link());
-    Vec<uint8_t> linking;
-    linking.push_back(2);
-    linking.push_back(8);
-    write_uleb(linking, symbols.size());
-    cm::write_bytes(linking, {symbols.data(), symbols.size()});
-    const Vec<uint8_t> type = wit::encode_component_type(r_, world_id_, cm::StringEncoding::Utf8);
-    const std::string full = r_.packages[world_.package].name.text();
-    cm::write_custom_section(
-        out, std::string(wit::kComponentTypeSection) + ":wafer:" + full + ":" + world_.name,
-        {type.data(), type.size()});
-    cm::write_custom_section(out, "linking", {linking.data(), linking.size()});
-    return out;
   }
 
   wit::WorldId world_id_;

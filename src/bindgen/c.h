@@ -21,4 +21,10 @@ struct CBindings {
 // The bindings of a world. Unsupported names what cannot be had in C.
 Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world);
 
+// An object file that brings the world into a module, and the function in it that has to be
+// referred to for that; `name`: the world's in C.
+Vec<uint8_t> component_type_object(const wit::Resolve& resolve, wit::WorldId world,
+                                   const std::string& name);
+std::string component_type_symbol(const std::string& name);
+
 }  // namespace wafer::bindgen

@@ -16,6 +16,17 @@ struct CppBindings {
 // cannot be had.
 Result<CppBindings> cpp_host_bindings(const wit::Resolve& resolve, wit::WorldId world);
 
+struct CppGuestBindings {
+  std::string name;     // of the files, without ending: the world's
+  std::string header;   // NAME.hpp
+  std::string source;   // NAME.cpp
+  std::string support;  // wit.hpp
+  Vec<uint8_t> object;  // NAME_component_type.o, as for C
+};
+
+// C++ for modules of a world (`wafer bindgen cpp`). Unsupported names what cannot be had.
+Result<CppGuestBindings> cpp_guest_bindings(const wit::Resolve& resolve, wit::WorldId world);
+
 class CppTypes : public WorldModel {
  public:
   CppTypes(const wit::Resolve& resolve, wit::WorldId world, std::string library);

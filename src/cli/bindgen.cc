@@ -50,6 +50,18 @@ int c_guest(const BindgenOptions& o) {
   });
 }
 
+int cpp_guest(const BindgenOptions& o) {
+  return make(o, bindgen::cpp_guest_bindings,
+              [&](const std::string& base, const bindgen::CppGuestBindings& made) {
+                const std::string_view object(reinterpret_cast<const char*>(made.object.data()),
+                                              made.object.size());
+                return write_output(base + ".hpp", made.header) &&
+                       write_output(base + ".cpp", made.source) &&
+                       write_output((fs::path(o.folder) / "wit.hpp").string(), made.support) &&
+                       write_output(base + "_component_type.o", object);
+              });
+}
+
 int cpp_host(const BindgenOptions& o) {
   return make(o, bindgen::cpp_host_bindings,
               [](const std::string& base, const bindgen::CppBindings& made) {
@@ -77,6 +89,7 @@ void add_bindgen(CLI::App& app, Context& context) {
     c.callback([o, run, &context] { context.action = [o, run] { return run(*o); }; });
   };
   add("c", "C for modules: WORLD.h, WORLD.c and an object file", c_guest);
+  add("cpp", "C++ for modules: WORLD.hpp, WORLD.cpp, wit.hpp and an object file", cpp_guest);
   add("host", "C++ for programs that embed Wafer: WORLD.hpp", cpp_host);
 }
 

@@ -1,4 +1,4 @@
-"""Components in C on the bindings that `wafer bindgen c` makes of echo.wit."""
+"""Components in C and C++ on the bindings that `wafer bindgen` makes of echo.wit."""
 import json
 import pathlib
 import shutil
@@ -32,9 +32,37 @@ def build(wafer, clang, scratch, step):
                 step(clang, *FLAGS, "-O2", "-mexec-model=reactor", "-I.", f"{world}.c",
                      SOURCE / f"{world}_impl.c", f"{world}_component_type.o", "-o",
                      f"{world}.m.wasm") and
-                step(wafer, "component", "new", f"{world}.m.wasm", "-o", f"{world}.wasm") and
-                step(wafer, "component", "targets", SOURCE / "echo.wit", f"{world}.wasm", "-w",
-                     world)):
+                component(wafer, world, f"{world}.m.wasm", f"{world}.wasm", step)):
+            return False
+    return True
+
+
+def component(wafer, world, module, out, step):
+    return (step(wafer, "component", "new", module, "-o", out) and
+            step(wafer, "component", "targets", SOURCE / "echo.wit", out, "-w", world))
+
+
+def cpp_compiler(clang, scratch):
+    """The command for C++; None: there is no library for WASI."""
+    command = [clang.replace("clang", "clang++"), *FLAGS, "-std=c++20", "-fno-exceptions",
+               "-fno-rtti"]
+    (scratch / "probe.cpp").write_text("#include <string>\nstd::string f() { return {}; }\n")
+    if not shutil.which(command[0]) or run(*command, "-mexec-model=reactor", "probe.cpp", "-o",
+                                           "probe.wasm", cwd=scratch).returncode:
+        print("without guests in C++: there is no C++ library for WASI")
+        return None
+    return command
+
+
+def build_cpp(wafer, command, scratch, step):
+    """The same in C++: cpp/echo.wasm and cpp/relay.wasm."""
+    for world in ("echo", "relay"):
+        if not (step(wafer, "bindgen", "cpp", SOURCE / "echo.wit", "-w", world, "-o", "cpp") and
+                step(*command, "-O2", "-mexec-model=reactor", "-Icpp", f"cpp/{world}.cpp",
+                     SOURCE / f"{world}_impl.cpp", SOURCE / "no_stdio.cpp",
+                     f"cpp/{world}_component_type.o", "-o",
+                     f"cpp/{world}.m.wasm") and
+                component(wafer, world, f"cpp/{world}.m.wasm", f"cpp/{world}.wasm", step)):
             return False
     return True
 

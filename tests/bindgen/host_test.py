@@ -1,5 +1,5 @@
-"""Host bindings that `wafer bindgen host` makes: a program on them with guests in C, in several
-tiers; and bindings of the specification's WIT inputs are compiled without a warning.
+"""Host bindings that `wafer bindgen host` makes: a program on them with guests in C and C++, in
+several tiers; and bindings of the specification's WIT inputs are compiled without a warning.
 
 usage: host_test.py WAFER PROGRAM INCLUDE SCRATCH TIERS [WIT-TESTS]
 Exit code 77: there is no compiler with a C library for WASI.
@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import sys
 
-from guests import SOURCE, build, compiler, run, steps, worlds
+from guests import SOURCE, build, build_cpp, compiler, cpp_compiler, run, steps, worlds
 
 # Without a compiler for each, the test would take minutes.
 AT_ONCE = 12
@@ -61,6 +61,9 @@ def main():
     if build(wafer, clang, scratch, step):
         for tier in sys.argv[5].split(","):
             step(program, "relay.wasm", "echo.wasm", tier)
+    if (cpp := cpp_compiler(clang, scratch)) and build_cpp(wafer, cpp, scratch, step):
+        for tier in sys.argv[5].split(","):
+            step(program, "cpp/relay.wasm", "cpp/echo.wasm", tier)
     folder = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
     if folder.is_dir():
