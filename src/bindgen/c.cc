@@ -37,8 +37,11 @@ std::string_view core_name(wasm::ValType t) {
 
 class Generator : WorldModel {
  public:
-  Generator(const wit::Resolve& r, wit::WorldId world)
-      : WorldModel(r, world), world_id_(world), name_(snake(world_.name)) {}
+  Generator(const wit::Resolve& r, wit::WorldId world, bool async_exports)
+      : WorldModel(r, world),
+        world_id_(world),
+        name_(snake(world_.name)),
+        async_exports_(async_exports) {}
 
   Result<CBindings> run() {
     WAFER_TRY(check_depth());
@@ -70,6 +73,7 @@ class Generator : WorldModel {
         WAFER_TRY(export_(item.function, item, i));
       }
     }
+    if (uses_async_) async_helpers();
     CBindings out;
     out.name = name_;
     out.header = header();
@@ -381,8 +385,8 @@ class Generator : WorldModel {
       }
       case TypeKind::Future:
       case TypeKind::Stream:
-        // A handle; what can be done with it are built-ins.
-        types_ += "typedef uint32_t " + type + ";\n\n";
+        // Handles; what can be done with them are built-ins.
+        types_ += "typedef uint32_t " + type + ";\ntypedef uint32_t " + name + "_writer_t;\n\n";
         return;
       default:
         return;
@@ -577,6 +581,7 @@ class Generator : WorldModel {
   Result<void> import(const wit::Function& f, const wit::WorldItem& item, bool root) {
     WAFER_TRY(check(f));
     define_types(f, kImports);
+    ends(f, kImports, root ? "$root" : key(item));
     const Signature s = signature(f, kImports);
     const std::string name = (root ? name_ : item_name(item)) + "_" + function_name(f);
     const wit::CoreSignature core = abi_.signature(f, AbiVariant::Import);
@@ -639,8 +644,204 @@ class Generator : WorldModel {
     }
     give_result(s, "result");
     source_ += s.result + " " + name + "(" + list(s.params, "void") + ") {\n" + body_ + "}\n\n";
+    if (f.is_async) import_async(f, name, root ? "$root" : key(item));
     return {};
   }
+
+  // The form of an imported function that does not wait.
+  void import_async(const wit::Function& f, const std::string& name, const std::string& module) {
+    uses_async_ = true;
+    const wit::CoreSignature core = abi_.signature(f, AbiVariant::ImportAsync);
+    const std::string symbol = "__wasm_import_" + name + "_async";
+    std::vector<std::string> params, args;
+    functions_ +=
+        "// The same without waiting; arguments and room for the result stay until then.\n";
+    if (!f.params.empty()) {
+      functions_ += "typedef" + params_struct(f, kImports).substr(1) + " " + name + "_args_t;\n";
+      params.push_back("const " + name + "_args_t *args");
+    }
+    if (f.result) params.push_back(c_type(f.result, kImports) + " *ret");
+    const std::string head = "wit_started_t " + name + "_async(" + list(params, "void") + ")";
+    functions_ += head + ";\n";
+    source_ += "__attribute__((__import_module__(\"" + module +
+               "\"), __import_name__(\"[async-lower]" + f.name + "\")))\nextern " +
+               core_signature(symbol, core) + ";\n\n";
+    body_.clear();
+    temporaries_ = 0;
+    if (core.indirect_params) {
+      args.push_back("(int32_t)args");
+    } else {
+      for (const wit::Param& p : f.params) {
+        Slots slots;
+        for (wasm::ValType t : abi_.flat(p.type)) {
+          slots.push_back({"flat" + std::to_string(temporaries_++), t});
+          body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
+          args.push_back(slots.back().name);
+        }
+        lower(p.type, "args->" + identifier(p.name), slots, "  ");
+      }
+    }
+    if (core.return_pointer) args.push_back("(int32_t)ret");
+    source_ += head + " {\n" + body_ + "  return (wit_started_t)" + symbol + "(" + list(args, "") +
+               ");\n}\n\n";
+  }
+
+  // ---- Streams and futures ------------------------------------------------------------
+
+  // Functions of the streams and futures in the type of `f`, which their built-ins are named by.
+  void ends(const wit::Function& f, size_t side, const std::string& module) {
+    const std::vector<TypeId> all = wit::futures_and_streams(r_, f);
+    for (size_t i = 0; i < all.size(); ++i) {
+      const TypeDef& d = r_.types[all[i]];
+      const std::string name = stem(Type::of(all[i]), side);
+      if (!ends_done_.insert(name).second) continue;
+      uses_async_ = true;
+      const bool stream = d.kind == TypeKind::Stream;
+      const std::string kind = stream ? "stream" : "future", reader = name + "_t",
+                        writer = name + "_writer_t";
+      const auto import = [&](const std::string& what, const std::string& result,
+                              const std::string& params, bool async) {
+        const std::string symbol =
+            "__wasm_import_" + name + "_" + snake(what) + (async ? "_async" : "");
+        source_ += "__attribute__((__import_module__(\"" + module + "\"), __import_name__(\"" +
+                   (async ? "[async-lower]" : "") + "[" + kind + "-" + what + "-" +
+                   std::to_string(i) + "]" + f.name + "\")))\nextern " + result + " " + symbol +
+                   "(" + params + ");\n\n";
+        return symbol;
+      };
+      const auto define_function = [&](const std::string& head, const std::string& body) {
+        functions_ += head + ";\n";
+        source_ += head + " {\n" + body + "}\n\n";
+      };
+      functions_ += "\n// A " + kind + ". What waits gives what came of it; `_async` may give " +
+                    "WIT_BLOCKED, with an event to follow.\n";
+      define_function(reader + " " + name + "_new(" + writer + " *writer)",
+                      "  uint64_t both = (uint64_t)" + import("new", "int64_t", "void", false) +
+                          "();\n  *writer = (uint32_t)(both >> 32);\n  return (uint32_t)both;\n");
+      for (const bool read : {true, false}) {
+        const std::string verb = read ? "read" : "write", end = read ? reader : writer;
+        std::string params = end + " end", args = "(int32_t)end";
+        if (d.args[0])
+          params += std::string(", ") + (read ? "" : "const ") + c_type(d.args[0], side) +
+                    (read ? " *to" : " *from");
+        args += d.args[0] ? (read ? ", (int32_t)to" : ", (int32_t)from") : ", 0";
+        if (stream) {
+          params += ", size_t count";
+          args += ", (int32_t)count";
+        }
+        const std::string head = "uint32_t " + name + "_" + verb,
+                          given = d.args[0] ? std::string(read ? ", to" : ", from") : "",
+                          many = stream ? ", count" : "";
+        define_function(
+            head + "_async(" + params + ")",
+            "  return (uint32_t)" +
+                import(verb, "int32_t", stream ? "int32_t, int32_t, int32_t" : "int32_t, int32_t",
+                       true) +
+                "(" + args + ");\n");
+        define_function(head + "(" + params + ")", "  uint32_t code = " + name + "_" + verb +
+                                                       "_async(end" + given + many +
+                                                       ");\n  return code == WIT_BLOCKED ? " +
+                                                       name_ + "_wait_for(end) : code;\n");
+        define_function("uint32_t " + name + "_cancel_" + verb + "(" + end + " end)",
+                        "  return (uint32_t)" +
+                            import("cancel-" + verb, "int32_t", "int32_t", false) +
+                            "((int32_t)end);\n");
+        const std::string drop = read ? "drop-readable" : "drop-writable";
+        define_function("void " + name + "_" + snake(drop) + "(" + end + " end)",
+                        "  " + import(drop, "void", "int32_t", false) + "((int32_t)end);\n");
+      }
+    }
+  }
+
+  // What tasks wait by.
+  void async_helpers() {
+    const auto builtin = [&](const std::string& name, const std::string& result,
+                             const std::string& params) {
+      const std::string symbol = "__wasm_import_" + name_ + "_" + snake(name);
+      source_ += "__attribute__((__import_module__(\"$root\"), __import_name__(\"[" + name +
+                 "]\")))\nextern " + result + " " + symbol + "(" + params + ");\n\n";
+      return symbol;
+    };
+    const auto define_function = [&](const std::string& head, const std::string& body) {
+      functions_ += head + ";\n";
+      source_ += head + " {\n" + body + "}\n\n";
+    };
+    functions_ += "\n// Sets of subtasks and of ends of streams and futures, to wait for.\n";
+    const std::string set = name_ + "_waitable_set";
+    define_function(
+        "uint32_t " + set + "_new(void)",
+        "  return (uint32_t)" + builtin("waitable-set-new", "int32_t", "void") + "();\n");
+    define_function("void " + set + "_drop(uint32_t set)",
+                    "  " + builtin("waitable-set-drop", "void", "int32_t") + "((int32_t)set);\n");
+    functions_ += "// Set 0: none.\n";
+    define_function("void " + name_ + "_waitable_join(uint32_t waitable, uint32_t set)",
+                    "  " + builtin("waitable-join", "void", "int32_t, int32_t") +
+                        "((int32_t)waitable, (int32_t)set);\n");
+    for (const std::string what : {"wait", "poll"})
+      define_function(
+          "wit_event_t " + set + "_" + what + "(uint32_t set)",
+          "  uint32_t more[2] = {0, 0};\n  wit_event_t event;\n  event.code = (uint32_t)" +
+              builtin("waitable-set-" + what, "int32_t", "int32_t, int32_t") +
+              "((int32_t)set, (int32_t)more);\n  event.waitable = more[0];\n"
+              "  event.result = more[1];\n  return event;\n");
+    functions_ += "// Waits for the event of what is in no set, and gives its result.\n";
+    define_function("uint32_t " + name_ + "_wait_for(uint32_t waitable)",
+                    "  uint32_t set = " + set + "_new();\n  " + name_ +
+                        "_waitable_join(waitable, set);\n  wit_event_t event = " + set +
+                        "_wait(set);\n  " + name_ + "_waitable_join(waitable, 0);\n  " + set +
+                        "_drop(set);\n  return event.result;\n");
+    define_function("uint32_t " + name_ + "_subtask_cancel(uint32_t subtask)",
+                    "  return (uint32_t)" + builtin("subtask-cancel", "int32_t", "int32_t") +
+                        "((int32_t)subtask);\n");
+    define_function("void " + name_ + "_subtask_drop(uint32_t subtask)",
+                    "  " + builtin("subtask-drop", "void", "int32_t") + "((int32_t)subtask);\n");
+    if (!async_exports_) return;
+    functions_ += "// A value that each task has for itself.\n";
+    define_function("void *" + name_ + "_task_value(void)",
+                    "  return (void *)" + builtin("context-get-0", "int32_t", "void") + "();\n");
+    define_function("void " + name_ + "_set_task_value(void *value)",
+                    "  " + builtin("context-set-0", "void", "int32_t") + "((int32_t)value);\n");
+  }
+
+  static constexpr std::string_view kAsyncTypes = R"(#ifndef WIT_ASYNC
+#define WIT_ASYNC
+// What came of a read or write: how it ended, and how many elements were moved.
+#define WIT_BLOCKED UINT32_C(0xffffffff)
+#define WIT_RESULT(code) ((code) & 0xf)
+#define WIT_COUNT(code) ((code) >> 4)
+#define WIT_COMPLETED 0
+#define WIT_DROPPED 1
+#define WIT_CANCELLED 2
+
+// A call that was started: its state, and, unless it has returned, a subtask to wait for.
+typedef uint32_t wit_started_t;
+#define WIT_STATE(started) ((started) & 0xf)
+#define WIT_SUBTASK(started) ((started) >> 4)
+#define WIT_STARTING 0
+#define WIT_STARTED 1
+#define WIT_RETURNED 2
+
+typedef struct wit_event_t {
+  uint32_t code;
+  uint32_t waitable;
+  uint32_t result;  // of a subtask its state
+} wit_event_t;
+#define WIT_EVENT_NONE 0
+#define WIT_EVENT_SUBTASK 1
+#define WIT_EVENT_STREAM_READ 2
+#define WIT_EVENT_STREAM_WRITE 3
+#define WIT_EVENT_FUTURE_READ 4
+#define WIT_EVENT_FUTURE_WRITE 5
+#define WIT_EVENT_CANCELLED 6
+
+// How a step of an exported function ends.
+typedef uint32_t wit_step_t;
+#define WIT_EXIT 0
+#define WIT_YIELD 1
+#define WIT_WAIT(set) (2 | (set) << 4)
+#endif
+
+)";
 
   // Hands a result on in the form that C has for it.
   void give_result(const Signature& s, const std::string& from) {
@@ -669,13 +870,20 @@ class Generator : WorldModel {
   Result<void> export_(const wit::Function& f, const wit::WorldItem& item, size_t side) {
     WAFER_TRY(check(f));
     define_types(f, side);
+    ends(f, side, "[export]" + (item.kind == ItemKind::Function ? "$root" : key(item)));
+    const bool in_steps = f.is_async && async_exports_;
     const Signature s = signature(f, side);
     const bool root = item.kind == ItemKind::Function;
     const std::string name = "exports_" + (root ? name_ : item_name(item)) + "_" + function_name(f);
-    const wit::CoreSignature core = abi_.signature(f, AbiVariant::Export);
-    docs(exports_, f.docs, "");
-    exports_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
+    const wit::CoreSignature core =
+        abi_.signature(f, in_steps ? AbiVariant::ExportAsync : AbiVariant::Export);
     const std::string core_export = root ? f.name : key(item) + "#" + f.name;
+    docs(exports_, f.docs, "");
+    if (in_steps) {
+      task_functions(f, side, name, "[export]" + (root ? "$root" : key(item)), core_export, s);
+    } else {
+      exports_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
+    }
     const std::string symbol = "__wasm_export_" + name;
     body_.clear();
     temporaries_ = 0;
@@ -703,7 +911,9 @@ class Generator : WorldModel {
         args.push_back("&" + value);
     }
     using Return = Signature::Return;
-    if (s.form == Return::None) {
+    if (in_steps) {
+      body_ += "  return (int32_t)" + name + "(" + list(args, "") + ");\n";
+    } else if (s.form == Return::None) {
       body_ += "  " + name + "(" + list(args, "") + ");\n";
     } else {
       const std::string type = c_type(f.result, side);
@@ -737,8 +947,8 @@ class Generator : WorldModel {
         body_ += "  return flat_result;\n";
       }
     }
-    source_ += "__attribute__((__export_name__(\"" + core_export + "\")))\n" +
-               core_signature(symbol, core) + " {\n" + body_ + "}\n\n";
+    source_ += "__attribute__((__export_name__(\"" + std::string(in_steps ? "[async-lift]" : "") +
+               core_export + "\")))\n" + core_signature(symbol, core) + " {\n" + body_ + "}\n\n";
     if (core.return_pointer && owns(f.result, side)) {
       source_ += "__attribute__((__weak__, __export_name__(\"cabi_post_" + core_export +
                  "\")))\nvoid " + symbol + "_post_return(int32_t arg0) {\n  " +
@@ -746,6 +956,65 @@ class Generator : WorldModel {
                  "\n}\n\n";
     }
     return {};
+  }
+
+  // What belongs to an exported function that is implemented in steps.
+  void task_functions(const wit::Function& f, size_t side, const std::string& name,
+                      const std::string& module, const std::string& core_export,
+                      const Signature& s) {
+    uses_async_ = true;
+    // The result is given by a function of its own.
+    std::vector<std::string> params = s.params;
+    if (s.ok) params.pop_back();
+    if (s.err) params.pop_back();
+    exports_ +=
+        "// In steps: it begins, goes on with each event, and gives its result at any "
+        "time, once.\nwit_step_t " +
+        name + "(" + list(params, "void") + ");\nwit_step_t " + name +
+        "_callback(wit_event_t event);\n";
+    source_ += "__attribute__((__export_name__(\"[callback][async-lift]" + core_export +
+               "\")))\nint32_t __wasm_callback_" + name +
+               "(int32_t code, int32_t waitable, int32_t result) {\n"
+               "  wit_event_t event = {(uint32_t)code, (uint32_t)waitable, (uint32_t)result};\n"
+               "  return (int32_t)" +
+               name + "_callback(event);\n}\n\n";
+    const wit::CoreSignature core = abi_.task_return(f);
+    const std::string symbol = "__wasm_return_" + name;
+    const bool scalar = f.result && is_scalar(f.result);
+    const std::string head = "void " + name + "_return(" +
+                             (!f.result ? "void"
+                                        : (scalar ? "" : "const ") + c_type(f.result, side) +
+                                              (scalar ? " ret" : " *ret")) +
+                             ")";
+    functions_ += "\n// The result of " + f.name + ", which stays the caller's.\n" + head + ";\n";
+    source_ += "__attribute__((__import_module__(\"" + module +
+               "\"), __import_name__(\"[task-return]" + f.name + "\")))\nextern " +
+               core_signature(symbol, core) + ";\n\n";
+    body_.clear();
+    temporaries_ = 0;
+    std::vector<std::string> args;
+    if (core.indirect_params) {
+      args.push_back("(int32_t)ret");
+    } else if (f.result) {
+      Slots slots;
+      for (wasm::ValType t : abi_.flat(f.result)) {
+        slots.push_back({"flat" + std::to_string(temporaries_++), t});
+        body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
+        args.push_back(slots.back().name);
+      }
+      lower(f.result, scalar ? "ret" : "(*ret)", slots, "  ");
+    }
+    source_ += head + " {\n" + body_ + "  " + symbol + "(" + list(args, "") + ");\n}\n\n";
+    body_.clear();
+    temporaries_ = 0;
+    if (!cancels_.insert(module).second) return;
+    const std::string cancel =
+        name.substr(0, name.size() - function_name(f).size()) + "task_cancel";
+    functions_ += "// The end of a task that was cancelled, instead of a result.\nvoid " + cancel +
+                  "(void);\n";
+    source_ += "__attribute__((__import_module__(\"" + module +
+               "\"), __import_name__(\"[task-cancel]\")))\nextern void __wasm_import_" + cancel +
+               "(void);\n\nvoid " + cancel + "(void) {\n  __wasm_import_" + cancel + "();\n}\n\n";
   }
 
   // ---- Flat values --------------------------------------------------------------------
@@ -976,7 +1245,9 @@ class Generator : WorldModel {
         "\n\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdlib.h>\n"
         "#include <string.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     out += "typedef struct " + name_ + "_string_t {\n  uint8_t *ptr;\n  size_t len;\n} " + name_ +
-           "_string_t;\n\n" + types_;
+           "_string_t;\n\n";
+    if (uses_async_) out += kAsyncTypes;
+    out += types_;
     if (!functions_.empty()) out += "// Imported.\n\n" + functions_ + "\n";
     if (!exports_.empty()) out += "// Exported: to be implemented.\n\n" + exports_ + "\n";
     out += "// Helpers.\n\n" + frees_declared_;
@@ -1027,6 +1298,9 @@ class Generator : WorldModel {
 
   wit::WorldId world_id_;
   std::string name_;
+  const bool async_exports_;
+  bool uses_async_ = false;
+  std::set<std::string> ends_done_, cancels_;
   const wit::WorldItem* item_ = nullptr;  // the imported interface that is at hand
   std::set<std::string> defined_, resources_done_;
   std::string types_, functions_, exports_, frees_declared_, frees_, source_, body_;
@@ -1036,8 +1310,8 @@ class Generator : WorldModel {
 
 }  // namespace
 
-Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world) {
-  return Generator(resolve, world).run();
+Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world, bool async_exports) {
+  return Generator(resolve, world, async_exports).run();
 }
 
 }  // namespace wafer::bindgen

@@ -18,8 +18,10 @@ struct CBindings {
   Vec<uint8_t> object;
 };
 
-// The bindings of a world. Unsupported names what cannot be had in C.
-Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world);
+// The bindings of a world. Unsupported names what cannot be had in C. `async_exports`: functions
+// that are async are implemented in steps, so that many calls go on at once, and do not block.
+Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world,
+                             bool async_exports = false);
 
 // An object file that brings the world into a module, and the function in it that has to be
 // referred to for that; `name`: the world's in C.

@@ -17,6 +17,7 @@ struct BindgenOptions {
   std::string wit, world, folder = ".";
   std::vector<std::string> features;
   bool all_features = false;
+  bool async_exports = false;
 };
 
 int fail(std::string_view where, const Error& error) {
@@ -86,6 +87,9 @@ void add_bindgen(CLI::App& app, Context& context) {
         ->delimiter(',')
         ->type_name("NAMES");
     c.add_flag("--all-features", o->all_features, "Take all @unstable items");
+    if (run == c_guest)
+      c.add_flag("--async-exports", o->async_exports,
+                 "Implement async functions in steps, many calls at once");
     c.callback([o, run, &context] { context.action = [o, run] { return run(*o); }; });
   };
   add("c", "C for modules: WORLD.h, WORLD.c and an object file", c_guest);

@@ -21,11 +21,37 @@ def round_trip(wafer, clang, scratch, failures):
     if not step(wafer, "component", "plug", "relay.wasm", "--plug", "echo.wasm", "-o",
                 "full.wasm"):
         return
-    data = (scratch / "full.wasm").read_bytes()
-    (scratch / "full.wast").write_text(
+    script(wafer, scratch, step, "full",
+           '(invoke "run" (str.const "hello")) (result.ok (u32.const 5))')
+
+
+def script(wafer, scratch, step, name, asserted):
+    data = (scratch / f"{name}.wasm").read_bytes()
+    (scratch / f"{name}.wast").write_text(
         '(component binary "' + "".join(f"\\{b:02x}" for b in data) + '")\n'
-        '(assert_return (invoke "run" (str.const "hello")) (result.ok (u32.const 5)))\n')
-    step(wafer, "wast", "full.wast")
+        f"(assert_return {asserted})\n")
+    step(wafer, "wast", f"{name}.wast")
+
+
+def waiting(wafer, clang, scratch, failures):
+    """Functions that wait, streams and futures; one side in steps, the other blocks."""
+    step = steps(scratch, failures)
+    wit = SOURCE / "flows.wit"
+    for world, options in ("giver", ["--async-exports"]), ("taker", []):
+        if not (step(wafer, "bindgen", "c", wit, "-w", world, "-o", ".", *options) and
+                step(clang, *FLAGS, "-O2", "-mexec-model=reactor", "-I.", f"{world}.c",
+                     SOURCE / f"{world}_impl.c", f"{world}_component_type.o", "-o",
+                     f"{world}.m.wasm") and
+                step(wafer, "component", "new", f"{world}.m.wasm", "-o", f"{world}.wasm") and
+                step(wafer, "component", "targets", wit, f"{world}.wasm", "-w", world)):
+            return
+    if not step(wafer, "component", "plug", "taker.wasm", "--plug", "giver.wasm", "-o",
+                "flows.wasm"):
+        return
+    for count in (0, 1, 100, 12345):
+        script(wafer, scratch, step, "flows",
+               f'(invoke "run" (u32.const {count})) '
+               f"(result.ok (u64.const {count * (count - 1) // 2}))")
 
 
 def compiles(wafer, clang, scratch, folder, failures):
@@ -33,7 +59,9 @@ def compiles(wafer, clang, scratch, folder, failures):
     for path, name in worlds(wafer, folder):
         out = scratch / "out"
         shutil.rmtree(out, ignore_errors=True)
-        made = run(wafer, "bindgen", "c", path, "-w", name, "-o", out, "--all-features")
+        # Half of them with functions in steps.
+        options = ["--async-exports"] if count % 2 else []
+        made = run(wafer, "bindgen", "c", path, "-w", name, "-o", out, "--all-features", *options)
         if "getters and setters" in made.stderr:
             continue
         count += 1
@@ -54,6 +82,7 @@ def main():
     scratch.mkdir(parents=True, exist_ok=True)
     clang, failures, count = compiler(scratch), [], 0
     round_trip(wafer, clang, scratch, failures)
+    waiting(wafer, clang, scratch, failures)
     folder = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
     if folder.is_dir():
