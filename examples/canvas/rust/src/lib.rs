@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({ path: "../canvas.wit", world: "picture" });
 
-use example::canvas::canvas::{draw_line, CanvasId, Point};
+use example::canvas::canvas::{draw_line, Point};
 
 const FOLDS: u32 = 13;
 
