@@ -72,8 +72,23 @@ std::string CppTypes::full_name(TypeId t, size_t side) const {
   return owner_space(d, side) + "::" + pascal(d.name);
 }
 
+bool CppTypes::names_world_type(const std::string& name) const {
+  return std::any_of(world_.imports.begin(), world_.imports.end(), [&](const wit::WorldItem& i) {
+    return i.kind == ItemKind::Type && pascal(r_.types[i.type].name) == name;
+  });
+}
+
+std::string CppTypes::world_class() const {
+  std::string out = pascal(world_.name);
+  while (names_world_type(out)) out += "_";
+  return out;
+}
+
 std::string CppTypes::class_name(const wit::WorldItem& item) const {
-  return pascal(item.name.empty() ? r_.interfaces[item.interface].name : item.name);
+  if (item.name.empty()) return pascal(r_.interfaces[item.interface].name);
+  std::string out = pascal(item.name);
+  while (out == world_class() || out == kRootClass || names_world_type(out)) out += "_";
+  return out;
 }
 
 std::string CppTypes::function_name(const wit::Function& f, bool in_resource,
@@ -194,7 +209,8 @@ std::string CppTypes::variant(const TypeDef& d, const std::string& name, size_t 
     std::string c = pascal(m.name);
     while (!used.insert(c).second) c += "_";
     cases += docs(m.docs, "  ") + "  struct " + c + " {\n";
-    if (m.type) cases += "    " + type(m.type, side) + " value{};\n";
+    // Without an initializer, which would not be there yet where the variant is defined.
+    if (m.type) cases += "    " + type(m.type, side) + " value;\n";
     cases += "    bool operator==(const " + c + "&) const = default;\n  };\n";
     all += (all.empty() ? "" : ", ") + c;
   }

@@ -48,7 +48,10 @@ class CppTypes : public WorldModel {
   // Of a named type: the namespace, and the name in full.
   std::string owner_space(const TypeDef& d, size_t side) const;
   std::string full_name(TypeId t, size_t side) const;
+  // Classes for interfaces, for the world's exports, and for functions that it imports by itself.
   std::string class_name(const wit::WorldItem& item) const;
+  std::string world_class() const;
+  static constexpr std::string_view kRootClass = "Imports";
   // The name within a class whose `used` names are taken.
   std::string function_name(const wit::Function& f, bool in_resource,
                             std::set<std::string>& used) const;
@@ -73,6 +76,7 @@ class CppTypes : public WorldModel {
 
  private:
   std::string path(wit::InterfaceId id) const;
+  bool names_world_type(const std::string& name) const;
   void define_named(TypeId id, size_t side);
   std::string variant(const TypeDef& d, const std::string& name, size_t side) const;
 

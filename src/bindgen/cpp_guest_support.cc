@@ -603,6 +603,6 @@ const std::string_view kCppGuestSupport =
           };
 
           }  // namespace wit
-)cpp";
+    )cpp";
 
 }  // namespace wafer::bindgen

@@ -205,6 +205,14 @@ class HostGenerator final : CppTypes {
     return out;
   }
 
+  std::string root_class() const {
+    std::string out(kRootClass);
+    for (const wit::WorldItem& item : world_.imports)
+      if (item.kind == ItemKind::Type && pascal(r_.types[item.type].name) == out) out += "_";
+    if (out == world_class()) out += "_";
+    return out;
+  }
+
   void import_root() {
     std::vector<const wit::Function*> functions;
     std::string adds;
@@ -243,7 +251,7 @@ class HostGenerator final : CppTypes {
       adds += "  ::wafer::bind_method<&" + of + "::" + methods_.at(f) + ">(linker, \"\", \"" +
               f->name + "\",\n      " + signature(*f) + ", static_cast<" + of + "*>(nullptr));\n";
     }
-    host(world_space_, "Imports", "What the world imports by itself.", "", own, adds);
+    host(world_space_, root_class(), "What the world imports by itself.", "", own, adds);
   }
 
   void add_imports() {
@@ -329,7 +337,7 @@ class HostGenerator final : CppTypes {
   }
 
   void export_world() {
-    const std::string name = pascal(world_.name);
+    const std::string name = world_class();
     std::vector<const wit::Function*> functions;
     std::string members, finds, accessors;
     std::set<std::string> used{"find", "instantiate"};
