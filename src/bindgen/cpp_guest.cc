@@ -117,15 +117,17 @@ class GuestGenerator final : CppTypes {
 
   // ---- Functions
 
+  bool supported(Type t) const {
+    return t.prim != Prim::ErrorContext && !holds(t, {TypeKind::Stream, TypeKind::Future});
+  }
+  static Error unsupported(const std::string& name) {
+    return {ErrorKind::Unsupported, "`" + name + "`: streams, futures and error-context in C++"};
+  }
   Result<void> check(const wit::Function& f) const {
-    const auto bad = [&](Type t) {
-      return t.prim == Prim::ErrorContext || holds(t, {TypeKind::Stream, TypeKind::Future});
-    };
-    bool refused = bad(f.result);
-    for (const wit::Param& p : f.params) refused |= bad(p.type);
-    if (!refused) return {};
-    return Error(ErrorKind::Unsupported,
-                 "`" + f.name + "`: streams, futures and error-context in C++");
+    bool good = supported(f.result);
+    for (const wit::Param& p : f.params) good &= supported(p.type);
+    if (!good) return unsupported(f.name);
+    return {};
   }
 
   bool by_value(Type t) const {
@@ -189,6 +191,8 @@ class GuestGenerator final : CppTypes {
                      const std::vector<const wit::Function*>& functions, const std::string& where,
                      const std::string& module, size_t side, std::set<std::string> used) {
     for (const wit::Function* f : functions) WAFER_TRY(check(*f));
+    for (TypeId t : types)
+      if (!supported(Type::of(t))) return unsupported(r_.types[t].name);
     // What is said of resources has to be there before anything has them.
     for (TypeId t : types) define(Type::of(t), side);
     for (const wit::Function* f : functions) define(*f, side);
@@ -238,7 +242,7 @@ class GuestGenerator final : CppTypes {
       else
         import(*f, module, full + "::" + n, method);
     }
-    put(where, text + (own ? "" : "\n private:\n  int32_t handle_;\n") + "};\n\n");
+    put(where, text + (own ? "" : "\n private:\n  [[maybe_unused]] int32_t handle_;\n") + "};\n\n");
 
     std::string body =
         "  static constexpr bool kOwn = " + std::string(own ? "true" : "false") + ";\n";

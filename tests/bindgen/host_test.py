@@ -53,6 +53,30 @@ def compiles(wafer, clang, include, scratch, folder, failures):
     return count
 
 
+def compiles_cpp(wafer, command, scratch, folder, failures):
+    """Guests in C++, with one header for all that is the same."""
+    common = scratch / "cpp"
+    done = run(*command, "-x", "c++-header", common / "wit.hpp", "-o", common / "wit.pch")
+    if done.returncode:
+        failures.append(done.stderr)
+        return 0
+    count = 0
+    for path, name in list(worlds(wafer, folder))[::2]:
+        out = scratch / "out_cpp"
+        shutil.rmtree(out, ignore_errors=True)
+        done = run(wafer, "bindgen", "cpp", path, "-w", name, "-o", out, "--all-features")
+        if "streams, futures" in done.stderr:
+            continue
+        count += 1
+        if not done.returncode:
+            (out / "wit.hpp").unlink()
+            done = run(*command, "-include-pch", common / "wit.pch", f"-I{common}", "-fsyntax-only",
+                       next(out.glob("*.cpp")))
+        if done.returncode:
+            failures.append(f"{path.name}, {name}: {done.stderr[:3000]}")
+    return count
+
+
 def main():
     wafer, program, include, scratch = (pathlib.Path(a).resolve() for a in sys.argv[1:5])
     scratch.mkdir(parents=True, exist_ok=True)
@@ -61,13 +85,17 @@ def main():
     if build(wafer, clang, scratch, step):
         for tier in sys.argv[5].split(","):
             step(program, "relay.wasm", "echo.wasm", tier)
-    if (cpp := cpp_compiler(clang, scratch)) and build_cpp(wafer, cpp, scratch, step):
+    cpp = cpp_compiler(clang, scratch)
+    cpp_built = cpp and build_cpp(wafer, cpp, scratch, step)
+    if cpp_built:
         for tier in sys.argv[5].split(","):
             step(program, "cpp/relay.wasm", "cpp/echo.wasm", tier)
     folder = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
     if folder.is_dir():
         count = compiles(wafer, clang, include, scratch, folder, failures)
+        if cpp_built:
+            count += compiles_cpp(wafer, cpp, scratch, folder, failures)
     for line in failures:
         print("FAIL", line)
     print(f"{count} worlds compiled, {len(failures)} failures")
