@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import sys
 
+sys.dont_write_bytecode = True
 from guests import FLAGS, SOURCE, build, compiler, run, steps, worlds
 
 

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import sys
 
+sys.dont_write_bytecode = True
 from guests import SOURCE, build, build_cpp, compiler, cpp_compiler, run, steps, worlds
 
 # Without a compiler for each, the test would take minutes.
