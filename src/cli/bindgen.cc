@@ -43,7 +43,10 @@ int make(const BindgenOptions& o, G&& generate, W&& write) {
 }
 
 int c_guest(const BindgenOptions& o) {
-  return make(o, bindgen::c_bindings, [](const std::string& base, const bindgen::CBindings& made) {
+  const auto generate = [&](const wit::Resolve& resolve, wit::WorldId world) {
+    return bindgen::c_bindings(resolve, world, o.async_exports);
+  };
+  return make(o, generate, [](const std::string& base, const bindgen::CBindings& made) {
     const std::string_view object(reinterpret_cast<const char*>(made.object.data()),
                                   made.object.size());
     return write_output(base + ".h", made.header) && write_output(base + ".c", made.source) &&
