@@ -112,7 +112,8 @@ set(wafer_public_headers types.hpp engine.hpp store.hpp func.hpp externs.hpp lin
 set(wafer_c_headers wasm.h wafer.h)
 if(NOT WAFER_EMBEDDED)
   list(APPEND wafer_c_headers wafer_component.h)
-  list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_value.hpp)
+  list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_types.hpp
+    component_value.hpp bindings.hpp)
 endif()
 set(wafer_staged ${PROJECT_BINARY_DIR}/staged-include)
 get_target_property(wafer_definitions wafer_flags INTERFACE_COMPILE_DEFINITIONS)

@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "wafer/component.hpp"
+#include "wafer/bindings.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 
