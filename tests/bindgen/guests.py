@@ -26,8 +26,8 @@ def compiler(scratch):
 
 
 def build(wafer, clang, scratch, step):
-    """Makes echo.wasm and relay.wasm; step() runs a command and tells whether that was good."""
-    for world in ("echo", "relay"):
+    """Makes echo.wasm, relay.wasm and waits.wasm; step() runs a command and tells whether that was good."""
+    for world in ("echo", "relay", "waits"):
         if not (step(wafer, "bindgen", "c", SOURCE / "echo.wit", "-w", world, "-o", ".") and
                 step(clang, *FLAGS, "-O2", "-mexec-model=reactor", "-I.", f"{world}.c",
                      SOURCE / f"{world}_impl.c", f"{world}_component_type.o", "-o",

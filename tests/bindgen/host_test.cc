@@ -1,16 +1,18 @@
 // Host bindings that `wafer bindgen host` made of echo.wit: of world "relay", whose guest calls
-// functions of every type that are implemented here, and of world "echo", whose exports are called
-// from here.
+// functions of every type that are implemented here, of world "echo", whose exports are called from
+// here, and of world "waits", which is answered later.
 //
-// usage: host_test RELAY.wasm ECHO.wasm TIER
+// usage: host_test RELAY.wasm ECHO.wasm WAITS.wasm TIER
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "echo.hpp"
 #include "relay.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
+#include "waits.hpp"
 
 namespace {
 
@@ -190,6 +192,43 @@ void echoed(const wafer::Engine& engine, const wafer::Component& component) {
   echoes("none alive", of.alive(), 0u);
 }
 
+// ---- waits: the host answers later, from another thread
+
+class Slow final : public waits::t::all::Slow {
+ public:
+  using Text = wafer::Expected<std::string, uint32_t>;
+  ~Slow() override {
+    for (std::thread& t : threads_) t.join();
+  }
+  void repeated(std::string text, uint32_t times, wafer::ComponentReply<Text> reply) override {
+    threads_.emplace_back([text = std::move(text), times, reply = std::move(reply)] {
+      if (times > 100) return reply.fail("the host has had enough");
+      if (times > 10) return reply(wafer::Err<uint32_t>{times});
+      std::string out;
+      for (uint32_t i = 0; i < times; ++i) out += text;
+      reply(out);
+    });
+  }
+  void tick(wafer::ComponentReply<void> reply) override { reply(); }
+
+ private:
+  std::vector<std::thread> threads_;
+};
+
+void waited(const wafer::Engine& engine, const wafer::Component& component) {
+  Slow slow;
+  wafer::ComponentLinker linker;
+  waits::add_imports(linker, slow);
+  wafer::Store store(engine);
+  auto guest = waits::Waits::instantiate(store, linker, component);
+  if (!guest.ok()) return check(false, "waits", message(guest));
+  echoes("answered", guest->run(3), std::string("ababab"));
+  echoes("answered with an error", guest->run(11), std::string("too often"));
+  const auto failed = guest->run(101);
+  check(!failed.ok() && message(failed).find("had enough") != std::string::npos, "failed",
+        message(failed));
+}
+
 // ---- What does not fit
 
 void refused(const wafer::Engine& engine, const wafer::Component& echo_component) {
@@ -252,10 +291,10 @@ std::vector<char> read(const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
+  if (argc < 5) return 2;
   wafer::Config config;
-  config.tier = argv[3] == std::string("interp") ? wafer::Tier::Interpreter
-                : argv[3] == std::string("llvm") ? wafer::Tier::Optimized
+  config.tier = argv[4] == std::string("interp") ? wafer::Tier::Interpreter
+                : argv[4] == std::string("llvm") ? wafer::Tier::Optimized
                                                  : wafer::Tier::Baseline;
   wafer::Engine engine(config);
   const auto load = [&](const char* path) {
@@ -263,15 +302,18 @@ int main(int argc, char** argv) {
     return wafer::Component::load(engine,
                                   {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   };
-  const auto relay_component = load(argv[1]), echo_component = load(argv[2]);
-  if (!relay_component.ok() || !echo_component.ok()) {
-    std::printf("%s%s\n", message(relay_component).c_str(), message(echo_component).c_str());
+  const auto relay_component = load(argv[1]), echo_component = load(argv[2]),
+             waits_component = load(argv[3]);
+  for (const auto* c : {&relay_component, &echo_component, &waits_component}) {
+    if (c->ok()) continue;
+    std::printf("%s\n", message(*c).c_str());
     return 1;
   }
   relayed(engine, *relay_component);
   echoed(engine, *echo_component);
+  waited(engine, *waits_component);
   refused(engine, *echo_component);
   dropped(engine);
-  std::printf("%s: %d failures\n", argv[3], failures);
+  std::printf("%s: %d failures\n", argv[4], failures);
   return failures ? 1 : 0;
 }

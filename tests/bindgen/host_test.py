@@ -85,12 +85,12 @@ def main():
     step = steps(scratch, failures)
     if build(wafer, clang, scratch, step):
         for tier in sys.argv[5].split(","):
-            step(program, "relay.wasm", "echo.wasm", tier)
+            step(program, "relay.wasm", "echo.wasm", "waits.wasm", tier)
     cpp = cpp_compiler(clang, scratch)
     cpp_built = cpp and build_cpp(wafer, cpp, scratch, step)
     if cpp_built:
         for tier in sys.argv[5].split(","):
-            step(program, "cpp/relay.wasm", "cpp/echo.wasm", tier)
+            step(program, "cpp/relay.wasm", "cpp/echo.wasm", "waits.wasm", tier)
     folder = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
     if folder.is_dir():
