@@ -22,7 +22,7 @@ SIZE = 1000
 
 def command(*words, cwd=None):
     return subprocess.run([str(w) for w in words], cwd=cwd, capture_output=True, text=True,
-                          timeout=300)
+                          timeout=600)
 
 
 def must(*words, cwd=None):

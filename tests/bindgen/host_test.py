@@ -36,7 +36,7 @@ def compiles(wafer, clang, include, scratch, folder, failures):
         batch.clear()
         made_names.clear()
 
-    for number, (path, name) in enumerate(worlds(wafer, folder)):
+    for number, (path, name) in enumerate(list(worlds(wafer, folder))[::2]):
         out = scratch / f"out{number}"
         shutil.rmtree(out, ignore_errors=True)
         made = run(wafer, "bindgen", "host", path, "-w", name, "-o", out, "--all-features")
@@ -62,7 +62,7 @@ def compiles_cpp(wafer, command, scratch, folder, failures):
         failures.append(done.stderr)
         return 0
     count = 0
-    for path, name in list(worlds(wafer, folder))[::2]:
+    for path, name in list(worlds(wafer, folder))[1::4]:
         out = scratch / "out_cpp"
         shutil.rmtree(out, ignore_errors=True)
         done = run(wafer, "bindgen", "cpp", path, "-w", name, "-o", out, "--all-features")
