@@ -23,7 +23,7 @@ if(TARGET wafer_demangle)
 endif()
 
 set(wafer_parts)
-foreach(part base wasm component component_run runtime interp compiler baseline tiering tiers demangle api capi wat host wasi_bind wasi_p1 wasi_p2 wasi_p3 wasi_command embedded)
+foreach(part base devices devices_imports wasm component component_run runtime interp compiler baseline tiering tiers demangle api capi wat host wasi_bind wasi_p1 wasi_p2 wasi_p3 wasi_devices host_devices wasi_command embedded)
   if(TARGET wafer_${part})
     list(APPEND wafer_parts wafer_${part})
   endif()
@@ -109,7 +109,7 @@ endif()
 set(wafer_core_headers base/platform.h base/memory.h base/result.h base/span.h
     runtime/trap.h wasm/built.h wasm/opcode.h wasm/opcodes.def wasm/types.h)
 set(wafer_public_headers types.hpp engine.hpp store.hpp func.hpp externs.hpp linker.hpp wafer.hpp)
-set(wafer_c_headers wasm.h wafer.h)
+set(wafer_c_headers wasm.h wafer.h wafer_devices.h)
 if(NOT WAFER_EMBEDDED)
   list(APPEND wafer_c_headers wafer_component.h)
   list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_types.hpp

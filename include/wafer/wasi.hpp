@@ -24,6 +24,8 @@
 #include "wafer/component.hpp"
 #include "wafer/linker.hpp"
 
+struct wafer_devices_t;
+
 namespace wafer::wasi {
 
 class P1Context;
@@ -112,6 +114,12 @@ class Config {
   // take as long as they say, whatever the clocks say meanwhile. The zone is UTC.
   using Clock = std::function<uint64_t()>;
   Config& clocks(Clock realtime, Clock monotonic);
+  // Grants a device of this machine, as on the command line (docs/devices.md): `kind` is "i2c",
+  // "spi", "gpio", "analog", or "device" for a board by its name ("sim"). What cannot be granted
+  // is an error of add_to_linker or Command::create.
+  Config& device(std::string_view kind, std::string_view grant);
+  // All devices of a board of the embedder's (wafer_devices.h), which outlives the guest.
+  Config& devices(const wafer_devices_t& board);
   // Makes all randomness predictable, for runs that can be repeated.
   Config& random_seed(uint64_t seed);
 

@@ -2,6 +2,8 @@
 
 #include "wafer/wasi.hpp"
 
+#include "devices/imports/imports.h"
+#include "host/devices/board.h"
 #include "host/http_callback.h"
 #include "host/memory_fs.h"
 #include "wasi/p1/p1.h"
@@ -112,6 +114,18 @@ Config& Config::inherit_network() {
   impl_->network.allow_all();
   return *this;
 }
+Config& Config::device(std::string_view kind, std::string_view grant) {
+  if (!impl_->devices) impl_->devices = std::make_shared<host::Board>();
+  Result<void> added = impl_->devices->add(kind, grant);
+  if (!added && !wrong_) wrong_ = added.take_error();
+  return *this;
+}
+Config& Config::devices(const wafer_devices_t& board) {
+  if (!impl_->devices) impl_->devices = std::make_shared<host::Board>();
+  Result<void> added = impl_->devices->add(board);
+  if (!added && !wrong_) wrong_ = added.take_error();
+  return *this;
+}
 Config& Config::random_seed(uint64_t seed) {
   impl_->random_seed = seed;
   return *this;
@@ -148,6 +162,10 @@ Config& Config::capture_stderr(std::string* text) {
 }
 
 Result<std::shared_ptr<P1Context>> add_to_linker(Linker& linker, Config config) {
+  if (config.wrong_) return *std::move(config.wrong_);
+  // Devices are there for as long as what uses them.
+  if (const std::shared_ptr<host::Board> board = config.impl_->devices)
+    WAFER_TRY(::wafer::devices::add_to_linker(*linker.raw(), board->devices(), board));
   WAFER_LET(context, P1Context::create(std::move(*config.impl_)));
   std::shared_ptr<P1Context> shared = std::move(context);
   WAFER_TRY(add_to_linker(*linker.raw(), shared));

@@ -6,6 +6,8 @@
 #include <new>
 
 #include "capi/capi.h"
+#include "devices/imports/imports.h"
+#include "host/devices/board.h"
 
 using namespace wafer;
 using namespace wafer::capi;
@@ -88,6 +90,13 @@ void wafer_wasi_config_stderr(wafer_wasi_config_t* c, bool (*write)(void*, const
 }
 
 wafer_error_t* wafer_linker_define_wasi(wafer_linker_t* l, wafer_wasi_config_t* config) {
+  if (const std::shared_ptr<host::Board> board = config->config.devices) {
+    auto added = devices::add_to_linker(l->linker, board->devices(), board);
+    if (!added.ok()) {
+      wafer_wasi_config_delete(config);
+      return new_error(added.take_error());
+    }
+  }
   auto context = wasi::P1Context::create(std::move(config->config));
   wafer_wasi_config_delete(config);
   if (!context.ok()) return new_error(context.take_error());

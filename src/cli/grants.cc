@@ -7,6 +7,7 @@
 
 #include "cli/suggest.h"
 #include "cli/support.h"
+#include "host/devices/board.h"
 #include "host/http/client.h"
 
 namespace wafer::cli {
@@ -55,6 +56,30 @@ void GrantOptions::add_to(CLI::App& command) {
       ->group(network);
 }
 
+void GrantOptions::add_devices_to(CLI::App& command) {
+  struct Kind {
+    const char *kind, *type, *text;
+  };
+  constexpr Kind kKinds[] = {
+      {"i2c", "NAME=BUS[,ADDRESS]", "Let it use an I2C bus, or one address on it (repeatable)"},
+      {"spi", "NAME=DEVICE[,hz=N]...", "Let it use a device of SPI"},
+      {"gpio", "NAME=CHIP:LINE[,in|out]...", "Let it use a digital pin"},
+      {"analog", "NAME=FILE[,max=N]...", "Let it use an analog value that a file has"},
+      {"device", "sim", "Let it use all devices of a simulated board"},
+  };
+  for (const Kind& k : kKinds)
+    command
+        .add_option_function<std::vector<std::string>>(
+            "--" + std::string(k.kind),
+            [this, kind = k.kind](const std::vector<std::string>& values) {
+              for (const std::string& value : values) devices_.emplace_back(kind, value);
+            },
+            k.text)
+        ->type_name(k.type)
+        ->allow_extra_args(false)
+        ->group("Devices");
+}
+
 Result<void> GrantOptions::fill(host::Config& config) const {
   config.inherit_env = inherit_env_;
   for (const std::string& variable : env_) {
@@ -80,6 +105,10 @@ Result<void> GrantOptions::fill(host::Config& config) const {
   add_dirs(dirs_, false);
   add_dirs(read_only_dirs_, true);
   for (const auto& [use, rule] : rules_) WAFER_TRY(config.network.allow(use, rule));
+  for (const auto& [kind, grant] : devices_) {
+    if (!config.devices) config.devices = std::make_shared<host::Board>();
+    WAFER_TRY(config.devices->add(kind, grant));
+  }
   if (allow_lookup_) config.network.allow_lookup();
   if (inherit_network_) config.network.allow_all();
   if (inherit_network_ || !http_rules_.empty()) {

@@ -189,6 +189,7 @@ void add_run(CLI::App& app, Context& context) {
   run.add_option("--argv0", o.argv0, "The program's own name, instead of FILE's")
       ->type_name("NAME");
   o.grants.add_to(run);
+  o.grants.add_devices_to(run);
   run.add_option("--preload", o.preloads, "Module that others can import as NAME (repeatable)")
       ->type_name("NAME=FILE")
       ->allow_extra_args(false)

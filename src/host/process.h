@@ -17,6 +17,8 @@
 
 namespace wafer::host {
 
+class Board;
+
 // Where a guest's standard input comes from.
 struct Input {
   enum class Kind : uint8_t {
@@ -98,6 +100,9 @@ struct Config {
   Network network;
   // Sends requests of the guest; none are allowed without it.
   std::shared_ptr<HttpClient> http;
+
+  // Devices of the guest (host/devices/board.h); none without it.
+  std::shared_ptr<Board> devices;
 
   // The system's, unless given. For reproducible runs: a seed that makes all randomness
   // predictable.

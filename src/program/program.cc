@@ -13,6 +13,8 @@
 #include <mutex>
 #include <thread>
 
+#include "devices/imports/imports.h"
+#include "host/devices/board.h"
 #include "program/component.h"
 #include "program/text.h"
 #include "program/value_text.h"
@@ -174,6 +176,9 @@ class Program::Runner {
     bool needs_wasi = main_ && wants_wasi(*main_);
     for (const auto& [name, module] : preloads_) needs_wasi |= wants_wasi(*module);
     if (needs_wasi && !add_wasi(linker)) return kFailure;
+    bool needs_devices = main_ && devices::imports_devices(*main_);
+    for (const auto& [name, module] : preloads_) needs_devices |= devices::imports_devices(*module);
+    if (needs_devices && !add_devices(linker)) return kFailure;
 
     if (timeout_) timeout_->set_store(*store_);
     if (component_)
@@ -206,6 +211,7 @@ class Program::Runner {
   std::shared_ptr<Module> main_;  // null: it is a component
   std::optional<ComponentProgram> component_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads_;
+  std::shared_ptr<host::Board> board_;  // outlives the store
   std::optional<Store> store_;
   std::optional<Timeout> timeout_;
   std::shared_ptr<wasi::P1Context> wasi_;
@@ -298,6 +304,16 @@ class Program::Runner {
     if (main_) users.push_back(main_.get());
     for (const auto& [name, module] : preloads_) users.push_back(module.get());
     if (Result<void> r = wasi::add_to_linker(linker, wasi_, users); !r) {
+      console_.error(r.error().message);
+      return false;
+    }
+    return true;
+  }
+
+  bool add_devices(Linker& linker) {
+    board_ = options_.surroundings.devices;
+    if (!board_) board_ = std::make_shared<host::Board>();
+    if (Result<void> r = devices::add_to_linker(linker, board_->devices()); !r) {
       console_.error(r.error().message);
       return false;
     }

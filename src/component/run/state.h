@@ -256,7 +256,7 @@ class ComponentStore {
 
   runtime::Store& core;
   // The embedder's, for its host functions: one for each family of them.
-  std::array<void*, 2> hosts{};
+  std::array<void*, 3> hosts{};
   // Objects of the embedder that guests have; go with the store.
   std::shared_ptr<void> host_objects;
   // For hosts that may outlive the store: gone with it.

@@ -136,6 +136,13 @@ ResourceTypes add_definitions(component::ComponentLinker& linker,
                               std::span<const ResourceAlias> aliases,
                               std::span<const Definition> definitions);
 
+// Its parts: resources of an interface, and what uses them (`types`, by ResourceMeta's index).
+ResourceTypes add_resources(component::ComponentLinker& linker,
+                            std::span<const ResourceName> resources);
+void add_definitions(component::ComponentLinker& linker, const ResourceTypes& types,
+                     std::span<const ResourceAlias> aliases,
+                     std::span<const Definition> definitions);
+
 // Whether what `component` imports of these interfaces has their types. Unlinkable names the
 // first function that has not.
 Result<void> check_imports(const component::Component& component,

@@ -222,6 +222,13 @@ template <>
 struct Codec<int64_t> : IntegerCodec<int64_t, Prim::S64> {};
 
 template <>
+struct Codec<float> {
+  static bool matches(const TypeArena& types, ValType t) { return prim_of(types, t) == Prim::F32; }
+  static float from(Val& v, HostBase&) { return v.as_f32(); }
+  static Val to(float v, HostBase&) { return Val::of_f32(v); }
+};
+
+template <>
 struct Codec<std::string> {
   static bool matches(const TypeArena& types, ValType t) {
     return prim_of(types, t) == Prim::String;

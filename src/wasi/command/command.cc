@@ -20,23 +20,30 @@ component::ExportedFunc find_run(component::ComponentInstance& instance) {
 
 Result<void> CommandHost::check(const component::Component& component) {
   WAFER_TRY(p2::check(component));
-  return p3::check(component);
+  WAFER_TRY(p3::check(component));
+  return devices::check(component);
 }
 
 Result<std::unique_ptr<CommandHost>> CommandHost::open(host::Config config,
                                                        component::ComponentLinker& linker) {
+  std::shared_ptr<host::Board> board =
+      config.devices ? std::move(config.devices) : std::make_shared<host::Board>();
   WAFER_LET(process, host::Process::open(std::move(config)));
   std::unique_ptr<CommandHost> command(new CommandHost(std::move(process)));
   command->types2_ = p2::add_to_linker(linker);
   command->types3_ = p3::add_to_linker(linker);
   command->p2_.emplace(command->process_, command->loop_, command->types2_);
   command->p3_.emplace(command->process_, command->loop_, command->types3_);
+  command->board_ = std::move(board);
+  command->device_types_ = devices::add_to_linker(linker, command->types2_);
+  command->devices_.emplace(*command->p2_, command->board_->devices(), command->device_types_);
   return std::move(command);
 }
 
 void CommandHost::attach(component::ComponentStore& store) {
   p2_->attach(store);
   p3_->attach(store);
+  devices_->attach(store);
 }
 
 bool CommandHost::is_command(component::ComponentInstance& instance) {

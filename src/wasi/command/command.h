@@ -1,8 +1,10 @@
 // Commands: components that are run as programs, with what WASI 0.2 and 0.3 give them.
 #pragma once
 
+#include "host/devices/board.h"
 #include "host/loop.h"
 #include "host/process.h"
+#include "wasi/devices/host.h"
 #include "wasi/p2/p2.h"
 #include "wasi/p3/p3.h"
 
@@ -33,9 +35,11 @@ class CommandHost {
   explicit CommandHost(host::Process process) : process_(std::move(process)) {}
   host::Process process_;
   host::Loop loop_;
-  ResourceTypes types2_, types3_;  // which the hosts point to
+  std::shared_ptr<host::Board> board_;
+  ResourceTypes types2_, types3_, device_types_;  // which the hosts point to
   std::optional<p2::Host> p2_;
   std::optional<p3::Host> p3_;
+  std::optional<devices::Host> devices_;
 };
 
 }  // namespace wafer::wasi

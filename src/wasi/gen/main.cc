@@ -1,13 +1,14 @@
 // wafer-wasi-gen: makes C++ of the WIT of system interfaces. A program of the build.
 //
-//   wafer-wasi-gen NAMESPACE OUT_HEADER OUT_TABLE FILE.wit...
+//   wafer-wasi-gen NAMESPACE OUT_HEADER OUT_TABLE [--of OTHER=PACKAGE] FILE.wit...
+//
+// With --of, PACKAGE ("wasi:io") is that of the namespace OTHER, whose header is included.
 //
 // The header has a type for each type, a declaration for each function (of what the host is to
 // define), and descriptions of the types for codec.h. The table lists the functions for
 // registration.
 #include <cstdio>
 #include <fstream>
-#include <map>
 #include <string>
 
 #include "wit/resolve.h"
@@ -48,12 +49,21 @@ std::string member(std::string_view name) {
 
 class Generator {
  public:
-  Generator(const Resolve& resolve, std::string ns) : resolve_(resolve), ns_(std::move(ns)) {}
+  Generator(const Resolve& resolve, std::string ns, std::string other, std::string other_package)
+      : resolve_(resolve),
+        ns_(std::move(ns)),
+        other_(std::move(other)),
+        other_package_(std::move(other_package)) {}
 
   void run() {
     header_ += "// Made from WIT by wafer-wasi-gen.\n#pragma once\n\n";
-    header_ += "#include \"wasi/bind/codec.h\"\n\nnamespace wafer::wasi {\n\nnamespace " + ns_ +
-               " { class Host; }\n";
+    header_ += "#include \"wasi/bind/codec.h\"\n";
+    if (!other_.empty()) header_ += "#include \"wasi/" + other_ + "/bindings.h\"\n";
+    header_ += "\nnamespace wafer::wasi {\n\nnamespace " + ns_ + " { class Host; }\n";
+    // The other's resources come first.
+    const std::string first = other_.empty() ? "0" : "std::size(" + other_ + "::kResources)";
+    header_ +=
+        "namespace " + ns_ + " { inline constexpr size_t kFirstResource = " + first + "; }\n";
     for (InterfaceId i = 0; i < resolve_.interfaces.size(); ++i) resources(i);
     for (InterfaceId i = 0; i < resolve_.interfaces.size(); ++i) types(i);
     for (InterfaceId i = 0; i < resolve_.interfaces.size(); ++i) functions(i);
@@ -68,7 +78,12 @@ class Generator {
   // "wasi:io/streams@0.2.12": io_streams.
   std::string space(InterfaceId id) const {
     const Interface& i = resolve_.interfaces[id];
-    return ns_ + "::" + snake(resolve_.packages[i.package].name.name) + "_" + snake(i.name);
+    return (foreign(id) ? other_ : ns_) + "::" + snake(resolve_.packages[i.package].name.name) +
+           "_" + snake(i.name);
+  }
+  bool foreign(InterfaceId id) const {
+    const auto& name = resolve_.packages[resolve_.interfaces[id].package].name;
+    return !other_.empty() && name.ns + ":" + name.name == other_package_;
   }
   std::string qualified(const TypeDef& def) const {
     return space(def.owner) + "::" + pascal(def.name);
@@ -154,11 +169,11 @@ class Generator {
     for (const TypeId t : i.types) {
       const TypeDef& d = resolve_.types[t];
       if (d.kind != TypeKind::Resource) continue;
-      indices_[t] = resource_count_;
+      if (foreign(id)) continue;
       header_ += "namespace " + space(id) + " { class " + pascal(d.name) + "; }\n";
       header_ += "template <> struct ResourceMeta<" + qualified(d) +
-                 "> { static constexpr size_t kIndex = " + std::to_string(resource_count_++) +
-                 "; };\n";
+                 "> { static constexpr size_t kIndex = " + ns_ + "::kFirstResource + " +
+                 std::to_string(resource_count_++) + "; };\n";
       resource_names_ += "  {\"" + resolve_.interface_name(id) + "\", \"" + d.name + "\"},\n";
     }
   }
@@ -170,6 +185,7 @@ class Generator {
   }
 
   void types(InterfaceId id) {
+    if (foreign(id)) return;
     for (const TypeId t : resolve_.interfaces[id].types) {
       const TypeDef& d = resolve_.types[t];
       std::string body, meta;
@@ -236,7 +252,7 @@ class Generator {
           if (const Type to = resolve_.unalias(d.args[0]);
               to.defined() && resolve_.types[to.id].kind == TypeKind::Resource) {
             resource_aliases_ += "  {\"" + resolve_.interface_name(id) + "\", \"" + d.name +
-                                 "\", " + std::to_string(indices_.at(to.id)) + "},\n";
+                                 "\", ResourceMeta<" + resource(to) + ">::kIndex},\n";
             if (pascal(d.name) != pascal(resolve_.types[to.id].name) ||
                 resolve_.types[to.id].owner != id)
               header_ += "namespace " + space(id) + " { using " + pascal(d.name) + " = " +
@@ -292,7 +308,7 @@ class Generator {
     const Interface& i = resolve_.interfaces[id];
     const std::string package = resolve_.packages[i.package].name.name;
     // What the guest's side of a world exports is called by the host, not defined.
-    if (exported(id)) return;
+    if (exported(id) || foreign(id)) return;
     header_ += "namespace " + space(id) + " {\n";
     for (const Function& f : i.functions) {
       // Those that wait answer later; the WIT of 0.2 says so only in words.
@@ -301,7 +317,8 @@ class Generator {
         plain = plain.substr(dot + 1);
       // Files are at hand: their functions answer at once, though 0.3 calls them async.
       const bool waits = (f.is_async && package != "filesystem") ||
-                         plain.starts_with("blocking-") ||
+                         plain.starts_with("blocking-") || plain.starts_with("delay-") ||
+                         plain.starts_with("await-") ||
                          (package == "io" && (plain == "block" || plain == "poll"));
       std::string name = snake(plain);
       if (f.kind == FunctionKind::Constructor) name = "new";
@@ -340,9 +357,8 @@ class Generator {
   }
 
   const Resolve& resolve_;
-  const std::string ns_;
+  const std::string ns_, other_, other_package_;
   std::string header_, table_, resource_names_, resource_aliases_;
-  std::map<TypeId, size_t> indices_;  // of resources
   size_t resource_count_ = 0;
 };
 
@@ -356,7 +372,15 @@ bool write(const char* path, const std::string& text) {
 
 int main(int argc, char** argv) {
   if (argc < 5) return 2;
-  std::vector<std::filesystem::path> paths(argv + 4, argv + argc);
+  int first = 4;
+  std::string other, other_package;
+  if (std::string_view(argv[4]) == "--of" && argc > 6) {
+    const std::string_view of = argv[5];
+    other = of.substr(0, of.find('='));
+    other_package = of.substr(of.find('=') + 1);
+    first = 6;
+  }
+  std::vector<std::filesystem::path> paths(argv + first, argv + argc);
   ResolveOptions options;
   options.all_features = true;
   Result<Resolved> resolved = load(paths, options);
@@ -364,7 +388,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", resolved.error().message.c_str());
     return 1;
   }
-  Generator generator(resolved->resolve, argv[1]);
+  Generator generator(resolved->resolve, argv[1], other, other_package);
   generator.run();
   return write(argv[2], generator.header()) && write(argv[3], generator.table()) ? 0 : 1;
 }

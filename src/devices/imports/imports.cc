@@ -1,0 +1,121 @@
+#include "devices/imports/imports.h"
+
+#include "devices/imports/functions.h"
+
+namespace wafer::devices {
+
+using runtime::CallContext;
+using runtime::Slot;
+using runtime::TrapCode;
+
+namespace {
+
+template <class T>
+constexpr wasm::ValType val_type() {
+  if constexpr (std::is_same_v<T, float>)
+    return wasm::kF32;
+  else
+    return sizeof(T) == 8 ? wasm::kI64 : wasm::kI32;
+}
+
+template <class T>
+T from_slot(Slot slot) {
+  if constexpr (std::is_same_v<T, float>) {
+    const auto bits = uint32_t(slot);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  } else {
+    return T(slot);
+  }
+}
+
+// Host function around `fn`, whose parameters after the Call are the core ones.
+template <auto fn>
+struct Thunk;
+template <class R, class... Args, R (*fn)(Call&, Args...)>
+struct Thunk<fn> {
+  static wasm::FuncType type() {
+    wasm::FuncType t;
+    t.params = {val_type<Args>()...};
+    if constexpr (!std::is_void_v<R>) t.results = {val_type<R>()};
+    return t;
+  }
+  static TrapCode call(void* env, CallContext& context, Slot* slots) {
+    Call c(*static_cast<Context*>(env), context);
+    invoke(c, slots, std::index_sequence_for<Args...>());
+    return c.trap;
+  }
+  template <size_t... I>
+  static void invoke(Call& c, Slot* slots, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<R>)
+      fn(c, from_slot<Args>(slots[I])...);
+    else
+      slots[0] = fn(c, from_slot<Args>(slots[I])...);
+  }
+};
+
+enum Interface : uint8_t {
+#define DEVICE_INTERFACE(id, name) id,
+#define DEVICE_FUNCTION(interface, name, ...)
+#include "devices/imports/functions.def"
+};
+constexpr const char* kInterfaces[] = {
+#define DEVICE_INTERFACE(id, name) name,
+#define DEVICE_FUNCTION(interface, name, ...)
+#include "devices/imports/functions.def"
+};
+
+struct Function {
+  Interface interface;
+  const char* name;
+  wasm::FuncType (*type)();
+  runtime::HostCallback call;
+};
+constexpr Function kFunctions[] = {
+#define DEVICE_INTERFACE(id, name)
+#define DEVICE_FUNCTION(interface, name, ...) \
+  {interface, name, Thunk<__VA_ARGS__>::type, Thunk<__VA_ARGS__>::call},
+#include "devices/imports/functions.def"
+};
+
+void drop_use(void* env) {
+  auto* const context = static_cast<Context*>(env);
+  if (--context->uses) return;
+  context->~Context();
+  release(context, sizeof(Context), alignof(Context));
+}
+
+}  // namespace
+
+Result<void> add_to_linker(runtime::Linker& linker, const wafer_devices_t& board,
+                           std::shared_ptr<void> owner) {
+  auto* const context = new (allocate(sizeof(Context), alignof(Context))) Context(board);
+  context->owner = std::move(owner);
+  ++context->uses;
+  Result<void> result;
+  for (const Function& f : kFunctions) {
+    ++context->uses;
+    result =
+        linker.define_func(kInterfaces[f.interface], f.name, f.type(), f.call, context, drop_use);
+    if (!result) break;
+  }
+  drop_use(context);
+  return result;
+}
+
+bool imports_devices(const wasm::Module& module) {
+  for (const wasm::Import& import : module.imports)
+    for (const char* interface : kInterfaces)
+      if (import.module == interface) return true;
+  return false;
+}
+
+size_t import_count() { return std::size(kFunctions); }
+
+Import import(size_t index) {
+  const Function& f = kFunctions[index];
+  return {kInterfaces[f.interface], f.name, f.type()};
+}
+
+}  // namespace wafer::devices
