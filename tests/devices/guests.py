@@ -1,0 +1,63 @@
+"""Guests in C, each as module and as component, with the devices of the simulated board.
+
+probe.c uses all functions; its module imports all of them, so that it can only be instantiated if
+each has the canonical ABI's core signature. The example's thermostat keeps its temperature.
+
+usage: guests.py WAFER SCRATCH
+Exit code 77: there is no compiler with a C library for WASI.
+"""
+import pathlib
+import sys
+
+from build_guest import BARE, ROOT, WHOLE, build, compiler, run
+
+SOURCE = pathlib.Path(__file__).parent
+
+
+def main():
+    wafer, scratch = sys.argv[1], pathlib.Path(sys.argv[2])
+    scratch.mkdir(parents=True, exist_ok=True)
+    clang = compiler(scratch)
+    if not clang:
+        print("skipped: there is no clang with a C library for WASI")
+        sys.exit(77)
+    failures = []
+
+    def expect(what, done, value):
+        if done.returncode or done.stdout.strip() != str(value):
+            failures.append(f"{what}: {done.stdout}{done.stderr}(exit code {done.returncode}), "
+                            f"not {value}")
+
+    probe, component = build(wafer, clang, scratch, SOURCE / "probe.wit", SOURCE / "probe.c", WHOLE)
+    for tier in ("auto", "interp"):
+        common = (wafer, "run", "--tier", tier)
+        expect(f"module, {tier}", run(*common, "--device", "sim", "--invoke", "check", probe), 0)
+        expect(f"component, {tier}",
+               run(*common, "--device", "sim", "--invoke", "check()", component), 0)
+        expect(f"module without grants, {tier}", run(*common, "--invoke", "refused", probe), 0)
+        expect(f"component without grants, {tier}",
+               run(*common, "--invoke", "refused()", component), 0)
+    # That the checks can fail.
+    for command in (["--invoke", "check", probe], ["--invoke", "check()", component]):
+        done = run(wafer, "run", *command)
+        if done.returncode or done.stdout.strip() == "0":
+            failures.append(f"{command}: devices without a grant")
+
+    example = ROOT / "examples/devices"
+    thermostat, component = build(wafer, clang, scratch, example / "wit/thermostat.wit",
+                                  example / "thermostat.c", BARE)
+    # From 20 degrees up to 22 and then around it.
+    for rounds, last in ((1, 320), (5, 344), (60, 360)):
+        expect("thermostat, module", run(wafer, "run", "--device", "sim", "--invoke", "run",
+                                         thermostat, rounds, 352), last)
+        expect("thermostat, component", run(wafer, "run", "--device", "sim", "--invoke",
+                                            f"run({rounds}, 352)", component), last)
+    expect("thermostat, nothing granted",
+           run(wafer, "run", "--invoke", "run", thermostat, 1, 352), -1001)
+    expect("thermostat, no bus but the sensor's name",
+           run(wafer, "run", "--invoke", "run(1, 352)", component), -1001)
+    if failures:
+        sys.exit("\n".join(failures))
+
+
+main()
