@@ -1,5 +1,6 @@
 /* A thermostat: reads a sensor by I2C, shows the temperature by SPI, switches a relay by GPIO. The
- * names are those of `wafer bindgen c`. It needs no C library: tests/devices/guests.py builds it. */
+ * names are those of `wafer bindgen c`. It needs no C library: tests/devices/guests.py builds it.
+ */
 #include "thermostat.h"
 
 enum { kSensorAddress = 0x48, kTemperature = 0 };
@@ -12,7 +13,7 @@ static const uint32_t kSecond = 1000000000;
 static _Alignas(16) uint8_t heap[256];
 static size_t used, blocks;
 
-void *realloc(void *ptr, size_t size) {
+void* realloc(void* ptr, size_t size) {
   (void)ptr; /* only ever NULL: nothing grows */
   const size_t at = (used + 7) & ~(size_t)7;
   if (size > sizeof heap - at) __builtin_trap();
@@ -21,7 +22,7 @@ void *realloc(void *ptr, size_t size) {
   return heap + at;
 }
 
-void free(void *ptr) {
+void free(void* ptr) {
   if (ptr && --blocks == 0) used = 0;
 }
 
@@ -29,14 +30,14 @@ _Noreturn void abort(void) { __builtin_trap(); }
 
 /* ---- The devices */
 
-static thermostat_string_t text(const char *chars) {
-  thermostat_string_t string = {(uint8_t *)chars, 0};
+static thermostat_string_t text(const char* chars) {
+  thermostat_string_t string = {(uint8_t*)chars, 0};
   while (chars[string.len]) ++string.len;
   return string;
 }
 
 /* The temperature in 1/16 degrees; false if the sensor does not answer. */
-static bool measure(wasi_i2c_i2c_borrow_i2c_t bus, int32_t *sixteenths) {
+static bool measure(wasi_i2c_i2c_borrow_i2c_t bus, int32_t* sixteenths) {
   uint8_t reg = kTemperature;
   thermostat_list_u8_t command = {&reg, 1}, bytes;
   wasi_i2c_i2c_error_code_t error;
@@ -48,7 +49,7 @@ static bool measure(wasi_i2c_i2c_borrow_i2c_t bus, int32_t *sixteenths) {
 }
 
 /* "21.5 on" */
-static size_t format(int32_t sixteenths, bool on, uint8_t *out) {
+static size_t format(int32_t sixteenths, bool on, uint8_t* out) {
   size_t n = 0;
   if (sixteenths < 0) {
     out[n++] = '-';
@@ -60,7 +61,7 @@ static size_t format(int32_t sixteenths, bool on, uint8_t *out) {
     if (unit == 1) out[n++] = '.';
     out[n++] = (uint8_t)('0' + tenths / unit % 10);
   }
-  for (const char *word = on ? " on" : " off"; *word; ++word) out[n++] = (uint8_t)*word;
+  for (const char* word = on ? " on" : " off"; *word; ++word) out[n++] = (uint8_t)*word;
   return n;
 }
 
@@ -94,8 +95,7 @@ int32_t exports_thermostat_run(uint32_t rounds, int32_t target) {
     if (temperature > target + kHysteresis) on = false;
     if (!wasi_gpio_digital_method_digital_out_pin_set_state(
             wasi_gpio_digital_borrow_digital_out_pin(relay),
-            on ? WASI_GPIO_DIGITAL_PIN_STATE_ACTIVE : WASI_GPIO_DIGITAL_PIN_STATE_INACTIVE,
-            &error))
+            on ? WASI_GPIO_DIGITAL_PIN_STATE_ACTIVE : WASI_GPIO_DIGITAL_PIN_STATE_INACTIVE, &error))
       return kFailed;
     uint8_t line[16];
     thermostat_list_u8_t shown = {line, format(temperature, on, line)};

@@ -1,19 +1,19 @@
 // Uses every device of the simulated board, in good and bad ways. The same source is a module and a
 // component.
+#include "probe.h"
+
 #include <stdbool.h>
 #include <string.h>
 
-#include "probe.h"
-
-#define CHECK(condition) \
-  do {                   \
+#define CHECK(condition)               \
+  do {                                 \
     if (!(condition)) return __LINE__; \
   } while (0)
 
-static probe_string_t text(const char *chars) {
-  return (probe_string_t){(uint8_t *)chars, strlen(chars)};
+static probe_string_t text(const char* chars) {
+  return (probe_string_t){(uint8_t*)chars, strlen(chars)};
 }
-static bool holds(const probe_list_u8_t *list, const void *bytes, size_t size) {
+static bool holds(const probe_list_u8_t* list, const void* bytes, size_t size) {
   return list->len == size && memcmp(list->ptr, bytes, size) == 0;
 }
 
@@ -161,9 +161,9 @@ static uint32_t check_digital(void) {
   name = text("led");
   CHECK(!wafer_devices_gpio_get_digital_in(&name, 0, &in, &error));
   CHECK(error.tag == WASI_GPIO_GENERAL_GPIO_ERROR_PIN_MODE_NOT_ALLOWED);
-  CHECK(!wafer_devices_gpio_get_digital_out(&name, WASI_GPIO_DIGITAL_DIGITAL_FLAGS_PULL_UP |
-                                                       WASI_GPIO_DIGITAL_DIGITAL_FLAGS_PULL_DOWN,
-                                            &out, &error));
+  CHECK(!wafer_devices_gpio_get_digital_out(
+      &name, WASI_GPIO_DIGITAL_DIGITAL_FLAGS_PULL_UP | WASI_GPIO_DIGITAL_DIGITAL_FLAGS_PULL_DOWN,
+      &out, &error));
   CHECK(error.tag == WASI_GPIO_GENERAL_GPIO_ERROR_PIN_MODE_NOT_AVAILABLE);
   CHECK(wafer_devices_gpio_get_digital_out(&name, 0, &out, &error));
   const wasi_gpio_digital_borrow_digital_out_pin_t led =
@@ -318,7 +318,7 @@ uint32_t exports_probe_refused(void) {
   wasi_gpio_digital_own_digital_out_pin_t pin;
   wasi_gpio_analog_own_analog_in_pin_t analog;
   wasi_gpio_general_gpio_error_t pin_error;
-  const char *const names[] = {"sensor", "flash", "led", "adc", "sim", "/dev/i2c-1", ""};
+  const char* const names[] = {"sensor", "flash", "led", "adc", "sim", "/dev/i2c-1", ""};
   for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
     probe_string_t name = text(names[i]);
     CHECK(!wafer_devices_i2c_open(&name, &i2c));
