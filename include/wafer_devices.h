@@ -101,13 +101,97 @@ typedef struct wafer_analog_driver_t {
   uint32_t max; /* the greatest value */
 } wafer_analog_driver_t;
 
+/* ---- USB */
+
+enum wafer_usb_status_enum { /* as component:usb's libusb-error */
+                             WAFER_USB_OK,
+                             WAFER_USB_IO,
+                             WAFER_USB_INVALID_PARAM,
+                             WAFER_USB_ACCESS,
+                             WAFER_USB_NO_DEVICE,
+                             WAFER_USB_NOT_FOUND,
+                             WAFER_USB_BUSY,
+                             WAFER_USB_TIMEOUT,
+                             WAFER_USB_OVERFLOW,
+                             WAFER_USB_PIPE,
+                             WAFER_USB_INTERRUPTED,
+                             WAFER_USB_NO_MEM,
+                             WAFER_USB_NOT_SUPPORTED,
+                             WAFER_USB_OTHER
+};
+
+enum wafer_usb_type_enum {
+  WAFER_USB_CONTROL,
+  WAFER_USB_BULK,
+  WAFER_USB_INTERRUPT,
+  WAFER_USB_ISOCHRONOUS
+};
+
+/* What is done with an open device; `value` and `other` are numbers as USB has them. */
+typedef enum wafer_usb_operation_t {
+  WAFER_USB_GET_CONFIGURATION, /* gives the value, 0 if it is not configured */
+  WAFER_USB_SET_CONFIGURATION, /* value; WAFER_USB_UNCONFIGURED */
+  WAFER_USB_CLAIM_INTERFACE,   /* interface */
+  WAFER_USB_RELEASE_INTERFACE,
+  WAFER_USB_SET_ALTERNATE, /* interface, setting */
+  WAFER_USB_CLEAR_HALT,    /* endpoint */
+  WAFER_USB_RESET,
+  WAFER_USB_KERNEL_DRIVER_ACTIVE, /* interface; gives 0 or 1 */
+  WAFER_USB_DETACH_KERNEL_DRIVER,
+  WAFER_USB_ATTACH_KERNEL_DRIVER
+} wafer_usb_operation_t;
+#define WAFER_USB_UNCONFIGURED 0xFFFF
+
+enum wafer_usb_select_enum { WAFER_USB_BY_INDEX, WAFER_USB_BY_VALUE, WAFER_USB_ACTIVE };
+
+typedef struct wafer_usb_info_t {
+  uint8_t descriptor[18]; /* of the device, as USB has it */
+  uint8_t bus, address, port;
+  uint8_t speed; /* 0 unknown, low, full, high, super, super plus */
+} wafer_usb_info_t;
+
+/* A transfer that is under way belongs to the driver until it is done. */
+typedef struct wafer_usb_transfer_t {
+  uint8_t type;
+  uint8_t request_type, request; /* of control */
+  uint16_t value, index;
+  uint8_t endpoint; /* with its direction */
+  uint32_t timeout_ms, stream, packets;
+  uint8_t* data; /* what is sent, or room for what comes */
+  size_t size;
+  size_t actual; /* once it is done */
+  int status;
+  void* own; /* for the driver */
+} wafer_usb_transfer_t;
+
+/* A grant of devices: those that are attached and fit. */
+typedef struct wafer_usb_driver_t {
+  /* The one with that index among them, to be given back; WAFER_USB_NOT_FOUND after the last. */
+  int (*find)(void* context, unsigned index, void** device, wafer_usb_info_t* info);
+  void (*give_back)(void* context, void* device);
+  /* A configuration's descriptor with all that belongs to it, at most *size bytes. */
+  int (*configuration)(void* context, void* device, unsigned select, uint8_t number, uint8_t* data,
+                       size_t* size);
+  int (*open)(void* context, void* device, void** handle);
+  void (*close)(void* context, void* handle);
+  int (*operate)(void* context, void* handle, wafer_usb_operation_t operation, unsigned value,
+                 unsigned other, unsigned* result);
+  /* Allocates streams of USB 3, or frees them if `count` is 0. NULL: there are none. */
+  int (*streams)(void* context, void* handle, uint32_t count, const uint8_t* endpoints, size_t n);
+  int (*submit)(void* context, void* handle, wafer_usb_transfer_t* transfer);
+  int (*cancel)(void* context, void* handle, wafer_usb_transfer_t* transfer);
+  /* Lets transfers go on, without waiting; whether this one is done. */
+  bool (*done)(void* context, void* handle, wafer_usb_transfer_t* transfer);
+} wafer_usb_driver_t;
+
 /* ---- The board */
 
 typedef enum wafer_device_kind_t {
   WAFER_DEVICE_I2C,
   WAFER_DEVICE_SPI,
   WAFER_DEVICE_DIGITAL,
-  WAFER_DEVICE_ANALOG
+  WAFER_DEVICE_ANALOG,
+  WAFER_DEVICE_USB
 } wafer_device_kind_t;
 
 #define WAFER_I2C_ANY_ADDRESS 0xFFFF
@@ -135,17 +219,19 @@ typedef struct wafer_devices_t {
 } wafer_devices_t;
 
 /* Gives modules that import wasi:i2c, wasi:spi and wasi:gpio (by the canonical ABI's core
- * signatures) the devices of the table, and no others. The table and what it names outlive the
- * linker and all that is instantiated with it. Handles are shared by the instances of the
- * linker; those that are left are dropped with it. Errors: Usage if the linker has one of the
- * names already. */
-WASM_API_EXTERN wafer_error_t* wafer_linker_define_devices(wafer_linker_t*, const wafer_devices_t*);
+ * signatures) the devices of the table, and no others. With `module`, only
+ * what it imports is defined; NULL: all functions, which take about 20 KB. The table and what it
+ * names outlive the linker and all that is instantiated with it. Handles are shared by the
+ * instances of the linker; those that are left are dropped with it. Errors: Usage if the linker has
+ * one of the names already. */
+WASM_API_EXTERN wafer_error_t* wafer_linker_define_devices(wafer_linker_t*, const wafer_devices_t*,
+                                                           const wasm_module_t* module);
 
 /* ---- Not in embedded builds */
 
 /* Grants a device of this machine, as on the command line (docs/devices.md): `kind` is "i2c",
- * "spi", "gpio", "analog", or "device" for a board by its name. For components, and for modules
- * with wafer_linker_define_wasi. Errors: Usage, Io, Unsupported. */
+ * "spi", "gpio", "analog", "usb", or "device" for a board by its name. For components, and for
+ * modules with wafer_linker_define_wasi. Errors: Usage, Io, Unsupported. */
 WASM_API_EXTERN wafer_error_t* wafer_wasi_config_device(wafer_wasi_config_t*, const char* kind,
                                                         const char* grant);
 /* Grants all devices of a board, which outlives what uses the config. */
@@ -162,6 +248,7 @@ WASM_API_EXTERN wafer_error_t* wafer_wasi_config_devices(wafer_wasi_config_t*,
  *   "button"   digital input with a pull-up, active low
  *   "led", "relay"  digital outputs; "pin": in and out
  *   "adc"      analog input, 12 bits; "dac": analog output, 8 bits
+ *   1209:0001  USB: what is sent to endpoint 0x01 comes back from 0x81
  * While "relay" is on, the thermometer rises by 0.5 degrees each second, else it falls by 0.25.
  * "adc" tells the same temperature: 0 is -40 degrees, 4095 is 87.97. */
 typedef struct wafer_simulated_board_t wafer_simulated_board_t;

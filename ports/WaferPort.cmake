@@ -5,13 +5,17 @@ set(WAFER_TESTS OFF CACHE BOOL "" FORCE)
 set(WAFER_PROFILE standard CACHE STRING "")
 add_subdirectory(${WAFER_ROOT} wafer EXCLUDE_FROM_ALL)
 
-# wafer_port_example(target): adds the library, the part of the port that is the same everywhere,
-# the example, and the board: Arm's MPS2 in QEMU, or this machine.
+# wafer_port_example(target [source...]): adds the library, the part of the port that is the same
+# everywhere, the example (or another, by its sources), and the board: Arm's MPS2 in QEMU, or this
+# machine.
 function(wafer_port_example target)
   set(board ${WAFER_ROOT}/examples/embedded)
+  set(example ${ARGN})
+  if(NOT example)
+    set(example ${WAFER_ROOT}/ports/example/example.c)
+  endif()
   target_sources(${target} PRIVATE ${WAFER_ROOT}/ports/common/wafer_port.c
-    ${WAFER_ROOT}/ports/common/wafer_guard.c
-    ${WAFER_ROOT}/ports/example/example.c)
+    ${WAFER_ROOT}/ports/common/wafer_guard.c ${example})
   target_include_directories(${target} PRIVATE ${WAFER_ROOT}/include ${WAFER_ROOT}/ports/common
     ${WAFER_ROOT}/ports/example ${board})
   target_compile_options(${target} PRIVATE -Os -ffunction-sections -fdata-sections)

@@ -115,8 +115,8 @@ class Config {
   using Clock = std::function<uint64_t()>;
   Config& clocks(Clock realtime, Clock monotonic);
   // Grants a device of this machine, as on the command line (docs/devices.md): `kind` is "i2c",
-  // "spi", "gpio", "analog", or "device" for a board by its name ("sim"). What cannot be granted
-  // is an error of add_to_linker or Command::create.
+  // "spi", "gpio", "analog", "usb", or "device" for a board by its name ("sim"). What cannot be
+  // granted is an error of add_to_linker or Command::create.
   Config& device(std::string_view kind, std::string_view grant);
   // All devices of a board of the embedder's (wafer_devices.h), which outlives the guest.
   Config& devices(const wafer_devices_t& board);

@@ -12,8 +12,10 @@ using namespace wafer::capi;
 
 extern "C" {
 
-wafer_error_t* wafer_linker_define_devices(wafer_linker_t* l, const wafer_devices_t* board) {
-  auto added = devices::add_to_linker(l->linker, *board);
+wafer_error_t* wafer_linker_define_devices(wafer_linker_t* l, const wafer_devices_t* board,
+                                           const wasm_module_t* module) {
+  auto added = devices::add_to_linker(l->linker, *board, nullptr,
+                                      module ? module_owner(module).get() : nullptr);
   return added.ok() ? nullptr : new_error(added.take_error());
 }
 

@@ -65,6 +65,7 @@ void GrantOptions::add_devices_to(CLI::App& command) {
       {"spi", "NAME=DEVICE[,hz=N]...", "Let it use a device of SPI"},
       {"gpio", "NAME=CHIP:LINE[,in|out]...", "Let it use a digital pin"},
       {"analog", "NAME=FILE[,max=N]...", "Let it use an analog value that a file has"},
+      {"usb", "VENDOR:PRODUCT", "Let it use USB devices of that kind, in hexadecimal"},
       {"device", "sim", "Let it use all devices of a simulated board"},
   };
   for (const Kind& k : kKinds)

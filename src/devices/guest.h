@@ -25,6 +25,12 @@ class Guest {
 
   // The device of that kind and name; null if it is not granted.
   const wafer_device_t* find(wafer_device_kind_t kind, std::string_view name) const;
+  // Calls f(device) for all of a kind.
+  template <class F>
+  void each(wafer_device_kind_t kind, F&& f) const {
+    for (size_t i = 0; i < board_.count; ++i)
+      if (board_.list[i].kind == kind) f(board_.list[i]);
+  }
   // Whether waiting is the board's own affair, and not by a clock of the host.
   bool has_own_time() const { return board_.idle != nullptr; }
   void delay(uint64_t nanoseconds) const;

@@ -42,6 +42,14 @@ struct Display {
   String text;
 };
 
+// Of the USB device.
+struct Usb {
+  static constexpr size_t kMost = 4096;
+  unsigned configuration = 1;
+  bool claimed = false;
+  String loop, kept;
+};
+
 }  // namespace
 
 struct wafer_simulated_board_t {
@@ -54,11 +62,12 @@ struct wafer_simulated_board_t {
   uint8_t eeprom_pointer = 0;
   Flash flash;
   Display display;
+  Usb usb;
   Wire button, led, relay, pin;
   uint64_t press_at = ~uint64_t{0}, press_end = 0;
   uint32_t dac = 0;
   wafer_devices_t devices;
-  wafer_device_t list[10];
+  wafer_device_t list[11];
 
   int sixteenths() const {
     const int64_t t = heat / int64_t(kSecond);
@@ -265,6 +274,144 @@ int display_transfer(void* context, const wafer_spi_step_t* steps, size_t count)
 }
 constexpr wafer_spi_driver_t kDisplay = {display_transfer};
 
+// ---- USB: what is sent to endpoint 1 comes back from it; requests 0x5B and 0x5C of the vendor
+// keep some bytes and give them back.
+
+constexpr uint8_t kLoopOut = 0x01, kLoopIn = 0x81, kKeep = 0x5B, kGive = 0x5C;
+constexpr uint8_t kUsbDevice[18] = {18,   1, 0, 2, 0xFF, 0, 0, 64, 0x09,
+                                    0x12, 1, 0, 0, 1,    0, 0, 0,  1};
+constexpr uint8_t kUsbConfiguration[32] = {
+    9, 2, 32,       0, 1, 1,    0, 0x80, 50,  // configuration 1
+    9, 4, 0,        0, 2, 0xFF, 0, 0,    0,   // interface 0 with two endpoints
+    7, 5, kLoopOut, 2, 0, 2,    0, 7,    5,  kLoopIn, 2, 0, 2, 0,
+};
+
+int usb_find(void* context, unsigned index, void** device, wafer_usb_info_t* info) {
+  if (index) return WAFER_USB_NOT_FOUND;
+  *device = context;
+  std::memcpy(info->descriptor, kUsbDevice, sizeof kUsbDevice);
+  info->bus = info->address = info->port = 1;
+  info->speed = 3;
+  return WAFER_USB_OK;
+}
+void usb_give_back(void*, void*) {}
+
+int usb_configuration(void* context, void*, unsigned select, uint8_t number, uint8_t* data,
+                      size_t* size) {
+  const unsigned value = static_cast<Board*>(context)->usb.configuration;
+  const bool there = select == WAFER_USB_BY_INDEX   ? number == 0
+                     : select == WAFER_USB_BY_VALUE ? number == 1
+                                                    : value == 1;
+  if (!there) return WAFER_USB_NOT_FOUND;
+  if (*size > sizeof kUsbConfiguration) *size = sizeof kUsbConfiguration;
+  std::memcpy(data, kUsbConfiguration, *size);
+  return WAFER_USB_OK;
+}
+
+int usb_open(void* context, void*, void** handle) {
+  *handle = context;
+  return WAFER_USB_OK;
+}
+void usb_close(void* context, void*) { static_cast<Board*>(context)->usb.claimed = false; }
+
+int usb_operate(void* context, void*, wafer_usb_operation_t operation, unsigned value,
+                unsigned other, unsigned* result) {
+  Usb& usb = static_cast<Board*>(context)->usb;
+  switch (operation) {
+    case WAFER_USB_GET_CONFIGURATION:
+      *result = usb.configuration;
+      return WAFER_USB_OK;
+    case WAFER_USB_SET_CONFIGURATION:
+      if (usb.claimed) return WAFER_USB_BUSY;
+      if (value != 1 && value != WAFER_USB_UNCONFIGURED) return WAFER_USB_NOT_FOUND;
+      usb.configuration = value == 1;
+      return WAFER_USB_OK;
+    case WAFER_USB_CLAIM_INTERFACE:
+      if (value || usb.configuration == 0) return WAFER_USB_NOT_FOUND;
+      if (usb.claimed) return WAFER_USB_BUSY;
+      usb.claimed = true;
+      return WAFER_USB_OK;
+    case WAFER_USB_RELEASE_INTERFACE:
+      if (value || !usb.claimed) return WAFER_USB_NOT_FOUND;
+      usb.claimed = false;
+      return WAFER_USB_OK;
+    case WAFER_USB_SET_ALTERNATE:
+      return usb.claimed && !value && !other ? WAFER_USB_OK : WAFER_USB_NOT_FOUND;
+    case WAFER_USB_CLEAR_HALT:
+      return value == kLoopOut || value == kLoopIn ? WAFER_USB_OK : WAFER_USB_NOT_FOUND;
+    case WAFER_USB_RESET:
+      usb.loop.clear();
+      return WAFER_USB_OK;
+    case WAFER_USB_KERNEL_DRIVER_ACTIVE:
+      *result = 0;
+      return WAFER_USB_OK;
+    default:
+      return WAFER_USB_NOT_FOUND;
+  }
+}
+
+int usb_submit(void* context, void*, wafer_usb_transfer_t* t) {
+  Board& board = *static_cast<Board*>(context);
+  const bool control = t->type == WAFER_USB_CONTROL;
+  if (t->type != WAFER_USB_BULK && !control) return WAFER_USB_NOT_SUPPORTED;
+  if (!control && !board.usb.claimed) return WAFER_USB_IO;
+  if (t->size > Usb::kMost) return WAFER_USB_NO_MEM;
+  t->status = -1;  // under way
+  // Its own: when it has been waited for for long enough.
+  auto* const end = static_cast<uint64_t*>(wafer::allocate(sizeof(uint64_t), alignof(uint64_t)));
+  *end = t->timeout_ms ? board.time + t->timeout_ms * uint64_t{1'000'000} : ~uint64_t{0};
+  t->own = end;
+  return WAFER_USB_OK;
+}
+
+int usb_cancel(void*, void*, wafer_usb_transfer_t* t) {
+  t->status = WAFER_USB_INTERRUPTED;
+  return WAFER_USB_OK;
+}
+
+void usb_take(String& from, wafer_usb_transfer_t* t) {
+  t->actual = from.size() < t->size ? from.size() : t->size;
+  std::memcpy(t->data, from.data(), t->actual);
+  from = from.substr(t->actual);
+}
+
+bool usb_done(void* context, void*, wafer_usb_transfer_t* t) {
+  Board& board = *static_cast<Board*>(context);
+  Usb& usb = board.usb;
+  const std::string_view sent(reinterpret_cast<const char*>(t->data), t->size);
+  if (t->status == -1 && t->type == WAFER_USB_CONTROL) {
+    t->status = WAFER_USB_OK;
+    if (t->request_type == 0x40 && t->request == kKeep)
+      usb.kept = sent;
+    else if (t->request_type == 0xC0 && t->request == kGive)
+      usb_take(usb.kept, t);
+    else
+      t->status = WAFER_USB_PIPE;
+  } else if (t->status == -1 && t->endpoint == kLoopOut) {
+    if (usb.loop.size() + t->size <= Usb::kMost) {
+      usb.loop.append(sent);
+      t->actual = t->size;
+      t->status = WAFER_USB_OK;
+    }
+  } else if (t->status == -1 && t->endpoint == kLoopIn) {
+    if (!usb.loop.empty()) {
+      usb_take(usb.loop, t);
+      t->status = WAFER_USB_OK;
+    }
+  } else if (t->status == -1) {
+    t->status = WAFER_USB_NOT_FOUND;
+  }
+  if (t->status == -1 && board.time >= *static_cast<uint64_t*>(t->own))
+    t->status = WAFER_USB_TIMEOUT;
+  if (t->status == -1) return false;
+  wafer::release(t->own, sizeof(uint64_t), alignof(uint64_t));
+  t->own = nullptr;
+  return true;
+}
+constexpr wafer_usb_driver_t kUsb = {usb_find,   usb_give_back, usb_configuration, usb_open,
+                                     usb_close,  usb_operate,   nullptr,           usb_submit,
+                                     usb_cancel, usb_done};
+
 void board_delay(void* context, uint64_t nanoseconds) {
   static_cast<Board*>(context)->pass(nanoseconds);
 }
@@ -306,6 +453,7 @@ wafer_simulated_board_t* wafer_simulated_board_new(void) {
   add(WAFER_DEVICE_DIGITAL, "pin", &kWire, &b->pin, kIn | kOut);
   add(WAFER_DEVICE_ANALOG, "adc", &kAdc, b, kIn);
   add(WAFER_DEVICE_ANALOG, "dac", &kDac, b, kIn | kOut);
+  add(WAFER_DEVICE_USB, "1209:0001", &kUsb, b);
   b->devices = {b->list, n, board_delay, board_delay, b};
   return b;
 }

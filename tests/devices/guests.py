@@ -43,6 +43,10 @@ def main():
         if done.returncode or done.stdout.strip() == "0":
             failures.append(f"{command}: devices without a grant")
 
+    _, usb = build(wafer, clang, scratch, SOURCE / "usb.wit", SOURCE / "usb.c", WHOLE)
+    expect("usb", run(wafer, "run", "--device", "sim", "--invoke", "check(4617, 1)", usb), 0)
+    expect("usb, nothing granted", run(wafer, "run", "--invoke", "count()", usb), 0)
+
     example = ROOT / "examples/devices"
     thermostat, component = build(wafer, clang, scratch, example / "wit/thermostat.wit",
                                   example / "thermostat.c", BARE)

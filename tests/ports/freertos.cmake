@@ -32,14 +32,35 @@ if(NOT FREERTOS_DIR)
   endif()
 endif()
 
-build_example(freertos ${BUILD}/example -DFREERTOS_DIR=${FREERTOS_DIR}
+# The module of the thermostat, where there is a compiler for it.
+set(thermostat)
+set(EXAMPLE_TARGETS)
+if(PYTHON)
+  execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/devices/thermostat.py ${WAFER}
+    ${BUILD}/thermostat RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(status EQUAL 0)
+    set(thermostat -DWAFER_THERMOSTAT=${BUILD}/thermostat)
+    set(EXAMPLE_TARGETS example_thermostat)
+  elseif(NOT status EQUAL 77)
+    message(FATAL_ERROR "thermostat.py: ${out}")
+  endif()
+endif()
+
+build_example(freertos ${BUILD}/example ${thermostat} -DFREERTOS_DIR=${FREERTOS_DIR}
   --toolchain ${SOURCE}/cmake/toolchains/cortex-m4.cmake)
 run_example(${BUILD}/example/example_freertos.elf)
+if(thermostat)
+  run_example(${BUILD}/example/example_freertos_thermostat.elf)
+  run_example(${BUILD}/example/wafer/examples/embedded/example_thermostat.elf)
+endif()
 if(CXX)
   # The kernel's port to POSIX: a process of this machine.
-  build_example(freertos ${BUILD}/posix -DFREERTOS_DIR=${FREERTOS_DIR}
+  build_example(freertos ${BUILD}/posix ${thermostat} -DFREERTOS_DIR=${FREERTOS_DIR}
     -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_PROFILE=full)
   run_example(${BUILD}/posix/example_freertos)
+  if(thermostat)
+    run_example(${BUILD}/posix/example_freertos_thermostat)
+  endif()
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../presets/size.cmake)
 check_size(${BUILD}/example/wafer/examples/embedded/example_fir.elf ${limit} standard)

@@ -79,6 +79,12 @@ constexpr Function kFunctions[] = {
 #include "devices/imports/functions.def"
 };
 
+bool imports(const wasm::Module& module, const Function& f) {
+  for (const wasm::Import& i : module.imports)
+    if (i.module == kInterfaces[f.interface] && i.name == f.name) return true;
+  return false;
+}
+
 void drop_use(void* env) {
   auto* const context = static_cast<Context*>(env);
   if (--context->uses) return;
@@ -89,12 +95,13 @@ void drop_use(void* env) {
 }  // namespace
 
 Result<void> add_to_linker(runtime::Linker& linker, const wafer_devices_t& board,
-                           std::shared_ptr<void> owner) {
+                           std::shared_ptr<void> owner, const wasm::Module* only) {
   auto* const context = new (allocate(sizeof(Context), alignof(Context))) Context(board);
   context->owner = std::move(owner);
   ++context->uses;
   Result<void> result;
   for (const Function& f : kFunctions) {
+    if (only && !imports(*only, f)) continue;
     ++context->uses;
     result =
         linker.define_func(kInterfaces[f.interface], f.name, f.type(), f.call, context, drop_use);

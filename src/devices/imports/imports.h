@@ -9,11 +9,12 @@
 
 namespace wafer::devices {
 
-// Defines all functions in `linker`, for one guest that has what `board` lists. The board outlives
-// the linker and its instances, or is kept alive by `owner`; handles are dropped with the linker.
-// Errors: Usage if the linker has one of the names already.
+// Defines all functions in `linker`, or those that `only` imports, for one guest that has what
+// `board` lists. The board outlives the linker and its instances, or is kept alive by `owner`;
+// handles are dropped with the linker. Errors: Usage if the linker has one of the names already.
 Result<void> add_to_linker(runtime::Linker& linker, const wafer_devices_t& board,
-                           std::shared_ptr<void> owner = nullptr);
+                           std::shared_ptr<void> owner = nullptr,
+                           const wasm::Module* only = nullptr);
 // Whether `module` imports any of the interfaces.
 bool imports_devices(const wasm::Module& module);
 

@@ -35,8 +35,8 @@ Result<void> Board::add_entry(wafer_device_t entry, std::string_view name,
   return {};
 }
 
-const Board::Adder Board::kAdders[] = {&Board::add_i2c, &Board::add_spi, &Board::add_gpio,
-                                       &Board::add_analog, &Board::add_device};
+const Board::Adder Board::kAdders[] = {&Board::add_i2c,    &Board::add_spi, &Board::add_gpio,
+                                       &Board::add_analog, &Board::add_usb, &Board::add_device};
 
 Result<void> Board::add(std::string_view kind, std::string_view grant) {
   static_assert(std::size(kAdders) == std::size(kKinds));

@@ -22,7 +22,7 @@ class Board {
 
   // A grant by its kind: the names of the functions below, and "device".
   Result<void> add(std::string_view kind, std::string_view grant);
-  static constexpr const char* kKinds[] = {"i2c", "spi", "gpio", "analog", "device"};
+  static constexpr const char* kKinds[] = {"i2c", "spi", "gpio", "analog", "usb", "device"};
 
   // NAME=BUS[,ADDRESS]: "/dev/i2c-1", and the one address that may be used.
   Result<void> add_i2c(std::string_view grant);
@@ -34,6 +34,8 @@ class Board {
   // NAME=FILE[,in|out|in-out][,active-low][,max=N]: a file that has a number, as those of Linux'
   // industrial I/O ("/sys/bus/iio/devices/iio:device0/in_voltage0_raw").
   Result<void> add_analog(std::string_view grant);
+  // VENDOR:PRODUCT or VENDOR:*, in hexadecimal: devices of USB, whenever they are attached.
+  Result<void> add_usb(std::string_view grant);
   // All devices of another board, which `owner` keeps; its way to wait counts.
   Result<void> add(const wafer_devices_t& board, std::shared_ptr<void> owner = nullptr);
   // "sim": those of the simulated board.

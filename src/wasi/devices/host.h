@@ -2,6 +2,8 @@
 // what a guest is granted of a board.
 #pragma once
 
+#include <memory>
+
 #include "devices/guest.h"
 #include "wasi/bind/system.h"
 
@@ -27,6 +29,11 @@ class Host final : public HostBase {
 
   SystemHost& system;
   dev::Guest guest;
+  // What USB keeps between calls: what was attached when the guest asked last.
+  struct Extension {
+    virtual ~Extension() = default;
+  };
+  std::unique_ptr<Extension> hotplug;
 
  private:
   component::ComponentStore* store_ = nullptr;
