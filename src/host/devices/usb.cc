@@ -20,23 +20,9 @@ namespace {
 
 // The functions of it that are used.
 struct Library {
-#define USB_FUNCTIONS(USE)                                                                   \
-  USE(init)                                                                                  \
-  USE(exit)                                                                                  \
-  USE(get_device_list)                                                                       \
-  USE(free_device_list) USE(ref_device) USE(unref_device) USE(get_device_descriptor)         \
-      USE(get_bus_number) USE(get_device_address) USE(get_port_number) USE(get_device_speed) \
-          USE(get_config_descriptor) USE(free_config_descriptor) USE(open) USE(close)        \
-              USE(get_configuration) USE(set_configuration) USE(claim_interface)             \
-                  USE(release_interface) USE(set_interface_alt_setting) USE(clear_halt)      \
-                      USE(reset_device) USE(kernel_driver_active) USE(detach_kernel_driver)  \
-                          USE(attach_kernel_driver) USE(alloc_streams) USE(free_streams)     \
-                              USE(alloc_transfer) USE(free_transfer) USE(submit_transfer)    \
-                                  USE(cancel_transfer) USE(handle_events_timeout_completed)  \
-                                      USE(control_transfer)
-#define USB_DECLARE(name) decltype(&::libusb_##name) name = nullptr;
-  USB_FUNCTIONS(USB_DECLARE)
-#undef USB_DECLARE
+#define USB_FUNCTION(name) decltype(&::libusb_##name) name = nullptr;
+#include "host/devices/usb.def"
+#undef USB_FUNCTION
 
   static Result<const Library*> get() {
     static const Library library;
@@ -49,11 +35,11 @@ struct Library {
     void* const file = dlopen("libusb-1.0.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!file) return;
     complete_ = true;
-#define USB_LOAD(name)                                                   \
+#define USB_FUNCTION(name)                                               \
   name = reinterpret_cast<decltype(name)>(dlsym(file, "libusb_" #name)); \
   complete_ = complete_ && name;
-    USB_FUNCTIONS(USB_LOAD)
-#undef USB_LOAD
+#include "host/devices/usb.def"
+#undef USB_FUNCTION
   }
   bool complete_ = false;
 };
