@@ -285,7 +285,9 @@ class UsbGrant final : public Board::Driver {
     }
     constexpr unsigned kSecond = 1000;
     constexpr int kValueAt = 5;
-    const unsigned room = unsigned(std::min<size_t>(*size, UINT16_MAX));
+    // Linux lets a control transfer have no more than a page.
+    constexpr size_t kMostBytes = 4096;
+    const auto room = unsigned(std::min(*size, kMostBytes));
     for (int i = 0; i < d.bNumConfigurations; ++i) {
       if (select == WAFER_USB_BY_INDEX && i != number) continue;
       const int n = usb_.control_transfer(handle, LIBUSB_ENDPOINT_IN, LIBUSB_REQUEST_GET_DESCRIPTOR,

@@ -1,5 +1,12 @@
 // The first program of a kernel for AArch64 with a chip of pins (PL061, as QEMU's `virt` has it):
-// uses it by the host's driver, prints what came of it, and turns the machine off.
+// uses it by the host's driver, prints what came of it ("RESULT gpio: 0", or the line of the check
+// that failed), and turns the machine off. By hand:
+//
+//   aarch64-linux-gnu-g++ -std=c++20 -static -Isrc -Iinclude tests/devices/kernel/pins.cc \
+//     src/host/devices/*.cc src/host/status.cc src/devices/*.cc src/base/*.cc -o init
+//   echo init | cpio -o -H newc > initrd
+//   qemu-system-aarch64 -M virt -cpu cortex-a57 -m 256 -nographic -no-reboot -kernel vmlinuz \
+//     -initrd initrd -append "console=ttyAMA0 rdinit=/init panic=-1"
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
