@@ -141,6 +141,68 @@ HOST_BYTES = f"""(component
     (export "reset" (func $memory "reset"))))))
   {LIFTED_RUN})"""
 
+# A stream from one component to another: the reader waits, the writer writes 1 MiB.
+STREAM = f"""(component
+  (component $C
+    (core module $Memory (memory (export "mem") 64))
+    (core instance $memory (instantiate $Memory))
+    (type $s (stream u8))
+    (core func $read (canon stream.read $s async (memory (core memory $memory "mem"))))
+    (core func $set (canon waitable-set.new))
+    (core func $join (canon waitable.join))
+    (core func $poll (canon waitable-set.poll (memory (core memory $memory "mem"))))
+    (core module $M
+      (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+      (import "" "set" (func $set (result i32)))
+      (import "" "join" (func $join (param i32 i32)))
+      (import "" "poll" (func $poll (param i32 i32) (result i32)))
+      (global $set (mut i32) (i32.const 0)) (global $end (mut i32) (i32.const 0))
+      (func (export "take") (param i32)
+        (global.set $end (local.get 0)) (global.set $set (call $set))
+        (call $join (global.get $end) (global.get $set)))
+      (func (export "read")
+        (drop (call $read (global.get $end) (i32.const 4096) (i32.const 1048576))))
+      (func (export "done") (result i32) (call $poll (global.get $set) (i32.const 16))))
+    (core instance $m (instantiate $M (with "" (instance (export "read" (func $read))
+      (export "set" (func $set)) (export "join" (func $join)) (export "poll" (func $poll))))))
+    (func (export "take") (param "s" (stream u8)) (canon lift (core func $m "take")))
+    (func (export "read") (canon lift (core func $m "read")))
+    (func (export "done") (result u32) (canon lift (core func $m "done"))))
+  (component $D
+    (import "take" (func $take (param "s" (stream u8))))
+    (import "read" (func $read)) (import "done" (func $done (result u32)))
+    (core module $Memory (memory (export "mem") 64))
+    (core instance $memory (instantiate $Memory))
+    (type $s (stream u8))
+    (core func $new (canon stream.new $s))
+    (core func $write (canon stream.write $s async (memory (core memory $memory "mem"))))
+    (core func $take' (canon lower (func $take)))
+    (core func $read' (canon lower (func $read)))
+    (core func $done' (canon lower (func $done)))
+    (core module $M
+      (import "" "new" (func $new (result i64)))
+      (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+      (import "" "take" (func $take (param i32)))
+      (import "" "read" (func $read))
+      (import "" "done" (func $done (result i32)))
+      (func $begin (result i32) (local $both i64)
+        (local.set $both (call $new))
+        (call $take (i32.wrap_i64 (local.get $both)))
+        (i32.wrap_i64 (i64.shr_u (local.get $both) (i64.const 32))))
+      {LOOP.format(before="(local.set $h (call $begin))", body='''
+        (call $read)
+        (if (i32.ne (call $write (local.get $h) (i32.const 4096) (i32.const 1048576))
+                    (i32.const 0x1000000)) (then unreachable))
+        (local.set $sum (i32.add (local.get $sum) (call $done)))''')})
+    (core instance $m (instantiate $M (with "" (instance (export "new" (func $new))
+      (export "write" (func $write)) (export "take" (func $take')) (export "read" (func $read'))
+      (export "done" (func $done'))))))
+    {LIFTED_RUN})
+  (instance $c (instantiate $C))
+  (instance $d (instantiate $D (with "take" (func $c "take")) (with "read" (func $c "read"))
+    (with "done" (func $c "done"))))
+  (func (export "run") (alias export $d "run")))"""
+
 POINTER = ("(param i32 i32)", "(call $reset)")
 ROWS = (
     Row("nothing", "components", between("", "", "", "(call $f)"), 50_000_000),
@@ -161,6 +223,7 @@ ROWS = (
         between('(param "x" (list $r))', *POINTER,
                 "(call $f (i32.const 4096) (i32.const 10000))", record=True), 20_000),
     Row("method", "components", METHOD, 10_000_000),
+    Row("stream-u8", "components", STREAM, 5_000),
     Row("host-u64", "host", HOST_U64, 10_000_000),
     Row("host-method", "host", HOST_METHOD, 5_000_000),
     Row("host-bytes", "host", HOST_BYTES, 500_000),

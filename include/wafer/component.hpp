@@ -30,6 +30,9 @@ struct HostCall;
 struct ExportedFunc;
 class Answer;
 }  // namespace component
+namespace compiler {
+class CodeBundle;
+}
 
 // Settings of Component::load.
 struct ComponentOptions {
@@ -45,6 +48,18 @@ class Component {
   // From the binary form, which is copied. Errors: Malformed, Invalid, Unsupported.
   static Result<Component> load(const Engine& engine, std::span<const uint8_t> bytes,
                                 const ComponentOptions& options = {});
+  // Machine code of all that is in the component (its core modules, and the calls between its
+  // parts), for load_compiled() in engines with the same settings; what `wafer compile` writes.
+  // Needs Tier::Auto or Optimized, and the optimizing compiler. Errors: as of load(), and
+  // Unsupported.
+  static Result<Vec<uint8_t>> precompile(const Engine& engine, std::span<const uint8_t> bytes,
+                                         const ComponentOptions& options = {});
+  // A component from what precompile() gave, copied; or mapped from a file with it. The bytes are
+  // trusted, as those of Module::load_compiled. Errors: Malformed, Unsupported, Io.
+  static Result<Component> load_compiled(const Engine& engine, std::span<const uint8_t> code,
+                                         const ComponentOptions& options = {});
+  static Result<Component> load_compiled_file(const Engine& engine, const char* path,
+                                              const ComponentOptions& options = {});
   // Whether `bytes` begin like a component rather than a core module.
   static bool is_component(std::span<const uint8_t> bytes);
 
@@ -56,6 +71,9 @@ class Component {
 
  private:
   explicit Component(std::shared_ptr<component::Component> impl) : impl_(std::move(impl)) {}
+  static Result<Component> from_bundle(const Engine& engine,
+                                       std::shared_ptr<const compiler::CodeBundle> bundle,
+                                       const ComponentOptions& options);
   std::shared_ptr<component::Component> impl_;
 };
 
@@ -193,6 +211,36 @@ class ComponentLinker {
   // components whose function has another are refused: "func(u32, list<string>) -> own".
   void func(std::string_view interface, std::string_view name, Callback callback,
             bool waits = false, std::string_view signature = {});
+  // The same of a function of C++, by its own parameters and result:
+  //   linker.typed("my:host/math", "add", [](uint32_t a, uint32_t b) { return a + b; });
+  // Where they are numbers, bool and char32_t, and the component means these types, a call
+  // costs little more than one of a core module. An import of other types traps when called.
+  template <class F>
+  void typed(std::string_view interface, std::string_view name, F f) {
+    typed(interface, name, std::function(std::move(f)));
+  }
+  template <class R, class... A>
+  void typed(std::string_view interface, std::string_view name, std::function<R(A...)> f) {
+    auto direct = [f](uint64_t* slots) {
+      call_direct<R, A...>(f, slots, std::index_sequence_for<A...>());
+    };
+    auto callback = [f = std::move(f)](ComponentCall& call) {
+      call_typed<R, A...>(f, call, std::index_sequence_for<A...>());
+    };
+    constexpr bool kScalar =
+        ((component::scalar_kind<std::decay_t<A>>() != component::ScalarKind::Other) && ...) &&
+        (std::is_void_v<R> ||
+         component::scalar_kind<std::decay_t<R>>() != component::ScalarKind::Other);
+    if constexpr (kScalar) {
+      component::ScalarType result;
+      if constexpr (!std::is_void_v<R>) result.kind = component::scalar_kind<std::decay_t<R>>();
+      add_typed(interface, name, std::move(callback),
+                {component::ScalarType{component::scalar_kind<std::decay_t<A>>()}...}, result,
+                std::move(direct));
+    } else {
+      func(interface, name, std::move(callback));
+    }
+  }
   // `on_drop` takes what represents a resource that nobody owns any more.
   ComponentResource resource(std::string_view interface, std::string_view name,
                              std::function<void(uint64_t)> on_drop = nullptr);
@@ -208,6 +256,30 @@ class ComponentLinker {
   component::ComponentLinker* raw() const { return impl_.get(); }
 
  private:
+  template <class R, class... A, class F, size_t... I>
+  static void call_direct(const F& f, uint64_t* slots, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<R>)
+      f(component::scalar_from<std::decay_t<A>>(slots[I])...);
+    else
+      slots[0] = component::scalar_to<std::decay_t<R>>(
+          f(component::scalar_from<std::decay_t<A>>(slots[I])...));
+  }
+  template <class R, class... A, class F, size_t... I>
+  static void call_typed(const F& f, ComponentCall& call, std::index_sequence<I...>) {
+    if (call.args().size() != sizeof...(A) ||
+        !(detail::ComponentType<std::decay_t<A>>::is(call.args()[I]) && ...))
+      return call.fail("the host's function has other parameters");
+    if constexpr (std::is_void_v<R>)
+      f(call.template arg<std::decay_t<A>>(I)...);
+    else
+      call.set(f(call.template arg<std::decay_t<A>>(I)...));
+  }
+  void add_typed(std::string_view interface, std::string_view name, Callback callback,
+                 std::vector<component::ScalarType> params, component::ScalarType result,
+                 std::function<void(uint64_t*)> direct);
+  // False: it has failed, and the trap is set.
+  static bool run(const Callback& callback, component::HostCall& call);
+
   std::unique_ptr<component::ComponentLinker> impl_;
   std::shared_ptr<detail::HostTypes> host_types_;
 };

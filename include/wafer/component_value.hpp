@@ -2,10 +2,13 @@
 // function takes and gives is told by its type.
 #pragma once
 
+#include <bit>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -118,5 +121,73 @@ class Val {
   explicit Val(T value) : value_(std::move(value)) {}
   Storage value_ = uint64_t{0};
 };
+
+// ---- Types of values that are one core value each
+
+enum class ScalarKind : uint8_t {
+  Nothing,
+  Bool,
+  U8,
+  S8,
+  U16,
+  S16,
+  U32,
+  S32,
+  U64,
+  S64,
+  F32,
+  F64,
+  Char,
+  Enum,
+  Flags,
+  Borrow,
+  Other,  // no scalar
+};
+
+struct ScalarType {
+  ScalarKind kind = ScalarKind::Nothing;
+  uint32_t number = 0;  // of an enum: its cases; of flags: all bits; of a borrow: the resource
+  bool operator==(const ScalarType&) const = default;
+};
+
+// A number, bool or char of C++ as a scalar, and as 64 bits: integers as sign- or zero-extended.
+template <class T>
+constexpr ScalarKind scalar_kind() {
+  using enum ScalarKind;
+  if constexpr (std::is_same_v<T, bool>)
+    return Bool;
+  else if constexpr (std::is_same_v<T, char32_t>)
+    return Char;
+  else if constexpr (std::is_same_v<T, float>)
+    return F32;
+  else if constexpr (std::is_same_v<T, double>)
+    return F64;
+  else if constexpr (std::is_integral_v<T> && std::is_signed_v<T>)
+    return sizeof(T) == 1 ? S8 : sizeof(T) == 2 ? S16 : sizeof(T) == 4 ? S32 : S64;
+  else if constexpr (std::is_integral_v<T>)
+    return sizeof(T) == 1 ? U8 : sizeof(T) == 2 ? U16 : sizeof(T) == 4 ? U32 : U64;
+  else
+    return Other;
+}
+template <class T>
+T scalar_from(uint64_t bits) {
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<float>(uint32_t(bits));
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<double>(bits);
+  else
+    return static_cast<T>(bits);
+}
+template <class T>
+uint64_t scalar_to(T v) {
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<uint32_t>(v);
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<uint64_t>(v);
+  else if constexpr (std::is_signed_v<T>)
+    return uint64_t(int64_t(v));
+  else
+    return uint64_t(v);
+}
 
 }  // namespace wafer::component

@@ -1,6 +1,13 @@
 #if WAFER_WITH_COMPONENT_RUN
 
+#include <algorithm>
+
 #include "api/component_state.h"
+#if WAFER_WITH_TIERS
+#include "compiler/code_bundle.h"
+#include "compiler/tier.h"
+#endif
+#include "component/run/precompile.h"
 #include "component/run/wave.h"
 #include "wafer/bindings.hpp"
 
@@ -18,25 +25,81 @@ component::HostInstance place(component::ComponentLinker& linker, std::string_vi
   return interface.empty() ? linker.root() : linker.instance(std::string(interface));
 }
 
-}  // namespace
-
-Result<Component> Component::load(const Engine& engine, std::span<const uint8_t> bytes,
-                                  const ComponentOptions& options) {
-  auto copy = std::make_shared<std::vector<uint8_t>>(bytes.begin(), bytes.end());
-  const runtime::Engine& raw = *engine.raw();
-  component::DecodeOptions decode;
-  decode.core_features = raw.config().features;
-  decode.registry = raw.registry();
-  decode.load_module = [&raw](Bytes module) { return raw.load_module(module, false); };
-  decode.owner = copy;
+Result<void> enable(const ComponentOptions& options, component::DecodeOptions& decode) {
   for (const std::string& name : options.features) {
     const auto feature = component::feature_of_option(name);
     if (!feature) return Error(ErrorKind::Usage, "unknown feature " + name);
     decode.features.set(*feature, true);
   }
+  return {};
+}
+
+}  // namespace
+
+Result<Component> Component::load(const Engine& engine, std::span<const uint8_t> bytes,
+                                  const ComponentOptions& options) {
+  auto copy = std::make_shared<std::vector<uint8_t>>(bytes.begin(), bytes.end());
+  component::DecodeOptions decode = component::options_for(*engine.raw());
+  decode.owner = copy;
+  WAFER_TRY(enable(options, decode));
   WAFER_LET(component, component::decode({copy->data(), copy->size()}, decode));
   return Component(component);
 }
+
+#if WAFER_WITH_TIERS
+Result<Vec<uint8_t>> Component::precompile(const Engine& engine, std::span<const uint8_t> bytes,
+                                           const ComponentOptions& options) {
+  const runtime::Engine& raw = *engine.raw();
+  component::DecodeOptions decode = component::options_for(raw);
+  WAFER_TRY(enable(options, decode));
+  const Bytes binary(bytes.data(), bytes.size());
+  WAFER_LET(made, component::precompile(binary, decode, [&raw](const wasm::Module& module) {
+              return raw.tier()->compile(module, raw, /*with_module=*/false);
+            }));
+  std::vector<compiler::BundledCode> code;
+  for (auto& m : made) code.push_back({m.module->bytes, std::move(m.code)});
+  return compiler::write_bundle(binary, code);
+}
+
+Result<Component> Component::from_bundle(const Engine& engine,
+                                         std::shared_ptr<const compiler::CodeBundle> bundle,
+                                         const ComponentOptions& options) {
+  component::DecodeOptions decode = component::options_for(
+      *engine.raw(), [bundle](Bytes module) { return compiler::keep_code(bundle->find(module)); });
+  decode.owner = bundle;
+  WAFER_TRY(enable(options, decode));
+  WAFER_LET(component, component::decode(bundle->component(), decode));
+  return Component(component);
+}
+
+Result<Component> Component::load_compiled(const Engine& engine, std::span<const uint8_t> code,
+                                           const ComponentOptions& options) {
+  WAFER_LET(bundle, compiler::CodeBundle::load({code.data(), code.size()}));
+  return from_bundle(engine, std::move(bundle), options);
+}
+
+Result<Component> Component::load_compiled_file(const Engine& engine, const char* path,
+                                                const ComponentOptions& options) {
+  WAFER_LET(bundle, compiler::CodeBundle::map_file(path));
+  return from_bundle(engine, std::move(bundle), options);
+}
+#else
+namespace {
+Error no_machine_code() { return Error(ErrorKind::Unsupported, "no machine code in this build"); }
+}  // namespace
+Result<Vec<uint8_t>> Component::precompile(const Engine&, std::span<const uint8_t>,
+                                           const ComponentOptions&) {
+  return no_machine_code();
+}
+Result<Component> Component::load_compiled(const Engine&, std::span<const uint8_t>,
+                                           const ComponentOptions&) {
+  return no_machine_code();
+}
+Result<Component> Component::load_compiled_file(const Engine&, const char*,
+                                                const ComponentOptions&) {
+  return no_machine_code();
+}
+#endif
 
 bool Component::is_component(std::span<const uint8_t> bytes) {
   return component::is_component({bytes.data(), bytes.size()});
@@ -85,17 +148,57 @@ ComponentLinker::ComponentLinker()
 ComponentLinker::~ComponentLinker() = default;
 ComponentLinker::ComponentLinker(ComponentLinker&&) noexcept = default;
 
+bool ComponentLinker::run(const Callback& callback, component::HostCall& call) {
+  ComponentCall wrapped(call);
+  callback(wrapped);
+  if (wrapped.failed_) call.fail(wrapped.message_);
+  return !wrapped.failed_;
+}
+
 void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
                            bool waits, std::string_view signature) {
   place(*impl_, interface)
       .func(
           std::string(name),
           [callback = std::move(callback)](component::HostCall& call) {
-            ComponentCall wrapped(call);
-            callback(wrapped);
-            return wrapped.failed_ ? call.fail(wrapped.message_) : runtime::TrapCode::None;
+            return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
           },
-          waits, std::string(signature));
+          waits, {}, std::string(signature));
+}
+
+namespace {
+
+struct Typed {
+  std::vector<component::ScalarType> params;
+  component::ScalarType result;
+  std::function<void(uint64_t*)> function;
+
+  static bool fits(const void* env, std::span<const component::ScalarType> params,
+                   component::ScalarType result) {
+    const auto& self = *static_cast<const Typed*>(env);
+    return result == self.result &&
+           std::equal(params.begin(), params.end(), self.params.begin(), self.params.end());
+  }
+  static runtime::TrapCode call(const void* env, const component::DirectCall& call) {
+    static_cast<const Typed*>(env)->function(call.slots);
+    return runtime::TrapCode::None;
+  }
+};
+
+}  // namespace
+
+void ComponentLinker::add_typed(std::string_view interface, std::string_view name,
+                                Callback callback, std::vector<component::ScalarType> params,
+                                component::ScalarType result,
+                                std::function<void(uint64_t*)> direct) {
+  place(*impl_, interface)
+      .func(std::string(name),
+            [callback = std::move(callback)](component::HostCall& call) {
+              return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
+            },
+            false,
+            {Typed::fits, Typed::call,
+             std::make_shared<const Typed>(Typed{std::move(params), result, std::move(direct)})});
 }
 
 ComponentResource ComponentLinker::resource(std::string_view interface, std::string_view name,

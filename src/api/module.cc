@@ -133,7 +133,7 @@ Result<Module> Module::compile_in_place(const Engine& engine, Bytes binary) {
 
 Result<Vec<uint8_t>> Module::precompile(const Engine& engine, Bytes binary) {
   WAFER_LET(module, engine.raw()->load_module(binary, false));
-  return engine.raw()->tier()->compile(*module, *engine.raw());
+  return engine.raw()->tier()->compile(*module, *engine.raw(), true);
 }
 
 Result<Module> Module::load_compiled(const Engine& engine, Bytes code) {

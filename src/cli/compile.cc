@@ -2,9 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
-#include "cli/support.h"
+#include "cli/component.h"
 #include "cli/tiers.h"
+#include "compiler/code_bundle.h"
 #include "compiler/llvm_loader.h"
+#include "component/run/precompile.h"
 #include "wasm/decoder.h"
 
 namespace wafer::cli {
@@ -18,18 +20,52 @@ struct CompileCommand {
   bool verbose = false;
 };
 
+// What there is to tell.
+struct Compiled {
+  size_t modules = 0, text = 0;
+};
+
+Result<Vec<uint8_t>> image_of(const wasm::Module& module, compiler::Backend& backend,
+                              const compiler::CompileOptions& options, bool with_module,
+                              Compiled& compiled) {
+  WAFER_LET(parts, backend.compile(module, options, {}));
+  if (with_module) parts.module.assign(module.bytes.begin(), module.bytes.end());
+  ++compiled.modules;
+  compiled.text += parts.text.size();
+  return compiler::write_image(parts);
+}
+
+Result<Vec<uint8_t>> module_code(const ModuleInput& input, wasm::FeatureSet features,
+                                 compiler::Backend& backend,
+                                 const compiler::CompileOptions& options, Compiled& compiled) {
+  wasm::DecodeOptions decode;
+  decode.features = features;
+  decode.copy_bytes = false;
+  WAFER_LET(module, wasm::decode_module(input.binary(), decode));
+  return image_of(*module, backend, options, true, compiled);
+}
+
+// All core modules of a component, and what calls between its parts go through.
+Result<Vec<uint8_t>> component_code(const ModuleInput& input, const CompileCommand& o,
+                                    compiler::Backend& backend,
+                                    const compiler::CompileOptions& options, Compiled& compiled) {
+  runtime::Config config;
+  config.features = o.features.get();
+  const auto engine = runtime::Engine::create(config, nullptr);
+  component::DecodeOptions decode = component::options_for(*engine);
+  decode.features = component_features(o.features);
+  WAFER_LET(made, component::precompile(input.binary(), decode, [&](const wasm::Module& module) {
+              return image_of(module, backend, options, false, compiled);
+            }));
+  std::vector<compiler::BundledCode> code;
+  for (auto& m : made) code.push_back({m.module->bytes, std::move(m.code)});
+  return compiler::write_bundle(input.binary(), code);
+}
+
 int run_compile(const CompileCommand& o) {
   const wasm::FeatureSet features = o.features.get();
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  wasm::DecodeOptions decode;
-  decode.features = features;
-  decode.copy_bytes = false;
-  Result<std::shared_ptr<wasm::Module>> module = wasm::decode_module(input->binary(), decode);
-  if (!module) {
-    print_module_error(*input, module.error());
-    return kFailure;
-  }
   Result<compiler::Backend*> backend = compiler::load_llvm_backend();
   if (!backend) {
     print_error(backend.error().message);
@@ -38,24 +74,28 @@ int run_compile(const CompileCommand& o) {
   const auto start = std::chrono::steady_clock::now();
   compiler::CompileOptions options = o.compile;
   options.code.guard_pages = options.code.signals;
-  Result<compiler::ImageParts> parts = (*backend)->compile(**module, options, {});
-  if (!parts) {
-    print_error(fmt::format("{}: {}", o.file, std::string_view(parts.error().message)));
+  Compiled compiled;
+  const Result<Vec<uint8_t>> image =
+      component::is_component(input->binary())
+          ? component_code(*input, o, **backend, options, compiled)
+          : module_code(*input, features, **backend, options, compiled);
+  if (!image) {
+    print_module_error(*input, image.error());
     return kFailure;
   }
-  const Bytes binary = input->binary();
-  parts->module.assign(binary.begin(), binary.end());
-  const Vec<uint8_t> image = compiler::write_image(*parts);
   if (o.verbose) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    print_note(fmt::format("wafer: compiled {}: {} bytes, {} of code, {:.2f} s", o.file,
-                           binary.size(), parts->text.size(), took.count()));
+    print_note(
+        fmt::format("wafer: compiled {}: {} bytes, {} of code{}, {:.2f} s", o.file,
+                    input->binary().size(), compiled.text,
+                    compiled.modules == 1 ? "" : fmt::format(" for {} modules", compiled.modules),
+                    took.count()));
   }
   std::string output = o.output;
   if (output.empty())
     output =
         o.file == "-" ? "-" : std::filesystem::path(o.file).replace_extension(".wcode").string();
-  return write_output(output, {reinterpret_cast<const char*>(image.data()), image.size()})
+  return write_output(output, {reinterpret_cast<const char*>(image->data()), image->size()})
              ? kSuccess
              : kFailure;
 }
@@ -64,8 +104,8 @@ int run_compile(const CompileCommand& o) {
 
 void add_compile(CLI::App& app, Context& context) {
   auto o = std::make_shared<CompileCommand>();
-  CLI::App& command =
-      *app.add_subcommand("compile", "Translate a module to machine code, for wafer run");
+  CLI::App& command = *app.add_subcommand(
+      "compile", "Translate a module or component to machine code, for wafer run");
   command.add_option("-o,--output", o->output, "Output (default FILE with .wcode; - is stdout)")
       ->type_name("FILE");
   command
@@ -83,7 +123,8 @@ void add_compile(CLI::App& app, Context& context) {
       ->type_name("N");
   o->features.add_to(command);
   command.add_flag("-v,--verbose", o->verbose, "Say what was done on standard error");
-  command.add_option("FILE", o->file, "Module, binary or text; - for standard input")->required();
+  command.add_option("FILE", o->file, "Module or component, binary or text; - for standard input")
+      ->required();
   command.callback([o, &context] { context.action = [o] { return run_compile(*o); }; });
 }
 

@@ -629,7 +629,10 @@ int inspect(const InspectOptions& o) {
   const wasm::FeatureSet features = o.features.get(wasm::FeatureSet::all());
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  if (component::is_component(input->binary())) return inspect_component(*input, o.features);
+  if (component::is_component(input->binary())) {
+    if (input->code && !write_stdout(code_text(*input))) return kFailure;
+    return inspect_component(*input, o.features);
+  }
   wasm::DecodeOptions options;
   options.features = features;
   options.copy_bytes = false;

@@ -229,15 +229,14 @@ Result<std::shared_ptr<CodeImage>> CodeImage::map_file(const std::string& path) 
 
 Result<std::shared_ptr<CodeImage>> CodeImage::map_file(int fd) {
   struct stat st;
-  void* p = MAP_FAILED;
-  size_t size = 0;
-  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-    size = size_t(st.st_size);
-    p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  }
-  const int error = errno;
-  if (p == MAP_FAILED)
-    return Error(ErrorKind::Io, size ? std::strerror(error) : "not a regular file, or empty");
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+    return Error(ErrorKind::Io, "not a regular file, or empty");
+  return map_file(fd, 0, size_t(st.st_size));
+}
+
+Result<std::shared_ptr<CodeImage>> CodeImage::map_file(int fd, uint64_t offset, size_t size) {
+  void* const p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, off_t(offset));
+  if (p == MAP_FAILED) return Error(ErrorKind::Io, std::strerror(errno));
   auto image = std::make_shared<CodeImage>();
   WAFER_TRY(image->open(static_cast<uint8_t*>(p), size));
   return image;

@@ -102,6 +102,8 @@ class CodeImage final : public CodeRegion {
   static Result<std::shared_ptr<CodeImage>> map_file(const std::string& path);
   // The same of an open file.
   static Result<std::shared_ptr<CodeImage>> map_file(int fd);
+  // Of a part of it, from a multiple of kImagePage on.
+  static Result<std::shared_ptr<CodeImage>> map_file(int fd, uint64_t offset, size_t size);
   // Whether `bytes` begins like an image; says nothing of its validity.
   static bool is_image(Bytes bytes);
   // Malformed if it is damaged, Unsupported if made by a version with another format.

@@ -97,21 +97,21 @@ std::shared_ptr<const KeptCode> kept_code(const wasm::Module& module) {
   return std::static_pointer_cast<const KeptCode>(module.precompiled);
 }
 
-namespace {
-
-std::shared_ptr<KeptCode> keep(std::shared_ptr<CodeImage> image) {
+std::shared_ptr<void> keep_code(std::shared_ptr<CodeImage> image) {
   return image ? make_shared_in<KeptCode>(KeptCode{std::move(image), {}}) : nullptr;
 }
 
+namespace {
+
 runtime::Tier::StoredCode stored(std::shared_ptr<CodeImage> image) {
   const Bytes module = image->module();
-  return {keep(std::move(image)), module};
+  return {keep_code(std::move(image)), module};
 }
 
 }  // namespace
 
 std::shared_ptr<void> NativeTier::find_code(Bytes module, const runtime::Engine& engine) {
-  return options_.cache ? keep(options_.cache->find(module, options_for(engine))) : nullptr;
+  return options_.cache ? keep_code(options_.cache->find(module, options_for(engine))) : nullptr;
 }
 
 Result<Vec<uint8_t>> NativeTier::make_image(const wasm::Module& module,
@@ -123,9 +123,9 @@ Result<Vec<uint8_t>> NativeTier::make_image(const wasm::Module& module,
   return write_image(parts);
 }
 
-Result<Vec<uint8_t>> NativeTier::compile(const wasm::Module& module,
-                                         const runtime::Engine& engine) {
-  return make_image(module, options_for(engine), true);
+Result<Vec<uint8_t>> NativeTier::compile(const wasm::Module& module, const runtime::Engine& engine,
+                                         bool with_module) {
+  return make_image(module, options_for(engine), with_module);
 }
 
 Result<runtime::Tier::StoredCode> NativeTier::load_code(Bytes bytes) {

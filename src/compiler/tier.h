@@ -34,6 +34,8 @@ struct KeptCode {
   std::shared_ptr<CodeImage> whole;  // or null
   Vec<std::shared_ptr<CodeImage>> parts;
 };
+// The same of an image; null of none.
+std::shared_ptr<void> keep_code(std::shared_ptr<CodeImage> image);
 // What is kept for `module`, or null. Safe while another thread adds to it.
 std::shared_ptr<const KeptCode> kept_code(const wasm::Module& module);
 
@@ -59,7 +61,8 @@ class NativeTier final : public runtime::Tier {
   void prepare_host_func(FuncInst& func) override;
 
   std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override;
-  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine) override;
+  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine,
+                               bool with_module) override;
   Result<StoredCode> load_code(Bytes bytes) override;
   Result<StoredCode> map_code(const char* path) override;
   // How code for `engine` has to be compiled.

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -159,10 +160,16 @@ using Definition =
                  InlineInstance, AliasExport, AliasCoreExport, AliasOuter, ResourceDef, CanonLift,
                  CanonLower, CanonBuiltin, Import, Export>;
 
+// Machine code that came with a component, for a module with these bytes; null: there is none.
+using FindCode = std::function<std::shared_ptr<void>(Bytes module)>;
+
 // What is compiled for calls between parts of a component, once for all of its instances.
 struct AdapterCache {
   std::mutex mutex;
+  FindCode find_code;  // empty: the engine makes code of them
   std::map<std::pair<const CanonLower*, const CanonLift*>, std::shared_ptr<void>> made;
+  // What follows from the types of what is lowered.
+  std::unordered_map<const CanonLower*, std::shared_ptr<void>> lowered;
 };
 
 class Component {
@@ -183,6 +190,8 @@ struct DecodeOptions {
   std::shared_ptr<wasm::TypeRegistry> registry;
   // Decodes and validates core modules, in the registry; null: without code that exists.
   std::function<Result<std::shared_ptr<wasm::Module>>(Bytes)> load_module;
+  // Adapters get their code from here, if it is there; one that has none is not used.
+  FindCode find_code;
   // Whose the bytes are: core modules, which point into them, hold it (wasm::Module::owner).
   std::shared_ptr<const void> owner;
 };

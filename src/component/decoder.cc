@@ -168,6 +168,7 @@ Result<std::shared_ptr<Component>> Decoder::component(uint32_t begin, uint32_t e
 
   auto out = std::make_shared<Component>();
   out->types = arena_;
+  out->adapters->find_code = options_.find_code;
   out->begin = begin;
   out->end = end;
   scopes_.push_back(std::make_unique<Scope>(ScopeKind::Component));

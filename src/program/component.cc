@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compiler/tier.h"
 #include "component/names.h"
+#include "component/run/precompile.h"
 #include "component/run/wave.h"
 #include "program/text.h"
 #include "wasi/command/command.h"
@@ -50,12 +52,8 @@ std::string signature(const component::TypeArena& types, std::string_view name,
 Result<std::shared_ptr<component::Component>> load_component(
     std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
     component::FeatureSet features) {
-  component::DecodeOptions decode;
+  component::DecodeOptions decode = component::options_for(engine);
   decode.features = features;
-  decode.core_features = engine.config().features;
-  decode.registry = engine.registry();
-  // Code may have been kept for them.
-  decode.load_module = [&engine](Bytes bytes) { return engine.load_module(bytes, false); };
   decode.owner = input;
   auto decoded = component::decode(input->binary(), decode);
   if (!decoded.ok())
@@ -63,9 +61,20 @@ Result<std::shared_ptr<component::Component>> load_component(
   return *std::move(decoded);
 }
 
-bool ComponentProgram::load(std::shared_ptr<const ModuleInput> input,
-                            const runtime::Engine& engine) {
-  auto loaded = load_component(std::move(input), engine, options_.component_features);
+Result<std::shared_ptr<component::Component>> load_component(
+    std::shared_ptr<const compiler::CodeBundle> bundle, const std::string& file,
+    const runtime::Engine& engine, component::FeatureSet features) {
+  component::DecodeOptions decode = component::options_for(
+      engine, [bundle](Bytes module) { return compiler::keep_code(bundle->find(module)); });
+  decode.features = features;
+  decode.owner = bundle;
+  auto decoded = component::decode(bundle->component(), decode);
+  if (!decoded.ok())
+    return Error(decoded.error().kind, fmt::format("{}: {}", file, decoded.error().message));
+  return *std::move(decoded);
+}
+
+bool ComponentProgram::load(Result<std::shared_ptr<component::Component>> loaded) {
   if (!loaded.ok()) {
     console_.error(loaded.error().message);
     return false;

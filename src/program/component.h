@@ -1,6 +1,7 @@
 // Programs that are components.
 #pragma once
 
+#include "compiler/code_bundle.h"
 #include "component/run/linker.h"
 #include "program/program.h"
 
@@ -15,14 +16,18 @@ namespace wafer::program {
 Result<std::shared_ptr<component::Component>> load_component(
     std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
     component::FeatureSet features);
+// The same of one with its machine code. `file`: what messages call it.
+Result<std::shared_ptr<component::Component>> load_component(
+    std::shared_ptr<const compiler::CodeBundle> bundle, const std::string& file,
+    const runtime::Engine& engine, component::FeatureSet features);
 
 class ComponentProgram {
  public:
   ComponentProgram(const Options& options, Console& console)
       : options_(options), console_(console) {}
 
-  // Decodes and validates; false, and told to the console, if it cannot be run.
-  bool load(std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine);
+  // Takes what load_component() gave; false, and told to the console, if it cannot be run.
+  bool load(Result<std::shared_ptr<component::Component>> loaded);
   const std::shared_ptr<component::Component>& component() const { return component_; }
   // Instantiates it in `store` and runs `wasi:cli/run`, or what Options::invoke asks for. What
   // stops execution is told by `failed`, which gives the exit code.

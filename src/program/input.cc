@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/descriptor.h"
+#include "compiler/code_bundle.h"
 #include "program/text.h"
 #include "wasm/cursor.h"
 #include "wat/wat.h"
@@ -31,7 +32,7 @@ Error io_error(std::string_view what, std::string_view path) {
 bool may_be_module(Bytes bytes) {
   constexpr std::string_view kBinary("\0asm", 4);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with(kBinary) || compiler::CodeImage::is_image(bytes)) return true;
+  if (text.starts_with(kBinary) || is_code(bytes)) return true;
   const size_t first = text.find_first_not_of(" \t\r\n");
   return first == text.npos || text[first] == '(' || text[first] == ';';
 }
@@ -53,7 +54,11 @@ Input::~Input() {
   if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-bool Input::is_code() const { return compiler::CodeImage::is_image(bytes()); }
+bool is_code(Bytes bytes) {
+  return compiler::CodeImage::is_image(bytes) || compiler::CodeBundle::is_bundle(bytes);
+}
+
+bool Input::is_code() const { return program::is_code(bytes()); }
 
 Result<Input> Input::open(std::string_view path, Content content) {
   const bool standard = path == "-";
@@ -145,7 +150,10 @@ Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
     return Error(error.kind, module.input.describe(error, text));
   };
   if (module.input.is_code()) {
-    Result<compiler::ImageSummary> code = compiler::CodeImage::summarize(module.input.bytes());
+    const Bytes bytes = module.input.bytes();
+    Result<compiler::ImageSummary> code = compiler::CodeBundle::is_bundle(bytes)
+                                              ? compiler::CodeBundle::summarize(bytes)
+                                              : compiler::CodeImage::summarize(bytes);
     if (!code) return described(code.error(), false);
     module.code = *std::move(code);
     return module;

@@ -48,6 +48,9 @@ class Input {
   std::vector<uint8_t> owned_;
 };
 
+// Whether `bytes` begin like machine code of `wafer compile`.
+bool is_code(Bytes bytes);
+
 // A module's binary form: the file itself, what its text encodes to, or what a file of
 // machine code was made from.
 struct ModuleInput {

@@ -229,7 +229,7 @@ class Program::Runner {
     const auto kept = std::make_shared<const ModuleInput>(std::move(*input));
     if (&out == &main_ && component::is_component(kept->binary())) {
       component_.emplace(options_, console_);
-      return component_->load(kept, *engine_);
+      return component_->load(load_component(kept, *engine_, options_.component_features));
     }
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
     if (!module) {
@@ -249,9 +249,22 @@ class Program::Runner {
 
   bool load_code(const std::string& path, const Input& input, std::shared_ptr<Module>& out) {
     // What came through a pipe is copied; a file is mapped.
-    Result<std::shared_ptr<Module>> module = input.is_mapped() && path != "-"
-                                                 ? engine_->map_code(path.c_str())
-                                                 : engine_->load_code(input.bytes());
+    const bool map = input.is_mapped() && path != "-";
+    if (compiler::CodeBundle::is_bundle(input.bytes())) {
+      auto bundle =
+          map ? compiler::CodeBundle::map_file(path) : compiler::CodeBundle::load(input.bytes());
+      if (!bundle || &out != &main_) {
+        console_.error(fmt::format("{}: {}", path,
+                                   bundle ? std::string_view("a component cannot be preloaded")
+                                          : std::string_view(bundle.error().message)));
+        return false;
+      }
+      component_.emplace(options_, console_);
+      return component_->load(
+          load_component(*std::move(bundle), path, *engine_, options_.component_features));
+    }
+    Result<std::shared_ptr<Module>> module =
+        map ? engine_->map_code(path.c_str()) : engine_->load_code(input.bytes());
     if (!module) {
       console_.error(fmt::format("{}: {}", path, module.error().message));
       return false;

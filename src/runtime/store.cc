@@ -236,9 +236,10 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
 }
 
 Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
-                                                          bool validate) const {
+                                                          bool validate,
+                                                          std::shared_ptr<void> code) const {
   // Code that exists was made from a valid module.
-  std::shared_ptr<void> code = validate && tier_ ? tier_->find_code(bytes, *this) : nullptr;
+  if (!code && validate && tier_) code = tier_->find_code(bytes, *this);
   wasm::DecodeOptions options;
   options.features = config_.features;
   options.copy_bytes = copy_bytes;

@@ -54,8 +54,9 @@ class Tier {
   };
   // Code that an earlier run left for the module with these bytes; null if there is none.
   virtual std::shared_ptr<void> find_code(Bytes module, const Engine& engine) { return nullptr; }
-  // Code of all of `module`, in the form of a file.
-  virtual Result<Vec<uint8_t>> compile(const wasm::Module& module, const Engine& engine) {
+  // Code of all of `module`, in the form of a file; without the module it is part of another.
+  virtual Result<Vec<uint8_t>> compile(const wasm::Module& module, const Engine& engine,
+                                       bool with_module) {
     return no_machine_code();
   }
   // Takes such a form back: copied from `bytes`, or mapped from a file. It is trusted.
@@ -266,9 +267,11 @@ class Engine {
   // How to make a memory of `type`.
   Memory::Config memory_config(const wasm::MemoryType& type, uint64_t max_bytes) const;
   // Decodes and validates with this engine's features and registry.
-  // (`validate` false: the bytes are known to be a valid module.)
+  // (`validate` false: the bytes are known to be a valid module.) `code`: what becomes
+  // Module::precompiled; without it the tier is asked for some.
   Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
-                                                    bool validate = true) const;
+                                                    bool validate = true,
+                                                    std::shared_ptr<void> code = nullptr) const;
   // A module with the machine code that Tier::compile() made of it.
   Result<std::shared_ptr<wasm::Module>> load_code(Bytes bytes) const;
   Result<std::shared_ptr<wasm::Module>> map_code(const char* path) const;

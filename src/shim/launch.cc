@@ -449,8 +449,8 @@ class Launcher {
     const size_t first = head.find_first_not_of(" \t\r\n");
     const bool text = path.ends_with(".wat") ||
                       (first != head.npos && (head[first] == '(' || head.substr(first, 2) == ";;"));
-    const bool wasm = head.starts_with(std::string_view("\0asm", 4)) ||
-                      compiler::CodeImage::is_image(bytes) || text ||
+    const bool wasm = head.starts_with(std::string_view("\0asm", 4)) || program::is_code(bytes) ||
+                      text ||
                       (path.ends_with(".wasm") && !head.starts_with("\x7f"
                                                                     "ELF"));
     kind_ = wasm ? Kind::Wasm : Kind::Native;

@@ -764,6 +764,84 @@ T
 }
 
 # Calls of exports of components, with values in WAVE.
+# All of a component is one file of machine code: its core modules, and the calls between its
+# parts.
+component_code() {
+  cat >two.wat <<'T'
+(component
+  (import "host" (func $host (param "x" u32) (result u32)))
+  (component $C
+    (core module $M
+      (memory (export "mem") 1)
+      (global $at (mut i32) (i32.const 1024))
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+        (global.set $at (i32.add (global.get $at) (i32.const 64)))
+        (global.get $at))
+      (func (export "count") (param i32 i32) (result i32) (local.get 1)))
+    (core instance $m (instantiate $M))
+    (func (export "count") (param "s" string) (result u32) (canon lift (core func $m "count")
+      (memory (core memory $m "mem")) (realloc (core func $m "realloc")))))
+  (component $D
+    (import "count" (func $count (param "s" string) (result u32)))
+    (core module $Mem (memory (export "mem") 1) (data (i32.const 8) "h\c3\a9llo"))
+    (core instance $mem (instantiate $Mem))
+    (core func $count' (canon lower (func $count) (memory (core memory $mem "mem"))))
+    (core module $M
+      (import "" "count" (func $count (param i32 i32) (result i32)))
+      (func (export "run") (param i32) (result i32)
+        (call $count (i32.const 8) (local.get 0)))
+      (func (export "boom") unreachable))
+    (core instance $m (instantiate $M (with "" (instance (export "count" (func $count'))))))
+    (func (export "run") (param "n" u32) (result u32) (canon lift (core func $m "run")))
+    (func (export "boom") (canon lift (core func $m "boom"))))
+  (instance $c (instantiate $C))
+  (instance $d (instantiate $D (with "count" (func $c "count"))))
+  (func (export "run") (alias export $d "run"))
+  (func (export "boom") (alias export $d "boom")))
+T
+  sed '/import "host"/d' two.wat >own.wat
+  run 0 compile -v own.wat -o own.wcode
+  # Two of the parts' own, the memory's, and the adapter.
+  has err 'for 4 modules'
+  run 0 run --invoke 'run(6)' own.wcode
+  expect out 6
+  run 134 run --invoke 'run(2)' own.wcode
+  has err 'invalid utf-8'
+  run 134 run --invoke boom own.wcode
+  has err 'trap: unreachable'
+  cat own.wcode | "$wafer" run --invoke 'run(3)' - >out
+  expect out 3
+  run 0 inspect own.wcode
+  has out 'machine code for'
+  has out 'export run: func(n: u32) -> u32;'
+  # What imports stand for makes no difference to the code.
+  run 0 compile -v two.wat -o two.wcode
+  has err 'for 4 modules'
+  run 1 run --invoke 'run(6)' two.wcode
+  has err 'component imports `host`: unknown import'
+  # Damage is told.
+  size=$(wc -c <own.wcode)
+  for at in 9 20 40 200 $((size - 4000)); do
+    cp own.wcode bad.wcode
+    printf 'XXXX' | dd of=bad.wcode bs=1 seek=$at conv=notrunc 2>/dev/null
+    run 1 run --invoke 'run(6)' bad.wcode
+    has err 'code file'
+  done
+  for length in 8 100 5000 $((size - 1)); do
+    head -c $length own.wcode >bad.wcode
+    run 1 run --invoke 'run(6)' bad.wcode
+    has err 'code file'
+  done
+  run 1 compile two.wasm
+  # Parts of components are kept in the cache like modules.
+  run 0 run --tier llvm --cache-dir cache --invoke 'run(6)' own.wat
+  [ "$(ls cache | grep -c wcode)" = 4 ] || { ls cache; failures=$((failures + 1)); }
+  touch -d '1 hour ago' cache/*
+  run 0 run --tier llvm --cache-dir cache --invoke 'run(5)' own.wat
+  expect out 5
+  [ "$(ls cache | grep -c wcode)" = 4 ] || { ls cache; failures=$((failures + 1)); }
+}
+
 components() {
   cat >c.wat <<'T'
 (component

@@ -47,8 +47,9 @@ class TieringTier final : public runtime::Tier {
 
   // Modules that have optimized code of all functions from the start run in it.
   std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override;
-  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine) override {
-    return native_.compile(module, engine);
+  Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine,
+                               bool with_module) override {
+    return native_.compile(module, engine, with_module);
   }
   Result<StoredCode> load_code(Bytes bytes) override { return native_.load_code(bytes); }
   Result<StoredCode> map_code(const char* path) override { return native_.map_code(path); }

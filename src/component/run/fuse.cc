@@ -757,8 +757,19 @@ Result<runtime::FuncInst*> fuse(ComponentInstance& instance, const LiftedFunc& f
   if (!plan) {
     plan = Adapter(instance, func, def.type, options).make();
     if (!plan->refused) {
-      WAFER_LET(module, core.engine().load_module({plan->binary.data(), plan->binary.size()}));
-      plan->module = module;
+      const Bytes binary(plan->binary.data(), plan->binary.size());
+      if (instance.store.adapters) {
+        instance.store.adapters->push_back(plan->binary);
+        plan->refused = true;
+      } else {
+        std::shared_ptr<void> code = cache.find_code ? cache.find_code(binary) : nullptr;
+        if (cache.find_code && !code) {
+          plan->refused = true;
+        } else {
+          WAFER_LET(module, core.engine().load_module(binary, true, true, std::move(code)));
+          plan->module = module;
+        }
+      }
     }
     const std::lock_guard lock(cache.mutex);
     cache.made[{&def, func.definition}] = plan;

@@ -3,6 +3,7 @@
 #include "component/names.h"
 #include "component/run/fuse.h"
 #include "component/run/handles.h"
+#include "component/run/match.h"
 
 namespace wafer::component {
 
@@ -221,6 +222,15 @@ Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
   const ComponentValue callee = f.instance.components[def.component];
   InstanceValue args;
   for (const NamedIndex& arg : def.args) args.set(arg.name, item_at(f, arg.what, arg.type));
+  // Of one that comes from elsewhere the validator knows only what it was said to be.
+  const bool foreign = callee.component->types != f.instance.component->types;
+  if (foreign) {
+    ItemMatcher matcher(*callee.component);
+    for (const NamedEntity& import : callee.component->shape().imports)
+      if (const Item* arg = args.find(import.name))
+        if (const std::string why = matcher.mismatch(import.entity, *arg); !why.empty())
+          return unlinkable("import `" + import.name + "`: " + why);
+  }
   WAFER_LET(made, run(callee.component, callee.outer, args));
   Item item;
   item.sort = Sort::Instance;
@@ -228,6 +238,10 @@ Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
   Entity entity;
   entity.sort = Sort::Instance;
   entity.type = def.type;
+  if (foreign) {
+    const std::string why = ItemMatcher(*f.instance.component).mismatch(entity, item);
+    if (!why.empty()) return unlinkable("export " + why);
+  }
   bind(f, entity, item);
   push(f, item);
   return {};
@@ -320,7 +334,7 @@ Result<void> Instantiator::define(Frame& f, const CanonLower& def) {
     WAFER_LET(fused, fuse(f.instance, *lifted, def, options));
     core = fused;
   }
-  add_core_func(f, core ? core : make_lowered(f.instance, func, def.type, options, def.signature));
+  add_core_func(f, core ? core : make_lowered(f.instance, func, def, options));
   return {};
 }
 
@@ -350,51 +364,6 @@ Result<std::shared_ptr<ComponentInstance>> instantiate(
     ComponentStore& store, const std::shared_ptr<const Component>& component,
     const InstanceValue& args) {
   return Instantiator(store, std::make_shared<Root>()).run(component, nullptr, args);
-}
-
-bool only_types(const Component& component, const Entity& entity) {
-  const TypeArena& types = *component.types;
-  for (const NamedEntity& e : types[entity.type].shape->exports)
-    if (e.entity.sort != Sort::Type || types[e.entity.type].kind == TypeKind::Resource)
-      return false;
-  return true;
-}
-
-std::string mismatch(const Component& component, const Entity& entity, const Item& item) {
-  const TypeArena& types = *component.types;
-  if (item.sort != entity.sort)
-    return std::string("expected ") + std::string(sort_name(entity.sort)) + ", found " +
-           std::string(sort_name(item.sort));
-  switch (entity.sort) {
-    case Sort::Type:
-      if (types[entity.type].kind == TypeKind::Resource && !item.resource)
-        return "expected a resource type";
-      return {};
-    case Sort::Func:
-      if (item.func->signature().empty()) return {};
-      return other_signature(types, types[entity.type], item.func->signature());
-    case Sort::CoreModule: {
-      const auto matched =
-          match_module(types.core(), module_type_of(*item.module), types.module(entity.module));
-      return matched.ok() ? "" : std::string(std::string_view(matched.error().message));
-    }
-    case Sort::Instance: {
-      std::string missing;
-      for (const NamedEntity& e : types[entity.type].shape->exports) {
-        const Item* const inner = item.instance->find(e.name);
-        if (!inner) {
-          if (e.entity.sort == Sort::Type && types[e.entity.type].kind != TypeKind::Resource)
-            continue;
-          missing += (missing.empty() ? "" : ", ") + std::string("no `") + e.name + "` in it";
-        } else if (const std::string why = mismatch(component, e.entity, *inner); !why.empty()) {
-          missing += (missing.empty() ? "" : ", ") + std::string("`") + e.name + "`: " + why;
-        }
-      }
-      return missing;
-    }
-    default:
-      return {};
-  }
 }
 
 }  // namespace wafer::component

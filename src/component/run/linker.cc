@@ -4,6 +4,7 @@
 
 #include "component/names.h"
 #include "component/run/instantiate.h"
+#include "component/run/match.h"
 
 namespace wafer::component {
 
@@ -65,29 +66,38 @@ Answer HostCall::later(std::function<bool()> on_cancel) {
 TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_start,
                         OnResolve on_resolve, OnCancel& on_cancel) const {
   HostCall call{store, caller, {}, {}, {}};
-  ++store.host_calls;
   CANON_TRY(on_start(call.args));
-  CANON_TRY(function_(call));
+  CANON_TRY(run(call));
   if (!call.answer) return on_resolve(&call.result);
+  answers_later(call, std::move(on_resolve), on_cancel);
+  return TrapCode::None;
+}
+
+TrapCode HostFunc::run(HostCall& call) const {
+  ++call.store.host_calls;
+  return function_(call);
+}
+
+void HostFunc::answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const {
   Answer::State& state = *call.answer.state_;
   state.on_resolve = std::move(on_resolve);
-  ++store.outstanding;
+  ++call.store.outstanding;
   on_cancel = [weak = std::weak_ptr(call.answer.state_)] {
     const auto s = weak.lock();
     if (!s || s->done || !s->on_cancel || !std::exchange(s->on_cancel, nullptr)())
       return TrapCode::None;
     return finish(s->store, s->done, s->on_resolve, nullptr);
   };
-  return TrapCode::None;
 }
 
 // ---- Definitions
 
 HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks,
-                                 std::string signature) {
+                                 DirectFunction direct, std::string signature) {
   Item item;
   item.sort = Sort::Func;
-  item.func = std::make_shared<HostFunc>(std::move(function), blocks, std::move(signature));
+  item.func = std::make_shared<HostFunc>(std::move(function), blocks, std::move(direct),
+                                         std::move(signature));
   value_->set(std::move(name), std::move(item));
   return *this;
 }
@@ -143,6 +153,7 @@ const Item* ComponentLinker::find(std::string_view name) const {
 
 Result<void> ComponentLinker::arguments(const Component& component, InstanceValue& args) const {
   std::string missing;
+  ItemMatcher matcher(component);
   for (const NamedEntity& import : component.shape().imports) {
     const Item* const item = find(import.name);
     std::string why;
@@ -161,7 +172,7 @@ Result<void> ComponentLinker::arguments(const Component& component, InstanceValu
       }
       why = "unknown import";
     } else {
-      why = mismatch(component, import.entity, *item);
+      why = matcher.mismatch(import.entity, *item);
     }
     if (why.empty()) {
       args.set(import.name, *item);

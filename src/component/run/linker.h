@@ -10,6 +10,8 @@
 //   auto results = call(store, find_func(**instance, "run"), {});
 #pragma once
 
+#include <span>
+
 #include "component/run/task.h"
 
 namespace wafer::component {
@@ -54,18 +56,53 @@ struct HostCall {
 
 using HostFunction = std::function<TrapCode(HostCall&)>;
 
+// A call by which only scalars go: arguments are in `slots`, integers as sign- or zero-extended,
+// what represents a resource for a borrow. The result is to be put in the first.
+struct DirectCall {
+  ComponentStore& store;
+  Slot* slots;
+  ResourceType* const* borrowed;  // by parameter: of what type the resource is
+};
+
+// The same function as a HostFunction, without dynamic values, for callers that see it with the
+// types that it has. It never answers later.
+struct DirectFunction {
+  using Fits = bool (*)(const void* env, std::span<const ScalarType> params, ScalarType result);
+  using Call = TrapCode (*)(const void* env, const DirectCall& call);
+
+  Fits fits_of = nullptr;
+  Call call = nullptr;
+  std::shared_ptr<const void> env = nullptr;
+
+  explicit operator bool() const { return call != nullptr; }
+  bool fits(std::span<const ScalarType> params, ScalarType result) const {
+    return fits_of(env.get(), params, result);
+  }
+  TrapCode operator()(const DirectCall& c) const { return call(env.get(), c); }
+};
+
 class HostFunc final : public Func {
  public:
-  HostFunc(HostFunction f, bool blocks, std::string signature = {})
-      : function_(std::move(f)), blocks_(blocks), signature_(std::move(signature)) {}
+  HostFunc(HostFunction f, bool blocks, DirectFunction direct = {}, std::string signature = {})
+      : function_(std::move(f)),
+        blocks_(blocks),
+        direct_(std::move(direct)),
+        signature_(std::move(signature)) {}
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
                 OnCancel& on_cancel) const override;
   bool may_block() const override { return blocks_; }
   std::string_view signature() const override { return signature_; }
 
+  // The two halves of call(): with the arguments that are in `call`; and, if there is an answer to
+  // come, where that goes.
+  TrapCode run(HostCall& call) const;
+  void answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const;
+  const DirectFunction& direct() const { return direct_; }
+
  private:
   const HostFunction function_;
   const bool blocks_;
+  const DirectFunction direct_;
   const std::string signature_;
 };
 
@@ -77,7 +114,7 @@ class HostInstance {
   // `blocks`: the function may answer later. A `signature` has to be the importer's
   // (func_text()).
   HostInstance& func(std::string name, HostFunction function, bool blocks = false,
-                     std::string signature = {});
+                     DirectFunction direct = {}, std::string signature = {});
   // A resource type of the host; `on_drop` takes the representation of one that nobody owns
   // any more.
   std::shared_ptr<ResourceType> resource(std::string name, std::function<void(uint64_t)> on_drop);

@@ -1,22 +1,89 @@
 // "canon lower".
 #include "component/run/handles.h"
+#include "component/run/linker.h"
+#include "component/run/match.h"
 #include "component/run/task.h"
 
 namespace wafer::component {
 
+// What follows from the types of a lowered function: the same in all instances.
+struct LowerPlan {
+  std::vector<ValType> params;
+  std::vector<ValType> results;
+  bool is_async = false;  // the function's type
+  bool flat_params = false, flat_results = false;
+  uint32_t param_slots = 0;
+  // If all of them are single core values, and what they are.
+  bool scalar = false;
+  std::vector<ScalarType> scalars;
+  ScalarType result;
+};
+
 namespace {
+
+// The scalar that a type is, if it is one.
+ScalarType scalar_of(const TypeArena& types, ValType type) {
+  const ValType t = plain(types, type);
+  if (!t) return {ScalarKind::Nothing};
+  if (!t.defined()) {
+    switch (t.prim) {
+#define SCALAR(name) \
+  case Prim::name:   \
+    return {ScalarKind::name};
+      SCALAR(Bool)
+      SCALAR(U8)
+      SCALAR(U16)
+      SCALAR(U32)
+      SCALAR(U64) SCALAR(S8) SCALAR(S16) SCALAR(S32) SCALAR(S64) SCALAR(F32) SCALAR(F64)
+          SCALAR(Char)
+#undef SCALAR
+              default : return {ScalarKind::Other};
+    }
+  }
+  const TypeDef& def = types[t.id];
+  if (def.kind == TypeKind::Enum) return {ScalarKind::Enum, uint32_t(def.labels.size())};
+  if (def.kind == TypeKind::Flags)
+    return {ScalarKind::Flags, uint32_t((uint64_t{1} << def.labels.size()) - 1)};
+  if (def.kind == TypeKind::Borrow) return {ScalarKind::Borrow, def.args[0].id};
+  return {ScalarKind::Other};
+}
+
+std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool is64) {
+  const TypeArena& types = *component.types;
+  const TypeDef& func = types[def.type];
+  auto plan = std::make_shared<LowerPlan>();
+  plan->params = param_types(func);
+  const Types results = result_types(func);
+  plan->results.assign(results.begin(), results.end());
+  plan->is_async = func.is_async;
+  plan->param_slots = types.core().get(def.signature)->param_slots;
+  const uint32_t most = def.options.is_async ? kMaxFlatAsyncParams : kMaxFlatParams;
+  const uint32_t most_results = def.options.is_async ? 0 : kMaxFlatResults;
+  plan->flat_params = flat_count(types, plan->params, is64, most) <= most;
+  plan->flat_results = flat_count(types, plan->results, is64, most_results) <= most_results;
+  plan->scalar = !def.options.is_async && plan->flat_params && plan->flat_results;
+  for (ValType t : plan->params) {
+    plan->scalars.push_back(scalar_of(types, t));
+    plan->scalar = plan->scalar && plan->scalars.back().kind != ScalarKind::Other;
+  }
+  if (!plan->results.empty()) plan->result = scalar_of(types, plan->results[0]);
+  plan->scalar = plan->scalar && plan->result.kind != ScalarKind::Other &&
+                 plan->result.kind != ScalarKind::Borrow;
+  return plan;
+}
 
 struct Lowered {
   ComponentInstance& instance;
   std::shared_ptr<const Func> func;
+  const HostFunc* host;  // if it is one
+  std::shared_ptr<const LowerPlan> plan;
   TypeId type;
   ResolvedOptions options;
-  std::vector<ValType> params;
-  std::vector<ValType> results;
-  bool is_async;  // the function's type
-  uint32_t param_slots;
+  std::vector<ResourceType*> borrowed = {};  // by parameter: what it borrows
 
-  static TrapCode call(void* env, runtime::CallContext& context, Slot* slots);
+  static TrapCode call(void* env, runtime::CallContext&, Slot* slots);
+  static TrapCode call_host(void* env, runtime::CallContext&, Slot* slots);
+  static TrapCode call_direct(void* env, runtime::CallContext&, Slot* slots);
   static void release(void* env) { delete static_cast<Lowered*>(env); }
 };
 
@@ -35,9 +102,8 @@ struct Call {
 TrapCode Call::start(std::vector<Val>& out) {
   if (reports) subtask->set_pending();
   subtask->state = Subtask::State::Started;
-  const Context cx{target.options, target.instance, subtask.get()};
-  return lift_values(cx, target.options.is_async ? kMaxFlatAsyncParams : kMaxFlatParams, in,
-                     target.params, out);
+  const Context cx{target.options, target.instance, &subtask->lenders};
+  return lift_tuple(cx, target.plan->flat_params, in, target.plan->params, out);
 }
 
 TrapCode Call::resolve(std::vector<Val>* result) {
@@ -50,8 +116,8 @@ TrapCode Call::resolve(std::vector<Val>* result) {
     return TrapCode::None;
   }
   const Context cx{target.options, target.instance};
-  const TrapCode code = lower_values(cx, target.options.is_async ? 0 : kMaxFlatResults, *result,
-                                     target.results, subtask->flat_results, &in);
+  const TrapCode code = lower_tuple(cx, target.plan->flat_results, *result, target.plan->results,
+                                    subtask->flat_results, &in);
   if (code != TrapCode::None) {
     target.instance.store.poison(*target.instance.root);
     return code;
@@ -60,22 +126,13 @@ TrapCode Call::resolve(std::vector<Val>* result) {
   return TrapCode::None;
 }
 
-TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
-  const Lowered& self = *static_cast<const Lowered*>(env);
+// What the caller of a call gets that has begun.
+TrapCode give_or_wait(const Lowered& self, const std::shared_ptr<Call>& call, size_t calls,
+                      Slot* slots) {
   ComponentInstance& inst = self.instance;
   ComponentStore& store = inst.store;
-  if (!inst.may_leave()) return store.trap("cannot leave component instance");
   Thread& thread = *store.current;
-  const auto subtask = std::make_shared<Subtask>(inst);
-  const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
-  call->args.assign(slots, slots + self.param_slots);
-  call->in = {call->args.data(), call->args.data() + call->args.size()};
-  const size_t calls = store.blocked.size();
-  CANON_TRY(self.func->call(
-      store, Caller{*inst.component->types, self.type, &inst},
-      [call](std::vector<Val>& out) { return call->start(out); },
-      [call](std::vector<Val>* result) { return call->resolve(result); }, subtask->on_cancel));
-
+  const std::shared_ptr<Subtask>& subtask = call->subtask;
   const auto results = [subtask](std::vector<Slot>& out) {
     subtask->deliver();
     out = subtask->flat_results;
@@ -86,7 +143,7 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
     std::copy(subtask->flat_results.begin(), subtask->flat_results.end(), slots);
     return TrapCode::None;
   };
-  if (!self.is_async) {
+  if (!self.plan->is_async) {
     if (subtask->resolved()) return give();
     return wait_for_blocked(
         store, calls, [subtask] { return subtask->resolved(); }, results, slots);
@@ -112,17 +169,215 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
   return TrapCode::None;
 }
 
+TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
+  const Lowered& self = *static_cast<const Lowered*>(env);
+  ComponentInstance& inst = self.instance;
+  ComponentStore& store = inst.store;
+  if (!inst.may_leave()) return store.trap("cannot leave component instance");
+  const auto subtask = std::make_shared<Subtask>(inst);
+  const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
+  call->args.assign(slots, slots + self.plan->param_slots);
+  call->in = {call->args.data(), call->args.data() + call->args.size()};
+  const size_t calls = store.blocked.size();
+  CANON_TRY(self.func->call(
+      store, Caller{*inst.component->types, self.type, &inst},
+      [call](std::vector<Val>& out) { return call->start(out); },
+      [call](std::vector<Val>* result) { return call->resolve(result); }, subtask->on_cancel));
+  return give_or_wait(self, call, calls, slots);
+}
+
+// Room for the values of one call, from the store and back to it.
+class Room {
+ public:
+  explicit Room(ComponentStore& store) : store_(store) {
+    if (store.rooms.empty()) {
+      room_ = std::make_unique<ComponentStore::CallRoom>();
+    } else {
+      room_ = std::move(store.rooms.back());
+      store.rooms.pop_back();
+    }
+  }
+  ~Room() {
+    room_->args.clear();
+    room_->result.clear();
+    room_->flat.clear();
+    store_.rooms.push_back(std::move(room_));
+  }
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  ComponentStore::CallRoom* operator->() const { return room_.get(); }
+
+ private:
+  ComponentStore& store_;
+  std::unique_ptr<ComponentStore::CallRoom> room_;
+};
+
+// A call of the host that mostly has its answer at once: then nothing is kept of it.
+TrapCode Lowered::call_host(void* env, runtime::CallContext&, Slot* slots) {
+  const Lowered& self = *static_cast<const Lowered*>(env);
+  ComponentInstance& inst = self.instance;
+  ComponentStore& store = inst.store;
+  if (!inst.may_leave()) return store.trap("cannot leave component instance");
+  const LowerPlan& plan = *self.plan;
+  const Room room(store);
+  FlatReader in{slots, slots + plan.param_slots};
+  Lenders lenders(inst);
+  const size_t calls = store.blocked.size();
+  const Caller caller{*inst.component->types, self.type, &inst};
+  HostCall host{store, caller, std::move(room->args), std::move(room->result), {}};
+  const Context cx{self.options, inst, &lenders};
+  CANON_TRY(lift_tuple(cx, plan.flat_params, in, plan.params, host.args));
+  CANON_TRY(self.host->run(host));
+  if (host.answer) {
+    const auto subtask = std::make_shared<Subtask>(inst);
+    subtask->state = Subtask::State::Started;
+    subtask->lenders.take(lenders);
+    const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
+    call->args.assign(in.at, in.end);
+    call->in = {call->args.data(), call->args.data() + call->args.size()};
+    self.host->answers_later(
+        host, [call](std::vector<Val>* result) { return call->resolve(result); },
+        subtask->on_cancel);
+    return give_or_wait(self, call, calls, slots);
+  }
+  const TrapCode code =
+      lower_tuple(cx, plan.flat_results, host.result, plan.results, room->flat, &in);
+  if (code != TrapCode::None) {
+    store.poison(*inst.root);
+    return code;
+  }
+  lenders.release();
+  if (self.options.is_async)
+    slots[0] = uint32_t(Subtask::State::Returned);
+  else
+    std::copy(room->flat.begin(), room->flat.end(), slots);
+  room->args = std::move(host.args);
+  room->result = std::move(host.result);
+  return TrapCode::None;
+}
+
+// A call of the host with scalars.
+TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
+  const Lowered& self = *static_cast<const Lowered*>(env);
+  ComponentInstance& inst = self.instance;
+  ComponentStore& store = inst.store;
+  if (!inst.may_leave()) return store.trap("cannot leave component instance");
+  const std::vector<ScalarType>& scalars = self.plan->scalars;
+  bool borrows = false;
+  uint32_t handles[kMaxFlatParams];
+  for (size_t i = 0; i < scalars.size(); ++i) {
+    Slot& v = slots[i];
+    switch (scalars[i].kind) {
+      case ScalarKind::Bool:
+        v = uint32_t(v) != 0;
+        break;
+      case ScalarKind::U8:
+        v = uint8_t(v);
+        break;
+      case ScalarKind::S8:
+        v = Slot(int64_t(int8_t(v)));
+        break;
+      case ScalarKind::U16:
+        v = uint16_t(v);
+        break;
+      case ScalarKind::S16:
+        v = Slot(int64_t(int16_t(v)));
+        break;
+      case ScalarKind::U32:
+        v = uint32_t(v);
+        break;
+      case ScalarKind::S32:
+        v = Slot(int64_t(int32_t(v)));
+        break;
+      case ScalarKind::Char:
+        v = uint32_t(v);
+        if (!is_char(v)) return store.trap("invalid `char` bit pattern");
+        break;
+      case ScalarKind::Enum:
+        v = uint32_t(v);
+        if (v >= scalars[i].number) return store.trap("invalid variant discriminant");
+        break;
+      case ScalarKind::Flags:
+        v &= scalars[i].number;
+        break;
+      case ScalarKind::Borrow: {
+        const auto index = uint32_t(v);
+        Handle* const h = inst.handles.get(index);
+        if (!h) return unknown_handle(inst, index);
+        CANON_TRY(check_resource(inst, *h, index, self.borrowed[i]));
+        ++h->lends;
+        borrows = true;
+        handles[i] = index;
+        v = h->rep;
+        break;
+      }
+      case ScalarKind::F32:
+        v = canonical_f32(uint32_t(v));
+        break;
+      case ScalarKind::F64:
+        v = canonical_f64(v);
+        break;
+      default:
+        break;
+    }
+  }
+  ++store.host_calls;
+  CANON_TRY(self.host->direct()({store, slots, self.borrowed.data()}));
+  if (borrows)
+    for (size_t i = 0; i < scalars.size(); ++i)
+      if (scalars[i].kind == ScalarKind::Borrow)
+        if (Handle* const h = inst.handles.get(handles[i])) --h->lends;
+  switch (self.plan->result.kind) {
+    case ScalarKind::S8:
+    case ScalarKind::S16:
+    case ScalarKind::S32:
+      slots[0] = uint32_t(slots[0]);
+      break;
+    case ScalarKind::F32:
+      slots[0] = canonical_f32(uint32_t(slots[0]));
+      break;
+    case ScalarKind::F64:
+      slots[0] = canonical_f64(slots[0]);
+      break;
+    case ScalarKind::Char:
+      if (!is_char(slots[0])) return store.trap("invalid `char` bit pattern");
+      break;
+    default:
+      break;
+  }
+  return TrapCode::None;
+}
+
 }  // namespace
 
+bool fits_direct(const TypeArena& types, const TypeDef& func, const HostFunc& host) {
+  if (!host.direct()) return true;
+  std::vector<ScalarType> params;
+  for (const Label& l : func.labels) params.push_back(scalar_of(types, l.type));
+  return host.direct().fits(params, scalar_of(types, func.args[0]));
+}
+
 runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<const Func> func,
-                                TypeId type, const ResolvedOptions& options, uint32_t signature) {
-  const TypeDef& def = (*instance.component->types)[type];
-  const std::span<const ValType> results = result_types(def);
-  const wasm::CanonType* const core = instance.component->types->core().get(signature);
-  auto* const env = new Lowered{instance,     std::move(func),  type,
-                                options,      param_types(def), {results.begin(), results.end()},
-                                def.is_async, core->param_slots};
-  return instance.store.core.new_host_func(core, &Lowered::call, env, &Lowered::release);
+                                const CanonLower& def, const ResolvedOptions& options) {
+  AdapterCache& cache = *instance.component->adapters;
+  std::shared_ptr<const LowerPlan> plan;
+  {
+    const std::lock_guard lock(cache.mutex);
+    auto& kept = cache.lowered[&def];
+    if (!kept) kept = make_plan(*instance.component, def, options.is64);
+    plan = std::static_pointer_cast<const LowerPlan>(kept);
+  }
+  const wasm::CanonType* const core = instance.component->types->core().get(def.signature);
+  const auto* const host = dynamic_cast<const HostFunc*>(func.get());
+  auto* const env = new Lowered{instance, std::move(func), host, plan, def.type, options};
+  runtime::HostCallback call = host ? &Lowered::call_host : &Lowered::call;
+  if (host && plan->scalar && host->direct() && host->direct().fits(plan->scalars, plan->result)) {
+    call = &Lowered::call_direct;
+    for (const ScalarType& s : plan->scalars)
+      env->borrowed.push_back(s.kind == ScalarKind::Borrow ? instance.resource_of(s.number)
+                                                           : nullptr);
+  }
+  return instance.store.core.new_host_func(core, call, env, &Lowered::release);
 }
 
 }  // namespace wafer::component

@@ -180,6 +180,31 @@ struct Root {
   bool poisoned = false;
 };
 
+// Threads that may be ready, first come, first served. One that was taken by another way stays
+// here until it is come across: its ticket tells.
+class ReadyQueue {
+ public:
+  void push(Thread& thread);
+  // The next one that waits for its turn; null: there is none. `skip`: past that many places,
+  // from where it goes round.
+  std::shared_ptr<Thread> pop(size_t skip = 0);
+  // Drops what waits no more, and tells how many do.
+  size_t tidy();
+  size_t places() const { return places_.size(); }
+  // Drops the first place.
+  void drop() { places_.pop_front(); }
+  // The thread at a place, if it waits for its turn.
+  std::shared_ptr<Thread> at(size_t place) const;
+
+ private:
+  struct Place {
+    std::weak_ptr<Thread> thread;
+    uint64_t ticket;
+  };
+  std::deque<Place> places_;
+  size_t tidy_at_ = 64;
+};
+
 // The state of an instance ("Component Instances") and its index spaces.
 class ComponentInstance : public std::enable_shared_from_this<ComponentInstance> {
  public:
@@ -212,6 +237,7 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
   Thread* exclusive = nullptr;
   // Threads that wait for `exclusive`, or for backpressure to end; the first comes first.
   std::deque<std::weak_ptr<Thread>> entering;
+  ReadyQueue ready;  // of its threads; all are in the store's queue as well
 
   std::shared_ptr<Thread> auxiliary;  // for AuxiliaryThread
 
@@ -267,6 +293,8 @@ class ComponentStore {
   // Whether calls between components are compiled where that can be; set before instances are
   // made.
   bool compiled_adapters = true;
+  // Not null: adapters are put here, and not used.
+  std::vector<Vec<uint8_t>>* adapters = nullptr;
   uint32_t depth = 0;  // threads that were resumed, one inside the other
   static constexpr uint32_t kMaxDepth = 1000;
   bool closing = false;
@@ -292,6 +320,12 @@ class ComponentStore {
   void post(Job job);
   // Whether no thread is ready and no job is there.
   bool idle_now();
+  // Room for the values of calls of the host, kept for the next ones.
+  struct CallRoom {
+    std::vector<Val> args, result;
+    std::vector<Slot> flat;
+  };
+  std::vector<std::unique_ptr<CallRoom>> rooms;
   // Calls of host functions there have been.
   uint64_t host_calls = 0;
   // Calls of host functions, and operations on its streams, that will be answered later.
@@ -317,7 +351,8 @@ class ComponentStore {
   bool run_jobs(TrapCode& code);
   void wait_for_jobs();
 
-  std::deque<std::weak_ptr<Thread>> ready_;
+  ReadyQueue ready_;
+  uint64_t tickets_ = 0;
   std::optional<std::mt19937_64> random_;
   std::mutex mutex_;
   std::condition_variable posted_;

@@ -14,28 +14,28 @@ Waitable::~Waitable() {
 
 void Waitable::set_pending() {
   if (store.closing) return;
-  if (set && !pending_) set->pending.push_back(this);
+  if (set && !pending_) set->pending.push(*this);
   pending_ = true;
   if (set) set->notify(store);
   if (const auto thread = waiter.lock()) store.wake(*thread);
 }
 
 Event Waitable::get_pending_event() {
+  if (set && pending_) set->pending.erase(*this);
   pending_ = false;
-  if (set) std::erase(set->pending, this);
   return event();
 }
 
 void Waitable::join(WaitableSet* to) {
   if (set) {
     set->elements.erase(this);
-    if (pending_) std::erase(set->pending, this);
+    if (pending_) set->pending.erase(*this);
   }
   set = to;
   if (!to) return;
   to->elements.insert(this);
   if (!pending_) return;
-  to->pending.push_back(this);
+  to->pending.push(*this);
   to->notify(store);
 }
 
@@ -44,19 +44,50 @@ WaitableSet::~WaitableSet() {
 }
 
 Event WaitableSet::get_pending_event(ComponentStore& store) {
-  Waitable* const w = pending[store.choose(pending.size())];
-  return w->get_pending_event();
+  return pending.nth(store.choose(pending.size())).get_pending_event();
+}
+
+void PendingQueue::push(Waitable& w) {
+  if (items_.size() > 2 * size_ + 64) {
+    std::erase(items_, nullptr);
+    first_ = 0;
+    for (size_t i = 0; i < items_.size(); ++i) items_[i]->place_ = i;
+  }
+  w.place_ = first_ + items_.size();
+  items_.push_back(&w);
+  ++size_;
+}
+
+void PendingQueue::erase(Waitable& w) {
+  items_[w.place_ - first_] = nullptr;
+  --size_;
+  while (!items_.empty() && !items_.front()) {
+    items_.pop_front();
+    ++first_;
+  }
+}
+
+Waitable& PendingQueue::nth(size_t n) const {
+  for (Waitable* w : items_)
+    if (w && n-- == 0) return *w;
+  return *items_.front();
 }
 
 void WaitableSet::notify(ComponentStore& store) {
   for (Thread* t : waiters) store.wake(*t);
 }
 
-Subtask::Subtask(ComponentInstance& inst) : Waitable(inst.store), instance(inst) {}
+Subtask::Subtask(ComponentInstance& inst) : Waitable(inst.store), instance(inst), lenders(inst) {}
 
-void Subtask::lend(uint32_t handle) {
-  ++instance.handles.get(handle)->lends;
-  lenders_.push_back(handle);
+void Lenders::lend(uint32_t handle) {
+  ++caller_.handles.get(handle)->lends;
+  handles_.push_back(handle);
+}
+
+void Lenders::release() {
+  for (uint32_t i : handles_)
+    if (Handle* h = caller_.handles.get(i)) --h->lends;
+  handles_.clear();
 }
 
 void Subtask::resolve(State to) {
@@ -65,9 +96,7 @@ void Subtask::resolve(State to) {
 }
 
 void Subtask::deliver() {
-  for (uint32_t i : lenders_)
-    if (Handle* h = instance.handles.get(i)) --h->lends;
-  lenders_.clear();
+  lenders.release();
   delivered_ = true;
 }
 
@@ -494,16 +523,44 @@ ComponentStore::~ComponentStore() {
 void ComponentStore::wake(Thread& thread) {
   if (thread.queued || !thread.waiting() || closing) return;
   thread.queued = true;
-  ready_.push_back(thread.weak_from_this());
+  thread.ticket = ++tickets_;
+  ready_.push(thread);
+  thread.task->instance.ready.push(thread);
+}
+
+void ReadyQueue::push(Thread& thread) {
+  if (places_.size() >= tidy_at_) tidy_at_ = std::max<size_t>(64, 2 * tidy());
+  places_.push_back({thread.weak_from_this(), thread.ticket});
+}
+
+std::shared_ptr<Thread> ReadyQueue::at(size_t place) const {
+  auto thread = places_[place].thread.lock();
+  return thread && thread->queued && thread->ticket == places_[place].ticket ? thread : nullptr;
+}
+
+std::shared_ptr<Thread> ReadyQueue::pop(size_t skip) {
+  if (skip) std::swap(places_.front(), places_[skip]);
+  while (!places_.empty()) {
+    auto thread = at(0);
+    places_.pop_front();
+    if (thread) {
+      thread->queued = false;
+      return thread;
+    }
+  }
+  return nullptr;
+}
+
+size_t ReadyQueue::tidy() {
+  std::erase_if(places_, [&](const Place& p) {
+    const auto thread = p.thread.lock();
+    return !thread || !thread->queued || thread->ticket != p.ticket;
+  });
+  return places_.size();
 }
 
 bool ComponentStore::tick(TrapCode& code) {
-  while (!ready_.empty()) {
-    if (const size_t i = choose(ready_.size())) std::swap(ready_.front(), ready_[i]);
-    const std::shared_ptr<Thread> thread = ready_.front().lock();
-    ready_.pop_front();
-    if (!thread) continue;
-    thread->queued = false;
+  while (const std::shared_ptr<Thread> thread = ready_.pop(random_ ? choose(ready_.tidy()) : 0)) {
     ComponentInstance& instance = thread->task->instance;
     if (!thread->waiting() || instance.root->poisoned) continue;
     if (thread->ready()) {
@@ -521,20 +578,20 @@ bool ComponentStore::tick(TrapCode& code) {
 
 std::shared_ptr<Thread> ComponentStore::take_ready(ComponentInstance& instance) {
   // In turns: who has become ready first comes first.
-  std::vector<size_t> candidates;
-  for (size_t i = 0; i < ready_.size(); ++i) {
-    const auto thread = ready_[i].lock();
-    if (!thread || &thread->task->instance != &instance || !thread->index || !thread->ready())
-      continue;
-    candidates.push_back(i);
+  std::vector<std::shared_ptr<Thread>> candidates;
+  ReadyQueue& queue = instance.ready;
+  // What was taken by another way lies in front, mostly.
+  while (queue.places() && !queue.at(0)) queue.drop();
+  for (size_t i = 0; i < queue.places(); ++i) {
+    auto thread = queue.at(i);
+    if (!thread || !thread->index || !thread->ready()) continue;
+    candidates.push_back(std::move(thread));
     if (!random_) break;
   }
   if (candidates.empty()) return nullptr;
-  const auto at = ready_.begin() + ptrdiff_t(candidates[choose(candidates.size())]);
-  const std::shared_ptr<Thread> out = at->lock();
-  ready_.erase(at);
+  auto& out = candidates[choose(candidates.size())];
   out->queued = false;
-  return out;
+  return std::move(out);
 }
 
 // The innermost call that nothing may interrupt; false: it waits for the host.
@@ -570,9 +627,9 @@ void ComponentStore::wait_for_jobs() {
 }
 
 bool ComponentStore::idle_now() {
-  std::erase_if(ready_, [](const std::weak_ptr<Thread>& t) { return t.expired(); });
+  if (ready_.tidy() != 0) return false;
   const std::lock_guard lock(mutex_);
-  return ready_.empty() && jobs_.empty();
+  return jobs_.empty();
 }
 
 void ComponentStore::post(Job job) {

@@ -68,7 +68,25 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
   virtual Event event() = 0;
 
  private:
+  friend class PendingQueue;
   bool pending_ = false;
+  uint64_t place_ = 0;  // in the queue of its set, while an event is pending
+};
+
+// Waitables with an event, the oldest first. Any of them is taken out in constant time.
+class PendingQueue {
+ public:
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
+  void push(Waitable& w);
+  void erase(Waitable& w);
+  // The one before which there are `n`.
+  Waitable& nth(size_t n) const;
+
+ private:
+  std::deque<Waitable*> items_;  // null: was taken out; the first is none of these
+  uint64_t first_ = 0;           // number of the first item; each knows its own
+  size_t size_ = 0;
 };
 
 class WaitableSet {
@@ -79,8 +97,22 @@ class WaitableSet {
   void notify(ComponentStore& store);
 
   std::unordered_set<Waitable*> elements;
-  std::deque<Waitable*> pending;  // of them, the oldest first
+  PendingQueue pending;  // of them
   std::vector<Thread*> waiters;
+};
+
+// Handles of a caller that a call borrows for as long as it lasts.
+class Lenders {
+ public:
+  explicit Lenders(ComponentInstance& caller) : caller_(caller) {}
+  void lend(uint32_t handle);
+  void release();
+  // Those of another call of the same caller.
+  void take(Lenders& from) { handles_ = std::move(from.handles_); }
+
+ private:
+  ComponentInstance& caller_;
+  std::vector<uint32_t> handles_;
 };
 
 class Subtask final : public Waitable {
@@ -96,7 +128,6 @@ class Subtask final : public Waitable {
 
   bool resolved() const { return state >= State::Returned; }
   bool delivered() const { return delivered_; }
-  void lend(uint32_t handle);
   void resolve(State to);
   void deliver();
 
@@ -106,12 +137,12 @@ class Subtask final : public Waitable {
   bool cancellation_requested = false;
   uint32_t index = 0;  // in the table of handles, if it is there
   std::vector<Slot> flat_results;
+  Lenders lenders;
 
  protected:
   Event event() override;
 
  private:
-  std::vector<uint32_t> lenders_;  // handles of the caller
   bool delivered_ = false;
 };
 
@@ -160,6 +191,7 @@ class Thread : public std::enable_shared_from_this<Thread> {
   std::function<bool()> condition;
   std::shared_ptr<Thread> switch_to;  // goes on after this one has stopped
   bool queued = false;                // among those that may be ready
+  uint64_t ticket = 0;                // of its turn there
 
  private:
   enum class Step : uint8_t { Enter, Entering, Begin, Core, Event, End };
@@ -277,9 +309,9 @@ inline std::span<const ValType> result_types(const TypeDef& func) {
   return {&t, t ? size_t{1} : 0};
 }
 
-// Makes the core function of type `signature` that lowers `func` ("canon lower").
+// Makes the core function that lowers `func` ("canon lower").
 runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<const Func> func,
-                                TypeId type, const ResolvedOptions& options, uint32_t signature);
+                                const CanonLower& def, const ResolvedOptions& options);
 // Makes the core function of a built-in.
 runtime::FuncInst* make_builtin(ComponentInstance& instance, const CanonBuiltin& def,
                                 const ResolvedOptions& options);

@@ -14,14 +14,6 @@ namespace wafer::component {
 
 namespace {
 
-constexpr uint32_t kNan32 = 0x7fc00000;
-constexpr uint64_t kNan64 = 0x7ff8000000000000;
-
-uint32_t canonical_f32(uint32_t bits) { return (bits & 0x7fffffff) > 0x7f800000 ? kNan32 : bits; }
-uint64_t canonical_f64(uint64_t bits) {
-  return (bits & 0x7fffffffffffffff) > 0x7ff0000000000000 ? kNan64 : bits;
-}
-
 const TypeDef& def_of(const Context& cx, ValType t) { return cx.types()[t.id]; }
 
 uint64_t load_int(const Context& cx, uint64_t at, uint32_t bytes) {
@@ -75,8 +67,7 @@ TrapCode lift_prim(const Context& cx, Prim prim, uint64_t raw, Val& out) {
       break;
     case Prim::Char: {
       const auto c = uint32_t(raw);
-      if (c >= 0x110000 || (c >= 0xd800 && c <= 0xdfff))
-        return cx.trap("invalid `char` bit pattern");
+      if (!is_char(c)) return cx.trap("invalid `char` bit pattern");
       out = Val::of_bits(c);
       break;
     }
@@ -127,8 +118,7 @@ TrapCode lower_prim(const Context& cx, Prim prim, const Val& v, Slot& out) {
       out = canonical_f64(bits);
       break;
     case Prim::Char:
-      if (bits >= 0x110000 || (bits >= 0xd800 && bits <= 0xdfff))
-        return cx.trap("invalid `char` bit pattern");
+      if (!is_char(bits)) return cx.trap("invalid `char` bit pattern");
       out = bits;
       break;
     case Prim::U64:
@@ -150,7 +140,7 @@ TrapCode lift_resource(const Context& cx, const TypeDef& def, uint32_t index, Va
   if (!h) return unknown_handle(cx.instance, index);
   CANON_TRY(check_resource(cx.instance, *h, index, type));
   if (def.kind == TypeKind::Borrow) {
-    cx.lender->lend(index);
+    cx.lenders->lend(index);
     out = Val::of_resource(type, h->rep);
     return TrapCode::None;
   }
@@ -733,8 +723,14 @@ TrapCode store_list(const Context& cx, std::span<Val> values, ValType type, uint
 
 TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types types,
                      std::vector<Val>& out) {
+  const bool flat = flat_count(cx.types(), types, cx.options.is64, most) <= most;
+  return lift_tuple(cx, flat, in, types, out);
+}
+
+TrapCode lift_tuple(const Context& cx, bool flat, FlatReader& in, Types types,
+                    std::vector<Val>& out) {
   out.resize(types.size());
-  if (flat_count(cx.types(), types, cx.options.is64, most) <= most) {
+  if (flat) {
     for (size_t i = 0; i < types.size(); ++i) CANON_TRY(lift_flat(cx, in, types[i], out[i]));
     return TrapCode::None;
   }
@@ -747,8 +743,14 @@ TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types typ
 
 TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
                       std::vector<Slot>& out, FlatReader* out_pointer) {
+  const bool flat = flat_count(cx.types(), types, cx.options.is64, most) <= most;
+  return lower_tuple(cx, flat, values, types, out, out_pointer);
+}
+
+TrapCode lower_tuple(const Context& cx, bool flat, std::span<Val> values, Types types,
+                     std::vector<Slot>& out, FlatReader* out_pointer) {
   if (values.size() != types.size()) return cx.trap("wrong number of values");
-  if (flat_count(cx.types(), types, cx.options.is64, most) <= most) {
+  if (flat) {
     for (size_t i = 0; i < types.size(); ++i) CANON_TRY(lower_flat(cx, values[i], types[i], out));
     return TrapCode::None;
   }

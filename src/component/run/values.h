@@ -7,9 +7,18 @@
 
 namespace wafer::component {
 
-class Subtask;
+class Lenders;
 
 inline constexpr uint64_t kMaxByteLength = (uint64_t{1} << 28) - 1;  // of a string or list
+
+// NaNs become the canonical one.
+inline uint32_t canonical_f32(uint32_t bits) {
+  return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : bits;
+}
+inline uint64_t canonical_f64(uint64_t bits) {
+  return (bits & 0x7fffffffffffffff) > 0x7ff0000000000000 ? 0x7ff8000000000000 : bits;
+}
+inline bool is_char(uint64_t c) { return c < 0x110000 && (c < 0xd800 || c > 0xdfff); }
 
 // What lifting and lowering need of the options of a canonical definition.
 struct MemoryOptions {
@@ -25,8 +34,8 @@ struct MemoryOptions {
 struct Context {
   const MemoryOptions& options;
   ComponentInstance& instance;
-  Subtask* lender = nullptr;  // that lifts borrows
-  Task* borrower = nullptr;   // that borrows are lowered for
+  Lenders* lenders = nullptr;  // of a call that lifts borrows
+  Task* borrower = nullptr;    // that borrows are lowered for
 
   const TypeArena& types() const { return *instance.component->types; }
   ComponentStore& store() const { return instance.store; }
@@ -47,9 +56,15 @@ using Types = std::span<const ValType>;
 // `most` core values.
 TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types types,
                      std::vector<Val>& out);
+// The same of values that are known to be flat, or not.
+TrapCode lift_tuple(const Context& cx, bool flat, FlatReader& in, Types types,
+                    std::vector<Val>& out);
 // Lowers them the other way; `out_pointer`: where results go that do not fit.
 TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
                       std::vector<Slot>& out, FlatReader* out_pointer = nullptr);
+
+TrapCode lower_tuple(const Context& cx, bool flat, std::span<Val> values, Types types,
+                     std::vector<Slot>& out, FlatReader* out_pointer = nullptr);
 
 // Lists in memory that is known to be there, for buffers of streams.
 TrapCode load_list(const Context& cx, uint64_t at, uint64_t count, ValType type,

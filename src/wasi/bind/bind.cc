@@ -45,7 +45,7 @@ void add_definitions(component::ComponentLinker& linker, const ResourceTypes& ty
   for (const ResourceAlias& a : aliases)
     linker.instance(a.interface).resource(a.name, types[a.index]);
   for (const Definition& d : definitions)
-    linker.instance(d.interface).func(d.name, d.call, d.waits);
+    linker.instance(d.interface).func(d.name, d.call, d.waits, {d.fits, d.direct});
 }
 
 Result<void> check_imports(const component::Component& component,

@@ -16,6 +16,9 @@ struct Definition {
   runtime::TrapCode (*call)(component::HostCall& call);
   // Whether a component means this by a function type of its own.
   bool (*matches)(const TypeArena& types, const TypeDef& func);
+  // The same with nothing but scalars, or empty.
+  component::DirectFunction::Call direct;
+  component::DirectFunction::Fits fits;
 };
 
 // The host that is at work for the store, of class H.
@@ -72,7 +75,51 @@ struct Bound<fn> {
     return matches(types, func, std::make_index_sequence<kCount>());
   }
 
+  // Whether values of nothing but scalars go to it, and come from it at once.
+  static constexpr bool is_direct() {
+    if constexpr (kReplies)
+      return false;
+    else
+      return direct_params(std::make_index_sequence<kCount>()) &&
+             Scalar<R>::kType.kind != component::ScalarKind::Other &&
+             Scalar<R>::kType.kind != component::ScalarKind::Borrow;
+  }
+  static runtime::TrapCode direct(const void*, const component::DirectCall& c) {
+    return direct(c, std::make_index_sequence<kCount>());
+  }
+  static bool fits(const void*, std::span<const component::ScalarType> params,
+                   component::ScalarType result) {
+    return fits(params, result, std::make_index_sequence<kCount>());
+  }
+
  private:
+  template <size_t... I>
+  static constexpr bool direct_params(std::index_sequence<I...>) {
+    return ((Scalar<typename Arg<I>::Kept>::kType.kind != component::ScalarKind::Other) && ...);
+  }
+  template <size_t... I>
+  static bool fits(std::span<const component::ScalarType> params, component::ScalarType result,
+                   std::index_sequence<I...>) {
+    // Which resource is borrowed is looked at with each call.
+    const auto same = [](component::ScalarType a, component::ScalarType b) {
+      return a.kind == b.kind && (a.kind == component::ScalarKind::Borrow || a.number == b.number);
+    };
+    return params.size() == kCount && same(Scalar<R>::kType, result) &&
+           (same(Scalar<typename Arg<I>::Kept>::kType, params[I]) && ...);
+  }
+  template <size_t... I>
+  static runtime::TrapCode direct(const component::DirectCall& c, std::index_sequence<I...>) {
+    H& host = host_of<H>(c.store);
+    std::tuple<typename Arg<I>::Kept...> args{Scalar<typename Arg<I>::Kept>::from(c, I, host)...};
+    if (!host.failed()) {
+      if constexpr (std::is_void_v<R>)
+        fn(host, Arg<I>::pass(std::get<I>(args))...);
+      else
+        c.slots[0] = Scalar<R>::to(fn(host, Arg<I>::pass(std::get<I>(args))...));
+      if (!host.failed()) return runtime::TrapCode::None;
+    }
+    return host.take_failure(c.store);
+  }
   template <size_t... I>
   static runtime::TrapCode call(component::HostCall& c, std::index_sequence<I...>) {
     H& host = host_of<H>(c.store);
@@ -126,7 +173,12 @@ struct Bound<fn> {
 
 template <auto fn>
 constexpr Definition define(const char* interface, const char* name, bool waits, bool is_async) {
-  return {interface, name, waits, is_async, bind::Bound<fn>::call, bind::Bound<fn>::matches};
+  using Bound = bind::Bound<fn>;
+  if constexpr (Bound::is_direct())
+    return {interface,   name,           waits,         is_async,
+            Bound::call, Bound::matches, Bound::direct, Bound::fits};
+  else
+    return {interface, name, waits, is_async, Bound::call, Bound::matches, nullptr, nullptr};
 }
 
 // Defines resources and functions in `linker`; gives the resource types, which a HostBase of

@@ -477,6 +477,58 @@ struct Codec<T> {
   }
 };
 
+// ---- Scalars
+
+// Types whose values are one core value; a resource is borrowed.
+template <class T>
+struct Scalar {
+  static constexpr component::ScalarType kType{component::scalar_kind<T>()};
+  static T from(const component::DirectCall& c, size_t i, HostBase&) {
+    return component::scalar_from<T>(c.slots[i]);
+  }
+  static uint64_t to(T v) { return component::scalar_to(v); }
+};
+template <class R>
+struct Scalar<R*> {
+  static constexpr component::ScalarType kType{component::ScalarKind::Borrow};
+  static R* from(const component::DirectCall& c, size_t i, HostBase& h) {
+    if (c.borrowed[i] == resource_type<R>(h))
+      return reinterpret_cast<R*>(HostBase::object_of(c.slots[i]));
+    h.fail("resource of another type");
+    return nullptr;
+  }
+};
+template <Described T>
+  requires(Meta<T>::kShape == Shape::Enum)
+struct Scalar<T> {
+  static constexpr component::ScalarType kType{component::ScalarKind::Enum,
+                                               uint32_t(std::size(Meta<T>::kNames))};
+  static T from(const component::DirectCall& c, size_t i, HostBase&) { return T(c.slots[i]); }
+  static uint64_t to(T v) { return uint64_t(v); }
+};
+template <Described T>
+  requires(Meta<T>::kShape == Shape::Flags)
+struct Scalar<T> {
+  static constexpr component::ScalarType kType{
+      component::ScalarKind::Flags, uint32_t((uint64_t{1} << std::size(Meta<T>::kNames)) - 1)};
+  static T from(const component::DirectCall& c, size_t i, HostBase&) {
+    T out{};
+    size_t bit = 0;
+    Meta<T>::each(out, [&](bool& flag) { flag = c.slots[i] >> bit++ & 1; });
+    return out;
+  }
+  static uint64_t to(T v) {
+    uint64_t bits = 0;
+    size_t bit = 0;
+    Meta<T>::each(v, [&](bool& flag) { bits |= uint64_t(flag) << bit++; });
+    return bits;
+  }
+};
+template <>
+struct Scalar<void> {
+  static constexpr component::ScalarType kType{component::ScalarKind::Nothing};
+};
+
 // ---- Answers
 
 // The result of a function that may take its time. Given once; copies are the same.

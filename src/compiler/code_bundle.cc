@@ -1,0 +1,206 @@
+#include "compiler/code_bundle.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/descriptor.h"
+
+namespace wafer::compiler {
+
+namespace {
+
+constexpr char kMagic[8] = {'\0', 'w', 'a', 'f', 'e', 'r', 'b', '\n'};
+constexpr uint32_t kFormatVersion = 1;
+// More than any component has, and few enough to be counted on.
+constexpr uint64_t kMaxParts = 1u << 20;
+
+struct Range {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+struct Header {
+  char magic[8];
+  uint32_t version;
+  uint32_t header_size;
+  uint64_t checksum;  // of everything after this field and before the images
+  uint64_t total;
+  Range component;
+  Range parts;
+  uint64_t images;  // where they begin
+};
+constexpr size_t kChecked = offsetof(Header, total);
+
+struct PartEntry {
+  uint64_t hash;
+  Range module, image;
+};
+
+constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
+constexpr uint64_t word_up(uint64_t n) { return (n + 7) & ~uint64_t{7}; }
+
+Error malformed(std::string_view what) {
+  String message = "corrupted code file: ";
+  message += what;
+  return Error(ErrorKind::Malformed, message);
+}
+
+bool within(const Range& r, uint64_t begin, uint64_t end) {
+  return r.offset >= begin && r.offset <= end && r.size <= end - r.offset;
+}
+
+// Checks all but the images themselves.
+Result<void> read_index(Bytes bytes, Header& h, std::vector<PartEntry>& parts) {
+  if (bytes.size() < sizeof h) return malformed("too short");
+  std::memcpy(&h, bytes.data(), sizeof h);
+  if (!CodeBundle::is_bundle(bytes)) return malformed("no code file of a component");
+  if (h.version != kFormatVersion || h.header_size != sizeof h)
+    return Error(ErrorKind::Unsupported, "code file of another version; compile it again");
+  if (h.total != bytes.size()) return malformed("cut off");
+  if (h.images < sizeof h || h.images > h.total ||
+      h.checksum != hash_bytes(bytes.subspan(kChecked, size_t(h.images) - kChecked)))
+    return malformed("bad checksum");
+  if (!within(h.component, sizeof h, h.images) || !within(h.parts, sizeof h, h.images) ||
+      h.parts.size % sizeof(PartEntry) || h.parts.size / sizeof(PartEntry) > kMaxParts)
+    return malformed("a section lies outside of the file");
+  parts.resize(size_t(h.parts.size / sizeof(PartEntry)));
+  if (!parts.empty())
+    std::memcpy(parts.data(), bytes.data() + h.parts.offset, size_t(h.parts.size));
+  for (const PartEntry& p : parts)
+    if (!within(p.module, sizeof h, h.images) || !within(p.image, h.images, h.total) ||
+        p.image.offset % kImagePage)
+      return malformed("a section lies outside of the file");
+  return {};
+}
+
+Bytes slice(Bytes bytes, const Range& r) { return bytes.subspan(size_t(r.offset), size_t(r.size)); }
+
+}  // namespace
+
+Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code) {
+  Header h = {};
+  std::memcpy(h.magic, kMagic, sizeof kMagic);
+  h.version = kFormatVersion;
+  h.header_size = sizeof h;
+  h.component = {sizeof h, component.size()};
+  uint64_t at = word_up(sizeof h + component.size());
+  h.parts = {at, code.size() * sizeof(PartEntry)};
+  at += h.parts.size;
+  std::vector<PartEntry> parts;
+  for (const BundledCode& c : code) {
+    PartEntry p{hash_bytes(c.module), {at, c.module.size()}, {}};
+    const auto begin = reinterpret_cast<uintptr_t>(component.data());
+    const auto own = reinterpret_cast<uintptr_t>(c.module.data());
+    if (own >= begin && own + c.module.size() <= begin + component.size())
+      p.module.offset = h.component.offset + (own - begin);
+    else
+      at += c.module.size();
+    parts.push_back(p);
+  }
+  at = h.images = page_up(at);
+  for (size_t i = 0; i < code.size(); ++i) {
+    parts[i].image = {at, code[i].image.size()};
+    at = page_up(at + code[i].image.size());
+  }
+  h.total = at;
+  Vec<uint8_t> out(at);
+  const auto put = [&out](uint64_t offset, const void* from, size_t size) {
+    if (size) std::memcpy(out.data() + offset, from, size);
+  };
+  put(h.component.offset, component.data(), component.size());
+  put(h.parts.offset, parts.data(), size_t(h.parts.size));
+  for (size_t i = 0; i < code.size(); ++i) {
+    put(parts[i].module.offset, code[i].module.data(), code[i].module.size());
+    put(parts[i].image.offset, code[i].image.data(), code[i].image.size());
+  }
+  put(0, &h, sizeof h);
+  h.checksum = hash_bytes(Bytes(out).subspan(kChecked, size_t(h.images) - kChecked));
+  put(0, &h, sizeof h);
+  return out;
+}
+
+bool CodeBundle::is_bundle(Bytes bytes) {
+  return bytes.size() >= sizeof kMagic && std::memcmp(bytes.data(), kMagic, sizeof kMagic) == 0;
+}
+
+Result<ImageSummary> CodeBundle::summarize(Bytes bytes) {
+  Header h;
+  std::vector<PartEntry> parts;
+  WAFER_TRY(read_index(bytes, h, parts));
+  ImageSummary all;
+  all.same_version = true;
+  for (const PartEntry& p : parts) {
+    WAFER_LET(image, CodeImage::summarize(slice(bytes, p.image)));
+    const uint64_t features = all.traits.features | image.traits.features;
+    all.traits = image.traits;
+    all.traits.features = features;
+    all.text += image.text;
+    all.rodata += image.rodata;
+    all.functions += image.functions;
+    all.same_version = all.same_version && image.same_version;
+  }
+  all.module = slice(bytes, h.component);
+  return all;
+}
+
+Result<std::shared_ptr<const CodeBundle>> CodeBundle::load(Bytes bytes) {
+  auto bundle = std::make_shared<CodeBundle>();
+  bundle->copy_.assign(bytes.begin(), bytes.end());
+  bundle->bytes_ = bundle->copy_;
+  WAFER_TRY(bundle->open(-1));
+  return std::shared_ptr<const CodeBundle>(std::move(bundle));
+}
+
+Result<std::shared_ptr<const CodeBundle>> CodeBundle::map_file(const std::string& path) {
+  const UniqueFd file =
+      take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file) return Error(ErrorKind::Io, std::strerror(errno));
+  struct stat st;
+  if (fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+    return Error(ErrorKind::Io, "not a regular file, or empty");
+  void* const p = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (p == MAP_FAILED) return Error(ErrorKind::Io, std::strerror(errno));
+  auto bundle = std::make_shared<CodeBundle>();
+  bundle->mapped_ = static_cast<uint8_t*>(p);
+  bundle->bytes_ = {bundle->mapped_, size_t(st.st_size)};
+  WAFER_TRY(bundle->open(file.get()));
+  return std::shared_ptr<const CodeBundle>(std::move(bundle));
+}
+
+// Loads the images: mapped from `fd`, or copied if that is -1.
+Result<void> CodeBundle::open(int fd) {
+  Header h;
+  std::vector<PartEntry> entries;
+  WAFER_TRY(read_index(bytes_, h, entries));
+  component_ = slice(bytes_, h.component);
+  for (const PartEntry& e : entries) {
+    WAFER_LET(image, fd < 0 ? CodeImage::load(slice(bytes_, e.image))
+                            : CodeImage::map_file(fd, e.image.offset, size_t(e.image.size)));
+    parts_.push_back({e.hash, slice(bytes_, e.module), std::move(image)});
+  }
+  std::sort(parts_.begin(), parts_.end(),
+            [](const Part& a, const Part& b) { return a.hash < b.hash; });
+  return {};
+}
+
+CodeBundle::~CodeBundle() {
+  parts_.clear();
+  if (mapped_) munmap(mapped_, bytes_.size());
+}
+
+std::shared_ptr<CodeImage> CodeBundle::find(Bytes module) const {
+  const uint64_t hash = hash_bytes(module);
+  for (auto p = std::lower_bound(parts_.begin(), parts_.end(), hash,
+                                 [](const Part& a, uint64_t b) { return a.hash < b; });
+       p != parts_.end() && p->hash == hash; ++p)
+    if (std::equal(p->module.begin(), p->module.end(), module.begin(), module.end()))
+      return p->image;
+  return nullptr;
+}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,59 @@
+// Machine code of a component: one file (.wcode) with the component and an image for each of its
+// core modules and of the adapters between its parts. The images are mapped where they lie; a
+// module finds its own by its bytes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/code_image.h"
+
+namespace wafer::compiler {
+
+// A module, and its image without the module's bytes.
+struct BundledCode {
+  Bytes module;
+  Vec<uint8_t> image;
+};
+
+// The file's bytes. Modules that are part of `component` are not written once more.
+Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code);
+
+class CodeBundle {
+ public:
+  // Copies `bytes`, or maps a file. Io, or Unsupported / Malformed with the reason if it does not
+  // fit; nothing of it is used then.
+  static Result<std::shared_ptr<const CodeBundle>> load(Bytes bytes);
+  static Result<std::shared_ptr<const CodeBundle>> map_file(const std::string& path);
+  // Whether `bytes` begins like a bundle; says nothing of its validity.
+  static bool is_bundle(Bytes bytes);
+  // What all of its images say of themselves, and the component. Errors: as of
+  // CodeImage::summarize.
+  static Result<ImageSummary> summarize(Bytes bytes);
+  ~CodeBundle();
+  CodeBundle(const CodeBundle&) = delete;
+  CodeBundle& operator=(const CodeBundle&) = delete;
+
+  // The component that it was compiled from; lives as long as the bundle.
+  Bytes component() const { return component_; }
+  // Code of the module with these bytes, or null.
+  std::shared_ptr<CodeImage> find(Bytes module) const;
+
+  CodeBundle() = default;  // use load() or map_file()
+
+ private:
+  struct Part {
+    uint64_t hash;
+    Bytes module;
+    std::shared_ptr<CodeImage> image;
+  };
+  Result<void> open(int fd);
+
+  Vec<uint8_t> copy_;
+  uint8_t* mapped_ = nullptr;
+  Bytes bytes_, component_;
+  std::vector<Part> parts_;  // by hash
+};
+
+}  // namespace wafer::compiler

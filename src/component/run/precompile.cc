@@ -1,0 +1,122 @@
+#include "component/run/precompile.h"
+
+#include <algorithm>
+
+#include "component/run/instantiate.h"
+#include "component/run/linker.h"
+
+namespace wafer::component {
+
+DecodeOptions options_for(const runtime::Engine& engine, FindCode find_code) {
+  DecodeOptions decode;
+  decode.core_features = engine.config().features;
+  decode.registry = engine.registry();
+  decode.find_code = std::move(find_code);
+  decode.load_module = [&engine, find = decode.find_code](Bytes bytes) {
+    return engine.load_module(bytes, false, true, find ? find(bytes) : nullptr);
+  };
+  return decode;
+}
+
+namespace {
+
+// Runs nothing: for instances that are only looked at.
+class NoTier final : public runtime::Tier {
+ public:
+  Result<void> attach(runtime::Instance&) override { return {}; }
+  void detach_store(runtime::Store&) override {}
+};
+
+// Something for an import: which of several it is makes no difference to adapters.
+Item stand_in(const TypeArena& types, const Entity& entity) {
+  Item item;
+  item.sort = entity.sort;
+  switch (entity.sort) {
+    case Sort::Func:
+      item.func = std::make_shared<HostFunc>(nullptr, /*blocks=*/false);
+      break;
+    case Sort::Type:
+      if (types[entity.type].kind == TypeKind::Resource)
+        item.resource = std::make_shared<ResourceType>();
+      break;
+    case Sort::Instance:
+      item.instance = std::make_shared<InstanceValue>();
+      for (const NamedEntity& e : types[entity.type].shape->exports)
+        item.instance->add(e.name, stand_in(types, e.entity));
+      break;
+    default:
+      break;
+  }
+  return item;
+}
+
+// Core modules of `component` and of the components inside.
+void collect(const Component& component, std::vector<std::shared_ptr<wasm::Module>>& out) {
+  for (const Definition& d : component.definitions) {
+    if (const auto* m = std::get_if<CoreModuleDef>(&d)) out.push_back(m->module);
+    if (const auto* c = std::get_if<ComponentDef>(&d)) collect(*c->component, out);
+  }
+}
+
+// The adapters that instances of the component use: found by making one, of modules without
+// start functions and segments. Imported modules and components are not known here; what
+// depends on them has no adapter.
+Result<std::vector<Vec<uint8_t>>> adapters_of(Bytes binary, const DecodeOptions& options) {
+  NoTier tier;
+  runtime::Config config;
+  config.features = options.core_features;
+  const auto engine = runtime::Engine::create(config, &tier);
+  DecodeOptions how = options;
+  how.registry = engine->registry();
+  how.find_code = nullptr;
+  how.load_module = [&engine](Bytes bytes) -> Result<std::shared_ptr<wasm::Module>> {
+    WAFER_LET(module, engine->load_module(bytes, false, /*validate=*/false));
+    module->start.reset();
+    module->datas.clear();
+    module->elems.clear();
+    return std::move(module);
+  };
+  WAFER_LET(component, decode(binary, how));
+  runtime::Store core(engine);
+  std::vector<Vec<uint8_t>> adapters;
+  {
+    ComponentStore store(core);
+    store.adapters = &adapters;
+    InstanceValue args;
+    for (const NamedEntity& import : component->shape().imports)
+      args.set(import.name, stand_in(*component->types, import.entity));
+    // As far as it goes.
+    (void)instantiate(store, component, args);
+  }
+  return adapters;
+}
+
+}  // namespace
+
+Result<std::vector<ModuleCode>> precompile(
+    Bytes binary, const DecodeOptions& options,
+    const std::function<Result<Vec<uint8_t>>(const wasm::Module&)>& compile) {
+  WAFER_LET(component, decode(binary, options));
+  std::vector<std::shared_ptr<wasm::Module>> modules;
+  collect(*component, modules);
+  WAFER_LET(adapters, adapters_of(binary, options));
+  for (auto& adapter : adapters) {
+    const auto kept = std::make_shared<Vec<uint8_t>>(std::move(adapter));
+    WAFER_LET(module, options.load_module({kept->data(), kept->size()}));
+    module->owner = kept;
+    modules.push_back(std::move(module));
+  }
+  std::vector<ModuleCode> out;
+  for (auto& module : modules) {
+    const auto same = [&](const ModuleCode& m) {
+      const Bytes a = m.module->bytes, b = module->bytes;
+      return std::equal(a.begin(), a.end(), b.begin(), b.end());
+    };
+    if (std::any_of(out.begin(), out.end(), same)) continue;
+    WAFER_LET(code, compile(*module));
+    out.push_back({std::move(module), std::move(code)});
+  }
+  return out;
+}
+
+}  // namespace wafer::component
