@@ -91,6 +91,19 @@ WASM_API_EXTERN bool wafer_is_component(const void* bytes, size_t size);
  * stores of the engine and by several threads. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_new(wasm_engine_t*, const void* bytes,
                                                        size_t size, own wafer_component_t** out);
+/* Machine code of all that is in the component, for wafer_component_load_compiled in engines with
+ * the same settings; what `wafer compile` writes. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_precompile(wasm_engine_t*, const void* bytes,
+                                                              size_t size,
+                                                              own wasm_byte_vec_t* out);
+/* A component from what wafer_component_precompile gave, copied, or mapped from a file with it.
+ * The bytes are trusted, as those of wafer_module_load_compiled. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_load_compiled(wasm_engine_t*, const void* code,
+                                                                 size_t size,
+                                                                 own wafer_component_t** out);
+WASM_API_EXTERN own wafer_error_t* wafer_component_load_compiled_file(wasm_engine_t*,
+                                                                      const char* path,
+                                                                      own wafer_component_t** out);
 WASM_API_EXTERN void wafer_component_delete(own wafer_component_t*);
 /* Names of what it imports and exports, in order; NULL beyond the last. */
 WASM_API_EXTERN const char* wafer_component_import(const wafer_component_t*, size_t index);

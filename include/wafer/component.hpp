@@ -221,10 +221,7 @@ class ComponentLinker {
   }
   template <class R, class... A>
   void typed(std::string_view interface, std::string_view name, std::function<R(A...)> f) {
-    auto direct = [f](uint64_t* slots) {
-      call_direct<R, A...>(f, slots, std::index_sequence_for<A...>());
-    };
-    auto callback = [f = std::move(f)](ComponentCall& call) {
+    auto callback = [f](ComponentCall& call) {
       call_typed<R, A...>(f, call, std::index_sequence_for<A...>());
     };
     constexpr bool kScalar =
@@ -232,6 +229,9 @@ class ComponentLinker {
         (std::is_void_v<R> ||
          component::scalar_kind<std::decay_t<R>>() != component::ScalarKind::Other);
     if constexpr (kScalar) {
+      auto direct = [f](uint64_t* slots) {
+        call_direct<R, A...>(f, slots, std::index_sequence_for<A...>());
+      };
       component::ScalarType result;
       if constexpr (!std::is_void_v<R>) result.kind = component::scalar_kind<std::decay_t<R>>();
       add_typed(interface, name, std::move(callback),

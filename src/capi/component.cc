@@ -151,15 +151,37 @@ const wafer_component_val_t* wafer_component_val_payload(const wafer_component_v
 bool wafer_is_component(const void* bytes, size_t size) {
   return Component::is_component({static_cast<const uint8_t*>(bytes), size});
 }
-wafer_error_t* wafer_component_new(wasm_engine_t* engine, const void* bytes, size_t size,
-                                   wafer_component_t** out) {
+static wafer_error_t* give(Result<Component> loaded, wafer_component_t** out) {
   *out = nullptr;
-  auto loaded = Component::load(Engine(engine->engine), {static_cast<const uint8_t*>(bytes), size});
   if (!loaded.ok()) return new_error(loaded.take_error());
   auto imports = loaded->imports(), exports = loaded->exports();
   *out = create<wafer_component_t>(
       wafer_component_t{*std::move(loaded), std::move(imports), std::move(exports)});
   return nullptr;
+}
+wafer_error_t* wafer_component_new(wasm_engine_t* engine, const void* bytes, size_t size,
+                                   wafer_component_t** out) {
+  return give(Component::load(Engine(engine->engine), {static_cast<const uint8_t*>(bytes), size}),
+              out);
+}
+wafer_error_t* wafer_component_precompile(wasm_engine_t* engine, const void* bytes, size_t size,
+                                          wasm_byte_vec_t* out) {
+  wasm_byte_vec_new_empty(out);
+  auto code =
+      Component::precompile(Engine(engine->engine), {static_cast<const uint8_t*>(bytes), size});
+  if (!code.ok()) return new_error(code.take_error());
+  wasm_byte_vec_new(out, code->size(), reinterpret_cast<const wasm_byte_t*>(code->data()));
+  return nullptr;
+}
+wafer_error_t* wafer_component_load_compiled(wasm_engine_t* engine, const void* code, size_t size,
+                                             wafer_component_t** out) {
+  return give(
+      Component::load_compiled(Engine(engine->engine), {static_cast<const uint8_t*>(code), size}),
+      out);
+}
+wafer_error_t* wafer_component_load_compiled_file(wasm_engine_t* engine, const char* path,
+                                                  wafer_component_t** out) {
+  return give(Component::load_compiled_file(Engine(engine->engine), path), out);
 }
 void wafer_component_delete(wafer_component_t* c) { destroy(c); }
 const char* wafer_component_import(const wafer_component_t* c, size_t index) {

@@ -17,6 +17,7 @@
 #include "cli/grants.h"
 #include "cli/support.h"
 #include "cli/tiers.h"
+#include "compiler/code_bundle.h"
 #include "compiler/resident.h"
 #include "program/component.h"
 
@@ -39,13 +40,25 @@ struct ServeOptions {
 
 Result<serve::Application> load(const ServeOptions& o) {
   WAFER_LET(file, program::Input::open(o.file, program::Input::Content::Module));
-  WAFER_LET(tier, o.tier.make());
+  const bool code = compiler::CodeBundle::is_bundle(file.bytes());
+  compiler::OwnedTier tier;
+  if (code) {
+    tier = compiler::make_code_tier(o.tier.compile.code);
+  } else {
+    WAFER_LET(made, o.tier.make());
+    tier = std::move(made);
+  }
   runtime::Config config;
   config.features = o.features.get();
   config.interruptible = true;
   config.consume_fuel = o.limits.fuel.has_value();
   config.signals = o.tier.compile.code.signals;
   auto engine = runtime::Engine::create(config, tier.tier, tier.owner);
+  if (code) {
+    WAFER_LET(component,
+              program::load_component_code(file, o.file, *engine, component_features(o.features)));
+    return serve::Application{std::move(engine), std::move(component)};
+  }
   WAFER_LET(input, program::to_module(std::move(file), config.features));
   const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
   if (!component::is_component(kept->binary()))

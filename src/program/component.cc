@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compiler/code_bundle.h"
 #include "compiler/tier.h"
 #include "component/names.h"
 #include "component/run/precompile.h"
@@ -61,16 +62,22 @@ Result<std::shared_ptr<component::Component>> load_component(
   return *std::move(decoded);
 }
 
-Result<std::shared_ptr<component::Component>> load_component(
-    std::shared_ptr<const compiler::CodeBundle> bundle, const std::string& file,
-    const runtime::Engine& engine, component::FeatureSet features) {
+Result<std::shared_ptr<component::Component>> load_component_code(const Input& input,
+                                                                  const std::string& path,
+                                                                  const runtime::Engine& engine,
+                                                                  component::FeatureSet features) {
+  const auto named = [&path](const Error& e) {
+    return Error(e.kind, fmt::format("{}: {}", path, std::string_view(e.message)));
+  };
+  auto bundle = input.is_mapped() && path != "-" ? compiler::CodeBundle::map_file(path)
+                                                 : compiler::CodeBundle::load(input.bytes());
+  if (!bundle.ok()) return named(bundle.error());
   component::DecodeOptions decode = component::options_for(
-      engine, [bundle](Bytes module) { return compiler::keep_code(bundle->find(module)); });
+      engine, [kept = *bundle](Bytes module) { return compiler::keep_code(kept->find(module)); });
   decode.features = features;
-  decode.owner = bundle;
-  auto decoded = component::decode(bundle->component(), decode);
-  if (!decoded.ok())
-    return Error(decoded.error().kind, fmt::format("{}: {}", file, decoded.error().message));
+  decode.owner = *bundle;
+  auto decoded = component::decode((*bundle)->component(), decode);
+  if (!decoded.ok()) return named(decoded.error());
   return *std::move(decoded);
 }
 

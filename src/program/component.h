@@ -1,7 +1,6 @@
 // Programs that are components.
 #pragma once
 
-#include "compiler/code_bundle.h"
 #include "component/run/linker.h"
 #include "program/program.h"
 
@@ -16,10 +15,11 @@ namespace wafer::program {
 Result<std::shared_ptr<component::Component>> load_component(
     std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
     component::FeatureSet features);
-// The same of one with its machine code. `file`: what messages call it.
-Result<std::shared_ptr<component::Component>> load_component(
-    std::shared_ptr<const compiler::CodeBundle> bundle, const std::string& file,
-    const runtime::Engine& engine, component::FeatureSet features);
+// The same of a file of machine code, from `path`; of standard input ("-") it is copied.
+Result<std::shared_ptr<component::Component>> load_component_code(const Input& input,
+                                                                  const std::string& path,
+                                                                  const runtime::Engine& engine,
+                                                                  component::FeatureSet features);
 
 class ComponentProgram {
  public:

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "compiler/code_bundle.h"
 #include "devices/imports/imports.h"
 #include "host/devices/board.h"
 #include "program/component.h"
@@ -248,23 +249,19 @@ class Program::Runner {
   }
 
   bool load_code(const std::string& path, const Input& input, std::shared_ptr<Module>& out) {
-    // What came through a pipe is copied; a file is mapped.
-    const bool map = input.is_mapped() && path != "-";
     if (compiler::CodeBundle::is_bundle(input.bytes())) {
-      auto bundle =
-          map ? compiler::CodeBundle::map_file(path) : compiler::CodeBundle::load(input.bytes());
-      if (!bundle || &out != &main_) {
-        console_.error(fmt::format("{}: {}", path,
-                                   bundle ? std::string_view("a component cannot be preloaded")
-                                          : std::string_view(bundle.error().message)));
+      if (&out != &main_) {
+        console_.error(fmt::format("{}: a component cannot be preloaded", path));
         return false;
       }
       component_.emplace(options_, console_);
       return component_->load(
-          load_component(*std::move(bundle), path, *engine_, options_.component_features));
+          load_component_code(input, path, *engine_, options_.component_features));
     }
-    Result<std::shared_ptr<Module>> module =
-        map ? engine_->map_code(path.c_str()) : engine_->load_code(input.bytes());
+    // What came through a pipe is copied; a file is mapped.
+    Result<std::shared_ptr<Module>> module = input.is_mapped() && path != "-"
+                                                 ? engine_->map_code(path.c_str())
+                                                 : engine_->load_code(input.bytes());
     if (!module) {
       console_.error(fmt::format("{}: {}", path, module.error().message));
       return false;

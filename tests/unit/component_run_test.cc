@@ -14,6 +14,9 @@
 #include "component/shape.h"
 #include "interp/interp.h"
 #include "wat/wat.h"
+#if WAFER_HAS_BASELINE
+#include "compiler/baseline/tier.h"
+#endif
 
 namespace wafer::component {
 namespace {
@@ -232,19 +235,56 @@ constexpr const char* kMemory = R"(
         (local.get $r)))
     (core instance $memory (instantiate $Memory)))";
 
-// Two components that hand a value on and back. The value stands in a tuple that is too large
-// to be flat, so that its address is all that core code has to know.
+constexpr const char* kOptions = " (memory (core memory $memory \"mem\")) ";
+constexpr const char* kRealloc = "(realloc (core func $memory \"realloc\")) ";
+
+// A random type in a tuple that is too large to be flat, so that its address is all that core
+// code has to know.
+std::string big_type(Types& types) {
+  std::string tuple = "(tuple " + types.type(3);
+  for (int i = 0; i < 17; ++i) tuple += " u64";
+  return tuple + ")";
+}
+std::string big_func(bool is_async) {
+  return std::string(is_async ? "async " : "") + "(param \"v\" $big) (result $big)";
+}
+
+// What is inside of a component that hands a value on to `f`, which it imports, and back.
+std::string caller_text(Types& types, const std::string& tuple, const std::string& func,
+                        bool async_caller, const char* outer) {
+  std::string out = types.named(true) + "(type $big " + tuple + ")(import \"f\" (func $f " + func +
+                    "))" + kMemory;
+  out += std::string("(core func $f' (canon lower (func $f) ") + (async_caller ? "async " : "") +
+         outer + kOptions + kRealloc + "))\n";
+  out +=
+      "    (core module $M (import \"\" \"mem\" (memory 1)) (import \"\" \"realloc\" (func "
+      "$realloc (param i32 i32 i32 i32) (result i32)))\n";
+  out += async_caller ? "(import \"\" \"f\" (func $f (param i32 i32) (result i32)))"
+                      : "(import \"\" \"f\" (func $f (param i32 i32)))";
+  out += R"(
+      (func (export "run") (param i32) (result i32) (local $r i32)
+        (local.set $r (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 16384)))
+        )";
+  out +=
+      async_caller
+          ? "(if (i32.ne (call $f (local.get 0) (local.get $r)) (i32.const 2)) (then unreachable))"
+          : "(call $f (local.get 0) (local.get $r))";
+  out += R"(
+        (local.get $r)))
+    (core instance $m (instantiate $M (with "" (instance
+      (export "mem" (memory $memory "mem")) (export "realloc" (func $memory "realloc"))
+      (export "f" (func $f'))))))
+    (func (export "run") )" +
+         func + " (canon lift (core func $m \"run\") " + outer + kOptions + kRealloc + "))\n";
+  return out;
+}
+
+// Two components that hand a value on and back.
 std::string echo_text(Types& types, bool async_callee, bool async_caller, const char* inner,
                       const char* outer) {
-  const std::string t = types.type(3);
-  std::string tuple = "(tuple " + t;
-  for (int i = 0; i < 17; ++i) tuple += " u64";
-  tuple += ")";
-  const bool is_async = async_callee || async_caller;
-  const std::string options = std::string(" (memory (core memory $memory \"mem\")) ");
-  const std::string realloc = "(realloc (core func $memory \"realloc\")) ";
-  const std::string func =
-      std::string(is_async ? "async " : "") + "(param \"v\" $big) (result $big)";
+  const std::string tuple = big_type(types);
+  const std::string func = big_func(async_callee || async_caller);
+  const std::string options = kOptions, realloc = kRealloc;
   std::string out = "(component\n" + types.named(false);
   // What is called.
   out += "  (component $C\n" + types.named(false) + "(type $big " + tuple + ")" + kMemory;
@@ -268,30 +308,7 @@ std::string echo_text(Types& types, bool async_callee, bool async_caller, const 
            func + " (canon lift (core func $m \"f\") " + inner + options + realloc + ")))\n";
   }
   // What calls it.
-  out += "  (component $D\n" + types.named(true) + "(type $big " + tuple +
-         ")(import \"f\" (func $f " + func + "))" + kMemory;
-  out += std::string("(core func $f' (canon lower (func $f) ") + (async_caller ? "async " : "") +
-         outer + options + realloc + "))\n";
-  out +=
-      "    (core module $M (import \"\" \"mem\" (memory 1)) (import \"\" \"realloc\" (func "
-      "$realloc (param i32 i32 i32 i32) (result i32)))\n";
-  out += async_caller ? "(import \"\" \"f\" (func $f (param i32 i32) (result i32)))"
-                      : "(import \"\" \"f\" (func $f (param i32 i32)))";
-  out += R"(
-      (func (export "run") (param i32) (result i32) (local $r i32)
-        (local.set $r (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 16384)))
-        )";
-  out +=
-      async_caller
-          ? "(if (i32.ne (call $f (local.get 0) (local.get $r)) (i32.const 2)) (then unreachable))"
-          : "(call $f (local.get 0) (local.get $r))";
-  out += R"(
-        (local.get $r)))
-    (core instance $m (instantiate $M (with "" (instance
-      (export "mem" (memory $memory "mem")) (export "realloc" (func $memory "realloc"))
-      (export "f" (func $f'))))))
-    (func (export "run") )" +
-         func + " (canon lift (core func $m \"run\") " + outer + options + realloc + ")))\n";
+  out += "  (component $D\n" + caller_text(types, tuple, func, async_caller, outer) + ")\n";
   out += R"(
   (instance $c (instantiate $C))
   (instance $d (instantiate $D (with "f" (func $c "f")))";
@@ -303,21 +320,22 @@ std::string echo_text(Types& types, bool async_callee, bool async_caller, const 
   return out;
 }
 
-class Echo : public testing::TestWithParam<int> {};
+// Engines of each tier that makes code without an optimizer.
+std::vector<std::shared_ptr<runtime::Engine>> engines() {
+  std::vector<std::shared_ptr<runtime::Engine>> out{runtime::Engine::create({}, interp::tier())};
+#if WAFER_HAS_BASELINE
+  if (runtime::Tier* tier = compiler::baseline_tier())
+    out.push_back(runtime::Engine::create({}, tier));
+#endif
+  return out;
+}
 
-TEST_P(Echo, ValuesComeBackAsTheyWere) {
-  const int seed = GetParam();
-  Types types{uint64_t(seed)};
-  const bool callee = seed & 1, caller = seed & 2;
-  const std::string text =
-      echo_text(types, callee, caller, kEncodings[types.below(3)], kEncodings[types.below(3)]);
-  World world(text);
-  ASSERT_TRUE(world.component);
-  for (int i = 0; i < 6; ++i) {
-    // Compiled and not.
-    world.store->compiled_adapters = i & 1;
+class Echo : public testing::TestWithParam<int> {
+ protected:
+  // Calls `run` of a new instance with a value, which has to come back.
+  static void check(World& world, Types& types, const std::string& text) {
     auto made = world.linker.instantiate(*world.store, world.component);
-    ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
+    ASSERT_TRUE(made.ok()) << std::string_view(made.error().message) << text;
     world.instance = *made;
     const auto func = find_func(*world.instance, "run");
     ASSERT_TRUE(func);
@@ -334,6 +352,52 @@ TEST_P(Echo, ValuesComeBackAsTheyWere) {
     ASSERT_TRUE(parsed.ok()) << std::string_view(parsed.error().message) << "\n"
                              << print_wave(arena, type, value);
     EXPECT_TRUE(*parsed == value) << print_wave(arena, type, value);
+  }
+};
+
+TEST_P(Echo, ValuesComeBackAsTheyWere) {
+  const int seed = GetParam();
+  Types types{uint64_t(seed)};
+  const bool callee = seed & 1, caller = seed & 2;
+  const std::string text =
+      echo_text(types, callee, caller, kEncodings[types.below(3)], kEncodings[types.below(3)]);
+  for (const auto& engine : engines()) {
+    World world(text, engine);
+    ASSERT_TRUE(world.component);
+    for (int i = 0; i < 6; ++i) {
+      // Compiled and not.
+      world.store->compiled_adapters = i & 1;
+      check(world, types, text);
+    }
+  }
+}
+
+// The same by way of the host, which answers at once, or later.
+TEST_P(Echo, ValuesComeBackFromTheHost) {
+  const int seed = GetParam();
+  Types types{uint64_t(seed) + 1000};
+  const std::string tuple = big_type(types), func = big_func(seed & 1);
+  const std::string text =
+      "(component " + caller_text(types, tuple, func, seed & 1, kEncodings[types.below(3)]) + ")";
+  for (const auto& engine : engines()) {
+    World world(text, engine);
+    ASSERT_TRUE(world.component);
+    int calls = 0;
+    // An async caller gets it in its memory only if it is there at once.
+    const bool may_wait = !(seed & 1);
+    world.linker.root().func(
+        "f",
+        [&](HostCall& call) {
+          if (++calls % 2 == 0 || !may_wait) {
+            call.result = std::move(call.args);
+            return TrapCode::None;
+          }
+          call.later().complete(std::move(call.args));
+          return TrapCode::None;
+        },
+        may_wait);
+    for (int i = 0; i < 4; ++i) check(world, types, text);
+    EXPECT_EQ(calls, 4);
   }
 }
 

@@ -186,8 +186,7 @@ Result<void> Instantiator::define(Frame& f, const CoreInstantiate& def) {
   for (const wasm::Import& import : module->imports) {
     const auto arg = by_name.find(std::string_view(import.module));
     std::optional<runtime::Extern> found;
-    if (arg != by_name.end())
-      found = inst.core_instances[arg->second].find(std::string(import.name));
+    if (arg != by_name.end()) found = inst.core_instances[arg->second].find(import.name);
     if (!found)
       return unlinkable("unknown import `" + std::string(import.module) + "` `" +
                         std::string(import.name) + "`");

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "component/names.h"
+#include "component/run/handles.h"
 #include "component/run/instantiate.h"
 #include "component/run/match.h"
+#include "component/shape.h"
 
 namespace wafer::component {
 
@@ -191,9 +193,26 @@ Result<void> ComponentLinker::check(const Component& component) const {
 
 Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
     ComponentStore& store, const std::shared_ptr<const Component>& component) const {
-  InstanceValue args;
-  WAFER_TRY(arguments(*component, args));
-  return component::instantiate(store, component, args);
+  std::shared_ptr<InstanceValue> args;
+  const uint64_t changes = root_->changes();
+  {
+    const std::lock_guard lock(kept_->mutex);
+    // Another component may lie where one lay that is gone.
+    if (const auto it = kept_->components.find(component.get()); it != kept_->components.end() &&
+                                                                 it->second.changes == changes &&
+                                                                 !it->second.component.expired())
+      args = it->second.args;
+  }
+  if (!args) {
+    args = std::make_shared<InstanceValue>();
+    WAFER_TRY(arguments(*component, *args));
+    const std::lock_guard lock(kept_->mutex);
+    // What is kept of components that are gone goes with the next one.
+    std::erase_if(kept_->components,
+                  [](const auto& entry) { return entry.second.component.expired(); });
+    kept_->components[component.get()] = {component, changes, args};
+  }
+  return component::instantiate(store, component, *args);
 }
 
 ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
@@ -231,6 +250,45 @@ Result<void> finish(ComponentStore& store) {
   return store.core.trap_error();
 }
 
+namespace {
+
+// A call of code that can neither wait nor ask what task it is of: without a task of its own.
+TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, std::span<Val> args,
+                      std::vector<Val>& result) {
+  ComponentInstance& inst = func.instance;
+  if (inst.root->poisoned) return store.trap("cannot enter component instance");
+  if (store.depth >= ComponentStore::kMaxDepth)
+    return store.core.set_trap(TrapCode::CallStackExhausted);
+  const AuxiliaryThread scope(inst, /*may_leave=*/true);
+  Task& task = *store.current->task;
+  ++store.depth;
+  const auto run = [&]() -> TrapCode {
+    const TypeDef& def = func.def();
+    const wasm::CanonType& type = *func.core->type;
+    const Context cx{func.options, inst, nullptr, &task};
+    std::vector<Slot> slots;
+    slots.reserve(std::max<size_t>({type.param_slots, type.result_slots, 1}));
+    CANON_TRY(lower_values(cx, kMaxFlatParams, args, param_types(def), slots));
+    slots.resize(std::max<size_t>({type.param_slots, type.result_slots, 1}));
+    CANON_TRY(store.core.call_raw(func.core, slots.data()));
+    FlatReader in{slots.data(), slots.data() + type.result_slots};
+    CANON_TRY(lift_values(cx, kMaxFlatResults, in, result_types(def), result));
+    if (task.borrows > 0) return store.trap("borrow handles still remain at the end of the call");
+    if (!func.options.post_return) return TrapCode::None;
+    inst.set_may_leave(false);
+    CANON_TRY(store.core.call_raw(func.options.post_return, slots.data()));
+    inst.set_may_leave(true);
+    return TrapCode::None;
+  };
+  const TrapCode code = run();
+  --store.depth;
+  task.borrows = 0;
+  if (code != TrapCode::None) store.poison(*inst.root);
+  return code;
+}
+
+}  // namespace
+
 Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
                               std::vector<Val> args) {
   if (!func) return Error(ErrorKind::Usage, "null function");
@@ -238,6 +296,17 @@ Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
   if (args.size() != caller.def().labels.size())
     return Error(ErrorKind::Usage, "wrong number of arguments: " +
                                        std::to_string(caller.def().labels.size()) + " expected");
+  if (const auto* const lifted = dynamic_cast<const LiftedFunc*>(func.func.get());
+      lifted && lifted->instance.complete && !lifted->instance.may_block &&
+      !lifted->instance.needs_thread && !lifted->def().is_async && !lifted->options.is_async &&
+      !store.current) {
+    store.core.clear_trap();
+    std::vector<Val> result;
+    const TrapCode code = call_at_once(store, *lifted, args, result);
+    if (code == TrapCode::None) return result;
+    if (store.core.trap().code != code) store.core.set_trap(code);
+    return store.core.trap_error();
+  }
   struct State {
     std::vector<Val> args, result;
     bool done = false;

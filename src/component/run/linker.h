@@ -10,7 +10,9 @@
 //   auto results = call(store, find_func(**instance, "run"), {});
 #pragma once
 
+#include <mutex>
 #include <span>
+#include <unordered_map>
 
 #include "component/run/task.h"
 
@@ -150,10 +152,20 @@ class ComponentLinker {
       ComponentStore& store, const std::shared_ptr<const Component>& component) const;
 
  private:
-  // What `component` gets for its imports.
+  // What a component gets for its imports, found once and kept for as long as nothing changes.
+  struct Kept {
+    std::mutex mutex;
+    struct Of {
+      std::weak_ptr<const Component> component;
+      uint64_t changes = 0;
+      std::shared_ptr<InstanceValue> args;
+    };
+    std::unordered_map<const Component*, Of> components;
+  };
   Result<void> arguments(const Component& component, InstanceValue& args) const;
 
   std::shared_ptr<InstanceValue> root_;
+  std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();
 };
 
 // A function that an instance exports, with its type there.

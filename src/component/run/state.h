@@ -139,25 +139,58 @@ struct Item {
 class InstanceValue {
  public:
   void add(std::string name, Item item) {
-    index_.emplace(name, items_.size());
+    ++changes_;
+    nests_ = nests_ || item.instance;
     items_.emplace_back(std::move(name), std::move(item));
+    if (items_.size() <= kFew) return;
+    // Few are found by looking through them.
+    for (size_t i = index_.size(); i < items_.size(); ++i) index_.emplace(items_[i].first, i);
   }
   // Adds it, or puts it in the place of what has the name.
   void set(std::string name, Item item) {
-    if (auto it = index_.find(name); it != index_.end())
-      items_[it->second].second = std::move(item);
-    else
+    if (const size_t i = place(name); i < items_.size()) {
+      ++changes_;
+      nests_ = nests_ || item.instance;
+      items_[i].second = std::move(item);
+    } else {
       add(std::move(name), std::move(item));
+    }
   }
   const Item* find(std::string_view name) const {
-    auto it = index_.find(std::string(name));
-    return it == index_.end() ? nullptr : &items_[it->second].second;
+    const size_t i = place(name);
+    return i < items_.size() ? &items_[i].second : nullptr;
   }
   const std::vector<std::pair<std::string, Item>>& items() const { return items_; }
+  // How often it was changed, and the instances inside were: tells whether what was found out
+  // about it still holds.
+  uint64_t changes() const {
+    uint64_t out = changes_;
+    if (nests_)
+      for (const auto& [name, item] : items_)
+        if (item.instance) out += item.instance->changes();
+    return out;
+  }
 
  private:
+  static constexpr size_t kFew = 12;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  size_t place(std::string_view name) const {
+    if (items_.size() <= kFew) {
+      size_t i = 0;
+      while (i < items_.size() && items_[i].first != name) ++i;
+      return i;
+    }
+    const auto it = index_.find(name);
+    return it == index_.end() ? items_.size() : it->second;
+  }
+
   std::vector<std::pair<std::string, Item>> items_;
-  std::unordered_map<std::string, size_t> index_;
+  std::unordered_map<std::string, size_t, Hash, std::equal_to<>> index_;
+  uint64_t changes_ = 0;
+  bool nests_ = false;  // has instances
 };
 
 // ---- Instances
@@ -165,9 +198,9 @@ class InstanceValue {
 // A core instance: of a module, or a bundle of items.
 struct CoreInstanceValue {
   runtime::Instance* instance = nullptr;
-  std::unordered_map<std::string, runtime::Extern> items;
+  std::unordered_map<std::string_view, runtime::Extern> items;  // names of the definition
 
-  std::optional<runtime::Extern> find(const std::string& name) const {
+  std::optional<runtime::Extern> find(std::string_view name) const {
     if (instance) return instance->get_export(name);
     auto it = items.find(name);
     if (it == items.end()) return std::nullopt;
