@@ -806,7 +806,7 @@ T
   run 0 run --invoke 'run(6)' own.wcode
   expect out 6
   run 134 run --invoke 'run(2)' own.wcode
-  has err 'invalid utf-8'
+  has err 'utf-8'
   run 134 run --invoke boom own.wcode
   has err 'trap: unreachable'
   cat own.wcode | "$wafer" run --invoke 'run(3)' - >out
