@@ -47,7 +47,7 @@ std::string pass_on(const std::string& component, const std::string& core) {
          core + ") (result " + core + R"() (call $f (local.get 0))))
     (core instance $m (instantiate $M (with "" (instance (export "f" (func $f))))))
     (func (export "run") (param "x" )" +
-         component + ") (result " + component + R"() (canon lift (core func $m "run"))))";
+         component + ") (result " + component + R"() (canon lift (core func $m "run")))))";
 }
 
 class TypedHost : public testing::TestWithParam<Tier> {
@@ -97,7 +97,7 @@ TEST_P(TypedHost, BitsBeyondTheType) {
       (func (export "run") (param i32) (result i32)
         (call $f (i32.const 0x1234) (i32.const 0x18000) (i32.const 2) (local.get 0))))
     (core instance $m (instantiate $M (with "" (instance (export "f" (func $f))))))
-    (func (export "run") (param "x" u32) (result s32) (canon lift (core func $m "run"))))";
+    (func (export "run") (param "x" u32) (result s32) (canon lift (core func $m "run")))))";
   for (const bool typed : {true, false}) {
     Store store(engine);
     ComponentLinker linker;
@@ -141,7 +141,7 @@ TEST_P(TypedHost, StringsAndLists) {
                  (i32.load8_u offset=5 (i32.load (i32.const 64))))))
     (core instance $m (instantiate $M (with "" (instance (export "f" (func $f))
       (export "mem" (memory $mem "mem"))))))
-    (func (export "run") (result u32) (canon lift (core func $m "run"))))";
+    (func (export "run") (result u32) (canon lift (core func $m "run")))))";
   const Component component = load(engine, text);
   Store store(engine);
   ComponentLinker linker;
