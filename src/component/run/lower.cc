@@ -29,15 +29,22 @@ ScalarType scalar_of(const TypeArena& types, ValType type) {
     switch (t.prim) {
 #define SCALAR(name) \
   case Prim::name:   \
-    return {ScalarKind::name};
-      SCALAR(Bool)
-      SCALAR(U8)
-      SCALAR(U16)
-      SCALAR(U32)
-      SCALAR(U64)
-      SCALAR(S8) SCALAR(S16) SCALAR(S32) SCALAR(S64) SCALAR(F32) SCALAR(F64) SCALAR(Char)
+    return {ScalarKind::name}
+      SCALAR(Bool);
+      SCALAR(U8);
+      SCALAR(U16);
+      SCALAR(U32);
+      SCALAR(U64);
+      SCALAR(S8);
+      SCALAR(S16);
+      SCALAR(S32);
+      SCALAR(S64);
+      SCALAR(F32);
+      SCALAR(F64);
+      SCALAR(Char);
 #undef SCALAR
-          default : return {ScalarKind::Other};
+      default:
+        return {ScalarKind::Other};
     }
   }
   const TypeDef& def = types[t.id];
