@@ -267,7 +267,7 @@ class ComponentLinker {
   template <class R, class... A, class F, size_t... I>
   static void call_typed(const F& f, ComponentCall& call, std::index_sequence<I...>) {
     if (call.args().size() != sizeof...(A) ||
-        !(detail::ComponentType<std::decay_t<A>>::is(call.args()[I]) && ...))
+        !(ComponentType<std::decay_t<A>>::is(call.args()[I]) && ...))
       return call.fail("the host's function has other parameters");
     if constexpr (std::is_void_v<R>)
       f(call.template arg<std::decay_t<A>>(I)...);
