@@ -4,8 +4,7 @@
 
 #include "api/component_state.h"
 #if WAFER_WITH_TIERS
-#include "compiler/code_bundle.h"
-#include "compiler/tier.h"
+#include "compiler/tiers/tiers.h"
 #endif
 #include "component/run/precompile.h"
 #include "component/run/wave.h"

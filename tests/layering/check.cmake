@@ -36,7 +36,7 @@ set(below_serve ${below_wasi/p2} wasi/p3 host/http serve)
 set(below_wasi/p1 ${below_runtime} host wasi/p1)
 set(below_program ${below_interp} compiler compiler/tiers wat component component/run host wasi/bind wasi/p1
   wasi/command devices devices/imports host/devices demangle program)
-set(below_api ${below_interp} compiler compiler/tiers wat component component/run host wasi/bind wasi/p1 wasi/p2 wasi/p3 wasi/command devices devices/imports host/devices demangle api public)
+set(below_api ${below_interp} compiler/tiers wat component component/run host wasi/bind wasi/p1 wasi/p2 wasi/p3 wasi/command devices devices/imports host/devices demangle api public)
 set(below_capi ${below_api} capi)
 set(below_cli ${below_interp} compiler compiler/tiers wat component component/run wit compose bindgen host host/http host/devices wasi/p1 serve demangle program oci cli)
 set(below_oci ${below_host} host/http oci)

@@ -1,10 +1,11 @@
-// Every execution tier of this build, by name.
+// Every execution tier of this build, by name, and the files of code that they run.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "compiler/code_bundle.h"
 #include "compiler/tier.h"
 
 namespace wafer::compiler {
