@@ -18,8 +18,6 @@ uint64_t wafer_port_clock(void) {
   last = now;
   return ((uint64_t(rounds) << 32) | now) * 1000;
 }
-__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
-__attribute__((weak)) bool wafer_port_random(void*, size_t) { return false; }
 void wafer_port_sleep(uint64_t nanoseconds) { delay((nanoseconds + 999999) / 1000000); }
 
 void wafer_port_put(const char* text, size_t size) {

@@ -28,6 +28,18 @@ static void release(void* context, void* pointer, size_t size, size_t align) {
 
 void wafer_port_init(void) { wafer_set_allocator(allocate, release, NULL); }
 
+__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
+__attribute__((weak)) bool wafer_port_random(void* out, size_t size) {
+  (void)out;
+  (void)size;
+  return false;
+}
+__attribute__((weak)) size_t wafer_port_get(char* out, size_t size) {
+  (void)out;
+  (void)size;
+  return 0;
+}
+
 static wasm_valtype_t* type_of(char letter) {
   return wasm_valtype_new(letter == 'i'   ? WASM_I32
                           : letter == 'I' ? WASM_I64

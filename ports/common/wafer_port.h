@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-/* ---- The platform layer */
+/* ---- The platform layer. wafer_port_date, wafer_port_random and wafer_port_get are there already,
+ * for systems without: weak, so that a port or an application replaces them. */
 
 /* What blocks of wafer_port_allocate are aligned to, at least. */
 #define WAFER_PORT_ALIGN 8
@@ -34,6 +35,11 @@ uint64_t wafer_port_clock(void);
 uint64_t wafer_port_date(void);
 /* Lets other tasks run for so long. */
 void wafer_port_sleep(uint64_t nanoseconds);
+/* How many ticks of a system's clock that is, at least. */
+static inline uint64_t wafer_port_ticks(uint64_t nanoseconds, uint32_t per_second) {
+  const uint64_t tick = 1000000000u / per_second;
+  return nanoseconds / tick + (nanoseconds % tick != 0);
+}
 /* Random bytes that nobody can guess; false where there are none. */
 bool wafer_port_random(void* out, size_t size);
 

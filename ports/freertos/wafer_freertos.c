@@ -16,16 +16,9 @@ size_t wafer_port_free_bytes(void) { return xPortGetFreeHeapSize(); }
 uint64_t wafer_port_clock(void) {
   return (uint64_t)xTaskGetTickCount() * (1000000000u / configTICK_RATE_HZ);
 }
-__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
-__attribute__((weak)) bool wafer_port_random(void* out, size_t size) {
-  (void)out;
-  (void)size;
-  return false;
-}
 
 void wafer_port_sleep(uint64_t nanoseconds) {
-  const uint64_t tick = 1000000000u / configTICK_RATE_HZ;
-  const uint64_t ticks = nanoseconds / tick + (nanoseconds % tick != 0);
+  const uint64_t ticks = wafer_port_ticks(nanoseconds, configTICK_RATE_HZ);
   vTaskDelay(ticks < portMAX_DELAY ? (TickType_t)ticks : portMAX_DELAY - 1);
 }
 

@@ -18,16 +18,9 @@ size_t wafer_port_free_bytes(void) {
 uint64_t wafer_port_clock(void) {
   return (uint64_t)rt_tick_get() * (1000000000u / RT_TICK_PER_SECOND);
 }
-__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
-__attribute__((weak)) bool wafer_port_random(void* out, size_t size) {
-  (void)out;
-  (void)size;
-  return false;
-}
 
 void wafer_port_sleep(uint64_t nanoseconds) {
-  const uint64_t tick = 1000000000u / RT_TICK_PER_SECOND;
-  const uint64_t ticks = nanoseconds / tick + (nanoseconds % tick != 0);
+  const uint64_t ticks = wafer_port_ticks(nanoseconds, RT_TICK_PER_SECOND);
   if (!ticks)
     rt_thread_yield();
   else
@@ -46,11 +39,6 @@ void wafer_port_put(const char* text, size_t size) {
     size -= n;
   }
   rt_exit_critical();
-}
-__attribute__((weak)) size_t wafer_port_get(char* out, size_t size) {
-  (void)out;
-  (void)size;
-  return 0;
 }
 
 bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, unsigned level,

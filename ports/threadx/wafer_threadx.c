@@ -69,16 +69,9 @@ size_t wafer_port_free_bytes(void) {
 uint64_t wafer_port_clock(void) {
   return (uint64_t)tx_time_get() * (1000000000u / TX_TIMER_TICKS_PER_SECOND);
 }
-__attribute__((weak)) uint64_t wafer_port_date(void) { return 0; }
-__attribute__((weak)) bool wafer_port_random(void* out, size_t size) {
-  (void)out;
-  (void)size;
-  return false;
-}
 
 void wafer_port_sleep(uint64_t nanoseconds) {
-  const uint64_t tick = 1000000000u / TX_TIMER_TICKS_PER_SECOND;
-  const uint64_t ticks = nanoseconds / tick + (nanoseconds % tick != 0);
+  const uint64_t ticks = wafer_port_ticks(nanoseconds, TX_TIMER_TICKS_PER_SECOND);
   if (!ticks)
     tx_thread_relinquish();
   else
@@ -89,11 +82,6 @@ void wafer_port_put(const char* text, size_t size) {
   tx_mutex_get(&console, TX_WAIT_FOREVER);
   wafer_threadx_put(text, size);
   tx_mutex_put(&console);
-}
-__attribute__((weak)) size_t wafer_port_get(char* out, size_t size) {
-  (void)out;
-  (void)size;
-  return 0;
 }
 
 static VOID run(ULONG unused) {

@@ -60,7 +60,6 @@ size_t wafer_port_free_bytes(void) {
 }
 
 uint64_t wafer_port_clock(void) { return k_ticks_to_ns_floor64(k_uptime_ticks()); }
-__weak uint64_t wafer_port_date(void) { return 0; }
 
 void wafer_port_sleep(uint64_t nanoseconds) {
   if (nanoseconds)
@@ -69,15 +68,9 @@ void wafer_port_sleep(uint64_t nanoseconds) {
     k_yield();
 }
 
-bool wafer_port_random(void* out, size_t size) {
 #ifdef CONFIG_CSPRNG_ENABLED
-  return sys_csrand_get(out, size) == 0;
-#else
-  ARG_UNUSED(out);
-  ARG_UNUSED(size);
-  return false;
+bool wafer_port_random(void* out, size_t size) { return sys_csrand_get(out, size) == 0; }
 #endif
-}
 
 static K_MUTEX_DEFINE(console_mutex);
 
@@ -85,11 +78,6 @@ void wafer_port_put(const char* text, size_t size) {
   k_mutex_lock(&console_mutex, K_FOREVER);
   printk("%.*s", (int)size, text);
   k_mutex_unlock(&console_mutex);
-}
-__weak size_t wafer_port_get(char* out, size_t size) {
-  ARG_UNUSED(out);
-  ARG_UNUSED(size);
-  return 0;
 }
 
 static void run(void* argument, void* unused, void* unused2) {
