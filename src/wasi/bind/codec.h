@@ -12,6 +12,7 @@
 
 #include "component/run/linker.h"
 #include "component/run/stream.h"
+#include "wafer/expected.hpp"
 
 namespace wafer::wasi {
 
@@ -21,34 +22,6 @@ using component::TypeDef;
 using component::TypeKind;
 using component::Val;
 using component::ValType;
-
-// No value.
-struct Unit {
-  bool operator==(const Unit&) const = default;
-};
-
-template <class E>
-struct Err {
-  E error;
-};
-template <class E>
-Err(E) -> Err<E>;
-
-// result<T, E>.
-template <class T, class E>
-class Expected {
- public:
-  Expected(T value) : value_(std::in_place_index<0>, std::move(value)) {}
-  Expected(Err<E> e) : value_(std::in_place_index<1>, std::move(e.error)) {}
-  bool ok() const { return value_.index() == 0; }
-  explicit operator bool() const { return ok(); }
-  T& operator*() { return std::get<0>(value_); }
-  T* operator->() { return &std::get<0>(value_); }
-  E& error() { return std::get<1>(value_); }
-
- private:
-  std::variant<T, E> value_;
-};
 
 // ---- Resources of the host
 
