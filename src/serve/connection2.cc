@@ -2,12 +2,11 @@
 
 #if WAFER_WITH_HTTP2
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 
+#include "host/http/http2.h"
 #include "serve/handling.h"
 
 namespace wafer::serve {
@@ -16,31 +15,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr uint32_t kMostStreams = 128;
-// Of one stream's request body; what a guest has not read is not asked for (HttpBody holds it).
-constexpr uint32_t kStreamWindow = host::HttpBody::kCapacity - 1;
-constexpr int32_t kConnectionWindow = 1 << 20;
-constexpr size_t kPiece = 16 << 10;
-constexpr size_t kMostOut = 64 << 10;  // written at once
-
-std::string_view text(const uint8_t* data, size_t size) {
-  return {reinterpret_cast<const char*>(data), size};
-}
-
-nghttp2_nv field(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NONE};
-}
-
-std::string lower(std::string_view name) {
-  std::string s(name);
-  for (char& c : s)
-    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-  return s;
-}
-
-class Connection2 final : public Session, public Handling::Owner {
+class Connection2 final : public Session, public Handling::Owner, public host::Http2Events {
  public:
   Connection2(Worker& worker, host::ChannelRef channel, bool tls, Bytes received)
       : worker_(worker),
@@ -103,14 +78,13 @@ class Connection2 final : public Session, public Handling::Owner {
   void on_guest_done(Handling& handling) override;
   bool on_inform(Handling& handling, int status, const host::HttpFields& fields) override;
 
-  // ---- Callbacks of nghttp2
-  static Connection2& of(void* user) { return *static_cast<Connection2*>(user); }
-  int on_begin(int32_t id);
-  int on_field(int32_t id, std::string_view name, std::string_view value);
-  int on_frame(const nghttp2_frame& frame);
-  int on_data(int32_t id, const uint8_t* data, size_t size);
-  int on_close(int32_t id);
+  int on_begin(int32_t id) override;
+  int on_field(int32_t id, std::string_view name, std::string_view value) override;
+  int on_frame(const nghttp2_frame& frame) override;
+  int on_data(int32_t id, Bytes data) override;
+  int on_close(int32_t id, uint32_t code) override;
   ssize_t body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flags);
+  nghttp2_data_provider body_provider();
 
   Worker& worker_;
   const host::ChannelRef channel_;
@@ -128,57 +102,19 @@ class Connection2 final : public Session, public Handling::Owner {
 };
 
 bool Connection2::setup() {
-  nghttp2_session_callbacks* callbacks = nullptr;
-  nghttp2_option* option = nullptr;
-  if (nghttp2_session_callbacks_new(&callbacks) != 0) return false;
-  nghttp2_session_callbacks_set_on_begin_headers_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
-        if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-          return 0;
-        return of(user).on_begin(frame->hd.stream_id);
-      });
-  nghttp2_session_callbacks_set_on_header_callback(
-      callbacks,
-      [](nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-         const uint8_t* value, size_t value_size, uint8_t, void* user) {
-        if (frame->hd.type != NGHTTP2_HEADERS) return 0;
-        return of(user).on_field(frame->hd.stream_id, text(name, name_size),
-                                 text(value, value_size));
-      });
-  nghttp2_session_callbacks_set_on_frame_recv_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
-        return of(user).on_frame(*frame);
-      });
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-      callbacks, [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
-                    void* user) { return of(user).on_data(id, data, size); });
-  nghttp2_session_callbacks_set_on_stream_close_callback(
-      callbacks,
-      [](nghttp2_session*, int32_t id, uint32_t, void* user) { return of(user).on_close(id); });
-  bool ok = nghttp2_option_new(&option) == 0;
-  if (ok) {
-    // What a guest has not read keeps the client from sending more.
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_max_settings(option, 64);
-    ok = nghttp2_session_server_new2(&session_, callbacks, this, option) == 0;
-    nghttp2_option_del(option);
-  }
-  nghttp2_session_callbacks_del(callbacks);
-  if (!ok) return false;
   const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMostStreams},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, host::kHttp2MostStreams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, host::kHttp2StreamWindow},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        uint32_t(std::min<size_t>(worker_.options().limits.header_bytes, UINT32_MAX))},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0}};
-  return nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0 &&
-         nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) ==
-             0;
+  session_ = host::make_http2_session(*this, true, true, settings, host::kHttp2Window);
+  return session_ != nullptr;
 }
 
 void Connection2::start() {
   if (!setup()) return close();
-  in_.resize(kPiece);
+  in_.resize(host::kHttp2Piece);
   expect();
   const std::vector<uint8_t> received = std::move(received_);
   if (!received.empty()) take(received.data(), received.size());
@@ -280,7 +216,7 @@ void Connection2::stop_unread() {
 void Connection2::flush() {
   if (closed_ || writing_ || taking_ || flushing_) return;
   flushing_ = true;
-  while (out_.size() < kMostOut) {
+  while (out_.size() < host::kHttp2MostOut) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &data);
     if (size < 0) {
@@ -416,26 +352,26 @@ void Connection2::request_head(int32_t id, Stream& stream, bool ends) {
   });
 }
 
-int Connection2::on_data(int32_t id, const uint8_t* data, size_t size) {
+int Connection2::on_data(int32_t id, Bytes data) {
   Stream* const stream = find(id);
   const auto skip = [&] {
-    nghttp2_session_consume(session_, id, size);
+    nghttp2_session_consume(session_, id, data.size());
     return 0;
   };
   if (!stream || !stream->request.body) return skip();
   host::HttpBody& body = *stream->request.body;
-  stream->body_bytes += size;
+  stream->body_bytes += data.size();
   const auto& limit = worker_.options().limits.body_bytes;
   if (limit && stream->body_bytes > *limit) {
     body.fail(host::Status(EMSGSIZE));
     return skip();
   }
   if (!body.room()) return skip();  // nobody reads
-  body.write(Bytes(data, size));
+  body.write(data);
   return 0;
 }
 
-int Connection2::on_close(int32_t id) {
+int Connection2::on_close(int32_t id, uint32_t) {
   Stream* const stream = find(id);
   if (!stream) return 0;
   stream->closed = true;
@@ -452,12 +388,12 @@ void Connection2::forget(int32_t id) {
   Handling& handling = *stream->handling;
   if (stream->sent && handling.running()) return;  // what it does after its answer
   if (handling.status != 0 && !stream->refused) handling.log(remote_, "HTTP/2");
-  if (stream->request.body) stream->request.body->on_taken = nullptr;
+  if (stream->request.body) host::http2_let_go(session_, *stream->request.body);
   worker_.loop().post([kept = stream->handling] {});
   handling.cancel();
   streams_.erase(id);
   expect();
-  if (draining_ && streams_.empty()) flush();
+  flush();
 }
 
 // ---- Responses
@@ -468,15 +404,14 @@ void Connection2::refuse(int32_t id, Stream& stream, int status, const char* why
   stream.handling->status = status;
   stream.handling->log(remote_, "HTTP/2");
   if (stream.handling->method != "HEAD") stream.own_body = why;
-  const std::string code = std::to_string(status), length = std::to_string(strlen(why));
-  const nghttp2_nv fields[] = {field(":status", code), field("date", http_date()),
-                               field("content-type", "text/plain"),
-                               field("content-length", length)};
-  nghttp2_data_provider provider = {};
-  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t* to, size_t size,
-                              uint32_t* flags, nghttp2_data_source*,
-                              void* user) { return of(user).body_of(stream_id, to, size, flags); };
-  nghttp2_submit_response(session_, id, fields, std::size(fields),
+  host::Http2Fields fields;
+  fields.add(":status", std::to_string(status));
+  fields.add("date", http_date());
+  fields.add("content-type", "text/plain");
+  fields.add("content-length", std::to_string(strlen(why)));
+  const std::vector<nghttp2_nv> nv = fields.get();
+  const nghttp2_data_provider provider = body_provider();
+  nghttp2_submit_response(session_, id, nv.data(), nv.size(),
                           stream.own_body.empty() ? nullptr : &provider);
   stream.sent = true;
   unread_ |= !stream.ended;
@@ -495,36 +430,35 @@ void Connection2::respond(int32_t id, Stream& stream) {
   handling.status = handling.response.status;
   const bool no_body = has_no_body(handling.method, handling.status);
   host::HttpBody* const body = handling.response.body.get();
-  const std::string code = std::to_string(handling.status);
-  std::vector<std::string> names;
-  names.reserve(handling.response.fields.size());
-  std::vector<nghttp2_nv> fields{field(":status", code)};
-  bool has_date = false, has_length = false;
-  for (const auto& [name, value] : handling.response.fields) {
-    if (host::is_hop_by_hop(name)) continue;
-    names.push_back(lower(name));
-    has_date |= names.back() == "date";
-    has_length |= names.back() == "content-length";
-    fields.push_back(field(names.back(), value));
-  }
-  if (!has_date) fields.push_back(field("date", http_date()));
-  std::string length;
-  if (!has_length && !no_body &&
+  const auto has = [&handling](std::string_view wanted) {
+    return std::any_of(handling.response.fields.begin(), handling.response.fields.end(),
+                       [wanted](const auto& f) { return host::same_name(f.first, wanted); });
+  };
+  host::Http2Fields fields;
+  fields.add(":status", std::to_string(handling.status));
+  fields.add(handling.response.fields);
+  if (!has("date")) fields.add("date", http_date());
+  if (!has("content-length") && !no_body &&
       (!body || body->done() ||
-       (body->ended() && body->failure().ok() && body->trailers().empty()))) {
-    length = std::to_string(body ? body->front().size() : 0);
-    fields.push_back(field("content-length", length));
-  }
-  nghttp2_data_provider provider = {};
-  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t* to, size_t size,
-                              uint32_t* flags, nghttp2_data_source*,
-                              void* user) { return of(user).body_of(stream_id, to, size, flags); };
+       (body->ended() && body->failure().ok() && body->trailers().empty())))
+    fields.add("content-length", std::to_string(body ? body->front().size() : 0));
+  const std::vector<nghttp2_nv> nv = fields.get();
+  const nghttp2_data_provider provider = body_provider();
   const bool bare = no_body || !body;
   if (bare && body) body->discard();
-  if (nghttp2_submit_response(session_, id, fields.data(), fields.size(),
-                              bare ? nullptr : &provider) != 0)
+  if (nghttp2_submit_response(session_, id, nv.data(), nv.size(), bare ? nullptr : &provider) != 0)
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
   stream.sent |= bare;
+}
+
+nghttp2_data_provider Connection2::body_provider() {
+  nghttp2_data_provider provider = {};
+  provider.read_callback = [](nghttp2_session*, int32_t id, uint8_t* to, size_t size,
+                              uint32_t* flags, nghttp2_data_source*, void* user) {
+    return static_cast<Connection2*>(static_cast<host::Http2Events*>(user))
+        ->body_of(id, to, size, flags);
+  };
+  return provider;
 }
 
 // What there is of a response's body.
@@ -555,15 +489,10 @@ ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* fla
   stream->sent = true;
   if (!body.trailers().empty()) {
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    std::vector<std::string> names;
-    names.reserve(body.trailers().size());
-    std::vector<nghttp2_nv> fields;
-    for (const auto& [name, value] : body.trailers()) {
-      if (host::is_hop_by_hop(name)) continue;
-      names.push_back(lower(name));
-      fields.push_back(field(names.back(), value));
-    }
-    nghttp2_submit_trailer(session_, id, fields.data(), fields.size());
+    host::Http2Fields fields;
+    fields.add(body.trailers());
+    const std::vector<nghttp2_nv> nv = fields.get();
+    nghttp2_submit_trailer(session_, id, nv.data(), nv.size());
   }
   return ssize_t(*n);
 }
@@ -571,17 +500,12 @@ ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* fla
 bool Connection2::on_inform(Handling& handling, int status, const host::HttpFields& given) {
   const int32_t id = id_of(handling);
   if (closed_ || id < 0) return false;
-  const std::string code = std::to_string(status);
-  std::vector<std::string> names;
-  names.reserve(given.size());
-  std::vector<nghttp2_nv> fields{field(":status", code)};
-  for (const auto& [name, value] : given) {
-    if (host::is_hop_by_hop(name)) continue;
-    names.push_back(lower(name));
-    fields.push_back(field(names.back(), value));
-  }
-  const bool ok = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, fields.data(),
-                                         fields.size(), nullptr) == 0;
+  host::Http2Fields fields;
+  fields.add(":status", std::to_string(status));
+  fields.add(given);
+  const std::vector<nghttp2_nv> nv = fields.get();
+  const bool ok = nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(),
+                                         nv.size(), nullptr) == 0;
   flush_soon();
   return ok;
 }

@@ -9,13 +9,6 @@
 
 namespace wafer::serve {
 
-// Whether this build has it (WAFER_WITH_HTTP2).
-#if WAFER_WITH_HTTP2
-inline constexpr bool kHasHttp2 = true;
-#else
-inline constexpr bool kHasHttp2 = false;
-#endif
-
 // What a client begins with (RFC 9113, 3.4).
 inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

@@ -5,8 +5,8 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include "host/http/http2.h"
 #include "serve/admin.h"
-#include "serve/connection2.h"
 #include "serve/worker.h"
 
 namespace wafer::serve {
@@ -39,7 +39,7 @@ Result<std::shared_ptr<host::TlsContext>> make_tls(const Options& options) {
   if (options.tls_certificate.empty() || options.tls_key.empty())
     return Error(ErrorKind::Usage, "TLS needs both a certificate and a key");
   return host::TlsContext::server(options.tls_certificate, options.tls_key,
-                                  options.http2 && kHasHttp2);
+                                  options.http2 && host::kHasHttp2);
 }
 
 }  // namespace

@@ -2,11 +2,12 @@
 
 #if WAFER_WITH_HTTP2
 #include <errno.h>
-#include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
 
 #include <cstring>
 #include <vector>
+
+#include "host/http/http2.h"
 
 namespace wafer::shim {
 
@@ -22,39 +23,14 @@ constexpr size_t kPrefix = 5;
 
 // One HTTP/2 connection. Who called is told outside of nghttp2's callbacks, which may not be
 // entered twice.
-class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
+class GrpcClient::Connection : public host::Http2Events,
+                               public std::enable_shared_from_this<Connection> {
  public:
   Connection(Loop& loop, UniqueFd socket) : loop_(loop), socket_(std::move(socket)) {
-    nghttp2_session_callbacks* callbacks = nullptr;
-    nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_callbacks_set_on_header_callback(
-        callbacks,
-        [](nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-           const uint8_t* value, size_t value_size, uint8_t, void* self) {
-          static_cast<Connection*>(self)->on_header(
-              frame->hd.stream_id, {reinterpret_cast<const char*>(name), name_size},
-              {reinterpret_cast<const char*>(value), value_size});
-          return 0;
-        });
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-        callbacks, [](nghttp2_session*, uint8_t, int32_t stream, const uint8_t* data, size_t size,
-                      void* self) {
-          static_cast<Connection*>(self)->on_data(stream,
-                                                  {reinterpret_cast<const char*>(data), size});
-          return 0;
-        });
-    nghttp2_session_callbacks_set_on_stream_close_callback(
-        callbacks, [](nghttp2_session*, int32_t stream, uint32_t error, void* self) {
-          static_cast<Connection*>(self)->on_close(stream, error);
-          return 0;
-        });
-    nghttp2_session_client_new(&session_, callbacks, this);
-    nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, uint32_t(kWindow)}};
-    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
-    nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kWindow);
+    session_ = host::make_http2_session(*this, false, false, settings, kWindow);
   }
   ~Connection() {
     close();
@@ -67,22 +43,19 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
     loop_.watch(socket_.get(), EPOLLIN,
                 [self = shared_from_this()](uint32_t events) { self->ready(events); });
   }
-  bool is_open() const { return bool(socket_); }
+  bool is_open() const { return socket_ && session_; }
 
   void call(const std::string& method, const std::string& containerd_namespace, std::string payload,
             size_t max_bytes, OnMessage on_message, Done done) {
-    const auto header = [](std::string_view name, std::string_view value) {
-      return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-                        reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(),
-                        value.size(), NGHTTP2_NV_FLAG_NONE};
-    };
-    const nghttp2_nv headers[] = {header(":method", "POST"),
-                                  header(":scheme", "http"),
-                                  header(":path", method),
-                                  header(":authority", "localhost"),
-                                  header("content-type", "application/grpc"),
-                                  header("te", "trailers"),
-                                  header("containerd-namespace", containerd_namespace)};
+    host::Http2Fields headers;
+    headers.add(":method", "POST");
+    headers.add(":scheme", "http");
+    headers.add(":path", method);
+    headers.add(":authority", "localhost");
+    headers.add("content-type", "application/grpc");
+    headers.add("te", "trailers");
+    headers.add("containerd-namespace", containerd_namespace);
+    const std::vector<nghttp2_nv> nv = headers.get();
     auto call = std::make_shared<Call>();
     const size_t size = payload.size();
     call->unsent = {'\0', char(size >> 24), char(size >> 16), char(size >> 8), char(size)};
@@ -102,7 +75,7 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
       return ssize_t(n);
     };
     const int32_t stream =
-        nghttp2_submit_request(session_, nullptr, headers, std::size(headers), &body, nullptr);
+        nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &body, nullptr);
     if (stream < 0)
       return call->done(RpcResult::error(RpcCode::Unavailable, nghttp2_strerror(stream)));
     calls_[stream] = call;
@@ -180,14 +153,19 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
     });
   }
 
-  void on_header(int32_t stream, std::string_view name, std::string_view value) {
+  int on_field(int32_t stream, std::string_view name, std::string_view value) override {
     const auto it = calls_.find(stream);
-    if (it == calls_.end()) return;
+    if (it == calls_.end()) return 0;
     if (name == "grpc-status") it->second->status = std::atoi(std::string(value).c_str());
     if (name == "grpc-message") it->second->text = value;
+    return 0;
   }
 
-  void on_data(int32_t stream, std::string_view data) {
+  int on_data(int32_t stream, Bytes data) override {
+    take(stream, {reinterpret_cast<const char*>(data.data()), data.size()});
+    return 0;
+  }
+  void take(int32_t stream, std::string_view data) {
     const auto it = calls_.find(stream);
     if (it == calls_.end()) return;
     const std::shared_ptr<Call> call = it->second;
@@ -209,9 +187,10 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
     }
   }
 
-  void on_close(int32_t stream, uint32_t error) {
+  int on_close(int32_t stream, uint32_t error) override {
+    abandoned_.erase(stream);
     const auto it = calls_.find(stream);
-    if (it == calls_.end()) return;
+    if (it == calls_.end()) return 0;
     std::shared_ptr<Call> call = std::move(it->second);
     calls_.erase(it);
     RpcResult result;
@@ -221,6 +200,7 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
       result = RpcResult::error(
           RpcCode::Internal, error ? nghttp2_http2_strerror(error) : "an answer without a status");
     finish(std::move(call), std::move(result));
+    return 0;
   }
 
   void give_up(int32_t stream, RpcCode code, const char* why) {
@@ -229,7 +209,7 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<Call> call = std::move(it->second);
     calls_.erase(it);
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
-    abandoned_.push_back(call);  // nghttp2 may still ask for its body
+    abandoned_[stream] = call;  // nghttp2 may still ask for its body
     finish(std::move(call), RpcResult::error(code, why));
   }
 
@@ -250,7 +230,7 @@ class GrpcClient::Connection : public std::enable_shared_from_this<Connection> {
   UniqueFd socket_;
   nghttp2_session* session_ = nullptr;
   std::map<int32_t, std::shared_ptr<Call>> calls_;
-  std::vector<std::shared_ptr<Call>> abandoned_;
+  std::map<int32_t, std::shared_ptr<Call>> abandoned_;  // until their streams are closed
   std::vector<std::function<void()>> events_;
   std::string unsent_;
 };
@@ -268,6 +248,8 @@ void GrpcClient::call(const std::string& method, std::string payload, size_t max
     Result<UniqueFd> socket = connect_unix(path_);
     if (!socket) return done(RpcResult::error(RpcCode::Unavailable, "cannot connect to " + path_));
     connection_ = std::make_shared<Connection>(loop_, *std::move(socket));
+    if (!connection_->is_open())
+      return done(RpcResult::error(RpcCode::Unavailable, "no memory for a connection"));
     connection_->start();
   }
   const std::shared_ptr<Connection> keep = connection_;

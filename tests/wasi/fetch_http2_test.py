@@ -80,6 +80,11 @@ def own(wafer, component, folder, allow):
           " ".join([f"200 size=20000 hash={fnv(pattern(20000))}"] * 30))
     check("at once", time.monotonic() - start < 8, True)
     check("connections together", connections() <= 1 + 40, True)
+    # What nobody has read of responses that are there does not keep others from coming.
+    unread = f"POST https {at} /echo body=60000 together=60 unread read=5"
+    got = wafer.run([f"HEAD https {at} /"] + [unread] * 4 + [f"GET https {at} /big first=3000"], *allow)
+    check("unread", got[1], " ".join(["200 size=0 []"] * 60))
+    check("after what was not read", got[5], f"200 size=4194304 hash={fnv(b'x' * 4194304)}")
     code, log = server.stop()
     lines = [json.loads(line) for line in log.splitlines()]
     check("protocols", {line["protocol"] for line in lines}, {"HTTP/2"})

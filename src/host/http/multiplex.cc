@@ -2,8 +2,6 @@
 
 #if WAFER_WITH_HTTP2
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -17,48 +15,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-// Of one response's body; what a guest has not read is not asked for (HttpBody holds it).
-constexpr uint32_t kStreamWindow = HttpBody::kCapacity - 1;
-constexpr int32_t kConnectionWindow = 1 << 20;
-constexpr size_t kPiece = 16 << 10;
-constexpr size_t kMostOut = 64 << 10;  // written at once
-
-std::string_view text(const uint8_t* data, size_t size) {
-  return {reinterpret_cast<const char*>(data), size};
-}
-
-std::string lower(std::string_view name) {
-  std::string s(name);
-  for (char& c : s)
-    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-  return s;
-}
-
-// Fields as nghttp2 takes them, which outlive a call of it.
-class Fields {
- public:
-  void add(std::string name, std::string value) {
-    kept_.emplace_back(std::move(name), std::move(value));
-  }
-  // Without what is of a connection.
-  void add(const HttpFields& fields) {
-    for (const auto& [name, value] : fields)
-      if (!is_hop_by_hop(name) && !same_name(name, "host")) add(lower(name), value);
-  }
-  std::vector<nghttp2_nv> get() {
-    std::vector<nghttp2_nv> out;
-    for (auto& [name, value] : kept_)
-      out.push_back({reinterpret_cast<uint8_t*>(name.data()),
-                     reinterpret_cast<uint8_t*>(value.data()), name.size(), value.size(),
-                     NGHTTP2_NV_FLAG_NONE});
-    return out;
-  }
-
- private:
-  std::vector<std::pair<std::string, std::string>> kept_;
-};
-
-class Connection final : public Multiplex, public std::enable_shared_from_this<Connection> {
+class Connection final : public Multiplex,
+                         public Http2Events,
+                         public std::enable_shared_from_this<Connection> {
  public:
   Connection(Pool& pool, Dial::Made made) : pool_(pool), made_(std::move(made)) {}
   ~Connection() override {
@@ -70,6 +29,7 @@ class Connection final : public Multiplex, public std::enable_shared_from_this<C
   bool open() const override;
   void send(Sending sending) override;
   void end_if_idle(uint64_t time) override;
+  bool give_way() override;
 
  private:
   using Error = boost::system::error_code;
@@ -115,13 +75,12 @@ class Connection final : public Multiplex, public std::enable_shared_from_this<C
   void cancel(Stream& stream, Status status);
   bool send_again(Stream& stream, bool refused);
 
-  // ---- Callbacks of nghttp2
-  static Connection& of(void* user) { return *static_cast<Connection*>(user); }
-  int on_field(int32_t id, std::string_view name, std::string_view value);
-  int on_frame(const nghttp2_frame& frame);
+  int on_field(int32_t id, std::string_view name, std::string_view value) override;
+  int on_frame(const nghttp2_frame& frame) override;
+  void on_sent(const nghttp2_frame& frame) override;
   int on_header_end(Stream& stream, bool ends);
-  int on_data(int32_t id, Bytes data);
-  int on_close(int32_t id, uint32_t code);
+  int on_data(int32_t id, Bytes data) override;
+  int on_close(int32_t id, uint32_t code) override;
   ssize_t body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flags);
 
   Pool& pool_;
@@ -137,52 +96,14 @@ class Connection final : public Multiplex, public std::enable_shared_from_this<C
 };
 
 bool Connection::start() {
-  nghttp2_session_callbacks* callbacks = nullptr;
-  nghttp2_option* option = nullptr;
-  if (nghttp2_session_callbacks_new(&callbacks) != 0) return false;
-  nghttp2_session_callbacks_set_on_header_callback(
-      callbacks,
-      [](nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-         const uint8_t* value, size_t value_size, uint8_t, void* user) {
-        if (frame->hd.type != NGHTTP2_HEADERS) return 0;
-        return of(user).on_field(frame->hd.stream_id, text(name, name_size),
-                                 text(value, value_size));
-      });
-  nghttp2_session_callbacks_set_on_frame_recv_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
-        return of(user).on_frame(*frame);
-      });
-  nghttp2_session_callbacks_set_on_frame_send_callback(
-      callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
-        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
-          of(user).wrong_ = true;
-        return 0;
-      });
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-      callbacks, [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
-                    void* user) { return of(user).on_data(id, Bytes(data, size)); });
-  nghttp2_session_callbacks_set_on_stream_close_callback(
-      callbacks, [](nghttp2_session*, int32_t id, uint32_t code, void* user) {
-        return of(user).on_close(id, code);
-      });
-  bool ok = nghttp2_option_new(&option) == 0;
-  if (ok) {
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_max_settings(option, 64);
-    ok = nghttp2_session_client_new2(&session_, callbacks, this, option) == 0;
-    nghttp2_option_del(option);
-  }
-  nghttp2_session_callbacks_del(callbacks);
-  if (!ok) return false;
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kHttp2StreamWindow},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        uint32_t(std::min<size_t>(pool_.shared().options.header_bytes, UINT32_MAX))}};
-  if (nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) != 0 ||
-      nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) != 0)
-    return false;
-  in_.resize(kPiece);
+  session_ = make_http2_session(*this, false, true, settings, kHttp2Window);
+  if (!session_) return false;
+  in_.resize(kHttp2Piece);
   read();
   flush_soon();
   return true;
@@ -191,7 +112,8 @@ bool Connection::start() {
 bool Connection::open() const {
   return !closed_ && !leaving_ && nghttp2_session_check_request_allowed(session_) &&
          streams_.size() <
-             nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+             std::min(kHttp2MostStreams, nghttp2_session_get_remote_settings(
+                                             session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
 }
 
 void Connection::end_if_idle(uint64_t time) {
@@ -199,6 +121,12 @@ void Connection::end_if_idle(uint64_t time) {
   leaving_ = true;
   nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
   flush();
+}
+
+bool Connection::give_way() {
+  if (closed_ || !streams_.empty()) return false;
+  broken();
+  return true;
 }
 
 // ---- Bytes
@@ -235,7 +163,7 @@ void Connection::flush_soon() {
 void Connection::flush() {
   if (closed_ || writing_ || busy_) return;
   busy_ = true;
-  while (out_.size() < kMostOut) {
+  while (out_.size() < kHttp2MostOut) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &data);
     if (size <= 0) {
@@ -283,12 +211,12 @@ void Connection::send(Sending sending) {
   const auto stream = std::make_shared<Stream>(std::move(sending), pool_.loop().context());
   HttpRequest& request = stream->sending.request;
   HttpBody* const body = request.body.get();
-  Fields fields;
+  Http2Fields fields;
   fields.add(":method", request.method);
   fields.add(":scheme", request.scheme);
   fields.add(":authority", request.authority);
   fields.add(":path", request.path_with_query);
-  fields.add(request.fields);
+  fields.add(request.fields, "host");
   const bool empty = !body || (body->done() && body->trailers().empty());
   const bool has_length =
       std::any_of(request.fields.begin(), request.fields.end(),
@@ -297,8 +225,9 @@ void Connection::send(Sending sending) {
     fields.add("content-length", std::to_string(body->front().size()));
   nghttp2_data_provider provider = {};
   provider.read_callback = [](nghttp2_session*, int32_t id, uint8_t* to, size_t size,
-                              uint32_t* flags, nghttp2_data_source*,
-                              void* user) { return of(user).body_of(id, to, size, flags); };
+                              uint32_t* flags, nghttp2_data_source*, void* user) {
+    return static_cast<Connection*>(static_cast<Http2Events*>(user))->body_of(id, to, size, flags);
+  };
   const std::vector<nghttp2_nv> nv = fields.get();
   stream->id = nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(),
                                       empty ? nullptr : &provider, nullptr);
@@ -337,8 +266,8 @@ ssize_t Connection::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flag
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    Fields trailers;
-    trailers.add(body.trailers());
+    Http2Fields trailers;
+    trailers.add(body.trailers(), "host");
     if (const std::vector<nghttp2_nv> nv = trailers.get(); !nv.empty()) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
       nghttp2_submit_trailer(session_, id, nv.data(), nv.size());
@@ -414,6 +343,10 @@ int Connection::on_frame(const nghttp2_frame& frame) {
   if (frame.hd.type == NGHTTP2_HEADERS && !stream->answered) return on_header_end(*stream, ends);
   if (ends && (frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA)) finish(*stream);
   return 0;
+}
+
+void Connection::on_sent(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR) wrong_ = true;
 }
 
 int Connection::on_header_end(Stream& stream, bool ends) {
@@ -494,6 +427,7 @@ int Connection::on_close(int32_t id, uint32_t code) {
   if (at == streams_.end()) return 0;
   const StreamRef stream = std::move(at->second);
   streams_.erase(at);
+  if (stream->body) http2_let_go(session_, *stream->body);
   if (streams_.empty()) idle_since_ = monotonic_now();
   if (!stream->done && !send_again(*stream, code == NGHTTP2_REFUSED_STREAM)) {
     HttpError error = HttpError::HTTPProtocolError;

@@ -3,16 +3,10 @@
 
 #include <memory>
 
+#include "host/http/http2.h"
 #include "host/http/pool.h"
 
 namespace wafer::host {
-
-// Whether this build has it (WAFER_WITH_HTTP2).
-#if WAFER_WITH_HTTP2
-inline constexpr bool kHasHttp2 = true;
-#else
-inline constexpr bool kHasHttp2 = false;
-#endif
 
 // A request on its way to a server.
 struct Sending {
@@ -35,6 +29,8 @@ class Multiplex : public PoolUser {
   virtual void send(Sending sending) = 0;
   // Ends it if it had nothing to do since before `time`, of the monotonic clock.
   virtual void end_if_idle(uint64_t time) = 0;
+  // Ends it at once for another, if it has nothing to do.
+  virtual bool give_way() = 0;
 };
 
 }  // namespace wafer::host

@@ -279,7 +279,7 @@ std::shared_ptr<void> Pool::slot() {
   if (*open_ >= shared_->options.connections && !idle_.empty()) idle_.pop_back();
   if (*open_ >= shared_->options.connections)
     for (const auto& [at, connection] : std::list(multiplexed_))
-      connection->end_if_idle(UINT64_MAX);
+      if (connection->give_way()) break;
   if (*open_ >= shared_->options.connections) return nullptr;
   ++*open_;
   return {this, [open = open_](void*) { --*open; }};

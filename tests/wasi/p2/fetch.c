@@ -10,7 +10,7 @@ typedef struct {
   char *method, *scheme, *authority, *path;
   long body, connect, first, between, pause, read, hold, together;
   char *text, *header[8], *trailer;
-  bool drop, abandon;
+  bool drop, unread, abandon;
 } Request;
 
 static fetch_string_t str(char* s) {
@@ -117,6 +117,7 @@ static void parse(char* spec, Request* r) {
     if (!strcmp(word, "header")) r->header[headers++] = value;
     if (!strcmp(word, "trailer")) r->trailer = value;
     if (!strcmp(word, "drop")) r->drop = true;
+    if (!strcmp(word, "unread")) r->unread = true;
     if (!strcmp(word, "abandon")) r->abandon = true;
   }
 }
@@ -189,7 +190,7 @@ static void receive(const Request* r, wasi_http_types_own_incoming_response_t re
   size_t size = 0;
   uint32_t hash = 2166136261;
   char start[65] = "";
-  for (;;) {
+  while (!r->unread) {
     fetch_list_u8_t l;
     wasi_io_streams_stream_error_t error;
     wait_ms(r->read);
@@ -212,7 +213,8 @@ static void receive(const Request* r, wasi_http_types_own_incoming_response_t re
     printf(" hash=%08x", hash);
   else
     printf(" [%s]", start);
-  if (r->drop) {
+  if (r->drop || r->unread) {
+    wait_ms(r->read);
     wasi_http_types_incoming_body_drop_own(body);
     return;
   }
