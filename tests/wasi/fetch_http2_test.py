@@ -206,6 +206,11 @@ def wrong(wafer, folder, allow):
         if got not in expected or server.connections != connections:
             FAILURES.append(f"{request} {str(answers)[:150]}: {got} by {server.connections}, "
                             f"expected {expected} by {connections}")
+    # A connection on which nobody answers, not even that it is there, is not kept.
+    silent = Scripted(context, [None, HELLO])
+    got = wafer.run([f"GET https {silent.at} / first=300", f"GET https {silent.at} / first=20000",
+                     f"GET https {silent.at} /"], *allow)
+    check("silent", got, ["connection-read-timeout", "connection-terminated", "200 size=2 [ok]"])
     # More than the window: ends the connection.
     flood = Scripted(context, [[at(HEADERS, 4, OK), *[at(DATA, 0, bytes(16000))] * 80]])
     got = wafer.run([f"GET https {flood.at} / read=300"], *allow)[0]

@@ -15,11 +15,14 @@ namespace asio = boost::asio;
 
 namespace {
 
+constexpr std::chrono::seconds kPatience{5};  // for what every server answers at once
+
 class Connection final : public Multiplex,
                          public Http2Events,
                          public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Pool& pool, Dial::Made made) : pool_(pool), made_(std::move(made)) {}
+  Connection(Pool& pool, Dial::Made made)
+      : pool_(pool), made_(std::move(made)), doubt_(pool.loop().context()) {}
   ~Connection() override {
     for (auto& [id, stream] : streams_) stream->let_go();
     if (session_) nghttp2_session_del(session_);
@@ -69,6 +72,8 @@ class Connection final : public Multiplex,
   // Ends what is on it; `error` for what has no answer yet.
   void broken(HttpError error = HttpError::ConnectionTerminated);
   void expect(const StreamRef& stream);
+  // Nothing came in time: is anybody there?
+  void doubt();
   void finish(Stream& stream);
   void fail(Stream& stream, Status status);
   // Ends it at once, and tells the server.
@@ -89,7 +94,9 @@ class Connection final : public Multiplex,
   std::map<int32_t, StreamRef> streams_;
   std::vector<uint8_t> in_;
   std::string out_;
+  asio::steady_timer doubt_;
   uint64_t idle_since_ = monotonic_now();
+  bool doubted_ = false;
   bool wrong_ = false;  // the server does not speak HTTP/2
   bool used_ = false;   // something came of an earlier request
   bool writing_ = false, closed_ = false, leaving_ = false, busy_ = false, flush_posted_ = false;
@@ -136,6 +143,7 @@ void Connection::read() {
                            [self = shared_from_this()](const Error& error, size_t size) {
                              if (self->closed_) return;
                              if (error) return self->broken();
+                             if (std::exchange(self->doubted_, false)) self->doubt_.cancel();
                              self->take(self->in_.data(), size);
                              if (self->closed_) return;
                              self->flush();
@@ -194,6 +202,7 @@ void Connection::broken(HttpError error) {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
   if (wrong_) error = HttpError::HTTPProtocolError;
+  doubt_.cancel();
   made_.channel->close();
   for (auto& [id, stream] : std::exchange(streams_, {})) {
     if (!stream->done && !send_again(*stream, false))
@@ -306,7 +315,19 @@ void Connection::expect(const StreamRef& stream) {
         if (s->answered && !s->body->front().empty()) return self->expect(s);
         self->cancel(*s, http_failure(s->sent || s->answered ? HttpError::ConnectionReadTimeout
                                                              : HttpError::ConnectionWriteTimeout));
+        self->doubt();
       });
+}
+
+void Connection::doubt() {
+  if (closed_ || std::exchange(doubted_, true)) return;
+  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+  flush_soon();
+  doubt_.expires_after(kPatience);
+  doubt_.async_wait([weak = weak_from_this()](const Error& error) {
+    const auto self = weak.lock();
+    if (!error && self && self->doubted_) self->broken();
+  });
 }
 
 // ---- Responses
