@@ -27,6 +27,7 @@ std::optional<HttpError> http_error_of(Status status, uint8_t* detail = nullptr)
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
 bool same_name(std::string_view a, std::string_view b);
+std::string lower_name(std::string_view name);
 // RFC 9110, 5.6.2: what names of fields and methods consist of.
 bool is_token(std::string_view text);
 // RFC 9110, 5.5: no control characters but tabs.

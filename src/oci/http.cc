@@ -75,11 +75,8 @@ Result<HttpResponse> Http::request(const HttpRequest& r) {
       if (!*exchange->response) return failed(exchange->response->status());
       const host::HttpResponse& head = **exchange->response;
       response.status = head.status;
-      for (const auto& [name, value] : head.fields) {
-        std::string lower = name;
-        for (char& c : lower) c = char(std::tolower(static_cast<unsigned char>(c)));
-        response.headers[lower] = value;
-      }
+      for (const auto& [name, value] : head.fields)
+        response.headers[host::lower_name(name)] = value;
       if (!head.body) return std::move(response);
       answer = head.body;
     }

@@ -79,10 +79,7 @@ void http2_let_go(nghttp2_session* session, HttpBody& body) {
 void Http2Fields::add(const HttpFields& fields, std::string_view without) {
   for (const auto& [name, value] : fields) {
     if (is_hop_by_hop(name) || same_name(name, without)) continue;
-    std::string lower = name;
-    for (char& c : lower)
-      if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-    add(std::move(lower), value);
+    add(lower_name(name), value);
   }
 }
 
