@@ -19,6 +19,9 @@ from checks import FAILURES, check, finish
 from p2_test import Guests
 from serve_test import Server
 
+# With sanitizers, what a process has in memory says nothing of wafer: its shadow, and what was
+# freed and is kept.
+SANITIZED = bool(os.environ.get("WAFER_SANITIZE"))
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -233,7 +236,8 @@ def trapping(server):
     stop.set()
     beside.join()
     check("beside them", (len(good) > 0, set(good)), (True, {200}))
-    check("memory of traps", server.resident() < before + 8, True)
+    if not SANITIZED:
+        check("memory of traps", server.resident() < before + 8, True)
 
 
 def out_of_descriptors(wafer, component):
@@ -283,9 +287,9 @@ def memory(wafer, component, scratch):
         server = Watched(wafer, component, "--tier", "llvm")
         check("by the optimizing compiler", server.request("GET", "/"), (200, b"hello\n"))
         end = time.monotonic() + 20
-        while server.resident() > most and time.monotonic() < end:
+        while not SANITIZED and server.resident() > most and time.monotonic() < end:
             time.sleep(0.2)
-        if server.resident() > most:
+        if not SANITIZED and server.resident() > most:
             FAILURES.append(f"{server.resident()} MiB, {'with' if cached else 'without'} a cache")
         maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
         check("LLVM is loaded", "libLLVM" in maps and cached, False)
@@ -294,6 +298,8 @@ def memory(wafer, component, scratch):
 
 
 def main():
+    if SANITIZED:
+        print(f"skipped: resident memory, with sanitizers ({os.environ['WAFER_SANITIZE']})")
     wafer, clang, scratch = sys.argv[1:4]
     scratch = pathlib.Path(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
