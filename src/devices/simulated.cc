@@ -1,4 +1,5 @@
 // A board that is only simulated; its devices are drivers like any others.
+#include <algorithm>
 #include <cstring>
 
 #include "base/memory.h"
@@ -424,7 +425,10 @@ void wafer_simulated_board_t::pass(uint64_t nanoseconds) {
   if (press_at <= end && press_at >= time) button.drive(false);
   if (press_end <= end && press_end > time && press_at < press_end) button.drive(true);
   time = end;
-  heat += int64_t(nanoseconds) * (relay.high ? 8 : -4);
+  // It can be told no more than the thermometer's limits and a bit; guests choose how long it goes.
+  constexpr int64_t kMost = 256 * 16 * int64_t(kSecond);
+  const int64_t for_long = int64_t(std::min(nanoseconds, uint64_t(kMost)));
+  heat = std::clamp(heat + for_long * (relay.high ? 8 : -4), -kMost, kMost);
 }
 
 extern "C" {

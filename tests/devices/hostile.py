@@ -25,6 +25,9 @@ REALLOC = '(func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i
 OPEN = "(call $open (i32.const 0) (i32.const 6) (i32.const 16))"
 LED = "(call $pin (i32.const 6) (i32.const 3) (i32.const 0) (i32.const 16))"
 READ = "(call $read (i32.const 1) (i32.const 0x48) (i64.const 2) (i32.const 32))"
+# Traps unless the result at 32 is the error `other`.
+FAILED = """(if (i32.or (i32.ne (i32.load8_u (i32.const 32)) (i32.const 1))
+                    (i32.ne (i32.load8_u (i32.const 36)) (i32.const 4))) (then unreachable))"""
 
 # Fields of the module, the function's body, what standard error says.
 CASES = [
@@ -62,6 +65,14 @@ CASES = [
      "(i32.store (i32.const 72) (i32.const 65536)) (i32.store (i32.const 76) (i32.const 1)) "
      "(call $transaction (i32.const 1) (i32.const 0x48) (i32.const 64) (i32.const 1) "
      "(i32.const 32))", "out of bounds"),
+    # Too much altogether, and too many parts, are errors of the bus.
+    (MEMORY + REALLOC, OPEN + "(i64.store (i32.const 72) (i64.const 40000)) "
+     "(i64.store (i32.const 88) (i64.const 40000)) (call $transaction (i32.const 1) "
+     "(i32.const 0x48) (i32.const 64) (i32.const 2) (i32.const 32))" + FAILED, None),
+    (MEMORY + REALLOC, OPEN + "(i64.store (i32.const 72) (i64.const -1)) (call $transaction "
+     "(i32.const 1) (i32.const 0x48) (i32.const 64) (i32.const 2) (i32.const 32))" + FAILED, None),
+    (MEMORY + REALLOC, OPEN + "(call $transaction (i32.const 1) (i32.const 0x48) (i32.const 64) "
+     "(i32.const 257) (i32.const 32))" + FAILED, None),
     (MEMORY + REALLOC, LED + "(call $set (i32.const 1) (i32.const 2) (i32.const 32))",
      "invalid enum discriminant"),
     (MEMORY + REALLOC, "(call $poll (i32.const 0) (i32.const 0) (i32.const 32))",

@@ -13,29 +13,52 @@ constexpr uint32_t kOperationResult = 12;
 // list<list<u8>>: pointer and length each.
 constexpr uint32_t kList = 8;
 
+enum : uint8_t { kRead, kWrite, kTransfer, kDelay };  // of wasi:spi, which has those of wasi:i2c
+
 struct Operation {
-  uint8_t tag = 0;
-  uint64_t size = 0;              // of read; of delay-ns, the time
-  const uint8_t* data = nullptr;  // of a list
+  uint8_t tag;
+  uint32_t size;        // of delay-ns, the time
+  const uint8_t* data;  // of a list
+  bool reads() const { return tag == kRead || tag == kTransfer; }
 };
 
-// False with a trap if it lies elsewhere than in memory, or has no such case.
-bool read_operation(Call& c, uint32_t list, uint32_t i, uint8_t cases, Operation& out) {
-  const uint8_t* const p = c.at(list + i * kOperation, kOperation, kOperationAlign);
+// Reads a transaction's operations of `cases` kinds, each once, as other threads of the guest may
+// change them meanwhile. `bytes` is how many are read by them; more than a transaction may move if
+// there is too much of anything. False with a trap if one lies elsewhere than in memory, or has no
+// such case.
+bool read_operations(Call& c, uint32_t list, uint32_t count, uint8_t cases, Vec<Operation>& out,
+                     uint64_t& bytes) {
+  constexpr uint64_t kTooMuch = kMaxTransfer + 1;
+  const uint8_t* p = c.at(list, uint64_t(count) * kOperation, kOperationAlign);
   if (!p) return false;
-  out = {p[0], 0, nullptr};
-  if (out.tag >= cases) {
-    c.fail("invalid variant discriminant");
-    return false;
-  }
-  if (out.tag == 0) {
-    out.size = load_le<uint64_t>(p + kPayload);
-  } else if (out.tag == 3) {
-    out.size = load_le<uint32_t>(p + kPayload);
-  } else {
-    out.size = load_le<uint32_t>(p + kPayload + 4);
-    out.data = c.at(load_le<uint32_t>(p + kPayload), out.size);
-    if (!out.data) return false;
+  bytes = count > kMaxParts ? kTooMuch : 0;
+  if (bytes) return true;
+  out.reserve(count);
+  for (uint32_t i = 0; i < count; ++i, p += kOperation) {
+    Operation o = {*p, load_le<uint32_t>(p + kPayload), nullptr};
+    if (o.tag >= cases) {
+      c.fail("invalid variant discriminant");
+      return false;
+    }
+    if (o.tag == kRead) {
+      const auto size = load_le<uint64_t>(p + kPayload);
+      if (size > kMaxTransfer) {
+        bytes = kTooMuch;
+        return true;
+      }
+      o.size = uint32_t(size);
+    } else if (o.tag != kDelay) {
+      const uint32_t address = o.size;
+      o.size = load_le<uint32_t>(p + kPayload + 4);
+      o.data = c.at(address, o.size);
+      if (!o.data) return false;
+      if (o.tag == kTransfer && o.size > kMaxTransfer) {
+        bytes = kTooMuch;
+        return true;
+      }
+    }
+    if (o.reads()) bytes += o.size;
+    out.push_back(o);
   }
   return true;
 }
@@ -82,30 +105,22 @@ void put_spi(Call& c, uint32_t result, int status, const char* other = kSpiFaile
 void i2c_transaction(Call& c, uint32_t self, uint32_t address, uint32_t list, uint32_t count,
                      uint32_t result) {
   const I2c* const bus = c.get<I2c>(self, Type::I2c);
-  if (!bus || !c.at(list, uint64_t(count) * kOperation, kOperationAlign)) return;
-  Out out(c, result, kI2cList, 4);
-  if (count > kMaxParts) return put_i2c(out, WAFER_I2C_OTHER, 4);
+  Vec<Operation> operations;
   uint64_t bytes = 0;
-  uint32_t reads = 0;
-  Operation o;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!read_operation(c, list, i, 2, o)) return;
-    if (o.tag == 0) {
-      if (o.size > kMaxTransfer) return put_i2c(out, WAFER_I2C_OTHER, 4);
-      bytes += o.size;
-      ++reads;
-    }
-  }
+  if (!bus || !read_operations(c, list, count, kWrite + 1, operations, bytes)) return;
+  Out out(c, result, kI2cList, 4);
   const Buffer buffer(bytes);
   if (!buffer.data()) return put_i2c(out, WAFER_I2C_OTHER, 4);
   Vec<wafer_i2c_message_t> messages;
   messages.reserve(count);
+  uint32_t reads = 0;
   uint8_t* at = buffer.data();
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!read_operation(c, list, i, 2, o)) return;
-    const bool read = o.tag == 0;
-    messages.push_back({read ? at : const_cast<uint8_t*>(o.data), size_t(o.size), read});
-    if (read) at += o.size;
+  for (const Operation& o : operations) {
+    const bool read = o.reads();
+    messages.push_back({read ? at : const_cast<uint8_t*>(o.data), o.size, read});
+    if (!read) continue;
+    at += o.size;
+    ++reads;
   }
   if (const int s = bus->transfer(uint16_t(address), messages.data(), messages.size()))
     return put_i2c(out, s, 4);
@@ -225,42 +240,28 @@ void spi_write(Call& c, uint32_t self, uint32_t data, uint32_t size, uint32_t re
 }
 
 void spi_transaction(Call& c, uint32_t self, uint32_t list, uint32_t count, uint32_t result) {
-  enum : uint8_t { kRead, kWrite, kTransfer, kDelay };  // of either variant
   const Spi* const spi = c.get<Spi>(self, Type::Spi);
-  if (!spi || !c.at(list, uint64_t(count) * kOperation, kOperationAlign)) return;
-  if (count > kMaxParts) return put_spi(c, result, WAFER_SPI_OTHER);
+  Vec<Operation> operations;
   uint64_t bytes = 0;
-  Operation o;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!read_operation(c, list, i, 4, o)) return;
-    if (o.tag == kRead || o.tag == kTransfer) {
-      if (o.size > kMaxTransfer) return put_spi(c, result, WAFER_SPI_OTHER);
-      bytes += o.size;
-    }
-  }
+  if (!spi || !read_operations(c, list, count, kDelay + 1, operations, bytes)) return;
   const Buffer buffer(bytes);
   if (!buffer.data()) return put_spi(c, result, WAFER_SPI_OTHER);
   Vec<wafer_spi_step_t> steps;
-  Vec<uint8_t> tags;
   steps.reserve(count);
-  tags.reserve(count);
   uint8_t* at = buffer.data();
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!read_operation(c, list, i, 4, o)) return;
-    const bool reads = o.tag == kRead || o.tag == kTransfer;
+  for (const Operation& o : operations) {
     if (o.tag == kDelay)
-      steps.push_back({nullptr, nullptr, 0, uint32_t(o.size)});
+      steps.push_back({nullptr, nullptr, 0, o.size});
     else
-      steps.push_back({o.data, reads ? at : nullptr, size_t(o.size), 0});
-    if (reads) at += o.size;
-    tags.push_back(o.tag);
+      steps.push_back({o.data, o.reads() ? at : nullptr, o.size, 0});
+    if (o.reads()) at += o.size;
   }
   if (const int s = spi->transfer(steps.data(), steps.size())) return put_spi(c, result, s);
   const uint32_t results = count ? c.allocate(count * kOperationResult, 4) : 4;
   if (c.failed()) return;
   Out each(c, results, count * kOperationResult, 4);
   for (uint32_t i = 0; i < count && !c.failed(); ++i) {
-    each.put(i * kOperationResult, tags[i]);
+    each.put(i * kOperationResult, operations[i].tag);  // its result's too
     if (steps[i].in) each.put(i * kOperationResult + 4, c.copy(steps[i].in, steps[i].size));
   }
   put_spi(c, result, WAFER_SPI_OK);

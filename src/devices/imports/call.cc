@@ -1,5 +1,6 @@
 #include "devices/imports/call.h"
 
+#include "runtime/host_thunk.h"
 #include "wasm/cursor.h"
 
 namespace wafer::devices {
@@ -12,20 +13,19 @@ void Call::fail(std::string_view message) {
 }
 
 uint8_t* Call::at(uint32_t address, uint64_t size, uint32_t align) {
-  if (call_.caller) {
-    const std::optional<Extern> e = call_.caller->get_export("memory");
-    if (e && e->kind == wasm::ExternKind::Memory) {
-      if (address & (align - 1)) {
-        fail("pointer not aligned");
-        return nullptr;
-      }
-      const MutableBytes bytes = e->memory->bytes();
-      if (address <= bytes.size() && size <= bytes.size() - address) return bytes.data() + address;
-      fail("pointer out of bounds of memory");
-      return nullptr;
-    }
+  if (!memory_) memory_ = runtime::exported_memory(call_.caller, context.memory_export);
+  if (!memory_) {
+    fail("devices need the caller to export a memory named \"memory\"");
+    return nullptr;
   }
-  fail("devices need the caller to export a memory named \"memory\"");
+  if (address & (align - 1)) {
+    fail("pointer not aligned");
+    return nullptr;
+  }
+  // As it is now: the guest's code may have let it grow.
+  const uint64_t bytes = memory_->size_bytes();
+  if (address <= bytes && size <= bytes - address) return memory_->base + address;
+  fail("pointer out of bounds of memory");
   return nullptr;
 }
 
@@ -89,11 +89,7 @@ uint32_t Call::add(Handle handle) {
   return uint32_t(context.handles.size());
 }
 
-bool Call::interrupted() {
-  if (call_.store.interrupt_flag.load(std::memory_order_relaxed) == 0) return false;
-  trap = call_.store.set_trap(TrapCode::Interrupted);
-  return true;
-}
+bool Call::interrupted() { return runtime::interrupted(call_.store, trap); }
 
 bool Call::wait(uint64_t nanoseconds) {
   // The longest that an interrupt stays unnoticed.

@@ -1,6 +1,7 @@
 // One call from a module: its memory and its handles.
 #pragma once
 
+#include <atomic>
 #include <variant>
 
 #include "base/leb128.h"
@@ -33,9 +34,10 @@ struct Handle {
 struct Context {
   explicit Context(const wafer_devices_t& board) : guest(board) {}
   Guest guest;
-  Vec<Handle> handles;          // 1 is the first
-  std::shared_ptr<void> owner;  // of the board
-  size_t uses = 0;              // by functions of the linker
+  Vec<Handle> handles;                     // 1 is the first
+  std::shared_ptr<void> owner;             // of the board
+  size_t uses = 0;                         // by functions of the linker
+  std::atomic<uint32_t> memory_export{0};  // which export "memory" was last time
 };
 
 // More than a guest has use for.
@@ -83,6 +85,7 @@ class Call {
 
  private:
   runtime::CallContext& call_;
+  const runtime::Memory* memory_ = nullptr;  // the guest's, once it is needed
 };
 
 // Where a function's result goes that is not flat: fields by their offset.

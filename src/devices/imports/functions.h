@@ -51,11 +51,7 @@ void watch_analog(Call& c, uint32_t self, Type type, bool above, const float* fr
 }  // namespace gpio
 
 template <Type type>
-void digital_config(Call& c, uint32_t self, uint32_t result) {
-  gpio::config(c, self, type, result);
-}
-template <Type type>
-void analog_config(Call& c, uint32_t self, uint32_t result) {
+void get_config(Call& c, uint32_t self, uint32_t result) {
   gpio::config(c, self, type, result);
 }
 template <Type type>
@@ -94,11 +90,7 @@ void watch_state(Call& c, uint32_t self, uint32_t state, uint32_t result) {
     gpio::watch(c, self, type, active ? Pin::Change::Active : Pin::Change::Inactive, result);
 }
 template <Type type>
-void open_digital(Call& c, uint32_t name, uint32_t size, uint32_t flags, uint32_t result) {
-  gpio::open(c, type, {name, size}, flags, result);
-}
-template <Type type>
-void open_analog(Call& c, uint32_t name, uint32_t size, uint32_t flags, uint32_t result) {
+void open_pin(Call& c, uint32_t name, uint32_t size, uint32_t flags, uint32_t result) {
   gpio::open(c, type, {name, size}, flags, result);
 }
 template <Type type>

@@ -1,6 +1,7 @@
 #include "devices/imports/imports.h"
 
 #include "devices/imports/functions.h"
+#include "runtime/host_thunk.h"
 
 namespace wafer::devices {
 
@@ -10,50 +11,13 @@ using runtime::TrapCode;
 
 namespace {
 
-template <class T>
-constexpr wasm::ValType val_type() {
-  if constexpr (std::is_same_v<T, float>)
-    return wasm::kF32;
-  else
-    return sizeof(T) == 8 ? wasm::kI64 : wasm::kI32;
-}
-
-template <class T>
-T from_slot(Slot slot) {
-  if constexpr (std::is_same_v<T, float>) {
-    const auto bits = uint32_t(slot);
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-  } else {
-    return T(slot);
-  }
-}
-
 // Host function around `fn`, whose parameters after the Call are the core ones.
 template <auto fn>
-struct Thunk;
-template <class R, class... Args, R (*fn)(Call&, Args...)>
-struct Thunk<fn> {
-  static wasm::FuncType type() {
-    wasm::FuncType t;
-    t.params = {val_type<Args>()...};
-    if constexpr (!std::is_void_v<R>) t.results = {val_type<R>()};
-    return t;
-  }
-  static TrapCode call(void* env, CallContext& context, Slot* slots) {
-    Call c(*static_cast<Context*>(env), context);
-    invoke(c, slots, std::index_sequence_for<Args...>());
-    return c.trap;
-  }
-  template <size_t... I>
-  static void invoke(Call& c, Slot* slots, std::index_sequence<I...>) {
-    if constexpr (std::is_void_v<R>)
-      fn(c, from_slot<Args>(slots[I])...);
-    else
-      slots[0] = fn(c, from_slot<Args>(slots[I])...);
-  }
-};
+TrapCode call(void* env, CallContext& context, Slot* slots) {
+  Call c(*static_cast<Context*>(env), context);
+  runtime::HostThunk<fn>::invoke(c, slots);
+  return c.trap;
+}
 
 enum Interface : uint8_t {
 #define DEVICE_INTERFACE(id, name) id,
@@ -75,7 +39,7 @@ struct Function {
 constexpr Function kFunctions[] = {
 #define DEVICE_INTERFACE(id, name)
 #define DEVICE_FUNCTION(interface, name, ...) \
-  {interface, name, Thunk<__VA_ARGS__>::type, Thunk<__VA_ARGS__>::call},
+  {interface, name, runtime::HostThunk<__VA_ARGS__>::type, call<__VA_ARGS__>},
 #include "devices/imports/functions.def"
 };
 

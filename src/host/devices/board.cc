@@ -46,10 +46,18 @@ Result<void> Board::add(std::string_view kind, std::string_view grant) {
 }
 
 Result<void> Board::add(const wafer_devices_t& board, std::shared_ptr<void> owner) {
-  for (size_t i = 0; i < board.count; ++i)
-    WAFER_TRY(add_entry(board.list[i], board.list[i].name, nullptr));
-  if (board.delay) {
-    table_.delay = board.delay;
+  const size_t before = list_.size();
+  for (size_t i = 0; i < board.count; ++i) {
+    Result<void> added = add_entry(board.list[i], board.list[i].name, nullptr);
+    if (added) continue;
+    // Nothing of it stays, since nobody keeps what its entries point to.
+    list_.resize(before);
+    names_.resize(before);
+    table_.count = before;
+    return added;
+  }
+  if (board.delay || board.idle) {
+    table_.delay = board.delay ? board.delay : wait;
     table_.idle = board.idle;
     table_.context = board.context;
   }

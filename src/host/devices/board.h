@@ -36,7 +36,8 @@ class Board {
   Result<void> add_analog(std::string_view grant);
   // VENDOR:PRODUCT or VENDOR:*, in hexadecimal: devices of USB, whenever they are attached.
   Result<void> add_usb(std::string_view grant);
-  // All devices of another board, which `owner` keeps; its way to wait counts.
+  // All devices of another board, which `owner` keeps, or none if one cannot be; its way to wait
+  // counts.
   Result<void> add(const wafer_devices_t& board, std::shared_ptr<void> owner = nullptr);
   // "sim": those of the simulated board.
   Result<void> add_device(std::string_view name);

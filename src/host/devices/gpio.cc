@@ -74,6 +74,8 @@ class Line final : public Board::Driver {
     return WAFER_PIN_OK;
   }
   int read(bool* high) {
+    // A change that has been told of must not end the next wait, but one from here on must.
+    if (const int s = edges_ ? count_edges() : int(WAFER_PIN_OK)) return s;
     gpio_v2_line_values values = {0, 1};
     if (ioctl(line_.get(), GPIO_V2_LINE_GET_VALUES_IOCTL, &values) < 0) return failure(errno);
     *high = values.bits & 1;
@@ -86,12 +88,7 @@ class Line final : public Board::Driver {
   }
   int edges(uint32_t* rising, uint32_t* falling) {
     if (!edges_) return WAFER_PIN_NOT_SUPPORTED;
-    gpio_v2_line_event events[16];
-    ssize_t n;
-    while ((n = ::read(line_.get(), events, sizeof events)) > 0)
-      for (size_t i = 0; i < size_t(n) / sizeof events[0]; ++i)
-        ++(events[i].id == GPIO_V2_LINE_EVENT_RISING_EDGE ? rising_ : falling_);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return failure(errno);
+    if (const int s = count_edges()) return s;
     *rising = rising_;
     *falling = falling_;
     return WAFER_PIN_OK;
@@ -99,6 +96,16 @@ class Line final : public Board::Driver {
   int descriptor() const { return edges_ ? line_.get() : -1; }
 
  private:
+  // Takes what the kernel has to tell, which its descriptor is ready for.
+  int count_edges() {
+    gpio_v2_line_event events[16];
+    ssize_t n;
+    while ((n = ::read(line_.get(), events, sizeof events)) > 0)
+      for (size_t i = 0; i < size_t(n) / sizeof events[0]; ++i)
+        ++(events[i].id == GPIO_V2_LINE_EVENT_RISING_EDGE ? rising_ : falling_);
+    return n < 0 && errno != EAGAIN && errno != EINTR ? failure(errno) : int(WAFER_PIN_OK);
+  }
+
   UniqueFd chip_, line_;
   const uint32_t offset_;
   const unsigned granted_pull_;

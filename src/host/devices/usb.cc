@@ -214,11 +214,13 @@ class UsbGrant final : public Board::Driver {
     libusb_transfer& u = *running->transfer;
     u.dev_handle = static_cast<libusb_device_handle*>(handle);
     u.endpoint = control ? 0 : t->endpoint;
-    u.type = t->stream && t->type == WAFER_USB_BULK ? uint8_t(LIBUSB_TRANSFER_TYPE_BULK_STREAM)
-             : control                              ? uint8_t(LIBUSB_TRANSFER_TYPE_CONTROL)
-             : isochronous                          ? uint8_t(LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
-             : t->type == WAFER_USB_BULK            ? uint8_t(LIBUSB_TRANSFER_TYPE_BULK)
-                                                    : uint8_t(LIBUSB_TRANSFER_TYPE_INTERRUPT);
+    const bool stream = t->stream && t->type == WAFER_USB_BULK;
+    u.type = stream                      ? uint8_t(LIBUSB_TRANSFER_TYPE_BULK_STREAM)
+             : control                   ? uint8_t(LIBUSB_TRANSFER_TYPE_CONTROL)
+             : isochronous               ? uint8_t(LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+             : t->type == WAFER_USB_BULK ? uint8_t(LIBUSB_TRANSFER_TYPE_BULK)
+                                         : uint8_t(LIBUSB_TRANSFER_TYPE_INTERRUPT);
+    if (stream) usb_.transfer_set_stream_id(&u, t->stream);
     u.timeout = t->timeout_ms;
     u.buffer = running->bytes.data();
     u.length = int(running->bytes.size());

@@ -67,6 +67,13 @@ PinMode mode(const dev::PinBase& pin) {
                                         : PinMode::InOut;
 }
 
+// A pin as an object of guests.
+template <class P>
+class Holding : public Object {
+ public:
+  P pin;
+};
+
 // `make` asks the pin for the watch.
 template <class F>
 Expected<Own<Pollable>, GpioError> watched(Host& host, F&& make) {
@@ -105,18 +112,9 @@ namespace gpio_digital {
 
 using Change = dev::Pin::Change;
 
-class DigitalOutPin final : public Object {
- public:
-  dev::Pin pin;
-};
-class DigitalInPin final : public Object {
- public:
-  dev::Pin pin;
-};
-class DigitalInOutPin final : public Object {
- public:
-  dev::Pin pin;
-};
+class DigitalOutPin final : public Holding<dev::Pin> {};
+class DigitalInPin final : public Holding<dev::Pin> {};
+class DigitalInOutPin final : public Holding<dev::Pin> {};
 
 namespace {
 
@@ -200,18 +198,9 @@ PIN_IN(digital_in_out_pin, DigitalInOutPin)
 
 namespace gpio_analog {
 
-class AnalogOutPin final : public Object {
- public:
-  dev::AnalogPin pin;
-};
-class AnalogInPin final : public Object {
- public:
-  dev::AnalogPin pin;
-};
-class AnalogInOutPin final : public Object {
- public:
-  dev::AnalogPin pin;
-};
+class AnalogOutPin final : public Holding<dev::AnalogPin> {};
+class AnalogInPin final : public Holding<dev::AnalogPin> {};
+class AnalogInOutPin final : public Holding<dev::AnalogPin> {};
 
 #define PIN_COMMON(name, Class)                                           \
   AnalogConfig name##_get_config(Host&, Class& self) {                    \
@@ -263,34 +252,17 @@ void delay_ms(Host& host, uint32_t ms, Reply<Unit> reply) {
 
 namespace devices_gpio {
 
-namespace {
-constexpr unsigned kIn = WAFER_PIN_IN, kOut = WAFER_PIN_OUT;
-}
-
-Expected<Own<DigitalInPin>, GpioError> get_digital_in(Host& host, std::string label,
-                                                      DigitalFlags flags) {
-  return open<DigitalInPin>(host, label, kIn, flags);
-}
-Expected<Own<DigitalOutPin>, GpioError> get_digital_out(Host& host, std::string label,
-                                                        DigitalFlags flags) {
-  return open<DigitalOutPin>(host, label, kOut, flags);
-}
-Expected<Own<DigitalInOutPin>, GpioError> get_digital_in_out(Host& host, std::string label,
-                                                             DigitalFlags flags) {
-  return open<DigitalInOutPin>(host, label, kIn | kOut, flags);
-}
-Expected<Own<AnalogInPin>, GpioError> get_analog_in(Host& host, std::string label,
-                                                    AnalogFlags flags) {
-  return open<AnalogInPin>(host, label, kIn, flags);
-}
-Expected<Own<AnalogOutPin>, GpioError> get_analog_out(Host& host, std::string label,
-                                                      AnalogFlags flags) {
-  return open<AnalogOutPin>(host, label, kOut, flags);
-}
-Expected<Own<AnalogInOutPin>, GpioError> get_analog_in_out(Host& host, std::string label,
-                                                           AnalogFlags flags) {
-  return open<AnalogInOutPin>(host, label, kIn | kOut, flags);
-}
+#define PIN_OPEN(name, Class, flags_type, modes)                                          \
+  Expected<Own<Class>, GpioError> name(Host& host, std::string label, flags_type flags) { \
+    return open<Class>(host, label, modes, flags);                                        \
+  }
+PIN_OPEN(get_digital_in, DigitalInPin, DigitalFlags, WAFER_PIN_IN)
+PIN_OPEN(get_digital_out, DigitalOutPin, DigitalFlags, WAFER_PIN_OUT)
+PIN_OPEN(get_digital_in_out, DigitalInOutPin, DigitalFlags, WAFER_PIN_IN | WAFER_PIN_OUT)
+PIN_OPEN(get_analog_in, AnalogInPin, AnalogFlags, WAFER_PIN_IN)
+PIN_OPEN(get_analog_out, AnalogOutPin, AnalogFlags, WAFER_PIN_OUT)
+PIN_OPEN(get_analog_in_out, AnalogInOutPin, AnalogFlags, WAFER_PIN_IN | WAFER_PIN_OUT)
+#undef PIN_OPEN
 
 }  // namespace devices_gpio
 

@@ -15,23 +15,13 @@ namespace {
 using Bytes = std::vector<uint8_t>;
 
 Err<Error> failed(int status) {
+  static_assert(int(Error::Tag::Overrun) == WAFER_SPI_OVERRUN - 1 &&
+                int(Error::Tag::ModeFault) == WAFER_SPI_MODE_FAULT - 1 &&
+                int(Error::Tag::FrameFormat) == WAFER_SPI_FRAME_FORMAT - 1 &&
+                int(Error::Tag::ChipSelectFault) == WAFER_SPI_CHIP_SELECT_FAULT - 1);
+  if (status < 0 || status >= WAFER_SPI_OTHER) return Err{Error::of_other(dev::kSpiFailed)};
   Error error;
-  switch (status) {
-    case WAFER_SPI_OVERRUN:
-      error.tag = Error::Tag::Overrun;
-      break;
-    case WAFER_SPI_MODE_FAULT:
-      error.tag = Error::Tag::ModeFault;
-      break;
-    case WAFER_SPI_FRAME_FORMAT:
-      error.tag = Error::Tag::FrameFormat;
-      break;
-    case WAFER_SPI_CHIP_SELECT_FAULT:
-      error.tag = Error::Tag::ChipSelectFault;
-      break;
-    default:
-      error = Error::of_other(dev::kSpiFailed);
-  }
+  error.tag = Error::Tag(status - 1);
   return Err{std::move(error)};
 }
 

@@ -1,5 +1,9 @@
 // component:usb.
 #include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <thread>
 
 #include "host/loop.h"
 #include "wasi/devices/bindings.h"
@@ -44,6 +48,12 @@ struct Opened {
   ~Opened() { found->driver().close(found->grant->context, handle); }
 };
 
+// Numbers of buses and devices are a driver's own.
+bool same_device(const Found& a, const Found& b) {
+  return a.grant->driver == b.grant->driver && a.info.bus == b.info.bus &&
+         a.info.address == b.info.address;
+}
+
 std::vector<FoundRef> find_all(Host& host) {
   std::vector<FoundRef> all;
   host.guest.each(WAFER_DEVICE_USB, [&](const wafer_device_t& grant) {
@@ -53,9 +63,7 @@ std::vector<FoundRef> find_all(Host& host) {
     for (unsigned i = 0; driver.find(grant.context, i, &device, &info) == WAFER_USB_OK; ++i) {
       auto found = std::make_shared<Found>(&grant, device, info);
       // Two grants may fit the same device.
-      const auto same = [&](const FoundRef& f) {
-        return f->info.bus == info.bus && f->info.address == info.address;
-      };
+      const auto same = [&](const FoundRef& f) { return same_device(*f, *found); };
       if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(found));
     }
   });
@@ -70,7 +78,7 @@ Err<LibusbError> failed(int status) { return Err{error_of(status)}; }
 
 // Descriptors follow one another, each with its length and type; what is no part of WIT's records
 // is skipped.
-Expected<ConfigurationDescriptor, LibusbError> parse(const std::vector<uint8_t>& bytes) {
+Expected<ConfigurationDescriptor, LibusbError> parse(std::span<const uint8_t> bytes) {
   enum : uint8_t { kConfiguration = 2, kInterface = 4, kEndpoint = 5 };
   const auto word = [&](size_t at) { return uint16_t(bytes[at] | bytes[at + 1] << 8); };
   if (bytes.size() < 9 || bytes[1] != kConfiguration) return failed(WAFER_USB_IO);
@@ -161,8 +169,7 @@ class Transfer final : public Object {
       if (done()) return;
       // The driver has our buffer until it is done with it.
       driver().cancel(context(), opened->handle, &transfer);
-      while (!done()) {
-      }
+      while (!done()) std::this_thread::sleep_for(std::chrono::nanoseconds(dev::kPollInterval));
     }
   };
   explicit Transfer(std::shared_ptr<Shared> s) : shared(std::move(s)) {}
@@ -242,13 +249,13 @@ using Done = Expected<Unit, LibusbError>;
 Expected<ConfigurationDescriptor, LibusbError> configuration(const UsbDevice& self, unsigned select,
                                                              uint8_t number) {
   const Found& f = *self.found;
-  std::vector<uint8_t> bytes(UINT16_MAX);
-  size_t size = bytes.size();
+  // Most drivers fill little of it.
+  const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(UINT16_MAX);
+  size_t size = UINT16_MAX;
   if (const int s =
-          f.driver().configuration(f.grant->context, f.device, select, number, bytes.data(), &size))
+          f.driver().configuration(f.grant->context, f.device, select, number, bytes.get(), &size))
     return failed(s);
-  bytes.resize(std::min(size, bytes.size()));
-  return parse(bytes);
+  return parse({bytes.get(), std::min<size_t>(size, UINT16_MAX)});
 }
 
 int operate(DeviceHandle& self, wafer_usb_operation_t operation, unsigned value, unsigned other,
@@ -431,7 +438,7 @@ std::vector<std::tuple<Event, Info, Own<UsbDevice>>> poll_events(Host& host) {
                         const std::vector<usb_device::FoundRef>& without, bool arrived) {
     for (const usb_device::FoundRef& f : of) {
       const auto same = [&](const usb_device::FoundRef& o) {
-        return o->info.bus == f->info.bus && o->info.address == f->info.address;
+        return usb_device::same_device(*o, *f);
       };
       if (std::any_of(without.begin(), without.end(), same)) continue;
       Event event;

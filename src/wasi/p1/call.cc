@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "host/poll.h"
+#include "runtime/host_thunk.h"
 #include "wasm/cursor.h"
 
 namespace wafer::wasi {
@@ -10,25 +11,11 @@ namespace wafer::wasi {
 using runtime::TrapCode;
 
 bool Call::bind_memory() {
-  if (const runtime::Instance* const instance = context.caller) {
-    const auto& exports = instance->module->exports;
-    const auto is_memory = [&](size_t i) {
-      return i < exports.size() && exports[i].kind == wasm::ExternKind::Memory &&
-             exports[i].name == "memory";
-    };
-    // The hint is checked against the caller, so it may be of another module.
-    size_t i = p1.memory_export.load(std::memory_order_relaxed);
-    if (!is_memory(i)) {
-      for (i = 0; i < exports.size() && !is_memory(i);) ++i;
-      if (i < exports.size()) p1.memory_export.store(uint32_t(i), std::memory_order_relaxed);
-    }
-    if (i < exports.size()) {
-      const runtime::Memory* const memory = instance->memories[exports[i].index];
-      base_ = memory->base;
-      // Pointers have 32 bits; the part of a larger memory above is out of reach.
-      size_ = std::min(memory->size_bytes(), uint64_t(1) << 32);
-      return true;
-    }
+  if (const auto* const memory = runtime::exported_memory(context.caller, p1.memory_export)) {
+    base_ = memory->base;
+    // Pointers have 32 bits; the part of a larger memory above is out of reach.
+    size_ = std::min(memory->size_bytes(), uint64_t(1) << 32);
+    return true;
   }
   trap = context.store.set_trap(TrapCode::HostError,
                                 "WASI needs the caller to export a memory named \"memory\"");
@@ -44,11 +31,7 @@ Errno Call::path(uint32_t address, uint32_t length, std::string& out) const {
   return Errno::kSuccess;
 }
 
-bool Call::interrupted() {
-  if (context.store.interrupt_flag.load(std::memory_order_relaxed) == 0) return false;
-  trap = context.store.set_trap(TrapCode::Interrupted);
-  return true;
-}
+bool Call::interrupted() { return runtime::interrupted(context.store, trap); }
 
 bool Call::wait_ready(int fd, bool write) {
   host::Interest interest{fd, write};

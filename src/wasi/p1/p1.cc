@@ -1,6 +1,7 @@
 // The functions of WASI 0.1 as host functions.
 #include "wasi/p1/p1.h"
 
+#include "runtime/host_thunk.h"
 #include "wasi/p1/functions.h"
 
 namespace wafer::wasi {
@@ -11,34 +12,13 @@ using runtime::TrapCode;
 
 namespace {
 
-template <class T>
-constexpr wasm::ValType val_type() {
-  return sizeof(T) == 8 ? wasm::kI64 : wasm::kI32;
-}
-
 // Host function around `fn`, whose parameters after the Call are the witx ones.
 template <auto fn>
-struct Thunk;
-template <class... Args, Errno (*fn)(Call&, Args...)>
-struct Thunk<fn> {
-  static wasm::FuncType type() {
-    wasm::FuncType t;
-    t.params = {val_type<Args>()...};
-    t.results = {wasm::kI32};
-    return t;
-  }
-  static TrapCode call(void* env, CallContext& context, Slot* slots) {
-    Call c((*static_cast<std::shared_ptr<P1Context>*>(env))->impl(), context);
-    if (!c.bind_memory()) return c.trap;
-    const Errno e = invoke(c, slots, std::index_sequence_for<Args...>());
-    slots[0] = uint64_t(e);
-    return c.trap;
-  }
-  template <size_t... I>
-  static Errno invoke(Call& c, [[maybe_unused]] const Slot* slots, std::index_sequence<I...>) {
-    return fn(c, static_cast<Args>(slots[I])...);
-  }
-};
+TrapCode call(void* env, CallContext& context, Slot* slots) {
+  Call c((*static_cast<std::shared_ptr<P1Context>*>(env))->impl(), context);
+  if (c.bind_memory()) runtime::HostThunk<fn>::invoke(c, slots);
+  return c.trap;
+}
 
 TrapCode proc_exit(void* env, CallContext& context, Slot* slots) {
   Call c((*static_cast<std::shared_ptr<P1Context>*>(env))->impl(), context);
@@ -68,7 +48,7 @@ Result<void> add_to_linker(runtime::Linker& linker, std::shared_ptr<P1Context> c
   constexpr const char* kPreview0 = "wasi_unstable";
 
 #define WASI_DEFINE(module, name, ...) \
-  WAFER_TRY(define(module, #name, Thunk<__VA_ARGS__>::type(), Thunk<__VA_ARGS__>::call))
+  WAFER_TRY(define(module, #name, runtime::HostThunk<__VA_ARGS__>::type(), call<__VA_ARGS__>))
 // The same in both versions.
 #define WASI_BOTH(name, ...)                 \
   WASI_DEFINE(kPreview1, name, __VA_ARGS__); \
