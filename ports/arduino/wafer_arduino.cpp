@@ -18,12 +18,19 @@ uint64_t wafer_port_clock(void) {
   last = now;
   return ((uint64_t(rounds) << 32) | now) * 1000;
 }
-void wafer_port_sleep(uint64_t nanoseconds) { delay((nanoseconds + 999999) / 1000000); }
+void wafer_port_sleep(uint64_t nanoseconds) {
+  constexpr uint64_t kMost = UINT32_MAX;  // that delay() takes
+  uint64_t left = wafer_port_ticks(nanoseconds, 1000);
+  for (; left > kMost; left -= kMost) delay(uint32_t(kMost));
+  delay(uint32_t(left));
+}
 
 void wafer_port_put(const char* text, size_t size) {
   Serial.write(reinterpret_cast<const uint8_t*>(text), size);
 }
 size_t wafer_port_get(char* out, size_t size) {
+  // Its end never comes.
+  while (size && Serial.available() <= 0) delay(1);
   size_t got = 0;
   while (got < size && Serial.available() > 0) out[got++] = char(Serial.read());
   return got;

@@ -72,28 +72,35 @@ static int start(const char* name, wasm_instance_t* instance, const wafer_wasi* 
   return status;
 }
 
-static int run(const wafer_wasi_config* config, size_t stack, const void* bytes, size_t size) {
-  const char* const name = config->args[0];
+typedef struct {
+  const wafer_wasi_config* config;
+  size_t stack, size;
+  const void* bytes;
+  int status;
+} program;
+
+static void run(void* argument) {
+  program* const p = argument;
+  const char* const name = p->config->args[0];
   wasm_config_t* const engine_config = wasm_config_new();
-  wafer_config_stack_size_set(engine_config, stack);
+  wafer_config_stack_size_set(engine_config, p->stack);
   wasm_engine_t* const engine = wasm_engine_new_with_config(engine_config);
   wasm_store_t* const store = wasm_store_new(engine);
   wafer_linker_t* const linker = wafer_linker_new(engine);
   wasm_module_t* module = NULL;
   wasm_instance_t* instance = NULL;
   wafer_wasi* wasi = NULL;
-  int status = kFailed;
-  wafer_error_t* error = wafer_module_new_in_place(store, bytes, size, &module);
-  if (!error) wasi = wafer_wasi_new(linker, module, config, &error);
+  wafer_error_t* error = wafer_module_new_in_place(store, p->bytes, p->size, &module);
+  if (!error) wasi = wafer_wasi_new(linker, module, p->config, &error);
   wasm_trap_t* trap = NULL;
   if (!error && wasi) error = wafer_linker_instantiate(linker, store, module, &instance, &trap);
-  if (error && wasi && wafer_wasi_exited(wasi, &status)) {
+  if (error && wasi && wafer_wasi_exited(wasi, &p->status)) {
     wafer_error_delete(error); /* the start function ended the program */
   } else if (error) {
-    status = failed(name, error);
-    if (trap) status = kTrapped;
+    p->status = failed(name, error);
+    if (trap) p->status = kTrapped;
   } else {
-    status = wasi ? start(name, instance, wasi) : fail(name, "out of memory");
+    p->status = wasi ? start(name, instance, wasi) : fail(name, "out of memory");
   }
   wasm_trap_delete(trap);
   wasm_instance_delete(instance);
@@ -102,7 +109,6 @@ static int run(const wafer_wasi_config* config, size_t stack, const void* bytes,
   wasm_store_delete(store);
   wasm_engine_delete(engine);
   wafer_wasi_delete(wasi);
-  return status;
 }
 
 int wafer_command(int argc, char** argv) {
@@ -149,7 +155,8 @@ int wafer_command(int argc, char** argv) {
   /* The program's name is not where it lies. */
   char* const slash = strrchr(argv[i], '/');
   if (slash) argv[i] = slash + 1;
-  const int status = run(&config, stack, bytes, size);
+  program p = {&config, stack, size, bytes, kFailed};
+  if (!wafer_port_guarded(run, &p)) p.status = fail(argv[i], "out of memory");
   free(bytes);
-  return status;
+  return p.status;
 }

@@ -1,10 +1,10 @@
 /* Memory of the library, in lists: what a guarded call has allocated can be given back at once.
- * The library's objects have nothing to do at their end but to give memory back, so nothing else
- * is owed when a call is left in its middle. */
+ * The library's objects have nothing to do at their end but to give memory back, so nothing is owed
+ * when a call is left in its middle but by owners, which are in a list of their own. */
+#include "wafer_guard.h"
+
 #include <setjmp.h>
 #include <string.h>
-
-#include "wafer_port.h"
 
 /* Before each block; a ring for each guard, and blocks of no guard each in a ring of their own. */
 typedef struct block {
@@ -14,6 +14,7 @@ typedef struct block {
 typedef struct guard {
   jmp_buf out;
   block blocks;
+  wafer_guard_owner owners;
   struct guard* outer;
 } guard;
 
@@ -24,6 +25,13 @@ static void link_to(block* ring, block* b) {
   b->before = ring;
   ring->next->before = b;
   ring->next = b;
+}
+
+static void link_owner(wafer_guard_owner* ring, wafer_guard_owner* o) {
+  o->next = ring->next;
+  o->before = ring;
+  ring->next->before = o;
+  ring->next = o;
 }
 
 static void unlink_block(block* b) {
@@ -48,10 +56,24 @@ void wafer_guard_release(void* pointer) {
   wafer_port_release(b);
 }
 
+void wafer_guard_keep(wafer_guard_owner* owner, void (*close)(wafer_guard_owner*)) {
+  guard* const g = *wafer_port_slot();
+  owner->close = close;
+  owner->next = owner->before = owner;
+  if (g) link_owner(&g->owners, owner);
+}
+
+void wafer_guard_forget(wafer_guard_owner* owner) {
+  owner->before->next = owner->next;
+  owner->next->before = owner->before;
+  owner->next = owner->before = owner;
+}
+
 bool wafer_port_guarded(void (*body)(void*), void* argument) {
   guard g;
   void** const slot = wafer_port_slot();
   g.blocks.next = g.blocks.before = &g.blocks;
+  g.owners.next = g.owners.before = &g.owners;
   g.outer = *slot;
   *slot = &g;
   if (setjmp(g.out) == 0) {
@@ -70,10 +92,20 @@ bool wafer_port_guarded(void (*body)(void*), void* argument) {
         unlink_block(&g.blocks);
       }
     }
+    while (g.owners.next != &g.owners) {
+      wafer_guard_owner* const owner = g.owners.next;
+      wafer_guard_forget(owner);
+      wafer_guard_keep(owner, owner->close);
+    }
     return true;
   }
   guard* const failed = *wafer_port_slot();
   *wafer_port_slot() = failed->outer;
+  while (failed->owners.next != &failed->owners) {
+    wafer_guard_owner* const owner = failed->owners.next;
+    wafer_guard_forget(owner);
+    owner->close(owner);
+  }
   while (failed->blocks.next != &failed->blocks) wafer_guard_release(failed->blocks.next + 1);
   return false;
 }

@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-/* wafer_guard.c: the platform's blocks, in lists. */
-void* wafer_guard_allocate(size_t size);
-void wafer_guard_release(void* block);
+#include "wafer_guard.h"
 
 /* What asks for a larger alignment than the platform's gets a block with room, and the address of
  * its start just below. */

@@ -40,12 +40,32 @@ static inline uint64_t wafer_port_ticks(uint64_t nanoseconds, uint32_t per_secon
   const uint64_t tick = 1000000000u / per_second;
   return nanoseconds / tick + (nanoseconds % tick != 0);
 }
+/* The same for the wait for a queue: `most` ticks if it is more, `forever` if it is negative. */
+static inline uint64_t wafer_port_timeout(int32_t milliseconds, uint32_t per_second, uint64_t most,
+                                          uint64_t forever) {
+  if (milliseconds < 0) return forever;
+  const uint64_t ticks = wafer_port_ticks((uint64_t)milliseconds * 1000000u, per_second);
+  return ticks < most ? ticks : most;
+}
 /* Random bytes that nobody can guess; false where there are none. */
 bool wafer_port_random(void* out, size_t size);
 
 /* Writes to the console, all at once: what tasks write does not mix. */
 void wafer_port_put(const char* text, size_t size);
-/* What was typed, at most `size` bytes; 0 at its end. */
+/* For consoles that take strings: hands them `text` in pieces, without its nulls. */
+static inline void wafer_port_pieces(const char* text, size_t size, void (*put)(const char*)) {
+  char piece[65];
+  while (size) {
+    size_t n = 0, length = 0;
+    for (; n < size && length < sizeof piece - 1; ++n)
+      if (text[n]) piece[length++] = text[n];
+    piece[length] = 0;
+    put(piece);
+    text += n;
+    size -= n;
+  }
+}
+/* What was typed, at most `size` bytes, the first of which is waited for; 0 at its end. */
 size_t wafer_port_get(char* out, size_t size);
 
 /* Runs `entry(argument)` in a task of its own, of a stack of `stack` bytes. Higher levels, from 0
@@ -61,7 +81,8 @@ void wafer_port_queue_delete(wafer_port_queue*);
 bool wafer_port_queue_send(wafer_port_queue*, int32_t value, int32_t milliseconds);
 bool wafer_port_queue_receive(wafer_port_queue*, int32_t* value, int32_t milliseconds);
 
-/* A pointer that each task has of its own, NULL in the beginning. */
+/* A pointer that each task has of its own, NULL in the beginning. Tasks that wafer_port_start did
+ * not make may share one (wafer_<system>.c tells): there guards are only for those it made. */
 void** wafer_port_slot(void);
 /* Reports what the library cannot go on after, and does not return. */
 void wafer_port_panic(const char* message);
@@ -73,10 +94,10 @@ void wafer_port_init(void);
 
 /* Calls `body(argument)` so that a lack of memory ends the call, and not the system: then all that
  * the library has allocated in it is given back, and false is returned. What was made of the
- * library in the call (engines, stores, errors, ...) is gone, and what was made outside may not
- * have been changed in it; so a whole application, from its engine on, is a good body. Large
- * blocks, such as memories, stacks and code, are errors or traps where they lack, guarded or not.
- * Calls may be nested. */
+ * library in the call (engines, stores, errors, ...) is gone, and so is a wafer_wasi with the files
+ * that it had open; what was made outside may not have been changed in it. So a whole application,
+ * from its engine on, is a good body. Large blocks, such as memories, stacks and code, are errors
+ * or traps where they lack, guarded or not. Calls may be nested. */
 bool wafer_port_guarded(void (*body)(void*), void* argument);
 
 /* Defines a host function in `linker`. `type` is a letter for each parameter and, after a colon,

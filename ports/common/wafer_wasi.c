@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-/* wafer_guard.c: the platform's blocks, in lists. */
-void* wafer_guard_allocate(size_t size);
-void wafer_guard_release(void* block);
+#include "wafer_guard.h"
 
 enum { kPath = 256, kFirstTable = 8, kLastTable = 1024 };
 
@@ -29,6 +27,7 @@ typedef struct {
 enum { kAppend = 1 };
 
 struct wafer_wasi {
+  wafer_guard_owner owner; /* first: closes files when memory lacks */
   const wafer_wasi_config* config;
   descriptor* table;
   uint32_t table_size;
@@ -604,6 +603,9 @@ static uint16_t change(call* c, uint16_t (*operation)(void* volume, const char* 
   return operation ? operation(p->base->mount->volume, p->text) : WAFER_WASI_NOTSUP;
 }
 
+/* The directory itself that the path is below, which has no name in it. */
+static bool is_base(const path* p) { return strlen(p->text) == strlen(p->base->path); }
+
 static uint16_t path_create_directory(call* c) {
   path p;
   const uint16_t error = path_to_change(c, 0, 1, &p);
@@ -611,7 +613,8 @@ static uint16_t path_create_directory(call* c) {
 }
 static uint16_t path_remove_directory(call* c) {
   path p;
-  const uint16_t error = path_to_change(c, 0, 1, &p);
+  uint16_t error = path_to_change(c, 0, 1, &p);
+  if (!error && is_base(&p)) error = WAFER_WASI_INVAL;
   return error ? error : change(c, p.base->mount->files->remove_directory, &p);
 }
 static uint16_t path_unlink_file(call* c) {
@@ -628,6 +631,7 @@ static uint16_t path_rename(call* c) {
   wafer_file_stat stat;
   uint16_t error = path_to_change(c, 0, 1, &from);
   if (!error) error = path_to_change(c, 3, 4, &to);
+  if (!error && (is_base(&from) || is_base(&to))) error = WAFER_WASI_INVAL;
   if (!error) error = stat_path(&from, false, &stat);
   if (error) return error;
   if (to.directory && stat.type != WAFER_FILE_DIRECTORY) return WAFER_WASI_NOTDIR;
@@ -863,6 +867,11 @@ static bool open_first(wafer_wasi* w) {
   return true;
 }
 
+static void close_all(wafer_guard_owner* owner) {
+  wafer_wasi* const w = (wafer_wasi*)owner;
+  for (uint32_t i = 0; i < w->table_size; ++i) close_descriptor(&w->table[i]);
+}
+
 wafer_wasi* wafer_wasi_new(wafer_linker_t* linker, const wasm_module_t* module,
                            const wafer_wasi_config* config, wafer_error_t** error) {
   *error = NULL;
@@ -870,6 +879,7 @@ wafer_wasi* wafer_wasi_new(wafer_linker_t* linker, const wasm_module_t* module,
   if (!w) return NULL;
   memset(w, 0, sizeof *w);
   w->config = config;
+  wafer_guard_keep(&w->owner, close_all);
   wasm_importtype_vec_t imports;
   wasm_module_imports(module, &imports);
   w->bindings = wafer_guard_allocate((imports.size + 1) * sizeof *w->bindings);
@@ -894,7 +904,8 @@ wafer_wasi* wafer_wasi_new(wafer_linker_t* linker, const wasm_module_t* module,
 
 void wafer_wasi_delete(wafer_wasi* w) {
   if (!w) return;
-  for (uint32_t i = 0; i < w->table_size; ++i) close_descriptor(&w->table[i]);
+  wafer_guard_forget(&w->owner);
+  close_all(&w->owner);
   if (w->table) wafer_guard_release(w->table);
   if (w->bindings) wafer_guard_release(w->bindings);
   wafer_guard_release(w);

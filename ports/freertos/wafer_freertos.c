@@ -66,7 +66,7 @@ bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, un
 }
 
 static TickType_t ticks(int32_t milliseconds) {
-  return milliseconds < 0 ? portMAX_DELAY : pdMS_TO_TICKS((TickType_t)milliseconds);
+  return wafer_port_timeout(milliseconds, configTICK_RATE_HZ, portMAX_DELAY - 1, portMAX_DELAY);
 }
 
 wafer_port_queue* wafer_port_queue_new(size_t depth) {

@@ -1,4 +1,4 @@
-/* The platform layer on RT-Thread: its heap, threads and message queues; rt_kputs is the
+/* The platform layer on RT-Thread: its heap, threads and message queues; rt_kprintf is the
  * console. */
 #include <rtthread.h>
 
@@ -27,17 +27,11 @@ void wafer_port_sleep(uint64_t nanoseconds) {
     rt_thread_delay(ticks < RT_TICK_MAX / 2 ? (rt_tick_t)ticks : RT_TICK_MAX / 2 - 1);
 }
 
+static void put(const char* text) { rt_kprintf("%s", text); }
+
 void wafer_port_put(const char* text, size_t size) {
-  char piece[65];
   rt_enter_critical();
-  while (size) {
-    size_t n = size < sizeof piece - 1 ? size : sizeof piece - 1;
-    rt_memcpy(piece, text, n);
-    piece[n] = 0;
-    rt_kprintf("%s", piece);
-    text += n;
-    size -= n;
-  }
+  wafer_port_pieces(text, size, put);
   rt_exit_critical();
 }
 
@@ -50,7 +44,8 @@ bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, un
 }
 
 static rt_int32_t ticks(int32_t milliseconds) {
-  return milliseconds < 0 ? RT_WAITING_FOREVER : (rt_int32_t)rt_tick_from_millisecond(milliseconds);
+  return (rt_int32_t)wafer_port_timeout(milliseconds, RT_TICK_PER_SECOND, RT_TICK_MAX / 2 - 1,
+                                        (uint32_t)RT_WAITING_FOREVER);
 }
 
 wafer_port_queue* wafer_port_queue_new(size_t depth) {

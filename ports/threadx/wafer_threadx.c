@@ -5,7 +5,7 @@
 #include <string.h>
 
 static TX_BYTE_POOL* heap;
-static TX_MUTEX console;
+static TX_MUTEX console, workers_mutex;
 
 /* A thread, before its stack. */
 typedef struct worker {
@@ -20,12 +20,13 @@ static worker* workers;
 void wafer_threadx_init(TX_BYTE_POOL* pool) {
   heap = pool;
   tx_mutex_create(&console, "console", TX_INHERIT);
+  tx_mutex_create(&workers_mutex, "workers", TX_INHERIT);
   wafer_port_init();
 }
 
 void* wafer_port_allocate(size_t size) {
   VOID* block = NULL;
-  if (size > (ULONG)-1 - WAFER_PORT_ALIGN) return NULL;
+  if (size > (ULONG)-1 - WAFER_PORT_ALIGN - sizeof(void*)) return NULL;
   /* The pool aligns to words only. */
   if (tx_byte_allocate(heap, &block, (ULONG)(size + WAFER_PORT_ALIGN + sizeof(void*)),
                        TX_NO_WAIT) != TX_SUCCESS)
@@ -59,9 +60,9 @@ static void reap(void) {
 
 size_t wafer_port_free_bytes(void) {
   ULONG bytes = 0;
-  tx_mutex_get(&console, TX_WAIT_FOREVER);
+  tx_mutex_get(&workers_mutex, TX_WAIT_FOREVER);
   reap();
-  tx_mutex_put(&console);
+  tx_mutex_put(&workers_mutex);
   tx_byte_pool_info_get(heap, TX_NULL, &bytes, TX_NULL, TX_NULL, TX_NULL, TX_NULL);
   return bytes;
 }
@@ -98,7 +99,7 @@ bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, un
   memset(w, 0, sizeof *w);
   w->entry = entry;
   w->argument = argument;
-  tx_mutex_get(&console, TX_WAIT_FOREVER);
+  tx_mutex_get(&workers_mutex, TX_WAIT_FOREVER);
   reap();
   w->next = workers;
   workers = w;
@@ -106,15 +107,15 @@ bool wafer_port_start(const char* name, void (*entry)(void*), void* argument, un
   bool good = tx_thread_create(&w->thread, (CHAR*)name, run, 0, w + 1, (ULONG)stack, priority,
                                priority, TX_NO_TIME_SLICE, TX_DONT_START) == TX_SUCCESS;
   if (!good) workers = w->next;
-  tx_mutex_put(&console);
+  tx_mutex_put(&workers_mutex);
   if (good) return tx_thread_resume(&w->thread) == TX_SUCCESS;
   wafer_port_release(w);
   return false;
 }
 
 static ULONG ticks(int32_t milliseconds) {
-  return milliseconds < 0 ? TX_WAIT_FOREVER
-                          : (ULONG)((uint64_t)milliseconds * TX_TIMER_TICKS_PER_SECOND / 1000);
+  return wafer_port_timeout(milliseconds, TX_TIMER_TICKS_PER_SECOND, TX_WAIT_FOREVER - 1,
+                            TX_WAIT_FOREVER);
 }
 
 struct wafer_port_queue {
@@ -154,14 +155,8 @@ bool wafer_port_queue_receive(wafer_port_queue* q, int32_t* value, int32_t milli
 /* Threads that wafer_port_start did not make share one. */
 void** wafer_port_slot(void) {
   static void* shared;
-  void** slot = &shared;
   TX_THREAD* const self = tx_thread_identify();
-  if (!self) return slot;
-  tx_mutex_get(&console, TX_WAIT_FOREVER);
-  for (worker* w = workers; w; w = w->next)
-    if (&w->thread == self) slot = &w->slot;
-  tx_mutex_put(&console);
-  return slot;
+  return self && self->tx_thread_entry == run ? &((worker*)self)->slot : &shared;
 }
 
 __attribute__((weak)) void wafer_port_panic(const char* message) {

@@ -74,9 +74,11 @@ bool wafer_port_random(void* out, size_t size) { return sys_csrand_get(out, size
 
 static K_MUTEX_DEFINE(console_mutex);
 
+static void put(const char* text) { printk("%s", text); }
+
 void wafer_port_put(const char* text, size_t size) {
   k_mutex_lock(&console_mutex, K_FOREVER);
-  printk("%.*s", (int)size, text);
+  wafer_port_pieces(text, size, put);
   k_mutex_unlock(&console_mutex);
 }
 

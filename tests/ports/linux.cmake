@@ -1,4 +1,4 @@
-# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler [-DGUEST=module] -P linux.cmake
+# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler -DWAFER=wafer [-DGUEST=module] -P linux.cmake
 # Builds the static programs for small Linux systems, with musl where it is installed, runs the
 # example and the test of a lack of memory, and checks the size of the command.
 set(limit 400000)
@@ -20,11 +20,30 @@ message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
   message(FATAL_ERROR "the example failed: ${status}")
 endif()
-execute_process(COMMAND ${BUILD}/memory_test ${GUEST} RESULT_VARIABLE status OUTPUT_VARIABLE out
+execute_process(COMMAND ${WAFER} wat2wasm ${SOURCE}/tests/ports/files.wat -o ${BUILD}/files.wasm
+  COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${BUILD}/memory_test ${BUILD}/files.wasm ${GUEST} RESULT_VARIABLE status OUTPUT_VARIABLE out
   TIMEOUT 300)
 message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "all as expected")
   message(FATAL_ERROR "a lack of memory: ${status}")
+endif()
+# The command, with every amount of memory: it says what it lacks, and is not ended by a signal.
+set(ended 0)
+set(lacked 0)
+foreach(kilobytes RANGE 40 1000 20)
+  execute_process(COMMAND sh -c "ulimit -d ${kilobytes}; exec \"$0\" \"$1\"" ${BUILD}/wafer_small
+    ${BUILD}/files.wasm RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE error TIMEOUT 60)
+  if(status STREQUAL "0")
+    math(EXPR ended "${ended} + 1")
+  elseif(status MATCHES "^(1|134)$" AND error MATCHES "^wafer: [^\n]*memory[^\n]*\n$")
+    math(EXPR lacked "${lacked} + 1")
+  else()
+    message(FATAL_ERROR "wafer_small with ${kilobytes} KiB: ${status}: ${error}")
+  endif()
+endforeach()
+if(ended EQUAL 0 OR lacked EQUAL 0)
+  message(FATAL_ERROR "wafer_small: ended ${ended} times, lacked memory ${lacked} times")
 endif()
 find_program(STRIP strip REQUIRED)
 execute_process(COMMAND ${STRIP} -o ${BUILD}/stripped ${BUILD}/wafer_small)

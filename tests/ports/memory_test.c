@@ -1,7 +1,7 @@
 /* Each allocation of a program's life made to fail in turn, and every amount of memory from
  * nothing to enough: the call fails cleanly, no memory is lost, and the next run is as good as the
  * first.
- *   memory_test FILE...      modules for WASI, besides the one below */
+ *   memory_test FILES GUEST...      the module of files.wat, and others for WASI */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +86,43 @@ typedef struct {
   int32_t value;
 } program;
 
+/* A volume with one file. Nobody may change what has no name in it. */
+static size_t opened, open_files, left_open;
+static uint16_t file_open(void* volume, const char* path, unsigned how, intptr_t* file) {
+  (void)volume;
+  (void)how;
+  if (strcmp(path, "file")) return WAFER_WASI_NOENT;
+  ++opened;
+  ++open_files;
+  *file = 1;
+  return 0;
+}
+static void file_close(void* volume, intptr_t file) {
+  (void)volume;
+  if (file == 1) --open_files;
+}
+static uint16_t file_stat(void* volume, const char* path, wafer_file_stat* out) {
+  (void)volume;
+  out->type = *path ? WAFER_FILE_REGULAR : WAFER_FILE_DIRECTORY;
+  return 0;
+}
+static uint16_t file_remove(void* volume, const char* path) {
+  (void)volume;
+  printf("'%s' was removed\n", path);
+  exit(1);
+}
+static uint16_t file_rename(void* volume, const char* from, const char* to) {
+  (void)volume;
+  printf("'%s' was renamed to '%s'\n", from, to);
+  exit(1);
+}
+static const wafer_files files = {.open = file_open,
+                                  .close = file_close,
+                                  .stat = file_stat,
+                                  .remove_directory = file_remove,
+                                  .rename = file_rename};
+static const wafer_wasi_mount mount = {"/", &files, NULL, false};
+
 static bool put(void* env, int stream, const char* text, size_t size) {
   program* const p = env;
   (void)stream;
@@ -97,8 +134,13 @@ static bool put(void* env, int stream, const char* text, size_t size) {
 static void run(void* argument) {
   program* const p = argument;
   static const char* const args[] = {"test"};
-  const wafer_wasi_config wasi_config = {
-      .args_count = 1, .args = args, .put = put, .put_env = p, .not_consoles = 7};
+  const wafer_wasi_config wasi_config = {.args_count = 1,
+                                         .args = args,
+                                         .mounts_count = 1,
+                                         .mounts = &mount,
+                                         .put = put,
+                                         .put_env = p,
+                                         .not_consoles = 7};
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 64 * 1024);
   wasm_engine_t* engine = wasm_engine_new_with_config(config);
@@ -139,7 +181,13 @@ static bool attempt(const char* name, program* p, const program* good) {
   p->outcome = kNothing;
   p->value = 0;
   allocations = 0;
+  opened = 0;
   const bool whole = wafer_port_guarded(run, p);
+  if (!whole && opened) ++left_open;
+  if (open_files) {
+    printf("%s: a file is open (allocation %zu, limit %zu)\n", name, fail_at, limit_bytes);
+    exit(1);
+  }
   if (live_blocks) {
     printf("%s: %zu blocks are lost (allocation %zu, limit %zu)\n", name, live_blocks, fail_at,
            limit_bytes);
@@ -153,13 +201,19 @@ static bool attempt(const char* name, program* p, const program* good) {
   return ran;
 }
 
-static int check(const char* name, const void* bytes, size_t size, const char* function) {
+/* `value`: what is expected, if it is known. */
+static int check(const char* name, const void* bytes, size_t size, const char* function,
+                 const int32_t* value) {
   program good = {.bytes = bytes, .size = size, .function = function};
   fail_at = 0;
   limit_bytes = SIZE_MAX;
   peak_bytes = 0;
   if (!attempt(name, &good, NULL)) {
     printf("%s: does not run\n", name);
+    return 1;
+  }
+  if (value && good.value != *value) {
+    printf("%s: gives %d, not %d\n", name, (int)good.value, (int)*value);
     return 1;
   }
   const size_t count = allocations, peak = peak_bytes;
@@ -195,19 +249,74 @@ static int check(const char* name, const void* bytes, size_t size, const char* f
   return 0;
 }
 
+static char pieces[256];
+static void append(const char* text) { strcat(strcat(pieces, text), "|"); }
+
+/* What wafer_port.h has inline. */
+static int check_inline(void) {
+  enum { kMost = 0x7FFFFFFE, kForever = -1 };
+  static const struct {
+    int32_t milliseconds;
+    uint32_t per_second;
+    int64_t ticks;
+  } waits[] = {{0, 100, 0},
+               {1, 100, 1},
+               {10, 100, 1},
+               {11, 100, 2},
+               {1000, 1000, 1000},
+               {-1, 100, kForever},
+               {50000000, 100, 5000000},
+               {INT32_MAX, 1000, kMost},
+               {INT32_MIN, 1000, kForever}};
+  for (size_t i = 0; i < sizeof waits / sizeof *waits; ++i) {
+    const int64_t ticks = (int64_t)wafer_port_timeout(waits[i].milliseconds, waits[i].per_second,
+                                                      kMost, (uint64_t)(int64_t)kForever);
+    if (ticks == waits[i].ticks) continue;
+    printf("%d ms at %u Hz: %lld ticks\n", (int)waits[i].milliseconds,
+           (unsigned)waits[i].per_second, (long long)ticks);
+    return 1;
+  }
+  /* Nulls, also where a piece begins, hold nothing up. */
+  char text[100];
+  memset(text, 'x', sizeof text);
+  text[0] = text[3] = text[70] = 0;
+  wafer_port_pieces(text, sizeof text, append);
+  char expected[256];
+  memset(expected, 'x', sizeof expected);
+  strcpy(expected + 64, "|");
+  memset(expected + 65, 'x', 33);
+  strcpy(expected + 98, "|");
+  if (!strcmp(pieces, expected)) return 0;
+  printf("pieces: %s\n", pieces);
+  return 1;
+}
+
 int main(int argc, char** argv) {
   wafer_port_init();
-  int bad = check("fir", kFir, sizeof kFir, "filter");
+  int bad = check_inline();
+  bad |= check("fir", kFir, sizeof kFir, "filter", NULL);
   for (int i = 1; i < argc; ++i) {
     FILE* const file = fopen(argv[i], "rb");
-    if (!file) continue;
+    if (!file) {
+      printf("%s: cannot be opened\n", argv[i]);
+      return 1;
+    }
     fseek(file, 0, SEEK_END);
     const size_t size = (size_t)ftell(file);
     rewind(file);
     void* const bytes = malloc(size);
-    if (fread(bytes, 1, size, file) == size) bad |= check(argv[i], bytes, size, "_start");
+    /* path_open's 0, and EINVAL (28) four times, as `put` has it. */
+    const int32_t value = 28 * (31 * 31 * 31 + 31 * 31 + 31 + 1);
+    if (fread(bytes, 1, size, file) == size)
+      bad |= check(argv[i], bytes, size, "_start", i == 1 ? &value : NULL);
+    else
+      bad = 1;
     free(bytes);
     fclose(file);
+    if (i == 1 && !left_open) {
+      puts("memory never lacked while a file was open");
+      bad = 1;
+    }
   }
   puts(bad ? "bad" : "all as expected");
   return bad;

@@ -1,21 +1,11 @@
 /* The example of the ports on FreeRTOS, and what the kernel asks an application for. */
-#include <string.h>
-
 #include "FreeRTOS.h"
 #include "board.h"
 #include "example.h"
 #include "task.h"
 #include "wafer_port.h"
 
-void wafer_freertos_put(const char* text, size_t size) {
-  char piece[65];
-  for (; size; text += strlen(piece), size -= strlen(piece)) {
-    const size_t n = size < sizeof piece - 1 ? size : sizeof piece - 1;
-    memcpy(piece, text, n);
-    piece[n] = 0;
-    board_put(piece);
-  }
-}
+void wafer_freertos_put(const char* text, size_t size) { wafer_port_pieces(text, size, board_put); }
 
 void vApplicationStackOverflowHook(TaskHandle_t task, char* name) {
   (void)task;

@@ -1,6 +1,4 @@
 /* The example of the ports on ThreadX. */
-#include <string.h>
-
 #include "board.h"
 #include "example.h"
 #include "wafer_threadx.h"
@@ -9,15 +7,7 @@ enum { kPool = sizeof(void*) == 4 ? 96 * 1024 : 1024 * 1024 };
 static ULONG memory[kPool / sizeof(ULONG)];
 static TX_BYTE_POOL pool;
 
-void wafer_threadx_put(const char* text, size_t size) {
-  char piece[65];
-  for (; size; text += strlen(piece), size -= strlen(piece)) {
-    const size_t n = size < sizeof piece - 1 ? size : sizeof piece - 1;
-    memcpy(piece, text, n);
-    piece[n] = 0;
-    board_put(piece);
-  }
-}
+void wafer_threadx_put(const char* text, size_t size) { wafer_port_pieces(text, size, board_put); }
 
 static void watch(void* argument) {
   (void)argument;
