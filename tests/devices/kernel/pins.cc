@@ -6,8 +6,12 @@
 //     src/host/devices/*.cc src/host/status.cc src/devices/*.cc src/base/*.cc -o init
 //   echo init | cpio -o -H newc > initrd
 //   qemu-system-aarch64 -M virt -cpu cortex-a57 -m 256 -nographic -no-reboot -kernel vmlinuz \
-//     -initrd initrd -append "console=ttyAMA0 rdinit=/init panic=-1"
+//     -initrd initrd -append "console=ttyAMA0 rdinit=/init panic=-1" -monitor
+//     unix:monitor,server,nowait
+//
+// When it says "press", the machine's key is to be pressed: echo system_powerdown | nc -U monitor
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -28,6 +32,7 @@ int line() {
   host::Board board;
   CHECK(board.add_gpio("led=gpiochip0:0").ok());
   CHECK(board.add_gpio("button=gpiochip0:1,in,active-low").ok());
+  CHECK(board.add_gpio("key=gpiochip0:3,in").ok());
   CHECK(board.add_gpio("twin=/dev/gpiochip0:0").ok());
   const Result<void> beyond = board.add_gpio("far=gpiochip0:8");
   CHECK(!beyond.ok() && beyond.error().message.find("has no line '8'") != std::string::npos);
@@ -60,6 +65,21 @@ int line() {
 
   // Another name for a line that is in use.
   CHECK(twin.open(guest, "twin", WAFER_PIN_OUT, {}) == WAFER_PIN_ALREADY_IN_USE);
+
+  // A press and its release are edges; to ask for the level takes them, so that a wait for another
+  // does not end at once, and they count all the same.
+  devices::Pin key;
+  CHECK(key.open(guest, "key", WAFER_PIN_IN, {}) == WAFER_PIN_OK);
+  CHECK(key.watch(devices::Pin::Change::Rise, watch) == WAFER_PIN_OK && !watch.ready());
+  std::puts("press");
+  std::fflush(stdout);
+  pollfd edge = {watch.descriptor(), POLLIN, 0};
+  CHECK(poll(&edge, 1, 60'000) == 1);
+  usleep(1'000'000);
+  CHECK(poll(&edge, 1, 0) == 1);
+  CHECK(key.get(active) == WAFER_PIN_OK && !active);
+  CHECK(poll(&edge, 1, 0) == 0);
+  CHECK(watch.ready());
   return 0;
 #undef CHECK
 }
