@@ -99,8 +99,6 @@ Result<void> prepare(oci::Registry& registry, const oci::Reference& reference,
 Result<Opened> find_image(const std::string& name, bool pull, const PullOptions& options = {}) {
   Opened out;
   const bool must_verify = !options.verify_key.empty();
-  if (must_verify && (name.starts_with(kLayout) || name.starts_with(kArchive)))
-    return Error(ErrorKind::Usage, "signatures are verified of images of registries only");
   if (name.starts_with(kLayout)) {
     const auto [folder, tag] = split_place(std::string_view(name).substr(kLayout.size()));
     if (access((folder + "/index.json").c_str(), F_OK) != 0)
@@ -227,6 +225,15 @@ Result<void> build(const BuildCommand& o) {
 bool names_image(const std::string& name) {
   if (name.starts_with(kLayout) || name.starts_with(kArchive)) return true;
   return oci::Reference::looks_like(name) && access(name.c_str(), F_OK) != 0;
+}
+
+Result<void> check_pull_options(const std::string& name, const PullOptions& options) {
+  if (names_image(name) && !name.starts_with(kLayout) && !name.starts_with(kArchive)) return {};
+  if (!options.verify_key.empty())
+    return Error(ErrorKind::Usage, "signatures are verified of images of registries only");
+  if (!options.mirrors.empty())
+    return Error(ErrorKind::Usage, "mirrors are asked for images of registries only");
+  return {};
 }
 
 Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args,

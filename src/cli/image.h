@@ -28,6 +28,8 @@ struct PullOptions {
   std::vector<std::string> mirrors;  // REGISTRY=HOST
 };
 void add_pull_options(CLI::App& command, PullOptions& options);
+// Usage where they are given for what does not come from a registry: no signature is verified then.
+Result<void> check_pull_options(const std::string& name, const PullOptions& options);
 
 // Finds the image, pulls it if it is in a registry and not on this machine yet, and unpacks it.
 Result<ImageProgram> open_image(const std::string& name, const std::vector<std::string>& args,

@@ -130,6 +130,10 @@ int run_program(const RunOptions& o, const Context& context) {
   program::Program program(options, terminal);
   std::string path = o.file;
 #if WAFER_WITH_OCI
+  if (const Result<void> checked = check_pull_options(o.file, o.pull); !checked) {
+    print_error(checked.error().message);
+    return kUsage;
+  }
   std::optional<ImageProgram> image;
   if (names_image(o.file)) {
     Result<ImageProgram> opened = open_image(o.file, context.guest_args, o.pull);

@@ -136,6 +136,16 @@ wafer("run", "docker-archive:white.tar")
 expect("whiteouts stay inside", (HERE / "keep/file").exists())
 check("no archive", wafer("run", "docker-archive:say.wat"), 1)
 
+# What comes from no registry cannot be verified; a file may also have the name of an image.
+(HERE / "localhost:1").mkdir()
+(HERE / "localhost:1/say:1").write_bytes(binary.read_bytes())
+for file in ("say.wat", "localhost:1/say:1", "oci:one:v2", "docker-archive:good.tar"):
+    for option in (("--verify-key", "ec.pub"), ("--mirror", "localhost:1=localhost:2")):
+        check(f"{option[0]} of {file}", wafer("run", *option, file), 2,
+              err="of images of registries only" if option[0] == "--verify-key" else
+              "for images of registries only")
+check("that file", wafer("run", "localhost:1/say:1"), out="say:1\0")
+
 # Names.
 for name in ("localhost/UPPER", "localhost:5/a:b:c", "localhost/a@sha256:12", "localhost/a/../b"):
     check(name, wafer("pull", name), 2, err="is no image")
@@ -238,8 +248,6 @@ def signatures():
                   code, out="/app.wasm\0z\0" if code == 0 else "")
     check("by another key", wafer("pull", "--verify-key", "ec.pub", name), 1,
           err="has no signature by this key")
-    check("of a file", wafer("run", "--verify-key", "ec.pub", "oci:one:v2"), 1,
-          err="of images of registries only")
 
 
 server, host = registry()
