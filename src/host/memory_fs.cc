@@ -1,7 +1,6 @@
 #include "host/memory_fs.h"
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -13,8 +12,6 @@ namespace wafer::host {
 
 namespace {
 
-constexpr unsigned kMostLinks = 40;  // on the way of one path
-constexpr size_t kLongestName = 255;
 constexpr uint64_t kOfEntry = 256;  // what a name takes besides its characters
 
 Time now() {
@@ -47,7 +44,7 @@ struct Inode {
 
   const FileType type;
   const uint64_t number;
-  uint64_t links = 0;
+  uint64_t links = 0, opens = 0;
   Time accessed = now(), modified = accessed, changed = accessed;
   std::vector<uint8_t> data;                // of a file
   std::string target;                       // of a link
@@ -115,8 +112,12 @@ struct MemoryFs::Volume {
     --i->links;
     i->changed = now();
     if (i->is_directory()) i->removed = true;
-    // (What is open keeps its bytes until it is closed.)
+    give_back(*i);
     touch(directory);
+  }
+  // The bytes of a file that has no name and is not open any more.
+  void give_back(Inode& i) {
+    if (i.links == 0 && i.opens == 0) (void)resize(i, 0);
   }
 };
 
@@ -134,35 +135,19 @@ struct Found {
   bool must_be_dir = false;
 };
 
-// Puts the components of `path` in front of `parts`; the last says whether it has to be a
-// directory.
-Status split(std::string_view path, std::deque<std::string>& parts, bool& slash) {
-  if (path.empty()) return Status(ENOENT);
-  if (path.front() == '/') return Status(EPERM);
-  if (path.find('\0') != path.npos) return Status(EINVAL);
-  std::vector<std::string> found;
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    if (end > at) found.emplace_back(path.substr(at, end - at));
-    if (end > at && end - at > kLongestName) return Status(ENAMETOOLONG);
-    at = end + 1;
-  }
-  slash = path.back() == '/';
-  parts.insert(parts.begin(), found.begin(), found.end());
-  return {};
-}
-
 Outcome<Found> find(const InodeRef& start, std::string_view path, Follow follow) {
-  std::deque<std::string> parts;
-  bool must_be_dir = false;
-  HOST_TRY(split(path, parts, must_be_dir));
+  HOST_TRY(check_path(path));
+  Components parts;
+  push_components(path, parts);
+  bool must_be_dir = path.back() == '/';
   std::vector<InodeRef> way{start};
-  unsigned links = 0;
+  int links = 0;
   while (!parts.empty()) {
-    const std::string name = std::move(parts.front());
-    parts.pop_front();
+    const std::string name = std::move(parts.back());
+    parts.pop_back();
     const bool last = parts.empty();
     if (!way.back()->is_directory()) return Status(ENOTDIR);
+    if (name.size() > kMaxName) return Status(ENAMETOOLONG);
     if (name == ".") continue;
     if (name == "..") {
       if (way.size() == 1) return Status(EPERM);
@@ -175,12 +160,11 @@ Outcome<Found> find(const InodeRef& start, std::string_view path, Follow follow)
       return Found{way.back(), name, nullptr, must_be_dir};
     }
     const InodeRef i = at->second;
-    if (i->type == FileType::SymbolicLink &&
-        (!last || follow == Follow::Always || (follow == Follow::IfSlash && must_be_dir))) {
-      if (++links > kMostLinks) return Status(ELOOP);
-      bool slash = false;
-      HOST_TRY(split(i->target, parts, slash));
-      if (last) must_be_dir |= slash;
+    if (i->type == FileType::SymbolicLink && (!last || expands(follow, must_be_dir))) {
+      if (++links > kMaxLinks) return Status(ELOOP);
+      HOST_TRY(check_path(i->target));
+      push_components(i->target, parts);
+      if (last) must_be_dir |= i->target.back() == '/';
       continue;
     }
     if (last) {
@@ -210,6 +194,7 @@ Outcome<Found> vacant(const InodeRef& start, std::string_view path) {
 
 class MemoryFile final : public File {
  public:
+  // With the volume locked.
   MemoryFile(VolumeRef volume, InodeRef inode, const OpenOptions& options, bool read_only)
       : volume_(std::move(volume)),
         inode_(std::move(inode)),
@@ -217,10 +202,12 @@ class MemoryFile final : public File {
         write_(options.write),
         flags_(options.flags) {
     read_only_ = read_only;
+    ++inode_->opens;
   }
   ~MemoryFile() override {
     const Lock lock(volume_->mutex);
-    if (inode_->links == 0 && inode_.use_count() == 1) volume_->used -= inode_->data.size();
+    --inode_->opens;
+    volume_->give_back(*inode_);
   }
 
   Outcome<Stat> stat() const override {
@@ -404,8 +391,6 @@ class MemoryDirectory final : public Directory {
     HOST_LET(place, find(inode_, path, Follow::Never));
     if (!place.inode) return Status(ENOENT);
     if (place.inode->is_directory()) return Status(EISDIR);
-    const bool last = place.inode->links == 1 && place.inode.use_count() == 2;
-    if (last) volume_->used -= place.inode->data.size();
     volume_->remove(*place.parent, place.name);
     return {};
   }
@@ -431,6 +416,7 @@ class MemoryDirectory final : public Directory {
   Status symlink(std::string_view target, std::string_view path) override {
     if (read_only_ || target.starts_with('/')) return Status(EPERM);
     if (target.empty() || target.find('\0') != target.npos) return Status(ENOENT);
+    if (target.size() >= kMaxPath) return Status(ENAMETOOLONG);
     const Lock lock(volume_->mutex);
     HOST_LET(place, vacant(inode_, path));
     if (place.must_be_dir) return Status(ENOENT);
@@ -506,11 +492,7 @@ Status MemoryDirectory::rename(std::string_view path, Directory& to, std::string
     HOST_TRY(volume_->take(place.name.size() - from.name.size()));
   else
     volume_->used -= from.name.size() - place.name.size();
-  if (place.inode) {
-    if (place.inode->links == 1 && place.inode.use_count() == 2)
-      volume_->used -= place.inode->data.size();
-    volume_->remove(*place.parent, place.name);
-  }
+  if (place.inode) volume_->remove(*place.parent, place.name);
   from.parent->entries.erase(from.name);
   place.parent->entries[place.name] = i;
   if (i->is_directory()) i->parent = place.parent;

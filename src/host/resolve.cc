@@ -21,9 +21,6 @@ namespace wafer::host {
 
 namespace {
 
-constexpr int kMaxLinks = 40;  // what Linux itself allows
-constexpr size_t kMaxPath = 4096;
-
 // Opens a directory only to name things in it.
 constexpr int kParentFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
 
@@ -87,35 +84,9 @@ Status read_link(int dir, const char* name, std::string& target) {
   return Status();
 }
 
-Status check_path(std::string_view path) {
-  if (path.empty()) return Status(ENOENT);
-  if (path.size() >= kMaxPath) return Status(ENAMETOOLONG);
-  if (path.front() == '/') return Status(EPERM);
-  if (path.find('\0') != std::string_view::npos) return Status(EINVAL);
-  return Status();
-}
-
 std::string_view strip_slashes(std::string_view path) {
   while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   return path;
-}
-
-bool expands(Follow follow, bool slash) {
-  return follow == Follow::Always || (follow == Follow::IfSlash && slash);
-}
-
-// Components still to be walked, the next one last.
-using Pending = std::vector<std::string>;
-
-void push_components(std::string_view path, Pending& pending) {
-  size_t end = path.size();
-  while (end > 0) {
-    const size_t slash = path.rfind('/', end - 1);
-    const size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
-    if (begin < end) pending.emplace_back(path.substr(begin, end - begin));
-    if (slash == std::string_view::npos) break;
-    end = slash;
-  }
 }
 
 // The walk. Holds a descriptor of every directory between the root and the
@@ -125,7 +96,7 @@ Status walk(int root, std::string_view path, Follow follow, Place& place) {
   place.root = root;
   place.must_be_dir = path.back() == '/';
   std::vector<UniqueFd> stack;
-  Pending pending;
+  Components pending;
   push_components(path, pending);
   int links = 0;
   const auto top = [&] { return stack.empty() ? root : stack.back().get(); };
@@ -142,7 +113,7 @@ Status walk(int root, std::string_view path, Follow follow, Place& place) {
       stack.pop_back();
       continue;
     }
-    if (name.size() > NAME_MAX) return Status(ENAMETOOLONG);
+    if (name.size() > kMaxName) return Status(ENAMETOOLONG);
     bool is_link = false;
     std::string target;
     if (pending.empty()) {
@@ -181,6 +152,29 @@ Status walk(int root, std::string_view path, Follow follow, Place& place) {
 
 }  // namespace
 
+Status check_path(std::string_view path) {
+  if (path.empty()) return Status(ENOENT);
+  if (path.size() >= kMaxPath) return Status(ENAMETOOLONG);
+  if (path.front() == '/') return Status(EPERM);
+  if (path.find('\0') != std::string_view::npos) return Status(EINVAL);
+  return Status();
+}
+
+bool expands(Follow follow, bool slash) {
+  return follow == Follow::Always || (follow == Follow::IfSlash && slash);
+}
+
+void push_components(std::string_view path, Components& pending) {
+  size_t end = path.size();
+  while (end > 0) {
+    const size_t slash = path.rfind('/', end - 1);
+    const size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
+    if (begin < end) pending.emplace_back(path.substr(begin, end - begin));
+    if (slash == std::string_view::npos) break;
+    end = slash;
+  }
+}
+
 void set_resolver(Resolver resolver) { g_resolver.store(resolver, std::memory_order_relaxed); }
 
 Status resolve(int root, std::string_view path, Follow follow, Place& place) {
@@ -211,7 +205,7 @@ Status resolve(int root, std::string_view path, Follow follow, Place& place) {
     }
     place.name = std::move(name);
     place.must_be_dir = must_be_dir;
-    if (place.name.size() > NAME_MAX) return Status(ENAMETOOLONG);
+    if (place.name.size() > kMaxName) return Status(ENAMETOOLONG);
     if (!expands(follow, must_be_dir) || place.name == ".") return Status();
     std::string target;
     if (read_link(place.parent(), place.name.c_str(), target) != Status())

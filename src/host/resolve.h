@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/descriptor.h"
 #include "host/status.h"
@@ -30,6 +31,23 @@ void set_resolver(Resolver resolver);  // for tests
 // IfSlash at least, since "link/" means the directory; what makes or removes
 // names uses Never.
 enum class Follow : uint8_t { Never, IfSlash, Always };
+
+// How many links are expanded on the way of one path: what Linux itself allows.
+inline constexpr int kMaxLinks = 40;
+// A path, and what a link leads to, is shorter than this.
+inline constexpr size_t kMaxPath = 4096;
+inline constexpr size_t kMaxName = 255;
+
+// Whether `path` may be resolved at all: it is not empty (ENOENT), nor too long (ENAMETOOLONG), nor
+// absolute (EPERM), and has no NUL (EINVAL).
+Status check_path(std::string_view path);
+
+// Components still to be walked, the next one last; those of `path` come before all others.
+using Components = std::vector<std::string>;
+void push_components(std::string_view path, Components& pending);
+
+// Whether a link in last position is expanded; `slash`: the path ends in one.
+bool expands(Follow follow, bool slash);
 
 // Finds the place that `path` names below the open directory `root`. Every
 // intermediate link is expanded; leaving `root` by "..", an absolute path or a

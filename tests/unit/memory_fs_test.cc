@@ -112,6 +112,37 @@ TEST(MemoryFs, HasACapacity) {
   EXPECT_LT(made, 100);
 }
 
+TEST(MemoryFs, GivesBackWhatIsListed) {
+  MemoryFs m(10'000);
+  const DirectoryRef root = m.root();
+  for (int round = 0; round < 5; ++round) {
+    ASSERT_TRUE(m.put("f", std::vector<uint8_t>(8'000)).ok()) << round;
+    ASSERT_TRUE(
+        root->list([&](const DirectoryEntry& e) { EXPECT_TRUE(root->unlink(e.name).ok()); }).ok());
+  }
+}
+
+TEST(MemoryFs, LimitsPathsAsTheSystemDoes) {
+  MemoryFs m;
+  const DirectoryRef root = m.root();
+  const auto path = [](size_t size) {
+    std::string out;
+    while (out.size() < size) out += "./";
+    return out.substr(0, size - 1) + "f";
+  };
+  EXPECT_TRUE(m.put("f", bytes("x")).ok());
+  EXPECT_TRUE(root->stat_at(path(4095), true).ok());
+  for (const size_t size : {size_t{4096}, size_t{100} << 20}) {
+    EXPECT_EQ(root->stat_at(path(size), true).code(), ENAMETOOLONG);
+    EXPECT_EQ(root->create_directory(path(size)).code(), ENAMETOOLONG);
+    EXPECT_EQ(root->symlink(path(size), "long").code(), ENAMETOOLONG);
+    EXPECT_EQ(root->rename("f", *root, path(size)).code(), ENAMETOOLONG);
+  }
+  EXPECT_EQ(root->create_directory(std::string(256, 'x')).code(), ENAMETOOLONG);
+  ASSERT_TRUE(root->symlink(path(4095), "link").ok());
+  EXPECT_TRUE(root->stat_at("link", true).ok());
+}
+
 TEST(MemoryFs, NestsDeeply) {
   MemoryFs m;
   DirectoryRef d = m.root();
