@@ -150,8 +150,8 @@ Result<Runnable> unpack(const Store& store, Descriptor image, const std::string&
   }
   if (config_at.media_type == kWasmConfig)
     return Error(ErrorKind::Invalid, "the image has no layer of type application/wasm");
-  const std::string os = config.value("os", std::string());
-  const std::string architecture = config.value("architecture", std::string());
+  const std::string os = text_of(config, "os");
+  const std::string architecture = text_of(config, "architecture");
   if (out.args.empty()) return Error(ErrorKind::Usage, "the image does not say what to run");
   WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
               uint64_t budget = uint64_t{4} << 30;
@@ -194,7 +194,7 @@ Result<Descriptor> build(Layout& store, std::string_view program, const BuildOpt
     const json j = {{"architecture", "wasm"},
                     {"os", component ? "wasip2" : "wasip1"},
                     {"layerDigests", {layer.digest}}};
-    WAFER_LET(c, store.put(j.dump(), kWasmConfig));
+    WAFER_LET(c, store.put(to_text(j), kWasmConfig));
     config = c;
   } else {
     WAFER_LET(tar, make_tar({{o.name, program}}));
@@ -209,7 +209,7 @@ Result<Descriptor> build(Layout& store, std::string_view program, const BuildOpt
                     {"os", component ? "wasip2" : "wasi"},
                     {"config", inner},
                     {"rootfs", {{"type", "layers"}, {"diff_ids", {layer.digest}}}}};
-    WAFER_LET(c, store.put(j.dump(), kConfig));
+    WAFER_LET(c, store.put(to_text(j), kConfig));
     config = c;
   }
   json manifest = {{"schemaVersion", 2},
@@ -217,7 +217,7 @@ Result<Descriptor> build(Layout& store, std::string_view program, const BuildOpt
                    {"config", config.to_json()},
                    {"layers", {layer.to_json()}}};
   if (!o.labels.empty()) manifest["annotations"] = o.labels;
-  WAFER_LET(m, store.put(manifest.dump(), kManifest));
+  WAFER_LET(m, store.put(to_text(manifest), kManifest));
   m.os = component ? "wasip2" : o.artifact ? "wasip1" : "wasi";
   m.architecture = "wasm";
   return std::move(m);

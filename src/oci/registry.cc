@@ -37,13 +37,9 @@ std::string escaped(std::string_view text) {
 std::string reason_of(const HttpResponse& response) {
   std::string out = "status " + std::to_string(response.status);
   const json j = json::parse(response.body, nullptr, false);
-  try {
-    if (j.is_object() && !j.at("errors").empty()) {
-      const json& first = j["errors"][0];
-      out = first.value("message", first.value("code", out));
-    }
-  } catch (const json::exception&) {
-  }
+  if (const json& errors = member_of(j, "errors"); errors.is_array() && !errors.empty())
+    for (const char* name : {"code", "message"})
+      if (std::string text = text_of(errors[0], name); !text.empty()) out = std::move(text);
   std::erase_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20; });
   return out.substr(0, 300);
 }
@@ -52,11 +48,7 @@ std::string reason_of(const HttpResponse& response) {
 
 std::string noted_credentials(std::string_view text, const std::string& registry) {
   const json j = json::parse(text, nullptr, false);
-  try {
-    if (j.is_object()) return j.at("auths").at(registry).value("auth", std::string());
-  } catch (const json::exception&) {
-  }
-  return {};
+  return text_of(member_of(member_of(j, "auths"), registry), "auth");
 }
 
 std::map<std::string, std::string> parse_challenge(const std::string& header, std::string& scheme) {
@@ -130,9 +122,9 @@ Result<std::string> Registry::token(const std::string& challenge, const Referenc
   WAFER_LET(response, http_.request(r));
   const json j = json::parse(response.body, nullptr, false);
   std::string token;
-  if (response.status == 200 && j.is_object())
+  if (response.status == 200)
     for (const char* name : {"token", "access_token"})
-      if (token.empty() && j.contains(name) && j[name].is_string()) token = j[name];
+      if (token.empty()) token = text_of(j, name);
   if (token.empty() || token.find_first_of("\r\n") != token.npos)
     return Error(ErrorKind::Io, host_ + " gives no access: " + reason_of(response));
   return "Bearer " + token;
@@ -237,7 +229,7 @@ Result<Descriptor> Registry::pull_here(const Reference& reference, Layout& store
     // What is signed is what the name stands for, which leads to all the rest by digests.
     if (key_ && depth == 0) WAFER_TRY(check_signature(reference, digest_of(body)));
     WAFER_LET(j, parse_json(body, "the manifest"));
-    type = j.value("mediaType", type);
+    if (std::string own = text_of(j, "mediaType"); !own.empty()) type = std::move(own);
     if (j.contains("manifests") && depth == 0) {
       WAFER_LET(chosen, choose_platform(j));
       version = chosen.digest;

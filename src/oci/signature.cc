@@ -68,15 +68,10 @@ bool PublicKey::verifies(std::string_view text, std::string_view signature) cons
 
 Result<std::string> signed_digest(std::string_view text) {
   WAFER_LET(j, parse_json(text, "the signed text"));
-  const nlohmann::json none;
-  const auto member = [&none](const nlohmann::json& object, const char* name) -> const auto& {
-    const auto it = object.is_object() ? object.find(name) : object.end();
-    return object.is_object() && it != object.end() ? *it : none;
-  };
-  const nlohmann::json& critical = member(j, "critical");
-  const nlohmann::json& digest = member(member(critical, "image"), "docker-manifest-digest");
-  if (!digest.is_string()) return Error(ErrorKind::Invalid, "the signed text names no image");
-  return digest.get<std::string>();
+  std::string digest =
+      text_of(member_of(member_of(j, "critical"), "image"), "docker-manifest-digest");
+  if (digest.empty()) return Error(ErrorKind::Invalid, "the signed text names no image");
+  return digest;
 }
 
 std::string signature_tag(std::string_view digest) {

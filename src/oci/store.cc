@@ -99,6 +99,22 @@ Result<std::vector<Descriptor>> names_of(const json& index) {
 
 }  // namespace
 
+const json& member_of(const json& object, const std::string& name) {
+  static const json none;
+  if (!object.is_object()) return none;
+  const auto it = object.find(name);
+  return it == object.end() ? none : *it;
+}
+
+std::string text_of(const json& object, const std::string& name) {
+  const json& value = member_of(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+std::string to_text(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 Result<json> parse_json(std::string_view text, const char* what) {
   json j = json::parse(text, nullptr, false);
   if (j.is_discarded() || !j.is_object())
@@ -201,7 +217,7 @@ Result<void> Layout::write_index(const std::vector<Descriptor>& names) {
   json index = {{"schemaVersion", 2}, {"mediaType", kIndex}, {"manifests", json::array()}};
   for (const Descriptor& d : names) index["manifests"].push_back(d.to_json());
   WAFER_TRY(write_file(folder_ + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-  return write_file(folder_ + "/index.json", index.dump());
+  return write_file(folder_ + "/index.json", to_text(index));
 }
 
 Result<void> Layout::set_name(const std::string& name, Descriptor descriptor) {
@@ -295,7 +311,7 @@ Result<std::unique_ptr<Store>> open_archive(const std::string& file) {
       for (const json& layer : entry.at("Layers"))
         manifest["layers"].push_back(take(layer, kLayer));
       Descriptor d;
-      const std::string text = manifest.dump();
+      const std::string text = to_text(manifest);
       d.media_type = kManifest;
       d.size = text.size();
       d.digest = store->put(text);

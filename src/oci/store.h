@@ -80,6 +80,12 @@ class Layout final : public Store {
 // An archive of `docker save`, or an OCI layout as a tar; in memory.
 Result<std::unique_ptr<Store>> open_archive(const std::string& file);
 
+// Member `name` of what may be an object, or null; and that if it is a string, or "". What
+// registries say is of any type, which members of nlohmann::json throw at.
+const nlohmann::json& member_of(const nlohmann::json& object, const std::string& name);
+std::string text_of(const nlohmann::json& object, const std::string& name);
+// JSON as text. What is no UTF-8, which only headers and command lines can have, is replaced.
+std::string to_text(const nlohmann::json& json);
 // JSON of a manifest, index or configuration. Invalid.
 Result<nlohmann::json> parse_json(std::string_view text, const char* what);
 // Every blob that `top` leads to, itself first.

@@ -18,9 +18,12 @@ using namespace wafer;
 
 // A folder of this process, which goes with it; layers may write into `root` and nowhere else.
 struct Folder {
-  std::string path = "/tmp/wafer-fuzz-image-" + std::to_string(getpid());
-  std::string root = path + "/outer/root";
-  Folder() { std::filesystem::create_directories(root); }
+  std::string path, root;
+  explicit Folder(const char* what)
+      : path("/tmp/wafer-fuzz-image-" + std::to_string(getpid()) + what),
+        root(path + "/outer/root") {
+    std::filesystem::create_directories(root);
+  }
   ~Folder() { std::filesystem::remove_all(path); }
   bool clean() const {
     const auto only = [](const std::string& folder, const char* name) {
@@ -32,8 +35,24 @@ struct Folder {
   }
 };
 
+// A store with one configuration and one manifest, both as given.
+void check_image(const std::string& text) {
+  static const Folder folder("-store");
+  const size_t cut = std::min(text.find('\n'), text.size());
+  oci::Layout store(folder.path + "/outer/store");
+  const auto config = store.put(text.substr(0, cut), oci::kConfig);
+  if (!config.ok()) std::abort();
+  nlohmann::json manifest = nlohmann::json::parse(text.substr(cut), nullptr, false);
+  if (manifest.is_object() && !manifest.contains("config")) manifest["config"] = config->to_json();
+  const auto image = store.put(oci::to_text(manifest), oci::kManifest);
+  if (!image.ok()) std::abort();
+  (void)oci::reachable(store, *image);
+  (void)oci::unpack(store, *image, folder.path + "/outer/cache", {});
+  std::filesystem::remove_all(folder.path + "/outer");
+}
+
 void check_layer(std::string_view bytes) {
-  static const Folder folder;
+  static const Folder folder("-layer");
   uint64_t budget = 1 << 20;
   const auto unpacked = oci::unpack_layer(bytes, folder.root, budget);
   (void)unpacked;
@@ -54,6 +73,12 @@ std::vector<std::string> make_seeds() {
       R"(J{"manifests":[{"digest":")" + digest +
           R"(","size":1,"mediaType":"m","platform":{"os":"wasi","architecture":"wasm"}}]})",
       R"(J{"auths":{"localhost:5000":{"auth":"dTpw"}}})",
+      R"(I{"os":"wasi","architecture":"wasm","config":{"Entrypoint":["/a"],"WorkingDir":"/"}})"
+      "\n"
+      R"({"layers":[]})",
+      R"(I{"os":5,"architecture":{},"config":{"Entrypoint":["/a"]}})"
+      "\n"
+      R"({"mediaType":7,"layers":[]})",
       "Rlocalhost:5000/team/app:v1.2",
       "Rexample.com/app@" + digest,
       R"(CBearer realm="https://a/token",service="b",scope="repository:x:pull")",
@@ -77,6 +102,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (parsed.ok() && !oci::Descriptor::parse(parsed->to_json()).ok()) std::abort();
       return 0;
     }
+    case 'I':
+      check_image(text);
+      return 0;
     case 'R': {
       const auto name = oci::Reference::parse(text);
       if (!name.ok()) return 0;
