@@ -183,6 +183,17 @@ def frames(server):
         c.send(frame(DATA, 0, 1, b"z" * 16000))
     got = c.frames(wait=0.2)
     check("window of a body", [f for f in got if f[0] == WINDOW and f[2] == 1], [])
+    # One that came whole and is not read is given back: the window of the connection is 1 MiB.
+    c = Client(server.port)
+    opened = 0
+    for i in range(1, 41, 2):
+        body = b"".join(frame(DATA, last, i, b"y" * 15000) for last in (0, 0, 0, 1))
+        c.send(frame(HEADERS, 4, i, get("/unread", "POST")) + body)
+        got = c.frames(ended(i), wait=3)
+        check("not read", [f[3] for f in got if f and f[0] == DATA and f[3]], [b"not read\n"])
+        opened += sum(struct.unpack(">I", f[3])[0] for f in got if f and f[0] == WINDOW and f[2] == 0)
+    # What it was opened with, and at least half of what was sent since.
+    check("window of the connection", opened >= (1 << 20) - 65535 + 20 * 60000 // 2, True)
 
     # Streams that are begun and given up, many times.
     c = Client(server.port)

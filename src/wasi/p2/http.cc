@@ -186,8 +186,8 @@ Expected<Own<InputStream>, Unit> incoming_body_stream(Host&, IncomingBody& self)
 
 Own<FutureTrailers> incoming_body_finish(Host&, Own<IncomingBody> this_) {
   HttpBodyRef body = std::move(this_->body);
-  // What was not read is not wanted.
-  if (!body->ended()) body->discard();
+  // What was not read is not wanted, though all of it may be here.
+  body->discard();
   return Own<FutureTrailers>::make(std::move(body));
 }
 

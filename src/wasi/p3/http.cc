@@ -74,7 +74,7 @@ Parts consume(Host& host, Body body, Future<Sent> res) {
   Stream<uint8_t> stream =
       give_bytes(host, host::read_body(from), [&host, from, p = promise](host::Status) {
         // Trailers come after all else, though nobody reads that any more.
-        if (!from->ended()) from->discard();
+        from->discard();
         host.when_ready({from->end()}, [from, p] { p->set(received_trailers(*from)); });
       });
   return {std::move(stream), std::move(future)};

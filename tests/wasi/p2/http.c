@@ -189,6 +189,13 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.12#handle"))) void ha
     pollable_drop(pollable);
     return answer(out, 200, "slept\n");
   }
+  if (strcmp(path, "/unread") == 0) {
+    // All of it may have come, and is let go without a look.
+    pollable_block(subscribe_duration(30000000));
+    request_consume(request, &l);
+    body_finish(l.r.handle);
+    return answer(out, 200, "not read\n");
+  }
   if (strcmp(path, "/forever") == 0) return pollable_block(subscribe_duration(INT64_MAX));
   if (strcmp(path, "/none") == 0) return;
   if (strcmp(path, "/error") == 0) return outparam_set(out, 1, 36, 0, 0, 0, 0, 0, 0);
