@@ -403,9 +403,13 @@ std::vector<std::string> Cgroup::entrances() const {
   return out;
 }
 
-UniqueFd Cgroup::birthplace() const {
-  if (!host_->unified) return {};
-  return take_opened(open(folder("").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+Result<UniqueFd> Cgroup::birthplace() const {
+  if (!host_->unified) return UniqueFd();
+  const std::string path = folder("");
+  UniqueFd fd = take_opened(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd && !(errno == ENOENT && geteuid() != 0))
+    return Error(ErrorKind::Io, "cannot open " + path + ": " + std::strerror(errno));
+  return fd;
 }
 
 std::vector<pid_t> Cgroup::processes() const {

@@ -41,8 +41,9 @@ class Cgroup {
   Result<void> update(const nlohmann::json& resources);
   // Of version 1, the files cgroup.procs: "0" written to each lets a process in.
   std::vector<std::string> entrances() const;
-  // Of version 2, what processes are made in: its folder. None if there is no group.
-  UniqueFd birthplace() const;
+  // Of version 2, what processes are made in: its folder. None if there is no group, as only those
+  // may be without who are not root. Io.
+  Result<UniqueFd> birthplace() const;
   std::vector<pid_t> processes() const;
   // All processes in it and below.
   void signal_all(int signal) const;

@@ -238,14 +238,15 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   Result<pid_t> pid = Error(ErrorKind::Io, "");
   for (int tries = 0; tries < 2; ++tries) {
     auto channel = make_channel();
+    Result<UniqueFd> birthplace = c.cgroup.birthplace();
     // Sent first: the process finds it as soon as it is there.
-    if (!channel) {
-      pid = channel.take_error();
+    if (!channel || !birthplace) {
+      pid = channel ? birthplace.take_error() : channel.take_error();
     } else if (!send_packet(channel->first.get(), request.SerializeAsString(), fds)) {
       pid = Error(ErrorKind::Io,
                   std::string("cannot tell the process what to do: ") + std::strerror(errno));
     } else {
-      pid = zygote_.spawn(spawn, std::move(channel->second), c.cgroup.birthplace());
+      pid = zygote_.spawn(spawn, std::move(channel->second), *std::move(birthplace));
       p.control = std::move(channel->first);
     }
     if (pid || zygote_.is_open()) break;

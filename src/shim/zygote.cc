@@ -74,7 +74,9 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
     answer(socket.get(), pid, pid < 0 ? std::string(what) + ": " + std::strerror(errno) : "");
   };
   const bool joins = request.join_pid() || !request.pid_namespace().empty();
-  pid_t pid = joins ? clone_sibling(0, {}) : clone_sibling(request.clone_flags(), cgroup);
+  // Into the control group while it can be seen: not from within the container's own namespace of
+  // them, where what comes second inherits it.
+  pid_t pid = clone_sibling(joins ? 0 : request.clone_flags(), cgroup);
   if (pid != 0) {
     if (pid < 0 || !joins) tell(pid, "cannot make a process");
     return;
@@ -89,7 +91,7 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
       const UniqueFd fd = take_opened(open(request.pid_namespace().c_str(), O_RDONLY | O_CLOEXEC));
       ok = fd && setns(fd.get(), CLONE_NEWPID) == 0;
     }
-    pid = ok ? clone_sibling(request.clone_flags(), cgroup) : -1;
+    pid = ok ? clone_sibling(request.clone_flags(), {}) : -1;
     if (pid != 0) {
       tell(pid, what);
       _exit(0);

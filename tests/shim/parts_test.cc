@@ -105,6 +105,25 @@ TEST(ShimCgroup, KindsOfHosts) {
   EXPECT_TRUE(CgroupHost::parse("31 30 0:27 / /cg rw shared:4 - cgroup2 cgroup2 rw\n").unified);
 }
 
+TEST(ShimCgroup, IsNotLeftOut) {
+  Folder folder;
+  CgroupHost host;
+  host.unified = true;
+  host.hierarchies.push_back({folder.path, {}});
+  std::ofstream(folder.path + "/file");
+  std::filesystem::create_directory(folder.path + "/there");
+  const Result<UniqueFd> there = Cgroup("/there", host).birthplace();
+  ASSERT_TRUE(there);
+  EXPECT_TRUE(*there);
+  EXPECT_FALSE(Cgroup("/file", host).birthplace());
+  // Without limits only who cannot have any.
+  const Result<UniqueFd> absent = Cgroup("/absent", host).birthplace();
+  EXPECT_EQ(absent.ok(), geteuid() != 0);
+  if (absent) EXPECT_FALSE(*absent);
+  host.unified = false;
+  EXPECT_TRUE(Cgroup("/absent", host).birthplace());
+}
+
 TEST(ShimRootfs, LeadsNowhereElse) {
   Folder folder;
   const std::string root = folder.path + "/root";
