@@ -100,6 +100,8 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
       return in;
     }
   }
+  // Others may have the same open file, and so its offset; standard input is read from where it is.
+  const bool placed = regular && !standard;
   size_t used = 0;
   in.owned_.resize(regular ? size_t(st.st_size) + 1 : kMapThreshold);
   for (;;) {
@@ -110,7 +112,9 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
                      fmt::format("cannot read {}: more than {} MiB", in.path_, kMaxStream >> 20));
       in.owned_.resize(used * 2);
     }
-    const ssize_t n = ::read(fd, in.owned_.data() + used, in.owned_.size() - used);
+    uint8_t* const to = in.owned_.data() + used;
+    const size_t room = in.owned_.size() - used;
+    const ssize_t n = placed ? pread(fd, to, room, off_t(used)) : ::read(fd, to, room);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("cannot read", in.path_);
     if (n == 0) break;

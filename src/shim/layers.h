@@ -15,7 +15,10 @@ namespace wafer::shim {
 
 class LayerSource {
  public:
+  // `client` lives longer.
   explicit LayerSource(GrpcClient& client) : client_(client) {}
+  LayerSource(const LayerSource&) = delete;
+  LayerSource& operator=(const LayerSource&) = delete;
 
   // The layer that is the program `name` of the container's image: the one with that title, or
   // else the first. A sealed file in memory, one for all containers that hold it. Null if the
@@ -23,13 +26,21 @@ class LayerSource {
   // containerd.
   using Layer = std::shared_ptr<const UniqueFd>;
   Task<Result<Layer>> find(std::string container, std::string name);
+  // The same file to read only, and with an offset of its own. Io.
+  static Result<UniqueFd> reopen(const UniqueFd& layer);
 
  private:
+  // Calls, and gives how it ended; nothing after this is gone.
+  Later<std::shared_ptr<RpcResult>> call(const std::string& method, std::string request,
+                                         size_t most, GrpcClient::OnMessage on_message);
   // A call with one answer.
   Task<Result<std::string>> get(std::string method, std::string request);
-  Task<Result<std::string>> read(std::string digest);
+  // All of a blob, at most `most` bytes, in parts; the first failure of `take` is the result.
+  using Take = std::function<Result<void>(std::string_view part)>;
+  Task<Result<void>> read(std::string digest, size_t most, Take take);
   Task<Result<Layer>> load(std::string digest, uint64_t size);
   GrpcClient& client_;
+  const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::map<std::string, std::weak_ptr<const UniqueFd>> loaded_;  // by digest
 };
 

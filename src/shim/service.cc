@@ -311,14 +311,16 @@ Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Proc
       LaunchStep answer;
       answer.set_kind(LaunchStep::GO);
       std::vector<int> fds;
+      Result<UniqueFd> opened = UniqueFd();
       if (layers_) {
         Result<LayerSource::Layer> layer = co_await layers_->find(c.id, step.text());
         if (layer && *layer) {
           c.layer = *layer;
-          fds.push_back((*c.layer).get());
-        } else if (!layer) {
-          answer.set_text(std::string(layer.error().message));
+          opened = LayerSource::reopen(*c.layer);
+          if (opened) fds.push_back(opened->get());
         }
+        if (!layer || !opened)
+          answer.set_text(std::string((layer ? opened.error() : layer.error()).message));
       }
       (void)send_packet(p.control.get(), answer.SerializeAsString(), fds);
     } else if (step.kind() == LaunchStep::MOUNTED) {
