@@ -123,14 +123,9 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
     telemetry.emplace(loop, *std::move(told));
   Service service(loop, *std::move(zygote), publisher, containerd.empty() ? nullptr : &layers,
                   telemetry ? &*telemetry : nullptr);
-  RpcServer* requests = nullptr;
-  RpcServer server(loop, std::move(listener),
-                   [&](std::string_view name, std::string_view method, std::string payload,
-                       RpcServer::Reply reply) {
-                     service.handle(name, method, payload, requests->traceparent(),
-                                    std::move(reply));
-                   });
-  requests = &server;
+  RpcServer server(loop, std::move(listener), [&](auto&&... request) {
+    service.handle(std::forward<decltype(request)>(request)...);
+  });
   int rounds = 0;
   std::function<void()> end = [&] {
     // What was said last is to arrive.

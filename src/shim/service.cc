@@ -63,7 +63,7 @@ uint32_t exit_code(int status) {
 
 // ---- Dispatch ---------------------------------------------------------------
 
-void Service::handle(std::string_view service, std::string_view method, const std::string& payload,
+void Service::handle(std::string_view service, std::string_view method, std::string payload,
                      std::string_view traceparent, Reply reply) {
   if (service != "containerd.task.v2.Task" && service != "containerd.task.v3.Task")
     return reply(RpcResult::error(RpcCode::Unimplemented, "no service " + std::string(service)));
@@ -75,7 +75,6 @@ void Service::handle(std::string_view service, std::string_view method, const st
                                std::move(reply));
     dispatch(method, payload, std::move(reply));
     telemetry_->leave();
-    telemetry_->set_containers(containers_.size());
     return;
   }
   dispatch(method, payload, std::move(reply));

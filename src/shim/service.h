@@ -16,17 +16,25 @@ namespace wafer::shim {
 
 class Service {
  public:
-  // `layers` may be null: then all programs are files. So may `telemetry`.
+  // `layers` may be null: then all programs are files. So may `telemetry`. What is given here lives
+  // longer.
   Service(Loop& loop, Zygote zygote, Publisher& publisher, LayerSource* layers,
           Telemetry* telemetry)
       : loop_(loop),
         zygote_(std::move(zygote)),
         publisher_(publisher),
         layers_(layers),
-        telemetry_(telemetry) {}
+        telemetry_(telemetry) {
+    if (telemetry_) telemetry_->count_containers([this] { return containers_.size(); });
+  }
+  ~Service() {
+    if (telemetry_) telemetry_->count_containers(nullptr);
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
 
   // Answers one call of containerd.task.v2.Task or v3.
-  void handle(std::string_view service, std::string_view method, const std::string& payload,
+  void handle(std::string_view service, std::string_view method, std::string payload,
               std::string_view traceparent, RpcServer::Reply reply);
   // Called when containerd wants the shim to end, and nothing is left.
   std::function<void()> on_shutdown;

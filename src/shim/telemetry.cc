@@ -144,6 +144,11 @@ class Telemetry::Post : public std::enable_shared_from_this<Post> {
     unsent_ += "\r\n" + body;
   }
   ~Post() { close(); }
+  // Nobody is told how it ends.
+  void abandon() {
+    done_ = nullptr;
+    close();
+  }
   Post(const Post&) = delete;
   Post& operator=(const Post&) = delete;
 
@@ -217,6 +222,8 @@ Telemetry::Telemetry(Loop& loop, TelemetryOptions options)
 
 Telemetry::~Telemetry() {
   if (timer_) loop_.cancel(timer_);
+  if (next_) loop_.cancel(next_);
+  if (post_) post_->abandon();
 }
 
 uint64_t Telemetry::now() {
@@ -344,7 +351,7 @@ std::string Telemetry::metrics_text() const {
   json sum = {{"name", "wafer.shim.errors"}, {"unit", "{call}"}};
   sum["sum"] = {
       {"aggregationTemporality", 2}, {"isMonotonic", true}, {"dataPoints", std::move(errors)}};
-  json point = {{"timeUnixNano", to}, {"asInt", std::to_string(containers_)}};
+  json point = {{"timeUnixNano", to}, {"asInt", std::to_string(containers_ ? containers_() : 0)}};
   json gauge = {{"name", "wafer.shim.containers"}, {"unit", "{container}"}};
   gauge["gauge"]["dataPoints"] = json::array({std::move(point)});
   json scope = {{"scope", {{"name", "wafer.shim"}}}};
@@ -374,7 +381,8 @@ void Telemetry::send_next() {
     if (!error.empty() && !std::exchange(warned_, true))
       log_warning("traces and metrics are not taken: " + error);
     // Not from within: there may be many that fail at once.
-    loop_.after(std::chrono::milliseconds(0), [this] {
+    next_ = loop_.after(std::chrono::milliseconds(0), [this] {
+      next_ = 0;
       post_.reset();
       send_next();
     });

@@ -60,8 +60,8 @@ class Telemetry {
   void stage(const std::shared_ptr<const Span>& call, const char* name, uint64_t begin);
   static uint64_t now();
 
-  // How many containers there are.
-  void set_containers(size_t n) { containers_ = n; }
+  // Tells how many containers there are, when metrics are written; null: there are none.
+  void count_containers(std::function<size_t()> count) { containers_ = std::move(count); }
   // Sends what waits, without waiting for more.
   void flush();
   bool has_unsent() const { return post_ != nullptr || !posts_.empty() || !spans_.empty(); }
@@ -85,9 +85,10 @@ class Telemetry {
   std::shared_ptr<const Span> current_;
   std::vector<std::shared_ptr<const Span>> spans_;
   std::map<std::string, Durations> durations_;  // by method
-  size_t containers_ = 0, dropped_ = 0;
+  std::function<size_t()> containers_;
+  size_t dropped_ = 0;
   const uint64_t begin_ = now();
-  uint64_t timer_ = 0;
+  uint64_t timer_ = 0, next_ = 0;  // for flush(); for what is sent after post_
   std::deque<std::pair<const OtlpTarget*, std::string>> posts_;
   std::shared_ptr<Post> post_;
   bool warned_ = false;

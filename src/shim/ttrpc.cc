@@ -199,10 +199,11 @@ void RpcServer::serve(UniqueFd socket) {
         proto::Request request;
         if (!request.ParseFromArray(payload.data(), int(payload.size())))
           return reply(RpcResult::error(RpcCode::InvalidArgument, "not a request"));
-        traceparent_.clear();
+        std::string_view traceparent;
         for (const auto& entry : request.metadata())
-          if (entry.key() == "traceparent") traceparent_ = entry.value();
-        handler_(request.service(), request.method(), std::move(*request.mutable_payload()), reply);
+          if (entry.key() == "traceparent") traceparent = entry.value();
+        handler_(request.service(), request.method(), std::move(*request.mutable_payload()),
+                 traceparent, reply);
       },
       [this, key] { connections_.erase(key); });
 }

@@ -71,16 +71,16 @@ class RpcConnection : public std::enable_shared_from_this<RpcConnection> {
 class RpcServer {
  public:
   using Reply = std::function<void(RpcResult)>;
-  // Called for each request; `reply` is called once, now or later.
-  using Handler = std::function<void(std::string_view service, std::string_view method,
-                                     std::string payload, Reply reply)>;
+  // Called for each request; `reply` is called once, now or later. `traceparent` is the header of
+  // that name, which says of what trace the request is part, or empty.
+  using Handler =
+      std::function<void(std::string_view service, std::string_view method, std::string payload,
+                         std::string_view traceparent, Reply reply)>;
   // `listener` is a listening socket.
   RpcServer(Loop& loop, UniqueFd listener, Handler handler);
   ~RpcServer();
   // True while answers are on their way.
   bool has_unsent() const;
-  // What the request that the handler is called for says of its trace, as the header of that name.
-  const std::string& traceparent() const { return traceparent_; }
 
  private:
   void accept();
@@ -88,7 +88,6 @@ class RpcServer {
   Loop& loop_;
   UniqueFd listener_;
   Handler handler_;
-  std::string traceparent_;
   std::unordered_map<RpcConnection*, std::shared_ptr<RpcConnection>> connections_;
 };
 

@@ -1,6 +1,8 @@
 // The parts of the shim that need no container.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include "shim/cgroup.h"
 #include "shim/events.h"
 #include "shim/io.h"
+#include "shim/layers.h"
 #include "shim/options.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
@@ -211,7 +214,7 @@ TEST(ShimRpc, CallsAndErrors) {
   ASSERT_TRUE(listener) << listener.error().message;
   RpcServer server(loop, *std::move(listener),
                    [](std::string_view service, std::string_view method, std::string payload,
-                      RpcServer::Reply reply) {
+                      std::string_view, RpcServer::Reply reply) {
                      if (method == "Fail")
                        return reply(RpcResult::error(RpcCode::NotFound, "gone"));
                      reply({RpcCode::Ok, std::string(service) + "." + payload});
@@ -238,9 +241,9 @@ TEST(ShimRpc, DamagedFramesEndTheConnection) {
   Loop loop;
   Result<UniqueFd> listener = listen_unix(folder.path + "/s");
   ASSERT_TRUE(listener);
-  RpcServer server(
-      loop, *std::move(listener),
-      [](std::string_view, std::string_view, std::string, RpcServer::Reply reply) { reply({}); });
+  RpcServer server(loop, *std::move(listener),
+                   [](std::string_view, std::string_view, std::string, std::string_view,
+                      RpcServer::Reply reply) { reply({}); });
   Result<UniqueFd> socket = connect_unix(folder.path + "/s");
   ASSERT_TRUE(socket);
   const char header[10] = {'\x7f', '\x7f', '\x7f', '\x7f', 0, 0, 0, 1, 1, 0};
@@ -318,6 +321,131 @@ TEST(ShimTelemetry, FollowsTheUsualVariables) {
   }
   set["OTEL_SDK_DISABLED"] = "true";
   EXPECT_FALSE(options()->traces);
+}
+
+Detached find_layer(LayerSource& layers, std::string& error, bool& done) {
+  const Result<LayerSource::Layer> layer = co_await layers.find("c", "/app");
+  error = layer ? "" : std::string(layer.error().message);
+  done = true;
+}
+
+TEST(ShimLayers, SayWhyTheyAreNotThere) {
+  Folder folder;
+  Loop loop;
+  GrpcClient client(loop, folder.path + "/nobody", "test");
+  LayerSource layers(client);
+  std::string error;
+  bool done = false;
+  find_layer(layers, error, done);
+  run_until(loop, done);
+#if WAFER_WITH_HTTP2
+  EXPECT_EQ(error, "containerd: cannot connect to " + folder.path + "/nobody");
+#else
+  EXPECT_EQ(error, "");
+#endif
+}
+
+TEST(ShimLayers, AreForgottenWithWhoAsked) {
+  Folder folder;
+  Loop loop;
+  Result<UniqueFd> listener = listen_unix(folder.path + "/s");
+  ASSERT_TRUE(listener);
+  std::string error;
+  bool done = false;
+  {
+    GrpcClient client(loop, folder.path + "/s", "test");
+    LayerSource layers(client);
+    find_layer(layers, error, done);
+  }
+#if WAFER_WITH_HTTP2
+  EXPECT_FALSE(done);
+#endif
+}
+
+TEST(ShimLayers, AreReopened) {
+  Folder folder;
+  const std::string path = folder.path + "/f";
+  std::ofstream(path) << "layer";
+  const UniqueFd file(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const Result<UniqueFd> one = LayerSource::reopen(file), other = LayerSource::reopen(file);
+  ASSERT_TRUE(one && other);
+  char c = 0;
+  EXPECT_EQ(read(one->get(), &c, 1), 1);
+  EXPECT_EQ(read(other->get(), &c, 1), 1);
+  EXPECT_EQ(c, 'l');
+  EXPECT_EQ(lseek(file.get(), 0, SEEK_CUR), 0);
+  EXPECT_EQ(write(one->get(), "x", 1), -1);
+  EXPECT_FALSE(LayerSource::reopen(UniqueFd()));
+}
+
+// One that takes connections and says nothing.
+struct SilentCollector {
+  SilentCollector() : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket.get(), 8), 0);
+    EXPECT_EQ(getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    target = {"127.0.0.1", std::to_string(ntohs(address.sin_port)), "/", {}};
+  }
+  UniqueFd socket;
+  OtlpTarget target;
+};
+
+TEST(ShimTelemetry, LeavesNothingInTheLoop) {
+  const SilentCollector collector;
+  Loop loop;
+  UniqueFd connection;
+  {
+    TelemetryOptions options;
+    options.traces = options.metrics = collector.target;
+    Telemetry telemetry(loop, options);
+    telemetry.follow("S", "M", "c", "", [](const RpcResult&) {})({});
+    telemetry.flush();
+    connection = UniqueFd(accept(collector.socket.get(), nullptr, nullptr));
+    // What is sent has begun, and is not answered.
+    loop.after(std::chrono::milliseconds(20), [&loop] { loop.stop(); });
+    loop.run();
+    EXPECT_TRUE(telemetry.has_unsent());
+  }
+  std::string text(64 << 10, '\0');
+  ssize_t n = 0;
+  while ((n = recv(connection.get(), text.data(), text.size(), MSG_DONTWAIT)) > 0) continue;
+  EXPECT_EQ(n, 0);
+  {
+    // And one that failed, whose successor is about to be sent.
+    TelemetryOptions options;
+    options.traces = options.metrics = collector.target;
+    options.traces->port = options.metrics->port = "1";
+    Telemetry telemetry(loop, options);
+    telemetry.follow("S", "M", "c", "", [](const RpcResult&) {})({});
+    telemetry.flush();
+  }
+  loop.after(std::chrono::milliseconds(20), [&loop] { loop.stop(); });
+  loop.run();
+}
+
+TEST(ShimTelemetry, CountsContainersWhenItTells) {
+  const SilentCollector collector;
+  Loop loop;
+  TelemetryOptions options;
+  options.metrics = collector.target;
+  Telemetry telemetry(loop, options);
+  size_t containers = 3;
+  telemetry.count_containers([&containers] { return containers; });
+  telemetry.follow("S", "M", "c", "", [](const RpcResult&) {})({});
+  containers = 7;
+  telemetry.flush();
+  const UniqueFd connection(accept(collector.socket.get(), nullptr, nullptr));
+  loop.after(std::chrono::milliseconds(20), [&loop] { loop.stop(); });
+  loop.run();
+  std::string text(64 << 10, '\0');
+  const ssize_t n = recv(connection.get(), text.data(), text.size(), MSG_DONTWAIT);
+  ASSERT_GT(n, 0);
+  text.resize(size_t(n));
+  EXPECT_NE(text.find(R"("asInt":"7")"), text.npos) << text;
 }
 
 }  // namespace
