@@ -175,34 +175,37 @@ Result<std::string> Registry::fetch(const std::string& path, const Reference& re
 
 Result<Descriptor> Registry::pull(const Reference& reference, Layout& store) {
   const std::string own = host_;
+  const std::string not_signed = "has no signature by this key";
   for (const std::string& mirror : mirrors_) {
     use(mirror);
-    Result<Descriptor> pulled = pull_here(reference, store);
-    // What is there but not what it has to be is not looked for elsewhere.
-    const bool missing = !pulled && pulled.error().kind == ErrorKind::Io;
+    Result<std::optional<Descriptor>> pulled = pull_here(reference, store);
     use(own);
-    if (!missing) return pulled;
-    told_("not by way of " + mirror + ": " + std::string(pulled.error().message));
+    if (pulled && *pulled) return **std::move(pulled);
+    // What is there but not what it has to be is not looked for elsewhere. What is not signed is:
+    // mirrors may leave signatures out.
+    if (!pulled && pulled.error().kind != ErrorKind::Io) return pulled.take_error();
+    told_("not by way of " + mirror + ": " +
+          (pulled ? "it " + not_signed : std::string(pulled.error().message)));
   }
-  return pull_here(reference, store);
+  WAFER_LET(pulled, pull_here(reference, store));
+  if (!pulled) return Error(ErrorKind::Invalid, reference.text() + " " + not_signed);
+  return *std::move(pulled);
 }
 
 // As cosign does by key: without a log that others could look into.
-Result<void> Registry::check_signature(const Reference& reference, const std::string& digest) {
-  const std::string unsigned_image = reference.text() + " has no signature by this key";
+Result<bool> Registry::is_signed(const Reference& reference, const std::string& digest) {
   HttpRequest r;
   r.url = base() + reference.repository + "/manifests/" + signature_tag(digest);
   r.limit = kMaxManifest;
   r.headers["Accept"] = kManifest;
   WAFER_LET(response, call(std::move(r), reference, false));
-  if (response.status == 404) return Error(ErrorKind::Invalid, unsigned_image);
+  if (response.status == 404) return false;
   if (response.status != 200)
     return Error(ErrorKind::Io,
                  "cannot pull the signatures of " + reference.text() + ": " + reason_of(response));
   WAFER_LET(manifest, parse_json(response.body, "the signatures"));
   const auto layers = manifest.find("layers");
-  if (layers == manifest.end() || !layers->is_array())
-    return Error(ErrorKind::Invalid, unsigned_image);
+  if (layers == manifest.end() || !layers->is_array()) return false;
   for (const json& layer : *layers) {
     WAFER_LET(part, Descriptor::parse(layer));
     const auto signature = part.annotations.find(kSignature);
@@ -210,12 +213,12 @@ Result<void> Registry::check_signature(const Reference& reference, const std::st
     WAFER_LET(text, fetch("/blobs/" + part.digest, reference, kMaxManifest, nullptr, nullptr));
     if (!key_->verifies(text, signature->second)) continue;
     WAFER_LET(about, signed_digest(text));
-    if (about == digest) return {};
+    if (about == digest) return true;
   }
-  return Error(ErrorKind::Invalid, unsigned_image);
+  return false;
 }
 
-Result<Descriptor> Registry::pull_here(const Reference& reference, Layout& store) {
+Result<std::optional<Descriptor>> Registry::pull_here(const Reference& reference, Layout& store) {
   std::string version = reference.version();
   Descriptor manifest;
   std::string text;
@@ -227,7 +230,10 @@ Result<Descriptor> Registry::pull_here(const Reference& reference, Layout& store
       return Error(ErrorKind::Invalid,
                    "the manifest of " + reference.text() + " does not have the digest " + version);
     // What is signed is what the name stands for, which leads to all the rest by digests.
-    if (key_ && depth == 0) WAFER_TRY(check_signature(reference, digest_of(body)));
+    if (key_ && depth == 0) {
+      WAFER_LET(found, is_signed(reference, digest_of(body)));
+      if (!found) return std::optional<Descriptor>();
+    }
     WAFER_LET(j, parse_json(body, "the manifest"));
     if (std::string own = text_of(j, "mediaType"); !own.empty()) type = std::move(own);
     if (j.contains("manifests") && depth == 0) {
@@ -262,7 +268,7 @@ Result<Descriptor> Registry::pull_here(const Reference& reference, Layout& store
     WAFER_TRY(store.put(bytes, part.media_type));
   }
   WAFER_TRY(store.set_name(reference.text(), manifest));
-  return manifest;
+  return std::optional<Descriptor>(std::move(manifest));
 }
 
 Result<void> Registry::push(const Store& store, const Descriptor& image,

@@ -40,8 +40,9 @@ class Registry {
 
  private:
   void use(const std::string& host);
-  Result<Descriptor> pull_here(const Reference& reference, Layout& store);
-  Result<void> check_signature(const Reference& reference, const std::string& digest);
+  // None if what is there has no signature by the key.
+  Result<std::optional<Descriptor>> pull_here(const Reference& reference, Layout& store);
+  Result<bool> is_signed(const Reference& reference, const std::string& digest);
   Result<HttpResponse> call(HttpRequest request, const Reference& reference, bool write);
   Result<std::string> token(const std::string& challenge, const Reference& reference, bool write);
   Result<std::string> fetch(const std::string& path, const Reference& reference, uint64_t limit,

@@ -2,7 +2,9 @@
 """Images without a container engine: images_test.py WAFER. With Debian's docker-registry, too."""
 
 import base64
+import contextlib
 import hashlib
+import http.server
 import io
 import json
 import os
@@ -13,7 +15,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
 
 WAFER = os.path.abspath(sys.argv[1])
@@ -199,6 +203,35 @@ def upload(repository, tag, config, layers):
          manifest["mediaType"])
 
 
+@contextlib.contextmanager
+def unsigned_mirror():
+    """A mirror of the registry that has no signatures."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            try:
+                if self.path.endswith(".sig"):
+                    return self.send_error(404)
+                request = urllib.request.Request(f"http://{host}{self.path}",
+                                                 headers={"Accept": self.headers["Accept"] or "*/*"})
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    body, kind = answer.read(), answer.headers["Content-Type"]
+            except urllib.error.HTTPError as error:
+                return self.send_error(error.code)
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as there:
+        threading.Thread(target=there.serve_forever, daemon=True).start()
+        yield f"localhost:{there.server_port}"
+        there.shutdown()
+
+
 def signatures():
     """Of three kinds of keys, made by openssl."""
     if not shutil.which("openssl"):
@@ -248,6 +281,15 @@ def signatures():
                   code, out="/app.wasm\0z\0" if code == 0 else "")
     check("by another key", wafer("pull", "--verify-key", "ec.pub", name), 1,
           err="has no signature by this key")
+    # A mirror without signatures does not stand in the way of what the registry has.
+    with unsigned_mirror() as mirror:
+        options = ("pull", "--mirror", f"{host}={mirror}", "--verify-key", "ed.pub")
+        err = f"not by way of {mirror}: it has no signature by this key"
+        upload("team/say", tag, b"{}", [(signed, text, {annotation: signature})])
+        check("not signed there", wafer(*options, name), out=image, err=err)
+        upload("team/say", tag, b"{}", [(signed, other, {annotation: for_other})])
+        check("nor here", wafer(*options, name), 1, err=f"{name} has no signature by this key")
+        check("and not looked at", wafer(*options[:3], name), out=image)
 
 
 server, host = registry()
