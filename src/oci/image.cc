@@ -24,10 +24,6 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-bool is_wasm_platform(const std::string& os, const std::string& architecture) {
-  return architecture == "wasm" || architecture == "wasm32" || os.starts_with("wasi");
-}
-
 struct Defaults {
   std::vector<std::string> entry, command, env;
   std::string cwd;
@@ -79,49 +75,25 @@ bool is_file_in(const std::string& root, const std::string& path) {
 
 }  // namespace
 
-Result<Descriptor> choose_platform(const json& index) {
-  std::vector<Descriptor> all;
-  for (const json& m : index.value("manifests", json::array())) {
-    WAFER_LET(d, Descriptor::parse(m));
-    // Attestations and the like.
-    if (d.os == "unknown") continue;
-    if (is_wasm_platform(d.os, d.architecture)) return d;
-    all.push_back(std::move(d));
-  }
-  if (all.size() == 1) return all[0];
-  std::string there;
-  for (const Descriptor& d : all)
-    there += (there.empty() ? "" : ", ") + d.os + "/" + d.architecture;
-  return Error(ErrorKind::Unsupported, "the image is not for WebAssembly; it is for " + there);
-}
-
 Result<Runnable> unpack(const Store& store, Descriptor image, const std::string& cache,
                         const std::vector<std::string>& args) {
   WAFER_LET(text, store.get(image));
-  WAFER_LET(manifest, parse_json(text, "the manifest"));
-  if (manifest.contains("manifests")) {
-    WAFER_LET(chosen, choose_platform(manifest));
+  WAFER_LET(j, parse_json(text, "the manifest"));
+  if (j.contains("manifests")) {
+    WAFER_LET(chosen, choose_platform(j));
     image = chosen;
     WAFER_LET(inner, store.get(image));
-    WAFER_LET(j, parse_json(inner, "the manifest"));
-    manifest = j;
+    WAFER_LET(inner_json, parse_json(inner, "the manifest"));
+    j = inner_json;
   }
-  if (!manifest.contains("config") || !manifest.contains("layers") ||
-      !manifest["layers"].is_array())
-    return Error(ErrorKind::Invalid, "the image has no configuration or layers");
-  WAFER_LET(config_at, Descriptor::parse(manifest["config"]));
-  WAFER_LET(config_text, store.get(config_at));
+  WAFER_LET(manifest, Manifest::parse(j));
+  WAFER_LET(config_text, store.get(manifest.config));
   WAFER_LET(config, parse_json(config_text, "the image's configuration"));
   Defaults d;
   try {
     d = defaults_of(config);
   } catch (const json::exception&) {
     return Error(ErrorKind::Invalid, "the image's configuration is damaged");
-  }
-  std::vector<Descriptor> layers;
-  for (const json& layer : manifest["layers"]) {
-    WAFER_LET(l, Descriptor::parse(layer));
-    layers.push_back(std::move(l));
   }
   Runnable out;
   out.env = d.env;
@@ -130,11 +102,10 @@ Result<Runnable> unpack(const Store& store, Descriptor image, const std::string&
   const std::vector<std::string>& rest = args.empty() ? d.command : args;
   out.args.insert(out.args.end(), rest.begin(), rest.end());
   const std::string name = image.digest.substr(7);
-  // A layer that is the program.
-  for (const Descriptor& layer : layers) {
-    if (layer.media_type != kWasm && layer.media_type != kWasmContent) continue;
+  if (const Descriptor* const layer =
+          choose_layer(manifest, d.entry.empty() ? std::string() : d.entry[0])) {
     WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
-                WAFER_LET(bytes, store.get(layer));
+                WAFER_LET(bytes, store.get(*layer));
                 std::ofstream file(to + "/app.wasm", std::ios::binary);
                 file << bytes;
                 file.close();
@@ -142,20 +113,20 @@ Result<Runnable> unpack(const Store& store, Descriptor image, const std::string&
               }));
     out.artifact = folder + "/app.wasm";
     if (d.entry.empty()) {
-      const auto title = layer.annotations.find("org.opencontainers.image.title");
+      const auto title = layer->annotations.find(kTitle);
       out.args.insert(out.args.begin(),
-                      title == layer.annotations.end() ? "app.wasm" : title->second);
+                      title == layer->annotations.end() ? "app.wasm" : title->second);
     }
     return out;
   }
-  if (config_at.media_type == kWasmConfig)
+  if (manifest.config.media_type == kWasmConfig)
     return Error(ErrorKind::Invalid, "the image has no layer of type application/wasm");
   const std::string os = text_of(config, "os");
   const std::string architecture = text_of(config, "architecture");
   if (out.args.empty()) return Error(ErrorKind::Usage, "the image does not say what to run");
   WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
               uint64_t budget = uint64_t{4} << 30;
-              for (const Descriptor& layer : layers) {
+              for (const Descriptor& layer : manifest.layers) {
                 WAFER_LET(bytes, store.get(layer));
                 WAFER_TRY(unpack_layer(bytes, to, budget));
               }
@@ -190,7 +161,7 @@ Result<Descriptor> build(Layout& store, std::string_view program, const BuildOpt
   if (o.artifact) {
     WAFER_LET(l, store.put(program, kWasm));
     layer = l;
-    layer.annotations["org.opencontainers.image.title"] = o.name;
+    layer.annotations[kTitle] = o.name;
     const json j = {{"architecture", "wasm"},
                     {"os", component ? "wasip2" : "wasip1"},
                     {"layerDigests", {layer.digest}}};

@@ -17,9 +17,6 @@ struct Runnable {
   std::string cwd;
 };
 
-// Of an index, the manifest for WebAssembly, or the only one. Unsupported if there is none.
-Result<Descriptor> choose_platform(const nlohmann::json& index);
-
 // Takes the program out of `image`. Three kinds are known: a file system with the program in it,
 // a layer that is the program in an otherwise usual image, and an artifact of type
 // application/wasm. It is unpacked below `cache`, once; `args` replace the image's own.

@@ -55,11 +55,6 @@ std::string digest_of(std::string_view bytes) {
   return out;
 }
 
-bool is_digest(std::string_view text) {
-  return text.size() == 71 && text.starts_with("sha256:") &&
-         text.find_first_not_of("0123456789abcdef", 7) == text.npos;
-}
-
 bool Reference::looks_like(std::string_view text) {
   const size_t slash = text.find('/');
   return slash != text.npos && is_host(text.substr(0, slash)) && text[0] != '.';

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "oci/format/manifest.h"
 
 namespace wafer::oci {
 
@@ -29,7 +30,5 @@ struct Reference {
 
 // "sha256:" and 64 hexadecimal digits of `bytes`.
 std::string digest_of(std::string_view bytes);
-// Is this such a digest? Others have no business in paths.
-bool is_digest(std::string_view text);
 
 }  // namespace wafer::oci

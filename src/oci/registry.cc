@@ -247,15 +247,9 @@ Result<std::optional<Descriptor>> Registry::pull_here(const Reference& reference
     break;
   }
   WAFER_LET(j, parse_json(text, "the manifest"));
-  std::vector<Descriptor> parts;
-  if (!j.contains("config") || !j.contains("layers") || !j["layers"].is_array())
-    return Error(ErrorKind::Invalid, reference.text() + " has no configuration or layers");
-  WAFER_LET(config, Descriptor::parse(j["config"]));
-  parts.push_back(config);
-  for (const json& layer : j["layers"]) {
-    WAFER_LET(d, Descriptor::parse(layer));
-    parts.push_back(d);
-  }
+  WAFER_LET(all, Manifest::parse(j));
+  std::vector<Descriptor> parts{std::move(all.config)};
+  parts.insert(parts.end(), all.layers.begin(), all.layers.end());
   for (const Descriptor& part : parts) {
     if (store.has(part.digest)) continue;
     if (part.size > Store::kMaxBlob)

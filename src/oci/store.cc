@@ -99,55 +99,6 @@ Result<std::vector<Descriptor>> names_of(const json& index) {
 
 }  // namespace
 
-const json& member_of(const json& object, const std::string& name) {
-  static const json none;
-  if (!object.is_object()) return none;
-  const auto it = object.find(name);
-  return it == object.end() ? none : *it;
-}
-
-std::string text_of(const json& object, const std::string& name) {
-  const json& value = member_of(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
-std::string to_text(const json& j) {
-  return j.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-Result<json> parse_json(std::string_view text, const char* what) {
-  json j = json::parse(text, nullptr, false);
-  if (j.is_discarded() || !j.is_object())
-    return Error(ErrorKind::Invalid, std::string(what) + " is not a JSON object");
-  return j;
-}
-
-Result<Descriptor> Descriptor::parse(const json& j) {
-  const Error bad(ErrorKind::Invalid, "an image names something without type, digest or size");
-  Descriptor d;
-  try {
-    d.media_type = j.value("mediaType", std::string());
-    d.digest = j.at("digest").get<std::string>();
-    d.size = j.at("size").get<uint64_t>();
-    d.annotations = j.value("annotations", std::map<std::string, std::string>());
-    if (const auto p = j.find("platform"); p != j.end()) {
-      d.os = p->value("os", std::string());
-      d.architecture = p->value("architecture", std::string());
-    }
-  } catch (const json::exception&) {
-    return bad;
-  }
-  if (!is_digest(d.digest)) return Error(ErrorKind::Invalid, "no digest: '" + d.digest + "'");
-  return d;
-}
-
-json Descriptor::to_json() const {
-  nlohmann::json j = {{"mediaType", media_type}, {"digest", digest}, {"size", size}};
-  if (!annotations.empty()) j["annotations"] = annotations;
-  if (!os.empty()) j["platform"] = {{"os", os}, {"architecture", architecture}};
-  return j;
-}
-
 Result<std::string> Store::get(const Descriptor& d) const {
   if (d.size > kMaxBlob)
     return Error(ErrorKind::Exhaustion, "the blob " + d.digest + " is too large");

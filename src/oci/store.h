@@ -1,40 +1,13 @@
 // Images on this machine: a folder in the form of an OCI image layout.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "base/result.h"
+#include "oci/format/manifest.h"
 
 namespace wafer::oci {
-
-// What names a blob.
-struct Descriptor {
-  std::string media_type, digest;
-  uint64_t size = 0;
-  std::map<std::string, std::string> annotations;
-  std::string os, architecture;  // of a manifest in an index
-
-  static Result<Descriptor> parse(const nlohmann::json& json);
-  nlohmann::json to_json() const;
-};
-
-// Media types that matter here.
-inline constexpr const char* kIndex = "application/vnd.oci.image.index.v1+json";
-inline constexpr const char* kManifest = "application/vnd.oci.image.manifest.v1+json";
-inline constexpr const char* kConfig = "application/vnd.oci.image.config.v1+json";
-inline constexpr const char* kLayer = "application/vnd.oci.image.layer.v1.tar";
-inline constexpr const char* kDockerIndex =
-    "application/vnd.docker.distribution.manifest.list.v2+json";
-inline constexpr const char* kDockerManifest =
-    "application/vnd.docker.distribution.manifest.v2+json";
-inline constexpr const char* kWasmContent = "application/vnd.wasm.content.layer.v1+wasm";
-inline constexpr const char* kWasmConfig = "application/vnd.wasm.config.v0+json";
-inline constexpr const char* kWasm = "application/wasm";
-inline constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 
 // Blobs by digest, and what they are called.
 class Store {
@@ -80,14 +53,6 @@ class Layout final : public Store {
 // An archive of `docker save`, or an OCI layout as a tar; in memory.
 Result<std::unique_ptr<Store>> open_archive(const std::string& file);
 
-// Member `name` of what may be an object, or null; and that if it is a string, or "". What
-// registries say is of any type, which members of nlohmann::json throw at.
-const nlohmann::json& member_of(const nlohmann::json& object, const std::string& name);
-std::string text_of(const nlohmann::json& object, const std::string& name);
-// JSON as text. What is no UTF-8, which only headers and command lines can have, is replaced.
-std::string to_text(const nlohmann::json& json);
-// JSON of a manifest, index or configuration. Invalid.
-Result<nlohmann::json> parse_json(std::string_view text, const char* what);
 // Every blob that `top` leads to, itself first.
 Result<std::vector<Descriptor>> reachable(const Store& store, const Descriptor& top);
 

@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 
+#include "oci/format/json.h"
 #include "shim/proto/stats.pb.h"
 #include "shim/spec.h"
 
@@ -20,6 +21,8 @@ namespace wafer::shim {
 namespace {
 
 using nlohmann::json;
+using oci::member_of;
+using oci::text_of;
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -98,22 +101,10 @@ void processes_below(const std::string& path, std::set<pid_t>& into) {
   }
 }
 
-const json& at(const json& object, const char* name) {
-  static const json none;
-  if (!object.is_object()) return none;
-  const auto it = object.find(name);
-  return it == object.end() ? none : *it;
-}
-
 std::optional<int64_t> integer(const json& object, const char* name) {
-  const json& value = at(object, name);
+  const json& value = member_of(object, name);
   if (!value.is_number_integer()) return std::nullopt;
   return value.get<int64_t>();
-}
-
-std::string text_of(const json& object, const char* name) {
-  const json& value = at(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
 }
 
 // Rules of the devices controller: "c 1:3 rwm".
@@ -261,13 +252,13 @@ Result<void> Cgroup::create(const json& resources) {
   }
   std::vector<std::string> wanted(std::begin(kControllers), std::end(kControllers));
   const auto want = [&](const char* member, const char* controller) {
-    if (at(resources, member).is_object() || at(resources, member).is_array())
+    if (member_of(resources, member).is_object() || member_of(resources, member).is_array())
       wanted.emplace_back(controller);
   };
   want("devices", "devices");
   want("blockIO", "blkio");
   want("hugepageLimits", "hugetlb");
-  if (const json& cpu = at(resources, "cpu");
+  if (const json& cpu = member_of(resources, "cpu");
       !text_of(cpu, "cpus").empty() || !text_of(cpu, "mems").empty())
     wanted.emplace_back("cpuset");
   for (const std::string& controller : wanted) {
@@ -296,7 +287,7 @@ Result<void> Cgroup::update(const json& resources) { return apply(resources); }
 
 Result<void> Cgroup::apply(const json& resources) const {
   // The one limit that is the same in both.
-  if (const auto pids = integer(at(resources, "pids"), "limit"); pids && *pids != 0)
+  if (const auto pids = integer(member_of(resources, "pids"), "limit"); pids && *pids != 0)
     WAFER_TRY(write("pids", "pids.max", *pids > 0 ? std::to_string(*pids) : "max"));
   return host_->unified ? apply_v2(resources) : apply_v1(resources);
 }
@@ -307,7 +298,7 @@ Result<void> Cgroup::apply_v1(const json& resources) const {
     const auto value = integer(from, name);
     return value && *value != 0 ? write(controller, file, std::to_string(*value)) : Result<void>();
   };
-  const json& memory = at(resources, "memory");
+  const json& memory = member_of(resources, "memory");
   const auto limit = integer(memory, "limit"), swap = integer(memory, "swap");
   if (limit && *limit != 0) {
     // Swap counts with memory there, and neither limit may pass the other on the way.
@@ -323,15 +314,16 @@ Result<void> Cgroup::apply_v1(const json& resources) const {
     if (lower) WAFER_TRY(set_swap());
   }
   WAFER_TRY(put(memory, "reservation", "memory", "memory.soft_limit_in_bytes"));
-  if (at(memory, "disableOOMKiller") == true) WAFER_TRY(write("memory", "memory.oom_control", "1"));
-  const json& cpu = at(resources, "cpu");
+  if (member_of(memory, "disableOOMKiller") == true)
+    WAFER_TRY(write("memory", "memory.oom_control", "1"));
+  const json& cpu = member_of(resources, "cpu");
   WAFER_TRY(put(cpu, "shares", "cpu", "cpu.shares"));
   WAFER_TRY(put(cpu, "period", "cpu", "cpu.cfs_period_us"));
   WAFER_TRY(put(cpu, "quota", "cpu", "cpu.cfs_quota_us"));
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));
-  const json& block = at(resources, "blockIO");
+  const json& block = member_of(resources, "blockIO");
   WAFER_TRY(put(block, "weight", "blkio", "blkio.weight"));
   constexpr std::pair<const char*, const char*> kThrottles[] = {
       {"throttleReadBpsDevice", "blkio.throttle.read_bps_device"},
@@ -339,18 +331,18 @@ Result<void> Cgroup::apply_v1(const json& resources) const {
       {"throttleReadIOPSDevice", "blkio.throttle.read_iops_device"},
       {"throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"}};
   for (const auto& [member, file] : kThrottles)
-    for (const json& d : at(block, member))
+    for (const json& d : member_of(block, member))
       WAFER_TRY(write("blkio", file,
                       std::to_string(integer(d, "major").value_or(0)) + ":" +
                           std::to_string(integer(d, "minor").value_or(0)) + " " +
                           std::to_string(integer(d, "rate").value_or(0))));
-  for (const json& h : at(resources, "hugepageLimits"))
+  for (const json& h : member_of(resources, "hugepageLimits"))
     WAFER_TRY(write("hugetlb", "hugetlb." + text_of(h, "pageSize") + ".limit_in_bytes",
                     std::to_string(integer(h, "limit").value_or(0))));
-  const json& devices = at(resources, "devices");
+  const json& devices = member_of(resources, "devices");
   if (devices.is_array() && !devices.empty() && !folder("devices").empty()) {
     for (const json& d : devices)
-      WAFER_TRY(write("devices", at(d, "allow") == true ? "devices.allow" : "devices.deny",
+      WAFER_TRY(write("devices", member_of(d, "allow") == true ? "devices.allow" : "devices.deny",
                       device_rule(d)));
     for (const char* rule : kUsualDevices) WAFER_TRY(write("devices", "devices.allow", rule));
   }
@@ -361,7 +353,7 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
   const auto amount = [](int64_t value) {
     return value < 0 ? std::string("max") : std::to_string(value);
   };
-  const json& memory = at(resources, "memory");
+  const json& memory = member_of(resources, "memory");
   const auto limit = integer(memory, "limit"), swap = integer(memory, "swap");
   if (limit && *limit != 0) WAFER_TRY(write("memory", "memory.max", amount(*limit)));
   if (swap && *swap != 0) {
@@ -371,7 +363,7 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
   }
   if (const auto low = integer(memory, "reservation"); low && *low != 0)
     WAFER_TRY(write("memory", "memory.low", amount(*low)));
-  const json& cpu = at(resources, "cpu");
+  const json& cpu = member_of(resources, "cpu");
   if (const auto shares = integer(cpu, "shares"); shares && *shares >= 2)
     WAFER_TRY(write("cpu", "cpu.weight",
                     std::to_string(1 + (std::min<int64_t>(*shares, 262144) - 2) * 9999 / 262142)));
@@ -383,10 +375,10 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));
-  for (const json& h : at(resources, "hugepageLimits"))
+  for (const json& h : member_of(resources, "hugepageLimits"))
     WAFER_TRY(write("hugetlb", "hugetlb." + text_of(h, "pageSize") + ".max",
                     std::to_string(integer(h, "limit").value_or(0))));
-  const json& unified = at(resources, "unified");
+  const json& unified = member_of(resources, "unified");
   if (unified.is_object())
     for (const auto& [file, value] : unified.items()) {
       if (file.find('/') != file.npos || !value.is_string())

@@ -5,67 +5,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "oci/format/manifest.h"
 #include "shim/proto/content.pb.h"
 
 namespace wafer::shim {
 
 namespace {
 
-using nlohmann::json;
-
 constexpr size_t kMaxManifest = 4 << 20;
 constexpr size_t kMaxLayer = size_t{1} << 30;
 // An index may lead to another.
 constexpr int kMaxDepth = 4;
-
-constexpr std::string_view kLayerTypes[] = {
-    "application/vnd.wasm.content.layer.v1+wasm", "application/wasm",
-    "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm"};
-
-std::string text_of(const json& object, const char* name) {
-  const auto it = object.is_object() ? object.find(name) : object.end();
-  return object.is_object() && it != object.end() && it->is_string() ? it->get<std::string>()
-                                                                     : std::string();
-}
-
-const json& list_of(const json& object, const char* name) {
-  static const json none = json::array();
-  if (!object.is_object()) return none;
-  const auto it = object.find(name);
-  return it == object.end() || !it->is_array() ? none : *it;
-}
-
-// Of an index, what is for WebAssembly, or else what comes first.
-std::string choose_manifest(const json& index) {
-  const json& manifests = list_of(index, "manifests");
-  for (const json& m : manifests) {
-    const auto platform = m.is_object() ? m.find("platform") : m.end();
-    if (!m.is_object() || platform == m.end()) continue;
-    if (text_of(*platform, "architecture") == "wasm" ||
-        text_of(*platform, "os").starts_with("wasi"))
-      return text_of(m, "digest");
-  }
-  return manifests.empty() ? std::string() : text_of(manifests.front(), "digest");
-}
-
-const json* choose_layer(const json& manifest, std::string_view name) {
-  const json* first = nullptr;
-  for (const json& layer : list_of(manifest, "layers")) {
-    const std::string type = text_of(layer, "mediaType");
-    if (std::find(std::begin(kLayerTypes), std::end(kLayerTypes), type) == std::end(kLayerTypes))
-      continue;
-    if (!first) first = &layer;
-    const auto annotations = layer.find("annotations");
-    if (annotations != layer.end() &&
-        text_of(*annotations, "org.opencontainers.image.title") == name)
-      return &layer;
-  }
-  return first;
-}
 
 Error error_of(const RpcResult& result) {
   // Of these, who asked for what may not be there makes nothing.
@@ -143,7 +95,7 @@ Task<Result<LayerSource::Layer>> LayerSource::load(std::string digest, uint64_t 
   };
   Result<void> done = co_await read(digest, kMaxLayer, take);
   if (!done) co_return done.take_error();
-  if (size && *written != size)
+  if (*written != size)
     co_return Error(ErrorKind::Io, digest + " has " + std::to_string(*written) +
                                        " bytes, and its manifest says " + std::to_string(size));
   // Containers are not to change what others run.
@@ -182,10 +134,9 @@ Task<Result<LayerSource::Layer>> LayerSource::find(std::string container, std::s
   proto::GetImageResponse image;
   if (!image.ParseFromString(*answer)) co_return no_message("Images/Get");
 
-  const size_t slash = name.rfind('/');
-  name = name.substr(slash == name.npos ? 0 : slash + 1, name.rfind('#') - slash - 1);
+  name = name.substr(0, name.rfind('#'));
   std::string digest = image.image().target().digest();
-  for (int depth = 0; depth < kMaxDepth && !digest.empty(); ++depth) {
+  for (int depth = 0; depth < kMaxDepth; ++depth) {
     auto text = std::make_shared<std::string>();
     const Take take = [text](std::string_view part) -> Result<void> {
       *text += part;
@@ -193,18 +144,22 @@ Task<Result<LayerSource::Layer>> LayerSource::find(std::string container, std::s
     };
     Result<void> done = co_await read(digest, kMaxManifest, take);
     if (!done) co_return done.take_error();
-    const json manifest = json::parse(*text, nullptr, /*allow_exceptions=*/false);
-    digest = choose_manifest(manifest);
-    if (!digest.empty()) continue;
-    const json* const layer = choose_layer(manifest, name);
-    if (!layer) break;
-    const auto size = layer->find("size");
-    const bool has_size = size != layer->end() && size->is_number_unsigned();
-    Result<Layer> loaded =
-        co_await load(text_of(*layer, "digest"), has_size ? size->get<uint64_t>() : 0);
+    Result<nlohmann::json> json = oci::parse_json(*text, "the manifest");
+    if (!json) co_return json.take_error();
+    if (json->contains("manifests")) {
+      Result<oci::Descriptor> chosen = oci::choose_platform(*json);
+      if (!chosen) co_return chosen.take_error();
+      digest = chosen->digest;
+      continue;
+    }
+    Result<oci::Manifest> manifest = oci::Manifest::parse(*json);
+    if (!manifest) co_return manifest.take_error();
+    const oci::Descriptor* const layer = oci::choose_layer(*manifest, name);
+    if (!layer) co_return Layer();
+    Result<Layer> loaded = co_await load(layer->digest, layer->size);
     co_return std::move(loaded);
   }
-  co_return Layer();
+  co_return Error(ErrorKind::Invalid, "the image is an index of indexes without end");
 }
 
 }  // namespace wafer::shim

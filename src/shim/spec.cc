@@ -10,12 +10,14 @@
 #include <cstring>
 
 #include "base/descriptor.h"
+#include "oci/format/json.h"
 
 namespace wafer::shim {
 
 namespace {
 
 using nlohmann::json;
+using oci::member_of;
 
 // In the order of their numbers.
 constexpr std::string_view kCapabilities[] = {"CHOWN",
@@ -97,17 +99,9 @@ struct BadSpec {
   std::string message;
 };
 
-// Member `name` of `object`, or null.
-const json& member(const json& object, const char* name) {
-  static const json none;
-  if (!object.is_object()) return none;
-  const auto it = object.find(name);
-  return it == object.end() ? none : *it;
-}
-
 template <class T>
 void take(const json& object, const char* name, T& into) {
-  const json& value = member(object, name);
+  const json& value = member_of(object, name);
   if (value.is_null()) return;
   try {
     value.get_to(into);
@@ -140,7 +134,7 @@ ProcessSpec process_of(const json& j) {
   if (!j.is_object()) throw BadSpec{"\"process\" is not an object"};
   ProcessSpec p;
   take(j, "terminal", p.terminal);
-  const json& size = member(j, "consoleSize");
+  const json& size = member_of(j, "consoleSize");
   take(size, "height", p.rows);
   take(size, "width", p.columns);
   take(j, "args", p.args);
@@ -150,23 +144,23 @@ ProcessSpec process_of(const json& j) {
   for (const std::string& variable : p.env) refuse_nul(variable, "a variable");
   refuse_nul(p.cwd, "\"cwd\"");
   if (!p.cwd.starts_with('/')) throw BadSpec{"\"cwd\" is not an absolute path"};
-  const json& user = member(j, "user");
+  const json& user = member_of(j, "user");
   take(user, "uid", p.uid);
   take(user, "gid", p.gid);
-  if (!member(user, "umask").is_null()) p.umask = taken<mode_t>(user, "umask") & 0777;
+  if (!member_of(user, "umask").is_null()) p.umask = taken<mode_t>(user, "umask") & 0777;
   take(user, "additionalGids", p.groups);
-  if (const json& c = member(j, "capabilities"); !c.is_null())
+  if (const json& c = member_of(j, "capabilities"); !c.is_null())
     p.capabilities = CapabilitySpec{capability_set(c, "bounding"), capability_set(c, "effective"),
                                     capability_set(c, "inheritable"),
                                     capability_set(c, "permitted"), capability_set(c, "ambient")};
-  for (const json& r : member(j, "rlimits")) {
+  for (const json& r : member_of(j, "rlimits")) {
     const std::string type = taken<std::string>(r, "type");
     const std::optional<int> resource = value_of(kRlimits, type);
     if (!resource) throw BadSpec{"no resource limit '" + type + "'"};
     p.rlimits.push_back({*resource, taken<uint64_t>(r, "soft"), taken<uint64_t>(r, "hard")});
   }
   take(j, "noNewPrivileges", p.no_new_privileges);
-  if (!member(j, "oomScoreAdj").is_null()) p.oom_score_adj = taken<int>(j, "oomScoreAdj");
+  if (!member_of(j, "oomScoreAdj").is_null()) p.oom_score_adj = taken<int>(j, "oomScoreAdj");
   take(j, "apparmorProfile", p.apparmor_profile);
   take(j, "selinuxLabel", p.selinux_label);
   return p;
@@ -205,15 +199,15 @@ Spec spec_of(const json& j) {
   if (!j.is_object()) throw BadSpec{"not an object"};
   Spec s;
   take(j, "ociVersion", s.version);
-  const json& root = member(j, "root");
+  const json& root = member_of(j, "root");
   take(root, "path", s.root);
   refuse_nul(s.root, "\"root\"");
   take(root, "readonly", s.root_readonly);
-  if (const json& process = member(j, "process"); !process.is_null())
+  if (const json& process = member_of(j, "process"); !process.is_null())
     s.process = process_of(process);
   take(j, "hostname", s.hostname);
   take(j, "domainname", s.domainname);
-  for (const json& m : member(j, "mounts")) {
+  for (const json& m : member_of(j, "mounts")) {
     MountSpec mount;
     take(m, "destination", mount.destination);
     take(m, "type", mount.type);
@@ -225,10 +219,10 @@ Spec spec_of(const json& j) {
     s.mounts.push_back(std::move(mount));
   }
   take(j, "annotations", s.annotations);
-  const json& hooks = member(j, "hooks");
+  const json& hooks = member_of(j, "hooks");
   for (const char* name : {"prestart", "createRuntime", "createContainer", "startContainer",
                            "poststart", "poststop"}) {
-    for (const json& h : member(hooks, name)) {
+    for (const json& h : member_of(hooks, name)) {
       HookSpec hook;
       take(h, "path", hook.path);
       take(h, "args", hook.args);
@@ -238,20 +232,20 @@ Spec spec_of(const json& j) {
       s.hooks[name].push_back(std::move(hook));
     }
   }
-  const json& l = member(j, "linux");
-  for (const json& n : member(l, "namespaces")) {
+  const json& l = member_of(j, "linux");
+  for (const json& n : member_of(l, "namespaces")) {
     const std::string type = taken<std::string>(n, "type");
     const std::optional<int> flag = value_of(kNamespaces, type);
     if (!flag) throw BadSpec{"no namespace '" + type + "'"};
     if (s.find_namespace(*flag)) throw BadSpec{"two namespaces '" + type + "'"};
     s.namespaces.push_back({*flag, taken<std::string>(n, "path")});
   }
-  s.uid_mappings = mappings_of(member(l, "uidMappings"));
-  s.gid_mappings = mappings_of(member(l, "gidMappings"));
-  for (const json& d : member(l, "devices")) s.devices.push_back(device_of(d));
+  s.uid_mappings = mappings_of(member_of(l, "uidMappings"));
+  s.gid_mappings = mappings_of(member_of(l, "gidMappings"));
+  for (const json& d : member_of(l, "devices")) s.devices.push_back(device_of(d));
   take(l, "cgroupsPath", s.cgroups_path);
-  s.resources = member(l, "resources");
-  s.seccomp = member(l, "seccomp");
+  s.resources = member_of(l, "resources");
+  s.seccomp = member_of(l, "seccomp");
   take(l, "sysctl", s.sysctl);
   take(l, "rootfsPropagation", s.rootfs_propagation);
   take(l, "maskedPaths", s.masked_paths);
@@ -323,13 +317,13 @@ std::string Spec::annotation(const std::string& name) const {
 }
 
 uint64_t Spec::memory_limit() const {
-  const json& limit = member(member(resources, "memory"), "limit");
+  const json& limit = member_of(member_of(resources, "memory"), "limit");
   return limit.is_number_integer() && limit.get<int64_t>() > 0 ? limit.get<uint64_t>() : 0;
 }
 
 unsigned Spec::processors() const {
-  const json& cpu = member(resources, "cpu");
-  const json &quota = member(cpu, "quota"), &period = member(cpu, "period");
+  const json& cpu = member_of(resources, "cpu");
+  const json &quota = member_of(cpu, "quota"), &period = member_of(cpu, "period");
   if (!quota.is_number_integer() || quota.get<int64_t>() <= 0) return 0;
   const uint64_t each =
       period.is_number_integer() && period.get<int64_t>() > 0 ? period.get<uint64_t>() : 100'000;

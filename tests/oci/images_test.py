@@ -306,6 +306,18 @@ if server:
     check("an artifact", wafer("run", f"{host}/art", "z"), out="app.wasm\0z\0")
     check("by digest", wafer("pull", f"{host}/team/say@{image.strip()}"), out=image)
     check("no such image", wafer("pull", f"{host}/none"), 1, err="manifest unknown")
+    # Of layers that are programs: the one that is named, of any of the types, or else the first.
+    title = "org.opencontainers.image.title"
+    config = json.dumps({"config": {"Entrypoint": ["/bin/b.wasm"]}}).encode()
+    types = ("application/wasm", "application/vnd.wasm.content.layer.v1+wasm",
+             "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm")
+    for at, kind in enumerate(types):
+        layers = [(kind, b"no program", {title: "a.wasm"}),
+                  (kind, binary.read_bytes(), {title: "b.wasm"})]
+        upload("layers", f"named{at}", config, layers)
+        check(f"named, {kind}", wafer("run", f"{host}/layers:named{at}"), out="/bin/b.wasm\0")
+        upload("layers", f"first{at}", b"{}", list(reversed(layers)))
+        check(f"first, {kind}", wafer("run", f"{host}/layers:first{at}"), out="b.wasm\0")
     # By way of a mirror: one with the image, and one that is not there.
     check("forget", wafer("rmi", f"{host}/team/say@{image.strip()}"))
     check("a mirror", wafer("pull", "--mirror", f"example.invalid={host}",
