@@ -34,7 +34,7 @@ std::string escaped(std::string_view text) {
 }
 
 // What a registry says in the body of an error.
-std::string reason_of(const HttpResponse& response) {
+std::string reason_of(const host::FetchResponse& response) {
   std::string out = "status " + std::to_string(response.status);
   const json j = json::parse(response.body, nullptr, false);
   if (const json& errors = member_of(j, "errors"); errors.is_array() && !errors.empty())
@@ -111,7 +111,7 @@ Result<std::string> Registry::token(const std::string& challenge, const Referenc
   }
   if (scheme != "bearer" || fields["realm"].empty())
     return Error(ErrorKind::Io, host_ + " wants an authentication that is not known here");
-  HttpRequest r;
+  host::FetchRequest r;
   r.url = fields["realm"];
   r.url += r.url.find('?') == r.url.npos ? "?" : "&";
   r.url += "service=" + escaped(fields["service"]) + "&scope=" +
@@ -131,7 +131,8 @@ Result<std::string> Registry::token(const std::string& challenge, const Referenc
 }
 
 // One request to the registry, with what it takes to be let in, and on to where it leads.
-Result<HttpResponse> Registry::call(HttpRequest r, const Reference& reference, bool write) {
+Result<host::FetchResponse> Registry::call(host::FetchRequest r, const Reference& reference,
+                                           bool write) {
   bool challenged = false;
   const std::string own = base();
   for (int hop = 0; hop < 8; ++hop) {
@@ -161,7 +162,7 @@ Result<HttpResponse> Registry::call(HttpRequest r, const Reference& reference, b
 Result<std::string> Registry::fetch(const std::string& path, const Reference& reference,
                                     uint64_t limit, const char* accept, std::string* media_type,
                                     const Descriptor* part) {
-  HttpRequest r;
+  host::FetchRequest r;
   r.url = base() + reference.repository + path;
   r.limit = limit;
   if (part && progress_) r.progress = [this, part](uint64_t bytes) { progress_(*part, bytes); };
@@ -194,7 +195,7 @@ Result<Descriptor> Registry::pull(const Reference& reference, Layout& store) {
 
 // As cosign does by key: without a log that others could look into.
 Result<bool> Registry::is_signed(const Reference& reference, const std::string& digest) {
-  HttpRequest r;
+  host::FetchRequest r;
   r.url = base() + reference.repository + "/manifests/" + signature_tag(digest);
   r.limit = kMaxManifest;
   r.headers["Accept"] = kManifest;
@@ -268,26 +269,26 @@ Result<std::optional<Descriptor>> Registry::pull_here(const Reference& reference
 Result<void> Registry::push(const Store& store, const Descriptor& image,
                             const Reference& reference) {
   const std::string own = base() + reference.repository;
-  const auto failed = [&](const HttpResponse& response) {
+  const auto failed = [&](const host::FetchResponse& response) {
     return Error(ErrorKind::Io, "cannot push " + reference.text() + ": " + reason_of(response));
   };
   WAFER_LET(parts, reachable(store, image));
   for (size_t i = 1; i < parts.size(); ++i) {
     const Descriptor& part = parts[i];
-    HttpRequest look;
+    host::FetchRequest look;
     look.method = "HEAD";
     look.url = own + "/blobs/" + part.digest;
     WAFER_LET(there, call(look, reference, true));
     if (there.status == 200) continue;
     told_("pushing " + part.digest.substr(0, 19) + " (" + std::to_string(part.size) + " bytes)");
-    HttpRequest begin;
+    host::FetchRequest begin;
     begin.method = "POST";
     begin.url = own + "/blobs/uploads/";
     WAFER_LET(begun, call(begin, reference, true));
     std::string to = begun.headers["location"];
     if (begun.status != 202 || to.empty()) return failed(begun);
     if (to.starts_with('/')) to = base().substr(0, base().size() - 4) + to;
-    HttpRequest send;
+    host::FetchRequest send;
     send.method = "PUT";
     send.url = to + (to.find('?') == to.npos ? "?" : "&") + "digest=" + escaped(part.digest);
     send.headers["Content-Type"] = "application/octet-stream";
@@ -296,7 +297,7 @@ Result<void> Registry::push(const Store& store, const Descriptor& image,
     WAFER_LET(sent, call(std::move(send), reference, true));
     if (sent.status != 201) return failed(sent);
   }
-  HttpRequest name;
+  host::FetchRequest name;
   name.method = "PUT";
   name.url = own + "/manifests/" + reference.version();
   name.headers["Content-Type"] = image.media_type;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "oci/http.h"
+#include "host/http/fetch.h"
 #include "oci/reference.h"
 #include "oci/signature.h"
 #include "oci/store.h"
@@ -43,13 +43,14 @@ class Registry {
   // None if what is there has no signature by the key.
   Result<std::optional<Descriptor>> pull_here(const Reference& reference, Layout& store);
   Result<bool> is_signed(const Reference& reference, const std::string& digest);
-  Result<HttpResponse> call(HttpRequest request, const Reference& reference, bool write);
+  Result<host::FetchResponse> call(host::FetchRequest request, const Reference& reference,
+                                   bool write);
   Result<std::string> token(const std::string& challenge, const Reference& reference, bool write);
   Result<std::string> fetch(const std::string& path, const Reference& reference, uint64_t limit,
                             const char* accept, std::string* media_type,
                             const Descriptor* part = nullptr);
   std::string base() const;
-  Http http_;
+  host::Fetch http_;
   std::string host_;
   std::vector<std::string> mirrors_;
   std::optional<PublicKey> key_;

@@ -1,9 +1,6 @@
 #include "shim/telemetry.h"
 
-#include <errno.h>
-#include <netdb.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
@@ -20,7 +17,6 @@ using nlohmann::json;
 
 constexpr size_t kMaxSpans = 2048;
 constexpr size_t kMaxPosts = 8;
-constexpr std::chrono::seconds kPatience{10};
 // Upper ends of a histogram's buckets, in seconds.
 constexpr double kBounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                               0.1,    0.25,  0.5,    1,     2.5,  5,     10};
@@ -89,6 +85,11 @@ json attribute(const std::string& key, const std::string& value) {
 
 }  // namespace
 
+std::string OtlpTarget::url() const {
+  const bool v6 = host.find(':') != host.npos;
+  return "http://" + (v6 ? "[" + host + "]" : host) + ":" + port + path;
+}
+
 Result<TelemetryOptions> telemetry_options(
     const std::function<std::string(const char* name)>& variable) {
   TelemetryOptions options;
@@ -130,100 +131,11 @@ Result<TelemetryOptions> telemetry_options(
   return options;
 }
 
-// One request, from its connection to the first line of its answer.
-class Telemetry::Post : public std::enable_shared_from_this<Post> {
- public:
-  using Done = std::function<void(std::string error)>;
-  Post(Loop& loop, const OtlpTarget& target, const std::string& body, Done done)
-      : loop_(loop), done_(std::move(done)) {
-    unsent_ =
-        "POST " + target.path + " HTTP/1.1\r\nHost: " + target.host + ":" + target.port +
-        "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-        "\r\nConnection: close\r\n";
-    for (const auto& [name, value] : target.headers) unsent_ += name + ": " + value + "\r\n";
-    unsent_ += "\r\n" + body;
-  }
-  ~Post() { close(); }
-  // Nobody is told how it ends.
-  void abandon() {
-    done_ = nullptr;
-    close();
-  }
-  Post(const Post&) = delete;
-  Post& operator=(const Post&) = delete;
-
-  void start(const OtlpTarget& target) {
-    addrinfo hints{}, *found = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    if (const int error = getaddrinfo(target.host.c_str(), target.port.c_str(), &hints, &found))
-      return end(gai_strerror(error));
-    socket_ = take_opened(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const bool ok = socket_ && (connect(socket_.get(), found->ai_addr, found->ai_addrlen) == 0 ||
-                                errno == EINPROGRESS);
-    const int error = errno;
-    freeaddrinfo(found);
-    if (!ok) return end(std::strerror(error));
-    timer_ = loop_.after(kPatience, [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->end("no answer");
-    });
-    loop_.watch(socket_.get(), EPOLLOUT,
-                [self = shared_from_this()](uint32_t) { self->write_some(); });
-  }
-
- private:
-  void write_some() {
-    const auto keep = shared_from_this();
-    const ssize_t n =
-        send(socket_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n < 0) return end(std::strerror(errno));
-    unsent_.erase(0, size_t(n));
-    if (!unsent_.empty()) return;
-    loop_.forget(socket_.get());
-    loop_.watch(socket_.get(), EPOLLIN, [keep](uint32_t) { keep->read_some(); });
-  }
-
-  void read_some() {
-    const auto keep = shared_from_this();
-    char buffer[4096];
-    const ssize_t n = recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) return end("no answer");
-    answer_.append(buffer, size_t(n));
-    const size_t line = answer_.find("\r\n");
-    if (line == answer_.npos && answer_.size() < sizeof buffer) return;
-    answer_.resize(std::min(line, answer_.size()));
-    const size_t space = answer_.find(' ');
-    const bool ok = space != answer_.npos && answer_.substr(space + 1).starts_with('2');
-    end(ok ? "" : answer_.empty() ? "no answer" : answer_);
-  }
-
-  void close() {
-    if (timer_) loop_.cancel(std::exchange(timer_, 0));
-    if (socket_) loop_.forget(socket_.get());
-    socket_.reset();
-  }
-
-  void end(std::string error) {
-    const auto keep = shared_from_this();
-    close();
-    if (const Done done = std::exchange(done_, nullptr)) done(std::move(error));
-  }
-
-  Loop& loop_;
-  UniqueFd socket_;
-  std::string unsent_, answer_;
-  uint64_t timer_ = 0;
-  Done done_;
-};
-
 Telemetry::Telemetry(Loop& loop, TelemetryOptions options)
-    : loop_(loop), options_(std::move(options)) {}
+    : loop_(loop), options_(std::move(options)), poster_(loop) {}
 
 Telemetry::~Telemetry() {
   if (timer_) loop_.cancel(timer_);
-  if (next_) loop_.cancel(next_);
-  if (post_) post_->abandon();
 }
 
 uint64_t Telemetry::now() {
@@ -374,20 +286,22 @@ void Telemetry::flush() {
 }
 
 void Telemetry::send_next() {
-  if (post_ || posts_.empty()) return;
-  const auto [target, text] = std::move(posts_.front());
+  if (sending_ || posts_.empty()) return;
+  auto [target, text] = std::move(posts_.front());
   posts_.pop_front();
-  post_ = std::make_shared<Post>(loop_, *target, text, [this](const std::string& error) {
+  host::FetchRequest request;
+  request.method = "POST";
+  request.url = target->url();
+  for (const auto& [name, value] : target->headers) request.headers[name] = value;
+  request.headers["Content-Type"] = "application/json";
+  request.body = std::move(text);
+  sending_ = true;
+  poster_.send(std::move(request), [this](const std::string& error) {
+    sending_ = false;
     if (!error.empty() && !std::exchange(warned_, true))
       log_warning("traces and metrics are not taken: " + error);
-    // Not from within: there may be many that fail at once.
-    next_ = loop_.after(std::chrono::milliseconds(0), [this] {
-      next_ = 0;
-      post_.reset();
-      send_next();
-    });
+    send_next();
   });
-  post_->start(*target);
 }
 
 }  // namespace wafer::shim

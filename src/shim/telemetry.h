@@ -13,14 +13,16 @@
 #include <vector>
 
 #include "shim/loop.h"
+#include "shim/poster.h"
 #include "shim/ttrpc.h"
 
 namespace wafer::shim {
 
 // Where OTLP goes, as the usual variables of the environment say.
 struct OtlpTarget {
-  std::string host, port, path;
+  std::string host, port, path;  // addresses without brackets
   std::vector<std::pair<std::string, std::string>> headers;
+  std::string url() const;
 };
 
 struct TelemetryOptions {
@@ -64,10 +66,9 @@ class Telemetry {
   void count_containers(std::function<size_t()> count) { containers_ = std::move(count); }
   // Sends what waits, without waiting for more.
   void flush();
-  bool has_unsent() const { return post_ != nullptr || !posts_.empty() || !spans_.empty(); }
+  bool has_unsent() const { return sending_ || !posts_.empty() || !spans_.empty(); }
 
  private:
-  class Post;
   struct Durations {
     uint64_t count = 0, errors = 0;
     double sum = 0;  // in seconds
@@ -88,10 +89,10 @@ class Telemetry {
   std::function<size_t()> containers_;
   size_t dropped_ = 0;
   const uint64_t begin_ = now();
-  uint64_t timer_ = 0, next_ = 0;  // for flush(); for what is sent after post_
+  uint64_t timer_ = 0;  // for flush()
   std::deque<std::pair<const OtlpTarget*, std::string>> posts_;
-  std::shared_ptr<Post> post_;
-  bool warned_ = false;
+  bool sending_ = false, warned_ = false;
+  Poster poster_;
 };
 
 }  // namespace wafer::shim

@@ -118,7 +118,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       return 0;
     }
     case 'U': {
-      const auto url = oci::Url::parse(text);
+      const auto url = host::Url::parse(text);
       return 0;
     }
     default:

@@ -564,7 +564,7 @@ TEST_F(ShimTest, TellsTracesAndMetrics) {
       const ssize_t n = read(fd, buffer, sizeof buffer);
       std::string& text = open[fd].second;
       if (n > 0) text.append(buffer, size_t(n));
-      const size_t head = text.find("\r\n\r\n"), length = text.find("Content-Length: ");
+      const size_t head = text.find("\r\n\r\n"), length = text.find("content-length: ");
       if (n > 0 &&
           (head == text.npos || text.size() - head - 4 < std::stoul(text.substr(length + 16))))
         return;

@@ -1,13 +1,10 @@
-#include "oci/http.h"
+#include "host/http/fetch.h"
 
 #include "host/http/client.h"
 
-namespace wafer::oci {
+namespace wafer::host {
 
 namespace {
-
-// For each part that comes or goes: what is slow may take long, what is stuck not.
-constexpr uint64_t kPatience = 30'000'000'000;
 
 Bytes bytes_of(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -32,38 +29,39 @@ Result<Url> Url::parse(std::string_view text) {
   return url;
 }
 
-Result<HttpResponse> Http::request(const HttpRequest& r) {
+Result<FetchResponse> Fetch::request(const FetchRequest& r) {
   WAFER_LET(url, Url::parse(r.url));
   if (!client_) {
-    host::HttpClientOptions options;
+    HttpClientOptions options;
     options.rules.allow_all();
-    options.timeouts = {kPatience, kPatience, kPatience};
-    WAFER_LET(client, host::make_http_client(std::move(options)));
+    options.timeouts = {patience_, patience_, patience_};
+    if (!keep_) options.idle_connections = 0;
+    WAFER_LET(client, make_http_client(std::move(options)));
     client_ = client;
   }
-  host::HttpRequest message{.method = r.method,
-                            .scheme = url.scheme,
-                            .authority = url.authority,
-                            .path_with_query = url.target,
-                            .fields = {{"user-agent", "wafer"}},
-                            .body = nullptr};
+  HttpRequest message{.method = r.method,
+                      .scheme = url.scheme,
+                      .authority = url.authority,
+                      .path_with_query = url.target,
+                      .fields = {{"user-agent", "wafer"}},
+                      .body = nullptr};
   for (const auto& [name, value] : r.headers) message.fields.emplace_back(name, value);
-  host::HttpBodyRef body;
+  HttpBodyRef body;
   if (!r.body.empty()) {
     message.fields.emplace_back("content-length", std::to_string(r.body.size()));
-    message.body = body = std::make_shared<host::HttpBody>();
+    message.body = body = std::make_shared<HttpBody>();
   }
-  const auto failed = [&](host::Status status) {
-    return host::io_error("cannot " + r.method + " " + r.url, status);
+  const auto failed = [&](Status status) {
+    return io_error("cannot " + r.method + " " + r.url, status);
   };
 
   const auto exchange = client_->send(loop_, std::move(message), {});
   Bytes unsent = bytes_of(r.body);
-  HttpResponse response;
-  host::HttpBodyRef answer;
+  FetchResponse response;
+  HttpBodyRef answer;
   for (;;) {
     if (body) {
-      const host::Outcome<size_t> room = body->room();
+      const Outcome<size_t> room = body->room();
       const size_t size = room ? std::min(*room, unsent.size()) : 0;
       if (size) body->write(unsent.subspan(0, size));
       unsent = unsent.subspan(size);
@@ -73,10 +71,9 @@ Result<HttpResponse> Http::request(const HttpRequest& r) {
     }
     if (!answer && exchange->response) {
       if (!*exchange->response) return failed(exchange->response->status());
-      const host::HttpResponse& head = **exchange->response;
+      const HttpResponse& head = **exchange->response;
       response.status = head.status;
-      for (const auto& [name, value] : head.fields)
-        response.headers[host::lower_name(name)] = value;
+      for (const auto& [name, value] : head.fields) response.headers[lower_name(name)] = value;
       if (!head.body) return std::move(response);
       answer = head.body;
     }
@@ -91,8 +88,8 @@ Result<HttpResponse> Http::request(const HttpRequest& r) {
       if (answer->done()) return std::move(response);
       if (answer->ended() && !answer->failure().ok()) return failed(answer->failure());
     }
-    if (!loop_.run_one()) return failed(host::http_failure(host::HttpError::ConnectionTerminated));
+    if (!loop_.run_one()) return failed(http_failure(HttpError::ConnectionTerminated));
   }
 }
 
-}  // namespace wafer::oci
+}  // namespace wafer::host
