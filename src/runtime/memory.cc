@@ -222,7 +222,7 @@ bool Memory::reset() {
   if (mode_ != MemoryMode::Guarded || shared()) return false;
   const uint64_t initial = type_.limits.min << type_.page_size_log2, bytes = size_bytes();
   region_.committed = committed_;
-  const bool ok = region_.reset(initial, pool_->options().keep_resident);
+  const bool ok = pool_->reset(region_, initial);
   committed_ = region_.committed;
   if (!ok) return false;
   pool_->uncharge(bytes - initial);

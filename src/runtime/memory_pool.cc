@@ -1,5 +1,8 @@
 #include "runtime/memory_pool.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "runtime/memory.h"
 
 #if WAFER_HAS_OS
@@ -83,7 +86,6 @@ MemoryPool& MemoryPool::on_demand() {
   static MemoryPool* const pool = [] {
     Options options;
     options.slots = kNone;
-    options.keep_resident = 128 << 10;
     options.warm_slots = 8;
     return new (allocate(sizeof(MemoryPool), alignof(MemoryPool))) MemoryPool(options, nullptr);
   }();
@@ -156,7 +158,8 @@ bool MemoryPool::reserve(MemoryRegion& region) {
 
 // Makes a region that no list has fit for a fresh slot. False if the system cannot
 // clean it: the slot is lost then.
-bool MemoryPool::discard(MemoryRegion& region) const {
+bool MemoryPool::discard(MemoryRegion& region) {
+  kept_.fetch_sub(std::exchange(region.kept, 0), std::memory_order_relaxed);
   if (base_) return region.wipe();
   if (!region.base) return true;
   GuardedRanges::remove(region.range);
@@ -195,9 +198,18 @@ Result<MemoryRegion> MemoryPool::acquire(uint64_t bytes,
   return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
 }
 
+bool MemoryPool::reset(MemoryRegion& region, uint64_t bytes) {
+  const uint64_t kept = region.kept, most = options_.keep_resident_total;
+  // Others may keep more meanwhile, which is then a little more than the most.
+  const uint64_t others = kept_.load(std::memory_order_relaxed) - kept;
+  const bool ok =
+      region.reset(bytes, std::min(options_.keep_resident, most - std::min(others, most)));
+  kept_.fetch_add(region.kept - kept, std::memory_order_relaxed);
+  return ok;
+}
+
 void MemoryPool::release(MemoryRegion region, uint64_t initial, uint64_t bytes) {
-  const bool clean =
-      (base_ || initial <= kMaxIdleBytes) && region.reset(initial, options_.keep_resident);
+  const bool clean = (base_ || initial <= kMaxIdleBytes) && reset(region, initial);
   give_back(std::move(region), bytes, clean);
 }
 

@@ -21,8 +21,10 @@ class MemoryPool {
     uint32_t slots = 1000;
     // Ceiling on the sum of their sizes; creation and growth fail past it.
     uint64_t total_bytes = ~uint64_t{0};
-    // Written bytes for which an idle slot may keep physical memory.
-    uint64_t keep_resident = 256 << 10;
+    // Bytes that were written keep their physical memory when a slot is made ready for its next
+    // use, so many of each slot, and so many of all.
+    uint64_t keep_resident = 4 << 20;
+    uint64_t keep_resident_total = 64 << 20;
     // Idle slots that wait for their module before a new module takes the one that
     // has been idle for longest rather than a slot that was never used.
     uint32_t warm_slots = 100;
@@ -51,6 +53,9 @@ class MemoryPool {
   Result<MemoryRegion> acquire(uint64_t bytes, const std::shared_ptr<const MemoryImage>& image);
   // Takes back what was acquired with `initial` bytes and has `bytes` now.
   void release(MemoryRegion region, uint64_t initial, uint64_t bytes);
+  // Restores the first contents of a region in use, with exactly `bytes` accessible. False as for
+  // MemoryRegion::reset.
+  bool reset(MemoryRegion& region, uint64_t bytes);
   // Counts growth; false if it goes past the ceiling.
   bool charge(uint64_t bytes);
   void uncharge(uint64_t bytes) { bytes_in_use_.fetch_sub(bytes, std::memory_order_relaxed); }
@@ -75,12 +80,13 @@ class MemoryPool {
   void unlink(uint32_t slot);
   uint32_t take(uint64_t key);
   static bool reserve(MemoryRegion& region);
-  bool discard(MemoryRegion& region) const;
+  bool discard(MemoryRegion& region);
   void discard_idle(uint32_t slot);
   void give_back(MemoryRegion region, uint64_t bytes, bool clean);
 
   const Options options_;
   std::atomic<uint64_t> bytes_in_use_{0};
+  std::atomic<uint64_t> kept_{0};                     // by all regions
   uint8_t* const base_;                               // null: on demand
   uint32_t range_ = kNone;                            // of all slots, in GuardedRanges
   MemoryPool *previous_ = nullptr, *next_ = nullptr;  // in the list of all pools

@@ -3,11 +3,14 @@
 #include "runtime/memory_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "interp/interp.h"
 #include "runtime/linker.h"
@@ -128,6 +131,49 @@ TEST_P(MemoryPoolTest, SlotsAreZeroAgain) {
     ASSERT_EQ(m.grow(round % 3), round % 4);
     ASSERT_EQ(differences(m, 0, ""), 0u);
     for (uint64_t i = round * 1000; i < m.size_bytes(); i += 1 + round * 512) m.base[i] = 0xEE;
+  }
+}
+
+// How many of the first pages of the system are in memory.
+uint64_t resident(const uint8_t* base, uint64_t most) {
+  std::vector<unsigned char> in(most);
+  const auto page = uint64_t(sysconf(_SC_PAGESIZE));
+  EXPECT_EQ(mincore(const_cast<uint8_t*>(base), most * page, in.data()), 0);
+  return uint64_t(std::count_if(in.begin(), in.end(), [](unsigned char c) { return c & 1; }));
+}
+
+TEST_P(MemoryPoolTest, AllSlotsTogetherKeepNoMoreThanTheyMay) {
+  const auto page = uint64_t(sysconf(_SC_PAGESIZE));
+  MemoryPool::Options o = options(3);
+  o.keep_resident_total = 12 * page;
+  auto pool = make_pool(o);
+  Memory::Config config;
+  config.pool = pool;
+  const uint64_t of_each = kPage / page, each_may = std::min(GetParam() / page, of_each);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::shared_ptr<Memory>> memories;
+    for (int i = 0; i < 3; ++i) {
+      auto memory = Memory::create(pages(1), config);
+      ASSERT_TRUE(memory.ok());
+      for (uint64_t at = 0; at < kPage; at += page) (*memory)->base[at] = 1;
+      memories.push_back(*std::move(memory));
+    }
+    std::vector<const uint8_t*> bases;
+    for (auto& m : memories) {
+      bases.push_back(m->base);
+      // One of them is put back in its place.
+      if (&m == &memories[1]) EXPECT_TRUE(m->reset());
+      m.reset();
+    }
+    uint64_t all = 0;
+    for (const uint8_t* const base : bases) {
+      const uint64_t n = resident(base, of_each);
+      EXPECT_LE(n, each_may);
+      all += n;
+    }
+    EXPECT_LE(all, 12u);
+    // Systems that do not tell what was written keep nothing.
+    if (each_may && all) EXPECT_GE(all, std::min<uint64_t>(3 * each_may, 12));
   }
 }
 
