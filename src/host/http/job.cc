@@ -13,6 +13,7 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr size_t kPiece = 16 << 10;
+const Status kNotMultiplexed = http_failure(HttpError::HTTPProtocolError);
 
 std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
 
@@ -62,24 +63,55 @@ void Job::start() {
 }
 
 void Job::hand_over(const std::shared_ptr<Multiplex>& connection) {
-  if (!connection) return fail(http_failure(HttpError::HTTPProtocolError));
+  if (!connection) return fail(kNotMultiplexed);
   connection->send({std::move(request_), origin_, timeouts_, exchange_, again_});
   request_.body = nullptr;
   done();
 }
 
 void Job::connect() {
+  const uint64_t now = monotonic_now();
+  if (!connect_until_) connect_until_ = now + std::min<uint64_t>(*timeouts_.connect, INT64_MAX / 2);
+  const uint64_t patience = connect_until_ - std::min(now, connect_until_);
+  if (const auto other = pool_.shared_dial(origin_)) {
+    expect(read_timer_, patience, HttpError::ConnectionTimeout);
+    more_ = other->over->wait(pool_.loop(), [this, other] {
+      const auto self = shared_from_this();
+      read_timer_.cancel();
+      follow(*other);
+    });
+    return;
+  }
   std::shared_ptr<void> slot = pool_.slot();
   if (!slot) return fail(http_failure(HttpError::ConnectionLimitReached));
-  dial_ = std::make_unique<Dial>(pool_.shared(), pool_.loop(), origin_, std::move(slot),
-                                 *timeouts_.connect, [this](Outcome<Dial::Made> made) {
+  shared_dial_ = pool_.begin_dial(origin_);
+  dial_ = std::make_unique<Dial>(pool_.shared(), pool_.loop(), origin_, std::move(slot), patience,
+                                 [this](Outcome<Dial::Made> made) {
                                    const auto self = shared_from_this();
                                    const std::unique_ptr<Dial> over = std::move(dial_);
-                                   if (!made) return fail(made.status());
-                                   if (made->channel->protocol() == "h2")
-                                     return hand_over(pool_.multiplex(origin_, *std::move(made)));
-                                   begin(*std::move(made), false);
+                                   const auto shared = std::move(shared_dial_);
+                                   if (!made) {
+                                     pool_.end_dial(shared, nullptr, made.status());
+                                     return fail(made.status());
+                                   }
+                                   if (made->channel->protocol() != "h2") {
+                                     pool_.end_dial(shared, nullptr, {});
+                                     return begin(*std::move(made), false);
+                                   }
+                                   const auto many = pool_.multiplex(origin_, *std::move(made));
+                                   pool_.end_dial(shared, many, many ? Status() : kNotMultiplexed);
+                                   hand_over(many);
                                  });
+}
+
+void Job::follow(const SharedDial& dial) {
+  if (dial.made && dial.made->open()) return hand_over(dial.made);
+  // Others may have less patience than this.
+  const Status f = dial.failure;
+  if (f.ok() || f == Status(ECANCELED) || f == http_failure(HttpError::ConnectionTimeout) ||
+      f == http_failure(HttpError::DNSTimeout))
+    return start();
+  fail(f);
 }
 
 void Job::give_up() {
@@ -312,6 +344,7 @@ void Job::broken(const Error& error) {
     connection_ = {};
     writing_ = reading_ = sent_ = false;
     more_.reset();
+    connect_until_ = 0;
     return connect();
   }
   if (error == http::error::header_limit)
@@ -365,6 +398,7 @@ void Job::done() {
   const std::shared_ptr<Job> self = shared_from_this();
   over_ = true;
   dial_.reset();
+  pool_.end_dial(std::exchange(shared_dial_, nullptr), nullptr, Status(ECANCELED));
   read_timer_.cancel();
   write_timer_.cancel();
   more_.reset();

@@ -27,6 +27,8 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
 
   void start();
   void connect();
+  // Has what another has dialled, if it came to that.
+  void follow(const SharedDial& dial);
   // By HTTP/2 it goes on there; null: that cannot be.
   void hand_over(const std::shared_ptr<Multiplex>& connection);
   void begin(Dial::Made made, bool reused);
@@ -51,6 +53,8 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   std::weak_ptr<HttpExchange> exchange_;
 
   std::unique_ptr<Dial> dial_;
+  std::shared_ptr<SharedDial> shared_dial_;  // of dial_, or null
+  uint64_t connect_until_ = 0;               // of the monotonic clock; 0: not begun
   Dial::Made connection_;
   bool reused_ = false;
   const bool again_;

@@ -198,7 +198,8 @@ Dial::~Dial() {
 
 namespace {
 constexpr auto kSweep = std::chrono::seconds(5);
-}
+constexpr size_t kMostSingle = 64;
+}  // namespace
 
 Pool::Pool(std::shared_ptr<ClientShared> shared, Loop& loop)
     : shared_(std::move(shared)), loop_(loop), timer_(loop.context()) {}
@@ -243,6 +244,7 @@ std::shared_ptr<Multiplex> Pool::multiplex(const HttpOrigin& origin, Dial::Made 
     made.channel->close();
     return known;
   }
+  std::erase(single_, origin);
   auto connection = Multiplex::make(*this, origin, std::move(made));
   if (connection) multiplexed_.emplace_back(origin, connection);
   sweep_soon();
@@ -252,6 +254,34 @@ std::shared_ptr<Multiplex> Pool::multiplex(const HttpOrigin& origin, Dial::Made 
 void Pool::forget(const std::shared_ptr<Multiplex>& connection) {
   loop_.post([kept = connection] {});
   std::erase_if(multiplexed_, [&](const auto& m) { return m.second == connection; });
+}
+
+std::shared_ptr<SharedDial> Pool::shared_dial(const HttpOrigin& origin) const {
+  for (const auto& dial : dials_)
+    if (dial->origin == origin) return dial;
+  return nullptr;
+}
+
+std::shared_ptr<SharedDial> Pool::begin_dial(const HttpOrigin& origin) {
+  if (!kHasHttp2 || !shared_->options.http2 || !origin.tls || shared_dial(origin) ||
+      std::find(single_.begin(), single_.end(), origin) != single_.end())
+    return nullptr;
+  auto dial = std::make_shared<SharedDial>();
+  dial->origin = origin;
+  dials_.push_back(dial);
+  return dial;
+}
+
+void Pool::end_dial(const std::shared_ptr<SharedDial>& dial, std::shared_ptr<Multiplex> made,
+                    Status failure) {
+  if (!dial || std::erase(dials_, dial) == 0) return;
+  if (!made && failure.ok()) {
+    single_.push_front(dial->origin);
+    if (single_.size() > kMostSingle) single_.pop_back();
+  }
+  dial->made = std::move(made);
+  dial->failure = failure;
+  dial->over->set();
 }
 
 void Pool::sweep_soon() {

@@ -51,6 +51,15 @@ class PoolUser {
 
 class Multiplex;
 
+// A connection that somebody makes, and that others may have as well if it is by HTTP/2.
+struct SharedDial {
+  HttpOrigin origin;
+  std::shared_ptr<Signal> over = std::make_shared<Signal>();
+  // Once it is over: what was made, if others may have it; why nothing was.
+  std::shared_ptr<Multiplex> made;
+  Status failure;
+};
+
 class Pool {
  public:
   Pool(std::shared_ptr<ClientShared> shared, Loop& loop);
@@ -66,6 +75,13 @@ class Pool {
   // One that was just made, or one that there is already; null if it cannot be.
   std::shared_ptr<Multiplex> multiplex(const HttpOrigin& origin, Dial::Made made);
   void forget(const std::shared_ptr<Multiplex>& connection);
+  // What somebody dials already, for who can wait for that; null: dial yourself.
+  std::shared_ptr<SharedDial> shared_dial(const HttpOrigin& origin) const;
+  // Has others wait until end_dial(). Null if they had nothing of it: the origin is not spoken to
+  // by HTTP/2.
+  std::shared_ptr<SharedDial> begin_dial(const HttpOrigin& origin);
+  void end_dial(const std::shared_ptr<SharedDial>& dial, std::shared_ptr<Multiplex> made,
+                Status failure);
   // Counts one more; null if there are too many.
   std::shared_ptr<void> slot();
 
@@ -87,6 +103,8 @@ class Pool {
   Loop& loop_;
   std::list<Idle> idle_;  // the latest first
   std::list<std::pair<HttpOrigin, std::shared_ptr<Multiplex>>> multiplexed_;
+  std::vector<std::shared_ptr<SharedDial>> dials_;
+  std::list<HttpOrigin> single_;  // by TLS, and yet HTTP/1.1; the latest first
   std::shared_ptr<size_t> open_ = std::make_shared<size_t>(0);
   std::set<std::shared_ptr<PoolUser>> users_;
   boost::asio::steady_timer timer_;
