@@ -12,20 +12,31 @@ namespace wafer::component {
 
 // ---- Host functions
 
+// May outlive the store, in other threads. What is to be done with the answer is the store's.
 struct Answer::State {
-  ComponentStore& store;
-  OnResolve on_resolve;
+  const std::weak_ptr<ComponentStore::Door> door;
   std::function<bool()> on_cancel;
-  bool done = false;  // of the store's thread
+  uint64_t waiting = 0;  // who waits, among store.answers
 
-  State(ComponentStore& s, std::function<bool()> c) : store(s), on_cancel(std::move(c)) {}
+  State(ComponentStore& s, std::function<bool()> c) : door(s.door), on_cancel(std::move(c)) {}
   ~State();
+
+  // Has `job` done by the store's thread, if the store is still there.
+  template <class F>
+  void post(F job) const {
+    const auto d = door.lock();
+    if (!d) return;
+    const std::lock_guard lock(d->mutex);
+    if (ComponentStore* const store = d->store)
+      store->post([store, job = std::move(job)] { return job(*store); });
+  }
 };
 
 // What the last answer leaves behind.
 Answer::State::~State() {
-  if (done || store.closing || !on_resolve) return;
-  store.post([&s = store] {
+  if (!waiting) return;
+  post([id = waiting](ComponentStore& s) {
+    if (s.answers.erase(id) == 0) return TrapCode::None;
     --s.outstanding;
     return s.trap("host function gave no answer");
   });
@@ -33,30 +44,29 @@ Answer::State::~State() {
 
 namespace {
 
-TrapCode finish(ComponentStore& store, bool& done, OnResolve& on_resolve,
-                std::vector<Val>* result) {
-  if (std::exchange(done, true)) return TrapCode::None;
+TrapCode finish(ComponentStore& store, uint64_t& waiting, std::vector<Val>* result) {
+  const auto found = store.answers.extract(std::exchange(waiting, 0));
+  if (!found) return TrapCode::None;
   --store.outstanding;
-  return std::exchange(on_resolve, nullptr)(result);
+  return found.mapped()(result);
 }
 
 }  // namespace
 
 void Answer::complete(std::vector<Val> result) const {
-  state_->store.post([s = state_, r = std::make_shared<std::vector<Val>>(std::move(result))] {
-    return finish(s->store, s->done, s->on_resolve, r.get());
-  });
+  state_->post([s = state_, r = std::make_shared<std::vector<Val>>(std::move(result))](
+                   ComponentStore& store) { return finish(store, s->waiting, r.get()); });
 }
 
 void Answer::cancel() const {
-  state_->store.post([s = state_] { return finish(s->store, s->done, s->on_resolve, nullptr); });
+  state_->post([s = state_](ComponentStore& store) { return finish(store, s->waiting, nullptr); });
 }
 
 void Answer::fail(std::string message) const {
-  state_->store.post([s = state_, m = std::move(message)] {
-    if (std::exchange(s->done, true)) return TrapCode::None;
-    --s->store.outstanding;
-    return s->store.trap(m);
+  state_->post([s = state_, m = std::move(message)](ComponentStore& store) {
+    if (store.answers.erase(std::exchange(s->waiting, 0)) == 0) return TrapCode::None;
+    --store.outstanding;
+    return store.trap(m);
   });
 }
 
@@ -81,14 +91,15 @@ TrapCode HostFunc::run(HostCall& call) const {
 }
 
 void HostFunc::answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const {
-  Answer::State& state = *call.answer.state_;
-  state.on_resolve = std::move(on_resolve);
-  ++call.store.outstanding;
-  on_cancel = [weak = std::weak_ptr(call.answer.state_)] {
+  ComponentStore& store = call.store;
+  call.answer.state_->waiting = ++store.answers_asked;
+  store.answers.emplace(store.answers_asked, std::move(on_resolve));
+  ++store.outstanding;
+  on_cancel = [&store, weak = std::weak_ptr(call.answer.state_)] {
     const auto s = weak.lock();
-    if (!s || s->done || !s->on_cancel || !std::exchange(s->on_cancel, nullptr)())
+    if (!s || !s->waiting || !s->on_cancel || !std::exchange(s->on_cancel, nullptr)())
       return TrapCode::None;
-    return finish(s->store, s->done, s->on_resolve, nullptr);
+    return finish(store, s->waiting, nullptr);
   };
 }
 

@@ -297,6 +297,8 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
 // ---- The store
 
 // A host function's answer from another thread, or any work to do where components run.
+// Takes a call's result: nothing or one value; null: it was cancelled.
+using OnResolve = std::function<TrapCode(std::vector<Val>*)>;
 using Job = std::function<TrapCode()>;
 
 // A call that nothing may interrupt, and that has to wait: until it goes on, nothing else runs.
@@ -308,7 +310,7 @@ struct BlockedCall {
 // Components' side of a store ("Embedding"). Used by one thread at a time, but for post().
 class ComponentStore {
  public:
-  explicit ComponentStore(runtime::Store& store) : core(store) {}
+  explicit ComponentStore(runtime::Store& store) : core(store), door(new Door{{}, this}) {}
   ~ComponentStore();
   ComponentStore(const ComponentStore&) = delete;
   ComponentStore& operator=(const ComponentStore&) = delete;
@@ -318,6 +320,12 @@ class ComponentStore {
   std::array<void*, 3> hosts{};
   // Objects of the embedder that guests have; go with the store.
   std::shared_ptr<void> host_objects;
+  // For hosts in other threads, which may outlive the store: null when it goes.
+  struct Door {
+    std::mutex mutex;
+    ComponentStore* store;
+  };
+  const std::shared_ptr<Door> door;
   // For hosts that may outlive the store: gone with it.
   const std::shared_ptr<void> life = std::make_shared<char>();
 
@@ -363,6 +371,9 @@ class ComponentStore {
   uint64_t host_calls = 0;
   // Calls of host functions, and operations on its streams, that will be answered later.
   uint32_t outstanding = 0;
+  // Who waits for answers of host functions, by numbers that are given once.
+  std::unordered_map<uint64_t, OnResolve> answers;
+  uint64_t answers_asked = 0;
   // Called when nothing can go on before something outside happens; returns after it may have.
   // Null: waits for post().
   std::function<void()> idle;

@@ -503,6 +503,10 @@ TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<boo
 // ---- Scheduling
 
 ComponentStore::~ComponentStore() {
+  {
+    const std::lock_guard lock(door->mutex);
+    door->store = nullptr;
+  }
   closing = true;
   blocked.clear();
   for (const auto& instance : instances) {
@@ -512,6 +516,7 @@ ComponentStore::~ComponentStore() {
       if (auto t = weak.lock()) all.push_back(std::move(t));
     for (const auto& t : all) t->forget();
   }
+  answers.clear();
   // Components inside refer to the instance around them, which has them.
   for (const auto& instance : instances) {
     instance->components.clear();

@@ -16,7 +16,6 @@ namespace wafer::component {
 // "Tasks": how a caller is told of a call's course. on_start gives the arguments; on_resolve
 // takes the result (nothing or one value), or null for a call that was cancelled.
 using OnStart = std::function<TrapCode(std::vector<Val>&)>;
-using OnResolve = std::function<TrapCode(std::vector<Val>*)>;
 using OnCancel = std::function<TrapCode()>;
 
 // The options of a lift or lower, resolved in an instance.
