@@ -22,13 +22,15 @@ template <class R>
 class ComponentReply {
  public:
   ComponentReply(ComponentAnswer answer, ComponentScope scope)
-      : answer_(std::move(answer)), scope_(std::move(scope)) {}
+      : answer_(std::move(answer)), scope_(std::move(scope)), life_(scope_.life()) {}
   template <class... V>
     requires(sizeof...(V) == (std::is_void_v<R> ? 0 : 1))
   void operator()(V&&... value) const {
     if constexpr (std::is_void_v<R>) {
       answer_.complete();
     } else {
+      // Nobody waits any more, and there is nothing that could have resources.
+      if (life_.expired()) return;
       ComponentScope scope = scope_;
       ComponentVal v = ComponentType<R>::to(R(std::forward<V>(value)...), scope);
       if (scope.failure)
@@ -43,6 +45,7 @@ class ComponentReply {
  private:
   ComponentAnswer answer_;
   ComponentScope scope_;
+  std::weak_ptr<void> life_;  // of the store
 };
 
 namespace detail {

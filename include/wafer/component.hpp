@@ -87,7 +87,9 @@ class ComponentAnswer {
   template <class T>
   void complete(T value) const {
     ComponentScope none;
-    complete_raw(ComponentType<T>::to(std::move(value), none));
+    ComponentVal result = ComponentType<T>::to(std::move(value), none);
+    if (none.failure) return fail(none.failure);
+    complete_raw(std::move(result));
   }
   void fail(std::string_view message) const;
 
@@ -101,18 +103,22 @@ class ComponentCall {
   explicit ComponentCall(component::HostCall& impl) : impl_(impl) {}
   std::span<const ComponentVal> args() const;
   std::span<ComponentVal> args();
-  // An argument, which has to be of that type.
+  // An argument, which has to be of that type. The guest traps if it is a resource of another.
   template <class T>
   T arg(size_t i) const {
-    ComponentScope none;
+    ComponentScope scope{store(), nullptr, nullptr};
     ComponentVal copy = args()[i];
-    return ComponentType<T>::from(copy, none);
+    T out = ComponentType<T>::from(copy, scope);
+    if (scope.failure) failed(scope.failure);
+    return out;
   }
   void set_raw(ComponentVal result);
   template <class T>
   void set(T result) {
-    ComponentScope none;
-    set_raw(ComponentType<T>::to(std::move(result), none));
+    ComponentScope scope{store(), nullptr, nullptr};
+    ComponentVal value = ComponentType<T>::to(std::move(result), scope);
+    if (scope.failure) return fail(scope.failure);
+    set_raw(std::move(value));
   }
   // The guest traps with that message.
   void fail(std::string_view message);
@@ -123,9 +129,10 @@ class ComponentCall {
 
  private:
   friend class ComponentLinker;
+  void failed(std::string_view message) const;
   component::HostCall& impl_;
-  bool failed_ = false;
-  std::string message_;
+  mutable bool failed_ = false;
+  mutable std::string message_;
 };
 
 // A resource type of the host.
@@ -159,23 +166,29 @@ class ComponentFunc {
   // Calls it, and runs everything in the store until it has a result: nothing or one value.
   // Errors: Trap; Usage if the arguments do not fit.
   Result<std::vector<ComponentVal>> call_raw(std::vector<ComponentVal> args) const;
-  // The same with C++ values; Usage if the result is none of an R.
+  // The same with C++ values; Usage if an argument cannot be given to it, or the result is none of
+  // an R.
   template <class R = void, class... A>
   Result<R> call(const A&... args) const {
-    ComponentScope none;
+    ComponentScope scope{store(), nullptr, nullptr};
     std::vector<ComponentVal> values;
-    (values.push_back(ComponentType<std::decay_t<const A>>::to(args, none)), ...);
+    (values.push_back(ComponentType<std::decay_t<const A>>::to(args, scope)), ...);
+    if (scope.failure) return Error(ErrorKind::Usage, scope.failure);
     WAFER_LET(result, call_raw(std::move(values)));
     if constexpr (std::is_void_v<R>) {
       return {};
     } else {
       if (result.empty() || !ComponentType<R>::is(result[0]))
         return Error(ErrorKind::Usage, "the result does not have the type that is wanted");
-      return ComponentType<R>::from(result[0], none);
+      R out = ComponentType<R>::from(result[0], scope);
+      if (scope.failure) return Error(ErrorKind::Usage, scope.failure);
+      return out;
     }
   }
   // Arguments and result in WAVE: `("a", {x: 1})`.
   Result<std::string> call_text(std::string_view arguments) const;
+  // The store of its instance; null: there is no function.
+  component::ComponentStore* store() const;
 
  private:
   std::shared_ptr<component::ExportedFunc> impl_;

@@ -112,6 +112,8 @@ struct ComponentScope {
 
   // The resource type whose objects are of the class that has `tag`; null: none.
   component::ResourceType* type_of(const void* tag) const;
+  // Gone with the store.
+  std::weak_ptr<void> life() const;
   detail::HostObjects& objects() const;
 };
 
@@ -512,7 +514,7 @@ template <class R>
 struct ComponentType<std::unique_ptr<R>> {
   static ComponentVal to(std::unique_ptr<R> v, ComponentScope& s) {
     component::ResourceType* const type = s.type_of(&detail::kTag<R>);
-    if (!v || !type) {
+    if (!v || !type || !s.store) {
       s.failure = "null resource, or of a type that is not defined";
       return {};
     }

@@ -133,7 +133,8 @@ void ComponentCall::set_raw(ComponentVal result) {
   impl_.result.clear();
   impl_.result.push_back(std::move(result));
 }
-void ComponentCall::fail(std::string_view message) {
+void ComponentCall::fail(std::string_view message) { failed(message); }
+void ComponentCall::failed(std::string_view message) const {
   failed_ = true;
   message_ = message;
 }
@@ -226,6 +227,10 @@ ComponentFunc ComponentInstance::func(std::string_view name, std::string_view in
 
 component::ComponentStore* ComponentInstance::store() const { return &impl_->store; }
 
+component::ComponentStore* ComponentFunc::store() const {
+  return impl_ ? &impl_->instance->store : nullptr;
+}
+
 Result<void> ComponentFunc::check(std::string_view signature) const {
   if (!impl_) return Error(ErrorKind::Usage, "null function");
   const component::Caller caller = impl_->caller();
@@ -259,13 +264,17 @@ component::ResourceType* ComponentScope::type_of(const void* tag) const {
   return nullptr;
 }
 
+std::weak_ptr<void> ComponentScope::life() const {
+  return store ? store->life : std::weak_ptr<void>();
+}
+
 detail::HostObjects& ComponentScope::objects() const {
   if (!store->host_objects) store->host_objects = std::make_shared<detail::HostObjects>();
   return *static_cast<detail::HostObjects*>(store->host_objects.get());
 }
 
 GuestResource::GuestResource(ComponentVal handle, const ComponentScope& scope)
-    : handle_(std::move(handle)), store_(scope.store), life_(scope.store->life), held_(true) {}
+    : handle_(std::move(handle)), store_(scope.store), life_(scope.life()), held_(true) {}
 
 GuestResource::GuestResource(GuestResource&& o) noexcept
     : handle_(std::move(o.handle_)),
