@@ -44,7 +44,7 @@ class Generator : WorldModel {
         async_exports_(async_exports) {}
 
   Result<CBindings> run() {
-    WAFER_TRY(check_depth());
+    WAFER_TRY(check_types());
     for (size_t i = 0; i < world_.imports.size(); ++i) {
       const wit::WorldItem& item = world_.imports[i];
       if (item.kind == ItemKind::Type) {

@@ -25,7 +25,7 @@ class GuestGenerator final : CppTypes {
   }
 
   Result<CppGuestBindings> run() {
-    WAFER_TRY(check_depth());
+    WAFER_TRY(check_types());
     std::vector<const wit::Function*> root;
     for (const wit::WorldItem& item : world_.imports) {
       if (item.kind == ItemKind::Type) define(Type::of(item.type), kImports);

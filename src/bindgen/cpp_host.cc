@@ -14,7 +14,7 @@ class HostGenerator final : CppTypes {
   HostGenerator(const wit::Resolve& r, wit::WorldId world) : CppTypes(r, world, "::wafer") {}
 
   Result<CppBindings> run() {
-    WAFER_TRY(check_depth());
+    WAFER_TRY(check_types());
     for (const wit::WorldItem& item : world_.imports) {
       if (item.kind == ItemKind::Type) define(Type::of(item.type), kImports);
       if (item.kind == ItemKind::Interface) import(item);

@@ -9,7 +9,7 @@ namespace wafer::bindgen {
 namespace {
 
 constexpr uint32_t bit(TypeKind kind) { return 1u << static_cast<uint32_t>(kind); }
-constexpr uint32_t kHeldString = 1u << 31;
+constexpr uint32_t kHeldString = 1u << 31, kHeldErrorContext = 1u << 30;
 
 }  // namespace
 
@@ -17,9 +17,14 @@ WorldModel::WorldModel(const wit::Resolve& r, wit::WorldId world)
     : r_(r), world_(r.worlds[world]), abi_(r), exports_used_(wit::exports_used(r, world_)) {
   for (const TypeDef& d : r.types) {
     uint32_t held = bit(d.kind);
+    // What is behind a handle is not held.
+    const bool handle = d.kind == TypeKind::Own || d.kind == TypeKind::Borrow ||
+                        d.kind == TypeKind::Stream || d.kind == TypeKind::Future;
     const auto add = [&](Type t) {
+      if (handle) return;
       if (t.prim == Prim::String) held |= kHeldString;
-      if (t.defined() && d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) held |= held_[t.id];
+      if (t.prim == Prim::ErrorContext) held |= kHeldErrorContext;
+      if (t.defined()) held |= held_[t.id];
     };
     for (Type arg : d.args) add(arg);
     for (const wit::Member& m : d.members) add(m.type);
@@ -27,18 +32,24 @@ WorldModel::WorldModel(const wit::Resolve& r, wit::WorldId world)
   }
 }
 
-Result<void> WorldModel::check_depth() const {
-  constexpr uint32_t kMostDepth = 500;
-  std::vector<uint32_t> depth(r_.types.size(), 1);
-  for (TypeId t = 0; t < r_.types.size(); ++t) {
-    const auto below = [&](Type other) {
-      if (other.defined()) depth[t] = std::max(depth[t], depth[other.id] + 1);
-    };
-    for (Type arg : r_.types[t].args) below(arg);
-    for (const wit::Member& m : r_.types[t].members) below(m.type);
-    if (depth[t] > kMostDepth)
-      return Error(ErrorKind::Exhaustion, "types are nested too deeply for bindings");
+Result<void> WorldModel::check_types() {
+  WAFER_TRY(abi_.check());
+  constexpr uint64_t kMost = 1'000'000;
+  uint64_t weight = 0;
+  const auto add = [&](const wit::Function& f) {
+    for (const wit::Param& p : f.params) weight += abi_.weight(p.type);
+    if (f.result) weight += abi_.weight(f.result);
+  };
+  for (const auto* items : {&world_.imports, &world_.exports}) {
+    for (const wit::WorldItem& item : *items) {
+      if (item.kind == ItemKind::Function) add(item.function);
+      if (item.kind != ItemKind::Interface) continue;
+      for (TypeId t : r_.interfaces[item.interface].types) weight += abi_.weight(Type::of(t));
+      for (const wit::Function& f : r_.interfaces[item.interface].functions) add(f);
+    }
   }
+  if (weight > kMost)
+    return Error(ErrorKind::Exhaustion, "types of the world are too large for bindings");
   return {};
 }
 
@@ -61,8 +72,11 @@ std::string WorldModel::key(const wit::WorldItem& item) const {
 
 bool WorldModel::owns(Type t) const {
   return t.prim == Prim::String || (t.defined() && (held_[t.id] & kHeldString)) ||
-         holds(t,
-               {TypeKind::List, TypeKind::Map, TypeKind::Own, TypeKind::Future, TypeKind::Stream});
+         holds(t, {TypeKind::List, TypeKind::Map, TypeKind::Own});
+}
+
+bool WorldModel::holds_error_context(Type t) const {
+  return t.prim == Prim::ErrorContext || (t.defined() && (held_[t.id] & kHeldErrorContext));
 }
 
 bool WorldModel::holds(Type t, std::initializer_list<TypeKind> kinds) const {

@@ -27,8 +27,9 @@ class WorldModel {
   WorldModel(const wit::Resolve& resolve, wit::WorldId world);
 
  protected:
-  // Types refer to those before them. Exhaustion for what is nested deeper than anybody writes.
-  Result<void> check_depth() const;
+  // Exhaustion for types that are larger or nested deeper than anybody writes: bindings spell
+  // values out part by part. Before anything else.
+  Result<void> check_types();
 
   // The exported item that a type belongs to, as seen from `side`; kImports if it is imported.
   size_t owner_side(const TypeDef& def, size_t side) const;
@@ -41,8 +42,10 @@ class WorldModel {
   std::string key(const wit::WorldItem& item) const;
   // Whether a value of the type holds one of these kinds.
   bool holds(Type t, std::initializer_list<TypeKind> kinds) const;
-  // Whether something of the type has to be freed or dropped.
+  // Whether something of the type has to be freed or dropped. Ends of streams and futures are
+  // numbers here.
   bool owns(Type t) const;
+  bool holds_error_context(Type t) const;
 
   const wit::Resolve& r_;
   const wit::World& world_;

@@ -688,6 +688,7 @@ Result<Vec<uint8_t>> new_component(Bytes module, const NewOptions& options) {
 
   const wit::World& world = resolve.worlds[world_id];
   wit::AbiTypes abi(resolve);
+  WAFER_TRY(abi.check());
   WorldContext context{resolve, world, abi, {}};
   for (const Adapter& a : options.adapters) context.adapters.insert(a.name);
 

@@ -1,5 +1,7 @@
 #include "wit/abi.h"
 
+#include <algorithm>
+
 #include "wit/encode.h"
 
 namespace wafer::wit {
@@ -8,8 +10,29 @@ namespace cm = component;
 
 AbiTypes::AbiTypes(const Resolve& resolve)
     : r_(resolve), arena_(std::make_shared<wasm::TypeRegistry>()) {
+  constexpr uint32_t kMostDepth = 500;
+  std::vector<uint32_t> depth(resolve.types.size(), 1);
   // In order, since each refers to those before it, perhaps in long chains.
-  for (TypeId t = 0; t < resolve.types.size(); ++t) value(Type::of(t));
+  for (TypeId t = 0; t < resolve.types.size(); ++t) {
+    const TypeDef& def = resolve.types[t];
+    const auto below = [&](Type other) {
+      if (other.defined()) depth[t] = std::max(depth[t], depth[other.id] + 1);
+    };
+    for (Type arg : def.args) below(arg);
+    for (const Member& m : def.members) below(m.type);
+    if (depth[t] > kMostDepth) refuse(def, "is nested too deeply");
+    value(Type::of(t));
+  }
+}
+
+void AbiTypes::refuse(const TypeDef& def, std::string_view why) {
+  if (refused_.empty())
+    refused_ = (def.name.empty() ? "a type" : "type `" + def.name + "`") + " " + std::string(why);
+}
+
+Result<void> AbiTypes::check() const {
+  if (!refused_.empty()) return Error(ErrorKind::Exhaustion, refused_);
+  return {};
 }
 
 cm::ValType AbiTypes::value(Type t) {
@@ -27,9 +50,9 @@ cm::ValType AbiTypes::value(Type t) {
     out.length = def.length;
     for (Type arg : def.args) out.args.push_back(value(arg));
     for (const Member& m : def.members) out.labels.push_back({m.name, value(m.type)});
-    // A type that is too large is one of no size here; as part of a component it is refused.
     auto added = arena_.add(std::move(out));
     if (!added.ok()) {
+      refuse(def, "is too large: " + std::string(added.error().message));
       cm::TypeDef none;
       none.args.push_back({Prim::U8, 0});
       added = arena_.add(std::move(none));

@@ -38,6 +38,9 @@ class AbiTypes {
  public:
   explicit AbiTypes(const Resolve& resolve);
 
+  // Exhaustion if a type is too large or nested too deeply. Nothing else may be asked then.
+  Result<void> check() const;
+
   component::ValType value(Type t);
   const component::TypeArena& arena() const { return arena_; }
   // The type of a function.
@@ -48,6 +51,11 @@ class AbiTypes {
   CoreSignature task_return(const Function& f);
   NeededOptions options(const Function& f, AbiVariant variant);
 
+  // How many types it is made of.
+  uint32_t weight(Type t) {
+    const component::ValType v = value(t);
+    return v.defined() ? arena_[v.id].weight : 1;
+  }
   uint64_t size(Type t) { return arena_.layout(value(t)).size[0]; }
   uint32_t align(Type t) { return arena_.layout(value(t)).align[0]; }
   // Core types of a value, however many there are.
@@ -55,7 +63,10 @@ class AbiTypes {
   bool needs_memory(Type t) { return arena_.needs_memory(value(t)); }
 
  private:
+  void refuse(const TypeDef& def, std::string_view why);
+
   const Resolve& r_;
+  std::string refused_;  // why types cannot be had; empty: they can
   component::TypeArena arena_;
   std::unordered_map<TypeId, component::TypeId> known_;
 };
