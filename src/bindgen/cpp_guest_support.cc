@@ -80,6 +80,7 @@ struct Arrow {
 template <class R>
 class Borrow {
  public:
+  Borrow() = default;  // of nothing
   explicit Borrow(int32_t raw) : raw_(raw) {}
   auto operator->() const {
     if constexpr (Resource<R>::kOwn)
@@ -89,9 +90,10 @@ class Borrow {
   }
   // The handle; of a resource of this module, what stands for it.
   int32_t raw() const { return raw_; }
+  bool operator==(const Borrow&) const = default;
 
  private:
-  int32_t raw_;
+  int32_t raw_ = 0;
 };
 
 // Owns a resource: it is dropped with this.
@@ -126,7 +128,12 @@ class Own {
     else
       return Arrow<R>{R(handle_)};
   }
-  operator Borrow<R>() const { return Borrow<R>(handle_); }
+  operator Borrow<R>() const {
+    if constexpr (Resource<R>::kOwn)
+      return Borrow<R>(Resource<R>::rep(handle_));
+    else
+      return Borrow<R>(handle_);
+  }
   int32_t handle() const { return handle_; }
   // Gives it away.
   int32_t release() const { return std::exchange(handle_, 0); }

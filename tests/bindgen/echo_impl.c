@@ -26,6 +26,7 @@ void exports_t_all_types_counter_destructor(exports_t_all_types_counter_t* rep) 
   free(rep);
 }
 uint32_t exports_t_all_types_alive(void) { return alive; }
+uint32_t exports_t_all_types_lend(exports_t_all_types_lent_t* l) { return l->who->value + l->more; }
 
 double exports_t_all_ops_scalars(bool a, int8_t b, uint16_t c, int64_t d, float e, double f,
                                  uint32_t g) {

@@ -25,9 +25,11 @@ wit::Own<types::Counter> types::make_counter(uint32_t start) {
 }
 wit::Own<types::Counter> types::counter_merge(wit::Own<types::Counter> a,
                                               wit::Borrow<types::Counter> b) {
-  return std::make_unique<CounterImpl>(value(a.operator->()) + value(b.operator->()));
+  const wit::Borrow<types::Counter> mine = a;
+  return std::make_unique<CounterImpl>(value(mine.operator->()) + value(b.operator->()));
 }
 uint32_t types::alive() { return count; }
+uint32_t types::lend(Lent l) { return value(l.who.operator->()) + l.more; }
 
 double ops::scalars(bool a, int8_t b, uint16_t c, int64_t d, float e, double f, char32_t g) {
   return (a ? 1 : 0) + b + c + double(d) + e + f + g;

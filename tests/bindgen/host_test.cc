@@ -56,6 +56,9 @@ class Types final : public relay::t::all::Types {
                                      static_cast<Counter&>(b).value);
   }
   wafer::Result<uint32_t> alive() override { return ::alive; }
+  wafer::Result<uint32_t> lend(types::Lent l) override {
+    return static_cast<Counter&>(*l.who).value + l.more;
+  }
 };
 
 class Ops final : public relay::t::all::Ops {
@@ -184,6 +187,7 @@ void echoed(const wafer::Engine& engine, const wafer::Component& component) {
     auto c = of.counter_merge(*std::move(a), *b);
     if (!c.ok()) return check(false, "merge", message(c));
     echoes("merged", of.counter_add(*c, 0), 18u);
+    echoes("lend", of.lend({&*c, 4}), 22u);
     echoes("alive", of.alive(), 2u);
     t::Counter moved = *std::move(c);
     moved = *std::move(b);

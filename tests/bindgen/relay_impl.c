@@ -85,6 +85,8 @@ bool exports_relay_run(relay_string_t* name, uint32_t* ret, relay_string_t* err)
   CHECK("add", t_all_types_method_counter_add(t_all_types_borrow_counter(a), 3) == 13);
   t_all_types_own_counter_t c = t_all_types_static_counter_merge(a, t_all_types_borrow_counter(b));
   CHECK("merge", t_all_types_method_counter_add(t_all_types_borrow_counter(c), 0) == 18);
+  t_all_types_lent_t lent = {t_all_types_borrow_counter(c), 4};
+  CHECK("lend", t_all_types_lend(&lent) == 22);
   CHECK("two alive", t_all_types_alive() == 2);
   t_all_types_counter_drop_own(b);
   t_all_types_counter_drop_own(c);

@@ -42,6 +42,7 @@ wit::Expected<uint32_t, std::string> relay::exports::run(std::string name) {
     CHECK(a->add(3) == 13);
     const auto c = types::Counter::merge(std::move(a), b);
     CHECK(c->add(0) == 18);
+    CHECK(types::lend({c, 4}) == 22);
     CHECK(types::alive() == 2);
   }
   CHECK(types::alive() == 0);
