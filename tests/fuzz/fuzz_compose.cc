@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bindgen/c.h"
+#include "bindgen/cpp.h"
 #include "component/component.h"
 #include "compose/embed.h"
 #include "compose/graph.h"
@@ -133,8 +134,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       all.features.set(component::Feature(f));
     if (auto decoded = component::decode({bytes.data(), bytes.size()}, all); decoded.ok())
       (void)wit::decode_package(**decoded, {bytes.data(), bytes.size()});
-    for (wit::WorldId w : read->resolve.packages[read->main].worlds)
+    for (wit::WorldId w : read->resolve.packages[read->main].worlds) {
       (void)bindgen::c_bindings(read->resolve, w);
+      (void)bindgen::c_bindings(read->resolve, w, true);
+      (void)bindgen::cpp_guest_bindings(read->resolve, w);
+      (void)bindgen::cpp_host_bindings(read->resolve, w);
+    }
     wit::Resolve twice = read->resolve;
     if (!wit::merge(twice, read->resolve).ok()) std::abort();
   }
