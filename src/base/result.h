@@ -94,6 +94,6 @@ class [[nodiscard]] Result<void> {
   auto WAFER_CONCAT(wafer_r_, __LINE__) = (expr);             \
   if (WAFER_UNLIKELY(!WAFER_CONCAT(wafer_r_, __LINE__).ok())) \
     return WAFER_CONCAT(wafer_r_, __LINE__).take_error();     \
-  auto&& name = *std::move(WAFER_CONCAT(wafer_r_, __LINE__))
+  auto&& name = *::std::move(WAFER_CONCAT(wafer_r_, __LINE__))
 
 }  // namespace wafer

@@ -41,6 +41,7 @@ class Generator : WorldModel {
       : WorldModel(r, world),
         world_id_(world),
         name_(snake(world_.name)),
+        file_(world_identifier(world_.name)),
         async_exports_(async_exports) {}
 
   Result<CBindings> run() {
@@ -75,7 +76,7 @@ class Generator : WorldModel {
     }
     if (uses_async_) async_helpers();
     CBindings out;
-    out.name = name_;
+    out.name = file_;
     out.header = header();
     out.source = source();
     out.object = component_type_object(r_, world_id_, name_);
@@ -176,31 +177,6 @@ class Generator : WorldModel {
 
   // ---- Types --------------------------------------------------------------------------
 
-  // Whether something of the type has to be freed.
-  bool owns(Type t, size_t side) const {
-    if (t.prim == Prim::String) return true;
-    if (!t.defined()) return false;
-    const TypeDef& d = r_.types[t.id];
-    switch (d.kind) {
-      case TypeKind::List:
-      case TypeKind::Map:
-      case TypeKind::Own:
-        return true;
-      case TypeKind::Borrow:
-      case TypeKind::Resource:
-      case TypeKind::Future:
-      case TypeKind::Stream:
-        return false;
-      default:
-        break;
-    }
-    for (Type arg : d.args)
-      if (owns(arg, side)) return true;
-    for (const wit::Member& m : d.members)
-      if (owns(m.type, side)) return true;
-    return false;
-  }
-
   std::string int_type(size_t cases) const {
     return cases <= 256 ? "uint8_t" : cases <= 65536 ? "uint16_t" : "uint32_t";
   }
@@ -216,10 +192,7 @@ class Generator : WorldModel {
   }
 
   void define(Type t, size_t side) {
-    if (!t.defined()) {
-      if (t.prim == Prim::String) uses_string_ = true;
-      return;
-    }
+    if (!t.defined()) return;
     const TypeDef& d = r_.types[t.id];
     // What belongs elsewhere is defined with the names from there.
     if (!d.name.empty() && d.owner_kind == OwnerKind::Interface) side = owner_side(d, side);
@@ -235,14 +208,14 @@ class Generator : WorldModel {
     }
     const std::string name = stem(t, side);
     if (!defined_.insert(name).second) return;
-    docs(types_, d.docs, "");
+    types_ += docs(d.docs, "");
     if (d.kind == TypeKind::Resource) return resource_types(d, side, name);
     const std::string type = name + "_t";
     std::string body;  // of the type
     std::string free;
-    const bool owning = owns(t, side);
+    const bool owning = owns(t);
     const auto freed = [&](Type member, const std::string& pointer, const std::string& indent) {
-      if (owns(member, side)) free += indent + free_statement(member, side, pointer) + "\n";
+      if (owns(member)) free += indent + free_statement(member, side, pointer) + "\n";
     };
     const auto field = [&](Type member, const std::string& label) {
       body += "  " + c_type(member, side) + " " + label + ";\n";
@@ -273,7 +246,7 @@ class Generator : WorldModel {
       }
       case TypeKind::Record:
         for (const wit::Member& m : d.members) {
-          docs(body, m.docs, "  ");
+          body += docs(m.docs, "  ");
           field(m.type, identifier(m.name));
           freed(m.type, "&ptr->" + identifier(m.name), "  ");
         }
@@ -296,7 +269,7 @@ class Generator : WorldModel {
                          : int_type(n)) +
                   " " + type + ";\n\n";
         for (size_t i = 0; i < n; ++i) {
-          docs(types_, d.members[i].docs, "");
+          types_ += docs(d.members[i].docs, "");
           types_ += "#define " + shout(name) + "_" + shout(d.members[i].name) + " " +
                     (flags ? "(UINT32_C(1) << " + std::to_string(i) + ")" : std::to_string(i)) +
                     "\n";
@@ -308,12 +281,12 @@ class Generator : WorldModel {
         std::string cases, constants;
         for (size_t i = 0; i < d.members.size(); ++i) {
           const wit::Member& m = d.members[i];
-          docs(constants, m.docs, "");
+          constants += docs(m.docs, "");
           constants +=
               "#define " + shout(name) + "_" + shout(m.name) + " " + std::to_string(i) + "\n";
           if (!m.type) continue;
           cases += "    " + c_type(m.type, side) + " " + identifier(m.name) + ";\n";
-          if (owns(m.type, side)) {
+          if (owns(m.type)) {
             free += "    case " + std::to_string(i) + ":\n";
             freed(m.type, "&ptr->val." + identifier(m.name), "      ");
             free += "      break;\n";
@@ -361,7 +334,7 @@ class Generator : WorldModel {
         }
         body = "  " + element + " *ptr;\n  size_t len;\n";
         const bool inner =
-            std::any_of(d.args.begin(), d.args.end(), [&](Type a) { return owns(a, side); });
+            std::any_of(d.args.begin(), d.args.end(), [&](Type a) { return owns(a); });
         if (inner) {
           free = "  for (size_t i = 0; i < ptr->len; i++) {\n";
           if (d.kind == TypeKind::List) {
@@ -393,16 +366,6 @@ class Generator : WorldModel {
     }
     types_ += "typedef struct " + type + " {\n" + body + "} " + type + ";\n\n";
     if (owning) free_function(name, type, free);
-  }
-
-  static void docs(std::string& out, std::string_view text, const std::string& indent) {
-    while (!text.empty()) {
-      const size_t newline = text.find('\n');
-      const std::string_view line = text.substr(0, newline);
-      out += indent + (line.empty() ? "//" : "// " + std::string(line)) + "\n";
-      if (newline == text.npos) break;
-      text = text.substr(newline + 1);
-    }
   }
 
   // ---- Resources ----------------------------------------------------------------------
@@ -503,6 +466,13 @@ class Generator : WorldModel {
     enum class Return : uint8_t { None, Value, Pointer, Option, Result } form = Return::None;
     Type ok, err;  // what pointers are for
   };
+  // The parameter that an optional one is a pointer in.
+  static std::string maybe(const wit::Function& f, const wit::Param& p) {
+    std::string out = "maybe_" + snake(p.name);
+    for (const wit::Param& other : f.params)
+      if (identifier(other.name) == out) return out + "_";
+    return out;
+  }
   Signature signature(const wit::Function& f, size_t side) {
     Signature s;
     for (const wit::Param& p : f.params) {
@@ -510,8 +480,7 @@ class Generator : WorldModel {
       if (is_scalar(p.type))
         s.params.push_back(c_type(p.type, side) + " " + name);
       else if (kind(p.type) == TypeKind::Option)
-        s.params.push_back(c_type(r_.types[plain(p.type).id].args[0], side) + " *maybe_" +
-                           snake(p.name));
+        s.params.push_back(c_type(r_.types[plain(p.type).id].args[0], side) + " *" + maybe(f, p));
       else
         s.params.push_back(c_type(p.type, side) + " *" + name);
     }
@@ -585,7 +554,7 @@ class Generator : WorldModel {
     const Signature s = signature(f, kImports);
     const std::string name = (root ? name_ : item_name(item)) + "_" + function_name(f);
     const wit::CoreSignature core = abi_.signature(f, AbiVariant::Import);
-    docs(functions_, "\n" + f.docs == "\n" ? std::string() : f.docs, "");
+    functions_ += docs(f.docs, "");
     functions_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
     const std::string symbol = "__wasm_import_" + name;
     source_ += "__attribute__((__import_module__(\"" + (root ? "$root" : key(item)) +
@@ -595,32 +564,27 @@ class Generator : WorldModel {
     temporaries_ = 0;
     std::vector<std::string> args;
     if (core.indirect_params) {
-      body_ += params_struct(f, kImports) + " params;\n";
+      body_ += params_struct(f, kImports) + " params_;\n";
       for (const wit::Param& p : f.params) {
-        const std::string to = "params." + identifier(p.name);
+        const std::string to = "params_." + identifier(p.name);
         if (kind(p.type) == TypeKind::Option && !is_scalar(p.type)) {
-          const std::string from = "maybe_" + snake(p.name);
+          const std::string from = maybe(f, p);
           body_ += "  " + to + ".is_some = " + from + " != NULL;\n  if (" + from + ") {\n    " +
                    to + ".val = *" + from + ";\n  }\n";
         } else {
           body_ += "  " + to + " = " + (is_scalar(p.type) ? "" : "*") + identifier(p.name) + ";\n";
         }
       }
-      args.push_back("(int32_t)&params");
+      args.push_back("(int32_t)&params_");
     } else {
       for (const wit::Param& p : f.params) {
-        const std::vector<wasm::ValType> flat = abi_.flat(p.type);
         if (is_scalar(p.type)) {
           args.push_back(to_core(p.type, identifier(p.name)));
           continue;
         }
-        std::vector<Slot> slots;
-        for (wasm::ValType t : flat) {
-          slots.push_back({"flat" + std::to_string(temporaries_++), t});
-          body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
-        }
+        const Slots slots = fresh_slots(p.type);
         if (kind(p.type) == TypeKind::Option) {
-          const std::string from = "maybe_" + snake(p.name);
+          const std::string from = maybe(f, p);
           body_ += "  if (" + from + " != NULL) {\n    " + slots[0].name + " = 1;\n";
           lower(r_.types[plain(p.type).id].args[0], "(*" + from + ")",
                 {slots.begin() + 1, slots.end()}, "    ");
@@ -632,17 +596,17 @@ class Generator : WorldModel {
       }
     }
     if (core.return_pointer) {
-      body_ += "  " + c_type(f.result, kImports) + " result;\n";
-      args.push_back("(int32_t)&result");
+      body_ += "  " + c_type(f.result, kImports) + " result_;\n";
+      args.push_back("(int32_t)&result_");
       body_ += "  " + symbol + "(" + list(args, "") + ");\n";
     } else if (f.result) {
-      body_ += "  " + std::string(core_name(core.type.results[0])) + " flat_result = " + symbol +
-               "(" + list(args, "") + ");\n  " + c_type(f.result, kImports) + " result;\n";
-      lift(f.result, "result", {{"flat_result", core.type.results[0]}}, kImports, "  ");
+      body_ += "  " + std::string(core_name(core.type.results[0])) + " flat_result_ = " + symbol +
+               "(" + list(args, "") + ");\n  " + c_type(f.result, kImports) + " result_;\n";
+      lift(f.result, "result_", {{"flat_result_", core.type.results[0]}}, kImports, "  ");
     } else {
       body_ += "  " + symbol + "(" + list(args, "") + ");\n";
     }
-    give_result(s, "result");
+    give_result(s, "result_");
     source_ += s.result + " " + name + "(" + list(s.params, "void") + ") {\n" + body_ + "}\n\n";
     if (f.is_async) import_async(f, name, root ? "$root" : key(item));
     return {};
@@ -652,16 +616,16 @@ class Generator : WorldModel {
   void import_async(const wit::Function& f, const std::string& name, const std::string& module) {
     uses_async_ = true;
     const wit::CoreSignature core = abi_.signature(f, AbiVariant::ImportAsync);
-    const std::string symbol = "__wasm_import_" + name + "_async";
+    const std::string symbol = "__wasm_import_" + name + "__async";
     std::vector<std::string> params, args;
     functions_ +=
         "// The same without waiting; arguments and room for the result stay until then.\n";
     if (!f.params.empty()) {
-      functions_ += "typedef" + params_struct(f, kImports).substr(1) + " " + name + "_args_t;\n";
-      params.push_back("const " + name + "_args_t *args");
+      functions_ += "typedef" + params_struct(f, kImports).substr(1) + " " + name + "__args_t;\n";
+      params.push_back("const " + name + "__args_t *args");
     }
     if (f.result) params.push_back(c_type(f.result, kImports) + " *ret");
-    const std::string head = "wit_started_t " + name + "_async(" + list(params, "void") + ")";
+    const std::string head = "wit_started_t " + name + "__async(" + list(params, "void") + ")";
     functions_ += head + ";\n";
     source_ += "__attribute__((__import_module__(\"" + module +
                "\"), __import_name__(\"[async-lower]" + f.name + "\")))\nextern " +
@@ -672,12 +636,8 @@ class Generator : WorldModel {
       args.push_back("(int32_t)args");
     } else {
       for (const wit::Param& p : f.params) {
-        Slots slots;
-        for (wasm::ValType t : abi_.flat(p.type)) {
-          slots.push_back({"flat" + std::to_string(temporaries_++), t});
-          body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
-          args.push_back(slots.back().name);
-        }
+        const Slots slots = fresh_slots(p.type);
+        for (const Slot& slot : slots) args.push_back(slot.name);
         lower(p.type, "args->" + identifier(p.name), slots, "  ");
       }
     }
@@ -687,6 +647,11 @@ class Generator : WorldModel {
   }
 
   // ---- Streams and futures ------------------------------------------------------------
+
+  void define_function(const std::string& head, const std::string& body) {
+    functions_ += head + ";\n";
+    source_ += head + " {\n" + body + "}\n\n";
+  }
 
   // Functions of the streams and futures in the type of `f`, which their built-ins are named by.
   void ends(const wit::Function& f, size_t side, const std::string& module) {
@@ -708,10 +673,6 @@ class Generator : WorldModel {
                    std::to_string(i) + "]" + f.name + "\")))\nextern " + result + " " + symbol +
                    "(" + params + ");\n\n";
         return symbol;
-      };
-      const auto define_function = [&](const std::string& head, const std::string& body) {
-        functions_ += head + ";\n";
-        source_ += head + " {\n" + body + "}\n\n";
       };
       functions_ += "\n// A " + kind + ". What waits gives what came of it; `_async` may give " +
                     "WIT_BLOCKED, with an event to follow.\n";
@@ -761,10 +722,6 @@ class Generator : WorldModel {
       source_ += "__attribute__((__import_module__(\"$root\"), __import_name__(\"[" + name +
                  "]\")))\nextern " + result + " " + symbol + "(" + params + ");\n\n";
       return symbol;
-    };
-    const auto define_function = [&](const std::string& head, const std::string& body) {
-      functions_ += head + ";\n";
-      source_ += head + " {\n" + body + "}\n\n";
     };
     functions_ += "\n// Sets of subtasks and of ends of streams and futures, to wait for.\n";
     const std::string set = name_ + "_waitable_set";
@@ -820,6 +777,8 @@ typedef uint32_t wit_started_t;
 #define WIT_STARTING 0
 #define WIT_STARTED 1
 #define WIT_RETURNED 2
+#define WIT_CANCELLED_BEFORE_STARTED 3
+#define WIT_CANCELLED_BEFORE_RETURNED 4
 
 typedef struct wit_event_t {
   uint32_t code;
@@ -878,7 +837,7 @@ typedef uint32_t wit_step_t;
     const wit::CoreSignature core =
         abi_.signature(f, in_steps ? AbiVariant::ExportAsync : AbiVariant::Export);
     const std::string core_export = root ? f.name : key(item) + "#" + f.name;
-    docs(exports_, f.docs, "");
+    exports_ += docs(f.docs, "");
     if (in_steps) {
       task_functions(f, side, name, "[export]" + (root ? "$root" : key(item)), core_export, s);
     } else {
@@ -890,11 +849,11 @@ typedef uint32_t wit_step_t;
     std::vector<std::string> args;
     size_t next = 0;
     if (core.indirect_params) {
-      body_ += params_struct(f, side) + " params;\n";
-      body_ += "  memcpy(&params, (void *)arg0, sizeof params);\n  free((void *)arg0);\n";
+      body_ += params_struct(f, side) + " params_;\n";
+      body_ += "  memcpy(&params_, (void *)arg0, sizeof params_);\n  free((void *)arg0);\n";
     }
     for (const wit::Param& p : f.params) {
-      std::string value = "params." + identifier(p.name);
+      std::string value = "params_." + identifier(p.name);
       if (!core.indirect_params) {
         std::vector<Slot> slots;
         for (wasm::ValType t : abi_.flat(p.type))
@@ -949,7 +908,7 @@ typedef uint32_t wit_step_t;
     }
     source_ += "__attribute__((__export_name__(\"" + std::string(in_steps ? "[async-lift]" : "") +
                core_export + "\")))\n" + core_signature(symbol, core) + " {\n" + body_ + "}\n\n";
-    if (core.return_pointer && owns(f.result, side)) {
+    if (core.return_pointer && owns(f.result)) {
       source_ += "__attribute__((__weak__, __export_name__(\"cabi_post_" + core_export +
                  "\")))\nvoid " + symbol + "_post_return(int32_t arg0) {\n  " +
                  free_statement(f.result, side, "(" + c_type(f.result, side) + " *)arg0") +
@@ -971,17 +930,17 @@ typedef uint32_t wit_step_t;
         "// In steps: it begins, goes on with each event, and gives its result at any "
         "time, once.\nwit_step_t " +
         name + "(" + list(params, "void") + ");\nwit_step_t " + name +
-        "_callback(wit_event_t event);\n";
+        "__callback(wit_event_t event);\n";
     source_ += "__attribute__((__export_name__(\"[callback][async-lift]" + core_export +
                "\")))\nint32_t __wasm_callback_" + name +
                "(int32_t code, int32_t waitable, int32_t result) {\n"
                "  wit_event_t event = {(uint32_t)code, (uint32_t)waitable, (uint32_t)result};\n"
                "  return (int32_t)" +
-               name + "_callback(event);\n}\n\n";
+               name + "__callback(event);\n}\n\n";
     const wit::CoreSignature core = abi_.task_return(f);
     const std::string symbol = "__wasm_return_" + name;
     const bool scalar = f.result && is_scalar(f.result);
-    const std::string head = "void " + name + "_return(" +
+    const std::string head = "void " + name + "__return(" +
                              (!f.result ? "void"
                                         : (scalar ? "" : "const ") + c_type(f.result, side) +
                                               (scalar ? " ret" : " *ret")) +
@@ -996,12 +955,8 @@ typedef uint32_t wit_step_t;
     if (core.indirect_params) {
       args.push_back("(int32_t)ret");
     } else if (f.result) {
-      Slots slots;
-      for (wasm::ValType t : abi_.flat(f.result)) {
-        slots.push_back({"flat" + std::to_string(temporaries_++), t});
-        body_ += "  " + std::string(core_name(t)) + " " + slots.back().name + " = 0;\n";
-        args.push_back(slots.back().name);
-      }
+      const Slots slots = fresh_slots(f.result);
+      for (const Slot& slot : slots) args.push_back(slot.name);
       lower(f.result, scalar ? "ret" : "(*ret)", slots, "  ");
     }
     source_ += head + " {\n" + body_ + "  " + symbol + "(" + list(args, "") + ");\n}\n\n";
@@ -1024,6 +979,40 @@ typedef uint32_t wit_step_t;
     wasm::ValType type;
   };
   using Slots = std::vector<Slot>;
+
+  // Declares variables for the core values of a `t`.
+  Slots fresh_slots(Type t) {
+    Slots out;
+    for (wasm::ValType c : abi_.flat(t)) {
+      // No name of WIT ends with a `_`.
+      out.push_back({"flat" + std::to_string(temporaries_++) + "_", c});
+      body_ += "  " + std::string(core_name(c)) + " " + out.back().name + " = 0;\n";
+    }
+    return out;
+  }
+
+  // Gives the parts of a value their slots, one after the other; what a case holds begins behind
+  // the first.
+  class Cursor {
+   public:
+    Cursor(wit::AbiTypes& abi, const Slots& slots) : abi_(abi), slots_(slots) {}
+    Slots take(Type member) {
+      Slots out = some(at_, member);
+      at_ += out.size();
+      return out;
+    }
+    Slots payload(Type member) { return some(1, member); }
+
+   private:
+    Slots some(size_t from, Type t) {
+      const size_t end = std::min(from + abi_.flat(t).size(), slots_.size());
+      return {slots_.begin() + static_cast<ptrdiff_t>(from),
+              slots_.begin() + static_cast<ptrdiff_t>(end)};
+    }
+    wit::AbiTypes& abi_;
+    const Slots& slots_;
+    size_t at_ = 0;
+  };
 
   // `value`, of core type `from`, as a slot of core type `to` has it, and back.
   std::string coerced(const std::string& value, wasm::ValType from, wasm::ValType to) const {
@@ -1075,50 +1064,40 @@ typedef uint32_t wit_step_t;
     };
     if (!p.defined()) return pair();
     const TypeDef& d = r_.types[p.id];
-    size_t at = 0;
-    const auto take = [&](Type member) {
-      const size_t n = abi_.flat(member).size();
-      Slots out(slots.begin() + static_cast<ptrdiff_t>(at),
-                slots.begin() + static_cast<ptrdiff_t>(at + n));
-      at += n;
-      return out;
-    };
-    const auto payload = [&](Type member) {
-      const size_t n = abi_.flat(member).size();
-      return Slots(slots.begin() + 1, slots.begin() + 1 + static_cast<ptrdiff_t>(n));
-    };
+    Cursor parts(abi_, slots);
     switch (d.kind) {
       case TypeKind::List:
       case TypeKind::Map:
         return pair();
       case TypeKind::Record:
         for (const wit::Member& m : d.members)
-          lower(m.type, value + "." + identifier(m.name), take(m.type), indent);
+          lower(m.type, value + "." + identifier(m.name), parts.take(m.type), indent);
         return;
       case TypeKind::Tuple:
         for (size_t i = 0; i < d.args.size(); ++i)
-          lower(d.args[i], value + ".f" + std::to_string(i), take(d.args[i]), indent);
+          lower(d.args[i], value + ".f" + std::to_string(i), parts.take(d.args[i]), indent);
         return;
       case TypeKind::FixedList:
         for (uint32_t i = 0; i < d.length; ++i)
-          lower(d.args[0], value + ".val[" + std::to_string(i) + "]", take(d.args[0]), indent);
+          lower(d.args[0], value + ".val[" + std::to_string(i) + "]", parts.take(d.args[0]),
+                indent);
         return;
       case TypeKind::Option:
         body_ += indent + slots[0].name + " = " + value + ".is_some;\n" + indent + "if (" + value +
                  ".is_some) {\n";
-        lower(d.args[0], value + ".val", payload(d.args[0]), indent + "  ");
+        lower(d.args[0], value + ".val", parts.payload(d.args[0]), indent + "  ");
         body_ += indent + "}\n";
         return;
       case TypeKind::Result:
         body_ += indent + slots[0].name + " = " + value + ".is_err;\n";
         if (d.args[0]) {
           body_ += indent + "if (!" + value + ".is_err) {\n";
-          lower(d.args[0], value + ".val.ok", payload(d.args[0]), indent + "  ");
+          lower(d.args[0], value + ".val.ok", parts.payload(d.args[0]), indent + "  ");
           body_ += indent + "}\n";
         }
         if (d.args[1]) {
           body_ += indent + "if (" + value + ".is_err) {\n";
-          lower(d.args[1], value + ".val.err", payload(d.args[1]), indent + "  ");
+          lower(d.args[1], value + ".val.err", parts.payload(d.args[1]), indent + "  ");
           body_ += indent + "}\n";
         }
         return;
@@ -1129,7 +1108,7 @@ typedef uint32_t wit_step_t;
           if (!d.members[i].type) continue;
           body_ += indent + "  case " + std::to_string(i) + ": {\n";
           lower(d.members[i].type, value + ".val." + identifier(d.members[i].name),
-                payload(d.members[i].type), indent + "    ");
+                parts.payload(d.members[i].type), indent + "    ");
           body_ += indent + "    break;\n" + indent + "  }\n";
         }
         body_ += indent + "}\n";
@@ -1166,18 +1145,7 @@ typedef uint32_t wit_step_t;
     };
     if (!p.defined()) return pair("uint8_t");
     const TypeDef& d = r_.types[p.id];
-    size_t at = 0;
-    const auto take = [&](Type member) {
-      const size_t n = abi_.flat(member).size();
-      Slots out(slots.begin() + static_cast<ptrdiff_t>(at),
-                slots.begin() + static_cast<ptrdiff_t>(at + n));
-      at += n;
-      return out;
-    };
-    const auto payload = [&](Type member) {
-      const size_t n = abi_.flat(member).size();
-      return Slots(slots.begin() + 1, slots.begin() + 1 + static_cast<ptrdiff_t>(n));
-    };
+    Cursor parts(abi_, slots);
     const std::string first = slots.empty() ? "" : slots[0].name;
     switch (d.kind) {
       case TypeKind::List:
@@ -1186,32 +1154,33 @@ typedef uint32_t wit_step_t;
         return pair(stem(p, side) + "_entry_t");
       case TypeKind::Record:
         for (const wit::Member& m : d.members)
-          lift(m.type, to + "." + identifier(m.name), take(m.type), side, indent);
+          lift(m.type, to + "." + identifier(m.name), parts.take(m.type), side, indent);
         return;
       case TypeKind::Tuple:
         for (size_t i = 0; i < d.args.size(); ++i)
-          lift(d.args[i], to + ".f" + std::to_string(i), take(d.args[i]), side, indent);
+          lift(d.args[i], to + ".f" + std::to_string(i), parts.take(d.args[i]), side, indent);
         return;
       case TypeKind::FixedList:
         for (uint32_t i = 0; i < d.length; ++i)
-          lift(d.args[0], to + ".val[" + std::to_string(i) + "]", take(d.args[0]), side, indent);
+          lift(d.args[0], to + ".val[" + std::to_string(i) + "]", parts.take(d.args[0]), side,
+               indent);
         return;
       case TypeKind::Option:
         body_ += indent + to + ".is_some = " + first + " != 0;\n" + indent + "if (" + to +
                  ".is_some) {\n";
-        lift(d.args[0], to + ".val", payload(d.args[0]), side, indent + "  ");
+        lift(d.args[0], to + ".val", parts.payload(d.args[0]), side, indent + "  ");
         body_ += indent + "}\n";
         return;
       case TypeKind::Result:
         body_ += indent + to + ".is_err = " + first + " != 0;\n";
         if (d.args[0]) {
           body_ += indent + "if (!" + to + ".is_err) {\n";
-          lift(d.args[0], to + ".val.ok", payload(d.args[0]), side, indent + "  ");
+          lift(d.args[0], to + ".val.ok", parts.payload(d.args[0]), side, indent + "  ");
           body_ += indent + "}\n";
         }
         if (d.args[1]) {
           body_ += indent + "if (" + to + ".is_err) {\n";
-          lift(d.args[1], to + ".val.err", payload(d.args[1]), side, indent + "  ");
+          lift(d.args[1], to + ".val.err", parts.payload(d.args[1]), side, indent + "  ");
           body_ += indent + "}\n";
         }
         return;
@@ -1221,7 +1190,7 @@ typedef uint32_t wit_step_t;
           if (!d.members[i].type) continue;
           body_ += indent + "  case " + std::to_string(i) + ": {\n";
           lift(d.members[i].type, to + ".val." + identifier(d.members[i].name),
-               payload(d.members[i].type), side, indent + "    ");
+               parts.payload(d.members[i].type), side, indent + "    ");
           body_ += indent + "    break;\n" + indent + "  }\n";
         }
         body_ += indent + "}\n";
@@ -1262,7 +1231,7 @@ typedef uint32_t wit_step_t;
   std::string source() const {
     const std::string s = name_ + "_string";
     std::string out = "// Made by wafer bindgen from world " + world_.name +
-                      ". Do not change.\n#include \"" + name_ + ".h\"\n\n";
+                      ". Do not change.\n#include \"" + file_ + ".h\"\n\n";
     out += "// Brings in the object file that tells the world.\nextern void " +
            component_type_symbol(name_) +
            "(void);\n__attribute__((used)) static void (*const keep)(void) = " +
@@ -1297,7 +1266,8 @@ typedef uint32_t wit_step_t;
   }
 
   wit::WorldId world_id_;
-  std::string name_;
+  const std::string name_;  // what names begin with
+  const std::string file_;
   const bool async_exports_;
   bool uses_async_ = false;
   std::set<std::string> ends_done_, cancels_;
@@ -1305,7 +1275,6 @@ typedef uint32_t wit_step_t;
   std::set<std::string> defined_, resources_done_;
   std::string types_, functions_, exports_, frees_declared_, frees_, source_, body_;
   uint32_t temporaries_ = 0;
-  bool uses_string_ = false;
 };
 
 }  // namespace

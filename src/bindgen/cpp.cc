@@ -29,7 +29,7 @@ std::string_view int_for(size_t n) {
 CppTypes::CppTypes(const wit::Resolve& r, wit::WorldId world, std::string library)
     : WorldModel(r, world),
       library_(std::move(library)),
-      world_space_("::" + identifier(world_.name)) {}
+      world_space_("::" + world_identifier(world_.name)) {}
 
 // ---- Names ------------------------------------------------------------------------------
 
@@ -171,19 +171,6 @@ void CppTypes::put(const std::string& space, const std::string& text) {
   out_ += text;
 }
 
-std::string CppTypes::docs(std::string_view text, const std::string& indent) {
-  std::string out;
-  while (!text.empty()) {
-    const size_t newline = text.find('\n');
-    std::string line(text.substr(0, newline));
-    if (line.ends_with('\\')) line += '.';  // would go on in the next line
-    out += indent + (line.empty() ? "//" : "// " + line) + "\n";
-    if (newline == text.npos) break;
-    text = text.substr(newline + 1);
-  }
-  return out;
-}
-
 void CppTypes::define(const wit::Function& f, size_t side) {
   for (const wit::Param& p : f.params) define(p.type, side);
   define(f.result, side);
@@ -220,7 +207,8 @@ std::string CppTypes::variant(const TypeDef& d, const std::string& name, size_t 
 
 void CppTypes::define_named(TypeId id, size_t side) {
   const TypeDef& d = r_.types[id];
-  if (!defined_.insert({id, side}).second) return;
+  // An interface that is imported under two names has two of each.
+  if (!defined_.insert(full_name(id, side)).second) return;
   if (d.kind != TypeKind::Own && d.kind != TypeKind::Borrow && d.kind != TypeKind::Resource)
     for (Type arg : d.args) define(arg, side);
   for (const wit::Member& m : d.members) define(m.type, side);

@@ -67,7 +67,6 @@ class CppTypes : public WorldModel {
   // Defines a type and those that it is made of, if they are not there yet.
   void define(Type t, size_t side);
   void define(const wit::Function& f, size_t side);
-  static std::string docs(std::string_view text, const std::string& indent);
 
   const wit::WorldItem* item_ = nullptr;  // the imported item at hand
   const std::string library_;             // namespace of Expected and Unit
@@ -80,7 +79,7 @@ class CppTypes : public WorldModel {
   void define_named(TypeId id, size_t side);
   std::string variant(const TypeDef& d, const std::string& name, size_t side) const;
 
-  std::set<std::pair<TypeId, size_t>> defined_;
+  std::set<std::string> defined_;
   std::string open_space_;
 };
 

@@ -57,7 +57,7 @@ class GuestGenerator final : CppTypes {
     }
     close_space();
     CppGuestBindings out;
-    out.name = identifier(world_.name);
+    out.name = world_identifier(world_.name);
     const std::string note =
         "// Made by wafer bindgen from world " + world_.name + ". Do not change.\n";
     out.header = note +
@@ -118,7 +118,7 @@ class GuestGenerator final : CppTypes {
   // ---- Functions
 
   bool supported(Type t) const {
-    return t.prim != Prim::ErrorContext && !holds(t, {TypeKind::Stream, TypeKind::Future});
+    return !holds_error_context(t) && !holds(t, {TypeKind::Stream, TypeKind::Future});
   }
   static Error unsupported(const std::string& name) {
     return {ErrorKind::Unsupported, "`" + name + "`: streams, futures and error-context in C++"};

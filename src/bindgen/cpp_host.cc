@@ -25,7 +25,7 @@ class HostGenerator final : CppTypes {
     export_world();
     add_imports();
     close_space();
-    return CppBindings{identifier(world_.name), header()};
+    return CppBindings{world_identifier(world_.name), header()};
   }
 
  private:
@@ -104,7 +104,7 @@ class HostGenerator final : CppTypes {
     std::string result = "::wafer::Result<" + type(f.result, kImports) + ">";
     if (f.is_async) {
       params += (params.empty() ? "" : ", ") + std::string("::wafer::ComponentReply<") +
-                type(f.result, kImports) + "> reply";
+                type(f.result, kImports) + "> reply_";
       result = "void";
     }
     return docs(f.docs, "  ") + "  virtual " + result + " " + name + "(" + params + ") = 0;\n";

@@ -12,7 +12,7 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from guests import FLAGS, SOURCE, build, compiler, run, steps, worlds
+from guests import (FLAGS, SOURCE, build, compiler, hard_worlds, refuses, run, steps, worlds)
 
 
 def round_trip(wafer, clang, scratch, failures):
@@ -55,13 +55,13 @@ def waiting(wafer, clang, scratch, failures):
                f"(result.ok (u64.const {count * (count - 1) // 2}))")
 
 
-def compiles(wafer, clang, scratch, folder, failures):
+def compiles(wafer, clang, scratch, found, failures, always=()):
     count = 0
-    for path, name in worlds(wafer, folder):
+    for path, name in found:
         out = scratch / "out"
         shutil.rmtree(out, ignore_errors=True)
         # Half of them with functions in steps.
-        options = ["--async-exports"] if count % 2 else []
+        options = always or (["--async-exports"] if count % 2 else [])
         made = run(wafer, "bindgen", "c", path, "-w", name, "-o", out, "--all-features", *options)
         if "getters and setters" in made.stderr:
             continue
@@ -69,9 +69,9 @@ def compiles(wafer, clang, scratch, folder, failures):
         done = made
         if not made.returncode:
             source = next(out.glob("*.c"))
-            done = run(clang, *FLAGS, "-fsyntax-only", source)
+            done = run(clang, *FLAGS, "-fsyntax-only", f"-I{out}", source)
         if not done.returncode:
-            done = run(clang, *FLAGS, "-fsyntax-only", "-x", "c++-header",
+            done = run(clang, *FLAGS, "-fsyntax-only", f"-I{out}", "-x", "c++-header",
                        source.with_suffix(".h"))
         if done.returncode:
             failures.append(f"{path.name}, {name}: {done.stderr}")
@@ -84,10 +84,18 @@ def main():
     clang, failures, count = compiler(scratch), [], 0
     round_trip(wafer, clang, scratch, failures)
     waiting(wafer, clang, scratch, failures)
+    refuses(wafer, "c", scratch, failures)
+    hard = hard_worlds(wafer, scratch)
+    for options in ["--async-exports"], ["--features", "none"]:
+        if compiles(wafer, clang, scratch, hard, failures, options) != len(hard):
+            failures.append("not all of the worlds with hard names were made")
     folder = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
-    if folder.is_dir():
-        count = compiles(wafer, clang, scratch, folder, failures)
+    # A folder that was named has to have some.
+    if len(sys.argv) > 3 or folder.is_dir():
+        count = compiles(wafer, clang, scratch, worlds(wafer, folder), failures)
+        if not count:
+            failures.append(f"no worlds in {folder}")
     for line in failures:
         print("FAIL", line)
     print(f"{count} worlds compiled, {len(failures)} failures")

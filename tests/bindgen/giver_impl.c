@@ -50,14 +50,14 @@ static wit_step_t numbers_on(job* j, uint32_t code) {
 
 wit_step_t exports_t_flows_flow_numbers(uint32_t count) {
   giver_stream_u32_writer_t writer;
-  exports_t_flows_flow_numbers_return(giver_stream_u32_new(&writer));
+  exports_t_flows_flow_numbers__return(giver_stream_u32_new(&writer));
   job* j = new_job(kNumbers, writer);
   j->count = count;
   j->values = malloc(4 * count + 1);
   for (uint32_t i = 0; i < count; i++) j->values[i] = i;
   return numbers_on(j, giver_stream_u32_write_async(writer, j->values, count));
 }
-wit_step_t exports_t_flows_flow_numbers_callback(wit_event_t event) {
+wit_step_t exports_t_flows_flow_numbers__callback(wit_event_t event) {
   return event.code == WIT_EVENT_STREAM_WRITE ? numbers_on(giver_task_value(), event.result)
                                               : WIT_EXIT;
 }
@@ -67,7 +67,7 @@ static wit_step_t sum_on(job* j, uint32_t code) {
     if (code == WIT_BLOCKED) return wait(j);
     for (uint32_t i = 0; i < WIT_COUNT(code); i++) j->total += j->chunk[i];
     if (WIT_RESULT(code) != WIT_COMPLETED) {
-      exports_t_flows_flow_sum_return(j->total);
+      exports_t_flows_flow_sum__return(j->total);
       return end(j);
     }
     code = giver_stream_u32_read_async(j->end, j->chunk, 64);
@@ -79,18 +79,18 @@ wit_step_t exports_t_flows_flow_sum(giver_stream_u32_t values, uint64_t start) {
   j->total = start;
   return sum_on(j, giver_stream_u32_read_async(values, j->chunk, 64));
 }
-wit_step_t exports_t_flows_flow_sum_callback(wit_event_t event) {
+wit_step_t exports_t_flows_flow_sum__callback(wit_event_t event) {
   return event.code == WIT_EVENT_STREAM_READ ? sum_on(giver_task_value(), event.result) : WIT_EXIT;
 }
 
 wit_step_t exports_t_flows_flow_later(giver_string_t* text) {
   giver_future_string_writer_t writer;
-  exports_t_flows_flow_later_return(giver_future_string_new(&writer));
+  exports_t_flows_flow_later__return(giver_future_string_new(&writer));
   job* j = new_job(kLater, writer);
   j->text = *text;
   return giver_future_string_write_async(writer, &j->text) == WIT_BLOCKED ? wait(j) : end(j);
 }
-wit_step_t exports_t_flows_flow_later_callback(wit_event_t event) {
+wit_step_t exports_t_flows_flow_later__callback(wit_event_t event) {
   (void)event;
   return end(giver_task_value());
 }
@@ -105,13 +105,13 @@ wit_step_t exports_t_flows_flow_items(exports_t_flows_flow_item_t* a,
     result.val.ok.ptr = both;
     result.val.ok.len = 2;
   }
-  exports_t_flows_flow_items_return(&result);
+  exports_t_flows_flow_items__return(&result);
   exports_t_flows_flow_item_free(a);
   exports_t_flows_flow_item_free(b);
   giver_list_string_free(c);
   return WIT_EXIT;
 }
-wit_step_t exports_t_flows_flow_items_callback(wit_event_t event) {
+wit_step_t exports_t_flows_flow_items__callback(wit_event_t event) {
   (void)event;
   return WIT_EXIT;
 }

@@ -9,13 +9,14 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from guests import SOURCE, build, build_cpp, compiler, cpp_compiler, run, steps, worlds
+from guests import (SOURCE, build, build_cpp, compiler, cpp_compiler, hard_worlds, refuses, run,
+                    steps, worlds)
 
 # Without a compiler for each, the test would take minutes.
 AT_ONCE = 12
 
 
-def compiles(wafer, clang, include, scratch, folder, failures):
+def compiles(wafer, clang, include, scratch, found, failures):
     flags = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", f"-I{include}",
              f"-I{include.parent / 'src'}"]
     pch = scratch / "bindings.pch"
@@ -36,7 +37,7 @@ def compiles(wafer, clang, include, scratch, folder, failures):
         batch.clear()
         made_names.clear()
 
-    for number, (path, name) in enumerate(list(worlds(wafer, folder))[::2]):
+    for number, (path, name) in enumerate(found):
         out = scratch / f"out{number}"
         shutil.rmtree(out, ignore_errors=True)
         made = run(wafer, "bindgen", "host", path, "-w", name, "-o", out, "--all-features")
@@ -54,7 +55,7 @@ def compiles(wafer, clang, include, scratch, folder, failures):
     return count
 
 
-def compiles_cpp(wafer, command, scratch, folder, failures):
+def compiles_cpp(wafer, command, scratch, found, failures):
     """Guests in C++, with one header for all that is the same."""
     common = scratch / "cpp"
     done = run(*command, "-x", "c++-header", common / "wit.hpp", "-o", common / "wit.pch")
@@ -62,7 +63,7 @@ def compiles_cpp(wafer, command, scratch, folder, failures):
         failures.append(done.stderr)
         return 0
     count = 0
-    for path, name in list(worlds(wafer, folder))[1::4]:
+    for path, name in found:
         out = scratch / "out_cpp"
         shutil.rmtree(out, ignore_errors=True)
         done = run(wafer, "bindgen", "cpp", path, "-w", name, "-o", out, "--all-features")
@@ -93,10 +94,20 @@ def main():
             step(program, "cpp/relay.wasm", "cpp/echo.wasm", "waits.wasm", tier)
     folder = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else (
         SOURCE.parent.parent.parent / "shared/wit-tests/ui")
-    if folder.is_dir():
-        count = compiles(wafer, clang, include, scratch, folder, failures)
-        if cpp_built:
-            count += compiles_cpp(wafer, cpp, scratch, folder, failures)
+    refuses(wafer, "host", scratch, failures)
+    refuses(wafer, "cpp", scratch, failures)
+    found, hard = [], hard_worlds(wafer, scratch)
+    # A folder that was named has to have some.
+    if len(sys.argv) > 6 or folder.is_dir():
+        found = list(worlds(wafer, folder))
+        if not found:
+            failures.append(f"no worlds in {folder}")
+    count = compiles(wafer, clang, include, scratch, hard + found[::2], failures)
+    if cpp_built:
+        made = compiles_cpp(wafer, cpp, scratch, hard, failures)
+        if made != len(hard):
+            failures.append("not all of the worlds with hard names were made")
+        count += made + compiles_cpp(wafer, cpp, scratch, found[1::4], failures)
     for line in failures:
         print("FAIL", line)
     print(f"{count} worlds compiled, {len(failures)} failures")

@@ -42,9 +42,9 @@ bool exports_taker_run(uint32_t count, uint64_t* ret, taker_string_t* err) {
 
   // One that it reads.
   taker_stream_u32_writer_t writer;
-  t_flows_flow_sum_args_t args = {taker_stream_u32_new(&writer), 5};
+  t_flows_flow_sum__args_t args = {taker_stream_u32_new(&writer), 5};
   uint64_t sum = 0;
-  wit_started_t started = t_flows_flow_sum_async(&args, &sum);
+  wit_started_t started = t_flows_flow_sum__async(&args, &sum);
   CHECK("waits for the stream", WIT_STATE(started) == WIT_STARTED);
   for (uint32_t i = 1; i <= 3; i++)
     CHECK("write", WIT_COUNT(taker_stream_u32_write(writer, &i, 1)) == 1);
@@ -64,9 +64,9 @@ bool exports_taker_run(uint32_t count, uint64_t* ret, taker_string_t* err) {
   taker_string_free(&got);
   taker_future_string_drop_readable(future);
 
-  t_flows_flow_items_args_t items = {{text, 1}, {text, 2}, {&text, 1}};
+  t_flows_flow_items__args_t items = {{text, 1}, {text, 2}, {&text, 1}};
   taker_result_list_t_flows_flow_item_string_t result;
-  finish(t_flows_flow_items_async(&items, &result));
+  finish(t_flows_flow_items__async(&items, &result));
   CHECK("items", !result.is_err && result.val.ok.len == 2 && result.val.ok.ptr[1].size == 2 &&
                      same(&result.val.ok.ptr[1].name, "hello"));
   taker_result_list_t_flows_flow_item_string_free(&result);
