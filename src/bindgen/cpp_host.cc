@@ -124,40 +124,50 @@ class HostGenerator final : CppTypes {
     const wit::Interface& interface = r_.interfaces[item.interface];
     for (TypeId t : interface.types) define(Type::of(t), kImports);
     for (const wit::Function& f : interface.functions) define(f, kImports);
+    std::vector<const wit::Function*> functions;
+    for (const wit::Function& f : interface.functions) functions.push_back(&f);
     const std::string where = key(item);
-    std::string adds;
-    for (TypeId t : interface.types)
-      if (kind(Type::of(t)) == TypeKind::Resource) {
-        if (r_.types[t].kind == TypeKind::Resource) resource(t);
-        adds += "  ::wafer::bind_resource<" + full_name(plain(Type::of(t)).id, kImports) +
-                ">(linker, \"" + where + "\", \"" + r_.types[t].name + "\");\n";
-      }
-    std::vector<const wit::Function*> own;
-    for (const wit::Function& f : interface.functions) {
-      if (f.kind != FunctionKind::Method) {
-        own.push_back(&f);
-        continue;
-      }
-      const std::string of = full_name(f.resource, kImports);
-      adds += "  ::wafer::bind_method<&" + of + "::" + methods_.at(&f) + ">(linker, \"" + where +
-              "\", \"" + f.name + "\",\n      " + signature(f) + ", static_cast<" + of +
-              "*>(nullptr));\n";
-    }
-    host(outer_space(item, kImports), class_name(item), "Imported as " + where + ".", where, own,
-         adds);
+    bind(interface.types, functions, outer_space(item, kImports), class_name(item),
+         "Imported as " + where + ".", where);
     item_ = nullptr;
   }
 
-  void resource(TypeId id) {
+  // What defines `types` that are resources, and `functions`, in a linker; methods are those of the
+  // resources' classes.
+  void bind(const std::vector<TypeId>& types, const std::vector<const wit::Function*>& functions,
+            const std::string& space, const std::string& name, const std::string& what,
+            const std::string& where) {
+    std::string adds;
+    for (TypeId t : types) {
+      if (kind(Type::of(t)) != TypeKind::Resource) continue;
+      if (r_.types[t].kind == TypeKind::Resource) resource(t, functions);
+      adds += "  ::wafer::bind_resource<" + full_name(plain(Type::of(t)).id, kImports) +
+              ">(linker, \"" + where + "\", \"" + r_.types[t].name + "\");\n";
+    }
+    std::vector<const wit::Function*> own;
+    for (const wit::Function* f : functions) {
+      if (f->kind != FunctionKind::Method) {
+        own.push_back(f);
+        continue;
+      }
+      const std::string of = full_name(f->resource, kImports);
+      adds += "  ::wafer::bind_method<&" + of + "::" + methods_.at(f) + ">(linker, \"" + where +
+              "\", \"" + f->name + "\",\n      " + signature(*f) + ", static_cast<" + of +
+              "*>(nullptr));\n";
+    }
+    host(space, name, what, where, own, adds);
+  }
+
+  void resource(TypeId id, const std::vector<const wit::Function*>& functions) {
     const TypeDef& d = r_.types[id];
     std::string text = docs(d.docs, "") + "class " + pascal(d.name) +
                        " : public ::wafer::HostResource {\n public:\n";
     std::set<std::string> used;
-    for (const wit::Function& f : r_.interfaces[d.owner].functions) {
-      if (f.kind != FunctionKind::Method || f.resource != id) continue;
-      const std::string name = function_name(f, true, used);
-      methods_[&f] = name;
-      text += method(f, name);
+    for (const wit::Function* f : functions) {
+      if (f->kind != FunctionKind::Method || f->resource != id) continue;
+      const std::string name = function_name(*f, true, used);
+      methods_[f] = name;
+      text += method(*f, name);
     }
     put(owner_space(d, kImports), text + "};\n\n");
   }
@@ -215,43 +225,14 @@ class HostGenerator final : CppTypes {
 
   void import_root() {
     std::vector<const wit::Function*> functions;
-    std::string adds;
+    std::vector<TypeId> types;
     for (const wit::WorldItem& item : world_.imports) {
-      if (item.kind == ItemKind::Function) {
-        define(item.function, kImports);
-        functions.push_back(&item.function);
-      }
+      if (item.kind == ItemKind::Type) types.push_back(item.type);
+      if (item.kind != ItemKind::Function) continue;
+      define(item.function, kImports);
+      functions.push_back(&item.function);
     }
-    // Resources of the world itself.
-    std::vector<const wit::Function*> own;
-    for (const wit::WorldItem& item : world_.imports) {
-      if (item.kind != ItemKind::Type || kind(Type::of(item.type)) != TypeKind::Resource) continue;
-      const TypeDef& d = r_.types[item.type];
-      if (d.kind == TypeKind::Resource) {
-        std::string text =
-            "class " + pascal(d.name) + " : public ::wafer::HostResource {\n public:\n";
-        std::set<std::string> used;
-        for (const wit::Function* f : functions) {
-          if (f->kind != FunctionKind::Method || f->resource != item.type) continue;
-          const std::string name = function_name(*f, true, used);
-          methods_[f] = name;
-          text += method(*f, name);
-        }
-        put(world_space_, text + "};\n\n");
-      }
-      adds += "  ::wafer::bind_resource<" + full_name(plain(Type::of(item.type)).id, kImports) +
-              ">(linker, \"\", \"" + d.name + "\");\n";
-    }
-    for (const wit::Function* f : functions) {
-      if (f->kind != FunctionKind::Method) {
-        own.push_back(f);
-        continue;
-      }
-      const std::string of = full_name(f->resource, kImports);
-      adds += "  ::wafer::bind_method<&" + of + "::" + methods_.at(f) + ">(linker, \"\", \"" +
-              f->name + "\",\n      " + signature(*f) + ", static_cast<" + of + "*>(nullptr));\n";
-    }
-    host(world_space_, root_class(), "What the world imports by itself.", "", own, adds);
+    bind(types, functions, world_space_, root_class(), "What the world imports by itself.", "");
   }
 
   void add_imports() {
