@@ -282,10 +282,12 @@ class ComponentLinker {
     if (call.args().size() != sizeof...(A) ||
         !(ComponentType<std::decay_t<A>>::is(call.args()[I]) && ...))
       return call.fail("the host's function has other parameters");
+    [[maybe_unused]] std::tuple<std::decay_t<A>...> args{call.template arg<std::decay_t<A>>(I)...};
+    if (call.failed_) return;
     if constexpr (std::is_void_v<R>)
-      f(call.template arg<std::decay_t<A>>(I)...);
+      std::apply(f, std::move(args));
     else
-      call.set(f(call.template arg<std::decay_t<A>>(I)...));
+      call.set(std::apply(f, std::move(args)));
   }
   void add_typed(std::string_view interface, std::string_view name, Callback callback,
                  std::vector<component::ScalarType> params, component::ScalarType result,

@@ -498,7 +498,10 @@ template <class R>
 struct ComponentType<R*> {
   static ComponentVal to(R* v, ComponentScope& s) {
     component::ResourceType* const type = s.type_of(&detail::kTag<R>);
-    if (!v || !type) s.failure = "null resource, or of a type that is not defined";
+    if (!v || !type) {
+      s.failure = "null resource, or of a type that is not defined";
+      return {};
+    }
     return ComponentVal::of_resource(type, detail::HostObjects::rep_of(v));
   }
   static bool is(const ComponentVal& v) { return v.is_resource(); }
@@ -532,14 +535,22 @@ struct ComponentType<std::unique_ptr<R>> {
 template <class R>
   requires std::is_base_of_v<GuestResource, R>
 struct ComponentType<R> {
-  static ComponentVal to(R v, ComponentScope&) { return v.release(); }
+  static ComponentVal to(R v, ComponentScope& s) {
+    if (v) return v.release();
+    s.failure = "null resource";
+    return {};
+  }
   static bool is(const ComponentVal& v) { return v.is_resource(); }
   static R from(ComponentVal& v, ComponentScope& s) { return R(std::move(v), s); }
 };
 template <class R>
   requires std::is_base_of_v<GuestResource, R>
 struct ComponentType<const R*> {
-  static ComponentVal to(const R* v, ComponentScope&) { return v->handle(); }
+  static ComponentVal to(const R* v, ComponentScope& s) {
+    if (v && *v) return v->handle();
+    s.failure = "null resource";
+    return {};
+  }
 };
 
 // Ends of streams and futures.

@@ -205,6 +205,7 @@ class Slow final : public waits::t::all::Slow {
     for (std::thread& t : threads_) t.join();
   }
   void repeated(std::string text, uint32_t times, wafer::ComponentReply<Text> reply) override {
+    replies.push_back(reply);
     threads_.emplace_back([text = std::move(text), times, reply = std::move(reply)] {
       if (times > 100) return reply.fail("the host has had enough");
       if (times > 10) return reply(wafer::Err<uint32_t>{times});
@@ -215,6 +216,8 @@ class Slow final : public waits::t::all::Slow {
   }
   void tick(wafer::ComponentReply<void> reply) override { reply(); }
 
+  std::vector<wafer::ComponentReply<Text>> replies;
+
  private:
   std::vector<std::thread> threads_;
 };
@@ -223,14 +226,21 @@ void waited(const wafer::Engine& engine, const wafer::Component& component) {
   Slow slow;
   wafer::ComponentLinker linker;
   waits::add_imports(linker, slow);
-  wafer::Store store(engine);
-  auto guest = waits::Waits::instantiate(store, linker, component);
+  std::optional<wafer::Store> store(std::in_place, engine);
+  auto guest = waits::Waits::instantiate(*store, linker, component);
   if (!guest.ok()) return check(false, "waits", message(guest));
   echoes("answered", guest->run(3), std::string("ababab"));
   echoes("answered with an error", guest->run(11), std::string("too often"));
   const auto failed = guest->run(101);
   check(!failed.ok() && message(failed).find("had enough") != std::string::npos, "failed",
         message(failed));
+  // Answers that come when there is nobody any more.
+  store.reset();
+  CHECK(slow.replies.size() >= 3);
+  for (const auto& reply : slow.replies) {
+    reply("late");
+    reply.fail("late");
+  }
 }
 
 // ---- What does not fit

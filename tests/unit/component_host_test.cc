@@ -254,6 +254,71 @@ constexpr const char* kTwo = R"((component
   (instance $d (instantiate $D (with "count" (func $c "count"))))
   (func (export "run") (alias export $d "run"))))";
 
+class Thing final : public HostResource {};
+
+// Values that there are none of are failures, not something else.
+TEST(ComponentTypes, ValuesThatCannotBeConvertedFail) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  const Component component = load(engine, R"((component
+    (import "h" (instance $h
+      (export "r" (type $r (sub resource)))
+      (export "make" (func (result (own $r))))
+      (export "make-wrong" (func (result (own $r))))
+      (export "later" (func async (result (own $r))))
+      (export "take" (func (param "x" (own $r))))
+      (export "take-typed" (func (param "x" (own $r))))))
+    (core func $make (canon lower (func $h "make")))
+    (core func $make_wrong (canon lower (func $h "make-wrong")))
+    (core func $later (canon lower (func $h "later")))
+    (core func $take (canon lower (func $h "take")))
+    (core func $take_typed (canon lower (func $h "take-typed")))
+    (core module $M
+      (import "" "make" (func $make (result i32)))
+      (import "" "make-wrong" (func $make_wrong (result i32)))
+      (import "" "later" (func $later (result i32)))
+      (import "" "take" (func $take (param i32)))
+      (import "" "take-typed" (func $take_typed (param i32)))
+      (func (export "none") (drop (call $make_wrong)))
+      (func (export "late") (drop (call $later)))
+      (func (export "give") (call $take (call $make)))
+      (func (export "give-typed") (call $take_typed (call $make))))
+    (core instance $m (instantiate $M (with "" (instance
+      (export "make" (func $make)) (export "make-wrong" (func $make_wrong))
+      (export "later" (func $later)) (export "take" (func $take))
+      (export "take-typed" (func $take_typed))))))
+    (func (export "none") (canon lift (core func $m "none")))
+    (func (export "late") async (canon lift (core func $m "late")))
+    (func (export "give") (canon lift (core func $m "give")))
+    (func (export "give-typed") (canon lift (core func $m "give-typed")))))");
+  ComponentLinker linker;
+  const ComponentResource type = linker.resource("h", "r");
+  linker.func("h", "make", [&](ComponentCall& call) { call.set_raw(type.make(7)); });
+  linker.func("h", "make-wrong", [](ComponentCall& call) { call.set(std::make_unique<Thing>()); });
+  linker.func(
+      "h", "later", [](ComponentCall& call) { call.later().complete(std::make_unique<Thing>()); },
+      true);
+  linker.func("h", "take",
+              [](ComponentCall& call) { EXPECT_EQ(call.arg<std::unique_ptr<Thing>>(0), nullptr); });
+  linker.typed("h", "take-typed", [](std::unique_ptr<Thing>) { FAIL() << "called"; });
+  for (const auto& [name, wanted] : {std::pair{"none", "null resource"},
+                                     {"late", "null resource"},
+                                     {"give", "resource of another type"},
+                                     {"give-typed", "resource of another type"}}) {
+    Store store(engine);
+    auto instance = linker.instantiate(store, component);
+    ASSERT_TRUE(instance.ok()) << std::string_view(instance.error().message);
+    const auto done = instance->func(name).call();
+    ASSERT_FALSE(done.ok()) << name;
+    EXPECT_NE(std::string_view(done.error().message).find(wanted), std::string_view::npos)
+        << name << ": " << std::string_view(done.error().message);
+    const auto refused =
+        instance->func(name).call<void>(static_cast<const GuestResource*>(nullptr));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::Usage);
+    EXPECT_EQ(std::string_view(refused.error().message), "null resource");
+  }
+}
+
 TEST(ComponentCode, IsOneFile) {
   const Engine engine = engine_of(Tier::Optimized);
   const auto binary = binary_of(kTwo);
