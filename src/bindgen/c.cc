@@ -1,6 +1,7 @@
 #include "bindgen/c.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "bindgen/naming.h"
@@ -37,12 +38,42 @@ std::string_view core_name(wasm::ValType t) {
 
 class Generator : WorldModel {
  public:
-  Generator(const wit::Resolve& r, wit::WorldId world, bool async_exports)
+  // `taken`: names that functions of the world cannot have; null: to find out which those are.
+  Generator(const wit::Resolve& r, wit::WorldId world, bool async_exports,
+            const std::set<std::string>* taken)
       : WorldModel(r, world),
         world_id_(world),
         name_(snake(world_.name)),
         file_(world_identifier(world_.name)),
-        async_exports_(async_exports) {}
+        async_exports_(async_exports),
+        taken_(taken) {
+    for (const std::string& there : {name_ + "_string", std::string("wit_event"),
+                                     std::string("wit_started"), std::string("wit_step")})
+      claimed_[there] = "of all worlds";
+  }
+
+  // Every name in what was made, but for those of the world's functions.
+  static std::set<std::string> names_in(const CBindings& made) {
+    std::set<std::string> out;
+    for (const std::string* text : {&made.header, &made.source}) {
+      size_t end = 0;
+      for (size_t i = 0; i < text->size(); i = end + 1) {
+        const auto in_name = [&](size_t at) {
+          const char c = at < text->size() ? (*text)[at] : ' ';
+          return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                 (c >= '0' && c <= '9');
+        };
+        if (text->compare(i, 2, "//") == 0) {
+          end = std::min(text->find('\n', i), text->size());
+          continue;
+        }
+        for (end = i; in_name(end);) ++end;
+        if (end > i && (end == text->size() || (*text)[end] != kOfFunction))
+          out.insert(text->substr(i, end - i));
+      }
+    }
+    return out;
+  }
 
   Result<CBindings> run() {
     WAFER_TRY(check_types());
@@ -120,14 +151,68 @@ class Generator : WorldModel {
     if (!t) return "void";
     if (!t.defined()) return t.prim == Prim::String ? name_ + "_string" : snake(prim_name(t.prim));
     const TypeDef& d = r_.types[t.id];
-    if (!d.name.empty()) return owner_prefix(d, side) + snake(d.name);
-    return handle_stem(d, side).value_or(name_ + "_" + part(t, side));
+    if (!d.name.empty())
+      return claim(owner_prefix(d, side) + snake(d.name), identity(t, side), kind_suffix(d));
+    if (const auto handle = handle_stem(d, side)) return *handle;
+    return claim(name_ + "_" + part(t, side), identity(t, side), kind_suffix(d));
   }
   std::optional<std::string> handle_stem(const TypeDef& d, size_t side) const {
     if (d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) return std::nullopt;
-    const TypeDef& resource = r_.types[resource_of(d)];
-    return owner_prefix(resource, side) + (d.kind == TypeKind::Own ? "own_" : "borrow_") +
-           snake(resource.name);
+    return handle(resource_of(d), d.kind == TypeKind::Own, side);
+  }
+  // The name of the handles of a resource.
+  std::string handle(TypeId resource, bool own, size_t side) const {
+    const std::string prefix = owner_prefix(r_.types[resource], side),
+                      of = own ? "own_" : "borrow_";
+    return claim(prefix + of + snake(r_.types[resource].name),
+                 of + identity(Type::of(resource), side));
+  }
+
+  // The name of a type, if another one does not have it (`list-string` beside a list of strings);
+  // else one with a `_`. `with` is what another name that it needs ends with.
+  std::string claim(std::string name, const std::string& identity,
+                    const std::string& with = "") const {
+    const auto free = [&](const std::string& n, const std::string& of) {
+      const auto found = claimed_.find(n);
+      return found == claimed_.end() || found->second == of;
+    };
+    while (!free(name, identity) || (!with.empty() && !free(name + with, identity + with)))
+      name += '_';
+    claimed_[name] = identity;
+    if (!with.empty()) claimed_[name + with] = identity + with;
+    return name;
+  }
+  static std::string kind_suffix(const TypeDef& d) {
+    return d.kind == TypeKind::Map                                    ? "_entry"
+           : d.kind == TypeKind::Stream || d.kind == TypeKind::Future ? "_writer"
+                                                                      : "";
+  }
+  // Tells types apart as names of C may not.
+  std::string identity(Type t, size_t side) const {
+    if (!t) return "-";
+    if (!t.defined()) return std::string(prim_name(t.prim));
+    const TypeDef& d = r_.types[t.id];
+    if (!d.name.empty()) return owner_prefix(d, side) + "#" + std::to_string(t.id);
+    std::string out =
+        std::to_string(static_cast<int>(d.kind)) + ":" + std::to_string(d.length) + "(";
+    for (Type arg : d.args) out += identity(arg, side) + ",";
+    return out + ")";
+  }
+  // The name of a function of the world. Those of the bindings are there first.
+  std::string function_symbol(std::string name) {
+    if (!taken_) return name + kOfFunction;
+    const auto free = [&](const char* before) { return !taken_->contains(before + name); };
+    while (!free("") || !free("__wasm_import_") || !free("__wasm_export_") ||
+           !free("__wasm_callback_") || !free("__wasm_return_") ||
+           !functions_named_.insert(name).second)
+      name += '_';
+    return name;
+  }
+  // The name of a constant.
+  std::string constant(const std::string& of, const std::string& label) {
+    std::string name = shout(of) + "_" + shout(label);
+    while (!constants_.insert(name).second) name += '_';
+    return name;
   }
   // What an anonymous type adds to the name of one that it is part of.
   std::string part(Type t, size_t side) const {
@@ -209,7 +294,7 @@ class Generator : WorldModel {
     const std::string name = stem(t, side);
     if (!defined_.insert(name).second) return;
     types_ += docs(d.docs, "");
-    if (d.kind == TypeKind::Resource) return resource_types(d, side, name);
+    if (d.kind == TypeKind::Resource) return resource_types(t.id, side, name);
     const std::string type = name + "_t";
     std::string body;  // of the type
     std::string free;
@@ -225,12 +310,11 @@ class Generator : WorldModel {
         const Type target = d.args[0];
         if (kind(target) == TypeKind::Resource) {
           // Handles of it, and what implements it if that is this module.
-          const TypeDef& r = r_.types[target.id];
           if (owner_side(r_.types[plain(target).id], side) != kImports)
             types_ += "typedef " + c_type(target, side) + " " + type + ";\n";
-          for (const char* handle : {"own_", "borrow_"})
-            types_ += "typedef " + owner_prefix(r, side) + handle + snake(r.name) + "_t " +
-                      owner_prefix(d, side) + handle + snake(d.name) + "_t;\n";
+          for (const bool own : {true, false})
+            types_ += "typedef " + handle(target.id, own, side) + "_t " + handle(t.id, own, side) +
+                      "_t;\n";
           types_ += "\n";
           return;
         }
@@ -270,7 +354,7 @@ class Generator : WorldModel {
                   " " + type + ";\n\n";
         for (size_t i = 0; i < n; ++i) {
           types_ += docs(d.members[i].docs, "");
-          types_ += "#define " + shout(name) + "_" + shout(d.members[i].name) + " " +
+          types_ += "#define " + constant(name, d.members[i].name) + " " +
                     (flags ? "(UINT32_C(1) << " + std::to_string(i) + ")" : std::to_string(i)) +
                     "\n";
         }
@@ -282,8 +366,7 @@ class Generator : WorldModel {
         for (size_t i = 0; i < d.members.size(); ++i) {
           const wit::Member& m = d.members[i];
           constants += docs(m.docs, "");
-          constants +=
-              "#define " + shout(name) + "_" + shout(m.name) + " " + std::to_string(i) + "\n";
+          constants += "#define " + constant(name, m.name) + " " + std::to_string(i) + "\n";
           if (!m.type) continue;
           cases += "    " + c_type(m.type, side) + " " + identifier(m.name) + ";\n";
           if (owns(m.type)) {
@@ -370,9 +453,9 @@ class Generator : WorldModel {
 
   // ---- Resources ----------------------------------------------------------------------
 
-  void resource_types(const TypeDef& d, size_t side, const std::string& name) {
-    const std::string prefix = owner_prefix(d, side), r = snake(d.name);
-    const std::string own = prefix + "own_" + r, borrow = prefix + "borrow_" + r;
+  void resource_types(TypeId id, size_t side, const std::string& name) {
+    const TypeDef& d = r_.types[id];
+    const std::string own = handle(id, true, side), borrow = handle(id, false, side);
     types_ += "typedef struct " + own + "_t {\n  int32_t __handle;\n} " + own + "_t;\n\n";
     if (owner_side(d, side) == kImports) {
       types_ += "typedef struct " + borrow + "_t {\n  int32_t __handle;\n} " + borrow + "_t;\n\n";
@@ -391,8 +474,8 @@ class Generator : WorldModel {
     if (d.kind != TypeKind::Resource) return;
     const std::string name = stem(Type::of(id), side);
     if (!resources_done_.insert(name).second) return;
-    const std::string prefix = owner_prefix(d, side), r = snake(d.name);
-    const std::string own = prefix + "own_" + r + "_t", borrow = prefix + "borrow_" + r + "_t";
+    const std::string own = handle(id, true, side) + "_t";
+    const std::string borrowed = handle(id, false, side), borrow = borrowed + "_t";
     const bool exported = owner_side(d, side) != kImports;
     std::string module = "$root";
     if (exported) {
@@ -419,9 +502,9 @@ class Generator : WorldModel {
       functions_ += "void " + name + "_drop_borrow(" + borrow + " handle);\n";
       source_ += "void " + name + "_drop_borrow(" + borrow + " handle) {\n  " + drop +
                  "(handle.__handle);\n}\n\n";
-      functions_ += borrow + " " + prefix + "borrow_" + r + "(" + own + " handle);\n";
-      source_ += borrow + " " + prefix + "borrow_" + r + "(" + own + " handle) {\n  return (" +
-                 borrow + ") { handle.__handle };\n}\n\n";
+      functions_ += borrow + " " + borrowed + "(" + own + " handle);\n";
+      source_ += borrow + " " + borrowed + "(" + own + " handle) {\n  return (" + borrow +
+                 ") { handle.__handle };\n}\n\n";
       return;
     }
     const std::string make = builtin("new", "int32_t", "int32_t rep");
@@ -552,7 +635,8 @@ class Generator : WorldModel {
     define_types(f, kImports);
     ends(f, kImports, root ? "$root" : key(item));
     const Signature s = signature(f, kImports);
-    const std::string name = (root ? name_ : item_name(item)) + "_" + function_name(f);
+    const std::string name =
+        function_symbol((root ? name_ : item_name(item)) + "_" + function_name(f));
     const wit::CoreSignature core = abi_.signature(f, AbiVariant::Import);
     functions_ += docs(f.docs, "");
     functions_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
@@ -833,13 +917,15 @@ typedef uint32_t wit_step_t;
     const bool in_steps = f.is_async && async_exports_;
     const Signature s = signature(f, side);
     const bool root = item.kind == ItemKind::Function;
-    const std::string name = "exports_" + (root ? name_ : item_name(item)) + "_" + function_name(f);
+    const std::string prefix = "exports_" + (root ? name_ : item_name(item)) + "_";
+    const std::string name = function_symbol(prefix + function_name(f));
     const wit::CoreSignature core =
         abi_.signature(f, in_steps ? AbiVariant::ExportAsync : AbiVariant::Export);
     const std::string core_export = root ? f.name : key(item) + "#" + f.name;
     exports_ += docs(f.docs, "");
     if (in_steps) {
-      task_functions(f, side, name, "[export]" + (root ? "$root" : key(item)), core_export, s);
+      task_functions(f, side, name, prefix, "[export]" + (root ? "$root" : key(item)), core_export,
+                     s);
     } else {
       exports_ += s.result + " " + name + "(" + list(s.params, "void") + ");\n";
     }
@@ -919,8 +1005,8 @@ typedef uint32_t wit_step_t;
 
   // What belongs to an exported function that is implemented in steps.
   void task_functions(const wit::Function& f, size_t side, const std::string& name,
-                      const std::string& module, const std::string& core_export,
-                      const Signature& s) {
+                      const std::string& prefix, const std::string& module,
+                      const std::string& core_export, const Signature& s) {
     uses_async_ = true;
     // The result is given by a function of its own.
     std::vector<std::string> params = s.params;
@@ -963,8 +1049,7 @@ typedef uint32_t wit_step_t;
     body_.clear();
     temporaries_ = 0;
     if (!cancels_.insert(module).second) return;
-    const std::string cancel =
-        name.substr(0, name.size() - function_name(f).size()) + "task_cancel";
+    const std::string cancel = prefix + "task_cancel";
     functions_ += "// The end of a task that was cancelled, instead of a result.\nvoid " + cancel +
                   "(void);\n";
     source_ += "__attribute__((__import_module__(\"" + module +
@@ -1269,6 +1354,10 @@ typedef uint32_t wit_step_t;
   const std::string name_;  // what names begin with
   const std::string file_;
   const bool async_exports_;
+  const std::set<std::string>* const taken_;
+  static constexpr char kOfFunction = '@';
+  mutable std::map<std::string, std::string> claimed_;  // names of types, and which those are
+  std::set<std::string> functions_named_, constants_;
   bool uses_async_ = false;
   std::set<std::string> ends_done_, cancels_;
   const wit::WorldItem* item_ = nullptr;  // the imported interface that is at hand
@@ -1280,7 +1369,9 @@ typedef uint32_t wit_step_t;
 }  // namespace
 
 Result<CBindings> c_bindings(const wit::Resolve& resolve, wit::WorldId world, bool async_exports) {
-  return Generator(resolve, world, async_exports).run();
+  WAFER_LET(made, Generator(resolve, world, async_exports, nullptr).run());
+  const std::set<std::string> taken = Generator::names_in(made);
+  return Generator(resolve, world, async_exports, &taken).run();
 }
 
 }  // namespace wafer::bindgen
