@@ -13,6 +13,7 @@
 #include <set>
 
 #include "oci/format/json.h"
+#include "shim/device_filter.h"
 #include "shim/proto/stats.pb.h"
 #include "shim/spec.h"
 
@@ -107,23 +108,30 @@ std::optional<int64_t> integer(const json& object, const char* name) {
   return value.get<int64_t>();
 }
 
-// Rules of the devices controller: "c 1:3 rwm".
-std::string device_rule(const json& device) {
-  const std::string type = text_of(device, "type");
-  const auto number = [&device](const char* name) {
-    const auto value = integer(device, name);
-    return value && *value >= 0 ? std::to_string(*value) : std::string("*");
-  };
-  if (type.empty() || type == "a") return "a";
-  const std::string access = text_of(device, "access");
-  return type + " " + number("major") + ":" + number("minor") + " " +
-         (access.empty() ? "rwm" : access);
+// "8:0", of a device.
+std::string numbers_of(const json& device) {
+  return std::to_string(integer(device, "major").value_or(0)) + ":" +
+         std::to_string(integer(device, "minor").value_or(0));
 }
 
-// What every container may use, and no more than name any other.
-constexpr const char* kUsualDevices[] = {"c *:* m",   "b *:* m",    "c 1:3 rwm", "c 1:5 rwm",
-                                         "c 1:7 rwm", "c 1:8 rwm",  "c 1:9 rwm", "c 5:0 rwm",
-                                         "c 5:2 rwm", "c 136:* rwm"};
+// Limits of a device's rate, in version 1 and 2.
+struct Throttle {
+  const char *member, *file, *key;
+};
+constexpr Throttle kThrottles[] = {
+    {"throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"},
+    {"throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"},
+    {"throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"},
+    {"throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"}};
+
+bool in_user_namespace() {
+  // The machine's own maps everybody.
+  static const bool inside = [] {
+    const Result<std::string> map = read_file("/proc/self/uid_map");
+    return !map || map->find("4294967295") == map->npos;
+  }();
+  return inside;
+}
 
 // Controllers of version 1 that every container gets a group of. Others it gets if it asks, and
 // that of the freezer when it is first paused: each group costs a tenth of a millisecond.
@@ -258,6 +266,11 @@ Result<void> Cgroup::create(const json& resources) {
   want("devices", "devices");
   want("blockIO", "blkio");
   want("hugepageLimits", "hugetlb");
+  want("rdma", "rdma");
+  if (const json& network = member_of(resources, "network"); network.is_object())
+    for (const auto& [member, controller] :
+         {std::pair("classID", "net_cls"), std::pair("priorities", "net_prio")})
+      if (!member_of(network, member).empty()) wanted.emplace_back(controller);
   if (const json& cpu = member_of(resources, "cpu");
       !text_of(cpu, "cpus").empty() || !text_of(cpu, "mems").empty())
     wanted.emplace_back("cpuset");
@@ -286,9 +299,18 @@ Result<void> Cgroup::create(const json& resources) {
 Result<void> Cgroup::update(const json& resources) { return apply(resources); }
 
 Result<void> Cgroup::apply(const json& resources) const {
-  // The one limit that is the same in both.
+  // Limits that are the same in both.
   if (const auto pids = integer(member_of(resources, "pids"), "limit"); pids && *pids != 0)
     WAFER_TRY(write("pids", "pids.max", *pids > 0 ? std::to_string(*pids) : "max"));
+  const json& rdma = member_of(resources, "rdma");
+  if (rdma.is_object())
+    for (const auto& [device, limits] : rdma.items()) {
+      std::string line = device;
+      for (const auto& [member, key] :
+           {std::pair("hcaHandles", " hca_handle="), std::pair("hcaObjects", " hca_object=")})
+        if (const auto n = integer(limits, member)) line += key + std::to_string(*n);
+      WAFER_TRY(write("rdma", "rdma.max", line));
+    }
   return host_->unified ? apply_v2(resources) : apply_v1(resources);
 }
 
@@ -314,37 +336,50 @@ Result<void> Cgroup::apply_v1(const json& resources) const {
     if (lower) WAFER_TRY(set_swap());
   }
   WAFER_TRY(put(memory, "reservation", "memory", "memory.soft_limit_in_bytes"));
+  WAFER_TRY(put(memory, "kernelTCP", "memory", "memory.kmem.tcp.limit_in_bytes"));
+  if (const auto swappiness = integer(memory, "swappiness"))
+    WAFER_TRY(write("memory", "memory.swappiness", std::to_string(*swappiness)));
   if (member_of(memory, "disableOOMKiller") == true)
     WAFER_TRY(write("memory", "memory.oom_control", "1"));
   const json& cpu = member_of(resources, "cpu");
   WAFER_TRY(put(cpu, "shares", "cpu", "cpu.shares"));
   WAFER_TRY(put(cpu, "period", "cpu", "cpu.cfs_period_us"));
   WAFER_TRY(put(cpu, "quota", "cpu", "cpu.cfs_quota_us"));
+  WAFER_TRY(put(cpu, "burst", "cpu", "cpu.cfs_burst_us"));
+  WAFER_TRY(put(cpu, "idle", "cpu", "cpu.idle"));
+  WAFER_TRY(put(cpu, "realtimePeriod", "cpu", "cpu.rt_period_us"));
+  WAFER_TRY(put(cpu, "realtimeRuntime", "cpu", "cpu.rt_runtime_us"));
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));
   const json& block = member_of(resources, "blockIO");
-  WAFER_TRY(put(block, "weight", "blkio", "blkio.weight"));
-  constexpr std::pair<const char*, const char*> kThrottles[] = {
-      {"throttleReadBpsDevice", "blkio.throttle.read_bps_device"},
-      {"throttleWriteBpsDevice", "blkio.throttle.write_bps_device"},
-      {"throttleReadIOPSDevice", "blkio.throttle.read_iops_device"},
-      {"throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"}};
-  for (const auto& [member, file] : kThrottles)
-    for (const json& d : member_of(block, member))
-      WAFER_TRY(write("blkio", file,
-                      std::to_string(integer(d, "major").value_or(0)) + ":" +
-                          std::to_string(integer(d, "minor").value_or(0)) + " " +
-                          std::to_string(integer(d, "rate").value_or(0))));
+  // The weights of the one scheduler that has them today, or of the one that had them.
+  const bool bfq = access((folder("blkio") + "/blkio.bfq.weight").c_str(), F_OK) == 0;
+  const char *const weight = bfq ? "blkio.bfq.weight" : "blkio.weight",
+                    *const weights = bfq ? "blkio.bfq.weight_device" : "blkio.weight_device";
+  WAFER_TRY(put(block, "weight", "blkio", weight));
+  WAFER_TRY(put(block, "leafWeight", "blkio", "blkio.leaf_weight"));
+  for (const json& d : member_of(block, "weightDevice"))
+    for (const auto& [member, file] :
+         {std::pair("weight", weights), std::pair("leafWeight", "blkio.leaf_weight_device")})
+      if (const auto value = integer(d, member))
+        WAFER_TRY(write("blkio", file, numbers_of(d) + " " + std::to_string(*value)));
+  for (const Throttle& t : kThrottles)
+    for (const json& d : member_of(block, t.member))
+      WAFER_TRY(write("blkio", t.file,
+                      numbers_of(d) + " " + std::to_string(integer(d, "rate").value_or(0))));
+  const json& network = member_of(resources, "network");
+  WAFER_TRY(put(network, "classID", "net_cls", "net_cls.classid"));
+  for (const json& p : member_of(network, "priorities"))
+    WAFER_TRY(write("net_prio", "net_prio.ifpriomap",
+                    text_of(p, "name") + " " + std::to_string(integer(p, "priority").value_or(0))));
   for (const json& h : member_of(resources, "hugepageLimits"))
     WAFER_TRY(write("hugetlb", "hugetlb." + text_of(h, "pageSize") + ".limit_in_bytes",
                     std::to_string(integer(h, "limit").value_or(0))));
-  const json& devices = member_of(resources, "devices");
-  if (devices.is_array() && !devices.empty() && !folder("devices").empty()) {
-    for (const json& d : devices)
-      WAFER_TRY(write("devices", member_of(d, "allow") == true ? "devices.allow" : "devices.deny",
-                      device_rule(d)));
-    for (const char* rule : kUsualDevices) WAFER_TRY(write("devices", "devices.allow", rule));
+  if (!folder("devices").empty()) {
+    WAFER_LET(rules, device_rules(member_of(resources, "devices")));
+    for (const DeviceRule& rule : rules)
+      WAFER_TRY(write("devices", rule.allow ? "devices.allow" : "devices.deny", to_text(rule)));
   }
   return {};
 }
@@ -372,6 +407,36 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
     WAFER_TRY(write("cpu", "cpu.max",
                     (quota && *quota > 0 ? std::to_string(*quota) : std::string("max")) + " " +
                         std::to_string(period && *period > 0 ? *period : 100000)));
+  if (const auto burst = integer(cpu, "burst"))
+    WAFER_TRY(write("cpu", "cpu.max.burst", std::to_string(*burst)));
+  if (const auto idle = integer(cpu, "idle"))
+    WAFER_TRY(write("cpu", "cpu.idle", std::to_string(*idle)));
+  const json& block = member_of(resources, "blockIO");
+  // The weights of one scheduler, or those that the kernel weighs by itself, on another scale.
+  const bool bfq = access((folder("") + "/io.bfq.weight").c_str(), F_OK) == 0;
+  const auto weigh = [&](const std::string& device, int64_t weight) {
+    if (!bfq) weight = 1 + (std::max<int64_t>(weight, 10) - 10) * 9999 / 990;
+    return write("io", bfq ? "io.bfq.weight" : "io.weight", device + std::to_string(weight));
+  };
+  if (const auto weight = integer(block, "weight"); weight && *weight != 0)
+    WAFER_TRY(weigh("", *weight));
+  for (const json& d : member_of(block, "weightDevice"))
+    if (const auto weight = integer(d, "weight"); weight && *weight != 0)
+      WAFER_TRY(weigh(numbers_of(d) + " ", *weight));
+  for (const Throttle& t : kThrottles)
+    for (const json& d : member_of(block, t.member)) {
+      const auto rate = integer(d, "rate").value_or(0);
+      WAFER_TRY(write("io", "io.max",
+                      numbers_of(d) + " " + t.key + "=" +
+                          (rate > 0 ? std::to_string(rate) : std::string("max"))));
+    }
+  const json& network = member_of(resources, "network");
+  if (integer(network, "classID").value_or(0) != 0 || !member_of(network, "priorities").empty())
+    return Error(ErrorKind::Unsupported,
+                 "\"network\": control groups of version 2 have no classes and priorities");
+  WAFER_LET(rules, device_rules(member_of(resources, "devices")));
+  // Only the machine's root can filter devices, or make them.
+  if (!rules.empty() && !in_user_namespace()) WAFER_TRY(filter_devices(folder(""), rules));
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));

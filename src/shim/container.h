@@ -16,6 +16,8 @@
 
 namespace wafer::shim {
 
+class Runc;
+
 // The first process of a container, or one that was added to it.
 struct Process {
   explicit Process(Loop& loop) : io(loop) {}
@@ -40,15 +42,19 @@ struct Container {
   std::string id, bundle;
   Spec spec;
   std::vector<proto::Mount> rootfs;
+  std::string root_path() const {
+    return spec.root.starts_with('/') ? spec.root : bundle + "/" + spec.root;
+  }
   Process first;
   std::map<std::string, std::shared_ptr<Process>> execs;
   Cgroup cgroup;
   uint64_t oom_kills = 0;  // that were told
   bool ready = false;      // Create has succeeded
   bool paused = false;
-  std::string tier;
+  std::string tier, runc_program;
   uint64_t fuel = 0;
   SeccompFilter seccomp;
+  std::shared_ptr<const Runc> runc;       // has made it; null: this shim did
   std::shared_ptr<const UniqueFd> layer;  // its program, if that is no file of the root
 };
 

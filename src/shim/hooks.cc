@@ -10,6 +10,8 @@
 
 #include <cstring>
 
+#include "shim/child.h"
+
 namespace wafer::shim {
 
 Result<RunningHook> start_hook(const HookSpec& hook, const std::string& state) {
@@ -22,27 +24,11 @@ Result<RunningHook> start_hook(const HookSpec& hook, const std::string& state) {
   if (!input || !running.output ||
       pwrite(input.get(), state.data(), state.size(), 0) != ssize_t(state.size()))
     return failed();
-  std::vector<char*> args, env;
-  for (const std::string& a : hook.args) args.push_back(const_cast<char*>(a.c_str()));
-  if (args.empty()) args.push_back(const_cast<char*>(hook.path.c_str()));
-  for (const std::string& v : hook.env) env.push_back(const_cast<char*>(v.c_str()));
-  args.push_back(nullptr);
-  env.push_back(nullptr);
-  running.pid = fork();
-  if (running.pid < 0) return failed();
-  if (running.pid == 0) {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    signal(SIGPIPE, SIG_DFL);
-    if (dup2(input.get(), 0) < 0 || dup2(running.output.get(), 1) < 0 ||
-        dup2(running.output.get(), 2) < 0)
-      _exit(126);
-    execve(hook.path.c_str(), args.data(), env.data());
-    const char* const why = std::strerror(errno);
-    (void)!write(2, why, std::strlen(why));
-    _exit(127);
-  }
+  WAFER_LET(pid, start_program({hook.path,
+                                hook.args,
+                                hook.env,
+                                {input.get(), running.output.get(), running.output.get()}}));
+  running.pid = pid;
   return running;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -146,6 +147,7 @@ class Launcher {
       if (!spec_.process) return Error(ErrorKind::Invalid, "config.json has no process");
       process_ = *std::move(spec_.process);
     }
+    if (!request_.probe().empty()) probe();
     size_t next = 0;
     if (request_.has_stdio()) {
       if (packet.fds.size() < 3) return Error(ErrorKind::Usage, "no standard streams");
@@ -161,8 +163,25 @@ class Launcher {
         return system_error("cannot enter the control group " + path);
     }
     if (setsid() < 0 && errno != EPERM) return system_error("cannot make a session");
+    WAFER_TRY(set_processors(process_.first_cpus));
     WAFER_TRY(request_.exec() ? join_container() : make_container());
     return become_program();
+  }
+
+  // ---- What another runtime is to run ----
+
+  [[noreturn]] void probe() {
+    const Result<void> done = [this]() -> Result<void> {
+      WAFER_TRY(mount_root());
+      // What lies in none of them is in a mount, or nowhere; that is the other's to say.
+      if (!found_) WAFER_TRY(ask_for_program());
+      if (found_ && kind_ == Kind::Wasm)
+        return Error(ErrorKind::Unsupported, request_.probe() + " for WebAssembly programs");
+      return {};
+    }();
+    if (!done) fail(done.error());
+    step(LaunchStep::NATIVE);
+    _exit(0);
   }
 
   // ---- Where it runs ----
@@ -170,6 +189,7 @@ class Launcher {
   Result<void> join_container() {
     // Namespaces, and the root with them, were joined before the process was made.
     WAFER_TRY(find_program(nullptr));
+    open_labels();
     if (kind_ != Kind::Wasm) return {};
     // See make_root: no view of its own process.
     if (unshare(CLONE_NEWNS) != 0 ||
@@ -189,8 +209,7 @@ class Launcher {
         return system_error("cannot become root of the user namespace");
     }
     if (process_.oom_score_adj) WAFER_TRY(set_oom_score(*process_.oom_score_adj));
-    const bool own_mounts = is_new(CLONE_NEWNS);
-    if (!own_mounts)
+    if (!is_new(CLONE_NEWNS))
       return Error(ErrorKind::Unsupported,
                    "a container needs a mount namespace of its own (\"namespaces\")");
     // Through the machine's /proc: they belong to the namespaces of the one who writes.
@@ -246,14 +265,16 @@ class Launcher {
     if (socket) (void)ioctl(socket.get(), SIOCSIFFLAGS, &request);
   }
 
-  Result<void> make_root() {
+  // Mounts the container's root, and looks for its program there.
+  Result<Rootfs> mount_root() {
     const std::string& propagation = spec_.rootfs_propagation;
     const MountOptions how = mount_options({propagation.empty() ? "rslave" : propagation});
     if (how.propagation.size() != 1)
       return Error(ErrorKind::Invalid, "no propagation '" + propagation + "'");
     // What becomes of the root's mounts is decided at the end: it must not be shared for now.
-    const bool shares = how.propagation[0] & MS_SHARED;
-    if (mount(nullptr, "/", nullptr, shares ? MS_SLAVE | MS_REC : how.propagation[0], nullptr) != 0)
+    if (how.propagation[0] & MS_SHARED) shared_as_ = how.propagation[0];
+    if (mount(nullptr, "/", nullptr, shared_as_ ? MS_SLAVE | MS_REC : how.propagation[0],
+              nullptr) != 0)
       return system_error("cannot change the propagation of mounts");
     std::string path = spec_.root;
     if (!path.starts_with('/')) path = request_.bundle() + "/" + path;
@@ -267,6 +288,11 @@ class Launcher {
       return system_error("cannot mount the root " + path);
     WAFER_LET(root, Rootfs::open(path));
     WAFER_TRY(find_program(&root));
+    return std::move(root);
+  }
+
+  Result<void> make_root() {
+    WAFER_LET(root, mount_root());
     if (!found_) WAFER_TRY(ask_for_program());
     WAFER_LET(cgroup, cgroup_path(spec_.cgroups_path, {}));
     for (const MountSpec& m : spec_.mounts) {
@@ -296,18 +322,23 @@ class Launcher {
       WAFER_TRY(run_hook_and_wait(hook, request_.state()));
     WAFER_LET(cwd, root.make(process_.cwd, true));
     (void)cwd;
-    if (kind_ == Kind::Native) {
-      for (const std::string& p : spec_.masked_paths) WAFER_TRY(root.mask(p));
-      for (const std::string& p : spec_.readonly_paths) WAFER_TRY(root.make_readonly(p));
-    }
+    for (const std::string& p : spec_.masked_paths)
+      if (has_path(p)) WAFER_TRY(root.mask(p));
+    for (const std::string& p : spec_.readonly_paths)
+      if (has_path(p)) WAFER_TRY(root.make_readonly(p));
     if (process_.terminal)
       host_ptmx_ = take_opened(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (spec_.root_readonly) WAFER_TRY(root.make_root_readonly());
-    const UniqueFd attributes = security_attribute();
+    open_labels();
     WAFER_TRY(root.enter());
-    if (shares && mount(nullptr, "/", nullptr, how.propagation[0], nullptr) != 0)
+    if (shared_as_ && mount(nullptr, "/", nullptr, shared_as_, nullptr) != 0)
       return system_error("cannot share the mounts of the root");
-    return set_security_label(attributes);
+    return {};
+  }
+
+  // Of those that are hidden by default, most lie where WebAssembly programs have nothing.
+  bool has_path(const std::string& path) const {
+    return kind_ == Kind::Native || !(path.starts_with("/proc/") || path.starts_with("/sys/"));
   }
 
   bool mounts_proc() const {
@@ -315,25 +346,30 @@ class Launcher {
                        [](const MountSpec& m) { return m.type == "proc"; });
   }
 
-  UniqueFd security_attribute() const {
-    if (kind_ == Kind::Wasm ||
-        (process_.apparmor_profile.empty() && process_.selinux_label.empty()))
-      return {};
-    return take_opened(open(process_.apparmor_profile.empty()
-                                ? "/proc/thread-self/attr/exec"
-                                : "/proc/thread-self/attr/apparmor/exec",
-                            O_WRONLY | O_CLOEXEC));
+  // Labels take effect when another program is run; of those that run none, at once. They are set
+  // late, but /proc may be gone then.
+  void open_labels() {
+    const std::string where = "/proc/thread-self/attr/";
+    const std::string file = kind_ == Kind::Native ? "exec" : "current";
+    if (!process_.apparmor_profile.empty())
+      apparmor_ = take_opened(open((where + "apparmor/" + file).c_str(), O_WRONLY | O_CLOEXEC));
+    if (!process_.selinux_label.empty())
+      selinux_ = take_opened(open((where + file).c_str(), O_WRONLY | O_CLOEXEC));
   }
 
-  Result<void> set_security_label(const UniqueFd& attributes) const {
-    if (kind_ == Kind::Wasm) return {};
-    const std::string label = process_.apparmor_profile.empty()
-                                  ? process_.selinux_label
-                                  : "exec " + process_.apparmor_profile;
-    if (label.empty() || process_.apparmor_profile == "unconfined") return {};
-    if (!attributes || write(attributes.get(), label.data(), label.size()) < 0)
-      return system_error("cannot set the label '" + label + "'");
-    return {};
+  Result<void> set_labels() {
+    const auto set = [](UniqueFd& file, const char* what, const std::string& name,
+                        const std::string& text) -> Result<void> {
+      if (!file || write(file.get(), text.data(), text.size()) < 0)
+        return system_error(std::string("cannot set the ") + what + " '" + name + "'");
+      file.reset();
+      return {};
+    };
+    const std::string &profile = process_.apparmor_profile, &label = process_.selinux_label;
+    if (!profile.empty() && profile != "unconfined")
+      WAFER_TRY(set(apparmor_, "AppArmor profile", profile,
+                    (kind_ == Kind::Native ? "exec " : "changeprofile ") + profile));
+    return label.empty() ? Result<void>() : set(selinux_, "SELinux label", label, label);
   }
 
   Result<void> set_sysctls() const {
@@ -475,6 +511,8 @@ class Launcher {
         return system_error("cannot set a resource limit");
     }
     umask(process_.umask.value_or(022));
+    WAFER_TRY(set_scheduling());
+    WAFER_TRY(set_labels());
     // Without giving up new privileges it is a privilege itself, which is about to be lost.
     if (kind_ == Kind::Native && !process_.no_new_privileges) WAFER_TRY(filter_system_calls());
     WAFER_TRY(drop_privileges());
@@ -491,6 +529,39 @@ class Launcher {
     for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPWR})
       signal(number, end_by_signal);
     return load_program();
+  }
+
+  static Result<void> set_processors(const std::vector<unsigned>& cpus) {
+    if (cpus.empty()) return {};
+    const unsigned most = *std::max_element(cpus.begin(), cpus.end());
+    std::vector<cpu_set_t> set(most / CPU_SETSIZE + 1);
+    const size_t size = set.size() * sizeof(cpu_set_t);
+    for (const unsigned cpu : cpus) CPU_SET_S(cpu, size, set.data());
+    return sched_setaffinity(0, size, set.data()) == 0 ? Result<void>()
+                                                       : system_error("cannot choose processors");
+  }
+
+  Result<void> set_scheduling() const {
+    WAFER_TRY(set_processors(process_.cpus));
+    if (process_.scheduler) {
+      const SchedulerSpec& s = *process_.scheduler;
+      struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+      } attributes{48, s.policy, s.flags, s.nice, s.priority, s.runtime, s.deadline, s.period};
+      static_assert(sizeof attributes == 48);
+      if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
+        return system_error("cannot set the scheduler");
+    }
+    constexpr int kOfAProcess = 1;
+    if (process_.io_priority && syscall(SYS_ioprio_set, kOfAProcess, 0, *process_.io_priority) != 0)
+      return system_error("cannot set the priority of input and output");
+    if (request_.personality() && ::personality(request_.personality() - 1) < 0)
+      return system_error("cannot set the personality");
+    return {};
   }
 
   Result<void> filter_system_calls() const {
@@ -655,7 +726,8 @@ class Launcher {
   proto::LaunchRequest request_;
   Spec spec_;
   ProcessSpec process_;
-  UniqueFd stdio_[3], host_ptmx_, master_;
+  UniqueFd stdio_[3], host_ptmx_, master_, apparmor_, selinux_;
+  unsigned long shared_as_ = 0;  // flags that share the mounts of the root at the end; 0: not
 
   bool found_ = false;
   Kind kind_ = Kind::Native;

@@ -16,6 +16,7 @@
 
 #include "compiler/code_image.h"
 #include "shim/log.h"
+#include "shim/runc.h"
 #include "shim/service.h"
 #include "shim/state_file.h"
 
@@ -202,6 +203,7 @@ int remove(const Arguments& arguments) {
   if (bundle.empty()) bundle = std::filesystem::current_path(ec).string();
   const std::string id = arguments.get("id");
   proto::DeleteResponse response;
+  Runc::remove_left(bundle, id);
   if (const pid_t pid = read_state_file(bundle)) {
     response.set_pid(uint32_t(pid));
     kill(pid, SIGKILL);

@@ -11,6 +11,7 @@ namespace wafer::shim {
 struct RuntimeSettings {
   std::string tier = "baseline";  // or "interp"
   uint64_t fuel = 0;              // 0: not counted
+  std::string runc = "runc";      // a path, or a name on PATH
 };
 
 // The options of a Create call: TOML, by value or in a file. Invalid with the name of what this

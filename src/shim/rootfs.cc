@@ -53,7 +53,32 @@ constexpr Option kOptions[] = {{"ro", MS_RDONLY, false},
                                {"loud", MS_SILENT, true},
                                {"iversion", MS_I_VERSION, false},
                                {"noiversion", MS_I_VERSION, true},
+                               {"nosymfollow", MS_NOSYMFOLLOW, false},
+                               {"symfollow", MS_NOSYMFOLLOW, true},
                                {"defaults", 0, false}};
+// Those of a whole tree of mounts, as mount_setattr(2) takes them.
+struct TreeOption {
+  std::string_view name;
+  uint64_t set, clear;
+};
+constexpr TreeOption kTreeOptions[] = {{"rro", MOUNT_ATTR_RDONLY, 0},
+                                       {"rrw", 0, MOUNT_ATTR_RDONLY},
+                                       {"rnosuid", MOUNT_ATTR_NOSUID, 0},
+                                       {"rsuid", 0, MOUNT_ATTR_NOSUID},
+                                       {"rnodev", MOUNT_ATTR_NODEV, 0},
+                                       {"rdev", 0, MOUNT_ATTR_NODEV},
+                                       {"rnoexec", MOUNT_ATTR_NOEXEC, 0},
+                                       {"rexec", 0, MOUNT_ATTR_NOEXEC},
+                                       {"rnodiratime", MOUNT_ATTR_NODIRATIME, 0},
+                                       {"rdiratime", 0, MOUNT_ATTR_NODIRATIME},
+                                       {"rrelatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
+                                       {"rnorelatime", 0, MOUNT_ATTR__ATIME},
+                                       {"rnoatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
+                                       {"ratime", 0, MOUNT_ATTR__ATIME},
+                                       {"rstrictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
+                                       {"rnostrictatime", 0, MOUNT_ATTR__ATIME},
+                                       {"rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
+                                       {"rsymfollow", 0, MOUNT_ATTR_NOSYMFOLLOW}};
 constexpr Option kPropagation[] = {
     {"private", MS_PRIVATE, false},       {"rprivate", MS_PRIVATE | MS_REC, false},
     {"shared", MS_SHARED, false},         {"rshared", MS_SHARED | MS_REC, false},
@@ -72,10 +97,10 @@ unsigned long flags_of(const UniqueFd& fd) {
   struct statfs st;
   if (fstatfs(fd.get(), &st) != 0) return 0;
   constexpr std::pair<unsigned long, unsigned long> kFlags[] = {
-      {0x1 /* ST_RDONLY */, MS_RDONLY},       {0x2 /* ST_NOSUID */, MS_NOSUID},
-      {0x4 /* ST_NODEV */, MS_NODEV},         {0x8 /* ST_NOEXEC */, MS_NOEXEC},
-      {0x400 /* ST_NOATIME */, MS_NOATIME},   {0x800 /* ST_NODIRATIME */, MS_NODIRATIME},
-      {0x1000 /* ST_RELATIME */, MS_RELATIME}};
+      {0x1 /* ST_RDONLY */, MS_RDONLY},        {0x2 /* ST_NOSUID */, MS_NOSUID},
+      {0x4 /* ST_NODEV */, MS_NODEV},          {0x8 /* ST_NOEXEC */, MS_NOEXEC},
+      {0x400 /* ST_NOATIME */, MS_NOATIME},    {0x800 /* ST_NODIRATIME */, MS_NODIRATIME},
+      {0x1000 /* ST_RELATIME */, MS_RELATIME}, {0x2000 /* ST_NOSYMFOLLOW */, MS_NOSYMFOLLOW}};
   unsigned long flags = 0;
   for (const auto& [st_flag, ms_flag] : kFlags)
     if (static_cast<unsigned long>(st.f_flags) & st_flag) flags |= ms_flag;
@@ -83,7 +108,7 @@ unsigned long flags_of(const UniqueFd& fd) {
 }
 
 constexpr unsigned long kPerMount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
-                                    MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+                                    MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME | MS_NOSYMFOLLOW;
 
 }  // namespace
 
@@ -103,9 +128,14 @@ MountOptions mount_options(const std::vector<std::string>& options) {
                                   [&option](const Option& o) { return o.name == option; });
     if (how != std::end(kPropagation)) {
       out.propagation.push_back(how->flag);
-    } else if (option == "tmpcopyup") {
-      out.copy_up = true;
-    } else if (option != "rro" && option != "idmap" && option != "ridmap") {
+      continue;
+    }
+    const auto tree = std::find_if(std::begin(kTreeOptions), std::end(kTreeOptions),
+                                   [&option](const TreeOption& o) { return o.name == option; });
+    if (tree != std::end(kTreeOptions)) {
+      out.set = (out.set & ~tree->clear) | tree->set;
+      out.clear |= tree->clear;
+    } else {
       if (!out.data.empty()) out.data += ',';
       out.data += option;
     }
@@ -198,6 +228,9 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
   } else {
     const unsigned long flags = o.flags & ~MS_REC;
     const char* type = m.type.c_str();
+    // The kernel's own files have labels of their own.
+    if (!m.label.empty() && m.type != "proc" && m.type != "sysfs" && m.type != "cgroup2")
+      o.data += (o.data.empty() ? "" : ",") + ("context=\"" + m.label + "\"");
     if (::mount(m.source.empty() ? type : m.source.c_str(), on.c_str(), type, flags,
                 o.data.empty() ? nullptr : o.data.c_str()) != 0)
       return system_error("cannot mount " + m.type + " on " + m.destination);
@@ -210,6 +243,13 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
       ::mount(nullptr, top.c_str(), nullptr,
               MS_BIND | MS_REMOUNT | (o.flags & kPerMount) | flags_of(mounted), nullptr) != 0)
     return system_error("cannot change the mount " + m.destination);
+  if (o.set || o.clear) {
+    mount_attr how{};
+    how.attr_set = o.set;
+    how.attr_clr = o.clear;
+    if (mount_setattr(mounted.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &how, sizeof how) != 0)
+      return system_error("cannot change the mounts below " + m.destination);
+  }
   for (const unsigned long flags : o.propagation)
     if (::mount(nullptr, top.c_str(), nullptr, flags, nullptr) != 0)
       return system_error("cannot change the propagation of " + m.destination);
@@ -218,16 +258,16 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
 
 Result<void> Rootfs::mount_cgroups(const MountSpec& m, const std::string& cgroup) const {
   const CgroupHost& host = CgroupHost::get();
-  if (host.unified) return mount({m.destination, "cgroup2", "cgroup", m.options}, cgroup);
-  WAFER_TRY(
-      mount({m.destination, "tmpfs", "tmpfs", {"nosuid", "noexec", "nodev", "mode=755"}}, {}));
+  if (host.unified) return mount({m.destination, "cgroup2", "cgroup", m.options, {}}, cgroup);
+  WAFER_TRY(mount(
+      {m.destination, "tmpfs", "tmpfs", {"nosuid", "noexec", "nodev", "mode=755"}, m.label}, {}));
   for (const CgroupHost::Hierarchy& h : host.hierarchies) {
     const std::string source = h.mount + cgroup;
     if (access(source.c_str(), F_OK) != 0) continue;
     const std::string name = h.mount.substr(h.mount.rfind('/') + 1);
     std::vector<std::string> options{"bind", "nosuid", "noexec", "nodev"};
     if (mount_options(m.options).flags & MS_RDONLY) options.emplace_back("ro");
-    WAFER_TRY(mount({m.destination + "/" + name, "bind", source, options}, {}));
+    WAFER_TRY(mount({m.destination + "/" + name, "bind", source, options, {}}, {}));
   }
   return {};
 }
@@ -249,7 +289,7 @@ Result<void> Rootfs::make_device(const DeviceSpec& device) const {
   if (errno != EPERM) return system_error("cannot make the device " + device.path);
   // In a user namespace: the machine's own, if it is one of the usual.
   if (!device.path.starts_with("/dev/")) return system_error("cannot make " + device.path);
-  return mount({device.path, "bind", device.path, {"bind"}}, {});
+  return mount({device.path, "bind", device.path, {"bind"}, {}}, {});
 }
 
 Result<void> Rootfs::make_devices(const std::vector<DeviceSpec>& devices) const {

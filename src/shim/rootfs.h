@@ -15,7 +15,7 @@ struct MountOptions {
   unsigned long flags = 0;
   std::vector<unsigned long> propagation;  // MS_PRIVATE, ..., each applied by a call of its own
   std::string data;
-  bool copy_up = false;  // not done
+  uint64_t set = 0, clear = 0;  // MOUNT_ATTR_*, of it and all mounts below it
 };
 MountOptions mount_options(const std::vector<std::string>& options);
 

@@ -49,6 +49,7 @@ constexpr Named kFlags[] = {{"SECCOMP_FILTER_FLAG_TSYNC", 0},  // there is one t
 
 struct Bad {
   std::string message;
+  ErrorKind kind = ErrorKind::Invalid;
 };
 
 template <size_t N>
@@ -59,6 +60,7 @@ uint32_t value_of(const Named (&table)[N], const std::string& name) {
 }
 
 uint32_t action_of(const std::string& name, const json& errno_value) {
+  if (name == "SCMP_ACT_NOTIFY") throw Bad{"notifications", ErrorKind::Unsupported};
   const uint32_t action = value_of(kActions, name);
   if (errno_value.is_number_integer()) {
     const auto number = errno_value.get<uint32_t>() & 0xFFFF;
@@ -107,7 +109,7 @@ SeccompFilter compile(const json& j) {
   const uint32_t standard =
       action_of(j.at("defaultAction").get<std::string>(), j.value("defaultErrnoRet", json()));
   if (!j.value("listenerPath", std::string()).empty())
-    throw Bad{"a listener for notifications is not supported"};
+    throw Bad{"a listener for notifications", ErrorKind::Unsupported};
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(standard),
                                                                 seccomp_release);
   if (!filter) throw Bad{"no memory"};
@@ -122,8 +124,11 @@ SeccompFilter compile(const json& j) {
   }
   (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
   SeccompFilter out;
-  for (const json& flag : j.value("flags", json::array()))
+  for (const json& flag : j.value("flags", json::array())) {
+    if (flag == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+      throw Bad{"notifications", ErrorKind::Unsupported};
     out.flags |= value_of(kFlags, flag.get<std::string>());
+  }
   for (const json& rule : j.value("syscalls", json::array()))
     add_rule(filter.get(), standard, rule);
   const UniqueFd file = take_opened(memfd_create("seccomp", MFD_CLOEXEC));
@@ -142,7 +147,7 @@ Result<SeccompFilter> compile_seccomp(const json& seccomp) {
   try {
     return compile(seccomp);
   } catch (const Bad& bad) {
-    return Error(ErrorKind::Invalid, "\"seccomp\": " + bad.message);
+    return Error(bad.kind, "\"seccomp\": " + bad.message);
   } catch (const json::exception& e) {
     return Error(ErrorKind::Invalid, std::string("\"seccomp\": ") + e.what());
   }

@@ -14,7 +14,7 @@ struct SeccompFilter {
 };
 
 // What linux.seccomp of a configuration says, as the kernel takes it. Invalid if it says what
-// cannot be.
+// cannot be, Unsupported if only this runtime cannot: notifications.
 Result<SeccompFilter> compile_seccomp(const nlohmann::json& seccomp);
 
 // Installs a filter for this process, which has given up gaining privileges or may. False with

@@ -14,6 +14,7 @@
 #include "shim/log.h"
 #include "shim/options.h"
 #include "shim/proto/launch.pb.h"
+#include "shim/runc.h"
 #include "shim/state_file.h"
 
 namespace wafer::shim {
@@ -95,19 +96,22 @@ void Service::dispatch(std::string_view method, const std::string& payload, Repl
   if (method == "Delete")
     return with(ProcessRequest(), [&](auto m) { remove(std::move(m), reply); });
   if (method == "Pids") return with(ProcessRequest(), [&](auto m) { pids(m, reply); });
-  if (method == "Pause") return with(ProcessRequest(), [&](auto m) { pause(m, true, reply); });
-  if (method == "Resume") return with(ProcessRequest(), [&](auto m) { pause(m, false, reply); });
+  if (method == "Pause")
+    return with(ProcessRequest(), [&](auto m) { pause(std::move(m), true, reply); });
+  if (method == "Resume")
+    return with(ProcessRequest(), [&](auto m) { pause(std::move(m), false, reply); });
   if (method == "Checkpoint")
     return reply(RpcResult::error(RpcCode::Unimplemented,
                                   "a checkpoint cannot be made of these containers"));
-  if (method == "Kill") return with(proto::KillRequest(), [&](auto m) { kill(m, reply); });
+  if (method == "Kill")
+    return with(proto::KillRequest(), [&](auto m) { kill(std::move(m), reply); });
   if (method == "Exec") return with(proto::ExecProcessRequest(), [&](auto m) { exec(m, reply); });
   if (method == "ResizePty")
     return with(proto::ResizePtyRequest(), [&](auto m) { resize(m, reply); });
   if (method == "CloseIO")
     return with(proto::CloseIORequest(), [&](auto m) { close_io(m, reply); });
   if (method == "Update")
-    return with(proto::UpdateTaskRequest(), [&](auto m) { update(m, reply); });
+    return with(proto::UpdateTaskRequest(), [&](auto m) { update(std::move(m), reply); });
   if (method == "Wait") return with(ProcessRequest(), [&](auto m) { wait(m, reply); });
   if (method == "Stats") return with(ProcessRequest(), [&](auto m) { stats(m, reply); });
   if (method == "Connect") return with(ProcessRequest(), [&](auto m) { connect(m, reply); });
@@ -151,6 +155,8 @@ std::string Service::state_of(const Container& c, pid_t pid, const std::string& 
 
 Task<Result<void>> Service::run_hooks(ContainerRef container, std::string name, pid_t pid,
                                       std::string status) {
+  // runc runs them itself.
+  if (container->runc) co_return Result<void>();
   for (const HookSpec& hook : container->spec.hooks_of(name)) {
     loop_.expect_child(true);
     Result<RunningHook> running = start_hook(hook, state_of(*container, pid, status));
@@ -185,21 +191,21 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   Container& c = *container;
   Process& p = *process;
   const bool is_exec = !p.exec_id.empty();
-  proto::SpawnRequest spawn;
+  proto::SpawnRequest where;
   proto::LaunchRequest request;
   if (is_exec) {
-    spawn.set_join_pid(c.first.pid);
+    where.set_join_pid(c.first.pid);
     request.set_exec(true);
     request.set_spec(p.spec);
   } else {
     uint64_t flags = 0;
     for (const NamespaceSpec& n : c.spec.namespaces) {
       if (n.flag == CLONE_NEWPID && !n.path.empty())
-        spawn.set_pid_namespace(n.path);
+        where.set_pid_namespace(n.path);
       else if (n.path.empty() && n.flag != CLONE_NEWCGROUP)
         flags |= uint64_t(n.flag);
     }
-    spawn.set_clone_flags(flags);
+    where.set_clone_flags(flags);
     request.set_bundle(c.bundle);
     for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
     request.set_wait_for_mappings(flags & CLONE_NEWUSER);
@@ -212,6 +218,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   request.set_seccomp(c.seccomp.program);
   request.set_seccomp_flags(c.seccomp.flags);
   request.set_memory_limit(c.spec.memory_limit());
+  if (c.spec.personality) request.set_personality(uint32_t(*c.spec.personality) + 1);
   request.set_tier(c.tier);
   request.set_fuel(c.fuel);
   request.set_terminal(p.terminal);
@@ -220,7 +227,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   for (const UniqueFd& fd : p.io.streams()) fds.push_back(fd.get());
   // Where it sees the machine's files and is the machine's root, it lets itself in.
   const bool enters =
-      !is_exec && !(spawn.clone_flags() & CLONE_NEWUSER) && spawn.pid_namespace().empty();
+      !is_exec && !(where.clone_flags() & CLONE_NEWUSER) && where.pid_namespace().empty();
   std::vector<UniqueFd> entrances;
   for (const std::string& path : c.cgroup.entrances()) {
     if (enters) {
@@ -234,30 +241,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   }
 
   loop_.expect_child(true);
-  Result<pid_t> pid = Error(ErrorKind::Io, "");
-  for (int tries = 0; tries < 2; ++tries) {
-    auto channel = make_channel();
-    Result<UniqueFd> birthplace = c.cgroup.birthplace();
-    // Sent first: the process finds it as soon as it is there.
-    if (!channel || !birthplace) {
-      pid = channel ? birthplace.take_error() : channel.take_error();
-    } else if (!send_packet(channel->first.get(), request.SerializeAsString(), fds)) {
-      pid = Error(ErrorKind::Io,
-                  std::string("cannot tell the process what to do: ") + std::strerror(errno));
-    } else {
-      pid = zygote_.spawn(spawn, std::move(channel->second), *std::move(birthplace));
-      p.control = std::move(channel->first);
-    }
-    if (pid || zygote_.is_open()) break;
-    // Somebody ended it. A process that it had made ends with its channel.
-    log_warning("the zygote has gone; another takes its place");
-    Result<Zygote> other = Zygote::start_anew();
-    if (!other) {
-      pid = other.take_error();
-      break;
-    }
-    zygote_ = *std::move(other);
-  }
+  Result<pid_t> pid = spawn(where, request.SerializeAsString(), fds, &c.cgroup, p.control);
   if (!pid) {
     loop_.expect_child(false);
     co_return pid.take_error();
@@ -269,6 +253,121 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   Result<pid_t> ready = co_await follow(container, process, *pid);
   p.io.release_streams();
   co_return std::move(ready);
+}
+
+// A process that `launch` tells what to do, at the other end of `control`. The caller expects it.
+Result<pid_t> Service::spawn(const proto::SpawnRequest& request, const std::string& launch,
+                             const std::vector<int>& fds, const Cgroup* cgroup, UniqueFd& control) {
+  Result<pid_t> pid = Error(ErrorKind::Io, "");
+  for (int tries = 0; tries < 2; ++tries) {
+    auto channel = make_channel();
+    Result<UniqueFd> birthplace = cgroup ? cgroup->birthplace() : UniqueFd();
+    // Sent first: the process finds it as soon as it is there.
+    if (!channel || !birthplace) {
+      pid = channel ? birthplace.take_error() : channel.take_error();
+    } else if (!send_packet(channel->first.get(), launch, fds)) {
+      pid = Error(ErrorKind::Io,
+                  std::string("cannot tell the process what to do: ") + std::strerror(errno));
+    } else {
+      pid = zygote_.spawn(request, std::move(channel->second), *std::move(birthplace));
+      control = std::move(channel->first);
+    }
+    if (pid || zygote_.is_open()) break;
+    // Somebody ended it. A process that it had made ends with its channel.
+    log_warning("the zygote has gone; another takes its place");
+    Result<Zygote> other = Zygote::start_anew();
+    if (!other) return other.take_error();
+    zygote_ = *std::move(other);
+  }
+  return pid;
+}
+
+// ---- runc -------------------------------------------------------------------
+
+Task<Result<void>> Service::hand_over(ContainerRef container) {
+  Container& c = *container;
+  std::string why;
+  for (const BeyondUs& b : c.spec.beyond) why += (why.empty() ? "" : ", ") + b.member;
+  why += c.spec.beyond.size() == 1 ? " is not supported" : " are not supported";
+  Result<void> native = co_await probe(container, why);
+  if (!native) co_return native.take_error();
+  Result<Runc> runc = Runc::find(c.runc_program, why);
+  if (!runc) co_return runc.take_error();
+  Result<void> known = co_await runc->check(loop_, c.spec.beyond);
+  if (known) c.runc = std::make_shared<const Runc>(*std::move(runc));
+  co_return std::move(known);
+}
+
+// Whether the container's program is native: what it is can only be seen in its root.
+Task<Result<void>> Service::probe(ContainerRef container, std::string why) {
+  Container& c = *container;
+  proto::SpawnRequest where;
+  where.set_clone_flags(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0));
+  proto::LaunchRequest request;
+  request.set_bundle(c.bundle);
+  for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
+  request.set_probe(why);
+  UniqueFd control;
+  loop_.expect_child(true);
+  Result<pid_t> pid = spawn(where, request.SerializeAsString(), {}, nullptr, control);
+  if (!pid) {
+    loop_.expect_child(false);
+    co_return pid.take_error();
+  }
+  const Later<int> ended = loop_.ended(*pid);
+  loop_.expect_child(false);
+  Result<void> answer = Error(ErrorKind::Io, "the process ended before it told what it is");
+  for (;;) {
+    const std::shared_ptr<Packet> packet = co_await receive_later(loop_, control.get());
+    LaunchStep step;
+    if (packet->gone || !step.ParseFromString(packet->bytes)) break;
+    if (step.kind() == LaunchStep::PROGRAM)
+      (void)co_await send_layer(container, control.get(), step.text());
+    if (step.kind() == LaunchStep::NATIVE) answer = Result<void>();
+    if (step.kind() == LaunchStep::FAILED) answer = Error(ErrorKind::Unsupported, step.text());
+  }
+  // Its mounts are gone with it.
+  (void)co_await ended;
+  co_return std::move(answer);
+}
+
+Task<Result<pid_t>> Service::launch_by_runc(ContainerRef container,
+                                            std::shared_ptr<Process> process) {
+  Container& c = *container;
+  Process& p = *process;
+  const bool is_exec = !p.exec_id.empty();
+  loop_.expect_child(true);
+  Result<pid_t> pid =
+      is_exec ? co_await c.runc->exec(loop_, c, p) : co_await c.runc->create(loop_, c, p);
+  p.io.release_streams();
+  if (pid) {
+    p.pid = *pid;
+    watch(container, process);
+    if (!is_exec) write_state_file(c.bundle, *pid);
+  }
+  loop_.expect_child(false);
+  co_return std::move(pid);
+}
+
+// ---- Steps of a process -----------------------------------------------------
+
+// Answers a process that asks for a program beside the files of the root.
+Task<bool> Service::send_layer(ContainerRef container, int control, std::string name) {
+  LaunchStep answer;
+  answer.set_kind(LaunchStep::GO);
+  std::vector<int> fds;
+  Result<UniqueFd> opened = UniqueFd();
+  if (layers_) {
+    Result<LayerSource::Layer> layer = co_await layers_->find(container->id, std::move(name));
+    if (layer && *layer) {
+      container->layer = *layer;
+      opened = LayerSource::reopen(*container->layer);
+      if (opened) fds.push_back(opened->get());
+    }
+    if (!layer || !opened)
+      answer.set_text(std::string((layer ? opened.error() : layer.error()).message));
+  }
+  co_return send_packet(control, answer.SerializeAsString(), fds);
 }
 
 Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Process> process,
@@ -307,21 +406,7 @@ Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Proc
         co_return Error(ErrorKind::Io, std::string("cannot map users: ") + std::strerror(errno));
       go();
     } else if (step.kind() == LaunchStep::PROGRAM) {
-      LaunchStep answer;
-      answer.set_kind(LaunchStep::GO);
-      std::vector<int> fds;
-      Result<UniqueFd> opened = UniqueFd();
-      if (layers_) {
-        Result<LayerSource::Layer> layer = co_await layers_->find(c.id, step.text());
-        if (layer && *layer) {
-          c.layer = *layer;
-          opened = LayerSource::reopen(*c.layer);
-          if (opened) fds.push_back(opened->get());
-        }
-        if (!layer || !opened)
-          answer.set_text(std::string((layer ? opened.error() : layer.error()).message));
-      }
-      (void)send_packet(p.control.get(), answer.SerializeAsString(), fds);
+      (void)co_await send_layer(container, p.control.get(), step.text());
     } else if (step.kind() == LaunchStep::MOUNTED) {
       for (const char* name : {"prestart", "createRuntime"}) {
         Result<void> done = co_await run_hooks(container, name, pid, "creating");
@@ -384,6 +469,10 @@ Task<bool> Service::discard(ContainerRef container, std::shared_ptr<Process> pro
   p.control.reset();
   p.io.close();
   if (!p.exec_id.empty()) co_return true;
+  if (container->runc) {
+    if (Result<void> gone = co_await container->runc->remove(loop_, *container); !gone)
+      log_warning(std::string(gone.error().message));
+  }
   // The kernel takes a moment to let go of the last process.
   for (int i = 0; !container->cgroup.remove(); ++i) {
     if (i == 50) {
@@ -419,14 +508,19 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
     c->bundle = request.bundle();
     c->tier = settings.tier;
     c->fuel = settings.fuel;
+    c->runc_program = settings.runc;
     if (!spec.seccomp.is_null()) {
       const std::string key = spec.seccomp.dump();
       auto it = filters_.find(key);
       if (it == filters_.end()) {
-        WAFER_LET(filter, compile_seccomp(spec.seccomp));
-        it = filters_.emplace(key, std::move(filter)).first;
+        Result<SeccompFilter> filter = compile_seccomp(spec.seccomp);
+        if (!filter && filter.error().kind == ErrorKind::Unsupported)
+          spec.beyond.push_back({std::string(filter.error().message), "1.0.0"});
+        else if (!filter)
+          return filter.take_error();
+        if (filter) it = filters_.emplace(key, *std::move(filter)).first;
       }
-      c->seccomp = it->second;
+      if (it != filters_.end()) c->seccomp = it->second;
     }
     c->spec = std::move(spec);
     c->rootfs.assign(request.rootfs().begin(), request.rootfs().end());
@@ -445,13 +539,21 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const std::shared_ptr<Process> first(c, &c->first);
   containers_[c->id] = c;
   uint64_t since = stages.begin();
-  Result<void> made = c->cgroup.create(c->spec.resources);
+  Result<void> made;
+  if (!c->spec.beyond.empty()) made = co_await hand_over(c);
+  if (made && !c->runc) made = c->cgroup.create(c->spec.resources);
   stages.end("control group", since);
   // Who is not root has no control groups, unless somebody gave some: as runc's rootless mode.
-  if (!made && geteuid() != 0) made = Result<void>();
+  if (!made && geteuid() != 0 && c->spec.beyond.empty()) made = Result<void>();
   if (made) made = first->io.open(first->in, first->out, first->err, first->terminal);
   since = stages.begin();
-  Result<pid_t> pid = made ? co_await launch(c, first) : Result<pid_t>(made.take_error());
+  Result<pid_t> pid = Error(ErrorKind::Io, "");
+  if (!made)
+    pid = made.take_error();
+  else if (c->runc)
+    pid = co_await launch_by_runc(c, first);
+  else
+    pid = co_await launch(c, first);
   stages.end("process", since);
   if (!pid) {
     (void)co_await discard(c, first);
@@ -492,7 +594,13 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
   p->starting = true;
   if (is_exec) {
     Result<void> opened = p->io.open(p->in, p->out, p->err, p->terminal);
-    Result<pid_t> pid = opened ? co_await launch(c, p) : Result<pid_t>(opened.take_error());
+    Result<pid_t> pid = Error(ErrorKind::Io, "");
+    if (!opened)
+      pid = opened.take_error();
+    else if (c->runc)
+      pid = co_await launch_by_runc(c, p);
+    else
+      pid = co_await launch(c, p);
     if (!pid) {
       p->starting = false;
       p->started.set(false);
@@ -505,16 +613,23 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
       co_return;
     }
   }
-  LaunchStep step;
-  step.set_kind(LaunchStep::GO);
-  (void)send_packet(p->control.get(), step.SerializeAsString());
-  const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p->control.get());
-  p->control.reset();
-  // Nothing: the program has replaced the process that would have told.
-  if (!packet->gone && step.ParseFromString(packet->bytes) && step.kind() == LaunchStep::FAILED) {
+  Result<void> begun;
+  if (!c->runc) {
+    LaunchStep step;
+    step.set_kind(LaunchStep::GO);
+    (void)send_packet(p->control.get(), step.SerializeAsString());
+    const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p->control.get());
+    p->control.reset();
+    // Nothing: the program has replaced the process that would have told.
+    if (!packet->gone && step.ParseFromString(packet->bytes) && step.kind() == LaunchStep::FAILED)
+      begun = Error(ErrorKind::Io, step.text());
+  } else if (!is_exec) {
+    begun = co_await c->runc->start(loop_, *c);
+  }
+  if (!begun) {
     p->starting = false;
     p->started.set(false);
-    reply(RpcResult::error(RpcCode::Unknown, step.text()));
+    reply(error_of(begun.error()));
     co_return;
   }
   p->status = proto::RUNNING;
@@ -611,22 +726,38 @@ void Service::wait(const proto::ProcessRequest& request, Reply reply) {
     p->waiting.push_back(done);
 }
 
-void Service::kill(const proto::KillRequest& request, const Reply& reply) {
+Detached Service::kill(proto::KillRequest request, Reply reply) {
   Found found;
-  if (!find(request.id(), request.exec_id(), reply, found)) return;
+  if (!find(request.id(), request.exec_id(), reply, found)) co_return;
   Container& c = *found.container;
   const Process& p = *found.process;
-  if (p.status == proto::STOPPED || p.pid == 0)
-    return reply(RpcResult::error(RpcCode::NotFound, "process already finished"));
+  const auto finished = [&reply] {
+    reply(RpcResult::error(RpcCode::NotFound, "process already finished"));
+  };
+  if (p.status == proto::STOPPED || p.pid == 0) {
+    finished();
+    co_return;
+  }
   const int signal = int(request.signal());
   if (request.all() && p.exec_id.empty()) {
     c.cgroup.signal_all(signal);
+  } else if (c.runc && p.exec_id.empty()) {
+    Result<void> sent = co_await c.runc->kill(loop_, c, signal);
+    if (!sent) {
+      // It may have ended meanwhile.
+      if (::kill(p.pid, 0) != 0)
+        finished();
+      else
+        reply(error_of(sent.error()));
+      co_return;
+    }
   } else if (::kill(p.pid, signal) != 0) {
-    const RpcCode code = errno == ESRCH    ? RpcCode::NotFound
-                         : errno == EINVAL ? RpcCode::InvalidArgument
-                                           : RpcCode::Unknown;
-    return reply(
-        RpcResult::error(code, errno == ESRCH ? "process already finished" : std::strerror(errno)));
+    if (errno == ESRCH)
+      finished();
+    else
+      reply(RpcResult::error(errno == EINVAL ? RpcCode::InvalidArgument : RpcCode::Unknown,
+                             std::strerror(errno)));
+    co_return;
   }
   // Groups of version 1 keep even those who are to die frozen.
   if (signal == SIGKILL && c.paused) (void)c.cgroup.freeze(false);
@@ -668,14 +799,20 @@ void Service::pids(const proto::ProcessRequest& request, const Reply& reply) {
   reply(message_of(response));
 }
 
-void Service::pause(const proto::ProcessRequest& request, bool on, const Reply& reply) {
+Detached Service::pause(proto::ProcessRequest request, bool on, Reply reply) {
   Found found;
-  if (!find(request.id(), {}, reply, found)) return;
+  if (!find(request.id(), {}, reply, found)) co_return;
   Container& c = *found.container;
-  if (c.first.status != proto::RUNNING || c.paused == on)
-    return reply(RpcResult::error(RpcCode::FailedPrecondition,
-                                  on ? "the container is not running" : "it is not paused"));
-  if (Result<void> done = c.cgroup.freeze(on); !done) return reply(error_of(done.error()));
+  if (c.first.status != proto::RUNNING || c.paused == on) {
+    reply(RpcResult::error(RpcCode::FailedPrecondition,
+                           on ? "the container is not running" : "it is not paused"));
+    co_return;
+  }
+  Result<void> done = c.runc ? co_await c.runc->pause(loop_, c, on) : c.cgroup.freeze(on);
+  if (!done) {
+    reply(error_of(done.error()));
+    co_return;
+  }
   c.paused = on;
   proto::TaskEvent event;
   event.set_container_id(c.id);
@@ -698,14 +835,18 @@ void Service::close_io(const proto::CloseIORequest& request, const Reply& reply)
   reply(empty());
 }
 
-void Service::update(const proto::UpdateTaskRequest& request, const Reply& reply) {
+Detached Service::update(proto::UpdateTaskRequest request, Reply reply) {
   Found found;
-  if (!find(request.id(), {}, reply, found)) return;
-  const auto resources =
-      nlohmann::json::parse(request.resources().value(), nullptr, /*allow_exceptions=*/false);
-  if (resources.is_discarded())
-    return reply(RpcResult::error(RpcCode::InvalidArgument, "the resources are not JSON"));
-  const Result<void> done = found.container->cgroup.update(resources);
+  if (!find(request.id(), {}, reply, found)) co_return;
+  Container& c = *found.container;
+  const std::string& text = request.resources().value();
+  const auto resources = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (resources.is_discarded()) {
+    reply(RpcResult::error(RpcCode::InvalidArgument, "the resources are not JSON"));
+    co_return;
+  }
+  const Result<void> done =
+      c.runc ? co_await c.runc->update(loop_, c, text) : c.cgroup.update(resources);
   reply(done ? empty() : error_of(done.error()));
 }
 

@@ -54,13 +54,13 @@ class Service {
   Detached remove(proto::ProcessRequest request, Reply reply);
   void state(const proto::ProcessRequest& request, const Reply& reply);
   void wait(const proto::ProcessRequest& request, Reply reply);
-  void kill(const proto::KillRequest& request, const Reply& reply);
+  Detached kill(proto::KillRequest request, Reply reply);
   void exec(const proto::ExecProcessRequest& request, const Reply& reply);
   void pids(const proto::ProcessRequest& request, const Reply& reply);
-  void pause(const proto::ProcessRequest& request, bool on, const Reply& reply);
+  Detached pause(proto::ProcessRequest request, bool on, Reply reply);
   void resize(const proto::ResizePtyRequest& request, const Reply& reply);
   void close_io(const proto::CloseIORequest& request, const Reply& reply);
-  void update(const proto::UpdateTaskRequest& request, const Reply& reply);
+  Detached update(proto::UpdateTaskRequest request, Reply reply);
   void stats(const proto::ProcessRequest& request, const Reply& reply);
   void connect(const proto::ProcessRequest& request, const Reply& reply);
   void shutdown(const proto::ShutdownRequest& request, const Reply& reply);
@@ -68,9 +68,16 @@ class Service {
   // Answers with NotFound where there is none.
   bool find(const std::string& id, const std::string& exec_id, const Reply& reply, Found& out);
 
+  // What has to be run by runc is given to it; who cannot be is refused.
+  Task<Result<void>> hand_over(ContainerRef container);
+  Task<Result<void>> probe(ContainerRef container, std::string why);
   // Brings a process up to where it waits for its start. The pid, or the reason why not.
   Task<Result<pid_t>> launch(ContainerRef container, std::shared_ptr<Process> process);
+  Task<Result<pid_t>> launch_by_runc(ContainerRef container, std::shared_ptr<Process> process);
+  Result<pid_t> spawn(const proto::SpawnRequest& request, const std::string& launch,
+                      const std::vector<int>& fds, const Cgroup* cgroup, UniqueFd& control);
   Task<Result<pid_t>> follow(ContainerRef container, std::shared_ptr<Process> process, pid_t pid);
+  Task<bool> send_layer(ContainerRef container, int control, std::string name);
   Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
                                std::string status);
   Detached watch(ContainerRef container, std::shared_ptr<Process> process);

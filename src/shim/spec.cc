@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "base/descriptor.h"
@@ -94,6 +96,24 @@ std::optional<int> value_of(const Named (&table)[N], std::string_view name) {
   return std::nullopt;
 }
 
+constexpr Named kSchedulers[] = {{"SCHED_OTHER", 0},   {"SCHED_FIFO", 1}, {"SCHED_RR", 2},
+                                 {"SCHED_BATCH", 3},   {"SCHED_ISO", 4},  {"SCHED_IDLE", 5},
+                                 {"SCHED_DEADLINE", 6}};
+constexpr Named kSchedulerFlags[] = {
+    {"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_FLAG_RECLAIM", 0x02},
+    {"SCHED_FLAG_DL_OVERRUN", 0x04},    {"SCHED_FLAG_KEEP_POLICY", 0x08},
+    {"SCHED_FLAG_KEEP_PARAMS", 0x10},   {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+    {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
+constexpr Named kIoClasses[] = {
+    {"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
+constexpr Named kPersonalities[] = {{"LINUX", PER_LINUX}, {"LINUX32", PER_LINUX32}};
+
+// Members of "linux" that are handed to runc, where they are there and not empty.
+constexpr std::pair<const char*, const char*> kBeyond[] = {{"intelRdt", "1.0.0"},
+                                                           {"timeOffsets", "1.1.0"},
+                                                           {"netDevices", "1.3.0"},
+                                                           {"memoryPolicy", "1.3.0"}};
+
 // What is wrong with the configuration itself; caught where parsing begins.
 struct BadSpec {
   std::string message;
@@ -130,6 +150,53 @@ uint64_t capability_set(const json& object, const char* name) {
   return set;
 }
 
+int named(const json& value, const char* what, const auto& table) {
+  const std::string name = value.is_string() ? value.get<std::string>() : std::string();
+  const std::optional<int> number = value_of(table, name);
+  if (!number) throw BadSpec{std::string("no ") + what + " '" + name + "'"};
+  return *number;
+}
+
+SchedulerSpec scheduler_of(const json& j) {
+  SchedulerSpec s;
+  s.policy = uint32_t(named(member_of(j, "policy"), "scheduler", kSchedulers));
+  take(j, "nice", s.nice);
+  take(j, "priority", s.priority);
+  for (const json& flag : member_of(j, "flags"))
+    s.flags |= uint64_t(named(flag, "flag of a scheduler", kSchedulerFlags));
+  take(j, "runtime", s.runtime);
+  take(j, "deadline", s.deadline);
+  take(j, "period", s.period);
+  return s;
+}
+
+// "0-3,7"
+std::vector<unsigned> processors_of(const std::string& list) {
+  constexpr unsigned kMost = 8192;
+  std::vector<unsigned> out;
+  const char* at = list.data();
+  const char* const end = at + list.size();
+  const auto number = [&] {
+    unsigned n = 0;
+    const auto r = std::from_chars(at, end, n);
+    if (r.ec != std::errc() || n >= kMost) throw BadSpec{"no processors '" + list + "'"};
+    at = r.ptr;
+    return n;
+  };
+  while (at != end) {
+    const unsigned first = number();
+    unsigned last = first;
+    if (at != end && *at == '-') {
+      ++at;
+      last = number();
+    }
+    for (unsigned n = first; n <= last; ++n) out.push_back(n);
+    if (out.size() > kMost) throw BadSpec{"too many processors"};
+    if (at != end && *at++ != ',') throw BadSpec{"no processors '" + list + "'"};
+  }
+  return out;
+}
+
 ProcessSpec process_of(const json& j) {
   if (!j.is_object()) throw BadSpec{"\"process\" is not an object"};
   ProcessSpec p;
@@ -163,6 +230,13 @@ ProcessSpec process_of(const json& j) {
   if (!member_of(j, "oomScoreAdj").is_null()) p.oom_score_adj = taken<int>(j, "oomScoreAdj");
   take(j, "apparmorProfile", p.apparmor_profile);
   take(j, "selinuxLabel", p.selinux_label);
+  if (const json& s = member_of(j, "scheduler"); !s.is_null()) p.scheduler = scheduler_of(s);
+  if (const json& io = member_of(j, "ioPriority"); !io.is_null())
+    p.io_priority = named(member_of(io, "class"), "class of I/O", kIoClasses) << 13 |
+                    (taken<int>(io, "priority") & 7);
+  const json& affinity = member_of(j, "execCPUAffinity");
+  p.first_cpus = processors_of(taken<std::string>(affinity, "initial"));
+  p.cpus = processors_of(taken<std::string>(affinity, "final"));
   return p;
 }
 
@@ -193,6 +267,25 @@ DeviceSpec device_of(const json& j) {
   take(j, "uid", d.uid);
   take(j, "gid", d.gid);
   return d;
+}
+
+// What of it only runc does.
+void find_beyond(const json& j, Spec& s) {
+  const json& l = member_of(j, "linux");
+  for (const auto& [name, since] : kBeyond)
+    if (!member_of(l, name).empty()) s.beyond.push_back({std::string("linux.") + name, since});
+  const NamespaceSpec* const mounts = s.find_namespace(CLONE_NEWNS);
+  if (mounts && !mounts->path.empty())
+    s.beyond.push_back({"the mount namespace of another container", "1.0.0"});
+  for (const json& m : member_of(j, "mounts")) {
+    const std::string where = " of the mount " + taken<std::string>(m, "destination");
+    for (const char* name : {"uidMappings", "gidMappings"})
+      if (!member_of(m, name).empty()) s.beyond.push_back({name + where, "1.1.0"});
+    for (const json& option : member_of(m, "options"))
+      if (option == "idmap" || option == "ridmap" || option == "tmpcopyup")
+        s.beyond.push_back(
+            {option.get<std::string>() + where, option == "tmpcopyup" ? "1.0.0" : "1.1.0"});
+  }
 }
 
 Spec spec_of(const json& j) {
@@ -250,6 +343,13 @@ Spec spec_of(const json& j) {
   take(l, "rootfsPropagation", s.rootfs_propagation);
   take(l, "maskedPaths", s.masked_paths);
   take(l, "readonlyPaths", s.readonly_paths);
+  take(l, "mountLabel", s.mount_label);
+  for (MountSpec& m : s.mounts) m.label = s.mount_label;
+  if (const json& p = member_of(l, "personality"); !p.is_null()) {
+    s.personality = unsigned(named(member_of(p, "domain"), "personality", kPersonalities));
+    if (!member_of(p, "flags").empty()) throw BadSpec{"a personality has no flags"};
+  }
+  find_beyond(j, s);
   return s;
 }
 

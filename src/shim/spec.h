@@ -15,6 +15,20 @@
 
 namespace wafer::shim {
 
+// A member that this runtime does not do, and that runc does.
+struct BeyondUs {
+  std::string member;  // "linux.intelRdt"
+  const char* since;   // the version of the specification that a runc has to know
+};
+
+// Of sched_setattr(2).
+struct SchedulerSpec {
+  uint32_t policy = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t flags = 0, runtime = 0, deadline = 0, period = 0;
+};
+
 struct RlimitSpec {
   int resource;
   uint64_t soft, hard;
@@ -40,11 +54,16 @@ struct ProcessSpec {
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
   std::string apparmor_profile, selinux_label;
+  std::optional<SchedulerSpec> scheduler;
+  std::optional<int> io_priority;  // as ioprio_set(2) takes it
+  // Of one that is added to a container: the processors that it begins and goes on with.
+  std::vector<unsigned> first_cpus, cpus;
 };
 
 struct MountSpec {
   std::string destination, type, source;
   std::vector<std::string> options;
+  std::string label;  // SELinux's, of the files in it
 };
 
 struct DeviceSpec {
@@ -90,6 +109,9 @@ struct Spec {
   std::map<std::string, std::string> sysctl;
   std::string rootfs_propagation;
   std::vector<std::string> masked_paths, readonly_paths;
+  std::string mount_label;
+  std::optional<unsigned long> personality;
+  std::vector<BeyondUs> beyond;
 
   const NamespaceSpec* find_namespace(int flag) const;
   const std::vector<HookSpec>& hooks_of(const std::string& name) const;

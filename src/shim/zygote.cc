@@ -1,6 +1,7 @@
 #include "shim/zygote.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 
 #include "shim/channel.h"
+#include "shim/child.h"
 #include "shim/launch.h"
 
 namespace wafer::shim {
@@ -147,11 +149,12 @@ Result<Zygote> Zygote::start() {
 
 Result<Zygote> Zygote::start_anew() {
   WAFER_LET(made, fork_with([](UniqueFd socket) {
-              // All else is closed by exec.
               if (socket.get() == kSocket)
                 (void)fcntl(kSocket, F_SETFD, 0);
               else if (dup2(socket.get(), kSocket) < 0)
                 _exit(1);
+              reset_signals();
+              (void)close_range(kSocket + 1, ~0u, CLOSE_RANGE_CLOEXEC);
               execl("/proc/self/exe", "containerd-shim-wafer-v1", "zygote", nullptr);
               _exit(1);
             }));

@@ -126,13 +126,30 @@ lab.check("a terminal", lab.run("script", "-qec",
                                 "sh -c 'test -t 0 && test -t 1 && echo terminal; exit 5'",
                                 "/dev/null"), 5, "terminal")
 
+# What only runc does is run by it.
+COPY = ["--mount", "type=tmpfs,src=tmpfs,dst=/bin,options=rw:tmpcopyup"]
+lab.check("by runc", run(BUSYBOX, "sh", "-c", "echo $0 $((6*7)); exit 7", options=COPY), 7, "sh 42\n")
+lab.check("input by runc", run(BUSYBOX, "sh", "-c", "read x; echo got $x", options=COPY,
+                               input="line\n"), 0, "got line\n")
+lab.check("no such program for runc", run(BUSYBOX, "/none", options=COPY), 1, err="/none")
+lab.check("not for WebAssembly", run(WASM, options=COPY), 1,
+          err="tmpcopyup of the mount /bin is not supported for WebAssembly programs")
+lab.check("a terminal by runc", lab.run(
+    "script", "-qec", f"ctr run --rm -t --runtime {RUNTIME} {' '.join(COPY)} localhost/busybox:1 tty2 "
+    "sh -c 'test -t 0 && test -t 1 && echo terminal; exit 5'", "/dev/null"), 5, "terminal")
+(lab.folder / "no.toml").write_text("runc = '/none/runc'")
+lab.check("no runc", run(BUSYBOX, options=[*COPY, "--runtime-config-path", lab.folder / "no.toml"]),
+          1, err="and there is no runc to run it")
+
 # Tasks that live on.
 events = lab.folder / "events"
 watcher = lab.daemon(["sh", "-c", f"exec ctr events > {events}"], lambda: True, "events")
 time.sleep(0.3)
-for kind, image, args in (("wasm", WASM, ["/app.wasm#spin"]), ("native", BUSYBOX, ["busybox", "sleep", "1000"])):
-    lab.check(f"{kind} detached", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *image, kind,
-                                          *args), 0)
+SLEEP = ["busybox", "sleep", "1000"]
+for kind, image, args, options in (("wasm", WASM, ["/app.wasm#spin"], []),
+                                   ("native", BUSYBOX, SLEEP, []), ("runc", BUSYBOX, SLEEP, COPY)):
+    lab.check(f"{kind} detached", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *options, *image,
+                                          kind, *args), 0)
     lab.check("listed", lab.run("ctr", "tasks", "ls"), 0, "RUNNING")
     pids = lab.run("ctr", "tasks", "ps", kind)
     lab.check("its processes", pids, 0)
@@ -141,7 +158,7 @@ for kind, image, args in (("wasm", WASM, ["/app.wasm#spin"]), ("native", BUSYBOX
     lab.check("added", lab.run("ctr", "tasks", "exec", "--exec-id", "x1", kind,
                                *(["/app.wasm"] if kind == "wasm" else ["sh", "-c", "exit 42"])), 42)
     lab.check("not added", lab.run("ctr", "tasks", "exec", "--exec-id", "x2", kind, "/none"), 1,
-              err='cannot find "/none"')
+              err='"/none"')
     lab.check("paused", lab.run("ctr", "tasks", "pause", kind), 0)
     lab.check("shown as paused", lab.run("ctr", "tasks", "ls"), 0, "PAUSED")
     lab.check("resumed", lab.run("ctr", "tasks", "resume", kind), 0)
@@ -177,8 +194,11 @@ lab.check("still there", lab.run("ctr", "tasks", "ls"), 0, "RUNNING")
 end("stay")
 
 # Somebody kills the shim, or the container.
-for victim in ("shim", "container"):
-    lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "v", "/app.wasm#spin")
+for victim, program in (("shim", [*WASM, "v", "/app.wasm#spin"]),
+                        ("container", [*WASM, "v", "/app.wasm#spin"]),
+                        ("shim", [*COPY, *BUSYBOX, "v", *SLEEP]),
+                        ("container", [*COPY, *BUSYBOX, "v", *SLEEP])):
+    lab.check("to be killed", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *program), 0)
     pid = lab.run("ctr", "tasks", "ls").stdout.split("v ")[1].split()[0]
     if victim == "shim":
         pid = pathlib.Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0]

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,7 +17,9 @@
 #include <fstream>
 
 #include "shim/cgroup.h"
+#include "shim/device_filter.h"
 #include "shim/events.h"
+#include "shim/hooks.h"
 #include "shim/io.h"
 #include "shim/layers.h"
 #include "shim/options.h"
@@ -91,6 +95,45 @@ TEST(ShimSpec, RefusesWhatCannotBe) {
   EXPECT_EQ(error_of(R"({"hooks":{"poststop":[{"path":"x"}]}})"),
             "config.json: the path of a hook is not absolute");
   EXPECT_EQ(error_of(R"({"mounts":[7]})"), "config.json: a mount has no destination");
+}
+
+TEST(ShimSpec, FindsWhatIsForRunc) {
+  const auto beyond = [](const char* text) {
+    const Result<Spec> spec = parse_spec(text);
+    std::string out = spec ? "" : std::string(spec.error().message);
+    for (const BeyondUs& b : spec ? spec->beyond : std::vector<BeyondUs>())
+      out += b.member + " (" + b.since + ") ";
+    return out;
+  };
+  EXPECT_EQ(
+      beyond(R"({"linux":{"intelRdt":{"closID":"x"},"timeOffsets":{},"netDevices":{"a":{}}}})"),
+      "linux.intelRdt (1.0.0) linux.netDevices (1.3.0) ");
+  EXPECT_EQ(beyond(R"({"linux":{"timeOffsets":{"boottime":{"secs":1}},"memoryPolicy":{"mode":"x"},
+    "namespaces":[{"type":"time"},{"type":"mount","path":"/proc/1/ns/mnt"}]}})"),
+            "linux.timeOffsets (1.1.0) linux.memoryPolicy (1.3.0) "
+            "the mount namespace of another container (1.0.0) ");
+  EXPECT_EQ(beyond(R"({"mounts":[{"destination":"/a","uidMappings":[{"size":1}]},
+    {"destination":"/b","options":["ro","ridmap","tmpcopyup"]},{"destination":"/c",
+    "options":["rro"]}]})"),
+            "uidMappings of the mount /a (1.1.0) ridmap of the mount /b (1.1.0) "
+            "tmpcopyup of the mount /b (1.0.0) ");
+}
+
+TEST(ShimSpec, ReadsHowAProcessIsScheduled) {
+  const auto p = parse_process(R"({"args":["a"],"cwd":"/","scheduler":{"policy":"SCHED_BATCH",
+    "nice":5,"flags":["SCHED_FLAG_RESET_ON_FORK"]},"ioPriority":{"class":"IOPRIO_CLASS_IDLE",
+    "priority":3},"execCPUAffinity":{"initial":"0-2,5","final":"1"}})");
+  ASSERT_TRUE(p) << p.error().message;
+  EXPECT_EQ(p->scheduler->policy, 3u);
+  EXPECT_EQ(p->scheduler->nice, 5);
+  EXPECT_EQ(p->scheduler->flags, 1u);
+  EXPECT_EQ(*p->io_priority, 3 << 13 | 3);
+  EXPECT_EQ(p->first_cpus, (std::vector<unsigned>{0, 1, 2, 5}));
+  EXPECT_EQ(p->cpus, std::vector<unsigned>{1});
+  for (const char* bad : {R"({"scheduler":{"policy":"SCHED_X"}})", R"({"scheduler":{}})",
+                          R"({"ioPriority":{"class":7}})", R"({"execCPUAffinity":{"final":"1-"}})",
+                          R"({"execCPUAffinity":{"final":"99999"}})"})
+    EXPECT_FALSE(parse_process(bad)) << bad;
 }
 
 TEST(ShimCgroup, Paths) {
@@ -169,6 +212,205 @@ TEST(ShimRootfs, Options) {
   EXPECT_EQ(o.flags, static_cast<unsigned long>(MS_NOSUID | MS_BIND | MS_REC));
   EXPECT_EQ(o.data, "mode=755,size=1k");
   EXPECT_EQ(o.propagation.size(), 1u);
+  const MountOptions tree = mount_options({"rbind", "rro", "rnoatime", "nosymfollow"});
+  EXPECT_EQ(tree.set, uint64_t{MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME});
+  EXPECT_EQ(tree.clear, uint64_t{MOUNT_ATTR__ATIME});
+  EXPECT_EQ(tree.flags, static_cast<unsigned long>(MS_BIND | MS_REC | MS_NOSYMFOLLOW));
+  EXPECT_EQ(tree.data, "");
+}
+
+TEST(ShimRootfs, ReadOnlyThroughout) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root mounts";
+  Folder folder;
+  // In a mount namespace of its own.
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
+      _exit(77);
+    std::error_code ec;
+    for (const char* name : {"/root", "/source/below"})
+      std::filesystem::create_directories(folder.path + name, ec);
+    const std::string source = folder.path + "/source", below = source + "/below";
+    if (mount("tmpfs", below.c_str(), "tmpfs", 0, nullptr) != 0) _exit(77);
+    const Result<Rootfs> root = Rootfs::open(folder.path + "/root");
+    if (!root) _exit(1);
+    for (const char* how : {"ro", "rro"})
+      if (!root->mount({std::string("/") + how, "bind", source, {"rbind", how}, {}}, {})) _exit(2);
+    const auto writes = [&](const char* path) {
+      return bool(std::ofstream(folder.path + "/root" + path));
+    };
+    _exit(writes("/ro/x") || !writes("/ro/below/x") || writes("/rro/x") || writes("/rro/below/x")
+              ? 3
+              : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespaces here";
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
+// What the kernel would say to `asked` ("rw") of a device, by running the program here.
+std::string verdict(const std::vector<bpf_insn>& program, char type, uint32_t major, uint32_t minor,
+                    std::string_view asked) {
+  uint32_t access = 0;
+  for (const char c : asked)
+    access |= c == 'r' ? BPF_DEVCG_ACC_READ : c == 'w' ? BPF_DEVCG_ACC_WRITE : BPF_DEVCG_ACC_MKNOD;
+  const uint32_t context[] = {
+      access << 16 | uint32_t(type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR), major,
+      minor};
+  uint32_t r[11] = {};
+  for (size_t at = 0; at < program.size(); ++at) {
+    const bpf_insn& i = program[at];
+    uint32_t& to = r[i.dst_reg];
+    const uint32_t k = uint32_t(i.imm);
+    switch (i.code) {
+      case BPF_LDX | BPF_W | BPF_MEM:
+        if (i.src_reg != BPF_REG_1 || i.off < 0 || i.off > 8 || i.off % 4) return "bad load";
+        to = context[i.off / 4];
+        break;
+      case BPF_ALU | BPF_MOV | BPF_X:
+        to = r[i.src_reg];
+        break;
+      case BPF_ALU | BPF_MOV | BPF_K:
+        to = k;
+        break;
+      case BPF_ALU | BPF_AND | BPF_K:
+        to &= k;
+        break;
+      case BPF_ALU | BPF_RSH | BPF_K:
+        to >>= k;
+        break;
+      case BPF_JMP32 | BPF_JNE | BPF_K:
+        if (to != k) at += size_t(i.off);
+        break;
+      case BPF_JMP32 | BPF_JEQ | BPF_K:
+        if (to == k) at += size_t(i.off);
+        break;
+      case BPF_JMP | BPF_EXIT:
+        return r[0] == 1 ? "yes" : r[0] == 0 ? "no" : "bad result";
+      default:
+        return "bad instruction";
+    }
+  }
+  return "no end";
+}
+
+std::vector<DeviceRule> rules_of(const char* text) {
+  const Result<std::vector<DeviceRule>> rules = device_rules(nlohmann::json::parse(text));
+  EXPECT_TRUE(rules) << rules.error().message;
+  return rules ? *rules : std::vector<DeviceRule>();
+}
+
+TEST(ShimDevices, TheLastRuleDecides) {
+  const auto program = device_program(rules_of(R"([{"allow":false,"access":"rwm"},
+    {"allow":true,"type":"c","major":10,"minor":229,"access":"rw"},
+    {"allow":true,"type":"b","major":8,"access":"r"},
+    {"allow":false,"type":"b","major":8,"minor":1,"access":"w"},
+    {"allow":true,"type":"c","major":7,"access":"rwm"},
+    {"allow":false,"type":"c","major":7,"minor":3,"access":"w"}])"));
+  EXPECT_EQ(verdict(program, 'c', 10, 229, "rw"), "yes");
+  EXPECT_EQ(verdict(program, 'c', 10, 229, "r"), "yes");
+  EXPECT_EQ(verdict(program, 'c', 10, 228, "r"), "no");
+  EXPECT_EQ(verdict(program, 'b', 10, 229, "r"), "no");
+  EXPECT_EQ(verdict(program, 'b', 8, 0, "r"), "yes");
+  EXPECT_EQ(verdict(program, 'b', 8, 1, "r"), "yes");
+  EXPECT_EQ(verdict(program, 'b', 8, 0, "rw"), "no");
+  // One kind of access is refused, and with it whoever asks for it among others.
+  EXPECT_EQ(verdict(program, 'c', 7, 3, "r"), "yes");
+  EXPECT_EQ(verdict(program, 'c', 7, 3, "rw"), "no");
+  EXPECT_EQ(verdict(program, 'c', 7, 2, "rw"), "yes");
+  // What every container may.
+  EXPECT_EQ(verdict(program, 'c', 1, 3, "rwm"), "yes");
+  EXPECT_EQ(verdict(program, 'c', 136, 77, "rw"), "yes");
+  EXPECT_EQ(verdict(program, 'b', 200, 1, "m"), "yes");
+  EXPECT_EQ(verdict(program, 'b', 200, 1, "rm"), "no");
+}
+
+TEST(ShimDevices, RulesForAllEndWhatCameBefore) {
+  const auto all = device_program(rules_of(R"([{"allow":false,"type":"c","major":1,"minor":2},
+    {"allow":true,"type":"a"}])"));
+  EXPECT_EQ(verdict(all, 'c', 1, 2, "rw"), "yes");
+  EXPECT_EQ(verdict(all, 'b', 99, 4294967295, "rwm"), "yes");
+  const auto none = device_program(rules_of(R"([{"allow":true,"type":"a"},{"allow":false}])"));
+  EXPECT_EQ(verdict(none, 'b', 8, 0, "r"), "no");
+  EXPECT_EQ(verdict(none, 'c', 1, 3, "rw"), "yes");
+  // Without a rule for it, a device is refused; without any rule nothing is filtered.
+  const auto some = device_program(rules_of(R"([{"allow":true,"type":"c","major":9}])"));
+  EXPECT_EQ(verdict(some, 'c', 9, 1, "rwm"), "yes");
+  EXPECT_EQ(verdict(some, 'c', 8, 1, "r"), "no");
+  EXPECT_TRUE(rules_of("[]").empty());
+  EXPECT_FALSE(device_rules(nlohmann::json::parse(R"([{"allow":true,"type":"x"}])")));
+  EXPECT_FALSE(device_rules(nlohmann::json::parse(R"([{"type":"c","access":"rx"}])")));
+  std::string text;
+  for (const DeviceRule& r : rules_of(R"([{"allow":false},{"type":"b","minor":3,"access":"mr"}])"))
+    text += to_text(r) + ",";
+  EXPECT_TRUE(text.starts_with("a,b *:3 rm,c *:* m,b *:* m,c 1:3 rwm,")) << text;
+}
+
+// In a group of version 2 of this machine.
+TEST(ShimDevices, TheKernelFollows) {
+  const Result<std::string> mounts = read_file("/proc/self/mountinfo");
+  ASSERT_TRUE(mounts);
+  const size_t line = mounts->find(" - cgroup2 ");
+  if (line == mounts->npos || geteuid() != 0) GTEST_SKIP() << "no control groups of version 2";
+  const size_t begin = mounts->rfind('\n', line) + 1;
+  const CgroupHost host =
+      CgroupHost::parse(mounts->substr(begin, line - begin) + " - cgroup2 cgroup2 rw\n");
+  ASSERT_TRUE(host.unified);
+  const std::string probe = host.hierarchies[0].mount + "/wafer-probe";
+  if (mkdir(probe.c_str(), 0755) != 0) GTEST_SKIP() << "no group can be made in " << probe;
+  const bool filters = filter_devices(probe, rules_of(R"([{"allow":true}])")).ok();
+  rmdir(probe.c_str());
+  if (!filters) GTEST_SKIP() << "this kernel lets nobody filter devices";
+  Cgroup group("/wafer-test-devices", host);
+  const auto opens = [&](const char* path) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const UniqueFd procs(
+          open((host.hierarchies[0].mount + group.path() + "/cgroup.procs").c_str(),
+               O_WRONLY | O_CLOEXEC));
+      if (write(procs.get(), "0", 1) != 1) _exit(2);
+      _exit(open(path, O_RDONLY | O_CLOEXEC) < 0 ? 1 : 0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return status == 0;
+  };
+  const auto resources = [](const char* devices) {
+    return nlohmann::json{{"devices", nlohmann::json::parse(devices)}};
+  };
+  const char* const none = R"([{"allow":false,"access":"rwm"}])";
+  const char* const kmsg = R"([{"allow":false},{"allow":true,"type":"c","major":1,"minor":11}])";
+  Result<void> made = group.create(resources(none));
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_TRUE(opens("/dev/null"));
+  EXPECT_FALSE(opens("/dev/kmsg"));
+  // Other rules replace them, and the same change nothing.
+  for (int i = 0; i < 2; ++i) {
+    made = group.update(resources(kmsg));
+    EXPECT_TRUE(made) << made.error().message;
+    EXPECT_TRUE(opens("/dev/kmsg"));
+  }
+  EXPECT_TRUE(group.update(resources(none)));
+  EXPECT_FALSE(opens("/dev/kmsg"));
+  for (int i = 0; i < 100 && !group.remove(); ++i) usleep(1000);
+}
+
+TEST(ShimHooks, InheritNothing) {
+  if (access("/bin/ls", X_OK) != 0) GTEST_SKIP() << "no /bin/ls";
+  // As libraries leave them: exec does not close it.
+  const UniqueFd open_socket(socket(AF_UNIX, SOCK_STREAM, 0));
+  ASSERT_GE(open_socket.get(), 0);
+  const Result<RunningHook> hook =
+      start_hook({"/bin/ls", {"ls", "/proc/self/fd"}, {"LC_ALL=C"}, 0}, "{}");
+  ASSERT_TRUE(hook) << hook.error().message;
+  int status = 0;
+  ASSERT_EQ(waitpid(hook->pid, &status, 0), hook->pid);
+  EXPECT_EQ(status, 0);
+  char text[256];
+  const ssize_t n = pread(hook->output.get(), text, sizeof text, 0);
+  EXPECT_EQ(std::string(text, n < 0 ? 0 : size_t(n)), "0\n1\n2\n3\n");  // 3: the folder
 }
 
 TEST(ShimSeccomp, Compiles) {
@@ -184,6 +426,11 @@ TEST(ShimSeccomp, Compiles) {
   EXPECT_EQ(filter->program.size() % 8, 0u);
   EXPECT_FALSE(compile(R"({"defaultAction":"SCMP_ACT_X"})"));
   EXPECT_FALSE(compile(R"({})"));
+  for (const char* notify :
+       {R"({"defaultAction":"SCMP_ACT_NOTIFY"})",
+        R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/x"})",
+        R"({"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]})"})
+    EXPECT_EQ(compile(notify).error().kind, ErrorKind::Unsupported) << notify;
   EXPECT_FALSE(compile(R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
     "action":"SCMP_ACT_KILL","args":[{"index":9,"value":1,"op":"SCMP_CMP_EQ"}]}]})"));
 }
@@ -199,11 +446,12 @@ TEST(ShimOptions, TomlByValue) {
   };
   EXPECT_EQ(parse("")->tier, "baseline");
   EXPECT_EQ(parse("tier = 'interp'\nfuel = 5")->fuel, 5u);
+  EXPECT_EQ(parse("runc = '/opt/runc'")->runc, "/opt/runc");
   EXPECT_FALSE(parse("tier = 'fast'"));
   const auto unknown = parse("tear = 'interp'");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(std::string(unknown.error().message),
-            "the runtime's options: no option 'tear'; there are tier, fuel");
+            "the runtime's options: no option 'tear'; there are tier, fuel, runc");
   EXPECT_FALSE(parse("tier ="));
 }
 

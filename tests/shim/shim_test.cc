@@ -200,8 +200,14 @@ class ShimTest : public testing::Test {
     return request;
   }
 
-  RpcResult create(bool with_input = false) {
+  RpcResult create(bool with_input = false, const std::string& options = {}) {
     proto::CreateTaskRequest request;
+    if (!options.empty()) {
+      proto::RuntimeOptions toml;
+      toml.set_config_body(options);
+      request.mutable_options()->set_type_url("runtimeoptions.v1.Options");
+      request.mutable_options()->set_value(toml.SerializeAsString());
+    }
     request.set_id("c");
     request.set_bundle(bundle_);
     if (with_input) request.set_stdin(folder_ + "/in");
@@ -380,6 +386,119 @@ TEST_F(ShimTest, SaysWhatIsWrong) {
   // None of it stays.
   EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
   EXPECT_TRUE(topics_.empty());
+}
+
+// What only runc does is neither left out nor tried.
+TEST_F(ShimTest, RefusesWhatOnlyRuncDoes) {
+  json s = spec({"/app.wasm"});
+  s["linux"]["intelRdt"] = {{"closID", "x"}};
+  start_shim(s);
+  const auto with = [&](const json& config, const std::string& options = {}) {
+    std::ofstream(bundle_ + "/config.json") << config.dump();
+    const RpcResult result = create(false, options);
+    EXPECT_EQ(result.code, RpcCode::Unimplemented);
+    return result.text;
+  };
+  EXPECT_EQ(with(s), "linux.intelRdt is not supported for WebAssembly programs");
+  s["linux"]["timeOffsets"] = {{"boottime", {{"secs", 1}}}};
+  EXPECT_EQ(with(s),
+            "linux.intelRdt, linux.timeOffsets are not supported for WebAssembly programs");
+  json notify = spec({"/app.wat"});
+  notify["linux"]["seccomp"] = {{"defaultAction", "SCMP_ACT_NOTIFY"}};
+  EXPECT_EQ(with(notify), "\"seccomp\": notifications is not supported for WebAssembly programs");
+  // Native ones are runc's, where there is one that knows it.
+  const fs::path native = bundle_ + "/rootfs/native";
+  std::ofstream(native) << "#!/bin/sh\n";
+  fs::permissions(native, fs::perms(0755));
+  s = spec({"/native"});
+  s["linux"]["memoryPolicy"] = {{"mode", "MPOL_BIND"}};
+  EXPECT_EQ(with(s, "runc = '/none/runc'"),
+            "linux.memoryPolicy is not supported, and there is no runc to run it (\"/none/runc\")");
+  const std::string old = folder_ + "/runc";
+  std::ofstream(old) << "#!/bin/sh\necho '{\"ociVersionMax\":\"1.2.1\"}'\n";
+  fs::permissions(old, fs::perms(0755));
+  EXPECT_EQ(with(s, "runc = '" + old + "'"),
+            "linux.memoryPolicy is for runc, and " + old +
+                " knows version 1.2.1 of the specification, not 1.3.0");
+  EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+}
+
+TEST_F(ShimTest, HasRuncDoWhatItDoesNot) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root has control groups for runc";
+  if (std::system("runc --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "no runc";
+  if (std::system("file -L /bin/busybox | grep -q static") != 0)
+    GTEST_SKIP() << "no static busybox (busybox-static, file)";
+  json s = spec({"/bin/busybox", "sleep", "100"});
+  s["mounts"].push_back({{"destination", "/bin"},
+                         {"type", "tmpfs"},
+                         {"source", "tmpfs"},
+                         {"options", {"tmpcopyup"}}});
+  const std::string name = fs::path(folder_).filename().string();
+  s["linux"]["cgroupsPath"] = "wafer.slice:test:" + name;
+  start_shim(s);
+  fs::create_directories(bundle_ + "/rootfs/bin");
+  fs::copy_file("/bin/busybox", bundle_ + "/rootfs/bin/busybox");
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(status(), proto::CREATED);
+  result = call("Start", process_request("c"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(status(), proto::RUNNING);
+  proto::UpdateTaskRequest update;
+  update.set_id("c");
+  update.mutable_resources()->set_value(R"({"pids":{"limit":77}})");
+  result = call("Update", update);
+  EXPECT_TRUE(result.ok()) << result.text;
+  bool limited = false;
+  for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/pids"})
+    if (const auto text = read_file(mount + ("/wafer.slice/test-" + name + ".scope/pids.max")))
+      limited |= *text == "77\n";
+  EXPECT_TRUE(limited);
+  update.mutable_resources()->set_value(R"({"pids":{"limit":"many"}})");
+  EXPECT_TRUE(call("Update", update).text.starts_with("runc update: "));
+  proto::PidsResponse pids;
+  result = call("Pids", process_request("c"));
+  EXPECT_TRUE(pids.ParseFromString(result.text));
+  EXPECT_EQ(pids.processes_size(), 1);
+  proto::ExecProcessRequest exec;
+  exec.set_id("c");
+  exec.set_exec_id("x");
+  exec.mutable_spec()->set_value(
+      json({{"args", {"/bin/busybox", "echo", "added"}}, {"cwd", "/"}}).dump());
+  exec.set_stdout(folder_ + "/out");
+  ASSERT_TRUE(call("Exec", exec).ok());
+  result = call("Start", process_request("c", "x"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(wait("x"), 0u);
+  EXPECT_EQ(read_all(out_), "added\n");
+  result = call("Pause", process_request("c"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(status(), proto::PAUSED);
+  EXPECT_TRUE(call("Resume", process_request("c")).ok());
+  EXPECT_TRUE(call("Pause", process_request("c")).ok());
+  EXPECT_TRUE(call("Kill", kill_request("c", SIGKILL)).ok());
+  EXPECT_EQ(wait(), 137u);
+  result = call("Delete", process_request("c"));
+  EXPECT_TRUE(result.ok()) << result.text;
+  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup")) {
+    const std::string slice = hierarchy.path().string() + "/wafer.slice";
+    EXPECT_FALSE(fs::exists(slice + "/test-" + name + ".scope"));
+    rmdir(slice.c_str());
+  }
+  rmdir("/sys/fs/cgroup/wafer.slice");
+  EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+}
+
+// A label that cannot be set is no label that may be left out.
+TEST_F(ShimTest, DoesNotRunWithoutItsLabel) {
+  json s = spec({"/app.wasm"});
+  s["process"]["apparmorProfile"] = "no-such-profile";
+  start_shim(s);
+  EXPECT_TRUE(create().text.starts_with("cannot set the AppArmor profile 'no-such-profile': "));
+  s = spec({"/app.wasm"});
+  s["process"]["selinuxLabel"] = "no:such:label:s0";
+  std::ofstream(bundle_ + "/config.json") << s.dump();
+  EXPECT_TRUE(create().text.starts_with("cannot set the SELinux label 'no:such:label:s0': "));
 }
 
 // Whatever the image and config.json say, the container is all that is changed.
