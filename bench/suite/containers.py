@@ -119,13 +119,16 @@ def http(lab, wafer: pathlib.Path, seconds: int, rounds: int) -> list[str]:
                       "/served.wasm")
     if started.returncode:
         return [f"http: {started.stderr.strip()[-300:]}"]
-    server = subprocess.Popen([*place, wafer, "serve", "--addr", "127.0.0.1:8081", "--env", "PORT=8081",
-                               program], stderr=subprocess.DEVNULL)
-    tasks = [line.split() for line in lab.run("ctr", "tasks", "ls").stdout.splitlines()]
-    container = next(int(words[1]) for words in tasks if words[0] == "web")
     rates: dict[str, float] = {}
     costs: dict[str, float] = {}
+    server = None
     try:
+        server = subprocess.Popen([*place, wafer, "serve", "--addr", "127.0.0.1:8081", "--env",
+                                   "PORT=8081", program], stderr=subprocess.DEVNULL)
+        tasks = [line.split() for line in lab.run("ctr", "tasks", "ls").stdout.splitlines()]
+        container = next((int(words[1]) for words in tasks if words[0] == "web"), None)
+        if container is None:
+            return ["http: the container has ended"]
         time.sleep(1)
         for _ in range(rounds):
             for name, port, pid in (("through the shim", 8080, container),
@@ -143,8 +146,9 @@ def http(lab, wafer: pathlib.Path, seconds: int, rounds: int) -> list[str]:
                     (re.search(r"(\d+) requests in", out) or [0, 1])[1])) * 1e6
                 costs[name] = min(costs.get(name, cost), cost)
     finally:
-        server.terminate()
-        server.wait()
+        if server:
+            server.terminate()
+            server.wait()
         lab.run("ctr", "tasks", "kill", "-s", "SIGKILL", "web")
         time.sleep(0.5)
         lab.run("ctr", "tasks", "rm", "-f", "web")
