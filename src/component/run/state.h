@@ -129,9 +129,9 @@ struct Item {
   Sort sort = Sort::Type;
   std::shared_ptr<const Func> func;
   std::shared_ptr<InstanceValue> instance;
-  std::shared_ptr<ResourceType> resource;  // of a type, if it is one
-  std::shared_ptr<const wasm::Module> module;
-  ComponentValue component;
+  std::shared_ptr<ResourceType> resource;      // of a type, if it is one
+  std::shared_ptr<const wasm::Module> module;  // null: only that there is one is known
+  ComponentValue component;                    // the same
   Val value;
 };
 
@@ -149,7 +149,10 @@ class InstanceValue {
   // Adds it, or puts it in the place of what has the name.
   void set(std::string name, Item item) {
     if (const size_t i = place(name); i < items_.size()) {
-      ++changes_;
+      // Those of an instance that goes stay counted, so that the sum never comes back to what it
+      // was.
+      const auto& old = items_[i].second.instance;
+      changes_ += 1 + (old ? old->changes() : 0);
       nests_ = nests_ || item.instance;
       items_[i].second = std::move(item);
     } else {
