@@ -72,7 +72,9 @@ std::string ItemMatcher::mismatch(const Entity& entity, const Item& item) {
     case Sort::Type:
       if (types_[entity.type].kind != TypeKind::Resource) return {};
       if (!item.resource) return "expected a resource type";
-      resources_[types_[entity.type].resource] = item.resource.get();
+      if (ResourceType* const given = item.resource.get();
+          resources_.emplace(types_[entity.type].resource, given).first->second != given)
+        return "another resource type than that of the import that it is equal to";
       return {};
     case Sort::Func:
       return func(types_[entity.type], *item.func);
