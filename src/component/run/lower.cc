@@ -25,28 +25,7 @@ namespace {
 ScalarType scalar_of(const TypeArena& types, ValType type) {
   const ValType t = plain(types, type);
   if (!t) return {ScalarKind::Nothing};
-  if (!t.defined()) {
-    switch (t.prim) {
-#define SCALAR(name) \
-  case Prim::name:   \
-    return {ScalarKind::name}
-      SCALAR(Bool);
-      SCALAR(U8);
-      SCALAR(U16);
-      SCALAR(U32);
-      SCALAR(U64);
-      SCALAR(S8);
-      SCALAR(S16);
-      SCALAR(S32);
-      SCALAR(S64);
-      SCALAR(F32);
-      SCALAR(F64);
-      SCALAR(Char);
-#undef SCALAR
-      default:
-        return {ScalarKind::Other};
-    }
-  }
+  if (!t.defined()) return {scalar_kind_of(t.prim)};
   const TypeDef& def = types[t.id];
   if (def.kind == TypeKind::Enum) return {ScalarKind::Enum, uint32_t(def.labels.size())};
   if (def.kind == TypeKind::Flags)
@@ -275,31 +254,6 @@ TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
   for (size_t i = 0; i < scalars.size(); ++i) {
     Slot& v = slots[i];
     switch (scalars[i].kind) {
-      case ScalarKind::Bool:
-        v = uint32_t(v) != 0;
-        break;
-      case ScalarKind::U8:
-        v = uint8_t(v);
-        break;
-      case ScalarKind::S8:
-        v = Slot(int64_t(int8_t(v)));
-        break;
-      case ScalarKind::U16:
-        v = uint16_t(v);
-        break;
-      case ScalarKind::S16:
-        v = Slot(int64_t(int16_t(v)));
-        break;
-      case ScalarKind::U32:
-        v = uint32_t(v);
-        break;
-      case ScalarKind::S32:
-        v = Slot(int64_t(int32_t(v)));
-        break;
-      case ScalarKind::Char:
-        v = uint32_t(v);
-        if (!is_char(v)) return store.trap("invalid `char` bit pattern");
-        break;
       case ScalarKind::Enum:
         v = uint32_t(v);
         if (v >= scalars[i].number) return store.trap("invalid variant discriminant");
@@ -318,13 +272,8 @@ TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
         v = h->rep;
         break;
       }
-      case ScalarKind::F32:
-        v = canonical_f32(uint32_t(v));
-        break;
-      case ScalarKind::F64:
-        v = canonical_f64(v);
-        break;
       default:
+        if (!lift_scalar(scalars[i].kind, v)) return store.trap("invalid `char` bit pattern");
         break;
     }
   }
@@ -334,24 +283,9 @@ TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
     for (size_t i = 0; i < scalars.size(); ++i)
       if (scalars[i].kind == ScalarKind::Borrow)
         if (Handle* const h = inst.handles.get(handles[i])) --h->lends;
-  switch (self.plan->result.kind) {
-    case ScalarKind::S8:
-    case ScalarKind::S16:
-    case ScalarKind::S32:
-      slots[0] = uint32_t(slots[0]);
-      break;
-    case ScalarKind::F32:
-      slots[0] = canonical_f32(uint32_t(slots[0]));
-      break;
-    case ScalarKind::F64:
-      slots[0] = canonical_f64(slots[0]);
-      break;
-    case ScalarKind::Char:
-      if (!is_char(slots[0])) return store.trap("invalid `char` bit pattern");
-      break;
-    default:
-      break;
-  }
+  if (self.plan->result.kind != ScalarKind::Nothing &&
+      !lower_scalar(self.plan->result.kind, slots[0]))
+    return store.trap("invalid `char` bit pattern");
   return TrapCode::None;
 }
 

@@ -33,54 +33,15 @@ bool in_bounds(const Context& cx, uint64_t at, uint64_t bytes) {
 // ---- Numbers, from the core value or the bytes that hold them
 
 TrapCode lift_prim(const Context& cx, Prim prim, uint64_t raw, Val& out) {
-  switch (prim) {
-    case Prim::Bool:
-      out = Val::of_bits(uint32_t(raw) != 0);
-      break;
-    case Prim::U8:
-      out = Val::of_bits(uint8_t(raw));
-      break;
-    case Prim::S8:
-      out = Val::of_int(int8_t(raw));
-      break;
-    case Prim::U16:
-      out = Val::of_bits(uint16_t(raw));
-      break;
-    case Prim::S16:
-      out = Val::of_int(int16_t(raw));
-      break;
-    case Prim::U32:
-      out = Val::of_bits(uint32_t(raw));
-      break;
-    case Prim::S32:
-      out = Val::of_int(int32_t(raw));
-      break;
-    case Prim::U64:
-    case Prim::S64:
-      out = Val::of_bits(raw);
-      break;
-    case Prim::F32:
-      out = Val::of_bits(canonical_f32(uint32_t(raw)));
-      break;
-    case Prim::F64:
-      out = Val::of_bits(canonical_f64(raw));
-      break;
-    case Prim::Char: {
-      const auto c = uint32_t(raw);
-      if (!is_char(c)) return cx.trap("invalid `char` bit pattern");
-      out = Val::of_bits(c);
-      break;
-    }
-    case Prim::ErrorContext: {
-      Handle* const h = cx.instance.handles.get(uint32_t(raw));
-      if (!h) return unknown_handle(cx.instance, uint32_t(raw));
-      if (h->kind != HandleKind::ErrorContext) return wrong_handle(cx.instance, uint32_t(raw));
-      out = Val::of_failure(h->failure);
-      break;
-    }
-    default:
-      break;
+  if (prim == Prim::ErrorContext) {
+    Handle* const h = cx.instance.handles.get(uint32_t(raw));
+    if (!h) return unknown_handle(cx.instance, uint32_t(raw));
+    if (h->kind != HandleKind::ErrorContext) return wrong_handle(cx.instance, uint32_t(raw));
+    out = Val::of_failure(h->failure);
+    return TrapCode::None;
   }
+  if (!lift_scalar(scalar_kind_of(prim), raw)) return cx.trap("invalid `char` bit pattern");
+  out = Val::of_bits(raw);
   return TrapCode::None;
 }
 
@@ -94,41 +55,8 @@ TrapCode lower_prim(const Context& cx, Prim prim, const Val& v, Slot& out) {
     return add_handle(cx.instance, std::move(h), out);
   }
   if (!v.is_bits()) return cx.trap("value does not have the type that is wanted");
-  const uint64_t bits = v.bits();
-  switch (prim) {
-    case Prim::Bool:
-      out = bits != 0;
-      break;
-    case Prim::U8:
-      out = uint8_t(bits);
-      break;
-    case Prim::U16:
-      out = uint16_t(bits);
-      break;
-    case Prim::S8:
-      out = uint32_t(int32_t(int8_t(bits)));
-      break;
-    case Prim::S16:
-      out = uint32_t(int32_t(int16_t(bits)));
-      break;
-    case Prim::F32:
-      out = canonical_f32(uint32_t(bits));
-      break;
-    case Prim::F64:
-      out = canonical_f64(bits);
-      break;
-    case Prim::Char:
-      if (!is_char(bits)) return cx.trap("invalid `char` bit pattern");
-      out = bits;
-      break;
-    case Prim::U64:
-    case Prim::S64:
-      out = bits;
-      break;
-    default:
-      out = uint32_t(bits);
-      break;
-  }
+  out = v.bits();
+  if (!lower_scalar(scalar_kind_of(prim), out)) return cx.trap("invalid `char` bit pattern");
   return TrapCode::None;
 }
 

@@ -20,6 +20,107 @@ inline uint64_t canonical_f64(uint64_t bits) {
 }
 inline bool is_char(uint64_t c) { return c < 0x110000 && (c < 0xd800 || c > 0xdfff); }
 
+constexpr ScalarKind scalar_kind_of(Prim prim) {
+  switch (prim) {
+#define SCALAR(name) \
+  case Prim::name:   \
+    return ScalarKind::name
+    SCALAR(Bool);
+    SCALAR(U8);
+    SCALAR(U16);
+    SCALAR(U32);
+    SCALAR(U64);
+    SCALAR(S8);
+    SCALAR(S16);
+    SCALAR(S32);
+    SCALAR(S64);
+    SCALAR(F32);
+    SCALAR(F64);
+    SCALAR(Char);
+#undef SCALAR
+    default:
+      return ScalarKind::Other;
+  }
+}
+
+// Makes what a value has of a core value, or of the bytes that hold it: integers are extended to 64
+// bits. False: it is no char. Others than numbers stay as they are.
+inline bool lift_scalar(ScalarKind kind, uint64_t& bits) {
+  using enum ScalarKind;
+  switch (kind) {
+    case Bool:
+      bits = uint32_t(bits) != 0;
+      break;
+    case U8:
+      bits = uint8_t(bits);
+      break;
+    case S8:
+      bits = uint64_t(int64_t(int8_t(bits)));
+      break;
+    case U16:
+      bits = uint16_t(bits);
+      break;
+    case S16:
+      bits = uint64_t(int64_t(int16_t(bits)));
+      break;
+    case U32:
+      bits = uint32_t(bits);
+      break;
+    case S32:
+      bits = uint64_t(int64_t(int32_t(bits)));
+      break;
+    case F32:
+      bits = canonical_f32(uint32_t(bits));
+      break;
+    case F64:
+      bits = canonical_f64(bits);
+      break;
+    case Char:
+      bits = uint32_t(bits);
+      return is_char(bits);
+    default:
+      break;
+  }
+  return true;
+}
+
+// The other way: numbers as their core types have them.
+inline bool lower_scalar(ScalarKind kind, uint64_t& bits) {
+  using enum ScalarKind;
+  switch (kind) {
+    case Bool:
+      bits = bits != 0;
+      break;
+    case U8:
+      bits = uint8_t(bits);
+      break;
+    case U16:
+      bits = uint16_t(bits);
+      break;
+    case S8:
+      bits = uint32_t(int32_t(int8_t(bits)));
+      break;
+    case S16:
+      bits = uint32_t(int32_t(int16_t(bits)));
+      break;
+    case U32:
+    case S32:
+      bits = uint32_t(bits);
+      break;
+    case F32:
+      bits = canonical_f32(uint32_t(bits));
+      break;
+    case F64:
+      bits = canonical_f64(bits);
+      break;
+    case Char:
+      return is_char(bits);
+    default:
+      break;
+  }
+  return true;
+}
+
 // What lifting and lowering need of the options of a canonical definition.
 struct MemoryOptions {
   StringEncoding encoding = StringEncoding::Utf8;
