@@ -13,7 +13,7 @@ class Val;
 struct StoreLimits {
   uint64_t memory_bytes = ~uint64_t{0};  // of each memory
   uint64_t table_elements = 10'000'000;  // of each table
-  uint32_t instances = 1'000'000;
+  uint32_t instances = 1'000'000;        // of modules; as many of components
   size_t gc_heap_bytes = sizeof(void*) >= 8 ? size_t(uint64_t{1} << 32) : size_t(1) << 30;
 };
 

@@ -25,6 +25,8 @@ bool needs_thread(Builtin b) {
          (b >= Builtin::ThreadIndex && b <= Builtin::ThreadYieldThenPromote);
 }
 
+constexpr uint32_t kMaxInstanceDepth = 200;
+
 class Instantiator {
  public:
   Instantiator(ComponentStore& store, std::shared_ptr<Root> root)
@@ -69,6 +71,7 @@ class Instantiator {
 
   ComponentStore& store_;
   const std::shared_ptr<Root> root_;
+  uint32_t depth_ = 0;  // of instances that are being made inside of each other
 };
 
 Error unlinkable(std::string message) { return {ErrorKind::Unlinkable, message}; }
@@ -86,11 +89,18 @@ Result<void> check_sort(std::string_view what, const std::string& name, Sort wan
 Result<std::shared_ptr<ComponentInstance>> Instantiator::run(
     const std::shared_ptr<const Component>& component,
     const std::shared_ptr<ComponentInstance>& outer, const InstanceValue& args) {
+  // A component may hold few that instantiate each other, and still mean any number of instances.
+  if (store_.instances.size() >= store_.core.limits().instances)
+    return Error(ErrorKind::Exhaustion, "too many component instances in the store");
+  if (depth_ == kMaxInstanceDepth)
+    return Error(ErrorKind::Exhaustion, "component instances are nested too deeply");
+  ++depth_;
   auto instance = std::make_shared<ComponentInstance>(store_, component, outer, root_);
   store_.instances.push_back(instance);
   Frame frame{*instance, args};
   for (const Definition& definition : component->definitions)
     WAFER_TRY(std::visit([&](const auto& d) { return define(frame, d); }, definition));
+  --depth_;
   instance->complete = true;
   return instance;
 }
@@ -180,6 +190,7 @@ Result<void> Instantiator::define(Frame& f, const CoreModuleDef& def) {
 Result<void> Instantiator::define(Frame& f, const CoreInstantiate& def) {
   ComponentInstance& inst = f.instance;
   const auto& module = inst.core_modules[def.module];
+  if (!module) return unlinkable("core module is not known");
   std::unordered_map<std::string_view, uint32_t> by_name;
   for (const auto& [name, index] : def.args) by_name.emplace(name, index);
   std::vector<runtime::Extern> imports;
@@ -219,6 +230,7 @@ Result<void> Instantiator::define(Frame& f, const ComponentDef& def) {
 
 Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
   const ComponentValue callee = f.instance.components[def.component];
+  if (!callee.component) return unlinkable("component is not known");
   InstanceValue args;
   for (const NamedIndex& arg : def.args) args.set(arg.name, item_at(f, arg.what, arg.type));
   // Of one that comes from elsewhere the validator knows only what it was said to be.

@@ -58,6 +58,22 @@ void collect(const Component& component, std::vector<std::shared_ptr<wasm::Modul
   }
 }
 
+// Instances of components, and of modules, that are made to see their adapters.
+constexpr uint32_t kMaxLookedAt = 10'000;
+
+// Takes from a module what instances of it cost, and all that they would run.
+void make_cheap(wasm::Module& module) {
+  module.start.reset();
+  module.datas.clear();
+  module.elems.clear();
+  for (wasm::Table& t : module.tables) t.type.limits.min = 0;
+  for (wasm::Memory& m : module.memories) m.type.limits.min = 0;
+  for (wasm::Import& i : module.imports) {
+    i.type.table.limits.min = 0;
+    i.type.memory.limits.min = 0;
+  }
+}
+
 // The adapters that instances of the component use: found by making one, of modules without
 // start functions and segments. Imported modules and components are not known here; what
 // depends on them has no adapter.
@@ -69,15 +85,17 @@ Result<std::vector<Vec<uint8_t>>> adapters_of(Bytes binary, const DecodeOptions&
   DecodeOptions how = options;
   how.registry = engine->registry();
   how.find_code = nullptr;
-  how.load_module = [&engine](Bytes bytes) -> Result<std::shared_ptr<wasm::Module>> {
-    WAFER_LET(module, engine->load_module(bytes, false, /*validate=*/false));
-    module->start.reset();
-    module->datas.clear();
-    module->elems.clear();
-    return std::move(module);
+  how.load_module = [&engine](Bytes bytes) {
+    return engine->load_module(bytes, false, /*validate=*/false);
   };
   WAFER_LET(component, decode(binary, how));
-  runtime::Store core(engine);
+  std::vector<std::shared_ptr<wasm::Module>> modules;
+  collect(*component, modules);
+  for (const auto& module : modules) make_cheap(*module);
+  runtime::StoreLimits limits;
+  limits.instances = kMaxLookedAt;
+  limits.gc_heap_bytes = size_t{64} << 20;
+  runtime::Store core(engine, limits);
   std::vector<Vec<uint8_t>> adapters;
   {
     ComponentStore store(core);
