@@ -27,6 +27,7 @@ class Component;
 class ComponentInstance;
 class ComponentLinker;
 struct HostCall;
+struct DirectFunction;
 struct ExportedFunc;
 class Answer;
 }  // namespace component
@@ -226,24 +227,28 @@ class ComponentLinker {
             bool waits = false, std::string_view signature = {});
   // The same of a function of C++, by its own parameters and result:
   //   linker.typed("my:host/math", "add", [](uint32_t a, uint32_t b) { return a + b; });
-  // Where they are numbers, bool and char32_t, and the component means these types, a call
-  // costs little more than one of a core module. An import of other types traps when called.
+  // Where they are numbers, bool and char32_t, a call costs little more than one of a core module.
+  // Components whose function has other types are refused; names of fields and cases do not count,
+  // and a record may be a tuple.
   template <class F>
   void typed(std::string_view interface, std::string_view name, F f) {
     typed(interface, name, std::function(std::move(f)));
   }
   template <class R, class... A>
   void typed(std::string_view interface, std::string_view name, std::function<R(A...)> f) {
-    auto callback = [f](ComponentCall& call) {
-      call_typed<R, A...>(f, call, std::index_sequence_for<A...>());
+    using Indices = std::index_sequence_for<A...>;
+    // Both ways to call it are to have the same one.
+    const auto function = std::make_shared<const std::function<R(A...)>>(std::move(f));
+    auto callback = [function, types = host_types_](ComponentCall& call) {
+      call_typed<R, A...>(*function, call, types.get(), Indices());
     };
     constexpr bool kScalar =
         ((component::scalar_kind<std::decay_t<A>>() != component::ScalarKind::Other) && ...) &&
         (std::is_void_v<R> ||
          component::scalar_kind<std::decay_t<R>>() != component::ScalarKind::Other);
     if constexpr (kScalar) {
-      auto direct = [f](uint64_t* slots) {
-        call_direct<R, A...>(f, slots, std::index_sequence_for<A...>());
+      auto direct = [function](uint64_t* slots) {
+        call_direct<R, A...>(*function, slots, Indices());
       };
       component::ScalarType result;
       if constexpr (!std::is_void_v<R>) result.kind = component::scalar_kind<std::decay_t<R>>();
@@ -251,7 +256,9 @@ class ComponentLinker {
                 {component::ScalarType{component::scalar_kind<std::decay_t<A>>()}...}, result,
                 std::move(direct));
     } else {
-      func(interface, name, std::move(callback));
+      std::string form = "(" + detail::type_texts<std::decay_t<A>...>() + ")";
+      if constexpr (!std::is_void_v<R>) form += " -> " + detail::type_text<std::decay_t<R>>();
+      func(interface, name, std::move(callback), false, form);
     }
   }
   // `on_drop` takes what represents a resource that nobody owns any more.
@@ -278,17 +285,26 @@ class ComponentLinker {
           f(component::scalar_from<std::decay_t<A>>(slots[I])...));
   }
   template <class R, class... A, class F, size_t... I>
-  static void call_typed(const F& f, ComponentCall& call, std::index_sequence<I...>) {
-    if (call.args().size() != sizeof...(A) ||
-        !(ComponentType<std::decay_t<A>>::is(call.args()[I]) && ...))
+  static void call_typed(const F& f, ComponentCall& call, const detail::HostTypes* types,
+                         std::index_sequence<I...>) {
+    const std::span<ComponentVal> in = call.args();
+    if (in.size() != sizeof...(A) || !(ComponentType<std::decay_t<A>>::is(in[I]) && ...))
       return call.fail("the host's function has other parameters");
-    [[maybe_unused]] std::tuple<std::decay_t<A>...> args{call.template arg<std::decay_t<A>>(I)...};
-    if (call.failed_) return;
-    if constexpr (std::is_void_v<R>)
+    ComponentScope scope{call.store(), types, nullptr};
+    [[maybe_unused]] std::tuple<std::decay_t<A>...> args{
+        ComponentType<std::decay_t<A>>::from(in[I], scope)...};
+    if (scope.failure) return call.fail(scope.failure);
+    if constexpr (std::is_void_v<R>) {
       std::apply(f, std::move(args));
-    else
-      call.set(std::apply(f, std::move(args)));
+    } else {
+      ComponentVal result =
+          ComponentType<std::decay_t<R>>::to(std::apply(f, std::move(args)), scope);
+      if (scope.failure) return call.fail(scope.failure);
+      call.set_raw(std::move(result));
+    }
   }
+  void add(std::string_view interface, std::string_view name, Callback callback, bool waits,
+           component::DirectFunction&& direct, std::string_view signature);
   void add_typed(std::string_view interface, std::string_view name, Callback callback,
                  std::vector<component::ScalarType> params, component::ScalarType result,
                  std::function<void(uint64_t*)> direct);

@@ -179,6 +179,24 @@ struct ComponentType;
 
 namespace detail {
 
+// A type as ComponentLinker::typed compares it: without names of fields and cases, records as
+// tuples. "*": any.
+template <class T>
+std::string type_text() {
+  if constexpr (std::is_same_v<T, Unit> || std::is_void_v<T>)
+    return "_";
+  else if constexpr (requires { ComponentType<T>::text(); })
+    return ComponentType<T>::text();
+  else
+    return "*";
+}
+template <class... T>
+std::string type_texts() {
+  std::string out;
+  ((out += (out.empty() ? "" : ", ") + type_text<T>()), ...);
+  return out;
+}
+
 // A case that may hold nothing.
 template <class T>
 ComponentVal case_to(uint32_t index, T v, ComponentScope& s) {
@@ -215,11 +233,14 @@ struct CaseValue<C, true> {
 
 }  // namespace detail
 
-// to() gives the value; is() tells whether a value is a T; from() wants one that is. Resources are
-// checked by the scope.
+// to() gives the value; is() tells whether a value is a T; from() wants one that is; text() is the
+// type as ComponentLinker::typed compares it. Resources are checked by the scope.
 template <class T>
 struct ComponentType {
   static_assert(std::is_arithmetic_v<T>, "no type of components");
+  static std::string text() {
+    return std::string(component::scalar_name(component::scalar_kind<T>()));
+  }
   static ComponentVal to(T v, ComponentScope&) {
     if constexpr (std::is_same_v<T, float>)
       return ComponentVal::of_f32(v);
@@ -248,6 +269,7 @@ struct ComponentType<ComponentVal> {
 };
 template <>
 struct ComponentType<std::string> {
+  static std::string text() { return "string"; }
   static ComponentVal to(std::string v, ComponentScope&) {
     return ComponentVal::of_text(std::move(v));
   }
@@ -260,6 +282,7 @@ struct ComponentType<const char*> {
 };
 template <>
 struct ComponentType<std::vector<uint8_t>> {
+  static std::string text() { return "list<u8>"; }
   static ComponentVal to(std::vector<uint8_t> v, ComponentScope&) {
     return ComponentVal::of_bytes(std::move(v));
   }
@@ -270,6 +293,7 @@ struct ComponentType<std::vector<uint8_t>> {
 };
 template <class T>
 struct ComponentType<std::vector<T>> {
+  static std::string text() { return "list<" + detail::type_text<T>() + ">"; }
   static ComponentVal to(std::vector<T> v, ComponentScope& s) {
     ComponentVal::Items items;
     items.reserve(v.size());
@@ -292,6 +316,9 @@ struct ComponentType<std::vector<T>> {
 template <class T, size_t N>
 struct ComponentType<std::array<T, N>> {
   static constexpr bool kBytes = std::is_same_v<T, uint8_t>;
+  static std::string text() {
+    return "list<" + detail::type_text<T>() + ", " + std::to_string(N) + ">";
+  }
   static ComponentVal to(std::array<T, N> v, ComponentScope& s) {
     if constexpr (kBytes) {
       return ComponentVal::of_bytes({v.begin(), v.end()});
@@ -327,6 +354,7 @@ struct ComponentType<std::array<T, N>> {
 };
 template <class T>
 struct ComponentType<std::optional<T>> {
+  static std::string text() { return "option<" + detail::type_text<T>() + ">"; }
   static ComponentVal to(std::optional<T> v, ComponentScope& s) {
     return v ? ComponentVal::some(ComponentType<T>::to(*std::move(v), s)) : ComponentVal::none();
   }
@@ -340,6 +368,7 @@ struct ComponentType<std::optional<T>> {
 };
 template <class... T>
 struct ComponentType<std::tuple<T...>> {
+  static std::string text() { return "tuple<" + detail::type_texts<T...>() + ">"; }
   static ComponentVal to(std::tuple<T...> v, ComponentScope& s) {
     ComponentVal::Items items;
     items.reserve(sizeof...(T));
@@ -358,6 +387,7 @@ struct ComponentType<std::tuple<T...>> {
 };
 template <class K, class V>
 struct ComponentType<std::pair<K, V>> {
+  static std::string text() { return ComponentType<std::tuple<K, V>>::text(); }
   static ComponentVal to(std::pair<K, V> v, ComponentScope& s) {
     return ComponentType<std::tuple<K, V>>::to({std::move(v.first), std::move(v.second)}, s);
   }
@@ -368,6 +398,7 @@ struct ComponentType<std::pair<K, V>> {
 };
 template <class T, class E>
 struct ComponentType<Expected<T, E>> {
+  static std::string text() { return "result<" + detail::type_texts<T, E>() + ">"; }
   static ComponentVal to(Expected<T, E> v, ComponentScope& s) {
     return v ? detail::case_to<T>(0, std::move(*v), s)
              : detail::case_to<E>(1, std::move(v.error()), s);
@@ -388,6 +419,20 @@ struct ComponentType<T> {
   using Shape = ComponentShape<T>;
   static constexpr ComponentShapeKind kKind = Shape::kKind;
 
+  static std::string text() {
+    if constexpr (kKind == ComponentShapeKind::Record)
+      return std::apply(
+          [](auto... field) {
+            return "tuple<" + detail::type_texts<typename member_of<decltype(field)>::Of...>() +
+                   ">";
+          },
+          Shape::kFields);
+    else if constexpr (kKind == ComponentShapeKind::Variant)
+      return "variant<" + cases_text(std::type_identity<Cases>()) + ">";
+    else
+      return (kKind == ComponentShapeKind::Flags ? "flags<" : "enum<") +
+             std::to_string(Shape::kCount) + ">";
+  }
   static ComponentVal to(T v, ComponentScope& s) {
     if constexpr (kKind == ComponentShapeKind::Record) {
       ComponentVal::Items items;
@@ -464,6 +509,7 @@ struct ComponentType<T> {
   struct member_of;
   template <class C, class M>
   struct member_of<M C::*> {
+    using Of = M;
     using Type = ComponentType<M>;
   };
   template <class M>
@@ -479,6 +525,10 @@ struct ComponentType<T> {
     using Type = decltype(U::value);
   };
   using Cases = typename cases_of<T>::Type;
+  template <class... C>
+  static std::string cases_text(std::type_identity<std::variant<C...>>) {
+    return detail::type_texts<typename detail::CaseValue<C>::Type...>();
+  }
 
   // Calls f with the index as a constant; false: there is no such case.
   template <class F, size_t I = 0>
@@ -496,6 +546,7 @@ struct ComponentType<T> {
 template <class R>
   requires std::is_base_of_v<HostResource, R>
 struct ComponentType<R*> {
+  static std::string text() { return "borrow"; }
   static ComponentVal to(R* v, ComponentScope& s) {
     component::ResourceType* const type = s.type_of(&detail::kTag<R>);
     if (!v || !type) {
@@ -515,6 +566,7 @@ struct ComponentType<R*> {
 template <class R>
   requires std::is_base_of_v<HostResource, R>
 struct ComponentType<std::unique_ptr<R>> {
+  static std::string text() { return "own"; }
   static ComponentVal to(std::unique_ptr<R> v, ComponentScope& s) {
     component::ResourceType* const type = s.type_of(&detail::kTag<R>);
     if (!v || !type || !s.store) {
@@ -535,6 +587,7 @@ struct ComponentType<std::unique_ptr<R>> {
 template <class R>
   requires std::is_base_of_v<GuestResource, R>
 struct ComponentType<R> {
+  static std::string text() { return "own"; }
   static ComponentVal to(R v, ComponentScope& s) {
     if (v) return v.release();
     s.failure = "null resource";
@@ -563,6 +616,7 @@ struct ComponentType<S<T>> {
 };
 template <>
 struct ComponentType<ErrorContext> {
+  static std::string text() { return "error-context"; }
   static ComponentVal to(ErrorContext v, ComponentScope&) {
     return ComponentVal::of_failure(std::move(v.failure));
   }

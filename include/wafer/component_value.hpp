@@ -144,6 +144,13 @@ enum class ScalarKind : uint8_t {
   Other,  // no scalar
 };
 
+// The names of those that numbers, bool and char of C++ are.
+constexpr std::string_view scalar_name(ScalarKind kind) {
+  constexpr std::string_view kNames[] = {"_",   "bool", "u8",  "s8",  "u16", "s16", "u32",
+                                         "s32", "u64",  "s64", "f32", "f64", "char"};
+  return kNames[size_t(kind)];
+}
+
 struct ScalarType {
   ScalarKind kind = ScalarKind::Nothing;
   uint32_t number = 0;  // of an enum: its cases; of flags: all bits; of a borrow: the resource

@@ -155,15 +155,21 @@ bool ComponentLinker::run(const Callback& callback, component::HostCall& call) {
   return !wrapped.failed_;
 }
 
-void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
-                           bool waits, std::string_view signature) {
+void ComponentLinker::add(std::string_view interface, std::string_view name, Callback callback,
+                          bool waits, component::DirectFunction&& direct,
+                          std::string_view signature) {
   place(*impl_, interface)
       .func(
           std::string(name),
           [callback = std::move(callback)](component::HostCall& call) {
             return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
           },
-          waits, {}, std::string(signature));
+          waits, std::move(direct), std::string(signature));
+}
+
+void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
+                           bool waits, std::string_view signature) {
+  add(interface, name, std::move(callback), waits, {}, signature);
 }
 
 namespace {
@@ -191,14 +197,10 @@ void ComponentLinker::add_typed(std::string_view interface, std::string_view nam
                                 Callback callback, std::vector<component::ScalarType> params,
                                 component::ScalarType result,
                                 std::function<void(uint64_t*)> direct) {
-  place(*impl_, interface)
-      .func(std::string(name),
-            [callback = std::move(callback)](component::HostCall& call) {
-              return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
-            },
-            false,
-            {Typed::fits, Typed::call,
-             std::make_shared<const Typed>(Typed{std::move(params), result, std::move(direct)})});
+  add(interface, name, std::move(callback), false,
+      {Typed::fits, Typed::call,
+       std::make_shared<const Typed>(Typed{std::move(params), result, std::move(direct)})},
+      {});
 }
 
 ComponentResource ComponentLinker::resource(std::string_view interface, std::string_view name,

@@ -740,10 +740,11 @@ namespace {
 
 class TypeText {
  public:
-  TypeText(const TypeArena& types, size_t most) : types_(types), most_(most) {}
+  TypeText(const TypeArena& types, size_t most, bool form = false)
+      : types_(types), most_(most), form_(form) {}
 
   void func(const TypeDef& def) {
-    out += def.is_async ? "async func(" : "func(";
+    out += form_ ? "(" : def.is_async ? "async func(" : "func(";
     list(def.labels.size(), [&](size_t i) { value(def.labels[i].type); });
     out += ")";
     if (!def.args[0]) return;
@@ -774,6 +775,7 @@ class TypeText {
     }
     const TypeDef& def = types_[t.id];
     if (def.kind == TypeKind::Primitive) return value(def.args[0]);
+    if (form_ && by_form(def)) return;
     out += kind_name(def.kind);
     if (def.kind == TypeKind::Own || def.kind == TypeKind::Borrow) return;
     if (!def.labels.empty()) {
@@ -793,9 +795,63 @@ class TypeText {
     out += ">";
   }
 
+  // False: as by name.
+  bool by_form(const TypeDef& def) {
+    const auto labels = [&](size_t i) { value(def.labels[i].type); };
+    switch (def.kind) {
+      case TypeKind::Record:
+        out += "tuple<";
+        list(def.labels.size(), labels);
+        break;
+      case TypeKind::Variant:
+        out += "variant<";
+        list(def.labels.size(), labels);
+        break;
+      case TypeKind::Enum:
+        out += "enum<" + std::to_string(def.labels.size());
+        break;
+      case TypeKind::Flags:
+        out += "flags<" + std::to_string(def.labels.size());
+        break;
+      case TypeKind::FixedList:
+        out += "list<";
+        value(def.args[0]);
+        out += ", " + std::to_string(def.length);
+        break;
+      case TypeKind::Map:
+        out += "list<tuple<";
+        list(def.args.size(), [&](size_t i) { value(def.args[i]); });
+        out += ">";
+        break;
+      default:
+        return false;
+    }
+    out += ">";
+    return true;
+  }
+
   const TypeArena& types_;
   const size_t most_;
+  const bool form_;
 };
+
+// Whether `text` is what `wanted` says, where "*" is any type.
+bool matches(std::string_view text, std::string_view wanted) {
+  size_t i = 0;
+  for (size_t k = 0; k < wanted.size(); ++k) {
+    if (wanted[k] != '*') {
+      if (i == text.size() || text[i++] != wanted[k]) return false;
+      continue;
+    }
+    const size_t begin = i;
+    for (int depth = 0; i < text.size(); ++i) {
+      if (depth == 0 && std::string_view(",)>").find(text[i]) != std::string_view::npos) break;
+      depth += text[i] == '<' ? 1 : text[i] == '>' ? -1 : 0;
+    }
+    if (i == begin) return false;
+  }
+  return i == text.size();
+}
 
 }  // namespace
 
@@ -805,9 +861,16 @@ std::string func_text(const TypeArena& types, const TypeDef& func, size_t most) 
   return std::move(text.out);
 }
 
+std::string func_form(const TypeArena& types, const TypeDef& func) {
+  TypeText text(types, 1 << 20, /*form=*/true);
+  text.func(func);
+  return std::move(text.out);
+}
+
 std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted) {
-  std::string found = func_text(types, func, wanted.size() + 1);
-  if (found == wanted) return {};
+  const bool form = wanted.starts_with("(");
+  std::string found = form ? func_form(types, func) : func_text(types, func, wanted.size() + 1);
+  if (form ? matches(found, wanted) : found == wanted) return {};
   const auto shown = [](std::string_view text) {
     constexpr size_t kMost = 200;
     return std::string(text.substr(0, kMost)) + (text.size() > kMost ? "..." : "");

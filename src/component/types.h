@@ -298,7 +298,12 @@ wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const Modul
 // A function type without names of parameters, and with nothing but the kind of handles of
 // resources: "func(u32, record{x: u32, y: list<own>}) -> string". Ends after `most` characters.
 std::string func_text(const TypeArena& types, const TypeDef& func, size_t most = 1 << 20);
-// Why a function type is not the one that func_text() wrote; empty: it is.
+// The same by nothing but its form, which is all that functions of C++ know of it: without names of
+// fields and cases, records as tuples, maps as lists of them: "(u32, tuple<u32, list<own>>) ->
+// string".
+std::string func_form(const TypeArena& types, const TypeDef& func);
+// Why a function type is not the one that func_text() or func_form() wrote; empty: it is. In a form
+// "*" is any type.
 std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted);
 
 }  // namespace wafer::component
