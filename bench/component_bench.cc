@@ -66,10 +66,9 @@ struct Setup {
       tier = compiler::make_code_tier({});
       engine = runtime::Engine::create(config, tier.tier);
       const auto bundle = must(compiler::CodeBundle::map_file(file));
-      component::DecodeOptions options = component::options_for(
-          *engine, [bundle](Bytes module) { return compiler::keep_code(bundle->find(module)); });
-      options.owner = bundle;
-      component = must(component::decode(bundle->component(), options));
+      component = must(component::decode_compiled(bundle->component(), *engine,
+                                                  compiler::code_finder(bundle), bundle,
+                                                  component::FeatureSet::standard()));
     }
     host = must(wasi::CommandHost::open({}, linker));
   }

@@ -24,11 +24,11 @@ component::HostInstance place(component::ComponentLinker& linker, std::string_vi
   return interface.empty() ? linker.root() : linker.instance(std::string(interface));
 }
 
-Result<void> enable(const ComponentOptions& options, component::DecodeOptions& decode) {
+Result<void> enable(const ComponentOptions& options, component::FeatureSet& features) {
   for (const std::string& name : options.features) {
     const auto feature = component::feature_of_option(name);
     if (!feature) return Error(ErrorKind::Usage, "unknown feature " + name);
-    decode.features.set(*feature, true);
+    features.set(*feature, true);
   }
   return {};
 }
@@ -40,7 +40,7 @@ Result<Component> Component::load(const Engine& engine, std::span<const uint8_t>
   auto copy = std::make_shared<std::vector<uint8_t>>(bytes.begin(), bytes.end());
   component::DecodeOptions decode = component::options_for(*engine.raw());
   decode.owner = copy;
-  WAFER_TRY(enable(options, decode));
+  WAFER_TRY(enable(options, decode.features));
   WAFER_LET(component, component::decode({copy->data(), copy->size()}, decode));
   return Component(component);
 }
@@ -50,24 +50,21 @@ Result<Vec<uint8_t>> Component::precompile(const Engine& engine, std::span<const
                                            const ComponentOptions& options) {
   const runtime::Engine& raw = *engine.raw();
   component::DecodeOptions decode = component::options_for(raw);
-  WAFER_TRY(enable(options, decode));
+  WAFER_TRY(enable(options, decode.features));
   const Bytes binary(bytes.data(), bytes.size());
   WAFER_LET(made, component::precompile(binary, decode, [&raw](const wasm::Module& module) {
               return raw.tier()->compile(module, raw, /*with_module=*/false);
             }));
-  std::vector<compiler::BundledCode> code;
-  for (auto& m : made) code.push_back({m.module->bytes, std::move(m.code)});
-  return compiler::write_bundle(binary, code);
+  return compiler::write_bundle(binary, made);
 }
 
 Result<Component> Component::from_bundle(const Engine& engine,
                                          std::shared_ptr<const compiler::CodeBundle> bundle,
                                          const ComponentOptions& options) {
-  component::DecodeOptions decode = component::options_for(
-      *engine.raw(), [bundle](Bytes module) { return compiler::keep_code(bundle->find(module)); });
-  decode.owner = bundle;
-  WAFER_TRY(enable(options, decode));
-  WAFER_LET(component, component::decode(bundle->component(), decode));
+  component::FeatureSet features = component::FeatureSet::standard();
+  WAFER_TRY(enable(options, features));
+  WAFER_LET(component, component::decode_compiled(bundle->component(), *engine.raw(),
+                                                  compiler::code_finder(bundle), bundle, features));
   return Component(component);
 }
 

@@ -57,9 +57,7 @@ Result<Vec<uint8_t>> component_code(const ModuleInput& input, const CompileComma
   WAFER_LET(made, component::precompile(input.binary(), decode, [&](const wasm::Module& module) {
               return image_of(module, backend, options, false, compiled);
             }));
-  std::vector<compiler::BundledCode> code;
-  for (auto& m : made) code.push_back({m.module->bytes, std::move(m.code)});
-  return compiler::write_bundle(input.binary(), code);
+  return compiler::write_bundle(input.binary(), made);
 }
 
 int run_compile(const CompileCommand& o) {

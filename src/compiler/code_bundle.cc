@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/descriptor.h"
+#include "compiler/tier.h"
 
 namespace wafer::compiler {
 
@@ -54,16 +55,23 @@ bool within(const Range& r, uint64_t begin, uint64_t end) {
   return r.offset >= begin && r.offset <= end && r.size <= end - r.offset;
 }
 
-// Checks all but the images themselves.
-Result<void> read_index(Bytes bytes, Header& h, std::vector<PartEntry>& parts) {
+// Checks as much as tells where the images begin in a file of `total` bytes.
+Result<void> read_header(Bytes bytes, uint64_t total, Header& h) {
   if (bytes.size() < sizeof h) return malformed("too short");
   std::memcpy(&h, bytes.data(), sizeof h);
   if (!CodeBundle::is_bundle(bytes)) return malformed("no code file of a component");
   if (h.version != kFormatVersion || h.header_size != sizeof h)
     return Error(ErrorKind::Unsupported, "code file of another version; compile it again");
-  if (h.total != bytes.size()) return malformed("cut off");
-  if (h.images < sizeof h || h.images > h.total ||
-      h.checksum != hash_bytes(bytes.subspan(kChecked, size_t(h.images) - kChecked)))
+  if (h.total != total) return malformed("cut off");
+  if (h.images < sizeof h || h.images > h.total || h.images > bytes.size())
+    return malformed("bad checksum");
+  return {};
+}
+
+// Checks all but the images themselves, of which `bytes` need have nothing.
+Result<void> read_index(Bytes bytes, uint64_t total, Header& h, std::vector<PartEntry>& parts) {
+  WAFER_TRY(read_header(bytes, total, h));
+  if (h.checksum != hash_bytes(bytes.subspan(kChecked, size_t(h.images) - kChecked)))
     return malformed("bad checksum");
   if (!within(h.component, sizeof h, h.images) || !within(h.parts, sizeof h, h.images) ||
       h.parts.size % sizeof(PartEntry) || h.parts.size / sizeof(PartEntry) > kMaxParts)
@@ -82,7 +90,7 @@ Bytes slice(Bytes bytes, const Range& r) { return bytes.subspan(size_t(r.offset)
 
 }  // namespace
 
-Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code) {
+Vec<uint8_t> write_bundle(Bytes component, std::span<const runtime::CompiledModule> code) {
   Header h = {};
   std::memcpy(h.magic, kMagic, sizeof kMagic);
   h.version = kFormatVersion;
@@ -92,20 +100,21 @@ Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code) {
   h.parts = {at, code.size() * sizeof(PartEntry)};
   at += h.parts.size;
   std::vector<PartEntry> parts;
-  for (const BundledCode& c : code) {
-    PartEntry p{hash_bytes(c.module), {at, c.module.size()}, {}};
+  for (const runtime::CompiledModule& c : code) {
+    const Bytes module = c.module->bytes;
+    PartEntry p{hash_bytes(module), {at, module.size()}, {}};
     const auto begin = reinterpret_cast<uintptr_t>(component.data());
-    const auto own = reinterpret_cast<uintptr_t>(c.module.data());
-    if (own >= begin && own + c.module.size() <= begin + component.size())
+    const auto own = reinterpret_cast<uintptr_t>(module.data());
+    if (own >= begin && own + module.size() <= begin + component.size())
       p.module.offset = h.component.offset + (own - begin);
     else
-      at += c.module.size();
+      at += module.size();
     parts.push_back(p);
   }
   at = h.images = page_up(at);
   for (size_t i = 0; i < code.size(); ++i) {
-    parts[i].image = {at, code[i].image.size()};
-    at = page_up(at + code[i].image.size());
+    parts[i].image = {at, code[i].code.size()};
+    at = page_up(at + code[i].code.size());
   }
   h.total = at;
   Vec<uint8_t> out(at);
@@ -115,8 +124,8 @@ Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code) {
   put(h.component.offset, component.data(), component.size());
   put(h.parts.offset, parts.data(), size_t(h.parts.size));
   for (size_t i = 0; i < code.size(); ++i) {
-    put(parts[i].module.offset, code[i].module.data(), code[i].module.size());
-    put(parts[i].image.offset, code[i].image.data(), code[i].image.size());
+    put(parts[i].module.offset, code[i].module->bytes.data(), code[i].module->bytes.size());
+    put(parts[i].image.offset, code[i].code.data(), code[i].code.size());
   }
   put(0, &h, sizeof h);
   h.checksum = hash_bytes(Bytes(out).subspan(kChecked, size_t(h.images) - kChecked));
@@ -131,7 +140,7 @@ bool CodeBundle::is_bundle(Bytes bytes) {
 Result<ImageSummary> CodeBundle::summarize(Bytes bytes) {
   Header h;
   std::vector<PartEntry> parts;
-  WAFER_TRY(read_index(bytes, h, parts));
+  WAFER_TRY(read_index(bytes, bytes.size(), h, parts));
   ImageSummary all;
   all.same_version = true;
   for (const PartEntry& p : parts) {
@@ -149,10 +158,14 @@ Result<ImageSummary> CodeBundle::summarize(Bytes bytes) {
 }
 
 Result<std::shared_ptr<const CodeBundle>> CodeBundle::load(Bytes bytes) {
+  Header h;
+  WAFER_TRY(read_header(bytes, bytes.size(), h));
   auto bundle = std::make_shared<CodeBundle>();
-  bundle->copy_.assign(bytes.begin(), bytes.end());
-  bundle->bytes_ = bundle->copy_;
-  WAFER_TRY(bundle->open(-1));
+  // Images are copied each by itself.
+  const Bytes head = bytes.subspan(0, size_t(h.images));
+  bundle->copy_.assign(head.begin(), head.end());
+  WAFER_TRY(bundle->open(bundle->copy_, bytes.size(),
+                         [&](const Range& r) { return CodeImage::load(slice(bytes, r)); }));
   return std::shared_ptr<const CodeBundle>(std::move(bundle));
 }
 
@@ -160,28 +173,35 @@ Result<std::shared_ptr<const CodeBundle>> CodeBundle::map_file(const std::string
   const UniqueFd file =
       take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file) return Error(ErrorKind::Io, std::strerror(errno));
+  return map_file(file.get());
+}
+
+Result<std::shared_ptr<const CodeBundle>> CodeBundle::map_file(int fd) {
   struct stat st;
-  if (fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
     return Error(ErrorKind::Io, "not a regular file, or empty");
-  void* const p = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, file.get(), 0);
+  const auto size = size_t(st.st_size);
+  void* const p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (p == MAP_FAILED) return Error(ErrorKind::Io, std::strerror(errno));
   auto bundle = std::make_shared<CodeBundle>();
   bundle->mapped_ = static_cast<uint8_t*>(p);
-  bundle->bytes_ = {bundle->mapped_, size_t(st.st_size)};
-  WAFER_TRY(bundle->open(file.get()));
+  bundle->mapped_size_ = size;
+  WAFER_TRY(bundle->open({bundle->mapped_, size}, size, [fd](const Range& r) {
+    return CodeImage::map_file(fd, r.offset, size_t(r.size));
+  }));
   return std::shared_ptr<const CodeBundle>(std::move(bundle));
 }
 
-// Loads the images: mapped from `fd`, or copied if that is -1.
-Result<void> CodeBundle::open(int fd) {
+// Takes the images that `load` gives for their places in the file.
+template <class Load>
+Result<void> CodeBundle::open(Bytes bytes, uint64_t total, Load&& load) {
   Header h;
   std::vector<PartEntry> entries;
-  WAFER_TRY(read_index(bytes_, h, entries));
-  component_ = slice(bytes_, h.component);
+  WAFER_TRY(read_index(bytes, total, h, entries));
+  component_ = slice(bytes, h.component);
   for (const PartEntry& e : entries) {
-    WAFER_LET(image, fd < 0 ? CodeImage::load(slice(bytes_, e.image))
-                            : CodeImage::map_file(fd, e.image.offset, size_t(e.image.size)));
-    parts_.push_back({e.hash, slice(bytes_, e.module), std::move(image)});
+    WAFER_LET(image, load(e.image));
+    parts_.push_back({e.hash, slice(bytes, e.module), std::move(image)});
   }
   std::sort(parts_.begin(), parts_.end(),
             [](const Part& a, const Part& b) { return a.hash < b.hash; });
@@ -190,7 +210,7 @@ Result<void> CodeBundle::open(int fd) {
 
 CodeBundle::~CodeBundle() {
   parts_.clear();
-  if (mapped_) munmap(mapped_, bytes_.size());
+  if (mapped_) munmap(mapped_, mapped_size_);
 }
 
 std::shared_ptr<CodeImage> CodeBundle::find(Bytes module) const {
@@ -201,6 +221,11 @@ std::shared_ptr<CodeImage> CodeBundle::find(Bytes module) const {
     if (std::equal(p->module.begin(), p->module.end(), module.begin(), module.end()))
       return p->image;
   return nullptr;
+}
+
+std::function<std::shared_ptr<void>(Bytes module)> code_finder(
+    std::shared_ptr<const CodeBundle> bundle) {
+  return [bundle = std::move(bundle)](Bytes module) { return keep_code(bundle->find(module)); };
 }
 
 }  // namespace wafer::compiler

@@ -3,22 +3,19 @@
 // module finds its own by its bytes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "compiler/code_image.h"
+#include "runtime/store.h"
 
 namespace wafer::compiler {
 
-// A module, and its image without the module's bytes.
-struct BundledCode {
-  Bytes module;
-  Vec<uint8_t> image;
-};
-
-// The file's bytes. Modules that are part of `component` are not written once more.
-Vec<uint8_t> write_bundle(Bytes component, std::span<const BundledCode> code);
+// The file's bytes, from images without their modules. Modules that are part of `component` are
+// not written once more.
+Vec<uint8_t> write_bundle(Bytes component, std::span<const runtime::CompiledModule> code);
 
 class CodeBundle {
  public:
@@ -26,6 +23,8 @@ class CodeBundle {
   // fit; nothing of it is used then.
   static Result<std::shared_ptr<const CodeBundle>> load(Bytes bytes);
   static Result<std::shared_ptr<const CodeBundle>> map_file(const std::string& path);
+  // The same of an open file.
+  static Result<std::shared_ptr<const CodeBundle>> map_file(int fd);
   // Whether `bytes` begins like a bundle; says nothing of its validity.
   static bool is_bundle(Bytes bytes);
   // What all of its images say of themselves, and the component. Errors: as of
@@ -48,12 +47,19 @@ class CodeBundle {
     Bytes module;
     std::shared_ptr<CodeImage> image;
   };
-  Result<void> open(int fd);
+  template <class Load>
+  Result<void> open(Bytes bytes, uint64_t total, Load&& load);
 
-  Vec<uint8_t> copy_;
+  Vec<uint8_t> copy_;  // of all before the images
   uint8_t* mapped_ = nullptr;
-  Bytes bytes_, component_;
+  size_t mapped_size_ = 0;
+  Bytes component_;
   std::vector<Part> parts_;  // by hash
 };
+
+// Gives modules the code that is in the bundle, in the form of Module::precompiled; null to those
+// that have none there.
+std::function<std::shared_ptr<void>(Bytes module)> code_finder(
+    std::shared_ptr<const CodeBundle> bundle);
 
 }  // namespace wafer::compiler

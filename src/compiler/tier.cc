@@ -138,6 +138,11 @@ Result<runtime::Tier::StoredCode> NativeTier::map_code(const char* path) {
   return stored(std::move(image));
 }
 
+Result<runtime::Tier::StoredCode> NativeTier::map_code(int fd) {
+  WAFER_LET(image, CodeImage::map_file(fd));
+  return stored(std::move(image));
+}
+
 // Code of the whole module: from the cache, or made now and kept there.
 Result<std::shared_ptr<CodeImage>> NativeTier::image_of(const wasm::Module& module,
                                                         const CompileOptions& options) {

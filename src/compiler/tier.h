@@ -63,8 +63,10 @@ class NativeTier final : public runtime::Tier {
   std::shared_ptr<void> find_code(Bytes module, const runtime::Engine& engine) override;
   Result<Vec<uint8_t>> compile(const wasm::Module& module, const runtime::Engine& engine,
                                bool with_module) override;
+  bool runs_stored_code() const override { return true; }
   Result<StoredCode> load_code(Bytes bytes) override;
   Result<StoredCode> map_code(const char* path) override;
+  Result<StoredCode> map_code(int fd) override;
   // How code for `engine` has to be compiled.
   CompileOptions options_for(const runtime::Engine& engine) const;
 

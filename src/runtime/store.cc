@@ -238,6 +238,7 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
 Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
                                                           bool validate,
                                                           std::shared_ptr<void> code) const {
+  if (code) WAFER_TRY(check_runs_stored_code());
   // Code that exists was made from a valid module.
   if (!code && validate && tier_) code = tier_->find_code(bytes, *this);
   wasm::DecodeOptions options;
@@ -263,6 +264,15 @@ Result<std::shared_ptr<wasm::Module>> Engine::load_code(Bytes bytes) const {
 
 Result<std::shared_ptr<wasm::Module>> Engine::map_code(const char* path) const {
   return with_code(tier_->map_code(path));
+}
+
+Result<std::shared_ptr<wasm::Module>> Engine::map_code(int fd) const {
+  return with_code(tier_->map_code(fd));
+}
+
+Result<void> Engine::check_runs_stored_code() const {
+  if (!tier_ || !tier_->runs_stored_code()) return Tier::no_machine_code();
+  return {};
 }
 
 // ---- Store ----------------------------------------------------------------------

@@ -59,17 +59,26 @@ class Tier {
                                        bool with_module) {
     return no_machine_code();
   }
-  // Takes such a form back: copied from `bytes`, or mapped from a file. It is trusted.
+  // Whether it runs code that comes with a module.
+  virtual bool runs_stored_code() const { return false; }
+  // Takes such a form back: copied from `bytes`, or mapped from a file, by its path or open. It is
+  // trusted.
   virtual Result<StoredCode> load_code(Bytes bytes) { return no_machine_code(); }
   virtual Result<StoredCode> map_code(const char* path) { return no_machine_code(); }
-
- protected:
-  ~Tier() = default;
-
- private:
+  virtual Result<StoredCode> map_code(int fd) { return no_machine_code(); }
+  // What engines say that get such code and do not run it.
   static Error no_machine_code() {
     return Error(ErrorKind::Unsupported, "this tier does not run machine code from files");
   }
+
+ protected:
+  ~Tier() = default;
+};
+
+// A module, and code that was made of all of it.
+struct CompiledModule {
+  std::shared_ptr<const wasm::Module> module;
+  Vec<uint8_t> code;
 };
 
 // What the interpreter keeps of one stack.
@@ -268,13 +277,17 @@ class Engine {
   Memory::Config memory_config(const wasm::MemoryType& type, uint64_t max_bytes) const;
   // Decodes and validates with this engine's features and registry.
   // (`validate` false: the bytes are known to be a valid module.) `code`: what becomes
-  // Module::precompiled; without it the tier is asked for some.
+  // Module::precompiled; without it the tier is asked for some. Unsupported if there is code that
+  // the tier does not run.
   Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
                                                     bool validate = true,
                                                     std::shared_ptr<void> code = nullptr) const;
   // A module with the machine code that Tier::compile() made of it.
   Result<std::shared_ptr<wasm::Module>> load_code(Bytes bytes) const;
   Result<std::shared_ptr<wasm::Module>> map_code(const char* path) const;
+  Result<std::shared_ptr<wasm::Module>> map_code(int fd) const;
+  // Unsupported if the tier runs no code that comes with a module.
+  Result<void> check_runs_stored_code() const;
 
   Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner);
   ~Engine();

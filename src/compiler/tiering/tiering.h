@@ -51,8 +51,10 @@ class TieringTier final : public runtime::Tier {
                                bool with_module) override {
     return native_.compile(module, engine, with_module);
   }
+  bool runs_stored_code() const override { return native_.runs_stored_code(); }
   Result<StoredCode> load_code(Bytes bytes) override { return native_.load_code(bytes); }
   Result<StoredCode> map_code(const char* path) override { return native_.map_code(path); }
+  Result<StoredCode> map_code(int fd) override { return native_.map_code(fd); }
 
   // True while code is being made in the background.
   bool busy() const;

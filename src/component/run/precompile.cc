@@ -18,6 +18,18 @@ DecodeOptions options_for(const runtime::Engine& engine, FindCode find_code) {
   return decode;
 }
 
+Result<std::shared_ptr<Component>> decode_compiled(Bytes binary, const runtime::Engine& engine,
+                                                   FindCode find_code,
+                                                   std::shared_ptr<const void> owner,
+                                                   FeatureSet features) {
+  // Told also of a component that has no modules.
+  WAFER_TRY(engine.check_runs_stored_code());
+  DecodeOptions options = options_for(engine, std::move(find_code));
+  options.features = features;
+  options.owner = std::move(owner);
+  return decode(binary, options);
+}
+
 namespace {
 
 // Runs nothing: for instances that are only looked at.
@@ -111,7 +123,7 @@ Result<std::vector<Vec<uint8_t>>> adapters_of(Bytes binary, const DecodeOptions&
 
 }  // namespace
 
-Result<std::vector<ModuleCode>> precompile(
+Result<std::vector<runtime::CompiledModule>> precompile(
     Bytes binary, const DecodeOptions& options,
     const std::function<Result<Vec<uint8_t>>(const wasm::Module&)>& compile) {
   WAFER_LET(component, decode(binary, options));
@@ -124,9 +136,9 @@ Result<std::vector<ModuleCode>> precompile(
     module->owner = kept;
     modules.push_back(std::move(module));
   }
-  std::vector<ModuleCode> out;
+  std::vector<runtime::CompiledModule> out;
   for (auto& module : modules) {
-    const auto same = [&](const ModuleCode& m) {
+    const auto same = [&](const runtime::CompiledModule& m) {
       const Bytes a = m.module->bytes, b = module->bytes;
       return std::equal(a.begin(), a.end(), b.begin(), b.end());
     };

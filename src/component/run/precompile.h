@@ -16,15 +16,16 @@ namespace wafer::component {
 // it the engine is asked for some.
 DecodeOptions options_for(const runtime::Engine& engine, FindCode find_code = nullptr);
 
-// A core module of a component, or an adapter, and what was made of it.
-struct ModuleCode {
-  std::shared_ptr<const wasm::Module> module;
-  Vec<uint8_t> code;
-};
+// A component with code that was made ahead of time, which `find_code` gives. `owner`: whose the
+// bytes are. Errors: those of decode(); Unsupported if the engine runs no such code.
+Result<std::shared_ptr<Component>> decode_compiled(Bytes binary, const runtime::Engine& engine,
+                                                   FindCode find_code,
+                                                   std::shared_ptr<const void> owner,
+                                                   FeatureSet features);
 
 // Has `compile` make code of each different core module in `binary` and of the adapters that its
 // instances use. Errors: those of decode() and of `compile`.
-Result<std::vector<ModuleCode>> precompile(
+Result<std::vector<runtime::CompiledModule>> precompile(
     Bytes binary, const DecodeOptions& options,
     const std::function<Result<Vec<uint8_t>>(const wasm::Module&)>& compile);
 
