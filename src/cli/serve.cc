@@ -38,8 +38,9 @@ struct ServeOptions {
   FeatureOptions features;
 };
 
-Result<serve::Application> load(const ServeOptions& o) {
+Result<serve::Application> load(const ServeOptions& o, bool may_write_files) {
   WAFER_LET(file, program::Input::open(o.file, program::Input::Content::Module));
+  if (may_write_files) file.keep_copy();
   const bool code = compiler::CodeBundle::is_bundle(file.bytes());
   compiler::OwnedTier tier;
   if (code) {
@@ -56,7 +57,7 @@ Result<serve::Application> load(const ServeOptions& o) {
   auto engine = runtime::Engine::create(config, tier.tier, tier.owner);
   if (code) {
     WAFER_LET(component,
-              program::load_component_code(file, o.file, *engine, component_features(o.features)));
+              program::load_component_code(file, *engine, component_features(o.features)));
     return serve::Application{std::move(engine), std::move(component)};
   }
   WAFER_LET(input, program::to_module(std::move(file), config.features));
@@ -100,7 +101,8 @@ int run_server(const ServeOptions& o) {
   options.admin_address = o.admin_address;
   options.error_log = [](const std::string& line) { print_error(program::printable(line)); };
 
-  Result<serve::Application> application = load(o);
+  const bool may_write_files = program::may_write_files(options.surroundings);
+  Result<serve::Application> application = load(o, may_write_files);
   if (!application) {
     print_error(application.error().message);
     return kFailure;
@@ -117,7 +119,8 @@ int run_server(const ServeOptions& o) {
   std::atomic<bool> ended{false};
   std::thread waiter([&] {
     // What only the start or a compiler needed is given back, then and now.
-    timespec patience = {2, 0};
+    constexpr timespec kPatience = {2, 0};
+    timespec patience = kPatience;
     for (;;) {
       const int signal = sigtimedwait(&signals, nullptr, &patience);
       if (signal < 0 && errno == EAGAIN) {
@@ -130,7 +133,8 @@ int run_server(const ServeOptions& o) {
         server.stop();
         continue;
       }
-      Result<serve::Application> next = load(o);
+      Result<serve::Application> next = load(o, may_write_files);
+      patience = kPatience;
       if (next) {
         if (Result<void> r = server.reload(*std::move(next)); !r)
           print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));

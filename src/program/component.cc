@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "compiler/code_bundle.h"
-#include "compiler/tier.h"
 #include "component/names.h"
 #include "component/run/precompile.h"
 #include "component/run/wave.h"
@@ -63,20 +62,16 @@ Result<std::shared_ptr<component::Component>> load_component(
 }
 
 Result<std::shared_ptr<component::Component>> load_component_code(const Input& input,
-                                                                  const std::string& path,
                                                                   const runtime::Engine& engine,
                                                                   component::FeatureSet features) {
-  const auto named = [&path](const Error& e) {
-    return Error(e.kind, fmt::format("{}: {}", path, std::string_view(e.message)));
+  const auto named = [&input](const Error& e) {
+    return Error(e.kind, fmt::format("{}: {}", input.path(), std::string_view(e.message)));
   };
-  auto bundle = input.is_mapped() && path != "-" ? compiler::CodeBundle::map_file(path)
-                                                 : compiler::CodeBundle::load(input.bytes());
+  auto bundle = input.code_file() >= 0 ? compiler::CodeBundle::map_file(input.code_file())
+                                       : compiler::CodeBundle::load(input.bytes());
   if (!bundle.ok()) return named(bundle.error());
-  component::DecodeOptions decode = component::options_for(
-      engine, [kept = *bundle](Bytes module) { return compiler::keep_code(kept->find(module)); });
-  decode.features = features;
-  decode.owner = *bundle;
-  auto decoded = component::decode((*bundle)->component(), decode);
+  auto decoded = component::decode_compiled((*bundle)->component(), engine,
+                                            compiler::code_finder(*bundle), *bundle, features);
   if (!decoded.ok()) return named(decoded.error());
   return *std::move(decoded);
 }

@@ -15,9 +15,8 @@ namespace wafer::program {
 Result<std::shared_ptr<component::Component>> load_component(
     std::shared_ptr<const ModuleInput> input, const runtime::Engine& engine,
     component::FeatureSet features);
-// The same of a file of machine code, from `path`; of standard input ("-") it is copied.
+// The same of machine code, which is mapped if it is a file that is mapped already.
 Result<std::shared_ptr<component::Component>> load_component_code(const Input& input,
-                                                                  const std::string& path,
                                                                   const runtime::Engine& engine,
                                                                   component::FeatureSet features);
 

@@ -41,6 +41,7 @@ bool may_be_module(Bytes bytes) {
 
 Input::Input(Input&& other) noexcept
     : path_(std::move(other.path_)),
+      code_file_(std::move(other.code_file_)),
       data_(other.data_),
       size_(other.size_),
       mapped_(other.mapped_),
@@ -50,8 +51,18 @@ Input::Input(Input&& other) noexcept
   other.size_ = 0;
 }
 
-Input::~Input() {
-  if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
+Input::~Input() { unmap(); }
+
+void Input::unmap() {
+  if (std::exchange(mapped_, false)) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+void Input::keep_copy() {
+  if (!mapped_) return;
+  owned_.assign(data_, data_ + size_);
+  unmap();
+  code_file_.reset();
+  data_ = owned_.data();
 }
 
 bool is_code(Bytes bytes) {
@@ -97,6 +108,8 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
       in.data_ = static_cast<const uint8_t*>(map);
       in.size_ = size_t(st.st_size);
       in.mapped_ = true;
+      if (in.is_code() && !(in.code_file_ = duplicate(fd)))
+        return io_error("cannot read", in.path_);
       return in;
     }
   }
@@ -148,16 +161,18 @@ std::string Input::describe(const Error& error, bool text) const {
   return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
 }
 
+Result<compiler::ImageSummary> summarize_code(Bytes bytes) {
+  return compiler::CodeBundle::is_bundle(bytes) ? compiler::CodeBundle::summarize(bytes)
+                                                : compiler::CodeImage::summarize(bytes);
+}
+
 Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
   ModuleInput module{std::move(input), false, {}, {}};
   const auto described = [&module](const Error& error, bool text) {
     return Error(error.kind, module.input.describe(error, text));
   };
   if (module.input.is_code()) {
-    const Bytes bytes = module.input.bytes();
-    Result<compiler::ImageSummary> code = compiler::CodeBundle::is_bundle(bytes)
-                                              ? compiler::CodeBundle::summarize(bytes)
-                                              : compiler::CodeImage::summarize(bytes);
+    Result<compiler::ImageSummary> code = summarize_code(module.input.bytes());
     if (!code) return described(code.error(), false);
     module.code = *std::move(code);
     return module;

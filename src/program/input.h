@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/result.h"
 #include "base/span.h"
 #include "compiler/code_image.h"
@@ -31,8 +32,11 @@ class Input {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   // True if this is machine code of `wafer compile`.
   bool is_code() const;
-  // True if the bytes are those of a file that can be opened again.
-  bool is_mapped() const { return mapped_; }
+  // The file whose bytes these are, if it is mapped and machine code, to be mapped again; -1: it
+  // is not. Stays the input's.
+  int code_file() const { return code_file_.get(); }
+  // Copies what is mapped: from now on changes of the file do not matter.
+  void keep_copy();
   // True if this is the text format, going by the content and then the name.
   bool is_text() const;
   // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
@@ -41,7 +45,9 @@ class Input {
  private:
   explicit Input(std::string_view path) : path_(path) {}
   static Result<Input> read(int fd, std::string_view path, Content content, bool standard);
+  void unmap();
   std::string path_;
+  UniqueFd code_file_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   bool mapped_ = false;
@@ -60,6 +66,8 @@ struct ModuleInput {
   std::optional<compiler::ImageSummary> code;
   Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
 };
+// What machine code says of itself. Errors: Malformed, Unsupported.
+Result<compiler::ImageSummary> summarize_code(Bytes bytes);
 // Encodes what is text, and looks into what is machine code. The error's message names the file
 // and the place in it.
 Result<ModuleInput> to_module(Input input, wasm::FeatureSet features);

@@ -51,10 +51,9 @@ runtime::Config config_of(const Options& options) {
 
 // Whether an engine of `other` does for `config`: in all that config_of() decides.
 bool same_config(const runtime::Config& config, const runtime::Config& other) {
-  for (unsigned f = 0; f < 32; ++f)
-    if (config.features.has(wasm::Feature(f)) != other.features.has(wasm::Feature(f))) return false;
-  return config.consume_fuel == other.consume_fuel && config.interruptible == other.interruptible &&
-         config.signals == other.signals && config.stack_bytes == other.stack_bytes;
+  return config.features == other.features && config.consume_fuel == other.consume_fuel &&
+         config.interruptible == other.interruptible && config.signals == other.signals &&
+         config.stack_bytes == other.stack_bytes;
 }
 
 // Ends the run when its time is up, whatever it is doing: a store that runs is interrupted,
@@ -220,6 +219,8 @@ class Program::Runner {
   int exit_code_ = 0;
 
   bool load(const std::string& path, Input bytes, std::shared_ptr<Module>& out) {
+    if (!(&out == &main_ && options_.file_is_fixed) && may_write_files(options_.surroundings))
+      bytes.keep_copy();
     if (bytes.is_code()) return load_code(path, bytes, out);
     const auto start = std::chrono::steady_clock::now();
     Result<ModuleInput> input = to_module(std::move(bytes), options_.features);
@@ -255,12 +256,11 @@ class Program::Runner {
         return false;
       }
       component_.emplace(options_, console_);
-      return component_->load(
-          load_component_code(input, path, *engine_, options_.component_features));
+      return component_->load(load_component_code(input, *engine_, options_.component_features));
     }
     // What came through a pipe is copied; a file is mapped.
-    Result<std::shared_ptr<Module>> module = input.is_mapped() && path != "-"
-                                                 ? engine_->map_code(path.c_str())
+    Result<std::shared_ptr<Module>> module = input.code_file() >= 0
+                                                 ? engine_->map_code(input.code_file())
                                                  : engine_->load_code(input.bytes());
     if (!module) {
       console_.error(fmt::format("{}: {}", path, module.error().message));
@@ -486,6 +486,11 @@ class Program::Runner {
     if (!out.empty()) console_.note(std::string_view(out).substr(0, out.size() - 1));
   }
 };
+
+bool may_write_files(const host::Config& surroundings) {
+  return std::any_of(surroundings.dirs.begin(), surroundings.dirs.end(),
+                     [](const auto& dir) { return !dir.read_only; });
+}
 
 Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& options) {
   WAFER_LET(tier, options.make_tier());

@@ -28,6 +28,8 @@ struct PreparedEngine {
 
 struct Options {
   std::string file;  // what messages call the artifact
+  // Whatever folders it is given, no program can change that file.
+  bool file_is_fixed = false;
   // What the program sees. args[0] is its name.
   wasi::P1Config surroundings;
   // Instead of the program's entry, call this export. `invoke_args` are its arguments, by its
@@ -56,6 +58,10 @@ struct Options {
   // How machine code from files has to behave.
   compiler::CodeOptions code;
 };
+
+// Whether programs may change files of this machine. What they are loaded from is copied then: of a
+// mapped file they would see changes that nobody has checked, be it machine code or a module.
+bool may_write_files(const host::Config& surroundings);
 
 // Makes the engine that programs with these options take, if they are not machine code. Gives the
 // error of `make_tier`.

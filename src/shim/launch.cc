@@ -439,6 +439,8 @@ class Launcher {
     if (kind_ == Kind::Native)
       return Error(ErrorKind::Invalid, "the image's layer is not WebAssembly");
     if (hash != name.npos) function_ = name.substr(hash + 1);
+    // The layer's file lies outside of the container.
+    options_.file_is_fixed = true;
     // All containers of the image have the same open file.
     if (lseek(artifact_.get(), 0, SEEK_SET) != 0) return system_error("cannot read the layer");
     return {};

@@ -65,6 +65,7 @@ class FeatureSet {
     s.bits_ = kBuiltFeatures;
     return s;
   }
+  constexpr bool operator==(const FeatureSet&) const = default;
 
  private:
   uint32_t bits_ = 1;

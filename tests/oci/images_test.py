@@ -123,6 +123,10 @@ save(HERE / "good.tar", tar([("say.wasm", binary.read_bytes(), None), ("old", b"
      tar([(".wh.old", b"", None), ("new", b"y", None)]))
 check("an archive", wafer("run", "docker-archive:good.tar", "q"), out="/say.wasm\0q\0")
 check("by name", wafer("run", "docker-archive:good.tar:say:1"), out="/say.wasm\0")
+if not wafer("compile", "say.wat", "-o", "say.wcode").returncode:
+    save(HERE / "code.tar", tar([("say.wcode", (HERE / "say.wcode").read_bytes(), None)]),
+         entry="/say.wcode")
+    check("machine code", wafer("run", "docker-archive:code.tar", "q"), out="/say.wcode\0q\0")
 roots = [r for r in (HERE / ".cache/wafer/images").iterdir() if (r / "new").exists()]
 expect("whiteouts", len(roots) == 1 and not (roots[0] / "old").exists())
 outside = HERE / "outside"
