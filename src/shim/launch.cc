@@ -493,8 +493,6 @@ class Launcher {
                                                                     "ELF"));
     kind_ = wasm ? Kind::Wasm : Kind::Native;
     path_ = path;
-    // Not all of these are served, but which are is only known when they are loaded.
-    options_.interruptible = text || head.substr(0, 8) == std::string_view("\0asm\x0d\0\1\0", 8);
     if (wasm) artifact_ = std::move(file);
     found_ = true;
   }
@@ -660,6 +658,10 @@ class Launcher {
     }
     if (request_.memory_limit()) options_.limits.memory_bytes = request_.memory_limit();
     if (request_.fuel()) options_.fuel = request_.fuel();
+    Result<program::Input> input =
+        program::Input::read(artifact_.get(), path_, program::Input::Content::Module);
+    if (!input) return input.take_error();
+    options_.interruptible = has_to_be_interruptible(*input);
     const std::string& tier = request_.tier();
     if (tier != "interp") options_.prepared = prepared_engine(options_.interruptible);
     options_.make_tier = [tier] {
@@ -668,9 +670,6 @@ class Launcher {
           tier == "interp" ? compiler::TierKind::Interpreter : compiler::TierKind::Baseline, {});
     };
     program_.emplace(options_, console_);
-    Result<program::Input> input =
-        program::Input::read(artifact_.get(), path_, program::Input::Content::Module);
-    if (!input) return input.take_error();
     if (!program_->load(*std::move(input))) return Error(ErrorKind::Invalid, console_.text);
     artifact_.reset();
     const auto component = program_->component();
@@ -685,7 +684,20 @@ class Launcher {
                                                             : Result<void>();
   }
 
+  // Whether the engine for it is to be one that can be interrupted. Not all components are served,
+  // but which are is only known when they are loaded; machine code runs as it was compiled.
+  static bool has_to_be_interruptible(const program::Input& input) {
+    if (!input.is_code()) return input.is_text() || component::is_component(input.bytes());
+    const auto code = program::summarize_code(input.bytes());
+    return code && code->traits.options & compiler::kOptionInterruptible;
+  }
+
   Result<void> open_server(std::shared_ptr<const component::Component> component) {
+    if (!options_.interruptible)
+      return Error(ErrorKind::Unsupported,
+                   path_ +
+                       ": code that cannot be stopped is not served; compile it with "
+                       "--interruptible");
     HttpSettings settings;
     std::string address = spec_.annotation("wafer.http-address");
     for (const char* name : {"WAFER_HTTP_ADDRESS", "PORT"})

@@ -88,12 +88,16 @@ def pid_of(container):
     return "0"
 
 
-for port, options in ((8080, []), (81, ["--env", "WAFER_HTTP_ADDRESS=81"]),
-                      (82, ["--annotation", "wafer.http-address=127.0.0.1:82"])):
+for program, port, options in (
+        ("http.wasm", 8080, []), ("http.wcode", 8080, []),
+        ("http.wasm", 81, ["--env", "WAFER_HTTP_ADDRESS=81"]),
+        ("http.wasm", 82, ["--annotation", "wafer.http-address=127.0.0.1:82"])):
+    if not (lab.folder / program).exists():
+        continue
     if "--annotation" in options and "--annotation" not in lab.run("ctr", "run", "--help").stdout:
         continue
     lab.check("a server", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *options, *WASM, "web",
-                                  "/http.wasm", f"answer {port}"), 0)
+                                  f"/{program}", f"answer {port}"), 0)
     for _ in range(3):
         lab.check("its answer", lab.get(pid_of("web"), port), 0, f"answer {port}\n")
     lab.run("ctr", "tasks", "kill", "-s", "SIGTERM", "web")
@@ -105,6 +109,9 @@ for port, options in ((8080, []), (81, ["--env", "WAFER_HTTP_ADDRESS=81"]),
     lab.check("removed", lab.run("ctr", "containers", "rm", "web"), 0)
 lab.check("no address", run(WASM, "/http.wasm", options=["--env", "WAFER_HTTP_ADDRESS=nowhere"]), 1,
           err="/http.wasm: ")
+if (lab.folder / "endless.wcode").exists():
+    lab.check("code that cannot be stopped", run(WASM, "/endless.wcode"), 1,
+              err="compile it with --interruptible")
 
 # Native programs in the same way.
 lab.check("native", run(BUSYBOX, "sh", "-c", "echo $0 $((6*7)); exit 7"), 7, "sh 42\n")

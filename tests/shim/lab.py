@@ -247,8 +247,12 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
         self.run(self.wafer, "wat2wasm", text, "-o", self.folder / "app.wasm")
         self.run(self.wafer, "compile", text, "-o", self.folder / "app.wcode")
         self.components()
+        for out, options in (("http.wcode", ["--interruptible"]), ("endless.wcode", [])):
+            self.run(self.wafer, "compile", *options, self.folder / "http.wasm", "-o",
+                     self.folder / out)
         wasm = {f"/{n}": (self.folder / n).read_bytes()
-                for n in ("app.wat", "app.wasm", "app.wcode", "command.wasm", "http.wasm")
+                for n in ("app.wat", "app.wasm", "app.wcode", "command.wasm", "http.wasm",
+                          "http.wcode", "endless.wcode")
                 if (self.folder / n).exists()}
         wasm["/bad.wasm"] = b"no module"
         make_image(self.folder / "wasm.tar", "localhost/wasm:1", "wasi", "wasm", wasm, ["/app.wasm"])
