@@ -599,6 +599,7 @@ struct ComponentType<R> {
 template <class R>
   requires std::is_base_of_v<GuestResource, R>
 struct ComponentType<const R*> {
+  static std::string text() { return "borrow"; }
   static ComponentVal to(const R* v, ComponentScope& s) {
     if (v && *v) return v->handle();
     s.failure = "null resource";

@@ -5,13 +5,48 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <variant>
 
+#include "compiler/code_bundle.h"
 #include "component/run/linker.h"
+#include "component/run/precompile.h"
 #include "wafer/component.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 
 namespace wafer {
+namespace {
+
+struct Point {
+  uint32_t x = 0;
+  double y = 0;
+};
+enum class Side : uint8_t { Left, Right };
+struct Figure {
+  struct Dot {
+    uint32_t value;
+  };
+  struct Nothing {};
+  std::variant<Dot, Nothing> value;
+};
+
+}  // namespace
+
+template <>
+struct ComponentShape<Point> {
+  static constexpr ComponentShapeKind kKind = ComponentShapeKind::Record;
+  static constexpr auto kFields = std::tuple(&Point::x, &Point::y);
+};
+template <>
+struct ComponentShape<Side> {
+  static constexpr ComponentShapeKind kKind = ComponentShapeKind::Enum;
+  static constexpr uint32_t kCount = 2;
+};
+template <>
+struct ComponentShape<Figure> {
+  static constexpr ComponentShapeKind kKind = ComponentShapeKind::Variant;
+};
+
 namespace {
 
 Vec<uint8_t> binary_of(std::string_view text) {
@@ -29,7 +64,8 @@ Engine engine_of(Tier tier) {
 }
 Component load(const Engine& engine, std::string_view text) {
   const auto binary = binary_of(text);
-  auto component = Component::load(engine, {binary.data(), binary.size()});
+  auto component =
+      Component::load(engine, {binary.data(), binary.size()}, {{"cm-fixed-length-lists"}});
   EXPECT_TRUE(component.ok()) << std::string_view(component.error().message) << "\n" << text;
   return *component;
 }
@@ -62,6 +98,9 @@ class TypedHost : public testing::TestWithParam<Tier> {
     auto instance = linker.instantiate(store, load(engine, pass_on(component, core)));
     EXPECT_TRUE(instance.ok()) << std::string_view(instance.error().message);
     auto out = instance->func("run").call<T>(v);
+    // The general way keeps room for values.
+    EXPECT_EQ(instance->raw()->store.host_calls, 1u);
+    EXPECT_TRUE(instance->raw()->store.rooms.empty());
     EXPECT_TRUE(out.ok()) << component << ": " << std::string_view(out.error().message);
     return *out;
   }
@@ -153,14 +192,78 @@ TEST_P(TypedHost, StringsAndLists) {
   auto instance = linker.instantiate(store, component);
   ASSERT_TRUE(instance.ok()) << std::string_view(instance.error().message);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(*instance->func("run").call<uint32_t>(), 6000u + 'c');
-  Store other(engine);
-  ComponentLinker wrong;
-  wrong.typed("", "f", [](const std::string&, const std::string&) {});
-  auto bad = wrong.instantiate(other, component);
-  ASSERT_TRUE(bad.ok());
-  auto called = bad->func("run").call<uint32_t>();
-  ASSERT_FALSE(called.ok());
-  EXPECT_EQ(std::string_view(called.error().message), "the host's function has other parameters");
+}
+
+// Other types are refused when components are linked, also where one of them is no scalar.
+TEST_P(TypedHost, OtherTypesAreToldAtOnce) {
+  const auto why = [&](const std::string& types, const std::string& func, auto f) {
+    Store store(engine);
+    ComponentLinker linker;
+    linker.typed("", "f", f);
+    auto made = linker.instantiate(
+        store, load(engine, "(component " + types + " (import \"f\" (func " + func + ")))"));
+    return made.ok() ? std::string() : std::string(std::string_view(made.error().message));
+  };
+  const auto f = [](const std::string&, uint32_t) { return std::vector<uint8_t>(); };
+  EXPECT_EQ(why("", R"((param "a" string) (param "n" u32) (result (list u8)))", f), "");
+  // All of these are bits.
+  for (const char* other : {"f64", "s32", "u8", "char", "bool", "u64"})
+    EXPECT_EQ(
+        why("", R"((param "a" string) (param "n" )" + std::string(other) + ") (result (list u8))",
+            f),
+        "component imports `f`: the component's type is (string, " + std::string(other) +
+            ") -> list<u8>, the host's (string, u32) -> list<u8>");
+  EXPECT_NE(why("", R"((param "a" string) (param "n" u32) (result (list s8)))", f), "");
+  EXPECT_NE(why("", R"((param "a" string) (param "n" u32))", f), "");
+  EXPECT_NE(why("", R"((param "a" string) (result (list u8)))", f), "");
+  // What is made of other types.
+  const char* const names = R"((type $p' (record (field "x" u32) (field "y" f64)))
+      (import "p" (type $p (eq $p'))) (type $e' (enum "a" "b")) (import "e" (type $e (eq $e')))
+      (type $v' (variant (case "a" u32) (case "b"))) (import "v" (type $v (eq $v'))))";
+  const auto pair = [](const std::tuple<uint32_t, double>&) {};
+  EXPECT_EQ(why("", R"((param "a" (tuple u32 f64)))", pair), "");
+  EXPECT_EQ(why(names, R"((param "a" $p))", pair), "");
+  EXPECT_NE(why("", R"((param "a" (tuple u32 u64)))", pair), "");
+  const auto point = [](Point, Side, Figure) {};
+  EXPECT_EQ(why(names, R"((param "a" $p) (param "b" $e) (param "c" $v))", point), "");
+  EXPECT_NE(why(names, R"((param "a" $p) (param "b" $e) (param "c" $e))", point), "");
+  EXPECT_NE(why(names, R"((param "a" $p) (param "b" u8) (param "c" $v))", point), "");
+  const auto map = [](const std::vector<std::pair<std::string, uint32_t>>&) {};
+  EXPECT_EQ(why("", R"((param "a" (list (tuple string u32))))", map), "");
+  EXPECT_NE(why("", R"((param "a" (list (tuple string f32))))", map), "");
+  const auto results = [](std::optional<int16_t>) -> Expected<Unit, std::string> { return Unit(); };
+  EXPECT_EQ(why("", R"((param "a" (option s16)) (result (result (error string))))", results), "");
+  EXPECT_NE(why("", R"((param "a" (option s16)) (result (result string)))", results), "");
+  EXPECT_NE(why("", R"((param "a" (option u16)) (result (result (error string))))", results), "");
+  const auto four = [](std::array<float, 4>) {};
+  EXPECT_EQ(why("", R"((param "a" (list f32 4)))", four), "");
+  EXPECT_NE(why("", R"((param "a" (list f32 3)))", four), "");
+  const auto any = [](const ComponentVal&, const std::string&) {};
+  EXPECT_EQ(why("", R"((param "a" (list (tuple u32 (option string)))) (param "b" string))", any),
+            "");
+  EXPECT_EQ(why("", R"((param "a" u8) (param "b" string))", any), "");
+  EXPECT_NE(why("", R"((param "a" u8) (param "b" u8))", any), "");
+  EXPECT_NE(why("", R"((param "b" string))", any), "");
+  // What is none of a C++ type is no number either.
+  EXPECT_NE(why(names, R"((param "a" $e) (param "b" string))", [](uint32_t, const std::string&) {}),
+            "");
+}
+
+// A function has its state once, and gets values that are its own.
+TEST_P(TypedHost, FunctionsAreNotCopied) {
+  struct Counter {
+    int* copies;
+    explicit Counter(int* c) : copies(c) {}
+    Counter(const Counter& o) : copies(o.copies) { ++*copies; }
+    Counter(Counter&&) = default;
+    uint32_t operator()(uint32_t x) const { return x; }
+  };
+  int copies = 0;
+  ComponentLinker linker;
+  std::function<uint32_t(uint32_t)> f = Counter(&copies);
+  const int before = copies;
+  linker.typed("", "f", std::move(f));
+  EXPECT_EQ(copies, before);
 }
 
 TEST_P(TypedHost, AnotherTypeIsToldAtOnce) {
@@ -229,6 +332,74 @@ TEST(ComponentTypes, FunctionsFromElsewhereAreCompared) {
   EXPECT_NE(why(R"((type $e' (enum "a" "c")) (export "e" (type $e (eq $e')))
                    (export "choice" (func (param "x" (option $e)))))"),
             "");
+}
+
+// What was found out about imports does not outlive a change of what the host gives.
+TEST(ComponentTypes, ChangesOfTheLinkerAreSeen) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  Store store(engine);
+  const auto instance_of = [&](bool more) {
+    std::string text = R"((component (core module $M (func (export "f") (result i32) (i32.const )" +
+                       std::string(more ? "1" : "2") + R"()))
+      (core instance $m (instantiate $M))
+      (func $f (result u32) (canon lift (core func $m "f"))) (export "f" (func $f)))";
+    for (const char* name : {"a", "b", "c", "d"})
+      if (more || *name != 'd') text += " (export \"" + std::string(name) + "\" (func $f))";
+    ComponentLinker linker;
+    auto given = linker.instantiate(store, load(engine, text + ")"));
+    EXPECT_TRUE(given.ok()) << std::string_view(given.error().message);
+    component::Item item;
+    item.sort = component::Sort::Instance;
+    item.instance = given->raw()->exports;
+    return item;
+  };
+  const Component user = load(engine, R"((component
+    (import "lib" (instance $lib (export "f" (func (result u32)))))
+    (export "run" (func $lib "f"))))");
+  const Component needs_all = load(engine, R"((component
+    (import "lib" (instance (export "d" (func (result u32)))))))");
+  ComponentLinker linker;
+  const auto result = [&]() -> uint32_t {
+    auto instance = linker.instantiate(store, user);
+    EXPECT_TRUE(instance.ok()) << std::string_view(instance.error().message);
+    return *instance->func("run").call<uint32_t>();
+  };
+  const component::Item more = instance_of(true), fewer = instance_of(false);
+  ASSERT_EQ(more.instance->changes(), fewer.instance->changes() + 1);
+  linker.raw()->define("lib", more);
+  EXPECT_EQ(result(), 1u);
+  EXPECT_TRUE(linker.instantiate(store, needs_all).ok());
+  linker.raw()->define("lib", fewer);
+  EXPECT_EQ(result(), 2u);
+  EXPECT_FALSE(linker.instantiate(store, needs_all).ok());
+  linker.raw()->define("lib", more);
+  EXPECT_EQ(result(), 1u);
+}
+
+// Two names of one resource type are given one.
+TEST(ComponentTypes, EqualResourcesAreOne) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  const Component user = load(engine, R"((component
+    (import "r" (type $r (sub resource)))
+    (import "s" (type $s (eq $r)))
+    (import "make" (func (result (own $s))))))");
+  for (const bool same : {true, false}) {
+    Store store(engine);
+    ComponentLinker linker;
+    const ComponentResource r = linker.resource("", "r");
+    linker.func("", "make", [](ComponentCall&) {});
+    if (same)
+      linker.resource("", "s", r);
+    else
+      (void)linker.resource("", "s");
+    auto made = linker.instantiate(store, user);
+    EXPECT_EQ(made.ok(), same);
+    if (!same) {
+      EXPECT_EQ(std::string_view(made.error().message),
+                "component imports `s`: another resource type than that of the import that it is "
+                "equal to");
+    }
+  }
 }
 
 // ---- Code ahead of time
@@ -319,15 +490,44 @@ TEST(ComponentTypes, ValuesThatCannotBeConvertedFail) {
   }
 }
 
-TEST(ComponentCode, IsOneFile) {
+class ComponentCode : public testing::Test {
+ protected:
+  // Code of kTwo; without a code generator the test is over.
+  void SetUp() override {
+    auto made = Component::precompile(engine, {binary.data(), binary.size()});
+    if (!made.ok() && made.error().kind == ErrorKind::Unsupported)
+      GTEST_SKIP() << std::string_view(made.error().message);
+    ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
+    code = *std::move(made);
+    // In the order of the file.
+    auto listed = component::precompile(
+        {binary.data(), binary.size()}, component::options_for(*engine.raw()),
+        [](const wasm::Module&) -> Result<Vec<uint8_t>> { return Vec<uint8_t>(); });
+    ASSERT_TRUE(listed.ok()) << std::string_view(listed.error().message);
+    modules = *std::move(listed);
+  }
   const Engine engine = engine_of(Tier::Optimized);
-  const auto binary = binary_of(kTwo);
-  auto code = Component::precompile(engine, {binary.data(), binary.size()});
-  if (!code.ok()) GTEST_SKIP() << std::string_view(code.error().message);
+  const Vec<uint8_t> binary = binary_of(kTwo);
+  Vec<uint8_t> code;
+  std::vector<runtime::CompiledModule> modules;
+};
+
+TEST_F(ComponentCode, IsOneFile) {
+  // Two with the functions, one with a memory, and the adapter between them.
+  ASSERT_EQ(modules.size(), 4u);
+  const auto bundle = compiler::CodeBundle::load({code.data(), code.size()});
+  ASSERT_TRUE(bundle.ok()) << std::string_view(bundle.error().message);
+  size_t adapters = 0;
+  for (const runtime::CompiledModule& m : modules) {
+    EXPECT_NE((*bundle)->find(m.module->bytes), nullptr);
+    const uint8_t* const at = m.module->bytes.data();
+    adapters += at < binary.data() || at >= binary.data() + binary.size();
+  }
+  EXPECT_EQ(adapters, 1u);
   // Without what could make code of anything that is not in it, too.
   for (const Tier tier : {Tier::Optimized, Tier::Auto}) {
     const Engine user = engine_of(tier);
-    auto component = Component::load_compiled(user, {code->data(), code->size()});
+    auto component = Component::load_compiled(user, {code.data(), code.size()});
     ASSERT_TRUE(component.ok()) << std::string_view(component.error().message);
     for (int i = 0; i < 2; ++i) {
       Store store(user);
@@ -337,13 +537,123 @@ TEST(ComponentCode, IsOneFile) {
       EXPECT_EQ(*instance->func("run").call<uint32_t>(5u), 5u);
     }
   }
-  // Damage never gets as far as to run.
-  for (size_t at = 0; at < code->size(); at += 1 + at / 7) {
-    auto bad = *code;
-    bad[at] ^= 0x55;
-    (void)Component::load_compiled(engine, {bad.data(), bad.size()});
-    (void)Component::load_compiled(engine, {code->data(), at});
+}
+
+// What is damaged, or not all there, is refused; only bytes between two images do not matter.
+TEST_F(ComponentCode, DamageIsFound) {
+  const auto bundle = compiler::CodeBundle::load({code.data(), code.size()});
+  ASSERT_TRUE(bundle.ok()) << std::string_view(bundle.error().message);
+  std::vector<bool> padding(code.size());
+  size_t images = 0;
+  for (size_t at = 0; at < code.size(); at += compiler::kImagePage) {
+    if (!compiler::CodeImage::is_image(Bytes(code).subspan(at))) continue;
+    ASSERT_LT(images, modules.size());
+    const size_t end = at + (*bundle)->find(modules[images++].module->bytes)->size();
+    for (size_t i = end; i % compiler::kImagePage; ++i) padding[i] = true;
   }
+  ASSERT_EQ(images, modules.size());
+  const auto loads = [&](Bytes bytes) { return Component::load_compiled(engine, bytes).ok(); };
+  size_t damaged = 0;
+  for (size_t at = 0; at < code.size(); at += 1 + std::min(at / 7, size_t{61})) {
+    EXPECT_FALSE(loads(Bytes(code).first(at))) << at;
+    if (padding[at]) continue;
+    code[at] ^= 0x55;
+    EXPECT_FALSE(loads(code)) << at;
+    code[at] ^= 0x55;
+    ++damaged;
+  }
+  EXPECT_GT(damaged, 100u);
+  EXPECT_TRUE(loads(code));
+}
+
+// Engines that run no machine code say so, as they do of modules; also of a component that has
+// none.
+TEST_F(ComponentCode, IsRefusedByEnginesThatCannotRunIt) {
+  const auto empty = binary_of("(component)");
+  const auto nothing = Component::precompile(engine, {empty.data(), empty.size()});
+  ASSERT_TRUE(nothing.ok()) << std::string_view(nothing.error().message);
+  EXPECT_TRUE(Component::load_compiled(engine, {nothing->data(), nothing->size()}).ok());
+  for (const Tier tier : {Tier::Interpreter, Tier::Baseline}) {
+    const Engine other = engine_of(tier);
+    for (const Vec<uint8_t>& c : {code, *nothing}) {
+      const auto loaded = Component::load_compiled(other, {c.data(), c.size()});
+      ASSERT_FALSE(loaded.ok());
+      EXPECT_EQ(loaded.error().kind, ErrorKind::Unsupported);
+      EXPECT_EQ(std::string_view(loaded.error().message),
+                "this tier does not run machine code from files");
+    }
+  }
+}
+
+// What comes from outside is not known when code is made: parts that depend on it have no adapters.
+TEST(ComponentPrecompile, ImportedModulesAndComponentsAreNotLookedInto) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  component::DecodeOptions options = component::options_for(*engine.raw());
+  for (const char* const text : {
+           R"((component (import "m" (core module)) (core instance (instantiate 0))))",
+           R"((component (import "c" (component)) (instance (instantiate 0))))",
+           R"((component (import "i" (instance $i (export "m" (core module))))
+             (alias export $i "m" (core module $m)) (core instance (instantiate $m))))",
+           R"((component (import "m" (core module $m)) (export $e "e" (core module $m))
+             (component (alias outer 1 $m (core module $o)) (core instance (instantiate $o)))
+             (instance (instantiate 0))))",
+       }) {
+    const auto binary = binary_of(text);
+    size_t modules = 0;
+    const auto made = component::precompile({binary.data(), binary.size()}, options,
+                                            [&](const wasm::Module&) -> Result<Vec<uint8_t>> {
+                                              ++modules;
+                                              return Vec<uint8_t>();
+                                            });
+    EXPECT_TRUE(made.ok()) << text << "\n" << std::string_view(made.error().message);
+    EXPECT_EQ(modules, 0u);
+  }
+}
+
+// Components 0 to `n`, of which each makes `twice` or one of that before it, and one of the last.
+std::string chain_of(int n, bool twice, const std::string& first) {
+  std::string text = "(component (component $c0 " + first + ")";
+  for (int i = 1; i <= n; ++i) {
+    text += " (component $c" + std::to_string(i) + " (alias outer 1 $c" + std::to_string(i - 1) +
+            " (component $x)) (instance (instantiate $x))" +
+            (twice ? " (instance (instantiate $x))" : "") + ")";
+  }
+  return text + " (instance (instantiate $c" + std::to_string(n) + ")))";
+}
+constexpr const char* kBig =
+    "(core module $m (table 10000000 funcref) (memory 16384))"
+    "(core instance (instantiate $m))";
+
+// Few components may mean any number of instances, of any size: code is made of them all the same.
+TEST(ComponentPrecompile, WhatIsLookedAtIsLimited) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  const component::DecodeOptions options = component::options_for(*engine.raw());
+  for (const std::string& text : {chain_of(40, true, ""), chain_of(40, true, kBig),
+                                  chain_of(11, true, kBig), chain_of(5000, false, kBig)}) {
+    const auto binary = binary_of(text);
+    const auto made = component::precompile(
+        {binary.data(), binary.size()}, options,
+        [](const wasm::Module&) -> Result<Vec<uint8_t>> { return Vec<uint8_t>(); });
+    ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
+    EXPECT_EQ(made->size(), text.find("core module") != text.npos);
+  }
+}
+
+// Instances of components count as those of modules do, and do not go as deep as they like.
+TEST(ComponentTypes, InstancesAreLimited) {
+  const Engine engine = engine_of(Tier::Interpreter);
+  const auto made = [&](const std::string& text) {
+    StoreLimits limits;
+    limits.instances = 1000;
+    Store store(engine, limits);
+    ComponentLinker linker;
+    const auto result = linker.instantiate(store, load(engine, text));
+    return result.ok() ? std::string() : std::string(std::string_view(result.error().message));
+  };
+  EXPECT_EQ(made(chain_of(8, true, "")), "");
+  EXPECT_EQ(made(chain_of(40, true, "")), "too many component instances in the store");
+  EXPECT_EQ(made(chain_of(100, false, "")), "");
+  EXPECT_EQ(made(chain_of(20000, false, "")), "component instances are nested too deeply");
 }
 
 }  // namespace
