@@ -661,6 +661,8 @@ class Launcher {
     Result<program::Input> input =
         program::Input::read(artifact_.get(), path_, program::Input::Content::Module);
     if (!input) return input.take_error();
+    // It may lie in a volume that others write.
+    if (!options_.file_is_fixed) input->keep_copy();
     options_.interruptible = has_to_be_interruptible(*input);
     const std::string& tier = request_.tier();
     if (tier != "interp") options_.prepared = prepared_engine(options_.interruptible);
