@@ -1,60 +1,17 @@
-/* Arm's MPS2 board with a Cortex-M4 (AN386), as QEMU has it: start-up code, and output
- * by semihosting. */
-#include <stddef.h>
+/* Arm's MPS2 and MPS3 boards with a Cortex-M, as QEMU has them: start-up code, and output by
+ * semihosting. */
 #include <stdint.h>
 
-#include "board.h"
+/* The rest of the memory that RAM is the start of. */
+#define BOARD_FILE_AT ((unsigned char*)0x20040000)
+#define BOARD_FILE_ROOM (4 * 1024 * 1024 - 256 * 1024)
+#include "semihosting.h"
 
 extern uint32_t data_begin, data_end, data_load, bss_begin, bss_end, stack_top;
 extern void (*init_begin[])(void);
 extern void (*init_end[])(void);
 int main(void);
 void board_reset(void);
-
-static int semihost(int operation, const void* argument) {
-  register int r0 __asm__("r0") = operation;
-  register const void* r1 __asm__("r1") = argument;
-  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-  return r0;
-}
-
-enum { SYS_OPEN = 0x01, SYS_WRITE0 = 0x04, SYS_READ = 0x06, SYS_FLEN = 0x0C, SYS_EXIT = 0x18 };
-enum { STOPPED_APPLICATION_EXIT = 0x20026, STOPPED_RUN_TIME_ERROR = 0x20023 };
-
-void board_put(const char* text) { semihost(SYS_WRITE0, text); }
-
-static void stop(int reason) {
-  for (;;) semihost(SYS_EXIT, (const void*)(intptr_t)reason);
-}
-
-/* The rest of the memory that RAM is the start of. */
-static unsigned char* const file_room = (unsigned char*)0x20040000;
-enum { kFileRoom = 4 * 1024 * 1024 - 256 * 1024 };
-
-const unsigned char* board_file(const char* name) {
-  size_t length = 0;
-  while (name[length]) ++length;
-  const uintptr_t open[3] = {(uintptr_t)name, 1, length};
-  const int handle = semihost(SYS_OPEN, open);
-  if (handle < 0) return NULL;
-  const uintptr_t of[1] = {(uintptr_t)handle};
-  const int size = semihost(SYS_FLEN, of);
-  if (size < 0 || size > kFileRoom) return NULL;
-  const uintptr_t read[3] = {(uintptr_t)handle, (uintptr_t)file_room, (uintptr_t)size};
-  return semihost(SYS_READ, read) == 0 ? file_room : NULL;
-}
-
-void board_exit(int status) {
-  stop(status == 0 ? STOPPED_APPLICATION_EXIT : STOPPED_RUN_TIME_ERROR);
-}
-
-/* Takes the place of the library's own, unless the program has another. */
-__attribute__((weak)) void wafer_panic(const char* message) {
-  board_put("panic: ");
-  board_put(message);
-  board_put("\n");
-  stop(STOPPED_RUN_TIME_ERROR);
-}
 
 static void fault(void) {
   board_put("fault\n");

@@ -5,6 +5,7 @@
 #include "demangle/demangle.h"
 #endif
 #include "runtime/backtrace.h"
+#include "runtime/gc_storage.h"
 #include "wafer/store.hpp"
 
 namespace wafer {
@@ -196,24 +197,7 @@ Result<void> AnyRef::set(uint64_t index, const Val& value) const {
   if (!detail::fits(*store(), value, want))
     return detail::wrong_type("wrong type of field", want, value.type());
   const Slot slots[2] = {value.slot(0), value.slot(1)};
-  switch (field.storage.kind()) {
-    case TypeKind::I8:
-      *at = uint8_t(slots[0]);
-      break;
-    case TypeKind::I16: {
-      const auto v = uint16_t(slots[0]);
-      std::memcpy(at, &v, sizeof v);
-      break;
-    }
-    case TypeKind::I32:
-    case TypeKind::F32: {
-      const auto v = uint32_t(slots[0]);
-      std::memcpy(at, &v, sizeof v);
-      break;
-    }
-    default:
-      std::memcpy(at, slots, 8 * wasm::slot_count(field.storage));
-  }
+  runtime::store_storage(field.storage, at, slots);
   return {};
 }
 
@@ -221,7 +205,8 @@ Result<void> AnyRef::set(uint64_t index, const Val& value) const {
 
 Val::Val(float v) : type_(kF32), bits_{runtime::slot_of(v), 0} {}
 Val::Val(double v) : type_(kF64), bits_{runtime::slot_of(v), 0} {}
-Val::Val(const V128& v) : type_(kV128) { std::memcpy(bits_, v.bytes, 16); }
+Val::Val(const V128& v)
+    : type_(kV128), bits_{load_le<uint64_t>(v.bytes), load_le<uint64_t>(v.bytes + 8)} {}
 Val::Val(const Func& v) : type_(kFuncRef), bits_{v.bits(), 0} {
   // As precise as is known, so that the value fits where a typed reference is due.
   if (!v.is_null()) type_ = ValType::ref(HeapType::concrete(v.raw()->type->id), false);
@@ -249,7 +234,8 @@ float Val::f32() const { return runtime::Value{type_, {bits_[0], 0}}.as_f32(); }
 double Val::f64() const { return runtime::Value{type_, {bits_[0], 0}}.as_f64(); }
 V128 Val::v128() const {
   V128 v;
-  std::memcpy(v.bytes, bits_, 16);
+  store_le(v.bytes, bits_[0]);
+  store_le(v.bytes + 8, bits_[1]);
   return v;
 }
 Func Val::func(Store& store) const { return Func(store.raw(), bits_[0]); }

@@ -38,8 +38,8 @@ void panic(const char* message) {
 // ---- Atomics ----------------------------------------------------------------------
 
 // Compilers call these for 64-bit atomics where the processor has none (and, the generic
-// ones, where such a variable may be unaligned). Embedded builds run WebAssembly on one
-// thread, so plain accesses do. Named by labels: the names themselves are built-ins.
+// ones, where such a variable may be unaligned). In embedded builds an engine belongs to one task,
+// so plain accesses do. Named by labels: the names themselves are built-ins.
 
 #if UINTPTR_MAX == 0xFFFFFFFFu
 
@@ -49,53 +49,15 @@ extern "C" {
 
 uint64_t wafer_atomic_load(const volatile void*, int) WAFER_LIBCALL(__atomic_load_8);
 void wafer_atomic_store(volatile void*, uint64_t, int) WAFER_LIBCALL(__atomic_store_8);
-uint64_t wafer_atomic_exchange(volatile void*, uint64_t, int) WAFER_LIBCALL(__atomic_exchange_8);
-bool wafer_atomic_cas(volatile void*, void*, uint64_t, int, int)
-    WAFER_LIBCALL(__atomic_compare_exchange_8);
-
 uint64_t wafer_atomic_load(const volatile void* p, int) {
   return *static_cast<const volatile uint64_t*>(p);
 }
 void wafer_atomic_store(volatile void* p, uint64_t v, int) {
   *static_cast<volatile uint64_t*>(p) = v;
 }
-uint64_t wafer_atomic_exchange(volatile void* p, uint64_t v, int) {
-  auto* at = static_cast<volatile uint64_t*>(p);
-  const uint64_t old = *at;
-  *at = v;
-  return old;
-}
-bool wafer_atomic_cas(volatile void* p, void* expected, uint64_t v, int, int) {
-  auto* at = static_cast<volatile uint64_t*>(p);
-  const uint64_t old = *at;
-  if (old == *static_cast<uint64_t*>(expected)) {
-    *at = v;
-    return true;
-  }
-  *static_cast<uint64_t*>(expected) = old;
-  return false;
-}
-
-#define WAFER_FETCH(name, OP)                                                                     \
-  uint64_t wafer_atomic_##name(volatile void*, uint64_t, int) WAFER_LIBCALL(__atomic_##name##_8); \
-  uint64_t wafer_atomic_##name(volatile void* p, uint64_t v, int) {                               \
-    auto* at = static_cast<volatile uint64_t*>(p);                                                \
-    const uint64_t old = *at;                                                                     \
-    *at = old OP v;                                                                               \
-    return old;                                                                                   \
-  }
-WAFER_FETCH(fetch_add, +)
-WAFER_FETCH(fetch_sub, -)
-WAFER_FETCH(fetch_and, &)
-WAFER_FETCH(fetch_or, |)
-WAFER_FETCH(fetch_xor, ^)
 
 void wafer_atomic_load_n(size_t, const void*, void*, int) WAFER_LIBCALL(__atomic_load);
 void wafer_atomic_store_n(size_t, void*, const void*, int) WAFER_LIBCALL(__atomic_store);
-void wafer_atomic_exchange_n(size_t, void*, const void*, void*, int)
-    WAFER_LIBCALL(__atomic_exchange);
-bool wafer_atomic_cas_n(size_t, void*, void*, const void*, int, int)
-    WAFER_LIBCALL(__atomic_compare_exchange);
 
 void wafer_atomic_load_n(size_t size, const void* p, void* out, int) {
   __builtin_memcpy(out, p, size);
@@ -103,26 +65,18 @@ void wafer_atomic_load_n(size_t size, const void* p, void* out, int) {
 void wafer_atomic_store_n(size_t size, void* p, const void* v, int) {
   __builtin_memcpy(p, v, size);
 }
-void wafer_atomic_exchange_n(size_t size, void* p, const void* v, void* old, int) {
-  __builtin_memcpy(old, p, size);
-  __builtin_memcpy(p, v, size);
-}
-bool wafer_atomic_cas_n(size_t size, void* p, void* expected, const void* v, int, int) {
-  if (__builtin_memcmp(p, expected, size) == 0) {
-    __builtin_memcpy(p, v, size);
-    return true;
-  }
-  __builtin_memcpy(expected, p, size);
-  return false;
-}
 
 }  // extern "C"
 
 #endif
 
-#if defined(__ARM_EABI__)
+#if defined(__ARM_EABI__) || !defined(__linux__)
 // Statics of the library live until power-off: nothing is destroyed.
+#if defined(__ARM_EABI__)
 extern "C" WAFER_WEAK int __aeabi_atexit(void*, void (*)(void*), void*) { return 0; }
+#else
+extern "C" WAFER_WEAK int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
+#endif
 extern "C" WAFER_WEAK __attribute__((visibility("hidden"))) void* __dso_handle = nullptr;
 #endif
 

@@ -2,8 +2,10 @@
 // eval(p, operand, replacement) gives the old value, zero-extended.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
+#include "base/leb128.h"
 #include "wasm/opcode.h"
 
 namespace wafer::interp {
@@ -13,6 +15,10 @@ struct Atomic;
 
 namespace atomics {
 enum class Kind { Load, Store, Add, Sub, And, Or, Xor, Xchg, Cmpxchg };
+
+#if WAFER_HAS_OS
+
+static_assert(std::endian::native == std::endian::little);
 
 template <class T, Kind K>
 inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement) {
@@ -42,6 +48,34 @@ inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement)
     return expected;
   }
 }
+
+#else
+
+// An engine and its memories belong to one task, so nobody comes in between; processors without
+// instructions for it, or with the most significant byte first, can do it so too.
+template <class T, Kind K>
+inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement) {
+  const T old = K == Kind::Store ? T(0) : load_le<T>(address);
+  const T v = T(operand);
+  if constexpr (K == Kind::Store || K == Kind::Xchg) {
+    store_le(address, v);
+  } else if constexpr (K == Kind::Add) {
+    store_le(address, T(old + v));
+  } else if constexpr (K == Kind::Sub) {
+    store_le(address, T(old - v));
+  } else if constexpr (K == Kind::And) {
+    store_le(address, T(old & v));
+  } else if constexpr (K == Kind::Or) {
+    store_le(address, T(old | v));
+  } else if constexpr (K == Kind::Xor) {
+    store_le(address, T(old ^ v));
+  } else if constexpr (K == Kind::Cmpxchg) {
+    if (old == v) store_le(address, T(replacement));
+  }
+  return old;
+}
+
+#endif
 }  // namespace atomics
 
 #define WAFER_ATOMIC(OP, T, KIND)                                                   \

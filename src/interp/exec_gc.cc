@@ -2,6 +2,7 @@
 #define WAFER_COLD_HANDLERS
 #include "interp/handlers.h"
 #include "runtime/continuation.h"
+#include "runtime/gc_storage.h"
 
 namespace wafer::interp::handlers {
 
@@ -176,7 +177,7 @@ WAFER_CC void struct_new(WAFER_PARAMS) {
   const Slot* s = FP + FB;
   for (size_t i = 0; i < type->fields.size(); ++i) {
     const ValType t = type->fields[i].storage;
-    store_storage(t, o->payload() + type->field_offsets[i], s);
+    runtime::store_storage(t, o->payload() + type->field_offsets[i], s);
     s += slot_count(t);
   }
   if (type->has_descriptor()) std::memcpy(o->payload() + type->descriptor_offset, s, sizeof(Ref));
@@ -213,7 +214,7 @@ template <unsigned Bytes>
 WAFER_CC void struct_set(WAFER_PARAMS) {
   GcObject* o = reinterpret_cast<GcObject*>(FP[FA]);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
-  std::memcpy(o->payload() + PC[1], FP + FB, Bytes);
+  runtime::store_low<Bytes>(o->payload() + PC[1], FP + FB);
   NEXT(2);
 }
 
@@ -255,7 +256,7 @@ WAFER_CC void array_new_fixed(WAFER_PARAMS) {
   const ValType t = type->fields[0].storage;
   const Slot* s = FP + FB;
   for (uint64_t i = 0; i < n; ++i, s += slot_count(t))
-    store_storage(t, a->elements() + i * type->element_size, s);
+    runtime::store_storage(t, a->elements() + i * type->element_size, s);
   FP[FA] = reinterpret_cast<Ref>(a);
   NEXT(4);
 }
@@ -268,7 +269,7 @@ WAFER_CC void array_new_data(WAFER_PARAMS) {
     TRAP(TrapCode::MemoryOutOfBounds);
   GcArray* a = make_array(CTX, type, n, PC + 4, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
-  if (bytes) std::memcpy(a->elements(), data.data() + at, bytes);
+  runtime::store_numbers(a->elements(), data.data() + at, type->element_size, n);
   FP[FA] = reinterpret_cast<Ref>(a);
   NEXT(4);
 }
@@ -307,7 +308,7 @@ WAFER_CC void array_set(WAFER_PARAMS) {
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
   const uint32_t i = uint32_t(FP[FB]);
   if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
-  std::memcpy(a->elements() + size_t(i) * Bytes, FP + FC, Bytes);
+  runtime::store_low<Bytes>(a->elements() + size_t(i) * Bytes, FP + FC);
   NEXT(1);
 }
 WAFER_CC void array_len(WAFER_PARAMS) {
@@ -345,7 +346,7 @@ WAFER_CC void array_init_data(WAFER_PARAMS) {
   const size_t size = a->type->element_size;
   if (WAFER_UNLIKELY(src > data.size() || n * size > data.size() - src))
     TRAP(TrapCode::MemoryOutOfBounds);
-  if (n) std::memcpy(a->elements() + at * size, data.data() + src, n * size);
+  runtime::store_numbers(a->elements() + at * size, data.data() + src, size, n);
   NEXT(2);
 }
 WAFER_CC void array_init_elem(WAFER_PARAMS) {

@@ -10,6 +10,10 @@ WAFER_ALWAYS_INLINE Vec128 getv(const Slot* fp, unsigned slot) {
   std::memcpy(&v, fp + slot, 16);
   return v;
 }
+WAFER_ALWAYS_INLINE void store128(uint8_t* p, const Slot* v) {
+  store_le<uint64_t>(p, v[0]);
+  store_le<uint64_t>(p + 8, v[1]);
+}
 WAFER_ALWAYS_INLINE void putv(Slot* fp, unsigned slot, const Vec128& v) {
   std::memcpy(fp + slot, &v, 16);
 }
@@ -128,7 +132,7 @@ WAFER_CC void vec_store(WAFER_PARAMS) {
   if constexpr (V == kVecFar) {
     uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], 16);
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    std::memcpy(p, FP + FB, 16);
+    store128(p, FP + FB);
     NEXT(3);
   } else {
     const uint32_t address = get<uint32_t>(FP, FA);
@@ -137,7 +141,7 @@ WAFER_CC void vec_store(WAFER_PARAMS) {
       CHECKED_ADDRESS(p, address, 16);
     else
       p = MEM + (uint64_t(address) + FC);
-    std::memcpy(p, FP + FB, 16);
+    store128(p, FP + FB);
     NEXT(1);
   }
 }
@@ -148,12 +152,11 @@ WAFER_CC void vec_lane(WAFER_PARAMS) {
   uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], kBytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
   Vec128 v = getv(FP, FC);
-  const unsigned at = HI(PC[1]) * kBytes;
   if constexpr (Simd<OP>::kIsLoad) {
-    std::memcpy(reinterpret_cast<uint8_t*>(&v) + at, p, kBytes);
+    simd::load_lane<kBytes>(v, HI(PC[1]), p);
     putv(FP, FA, v);
   } else {
-    std::memcpy(p, reinterpret_cast<const uint8_t*>(&v) + at, kBytes);
+    simd::store_lane<kBytes>(v, HI(PC[1]), p);
   }
   NEXT(3);
 }

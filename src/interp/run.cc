@@ -9,6 +9,7 @@
 #include "runtime/backtrace.h"
 #include "runtime/continuation.h"
 #include "runtime/fault.h"
+#include "runtime/gc_storage.h"
 
 namespace wafer::interp {
 
@@ -212,33 +213,6 @@ void Stack::destroy() {
   release(this, sizeof(Stack), alignof(Stack));
 }
 
-void store_storage(ValType t, uint8_t* to, const Slot* value) {
-  switch (t.kind()) {
-    case TypeKind::I8: {
-      const uint8_t v = uint8_t(*value);
-      std::memcpy(to, &v, 1);
-      break;
-    }
-    case TypeKind::I16: {
-      const uint16_t v = uint16_t(*value);
-      std::memcpy(to, &v, 2);
-      break;
-    }
-    case TypeKind::I32:
-    case TypeKind::F32: {
-      const uint32_t v = uint32_t(*value);
-      std::memcpy(to, &v, 4);
-      break;
-    }
-    case TypeKind::V128:
-      std::memcpy(to, value, 16);
-      break;
-    default:
-      std::memcpy(to, value, 8);
-      break;
-  }
-}
-
 void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) {
   const ValType t = array->type->fields[0].storage;
   const size_t size = array->type->element_size;
@@ -247,7 +221,7 @@ void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) 
     std::memset(p, uint8_t(*value), count);
     return;
   }
-  for (uint64_t i = 0; i < count; ++i, p += size) store_storage(t, p, value);
+  for (uint64_t i = 0; i < count; ++i, p += size) runtime::store_storage(t, p, value);
 }
 
 #if !WAFER_HAS_OS

@@ -39,8 +39,6 @@ TrapCode translation_failed(Activation* activation, const FuncCode& code);
 // Records an indirect call's trap with the table index where the message has it.
 TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index);
 
-// Writes one value from its slots to storage of type `t` (4.2.12 packing).
-void store_storage(wasm::ValType t, uint8_t* to, const Slot* value);
 // Sets elements [at, at+count) of an array.
 void fill_array(runtime::GcArray* array, uint64_t at, uint64_t count, const Slot* value);
 

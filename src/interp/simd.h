@@ -8,9 +8,21 @@
 #include <cstring>
 #include <limits>
 
+#include "base/leb128.h"
 #include "interp/numeric.h"
 
 namespace wafer::interp {
+
+// Where a lane lies in a vector, which is two slots, the lower half first: 64-bit numbers, in which
+// lanes of processors with the most significant byte first come in reverse.
+template <class T>
+constexpr unsigned lane_at(unsigned lane) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  return lane ^ (8 / sizeof(T) - 1);
+#else
+  return lane;
+#endif
+}
 
 #if WAFER_HAS_OS
 
@@ -41,8 +53,8 @@ struct __attribute__((may_alias)) Lanes {
   Lanes(T all) {
     for (T& e : v) e = all;
   }
-  T& operator[](unsigned i) { return v[i]; }
-  const T& operator[](unsigned i) const { return v[i]; }
+  T& operator[](unsigned i) { return v[lane_at<T>(i)]; }
+  const T& operator[](unsigned i) const { return v[lane_at<T>(i)]; }
   template <class R, class F>
   static R zip(const Lanes& a, const Lanes& b, F f) {
     R r;
@@ -276,28 +288,29 @@ inline int16_t q15mulr(int16_t a, int16_t b) {
     static SCALAR eval(const Vec128& a, unsigned lane) { \
       LANE v[16 / sizeof(LANE)];                         \
       std::memcpy(v, &a, 16);                            \
-      return SCALAR(v[lane]);                            \
+      return SCALAR(v[lane_at<LANE>(lane)]);             \
     }                                                    \
   };
-#define WAFER_VREPLACE(P, V, SCALAR)                                                 \
-  template <>                                                                        \
-  struct Simd<wasm::Opcode::P##Splat> {                                              \
-    static Vec128 eval(SCALAR x) {                                                   \
-      simd::LaneOf<V> v[simd::lanes<V>()];                                           \
-      for (auto& e : v) e = simd::LaneOf<V>(x);                                      \
-      Vec128 r;                                                                      \
-      std::memcpy(&r, v, 16);                                                        \
-      return r;                                                                      \
-    }                                                                                \
-  };                                                                                 \
-  template <>                                                                        \
-  struct Simd<wasm::Opcode::P##ReplaceLane> {                                        \
-    static Vec128 eval(const Vec128& a, SCALAR x, unsigned lane) {                   \
-      Vec128 r = a;                                                                  \
-      const auto v = simd::LaneOf<V>(x);                                             \
-      std::memcpy(reinterpret_cast<uint8_t*>(&r) + lane * sizeof(v), &v, sizeof(v)); \
-      return r;                                                                      \
-    }                                                                                \
+#define WAFER_VREPLACE(P, V, SCALAR)                                                               \
+  template <>                                                                                      \
+  struct Simd<wasm::Opcode::P##Splat> {                                                            \
+    static Vec128 eval(SCALAR x) {                                                                 \
+      simd::LaneOf<V> v[simd::lanes<V>()];                                                         \
+      for (auto& e : v) e = simd::LaneOf<V>(x);                                                    \
+      Vec128 r;                                                                                    \
+      std::memcpy(&r, v, 16);                                                                      \
+      return r;                                                                                    \
+    }                                                                                              \
+  };                                                                                               \
+  template <>                                                                                      \
+  struct Simd<wasm::Opcode::P##ReplaceLane> {                                                      \
+    static Vec128 eval(const Vec128& a, SCALAR x, unsigned lane) {                                 \
+      Vec128 r = a;                                                                                \
+      const auto v = simd::LaneOf<V>(x);                                                           \
+      std::memcpy(reinterpret_cast<uint8_t*>(&r) + lane_at<simd::LaneOf<V>>(lane) * sizeof(v), &v, \
+                  sizeof(v));                                                                      \
+      return r;                                                                                    \
+    }                                                                                              \
   };
 
 WAFER_VLANE(I8x16, i8x16, S, int8_t, uint32_t)
@@ -321,7 +334,8 @@ struct Simd<wasm::Opcode::I8x16Shuffle> {
     uint8_t both[32], r[16];
     std::memcpy(both, &a, 16);
     std::memcpy(both + 16, &b, 16);
-    for (unsigned i = 0; i < 16; ++i) r[i] = both[lanes[i] & 31];
+    for (unsigned i = 0; i < 16; ++i)
+      r[lane_at<uint8_t>(i)] = both[lane_at<uint8_t>(lanes[i] & 31)];
     Vec128 v;
     std::memcpy(&v, r, 16);
     return v;
@@ -510,25 +524,40 @@ WAFER_V1(F64x2PromoteLowF32x4, (simd::convert<f64x2, f32x4>(a)))
 namespace simd {
 template <class Out, class T>
 inline Vec128 load_extend(const uint8_t* p) {
-  T v[8 / sizeof(T)];
-  std::memcpy(v, p, 8);
   Out r{};
-  for (unsigned i = 0; i < lanes<Out>(); ++i) r[i] = LaneOf<Out>(v[i]);
+  for (unsigned i = 0; i < lanes<Out>(); ++i) r[i] = LaneOf<Out>(load_le<T>(p + i * sizeof(T)));
   return r;
 }
 template <class V>
 inline Vec128 load_splat(const uint8_t* p) {
-  LaneOf<V> v;
-  std::memcpy(&v, p, sizeof(v));
-  return splat<V>(v);
+  return splat<V>(load_le<LaneOf<V>>(p));
 }
 template <unsigned N>
 inline Vec128 load_low(const uint8_t* p) {
   uint8_t b[16] = {};
   std::memcpy(b, p, N);
+  const uint64_t halves[2] = {load_le<uint64_t>(b), load_le<uint64_t>(b + 8)};
   Vec128 v;
-  std::memcpy(&v, b, 16);
+  std::memcpy(&v, halves, 16);
   return v;
+}
+// A lane of N bytes from memory, and to memory.
+template <unsigned N>
+using UnsignedOf = std::conditional_t<
+    N == 1, uint8_t,
+    std::conditional_t<N == 2, uint16_t, std::conditional_t<N == 4, uint32_t, uint64_t>>>;
+template <unsigned N>
+inline void load_lane(Vec128& v, unsigned lane, const uint8_t* p) {
+  using T = UnsignedOf<N>;
+  const T x = load_le<T>(p);
+  std::memcpy(reinterpret_cast<uint8_t*>(&v) + lane_at<T>(lane) * N, &x, N);
+}
+template <unsigned N>
+inline void store_lane(const Vec128& v, unsigned lane, uint8_t* p) {
+  using T = UnsignedOf<N>;
+  T x;
+  std::memcpy(&x, reinterpret_cast<const uint8_t*>(&v) + lane_at<T>(lane) * N, N);
+  store_le(p, x);
 }
 }  // namespace simd
 

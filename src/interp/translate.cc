@@ -824,11 +824,9 @@ Result<void> Translator::visit_special(const Instr& in) {
       const AccState before = acc_;
       const uint32_t dst = push(wasm::kV128).slot;
       const uint32_t at = here();
-      Word halves[2];
-      std::memcpy(halves, in.v128.bytes, 16);
       emit(word(Special::Const128, dst));
-      emit(halves[0]);
-      emit(halves[1]);
+      emit(load_le<uint64_t>(in.v128.bytes));
+      emit(load_le<uint64_t>(in.v128.bytes + 8));
       no_acc(dst);
       note_last(at, dst, before);
       return {};

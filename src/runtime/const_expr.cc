@@ -1,6 +1,7 @@
 // Evaluation of constant expressions (spec 3.4.14, 4.4.10).
 #include <cstring>
 
+#include "runtime/gc_storage.h"
 #include "runtime/store.h"
 #include "wasm/instr.h"
 
@@ -13,32 +14,6 @@ using wasm::CompKind;
 using wasm::Opcode;
 using wasm::TypeKind;
 using wasm::ValType;
-
-// Writes a stack value into a field or element of storage type `type`; gives the
-// slots that it took.
-uint32_t store_field(uint8_t* p, ValType type, const Slot* value) {
-  switch (type.kind()) {
-    case TypeKind::I8:
-      *p = uint8_t(*value);
-      return 1;
-    case TypeKind::I16:
-      store_le<uint16_t>(p, uint16_t(*value));
-      return 1;
-    case TypeKind::I32:
-    case TypeKind::F32:
-      store_le<uint32_t>(p, uint32_t(*value));
-      return 1;
-    case TypeKind::V128:
-      std::memcpy(p, value, 16);
-      return 2;
-    case TypeKind::Ref:
-      std::memcpy(p, value, kRefSize);
-      return 1;
-    default:
-      store_le<uint64_t>(p, *value);
-      return 1;
-  }
-}
 
 class Evaluator final : public RootSource {
  public:
@@ -115,7 +90,7 @@ TrapCode Evaluator::new_struct(const CanonType* type, bool with_fields) {
     for (const wasm::FieldType& f : type->fields) slots += slot_count(f.storage.unpacked());
     const Slot* v = stack_.data() + (stack_.size() - slots);
     for (size_t i = 0; i < type->fields.size(); ++i)
-      v += store_field(object->payload() + type->field_offsets[i], type->fields[i].storage, v);
+      v += store_storage(type->fields[i].storage, object->payload() + type->field_offsets[i], v);
     drop(slots);
   }
   push(uintptr_t(object), true);
@@ -132,12 +107,12 @@ TrapCode Evaluator::new_array(const CanonType* type, Opcode op, uint64_t count) 
   uint8_t* p = array->elements();
   if (op == Opcode::ArrayNew) {
     const Slot* const v = stack_.data() + (stack_.size() - width);
-    for (uint64_t i = 0; i < count; ++i, p += type->element_size) store_field(p, storage, v);
+    for (uint64_t i = 0; i < count; ++i, p += type->element_size) store_storage(storage, p, v);
     drop(width);
   } else if (op == Opcode::ArrayNewFixed) {
     const size_t slots = size_t(count) * width;
     const Slot* v = stack_.data() + (stack_.size() - slots);
-    for (uint64_t i = 0; i < count; ++i, p += type->element_size) v += store_field(p, storage, v);
+    for (uint64_t i = 0; i < count; ++i, p += type->element_size) v += store_storage(storage, p, v);
     drop(slots);
   }
   push(uintptr_t(array), true);
@@ -166,13 +141,10 @@ TrapCode Evaluator::run(wasm::ConstExpr expr, Slot* result) {
       case Opcode::F64Const:
         push(in.f64_bits);
         break;
-      case Opcode::V128Const: {
-        Slot v[2];
-        std::memcpy(v, in.v128.bytes, 16);
-        push(v[0]);
-        push(v[1]);
+      case Opcode::V128Const:
+        push(load_le<uint64_t>(in.v128.bytes));
+        push(load_le<uint64_t>(in.v128.bytes + 8));
         break;
-      }
       case Opcode::I32Add:
         binary([](Slot a, Slot b) { return Slot(uint32_t(a + b)); });
         break;

@@ -45,9 +45,7 @@ struct Value {
   static Value f32(float v) { return {wasm::kF32, {slot_of(v), 0}}; }
   static Value f64(double v) { return {wasm::kF64, {slot_of(v), 0}}; }
   static Value v128(const wasm::V128& v) {
-    Value r{wasm::kV128, {0, 0}};
-    std::memcpy(r.bits, v.bytes, 16);
-    return r;
+    return {wasm::kV128, {load_le<uint64_t>(v.bytes), load_le<uint64_t>(v.bytes + 8)}};
   }
   static Value ref(Ref r, wasm::ValType type) { return {type, {r, 0}}; }
   int32_t as_i32() const { return int32_t(bits[0]); }

@@ -1,14 +1,16 @@
-# cmake -DSOURCE=. -DPRESET=name -DPROFILE=name -DLIMIT=bytes -DBUILD=folder -P check.cmake
+# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DLIMIT=bytes -DBUILD=folder
+#   -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example; says that it skips
 # where there is no compiler.
-find_program(GXX arm-none-eabi-g++)
+find_program(GXX ${COMPILER}-g++)
+# The headers of the compiler for Arm serve the one for RISC-V.
+file(GLOB headers /usr/include/newlib/c++/*/new)
 if(GXX)
   execute_process(COMMAND ${CMAKE_COMMAND} -E echo "#include <new>" COMMAND ${GXX} -E -x c++ -
     RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
 endif()
-if(NOT GXX OR NOT status EQUAL 0)
-  message("skipped: no arm-none-eabi-g++ with a library "
-    "(Debian: gcc-arm-none-eabi, libstdc++-arm-none-eabi-newlib)")
+if(NOT GXX OR NOT (status EQUAL 0 OR headers))
+  message("skipped: no ${COMPILER}-g++ with headers of the C++ library (`scripts/setup small`)")
   return()
 endif()
 foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-B;${BUILD}" "--build;${BUILD}")
@@ -25,9 +27,13 @@ message("${out}")
 if(NOT status EQUAL 0)
   message(FATAL_ERROR "tests failed")
 endif()
-find_program(QEMU qemu-system-arm)
+if(PRESET MATCHES "^riscv")
+  find_program(QEMU qemu-system-${PRESET})
+else()
+  find_program(QEMU qemu-system-arm)
+endif()
 if(QEMU AND NOT out MATCHES "embedded.example")
   message(FATAL_ERROR "the example was not run")
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
-check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} ${PROFILE})
+check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${PRESET}, ${PROFILE}" ${COMPILER})

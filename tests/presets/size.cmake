@@ -1,8 +1,10 @@
-# check_size(elf limit what): the text of a program for Arm's microcontrollers, code and
+# check_size(elf limit what [compiler]): the text of a program for microcontrollers, code and
 # constants, must not be more than `limit` bytes.
 function(check_size elf limit what)
-  find_program(SIZE arm-none-eabi-size REQUIRED)
-  execute_process(COMMAND ${SIZE} ${elf} OUTPUT_VARIABLE out RESULT_VARIABLE status)
+  set(compiler arm-none-eabi ${ARGN})
+  list(POP_BACK compiler compiler)
+  find_program(SIZE_OF_${compiler} ${compiler}-size REQUIRED)
+  execute_process(COMMAND ${SIZE_OF_${compiler}} ${elf} OUTPUT_VARIABLE out RESULT_VARIABLE status)
   if(NOT status EQUAL 0 OR NOT out MATCHES "\n *([0-9]+)")
     message(FATAL_ERROR "no size of ${elf}")
   endif()

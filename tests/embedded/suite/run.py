@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The official suite on a Cortex-M4 in QEMU, or in a build for another processor.
+"""The official suite on a board in QEMU, or in a build for another processor.
 
 Makes a script of the suite's files that the firmware can read (tests/embedded/suite/main.c),
 builds the firmware for a profile, runs it, and prints what failed. Needs wasm-tools, which
@@ -21,7 +21,19 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+# Of each preset: compiler with its options, linker script and board, emulator.
+ARM = ["arm-none-eabi-gcc", "-mthumb", "--specs=nano.specs"]
+RISCV = ["riscv64-unknown-elf-gcc", "-mcmodel=medany", "--specs=picolibc.specs"]
+BOARDS = {
+    "cortex-m0plus": ([*ARM, "-mcpu=cortex-m0plus", "-mfloat-abi=soft"], "mps2",
+                      "qemu-system-arm -M mps2-an385"),
+    "cortex-m4": ([*ARM, "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "mps2",
+                  "qemu-system-arm -M mps2-an386"),
+    "riscv32": ([*RISCV, "-march=rv32imac", "-mabi=ilp32"], "virt",
+                "qemu-system-riscv32 -M virt -bios none"),
+    "riscv64": ([*RISCV, "-march=rv64imafdc", "-mabi=lp64d"], "virt",
+                "qemu-system-riscv64 -M virt -bios none"),
+}
 # Of WebAssembly 1.0 and what `minimal` has besides: no module of these may be refused.
 MVP = """address align block br br_if br_table break-drop call comments conversions custom
  data-invalid endianness f32 f32_bitwise f32_cmp f64 f64_bitwise f64_cmp fac float_exprs
@@ -53,7 +65,7 @@ def value(v):
             return None
         data = b"".join((int(lane) & (1 << 8 * width) - 1).to_bytes(width, "little") for lane in bits)
         return (2, *struct.unpack("<QQ", data))
-    if kind == "refnull":
+    if kind.startswith("null") or kind == "refnull":
         return (3, 0, 0)
     if bits in (None, "null") and kind.endswith("ref"):
         return (3 if bits == "null" else 4, 0, 0)
@@ -168,11 +180,16 @@ def main():
     parser.add_argument("--library", type=pathlib.Path, help="libwafer-embedded.a of the profile")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/embedded-suite")
     parser.add_argument("--wasm-tools", default=os.environ.get("WASM_TOOLS", "wasm-tools"))
+    parser.add_argument("--board", default="cortex-m4", choices=BOARDS, help="preset of the library")
     parser.add_argument("--cc", help="compiler for a library that is not for a board")
     parser.add_argument("--run", default="", help="command that runs what it makes")
     parser.add_argument("names", nargs="*", help="of files; all of the suite's folder if none")
     args = parser.parse_args()
-    tools = [args.cc, *args.run.split()[:1]] if args.cc else ["arm-none-eabi-gcc", "qemu-system-arm"]
+    compiler, script, emulator = BOARDS[args.board]
+    if args.cc:
+        tools = [args.cc, *args.run.split()[:1]]
+    else:
+        tools = [compiler[0], emulator.split()[0]]
     for needed in (args.wasm_tools, *tools):
         if not shutil.which(needed):
             print(f"skipped: no {needed}")
@@ -195,11 +212,10 @@ def main():
         build += [args.library, "-lm"]
         run = [*args.run.split(), elf.resolve()]
     else:
-        build = ["arm-none-eabi-gcc", *CPU, '-DPOOL_PLACE=__attribute__((section(".psram")))',
-                 "-nostartfiles", "--specs=nano.specs", f"-T{board}/mps2.ld",
-                 board / "board_mps2.c", *common]
-        run = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config",
-               "enable=on,target=native", "-kernel", elf.resolve()]
+        build = [*compiler, '-DPOOL_PLACE=__attribute__((section(".psram")))', "-nostartfiles",
+                 f"-T{board}/{script}.ld", board / f"board_{script}.c", *common]
+        run = [*emulator.split(), "-nographic", "-semihosting-config", "enable=on,target=native",
+               "-kernel", elf.resolve()]
     subprocess.run(build, check=True)
     totals, bad = [0, 0, 0], []
     # Scripts of a few files each: the board has room for one at a time.
