@@ -68,7 +68,7 @@ class Bench {
     Result<UniqueFd> listener = listen_unix(folder_ + "/events");
     if (!listener) fail("cannot listen");
     events_.emplace(loop_, *std::move(listener),
-                    [](std::string_view, std::string_view, std::string,
+                    [](std::string_view, std::string_view, std::string, std::string_view,
                        const RpcServer::Reply& reply) { reply({}); });
     if (mkfifo((folder_ + "/in").c_str(), 0600) != 0) fail("cannot make a pipe");
     in_ = UniqueFd(open((folder_ + "/in").c_str(), O_RDWR | O_CLOEXEC));
