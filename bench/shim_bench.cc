@@ -36,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string shim;
   std::vector<std::string> program;
+  json config;           // members of config.json, in addition or instead
   int count = 1000;      // containers
   int at_once = 4;       // of them
   bool network = false;  // a network namespace for each
@@ -107,6 +108,7 @@ class Bench {
           {"namespaces",
            {{{"type", "mount"}}, {{"type", "pid"}}, {{"type", "ipc"}}, {{"type", "uts"}}}}}}};
     if (o_.network) spec["linux"]["namespaces"].push_back({{"type", "network"}});
+    spec.merge_patch(o_.config);
     if (!o_.pods)
       spec["annotations"] = {{"io.containerd.runc.v2.group", "bench"},
                              {"io.kubernetes.cri.sandbox-id", "bench"}};
@@ -196,38 +198,43 @@ class Bench {
     more();
     loop_.run();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    const double used = processor_time(client);
+    const Used used = used_by(client);
     std::sort(times_.begin(), times_.end());
     std::printf(
         "%d containers, %d at once: %.0f/s, each %.2f ms (p50), %.2f ms (p99), %.3f ms of "
-        "processor time\n",
+        "processor time, %.0f page faults\n",
         o_.count, o_.at_once, o_.count / seconds, times_[times_.size() / 2],
-        times_[times_.size() * 99 / 100], used / o_.count);
+        times_[times_.size() * 99 / 100], used.milliseconds / o_.count, used.faults / o_.count);
     shut_down(client);
   }
 
-  // Of the shim and its children that have ended, in milliseconds.
-  double processor_time(RpcClient& client) {
-    double sum = 0;
+  // By the shim and its children that have ended.
+  struct Used {
+    double milliseconds = 0, faults = 0;
+  };
+  Used used_by(RpcClient& client) {
+    Used used;
     proto::ProcessRequest none;
     call(client, "Connect", none, [&](RpcResult r) {
       proto::ConnectResponse response;
       (void)response.ParseFromString(r.text);
       const auto stat = read_file("/proc/" + std::to_string(response.shim_pid()) + "/stat");
       if (stat) {
-        // utime, stime, cutime and cstime are the 12th to 15th after the name.
+        // After the name: minflt and cminflt are the 8th and 9th; utime, stime, cutime and cstime
+        // the 12th to 15th.
         const char* at = stat->c_str() + stat->rfind(')');
-        for (int field = 0; field < 12 && at; ++field) at = std::strchr(at + 1, ' ');
-        for (int field = 0; field < 4 && at; ++field) {
-          char* end = nullptr;
-          sum += double(std::strtoull(at, &end, 10)) * 1000 / double(sysconf(_SC_CLK_TCK));
-          at = end;
+        for (int field = 1; field <= 15 && at; ++field) {
+          at = std::strchr(at + 1, ' ');
+          if (!at) break;
+          const auto value = double(std::strtoull(at, nullptr, 10));
+          if (field == 8 || field == 9) used.faults += value;
+          if (field >= 12) used.milliseconds += value * 1000 / double(sysconf(_SC_CLK_TCK));
         }
       }
       loop_.stop();
     });
     loop_.run();
-    return sum;
+    return used;
   }
 
   void shut_down(RpcClient& client) {
@@ -317,13 +324,16 @@ int main(int argc, char** argv) {
       o.hold = true;
     else if (word == "--pods")
       o.pods = true;
+    else if (word == "--config")
+      o.config = json::parse(std::ifstream(value()));
     else
       fail("no option " + word);
   }
   o.program.assign(argv + i, argv + argc);
   if (o.shim.empty() || o.program.empty() || o.count < 1)
     fail(
-        "shim_bench [--count N] [--at-once N] [--network] [--hold [--pods]] --shim SHIM PROGRAM "
+        "shim_bench [--count N] [--at-once N] [--network] [--config FILE] [--hold [--pods]] --shim "
+        "SHIM PROGRAM "
         "[ARGS...]");
   Bench(std::move(o)).run();
   return 0;

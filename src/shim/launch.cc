@@ -141,8 +141,7 @@ class Launcher {
       WAFER_LET(process, parse_process(request_.spec()));
       process_ = std::move(process);
     } else {
-      WAFER_LET(text, read_file(request_.bundle() + "/config.json"));
-      WAFER_LET(spec, parse_spec(text));
+      WAFER_LET(spec, parse_spec(request_.spec()));
       spec_ = std::move(spec);
       if (!spec_.process) return Error(ErrorKind::Invalid, "config.json has no process");
       process_ = *std::move(spec_.process);
@@ -284,7 +283,9 @@ class Launcher {
         return Error(ErrorKind::Unsupported, "a root of several mounts");
       WAFER_TRY(mount_at(target, m.type(), m.source(), {m.options().begin(), m.options().end()}));
     }
-    if (mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
+    // A root has to be a mount.
+    if (request_.rootfs().empty() &&
+        mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
       return system_error("cannot mount the root " + path);
     WAFER_LET(root, Rootfs::open(path));
     WAFER_TRY(find_program(&root));

@@ -272,16 +272,20 @@ Result<void> Rootfs::mount_cgroups(const MountSpec& m, const std::string& cgroup
   return {};
 }
 
-Result<void> Rootfs::make_device(const DeviceSpec& device) const {
+Result<void> Rootfs::make_device(const DeviceSpec& device, Folder& in) const {
   const size_t slash = device.path.rfind('/');
   const std::string name = device.path.substr(slash == device.path.npos ? 0 : slash + 1);
   if (name.empty() || name == "." || name == "..")
     return Error(ErrorKind::Invalid, "a device needs a name: '" + device.path + "'");
-  WAFER_LET(in, make(slash == device.path.npos ? "/" : device.path.substr(0, slash), true));
-  if (mknodat(in.get(), name.c_str(), device.type | (device.mode & 07777),
+  const std::string path = slash == device.path.npos ? "/" : device.path.substr(0, slash);
+  if (!in.fd || in.path != path) {
+    WAFER_LET(fd, make(path, true));
+    in = {path, std::move(fd)};
+  }
+  if (mknodat(in.fd.get(), name.c_str(), device.type | (device.mode & 07777),
               makedev(device.major, device.minor)) == 0) {
     if ((device.uid || device.gid) &&
-        fchownat(in.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
+        fchownat(in.fd.get(), name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
       return system_error("cannot make the device " + device.path);
     return {};
   }
@@ -302,8 +306,9 @@ Result<void> Rootfs::make_devices(const std::vector<DeviceSpec>& devices) const 
       {"/dev/null", S_IFCHR, 1, 3, 0666, 0, 0},    {"/dev/zero", S_IFCHR, 1, 5, 0666, 0, 0},
       {"/dev/full", S_IFCHR, 1, 7, 0666, 0, 0},    {"/dev/random", S_IFCHR, 1, 8, 0666, 0, 0},
       {"/dev/urandom", S_IFCHR, 1, 9, 0666, 0, 0}, {"/dev/tty", S_IFCHR, 5, 0, 0666, 0, 0}};
-  for (const DeviceSpec& d : usual) WAFER_TRY(make_device(d));
-  for (const DeviceSpec& d : devices) WAFER_TRY(make_device(d));
+  Folder in;
+  for (const DeviceSpec& d : usual) WAFER_TRY(make_device(d, in));
+  for (const DeviceSpec& d : devices) WAFER_TRY(make_device(d, in));
   constexpr std::pair<const char*, const char*> kLinks[] = {{"fd", "/proc/self/fd"},
                                                             {"stdin", "/proc/self/fd/0"},
                                                             {"stdout", "/proc/self/fd/1"},

@@ -47,7 +47,12 @@ class Rootfs {
  private:
   Rootfs(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   Result<void> mount_cgroups(const MountSpec& mount, const std::string& cgroup) const;
-  Result<void> make_device(const DeviceSpec& device) const;
+  // One that was found, for who comes to it again.
+  struct Folder {
+    std::string path;
+    UniqueFd fd;
+  };
+  Result<void> make_device(const DeviceSpec& device, Folder& in) const;
   std::string path_;
   UniqueFd fd_;
 };

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <set>
 #include <vector>
@@ -123,6 +124,10 @@ SeccompFilter compile(const json& j) {
     if (status != -EEXIST && status != -EDOM) must(status, name);
   }
   (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
+  // A tree, not a list: the kernel runs it for every system call that there is when it is
+  // installed.
+  constexpr uint32_t kBinaryTree = 2;
+  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree);
   SeccompFilter out;
   for (const json& flag : j.value("flags", json::array())) {
     if (flag == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
@@ -160,7 +165,55 @@ bool install_seccomp(std::string_view program, uint32_t flags) {
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) == 0;
 }
 
-bool confine_wasm() {
+std::vector<uint32_t> refused_to_wasm() {
+  return {SYS_execve,
+          SYS_execveat,
+          SYS_ptrace,
+          SYS_process_vm_readv,
+          SYS_process_vm_writev,
+          SYS_mount,
+          SYS_umount2,
+          SYS_pivot_root,
+          SYS_chroot,
+          SYS_setns,
+          SYS_unshare,
+          SYS_move_mount,
+          SYS_open_tree,
+          SYS_fsopen,
+          SYS_fsconfig,
+          SYS_fsmount,
+          SYS_fspick,
+          SYS_mount_setattr,
+          SYS_bpf,
+          SYS_perf_event_open,
+          SYS_userfaultfd,
+          SYS_keyctl,
+          SYS_add_key,
+          SYS_request_key,
+          SYS_init_module,
+          SYS_finit_module,
+          SYS_delete_module,
+          SYS_kexec_load,
+          SYS_reboot,
+          SYS_swapon,
+          SYS_swapoff,
+          SYS_settimeofday,
+          SYS_clock_settime,
+          SYS_clock_adjtime,
+          SYS_adjtimex,
+          SYS_acct,
+          SYS_quotactl,
+          SYS_syslog,
+          SYS_sethostname,
+          SYS_setdomainname,
+          SYS_pidfd_getfd,
+          SYS_io_uring_setup,
+          SYS_open_by_handle_at,
+          SYS_name_to_handle_at,
+          SYS_mknodat};
+}
+
+SeccompFilter wasm_filter() {
 #if defined(__x86_64__)
   constexpr uint32_t kArch = AUDIT_ARCH_X86_64;
 #elif defined(__aarch64__)
@@ -168,51 +221,8 @@ bool confine_wasm() {
 #else
 #error "which architecture does seccomp know this as?"
 #endif
-  static constexpr int kRefused[] = {SYS_execve,
-                                     SYS_execveat,
-                                     SYS_ptrace,
-                                     SYS_process_vm_readv,
-                                     SYS_process_vm_writev,
-                                     SYS_mount,
-                                     SYS_umount2,
-                                     SYS_pivot_root,
-                                     SYS_chroot,
-                                     SYS_setns,
-                                     SYS_unshare,
-                                     SYS_move_mount,
-                                     SYS_open_tree,
-                                     SYS_fsopen,
-                                     SYS_fsconfig,
-                                     SYS_fsmount,
-                                     SYS_fspick,
-                                     SYS_mount_setattr,
-                                     SYS_bpf,
-                                     SYS_perf_event_open,
-                                     SYS_userfaultfd,
-                                     SYS_keyctl,
-                                     SYS_add_key,
-                                     SYS_request_key,
-                                     SYS_init_module,
-                                     SYS_finit_module,
-                                     SYS_delete_module,
-                                     SYS_kexec_load,
-                                     SYS_reboot,
-                                     SYS_swapon,
-                                     SYS_swapoff,
-                                     SYS_settimeofday,
-                                     SYS_clock_settime,
-                                     SYS_clock_adjtime,
-                                     SYS_adjtimex,
-                                     SYS_acct,
-                                     SYS_quotactl,
-                                     SYS_syslog,
-                                     SYS_sethostname,
-                                     SYS_setdomainname,
-                                     SYS_pidfd_getfd,
-                                     SYS_io_uring_setup,
-                                     SYS_open_by_handle_at,
-                                     SYS_name_to_handle_at,
-                                     SYS_mknodat};
+  std::vector<uint32_t> refused = refused_to_wasm();
+  std::sort(refused.begin(), refused.end());
   std::vector<sock_filter> program;
   const auto add = [&program](uint16_t code, uint32_t k, uint8_t yes = 0, uint8_t no = 0) {
     program.push_back({code, yes, no, k});
@@ -222,14 +232,30 @@ bool confine_wasm() {
   add(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);  // numbers of another table
   add(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
 #if defined(__x86_64__)
-  add(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, uint8_t(std::size(kRefused) + 1), 0);  // x32
-#endif
-  for (size_t i = 0; i < std::size(kRefused); ++i)
-    add(BPF_JMP | BPF_JEQ | BPF_K, uint32_t(kRefused[i]), uint8_t(std::size(kRefused) - i), 0);
-  add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  add(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1);  // x32
   add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-  return install_seccomp(
-      {reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)}, 0);
+#endif
+  // A search by halves: the kernel runs the filter for every system call that there is when it is
+  // installed, to know those that are allowed.
+  const std::function<void(size_t, size_t)> search = [&](size_t first, size_t last) {
+    if (last - first <= 2) {
+      for (size_t i = first; i < last; ++i)
+        add(BPF_JMP | BPF_JEQ | BPF_K, refused[i], uint8_t(last - i), 0);
+      add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+      add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+      return;
+    }
+    const size_t middle = first + (last - first) / 2;
+    const size_t at = program.size();
+    add(BPF_JMP | BPF_JGE | BPF_K, refused[middle]);
+    search(first, middle);
+    program[at].jt = uint8_t(program.size() - at - 1);
+    search(middle, last);
+  };
+  search(0, refused.size());
+  return {{reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)}, 0};
 }
+
+bool confine_wasm() { return install_seccomp(wasm_filter().program, 0); }
 
 }  // namespace wafer::shim

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -21,9 +22,12 @@ Result<SeccompFilter> compile_seccomp(const nlohmann::json& seccomp);
 // errno.
 bool install_seccomp(std::string_view program, uint32_t flags);
 
-// Takes from this process, for good, what no WebAssembly program needs: to run other programs, to
-// trace, to mount, to change namespaces, modules, keys or the machine. New privileges were given up
-// before. False with errno.
+// System calls that no WebAssembly program needs: to run other programs, to trace, to mount, to
+// change namespaces, modules, keys or the machine.
+std::vector<uint32_t> refused_to_wasm();
+// A filter that refuses them with EPERM, and ends who calls with the numbers of another machine.
+SeccompFilter wasm_filter();
+// Takes them from this process for good. New privileges were given up before. False with errno.
 bool confine_wasm();
 
 }  // namespace wafer::shim

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "shim/channel.h"
 #include "shim/hooks.h"
@@ -207,6 +208,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
     }
     where.set_clone_flags(flags);
     request.set_bundle(c.bundle);
+    request.set_spec(std::exchange(c.spec.for_process, {}));
     for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
     request.set_wait_for_mappings(flags & CLONE_NEWUSER);
     request.set_wait_for_hooks(!c.spec.hooks_of("prestart").empty() ||
@@ -305,6 +307,7 @@ Task<Result<void>> Service::probe(ContainerRef container, std::string why) {
   where.set_clone_flags(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0));
   proto::LaunchRequest request;
   request.set_bundle(c.bundle);
+  request.set_spec(c.spec.for_process);
   for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
   request.set_probe(why);
   UniqueFd control;
@@ -487,6 +490,28 @@ Task<bool> Service::discard(ContainerRef container, std::shared_ptr<Process> pro
 
 // ---- Life -------------------------------------------------------------------
 
+// Compiles its filter of system calls, or has it from a container before.
+Result<void> Service::find_filter(Container& c) {
+  constexpr size_t kMost = 32;
+  nlohmann::json rules = std::exchange(c.spec.seccomp, nullptr);
+  if (rules.is_null()) return {};
+  for (const auto& [known, filter] : filters_)
+    if (known == rules) {
+      c.seccomp = filter;
+      return {};
+    }
+  Result<SeccompFilter> filter = compile_seccomp(rules);
+  if (!filter && filter.error().kind == ErrorKind::Unsupported) {
+    c.spec.beyond.push_back({std::string(filter.error().message), "1.0.0"});
+    return {};
+  }
+  if (!filter) return filter.take_error();
+  c.seccomp = *filter;
+  if (filters_.size() == kMost) filters_.erase(filters_.begin());
+  filters_.emplace_back(std::move(rules), *std::move(filter));
+  return {};
+}
+
 Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const Stages stages(telemetry_);
   if (containers_.count(request.id())) {
@@ -500,7 +525,7 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const auto parse = [&]() -> Result<ContainerRef> {
     WAFER_LET(settings, parse_settings(request.options()));
     WAFER_LET(text, read_file(request.bundle() + "/config.json"));
-    WAFER_LET(spec, parse_spec(text));
+    WAFER_LET(spec, parse_spec_to_pass_on(text));
     if (!spec.process) return Error(ErrorKind::Invalid, "config.json has no process");
     WAFER_LET(group, cgroup_path(spec.cgroups_path, request.id()));
     auto c = std::make_shared<Container>(loop_, group);
@@ -509,20 +534,8 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
     c->tier = settings.tier;
     c->fuel = settings.fuel;
     c->runc_program = settings.runc;
-    if (!spec.seccomp.is_null()) {
-      const std::string key = spec.seccomp.dump();
-      auto it = filters_.find(key);
-      if (it == filters_.end()) {
-        Result<SeccompFilter> filter = compile_seccomp(spec.seccomp);
-        if (!filter && filter.error().kind == ErrorKind::Unsupported)
-          spec.beyond.push_back({std::string(filter.error().message), "1.0.0"});
-        else if (!filter)
-          return filter.take_error();
-        if (filter) it = filters_.emplace(key, *std::move(filter)).first;
-      }
-      if (it != filters_.end()) c->seccomp = it->second;
-    }
     c->spec = std::move(spec);
+    WAFER_TRY(find_filter(*c));
     c->rootfs.assign(request.rootfs().begin(), request.rootfs().end());
     c->first.terminal = request.terminal();
     c->first.in = request.stdin();

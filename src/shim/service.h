@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "shim/container.h"
 #include "shim/events.h"
@@ -49,6 +49,7 @@ class Service {
   };
 
   void dispatch(std::string_view method, const std::string& payload, Reply reply);
+  Result<void> find_filter(Container& container);
   Detached create(proto::CreateTaskRequest request, Reply reply);
   Detached start(proto::ProcessRequest request, Reply reply);
   Detached remove(proto::ProcessRequest request, Reply reply);
@@ -92,8 +93,9 @@ class Service {
   LayerSource* layers_;
   Telemetry* telemetry_;
   std::map<std::string, ContainerRef> containers_;
-  // Filters that were compiled, by what they were compiled from.
-  std::unordered_map<std::string, SeccompFilter> filters_;
+  // Filters that were compiled, with what they were compiled from: few, as most containers have the
+  // same.
+  std::vector<std::pair<nlohmann::json, SeccompFilter>> filters_;
 };
 
 }  // namespace wafer::shim

@@ -288,7 +288,8 @@ void find_beyond(const json& j, Spec& s) {
   }
 }
 
-Spec spec_of(const json& j) {
+// Takes what is large out of `j`.
+Spec spec_of(json& j) {
   if (!j.is_object()) throw BadSpec{"not an object"};
   Spec s;
   take(j, "ociVersion", s.version);
@@ -338,7 +339,9 @@ Spec spec_of(const json& j) {
   for (const json& d : member_of(l, "devices")) s.devices.push_back(device_of(d));
   take(l, "cgroupsPath", s.cgroups_path);
   s.resources = member_of(l, "resources");
-  s.seccomp = member_of(l, "seccomp");
+  if (const auto own = j.find("linux"); own != j.end() && own->is_object())
+    if (const auto seccomp = own->find("seccomp"); seccomp != own->end())
+      s.seccomp = std::move(*seccomp);
   take(l, "sysctl", s.sysctl);
   take(l, "rootfsPropagation", s.rootfs_propagation);
   take(l, "maskedPaths", s.masked_paths);
@@ -379,7 +382,7 @@ template <class T, class Parse>
 Result<T> parse(std::string_view text, const char* what, Parse&& of) {
   if (is_too_deep(text))
     return Error(ErrorKind::Exhaustion, std::string(what) + " is nested too deeply");
-  const json j = json::parse(text, nullptr, false);
+  json j = json::parse(text, nullptr, false);
   if (j.is_discarded()) return Error(ErrorKind::Invalid, std::string(what) + " is not JSON");
   try {
     return of(j);
@@ -431,6 +434,20 @@ unsigned Spec::processors() const {
 }
 
 Result<Spec> parse_spec(std::string_view text) { return parse<Spec>(text, "config.json", spec_of); }
+
+Result<Spec> parse_spec_to_pass_on(std::string_view text) {
+  return parse<Spec>(text, "config.json", [](json& j) -> Result<Spec> {
+    Spec spec = spec_of(j);
+    if (const auto l = j.find("linux"); l != j.end() && l->is_object()) {
+      l->erase("seccomp");  // which was taken
+      // Of them the process needs the number of processors.
+      if (const auto r = l->find("resources"); r != l->end() && r->is_object())
+        *r = {{"cpu", member_of(*r, "cpu")}};
+    }
+    spec.for_process = oci::to_text(j);
+    return spec;
+  });
+}
 
 Result<ProcessSpec> parse_process(std::string_view text) {
   return parse<ProcessSpec>(text, "the process", process_of);

@@ -112,6 +112,8 @@ struct Spec {
   std::string mount_label;
   std::optional<unsigned long> personality;
   std::vector<BeyondUs> beyond;
+  // The configuration as JSON, without what is done before its process is there.
+  std::string for_process;
 
   const NamespaceSpec* find_namespace(int flag) const;
   const std::vector<HookSpec>& hooks_of(const std::string& name) const;
@@ -124,6 +126,8 @@ struct Spec {
 
 // config.json as a whole. Invalid with a message that names the member.
 Result<Spec> parse_spec(std::string_view json);
+// The same, and for_process.
+Result<Spec> parse_spec_to_pass_on(std::string_view json);
 // Its "process" object alone, as an exec brings it.
 Result<ProcessSpec> parse_process(std::string_view json);
 // All of a file of at most `limit` bytes. Io.

@@ -3,6 +3,9 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -12,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -95,6 +100,24 @@ TEST(ShimSpec, RefusesWhatCannotBe) {
   EXPECT_EQ(error_of(R"({"hooks":{"poststop":[{"path":"x"}]}})"),
             "config.json: the path of a hook is not absolute");
   EXPECT_EQ(error_of(R"({"mounts":[7]})"), "config.json: a mount has no destination");
+}
+
+TEST(ShimSpec, PassesOnWhatAProcessNeeds) {
+  const Result<Spec> spec = parse_spec_to_pass_on(R"({"ociVersion":"1.0.2","root":{"path":"r"},
+    "process":{"args":["/a"],"cwd":"/w"},"linux":{"seccomp":{"defaultAction":"x"},
+    "resources":{"cpu":{"quota":300000},"memory":{"limit":5}},"maskedPaths":["/m"]}})");
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->memory_limit(), 5u);
+  EXPECT_EQ(spec->seccomp["defaultAction"], "x");
+  const Result<Spec> inside = parse_spec(spec->for_process);
+  ASSERT_TRUE(inside) << inside.error().message;
+  EXPECT_EQ(inside->process->args, std::vector<std::string>{"/a"});
+  EXPECT_EQ(inside->root, "r");
+  EXPECT_EQ(inside->masked_paths, std::vector<std::string>{"/m"});
+  EXPECT_EQ(inside->processors(), 3u);
+  EXPECT_TRUE(inside->seccomp.is_null());
+  EXPECT_FALSE(parse_spec_to_pass_on("[]"));
+  EXPECT_TRUE(parse_spec_to_pass_on(R"({"linux":[1]})").ok());
 }
 
 TEST(ShimSpec, FindsWhatIsForRunc) {
@@ -433,6 +456,59 @@ TEST(ShimSeccomp, Compiles) {
     EXPECT_EQ(compile(notify).error().kind, ErrorKind::Unsupported) << notify;
   EXPECT_FALSE(compile(R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
     "action":"SCMP_ACT_KILL","args":[{"index":9,"value":1,"op":"SCMP_CMP_EQ"}]}]})"));
+}
+
+// What the kernel would do, by running the filter here.
+uint32_t filtered(const std::string& program, const seccomp_data& call) {
+  std::vector<sock_filter> code(program.size() / sizeof(sock_filter));
+  std::memcpy(code.data(), program.data(), program.size());
+  uint32_t a = 0;
+  for (size_t at = 0; at < code.size(); ++at) {
+    const sock_filter& i = code[at];
+    switch (i.code) {
+      case BPF_LD | BPF_W | BPF_ABS:
+        std::memcpy(&a, reinterpret_cast<const char*>(&call) + i.k, sizeof a);
+        break;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        at += a == i.k ? i.jt : i.jf;
+        break;
+      case BPF_JMP | BPF_JGE | BPF_K:
+        at += a >= i.k ? i.jt : i.jf;
+        break;
+      case BPF_RET | BPF_K:
+        return i.k;
+      default:
+        ADD_FAILURE() << "instruction " << i.code;
+        return 0;
+    }
+  }
+  ADD_FAILURE() << "no end";
+  return 0;
+}
+
+TEST(ShimSeccomp, WebAssemblyIsRefusedWhatItDoesNotNeed) {
+  const std::string program = wasm_filter().program;
+  const std::vector<uint32_t> refused = refused_to_wasm();
+  EXPECT_GT(refused.size(), 40u);
+#if defined(__x86_64__)
+  constexpr uint32_t kArch = AUDIT_ARCH_X86_64, kOther = AUDIT_ARCH_I386;
+#else
+  constexpr uint32_t kArch = AUDIT_ARCH_AARCH64, kOther = AUDIT_ARCH_ARM;
+#endif
+  seccomp_data call{};
+  for (uint32_t n = 0; n < 1000; ++n) {
+    call.nr = int(n);
+    call.arch = kArch;
+    const bool no = std::find(refused.begin(), refused.end(), n) != refused.end();
+    EXPECT_EQ(filtered(program, call), no ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW) << n;
+    call.arch = kOther;
+    EXPECT_EQ(filtered(program, call), SECCOMP_RET_KILL_PROCESS) << n;
+  }
+#if defined(__x86_64__)
+  call.arch = kArch;
+  call.nr = 0x40000000;  // x32
+  EXPECT_EQ(filtered(program, call), SECCOMP_RET_ERRNO | EPERM);
+#endif
 }
 
 TEST(ShimOptions, TomlByValue) {
