@@ -36,12 +36,12 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string shim;
   std::vector<std::string> program;
-  json config;           // members of config.json, in addition or instead
-  int count = 1000;      // containers
-  int at_once = 4;       // of them
-  bool network = false;  // a network namespace for each
-  bool hold = false;     // measure memory of `count` that are there at the same time
-  bool pods = false;     // each with a shim of its own
+  json config = json::object();  // members of config.json, in addition or instead
+  int count = 1000;              // containers
+  int at_once = 4;               // of them
+  bool network = false;          // a network namespace for each
+  bool hold = false;             // measure memory of `count` that are there at the same time
+  bool pods = false;             // each with a shim of its own
 };
 
 [[noreturn]] void fail(const std::string& what) {
