@@ -61,17 +61,19 @@ std::shared_ptr<host::TlsContext> Worker::tls() const {
   return tls_;
 }
 
+void Worker::take(asio::ip::tcp::socket socket) {
+  ++metrics_.connections;
+  ++metrics_.open;
+  const auto session = make_session(*this, std::move(socket));
+  sessions_.insert(session);
+  session->start();
+}
+
 void Worker::accept() {
   acceptor_.async_accept(
       [this](const boost::system::error_code& error, asio::ip::tcp::socket socket) {
         if (stopping_) return;
-        if (!error) {
-          ++metrics_.connections;
-          ++metrics_.open;
-          const auto session = make_session(*this, std::move(socket));
-          sessions_.insert(session);
-          session->start();
-        }
+        if (!error) take(std::move(socket));
         // Out of descriptors, or of what is allowed: others have to go first.
         const bool full = metrics_.open >= options_.limits.connections ||
                           (error && error != asio::error::connection_aborted);

@@ -26,6 +26,8 @@ class Worker {
   void set(std::shared_ptr<host::TlsContext> tls);
   std::shared_ptr<host::TlsContext> tls() const;
   void run();
+  // A connection of a client; on the worker's thread, as run() does with those it accepts.
+  void take(boost::asio::ip::tcp::socket socket);
   // From any thread.
   void stop();
 
