@@ -15,6 +15,12 @@ if(WAFER_BRIEF)
   target_compile_definitions(wafer_flags INTERFACE WAFER_BRIEF=1)
 endif()
 
+# Machine code from flash (src/interp/xip.h), on microcontrollers.
+option(WAFER_FEATURE_XIP "Build in: code of wafer compile --format xip" OFF)
+if(WAFER_FEATURE_XIP AND NOT WAFER_EMBEDDED)
+  message(FATAL_ERROR "WAFER_FEATURE_XIP is for embedded builds")
+endif()
+
 function(wafer_feature id name profiles)
   list(FIND profiles ${WAFER_PROFILE} in_profile)
   if(in_profile EQUAL -1)

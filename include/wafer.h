@@ -177,6 +177,16 @@ WASM_API_EXTERN own wafer_error_t* wafer_module_new(wasm_store_t*, const wasm_by
 WASM_API_EXTERN own wafer_error_t* wafer_module_new_in_place(wasm_store_t*, const void* binary,
                                                              size_t size, own wasm_module_t** out);
 
+/* Has calls of the module's functions go to machine code that runs where it is, for example in
+ * flash: what `wafer compile --format xip` made of the same module. For small systems, where the
+ * library is built with -DWAFER_FEATURE_XIP=ON; Unsupported in others, and where the code is for
+ * another processor. `code` lies at a multiple of 4 and must live as long as the module. It is
+ * trusted: it is checked for damage and for belonging to this module, but not for malice. Call
+ * before the module is instantiated. The code's frames are on the native stack: it takes as much of
+ * that as wafer_config_stack_size_set says, and what host functions need. */
+WASM_API_EXTERN own wafer_error_t* wafer_module_attach_code(wasm_module_t*, const void* code,
+                                                            size_t size);
+
 /* Machine code of the module in `binary`, for wafer_module_load_compiled in engines with
  * the same settings; what `wafer compile` writes. */
 WASM_API_EXTERN own wafer_error_t* wafer_module_precompile(wasm_engine_t*,

@@ -1,6 +1,9 @@
 #include "firmware.h"
 #include "pool.h"
 #include "wafer.h"
+#ifdef XIP /* the module's machine code, which stays in flash */
+#include "guest_xip.h"
+#endif
 
 static wasm_instance_t* instance;
 
@@ -13,6 +16,9 @@ int engine_open(const unsigned char* wasm, size_t size) {
   wafer_linker_t* linker = wafer_linker_new(engine);
   wasm_module_t* module;
   if (wafer_module_new_in_place(store, wasm, size, &module)) return 1;
+#ifdef XIP
+  if (wafer_module_attach_code(module, guest_xip, sizeof guest_xip)) return 1;
+#endif
   return wafer_linker_instantiate(linker, store, module, &instance, NULL) != NULL;
 }
 

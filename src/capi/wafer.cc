@@ -140,6 +140,11 @@ wafer_error_t* wafer_module_new_in_place(wasm_store_t* store, const void* binary
   const Bytes bytes(static_cast<const uint8_t*>(binary), size);
   return give(store, store->store.engine().load_module(bytes, false), out);
 }
+wafer_error_t* wafer_module_attach_code(wasm_module_t* module, const void* code, size_t size) {
+  auto attached = module->store->store.engine().tier()->attach_code(
+      *static_cast<const wasm::Module*>(module->item), {static_cast<const uint8_t*>(code), size});
+  return attached ? nullptr : new_error(attached.take_error());
+}
 
 // ---- Callers and instances
 

@@ -17,6 +17,7 @@ struct CompileCommand {
   std::string file, output;
   compiler::CompileOptions compile;
   FeatureOptions features;
+  std::string format = "wcode";
   bool verbose = false;
 };
 
@@ -43,6 +44,25 @@ Result<Vec<uint8_t>> module_code(const ModuleInput& input, wasm::FeatureSet feat
   decode.copy_bytes = false;
   WAFER_LET(module, wasm::decode_module(input.binary(), decode));
   return image_of(*module, backend, options, true, compiled);
+}
+
+// Code of a module that a microcontroller runs from flash.
+Result<Vec<uint8_t>> module_in_place(const ModuleInput& input, wasm::FeatureSet features,
+                                     compiler::Backend& backend,
+                                     const compiler::CompileOptions& options, Compiled& compiled) {
+  if (component::is_component(input.binary()))
+    return Error(ErrorKind::Unsupported,
+                 "code that runs in place is of modules, not of components");
+  if (options.target.empty())
+    return Error(ErrorKind::Usage, "--format xip needs a --target, such as thumbv7em");
+  wasm::DecodeOptions decode;
+  decode.features = features;
+  decode.copy_bytes = false;
+  WAFER_LET(module, wasm::decode_module(input.binary(), decode));
+  WAFER_LET(file, backend.compile_in_place(*module, options));
+  ++compiled.modules;
+  compiled.text += file.size();
+  return std::move(file);
 }
 
 // All core modules of a component, and what calls between its parts go through.
@@ -74,7 +94,8 @@ int run_compile(const CompileCommand& o) {
   options.code.guard_pages = options.code.signals;
   Compiled compiled;
   const Result<Vec<uint8_t>> image =
-      component::is_component(input->binary())
+      o.format == "xip" ? module_in_place(*input, features, **backend, options, compiled)
+      : component::is_component(input->binary())
           ? component_code(*input, o, **backend, options, compiled)
           : module_code(*input, features, **backend, options, compiled);
   if (!image) {
@@ -91,8 +112,9 @@ int run_compile(const CompileCommand& o) {
   }
   std::string output = o.output;
   if (output.empty())
-    output =
-        o.file == "-" ? "-" : std::filesystem::path(o.file).replace_extension(".wcode").string();
+    output = o.file == "-"
+                 ? "-"
+                 : std::filesystem::path(o.file).replace_extension("." + o.format).string();
   return write_output(output, {reinterpret_cast<const char*>(image->data()), image->size()})
              ? kSuccess
              : kFailure;
@@ -104,10 +126,19 @@ void add_compile(CLI::App& app, Context& context) {
   auto o = std::make_shared<CompileCommand>();
   CLI::App& command = *app.add_subcommand(
       "compile", "Translate a module or component to machine code, for wafer run");
-  command.add_option("-o,--output", o->output, "Output (default FILE with .wcode; - is stdout)")
+  command
+      .add_option("-o,--output", o->output,
+                  "Output (default FILE with .wcode or .xip; - is stdout)")
       ->type_name("FILE");
   command
-      .add_option("--target", o->compile.target, "x86_64, aarch64, or a triple; else this machine")
+      .add_option("--format", o->format,
+                  "wcode, for wafer run, or xip, for microcontrollers to run from flash")
+      ->check(CLI::IsMember({"wcode", "xip"}))
+      ->type_name("FORMAT");
+  command
+      .add_option("--target", o->compile.target,
+                  "x86_64, aarch64, or a triple; else this machine. For xip thumbv7em or "
+                  "thumbv8m.main")
       ->type_name("TARGET");
   command
       .add_option("--cpu", o->compile.cpu,

@@ -45,6 +45,8 @@ struct CompileOptions {
   // Compiles nothing but this: the function's code from the loop on (see loop_frame_offset()).
   std::optional<LoopEntry> enter_at;
   const std::atomic<uint32_t>* cancel = nullptr;  // not 0: give up soon, with an Error
+  // Code for compile_in_place().
+  bool in_place = false;
   // Tells code generators apart for the cache (backend_identity()); shapes no code.
   uint64_t generator = 0;
 };
@@ -56,6 +58,11 @@ class Backend {
   // Compiles `functions` of the validated `module` (all own functions if empty).
   virtual Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
                                      std::span<const uint32_t> functions) = 0;
+  // Code of the whole module that runs in place on a microcontroller, as a file
+  // (interp/xip_format.h). Unsupported, with the function and the instruction, if there is
+  // something in the module that it has no code for.
+  virtual Result<Vec<uint8_t>> compile_in_place(const wasm::Module& module,
+                                                const CompileOptions& options) = 0;
   // Bits of CpuFeatures that compile() would use for `options`, without compiling.
   virtual Result<ImageTraits> traits(const CompileOptions& options) = 0;
 };

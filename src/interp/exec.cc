@@ -410,7 +410,7 @@ WAFER_CC void call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(FP, FB, FC), f);
   if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX, code, index_at(FP, FB, FC)));
+    TRAP(indirect_failed(*CTX->store, code, index_at(FP, FB, FC)));
   CALL_FUNC(f, FP + FA, PC + 3);
 }
 
@@ -483,7 +483,7 @@ WAFER_CC void return_call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(FP, FB, PC[2]), f);
   if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX, code, index_at(FP, FB, PC[2])));
+    TRAP(indirect_failed(*CTX->store, code, index_at(FP, FB, PC[2])));
   TAIL_CALL(f, FP + FA, FC, PC + 4);
 }
 WAFER_CC void return_call_ref(WAFER_PARAMS) {

@@ -6,6 +6,7 @@
 
 #include "interp/footprint.h"  // whose assertions hold here
 #include "interp/interp.h"
+#include "interp/xip.h"
 #include "runtime/backtrace.h"
 #include "runtime/continuation.h"
 #include "runtime/fault.h"
@@ -269,7 +270,7 @@ TrapCode translation_failed(Activation* activation, const FuncCode& code) {
   return activation->store->set_trap(TrapCode::HostError, code.failed.error().message);
 }
 
-TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index) {
+TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index) {
   if (code != TrapCode::UninitializedElement) return code;
   String m(runtime::trap_message(code));
   m += ' ';
@@ -280,7 +281,7 @@ TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index) 
     index /= 10;
   } while (index);
   while (n) m += digits[--n];
-  return activation.store->set_trap(code, m);
+  return store.set_trap(code, m);
 }
 
 TrapCode call_out(Activation& a, FuncInst* func, Slot* slots) {
@@ -563,6 +564,9 @@ class InterpTier final : public runtime::Tier {
   Result<void> attach(Instance& instance) override {
     const wasm::Module& module = *instance.module;
     const runtime::Engine& engine = instance.store->engine();
+#if WAFER_HAS_XIP
+    if (module.precompiled) return attach_xip(instance);
+#endif
 #if WAFER_HAS_OS
     if (engine.config().guard_pages) runtime::install_fault_handlers();
 #endif
@@ -587,6 +591,14 @@ class InterpTier final : public runtime::Tier {
     if (!engine.config().lazy_translation) return translate_all(instance);
     return {};
   }
+
+#if WAFER_HAS_XIP
+  Result<void> attach_code(const wasm::Module& module, Bytes bytes) override {
+    WAFER_LET(code, open_xip(module, bytes));
+    module.precompiled = std::move(code);
+    return {};
+  }
+#endif
 
   void detach_store(Store& store) override {
     if (store.tier_stack) store.tier_stack->destroy();

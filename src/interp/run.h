@@ -37,7 +37,7 @@ bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot insta
 TrapCode translation_failed(Activation* activation, const FuncCode& code);
 
 // Records an indirect call's trap with the table index where the message has it.
-TrapCode indirect_failed(Activation& activation, TrapCode code, uint64_t index);
+TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index);
 
 // Sets elements [at, at+count) of an array.
 void fill_array(runtime::GcArray* array, uint64_t at, uint64_t count, const Slot* value);

@@ -21,6 +21,7 @@
 #include "compiler/llvm/pipeline.h"
 #include "compiler/llvm/scan.h"
 #include "compiler/llvm/translate.h"
+#include "compiler/llvm/xip.h"
 
 namespace wafer::compiler {
 
@@ -50,7 +51,7 @@ void set_flags() {
   llvm::cl::ParseCommandLineOptions(int(arguments.size()), arguments.data());
 }
 
-Result<Target> find_target(const CompileOptions& options) {
+void initialize() {
   static std::once_flag once;
   std::call_once(once, [] {
     LLVMInitializeX86TargetInfo();
@@ -63,8 +64,40 @@ Result<Target> find_target(const CompileOptions& options) {
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
     LLVMInitializeAArch64AsmParser();
+    LLVMInitializeARMTargetInfo();
+    LLVMInitializeARMTarget();
+    LLVMInitializeARMTargetMC();
+    LLVMInitializeARMAsmPrinter();
     set_flags();
   });
+}
+
+// The processors that code runs in place on, by what --target says.
+Result<Target> find_small_target(const CompileOptions& options) {
+  initialize();
+  Target t;
+  const llvm::Triple asked(options.target.find('-') == std::string::npos
+                               ? options.target + "-none-eabihf"
+                               : options.target);
+  t.triple = asked.str();
+  t.cpu = options.cpu;
+  const llvm::StringRef arch = asked.getArchName();
+  if (arch == "thumbv7em") {
+    if (t.cpu.empty()) t.cpu = "cortex-m4";
+  } else if (arch == "thumbv8m.main") {
+    if (t.cpu.empty()) t.cpu = "cortex-m33";
+  } else {
+    return error_of("no code that runs in place for target '" + options.target +
+                    "'; there are thumbv7em and thumbv8m.main");
+  }
+  std::string message;
+  t.target = llvm::TargetRegistry::lookupTarget(asked, message);
+  if (!t.target) return error_of(message);
+  return t;
+}
+
+Result<Target> find_target(const CompileOptions& options) {
+  initialize();
   Target t;
   const std::string host = llvm::sys::getDefaultTargetTriple();
   if (options.target.empty()) {
@@ -104,14 +137,17 @@ Result<Target> find_target(const CompileOptions& options) {
   return t;
 }
 
-Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsigned opt_level) {
+Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsigned opt_level,
+                                                          bool in_place = false) {
   llvm::TargetOptions options;
   options.GuaranteedTailCallOpt = false;
+  options.EmitStackSizeSection = in_place;
   static constexpr llvm::CodeGenOptLevel kLevels[] = {
       llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less, llvm::CodeGenOptLevel::Default,
       llvm::CodeGenOptLevel::Aggressive};
   std::unique_ptr<llvm::TargetMachine> machine(t.target->createTargetMachine(
-      llvm::Triple(t.triple), t.cpu, t.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      llvm::Triple(t.triple), t.cpu, t.features, options,
+      in_place ? llvm::Reloc::ROPI : llvm::Reloc::PIC_, llvm::CodeModel::Small,
       kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
   if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu)) {
@@ -140,8 +176,60 @@ void dump(const llvm::Module& ir, const char* variable) {
   if (!ec) ir.print(out, nullptr);
 }
 
+Result<void> verify(const llvm::Module& ir) {
+#ifndef NDEBUG
+  constexpr bool kVerify = true;
+#else
+  static const bool kVerify = std::getenv("WAFER_VERIFY_IR") != nullptr;
+#endif
+  if (kVerify) {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    if (llvm::verifyModule(ir, &stream))
+      return error_of("internal error: the code generator made bad IR: " + text);
+  }
+  return {};
+}
+
 class LlvmBackend final : public Backend {
  public:
+  Result<Vec<uint8_t>> compile_in_place(const wasm::Module& module,
+                                        const CompileOptions& options) override {
+    WAFER_TRY(xip_check_module(module));
+    if (options.code.fuel || options.code.interruptible)
+      return error_of("code that runs in place cannot count fuel or be interrupted");
+    WAFER_LET(target, find_small_target(options));
+    WAFER_LET(machine, make_machine(target, options.opt_level, true));
+    WAFER_LET(traits, xip_target(*machine));
+    CompileOptions how = options;
+    how.in_place = true;
+    how.code.guard_pages = how.code.signals = false;
+    std::vector<uint32_t> all;
+    for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) all.push_back(i);
+    const FunctionFacts facts = scan_functions(module, all);
+    llvm::LLVMContext context;
+    ModuleTranslator translator(context, module, how, target.triple, facts);
+    translator.ir->setTargetTriple(machine->getTargetTriple());
+    translator.ir->setDataLayout(machine->createDataLayout());
+    const std::vector<bool> called = xip_called_from_outside(module);
+    for (const uint32_t f : all) {
+      llvm::Function* fn = translator.function(f);
+      if (called[f])
+        translator.xip_entry(module.functions[f].type_index);
+      else
+        fn->setLinkage(llvm::GlobalValue::InternalLinkage);
+      WAFER_TRY(translator.translate(f));
+    }
+    translator.finish();
+    const Cancellation cancelled(options.cancel);
+    WAFER_TRY(verify(*translator.ir));
+    dump(*translator.ir, "WAFER_DUMP_IR");
+    optimize(*translator.ir, *machine, options.opt_level, module, cancelled);
+    dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
+    WAFER_LET(object, emit_object(*translator.ir, *machine, cancelled));
+    return link_xip(*object, module, traits);
+  }
+
   Result<ImageTraits> traits(const CompileOptions& options) override {
     WAFER_LET(target, find_target(options));
     WAFER_LET(machine, make_machine(target, options.opt_level));
@@ -264,17 +352,7 @@ class LlvmBackend final : public Backend {
     }
     if (options.enter_at) WAFER_TRY(translator.translate(*options.enter_at));
     translator.finish();
-#ifndef NDEBUG
-    constexpr bool kVerify = true;
-#else
-    static const bool kVerify = std::getenv("WAFER_VERIFY_IR") != nullptr;
-#endif
-    if (kVerify) {
-      std::string text;
-      llvm::raw_string_ostream stream(text);
-      if (llvm::verifyModule(*translator.ir, &stream))
-        return error_of("internal error: the code generator made bad IR: " + text);
-    }
+    WAFER_TRY(verify(*translator.ir));
     dump(*translator.ir, "WAFER_DUMP_IR");
     optimize(*translator.ir, *machine, level, module, cancelled);
     dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");

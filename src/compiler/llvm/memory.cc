@@ -20,6 +20,7 @@ Value* FunctionTranslator::memory_index(uint32_t memory, Value* index) {
 }
 
 Value* FunctionTranslator::address(uint32_t memory, Value* index, uint64_t offset, unsigned size) {
+  if (m_.xip) return xip_address(index, offset, size);
   index = memory_index(memory, index);
   if (guarded(memory)) {
     Value* base = memory == 0 ? context_field(layout::kCtxMemory0)
@@ -60,7 +61,7 @@ llvm::LoadInst* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsi
   llvm::LoadInst* l = b_.CreateAlignedLoad(type, p, llvm::Align(1));
   l->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
   if (m_.exact_traps && may_fault(in, index, size)) l->setVolatile(true);
-  memory_loads_.push_back(l);
+  if (!m_.xip) memory_loads_.push_back(l);
   return l;
 }
 

@@ -230,6 +230,7 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
     llvm::TargetLibraryInfoImpl info{llvm::Triple(machine.getTargetTriple())};
     // Only what loaded code can reach; a loop that copies may become memcpy.
     info.disableAllFunctions();
+    if (!machine.getTargetTriple().isArch64Bit()) return llvm::TargetLibraryAnalysis(info);
     for (const llvm::LibFunc f :
          {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
       info.setAvailable(f);

@@ -43,6 +43,8 @@ ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
   f32x4 = llvm::FixedVectorType::get(f32, 4);
   void_type = Type::getVoidTy(c);
   x86 = llvm::Triple(triple).isX86();
+  xip = o.in_place;
+  if (xip) f64 = i64;  // see xip_functions.def
   for (uint32_t i = 0; i < m.memories.size(); ++i)
     exact_traps |= !o.code.relaxed_traps && guarded(i);
   // Locations in debug information are offsets in the module, as line numbers.
@@ -50,7 +52,7 @@ ModuleTranslator::ModuleTranslator(llvm::LLVMContext& c, const wasm::Module& m,
   debug.createCompileUnit(llvm::DISourceLanguageName(llvm::dwarf::DW_LANG_C), debug_file, "wafer",
                           true, "", 0, "", llvm::DICompileUnit::LineTablesOnly);
   ir->addModuleFlag(llvm::Module::Warning, "Debug Info Version", llvm::DEBUG_METADATA_VERSION);
-  ir->setPICLevel(llvm::PICLevel::BigPIC);
+  if (!xip) ir->setPICLevel(llvm::PICLevel::BigPIC);
   llvm::MDBuilder md(c);
   tbaa_root_ = md.createTBAARoot("wafer");
 }
@@ -74,6 +76,15 @@ Type* ModuleTranslator::type_of(ValType type) const {
 
 llvm::FunctionType* ModuleTranslator::function_type(const wasm::FuncType& type, bool full) {
   std::vector<Type*> params{ptr};
+  if (xip) {
+    for (const ValType t : type.params) params.push_back(type_of(t));
+    std::vector<Type*> results;
+    for (const ValType t : type.results) results.push_back(type_of(t));
+    return llvm::FunctionType::get(results.empty()       ? void_type
+                                   : results.size() == 1 ? results[0]
+                                                         : llvm::StructType::get(context, results),
+                                   params, false);
+  }
   if (full) {
     params.insert(params.end(), kGprArgs, i64);
     params.insert(params.end(), kFprArgs, f32x4);
@@ -165,9 +176,13 @@ Result<void> FunctionTranslator::run() {
 
 // Attributes, debug information and the entry block, with room for the locals.
 void FunctionTranslator::begin() {
-  // Unwind tables serve backtraces too, from any instruction.
-  fn_->setUWTableKind(llvm::UWTableKind::Async);
-  fn_->addFnAttr("probe-stack", "inline-asm");
+  if (m_.xip) {
+    fn_->setDoesNotThrow();
+  } else {
+    // Unwind tables serve backtraces too, from any instruction.
+    fn_->setUWTableKind(llvm::UWTableKind::Async);
+    fn_->addFnAttr("probe-stack", "inline-asm");
+  }
   // Recursion must use up the stack; return_call is the way to have it not do so.
   fn_->addFnAttr("disable-tail-calls", "true");
 
@@ -189,6 +204,7 @@ void FunctionTranslator::begin() {
 }
 
 void FunctionTranslator::load_parameters() {
+  if (m_.xip) return xip_load_parameters();
   const auto& locals = v_.locals();
   const size_t params = module_.func_type(index_).params.size();
   ArgAssigner assign;
@@ -302,6 +318,7 @@ void FunctionTranslator::finish_entry() {
   b_.SetInsertPoint(entry_);
   b_.SetCurrentDebugLocation(
       llvm::DILocation::get(m_.context, module_.functions[index_].body.begin, 0, subprogram_));
+  if (m_.xip) return xip_finish_entry();
   // A leaf with a modest frame fits in what every limit keeps in reserve.
   if (!calls_ && locals_.size() < 1000) {
     b_.CreateBr(body_);
@@ -355,6 +372,10 @@ void FunctionTranslator::wait_if(Value* condition, Builtin builtin) {
 // ---- traps
 
 void FunctionTranslator::trap(TrapCode code) {
+  if (m_.xip) {
+    b_.CreateBr(xip_trap_block(code));
+    return;
+  }
   if (!m_.options.code.signals) {
     auto* call =
         llvm::cast<llvm::CallInst>(call_builtin(Builtin::trap, {const_i32(uint32_t(code))}));
@@ -380,11 +401,13 @@ void FunctionTranslator::trap(TrapCode code) {
 
 void FunctionTranslator::trap_if(Value* condition, TrapCode code) {
   if (auto* c = llvm::dyn_cast<llvm::ConstantInt>(condition); c && c->isZero()) return;
-  BasicBlock* bad = block("trap");
+  BasicBlock* bad = m_.xip ? xip_trap_block(code) : block("trap");
   BasicBlock* good = block("ok");
   b_.CreateCondBr(condition, bad, good, llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
-  b_.SetInsertPoint(bad);
-  trap(code);
+  if (!m_.xip) {
+    b_.SetInsertPoint(bad);
+    trap(code);
+  }
   b_.SetInsertPoint(good);
 }
 
@@ -438,6 +461,7 @@ Value* FunctionTranslator::element(uint32_t offset, uint32_t index) {
 }
 
 Value* FunctionTranslator::global_address(uint32_t index, std::string& kind) {
+  if (m_.xip) return xip_global_address(index, kind);
   if (index < module_.imported_globals) {
     // Two imports may be the same global.
     kind = "global";
@@ -482,7 +506,9 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
     default:
       break;
   }
+  if (m_.xip) WAFER_TRY(xip_check(in));
   if (dead_) return {};
+  if (m_.xip && xip_instruction(in)) return {};
   if (control(in) || numeric(in) || memory_op(in) || table_op(in) || wide(in) || gc(in) ||
       exception(in) || simd(in) || atomic(in) || stack_switching(in))
     return {};
@@ -694,6 +720,7 @@ void FunctionTranslator::emit_return(std::span<Value* const> values) {
     b_.CreateRetVoid();
     return;
   }
+  if (m_.xip) return xip_return(values);
   ArgAssigner assign(true);
   for (size_t i = 0; i < values.size(); ++i) {
     const ArgLocation loc = assign.next(frames_[0].results[i]);
@@ -783,7 +810,7 @@ bool FunctionTranslator::control(const wasm::Instr& in) {
       Value* p = global_address(in.index, kind);
       Value* v = pop();
       // The whole slot, as others read it.
-      if (v->getType() == m_.i32) v = b_.CreateZExt(v, m_.i64);
+      if (v->getType() == m_.i32 && !m_.xip) v = b_.CreateZExt(v, m_.i64);
       store_visibly(v, p, 0, kind);
       return true;
     }

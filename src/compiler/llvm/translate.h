@@ -12,6 +12,7 @@
 #include "compiler/backend.h"
 #include "compiler/builtins.h"
 #include "compiler/layout.h"
+#include "interp/xip_format.h"
 #include "wasm/validator.h"
 
 namespace wafer::compiler {
@@ -51,6 +52,8 @@ class ModuleTranslator {
   llvm::Function* function(uint32_t func);
   llvm::Function* loop_function(const LoopEntry& entry);
   llvm::FunctionCallee builtin(Builtin builtin);
+  // Code that takes a function's arguments from slots, for the loader; by the function's type.
+  llvm::Function* xip_entry(uint32_t type_index);
   // What the optimizer may assume of a kind of memory: kinds do not overlap.
   llvm::MDNode* tbaa(std::string_view kind);
 
@@ -63,6 +66,9 @@ class ModuleTranslator {
   llvm::DIFile* debug_file;
   llvm::Type *i1, *i8, *i16, *i32, *i64, *f32, *f64, *ptr, *v128, *f32x4, *void_type;
   bool x86 = false;
+  // Code that runs in place on a small system (interp/xip_format.h): what touches the run-time
+  // structure is in xip.cc.
+  bool xip = false;
   // Accesses fault where the optimizer sees plain loads and stores, and all effects stay in
   // order: what is volatile is so for this (see exact_traps.h).
   bool exact_traps = false;
@@ -254,6 +260,28 @@ class FunctionTranslator {
   Value* ref_test(Value* ref, wasm::HeapType type, bool nullable);
   Value* entry_slot();
 
+  // ---- code that runs in place (xip.cc)
+  Value* xip_field(interp::XipField field, llvm::Type* type);
+  Value* xip_state(interp::XipField field, llvm::Type* type, std::string_view kind);
+  Value* xip_element(interp::XipField array, uint32_t index);
+  llvm::CallInst* xip_call(interp::XipCall callee, llvm::Type* result,
+                           std::span<Value* const> args);
+  llvm::CallInst* xip_service(interp::XipCall callee, std::initializer_list<Value*> args);
+  Result<void> xip_check(const wasm::Instr& in) const;
+  bool xip_instruction(const wasm::Instr& in);
+  bool xip_operation(const wasm::Instr& in);
+  Block* xip_trap_block(TrapCode code);
+  void xip_load_parameters();
+  void xip_finish_entry();
+  void xip_return(std::span<Value* const> values);
+  Value* xip_address(Value* index, uint64_t offset, unsigned size);
+  Value* xip_global_address(uint32_t index, std::string& kind);
+  void xip_call_native(const wasm::FuncType& type, Value* callee, std::span<Value* const> args);
+  void xip_call_by_slots(const wasm::FuncType& type, Value* func, std::span<Value* const> args);
+  void xip_call_direct(uint32_t func);
+  void xip_call_indirect(const wasm::Instr& in);
+  std::vector<Value*> take(size_t count);
+
   // ---- exceptions (exceptions.cc)
   // Innermost try whose body is open at frame `from` or outside of it; -1 for none.
   int active_try(int from) const;
@@ -280,6 +308,9 @@ class FunctionTranslator {
   Value* context_ = nullptr;
   llvm::DenseMap<uint32_t, Value*> fields_;  // invariant fields, loaded at the entry
   llvm::DISubprogram* subprogram_ = nullptr;
+  Block* xip_traps_[32] = {};              // by TrapCode
+  llvm::AllocaInst* xip_slots_ = nullptr;  // for calls by slots
+  uint32_t xip_slot_count_ = 0;
   bool dead_ = false;
   bool calls_ = false;
   uint64_t fuel_ = 0;  // instructions since the last charge

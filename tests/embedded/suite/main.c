@@ -84,6 +84,10 @@ static void fail(uint32_t line, const char* what, const char* more) {
   board_put("\n");
 }
 
+/* Machine code of the next module, in builds that run it. */
+static const uint8_t* code;
+static uint32_t code_size, with_code;
+
 /* Loads and instantiates; NULL with the error where that fails. */
 static wafer_error_t* load(const uint8_t* bytes, uint32_t size, wasm_instance_t** out) {
   wasm_module_t* module = NULL;
@@ -92,6 +96,14 @@ static wafer_error_t* load(const uint8_t* bytes, uint32_t size, wasm_instance_t*
   if (error) return error;
   if (module_count == kMaxModules) board_exit(3);
   modules[module_count++] = module;
+#ifdef XIP
+  if (code) {
+    error = wafer_module_attach_code(module, code, code_size);
+    code = NULL;
+    if (error) return error;
+    ++with_code;
+  }
+#endif
   error = wafer_linker_instantiate(linker, store, module, out, NULL);
   if (!error) instances[instance_count++] = *out;
   return error;
@@ -197,6 +209,12 @@ int main(void) {
         }
         break;
       }
+      case 'C': /* code of the module that follows */
+        code_size = u32();
+        while ((uintptr_t)at % 4) ++at;
+        code = at;
+        at += code_size;
+        break;
       case 'R': {
         const uint32_t number = u32();
         const char* name = text();
@@ -259,7 +277,9 @@ int main(void) {
         end_file(text());
         break;
       default:
-        board_put("done\n");
+        board_put("code ");
+        put_number(with_code);
+        board_put("\ndone\n");
         return 0;
     }
   }

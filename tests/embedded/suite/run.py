@@ -73,7 +73,8 @@ def value(v):
 
 
 class Script:
-    def __init__(self):
+    def __init__(self, compile=None):
+        self.compile = compile  # makes machine code of a module, or None
         self.out = bytearray()
         self.host_references = False
 
@@ -85,6 +86,21 @@ class Script:
 
     def blob(self, data):
         self.out += struct.pack("<I", len(data)) + data
+
+    def code(self, folder, wasm, line):
+        if not self.compile:
+            return
+        xip = pathlib.Path(folder) / "code.xip"
+        done = subprocess.run([self.compile, "compile", "--target", "thumbv7em", "--format", "xip",
+                               wasm, "-o", xip], capture_output=True, text=True)
+        if done.returncode:
+            if done.returncode != 1 or "runs in place has no" not in done.stderr:
+                sys.exit(f"{wasm}, line {line}: {done.stderr}")
+            return
+        self.command("C", line)
+        data = xip.read_bytes()
+        self.out += struct.pack("<I", len(data))
+        self.out += bytes(-len(self.out) % 4) + data
 
     def action(self, action, numbers, current):
         """Appends an action; False, and nothing, if the firmware cannot do it."""
@@ -134,6 +150,7 @@ class Script:
                         return False
                     if c.get("name"):
                         numbers[c["name"]] = current
+                    self.code(folder, pathlib.Path(folder) / c["filename"], line)
                     self.command("M", line)
                     self.out += struct.pack("<I", current)
                     self.blob(read(c))
@@ -181,6 +198,8 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/embedded-suite")
     parser.add_argument("--wasm-tools", default=os.environ.get("WASM_TOOLS", "wasm-tools"))
     parser.add_argument("--board", default="cortex-m4", choices=BOARDS, help="preset of the library")
+    parser.add_argument("--xip", type=pathlib.Path, metavar="WAFER",
+                        help="run machine code that this tool makes; for a library with it")
     parser.add_argument("--cc", help="compiler for a library that is not for a board")
     parser.add_argument("--run", default="", help="command that runs what it makes")
     parser.add_argument("names", nargs="*", help="of files; all of the suite's folder if none")
@@ -216,21 +235,23 @@ def main():
                  f"-T{board}/{script}.ld", board / f"board_{script}.c", *common]
         run = [*emulator.split(), "-nographic", "-semihosting-config", "enable=on,target=native",
                "-kernel", elf.resolve()]
+    if args.xip:
+        build.insert(1, "-DXIP")
     subprocess.run(build, check=True)
     totals, bad = [0, 0, 0], []
     # Scripts of a few files each: the board has room for one at a time.
-    batch, size = Script(), 0
+    batch = Script(args.xip)
     batches = [batch]
     files = 0
     for name in names:
         if any(name.startswith(n) for n in NOT_HERE):
             continue
         if len(batch.out) > 1_000_000:
-            batch = Script()
+            batch = Script(args.xip)
             batches.append(batch)
         if batch.file(args.suite / f"{name}.wast", args.wasm_tools, spectest.read_bytes()):
             files += 1
-    seen = 0
+    seen = codes = 0
     for b in batches:
         b.command("Z", 0)
         (args.out / "script.bin").write_bytes(b.out)
@@ -239,6 +260,8 @@ def main():
         notes = []
         for line in done.stdout.splitlines():
             words = line.split()
+            if line.startswith("code "):
+                codes += int(words[1])
             if not line.startswith("file "):
                 notes.append(line)
                 continue
@@ -253,7 +276,8 @@ def main():
             print("the firmware did not come to the end:", done.stdout[-300:])
             bad.append("end")
     print(f"{args.profile}: {seen} of {files} files, {totals[0]} assertions passed, "
-          f"{totals[1]} failed, {totals[2]} modules refused")
+          f"{totals[1]} failed, {totals[2]} modules refused" +
+          (f", {codes} run as machine code" if args.xip else ""))
     sys.exit(1 if bad or seen != files else 0)
 
 

@@ -1,0 +1,460 @@
+// Code that runs in place on a small system (interp/xip_format.h): what it has of the run-time
+// structure, and instructions that processors of 32 bits do not have.
+#include "compiler/llvm/xip.h"
+
+#include <llvm/IR/IntrinsicsARM.h>
+
+#include "compiler/llvm/exact_traps.h"
+#include "compiler/llvm/translate.h"
+#include "interp/numeric.h"
+
+namespace wafer::compiler {
+
+using interp::XipCall;
+using interp::XipField;
+using llvm::BasicBlock;
+using llvm::Type;
+using llvm::Value;
+using wasm::Opcode;
+using wasm::TypeKind;
+using wasm::ValType;
+namespace xip_layout = interp::xip_layout;
+
+namespace {
+
+constexpr uint32_t kWord = 4, kSlot = 8;
+// What memories are taken to have if they are declared to: offsets below are compared in a way
+// that costs less.
+constexpr uint64_t kMostMinMemory = 1024;
+
+// An instruction that is a call of the runtime.
+struct OperationInfo {
+  Opcode op;
+  XipCall call;
+  bool traps;
+  bool wide;  // the result has 64 bits
+  bool is_float;
+};
+constexpr OperationInfo kOperations[] = {
+#define WAFER_XIP_OPERATION(opcode)                                      \
+  {Opcode::opcode, XipCall::opcode, interp::Sem<Opcode::opcode>::kTraps, \
+   sizeof(interp::Sem<Opcode::opcode>::Out) == 8,                        \
+   std::is_same_v<interp::Sem<Opcode::opcode>::Out, float>},
+#include "interp/xip_functions.def"
+};
+
+}  // namespace
+
+uint32_t xip_min_memory(const wasm::Module& module) {
+  if (module.memories.empty()) return 0;
+  return uint32_t(std::min(min_memory_bytes(module.memories[0].type), kMostMinMemory));
+}
+
+// ---- the run-time structure
+
+// A word that stays the same during a call.
+Value* FunctionTranslator::xip_field(XipField field, Type* type) {
+  return load_invariant(type, context_, uint64_t(field) * kWord);
+}
+
+// A word that calls may change.
+Value* FunctionTranslator::xip_state(XipField field, Type* type, std::string_view kind) {
+  return load_at(type, context_, uint64_t(field) * kWord, kind);
+}
+
+Value* FunctionTranslator::xip_element(XipField array, uint32_t index) {
+  return load_invariant(m_.ptr, xip_field(array, m_.ptr), uint64_t(index) * kWord);
+}
+
+llvm::CallInst* FunctionTranslator::xip_call(XipCall callee, Type* result,
+                                             std::span<Value* const> args) {
+  std::vector<Type*> types;
+  for (Value* a : args) types.push_back(a->getType());
+  Value* code =
+      load_invariant(m_.ptr, xip_field(XipField::functions, m_.ptr), uint64_t(callee) * kWord);
+  llvm::CallInst* call = b_.CreateCall(llvm::FunctionType::get(result, types, false), code,
+                                       llvm::ArrayRef<Value*>(args.data(), args.size()));
+  call->setDoesNotThrow();
+  return call;
+}
+
+llvm::CallInst* FunctionTranslator::xip_service(XipCall callee,
+                                                std::initializer_list<Value*> args) {
+  std::vector<Value*> all{context_};
+  all.insert(all.end(), args);
+  static constexpr char kResults[] = {
+#define WAFER_XIP_SERVICE(name, result, params) #result[0],
+#include "interp/xip_functions.def"
+  };
+  return xip_call(callee, kResults[size_t(callee)] == 'i' ? m_.i32 : m_.void_type, all);
+}
+
+// Traps have no place, so all of a kind in a function are one.
+BasicBlock* FunctionTranslator::xip_trap_block(TrapCode code) {
+  BasicBlock*& bb = xip_traps_[size_t(code)];
+  if (!bb) {
+    const llvm::IRBuilder<>::InsertPointGuard guard(b_);
+    bb = block("trap");
+    b_.SetInsertPoint(bb);
+    llvm::CallInst* call = xip_service(XipCall::trap, {const_i32(uint32_t(code))});
+    call->setDoesNotReturn();
+    call->addFnAttr(llvm::Attribute::Cold);
+    b_.CreateUnreachable();
+  }
+  return bb;
+}
+
+Value* FunctionTranslator::xip_global_address(uint32_t index, std::string& kind) {
+  if (index < module_.imported_globals) {
+    kind = "global";
+    return at(xip_element(XipField::globals, index), xip_layout::kGlobalValue);
+  }
+  kind = "global" + std::to_string(index);
+  return at(xip_field(XipField::own_globals, m_.ptr),
+            uint64_t(index - module_.imported_globals) * xip_layout::kGlobalBytes +
+                xip_layout::kGlobalValue);
+}
+
+// ---- functions
+
+void FunctionTranslator::xip_load_parameters() {
+  const auto& locals = v_.locals();
+  const size_t params = module_.func_type(index_).params.size();
+  for (size_t i = 0; i < locals.size(); ++i)
+    b_.CreateStore(i < params ? static_cast<Value*>(fn_->getArg(unsigned(i + 1)))
+                              : llvm::Constant::getNullValue(m_.type_of(locals[i])),
+                   locals_[i]);
+}
+
+// Frames of functions that call none fit in what the loader keeps in reserve (max_frame).
+void FunctionTranslator::xip_finish_entry() {
+  if (!calls_) {
+    b_.CreateBr(body_);
+    return;
+  }
+  auto* name = llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, "sp"));
+  Value* sp = b_.CreateIntrinsic(llvm::Intrinsic::read_register, {m_.i32},
+                                 {llvm::MetadataAsValue::get(m_.context, name)});
+  Value* limit = xip_field(XipField::stack_limit, m_.i32);
+  b_.CreateCondBr(b_.CreateICmpULT(sp, limit), xip_trap_block(TrapCode::CallStackExhausted), body_,
+                  llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
+}
+
+void FunctionTranslator::xip_return(std::span<Value* const> values) {
+  if (values.size() == 1) {
+    b_.CreateRet(values[0]);
+    return;
+  }
+  Value* all = llvm::PoisonValue::get(fn_->getReturnType());
+  for (size_t i = 0; i < values.size(); ++i)
+    all = b_.CreateInsertValue(all, values[i], unsigned(i));
+  b_.CreateRet(all);
+}
+
+std::vector<Value*> FunctionTranslator::take(size_t count) {
+  std::vector<Value*> values(stack_.end() - ptrdiff_t(count), stack_.end());
+  stack_.resize(stack_.size() - count);
+  return values;
+}
+
+// Leaves the results on the operand stack.
+void FunctionTranslator::xip_call_native(const wasm::FuncType& type, Value* callee,
+                                         std::span<Value* const> args) {
+  calls_ = true;
+  std::vector<Value*> all{context_};
+  all.insert(all.end(), args.begin(), args.end());
+  llvm::CallInst* call =
+      b_.CreateCall(llvm::FunctionCallee(m_.function_type(type, false), callee), all);
+  call->setDoesNotThrow();
+  if (type.results.size() == 1) {
+    push(call);
+    return;
+  }
+  for (unsigned i = 0; i < type.results.size(); ++i) push(b_.CreateExtractValue(call, i));
+}
+
+void FunctionTranslator::xip_call_by_slots(const wasm::FuncType& type, Value* func,
+                                           std::span<Value* const> args) {
+  calls_ = true;
+  xip_slot_count_ = std::max(
+      {xip_slot_count_, uint32_t(type.params.size()), uint32_t(type.results.size()), uint32_t{1}});
+  if (!xip_slots_) {
+    const llvm::IRBuilder<>::InsertPointGuard guard(b_);
+    b_.SetInsertPoint(entry_, entry_->getFirstInsertionPt());
+    xip_slots_ = b_.CreateAlloca(m_.i64, const_i32(0), "slots");
+  }
+  xip_slots_->setOperand(0, const_i32(xip_slot_count_));
+  for (size_t i = 0; i < args.size(); ++i) {
+    Value* v = args[i];
+    if (v->getType() == m_.f32) v = b_.CreateBitCast(v, m_.i32);
+    store_at(b_.CreateZExt(v, m_.i64), xip_slots_, i * kSlot, "spill");
+  }
+  xip_service(XipCall::call_function, {func, xip_slots_});
+  for (size_t i = 0; i < type.results.size(); ++i)
+    push(load_at(m_.type_of(type.results[i]), xip_slots_, i * kSlot, "spill"));
+}
+
+void FunctionTranslator::xip_call_direct(uint32_t func) {
+  const wasm::FuncType& type = module_.func_type(func);
+  const std::vector<Value*> args = take(type.params.size());
+  if (module_.functions[func].imported)
+    xip_call_by_slots(type, xip_element(XipField::funcs, func), args);
+  else
+    xip_call_native(type, m_.function(func), args);
+}
+
+void FunctionTranslator::xip_call_indirect(const wasm::Instr& in) {
+  const wasm::FuncType& type = module_.types[in.index].func;
+  Value* index = pop();
+  Value* table = xip_element(XipField::tables, in.index2);
+  Value* size = load_at(m_.i32, table, xip_layout::kTableSize, "table");
+  trap_if(b_.CreateICmpUGE(index, size), TrapCode::UndefinedElement);
+  Value* elements = load_at(m_.ptr, table, xip_layout::kTableElements, "table");
+  Value* func = load_at(m_.ptr, b_.CreateGEP(m_.i64, elements, index), 0, "elements");
+
+  llvm::MDNode* unlikely = llvm::MDBuilder(m_.context).createUnlikelyBranchWeights();
+  BasicBlock* null = block("null");
+  BasicBlock* good = block("ok");
+  b_.CreateCondBr(b_.CreateIsNull(func), null, good, unlikely);
+  b_.SetInsertPoint(null);
+  llvm::CallInst* call = xip_service(XipCall::trap_uninitialized, {index});
+  call->setDoesNotReturn();
+  call->addFnAttr(llvm::Attribute::Cold);
+  b_.CreateUnreachable();
+  b_.SetInsertPoint(good);
+
+  // Equal types are one object, and there are no subtypes (xip_check()).
+  Value* have = load_invariant(m_.ptr, func, xip_layout::kFuncType);
+  trap_if(b_.CreateICmpNE(have, xip_element(XipField::types, in.index)),
+          TrapCode::IndirectTypeMismatch);
+
+  // Functions of this instance are called as they are, all others by the runtime.
+  const std::vector<Value*> args = take(type.params.size());
+  const size_t height = stack_.size();
+  Value* context = load_invariant(m_.ptr, func, xip_layout::kFuncContext);
+  BasicBlock* own = block("own");
+  BasicBlock* other = block("other");
+  BasicBlock* next = block("called");
+  b_.CreateCondBr(b_.CreateICmpEQ(context, context_), own, other,
+                  llvm::MDBuilder(m_.context).createLikelyBranchWeights());
+  b_.SetInsertPoint(own);
+  xip_call_native(type, load_invariant(m_.ptr, func, xip_layout::kFuncNative), args);
+  const std::vector<Value*> own_results = take(stack_.size() - height);
+  BasicBlock* const own_end = b_.GetInsertBlock();
+  b_.CreateBr(next);
+  b_.SetInsertPoint(other);
+  xip_call_by_slots(type, func, args);
+  const std::vector<Value*> other_results = take(stack_.size() - height);
+  BasicBlock* const other_end = b_.GetInsertBlock();
+  b_.CreateBr(next);
+  b_.SetInsertPoint(next);
+  for (size_t i = 0; i < own_results.size(); ++i) {
+    llvm::PHINode* phi = b_.CreatePHI(own_results[i]->getType(), 2);
+    phi->addIncoming(own_results[i], own_end);
+    phi->addIncoming(other_results[i], other_end);
+    push(phi);
+  }
+}
+
+// Arguments as the C convention has them, from slots, and the results back.
+llvm::Function* ModuleTranslator::xip_entry(uint32_t type_index) {
+  const wasm::FuncType& type = module.types[type_index].func;
+  const std::string name = "t" + std::to_string(module.canon[type_index]);
+  if (llvm::Function* f = ir->getFunction(name)) return f;
+  auto* f = llvm::Function::Create(llvm::FunctionType::get(void_type, {ptr, ptr, ptr}, false),
+                                   llvm::GlobalValue::ExternalLinkage, name, *ir);
+  f->setDoesNotThrow();
+  f->addFnAttr("disable-tail-calls", "true");
+  llvm::IRBuilder<> b(BasicBlock::Create(context, "entry", f));
+  Value* slots = f->getArg(2);
+  const auto slot = [&](size_t i) { return b.CreateConstInBoundsGEP1_64(i64, slots, i); };
+  std::vector<Value*> args{f->getArg(0)};
+  for (size_t i = 0; i < type.params.size(); ++i)
+    args.push_back(b.CreateAlignedLoad(type_of(type.params[i]), slot(i), llvm::Align(8)));
+  llvm::CallInst* call =
+      b.CreateCall(llvm::FunctionCallee(function_type(type, false), f->getArg(1)), args);
+  for (size_t i = 0; i < type.results.size(); ++i) {
+    Value* v = type.results.size() == 1 ? static_cast<Value*>(call)
+                                        : b.CreateExtractValue(call, unsigned(i));
+    if (v->getType() == f32) v = b.CreateBitCast(v, i32);
+    b.CreateAlignedStore(b.CreateZExt(v, i64), slot(i), llvm::Align(8));
+  }
+  b.CreateRetVoid();
+  return f;
+}
+
+// ---- memory
+
+Value* FunctionTranslator::xip_address(Value* index, uint64_t offset, unsigned size) {
+  const wasm::MemoryType& type = module_.memories[0].type;
+  const bool fixed = type.limits.has_max && type.limits.min == type.limits.max;
+  const uint64_t past = offset + size;
+  if (past > 0xFFFFFFFF) {
+    trap_if(b_.getTrue(), TrapCode::MemoryOutOfBounds);
+    return llvm::PoisonValue::get(m_.ptr);
+  }
+  // index + offset + size <= limit, without overflow: what is subtracted stays out of loops.
+  Value* limit = fixed ? xip_field(XipField::memory_size, m_.i32)
+                       : xip_state(XipField::memory_size, m_.i32, "memory_size");
+  Value* taken = const_i32(uint32_t(past));
+  if (past <= std::min(min_memory_bytes(type), kMostMinMemory)) {
+    trap_if(b_.CreateICmpUGT(index, b_.CreateSub(limit, taken, "", /*HasNUW=*/true)),
+            TrapCode::MemoryOutOfBounds);
+  } else {
+    Value* room =
+        b_.CreateBinaryIntrinsic(llvm::Intrinsic::usub_sat, limit, const_i32(uint32_t(past - 1)));
+    trap_if(b_.CreateICmpUGE(index, room), TrapCode::MemoryOutOfBounds);
+  }
+  Value* base = fixed ? xip_field(XipField::memory_base, m_.ptr)
+                      : xip_state(XipField::memory_base, m_.ptr, "memory_base");
+  Value* p = b_.CreateGEP(m_.i8, base, index);
+  return offset ? b_.CreateGEP(m_.i8, p, const_i32(uint32_t(offset))) : p;
+}
+
+// ---- instructions
+
+bool FunctionTranslator::xip_operation(const wasm::Instr& in) {
+  for (const OperationInfo& info : kOperations) {
+    if (info.op != in.op) continue;
+    // Binary ones are those whose type says so.
+    const std::string_view sig = wasm::opcode_info(in.op).sig;
+    std::vector<Value*> args = take(sig.find(':'));
+    for (Value*& a : args)
+      if (a->getType() == m_.f32) a = b_.CreateBitCast(a, m_.i32);
+    if (info.traps) args.insert(args.begin(), context_);
+    llvm::CallInst* call = xip_call(info.call, info.wide ? m_.i64 : m_.i32, args);
+    if (!info.traps) {
+      call->setDoesNotAccessMemory();
+      call->addFnAttr(llvm::Attribute::WillReturn);
+    }
+    push(info.is_float ? b_.CreateBitCast(call, m_.f32) : call);
+    return true;
+  }
+  const uint64_t sign = uint64_t{1} << 63;
+  switch (in.op) {
+    case Opcode::F64Const:
+      push(const_i64(in.f64_bits));
+      return true;
+    case Opcode::F64Abs:
+      push(b_.CreateAnd(pop(), const_i64(~sign)));
+      return true;
+    case Opcode::F64Neg:
+      push(b_.CreateXor(pop(), const_i64(sign)));
+      return true;
+    case Opcode::F64Copysign: {
+      Value* of = b_.CreateAnd(pop(), const_i64(sign));
+      push(b_.CreateOr(b_.CreateAnd(pop(), const_i64(~sign)), of));
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+bool FunctionTranslator::xip_instruction(const wasm::Instr& in) {
+  switch (in.op) {
+    case Opcode::Call:
+      xip_call_direct(in.index);
+      return true;
+    case Opcode::CallIndirect:
+      xip_call_indirect(in);
+      return true;
+    case Opcode::MemorySize: {
+      const wasm::MemoryType& type = module_.memories[0].type;
+      push(type.limits.has_max && type.limits.min == type.limits.max
+               ? const_i32(uint32_t(type.limits.min))
+               : xip_service(XipCall::memory_pages, {}));
+      return true;
+    }
+    case Opcode::MemoryGrow:
+      push(xip_service(XipCall::memory_grow, {pop()}));
+      return true;
+    case Opcode::MemoryFill:
+    case Opcode::MemoryCopy: {
+      const auto args = take(3);
+      xip_service(in.op == Opcode::MemoryFill ? XipCall::memory_fill : XipCall::memory_copy,
+                  {args[0], args[1], args[2]});
+      return true;
+    }
+    case Opcode::MemoryInit: {
+      const auto args = take(3);
+      xip_service(XipCall::memory_init, {const_i32(in.index), args[0], args[1], args[2]});
+      return true;
+    }
+    case Opcode::DataDrop:
+      xip_service(XipCall::data_drop, {const_i32(in.index)});
+      return true;
+    case Opcode::TableCopy: {
+      const auto args = take(3);
+      xip_service(XipCall::table_copy,
+                  {const_i32(in.index), const_i32(in.index2), args[0], args[1], args[2]});
+      return true;
+    }
+    case Opcode::TableInit: {
+      const auto args = take(3);
+      xip_service(XipCall::table_init,
+                  {const_i32(in.index2), const_i32(in.index), args[0], args[1], args[2]});
+      return true;
+    }
+    case Opcode::ElemDrop:
+      xip_service(XipCall::elem_drop, {const_i32(in.index)});
+      return true;
+    default:
+      return xip_operation(in);
+  }
+}
+
+namespace {
+
+Error refused(const wasm::Module& module, uint32_t func, std::string_view what, uint32_t offset) {
+  std::string message = "code that runs in place has no ";
+  message += what;
+  message += " (function " + std::to_string(func);
+  if (const std::string_view name = module.function_name(func); !name.empty()) {
+    message += ' ';
+    message += name;
+  }
+  message += ')';
+  return Error(ErrorKind::Unsupported, message, offset);
+}
+
+}  // namespace
+
+Result<void> FunctionTranslator::xip_check(const wasm::Instr& in) const {
+  const wasm::OpcodeInfo& info = wasm::opcode_info(in.op);
+  if (info.feature != wasm::Feature::Core)
+    return refused(module_, index_, info.text, in.offset_in_module);
+  if (in.op == Opcode::CallIndirect && !module_.types[in.index].is_final)
+    return refused(module_, index_, "call_indirect of types with subtypes", in.offset_in_module);
+  return {};
+}
+
+Result<void> xip_check_module(const wasm::Module& module) {
+  const auto has = [&](std::string_view what) {
+    return Error(ErrorKind::Unsupported,
+                 "code that runs in place has no " + std::string(what) + ", as the module needs");
+  };
+  if (module.memories.size() > 1) return has("several memories");
+  for (const wasm::Memory& m : module.memories) {
+    if (m.type.limits.is64) return has("memories of 64 bits");
+    if (m.type.limits.shared) return has("shared memories");
+  }
+  for (const wasm::Table& t : module.tables)
+    if (t.type.limits.is64) return has("tables of 64 bits");
+  const auto number = [](ValType t) {
+    return t.kind() == TypeKind::I32 || t.kind() == TypeKind::I64 || t.kind() == TypeKind::F32 ||
+           t.kind() == TypeKind::F64;
+  };
+  for (const wasm::Global& g : module.globals)
+    if (!number(g.type.type)) return has("globals but numbers");
+  for (uint32_t f = 0; f < module.functions.size(); ++f) {
+    const wasm::FuncType& type = module.func_type(f);
+    for (const auto* list : {&type.params, &type.results})
+      for (const ValType t : *list)
+        if (!number(t))
+          return refused(module, f, "values but numbers", module.functions[f].body.begin);
+  }
+  return {};
+}
+
+}  // namespace wafer::compiler

@@ -1,0 +1,26 @@
+// Code that runs in place on a small system (interp/xip_format.h).
+#pragma once
+
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <vector>
+
+#include "interp/xip_format.h"
+#include "wasm/module.h"
+
+namespace wafer::compiler {
+
+// Unsupported if `module` has what there is no code for, apart from instructions.
+Result<void> xip_check_module(const wasm::Module& module);
+// By index: may functions be called by other than their own module's code by name?
+std::vector<bool> xip_called_from_outside(const wasm::Module& module);
+// Bytes that code takes memory 0 to have at least.
+uint32_t xip_min_memory(const wasm::Module& module);
+// What code for `machine` may use; Unsupported if the processor lacks what is needed.
+Result<interp::XipTarget> xip_target(const llvm::TargetMachine& machine);
+// The file of `object`, with code of all of `module`.
+Result<Vec<uint8_t>> link_xip(const llvm::MemoryBuffer& object, const wasm::Module& module,
+                              interp::XipTarget target);
+
+}  // namespace wafer::compiler

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Code that runs in place, beside the interpreter, on a Cortex-M4 in QEMU.
+
+Compiles guest.wat by the tool, builds the library with -DWAFER_FEATURE_XIP=ON and a firmware of
+both, runs it, and checks how large the loader is. What has no such code must be refused. Skips
+where a tool is missing (exit code 77).
+"""
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent.parent
+BOARD = ROOT / "examples/embedded"
+CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+# Bytes of code and constants that the loader may take.
+LOADER_LIMIT = 10 * 1024
+REFUSED = {
+    "vectors": ('(module (func $f) (func $g (param i32) (drop (i32x4.splat (local.get 0)))))',
+                "has no i32x4.splat (function 1 g)"),
+    "tail calls": ('(module (func $f (export "f") (return_call $f)))',
+                   "has no return_call (function 0 f)"),
+    "references": ('(module (func (param externref)))', "has no values but numbers (function 0)"),
+    "memories": ('(module (memory 1) (memory 1))', "has no several memories"),
+    "memory64": ('(module (memory i64 1))', "has no memories of 64 bits"),
+}
+
+
+def sh(*command, ok=(0,), **options):
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode not in ok:
+        sys.exit(f"{' '.join(str(c) for c in command)}: {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def array(name, path):
+    data = ",".join(map(str, path.read_bytes()))
+    return f"static const _Alignas(8) unsigned char {name}[] = {{{data}}};\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wafer", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    wafer, out = args.wafer.resolve(), args.out
+
+    for what, (text, message) in REFUSED.items():
+        (out / "refused.wat").write_text(text)
+        said = sh(wafer, "compile", "--target", "thumbv7em", "--format", "xip", out / "refused.wat",
+                  "-o", out / "refused.xip", ok=(1,))
+        if message not in said or len(said.splitlines()) != 1:
+            sys.exit(f"{what}: {said}")
+    for options, message in ((["--target", "x86_64"], "no code that runs in place for target"),
+                             ([], "needs a --target"),
+                             (["--target", "thumbv7em", "--fuel"], "cannot count fuel"),
+                             (["--target", "thumbv7em", "--cpu", "cortex-m3"], "instructions for f32")):
+        (out / "refused.wat").write_text("(module)")
+        said = sh(wafer, "compile", "--format", "xip", *options, out / "refused.wat",
+                  "-o", out / "refused.xip", ok=(1,))
+        if message not in said:
+            sys.exit(f"{options}: {said}")
+
+    sh(wafer, "wat2wasm", HERE / "guest.wat", "-o", out / "guest.wasm")
+    for target in ("thumbv7em", "thumbv7em-none-eabi", "thumbv8m.main"):
+        sh(wafer, "compile", "--target", target, "--format", "xip", out / "guest.wasm",
+           "-o", out / f"{target}.xip")
+    if sh(wafer, "compile", "--target", "thumbv7em", "--format", "xip", out / "guest.wasm", "-o",
+          out / "again.xip") or (out / "again.xip").read_bytes() != (out / "thumbv7em.xip").read_bytes():
+        sys.exit("the same module gives other code")
+
+    for tool in ("arm-none-eabi-gcc", "arm-none-eabi-g++", "qemu-system-arm"):
+        if not shutil.which(tool):
+            print(f"skipped: no {tool}")
+            sys.exit(77)
+    build = out / "library"
+    sh("cmake", "--preset", "cortex-m4", "-B", build, "-DWAFER_PROFILE=minimal",
+       "-DWAFER_FEATURE_XIP=ON", "-DWAFER_TESTS=OFF", cwd=ROOT)
+    sh("cmake", "--build", build, "--target", "wafer_lib")
+    library = build / "libwafer-embedded.a"
+    text = 0
+    for line in sh("arm-none-eabi-size", library).splitlines():
+        if " xip" in line or "\txip" in line:
+            text += int(line.split()[0])
+    print(f"loader: {text} bytes of text, of {LOADER_LIMIT} at most")
+    if not 0 < text <= LOADER_LIMIT:
+        sys.exit("the loader has grown")
+
+    # Both conventions for floats: the loader must not know which the code has.
+    for target in ("thumbv7em", "thumbv7em-none-eabi"):
+        (out / "guest.h").write_text(array("guest_wasm", out / "guest.wasm") +
+                                     array("guest_xip", out / f"{target}.xip"))
+        elf = out / f"{target}.elf"
+        sh("arm-none-eabi-gcc", *CPU, "-Os", "-Wall", "-Wextra", "-ffunction-sections",
+           "-fdata-sections", "-DPOOL_BYTES=4*1024*1024",
+           '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}", f"-I{BOARD}",
+           f"-I{ROOT}/include", HERE / "main.c", BOARD / "pool.c", BOARD / "board_mps2.c",
+           "-nostartfiles", "--specs=nano.specs", f"-T{BOARD}/mps2.ld", "-Wl,--gc-sections",
+           library, "-lm", "-o", elf)
+        said = sh("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config",
+                  "enable=on,target=native", "-kernel", elf.resolve(), ok=(0, 1), timeout=60)
+        print(f"{target}: {said.strip()}")
+        if "traps, all as expected" not in said:
+            sys.exit(1)
+
+
+main()
