@@ -35,7 +35,8 @@ inline constexpr uint8_t kXipSingle = 2;  // instructions for f32
 struct XipHeader {
   uint8_t magic[8];
   uint32_t version;
-  uint32_t size;  // of the file
+  uint32_t size;      // of the file
+  uint64_t checksum;  // of all that follows
   uint64_t module_hash;
   uint32_t module_size;
   uint32_t functions;  // how many entries follow the header
@@ -43,9 +44,10 @@ struct XipHeader {
   uint32_t code;        // where code begins
   uint32_t max_frame;   // bytes of stack that the largest frame takes
   uint32_t min_memory;  // bytes that the code takes memory 0 to have
-  uint64_t checksum;    // of all that follows
 };
 static_assert(sizeof(XipHeader) == 56);
+// Where that which the checksum is of begins.
+inline constexpr size_t kXipChecked = 24;
 
 // Offsets from the file's start, as branches take them (Thumb: odd); 0: nothing outside the code
 // calls it.

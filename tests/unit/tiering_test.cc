@@ -65,6 +65,9 @@ class GatedBackend final : public Backend {
     WAFER_LET(backend, load_llvm_backend());
     return backend->traits(options);
   }
+  Result<Vec<uint8_t>> compile_in_place(const wasm::Module&, const CompileOptions&) override {
+    return Error(ErrorKind::Unsupported, "not here");
+  }
 
   // Waits until something is being compiled.
   void wait_until_started() {
@@ -109,6 +112,9 @@ class NotingBackend final : public Backend {
   Result<ImageTraits> traits(const CompileOptions& options) override {
     WAFER_LET(backend, load_llvm_backend());
     return backend->traits(options);
+  }
+  Result<Vec<uint8_t>> compile_in_place(const wasm::Module&, const CompileOptions&) override {
+    return Error(ErrorKind::Unsupported, "not here");
   }
   TierOptions options() {
     TierOptions o;

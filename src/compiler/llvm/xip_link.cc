@@ -51,7 +51,8 @@ class Linker {
     std::memcpy(out_.data() + sizeof h, functions.data(),
                 functions.size() * sizeof(interp::XipFunction));
     h.size = uint32_t(out_.size());
-    h.checksum = interp::xip_hash(Bytes(out_).subspan(sizeof h));
+    std::memcpy(out_.data(), &h, sizeof h);
+    h.checksum = interp::xip_hash(Bytes(out_).subspan(interp::kXipChecked));
     std::memcpy(out_.data(), &h, sizeof h);
     return std::move(out_);
   }

@@ -91,15 +91,16 @@ static uint32_t code_size, with_code;
 /* Loads and instantiates; NULL with the error where that fails. */
 static wafer_error_t* load(const uint8_t* bytes, uint32_t size, wasm_instance_t** out) {
   wasm_module_t* module = NULL;
+  const uint8_t* const its_code = code;
+  code = NULL;
   *out = NULL;
   wafer_error_t* error = wafer_module_new_in_place(store, bytes, size, &module);
   if (error) return error;
   if (module_count == kMaxModules) board_exit(3);
   modules[module_count++] = module;
 #ifdef XIP
-  if (code) {
-    error = wafer_module_attach_code(module, code, code_size);
-    code = NULL;
+  if (its_code) {
+    error = wafer_module_attach_code(module, its_code, code_size);
     if (error) return error;
     ++with_code;
   }
