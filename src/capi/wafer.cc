@@ -1,5 +1,6 @@
 // What include/wafer.h adds to the standard C API.
 #include "capi/capi.h"
+#include "interp/xip.h"
 
 using namespace wafer;
 using namespace wafer::capi;
@@ -140,10 +141,12 @@ wafer_error_t* wafer_module_new_in_place(wasm_store_t* store, const void* binary
   const Bytes bytes(static_cast<const uint8_t*>(binary), size);
   return give(store, store->store.engine().load_module(bytes, false), out);
 }
-wafer_error_t* wafer_module_attach_code(wasm_module_t* module, const void* code, size_t size) {
-  auto attached = module->store->store.engine().tier()->attach_code(
-      *static_cast<const wasm::Module*>(module->item), {static_cast<const uint8_t*>(code), size});
-  return attached ? nullptr : new_error(attached.take_error());
+wafer_error_t* wafer_module_attach_code(wasm_module_t* m, const void* code, size_t size) {
+  const auto& module = *static_cast<const wasm::Module*>(m->item);
+  auto opened = interp::open_xip(module, {static_cast<const uint8_t*>(code), size});
+  if (!opened) return new_error(opened.take_error());
+  module.precompiled = *std::move(opened);
+  return nullptr;
 }
 
 // ---- Callers and instances

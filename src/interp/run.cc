@@ -592,14 +592,6 @@ class InterpTier final : public runtime::Tier {
     return {};
   }
 
-#if WAFER_HAS_XIP
-  Result<void> attach_code(const wasm::Module& module, Bytes bytes) override {
-    WAFER_LET(code, open_xip(module, bytes));
-    module.precompiled = std::move(code);
-    return {};
-  }
-#endif
-
   void detach_store(Store& store) override {
     if (store.tier_stack) store.tier_stack->destroy();
     store.tier_stack = nullptr;

@@ -10,8 +10,9 @@
 
 namespace wafer::interp {
 
-// What becomes Module::precompiled: the code `file` of `module`. The bytes stay where they are,
-// and are trusted. Errors as read_xip() gives; Unsupported if it is for another processor.
+// What becomes Module::precompiled, for instances that are made then: the code `file` of `module`.
+// The bytes stay where they are, and are trusted. Errors as read_xip() gives; Unsupported if it is
+// for another processor, or this build runs none.
 Result<std::shared_ptr<void>> open_xip(const wasm::Module& module, Bytes file);
 
 // Makes the functions of `instance` those of Module::precompiled, as Tier::attach does.

@@ -66,11 +66,6 @@ class Tier {
   virtual Result<StoredCode> load_code(Bytes bytes) { return no_machine_code(); }
   virtual Result<StoredCode> map_code(const char* path) { return no_machine_code(); }
   virtual Result<StoredCode> map_code(int fd) { return no_machine_code(); }
-  // Lets instances of `module` made from now on run the code in `bytes`, which stay where they
-  // are and are trusted (interp/xip.h).
-  virtual Result<void> attach_code(const wasm::Module& module, Bytes bytes) {
-    return no_machine_code();
-  }
   // What engines say that get such code and do not run it.
   static Error no_machine_code() {
     return Error(ErrorKind::Unsupported, "this tier does not run machine code from files");

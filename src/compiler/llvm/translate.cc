@@ -191,7 +191,8 @@ void FunctionTranslator::begin() {
   context_ = fn_->getArg(0);
   fn_->addParamAttr(0, llvm::Attribute::NonNull);
   fn_->addParamAttr(0, llvm::Attribute::NoUndef);
-  fn_->addParamAttr(0, llvm::Attribute::NoAlias);
+  // Code that runs in place compares it with other contexts.
+  if (!m_.xip) fn_->addParamAttr(0, llvm::Attribute::NoAlias);
   subprogram_ =
       m_.debug.createFunction(m_.debug_file, fn_->getName(), fn_->getName(), m_.debug_file, 0,
                               m_.debug.createSubroutineType(m_.debug.getOrCreateTypeArray({})), 0,

@@ -167,6 +167,7 @@ static void damaged_files(void) {
   copy[8] ^= 0x40;
   copy[sizeof guest_xip - 9] ^= 1;
   expect_error("code", copy, sizeof guest_xip, WAFER_ERROR_MALFORMED);
+  expect_error("processor", guest_other, sizeof guest_other, WAFER_ERROR_UNSUPPORTED);
   memmove(copy + 1, guest_xip, sizeof guest_xip);
   expect_error("not aligned", copy + 1, sizeof guest_xip, WAFER_ERROR_USAGE);
 }

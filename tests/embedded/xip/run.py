@@ -93,7 +93,8 @@ def main():
     # Both conventions for floats: the loader must not know which the code has.
     for target in ("thumbv7em", "thumbv7em-none-eabi"):
         (out / "guest.h").write_text(array("guest_wasm", out / "guest.wasm") +
-                                     array("guest_xip", out / f"{target}.xip"))
+                                     array("guest_xip", out / f"{target}.xip") +
+                                     array("guest_other", out / "thumbv8m.main.xip"))
         elf = out / f"{target}.elf"
         sh("arm-none-eabi-gcc", *CPU, "-Os", "-Wall", "-Wextra", "-ffunction-sections",
            "-fdata-sections", "-DPOOL_BYTES=4*1024*1024",
