@@ -26,7 +26,8 @@ Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
   if (h.functions > room || h.code < sizeof h + h.functions * sizeof(XipFunction) ||
       h.code > h.size || h.code % 4 != 0)
     return malformed("machine code has a bad header");
-  if (h.checksum != xip_hash(file.subspan(kXipChecked))) return malformed("machine code is damaged");
+  if (h.checksum != xip_hash(file.subspan(kXipChecked)))
+    return malformed("machine code is damaged");
   if (h.module_size != module.size() || h.module_hash != xip_hash(module) ||
       h.functions != functions)
     return Error(ErrorKind::Usage, "machine code is of another module");
