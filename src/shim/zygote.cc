@@ -12,14 +12,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <cstring>
 
 #include "shim/channel.h"
 #include "shim/child.h"
 #include "shim/launch.h"
-#include "shim/spec.h"
 
 namespace wafer::shim {
 
@@ -107,33 +104,12 @@ void spawn(UniqueFd& socket, const proto::SpawnRequest& request, UniqueFd contro
   launch(std::move(control));
 }
 
-// At a fork the kernel copies what is mapped of a file only if the mapping has a page of its own:
-// else each child faults all code in again. So each gets one, by a write of what is there.
-void keep_code_mapped() {
-  const Result<std::string> maps = read_file("/proc/self/maps");
-  const UniqueFd memory = take_opened(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
-  for (size_t at = 0; maps && memory && at < maps->size();) {
-    const size_t end = std::min(maps->find('\n', at), maps->size());
-    unsigned long begin = 0, inode = 0;
-    char rights[5] = {};
-    const std::string line = maps->substr(at, end - at);
-    at = end + 1;
-    if (std::sscanf(line.c_str(), "%lx-%*x %4s %*x %*s %lu", &begin, rights, &inode) != 3 ||
-        inode == 0 || rights[0] != 'r' || rights[1] == 'w' || rights[3] != 'p')
-      continue;
-    char byte;
-    if (pread(memory.get(), &byte, 1, off_t(begin)) == 1)
-      (void)!pwrite(memory.get(), &byte, 1, off_t(begin));
-  }
-}
-
 [[noreturn]] void serve(UniqueFd socket) {
   prctl(PR_SET_NAME, "wafer-zygote");
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   warm_up();
-  keep_code_mapped();
   for (;;) {
     Packet packet = receive_packet(socket.get());
     if (packet.gone) _exit(0);
