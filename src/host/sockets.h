@@ -40,7 +40,7 @@ class Socket final : public NativeFile {
   // connect_result() tells.
   Status connect(const Endpoint& remote);
   Status connect_result();
-  // Of a datagram socket: takes back what connect() set.
+  // Takes back what connect() set; of a stream socket, gives up the connection that is made.
   Status disconnect();
   Status listen(int backlog);
   // The next connection; ECONNABORTED if it is gone again.

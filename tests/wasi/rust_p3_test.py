@@ -167,6 +167,76 @@ def failing(server):
     check("after it", counts(server, "/count", 1), [1])
 
 
+def descriptors(pid):
+    return len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def connecting_to(port):
+    """Connections of this machine to `port` that are not there yet (SYN_SENT)."""
+    rows = [row.split() for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(r[2].endswith(f":{port:04X}") and r[3] == "02" for r in rows)
+
+
+def gone(connections):
+    """How many of `connections` the other side has closed; what it sent before is skipped."""
+    count = 0
+    for c in connections:
+        c.settimeout(2)
+        try:
+            while c.recv(65536):
+                pass
+            count += 1
+        except ConnectionResetError:
+            count += 1
+        except TimeoutError:
+            pass
+    return count
+
+
+def cancel(wafer, guests):
+    """What a guest gives up ends at once: connects, requests, reads and writes."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    silent = socket.create_server(("127.0.0.1", 0), backlog=50)
+    ports = [s.getsockname()[1] for s in (full, silent)]
+    fill = []
+    for _ in range(8):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", ports[0]))
+        fill.append(s)
+    time.sleep(0.2)
+    before = connecting_to(ports[0])
+    child = subprocess.Popen([wafer, "run", *NETWORK, "--allow-http", f"127.0.0.1:{ports[1]}",
+                              "--env", f"FULL={ports[0]}", "--env", f"SILENT={ports[1]}",
+                              guests / "cancel.wasm"], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    limit = threading.Timer(60, child.kill)
+    limit.start()
+    open_files = {}
+    for line in child.stdout:
+        name = line.decode().strip()
+        time.sleep(0.05)
+        open_files[name] = descriptors(child.pid)
+        if name == "connects":
+            check("no connection is tried any more", connecting_to(ports[0]), before)
+        if name == "requests":
+            connections = []
+            silent.settimeout(0.05)
+            try:
+                while True:
+                    connections.append(silent.accept()[0])
+            except TimeoutError:
+                pass
+            check("requests are closed", (len(connections), gone(connections)), (5, 5))
+    error = child.stderr.read().decode()
+    check("cancellation", (child.wait(), error), (0, ""))
+    limit.cancel()
+    check("nothing is left open", open_files.get("end"), open_files.get("begin"))
+    check("sockets are there still", open_files.get("connects", 0) - open_files.get("begin", 0), 5)
+    for s in (*fill, full, silent):
+        s.close()
+
+
 def middleware(wafer, guests, scratch):
     """Two guests in one component: requests and responses go from one to the other."""
     both = scratch / "both.wasm"
@@ -192,6 +262,7 @@ def main():
     wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
     guests = build(scratch)
     command(wafer, tiers, guests, scratch)
+    cancel(wafer, guests)
     middleware(wafer, guests, scratch)
     options = ["--inherit-network"]
     server = Server(wafer, guests / "service.wasm", *options, threads=1)

@@ -155,7 +155,9 @@ TrapCode End::copy(std::shared_ptr<Buffer> with) {
 
 void End::cancel() {
   state = State::CancellingCopy;
-  if (!has_pending_event()) notify(0);
+  if (has_pending_event()) return;
+  notify(0);
+  if (const auto host = other ? other->side.lock() : nullptr) host->withdrawn();
 }
 
 TrapCode End::forward(End& src, End& dst) {

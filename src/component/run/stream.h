@@ -81,6 +81,8 @@ class HostSide {
   virtual ~HostSide() = default;
   // The other side wants to read or write: End::offer() has its buffer.
   virtual TrapCode offered() = 0;
+  // It does not want to any more: there is no offer.
+  virtual void withdrawn() {}
   // The other end is gone.
   virtual void dropped() = 0;
 };

@@ -152,6 +152,8 @@ void tcp_socket_connect(Host& host, TcpSocket& self, IpSocketAddress remote_addr
   if (pending.expired()) return;
   reply.on_cancel([&host, &self, pending] {
     host.forget(pending);
+    // The guest has the socket still, but nobody wants the connection.
+    (void)self.socket->disconnect();
     self.phase = Phase::Closed;
   });
 }

@@ -24,6 +24,10 @@ void Side::start(const std::shared_ptr<Side>& side) {
 
 void Side::abandon() {
   over_ = true;
+  rest();
+}
+
+void Side::rest() {
   if (!std::exchange(waiting_, false)) return;
   host_.forget(pending_);
   --host_.store().outstanding;
@@ -41,11 +45,11 @@ void Side::wait(host::PollableRef what) {
   if (waiting_) return;
   waiting_ = true;
   ++host_.store().outstanding;
-  pending_ = host_.when_ready({std::move(what)}, [weak = weak_from_this(), this] {
+  pending_ = host_.when_ready({std::move(what)}, [weak = weak_from_this(), this, n = ++waits_] {
     if (weak.expired()) return;
-    host_.store().post([weak, this] {
+    host_.store().post([weak, this, n] {
       const auto self = weak.lock();
-      if (!self || !std::exchange(waiting_, false)) return TrapCode::None;
+      if (!self || n != waits_ || !std::exchange(waiting_, false)) return TrapCode::None;
       --host_.store().outstanding;
       return offered();
     });

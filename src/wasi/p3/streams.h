@@ -28,6 +28,7 @@ class Side : public component::HostSide, public std::enable_shared_from_this<Sid
   ~Side() override { abandon(); }
 
   TrapCode offered() final { return over_ ? TrapCode::None : move(); }
+  void withdrawn() final { rest(); }
   void dropped() final {
     if (!over_) gone();
   }
@@ -45,6 +46,8 @@ class Side : public component::HostSide, public std::enable_shared_from_this<Sid
   // Has move() called once `what` is ready.
   void wait(host::PollableRef what);
   bool waiting() const { return waiting_; }
+  // Forgets what is waited for.
+  void rest();
   // It is over: drops its end.
   void retire();
   // A trap that no built-in is there to give.
@@ -58,6 +61,7 @@ class Side : public component::HostSide, public std::enable_shared_from_this<Sid
  private:
   std::list<std::shared_ptr<Side>>::iterator at_;
   SystemHost::PendingRef pending_;
+  uint64_t waits_ = 0;  // so far
   bool kept_ = false, waiting_ = false, over_ = false;
 };
 
