@@ -150,7 +150,6 @@ int run_program(const RunOptions& o, const Context& context) {
     print_error(file.error().message);
     return kFailure;
   }
-  if (!program.load(*std::move(file))) return kFailure;
   Result<wasi::P1Config> given = surroundings(o, context);
   if (!given) {
     print_error(given.error().message);
@@ -160,6 +159,8 @@ int run_program(const RunOptions& o, const Context& context) {
 #if WAFER_WITH_OCI
   if (image) add_image(*image, o, options.surroundings);
 #endif
+  // How it is loaded depends on which files it may write.
+  if (!program.load(*std::move(file))) return kFailure;
   const int code = program.run();
   if (program.busy()) {
     std::fflush(nullptr);

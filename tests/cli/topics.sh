@@ -133,18 +133,20 @@ WAT
   run 134 run --timeout 100ms --invoke spin stop.wcode
   has err "timed out"
   # Programs that may write to their own file do not change what they run.
-  cat >self.wat <<'WAT'
+  # Small files would be read, and not mapped.
+  cat >self.wat <<WAT
 (module
-  (import "wasi_snapshot_preview1" "path_open" (func $open
+  (data "$(head -c 300000 /dev/zero | tr '\0' x)")
+  (import "wasi_snapshot_preview1" "path_open" (func \$open
     (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func \$exit (param i32)))
   (memory (export "memory") 1)
   (data (i32.const 8) "self.wcode")
   (func (export "_start")
-    (call $exit (i32.add (call $later) (call $open (i32.const 3) (i32.const 0)
+    (call \$exit (i32.add (call \$open (i32.const 3) (i32.const 0)
       (i32.const 8) (i32.const 10) (i32.const 8) (i64.const 64) (i64.const 0) (i32.const 0)
-      (i32.const 100)))))
-  (func $later (export "later") (result i32) (i32.const 7)))
+      (i32.const 100)) (call \$later))))
+  (func \$later (export "later") (result i32) (i32.const 7)))
 WAT
   run 0 compile self.wat
   run 7 run --dir . self.wcode

@@ -123,7 +123,8 @@ save(HERE / "good.tar", tar([("say.wasm", binary.read_bytes(), None), ("old", b"
      tar([(".wh.old", b"", None), ("new", b"y", None)]))
 check("an archive", wafer("run", "docker-archive:good.tar", "q"), out="/say.wasm\0q\0")
 check("by name", wafer("run", "docker-archive:good.tar:say:1"), out="/say.wasm\0")
-if not wafer("compile", "say.wat", "-o", "say.wcode").returncode:
+(HERE / "big.wat").write_text((HERE / "say.wat").read_text()[:-1] + f"(data \"{'x' * 300000}\"))")
+if not wafer("compile", "big.wat", "-o", "say.wcode").returncode:
     save(HERE / "code.tar", tar([("say.wcode", (HERE / "say.wcode").read_bytes(), None)]),
          entry="/say.wcode")
     check("machine code", wafer("run", "docker-archive:code.tar", "q"), out="/say.wcode\0q\0")
