@@ -11,8 +11,13 @@ WAFER_ALWAYS_INLINE Vec128 getv(const Slot* fp, unsigned slot) {
   return v;
 }
 WAFER_ALWAYS_INLINE void store128(uint8_t* p, const Slot* v) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
   store_le<uint64_t>(p, v[0]);
   store_le<uint64_t>(p + 8, v[1]);
+#else
+  // By one instruction: where a guard page stops it, nothing may have been written.
+  std::memcpy(p, v, 16);
+#endif
 }
 WAFER_ALWAYS_INLINE void putv(Slot* fp, unsigned slot, const Vec128& v) {
   std::memcpy(fp + slot, &v, 16);
