@@ -910,7 +910,7 @@ messages() {
   run 0 inspect component.wasm
   has out 'package root:component;'
   run 0 wasm2wat component.wasm
-  is out '(component
+  expect out '(component
 )'
   printf '\0asm\x0d\0\1\0\x0b\1' >component.wasm
   run 1 validate component.wasm
