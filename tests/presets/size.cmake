@@ -1,8 +1,10 @@
 # check_size(elf limit what [compiler]): the text of a program for microcontrollers, code and
 # constants, must not be more than `limit` bytes.
 function(check_size elf limit what)
-  set(compiler arm-none-eabi ${ARGN})
-  list(POP_BACK compiler compiler)
+  set(compiler arm-none-eabi)
+  if(ARGN)
+    set(compiler ${ARGN})
+  endif()
   find_program(SIZE_OF_${compiler} ${compiler}-size REQUIRED)
   execute_process(COMMAND ${SIZE_OF_${compiler}} ${elf} OUTPUT_VARIABLE out RESULT_VARIABLE status)
   if(NOT status EQUAL 0 OR NOT out MATCHES "\n *([0-9]+)")
