@@ -221,13 +221,14 @@ void restore(const MemoryRegion& region, uint64_t from, uint64_t to) {
   std::memset(region.base + from, 0, size_t(to - from));
 }
 
-// Restores written pages one by one, at most `bytes` of them, and counts them as kept. Gives the
-// offset up to which everything is restored.
-uint64_t restore_written(MemoryRegion& region, uint64_t bytes) {
+// Restores written pages below `extent` one by one, at most `bytes` of them, and counts them as
+// kept. Gives the offset up to which everything is restored. What is not accessible is as it was
+// kept.
+uint64_t restore_written(MemoryRegion& region, uint64_t extent, uint64_t bytes) {
   uint64_t pages = bytes / os_page_size();
   const int file = pages ? PageMap::get().file() : -1;
   if (file < 0) return 0;
-  const uint64_t base = uintptr_t(region.base), end = base + region.committed;
+  const uint64_t base = uintptr_t(region.base), end = base + extent;
   uint64_t at = base;
   while (at < end && pages > 0) {
     constexpr size_t kRanges = 64;
@@ -236,7 +237,9 @@ uint64_t restore_written(MemoryRegion& region, uint64_t bytes) {
     const int n = PageMap::scan(file, at, end, pages, found, kRanges, stopped);
     if (n < 0 || stopped <= at) break;
     for (int i = 0; i < n; ++i) {
-      restore(region, found[i].start - base, found[i].end - base);
+      const uint64_t from = found[i].start - base;
+      const uint64_t to = std::min(found[i].end - base, region.committed);
+      if (from < to) restore(region, from, to);
       region.kept += found[i].end - found[i].start;
       pages -= std::min(pages, (found[i].end - found[i].start) / os_page_size());
     }
@@ -252,7 +255,7 @@ bool drop_pages(uint8_t* p, uint64_t bytes) {
 
 #else
 
-uint64_t restore_written(MemoryRegion&, uint64_t) { return 0; }
+uint64_t restore_written(MemoryRegion&, uint64_t, uint64_t) { return 0; }
 
 // There are no images here, so zeros are what is to be found.
 bool drop_pages(uint8_t* p, uint64_t bytes) {
@@ -295,9 +298,10 @@ bool MemoryRegion::prepare(uint64_t bytes, const std::shared_ptr<const MemoryIma
 }
 
 bool MemoryRegion::reset(uint64_t bytes, uint64_t keep_resident) {
+  const uint64_t extent = std::max(committed, reach);
   kept = 0;
-  const uint64_t restored = restore_written(*this, keep_resident);
-  if (restored < committed && !drop_pages(base + restored, committed - restored)) return false;
+  reach = restore_written(*this, extent, keep_resident);
+  if (reach < extent && !drop_pages(base + reach, extent - reach)) return false;
   return set_committed(bytes);
 }
 
@@ -306,7 +310,7 @@ bool MemoryRegion::wipe() {
            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
     return false;
   committed = 0;
-  kept = 0;
+  reach = 0;
   image.reset();
   return true;
 }

@@ -44,6 +44,7 @@ struct MemoryRegion {
   uint8_t* base = nullptr;
   uint64_t committed = 0;                    // bytes from base on that are accessible
   uint64_t kept = 0;                         // written bytes that the last reset kept in memory
+  uint64_t reach = 0;                        // up to where they lie, also past `committed`
   std::shared_ptr<const MemoryImage> image;  // mapped into them, or null
   uint32_t id = 0;                           // of its slot in the pool
   uint32_t range = ~0u;                      // in GuardedRanges, if it has its own
@@ -53,7 +54,8 @@ struct MemoryRegion {
   bool prepare(uint64_t bytes, const std::shared_ptr<const MemoryImage>& wanted);
   // After use: restores the contents and makes exactly `bytes` accessible. At most
   // `keep_resident` bytes that were written keep their physical pages, which spares
-  // the next use as many page faults (`kept`). False as for prepare().
+  // the next use as many page faults (`kept`), also where it has to grow first. False as for
+  // prepare().
   bool reset(uint64_t bytes, uint64_t keep_resident);
   // Drops contents and image; nothing is accessible then. False if the system
   // refuses: the region must not be used again.

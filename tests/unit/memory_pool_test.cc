@@ -177,6 +177,36 @@ TEST_P(MemoryPoolTest, AllSlotsTogetherKeepNoMoreThanTheyMay) {
   }
 }
 
+TEST_P(MemoryPoolTest, WhatOneUseGrewCountsInTheNext) {
+  const auto page = uint64_t(sysconf(_SC_PAGESIZE));
+  MemoryPool::Options o = options(2);
+  o.keep_resident_total = 12 * page;
+  auto pool = make_pool(o);
+  Memory::Config config;
+  config.pool = pool;
+  uint64_t all = 0;
+  // A memory grows, and is written where it has grown; then one that is written where it begins.
+  for (int use = 0; use < 2; ++use) {
+    std::shared_ptr<Memory> one = *Memory::create(pages(1), config);
+    std::shared_ptr<Memory> other = *Memory::create(pages(1), config);
+    const uint8_t* const bases[] = {one->base, other->base};
+    if (use == 0) ASSERT_EQ(one->grow(1), 1u);
+    uint8_t* const from = one->base + (use == 0 ? kPage : 0);
+    for (uint64_t at = 0; at < kPage; at += page) {
+      from[at] = 1;
+      other->base[at] = 1;
+    }
+    one.reset();
+    other.reset();
+    all = 0;
+    for (const uint8_t* const base : bases) {
+      EXPECT_LE(resident(base, 2 * kPage / page), GetParam() / page);
+      all += resident(base, 2 * kPage / page);
+    }
+    EXPECT_LE(all, 12u);
+  }
+}
+
 TEST_P(MemoryPoolTest, OnlyTheMemoryItselfIsAccessible) {
   auto pool = make_pool(options(1));
   Host host(pool);
