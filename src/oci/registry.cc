@@ -205,9 +205,7 @@ Result<bool> Registry::is_signed(const Reference& reference, const std::string& 
     return Error(ErrorKind::Io,
                  "cannot pull the signatures of " + reference.text() + ": " + reason_of(response));
   WAFER_LET(manifest, parse_json(response.body, "the signatures"));
-  const auto layers = manifest.find("layers");
-  if (layers == manifest.end() || !layers->is_array()) return false;
-  for (const json& layer : *layers) {
+  for (const json& layer : list_of(manifest, "layers")) {
     WAFER_LET(part, Descriptor::parse(layer));
     const auto signature = part.annotations.find(kSignature);
     if (part.media_type != kSigned || signature == part.annotations.end()) continue;

@@ -42,9 +42,7 @@ struct Container {
   std::string id, bundle;
   Spec spec;
   std::vector<proto::Mount> rootfs;
-  std::string root_path() const {
-    return spec.root.starts_with('/') ? spec.root : bundle + "/" + spec.root;
-  }
+  std::string root_path() const { return spec.root_in(bundle); }
   Process first;
   std::map<std::string, std::shared_ptr<Process>> execs;
   Cgroup cgroup;

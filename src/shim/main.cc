@@ -208,10 +208,10 @@ int remove(const Arguments& arguments) {
     response.set_pid(uint32_t(pid));
     kill(pid, SIGKILL);
   }
-  std::string root = "rootfs", group = id;
+  std::string root = Spec().root_in(bundle), group = id;
   if (const Result<std::string> text = read_file(bundle + "/config.json")) {
     if (const Result<Spec> spec = parse_spec(*text)) {
-      root = spec->root;
+      root = spec->root_in(bundle);
       group = group_of(bundle, id);
       if (const Result<std::string> path = cgroup_path(spec->cgroups_path, id)) {
         const Cgroup cgroup(*path);
@@ -223,7 +223,6 @@ int remove(const Arguments& arguments) {
       }
     }
   }
-  if (!root.starts_with('/')) root = bundle + "/" + root;
   // Usually mounted in the container's namespace alone, and gone with it.
   (void)umount2(root.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
   // The socket of a shim that was killed; it may be on its way out. Others of a pod go on.

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "oci/format/json.h"
 #include "shim/channel.h"
 #include "shim/hooks.h"
 #include "shim/log.h"
@@ -151,7 +152,7 @@ std::string Service::state_of(const Container& c, pid_t pid, const std::string& 
                           {"pid", pid},
                           {"bundle", c.bundle}};
   if (!c.spec.annotations.empty()) state["annotations"] = c.spec.annotations;
-  return state.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return oci::to_text(state);
 }
 
 Task<Result<void>> Service::run_hooks(ContainerRef container, std::string name, pid_t pid,
@@ -190,6 +191,10 @@ Task<bool> Service::sleep(milliseconds time) {
 
 Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Process> process) {
   Container& c = *container;
+  if (c.runc) {
+    Result<pid_t> pid = co_await launch_by_runc(container, process);
+    co_return std::move(pid);
+  }
   Process& p = *process;
   const bool is_exec = !p.exec_id.empty();
   proto::SpawnRequest where;
@@ -220,7 +225,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   request.set_seccomp(c.seccomp.program);
   request.set_seccomp_flags(c.seccomp.flags);
   request.set_memory_limit(c.spec.memory_limit());
-  if (c.spec.personality) request.set_personality(uint32_t(*c.spec.personality) + 1);
+  if (c.spec.personality) request.set_personality(*c.spec.personality + 1);
   request.set_tier(c.tier);
   request.set_fuel(c.fuel);
   request.set_terminal(p.terminal);
@@ -560,13 +565,7 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   if (!made && geteuid() != 0 && c->spec.beyond.empty()) made = Result<void>();
   if (made) made = first->io.open(first->in, first->out, first->err, first->terminal);
   since = stages.begin();
-  Result<pid_t> pid = Error(ErrorKind::Io, "");
-  if (!made)
-    pid = made.take_error();
-  else if (c->runc)
-    pid = co_await launch_by_runc(c, first);
-  else
-    pid = co_await launch(c, first);
+  Result<pid_t> pid = made ? co_await launch(c, first) : Result<pid_t>(made.take_error());
   stages.end("process", since);
   if (!pid) {
     (void)co_await discard(c, first);
@@ -607,13 +606,7 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
   p->starting = true;
   if (is_exec) {
     Result<void> opened = p->io.open(p->in, p->out, p->err, p->terminal);
-    Result<pid_t> pid = Error(ErrorKind::Io, "");
-    if (!opened)
-      pid = opened.take_error();
-    else if (c->runc)
-      pid = co_await launch_by_runc(c, p);
-    else
-      pid = co_await launch(c, p);
+    Result<pid_t> pid = opened ? co_await launch(c, p) : Result<pid_t>(opened.take_error());
     if (!pid) {
       p->starting = false;
       p->started.set(false);
@@ -758,7 +751,7 @@ Detached Service::kill(proto::KillRequest request, Reply reply) {
     Result<void> sent = co_await c.runc->kill(loop_, c, signal);
     if (!sent) {
       // It may have ended meanwhile.
-      if (::kill(p.pid, 0) != 0)
+      if (p.status == proto::STOPPED || ::kill(p.pid, 0) != 0)
         finished();
       else
         reply(error_of(sent.error()));

@@ -346,10 +346,11 @@ Spec spec_of(json& j) {
   take(l, "rootfsPropagation", s.rootfs_propagation);
   take(l, "maskedPaths", s.masked_paths);
   take(l, "readonlyPaths", s.readonly_paths);
-  take(l, "mountLabel", s.mount_label);
-  for (MountSpec& m : s.mounts) m.label = s.mount_label;
+  std::string mount_label;
+  take(l, "mountLabel", mount_label);
+  for (MountSpec& m : s.mounts) m.label = mount_label;
   if (const json& p = member_of(l, "personality"); !p.is_null()) {
-    s.personality = unsigned(named(member_of(p, "domain"), "personality", kPersonalities));
+    s.personality = named(member_of(p, "domain"), "personality", kPersonalities);
     if (!member_of(p, "flags").empty()) throw BadSpec{"a personality has no flags"};
   }
   find_beyond(j, s);

@@ -109,12 +109,15 @@ struct Spec {
   std::map<std::string, std::string> sysctl;
   std::string rootfs_propagation;
   std::vector<std::string> masked_paths, readonly_paths;
-  std::string mount_label;
-  std::optional<unsigned long> personality;
+  std::optional<uint32_t> personality;
   std::vector<BeyondUs> beyond;
   // The configuration as JSON, without what is done before its process is there.
   std::string for_process;
 
+  // Where the root of a container lies whose bundle is at `bundle`.
+  std::string root_in(const std::string& bundle) const {
+    return root.starts_with('/') ? root : bundle + "/" + root;
+  }
   const NamespaceSpec* find_namespace(int flag) const;
   const std::vector<HookSpec>& hooks_of(const std::string& name) const;
   std::string annotation(const std::string& name) const;

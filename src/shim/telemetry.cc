@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "oci/format/json.h"
 #include "shim/log.h"
 
 namespace wafer::shim {
@@ -235,7 +236,7 @@ std::string Telemetry::spans_text() {
   json scope = {{"scope", {{"name", "wafer.shim"}}}, {"spans", std::move(spans)}};
   json of_resource = {{"resource", resource()}, {"scopeSpans", json::array({std::move(scope)})}};
   const json text = {{"resourceSpans", json::array({std::move(of_resource)})}};
-  return text.dump(-1, ' ', false, json::error_handler_t::replace);
+  return oci::to_text(text);
 }
 
 std::string Telemetry::metrics_text() const {
@@ -270,7 +271,7 @@ std::string Telemetry::metrics_text() const {
   scope["metrics"] = json::array({std::move(histogram), std::move(sum), std::move(gauge)});
   json of_resource = {{"resource", resource()}, {"scopeMetrics", json::array({std::move(scope)})}};
   const json text = {{"resourceMetrics", json::array({std::move(of_resource)})}};
-  return text.dump(-1, ' ', false, json::error_handler_t::replace);
+  return oci::to_text(text);
 }
 
 void Telemetry::flush() {
