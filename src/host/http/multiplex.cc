@@ -326,7 +326,10 @@ void Connection::doubt() {
   doubt_.expires_after(kPatience);
   doubt_.async_wait([weak = weak_from_this()](const Error& error) {
     const auto self = weak.lock();
-    if (!error && self && self->doubted_) self->broken();
+    // One that was cancelled too late finds another's time.
+    if (!error && self && self->doubted_ &&
+        self->doubt_.expiry() <= std::chrono::steady_clock::now())
+      self->broken();
   });
 }
 
