@@ -436,7 +436,8 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
                  "\"network\": control groups of version 2 have no classes and priorities");
   WAFER_LET(rules, device_rules(member_of(resources, "devices")));
   // Only the machine's root can filter devices, or make them.
-  if (!rules.empty() && !in_user_namespace()) WAFER_TRY(filter_devices(folder(""), rules));
+  if (!rules.empty() && geteuid() == 0 && !in_user_namespace())
+    WAFER_TRY(filter_devices(folder(""), rules));
   for (const char* name : {"cpus", "mems"})
     if (const std::string set = text_of(cpu, name); !set.empty())
       WAFER_TRY(write("cpuset", std::string("cpuset.") + name, set));

@@ -136,6 +136,10 @@ Result<std::vector<DeviceRule>> device_rules(const json& devices) {
     if (rule.type == 'u') rule.type = 'c';
     rule.access = kAll;
     if (rule.type != 'a') {
+      for (const char* name : {"major", "minor"})
+        if (const json& n = member_of(d, name);
+            n.is_number_unsigned() && n.get<uint64_t>() > UINT32_MAX)
+          return Error(ErrorKind::Invalid, std::string("\"devices\": no such ") + name);
       rule.major = number(d, "major");
       rule.minor = number(d, "minor");
       if (!access.empty()) rule.access = 0;

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,8 +277,7 @@ class Launcher {
     if (mount(nullptr, "/", nullptr, shared_as_ ? MS_SLAVE | MS_REC : how.propagation[0],
               nullptr) != 0)
       return system_error("cannot change the propagation of mounts");
-    std::string path = spec_.root;
-    if (!path.starts_with('/')) path = request_.bundle() + "/" + path;
+    const std::string path = spec_.root_in(request_.bundle());
     for (const proto::Mount& m : request_.rootfs()) {
       std::string target = path;
       if (!m.target().empty() && m.target() != "/")
@@ -350,12 +351,31 @@ class Launcher {
   // Labels take effect when another program is run; of those that run none, at once. They are set
   // late, but /proc may be gone then.
   void open_labels() {
-    const std::string where = "/proc/thread-self/attr/";
+    if (process_.apparmor_profile.empty() && process_.selinux_label.empty()) return;
+    const UniqueFd proc = own_proc();
+    const std::string where = "thread-self/attr/";
     const std::string file = kind_ == Kind::Native ? "exec" : "current";
-    if (!process_.apparmor_profile.empty())
-      apparmor_ = take_opened(open((where + "apparmor/" + file).c_str(), O_WRONLY | O_CLOEXEC));
-    if (!process_.selinux_label.empty())
-      selinux_ = take_opened(open((where + file).c_str(), O_WRONLY | O_CLOEXEC));
+    const auto opened = [&proc](const std::string& path) {
+      return take_opened(openat(proc.get(), path.c_str(), O_WRONLY | O_CLOEXEC));
+    };
+    if (!process_.apparmor_profile.empty()) apparmor_ = opened(where + "apparmor/" + file);
+    if (!process_.selinux_label.empty()) selinux_ = opened(where + file);
+  }
+
+  // What tells of processes, for sure: a container chooses what lies at /proc, or has nothing
+  // there.
+  static UniqueFd own_proc() {
+    const UniqueFd made = take_opened(fsopen("proc", FSOPEN_CLOEXEC));
+    if (made && fsconfig(made.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) {
+      constexpr unsigned kRights = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+      if (UniqueFd proc = take_opened(fsmount(made.get(), FSMOUNT_CLOEXEC, kRights))) return proc;
+    }
+    // Not every user namespace may make one.
+    UniqueFd proc = take_opened(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct statfs about;
+    if (proc && (fstatfs(proc.get(), &about) != 0 || about.f_type != PROC_SUPER_MAGIC))
+      proc.reset();
+    return proc;
   }
 
   Result<void> set_labels() {
@@ -442,8 +462,6 @@ class Launcher {
     if (hash != name.npos) function_ = name.substr(hash + 1);
     // The layer's file lies outside of the container.
     options_.file_is_fixed = true;
-    // All containers of the image have the same open file.
-    if (lseek(artifact_.get(), 0, SEEK_SET) != 0) return system_error("cannot read the layer");
     return {};
   }
 

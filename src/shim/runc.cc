@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -121,6 +122,9 @@ Result<std::string> prepare_bundle(const Container& c) {
   WAFER_LET(text, read_file(c.bundle + "/config.json"));
   json config = json::parse(text, nullptr, false);
   if (!config.is_object()) return Error(ErrorKind::Invalid, "config.json is not an object");
+  for (const char* name : {"linux", "root"})
+    if (const json& member = oci::member_of(config, name); !member.is_null() && !member.is_object())
+      return Error(ErrorKind::Invalid, std::string("\"") + name + "\" is not an object");
   config["linux"]["cgroupsPath"] = c.cgroup.path();
   config["root"]["path"] = c.root_path();
   const std::string other = folder + "/bundle";
@@ -159,7 +163,7 @@ Result<Runc> Runc::find(const std::string& program, const std::string& why) {
 
 Task<Result<std::string>> Runc::run(Loop& loop, std::string folder, std::vector<std::string> args,
                                     std::string input, const std::vector<UniqueFd>* streams) const {
-  const Temporary log(new_name(folder, "log"));
+  const Temporary log(folder.empty() ? std::string() : new_name(folder, "log"));
   const UniqueFd in = memory_file(input), out = memory_file({});
   if (!in || !out) co_return system_error("cannot run runc");
   ChildProgram child{program_, {program_}, {}, {in.get(), out.get(), out.get()}};
@@ -189,9 +193,12 @@ Task<Result<std::string>> Runc::run(Loop& loop, std::string folder, std::vector<
 }
 
 Task<Result<void>> Runc::check(Loop& loop, const std::vector<BeyondUs>& beyond) const {
-  Result<std::string> text = co_await run(loop, {}, {"features"}, {}, nullptr);
-  // The command is as old as version 1.1 of runc.
+  // The command that tells is as old as version 1.1 of runc.
   std::string known = "1.0.2";
+  if (std::all_of(beyond.begin(), beyond.end(),
+                  [&](const BeyondUs& b) { return version_of(b.since) <= version_of(known); }))
+    co_return Result<void>();
+  Result<std::string> text = co_await run(loop, {}, {"features"}, {}, nullptr);
   if (text) {
     const json features = json::parse(*text, nullptr, false);
     known = oci::text_of(features, "ociVersionMax");

@@ -365,6 +365,9 @@ TEST(ShimDevices, RulesForAllEndWhatCameBefore) {
   EXPECT_TRUE(rules_of("[]").empty());
   EXPECT_FALSE(device_rules(nlohmann::json::parse(R"([{"allow":true,"type":"x"}])")));
   EXPECT_FALSE(device_rules(nlohmann::json::parse(R"([{"type":"c","access":"rx"}])")));
+  for (const char* number : {"4294967297", "18446744073709551615"})
+    EXPECT_FALSE(device_rules(nlohmann::json::parse(
+        std::string(R"([{"allow":true,"type":"c","major":)") + number + "}]")));
   std::string text;
   for (const DeviceRule& r : rules_of(R"([{"allow":false},{"type":"b","minor":3,"access":"mr"}])"))
     text += to_text(r) + ",";
