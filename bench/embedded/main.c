@@ -11,15 +11,6 @@
 #define SYSTICK ((volatile uint32_t*)0xE000E010)
 enum { kNanosecondsPerTick = 40 };
 
-static void put_number(uint32_t number) {
-  char text[11];
-  char* at = text + sizeof text - 1;
-  *at = 0;
-  do *--at = (char)('0' + number % 10);
-  while (number /= 10);
-  board_put(at);
-}
-
 int main(void) {
   static const char* const names[] = {"fib",   "crc",  "matmul",   "fir",
                                       "lexer", "sort", "random64", "biquad"};
@@ -42,13 +33,13 @@ int main(void) {
     const uint32_t ticks = (before - SYSTICK[2]) & 0xFFFFFF;
     board_put(names[i]);
     board_put(" ");
-    put_number((uint32_t)result);
+    board_put_number((uint32_t)result);
     board_put(" ");
-    put_number(ticks * kNanosecondsPerTick);
+    board_put_number(ticks * kNanosecondsPerTick);
     board_put("\n");
   }
   board_put("heap ");
-  put_number((uint32_t)pool_peak());
+  board_put_number((uint32_t)pool_peak());
   board_put("\n");
   return 0;
 }

@@ -37,15 +37,6 @@ static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec
   return NULL;
 }
 
-static void put_number(uint32_t number) {
-  char text[11];
-  char* at = text + sizeof text - 1;
-  *at = 0;
-  do *--at = (char)('0' + number % 10);
-  while (number /= 10);
-  board_put(at);
-}
-
 static int fail(wafer_error_t* error) {
   board_put("error: ");
   board_put(wafer_error_message(error));
@@ -106,11 +97,11 @@ int main(void) {
     if (sum > expected) expected = sum;
   }
   board_put("filter(100) = ");
-  put_number((uint32_t)result.of.i32);
+  board_put_number((uint32_t)result.of.i32);
   board_put(", expected ");
-  put_number((uint32_t)expected);
+  board_put_number((uint32_t)expected);
   board_put("; fuel used: ");
-  put_number(burnt);
+  board_put_number(burnt);
   board_put("\n");
 
   /* Too many samples for the memory: a trap, not a crash. */
@@ -136,9 +127,9 @@ int main(void) {
   wasm_store_delete(store);
   wasm_engine_delete(engine);
   board_put("pool: ");
-  put_number((uint32_t)pool_peak());
+  board_put_number((uint32_t)pool_peak());
   board_put(" bytes at most, ");
-  put_number((uint32_t)pool_in_use());
+  board_put_number((uint32_t)pool_in_use());
   board_put(" left in use\n");
   const bool good = result.of.i32 == expected && bounded && stopped && pool_in_use() == 0;
   board_put(good ? "all as expected\n" : "not as expected\n");

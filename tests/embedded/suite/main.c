@@ -26,15 +26,6 @@ static const char* text(void) {
   return t;
 }
 
-static void put_number(uint32_t n) {
-  char digits[11];
-  char* d = digits + sizeof digits - 1;
-  *d = 0;
-  do *--d = (char)('0' + n % 10);
-  while (n /= 10);
-  board_put(d);
-}
-
 enum { kMaxModules = 400 };
 static wasm_engine_t* engine;
 static wasm_store_t* store;
@@ -64,11 +55,11 @@ static void end_file(const char* name) {
   board_put("file ");
   board_put(name);
   board_put(" ");
-  put_number(passed);
+  board_put_number(passed);
   board_put(" ");
-  put_number(failed);
+  board_put_number(failed);
   board_put(" ");
-  put_number(refused);
+  board_put_number(refused);
   board_put(pool_in_use() ? " leak\n" : "\n");
 }
 
@@ -76,7 +67,7 @@ static void fail(uint32_t line, const char* what, const char* more) {
   ++failed;
   if (++shown > 5) return;
   board_put("  line ");
-  put_number(line);
+  board_put_number(line);
   board_put(": ");
   board_put(what);
   board_put(" ");
@@ -201,7 +192,7 @@ int main(void) {
           ++refused;
           if (++shown <= 5) {
             board_put("  line ");
-            put_number(line);
+            board_put_number(line);
             board_put(": refused: ");
             board_put(wafer_error_message(error));
             board_put("\n");
@@ -279,7 +270,7 @@ int main(void) {
         break;
       default:
         board_put("code ");
-        put_number(with_code);
+        board_put_number(with_code);
         board_put("\ndone\n");
         return 0;
     }

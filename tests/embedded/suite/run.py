@@ -21,19 +21,9 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-# Of each preset: compiler with its options, linker script and board, emulator.
-ARM = ["arm-none-eabi-gcc", "-mthumb", "--specs=nano.specs"]
-RISCV = ["riscv64-unknown-elf-gcc", "-mcmodel=medany", "--specs=picolibc.specs"]
-BOARDS = {
-    "cortex-m0plus": ([*ARM, "-mcpu=cortex-m0plus", "-mfloat-abi=soft"], "mps2",
-                      "qemu-system-arm -M mps2-an385"),
-    "cortex-m4": ([*ARM, "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "mps2",
-                  "qemu-system-arm -M mps2-an386"),
-    "riscv32": ([*RISCV, "-march=rv32imac", "-mabi=ilp32"], "virt",
-                "qemu-system-riscv32 -M virt -bios none"),
-    "riscv64": ([*RISCV, "-march=rv64imafdc", "-mabi=lp64d"], "virt",
-                "qemu-system-riscv64 -M virt -bios none"),
-}
+sys.path.insert(0, str(ROOT / "examples/embedded"))
+from boards import NAMES, Board  # noqa: E402
+
 # Of WebAssembly 1.0 and what `minimal` has besides: no module of these may be refused.
 MVP = """address align block br br_if br_table break-drop call comments conversions custom
  data-invalid endianness f32 f32_bitwise f32_cmp f64 f64_bitwise f64_cmp fac float_exprs
@@ -197,18 +187,18 @@ def main():
     parser.add_argument("--library", type=pathlib.Path, help="libwafer-embedded.a of the profile")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/embedded-suite")
     parser.add_argument("--wasm-tools", default=os.environ.get("WASM_TOOLS", "wasm-tools"))
-    parser.add_argument("--board", default="cortex-m4", choices=BOARDS, help="preset of the library")
+    parser.add_argument("--board", default="cortex-m4", choices=NAMES, help="preset of the library")
     parser.add_argument("--xip", type=pathlib.Path, metavar="WAFER",
                         help="run machine code that this tool makes; for a library with it")
     parser.add_argument("--cc", help="compiler for a library that is not for a board")
     parser.add_argument("--run", default="", help="command that runs what it makes")
     parser.add_argument("names", nargs="*", help="of files; all of the suite's folder if none")
     args = parser.parse_args()
-    compiler, script, emulator = BOARDS[args.board]
+    on = Board(args.board)
     if args.cc:
         tools = [args.cc, *args.run.split()[:1]]
     else:
-        tools = [compiler[0], emulator.split()[0]]
+        tools = [on.compiler, on.emulator[0]]
     for needed in (args.wasm_tools, *tools):
         if not shutil.which(needed):
             print(f"skipped: no {needed}")
@@ -222,19 +212,15 @@ def main():
     names = args.names or sorted(p.stem for p in args.suite.glob("*.wast"))
     board = ROOT / "examples/embedded"
     elf = args.out / f"suite-{args.profile}.elf"
-    common = ["-Os", "-ffunction-sections", "-fdata-sections", "-DPOOL_BYTES=15*1024*1024",
-              f"-I{board}", f"-I{ROOT}/include", HERE / "main.c", board / "pool.c",
-              "-Wl,--gc-sections", args.library, "-lm", "-o", elf]
+    common = ["-DPOOL_BYTES=15*1024*1024", HERE / "main.c", args.library, "-lm", "-o", elf]
     if args.cc:
-        build = [args.cc, *common, board / "board_host.c", "-static"]
-        # The library comes last for the linker.
-        build += [args.library, "-lm"]
+        build = [args.cc, "-Os", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+                 f"-I{board}", f"-I{ROOT}/include", board / "pool.c", board / "board_host.c",
+                 *common, "-static"]
         run = [*args.run.split(), elf.resolve()]
     else:
-        build = [*compiler, '-DPOOL_PLACE=__attribute__((section(".psram")))', "-nostartfiles",
-                 f"-T{board}/{script}.ld", board / f"board_{script}.c", *common]
-        run = [*emulator.split(), "-nographic", "-semihosting-config", "enable=on,target=native",
-               "-kernel", elf.resolve()]
+        build = on.compile('-DPOOL_PLACE=__attribute__((section(".psram")))', *common)
+        run = [*on.emulator, elf.resolve()]
     if args.xip:
         build.insert(1, "-DXIP")
     subprocess.run(build, check=True)

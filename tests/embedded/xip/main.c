@@ -13,21 +13,12 @@ static wasm_engine_t* engine;
 static wasm_store_t* store;
 static int failures, comparisons, traps;
 
-static void put_number(uint32_t n) {
-  char digits[11];
-  char* d = digits + sizeof digits - 1;
-  *d = 0;
-  do *--d = (char)('0' + n % 10);
-  while (n /= 10);
-  board_put(d);
-}
-
 static void fail(const char* what, uint32_t number, const char* more) {
   if (++failures > 20) return;
   board_put("FAILED ");
   board_put(what);
   board_put(" ");
-  put_number(number);
+  board_put_number(number);
   board_put(" ");
   board_put(more);
   board_put("\n");
@@ -217,9 +208,9 @@ int main(void) {
   wasm_store_delete(store);
   wasm_engine_delete(engine);
   if (pool_in_use()) fail("leak", (uint32_t)pool_in_use(), "bytes");
-  put_number((uint32_t)comparisons);
+  board_put_number((uint32_t)comparisons);
   board_put(" calls, ");
-  put_number((uint32_t)traps);
+  board_put_number((uint32_t)traps);
   board_put(failures ? " traps; some differ\n" : " traps, all as expected\n");
   return failures != 0;
 }

@@ -13,8 +13,10 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-BOARD = ROOT / "examples/embedded"
-CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+sys.path.insert(0, str(ROOT / "examples/embedded"))
+from boards import Board  # noqa: E402
+
+BOARD = Board("cortex-m4")
 # Bytes of code and constants that the loader may take.
 LOADER_LIMIT = 10 * 1024
 REFUSED = {
@@ -23,6 +25,11 @@ REFUSED = {
     "tail calls": ('(module (func $f (export "f") (return_call $f)))',
                    "has no return_call (function 0 f)"),
     "references": ('(module (func (param externref)))', "has no values but numbers (function 0)"),
+    "locals": ('(module (func $f (export "f") (local v128)))',
+               "has no values but numbers (function 0 f)"),
+    "indirect calls": ('(module (type $t (func (param externref))) (table 1 funcref) '
+                       '(func $f (export "f") (unreachable) (call_indirect (type $t))))',
+                       "has no values but numbers (function 0 f)"),
     "memories": ('(module (memory 1) (memory 1))', "has no several memories"),
     "memory64": ('(module (memory i64 1))', "has no memories of 64 bits"),
 }
@@ -58,7 +65,8 @@ def main():
     for options, message in ((["--target", "x86_64"], "no code that runs in place for target"),
                              ([], "needs a --target"),
                              (["--target", "thumbv7em", "--fuel"], "cannot count fuel"),
-                             (["--target", "thumbv7em", "--cpu", "cortex-m3"], "instructions for f32")):
+                             (["--target", "thumbv7em", "--cpu", "cortex-m3"], "instructions for f32"),
+                             (["--target", "thumbv8m.main", "--cpu", "cortex-m55"], "Armv8.1-M")):
         (out / "refused.wat").write_text("(module)")
         said = sh(wafer, "compile", "--format", "xip", *options, out / "refused.wat",
                   "-o", out / "refused.xip", ok=(1,))
@@ -73,7 +81,7 @@ def main():
           out / "again.xip") or (out / "again.xip").read_bytes() != (out / "thumbv7em.xip").read_bytes():
         sys.exit("the same module gives other code")
 
-    for tool in ("arm-none-eabi-gcc", "arm-none-eabi-g++", "qemu-system-arm"):
+    for tool in (BOARD.compiler, f"{BOARD.prefix}-g++", BOARD.emulator[0]):
         if not shutil.which(tool):
             print(f"skipped: no {tool}")
             sys.exit(77)
@@ -83,7 +91,7 @@ def main():
     sh("cmake", "--build", build, "--target", "wafer_lib")
     library = build / "libwafer-embedded.a"
     text = 0
-    for line in sh("arm-none-eabi-size", library).splitlines():
+    for line in sh(f"{BOARD.prefix}-size", library).splitlines():
         if " xip" in line or "\txip" in line:
             text += int(line.split()[0])
     print(f"loader: {text} bytes of text, of {LOADER_LIMIT} at most")
@@ -96,14 +104,10 @@ def main():
                                      array("guest_xip", out / f"{target}.xip") +
                                      array("guest_other", out / "thumbv8m.main.xip"))
         elf = out / f"{target}.elf"
-        sh("arm-none-eabi-gcc", *CPU, "-Os", "-Wall", "-Wextra", "-ffunction-sections",
-           "-fdata-sections", "-DPOOL_BYTES=4*1024*1024",
-           '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}", f"-I{BOARD}",
-           f"-I{ROOT}/include", HERE / "main.c", BOARD / "pool.c", BOARD / "board_mps2.c",
-           "-nostartfiles", "--specs=nano.specs", f"-T{BOARD}/mps2.ld", "-Wl,--gc-sections",
-           library, "-lm", "-o", elf)
-        said = sh("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config",
-                  "enable=on,target=native", "-kernel", elf.resolve(), ok=(0, 1), timeout=60)
+        sh(*BOARD.compile("-Wall", "-Wextra", "-DPOOL_BYTES=4*1024*1024",
+                          '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}",
+                          HERE / "main.c", library, "-lm", "-o", elf))
+        said = sh(*BOARD.emulator, elf.resolve(), ok=(0, 1), timeout=60)
         print(f"{target}: {said.strip()}")
         if "traps, all as expected" not in said:
             sys.exit(1)

@@ -1,0 +1,16 @@
+# What the toolchains by GNU's compilers have in common; they set wafer_triple and wafer_cpu.
+set(CMAKE_C_COMPILER ${wafer_triple}-gcc)
+set(CMAKE_CXX_COMPILER ${wafer_triple}-g++)
+set(CMAKE_NM ${wafer_triple}-nm)
+set(CMAKE_SIZE ${wafer_triple}-size)
+foreach(language C CXX ASM)
+  set(CMAKE_${language}_FLAGS_INIT "${wafer_cpu}")
+endforeach()
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  set(CMAKE_SYSTEM_NAME Generic)
+  # The compiler cannot link a program without the board's start-up code.
+  set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+endif()
