@@ -31,6 +31,16 @@ T from_slot(Slot slot) {
   }
 }
 
+template <class T>
+Slot to_slot(T value) {
+  if constexpr (std::is_same_v<T, float>)
+    return slot_of(value);
+  else if constexpr (sizeof(T) == 8)
+    return Slot(value);
+  else
+    return uint32_t(value);
+}
+
 // `fn` with its parameters after the first, what all calls have, from slots.
 template <auto fn>
 struct HostThunk;
@@ -52,7 +62,7 @@ struct HostThunk<fn> {
     if constexpr (std::is_void_v<R>)
       fn(call, from_slot<Args>(slots[I])...);
     else
-      slots[0] = Slot(fn(call, from_slot<Args>(slots[I])...));
+      slots[0] = to_slot(fn(call, from_slot<Args>(slots[I])...));
   }
 };
 
