@@ -70,7 +70,7 @@ void wafer_atomic_store_n(size_t size, void* p, const void* v, int) {
 
 #endif
 
-#if defined(__ARM_EABI__) || !defined(__linux__)
+#if defined(__ARM_EABI__) || (defined(__riscv) && !defined(__linux__))
 // Statics of the library live until power-off: nothing is destroyed.
 #if defined(__ARM_EABI__)
 extern "C" WAFER_WEAK int __aeabi_atexit(void*, void (*)(void*), void*) { return 0; }
