@@ -59,7 +59,7 @@ struct Context {
 
   Activation* activation = nullptr;
   Instance* instance;
-  const XipFile* file;
+  XipFile file;  // that of the module may be another's by then
   Vec<const wasm::CanonType*> type_list;
 };
 
@@ -200,7 +200,7 @@ using EntryCode = void (*)(Context*, uintptr_t function, Slot* slots);
 WAFER_NOINLINE TrapCode enter(Context* c, Activation& activation, const XipFunction& f,
                               Slot* slots) {
   if (setjmp(activation.target) != 0) return activation.code;
-  const auto base = reinterpret_cast<uintptr_t>(c->file->bytes.data());
+  const auto base = reinterpret_cast<uintptr_t>(c->file.bytes.data());
   reinterpret_cast<EntryCode>(base + f.entry)(c, base + f.code, slots);
   return TrapCode::None;
 }
@@ -208,7 +208,7 @@ WAFER_NOINLINE TrapCode enter(Context* c, Activation& activation, const XipFunct
 // FuncInst::call.
 TrapCode call_xip(Store& store, FuncInst* func, Slot* slots) {
   auto* const c = static_cast<Context*>(func->context);
-  const XipFunction& f = c->file->functions[func->index - c->instance->module->imported_functions];
+  const XipFunction& f = c->file.functions[func->index - c->instance->module->imported_functions];
   if (!f.entry) return store.set_trap(TrapCode::HostError, "function without an entry");
   NativeState& native = *store.native_state;
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
@@ -217,10 +217,10 @@ TrapCode call_xip(Store& store, FuncInst* func, Slot* slots) {
     const size_t bytes = store.engine().config().stack_bytes;
     native.stack_limit = here > bytes ? here - bytes : 1;
     if (store.trap().code != TrapCode::None) store.trap() = {};
-  } else if (here < outer + c->file->header->max_frame) {
+  } else if (here < outer + c->file.header->max_frame) {
     return store.set_trap(TrapCode::CallStackExhausted);
   }
-  c->stack_limit = native.stack_limit + c->file->header->max_frame;
+  c->stack_limit = native.stack_limit + c->file.header->max_frame;
   refresh(c);
   Activation activation;
   Activation* const previous = c->activation;
@@ -272,7 +272,7 @@ Result<void> attach_xip(Instance& instance) {
   c.funcs = instance.funcs;
   c.tables = instance.tables;
   c.instance = &instance;
-  c.file = file;
+  c.file = *file;
   for (uint32_t i = 0; i < module.types.size(); ++i) c.type_list.push_back(module.canon_type(i));
   c.types = c.type_list.data();
   for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {

@@ -84,6 +84,8 @@ Result<Target> find_small_target(const CompileOptions& options) {
   const llvm::StringRef arch = asked.getArchName();
   if (arch == "thumbv7em") {
     if (t.cpu.empty()) t.cpu = "cortex-m4";
+    // That of the Cortex-M4 is what the file says of all.
+    t.features = "-fp-armv8d16sp";
   } else if (arch == "thumbv8m.main") {
     if (t.cpu.empty()) t.cpu = "cortex-m33";
   } else {
@@ -211,10 +213,9 @@ class LlvmBackend final : public Backend {
     ModuleTranslator translator(context, module, how, target.triple, facts);
     translator.ir->setTargetTriple(machine->getTargetTriple());
     translator.ir->setDataLayout(machine->createDataLayout());
-    const std::vector<bool> called = xip_called_from_outside(module);
     for (const uint32_t f : all) {
       llvm::Function* fn = translator.function(f);
-      if (called[f])
+      if (xip_called_from_outside(module, f))
         translator.xip_entry(module.functions[f].type_index);
       else
         fn->setLinkage(llvm::GlobalValue::InternalLinkage);

@@ -165,6 +165,7 @@ BasicBlock* FunctionTranslator::block(const char* name) {
 
 Result<void> FunctionTranslator::run() {
   WAFER_TRY(v_.begin(index_));
+  if (m_.xip) WAFER_TRY(xip_check_locals());
   begin();
   load_parameters();
   b_.SetInsertPoint(body_);
@@ -941,7 +942,7 @@ void FunctionTranslator::call_indirect(const wasm::Instr& in, bool tail) {
   if (!table.limits.is64) index = b_.CreateZExt(index, m_.i64);
   Value* inst = element(layout::kCtxTables, in.index2);
   const bool own = in.index2 >= module_.imported_tables;
-  const bool fixed = own && table.limits.has_max && table.limits.min == table.limits.max;
+  const bool fixed = own && is_fixed(table.limits);
   Value* size =
       fixed ? const_i64(table.limits.min) : load_at(m_.i64, inst, layout::kTableSize, "table");
   trap_if(b_.CreateICmpUGE(index, size), TrapCode::UndefinedElement);

@@ -24,6 +24,11 @@ struct FunctionFacts {
   std::vector<bool> plain;       // is translated without being optimized
 };
 
+// Whether what these are limits of can never grow.
+inline bool is_fixed(const wasm::Limits& limits) {
+  return limits.has_max && limits.min == limits.max;
+}
+
 // One LLVM module that holds some functions of a WebAssembly module.
 class ModuleTranslator {
  public:
@@ -268,6 +273,7 @@ class FunctionTranslator {
                            std::span<Value* const> args);
   llvm::CallInst* xip_service(interp::XipCall callee, std::initializer_list<Value*> args);
   Result<void> xip_check(const wasm::Instr& in) const;
+  Result<void> xip_check_locals() const;
   bool xip_instruction(const wasm::Instr& in);
   bool xip_operation(const wasm::Instr& in);
   Block* xip_trap_block(TrapCode code);

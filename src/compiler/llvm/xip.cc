@@ -287,7 +287,7 @@ llvm::Function* ModuleTranslator::xip_entry(uint32_t type_index) {
 
 Value* FunctionTranslator::xip_address(Value* index, uint64_t offset, unsigned size) {
   const wasm::MemoryType& type = module_.memories[0].type;
-  const bool fixed = type.limits.has_max && type.limits.min == type.limits.max;
+  const bool fixed = is_fixed(type.limits);
   const uint64_t past = offset + size;
   if (past > 0xFFFFFFFF) {
     trap_if(b_.getTrue(), TrapCode::MemoryOutOfBounds);
@@ -297,7 +297,7 @@ Value* FunctionTranslator::xip_address(Value* index, uint64_t offset, unsigned s
   Value* limit = fixed ? xip_field(XipField::memory_size, m_.i32)
                        : xip_state(XipField::memory_size, m_.i32, "memory_size");
   Value* taken = const_i32(uint32_t(past));
-  if (past <= std::min(min_memory_bytes(type), kMostMinMemory)) {
+  if (past <= xip_min_memory(module_)) {
     trap_if(b_.CreateICmpUGT(index, b_.CreateSub(limit, taken, "", /*HasNUW=*/true)),
             TrapCode::MemoryOutOfBounds);
   } else {
@@ -361,9 +361,8 @@ bool FunctionTranslator::xip_instruction(const wasm::Instr& in) {
       return true;
     case Opcode::MemorySize: {
       const wasm::MemoryType& type = module_.memories[0].type;
-      push(type.limits.has_max && type.limits.min == type.limits.max
-               ? const_i32(uint32_t(type.limits.min))
-               : xip_service(XipCall::memory_pages, {}));
+      push(is_fixed(type.limits) ? const_i32(uint32_t(type.limits.min))
+                                 : xip_service(XipCall::memory_pages, {}));
       return true;
     }
     case Opcode::MemoryGrow:
@@ -406,6 +405,17 @@ bool FunctionTranslator::xip_instruction(const wasm::Instr& in) {
 
 namespace {
 
+constexpr std::string_view kOthers = "values but numbers";
+
+bool is_number(ValType t) {
+  return t.kind() == TypeKind::I32 || t.kind() == TypeKind::I64 || t.kind() == TypeKind::F32 ||
+         t.kind() == TypeKind::F64;
+}
+bool are_numbers(const auto& types) { return std::all_of(types.begin(), types.end(), is_number); }
+bool are_numbers(const wasm::FuncType& type) {
+  return are_numbers(type.params) && are_numbers(type.results);
+}
+
 Error refused(const wasm::Module& module, uint32_t func, std::string_view what, uint32_t offset) {
   std::string message = "code that runs in place has no ";
   message += what;
@@ -424,9 +434,18 @@ Result<void> FunctionTranslator::xip_check(const wasm::Instr& in) const {
   const wasm::OpcodeInfo& info = wasm::opcode_info(in.op);
   if (info.feature != wasm::Feature::Core)
     return refused(module_, index_, info.text, in.offset_in_module);
-  if (in.op == Opcode::CallIndirect && !module_.types[in.index].is_final)
-    return refused(module_, index_, "call_indirect of types with subtypes", in.offset_in_module);
+  if (in.op == Opcode::CallIndirect) {
+    if (!module_.types[in.index].is_final)
+      return refused(module_, index_, "call_indirect of types with subtypes", in.offset_in_module);
+    if (!are_numbers(module_.types[in.index].func))
+      return refused(module_, index_, kOthers, in.offset_in_module);
+  }
   return {};
+}
+
+Result<void> FunctionTranslator::xip_check_locals() const {
+  if (are_numbers(v_.locals())) return {};
+  return refused(module_, index_, kOthers, module_.functions[index_].body.begin);
 }
 
 Result<void> xip_check_module(const wasm::Module& module) {
@@ -441,19 +460,11 @@ Result<void> xip_check_module(const wasm::Module& module) {
   }
   for (const wasm::Table& t : module.tables)
     if (t.type.limits.is64) return has("tables of 64 bits");
-  const auto number = [](ValType t) {
-    return t.kind() == TypeKind::I32 || t.kind() == TypeKind::I64 || t.kind() == TypeKind::F32 ||
-           t.kind() == TypeKind::F64;
-  };
   for (const wasm::Global& g : module.globals)
-    if (!number(g.type.type)) return has("globals but numbers");
-  for (uint32_t f = 0; f < module.functions.size(); ++f) {
-    const wasm::FuncType& type = module.func_type(f);
-    for (const auto* list : {&type.params, &type.results})
-      for (const ValType t : *list)
-        if (!number(t))
-          return refused(module, f, "values but numbers", module.functions[f].body.begin);
-  }
+    if (!is_number(g.type.type)) return has("globals but numbers");
+  for (uint32_t f = 0; f < module.functions.size(); ++f)
+    if (!are_numbers(module.func_type(f)))
+      return refused(module, f, kOthers, module.functions[f].body.begin);
   return {};
 }
 

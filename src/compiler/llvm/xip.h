@@ -4,8 +4,6 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Target/TargetMachine.h>
 
-#include <vector>
-
 #include "interp/xip_format.h"
 #include "wasm/module.h"
 
@@ -13,8 +11,10 @@ namespace wafer::compiler {
 
 // Unsupported if `module` has what there is no code for, apart from instructions.
 Result<void> xip_check_module(const wasm::Module& module);
-// By index: may functions be called by other than their own module's code by name?
-std::vector<bool> xip_called_from_outside(const wasm::Module& module);
+// May function `f` be called by other than its own module's code by name?
+inline bool xip_called_from_outside(const wasm::Module& module, uint32_t f) {
+  return module.functions[f].declared || module.start == f;
+}
 // Bytes that code takes memory 0 to have at least.
 uint32_t xip_min_memory(const wasm::Module& module);
 // What code for `machine` may use; Unsupported if the processor lacks what is needed.

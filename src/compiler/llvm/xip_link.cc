@@ -177,11 +177,10 @@ class Linker {
       WAFER_LET(at, address_of(symbol));
       symbols[*name] = at | 1;  // Thumb
     }
-    const std::vector<bool> called = xip_called_from_outside(module_);
     Vec<interp::XipFunction> out;
     for (auto f = module_.imported_functions; f < module_.functions.size(); ++f) {
       interp::XipFunction entry{};
-      if (called[f]) {
+      if (xip_called_from_outside(module_, f)) {
         entry.code = symbols.lookup(ModuleTranslator::symbol(f));
         entry.entry =
             symbols.lookup("t" + std::to_string(module_.canon[module_.functions[f].type_index]));
@@ -200,23 +199,14 @@ class Linker {
 
 }  // namespace
 
-std::vector<bool> xip_called_from_outside(const wasm::Module& module) {
-  std::vector<bool> out(module.functions.size());
-  // A function that an expression refers to could be any.
-  for (const wasm::ElemSegment& e : module.elems) {
-    if (e.uses_exprs) out.assign(out.size(), true);
-    for (const uint32_t f : e.funcs) out[f] = true;
-  }
-  for (const wasm::Export& e : module.exports)
-    if (e.kind == wasm::ExternKind::Func) out[e.index] = true;
-  if (module.start) out[*module.start] = true;
-  return out;
-}
-
 Result<interp::XipTarget> xip_target(const llvm::TargetMachine& machine) {
   const llvm::MCSubtargetInfo& info = *machine.getMCSubtargetInfo();
   interp::XipTarget t;
   t.machine = interp::kXipArm;
+  // Its loops and vectors are in the code then, and nothing of them in the file.
+  if (info.checkFeatures("+v8.1m.main"))
+    return Error(ErrorKind::Unsupported, "no code that runs in place for cpu '" +
+                                             machine.getTargetCPU().str() + "', of Armv8.1-M");
   t.level = info.checkFeatures("+v8m.main") ? 8 : 7;
   if (!info.checkFeatures("+vfp2sp"))
     return Error(ErrorKind::Unsupported,
