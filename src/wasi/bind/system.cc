@@ -23,6 +23,8 @@ bool any_ready(const std::vector<host::PollableRef>& what) {
 
 SystemHost::~SystemHost() {
   if (!life_.expired()) {
+    // Whoever posts an answer from another thread holds it while it calls `posted`.
+    const std::lock_guard lock(store_->door->mutex);
     store_->idle = store_->posted = nullptr;
     store_->hosts[family_] = nullptr;
   }
