@@ -237,7 +237,8 @@ struct CaseValue<C, true> {
 // type as ComponentLinker::typed compares it. Resources are checked by the scope.
 template <class T>
 struct ComponentType {
-  static_assert(std::is_arithmetic_v<T>, "no type of components");
+  static_assert(component::scalar_kind<T>() != component::ScalarKind::Other,
+                "no type of components");
   static std::string text() {
     return std::string(component::scalar_name(component::scalar_kind<T>()));
   }
