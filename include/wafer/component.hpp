@@ -110,7 +110,7 @@ class ComponentCall {
     ComponentScope scope{store(), nullptr, nullptr};
     ComponentVal copy = args()[i];
     T out = ComponentType<T>::from(copy, scope);
-    if (scope.failure) failed(scope.failure);
+    if (scope.failure) fail(scope.failure);
     return out;
   }
   void set_raw(ComponentVal result);
@@ -122,7 +122,7 @@ class ComponentCall {
     set_raw(std::move(value));
   }
   // The guest traps with that message.
-  void fail(std::string_view message);
+  void fail(std::string_view message) const;
   // The guest waits until there is an answer; only of functions that were defined to.
   ComponentAnswer later();
   // The store that calls, for conversions.
@@ -130,7 +130,6 @@ class ComponentCall {
 
  private:
   friend class ComponentLinker;
-  void failed(std::string_view message) const;
   component::HostCall& impl_;
   mutable bool failed_ = false;
   mutable std::string message_;

@@ -130,8 +130,7 @@ void ComponentCall::set_raw(ComponentVal result) {
   impl_.result.clear();
   impl_.result.push_back(std::move(result));
 }
-void ComponentCall::fail(std::string_view message) { failed(message); }
-void ComponentCall::failed(std::string_view message) const {
+void ComponentCall::fail(std::string_view message) const {
   failed_ = true;
   message_ = message;
 }
