@@ -43,6 +43,7 @@ Result<void> WorldModel::check_types() {
   for (const auto* items : {&world_.imports, &world_.exports}) {
     for (const wit::WorldItem& item : *items) {
       if (item.kind == ItemKind::Function) add(item.function);
+      if (item.kind == ItemKind::Type) weight += abi_.weight(Type::of(item.type));
       if (item.kind != ItemKind::Interface) continue;
       for (TypeId t : r_.interfaces[item.interface].types) weight += abi_.weight(Type::of(t));
       for (const wit::Function& f : r_.interfaces[item.interface].functions) add(f);
