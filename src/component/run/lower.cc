@@ -283,8 +283,7 @@ TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
     for (size_t i = 0; i < scalars.size(); ++i)
       if (scalars[i].kind == ScalarKind::Borrow)
         if (Handle* const h = inst.handles.get(handles[i])) --h->lends;
-  if (self.plan->result.kind != ScalarKind::Nothing &&
-      !lower_scalar(self.plan->result.kind, slots[0]))
+  if (!lower_scalar(self.plan->result.kind, slots[0]))
     return store.trap("invalid `char` bit pattern");
   return TrapCode::None;
 }

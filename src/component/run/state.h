@@ -299,9 +299,9 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
 
 // ---- The store
 
-// A host function's answer from another thread, or any work to do where components run.
 // Takes a call's result: nothing or one value; null: it was cancelled.
 using OnResolve = std::function<TrapCode(std::vector<Val>*)>;
+// A host function's answer from another thread, or any work to do where components run.
 using Job = std::function<TrapCode()>;
 
 // A call that nothing may interrupt, and that has to wait: until it goes on, nothing else runs.

@@ -87,37 +87,10 @@ inline bool lift_scalar(ScalarKind kind, uint64_t& bits) {
 // The other way: numbers as their core types have them.
 inline bool lower_scalar(ScalarKind kind, uint64_t& bits) {
   using enum ScalarKind;
-  switch (kind) {
-    case Bool:
-      bits = bits != 0;
-      break;
-    case U8:
-      bits = uint8_t(bits);
-      break;
-    case U16:
-      bits = uint16_t(bits);
-      break;
-    case S8:
-      bits = uint32_t(int32_t(int8_t(bits)));
-      break;
-    case S16:
-      bits = uint32_t(int32_t(int16_t(bits)));
-      break;
-    case U32:
-    case S32:
-      bits = uint32_t(bits);
-      break;
-    case F32:
-      bits = canonical_f32(uint32_t(bits));
-      break;
-    case F64:
-      bits = canonical_f64(bits);
-      break;
-    case Char:
-      return is_char(bits);
-    default:
-      break;
-  }
+  if (kind == Bool) bits = bits != 0;
+  if (kind == Char) return is_char(bits);
+  lift_scalar(kind, bits);
+  if (kind == S8 || kind == S16 || kind == S32) bits = uint32_t(bits);
   return true;
 }
 
