@@ -137,6 +137,17 @@ bool CodeBundle::is_bundle(Bytes bytes) {
   return bytes.size() >= sizeof kMagic && std::memcmp(bytes.data(), kMagic, sizeof kMagic) == 0;
 }
 
+uint32_t CodeBundle::claimed_options(Bytes bytes) {
+  Header h;
+  PartEntry first;
+  if (!read_header(bytes, bytes.size(), h) || !within(h.parts, sizeof h, h.images) ||
+      h.parts.size < sizeof first)
+    return 0;
+  std::memcpy(&first, bytes.data() + h.parts.offset, sizeof first);
+  if (!within(first.image, h.images, h.total)) return 0;
+  return CodeImage::claimed_options(slice(bytes, first.image));
+}
+
 Result<ImageSummary> CodeBundle::summarize(Bytes bytes) {
   Header h;
   std::vector<PartEntry> parts;

@@ -27,6 +27,8 @@ class CodeBundle {
   static Result<std::shared_ptr<const CodeBundle>> map_file(int fd);
   // Whether `bytes` begins like a bundle; says nothing of its validity.
   static bool is_bundle(Bytes bytes);
+  // CodeImage::claimed_options of its first image.
+  static uint32_t claimed_options(Bytes bytes);
   // What all of its images say of themselves, and the component. Errors: as of
   // CodeImage::summarize.
   static Result<ImageSummary> summarize(Bytes bytes);

@@ -210,6 +210,13 @@ bool CodeImage::is_image(Bytes bytes) {
   return bytes.size() >= sizeof kMagic && std::memcmp(bytes.data(), kMagic, sizeof kMagic) == 0;
 }
 
+uint32_t CodeImage::claimed_options(Bytes bytes) {
+  Header h;
+  if (bytes.size() < sizeof h || !is_image(bytes)) return 0;
+  std::memcpy(&h, bytes.data(), sizeof h);
+  return h.version == kFormatVersion && h.header_size == sizeof h ? h.traits.options : 0;
+}
+
 Result<std::shared_ptr<CodeImage>> CodeImage::load(Bytes bytes) {
   void* p = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return Error(ErrorKind::Exhaustion, "no memory for machine code");

@@ -106,6 +106,8 @@ class CodeImage final : public CodeRegion {
   static Result<std::shared_ptr<CodeImage>> map_file(int fd, uint64_t offset, size_t size);
   // Whether `bytes` begins like an image; says nothing of its validity.
   static bool is_image(Bytes bytes);
+  // What an image says of its ImageTraits::options, unchecked: loading it checks that.
+  static uint32_t claimed_options(Bytes bytes);
   // Malformed if it is damaged, Unsupported if made by a version with another format.
   static Result<ImageSummary> summarize(Bytes bytes);
   ~CodeImage() override;

@@ -161,9 +161,9 @@ std::string Input::describe(const Error& error, bool text) const {
   return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
 }
 
-Result<compiler::ImageSummary> summarize_code(Bytes bytes) {
-  return compiler::CodeBundle::is_bundle(bytes) ? compiler::CodeBundle::summarize(bytes)
-                                                : compiler::CodeImage::summarize(bytes);
+uint32_t claimed_options(Bytes code) {
+  return compiler::CodeBundle::is_bundle(code) ? compiler::CodeBundle::claimed_options(code)
+                                               : compiler::CodeImage::claimed_options(code);
 }
 
 Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
@@ -172,7 +172,10 @@ Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
     return Error(error.kind, module.input.describe(error, text));
   };
   if (module.input.is_code()) {
-    Result<compiler::ImageSummary> code = summarize_code(module.input.bytes());
+    const Bytes bytes = module.input.bytes();
+    Result<compiler::ImageSummary> code = compiler::CodeBundle::is_bundle(bytes)
+                                              ? compiler::CodeBundle::summarize(bytes)
+                                              : compiler::CodeImage::summarize(bytes);
     if (!code) return described(code.error(), false);
     module.code = *std::move(code);
     return module;

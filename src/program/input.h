@@ -66,8 +66,8 @@ struct ModuleInput {
   std::optional<compiler::ImageSummary> code;
   Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
 };
-// What machine code says of itself. Errors: Malformed, Unsupported.
-Result<compiler::ImageSummary> summarize_code(Bytes bytes);
+// What machine code says of how it was compiled (OptionBits), unchecked: loading it checks that.
+uint32_t claimed_options(Bytes code);
 // Encodes what is text, and looks into what is machine code. The error's message names the file
 // and the place in it.
 Result<ModuleInput> to_module(Input input, wasm::FeatureSet features);

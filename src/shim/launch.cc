@@ -709,8 +709,7 @@ class Launcher {
   // but which are is only known when they are loaded; machine code runs as it was compiled.
   static bool has_to_be_interruptible(const program::Input& input) {
     if (!input.is_code()) return input.is_text() || component::is_component(input.bytes());
-    const auto code = program::summarize_code(input.bytes());
-    return code && code->traits.options & compiler::kOptionInterruptible;
+    return program::claimed_options(input.bytes()) & compiler::kOptionInterruptible;
   }
 
   Result<void> open_server(std::shared_ptr<const component::Component> component) {
