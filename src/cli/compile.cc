@@ -36,13 +36,17 @@ Result<Vec<uint8_t>> image_of(const wasm::Module& module, compiler::Backend& bac
   return compiler::write_image(parts);
 }
 
-Result<Vec<uint8_t>> module_code(const ModuleInput& input, wasm::FeatureSet features,
-                                 compiler::Backend& backend,
-                                 const compiler::CompileOptions& options, Compiled& compiled) {
+Result<std::shared_ptr<wasm::Module>> decoded(const ModuleInput& input, wasm::FeatureSet features) {
   wasm::DecodeOptions decode;
   decode.features = features;
   decode.copy_bytes = false;
-  WAFER_LET(module, wasm::decode_module(input.binary(), decode));
+  return wasm::decode_module(input.binary(), decode);
+}
+
+Result<Vec<uint8_t>> module_code(const ModuleInput& input, wasm::FeatureSet features,
+                                 compiler::Backend& backend,
+                                 const compiler::CompileOptions& options, Compiled& compiled) {
+  WAFER_LET(module, decoded(input, features));
   return image_of(*module, backend, options, true, compiled);
 }
 
@@ -55,10 +59,7 @@ Result<Vec<uint8_t>> module_in_place(const ModuleInput& input, wasm::FeatureSet 
                  "code that runs in place is of modules, not of components");
   if (options.target.empty())
     return Error(ErrorKind::Usage, "--format xip needs a --target, such as thumbv7em");
-  wasm::DecodeOptions decode;
-  decode.features = features;
-  decode.copy_bytes = false;
-  WAFER_LET(module, wasm::decode_module(input.binary(), decode));
+  WAFER_LET(module, decoded(input, features));
   WAFER_LET(file, backend.compile_in_place(*module, options));
   ++compiled.modules;
   compiled.text += file.size();

@@ -15,6 +15,10 @@ namespace wafer::cli {
 namespace {
 
 constexpr std::string_view kLayout = "oci:", kArchive = "docker-archive:";
+// Of this machine, and not of a registry.
+bool is_local(std::string_view name) {
+  return name.starts_with(kLayout) || name.starts_with(kArchive);
+}
 
 void tell(const std::string& line) { print_note("wafer: " + line); }
 
@@ -223,12 +227,12 @@ Result<void> build(const BuildCommand& o) {
 }  // namespace
 
 bool names_image(const std::string& name) {
-  if (name.starts_with(kLayout) || name.starts_with(kArchive)) return true;
+  if (is_local(name)) return true;
   return oci::Reference::looks_like(name) && access(name.c_str(), F_OK) != 0;
 }
 
 Result<void> check_pull_options(const std::string& name, const PullOptions& options) {
-  if (names_image(name) && !name.starts_with(kLayout) && !name.starts_with(kArchive)) return {};
+  if (names_image(name) && !is_local(name)) return {};
   if (!options.verify_key.empty())
     return Error(ErrorKind::Usage, "signatures are verified of images of registries only");
   if (!options.mirrors.empty())
