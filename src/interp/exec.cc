@@ -11,8 +11,46 @@ using runtime::Memory;
 
 // ---- plain numeric --------------------------------------------------------
 
+#if WAFER_REGS
+// What is long or slow anyway is there once for both kinds of second operands.
+constexpr bool is_long(Opcode op) {
+  return (op >= Opcode::F64Eq && op <= Opcode::F64Ge) ||
+         (op >= Opcode::F64Add && op <= Opcode::F64Copysign) ||
+         (op >= Opcode::I64DivS && op <= Opcode::I64RemU) || op == Opcode::I64Rotl ||
+         op == Opcode::I64Rotr || op == Opcode::F32Min || op == Opcode::F32Max;
+}
+template <Opcode OP>
+WAFER_NOINLINE void bin_long(const Slot* second, unsigned length) {
+  using S = Sem<OP>;
+  using T = typename S::In;
+  using R_ = typename S::Out;
+  const T a = get<T>(FP, FB), b = get<T>(second, 0);
+  if constexpr (S::kTraps) {
+    R_ out;
+    const TrapCode code = S::eval(a, b, out);
+    if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+    PUT(R_, out);
+  } else {
+    PUT(R_, S::eval(a, b));
+  }
+  PC += length;
+  DISPATCH();
+}
+// The end of branches that take long anyway.
+WAFER_NOINLINE void branch_if(bool taken) {
+  PC += taken ? int32_t(LO(PC[1])) : 2;
+  DISPATCH();
+}
+#endif
+
 template <Opcode OP, unsigned V>
 WAFER_CC void bin(WAFER_PARAMS) {
+#if WAFER_REGS
+  if constexpr (is_long(OP)) {
+    if constexpr (V == kSI) return bin_long<OP>(PC + 1, 2);
+    return bin_long<OP>(FP + FC, 1);
+  }
+#endif
   using S = Sem<OP>;
   using T = typename S::In;
   using R_ = typename S::Out;
@@ -81,7 +119,11 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
 template <Opcode OP, bool IfTrue>
 WAFER_CC void br_fcmp(WAFER_PARAMS) {
   using T = typename Sem<OP>::In;
-  if (bool(Sem<OP>::eval(get<T>(FP, FA), get<T>(FP, FB))) == IfTrue) NEXT(int32_t(LO(PC[1])));
+  const bool taken = bool(Sem<OP>::eval(get<T>(FP, FA), get<T>(FP, FB))) == IfTrue;
+#if WAFER_REGS
+  if constexpr (is_long(OP)) return branch_if(taken);
+#endif
+  if (taken) NEXT(int32_t(LO(PC[1])));
   NEXT(2);
 }
 
@@ -146,6 +188,50 @@ ACCESS(I64Store8, uint8_t, uint64_t)
 ACCESS(I64Store16, uint16_t, uint64_t)
 ACCESS(I64Store32, uint32_t, uint64_t)
 #undef ACCESS
+
+#if WAFER_NARROW
+// The accesses beyond memory 0's first 64 KiB, and to other memories: one function for all.
+struct FarAccess {
+  uint8_t bytes;
+  bool is_signed, is_i32;
+};
+template <class M, class T>
+constexpr FarAccess far_access() {
+  return {sizeof(M), std::is_signed_v<M> && std::is_integral_v<M>, std::is_same_v<T, uint32_t>};
+}
+template <Opcode OP>
+constexpr FarAccess far_access() {
+  return far_access<typename Access<OP>::Mem, typename Access<OP>::Reg>();
+}
+template <size_t... I>
+constexpr std::array<FarAccess, sizeof...(I)> far_accesses(std::index_sequence<I...>) {
+  return {far_access<Opcode(unsigned(Opcode::I32Load) + I)>()...};
+}
+constexpr auto kFarAccesses =
+    far_accesses(std::make_index_sequence<far_kind(Opcode::I64Store32) + 1>());
+
+WAFER_CC void load_far(WAFER_PARAMS) {
+  const FarAccess& access = kFarAccesses[FC];
+  const unsigned bytes = access.bytes;
+  const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], bytes);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  uint64_t v = 0;
+  for (unsigned i = bytes; i-- != 0;) v = v << 8 | p[i];
+  const unsigned above = 64 - 8 * bytes;
+  if (access.is_signed) v = uint64_t(int64_t(v << above) >> above);
+  put<uint64_t>(FP, FA, v);
+  if (access.is_i32) ACC = uint32_t(v);
+  NEXT(3);
+}
+WAFER_CC void store_far(WAFER_PARAMS) {
+  const unsigned bytes = kFarAccesses[FC].bytes;
+  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], bytes);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  uint64_t v = FP[FB];
+  for (unsigned i = 0; i < bytes; ++i, v >>= 8) p[i] = uint8_t(v);
+  NEXT(3);
+}
+#endif
 
 template <Opcode OP, unsigned V>
 WAFER_CC void load(WAFER_PARAMS) {
@@ -540,9 +626,19 @@ constexpr HandlerFn handler() {
   else if constexpr (s == Shape::Unary)
     return un<OP, V>;
   else if constexpr (s == Shape::Load)
-    return load<OP, V>;
+#if WAFER_NARROW
+    if constexpr (V == kLoadFar)
+      return load_far;
+    else
+#endif
+      return load<OP, V>;
   else if constexpr (s == Shape::Store)
-    return store<OP, V>;
+#if WAFER_NARROW
+    if constexpr (V == kStoreFar)
+      return store_far;
+    else
+#endif
+      return store<OP, V>;
   else if constexpr (s == Shape::Vector)
     return handlers::vec<OP>;
   else if constexpr (s == Shape::VecLoad)
@@ -565,7 +661,7 @@ constexpr void fill_op(HandlerTable& t) {
       if constexpr (is_int_compare(OP)) t.fns[branch_id(OP, V)] = br_cmp<OP, V>;
     }
     fill_op<OP, V + 1>(t);
-  } else if constexpr (is_float_compare(OP)) {
+  } else if constexpr (is_float_compare(OP) && !is_mirrored(OP)) {
     t.fns[branch_id(OP, kIfTrue)] = br_fcmp<OP, true>;
     t.fns[branch_id(OP, kIfFalse)] = br_fcmp<OP, false>;
   }

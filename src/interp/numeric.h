@@ -65,8 +65,9 @@ WAFER_SHARED F max(F a, F b) {
 // even without a libm call; the other modes correct that result by one.
 enum class Round { Nearest, Floor, Ceil, Trunc };
 
+#if WAFER_HAS_OS
 template <Round Mode, class F>
-WAFER_SHARED F round(F v) {
+inline F round(F v) {
   if (v != v) return quiet(v);
   constexpr F kBig = sizeof(F) == 4 ? F(8388608.0f) : F(4503599627370496.0);
   const F mag = __builtin_copysign(v, F(1));
@@ -82,6 +83,46 @@ WAFER_SHARED F round(F v) {
   }
   return __builtin_copysign(r, v);
 }
+#else
+// By its bits, which needs no floating-point unit and is there once for each type.
+template <class F>
+WAFER_NOINLINE inline F round_to(F v, Round mode) {
+  using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
+  constexpr int kMantissa = std::numeric_limits<F>::digits - 1;
+  constexpr int kBias = std::numeric_limits<F>::max_exponent - 1;
+  constexpr U kOne = U(1), kSign = kOne << (sizeof(U) * 8 - 1);
+  U bits = std::bit_cast<U>(v);
+  const U sign = bits & kSign;
+  const int exponent = int((bits & ~kSign) >> kMantissa) - kBias;
+  if (exponent >= kMantissa) return v != v ? quiet(v) : v;
+  U fraction, half;
+  bool odd;
+  if (exponent < 0) {  // below 1
+    // A half counts as the bits of 0.5; all of the number is its fraction.
+    fraction = bits & ~kSign;
+    half = U(kBias - 1) << kMantissa;
+    bits = sign;
+    odd = false;
+  } else {
+    const U unit = kOne << (kMantissa - exponent);
+    fraction = bits & (unit - 1);
+    half = unit >> 1;
+    bits -= fraction;
+    // The bit of 1 is the exponent's lowest where the number is below 2: set, as it must be.
+    odd = bits & unit;
+  }
+  const bool up = mode == Round::Nearest ? fraction > half || (fraction == half && odd)
+                  : mode == Round::Floor ? fraction && sign
+                  : mode == Round::Ceil  ? fraction && !sign
+                                         : false;
+  if (up) bits = exponent < 0 ? sign | U(kBias) << kMantissa : bits + 2 * half;
+  return std::bit_cast<F>(bits);
+}
+template <Round Mode, class F>
+inline F round(F v) {
+  return round_to(v, Mode);
+}
+#endif
 
 // Truncation to the integer type I: valid inputs lie strictly between the bounds.
 template <class I, class F>
@@ -108,6 +149,7 @@ struct TruncRange {
   }
 };
 
+#if WAFER_HAS_OS
 template <class I, class U, class F>
 WAFER_ALWAYS_INLINE TrapCode trunc(F v, U& out) {
   if (WAFER_UNLIKELY(v != v)) return TrapCode::InvalidConversion;
@@ -118,12 +160,47 @@ WAFER_ALWAYS_INLINE TrapCode trunc(F v, U& out) {
 }
 
 template <class I, class U, class F>
-WAFER_SHARED U trunc_sat(F v) {
+inline U trunc_sat(F v) {
   if (v != v) return 0;
   if (TruncRange<I, F>::below(v)) return U(std::numeric_limits<I>::min());
   if (v >= TruncRange<I, F>::high()) return U(std::numeric_limits<I>::max());
   return U(I(v));
 }
+#else
+// `out` becomes the nearest that there is, 0 for a NaN.
+template <class I, class F>
+WAFER_NOINLINE inline TrapCode truncate(F v, I& out) {
+  TrapCode code = TrapCode::IntegerOverflow;
+  if (v != v) {
+    out = 0;
+    code = TrapCode::InvalidConversion;
+  } else if (TruncRange<I, F>::below(v)) {
+    out = std::numeric_limits<I>::min();
+  } else if (v >= TruncRange<I, F>::high()) {
+    out = std::numeric_limits<I>::max();
+  } else {
+    out = I(v);
+    code = TrapCode::None;
+  }
+  return code;
+}
+// To 64 bits all go by f64, which holds each f32.
+template <class I, class F>
+using TruncFrom = std::conditional_t<sizeof(I) == 8, double, F>;
+template <class I, class U, class F>
+WAFER_ALWAYS_INLINE TrapCode trunc(F v, U& out) {
+  I i;
+  const TrapCode code = truncate<I>(TruncFrom<I, F>(v), i);
+  out = U(i);
+  return code;
+}
+template <class I, class U, class F>
+WAFER_ALWAYS_INLINE U trunc_sat(F v) {
+  I i;
+  truncate<I>(TruncFrom<I, F>(v), i);
+  return U(i);
+}
+#endif
 
 WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 #ifdef __SIZEOF_INT128__

@@ -103,10 +103,38 @@ constexpr uint8_t access_bytes(const OpFacts& f) {
   return t[1] == '3' ? 4 : 8;
 }
 
+// Which load or store of scalars it is, for the Far ones' third field.
+constexpr unsigned far_kind(Opcode op) { return unsigned(op) - unsigned(Opcode::I32Load); }
+
+// Integer comparisons also come fused with a conditional branch.
+constexpr bool is_int_compare(Opcode op) {
+  return (op >= Opcode::I32Eq && op <= Opcode::I32GeU) ||
+         (op >= Opcode::I64Eq && op <= Opcode::I64GeU);
+}
+constexpr bool is_float_compare(Opcode op) { return op >= Opcode::F32Eq && op <= Opcode::F64Ge; }
+
+constexpr bool is_compare(Opcode op) { return is_int_compare(op) || is_float_compare(op); }
+// Where size counts, a > b is b < a, and a >= b is b <= a: unless b is a constant.
+constexpr bool is_mirrored(Opcode op) {
+  if (!kNarrow || !is_compare(op)) return false;
+  const unsigned first = unsigned(op < Opcode::I64Eq   ? Opcode::I32Eq
+                                  : op < Opcode::F32Eq ? Opcode::I64Eq
+                                  : op < Opcode::F64Eq ? Opcode::F32Eq
+                                                       : Opcode::F64Eq);
+  const unsigned at = unsigned(op) - first;
+  // eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u; eq ne lt gt le ge
+  return is_int_compare(op) ? at == 4 || at == 5 || at >= 8 : at == 3 || at == 5;
+}
+// What a mirrored operation is with its operands exchanged.
+constexpr Opcode mirror_image(Opcode op) {
+  return Opcode(unsigned(op) - (is_int_compare(op) ? 2 : 1));
+}
+
 // Which variants an operation of `shape` has in this build; `operand` is the letter of its
 // first operand, or of what a store stores.
-constexpr bool has_variant(Shape shape, char operand, unsigned v) {
+constexpr bool has_variant(Shape shape, char operand, bool mirrored, unsigned v) {
   const bool acc = has_accumulator(operand);
+  if (mirrored && v < kSI) return false;
   switch (shape) {
     case Shape::Special:
       return false;
@@ -128,14 +156,6 @@ constexpr bool has_variant(Shape shape, char operand, unsigned v) {
   }
 }
 
-// Integer comparisons also come fused with a conditional branch.
-constexpr bool is_int_compare(Opcode op) {
-  return (op >= Opcode::I32Eq && op <= Opcode::I32GeU) ||
-         (op >= Opcode::I64Eq && op <= Opcode::I64GeU);
-}
-constexpr bool is_float_compare(Opcode op) { return op >= Opcode::F32Eq && op <= Opcode::F64Ge; }
-
-constexpr bool is_compare(Opcode op) { return is_int_compare(op) || is_float_compare(op); }
 // Branches of a float comparison: if it holds, and if not, with operands in slots.
 enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 
@@ -163,11 +183,11 @@ struct OpLayout {
   uint16_t count = 0;
 
   // The row of `forms` for operations with such variants.
-  constexpr uint8_t form(Shape shape, char operand) {
+  constexpr uint8_t form(Shape shape, char operand, bool mirrored) {
     std::array<uint8_t, kMaxVariants> f{};
     uint8_t n = 0;
     for (unsigned v = 0; v < kMaxVariants; ++v)
-      f[v] = has_variant(shape, operand, v) ? n++ : kNoVariant;
+      f[v] = has_variant(shape, operand, mirrored, v) ? n++ : kNoVariant;
     for (unsigned i = 0; i < form_count; ++i)
       if (forms[i] == f) return uint8_t(i);
     forms[form_count] = f;
@@ -215,7 +235,7 @@ constexpr OpLayout make_layout() {
     if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
         row.shape == Shape::VecStore)
       row.bytes = access_bytes(f);
-    row.forms = l.form(row.shape, f.sig[row.shape == Shape::Store ? 1 : 0]);
+    row.forms = l.form(row.shape, f.sig[row.shape == Shape::Store ? 1 : 0], is_mirrored(Opcode(i)));
     l.count = uint16_t(l.count + l.size(row.forms));
   }
   for (unsigned i = 0; i < kCompares; ++i) {
@@ -223,7 +243,7 @@ constexpr OpLayout make_layout() {
     const Opcode op = Opcode(kFirstCompare + i);
     if (is_int_compare(op))
       l.count = uint16_t(l.count + l.size(l.rows[unsigned(op)].forms));
-    else if (is_float_compare(op))
+    else if (is_float_compare(op) && !is_mirrored(op))
       l.count = uint16_t(l.count + 2);
   }
   return l;

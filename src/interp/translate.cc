@@ -51,7 +51,13 @@ Translator::Condition Translator::pop_condition() {
       const bool is64 = last_.op >= wasm::Opcode::I64Eq;
       if (!is64 || int64_t(imm) == int32_t(imm)) {
         c.if_true = word(branch_id(last_.op, v), b, s);
-        c.if_false = word(branch_id(negated(last_.op), v), b, s);
+        const wasm::Opcode other = negated(last_.op);
+        if (is_mirrored(other) && v < kSI) {
+          const uint8_t exchanged = v == kAS ? uint8_t(kSA) : v == kSA ? uint8_t(kAS) : v;
+          c.if_false = word(branch_id(mirror_image(other), exchanged), s, b);
+        } else {
+          c.if_false = word(branch_id(other, v), b, s);
+        }
         c.imm = uint32_t(imm);
         out_.code.resize(last_.at);
         acc_ = last_.before;

@@ -99,6 +99,10 @@ void Translator::binary(wasm::Opcode op) {
     materialize(uint32_t(stack_.size()) - 2);
     a = top(1);
   }
+  if (is_mirrored(op) && b.kind != Operand::Kind::Const) {
+    op = mirror_image(op);
+    std::swap(a, b);
+  }
   const AccState before = acc_;
   uint8_t variant;
   if (b.kind == Operand::Kind::Const) {
@@ -148,7 +152,7 @@ void Translator::load(const Instr& in) {
     mark();
     const AccState before = acc_;
     const uint32_t at = here();
-    emit(word(op_id(in.op, kLoadFar), dst, sa));
+    emit(word(op_id(in.op, kLoadFar), dst, sa, far_kind(in.op)));
     emit(memory_word(in.index));
     emit(in.offset);
     wrote(dst, result);
@@ -176,7 +180,7 @@ void Translator::store(const Instr& in) {
     pop();
     pop();
     mark();
-    emit(word(op_id(in.op, kStoreFar), sa, sv));
+    emit(word(op_id(in.op, kStoreFar), sa, sv, far_kind(in.op)));
     emit(memory_word(in.index));
     emit(in.offset);
     return;
