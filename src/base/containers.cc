@@ -30,6 +30,28 @@ void VecStorage::grow(size_t more, size_t element, size_t align, bool exact) {
   move_to(*this, capacity, element, align);
 }
 
+void VecStorage::reserve(size_t count, size_t element, size_t align) {
+  if (count > capacity) grow(count - size, element, align, true);
+}
+
+void* VecStorage::push(const void* bytes, size_t element, size_t align) {
+  const uintptr_t at = reinterpret_cast<uintptr_t>(bytes) - reinterpret_cast<uintptr_t>(data);
+  if (size == capacity) {
+    const bool own = at < size * element;
+    grow(1, element, align, false);
+    if (own) bytes = static_cast<const uint8_t*>(data) + at;
+  }
+  void* const to = static_cast<uint8_t*>(data) + size++ * element;
+  return std::memcpy(to, bytes, element);
+}
+
+void VecStorage::fill_zero(size_t count, size_t element, size_t align) {
+  reserve(count, element, align);
+  if (count <= size) return;
+  std::memset(static_cast<uint8_t*>(data) + size * element, 0, (count - size) * element);
+  size = uint32_t(count);
+}
+
 void VecStorage::shrink(size_t element, size_t align) {
   if (size < capacity) move_to(*this, size, element, align);
 }

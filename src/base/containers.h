@@ -9,6 +9,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
+#include <memory>
 #include <new>
 #include <string_view>
 #include <type_traits>
@@ -26,9 +27,25 @@ struct VecStorage {
   uint32_t capacity = 0;
   // Makes room for `more` elements of `element` bytes; `exact`: for no others.
   void grow(size_t more, size_t element, size_t align, bool exact);
+  // Room for `count` elements in all.
+  void reserve(size_t count, size_t element, size_t align);
+  // Appends the bytes of an element, which may be one of this vector's.
+  void* push(const void* bytes, size_t element, size_t align);
+  // Appends elements of zero bytes until there are `count`.
+  void fill_zero(size_t count, size_t element, size_t align);
   void shrink(size_t element, size_t align);
   void free(size_t element, size_t align);
 };
+
+// Whether a T() is zero bytes.
+template <class T>
+inline constexpr bool kZeroIsDefault = std::is_scalar_v<T>;
+template <class T>
+inline constexpr bool kZeroIsDefault<std::shared_ptr<T>> = true;
+template <class T>
+class Vec;
+template <class T>
+inline constexpr bool kZeroIsDefault<Vec<T>> = true;
 
 template <class T>
 class Vec {
@@ -77,25 +94,38 @@ class Vec {
   T& back() { return data()[s_.size - 1]; }
   const T& back() const { return data()[s_.size - 1]; }
 
-  void reserve(size_t n) {
-    if (n > s_.capacity) s_.grow(n - s_.size, sizeof(T), alignof(T), true);
-  }
+  void reserve(size_t n) { s_.reserve(n, sizeof(T), alignof(T)); }
   void shrink_to_fit() { s_.shrink(sizeof(T), alignof(T)); }
   template <class... Args>
   T& emplace_back(Args&&... args) {
     // The arguments may lie in this vector.
-    T value(std::forward<Args>(args)...);
-    if (s_.size == s_.capacity) s_.grow(1, sizeof(T), alignof(T), false);
-    return *new (static_cast<void*>(data() + s_.size++)) T(std::move(value));
+    if constexpr (std::is_scalar_v<T>) {
+      T value(std::forward<Args>(args)...);
+      if (s_.size == s_.capacity) s_.grow(1, sizeof(T), alignof(T), false);
+      return *new (static_cast<void*>(data() + s_.size++)) T(value);
+    } else {
+      alignas(T) unsigned char bytes[sizeof(T)];
+      new (static_cast<void*>(bytes)) T(std::forward<Args>(args)...);
+      return *static_cast<T*>(s_.push(bytes, sizeof(T), alignof(T)));
+    }
   }
-  void push_back(const T& value) { emplace_back(value); }
+  void push_back(const T& value) {
+    if constexpr (std::is_trivially_copyable_v<T> && !std::is_scalar_v<T>)
+      s_.push(&value, sizeof(T), alignof(T));
+    else
+      emplace_back(value);
+  }
   void push_back(T&& value) { emplace_back(std::move(value)); }
   void pop_back() { data()[--s_.size].~T(); }
   void clear() { truncate(0); }
   void resize(size_t n) {
     truncate(n);
-    if (n > s_.capacity) s_.grow(n - s_.size, sizeof(T), alignof(T), true);
-    while (s_.size < n) new (static_cast<void*>(data() + s_.size++)) T();
+    if constexpr (kZeroIsDefault<T>) {
+      s_.fill_zero(n, sizeof(T), alignof(T));
+    } else {
+      s_.reserve(n, sizeof(T), alignof(T));
+      while (s_.size < n) new (static_cast<void*>(data() + s_.size++)) T();
+    }
   }
   void resize(size_t n, const T& value) {
     truncate(n);

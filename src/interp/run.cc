@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/sort.h"
 #include "interp/footprint.h"  // whose assertions hold here
 #include "interp/interp.h"
 #include "interp/xip.h"
@@ -11,6 +12,7 @@
 #include "runtime/continuation.h"
 #include "runtime/fault.h"
 #include "runtime/gc_storage.h"
+#include "runtime/roots.h"
 
 namespace wafer::interp {
 
@@ -182,6 +184,7 @@ void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
 }  // namespace
 
 void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
+  if constexpr (!runtime::kHasRoots) return;
   const wasm::TypeRegistry& registry = store->registry();
   for (Activation* a = current; a; a = a->previous) {
     if (a->host_func) {
@@ -359,10 +362,14 @@ TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top,
   return r.code;
 }
 
+// Whether code can catch.
+constexpr bool kHasHandlers =
+    wasm::is_built(wasm::Feature::Exceptions) || wasm::is_built(wasm::Feature::LegacyExceptions);
+
 bool unwind(Activation& a, Ref exn) {
   auto* e = reinterpret_cast<GcException*>(exn);
   Frame frame{a.pc, a.fp, a.instance};
-  for (;;) {
+  while (kHasHandlers) {
     const FuncCode* code = frame.code();
     const uint32_t at = frame.at();
     uint32_t max_depth = ~0u;
@@ -544,8 +551,8 @@ size_t ModuleCodeImpl::code_bytes() const {
 FuncCode* ModuleCodeImpl::find(const Word* pc) {
   MutexLock lock(mutex_);
   if (!sorted_) {
-    std::sort(by_address_.begin(), by_address_.end(),
-              [](const FuncCode* a, const FuncCode* b) { return a->code.data() < b->code.data(); });
+    sort(by_address_.data(), by_address_.data() + by_address_.size(),
+         [](const FuncCode* a, const FuncCode* b) { return a->code.data() < b->code.data(); });
     sorted_ = true;
   }
   auto it = std::upper_bound(by_address_.begin(), by_address_.end(), pc,

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/sort.h"
 #include "runtime/store.h"
 
 namespace wafer::runtime {
@@ -601,8 +602,8 @@ struct GcHeap::Impl final : RootVisitor {
         auto* base = reinterpret_cast<uint8_t*>(b);
         ranges.push_back({base, base + b->large_size});
       }
-      std::sort(ranges.begin(), ranges.end(),
-                [](const Range& a, const Range& b) { return a.base < b.base; });
+      sort(ranges.data(), ranges.data() + ranges.size(),
+           [](const Range& a, const Range& b) { return a.base < b.base; });
       ranges_stale = false;
     }
     auto* const p = reinterpret_cast<uint8_t*>(uintptr_t(address));

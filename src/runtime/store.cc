@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/sort.h"
 #include "runtime/fiber.h"
 #include "runtime/memory_image.h"
 #include "runtime/memory_pool.h"
+#include "runtime/roots.h"
 
 namespace wafer::runtime {
 
@@ -191,8 +193,8 @@ std::optional<Extern> Instance::get_export(std::string_view name) {
   if (export_order.empty()) {
     export_order.resize(exports.size());
     for (uint32_t i = 0; i < exports.size(); ++i) export_order[i] = i;
-    std::sort(export_order.begin(), export_order.end(),
-              [&](uint32_t a, uint32_t b) { return exports[a].name < exports[b].name; });
+    sort(export_order.data(), export_order.data() + export_order.size(),
+         [&](uint32_t a, uint32_t b) { return exports[a].name < exports[b].name; });
   }
   auto it = std::lower_bound(
       export_order.begin(), export_order.end(), name,
@@ -391,6 +393,7 @@ void Store::unroot(uint32_t handle) {
 }
 
 void Store::enumerate_roots(RootVisitor& visitor) {
+  if constexpr (!kHasRoots) return;
   visitor.visit(pending_exception);
   for (const GlobalInst* g : gc_globals_) visitor.visit(g->value[0]);
   for (const Table* t : gc_tables_)
@@ -704,6 +707,7 @@ struct Instantiator {
   }
 
   void register_roots() {
+    if constexpr (!kHasRoots) return;
     for (auto& t : instance->own_tables)
       if (t->holds_gc_refs()) store.gc_tables_.push_back(t.get());
     for (GlobalInst& g : instance->own_globals)

@@ -70,8 +70,12 @@ class ModuleDecoder {
  private:
   enum class State : uint8_t { Header, Sections, Bodies, Done };
 
-  Error malformed(std::string_view message, uint64_t at) {
+  // Out of line, as is `fail`: there are many calls.
+  WAFER_COLD static Result<bool> malformed(const char* message, uint32_t at) {
     return Error(ErrorKind::Malformed, message, at);
+  }
+  WAFER_COLD static bool fail(Cursor& c, const char* message, const uint8_t* at) {
+    return c.fail(ErrorKind::Malformed, message, at);
   }
   uint32_t size() const { return uint32_t(module_->bytes.size()); }
   Cursor cursor(uint32_t begin, uint32_t end) {
@@ -361,7 +365,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
 bool ModuleDecoder::name(Cursor& c, String& out) {
   if (c.at_end() && c.offset() < size() && module_->bytes[c.offset()] != 0) {
     // The section is over, and what follows would be taken for a length.
-    return c.fail(ErrorKind::Malformed, "length out of bounds", module_->bytes.data() + c.offset());
+    return fail(c, "length out of bounds", module_->bytes.data() + c.offset());
   }
   std::string_view text;
   if (!c.name(text)) return false;
@@ -506,8 +510,7 @@ bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
   type.exact = kind == 0x20 && module_->features.has(Feature::CustomDescriptors);
   if (type.exact) kind = uint8_t(ExternKind::Func);
   if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
-    return c.fail(ErrorKind::Malformed, "malformed import kind",
-                  module_->bytes.data() + c.offset() - 1);
+    return fail(c, "malformed import kind", module_->bytes.data() + c.offset() - 1);
   type.kind = ExternKind(kind);
   switch (type.kind) {
     case ExternKind::Func:
@@ -687,8 +690,7 @@ bool ModuleDecoder::exports(Cursor& c) {
     uint8_t kind = 0;
     if (!name(c, e.name) || !c.byte(kind)) return false;
     if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
-      return c.fail(ErrorKind::Malformed, "malformed export kind",
-                    module_->bytes.data() + c.offset() - 1);
+      return fail(c, "malformed export kind", module_->bytes.data() + c.offset() - 1);
     e.kind = ExternKind(kind);
     if (!c.u32(e.index)) return false;
     if (e.kind == ExternKind::Func) declare(e.index);
@@ -720,8 +722,7 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
         ++depth;
         break;
       case Opcode::Else:
-        if (depth == 1)
-          return c.fail(ErrorKind::Malformed, "END opcode expected", module_->bytes.data() + at);
+        if (depth == 1) return fail(c, "END opcode expected", module_->bytes.data() + at);
         break;
       case Opcode::End:
       case Opcode::Delegate:
@@ -746,7 +747,7 @@ bool ModuleDecoder::elements(Cursor& c) {
     const uint8_t* at = module_->bytes.data() + c.offset();
     uint32_t flags = 0;
     if (!c.u32(flags)) return false;
-    if (flags > 7) return c.fail(ErrorKind::Malformed, "malformed elements segment kind", at);
+    if (flags > 7) return fail(c, "malformed elements segment kind", at);
     ElemSegment elem;
     elem.uses_exprs = flags & 4;
     if (flags & 1) {
@@ -764,8 +765,7 @@ bool ModuleDecoder::elements(Cursor& c) {
         uint8_t kind = 0;
         if (!c.byte(kind)) return false;
         if (kind != 0)
-          return c.fail(ErrorKind::Malformed, "malformed element kind",
-                        module_->bytes.data() + c.offset() - 1);
+          return fail(c, "malformed element kind", module_->bytes.data() + c.offset() - 1);
       }
     }
     uint32_t items = 0;
@@ -797,14 +797,13 @@ bool ModuleDecoder::datas(Cursor& c) {
   uint32_t n = 0;
   if (!read_count(c, n, 0, kMaxDataSegments, "data segments")) return false;
   if (module_->data_count && *module_->data_count != n)
-    return c.fail(ErrorKind::Malformed, "data count and data section have inconsistent lengths",
-                  start);
+    return fail(c, "data count and data section have inconsistent lengths", start);
   module_->datas.reserve(std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
     const uint8_t* at = module_->bytes.data() + c.offset();
     uint32_t flags = 0, length = 0;
     if (!c.u32(flags)) return false;
-    if (flags > 2) return c.fail(ErrorKind::Malformed, "malformed data segment kind", at);
+    if (flags > 2) return fail(c, "malformed data segment kind", at);
     DataSegment data;
     data.mode = flags == 1 ? SegmentMode::Passive : SegmentMode::Active;
     data.memory_written = flags == 2;

@@ -1,8 +1,13 @@
 #include "wasm/type_registry.h"
 
+#include "wasm/opcode.h"
+
 namespace wafer::wasm {
 
 namespace {
+
+// Without these there are only function types, each for itself.
+constexpr bool kOnlyFuncs = !is_built(Feature::GC) && !is_built(Feature::StackSwitching);
 
 // Types are compared by a byte string in which references within the group are
 // relative to it and all others are canonical ids, so that equal strings mean
@@ -41,9 +46,11 @@ class KeyWriter {
          unsigned(t.super != SubType::kNoSuper) << 5 |
          unsigned(t.descriptor != SubType::kNone) << 6 |
          unsigned(t.describes != SubType::kNone) << 7);
-    for (const uint32_t other : {t.super, t.descriptor, t.describes})
-      if (other != SubType::kNone) index(other);
-    if (t.kind == CompKind::Func) {
+    if constexpr (!kOnlyFuncs) {
+      for (const uint32_t other : {t.super, t.descriptor, t.describes})
+        if (other != SubType::kNone) index(other);
+    }
+    if (kOnlyFuncs || t.kind == CompKind::Func) {
       types(t.func.params);
       types(t.func.results);
       return;
@@ -85,7 +92,7 @@ uint32_t storage_size(ValType t) {
 // references among them.
 template <class IsGcRef>
 void lay_out(CanonType& type, IsGcRef is_gc_ref) {
-  switch (type.kind) {
+  switch (kOnlyFuncs ? CompKind::Func : type.kind) {
     case CompKind::Func:
       for (ValType t : type.func.params) type.param_slots += slot_count(t);
       for (ValType t : type.func.results) type.result_slots += slot_count(t);
@@ -166,7 +173,7 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     type->id = id;
     type->kind = in.kind;
     type->is_final = in.is_final;
-    if (in.super != SubType::kNoSuper) {
+    if (!kOnlyFuncs && in.super != SubType::kNoSuper) {
       const uint32_t super = canonical(in.super);
       type->supers = get(super)->supers;
       type->supers.push_back(super);
@@ -175,16 +182,20 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
       type->descriptor_after =
           above.has_descriptor() ? above.descriptor_after : uint32_t(above.fields.size());
     }
-    if (in.descriptor != SubType::kNone) type->descriptor = canonical(in.descriptor);
-    if (in.describes != SubType::kNone) type->describes = canonical(in.describes);
-    type->func.params.reserve(in.func.params.size());
-    for (ValType t : in.func.params) type->func.params.push_back(canonical_type(t));
-    type->func.results.reserve(in.func.results.size());
-    for (ValType t : in.func.results) type->func.results.push_back(canonical_type(t));
-    type->fields.reserve(in.fields.size());
-    for (const FieldType& f : in.fields)
-      type->fields.push_back({canonical_type(f.storage), f.is_mutable});
-    if (in.kind == CompKind::Cont) type->cont = canonical(in.cont);
+    if (!kOnlyFuncs && in.descriptor != SubType::kNone) type->descriptor = canonical(in.descriptor);
+    if (!kOnlyFuncs && in.describes != SubType::kNone) type->describes = canonical(in.describes);
+    const auto canonical_types = [&](Vec<ValType>& to, const Vec<ValType>& from) {
+      to.reserve(from.size());
+      for (ValType t : from) to.push_back(canonical_type(t));
+    };
+    canonical_types(type->func.params, in.func.params);
+    canonical_types(type->func.results, in.func.results);
+    if constexpr (!kOnlyFuncs) {
+      type->fields.reserve(in.fields.size());
+      for (const FieldType& f : in.fields)
+        type->fields.push_back({canonical_type(f.storage), f.is_mutable});
+    }
+    if (!kOnlyFuncs && in.kind == CompKind::Cont) type->cont = canonical(in.cont);
     lay_out(*type, [&](ValType t) {
       if (!t.is_ref()) return false;
       const HeapType heap = t.heap();
@@ -242,7 +253,7 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
   if (b == HeapKind::Bot) return false;
   if (a == HeapKind::Concrete) {
     if (b == HeapKind::Concrete) return !super.is_exact() && is_subtype(sub.index(), super.index());
-    switch (get(sub.index())->kind) {
+    switch (kOnlyFuncs ? CompKind::Func : get(sub.index())->kind) {
       case CompKind::Func:
         return b == HeapKind::Func;
       case CompKind::Struct:
@@ -254,7 +265,7 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
     }
   }
   if (b == HeapKind::Concrete) {
-    switch (top_of(get(super.index())->kind)) {
+    switch (kOnlyFuncs ? HeapKind::Func : top_of(get(super.index())->kind)) {
       case HeapKind::Func:
         return a == HeapKind::NoFunc;
       case HeapKind::Cont:

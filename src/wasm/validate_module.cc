@@ -6,8 +6,12 @@ namespace wafer::wasm {
 
 namespace {
 
-Error invalid(std::string_view message, uint64_t at = Error::kNoOffset) {
+WAFER_COLD Result<void> invalid(std::string_view message, uint32_t at) {
   return Error(ErrorKind::Invalid, message, at);
+}
+
+WAFER_COLD Result<void> unknown(std::string_view what, uint32_t index, uint32_t at) {
+  return invalid(message_with(what, index), at);
 }
 
 // `at` is the offset of the entry that errors name.
@@ -77,7 +81,7 @@ Result<void> check_exports(const Module& module) {
         count = module.tags.size(), what = "unknown tag ";
         break;
     }
-    if (e.index >= count) return invalid(message_with(what, e.index), e.offset);
+    if (e.index >= count) return unknown(what, e.index, e.offset);
     if (!is_new(e)) {
       String message = "duplicate export name \"";
       message += e.name;
@@ -108,9 +112,10 @@ Result<void> validate_before_code(const Module& module) {
     if (table.init) {
       WAFER_TRY(exprs.check_const(*table.init, table.type.element, imported_globals));
     } else if (!table.imported && !table.type.element.defaultable()) {
-      return invalid(
-          "type mismatch: table of type " + to_string(table.type.element) + " needs an initializer",
-          table.offset);
+      return invalid(WAFER_MESSAGE("type mismatch", "type mismatch: table of type " +
+                                                        to_string(table.type.element) +
+                                                        " needs an initializer"),
+                     table.offset);
     }
   }
   for (uint32_t i = imported_globals; i < all_globals; ++i)
@@ -118,22 +123,24 @@ Result<void> validate_before_code(const Module& module) {
   for (const ElemSegment& elem : module.elems) {
     for (uint32_t func : elem.funcs)
       if (func >= module.functions.size())
-        return invalid(message_with("unknown function ", func), elem.offset.begin);
+        return unknown("unknown function ", func, elem.offset.begin);
     for (const ConstExpr& expr : elem.exprs)
       WAFER_TRY(exprs.check_const(expr, elem.type, all_globals));
     if (elem.mode != SegmentMode::Active) continue;
     if (elem.table >= module.tables.size())
-      return invalid(message_with("unknown table ", elem.table), elem.offset.begin);
+      return unknown("unknown table ", elem.table, elem.offset.begin);
     const TableType& table = module.tables[elem.table].type;
     if (!module.is_subtype(elem.type, table.element))
-      return invalid("type mismatch: element segment's type " + to_string(elem.type) +
-                         " does not match table's element type " + to_string(table.element),
-                     elem.offset.begin);
+      return invalid(
+          WAFER_MESSAGE("type mismatch",
+                        "type mismatch: element segment's type " + to_string(elem.type) +
+                            " does not match table's element type " + to_string(table.element)),
+          elem.offset.begin);
     WAFER_TRY(exprs.check_const(elem.offset, table.limits.address_type(), all_globals));
   }
   if (module.start) {
     if (*module.start >= module.functions.size())
-      return invalid(message_with("unknown function ", *module.start), module.start_offset);
+      return unknown("unknown function ", *module.start, module.start_offset);
     const FuncType& type = module.func_type(*module.start);
     if (!type.params.empty() || !type.results.empty())
       return invalid("start function must not have parameters or results", module.start_offset);
@@ -146,7 +153,7 @@ Result<void> validate_datas(const Module& module) {
   for (const DataSegment& data : module.datas) {
     if (data.mode != SegmentMode::Active) continue;
     if (data.memory >= module.memories.size())
-      return invalid(message_with("unknown memory ", data.memory), data.offset.begin);
+      return unknown("unknown memory ", data.memory, data.offset.begin);
     WAFER_TRY(exprs.check_const(data.offset,
                                 module.memories[data.memory].type.limits.address_type(),
                                 uint32_t(module.globals.size())));
