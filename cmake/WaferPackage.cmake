@@ -123,7 +123,7 @@ set(wafer_public_headers types.hpp engine.hpp store.hpp func.hpp externs.hpp lin
 set(wafer_c_headers wasm.h wafer.h wafer_devices.h)
 if(NOT WAFER_EMBEDDED)
   list(APPEND wafer_c_headers wafer_component.h)
-  list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_types.hpp expected.hpp
+  list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_types.hpp component_abi.hpp expected.hpp
     component_value.hpp bindings.hpp)
 endif()
 set(wafer_staged ${PROJECT_BINARY_DIR}/staged-include)

@@ -6,6 +6,10 @@
 
 namespace wafer {
 
+namespace component {
+struct DirectTarget;
+}
+
 namespace detail {
 
 // Resource types of a linker, by class.
@@ -104,7 +108,57 @@ struct Bound<method> {
     run(object, call, types, std::make_index_sequence<kCount>());
   }
 
+  // Whether there is a way without dynamic values, and what that has.
+  static constexpr bool is_direct() {
+    if constexpr (kReplies)
+      return false;
+    else
+      return result_direct<typename ResultOf<R>::Type>() &&
+             direct_params(std::make_index_sequence<kCount>());
+  }
+  struct Direct {
+    C* object;
+    std::shared_ptr<HostTypes> types;
+    static bool call(const void* env, component::AbiCall& c) {
+      const auto& self = *static_cast<const Direct*>(env);
+      c.scope.types = self.types.get();
+      return run(self.object, c, std::make_index_sequence<kCount>());
+    }
+  };
+
  private:
+  static constexpr bool kOfResource = std::is_base_of_v<HostResource, C>;
+  template <size_t... I>
+  static constexpr bool direct_params(std::index_sequence<I...>) {
+    return (ComponentDirect<typename Arg<I>::Kept> && ...);
+  }
+  template <size_t... I>
+  static bool run(C* object, component::AbiCall& c, std::index_sequence<I...> indices) {
+    if constexpr (kOfResource)
+      if (!object) return lifted<C*>(nullptr, c, indices);
+    return lifted(object, c, indices);
+  }
+  // `Self`: the resource itself, if it is a parameter.
+  template <class... Self, size_t... I>
+  static bool lifted(C* object, component::AbiCall& c, std::index_sequence<I...>) {
+    using Params = ParamsAbi<Self..., typename Arg<I>::Kept...>;
+    constexpr size_t kSelf = sizeof...(Self);
+    std::tuple<Self..., typename Arg<I>::Kept...> args{};
+    if (!std::apply([&](auto&... arg) { return Params::lift(c, arg...); }, args)) return false;
+    if constexpr (kSelf > 0) object = std::get<0>(args);
+    using T = typename ResultOf<R>::Type;
+    const auto run = [&] { return (object->*method)(Arg<I>::pass(std::get<kSelf + I>(args))...); };
+    if constexpr (std::is_void_v<T>) {
+      const R result = run();
+      return result.ok() || c.fail(result.error().message);
+    } else {
+      const uint64_t pointer = ResultAbi<T>::pointer(c, Params::kSlots);
+      R result = run();
+      if (!result.ok()) return c.fail(result.error().message);
+      return ResultAbi<T>::lower(c, Params::kHandles, pointer, *result);
+    }
+  }
+
   template <size_t... I>
   static void run(C* object, ComponentCall& call, const HostTypes* types,
                   std::index_sequence<I...>) {
@@ -138,12 +192,16 @@ template <auto method, class C>
 void bind_method(ComponentLinker& linker, std::string_view interface, std::string_view name,
                  std::string_view signature, C* object) {
   using Bound = detail::Bound<method>;
+  component::AbiFunction direct;
+  if constexpr (Bound::is_direct())
+    direct = {Bound::Direct::call, std::make_shared<const typename Bound::Direct>(
+                                       typename Bound::Direct{object, linker.host_types()})};
   linker.func(
       interface, name,
       [object, types = linker.host_types()](ComponentCall& call) {
         Bound::call(object, call, types.get());
       },
-      Bound::kReplies, signature);
+      Bound::kReplies, signature, std::move(direct));
 }
 
 // Defines resources that are objects of class R.
@@ -168,10 +226,58 @@ class BoundFunc {
 
   template <class R, class... A, class... V>
   Result<R> call(V&&... args) const {
+    if constexpr ((ComponentDirect<typename detail::Passed<A>::Kept> && ...) &&
+                  detail::result_direct<R>()) {
+      if (target_) {
+        Direct<R, typename detail::Passed<A>::Kept...> direct{
+            scope_, {kept<A>(std::forward<V>(args))...}, {}};
+        WAFER_LET(called, call_direct(direct.lower, direct.lift, &direct));
+        if (called) {
+          if constexpr (std::is_void_v<R>)
+            return {};
+          else
+            return std::move(direct.result);
+        }
+        return std::apply([&](auto&... arg) { return call_with<R>(std::move(arg)...); },
+                          direct.args);
+      }
+    }
+    return call_with<R>(kept<A>(std::forward<V>(args))...);
+  }
+
+ private:
+  // A call without dynamic values.
+  template <class R, class... T>
+  struct Direct {
+    const ComponentScope& scope;
+    std::tuple<T...> args;
+    std::conditional_t<std::is_void_v<R>, Unit, R> result;
+
+    static bool lower(void* env, component::AbiCall& c) {
+      auto& self = *static_cast<Direct*>(env);
+      c.scope.types = self.scope.types;
+      return std::apply([&](T&... arg) { return detail::ParamsAbi<T...>::lower(c, arg...); },
+                        self.args);
+    }
+    static bool lift(void* env, component::AbiCall& c) {
+      auto& self = *static_cast<Direct*>(env);
+      c.scope.types = self.scope.types;
+      if constexpr (std::is_void_v<R>)
+        return true;
+      else
+        return detail::ResultAbi<R>::lift(c, detail::ParamsAbi<T...>::kHandles, self.result);
+    }
+  };
+  // False: it has to be made with dynamic values.
+  Result<bool> call_direct(bool (*lower)(void*, component::AbiCall&),
+                           bool (*lift)(void*, component::AbiCall&), void* env) const;
+
+  template <class R, class... T>
+  Result<R> call_with(T... args) const {
     ComponentScope scope = scope_;
     std::vector<ComponentVal> values;
-    values.reserve(sizeof...(A));
-    (values.push_back(value<A>(std::forward<V>(args), scope)), ...);
+    values.reserve(sizeof...(T));
+    (values.push_back(ComponentType<T>::to(std::move(args), scope)), ...);
     if (scope.failure) return Error(ErrorKind::Usage, scope.failure);
     WAFER_LET(result, func_.call_raw(std::move(values)));
     if constexpr (std::is_void_v<R>) {
@@ -183,18 +289,20 @@ class BoundFunc {
     }
   }
 
- private:
+  // An argument as it is lowered.
   template <class A, class V>
-  static ComponentVal value(V&& v, ComponentScope& scope) {
+  static typename detail::Passed<A>::Kept kept(V&& v) {
     using P = detail::Passed<A>;
     if constexpr (requires { P::keep(v); })
-      return ComponentType<typename P::Kept>::to(P::keep(v), scope);
+      return P::keep(v);
     else
-      return ComponentType<typename P::Kept>::to(typename P::Kept(std::forward<V>(v)), scope);
+      return typename P::Kept(std::forward<V>(v));
   }
 
   ComponentFunc func_;
   ComponentScope scope_;
+  // Null: it can only be called with dynamic values.
+  std::shared_ptr<const component::DirectTarget> target_;
 };
 
 }  // namespace wafer

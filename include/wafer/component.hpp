@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "wafer/component_types.hpp"
+#include "wafer/component_abi.hpp"
 #include "wafer/store.hpp"
 
 namespace wafer {
@@ -190,6 +190,8 @@ class ComponentFunc {
   // The store of its instance; null: there is no function.
   component::ComponentStore* store() const;
 
+  const std::shared_ptr<component::ExportedFunc>& raw() const { return impl_; }
+
  private:
   std::shared_ptr<component::ExportedFunc> impl_;
 };
@@ -221,9 +223,11 @@ class ComponentLinker {
 
   using Callback = std::function<void(ComponentCall&)>;
   // `interface` empty: imported by itself. `waits`: it may answer later. With a `signature`,
-  // components whose function has another are refused: "func(u32, list<string>) -> own".
+  // components whose function has another are refused: "func(u32, list<string>) -> own". `direct`:
+  // the same function, which is called where there is a way without dynamic values.
   void func(std::string_view interface, std::string_view name, Callback callback,
-            bool waits = false, std::string_view signature = {});
+            bool waits = false, std::string_view signature = {},
+            component::AbiFunction direct = {});
   // The same of a function of C++, by its own parameters and result:
   //   linker.typed("my:host/math", "add", [](uint32_t a, uint32_t b) { return a + b; });
   // Where they are numbers, bool and char32_t, a call costs little more than one of a core module.
@@ -257,7 +261,13 @@ class ComponentLinker {
     } else {
       std::string form = "(" + detail::type_texts<std::decay_t<A>...>() + ")";
       if constexpr (!std::is_void_v<R>) form += " -> " + detail::type_text<std::decay_t<R>>();
-      func(interface, name, std::move(callback), false, form);
+      component::AbiFunction direct;
+      if constexpr ((ComponentDirect<std::decay_t<A>> && ...) &&
+                    detail::result_direct<std::decay_t<R>>()) {
+        using Direct = TypedDirect<R, A...>;
+        direct = {Direct::call, std::make_shared<const Direct>(Direct{function, host_types_})};
+      }
+      func(interface, name, std::move(callback), false, form, std::move(direct));
     }
   }
   // `on_drop` takes what represents a resource that nobody owns any more.
@@ -275,6 +285,27 @@ class ComponentLinker {
   component::ComponentLinker* raw() const { return impl_.get(); }
 
  private:
+  template <class R, class... A>
+  struct TypedDirect {
+    std::shared_ptr<const std::function<R(A...)>> function;
+    std::shared_ptr<detail::HostTypes> types;
+    static bool call(const void* env, component::AbiCall& c) {
+      const auto& self = *static_cast<const TypedDirect*>(env);
+      c.scope.types = self.types.get();
+      using Params = detail::ParamsAbi<std::decay_t<A>...>;
+      std::tuple<std::decay_t<A>...> args{};
+      if (!std::apply([&](auto&... arg) { return Params::lift(c, arg...); }, args)) return false;
+      if constexpr (std::is_void_v<R>) {
+        std::apply(*self.function, std::move(args));
+        return true;
+      } else {
+        using Result = detail::ResultAbi<std::decay_t<R>>;
+        const uint64_t pointer = Result::pointer(c, Params::kSlots);
+        std::decay_t<R> result = std::apply(*self.function, std::move(args));
+        return Result::lower(c, Params::kHandles, pointer, result);
+      }
+    }
+  };
   template <class R, class... A, class F, size_t... I>
   static void call_direct(const F& f, uint64_t* slots, std::index_sequence<I...>) {
     if constexpr (std::is_void_v<R>)
@@ -303,7 +334,8 @@ class ComponentLinker {
     }
   }
   void add(std::string_view interface, std::string_view name, Callback callback, bool waits,
-           component::DirectFunction&& direct, std::string_view signature);
+           component::DirectFunction&& direct, std::string_view signature,
+           component::AbiFunction&& abi = {});
   void add_typed(std::string_view interface, std::string_view name, Callback callback,
                  std::vector<component::ScalarType> params, component::ScalarType result,
                  std::function<void(uint64_t*)> direct);

@@ -6,6 +6,7 @@
 #if WAFER_WITH_TIERS
 #include "compiler/tiers/tiers.h"
 #endif
+#include "component/run/call.h"
 #include "component/run/precompile.h"
 #include "component/run/wave.h"
 #include "wafer/bindings.hpp"
@@ -153,19 +154,19 @@ bool ComponentLinker::run(const Callback& callback, component::HostCall& call) {
 
 void ComponentLinker::add(std::string_view interface, std::string_view name, Callback callback,
                           bool waits, component::DirectFunction&& direct,
-                          std::string_view signature) {
+                          std::string_view signature, component::AbiFunction&& abi) {
   place(*impl_, interface)
       .func(
           std::string(name),
           [callback = std::move(callback)](component::HostCall& call) {
             return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
           },
-          waits, std::move(direct), std::string(signature));
+          waits, std::move(direct), std::string(signature), std::move(abi));
 }
 
 void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
-                           bool waits, std::string_view signature) {
-  add(interface, name, std::move(callback), waits, {}, signature);
+                           bool waits, std::string_view signature, component::AbiFunction direct) {
+  add(interface, name, std::move(callback), waits, {}, signature, std::move(direct));
 }
 
 namespace {
@@ -311,7 +312,13 @@ Result<BoundFunc> BoundFunc::find(const ComponentInstance& instance, const Compo
   if (const auto same = out.func_.check(signature); !same.ok())
     return Error(ErrorKind::Unlinkable,
                  "component exports " + where + ": " + std::string(same.error().message));
+  out.target_ = component::direct_target(*out.func_.raw());
   return out;
+}
+
+Result<bool> BoundFunc::call_direct(bool (*lower)(void*, component::AbiCall&),
+                                    bool (*lift)(void*, component::AbiCall&), void* env) const {
+  return component::call(*func_.store(), *target_, lower, lift, env);
 }
 
 }  // namespace wafer

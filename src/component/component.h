@@ -169,7 +169,7 @@ struct AdapterCache {
   FindCode find_code;  // empty: the engine makes code of them
   std::map<std::pair<const CanonLower*, const CanonLift*>, std::shared_ptr<void>> made;
   // What follows from the types of what is lowered.
-  std::unordered_map<const CanonLower*, std::shared_ptr<void>> lowered;
+  std::unordered_map<const CanonLower*, std::shared_ptr<void>> lowered, lowered_abi;
 };
 
 class Component {

@@ -429,7 +429,7 @@ TrapCode error_context_debug_message(Env& e, Slot* slots) {
   const uint32_t width = e.options.pointer_size();
   const std::shared_ptr<ErrorContext> failure = h->failure;
   uint64_t begin, length;
-  CANON_TRY(store_string(cx, Text{failure->debug_message, Text::Source::Utf8}, begin, length));
+  CANON_TRY(store_string(cx, failure->debug_message, Text::Source::Utf8, begin, length));
   if (at & (width - 1)) return e.trap("unaligned pointer");
   const MutableBytes to = e.options.memory->slice(at, 2 * width);
   if (!to.data()) return e.trap("pointer out of bounds of memory");

@@ -725,7 +725,7 @@ TrapCode Helper::run(Slot* slots) const {
       Text text;
       CANON_TRY(load_string({options[plan.side], from()}, index, uint32_t(slots[1]), text));
       uint64_t at, length;
-      CANON_TRY(store_string({options[1 - plan.side], to()}, text, at, length));
+      CANON_TRY(store_string({options[1 - plan.side], to()}, text.utf8, text.source, at, length));
       slots[0] = uint32_t(at) | length << 32;
       return TrapCode::None;
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "component/names.h"
+#include "component/run/call.h"
 #include "component/run/handles.h"
 #include "component/run/instantiate.h"
 #include "component/run/match.h"
@@ -106,11 +107,11 @@ void HostFunc::answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_
 // ---- Definitions
 
 HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks,
-                                 DirectFunction direct, std::string signature) {
+                                 DirectFunction direct, std::string signature, AbiFunction abi) {
   Item item;
   item.sort = Sort::Func;
   item.func = std::make_shared<HostFunc>(std::move(function), blocks, std::move(direct),
-                                         std::move(signature));
+                                         std::move(signature), std::move(abi));
   value_->set(std::move(name), std::move(item));
   return *this;
 }
@@ -263,9 +264,16 @@ Result<void> finish(ComponentStore& store) {
 
 namespace {
 
-// A call of code that can neither wait nor ask what task it is of: without a task of its own.
-TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, std::span<Val> args,
-                      std::vector<Val>& result) {
+// Whether the code can neither wait nor ask what task it is of, and nothing else runs.
+bool runs_at_once(const ComponentStore& store, const LiftedFunc& func) {
+  return func.instance.complete && !func.instance.may_block && !func.instance.needs_thread &&
+         !func.def().is_async && !func.options.is_async && !store.current;
+}
+
+// A call of such code, without a task of its own. `lower` and `lift` have a Context and core
+// values.
+template <class Lower, class Lift>
+TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, Lower&& lower, Lift&& lift) {
   ComponentInstance& inst = func.instance;
   if (inst.root->poisoned) return store.trap("cannot enter component instance");
   if (store.depth >= ComponentStore::kMaxDepth)
@@ -274,16 +282,20 @@ TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, std::span<V
   Task& task = *store.current->task;
   ++store.depth;
   const auto run = [&]() -> TrapCode {
-    const TypeDef& def = func.def();
     const wasm::CanonType& type = *func.core->type;
     const Context cx{func.options, inst, nullptr, &task};
-    std::vector<Slot> slots;
-    slots.reserve(std::max<size_t>({type.param_slots, type.result_slots, 1}));
-    CANON_TRY(lower_values(cx, kMaxFlatParams, args, param_types(def), slots));
-    slots.resize(std::max<size_t>({type.param_slots, type.result_slots, 1}));
+    // Parameters and results are flat, or pointers.
+    Slot few[kMaxFlatParams + 1] = {};
+    std::vector<Slot> many;
+    std::span<Slot> slots(few);
+    const size_t count = std::max(type.param_slots, type.result_slots);
+    if (count > std::size(few)) {
+      many.resize(count);
+      slots = many;
+    }
+    CANON_TRY(lower(cx, slots));
     CANON_TRY(store.core.call_raw(func.core, slots.data()));
-    FlatReader in{slots.data(), slots.data() + type.result_slots};
-    CANON_TRY(lift_values(cx, kMaxFlatResults, in, result_types(def), result));
+    CANON_TRY(lift(cx, slots));
     if (task.borrows > 0) return store.trap("borrow handles still remain at the end of the call");
     if (!func.options.post_return) return TrapCode::None;
     inst.set_may_leave(false);
@@ -294,8 +306,12 @@ TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, std::span<V
   const TrapCode code = run();
   --store.depth;
   task.borrows = 0;
-  if (code != TrapCode::None) store.poison(*inst.root);
   return code;
+}
+
+Error error_of(ComponentStore& store, TrapCode code) {
+  if (store.core.trap().code != code) store.core.set_trap(code);
+  return store.core.trap_error();
 }
 
 }  // namespace
@@ -308,15 +324,26 @@ Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
     return Error(ErrorKind::Usage, "wrong number of arguments: " +
                                        std::to_string(caller.def().labels.size()) + " expected");
   if (const auto* const lifted = dynamic_cast<const LiftedFunc*>(func.func.get());
-      lifted && lifted->instance.complete && !lifted->instance.may_block &&
-      !lifted->instance.needs_thread && !lifted->def().is_async && !lifted->options.is_async &&
-      !store.current) {
+      lifted && runs_at_once(store, *lifted)) {
     store.core.clear_trap();
     std::vector<Val> result;
-    const TrapCode code = call_at_once(store, *lifted, args, result);
+    const TypeDef& def = lifted->def();
+    const TrapCode code = call_at_once(
+        store, *lifted,
+        [&](const Context& cx, std::span<Slot> slots) {
+          std::vector<Slot> flat;
+          flat.reserve(slots.size());
+          CANON_TRY(lower_values(cx, kMaxFlatParams, args, param_types(def), flat));
+          std::copy(flat.begin(), flat.end(), slots.begin());
+          return TrapCode::None;
+        },
+        [&](const Context& cx, std::span<Slot> slots) {
+          FlatReader in{slots.data(), slots.data() + slots.size()};
+          return lift_values(cx, kMaxFlatResults, in, result_types(def), result);
+        });
     if (code == TrapCode::None) return result;
-    if (store.core.trap().code != code) store.core.set_trap(code);
-    return store.core.trap_error();
+    store.poison(*lifted->instance.root);
+    return error_of(store, code);
   }
   struct State {
     std::vector<Val> args, result;
@@ -344,8 +371,50 @@ Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
     std::erase_if(store.blocked, [](const BlockedCall& b) { return !b.thread; });
     return std::move(state->result);
   }
-  if (store.core.trap().code != code) store.core.set_trap(code);
-  return store.core.trap_error();
+  return error_of(store, code);
+}
+
+std::shared_ptr<const DirectTarget> direct_target(const ExportedFunc& func) {
+  const auto* const lifted = dynamic_cast<const LiftedFunc*>(func.func.get());
+  if (!lifted || lifted->options.is64 || lifted->options.is_async || lifted->def().is_async)
+    return nullptr;
+  return std::make_shared<const DirectTarget>(DirectTarget{
+      func.func, *lifted, abi_handles(*lifted->instance.component->types, lifted->def())});
+}
+
+Result<bool> call(ComponentStore& store, const DirectTarget& target, AbiHalf lower, AbiHalf lift,
+                  void* env) {
+  const LiftedFunc& func = target.func;
+  if (!runs_at_once(store, func)) return false;
+  store.core.clear_trap();
+  const char* failure = nullptr;
+  bool entered = true;
+  const TrapCode code = call_at_once(
+      store, func,
+      [&](const Context& cx, std::span<Slot> slots) {
+        AbiCall call(cx, slots.data(), target.handles);
+        if (lower(env, call)) return TrapCode::None;
+        failure = call.scope.failure;
+        entered = !failure;
+        return call.code();
+      },
+      [&](const Context& cx, std::span<Slot> slots) {
+        AbiCall call(cx, slots.data(), target.handles);
+        if (lift(env, call)) return TrapCode::None;
+        // The call itself has gone well.
+        failure = call.scope.failure;
+        return failure ? TrapCode::None : call.code();
+      });
+  // Nothing has happened to the component when its function has not been called.
+  if (code != TrapCode::None && entered) {
+    store.poison(*func.instance.root);
+    return error_of(store, code);
+  }
+  if (failure) {
+    store.core.clear_trap();
+    return Error(ErrorKind::Usage, failure);
+  }
+  return true;
 }
 
 }  // namespace wafer::component

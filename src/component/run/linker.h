@@ -14,6 +14,7 @@
 #include <span>
 #include <unordered_map>
 
+#include "component/run/abi.h"
 #include "component/run/task.h"
 
 namespace wafer::component {
@@ -85,11 +86,13 @@ struct DirectFunction {
 
 class HostFunc final : public Func {
  public:
-  HostFunc(HostFunction f, bool blocks, DirectFunction direct = {}, std::string signature = {})
+  HostFunc(HostFunction f, bool blocks, DirectFunction direct = {}, std::string signature = {},
+           AbiFunction abi = {})
       : function_(std::move(f)),
         blocks_(blocks),
         direct_(std::move(direct)),
-        signature_(std::move(signature)) {}
+        signature_(std::move(signature)),
+        abi_(std::move(abi)) {}
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
                 OnCancel& on_cancel) const override;
   bool may_block() const override { return blocks_; }
@@ -100,12 +103,15 @@ class HostFunc final : public Func {
   TrapCode run(HostCall& call) const;
   void answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const;
   const DirectFunction& direct() const { return direct_; }
+  // The same without dynamic values, for functions with the signature.
+  const AbiFunction& abi() const { return abi_; }
 
  private:
   const HostFunction function_;
   const bool blocks_;
   const DirectFunction direct_;
   const std::string signature_;
+  const AbiFunction abi_;
 };
 
 // What the host gives under one name: functions, resources, modules.
@@ -116,7 +122,7 @@ class HostInstance {
   // `blocks`: the function may answer later. A `signature` has to be the importer's
   // (func_text()).
   HostInstance& func(std::string name, HostFunction function, bool blocks = false,
-                     DirectFunction direct = {}, std::string signature = {});
+                     DirectFunction direct = {}, std::string signature = {}, AbiFunction abi = {});
   // A resource type of the host; `on_drop` takes the representation of one that nobody owns
   // any more.
   std::shared_ptr<ResourceType> resource(std::string name, std::function<void(uint64_t)> on_drop);

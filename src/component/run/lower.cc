@@ -17,6 +17,7 @@ struct LowerPlan {
   bool scalar = false;
   std::vector<ScalarType> scalars;
   ScalarType result;
+  std::vector<AbiHandle> handles;  // for functions that take no dynamic values
 };
 
 namespace {
@@ -34,10 +35,12 @@ ScalarType scalar_of(const TypeArena& types, ValType type) {
   return {ScalarKind::Other};
 }
 
-std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool is64) {
+std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool is64,
+                                     bool abi) {
   const TypeArena& types = *component.types;
   const TypeDef& func = types[def.type];
   auto plan = std::make_shared<LowerPlan>();
+  if (abi) plan->handles = abi_handles(types, func);
   plan->params = param_types(func);
   const Types results = result_types(func);
   plan->results.assign(results.begin(), results.end());
@@ -69,6 +72,7 @@ struct Lowered {
 
   static TrapCode call(void* env, runtime::CallContext&, Slot* slots);
   static TrapCode call_host(void* env, runtime::CallContext&, Slot* slots);
+  static TrapCode call_abi(void* env, runtime::CallContext&, Slot* slots);
   static TrapCode call_direct(void* env, runtime::CallContext&, Slot* slots);
   static void release(void* env) { delete static_cast<Lowered*>(env); }
 };
@@ -242,6 +246,25 @@ TrapCode Lowered::call_host(void* env, runtime::CallContext&, Slot* slots) {
   return TrapCode::None;
 }
 
+// A call of the host without dynamic values.
+TrapCode Lowered::call_abi(void* env, runtime::CallContext&, Slot* slots) {
+  const Lowered& self = *static_cast<const Lowered*>(env);
+  ComponentInstance& inst = self.instance;
+  ComponentStore& store = inst.store;
+  if (!inst.may_leave()) return store.trap("cannot leave component instance");
+  Lenders lenders(inst);
+  const Context cx{self.options, inst, &lenders};
+  AbiCall call(cx, slots, self.plan->handles);
+  ++store.host_calls;
+  const AbiFunction& function = self.host->abi();
+  if (!function.call(function.env.get(), call)) {
+    if (call.has_result) store.poison(*inst.root);
+    return call.code();
+  }
+  lenders.release();
+  return TrapCode::None;
+}
+
 // A call of the host with scalars.
 TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
   const Lowered& self = *static_cast<const Lowered*>(env);
@@ -300,17 +323,19 @@ bool fits_direct(const TypeArena& types, const TypeDef& func, const HostFunc& ho
 runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<const Func> func,
                                 const CanonLower& def, const ResolvedOptions& options) {
   AdapterCache& cache = *instance.component->adapters;
+  const auto* const host = dynamic_cast<const HostFunc*>(func.get());
+  const bool abi = host && host->abi() && !def.options.is_async && !options.is64;
   std::shared_ptr<const LowerPlan> plan;
   {
     const std::lock_guard lock(cache.mutex);
-    auto& kept = cache.lowered[&def];
-    if (!kept) kept = make_plan(*instance.component, def, options.is64);
+    auto& kept = abi ? cache.lowered_abi[&def] : cache.lowered[&def];
+    if (!kept) kept = make_plan(*instance.component, def, options.is64, abi);
     plan = std::static_pointer_cast<const LowerPlan>(kept);
   }
   const wasm::CanonType* const core = instance.component->types->core().get(def.signature);
-  const auto* const host = dynamic_cast<const HostFunc*>(func.get());
   auto* const env = new Lowered{instance, std::move(func), host, plan, def.type, options};
   runtime::HostCallback call = host ? &Lowered::call_host : &Lowered::call;
+  if (abi) call = &Lowered::call_abi;
   if (host && plan->scalar && host->direct() && host->direct().fits(plan->scalars, plan->result)) {
     call = &Lowered::call_direct;
     for (const ScalarType& s : plan->scalars)

@@ -33,13 +33,7 @@ bool in_bounds(const Context& cx, uint64_t at, uint64_t bytes) {
 // ---- Numbers, from the core value or the bytes that hold them
 
 TrapCode lift_prim(const Context& cx, Prim prim, uint64_t raw, Val& out) {
-  if (prim == Prim::ErrorContext) {
-    Handle* const h = cx.instance.handles.get(uint32_t(raw));
-    if (!h) return unknown_handle(cx.instance, uint32_t(raw));
-    if (h->kind != HandleKind::ErrorContext) return wrong_handle(cx.instance, uint32_t(raw));
-    out = Val::of_failure(h->failure);
-    return TrapCode::None;
-  }
+  if (prim == Prim::ErrorContext) return lift_failure(cx, uint32_t(raw), out);
   if (!lift_scalar(scalar_kind_of(prim), raw)) return cx.trap("invalid `char` bit pattern");
   out = Val::of_bits(raw);
   return TrapCode::None;
@@ -47,13 +41,7 @@ TrapCode lift_prim(const Context& cx, Prim prim, uint64_t raw, Val& out) {
 
 // Bits of a number as its core type has them.
 TrapCode lower_prim(const Context& cx, Prim prim, const Val& v, Slot& out) {
-  if (prim == Prim::ErrorContext) {
-    if (!v.is_failure()) return cx.trap("value is not an error-context");
-    Handle h;
-    h.kind = HandleKind::ErrorContext;
-    h.failure = v.failure();
-    return add_handle(cx.instance, std::move(h), out);
-  }
+  if (prim == Prim::ErrorContext) return lower_failure(cx, v, out);
   if (!v.is_bits()) return cx.trap("value does not have the type that is wanted");
   out = v.bits();
   if (!lower_scalar(scalar_kind_of(prim), out)) return cx.trap("invalid `char` bit pattern");
@@ -145,20 +133,6 @@ TrapCode check_range(const Context& cx, uint64_t at, uint64_t bytes, uint64_t al
                      const char* outside) {
   if (at & (align - 1)) return cx.trap("unaligned pointer");
   if (!in_bounds(cx, at, bytes)) return cx.trap(outside);
-  return TrapCode::None;
-}
-
-TrapCode reallocate(const Context& cx, uint64_t old, uint64_t old_size, uint32_t align,
-                    uint64_t size, uint64_t& at) {
-  // As a call of its own: nothing of what runs is seen by it, and it cannot leave.
-  ComponentStore& store = cx.store();
-  Slot slots[4] = {old, old_size, align, size};
-  const AuxiliaryThread scope(cx.instance);
-  CANON_TRY(store.core.call_raw(cx.options.realloc, slots));
-  at = cx.options.is64 ? slots[0] : uint32_t(slots[0]);
-  if (at & (align - 1)) return cx.trap("realloc return: result not aligned (unaligned pointer)");
-  if (!in_bounds(cx, at, size))
-    return cx.trap("realloc return: beyond end of memory (list content out-of-bounds)");
   return TrapCode::None;
 }
 
@@ -371,7 +345,7 @@ TrapCode store(const Context& cx, const Val& v, ValType type, uint64_t at) {
     if (t.prim == Prim::String) {
       if (!v.is_text()) return cx.trap("value is not a string");
       uint64_t begin, length;
-      CANON_TRY(store_string(cx, v.text(), begin, length));
+      CANON_TRY(store_string(cx, v.str(), v.text().source, begin, length));
       return store_pair(begin, length);
     }
     CANON_TRY(lower_prim(cx, t.prim, v, bits));
@@ -553,7 +527,7 @@ TrapCode lower_flat(const Context& cx, const Val& v, ValType type, std::vector<S
     if (t.prim == Prim::String) {
       if (!v.is_text()) return cx.trap("value is not a string");
       uint64_t at, length;
-      CANON_TRY(store_string(cx, v.text(), at, length));
+      CANON_TRY(store_string(cx, v.str(), v.text().source, at, length));
       out.push_back(at);
       out.push_back(length);
       return TrapCode::None;
@@ -621,6 +595,46 @@ TrapCode lower_flat(const Context& cx, const Val& v, ValType type, std::vector<S
 }
 
 }  // namespace
+
+TrapCode reallocate(const Context& cx, uint64_t old, uint64_t old_size, uint32_t align,
+                    uint64_t size, uint64_t& at) {
+  // As a call of its own: nothing of what runs is seen by it, and it cannot leave.
+  ComponentStore& store = cx.store();
+  Slot slots[4] = {old, old_size, align, size};
+  const AuxiliaryThread scope(cx.instance);
+  CANON_TRY(store.core.call_raw(cx.options.realloc, slots));
+  at = cx.options.is64 ? slots[0] : uint32_t(slots[0]);
+  if (at & (align - 1)) return cx.trap("realloc return: result not aligned (unaligned pointer)");
+  if (!in_bounds(cx, at, size))
+    return cx.trap("realloc return: beyond end of memory (list content out-of-bounds)");
+  return TrapCode::None;
+}
+
+TrapCode lift_handle(const Context& cx, const TypeDef& def, uint32_t index, Val& out) {
+  const bool end = def.kind == TypeKind::Stream || def.kind == TypeKind::Future;
+  return end ? lift_end(cx, def, index, out) : lift_resource(cx, def, index, out);
+}
+
+TrapCode lower_handle(const Context& cx, const TypeDef& def, const Val& v, Slot& out) {
+  const bool end = def.kind == TypeKind::Stream || def.kind == TypeKind::Future;
+  return end ? lower_end(cx, def, v, out) : lower_resource(cx, def, v, out);
+}
+
+TrapCode lift_failure(const Context& cx, uint32_t index, Val& out) {
+  Handle* const h = cx.instance.handles.get(index);
+  if (!h) return unknown_handle(cx.instance, index);
+  if (h->kind != HandleKind::ErrorContext) return wrong_handle(cx.instance, index);
+  out = Val::of_failure(h->failure);
+  return TrapCode::None;
+}
+
+TrapCode lower_failure(const Context& cx, const Val& v, Slot& out) {
+  if (!v.is_failure()) return cx.trap("value is not an error-context");
+  Handle h;
+  h.kind = HandleKind::ErrorContext;
+  h.failure = v.failure();
+  return add_handle(cx.instance, std::move(h), out);
+}
 
 size_t flat_count(const TypeArena& types, Types t, bool is64, size_t most) {
   size_t out = 0;
@@ -742,16 +756,16 @@ TrapCode load_string(const Context& cx, uint64_t at, uint64_t length, Text& out)
 
 // Space is asked for as the specification does, which guests can see: as much as the source
 // needs when all goes well, then the most that can be needed, then what was.
-TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_t& length) {
+TrapCode store_string(const Context& cx, std::string_view s, Text::Source source, uint64_t& at,
+                      uint64_t& length) {
   const uint64_t tag = uint64_t{1} << (cx.options.is64 ? 63 : 31);
-  const std::string_view s = text.utf8;
-  const TextSize size =
-      text.source == Text::Source::Utf8 && cx.options.encoding == StringEncoding::Utf8 ? TextSize{}
-                                                                                       : measure(s);
+  const TextSize size = source == Text::Source::Utf8 && cx.options.encoding == StringEncoding::Utf8
+                            ? TextSize{}
+                            : measure(s);
   if (s.size() > kMaxByteLength) return cx.trap("string content out-of-bounds");
   const auto memory = [&] { return cx.options.memory->base + at; };
   uint64_t units = 0;  // of the source
-  switch (text.source) {
+  switch (source) {
     case Text::Source::Utf8:
       units = s.size();
       break;
@@ -766,10 +780,10 @@ TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_
     case StringEncoding::Utf8: {
       length = s.size();
       CANON_TRY(reallocate(cx, 0, 0, 1, units, at));
-      if (units != length || text.source != Text::Source::Utf8) {
+      if (units != length || source != Text::Source::Utf8) {
         // ASCII stays as long as it was.
         if (length != units) {
-          const uint64_t worst = units * (text.source == Text::Source::Latin1 ? 2 : 3);
+          const uint64_t worst = units * (source == Text::Source::Latin1 ? 2 : 3);
           CANON_TRY(reallocate(cx, at, units, 1, worst, at));
           if (worst > length) CANON_TRY(reallocate(cx, at, worst, 1, length, at));
         }
@@ -779,7 +793,7 @@ TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_
     }
     case StringEncoding::Utf16: {
       length = size.utf16_units;
-      if (text.source == Text::Source::Utf8) {
+      if (source == Text::Source::Utf8) {
         CANON_TRY(reallocate(cx, 0, 0, 2, 2 * units, at));
         if (length < units) CANON_TRY(reallocate(cx, at, 2 * units, 2, 2 * length, at));
       } else {
@@ -789,7 +803,7 @@ TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_
       return TrapCode::None;
     }
     case StringEncoding::Latin1Utf16:
-      switch (text.source) {
+      switch (source) {
         case Text::Source::Latin1:
           length = units;
           CANON_TRY(reallocate(cx, 0, 0, 2, length, at));

@@ -145,9 +145,21 @@ TrapCode load_list(const Context& cx, uint64_t at, uint64_t count, ValType type,
                    std::vector<Val>& out);
 TrapCode store_list(const Context& cx, std::span<Val> values, ValType type, uint64_t at);
 
+// Space in memory ("realloc").
+TrapCode reallocate(const Context& cx, uint64_t old, uint64_t old_size, uint32_t align,
+                    uint64_t size, uint64_t& at);
+
+// What handles stand for; `def`: own, borrow, stream or future.
+TrapCode lift_handle(const Context& cx, const TypeDef& def, uint32_t index, Val& out);
+TrapCode lower_handle(const Context& cx, const TypeDef& def, const Val& v, Slot& out);
+// The same of an error-context.
+TrapCode lift_failure(const Context& cx, uint32_t index, Val& out);
+TrapCode lower_failure(const Context& cx, const Val& v, Slot& out);
+
 TrapCode load_string(const Context& cx, uint64_t at, uint64_t length, Text& out);
 // Gives where it was put, and its length in code units, tagged.
-TrapCode store_string(const Context& cx, const Text& text, uint64_t& at, uint64_t& length);
+TrapCode store_string(const Context& cx, std::string_view utf8, Text::Source source, uint64_t& at,
+                      uint64_t& length);
 
 // Types of parameters, taken from a function type.
 std::vector<ValType> param_types(const TypeDef& func);
