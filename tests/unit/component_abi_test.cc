@@ -199,7 +199,7 @@ TEST_F(ComponentAbiTest, Lists) {
   traps<std::vector<uint32_t>>("list content out-of-bounds", "(list u32)", kPair,
                                at(0, 0x40000001));
   using Nested = std::vector<std::vector<uint16_t>>;
-  gives<Nested>({{0x48}, {}}, "(list (list u16))", kPair, at(64, 2),
+  gives<Nested>({{0x40}, {}}, "(list (list u16))", kPair, at(64, 2),
                 "\\40\\00\\00\\00\\01\\00\\00\\00\\40\\00\\00\\00\\00\\00\\00\\00");
   traps<Nested>("unaligned pointer", "(list (list u16))", kPair, at(64, 1),
                 "\\41\\00\\00\\00\\01\\00\\00\\00");
