@@ -111,6 +111,16 @@ HOST_U64 = f"""(component
   (core instance $m (instantiate $M (with "" (instance (export "f" (func $f))))))
   {LIFTED_RUN})"""
 
+# A host function that does nothing but answer.
+HOST_RESOLUTION = f"""(component
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+    (export "resolution" (func (result u64)))))
+  (core func $f (canon lower (func $clock "resolution")))
+  (core module $M (import "" "f" (func $f (result i64)))
+    {LOOP.format(before="", body='(local.set $sum (i32.wrap_i64 (call $f)))')})
+  (core instance $m (instantiate $M (with "" (instance (export "f" (func $f))))))
+  {LIFTED_RUN})"""
+
 HOST_METHOD = f"""(component
   (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type $p (sub resource)))
     (export "[method]pollable.ready" (func (param "self" (borrow $p)) (result bool)))))
@@ -224,6 +234,7 @@ ROWS = (
                 "(call $f (i32.const 4096) (i32.const 10000))", record=True), 20_000),
     Row("method", "components", METHOD, 10_000_000),
     Row("stream-u8", "components", STREAM, 5_000),
+    Row("host-resolution", "host", HOST_RESOLUTION, 10_000_000),
     Row("host-u64", "host", HOST_U64, 10_000_000),
     Row("host-method", "host", HOST_METHOD, 5_000_000),
     Row("host-bytes", "host", HOST_BYTES, 500_000),

@@ -230,7 +230,7 @@ class ComponentLinker {
             component::AbiFunction direct = {});
   // The same of a function of C++, by its own parameters and result:
   //   linker.typed("my:host/math", "add", [](uint32_t a, uint32_t b) { return a + b; });
-  // Where they are numbers, bool and char32_t, a call costs little more than one of a core module.
+  // Values go straight into these types (wafer/component_abi.hpp), unless one is a ComponentVal.
   // Components whose function has other types are refused; names of fields and cases do not count,
   // and a record may be a tuple.
   template <class F>

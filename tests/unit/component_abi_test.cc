@@ -258,5 +258,124 @@ TEST_F(ComponentAbiTest, ParametersInMemory) {
   traps<Many>("pointer out of bounds", type, "i32", "(i32.const 65480)", data);
 }
 
+// ---- Calls of components
+
+// An exported function of C++'s types, called by bindings and with dynamic values.
+class ComponentAbiCall : public ComponentAbiTest {
+ protected:
+  // `core`: its core function, with the name "f"; `realloc`: what that gives.
+  Component exporting(const std::string& type, const std::string& core,
+                      const std::string& realloc = "(i32.const 1024)",
+                      const std::string& data = "") {
+    const auto binary = wat2wasm(R"((component
+      (core module $M (memory (export "mem") 1) (data (i32.const 64) ")" +
+                                 data + R"(")
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) )" +
+                                 realloc + R"()
+        (func (export "f") )" + core +
+                                 R"())
+      (core instance $m (instantiate $M))
+      (func (export "f") )" + type +
+                                 R"( (canon lift (core func $m "f")
+        (memory (core memory $m "mem")) (realloc (core func $m "realloc"))))))");
+    EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message);
+    auto component = Component::load(engine, {binary->data(), binary->size()});
+    EXPECT_TRUE(component.ok()) << std::string_view(component.error().message);
+    return *component;
+  }
+  template <class R, class... A>
+  Outcome<R> call(const Component& component, const char* signature, const A&... args) {
+    ComponentLinker linker;
+    Outcome<R> out[2];
+    for (const bool direct : {false, true}) {
+      Store store(engine);
+      auto instance = linker.instantiate(store, component);
+      EXPECT_TRUE(instance.ok()) << std::string_view(instance.error().message);
+      const ComponentScope scope{instance->store(), linker.host_types().get(), nullptr};
+      const auto bound = BoundFunc::find(*instance, scope, "", "f", signature);
+      EXPECT_TRUE(bound.ok()) << std::string_view(bound.error().message);
+      const auto result = direct ? bound->template call<R, const A&...>(args...)
+                                 : instance->func("f").template call<R>(args...);
+      if (result.ok())
+        out[direct].value = *result;
+      else
+        out[direct].trap = std::string_view(result.error().message);
+      // After a trap nothing runs in it any more.
+      if (!result.ok()) EXPECT_FALSE((bound->template call<R, const A&...>(args...).ok()));
+    }
+    EXPECT_EQ(out[0].trap, out[1].trap) << signature;
+    EXPECT_EQ(out[0].value, out[1].value) << signature;
+    return out[1];
+  }
+};
+
+TEST_F(ComponentAbiCall, ValuesGoBothWays) {
+  const auto text =
+      exporting(R"((param "x" string) (result string))",
+                R"((param i32 i32) (result i32) (i32.store (i32.const 8) (local.get 0))
+                   (i32.store (i32.const 12) (local.get 1)) (i32.const 8))");
+  EXPECT_EQ(call<std::string>(text, "func(string) -> string", std::string("ümläut")).value,
+            "ümläut");
+  const auto numbers =
+      exporting(R"((param "a" s8) (param "b" f64) (param "c" (option u64)) (result s64))",
+                R"((param i32 f64 i32 i64) (result i64) (i64.add (i64.extend_i32_s (local.get 0))
+                   (i64.add (i64.trunc_f64_s (local.get 1))
+                     (i64.mul (i64.extend_i32_u (local.get 2)) (local.get 3)))))");
+  EXPECT_EQ(call<int64_t>(numbers, "func(s8, f64, option<u64>) -> s64", int8_t(-3), 10.5,
+                          std::optional<uint64_t>(1000))
+                .value,
+            1007);
+  EXPECT_EQ(call<int64_t>(numbers, "func(s8, f64, option<u64>) -> s64", int8_t(-128), -1.0,
+                          std::optional<uint64_t>())
+                .value,
+            -129);
+  using List = std::vector<std::tuple<uint8_t, uint32_t>>;
+  const auto list = exporting(R"((param "x" (list (tuple u8 u32))) (result u32))",
+                              R"((param i32 i32) (result i32) (i32.add (local.get 1)
+                                 (i32.add (i32.load8_u offset=8 (local.get 0))
+                                   (i32.load offset=12 (local.get 0)))))");
+  EXPECT_EQ(
+      call<uint32_t>(list, "func(list<tuple<u8, u32>>) -> u32", List{{1, 2}, {3, 1000}}).value,
+      1005u);
+}
+
+TEST_F(ComponentAbiCall, GuestsThatGiveWhatIsNone) {
+  const auto fails = [&](const std::string& wanted, const Outcome<std::string>& out) {
+    EXPECT_FALSE(out.value);
+    EXPECT_NE(out.trap.find(wanted), std::string::npos) << out.trap;
+  };
+  const std::string type = R"((param "x" string) (result string))";
+  const char* const signature = "func(string) -> string";
+  const std::string x = "some text";
+  const auto gives = [](const std::string& at) {
+    return "(param i32 i32) (result i32) (i32.const " + at + ")";
+  };
+  fails("pointer out of bounds", call<std::string>(exporting(type, gives("65532")), signature, x));
+  fails("pointer out of bounds", call<std::string>(exporting(type, gives("-8")), signature, x));
+  fails("unaligned pointer", call<std::string>(exporting(type, gives("66")), signature, x));
+  fails("out of bounds of memory",
+        call<std::string>(
+            exporting(type, gives("64"), "(i32.const 1024)", "\\ff\\ff\\00\\00\\02\\00\\00\\00"),
+            signature, x));
+  fails("out-of-bounds", call<std::string>(exporting(type, gives("64"), "(i32.const 1024)",
+                                                     "\\00\\00\\00\\00\\00\\00\\00\\ff"),
+                                           signature, x));
+  fails("", call<std::string>(exporting(type, gives("64"), "(i32.const 1024)",
+                                        "\\48\\00\\00\\00\\02\\00\\00\\00\\c3\\28"),
+                              signature, x));
+  fails(
+      "unreachable",
+      call<std::string>(exporting(type, "(param i32 i32) (result i32) unreachable"), signature, x));
+  // Space that is none.
+  fails("beyond end of memory",
+        call<std::string>(exporting(type, gives("64"), "(i32.const 65535)"), signature, x));
+  fails("unreachable",
+        call<std::string>(exporting(type, gives("64"), "unreachable"), signature, x));
+  const auto words =
+      exporting(R"((param "x" (list u32)) (result string))", gives("64"), "(i32.const 1022)");
+  fails("not aligned",
+        call<std::string>(words, "func(list<u32>) -> string", std::vector<uint32_t>{1}));
+}
+
 }  // namespace
 }  // namespace wafer
