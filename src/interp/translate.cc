@@ -151,13 +151,13 @@ void Translator::emit_return() {
   for (uint32_t i = 0; i < n; ++i) {
     const uint32_t index = uint32_t(stack_.size()) - n + i;
     Operand& o = stack_[index];
-    if (o.kind == Operand::Kind::Local && local_slot(o.local) < out_.result_slots)
-      copy(local_slot(o.local), o.slot, o.type);
+    if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
+      copy(local_slot(o.copy.local), o.slot, o.type);
   }
   uint32_t dst = 0;
   for (uint32_t i = 0; i < n; ++i) {
     Operand o = stack_[stack_.size() - n + i];
-    if (o.kind == Operand::Kind::Local && local_slot(o.local) < out_.result_slots)
+    if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
       o.kind = Operand::Kind::Slot;
     store_to(o, dst);
     dst += slot_count(o.type);
@@ -305,9 +305,6 @@ Result<void> Translator::run() {
       return Error(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
   }
   out_.frame_slots = max_slot_ + 4;
-  out_.code.shrink_to_fit();
-  out_.offsets.shrink_to_fit();
-  out_.handlers.shrink_to_fit();
   return {};
 }
 
@@ -762,7 +759,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const Operand o = pop();
       const uint32_t dst = local_slot(in.index);
       const bool pending = local_heads_[in.index] != kNone;
-      if (o.kind == Operand::Kind::Local && o.local == in.index) {
+      if (o.kind == Operand::Kind::Local && o.copy.local == in.index) {
         // Storing a local to itself.
       } else if (!pending && o.kind == Operand::Kind::Slot && last_wrote(o.slot)) {
         Word& w = out_.code[last_.at];
@@ -842,8 +839,21 @@ Result<void> Translator::visit_special(const Instr& in) {
   }
 }
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out) {
-  Translator t(module, code, out);
-  return t.run();
+  if (kSmall) {
+    // Room at once for what most bodies become: growing needs old and new at a time.
+    const size_t bytes = module.functions[out.func_index].body.size();
+    out.code.reserve(bytes * 9 / 16 + 8);
+    out.offsets.reserve(bytes / 3 + 8);
+  }
+  Result<void> result = [&] {
+    Translator t(module, code, out);
+    return t.run();
+  }();
+  // Once the translator's own memory is free.
+  out.code.shrink_to_fit();
+  out.offsets.shrink_to_fit();
+  out.handlers.shrink_to_fit();
+  return result;
 }
 
 }  // namespace wafer::interp

@@ -261,7 +261,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       // slots only.
       emit_cond_branch(in.index, c);
       if (keep.kind == Operand::Kind::Local) {
-        push_local(keep.local);
+        push_local(keep.copy.local);
         if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
       } else {
         push(keep.type);

@@ -30,10 +30,15 @@ struct Operand {
   };
   Kind kind = Kind::Slot;
   ValType type;
-  uint32_t slot = 0;           // its own slot
-  uint32_t local = 0;          // Local: index
-  uint32_t next_same = kNone;  // Local: next operand below with the same local
-  uint64_t value = 0;          // Const
+  uint32_t slot = 0;  // its own slot
+  struct Copy {
+    uint32_t local;
+    uint32_t next_same;  // next operand below with the same local
+  };
+  union {
+    uint64_t value = 0;  // Const
+    Copy copy;           // Local
+  };
 };
 
 struct Fixup {
@@ -171,15 +176,15 @@ class Translator {
   void push_local(uint32_t local) {
     Operand& o = push(validator_.locals()[local]);
     o.kind = Operand::Kind::Local;
-    o.local = local;
-    o.next_same = local_heads_[local];
+    o.copy.local = local;
+    o.copy.next_same = local_heads_[local];
     local_heads_[local] = uint32_t(stack_.size() - 1);
   }
   Operand pop() {
     const Operand o = stack_.back();
     stack_.pop_back();
     next_slot_ = o.slot;
-    if (o.kind == Operand::Kind::Local) local_heads_[o.local] = o.next_same;
+    if (o.kind == Operand::Kind::Local) local_heads_[o.copy.local] = o.copy.next_same;
     if (lazy_from_ > stack_.size()) lazy_from_ = uint32_t(stack_.size());
     return o;
   }
@@ -190,7 +195,7 @@ class Translator {
       case Operand::Kind::Slot:
         return o.slot;
       case Operand::Kind::Local:
-        return local_slot(o.local);
+        return local_slot(o.copy.local);
       case Operand::Kind::Const: {
         store_to(o, o.slot);
         return o.slot;
@@ -215,7 +220,7 @@ class Translator {
         if (o.slot != dst) copy(o.slot, dst, o.type);
         break;
       case Operand::Kind::Local:
-        copy(local_slot(o.local), dst, o.type);
+        copy(local_slot(o.copy.local), dst, o.type);
         break;
     }
   }
@@ -250,9 +255,9 @@ class Translator {
   void unlink_local(uint32_t index) {
     Operand& o = stack_[index];
     if (o.kind != Operand::Kind::Local) return;
-    uint32_t* link = &local_heads_[o.local];
-    while (*link != index) link = &stack_[*link].next_same;
-    *link = o.next_same;
+    uint32_t* link = &local_heads_[o.copy.local];
+    while (*link != index) link = &stack_[*link].copy.next_same;
+    *link = o.copy.next_same;
   }
   // Puts every operand into its own slot: what merges of control flow rely on.
   void materialize_all() {
@@ -260,7 +265,7 @@ class Translator {
       Operand& o = stack_[i];
       if (o.kind == Operand::Kind::Slot) continue;
       store_to(o, o.slot);
-      if (o.kind == Operand::Kind::Local) local_heads_[o.local] = kNone;
+      if (o.kind == Operand::Kind::Local) local_heads_[o.copy.local] = kNone;
       o.kind = Operand::Kind::Slot;
     }
     lazy_from_ = uint32_t(stack_.size());
@@ -273,7 +278,7 @@ class Translator {
     while (local_heads_[local] != kNone) {
       const uint32_t index = local_heads_[local];
       Operand& o = stack_[index];
-      local_heads_[local] = o.next_same;
+      local_heads_[local] = o.copy.next_same;
       copy(local_slot(local), o.slot, o.type);
       o.kind = Operand::Kind::Slot;
     }
@@ -284,7 +289,7 @@ class Translator {
     if (o.kind == Operand::Kind::Slot) {
       slot = o.slot;
     } else if (o.kind == Operand::Kind::Local) {
-      slot = local_slot(o.local);
+      slot = local_slot(o.copy.local);
     } else {
       return false;
     }
