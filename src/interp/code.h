@@ -47,6 +47,11 @@ T* pointer_in(Slot slot) {
   return reinterpret_cast<T*>(uintptr_t(slot));
 }
 
+// Whether functions can have handlers.
+inline constexpr bool kHasHandlers = wasm::is_built(wasm::Feature::Exceptions) ||
+                                     wasm::is_built(wasm::Feature::LegacyExceptions) ||
+                                     wasm::is_built(wasm::Feature::StackSwitching);
+
 // Where an exception raised in [begin, end) of a function goes.
 struct Handler {
   // Suspend and Switch are clauses of a resume, which names them by index: they guard

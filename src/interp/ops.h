@@ -162,11 +162,11 @@ enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 // What translation asks of an opcode, without its text.
 struct OpRow {
   uint16_t first = 0;  // its first operation
-  Shape shape = Shape::Special;
-  uint8_t forms = 0;  // which row of OpLayout::forms tells its variants' places
-  uint8_t arity = 0;
+  Shape shape : 4 = Shape::Special;
+  uint8_t forms : 4 = 0;  // which row of OpLayout::forms tells its variants' places
+  uint8_t arity : 4 = 0;
+  wasm::TypeKind result : 4 = wasm::TypeKind::Bot;
   wasm::Imm imm = wasm::Imm::None;
-  wasm::TypeKind result = wasm::TypeKind::Bot;
   uint8_t bytes = 0;  // of memory that a load or store touches; 0 for others
 };
 

@@ -362,10 +362,6 @@ TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top,
   return r.code;
 }
 
-// Whether code can catch.
-constexpr bool kHasHandlers =
-    wasm::is_built(wasm::Feature::Exceptions) || wasm::is_built(wasm::Feature::LegacyExceptions);
-
 bool unwind(Activation& a, Ref exn) {
   auto* e = reinterpret_cast<GcException*>(exn);
   Frame frame{a.pc, a.fp, a.instance};

@@ -46,24 +46,37 @@ struct Fixup {
   uint32_t word;  // word whose low half is the offset
 };
 
+// Takes the place of a vector that nothing is ever put in.
+template <class T>
+struct NoVec {
+  NoVec& operator=(const Vec<T>&) { return *this; }
+  static constexpr bool empty() { return true; }
+  T* begin() const { return nullptr; }
+  T* end() const { return nullptr; }
+  void push_back(const T&) {}
+};
+template <class T>
+using HandlerVec = std::conditional_t<kHasHandlers, Vec<T>, NoVec<T>>;
+
 struct Control {
   wasm::Opcode op = wasm::Opcode::Block;
   uint32_t height = 0;     // operands at entry, below the parameters
   uint32_t base_slot = 0;  // first slot of parameters and results
   Vec<ValType> params, results;
-  Vec<Fixup> fixups;             // branches to the end
-  Vec<uint32_t> handler_fixups;  // handlers whose target is this label
+  Vec<Fixup> fixups;  // branches to the end
+  // Handlers whose target is this label.
+  [[no_unique_address]] HandlerVec<uint32_t> handler_fixups;
   uint32_t loop_start = 0;
   Fixup else_fixup{kNone, kNone};
   bool has_else = false;
   uint32_t try_begin = 0;  // TryTable, Try: first guarded word
-  Vec<wasm::CatchClause> catches;
+  [[no_unique_address]] HandlerVec<wasm::CatchClause> catches;
   struct LegacyCatch {
     uint32_t tag;  // kNone: catch_all
     uint32_t target;
     uint32_t dst;
   };
-  Vec<LegacyCatch> legacy;
+  [[no_unique_address]] HandlerVec<LegacyCatch> legacy;
   uint32_t try_end = 0;
   const Vec<ValType>& label_types() const { return op == wasm::Opcode::Loop ? params : results; }
 };

@@ -18,7 +18,7 @@ const uint8_t* position(const Cursor& c) {
 
 constexpr uint32_t kMaxFields = 10000;
 
-bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, std::string_view what) {
+bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, const char* what) {
   uint32_t n = 0;
   if (!read_count(c, n, 0, limit, what)) return false;
   out.reserve(std::min<size_t>(n, c.remaining()));
@@ -44,7 +44,7 @@ bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
 
 }  // namespace
 
-bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, std::string_view what) {
+bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, const char* what) {
   const uint8_t* at = position(c);
   if (!c.u32(out)) return false;
   if (present + out > limit) {

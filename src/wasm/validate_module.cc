@@ -10,7 +10,10 @@ WAFER_COLD Result<void> invalid(std::string_view message, uint32_t at) {
   return Error(ErrorKind::Invalid, message, at);
 }
 
-WAFER_COLD Result<void> unknown(std::string_view what, uint32_t index, uint32_t at) {
+WAFER_COLD Result<void> invalid(const char* message, uint32_t at) {
+  return invalid(std::string_view(message), at);
+}
+WAFER_COLD Result<void> unknown(const char* what, uint32_t index, uint32_t at) {
   return invalid(message_with(what, index), at);
 }
 
@@ -63,7 +66,7 @@ Result<void> check_exports(const Module& module) {
 #endif
   for (const Export& e : module.exports) {
     size_t count = 0;
-    std::string_view what;
+    const char* what = nullptr;
     switch (e.kind) {
       case ExternKind::Func:
         count = module.functions.size(), what = "unknown function ";
