@@ -842,7 +842,7 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
   if (kSmall) {
     // Room at once for what most bodies become: growing needs old and new at a time.
     const size_t bytes = module.functions[out.func_index].body.size();
-    out.code.reserve(bytes * 9 / 16 + 8);
+    out.code.reserve(bytes * (code.options.fuel ? 9 : 7) / 16 + 8);
     out.offsets.reserve(bytes / 3 + 8);
   }
   Result<void> result = [&] {
