@@ -12,57 +12,17 @@ import shutil
 import subprocess
 import sys
 
+from builds import RUST_TARGET, built, cargo, command, fetched, javascript_tools, worlds
 from checks import check, finish
 
-HERE = pathlib.Path(__file__).parent
-SOURCES = HERE / "toolchains"
-WIT = HERE / "../../src/wasi/p2/wit"
-JCO, COMPONENTIZE_JS, NODE = "1.15.0", "0.19.3", 20
+SOURCES = pathlib.Path(__file__).parent / "toolchains"
 COMPONENTIZE_PY = "0.25.1"
 WASIP2 = "2.0.1"
 
 
-def skip(why):
-    print("skipped:", why)
-    sys.exit(77)
-
-
-def command(words, **options):
-    return subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=600,
-                          **options)
-
-
-def fetched(words, **options):
-    """A command of a package manager; without success the test is skipped."""
-    try:
-        done = command(words, **options)
-    except (FileNotFoundError, subprocess.TimeoutExpired) as e:
-        skip(e)
-    if done.returncode:
-        skip(f"{' '.join(map(str, words[:3]))}: {done.stderr[-300:]}")
-
-
-def built(words, **options):
-    done = command(words, **options)
-    if done.returncode:
-        sys.exit(f"{words}\n{done.stdout}{done.stderr}")
-
-
-def worlds(folder, version):
-    """WIT of a command and of a handler, for tools that know no features."""
-    (folder / "deps").mkdir(parents=True)
-    for file in WIT.glob("*.wit"):
-        text = re.sub(r"@unstable\([^)]*\)\s+import [^;]*;", "", file.read_text())
-        (folder / "deps" / file.name).write_text(text.replace("0.2.12", version))
-    (folder / "worlds.wit").write_text(
-        f"package test:guests;\nworld cmd {{ include wasi:cli/command@{version}; }}\n"
-        f"world serve {{ include wasi:http/proxy@{version}; }}\n")
-    return folder
-
-
 def rust(scratch):
-    fetched(["rustup", "target", "add", "wasm32-wasip2"])
-    built(["rustc", "-O", "--edition=2021", "--target=wasm32-wasip2", SOURCES / "command.rs",
+    fetched(["rustup", "target", "add", RUST_TARGET])
+    built(["rustc", "-O", "--edition=2021", f"--target={RUST_TARGET}", SOURCES / "command.rs",
            "-o", scratch / "command.wasm"])
     project = scratch / "handler"
     (project / "src").mkdir(parents=True)
@@ -70,22 +30,13 @@ def rust(scratch):
     (project / "Cargo.toml").write_text(
         '[package]\nname = "handler"\nversion = "0.1.0"\nedition = "2021"\n'
         f'[lib]\ncrate-type = ["cdylib"]\n[dependencies]\nwasip2 = "={WASIP2}"\n')
-    fetched(["cargo", "fetch", "-q"], cwd=project)
-    built(["cargo", "build", "-q", "--release", "--target=wasm32-wasip2", "--target-dir=target"],
-          cwd=project)
-    (project / "target/wasm32-wasip2/release/handler.wasm").rename(scratch / "handler.wasm")
+    (cargo(project, project / "target") / "handler.wasm").rename(scratch / "handler.wasm")
 
 
 def javascript(scratch):
-    version = command(["node", "--version"]).stdout if shutil.which("node") else "none"
-    if not version.startswith(f"v{NODE}."):
-        skip(f"needs node {NODE}, found {version}")
-    fetched(["npm", "install", "--silent", f"@bytecodealliance/jco@{JCO}",
-             f"@bytecodealliance/componentize-js@{COMPONENTIZE_JS}"], cwd=scratch)
-    wit = worlds(scratch / "wit", "0.2.3")
+    componentize = javascript_tools(scratch)
     for name, world in ("command", "cmd"), ("handler", "serve"):
-        built([scratch / "node_modules/.bin/jco", "componentize", SOURCES / f"{name}.js", "--wit",
-               wit, "-n", world, "-o", scratch / f"{name}.wasm"])
+        componentize(SOURCES / f"{name}.js", world, scratch / f"{name}.wasm")
 
 
 def python(scratch):
