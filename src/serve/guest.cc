@@ -185,6 +185,7 @@ Result<std::shared_ptr<Guest>> GuestPool::take(const Surroundings& surroundings,
     if (guest->fresh_for(application)) return guest;
   }
   auto guest = std::make_shared<Guest>(surroundings, application);
+  ++surroundings.metrics.instances;
   WAFER_TRY(guest->instantiate());
   if (guest->reusable()) guests_.push_back(guest);
   return guest;

@@ -8,6 +8,7 @@
 
 #include "component/run/linker.h"
 #include "component/run/snapshot.h"
+#include "serve/metrics.h"
 #include "serve/serve.h"
 #include "wasi/bind/http.h"
 #include "wasi/p2/p2.h"
@@ -30,6 +31,7 @@ struct Surroundings {
   const wasi::ResourceTypes& types_0_3;
   GuestPool& guests;
   const Limits& limits;
+  Metrics& metrics;
 };
 
 // Whether a component answers by `wasi:http/handler` of 0.3, rather than by 0.2's

@@ -48,6 +48,8 @@ std::string Metrics::text() const {
   one("wafer_connections_open", "gauge", "Connections open now.", of(open));
   one("wafer_requests_total", "counter", "Requests given to guests.", of(requests));
   one("wafer_requests_active", "gauge", "Requests that guests work on now.", of(active));
+  one("wafer_instances_total", "counter", "Instances made; requests after that begin them anew.",
+      of(instances));
   head("wafer_responses_total", "counter", "Responses by class of status.");
   for (int i = 0; i < 5; ++i)
     out += fmt::format("wafer_responses_total{{class=\"{}xx\"}} {}\n", i + 1, of(by_class[i]));

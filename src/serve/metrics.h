@@ -15,7 +15,8 @@ struct Metrics {
                                           10'000,  25'000,    50'000,    100'000,   250'000,
                                           500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
 
-  std::atomic<uint64_t> connections{0}, open{0}, requests{0}, active{0}, failures{0}, timeouts{0};
+  std::atomic<uint64_t> connections{0}, open{0}, requests{0}, active{0}, instances{0}, failures{0},
+      timeouts{0};
   std::atomic<uint64_t> by_class[5] = {};  // responses of 1xx to 5xx
   std::atomic<uint64_t> within[std::size(kBuckets)] = {};
   std::atomic<uint64_t> responses{0}, microseconds{0}, body_bytes{0};

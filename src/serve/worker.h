@@ -33,7 +33,7 @@ class Worker {
 
   // ---- For connections, on the worker's thread
   Surroundings surroundings() {
-    return {loop_, process_, linker_, types_0_2_, types_0_3_, guests_, options_.limits};
+    return {loop_, process_, linker_, types_0_2_, types_0_3_, guests_, options_.limits, metrics_};
   }
   const Options& options() const { return options_; }
   Metrics& metrics() { return metrics_; }

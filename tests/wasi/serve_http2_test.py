@@ -7,6 +7,7 @@ CLANG: command that makes core modules, by "|". Exit code 77: the adapter or cur
 import http.client
 import json
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -259,12 +260,23 @@ def frames(server):
     alive(server, "frames")
 
 
-def admin(port, expect_requests):
+def admin(port, expect_requests, served):
     def get(path, method="GET"):
         c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         c.request(method, path)
         r = c.getresponse()
         return r.status, r.read().decode()
+
+    def instances():
+        return int(re.search(r"^wafer_instances_total (\d+)$", get("/metrics")[1], re.M)[1])
+    # An instance whose request has waited is begun anew as well, instead of making another.
+    before = instances()
+    c = http.client.HTTPConnection("127.0.0.1", served, timeout=10)
+    for path in ["/sleep"] * 4 + ["/"] * 4:
+        c.request("GET", path)
+        check(f"{path} again", c.getresponse().read() != b"", True)
+    c.close()
+    check("instances", before > 0 and instances() - before <= 1, True)
     check("healthz", get("/healthz"), (200, "ok\n"))
     check("readyz", get("/readyz"), (200, "ok\n"))
     check("nothing else", (get("/")[0], get("/metrics", "POST")[0]), (404, 405))
@@ -319,7 +331,7 @@ def main():
         done = subprocess.run(["h2load", "-n", "2000", "-c", "4", "-m", "16", plain + "/"],
                               capture_output=True, text=True, timeout=60)
         check("h2load", "2000 succeeded, 0 failed, 0 errored" in done.stdout, True)
-    admin(admin_port, 60)
+    admin(admin_port, 60, server.port)
     # Requests under way are answered at the end, by a connection that is told so.
     c = Client(server.port)
     c.send(frame(HEADERS, 5, 1, get("/sleep")))

@@ -612,6 +612,10 @@ bool ComponentStore::step_blocked(TrapCode& code) {
   }
   blocked.pop_front();
   if (top.thread) code = top.thread->resume();
+  // Calls of the host that are over have nobody to wake.
+  while (!blocked.empty() && !blocked.front().thread && blocked.front().callee &&
+         blocked.front().callee->state == Task::State::Resolved)
+    blocked.pop_front();
   return true;
 }
 
