@@ -151,6 +151,15 @@ void HttpBody::remove(size_t size) {
   if (on_taken && size > 0) on_taken(size);
 }
 
+void HttpBody::take(std::vector<uint8_t>& to) {
+  data_.erase(data_.begin(), data_.begin() + ptrdiff_t(taken_));
+  to.clear();
+  data_.swap(to);
+  taken_ = 0;
+  update();
+  if (on_taken && !to.empty()) on_taken(to.size());
+}
+
 void HttpBody::discard() {
   const size_t left = front().size();
   discarded_ = true;

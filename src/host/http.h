@@ -62,6 +62,8 @@ class HttpBody {
   // What is there, in one piece; remove() takes bytes from its front.
   Bytes front() const { return Bytes(data_).subspan(taken_); }
   void remove(size_t size);
+  // All that is there, instead of what is in `to`, whose memory the writer goes on with.
+  void take(std::vector<uint8_t>& to);
   // Nobody reads what is left.
   void discard();
   // Once it has ended well, and all was read or is not wanted.

@@ -190,14 +190,13 @@ void Connection::on_header(const Error& error) {
   host::HttpRequest request = make_request();
   if (const char* const why = Handling::objection(request)) return refuse(400, why);
   if (!request.body || expectation.empty()) return invoke(std::move(request));
-  out_ = "HTTP/1.1 100 Continue\r\n\r\n";
-  channel_->write(asio::buffer(out_),
-                  [self = self(), r = std::make_shared<host::HttpRequest>(std::move(request))](
-                      const Error& e, size_t) {
-                    if (e || self->closed_) return self->close();
-                    self->out_.clear();
-                    self->invoke(std::move(*r));
-                  });
+  out_.text = "HTTP/1.1 100 Continue\r\n\r\n";
+  out_.write(*channel_, [self = self(), r = std::make_shared<host::HttpRequest>(
+                                            std::move(request))](const Error& e, size_t) {
+    if (e || self->closed_) return self->close();
+    self->out_.clear();
+    self->invoke(std::move(*r));
+  });
 }
 
 host::HttpRequest Connection::make_request() {
@@ -292,13 +291,13 @@ void Connection::refuse(int status, const char* why) {
   handling_->answered = true;
   handling_->status = status;
   handling_->log(remote_, "HTTP/1.1");
-  out_ = fmt::format(
+  out_.text = fmt::format(
       "HTTP/1.1 {} {}\r\ndate: {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n"
       "connection: close\r\n\r\n{}",
       status, reason(status), http_date(), std::char_traits<char>::length(why),
       handling_->method == "HEAD" ? "" : why);
   expect(worker_.options().limits.body_time);
-  channel_->write(asio::buffer(out_), [self = self()](const Error& error, size_t) {
+  out_.write(*channel_, [self = self()](const Error& error, size_t) {
     if (error || self->closed_) return self->close();
     self->channel_->end([self] { self->close(); });
   });
@@ -359,7 +358,7 @@ void Connection::on_response(Handling& handling) {
 // Adds what there is of the body to what goes out.
 void Connection::send_body() {
   if (closed_ || writing_) return;
-  out_ += std::exchange(head_, {});
+  out_.text += std::exchange(head_, {});
   if (!begun_) return out_.empty() ? void() : send(false);
   host::HttpBody* const body = handling_->response.body.get();
   if (!body) return send(true);
@@ -367,23 +366,11 @@ void Connection::send_body() {
     body->discard();
     return send(true);
   }
-  const Bytes front = body->front();
-  if (!front.empty()) {
-    if (chunked_) out_ += fmt::format("{:x}\r\n", front.size());
-    out_.append(reinterpret_cast<const char*>(front.data()), front.size());
-    if (chunked_) out_ += "\r\n";
-    handling_->sent += front.size();
-    body->remove(front.size());
-  }
+  handling_->sent += out_.add(*body, chunked_);
   if (body->ended()) {
     // Broken off: whoever reads must not take it for whole.
     if (!body->failure().ok()) return close();
-    if (chunked_) {
-      out_ += "0\r\n";
-      for (const auto& [name, value] : body->trailers())
-        if (!host::is_hop_by_hop(name)) append(out_, name, value);
-      out_ += "\r\n";
-    }
+    out_.end(*body, chunked_);
     return send(true);
   }
   if (!out_.empty()) return send(false);
@@ -393,7 +380,7 @@ void Connection::send_body() {
 void Connection::send(bool last) {
   writing_ = true;
   if (!reading_) expect(worker_.options().limits.body_time);
-  channel_->write(asio::buffer(out_), [self = self(), last](const Error& error, size_t) {
+  out_.write(*channel_, [self = self(), last](const Error& error, size_t) {
     self->writing_ = false;
     if (error || self->closed_) return self->close();
     self->out_.clear();
@@ -421,7 +408,7 @@ void Connection::finish_request() {
   room_.reset();
   more_.reset();
   handling_.reset();
-  if (out_.capacity() > kMostRead / 2) out_ = {};
+  out_.shrink();
   fields_ = 0;
   chunked_ = begun_ = done_ = false;
   read_header();

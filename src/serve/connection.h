@@ -6,6 +6,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "host/http/outgoing.h"
 #include "serve/handling.h"
 #include "serve/session.h"
 
@@ -61,8 +62,8 @@ class Connection final : public Session, public Handling::Owner {
   std::shared_ptr<Handling> handling_;
   host::WaitRef room_, more_;
   bool chunked_ = false, keep_alive_ = true, begun_ = false, done_ = false;
-  std::string head_;  // of the response, to be sent
-  std::string out_;   // on its way
+  std::string head_;    // of the response, to be sent
+  host::Outgoing out_;  // on its way
 };
 
 }  // namespace wafer::serve

@@ -12,7 +12,11 @@ void Channel::read_some(asio::mutable_buffer to, Done done) {
 }
 
 void Channel::write(asio::const_buffer from, Done done) {
-  asio::async_write(socket_, asio::const_buffers_1(from), std::move(done));
+  asio::async_write(socket_, asio::const_buffers_1(from), All(), std::move(done));
+}
+
+void Channel::write(const Pair& from, Done done) {
+  asio::async_write(socket_, from, All(), std::move(done));
 }
 
 void Channel::end(std::function<void()> done) {

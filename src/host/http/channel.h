@@ -1,6 +1,7 @@
 // The bytes of a connection, plain or by TLS.
 #pragma once
 
+#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
@@ -23,6 +24,8 @@ class Channel {
   virtual void read_some(boost::asio::mutable_buffer to, Done done);
   // All of it.
   virtual void write(boost::asio::const_buffer from, Done done);
+  using Pair = std::array<boost::asio::const_buffer, 2>;
+  virtual void write(const Pair& from, Done done);
   // Tells the other side that nothing more comes, then calls `done`.
   virtual void end(std::function<void()> done);
   // Now; what is under way fails.
@@ -32,6 +35,11 @@ class Channel {
   boost::asio::ip::tcp::socket& socket() { return socket_; }
 
  protected:
+  // As much at once as the system takes. (Asio's own condition is 64 KiB, which cuts the ends off
+  // pieces that are a little longer.)
+  struct All {
+    size_t operator()(const Error& error, size_t) const { return error ? 0 : 1 << 20; }
+  };
   boost::asio::ip::tcp::socket socket_;
 };
 using ChannelRef = std::shared_ptr<Channel>;

@@ -1,7 +1,6 @@
 #include "host/http/job.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "host/clocks.h"
 
@@ -16,11 +15,6 @@ constexpr size_t kPiece = 16 << 10;
 const Status kNotMultiplexed = http_failure(HttpError::HTTPProtocolError);
 
 std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
-
-std::string hex(size_t n) {
-  char text[16];
-  return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr);
-}
 
 }  // namespace
 
@@ -123,7 +117,8 @@ void Job::begin(Dial::Made made, bool reused) {
   reused_ = reused;
   heard_ = false;
   buffer_.clear();
-  out_ = head();
+  out_.clear();
+  out_.text = head();
   parser_.emplace();
   parser_->header_limit(uint32_t(pool_.shared().options.header_bytes));
   // (None is less than any length to this parser.)
@@ -171,22 +166,10 @@ void Job::send() {
   HttpBody* const body = request_.body.get();
   bool last = !body;
   if (body) {
-    const Bytes front = body->front();
-    if (!front.empty()) {
-      body_touched_ = true;
-      if (chunked_) out_ += hex(front.size()) + "\r\n";
-      out_.append(reinterpret_cast<const char*>(front.data()), front.size());
-      if (chunked_) out_ += "\r\n";
-      body->remove(front.size());
-    }
+    if (out_.add(*body, chunked_) > 0) body_touched_ = true;
     if (body->ended()) {
       if (!body->failure().ok()) return fail(body->failure());
-      if (chunked_) {
-        out_ += "0\r\n";
-        for (const auto& [name, value] : body->trailers())
-          if (!is_hop_by_hop(name)) out_ += name + ": " + value + "\r\n";
-        out_ += "\r\n";
-      }
+      out_.end(*body, chunked_);
       last = true;
     }
   }
@@ -201,26 +184,25 @@ void Job::send() {
   }
   writing_ = true;
   expect(write_timer_, *timeouts_.between_bytes, HttpError::ConnectionWriteTimeout);
-  connection_.channel->write(
-      asio::buffer(out_),
-      [self = shared_from_this(), channel = connection_.channel, last](const Error& error, size_t) {
-        if (self->over_ || self->connection_.channel != channel) return;
-        self->writing_ = false;
-        self->write_timer_.cancel();
-        self->out_.clear();
-        // A server that answers without reading all may have said why: reading tells.
-        if (error) {
-          self->sent_ = true;
-          if (self->request_.body) self->request_.body->discard();
-          return;
-        }
-        self->sent_ = last;
-        if (!self->answered_)
-          self->expect(self->read_timer_, *self->timeouts_.first_byte,
-                       HttpError::ConnectionReadTimeout);
-        if (!last) return self->send();
-        if (self->parser_->is_done()) self->finish_response();
-      });
+  out_.write(*connection_.channel, [self = shared_from_this(), channel = connection_.channel, last](
+                                       const Error& error, size_t) {
+    if (self->over_ || self->connection_.channel != channel) return;
+    self->writing_ = false;
+    self->write_timer_.cancel();
+    self->out_.clear();
+    // A server that answers without reading all may have said why: reading tells.
+    if (error) {
+      self->sent_ = true;
+      if (self->request_.body) self->request_.body->discard();
+      return;
+    }
+    self->sent_ = last;
+    if (!self->answered_)
+      self->expect(self->read_timer_, *self->timeouts_.first_byte,
+                   HttpError::ConnectionReadTimeout);
+    if (!last) return self->send();
+    if (self->parser_->is_done()) self->finish_response();
+  });
 }
 
 // ---- The response

@@ -6,6 +6,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "host/http/multiplex.h"
+#include "host/http/outgoing.h"
 
 namespace wafer::host {
 
@@ -63,7 +64,7 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   std::optional<Parser> parser_;
   HttpBodyRef body_;  // of the response
   WaitRef more_, room_;
-  std::string out_;
+  Outgoing out_;
   bool chunked_ = false, writing_ = false, reading_ = false, sent_ = false, over_ = false;
   bool body_touched_ = false, answered_ = false, heard_ = false;
   size_t fields_ = 0;  // of the header, before trailers

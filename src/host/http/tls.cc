@@ -35,7 +35,10 @@ class TlsChannel final : public Channel, public std::enable_shared_from_this<Tls
     stream_.async_read_some(asio::mutable_buffers_1(to), std::move(done));
   }
   void write(asio::const_buffer from, Done done) override {
-    asio::async_write(stream_, asio::const_buffers_1(from), std::move(done));
+    asio::async_write(stream_, asio::const_buffers_1(from), All(), std::move(done));
+  }
+  void write(const Pair& from, Done done) override {
+    asio::async_write(stream_, from, All(), std::move(done));
   }
   void end(std::function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.

@@ -1,0 +1,64 @@
+#include "host/http/outgoing.h"
+
+#include <charconv>
+
+namespace wafer::host {
+
+namespace {
+// Less than this is copied rather than given to the system apart.
+constexpr size_t kSmall = 4 << 10;
+// More than this is not kept while nothing goes out.
+constexpr size_t kKept = 32 << 10;
+
+std::string hex(size_t n) {
+  char text[16];
+  return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr);
+}
+}  // namespace
+
+void Outgoing::put(std::string_view more) {
+  if (piece_.empty())
+    text += more;
+  else
+    piece_.insert(piece_.end(), more.begin(), more.end());
+}
+
+size_t Outgoing::add(HttpBody& body, bool chunked) {
+  const size_t size = body.front().size();
+  if (size == 0) return 0;
+  if (chunked) text += hex(size) + "\r\n";
+  if (size < kSmall) {
+    text.append(reinterpret_cast<const char*>(body.front().data()), size);
+    body.remove(size);
+  } else {
+    body.take(piece_);
+  }
+  if (chunked) put("\r\n");
+  return size;
+}
+
+void Outgoing::end(const HttpBody& body, bool chunked) {
+  if (!chunked) return;
+  std::string more = "0\r\n";
+  for (const auto& [name, value] : body.trailers())
+    if (!is_hop_by_hop(name)) more += name + ": " + value + "\r\n";
+  put(more + "\r\n");
+}
+
+void Outgoing::write(Channel& channel, Channel::Done done) {
+  namespace asio = boost::asio;
+  if (piece_.empty()) return channel.write(asio::buffer(text), std::move(done));
+  channel.write(Channel::Pair{asio::buffer(text), asio::buffer(piece_)}, std::move(done));
+}
+
+void Outgoing::clear() {
+  text.clear();
+  piece_.clear();
+}
+
+void Outgoing::shrink() {
+  if (text.capacity() > kKept) text = {};
+  if (piece_.capacity() > kKept) piece_ = {};
+}
+
+}  // namespace wafer::host

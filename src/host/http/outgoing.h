@@ -1,0 +1,30 @@
+// A message of HTTP/1.1 as it goes out, part after part.
+#pragma once
+
+#include "host/http.h"
+#include "host/http/channel.h"
+
+namespace wafer::host {
+
+// What goes out next: text, then a piece of the body, which is not copied.
+class Outgoing {
+ public:
+  std::string text;
+
+  // Adds what there is of a body; how many bytes that was. `chunked`: RFC 9112, 7.1.
+  size_t add(HttpBody& body, bool chunked);
+  // Adds what comes after a body that ended well.
+  void end(const HttpBody& body, bool chunked);
+  bool empty() const { return text.empty() && piece_.empty(); }
+  // Nothing may be added meanwhile; clear() is for `done`.
+  void write(Channel& channel, Channel::Done done);
+  void clear();
+  // Gives back what a large body needed.
+  void shrink();
+
+ private:
+  void put(std::string_view more);
+  std::vector<uint8_t> piece_;
+};
+
+}  // namespace wafer::host
