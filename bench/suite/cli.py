@@ -29,8 +29,9 @@ sections:
   startup       from the start of the process to its first output, cold and with a cache
   compile       ahead-of-time compilation
   instantiate   wafer_instantiate_bench
-  serve         requests a second of wafer serve and wasmtime serve, by wrk, for the component
-                of --component (one that answers 200 at "/")
+  serve         requests a second of wafer serve, wasmtime serve, node's http and nginx, by
+                wrk, for handlers in Rust and JavaScript (built by cargo and npm) or the one
+                of --component (which answers 200 at "/"); first answers; memory
   components    calls between components, and of host functions by components
   containers    containers a second, `ctr run`, memory and HTTP of the container shim, beside
                 runc's; needs root, and the shim and wafer_shim_bench in the build of wafer
@@ -131,8 +132,8 @@ def compare(options: argparse.Namespace) -> int:
     failed = False
     for section in chosen:
         if section == "serve":
-            print(serving(paths, paths.get("wafer") or find_wafer(), options.component, rounds,
-                          1 if options.quick else 5))
+            print(serving(paths, paths.get("wafer") or find_wafer(), options.component,
+                          options.build, rounds, options.quick))
             continue
         if section == "instantiate":
             print(sections.instantiation(paths.get("wafer") or find_wafer()))
