@@ -5,6 +5,7 @@
 #include "cli/component.h"
 #include "compose/embed.h"
 #include "compose/graph.h"
+#include "compose/link.h"
 #include "compose/new.h"
 #include "wit/component_type.h"
 
@@ -16,9 +17,10 @@ namespace fs = std::filesystem;
 
 struct ToolOptions {
   std::string file, output, wit, world, encoding = "utf8", folder;
-  std::vector<std::string> adapters, plugs, wit_features;
+  std::vector<std::string> adapters, libraries, plugs, wit_features;
   uint64_t threshold = 0;
-  bool memory_grow = false, no_merge = false, all_features = false;
+  uint32_t stack_size = compose::LinkOptions{}.stack_size;
+  bool memory_grow = false, no_merge = false, all_features = false, stub_missing = false;
 };
 
 int fail(std::string_view file, const Error& error) {
@@ -37,6 +39,46 @@ Result<wit::Resolved> load_wit(const ToolOptions& o) {
   return wit::load(std::span(&path, 1), {o.wit_features, o.all_features});
 }
 
+// "[NAME=]FILE": the name is empty if it is not told.
+std::pair<std::string, std::string> named_file(const std::string& word) {
+  const size_t equals = word.find('=');
+  if (equals == word.npos) return {"", word};
+  return {word.substr(0, equals), word.substr(equals + 1)};
+}
+
+// The component of a core module; errors are told of `file`.
+int make_component(const ToolOptions& o, const std::string& file, Bytes module) {
+  compose::NewOptions options;
+  options.merge_versions = !o.no_merge;
+  options.realloc_via_memory_grow = o.memory_grow;
+  std::vector<ModuleInput> adapters;
+  adapters.reserve(o.adapters.size());
+  for (const std::string& word : o.adapters) {
+    auto [name, path] = named_file(word);
+    auto adapter = open_module(path, wasm::FeatureSet::all());
+    if (!adapter) return kFailure;
+    // The name of the file, up to its first dot, unless told.
+    if (name.empty()) {
+      name = fs::path(path).filename().string();
+      name = name.substr(0, name.find('.'));
+    }
+    adapters.push_back(std::move(*adapter));
+    options.adapters.push_back({std::move(name), adapters.back().binary()});
+  }
+  auto made = compose::new_component(module, options);
+  if (!made.ok()) return fail(file, made.error());
+  component::DecodeOptions decode;
+  decode.features = component_features({{"all"}, {}});
+  decode.core_features = wasm::FeatureSet::all();
+  if (auto valid = component::decode({made->data(), made->size()}, decode); !valid.ok()) {
+    print_error(fmt::format("{}the component would not be valid: {}",
+                            file.empty() ? "" : file + ": ",
+                            std::string_view(valid.error().message)));
+    return kFailure;
+  }
+  return write(o.output, *made);
+}
+
 int new_component(const ToolOptions& o) {
   const auto module = open_module(o.file, wasm::FeatureSet::all());
   if (!module) return kFailure;
@@ -44,33 +86,24 @@ int new_component(const ToolOptions& o) {
     print_error(fmt::format("{}: is a component already; a core module was expected", o.file));
     return kFailure;
   }
-  compose::NewOptions options;
-  options.merge_versions = !o.no_merge;
-  options.realloc_via_memory_grow = o.memory_grow;
-  std::vector<ModuleInput> adapters;
-  adapters.reserve(o.adapters.size());
-  for (const std::string& word : o.adapters) {
-    const size_t equals = word.find('=');
-    const std::string path = equals == word.npos ? word : word.substr(equals + 1);
-    auto adapter = open_module(path, wasm::FeatureSet::all());
-    if (!adapter) return kFailure;
-    // The name of the file, up to its first dot, unless told.
-    std::string name = fs::path(path).filename().string();
-    name = equals == word.npos ? name.substr(0, name.find('.')) : word.substr(0, equals);
-    adapters.push_back(std::move(*adapter));
-    options.adapters.push_back({std::move(name), adapters.back().binary()});
+  return make_component(o, o.file, module->binary());
+}
+
+int link(const ToolOptions& o) {
+  std::vector<ModuleInput> inputs;
+  std::vector<compose::Library> libraries;
+  inputs.reserve(o.libraries.size());
+  for (const std::string& word : o.libraries) {
+    auto [name, path] = named_file(word);
+    auto input = open_module(path, wasm::FeatureSet::all());
+    if (!input) return kFailure;
+    if (name.empty()) name = fs::path(path).filename().string();
+    inputs.push_back(std::move(*input));
+    libraries.push_back({std::move(name), inputs.back().binary()});
   }
-  auto made = compose::new_component(module->binary(), options);
-  if (!made.ok()) return fail(o.file, made.error());
-  component::DecodeOptions decode;
-  decode.features = component_features({{"all"}, {}});
-  decode.core_features = wasm::FeatureSet::all();
-  if (auto valid = component::decode({made->data(), made->size()}, decode); !valid.ok()) {
-    print_error(fmt::format("{}: the component would not be valid: {}", o.file,
-                            std::string_view(valid.error().message)));
-    return kFailure;
-  }
-  return write(o.output, *made);
+  auto linked = compose::link(libraries, {o.stack_size, o.stub_missing});
+  if (!linked.ok()) return fail("", linked.error());
+  return make_component(o, "", {linked->data(), linked->size()});
 }
 
 int embed(const ToolOptions& o) {
@@ -186,9 +219,7 @@ void add_component(CLI::App& app, Context& context) {
         ->type_name("NAMES");
     c.add_flag("--all-features", o.all_features, "Take all @unstable items");
   };
-  {
-    auto [c, o] = command("new", "Make a component of a core module", new_component);
-    c.add_option("MODULE", o.file, "Core module that tells its world")->required()->type_name("");
+  const auto adapt = [](CLI::App& c, ToolOptions& o) {
     c.add_option("--adapt", o.adapters,
                  "Adapter for imports of the module NAME (default: the file's name up to a dot)")
         ->type_name("[NAME=]FILE")
@@ -196,6 +227,24 @@ void add_component(CLI::App& app, Context& context) {
     c.add_flag("--realloc-via-memory-grow", o.memory_grow,
                "Adapters get memory by growing it, not from the module's allocator");
     c.add_flag("--no-merge-imports", o.no_merge, "Keep imports of compatible versions apart");
+  };
+  {
+    auto [c, o] = command("new", "Make a component of a core module", new_component);
+    c.add_option("MODULE", o.file, "Core module that tells its world")->required()->type_name("");
+    adapt(c, o);
+    output(c, o);
+  }
+  {
+    auto [c, o] = command("link", "Make a component of libraries for dynamic linking", link);
+    c.add_option("LIBRARY", o.libraries,
+                 "Core modules with a section dylink.0; others need them by NAME (default: the "
+                 "file's name)")
+        ->required()
+        ->type_name("[NAME=]FILE");
+    c.add_option("--stack-size", o.stack_size, "Bytes of the stack")->capture_default_str();
+    c.add_flag("--stub-missing-functions", o.stub_missing,
+               "Functions that no library has trap when they are called");
+    adapt(c, o);
     output(c, o);
   }
   {

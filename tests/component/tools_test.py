@@ -20,7 +20,9 @@ from ui_test import differences, resolved  # noqa: E402
 CRATES = {"wit-component": "0.263.0", "wasi-preview1-component-adapter-provider": "50.0.1"}
 # Cases that are not carried out, and why.
 SKIPPED = {
-    "lib": "links several modules that share a memory",
+    "dlopen": "libraries that are opened by name at run time are not offered",
+    "no-module": "there is no module in it",
+    "tls": "thread-local data in several libraries is not offered",
     "emit-canonical-names": "versions in names are written whole",
 }
 
@@ -80,30 +82,80 @@ def wit_folder(case, scratch):
     return folder
 
 
+def dylink_text(text):
+    """The text of a library, with the annotation dylink.0 as a custom section of bytes."""
+    start = text.find("(@dylink.0")
+    if start < 0:
+        return text
+    end, depth = start, 0
+    while True:
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        end += 1
+        if depth == 0:
+            break
+
+    def name(s):
+        return bytes([len(s)]) + s.encode()
+
+    out, body = b"", text[start:end]
+    for size, align, table in re.findall(r"\(mem-info \(memory (\d+) (\d+)\)(.*?\))", body):
+        of_table = re.search(r"\(table (\d+) (\d+)\)", table)
+        info = bytes([int(size), int(align)] +
+                     ([int(of_table[1]), int(of_table[2])] if of_table else [0, 0]))
+        out += bytes([1, len(info)]) + info
+    needed = re.findall(r'\(needed "([^"]*)"\)', body)
+    if needed:
+        info = bytes([len(needed)]) + b"".join(map(name, needed))
+        out += bytes([2, len(info)]) + info
+    weak = re.findall(r'\(import-info "([^"]*)" "([^"]*)" binding-weak\)', body)
+    if weak:
+        info = bytes([len(weak)]) + b"".join(name(m) + name(n) + b"\x01" for m, n in weak)
+        out += bytes([4, len(info)]) + info
+    custom = "".join(f"\\{b:02x}" for b in out)
+    return f'{text[:start]}(@custom "dylink.0" (before first) "{custom}"){text[end:]}'
+
+
 def component_case(tool, case, failures):
     name, scratch = case.name, tool.scratch
-    config = "".join(line[3:] for line in (case / "module.wat").read_text().splitlines()
-                     if line.startswith(";;!"))
+    libs = [] if (case / "module.wat").exists() else sorted(case.glob("lib-*.wat"))
+    if list(case.glob("dlopen-*.wat")):
+        return "dlopen"
+    if not libs and not (case / "module.wat").exists():
+        return "no-module"
+    sources = libs or [case / "module.wat"]
+    text = "".join(source.read_text() for source in sources)
+    if "__wasm_library_tls_info" in text:
+        return "tls"
+    config = "".join(line[3:] for line in text.splitlines() if line.startswith(";;!"))
     if "emit-canonical-names" in config:
         return "emit-canonical-names"
     wit = wit_folder(case, scratch)
-    options, problem = [], ""
-    for source in [case / "module.wat", *sorted(case.glob("adapt-*.wat"))]:
+    options, problem, modules = [], "", []
+    for source in [*sources, *sorted(case.glob("adapt-*.wat"))]:
         module = scratch / (source.stem + ".wasm")
-        done = tool("component", "embed", wit, source, "-w", source.stem, "--all-features",
+        plain = scratch / source.name
+        plain.write_text(dylink_text(source.read_text()))
+        done = tool("component", "embed", wit, plain, "-w", source.stem, "--all-features",
                     "-o", module)
         problem = problem or done.stderr
-        if source.stem != "module":
+        if source in sources:
+            modules.append(f"{source.stem[4:]}={module}" if libs else module)
+        else:
             own = re.search(r"^;; module name: (\S+)", source.read_text(), re.M)
             options += ["--adapt", f"{own[1] if own else source.stem[6:]}={module}"]
     if "realloc-via-memory-grow" in config:
         options.append("--realloc-via-memory-grow")
+    if "stub-missing-functions" in config:
+        options.append("--stub-missing-functions")
     out = scratch / "component.wasm"
     if not problem:
-        problem = tool("component", "new", scratch / "module.wasm", *options, "-o", out).stderr
+        problem = tool("component", "link" if libs else "new", *modules, *options,
+                       "-o", out).stderr
     if name.startswith("error-"):
         if not problem:
             failures.append(f"{name}: accepted")
+        elif libs and not problem_fits(case, problem):
+            failures.append(f"{name}: refused for another reason: {problem}")
         return ""
     if problem:
         failures.append(f"{name}: refused: {problem}")
@@ -115,6 +167,55 @@ def component_case(tool, case, failures):
         return ""
     compare(tool, expected, out, failures, name)
     return ""
+
+
+# What a refusal of libraries has to speak of, by what the case's own error does.
+REASONS = {"unresolved symbol": "unresolved symbol", "missing libraries": "missing libraries",
+           "exports both": "exports both", "linker ABI": "is not of type"}
+
+
+def problem_fits(case, problem):
+    wanted = (case / "error.txt").read_text()
+    return any(theirs in wanted and ours in problem for theirs, ours in REASONS.items())
+
+
+# Data and functions of one library that another reaches by address, and a constructor.
+LIBRARIES = {"a": """(module (@dylink.0 (mem-info (memory 8 2)))
+  (import "env" "memory" (memory 1)) (import "env" "__memory_base" (global $base i32))
+  (func (export "__wasm_call_ctors")
+    (i32.store offset=4 (global.get $base) (i32.const 30)))
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (global (export "datum") i32 (i32.const 4)))""",
+             "b": """(module (@dylink.0 (mem-info (memory 4 2)) (needed "a"))
+  (type $add (func (param i32 i32) (result i32)))
+  (import "env" "memory" (memory 1)) (import "env" "__memory_base" (global $base i32))
+  (import "env" "__indirect_function_table" (table 0 funcref))
+  (import "env" "add" (func $add (type $add)))
+  (import "GOT.mem" "datum" (global $datum (mut i32)))
+  (import "GOT.func" "add" (global $address (mut i32)))
+  (func (export "run") (result i32)
+    (call $add (i32.load (global.get $base))
+      (call_indirect (type $add) (i32.load (global.get $datum)) (i32.const 5)
+        (global.get $address))))
+  (data (global.get $base) "\\07\\00\\00\\00"))"""}
+
+
+def linked_case(tool, failures):
+    scratch, modules = tool.scratch, []
+    (scratch / "linked.wit").write_text(
+        "package t:t; world a {} world b { export run: func() -> u32; }")
+    for name, text in LIBRARIES.items():
+        source, module = scratch / f"linked-{name}.wat", scratch / f"linked-{name}.wasm"
+        source.write_text(dylink_text(text))
+        done = tool("component", "embed", scratch / "linked.wit", source, "-w", name, "-o", module)
+        modules.append(f"{name}={module}")
+    # In the order in which those that are needed come last.
+    out = scratch / "linked.wasm"
+    done = tool("component", "link", *reversed(modules), "-o", out)
+    if done.returncode == 0:
+        done = tool("run", "--invoke", "run()", out)
+    if done.stdout.strip() != "42":
+        failures.append(f"linked libraries: {done.stdout}{done.stderr}")
 
 
 def interface_case(tool, source, failures):
@@ -166,9 +267,10 @@ def main():
     scratch.mkdir(parents=True, exist_ok=True)
     crates = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else vendor(scratch)
     tool, failures, skipped, count = Tool(wafer, scratch), [], {}, 0
+    linked_case(tool, failures)
     tests = crates / "wit-component/tests"
     for case in sorted((tests / "components").iterdir()):
-        reason = component_case(tool, case, failures) if (case / "module.wat").exists() else "lib"
+        reason = component_case(tool, case, failures)
         if reason:
             skipped.setdefault(reason, []).append(case.name)
         else:

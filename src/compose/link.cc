@@ -1,0 +1,990 @@
+#include "compose/link.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/leb128.h"
+#include "component/core_module.h"
+#include "component/sections.h"
+#include "wasm/decoder.h"
+#include "wasm/instr.h"
+#include "wasm/names.h"
+#include "wit/component_type.h"
+
+namespace wafer::compose {
+
+namespace {
+
+namespace cm = component;
+using wasm::ExternKind;
+using wasm::Imm;
+using wasm::Opcode;
+using Key = std::pair<std::string, std::string>;
+
+constexpr std::string_view kEnv = "env", kGotMem = "GOT.mem", kGotFunc = "GOT.func";
+constexpr std::string_view kCtors = "__wasm_call_ctors", kInitialize = "_initialize",
+                           kRelocs = "__wasm_apply_data_relocs",
+                           kTable = "__indirect_function_table";
+constexpr uint32_t kPageSize = 65536;
+constexpr uint32_t kHeapAlign = 16;
+constexpr int kMaxReexports = 100;  // of one symbol, from library to library
+
+Error invalid(const std::string& what) { return {ErrorKind::Invalid, what}; }
+std::string str(const String& s) { return std::string(std::string_view(s)); }
+
+// What the section "dylink.0" tells (tool conventions, DynamicLinking.md).
+struct DylinkInfo {
+  uint32_t memory_size = 0, memory_align = 0, table_size = 0, table_align = 0;
+  std::vector<std::string> needed;
+  std::set<Key> weak;  // imports
+};
+
+Result<DylinkInfo> read_dylink(Bytes section) {
+  enum : uint8_t { kMemInfo = 1, kNeeded = 2, kImportInfo = 4 };
+  constexpr uint32_t kBindingMask = 3, kBindingWeak = 1, kMaxAlign = 16;
+  DylinkInfo out;
+  wasm::Cursor c(section.data(), 0, uint32_t(section.size()), section.size(),
+                 wasm::FeatureSet::all());
+  const auto name = [&](std::string& to) {
+    uint32_t size = 0;
+    if (!c.u32(size) || size > c.remaining()) return false;
+    to.assign(reinterpret_cast<const char*>(section.data()) + c.offset(), size);
+    for (uint8_t b = 0; size > 0; --size) (void)c.byte(b);
+    return true;
+  };
+  const Error malformed(ErrorKind::Malformed, "malformed section dylink.0");
+  while (!c.at_end()) {
+    uint8_t id = 0;
+    uint32_t size = 0, count = 0;
+    if (!c.byte(id) || !c.u32(size) || size > c.remaining()) return malformed;
+    const uint32_t end = c.offset() + size;
+    if (id == kMemInfo) {
+      if (!c.u32(out.memory_size) || !c.u32(out.memory_align) || !c.u32(out.table_size) ||
+          !c.u32(out.table_align) || out.memory_align > kMaxAlign || out.table_align > kMaxAlign)
+        return malformed;
+    } else if (id == kNeeded || id == kImportInfo) {
+      if (!c.u32(count)) return malformed;
+      for (; count > 0; --count) {
+        Key key;
+        uint32_t flags = 0;
+        if (!name(key.first)) return malformed;
+        if (id == kNeeded) {
+          out.needed.push_back(key.first);
+        } else {
+          if (!name(key.second) || !c.u32(flags)) return malformed;
+          if ((flags & kBindingMask) == kBindingWeak) out.weak.insert(key);
+        }
+      }
+    }
+    if (c.offset() > end) return malformed;
+    for (uint8_t b = 0; c.offset() < end;) (void)c.byte(b);
+  }
+  return out;
+}
+
+struct Lib {
+  std::string name;
+  DylinkInfo info;
+  std::shared_ptr<const wasm::Module> module;
+  uint32_t memory_base = 0, table_base = 0;
+  uint32_t type_base = 0, elem_base = 0, data_base = 0;
+  // The library's indices to those of the result, by kind.
+  std::array<std::vector<uint32_t>, 5> map;
+  std::map<uint32_t, uint32_t> constants;  // globals that are known, and what they hold
+
+  std::vector<uint32_t>& of(ExternKind k) { return map[size_t(k)]; }
+  const std::vector<uint32_t>& of(ExternKind k) const { return map[size_t(k)]; }
+};
+
+struct Definition {
+  size_t lib = 0;
+  const wasm::Export* what = nullptr;
+};
+
+struct Section {
+  Vec<uint8_t> bytes;
+  uint32_t count = 0;
+};
+
+class Linker {
+ public:
+  Linker(std::vector<Lib>& libs, const LinkOptions& options) : libs_(libs), options_(options) {}
+
+  Result<Vec<uint8_t>> run(const std::vector<Vec<uint8_t>>& worlds) {
+    collect_exports();
+    WAFER_TRY(lay_out());
+    WAFER_TRY(write_types());
+    WAFER_TRY(number_functions());
+    WAFER_TRY(number_tables_and_memories());
+    WAFER_TRY(number_tags());
+    WAFER_TRY(resolve());
+    WAFER_TRY(number_globals());
+    if (!missing_.empty()) {
+      std::string text = "unresolved symbol(s):";
+      for (const std::string& m : missing_) text += "\n\t" + m;
+      return invalid(text);
+    }
+    WAFER_TRY(write_globals());
+    WAFER_TRY(write_bodies());
+    WAFER_TRY(write_segments());
+    write_exports();
+    Vec<uint8_t> out = finish();
+    for (const Vec<uint8_t>& w : worlds) cm::write_bytes(out, {w.data(), w.size()});
+    return out;
+  }
+
+ private:
+  static wasm::FuncType func_type(std::initializer_list<wasm::ValType> params,
+                                  std::initializer_list<wasm::ValType> results) {
+    wasm::FuncType out;
+    for (wasm::ValType t : params) out.params.push_back(t);
+    for (wasm::ValType t : results) out.results.push_back(t);
+    return out;
+  }
+
+  // ---- Symbols --------------------------------------------------------------------------
+
+  static bool is_private(std::string_view name) {
+    return name == kCtors || name == kRelocs || name == kInitialize ||
+           name == "__wasm_library_tls_info";
+  }
+
+  void collect_exports() {
+    for (size_t l = 0; l < libs_.size(); ++l)
+      for (const wasm::Export& e : libs_[l].module->exports)
+        if (!is_private(std::string_view(e.name)))
+          symbols_.try_emplace({e.kind, str(e.name)}, Definition{l, &e});
+  }
+
+  const Definition* find(ExternKind kind, const std::string& name) const {
+    const auto it = symbols_.find({kind, name});
+    return it == symbols_.end() ? nullptr : &it->second;
+  }
+
+  const wasm::Export* own(const Lib& lib, std::string_view name) const {
+    for (const wasm::Export& e : lib.module->exports)
+      if (e.kind == ExternKind::Func && std::string_view(e.name) == name) return &e;
+    return nullptr;
+  }
+
+  bool is_weak(const Lib& lib, const wasm::Import& i) const {
+    return lib.info.weak.contains({str(i.module), str(i.name)}) ||
+           // How older linkers told it.
+           lib.info.weak.contains({std::string(kEnv), str(i.name)});
+  }
+
+  void miss(const Lib& lib, const wasm::Import& i, std::string_view what) {
+    missing_.push_back(lib.name + " needs " + str(i.name) + " (" + std::string(what) + ")");
+  }
+
+  // ---- Places ---------------------------------------------------------------------------
+
+  Result<void> lay_out() {
+    uint64_t memory = options_.stack_size, table = 1;  // no function is at 0
+    const auto align = [](uint64_t& at, uint64_t to) { at = (at + to - 1) / to * to; };
+    for (Lib& lib : libs_) {
+      align(memory, uint64_t{1} << lib.info.memory_align);
+      align(table, uint64_t{1} << lib.info.table_align);
+      lib.memory_base = uint32_t(memory);
+      lib.table_base = uint32_t(table);
+      memory += lib.info.memory_size;
+      table += lib.info.table_size;
+      if (memory > UINT32_MAX - kPageSize || table > UINT32_MAX)
+        return invalid("the libraries need more than 4 GiB of memory");
+    }
+    align(memory, kHeapAlign);
+    heap_base_ = uint32_t(memory);
+    pages_ = uint32_t((memory + kPageSize - 1) / kPageSize);
+    // There is some heap to begin with.
+    if (uint64_t{pages_} * kPageSize == memory) ++pages_;
+    table_size_ = uint32_t(table);
+    return {};
+  }
+
+  // ---- Types ----------------------------------------------------------------------------
+
+  wasm::HeapType moved(const Lib& lib, wasm::HeapType t) const {
+    return t.is_concrete() ? wasm::HeapType::concrete(t.index() + lib.type_base, t.is_exact()) : t;
+  }
+  wasm::ValType moved(const Lib& lib, wasm::ValType t) const {
+    return t.is_ref() ? wasm::ValType::ref(moved(lib, t.heap()), t.nullable()) : t;
+  }
+  wasm::FuncType moved(const Lib& lib, const wasm::FuncType& f) const {
+    wasm::FuncType out;
+    for (wasm::ValType t : f.params) out.params.push_back(moved(lib, t));
+    for (wasm::ValType t : f.results) out.results.push_back(moved(lib, t));
+    return out;
+  }
+
+  uint32_t type(const wasm::FuncType& f) {
+    cm::write_core_func_type(types_.bytes, f);
+    return types_.count++;
+  }
+
+  Result<void> write_types() {
+    for (Lib& lib : libs_) {
+      lib.type_base = types_.count;
+      const wasm::Module& m = *lib.module;
+      for (const wasm::SubType& t : m.types) {
+        if (t.kind != wasm::CompKind::Func || !t.is_final || m.rec_groups.size() != m.types.size())
+          return Error(ErrorKind::Unsupported,
+                       "library " + lib.name + " has types other than of functions");
+        type(moved(lib, t.func));
+      }
+      if (types_.count > wasm::kMaxTypeIndex) return invalid("the libraries have too many types");
+    }
+    return {};
+  }
+
+  // Whether types of two libraries are one type, as all are in one registry.
+  static bool same(const Lib& a, uint32_t x, const Lib& b, uint32_t y) {
+    return a.module->canon[x] == b.module->canon[y];
+  }
+
+  // ---- Numbers --------------------------------------------------------------------------
+
+  template <class F>
+  void each_import(const Lib& lib, ExternKind kind, F&& f) {
+    uint32_t index = 0;
+    for (const wasm::Import& i : lib.module->imports)
+      if (i.type.kind == kind) f(index++, i);
+  }
+
+  // Functions of the world, and what `wafer component new` gives.
+  static bool is_imported(const wasm::Import& i) {
+    const std::string_view name(i.name);
+    return std::string_view(i.module) != kEnv || name == "__wasm_get_tls_base" ||
+           name == "__wasm_set_tls_base";
+  }
+
+  Result<void> number_functions() {
+    constexpr auto F = ExternKind::Func;
+    std::map<Key, std::vector<std::array<uint32_t, 3>>> seen;  // library, type, index
+    for (size_t l = 0; l < libs_.size(); ++l) {
+      Lib& lib = libs_[l];
+      lib.of(F).assign(lib.module->functions.size(), kUnknown);
+      each_import(lib, F, [&](uint32_t f, const wasm::Import& i) {
+        const bool defined = std::string_view(i.module) == kEnv && find(F, str(i.name));
+        if (!is_imported(i) || defined) return;
+        auto& known = seen[{str(i.module), str(i.name)}];
+        for (const auto& [other, t, index] : known)
+          if (same(libs_[other], t, lib, i.type.type_index)) {
+            lib.of(F)[f] = index;
+            return;
+          }
+        cm::CoreExternType type = cm::CoreExternType::of(i.type);
+        type.type += lib.type_base;
+        cm::write_name(imports_.bytes, std::string_view(i.module));
+        cm::write_name(imports_.bytes, std::string_view(i.name));
+        cm::write_core_extern_type(imports_.bytes, type);
+        known.push_back({uint32_t(l), i.type.type_index, imports_.count});
+        lib.of(F)[f] = imports_.count++;
+      });
+    }
+    next_func_ = imports_.count;
+    for (Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      for (uint32_t f = m.imported_functions; f < m.functions.size(); ++f) {
+        lib.of(F)[f] = next_func_++;
+        write_uleb(funcs_.bytes, m.functions[f].type_index + lib.type_base);
+        ++funcs_.count;
+      }
+    }
+    return {};
+  }
+
+  // A function of the linker's own.
+  uint32_t add_func(uint32_t type, Vec<uint8_t> body) {
+    write_uleb(funcs_.bytes, type);
+    ++funcs_.count;
+    own_bodies_.push_back(std::move(body));
+    return next_func_++;
+  }
+
+  Result<void> number_tables_and_memories() {
+    uint32_t tables = 1, memories = 1;
+    for (Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      std::string other;
+      each_import(lib, ExternKind::Table, [&](uint32_t, const wasm::Import& i) {
+        if (std::string_view(i.name) != kTable) other = str(i.name);
+        const bool plain = i.type.table.element == wasm::kFuncRef && !i.type.table.limits.is64;
+        if (!plain) other = str(i.name) + ", which is not of funcref";
+        lib.of(ExternKind::Table).push_back(0);
+      });
+      each_import(lib, ExternKind::Memory, [&](uint32_t, const wasm::Import& i) {
+        if (std::string_view(i.name) != "memory") other = str(i.name);
+        const wasm::MemoryType& t = i.type.memory;
+        if (t.limits.is64) other = str(i.name) + ", which is of 64 bits";
+        if (t.page_size_log2 != 16) other = str(i.name) + ", which has other pages";
+        pages_ = std::max(pages_, uint32_t(std::min<uint64_t>(t.limits.min, kPageSize)));
+        lib.of(ExternKind::Memory).push_back(0);
+      });
+      if (!other.empty())
+        return Error(ErrorKind::Unsupported, "library " + lib.name + " imports " + other);
+      for (uint32_t t = m.imported_tables; t < m.tables.size(); ++t) {
+        if (m.tables[t].init)
+          return Error(ErrorKind::Unsupported,
+                       "library " + lib.name + " has a table with an initializer");
+        wasm::TableType type = m.tables[t].type;
+        type.element = moved(lib, type.element);
+        cm::write_table_type(tables_.bytes, type);
+        ++tables_.count;
+        lib.of(ExternKind::Table).push_back(tables++);
+      }
+      for (uint32_t i = m.imported_memories; i < m.memories.size(); ++i) {
+        cm::write_memory_type(memories_.bytes, m.memories[i].type);
+        ++memories_.count;
+        lib.of(ExternKind::Memory).push_back(memories++);
+      }
+    }
+    return {};
+  }
+
+  Result<void> number_tags() {
+    for (Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      lib.of(ExternKind::Tag).assign(m.tags.size(), kUnknown);
+      for (uint32_t t = m.imported_tags; t < m.tags.size(); ++t) {
+        tags_.bytes.push_back(0);
+        write_uleb(tags_.bytes, m.tags[t].type_index + lib.type_base);
+        lib.of(ExternKind::Tag)[t] = tags_.count++;
+      }
+    }
+    return {};
+  }
+
+  // What an import of "env" is, through libraries that export what they import; null if nothing.
+  const Definition* definition(const Definition* d, ExternKind kind) const {
+    for (int n = 0; d && n < kMaxReexports; ++n) {
+      const Lib& lib = libs_[d->lib];
+      if (lib.of(kind)[d->what->index] != kUnknown) return d;
+      uint32_t index = 0;
+      const Definition* next = nullptr;
+      for (const wasm::Import& i : lib.module->imports)
+        if (i.type.kind == kind && index++ == d->what->index) next = find(kind, str(i.name));
+      d = next;
+    }
+    return nullptr;
+  }
+
+  Result<void> resolve() {
+    struct Found {
+      Lib* lib;
+      ExternKind kind;
+      uint32_t index, to;
+    };
+    std::vector<Found> found;
+    for (Lib& lib : libs_) {
+      for (const ExternKind kind : {ExternKind::Func, ExternKind::Tag}) {
+        const bool func = kind == ExternKind::Func;
+        each_import(lib, kind, [&](uint32_t n, const wasm::Import& i) {
+          if (lib.of(kind)[n] != kUnknown) return;
+          const uint32_t t = i.type.type_index;
+          const Definition* d = definition(find(kind, str(i.name)), kind);
+          if (d) {
+            const wasm::Module& m = *libs_[d->lib].module;
+            const uint32_t theirs =
+                func ? m.functions[d->what->index].type_index : m.tags[d->what->index].type_index;
+            if (same(lib, t, libs_[d->lib], theirs)) {
+              found.push_back({&lib, kind, n, libs_[d->lib].of(kind)[d->what->index]});
+            } else {
+              miss(lib, i, func ? "function of another type" : "tag of another type");
+            }
+          } else if (func && (options_.stub_missing || is_weak(lib, i))) {
+            found.push_back(
+                {&lib, kind, n,
+                 add_func(t + lib.type_base, cm::Body().op(Opcode::Unreachable).end())});
+          } else {
+            miss(lib, i, func ? "function" : "tag");
+          }
+        });
+      }
+    }
+    for (const Found& f : found) f.lib->of(f.kind)[f.index] = f.to;
+    return {};
+  }
+
+  // ---- Globals --------------------------------------------------------------------------
+
+  uint32_t add_global(bool is_mutable, uint32_t value) {
+    cm::write_global_type(globals_.bytes, {wasm::kI32, is_mutable});
+    write_const(globals_.bytes, value);
+    return globals_.count++;
+  }
+
+  static void write_const(Vec<uint8_t>& out, uint32_t value) {
+    wasm::Instr i;
+    i.op = Opcode::I32Const;
+    i.i32 = int32_t(value);
+    wasm::write_instr(out, i);
+    wasm::Instr end;
+    end.op = Opcode::End;
+    wasm::write_instr(out, end);
+  }
+
+  // The address of an exported datum, which is told from the library's base on.
+  Result<uint32_t> address(const Definition& d) const {
+    const Lib& lib = libs_[d.lib];
+    const wasm::Global& g = lib.module->globals[d.what->index];
+    wasm::InstrReader reader(lib.module->bytes, g.init.begin, g.init.end, lib.module->features);
+    wasm::Instr i;
+    if (!g.imported && g.type.type == wasm::kI32 && !g.type.is_mutable) {
+      WAFER_TRY(reader.read(i));
+      const int32_t value = i.i32;
+      const bool is_const = i.op == Opcode::I32Const;
+      WAFER_TRY(reader.read(i));
+      if (is_const && i.op == Opcode::End) return lib.memory_base + uint32_t(value);
+    }
+    return invalid("symbol " + str(d.what->name) + " of library " + lib.name +
+                   " is not at a constant address");
+  }
+
+  // Where a function is in the table.
+  uint32_t table_index(uint32_t func) {
+    const auto [it, fresh] = in_table_.try_emplace(func, table_size_ + uint32_t(got_.size()));
+    if (fresh) got_.push_back(func);
+    return it->second;
+  }
+
+  Result<uint32_t> datum(const Lib& lib, const wasm::Import& i) {
+    const std::string name = str(i.name);
+    const std::pair<std::string_view, uint64_t> known[] = {
+        {"__heap_base", heap_base_},
+        {"__heap_end", uint64_t{pages_} * kPageSize},
+        {"__stack_low", 0},
+        {"__stack_high", options_.stack_size}};
+    for (const auto& [n, value] : known)
+      if (n == name) return uint32_t(value);
+    if (const Definition* d = find(ExternKind::Global, name)) return address(*d);
+    if (!is_weak(lib, i)) miss(lib, i, "data");
+    return 0u;
+  }
+
+  Result<uint32_t> got_func(const Lib& lib, const wasm::Import& i) {
+    const Definition* d = definition(find(ExternKind::Func, str(i.name)), ExternKind::Func);
+    if (d) return table_index(libs_[d->lib].of(ExternKind::Func)[d->what->index]);
+    if (!is_weak(lib, i)) miss(lib, i, "function");
+    return 0u;
+  }
+
+  Result<void> number_globals() {
+    constexpr auto G = ExternKind::Global;
+    const auto shared = [&](const std::string& name, bool is_mutable, uint32_t value) {
+      const auto [it, fresh] = shared_.try_emplace(name, 0);
+      if (fresh) it->second = add_global(is_mutable, value);
+      return it->second;
+    };
+    for (Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      lib.of(G).assign(m.globals.size(), kUnknown);
+      uint32_t g = 0;
+      for (const wasm::Import& i : m.imports) {
+        if (i.type.kind != G) continue;
+        const std::string module = str(i.module), name = str(i.name);
+        uint32_t& to = lib.of(G)[g];
+        const wasm::GlobalType& t = i.type.global;
+        const bool base = name == "__memory_base" || name == "__table_base";
+        if (!(t.type == wasm::kI32)) {
+          return invalid("library " + lib.name + " imports global " + name +
+                         " of another type than i32");
+        } else if (module == kEnv && base && !t.is_mutable) {
+          const uint32_t value = name == "__memory_base" ? lib.memory_base : lib.table_base;
+          lib.constants[g] = value;
+          to = add_global(false, value);
+        } else if (!t.is_mutable) {
+          miss(lib, i, "global");
+        } else if (module == kEnv && name == "__stack_pointer") {
+          to = shared(name, true, options_.stack_size);
+        } else if (module == kEnv && name.starts_with("__asyncify_")) {
+          to = shared(name, true, 0);
+        } else if (module == kGotMem) {
+          WAFER_LET(value, datum(lib, i));
+          to = shared(module + " " + name, true, value);
+        } else if (module == kGotFunc) {
+          WAFER_LET(value, got_func(lib, i));
+          to = shared(module + " " + name, true, value);
+        } else {
+          miss(lib, i, "global");
+        }
+        ++g;
+      }
+    }
+    return {};
+  }
+
+  Result<void> write_globals() {
+    uint32_t next = globals_.count;
+    for (Lib& lib : libs_) {
+      auto& map = lib.of(ExternKind::Global);
+      for (uint32_t g = lib.module->imported_globals; g < map.size(); ++g) map[g] = next++;
+    }
+    for (Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      for (uint32_t g = m.imported_globals; g < m.globals.size(); ++g) {
+        wasm::GlobalType t = m.globals[g].type;
+        t.type = moved(lib, t.type);
+        cm::write_global_type(globals_.bytes, t);
+        WAFER_TRY(write_expr(globals_.bytes, lib, m.globals[g].init));
+        ++globals_.count;
+      }
+    }
+    return {};
+  }
+
+  // ---- Code and segments ----------------------------------------------------------------
+
+  void renumber(const Lib& lib, wasm::Instr& i) const {
+    const auto at = [&](ExternKind kind, uint32_t index) { return lib.of(kind)[index]; };
+    const auto block = [&] {
+      if (i.block.kind == wasm::BlockType::Kind::Type) i.block.type_index += lib.type_base;
+      if (i.block.kind == wasm::BlockType::Kind::Value) i.block.value = moved(lib, i.block.value);
+    };
+    switch (wasm::opcode_info(i.op).imm) {
+      case Imm::Block:
+        block();
+        break;
+      case Imm::TryTable:
+        block();
+        for (wasm::CatchClause& c : i.catches)
+          if (c.kind == wasm::CatchClause::Kind::Catch ||
+              c.kind == wasm::CatchClause::Kind::CatchRef)
+            c.tag = at(ExternKind::Tag, c.tag);
+        break;
+      case Imm::Func:
+        i.index = at(ExternKind::Func, i.index);
+        break;
+      case Imm::CallIndirect:
+        i.index += lib.type_base;
+        i.index2 = at(ExternKind::Table, i.index2);
+        break;
+      case Imm::Type:
+      case Imm::TypeField:
+      case Imm::TypeCount:
+        i.index += lib.type_base;
+        break;
+      case Imm::TypeData:
+        i.index += lib.type_base;
+        i.index2 += lib.data_base;
+        break;
+      case Imm::TypeElem:
+        i.index += lib.type_base;
+        i.index2 += lib.elem_base;
+        break;
+      case Imm::TypeType:
+        i.index += lib.type_base;
+        i.index2 += lib.type_base;
+        break;
+      case Imm::TypeTag:
+      case Imm::ResumeTag:
+      case Imm::Resume:
+        i.index += lib.type_base;
+        if (wasm::opcode_info(i.op).imm != Imm::Resume) i.index2 = at(ExternKind::Tag, i.index2);
+        for (wasm::ResumeClause& c : i.clauses) c.tag = at(ExternKind::Tag, c.tag);
+        break;
+      case Imm::Global:
+        i.index = at(ExternKind::Global, i.index);
+        break;
+      case Imm::Table:
+        i.index = at(ExternKind::Table, i.index);
+        break;
+      case Imm::TableTable:
+        i.index = at(ExternKind::Table, i.index);
+        i.index2 = at(ExternKind::Table, i.index2);
+        break;
+      case Imm::Memory:
+      case Imm::MemArg:
+      case Imm::MemArgLane:
+        i.index = at(ExternKind::Memory, i.index);
+        break;
+      case Imm::MemoryMemory:
+        i.index = at(ExternKind::Memory, i.index);
+        i.index2 = at(ExternKind::Memory, i.index2);
+        break;
+      case Imm::Data:
+        i.index += lib.data_base;
+        break;
+      case Imm::DataMemory:
+        i.index += lib.data_base;
+        i.index2 = at(ExternKind::Memory, i.index2);
+        break;
+      case Imm::Elem:
+        i.index += lib.elem_base;
+        break;
+      case Imm::ElemTable:
+        i.index += lib.elem_base;
+        i.index2 = at(ExternKind::Table, i.index2);
+        break;
+      case Imm::Tag:
+        i.index = at(ExternKind::Tag, i.index);
+        break;
+      case Imm::HeapType:
+        i.heap = moved(lib, i.heap);
+        break;
+      case Imm::BrOnCast:
+        i.heap = moved(lib, i.heap);
+        i.heap2 = moved(lib, i.heap2);
+        break;
+      case Imm::SelectT:
+        for (wasm::ValType& t : i.types) t = moved(lib, t);
+        break;
+      default:
+        break;
+    }
+  }
+
+  // A constant expression. Bases become constants, as only imported globals were once allowed.
+  Result<void> write_expr(Vec<uint8_t>& out, const Lib& lib, wasm::ByteRange expr) const {
+    wasm::InstrReader reader(lib.module->bytes, expr.begin, expr.end, lib.module->features);
+    while (!reader.at_end()) {
+      wasm::Instr i;
+      WAFER_TRY(reader.read(i));
+      const auto known = lib.constants.find(i.index);
+      if (i.op == Opcode::GlobalGet && known != lib.constants.end()) {
+        wasm::Instr value;
+        value.op = Opcode::I32Const;
+        value.i32 = int32_t(known->second);
+        wasm::write_instr(out, value);
+        continue;
+      }
+      renumber(lib, i);
+      wasm::write_instr(out, i);
+    }
+    return {};
+  }
+
+  Result<void> write_bodies() {
+    uint32_t elems = 0, datas = 0;
+    for (Lib& lib : libs_) {
+      lib.elem_base = elems;
+      lib.data_base = datas;
+      elems += uint32_t(lib.module->elems.size());
+      datas += uint32_t(lib.module->datas.size());
+    }
+    for (const Lib& lib : libs_) {
+      const wasm::Module& m = *lib.module;
+      for (uint32_t f = m.imported_functions; f < m.functions.size(); ++f) {
+        const wasm::ByteRange body = m.functions[f].body;
+        wasm::Cursor c(m.bytes.data(), body.begin, body.end, m.bytes.size(), m.features);
+        uint32_t groups = 0, count = 0;
+        Vec<uint8_t> out;
+        if (!c.u32(groups)) return c.take_error();
+        write_uleb(out, groups);
+        for (; groups > 0; --groups) {
+          wasm::ValType t;
+          if (!c.u32(count) || !c.val_type(t)) return c.take_error();
+          write_uleb(out, count);
+          wasm::write_val_type(out, moved(lib, t));
+        }
+        wasm::InstrReader reader(m.bytes, c.offset(), body.end, m.features);
+        while (!reader.at_end()) {
+          wasm::Instr i;
+          WAFER_TRY(reader.read(i));
+          renumber(lib, i);
+          wasm::write_instr(out, i);
+        }
+        write_body(out);
+      }
+      for (const auto& [index, name] : m.names.functions.entries)
+        if (index >= m.imported_functions && index < m.functions.size())
+          names_.functions.entries.emplace_back(lib.of(ExternKind::Func)[index], name);
+    }
+    std::sort(names_.functions.entries.begin(), names_.functions.entries.end());
+    for (const Vec<uint8_t>& body : own_bodies_) write_body(body);
+    own_bodies_.clear();
+
+    // Start functions and relocations first; constructors may call what is imported, so that
+    // they wait until all of that is there.
+    cm::Body start, initialize;
+    bool starts = false, initializes = false;
+    for (const Lib& lib : libs_) {
+      if (!lib.module->start) continue;
+      start.call(lib.of(ExternKind::Func)[*lib.module->start]);
+      starts = true;
+    }
+    for (const bool relocs : {true, false}) {
+      for (const Lib& lib : libs_) {
+        const wasm::Export* e = own(lib, relocs ? kRelocs : kCtors);
+        if (!relocs && !e) e = own(lib, kInitialize);
+        if (!e) continue;
+        (relocs ? start : initialize).call(lib.of(ExternKind::Func)[e->index]);
+        (relocs ? starts : initializes) = true;
+      }
+    }
+    const uint32_t none = type({});
+    if (starts) {
+      start_ = add_func(none, {});
+      write_body(start.end());
+    }
+    if (initializes) {
+      initialize_ = add_func(none, {});
+      write_body(initialize.end());
+    }
+    return {};
+  }
+
+  void write_body(const Vec<uint8_t>& body) {
+    write_uleb(code_.bytes, body.size());
+    cm::write_bytes(code_.bytes, {body.data(), body.size()});
+    ++code_.count;
+  }
+
+  Result<void> write_segments() {
+    Vec<uint8_t>& e = elems_.bytes;
+    for (const Lib& lib : libs_) {
+      for (const wasm::ElemSegment& s : lib.module->elems) {
+        const bool active = s.mode == wasm::SegmentMode::Active;
+        // The flags of the binary format (5.5.12): an explicit table or another mode, and kind of
+        // items.
+        uint32_t flags = s.uses_exprs ? 4 : 0;
+        flags |= active ? 2u : s.mode == wasm::SegmentMode::Passive ? 1u : 3u;
+        write_uleb(e, flags);
+        if (active) {
+          write_uleb(e, lib.of(ExternKind::Table)[s.table]);
+          WAFER_TRY(write_expr(e, lib, s.offset));
+        }
+        if (s.uses_exprs) {
+          wasm::write_val_type(e, moved(lib, s.type));
+        } else {
+          e.push_back(0);
+        }
+        write_uleb(e, s.size());
+        for (uint32_t f : s.funcs) write_uleb(e, lib.of(ExternKind::Func)[f]);
+        for (const wasm::ConstExpr& x : s.exprs) WAFER_TRY(write_expr(e, lib, x));
+        ++elems_.count;
+      }
+      for (const wasm::DataSegment& s : lib.module->datas) {
+        Vec<uint8_t>& d = datas_.bytes;
+        if (s.mode == wasm::SegmentMode::Active) {
+          const uint32_t memory = lib.of(ExternKind::Memory)[s.memory];
+          write_uleb(d, memory == 0 ? 0 : 2);
+          if (memory != 0) write_uleb(d, memory);
+          WAFER_TRY(write_expr(d, lib, s.offset));
+        } else {
+          write_uleb(d, 1);
+        }
+        write_uleb(d, s.bytes.size());
+        cm::write_bytes(d, lib.module->slice(s.bytes));
+        ++datas_.count;
+      }
+    }
+    if (!got_.empty()) {
+      write_uleb(e, 0);
+      write_const(e, table_size_);
+      write_uleb(e, got_.size());
+      for (uint32_t f : got_) write_uleb(e, f);
+      ++elems_.count;
+    }
+    return {};
+  }
+
+  void write_export(std::string_view name, ExternKind kind, uint32_t index) {
+    cm::write_name(exports_.bytes, name);
+    exports_.bytes.push_back(uint8_t(kind));
+    write_uleb(exports_.bytes, index);
+    ++exports_.count;
+  }
+
+  void write_exports() {
+    write_export("memory", ExternKind::Memory, 0);
+    write_export(kTable, ExternKind::Table, 0);
+    if (initialize_) write_export(kInitialize, ExternKind::Func, *initialize_);
+    for (const auto& [key, d] : symbols_)
+      if (key.first == ExternKind::Func)
+        write_export(key.second, key.first, libs_[d.lib].of(key.first)[d.what->index]);
+  }
+
+  Vec<uint8_t> finish() {
+    Vec<uint8_t> out;
+    for (const uint8_t b : {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
+    const auto raw = [&](uint8_t id, const Vec<uint8_t>& body) {
+      out.push_back(id);
+      write_uleb(out, body.size());
+      cm::write_bytes(out, {body.data(), body.size()});
+    };
+    const auto section = [&](uint8_t id, const Section& s) {
+      if (s.count == 0) return;
+      Vec<uint8_t> body;
+      write_uleb(body, s.count);
+      cm::write_bytes(body, {s.bytes.data(), s.bytes.size()});
+      raw(id, body);
+    };
+    const auto number = [&](uint8_t id, uint32_t value) {
+      Vec<uint8_t> body;
+      write_uleb(body, value);
+      raw(id, body);
+    };
+    // What is shared comes before what libraries have for themselves.
+    Section tables, memories;
+    wasm::TableType table;
+    table.element = wasm::kFuncRef;
+    table.limits.min = table_size_ + got_.size();
+    cm::write_table_type(tables.bytes, table);
+    cm::write_bytes(tables.bytes, {tables_.bytes.data(), tables_.bytes.size()});
+    tables.count = tables_.count + 1;
+    wasm::MemoryType memory;
+    memory.limits.min = pages_;
+    cm::write_memory_type(memories.bytes, memory);
+    cm::write_bytes(memories.bytes, {memories_.bytes.data(), memories_.bytes.size()});
+    memories.count = memories_.count + 1;
+
+    section(1, types_);
+    section(2, imports_);
+    section(3, funcs_);
+    section(4, tables);
+    section(5, memories);
+    section(13, tags_);
+    section(6, globals_);
+    section(7, exports_);
+    if (start_) number(8, *start_);
+    section(9, elems_);
+    if (datas_.count > 0) number(12, datas_.count);
+    section(10, code_);
+    section(11, datas_);
+    const Vec<uint8_t> names = wasm::encode_names(names_);
+    if (!names.empty()) cm::write_custom_section(out, "name", {names.data(), names.size()});
+    return out;
+  }
+
+  static constexpr uint32_t kUnknown = ~0u;
+
+  std::vector<Lib>& libs_;
+  const LinkOptions& options_;
+  std::map<std::pair<ExternKind, std::string>, Definition> symbols_;
+  std::vector<std::string> missing_;
+  uint32_t heap_base_ = 0, pages_ = 0, table_size_ = 0, next_func_ = 0;
+  std::map<uint32_t, uint32_t> in_table_;
+  std::vector<uint32_t> got_;  // functions that are in the table for their addresses
+  std::map<std::string, uint32_t> shared_;
+  std::vector<Vec<uint8_t>> own_bodies_;
+  std::optional<uint32_t> start_, initialize_;
+  Section types_, imports_, funcs_, tables_, memories_, tags_, globals_, exports_, elems_, code_,
+      datas_;
+  wasm::NameSection names_;
+};
+
+// Those that others need come first; which of a circle does not matter.
+Result<std::vector<size_t>> order(const std::vector<Lib>& libs) {
+  std::map<std::string_view, size_t> by_name;
+  for (size_t l = 0; l < libs.size(); ++l)
+    if (!by_name.emplace(libs[l].name, l).second)
+      return invalid("two libraries are named " + libs[l].name);
+  std::string missing;
+  for (const Lib& lib : libs)
+    for (const std::string& n : lib.info.needed)
+      if (!by_name.contains(n)) missing += "\n\t" + lib.name + " needs " + n;
+  if (!missing.empty()) return invalid("missing libraries:" + missing);
+  std::vector<size_t> out;
+  std::vector<bool> seen(libs.size());
+  for (size_t first = 0; first < libs.size(); ++first) {
+    if (seen[first]) continue;
+    seen[first] = true;
+    std::vector<std::pair<size_t, size_t>> stack{{first, 0}};
+    while (!stack.empty()) {
+      const auto [l, next] = stack.back();
+      if (next == libs[l].info.needed.size()) {
+        out.push_back(l);
+        stack.pop_back();
+        continue;
+      }
+      ++stack.back().second;
+      const size_t other = by_name.at(libs[l].info.needed[next]);
+      if (!seen[other]) {
+        seen[other] = true;
+        stack.emplace_back(other, 0);
+      }
+    }
+  }
+  return out;
+}
+
+// Functions by which linkers and libraries know each other have one type.
+Result<void> check_conventions(const Lib& lib) {
+  const wasm::Module& m = *lib.module;
+  const auto is = [](const wasm::FuncType& t, size_t params, size_t results) {
+    const auto all_i32 = [](const Vec<wasm::ValType>& v) {
+      return std::all_of(v.begin(), v.end(), [](wasm::ValType x) { return x == wasm::kI32; });
+    };
+    return t.params.size() == params && t.results.size() == results && all_i32(t.params) &&
+           all_i32(t.results);
+  };
+  bool ctors = false, initialize = false;
+  for (const wasm::Export& e : m.exports) {
+    const std::string_view name(e.name);
+    if (e.kind != ExternKind::Func) continue;
+    ctors |= name == kCtors;
+    initialize |= name == kInitialize;
+    if ((name == kCtors || name == kInitialize || name == kRelocs) &&
+        !is(m.func_type(e.index), 0, 0))
+      return invalid("library " + lib.name + ": export `" + str(e.name) +
+                     "` is not of type [] -> []");
+  }
+  if (ctors && initialize)
+    return invalid("library " + lib.name + " exports both `__wasm_call_ctors` and `_initialize`");
+  for (const wasm::Import& i : m.imports) {
+    const std::string_view name(i.name);
+    if (std::string_view(i.module) != kEnv || i.type.kind != ExternKind::Func) continue;
+    const wasm::FuncType& t = m.types[i.type.type_index].func;
+    const bool get = name == "__wasm_get_stack_pointer" || name == "__wasm_get_tls_base";
+    const bool set = name == "__wasm_set_stack_pointer" || name == "__wasm_set_tls_base";
+    if ((get && !is(t, 0, 1)) || (set && !is(t, 1, 0)))
+      return invalid("library " + lib.name + ": import `env." + str(i.name) + "` is not of type " +
+                     (get ? "[] -> [i32]" : "[i32] -> []"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Vec<uint8_t>> link(const std::vector<Library>& libraries, const LinkOptions& options) {
+  constexpr uint32_t kStackAlign = 16;
+  if (options.stack_size % kStackAlign != 0 || options.stack_size > (1u << 30))
+    return invalid("a stack has a multiple of 16 bytes, and at most 1 GiB");
+  std::vector<Lib> libs;
+  std::vector<Vec<uint8_t>> worlds;
+  std::shared_ptr<wasm::TypeRegistry> registry;
+  for (const Library& l : libraries) {
+    const auto at = [&](const Error& e) {
+      return Error(e.kind, "library " + l.name + ": " + std::string(std::string_view(e.message)),
+                   e.offset);
+    };
+    if (cm::is_component(l.bytes))
+      return invalid("library " + l.name + " is a component; a core module was expected");
+    auto sections = cm::sections(l.bytes);
+    if (!sections.ok()) return at(sections.error());
+    Lib lib;
+    lib.name = l.name;
+    bool found = false;
+    for (const cm::Section& s : *sections) {
+      if (s.id != 0) continue;
+      if (s.name.starts_with(wit::kComponentTypeSection))
+        worlds.emplace_back(s.whole.begin(), s.whole.end());
+      if (s.name != "dylink.0") continue;
+      found = true;
+      auto info = read_dylink(s.contents);
+      if (!info.ok()) return at(info.error());
+      lib.info = std::move(*info);
+    }
+    if (!found) return invalid("library " + l.name + " has no section dylink.0; is it `-shared`?");
+    wasm::DecodeOptions decode;
+    decode.features = wasm::FeatureSet::all();
+    decode.copy_bytes = false;
+    decode.registry = registry;
+    auto module = wasm::decode_module(l.bytes, decode);
+    if (!module.ok()) return at(module.error());
+    lib.module = *module;
+    registry = lib.module->registry;
+    WAFER_TRY(check_conventions(lib));
+    libs.push_back(std::move(lib));
+  }
+  if (libs.empty()) return invalid("there are no libraries to link");
+  WAFER_LET(sequence, order(libs));
+  std::vector<Lib> ordered;
+  for (size_t l : sequence) ordered.push_back(std::move(libs[l]));
+  return Linker(ordered, options).run(worlds);
+}
+
+}  // namespace wafer::compose
