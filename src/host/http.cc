@@ -87,6 +87,10 @@ bool is_hop_by_hop(std::string_view name) {
 
 // ---- HttpBody -------------------------------------------------------------------
 
+bool has_no_body(std::string_view method, int status) {
+  return method == "HEAD" || status == 204 || status == 304 || status < 200;
+}
+
 void HttpBody::update() {
   const bool to_read = !front().empty() || ended_;
   if (to_read)

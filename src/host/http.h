@@ -39,6 +39,9 @@ bool is_authority(std::string_view text);
 bool is_target(std::string_view method, std::string_view text);
 // Fields of a connection and not of a message, which are no business of a guest (RFC 9110, 7.6.1).
 bool is_hop_by_hop(std::string_view name);
+// Whether the response to such a request has no content, whatever its fields tell: to HEAD, 204,
+// 304 (RFC 9110, 6.4.1).
+bool has_no_body(std::string_view method, int status);
 
 // A body under way, of one thread: one side writes, the other reads what there is. Holds no more
 // than its capacity, so that the writer waits for the reader.
@@ -54,6 +57,9 @@ class HttpBody {
   void finish(HttpFields trailers = {});
   // It broke off.
   void fail(Status status);
+  // The message goes out without it (see has_no_body), so it may be shorter than was told.
+  void waive() { waived_ = true; }
+  bool waived() const { return waived_; }
   bool ended() const { return ended_; }
 
   // ---- The reader's side
@@ -82,7 +88,7 @@ class HttpBody {
   void update();
   std::vector<uint8_t> data_;
   size_t taken_ = 0;
-  bool ended_ = false, discarded_ = false;
+  bool ended_ = false, discarded_ = false, waived_ = false;
   Status failure_;
   HttpFields trailers_;
   std::shared_ptr<Signal> readable_ = std::make_shared<Signal>();

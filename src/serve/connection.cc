@@ -318,7 +318,7 @@ void Connection::on_response(Handling& handling) {
   if (closed_ || begun_) return;
   begun_ = true;
   const int status = handling.status = handling.response.status;
-  const bool no_body = has_no_body(handling.method, status);
+  const bool no_body = host::has_no_body(handling.method, status);
   host::HttpBody* const body = handling.response.body.get();
   std::optional<uint64_t> length;
   bool has_length = false, has_date = false;
@@ -362,7 +362,7 @@ void Connection::send_body() {
   if (!begun_) return out_.empty() ? void() : send(false);
   host::HttpBody* const body = handling_->response.body.get();
   if (!body) return send(true);
-  if (has_no_body(handling_->method, handling_->status)) {
+  if (host::has_no_body(handling_->method, handling_->status)) {
     body->discard();
     return send(true);
   }

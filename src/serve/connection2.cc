@@ -428,7 +428,7 @@ void Connection2::on_response(Handling& handling) {
 void Connection2::respond(int32_t id, Stream& stream) {
   Handling& handling = *stream.handling;
   handling.status = handling.response.status;
-  const bool no_body = has_no_body(handling.method, handling.status);
+  const bool no_body = host::has_no_body(handling.method, handling.status);
   host::HttpBody* const body = handling.response.body.get();
   const auto has = [&handling](std::string_view wanted) {
     return std::any_of(handling.response.fields.begin(), handling.response.fields.end(),

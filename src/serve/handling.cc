@@ -23,10 +23,6 @@ std::string json(std::string_view text) {
 
 }  // namespace
 
-bool has_no_body(const std::string& method, int status) {
-  return method == "HEAD" || status == 204 || status == 304 || status < 200;
-}
-
 const std::string& http_date() {
   thread_local std::string text;
   thread_local time_t at = 0;
@@ -97,6 +93,7 @@ void Handling::on_answer(HttpAnswer answer) {
     response.status = late ? 504 : 500;
   } else {
     response = std::move(answer.response);
+    if (response.body && host::has_no_body(method, response.status)) response.body->waive();
   }
   // What the guest writes at once goes out with the header.
   worker_.loop().post([self = shared_from_this()] {

@@ -58,8 +58,6 @@ class Handling : public std::enable_shared_from_this<Handling> {
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
-// What is no body: of HEAD, 204, 304.
-bool has_no_body(const std::string& method, int status);
 // For `date` (RFC 9110, 5.6.7), made once a second.
 const std::string& http_date();
 

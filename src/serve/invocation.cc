@@ -39,11 +39,12 @@ TrapCode Invocation::call_0_2(host::HttpRequest& request) {
 
 TrapCode Invocation::call_0_3(host::HttpRequest& request) {
   std::vector<Val> args;
+  std::string method = request.method;
   args.push_back(wasi::p3::incoming_request(guest_->host_0_3(), std::move(request)));
-  return call(std::move(args), [this](std::vector<Val>* result) {
+  return call(std::move(args), [this, method = std::move(method)](std::vector<Val>* result) {
     done_ = true;
     if (!result || result->empty()) return;
-    HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]));
+    HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]), method);
     body_ = answer.response.body;
     give(std::move(answer));
   });

@@ -82,6 +82,11 @@ def service(server):
     check("empty", get("/empty"), (200, b""))
     check("head", server.request("HEAD", "/hello"), (200, b""))
     check("nowhere", get("/nowhere")[0], 404)
+    # What goes out without a body may tell of one, and is sent (RFC 9110, 8.6).
+    for path in "/told", "/short":
+        check(f"head of {path}", server.request("HEAD", path), (200, b""))
+    time.sleep(0.2)
+    check("not sent", get("/sent")[1].split()[1], b"0")
     check("about", get("/about"),
           (200, f'GET Some("127.0.0.1:{server.port}") true false'.encode()))
     first = counts(server, "/count", 3)

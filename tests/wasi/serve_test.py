@@ -73,6 +73,10 @@ def good(server):
     check("hello", server.request("GET", "/"), (200, b"hello\n"))
     check("status", server.request("GET", "/status/418"), (418, b"as you wish\n"))
     check("head", server.request("HEAD", "/"), (200, b""))
+    # What goes out without a body may tell of one (RFC 9110, 8.6).
+    for method, path in ("HEAD", "/told/200"), ("HEAD", "/told/404"), ("GET", "/told/304"):
+        check(f"{method} {path}", server.request(method, path), (int(path[6:]), b""))
+    check("told of a body", server.request("GET", "/told/201")[1] or None, None)
     check("none", server.request("GET", "/nowhere")[0], 404)
     status, text = server.request("PATCH", "/describe", headers={"X-One": "1", "x-two": "2"})
     lines = text.decode().splitlines()
@@ -231,6 +235,8 @@ def main():
     check("last request", late, [(200, b"slept\n")])
     check("access log", '"method":"PATCH","target":"/describe","status":200' in log, True)
     check("error log", any("/trap: unreachable" in e for e in server.errors), True)
+    check("told of a body, error log", [e for e in server.errors if "refused" in e],
+          ["/told/201 was refused\n"])
     check("upgrades", any("/status/101: the guest's response has status 101" in e
                           for e in server.errors), True)
     # What cannot be served is told in one line.

@@ -205,6 +205,7 @@ def main():
     echoed(server.port)
     browser(server, scratch)
     check("end of the server", server.stop()[0], 0)
+    check("what it said", server.errors, [])
     sys.exit(finish())
 
 

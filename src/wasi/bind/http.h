@@ -92,7 +92,7 @@ class HttpBodyWriter final : public host::OutputStream {
   host::Status write(Bytes from) override;
   host::Status flush() override { return {}; }
   host::PollableRef pollable() override { return body->writable(); }
-  bool complete() const { return !limit || *limit == written; }
+  bool complete() const { return !limit || *limit == written || body->waived(); }
 
   const host::HttpBodyRef body;
   const std::optional<uint64_t> limit;

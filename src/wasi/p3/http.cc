@@ -90,6 +90,8 @@ void transmit(Host& host, Body body, host::HttpBodyRef to, std::optional<uint64_
   };
   const auto finish = [&host, writer, sent, fail, request,
                        trailers = body.trailers](host::Status status) {
+    // Nobody takes what the message goes out without.
+    if (status.code() == EPIPE && writer->body->waived()) status = {};
     if (status.code() == EMSGSIZE || (status.ok() && !writer->complete()))
       return fail(host::Status(EMSGSIZE),
                   request ? ErrorCode::of_http_request_body_size(writer->written)
@@ -112,14 +114,16 @@ void transmit(Host& host, Body body, host::HttpBodyRef to, std::optional<uint64_
     finish({});
 }
 
-// The body of a message as it goes out; `sent` is told when all of it is written. Null: none.
+// The body of a message as it goes out, or does not (`waived`); `sent` is told when all of it is
+// written. Null: none.
 host::HttpBodyRef outgoing_body(Host& host, Body& body, const host::HttpFields& fields,
-                                bool request, std::function<void(Sent)> sent) {
+                                bool request, bool waived, std::function<void(Sent)> sent) {
   if (!body.of_guest()) {
     sent(Unit{});
     return std::exchange(body.received, nullptr);
   }
   auto out = std::make_shared<host::HttpBody>();
+  if (waived) out->waive();
   transmit(host, std::move(body), out, content_length(fields), request, std::move(sent));
   // A request without contents has no body, unless there are trailers for it.
   if (out->done() && out->trailers().empty()) return nullptr;
@@ -336,7 +340,7 @@ void send(Host& host, Own<Request> request, Reply<Expected<Own<Response>, ErrorC
   const auto sending = std::make_shared<Sending>();
   sending->sent = std::exchange(request->body.sent, nullptr);
   out.body = http_types::outgoing_body(
-      host, request->body, out.fields, true,
+      host, request->body, out.fields, true, false,
       [sending](Expected<Unit, ErrorCode> result) { sending->tell(std::move(result)); });
   sending->exchange = host.process.http->send(host.loop, std::move(out),
                                               request->options.value_or(host::HttpTimeouts()));
@@ -375,7 +379,7 @@ component::Val incoming_request(Host& host, host::HttpRequest request) {
   return Codec<Own<http_types::Request>>::to(Own(std::move(out)), host);
 }
 
-HttpAnswer answer_of(Host& host, component::Val result) {
+HttpAnswer answer_of(Host& host, component::Val result, std::string_view method) {
   auto response =
       Codec<Expected<Own<http_types::Response>, http_types::ErrorCode>>::from(result, host);
   if (!response)
@@ -386,11 +390,12 @@ HttpAnswer answer_of(Host& host, component::Val result) {
   host::HttpResponse out;
   out.status = from.status;
   out.fields = *from.headers;
-  out.body = http_types::outgoing_body(host, from.body, out.fields, false,
-                                       [sent = std::exchange(from.body.sent, nullptr)](
-                                           Expected<Unit, http_types::ErrorCode> result) {
-                                         if (sent) sent->set(std::move(result));
-                                       });
+  out.body = http_types::outgoing_body(
+      host, from.body, out.fields, false, host::has_no_body(method, out.status),
+      [sent =
+           std::exchange(from.body.sent, nullptr)](Expected<Unit, http_types::ErrorCode> result) {
+        if (sent) sent->set(std::move(result));
+      });
   return {std::move(out), ""};
 }
 

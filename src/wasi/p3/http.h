@@ -8,7 +8,7 @@ namespace wafer::wasi::p3 {
 
 // The argument of `handle`.
 component::Val incoming_request(Host& host, host::HttpRequest request);
-// Its result; from then on the body is sent as it comes.
-HttpAnswer answer_of(Host& host, component::Val result);
+// Its result, for a request by this method; from then on the body is sent as it comes.
+HttpAnswer answer_of(Host& host, component::Val result, std::string_view method);
 
 }  // namespace wafer::wasi::p3

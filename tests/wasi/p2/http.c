@@ -226,6 +226,15 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.12#handle"))) void ha
     return answer(out, 200, l.r.tag ? "after hints\n" : "informed by 200\n");
   }
   int32_t body;
+  // Tells of a body, and has none.
+  if (strncmp(path, "/told/", 6) == 0) {
+    const int32_t fields = fields_new();
+    append(fields, "content-length", "100");
+    output_drop(begin(out, atoi(path + 6), fields, &body));
+    body_done(body, 0, 0, &l);
+    if (l.r.tag) fprintf(stderr, "%s was refused\n", path);
+    return;
+  }
   if (strcmp(path, "/big") == 0 || strcmp(path, "/cut") == 0 || strcmp(path, "/short") == 0) {
     const int32_t fields = fields_new();
     if (path[1] == 's') append(fields, "content-length", "100");

@@ -154,6 +154,20 @@ impl wasip3::exports::http::handler::Guest for Service {
                 respond(200, &[], vec![vec![b'x'; 65536]; value as usize])
             }
             "/short" => respond(200, &[("content-length", "10")], vec![b"abc".to_vec()]),
+            // Tells of contents, and has none.
+            "/told" => {
+                let fields = Fields::new();
+                fields.append("content-length", b"10").unwrap();
+                let (_, trailers) = wit_future::new(|| Ok(None));
+                let (response, sent) = Response::new(fields, None, trailers);
+                wit_bindgen::spawn_local(async move {
+                    match sent.await {
+                        Ok(()) => SENT.fetch_add(1, Relaxed),
+                        Err(_) => NOT_SENT.fetch_add(1, Relaxed),
+                    };
+                });
+                response
+            }
             "/long" => respond(200, &[("content-length", "2")], vec![b"abc".to_vec()]),
             "/broken" => broken(),
             "/trailers" => with_trailers().await,
