@@ -229,8 +229,8 @@ class BoundFunc {
     if constexpr ((ComponentDirect<typename detail::Passed<A>::Kept> && ...) &&
                   detail::result_direct<R>()) {
       if (target_) {
-        Direct<R, typename detail::Passed<A>::Kept...> direct{
-            scope_, {kept<A>(std::forward<V>(args))...}, {}};
+        Direct<R, decltype(lent<A>(std::forward<V>(args)))...> direct{
+            scope_, {lent<A>(std::forward<V>(args))...}, {}};
         WAFER_LET(called, call_direct(direct.lower, direct.lift, &direct));
         if (called) {
           if constexpr (std::is_void_v<R>)
@@ -246,9 +246,11 @@ class BoundFunc {
   }
 
  private:
-  // A call without dynamic values.
+  // A call without dynamic values; arguments are values, or references to those that are the
+  // caller's.
   template <class R, class... T>
   struct Direct {
+    using Params = detail::ParamsAbi<std::remove_cvref_t<T>...>;
     const ComponentScope& scope;
     std::tuple<T...> args;
     std::conditional_t<std::is_void_v<R>, Unit, R> result;
@@ -256,8 +258,12 @@ class BoundFunc {
     static bool lower(void* env, component::AbiCall& c) {
       auto& self = *static_cast<Direct*>(env);
       c.scope.types = self.scope.types;
-      return std::apply([&](T&... arg) { return detail::ParamsAbi<T...>::lower(c, arg...); },
-                        self.args);
+      // Only handles are used up, and those are values.
+      return std::apply(
+          [&](auto&... arg) {
+            return Params::lower(c, const_cast<std::remove_cvref_t<T>&>(arg)...);
+          },
+          self.args);
     }
     static bool lift(void* env, component::AbiCall& c) {
       auto& self = *static_cast<Direct*>(env);
@@ -265,7 +271,7 @@ class BoundFunc {
       if constexpr (std::is_void_v<R>)
         return true;
       else
-        return detail::ResultAbi<R>::lift(c, detail::ParamsAbi<T...>::kHandles, self.result);
+        return detail::ResultAbi<R>::lift(c, Params::kHandles, self.result);
     }
   };
   // False: it has to be made with dynamic values.
@@ -297,6 +303,17 @@ class BoundFunc {
       return P::keep(v);
     else
       return typename P::Kept(std::forward<V>(v));
+  }
+
+  // The same, but the caller's own where nothing of it is used up.
+  template <class A, class V>
+  static decltype(auto) lent(V&& v) {
+    using Kept = typename detail::Passed<A>::Kept;
+    if constexpr (std::is_lvalue_reference_v<V&&> && std::is_same_v<std::remove_cvref_t<V>, Kept> &&
+                  ComponentAbi<Kept>::kFlat > 1 && ComponentAbi<Kept>::kHandles == 0)
+      return static_cast<const Kept&>(v);
+    else
+      return kept<A>(std::forward<V>(v));
   }
 
   ComponentFunc func_;
