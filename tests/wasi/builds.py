@@ -57,9 +57,8 @@ def worlds(folder, version):
 def cargo(project, target):
     """Builds a crate for WASI 0.2; the folder of what came of it."""
     fetched(["rustup", "target", "add", RUST_TARGET])
-    locked = ["--locked"] if (project / "Cargo.lock").exists() else []
-    fetched(["cargo", "fetch", "-q", *locked], cwd=project)
-    built(["cargo", "build", "-q", "--release", *locked, f"--target={RUST_TARGET}",
+    fetched(["cargo", "fetch", "-q"], cwd=project)
+    built(["cargo", "build", "-q", "--release", f"--target={RUST_TARGET}",
            f"--target-dir={target}"], cwd=project)
     return target / RUST_TARGET / "release"
 
