@@ -131,6 +131,12 @@ class Server:
         return Load(rate * (1 - failed), percent[50], percent[99], used / max(count, 1) * 1e6,
                     resident_mib(pid), failed)
 
+    def settle(self) -> None:
+        """Waits for what is compiled and put into a cache in the background."""
+        for _ in range(50):
+            self.get("/")
+        time.sleep(2)
+
     def hold(self, count: int, path: str | None) -> tuple[float, int]:
         """KiB for each of so many connections that are kept open, and how many are answered
         then. With a path they wait for its answer, which takes ten seconds; without, they have
@@ -244,11 +250,8 @@ def cold(found: list[Kind], rounds: int) -> list[str]:
             with tempfile.TemporaryDirectory() as cache:
                 for again in (False, True):
                     server = Server(kind.name, kind.command, XDG_CACHE_HOME=cache)
-                    # Wafer puts code into its cache as it is made, in the background.
                     if not again:
-                        for _ in range(50):
-                            server.get("/")
-                        time.sleep(2)
+                        server.settle()
                     server.stop()
                     took[again] = min(took.get(again, server.first), server.first)
         lines.append(f"| {kind.name} | {took[False] * 1e3:.0f} | {took[True] * 1e3:.0f} |")
@@ -262,6 +265,7 @@ def memory(found: list[Kind], connections: int, instances: int) -> list[str]:
     for kind in found:
         server = Server(kind.name, kind.command)
         try:
+            server.settle()
             fresh = resident_mib(server.process.pid)
             idle, answered = server.hold(connections, None)
             row = f"| {kind.name} | {fresh:.0f} | {idle:.1f} | {answered} of {connections} |"
