@@ -265,7 +265,9 @@ class ComponentLinker {
       if constexpr ((ComponentDirect<std::decay_t<A>> && ...) &&
                     detail::result_direct<std::decay_t<R>>()) {
         using Direct = TypedDirect<R, A...>;
-        direct = {Direct::call, std::make_shared<const Direct>(Direct{function, host_types_})};
+        // "*" lets in any type, which only dynamic values tell apart.
+        if (form.find('*') == form.npos)
+          direct = {Direct::call, std::make_shared<const Direct>(Direct{function, host_types_})};
       }
       func(interface, name, std::move(callback), false, form, std::move(direct));
     }

@@ -32,6 +32,8 @@ class AbiCall {
   ComponentScope scope;
   // Whether the function has run: what cannot be lowered then, cannot be undone.
   bool has_result = false;
+  // Whether the component's table has got a handle, which a call that fails leaves there.
+  bool gave_handle = false;
 
   // What failed: the trap of the store, which has that code.
   bool stop(runtime::TrapCode code) {

@@ -98,6 +98,7 @@ bool AbiCall::lower_resource(uint32_t handle, const Resource& v, uint32_t& index
   if (!check(lower_handle(cx_, *handles_[handle].def, Val::of_resource(v.type, v.rep), slot)))
     return false;
   index = uint32_t(slot);
+  gave_handle = true;
   return true;
 }
 
@@ -112,6 +113,7 @@ bool AbiCall::lower_end(uint32_t handle, const Val::End& v, uint32_t& index) {
   Slot slot = 0;
   if (!check(lower_handle(cx_, *handles_[handle].def, Val::of_end(v), slot))) return false;
   index = uint32_t(slot);
+  gave_handle = true;
   return true;
 }
 
@@ -126,6 +128,7 @@ bool AbiCall::lower_failure(const Val::Failure& v, uint32_t& index) {
   Slot slot = 0;
   if (!check(component::lower_failure(cx_, Val::of_failure(v), slot))) return false;
   index = uint32_t(slot);
+  gave_handle = true;
   return true;
 }
 

@@ -395,7 +395,7 @@ Result<bool> call(ComponentStore& store, const DirectTarget& target, AbiHalf low
         AbiCall call(cx, slots.data(), target.handles);
         if (lower(env, call)) return TrapCode::None;
         failure = call.scope.failure;
-        entered = !failure;
+        entered = !failure || call.gave_handle;
         return call.code();
       },
       [&](const Context& cx, std::span<Slot> slots) {
