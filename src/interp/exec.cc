@@ -216,7 +216,19 @@ WAFER_CC void load_far(WAFER_PARAMS) {
   const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
   uint64_t v = 0;
-  for (unsigned i = bytes; i-- != 0;) v = v << 8 | p[i];
+  switch (bytes) {
+    case 1:
+      v = *p;
+      break;
+    case 2:
+      v = load_le<uint16_t>(p);
+      break;
+    case 4:
+      v = load_le<uint32_t>(p);
+      break;
+    default:
+      v = load_le<uint64_t>(p);
+  }
   const unsigned above = 64 - 8 * bytes;
   if (access.is_signed) v = uint64_t(int64_t(v << above) >> above);
   put<uint64_t>(FP, FA, v);
