@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import http.client
+import json
 import os
 import pathlib
 import re
@@ -79,6 +80,21 @@ class Load:
                 f"{self.mib:.0f}")
 
 
+def whole(s: socket.socket, part: bytes) -> bool:
+    """Reads until `part` has come; whether it has."""
+    got = b""
+    while part not in got:
+        piece = s.recv(4096)
+        if not piece:
+            return False
+        got += piece
+    return True
+
+
+class ServerError(Exception):
+    """A server does not do what it should."""
+
+
 class Server:
     """One that answers at `address`; `first` is the seconds until it did."""
 
@@ -91,24 +107,24 @@ class Server:
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                         env=os.environ | environment)
         while True:
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            with contextlib.suppress(OSError, http.client.HTTPException, ServerError):
                 self.get("/")
                 break
             if self.process.poll() is not None or time.monotonic() > begin + 120:
                 self.stop()
-                raise RuntimeError(f"{name} does not answer")
+                raise ServerError(f"{name} does not answer")
             time.sleep(0.001)
         self.first = time.monotonic() - begin
 
-    def get(self, path: str) -> bytes:
-        """The body of an answer with status 200."""
+    def get(self, path: str, body: str | None = None) -> bytes:
+        """The body of an answer with status 200, to a POST if there is a body."""
         client = http.client.HTTPConnection(*self.address, timeout=30)
         try:
-            client.request("GET", path)
+            client.request("POST" if body else "GET", path, body)
             response = client.getresponse()
             body = response.read()
             if response.status != 200:
-                raise RuntimeError(f"{self.name}: {path}: {response.status}")
+                raise ServerError(f"{self.name}: {path}: {response.status}")
             return body
         finally:
             client.close()
@@ -149,7 +165,7 @@ class Server:
                 held.append(socket.create_connection(self.address, timeout=60))
                 held[-1].sendall(request)
                 if not path:
-                    held[-1].recv(4096)
+                    whole(held[-1], HELLO.strip())
             if path:
                 time.sleep(2)
             each = (resident_mib(self.process.pid) - before) * 1024 / count
@@ -158,7 +174,7 @@ class Server:
             answered = 0
             for s in held:
                 with contextlib.suppress(OSError):
-                    answered += b" 200 " in s.recv(4096)
+                    answered += whole(s, b" 200 ")
             return each, answered
         finally:
             for s in held:
@@ -216,8 +232,10 @@ server {{ listen {host}:{port} backlog=4096; root {folder}; }} }}
 
 def check(server: Server) -> None:
     """That a server answers what the others do."""
-    if server.get("/") != HELLO or len(server.get("/stream")) != 1 << 20:
-        raise RuntimeError(f"{server.name} answers otherwise")
+    files = server.name.startswith("nginx")
+    if (server.get("/") != HELLO or len(server.get("/stream")) != 1 << 20
+            or not (files or json.loads(server.get("/json", DOCUMENT))["members"] == 3)):
+        raise ServerError(f"{server.name} answers otherwise")
 
 
 def throughput(servers: list[Server], answers: list[tuple[str, str, str | None]], rounds: int,
@@ -275,7 +293,7 @@ def memory(found: list[Kind], connections: int, instances: int) -> list[str]:
             else:
                 row += " | |"
             lines.append(row)
-        except OSError as error:
+        except (OSError, ServerError) as error:
             lines.append(f"| {kind.name} | | {error} | | | |")
         finally:
             server.stop()
@@ -301,11 +319,17 @@ def serving(paths: dict[str, str], wafer: str | None, component: pathlib.Path | 
         lines = []
         servers = []
         try:
-            servers = [Server(kind.name, kind.command) for kind in found]
-            for server in servers:
-                if not component:
-                    check(server)
-                server.load("/", 8, 1)  # code gets hot
+            for kind in list(found):
+                try:
+                    server = Server(kind.name, kind.command)
+                    servers.append(server)
+                    if not component:
+                        check(server)
+                    server.load("/", 8, 1)  # code gets hot
+                except ServerError as error:
+                    sys.stderr.write(f"serve: {error}\n")
+                    found.remove(kind)
+                    servers = [s for s in servers if s.name != kind.name or s.stop()]
             answers = [("hello", "/", None)]
             if not component:
                 script = here / "post.lua"

@@ -1,15 +1,16 @@
 """The handlers of bench/programs/serve, built by the toolchains that are there."""
 
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "bench/programs/serve"
-WIT = ROOT / "src/wasi/p2/wit"
-JCO, COMPONENTIZE_JS = "1.15.0", "0.19.3"
+
+# Versions and worlds are those of the tests.
+sys.path.insert(0, str(ROOT / "tests/wasi"))
+import builds  # noqa: E402
 
 
 def run(command: list, folder: pathlib.Path) -> bool:
@@ -42,15 +43,10 @@ def javascript(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     if out.exists() and out.stat().st_mtime > (SOURCES / "handler.js").stat().st_mtime:
         return {"JavaScript": out}
     wit = out.parent / "wit"
-    (wit / "deps").mkdir(parents=True, exist_ok=True)
-    for file in WIT.glob("*.wit"):
-        # This toolchain knows 0.2.3 and no features.
-        text = re.sub(r"@unstable\([^)]*\)\s+import [^;]*;", "", file.read_text())
-        (wit / "deps" / file.name).write_text(text.replace("0.2.12", "0.2.3"))
-    (wit / "serve.wit").write_text(
-        "package bench:serve;\nworld serve { include wasi:http/proxy@0.2.3; }\n")
-    if not run(["npm", "install", "--silent", f"@bytecodealliance/jco@{JCO}",
-                f"@bytecodealliance/componentize-js@{COMPONENTIZE_JS}"], out.parent):
+    shutil.rmtree(wit, ignore_errors=True)
+    builds.worlds(wit, "0.2.3")
+    if not run(["npm", "install", "--silent", f"@bytecodealliance/jco@{builds.JCO}",
+                f"@bytecodealliance/componentize-js@{builds.COMPONENTIZE_JS}"], out.parent):
         return {}
     if not run([out.parent / "node_modules/.bin/jco", "componentize", SOURCES / "handler.js",
                 "--wit", wit, "-n", "serve", "-o", out], out.parent):
