@@ -93,6 +93,7 @@ struct Lib {
   uint32_t type_base = 0, elem_base = 0, data_base = 0;
   // The library's indices to those of the result, by kind.
   std::array<std::vector<uint32_t>, 5> map;
+  std::array<std::vector<const wasm::Import*>, 5> imports;  // by kind
   std::map<uint32_t, uint32_t> constants;  // globals that are known, and what they hold
 
   std::vector<uint32_t>& of(ExternKind k) { return map[size_t(k)]; }
@@ -114,6 +115,9 @@ class Linker {
   Linker(std::vector<Lib>& libs, const LinkOptions& options) : libs_(libs), options_(options) {}
 
   Result<Vec<uint8_t>> run(const std::vector<Vec<uint8_t>>& worlds) {
+    for (Lib& lib : libs_)
+      for (const wasm::Import& i : lib.module->imports)
+        lib.imports[size_t(i.type.kind)].push_back(&i);
     collect_exports();
     WAFER_TRY(lay_out());
     WAFER_TRY(write_types());
@@ -177,7 +181,7 @@ class Linker {
   }
 
   void miss(const Lib& lib, const wasm::Import& i, std::string_view what) {
-    missing_.push_back(lib.name + " needs " + str(i.name) + " (" + std::string(what) + ")");
+    missing_.insert(lib.name + " needs " + str(i.name) + " (" + std::string(what) + ")");
   }
 
   // ---- Places ---------------------------------------------------------------------------
@@ -192,7 +196,7 @@ class Linker {
       lib.table_base = uint32_t(table);
       memory += lib.info.memory_size;
       table += lib.info.table_size;
-      if (memory > UINT32_MAX - kPageSize || table > UINT32_MAX)
+      if (memory > UINT32_MAX - kPageSize || table > UINT32_MAX / 2)
         return invalid("the libraries need more than 4 GiB of memory");
     }
     align(memory, kHeapAlign);
@@ -249,8 +253,7 @@ class Linker {
   template <class F>
   void each_import(const Lib& lib, ExternKind kind, F&& f) {
     uint32_t index = 0;
-    for (const wasm::Import& i : lib.module->imports)
-      if (i.type.kind == kind) f(index++, i);
+    for (const wasm::Import* i : lib.imports[size_t(kind)]) f(index++, *i);
   }
 
   // Functions of the world, and what `wafer component new` gives.
@@ -262,26 +265,23 @@ class Linker {
 
   Result<void> number_functions() {
     constexpr auto F = ExternKind::Func;
-    std::map<Key, std::vector<std::array<uint32_t, 3>>> seen;  // library, type, index
-    for (size_t l = 0; l < libs_.size(); ++l) {
-      Lib& lib = libs_[l];
+    // By name and type, as all types are in one registry.
+    std::map<std::pair<Key, uint32_t>, uint32_t> seen;
+    for (Lib& lib : libs_) {
       lib.of(F).assign(lib.module->functions.size(), kUnknown);
       each_import(lib, F, [&](uint32_t f, const wasm::Import& i) {
         const bool defined = std::string_view(i.module) == kEnv && find(F, str(i.name));
         if (!is_imported(i) || defined) return;
-        auto& known = seen[{str(i.module), str(i.name)}];
-        for (const auto& [other, t, index] : known)
-          if (same(libs_[other], t, lib, i.type.type_index)) {
-            lib.of(F)[f] = index;
-            return;
-          }
+        const auto [known, fresh] = seen.try_emplace(
+            {{str(i.module), str(i.name)}, lib.module->canon[i.type.type_index]}, imports_.count);
+        lib.of(F)[f] = known->second;
+        if (!fresh) return;
         cm::CoreExternType type = cm::CoreExternType::of(i.type);
         type.type += lib.type_base;
         cm::write_name(imports_.bytes, std::string_view(i.module));
         cm::write_name(imports_.bytes, std::string_view(i.name));
         cm::write_core_extern_type(imports_.bytes, type);
-        known.push_back({uint32_t(l), i.type.type_index, imports_.count});
-        lib.of(F)[f] = imports_.count++;
+        ++imports_.count;
       });
     }
     next_func_ = imports_.count;
@@ -362,11 +362,9 @@ class Linker {
     for (int n = 0; d && n < kMaxReexports; ++n) {
       const Lib& lib = libs_[d->lib];
       if (lib.of(kind)[d->what->index] != kUnknown) return d;
-      uint32_t index = 0;
-      const Definition* next = nullptr;
-      for (const wasm::Import& i : lib.module->imports)
-        if (i.type.kind == kind && index++ == d->what->index) next = find(kind, str(i.name));
-      d = next;
+      const auto& imports = lib.imports[size_t(kind)];
+      if (d->what->index >= imports.size()) return nullptr;
+      d = find(kind, str(imports[d->what->index]->name));
     }
     return nullptr;
   }
@@ -454,7 +452,8 @@ class Linker {
     const std::string name = str(i.name);
     const std::pair<std::string_view, uint64_t> known[] = {
         {"__heap_base", heap_base_},
-        {"__heap_end", uint64_t{pages_} * kPageSize},
+        {"__heap_end",
+         std::min<uint64_t>(uint64_t{pages_} * kPageSize, UINT32_MAX - (kHeapAlign - 1))},
         {"__stack_low", 0},
         {"__stack_high", options_.stack_size}};
     for (const auto& [n, value] : known)
@@ -778,6 +777,20 @@ class Linker {
       for (uint32_t f : got_) write_uleb(e, f);
       ++elems_.count;
     }
+    // What exports have declared, which may be gone, code may refer to.
+    std::vector<uint32_t> declared;
+    for (const Lib& lib : libs_)
+      for (uint32_t f = 0; f < lib.module->functions.size(); ++f)
+        if (const uint32_t to = lib.of(ExternKind::Func)[f];
+            lib.module->functions[f].declared && to != kUnknown)
+          declared.push_back(to);
+    if (!declared.empty()) {
+      write_uleb(e, 3);
+      e.push_back(0);
+      write_uleb(e, declared.size());
+      for (uint32_t f : declared) write_uleb(e, f);
+      ++elems_.count;
+    }
     return {};
   }
 
@@ -793,7 +806,7 @@ class Linker {
     write_export(kTable, ExternKind::Table, 0);
     if (initialize_) write_export(kInitialize, ExternKind::Func, *initialize_);
     for (const auto& [key, d] : symbols_)
-      if (key.first == ExternKind::Func)
+      if (key.first == ExternKind::Func && key.second != "memory" && key.second != kTable)
         write_export(key.second, key.first, libs_[d.lib].of(key.first)[d.what->index]);
   }
 
@@ -854,7 +867,7 @@ class Linker {
   std::vector<Lib>& libs_;
   const LinkOptions& options_;
   std::map<std::pair<ExternKind, std::string>, Definition> symbols_;
-  std::vector<std::string> missing_;
+  std::set<std::string> missing_;
   uint32_t heap_base_ = 0, pages_ = 0, table_size_ = 0, next_func_ = 0;
   std::map<uint32_t, uint32_t> in_table_;
   std::vector<uint32_t> got_;  // functions that are in the table for their addresses

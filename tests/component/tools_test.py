@@ -179,12 +179,14 @@ def problem_fits(case, problem):
     return any(theirs in wanted and ours in problem for theirs, ours in REASONS.items())
 
 
-# Data and functions of one library that another reaches by address, and a constructor.
+# Data and functions of one library that another reaches by address, a constructor, and a function
+# that both have.
 LIBRARIES = {"a": """(module (@dylink.0 (mem-info (memory 8 2)))
   (import "env" "memory" (memory 1)) (import "env" "__memory_base" (global $base i32))
   (func (export "__wasm_call_ctors")
     (i32.store offset=4 (global.get $base) (i32.const 30)))
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "both"))
   (global (export "datum") i32 (i32.const 4)))""",
              "b": """(module (@dylink.0 (mem-info (memory 4 2)) (needed "a"))
   (type $add (func (param i32 i32) (result i32)))
@@ -193,7 +195,9 @@ LIBRARIES = {"a": """(module (@dylink.0 (mem-info (memory 8 2)))
   (import "env" "add" (func $add (type $add)))
   (import "GOT.mem" "datum" (global $datum (mut i32)))
   (import "GOT.func" "add" (global $address (mut i32)))
+  (func $both (export "both"))
   (func (export "run") (result i32)
+    (drop (ref.func $both))
     (call $add (i32.load (global.get $base))
       (call_indirect (type $add) (i32.load (global.get $datum)) (i32.const 5)
         (global.get $address))))
@@ -216,6 +220,15 @@ def linked_case(tool, failures):
         done = tool("run", "--invoke", "run()", out)
     if done.stdout.strip() != "42":
         failures.append(f"linked libraries: {done.stdout}{done.stderr}")
+    # Imports that lead nowhere, all of them by way of an export of the same library.
+    text = "\n".join(["(module (@dylink.0 (mem-info (memory 0 0)))",
+                      *['(import "env" "f" (func))'] * 50_000, '(export "f" (func 0)))'])
+    (scratch / "circle.wat").write_text(dylink_text(text))
+    tool("component", "embed", scratch / "linked.wit", scratch / "circle.wat", "-w", "a", "-o",
+         scratch / "circle.wasm")
+    done = tool("component", "link", f"c={scratch / 'circle.wasm'}", "-o", out)
+    if done.returncode == 0 or "c needs f (function)" not in done.stderr:
+        failures.append(f"imports in a circle: {done.returncode} {done.stderr}")
 
 
 def interface_case(tool, source, failures):
