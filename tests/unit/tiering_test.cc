@@ -235,7 +235,7 @@ TEST_F(TieringTest, CodeIsMadeForTheWayItIsEntered) {
       (global.get $g))
     (func (export "hot") (param i32) (result i32) (call $short (local.get 0)))))");
   const uint32_t kLong = r.imports(), kShort = kLong + 1;
-  r.call("long", 300'000'000);
+  r.call("long", 1'500'000'000);
   tier.wait_until_idle();
   EXPECT_EQ(backend.entered(), std::vector{kLong});
   EXPECT_EQ(backend.called(), std::vector<uint32_t>{});
