@@ -68,6 +68,13 @@ uint32_t CoreModuleWriter::global(const wasm::GlobalType& type, Bytes init) {
   return counts_[static_cast<size_t>(wasm::ExternKind::Global)]++;
 }
 
+uint32_t CoreModuleWriter::tag(uint32_t type) {
+  tags_.bytes.push_back(0);
+  write_uleb(tags_.bytes, type);
+  ++tags_.count;
+  return counts_[static_cast<size_t>(wasm::ExternKind::Tag)]++;
+}
+
 void CoreModuleWriter::export_(std::string_view name, wasm::ExternKind kind, uint32_t index) {
   write_name(exports_.bytes, name);
   exports_.bytes.push_back(static_cast<uint8_t>(kind));
@@ -75,18 +82,29 @@ void CoreModuleWriter::export_(std::string_view name, wasm::ExternKind kind, uin
   ++exports_.count;
 }
 
-void CoreModuleWriter::elements(const std::vector<uint32_t>& funcs) {
+void CoreModuleWriter::elements(const std::vector<uint32_t>& funcs, uint32_t at) {
   Vec<uint8_t>& out = elems_.bytes;
   out.push_back(0);  // active, table 0, function indices
-  wasm::Instr zero;
-  zero.op = wasm::Opcode::I32Const;
-  wasm::write_instr(out, zero);
+  wasm::Instr first;
+  first.op = wasm::Opcode::I32Const;
+  first.i32 = int32_t(at);
+  wasm::write_instr(out, first);
   wasm::Instr end;
   end.op = wasm::Opcode::End;
   wasm::write_instr(out, end);
   write_uleb(out, funcs.size());
   for (uint32_t f : funcs) write_uleb(out, f);
   ++elems_.count;
+}
+
+void CoreModuleWriter::raw_elem(Bytes segment) {
+  write_bytes(elems_.bytes, segment);
+  ++elems_.count;
+}
+
+void CoreModuleWriter::raw_data(Bytes segment) {
+  write_bytes(datas_.bytes, segment);
+  ++datas_.count;
 }
 
 Vec<uint8_t> CoreModuleWriter::finish() {
@@ -97,6 +115,14 @@ Vec<uint8_t> CoreModuleWriter::finish() {
     Vec<uint8_t> body;
     write_uleb(body, s.count);
     write_bytes(body, {s.bytes.data(), s.bytes.size()});
+    out.push_back(id);
+    write_uleb(out, body.size());
+    write_bytes(out, {body.data(), body.size()});
+  };
+  // Of one number.
+  const auto number = [&](uint8_t id, uint32_t value) {
+    Vec<uint8_t> body;
+    write_uleb(body, value);
     out.push_back(id);
     write_uleb(out, body.size());
     write_bytes(out, {body.data(), body.size()});
@@ -112,17 +138,14 @@ Vec<uint8_t> CoreModuleWriter::finish() {
   section(3, funcs_);
   section(4, tables_);
   section(5, memories_);
+  section(13, tags_);
   section(6, globals_);
   section(7, exports_);
-  if (start_) {
-    Vec<uint8_t> body;
-    write_uleb(body, *start_);
-    out.push_back(8);
-    write_uleb(out, body.size());
-    write_bytes(out, {body.data(), body.size()});
-  }
+  if (start_) number(8, *start_);
   section(9, elems_);
+  if (datas_.count > 0) number(12, datas_.count);
   section(10, code);
+  section(11, datas_);
   const Vec<uint8_t> name_section = wasm::encode_names(names);
   if (!name_section.empty())
     write_custom_section(out, "name", {name_section.data(), name_section.size()});

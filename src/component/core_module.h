@@ -1,5 +1,5 @@
 // Writes core modules (spec 5.5): the small ones that join the parts of a component or that calls
-// between components go through, and adapters that were cut down.
+// between components go through, adapters that were cut down, and linked libraries.
 #pragma once
 
 #include "component/writer.h"
@@ -22,10 +22,14 @@ class CoreModuleWriter {
   uint32_t memory(const wasm::MemoryType& type);
   // `init` is a constant expression with its `end`.
   uint32_t global(const wasm::GlobalType& type, Bytes init);
+  uint32_t tag(uint32_t type);
   void export_(std::string_view name, wasm::ExternKind kind, uint32_t index);
   void start(uint32_t func) { start_ = func; }
-  // Functions from index 0 on of table 0.
-  void elements(const std::vector<uint32_t>& funcs);
+  // Functions from index `at` on of table 0.
+  void elements(const std::vector<uint32_t>& funcs, uint32_t at = 0);
+  // Segments that are encoded already.
+  void raw_elem(Bytes segment);
+  void raw_data(Bytes segment);
 
   uint32_t count(wasm::ExternKind kind) const { return counts_[static_cast<size_t>(kind)]; }
   wasm::NameSection names;
@@ -37,7 +41,7 @@ class CoreModuleWriter {
     Vec<uint8_t> bytes;
     uint32_t count = 0;
   };
-  Section types_, imports_, funcs_, tables_, memories_, globals_, exports_, elems_;
+  Section types_, imports_, funcs_, tables_, memories_, tags_, globals_, exports_, elems_, datas_;
   uint32_t type_count_ = 0;
   std::vector<std::pair<wasm::FuncType, uint32_t>> interned_;
   std::vector<Vec<uint8_t>> bodies_;

@@ -105,11 +105,6 @@ struct Definition {
   const wasm::Export* what = nullptr;
 };
 
-struct Section {
-  Vec<uint8_t> bytes;
-  uint32_t count = 0;
-};
-
 class Linker {
  public:
   Linker(std::vector<Lib>& libs, const LinkOptions& options) : libs_(libs), options_(options) {}
@@ -135,7 +130,8 @@ class Linker {
     WAFER_TRY(write_bodies());
     WAFER_TRY(write_segments());
     write_exports();
-    Vec<uint8_t> out = finish();
+    write_tables_and_memories();
+    Vec<uint8_t> out = out_.finish();
     for (const Vec<uint8_t>& w : worlds) cm::write_bytes(out, {w.data(), w.size()});
     return out;
   }
@@ -224,13 +220,15 @@ class Linker {
   }
 
   uint32_t type(const wasm::FuncType& f) {
-    cm::write_core_func_type(types_.bytes, f);
-    return types_.count++;
+    Vec<uint8_t> bytes;
+    cm::write_core_func_type(bytes, f);
+    out_.raw_types({bytes.data(), bytes.size()}, 1, 1);
+    return type_count_++;
   }
 
   Result<void> write_types() {
     for (Lib& lib : libs_) {
-      lib.type_base = types_.count;
+      lib.type_base = type_count_;
       const wasm::Module& m = *lib.module;
       for (const wasm::SubType& t : m.types) {
         if (t.kind != wasm::CompKind::Func || !t.is_final || m.rec_groups.size() != m.types.size())
@@ -238,7 +236,7 @@ class Linker {
                        "library " + lib.name + " has types other than of functions");
         type(moved(lib, t.func));
       }
-      if (types_.count > wasm::kMaxTypeIndex) return invalid("the libraries have too many types");
+      if (type_count_ > wasm::kMaxTypeIndex) return invalid("the libraries have too many types");
     }
     return {};
   }
@@ -273,39 +271,24 @@ class Linker {
         const bool defined = std::string_view(i.module) == kEnv && find(F, str(i.name));
         if (!is_imported(i) || defined) return;
         const auto [known, fresh] = seen.try_emplace(
-            {{str(i.module), str(i.name)}, lib.module->canon[i.type.type_index]}, imports_.count);
+            {{str(i.module), str(i.name)}, lib.module->canon[i.type.type_index]}, out_.count(F));
         lib.of(F)[f] = known->second;
         if (!fresh) return;
         cm::CoreExternType type = cm::CoreExternType::of(i.type);
         type.type += lib.type_base;
-        cm::write_name(imports_.bytes, std::string_view(i.module));
-        cm::write_name(imports_.bytes, std::string_view(i.name));
-        cm::write_core_extern_type(imports_.bytes, type);
-        ++imports_.count;
+        out_.import(std::string_view(i.module), std::string_view(i.name), type);
       });
     }
-    next_func_ = imports_.count;
     for (Lib& lib : libs_) {
       const wasm::Module& m = *lib.module;
       for (uint32_t f = m.imported_functions; f < m.functions.size(); ++f) {
-        lib.of(F)[f] = next_func_++;
-        write_uleb(funcs_.bytes, m.functions[f].type_index + lib.type_base);
-        ++funcs_.count;
+        lib.of(F)[f] = out_.func(m.functions[f].type_index + lib.type_base);
       }
     }
     return {};
   }
 
-  // A function of the linker's own.
-  uint32_t add_func(uint32_t type, Vec<uint8_t> body) {
-    write_uleb(funcs_.bytes, type);
-    ++funcs_.count;
-    own_bodies_.push_back(std::move(body));
-    return next_func_++;
-  }
-
   Result<void> number_tables_and_memories() {
-    uint32_t tables = 1, memories = 1;
     for (Lib& lib : libs_) {
       const wasm::Module& m = *lib.module;
       std::string other;
@@ -331,14 +314,12 @@ class Linker {
                        "library " + lib.name + " has a table with an initializer");
         wasm::TableType type = m.tables[t].type;
         type.element = moved(lib, type.element);
-        cm::write_table_type(tables_.bytes, type);
-        ++tables_.count;
-        lib.of(ExternKind::Table).push_back(tables++);
+        tables_.push_back(type);
+        lib.of(ExternKind::Table).push_back(uint32_t(tables_.size()));
       }
       for (uint32_t i = m.imported_memories; i < m.memories.size(); ++i) {
-        cm::write_memory_type(memories_.bytes, m.memories[i].type);
-        ++memories_.count;
-        lib.of(ExternKind::Memory).push_back(memories++);
+        memories_.push_back(m.memories[i].type);
+        lib.of(ExternKind::Memory).push_back(uint32_t(memories_.size()));
       }
     }
     return {};
@@ -349,9 +330,7 @@ class Linker {
       const wasm::Module& m = *lib.module;
       lib.of(ExternKind::Tag).assign(m.tags.size(), kUnknown);
       for (uint32_t t = m.imported_tags; t < m.tags.size(); ++t) {
-        tags_.bytes.push_back(0);
-        write_uleb(tags_.bytes, m.tags[t].type_index + lib.type_base);
-        lib.of(ExternKind::Tag)[t] = tags_.count++;
+        lib.of(ExternKind::Tag)[t] = out_.tag(m.tags[t].type_index + lib.type_base);
       }
     }
     return {};
@@ -395,7 +374,7 @@ class Linker {
           } else if (func && (options_.stub_missing || is_weak(lib, i))) {
             found.push_back(
                 {&lib, kind, n,
-                 add_func(t + lib.type_base, cm::Body().op(Opcode::Unreachable).end())});
+                 out_.func(t + lib.type_base, cm::Body().op(Opcode::Unreachable).end())});
           } else {
             miss(lib, i, func ? "function" : "tag");
           }
@@ -409,9 +388,10 @@ class Linker {
   // ---- Globals --------------------------------------------------------------------------
 
   uint32_t add_global(bool is_mutable, uint32_t value) {
-    cm::write_global_type(globals_.bytes, {wasm::kI32, is_mutable});
-    write_const(globals_.bytes, value);
-    return globals_.count++;
+    Vec<uint8_t> init;
+    write_const(init, value);
+    write_end(init);
+    return out_.global({wasm::kI32, is_mutable}, {init.data(), init.size()});
   }
 
   static void write_const(Vec<uint8_t>& out, uint32_t value) {
@@ -419,6 +399,8 @@ class Linker {
     i.op = Opcode::I32Const;
     i.i32 = int32_t(value);
     wasm::write_instr(out, i);
+  }
+  static void write_end(Vec<uint8_t>& out) {
     wasm::Instr end;
     end.op = Opcode::End;
     wasm::write_instr(out, end);
@@ -516,7 +498,7 @@ class Linker {
   }
 
   Result<void> write_globals() {
-    uint32_t next = globals_.count;
+    uint32_t next = out_.count(ExternKind::Global);
     for (Lib& lib : libs_) {
       auto& map = lib.of(ExternKind::Global);
       for (uint32_t g = lib.module->imported_globals; g < map.size(); ++g) map[g] = next++;
@@ -526,9 +508,9 @@ class Linker {
       for (uint32_t g = m.imported_globals; g < m.globals.size(); ++g) {
         wasm::GlobalType t = m.globals[g].type;
         t.type = moved(lib, t.type);
-        cm::write_global_type(globals_.bytes, t);
-        WAFER_TRY(write_expr(globals_.bytes, lib, m.globals[g].init));
-        ++globals_.count;
+        Vec<uint8_t> init;
+        WAFER_TRY(write_expr(init, lib, m.globals[g].init));
+        out_.global(t, {init.data(), init.size()});
       }
     }
     return {};
@@ -643,10 +625,7 @@ class Linker {
       WAFER_TRY(reader.read(i));
       const auto known = lib.constants.find(i.index);
       if (i.op == Opcode::GlobalGet && known != lib.constants.end()) {
-        wasm::Instr value;
-        value.op = Opcode::I32Const;
-        value.i32 = int32_t(known->second);
-        wasm::write_instr(out, value);
+        write_const(out, known->second);
         continue;
       }
       renumber(lib, i);
@@ -657,6 +636,7 @@ class Linker {
 
   Result<void> write_bodies() {
     uint32_t elems = 0, datas = 0;
+    auto& names = out_.names.functions.entries;
     for (Lib& lib : libs_) {
       lib.elem_base = elems;
       lib.data_base = datas;
@@ -685,15 +665,13 @@ class Linker {
           renumber(lib, i);
           wasm::write_instr(out, i);
         }
-        write_body(out);
+        out_.set_body(lib.of(ExternKind::Func)[f], std::move(out));
       }
       for (const auto& [index, name] : m.names.functions.entries)
         if (index >= m.imported_functions && index < m.functions.size())
-          names_.functions.entries.emplace_back(lib.of(ExternKind::Func)[index], name);
+          names.emplace_back(lib.of(ExternKind::Func)[index], name);
     }
-    std::sort(names_.functions.entries.begin(), names_.functions.entries.end());
-    for (const Vec<uint8_t>& body : own_bodies_) write_body(body);
-    own_bodies_.clear();
+    std::sort(names.begin(), names.end());
 
     // Start functions and relocations first; constructors may call what is imported, so that
     // they wait until all of that is there.
@@ -714,27 +692,15 @@ class Linker {
       }
     }
     const uint32_t none = type({});
-    if (starts) {
-      start_ = add_func(none, {});
-      write_body(start.end());
-    }
-    if (initializes) {
-      initialize_ = add_func(none, {});
-      write_body(initialize.end());
-    }
+    if (starts) out_.start(out_.func(none, start.end()));
+    if (initializes) initialize_ = out_.func(none, initialize.end());
     return {};
   }
 
-  void write_body(const Vec<uint8_t>& body) {
-    write_uleb(code_.bytes, body.size());
-    cm::write_bytes(code_.bytes, {body.data(), body.size()});
-    ++code_.count;
-  }
-
   Result<void> write_segments() {
-    Vec<uint8_t>& e = elems_.bytes;
     for (const Lib& lib : libs_) {
       for (const wasm::ElemSegment& s : lib.module->elems) {
+        Vec<uint8_t> e;
         const bool active = s.mode == wasm::SegmentMode::Active;
         // The flags of the binary format (5.5.12): an explicit table or another mode, and kind of
         // items.
@@ -753,10 +719,10 @@ class Linker {
         write_uleb(e, s.size());
         for (uint32_t f : s.funcs) write_uleb(e, lib.of(ExternKind::Func)[f]);
         for (const wasm::ConstExpr& x : s.exprs) WAFER_TRY(write_expr(e, lib, x));
-        ++elems_.count;
+        out_.raw_elem({e.data(), e.size()});
       }
       for (const wasm::DataSegment& s : lib.module->datas) {
-        Vec<uint8_t>& d = datas_.bytes;
+        Vec<uint8_t> d;
         if (s.mode == wasm::SegmentMode::Active) {
           const uint32_t memory = lib.of(ExternKind::Memory)[s.memory];
           write_uleb(d, memory == 0 ? 0 : 2);
@@ -767,16 +733,10 @@ class Linker {
         }
         write_uleb(d, s.bytes.size());
         cm::write_bytes(d, lib.module->slice(s.bytes));
-        ++datas_.count;
+        out_.raw_data({d.data(), d.size()});
       }
     }
-    if (!got_.empty()) {
-      write_uleb(e, 0);
-      write_const(e, table_size_);
-      write_uleb(e, got_.size());
-      for (uint32_t f : got_) write_uleb(e, f);
-      ++elems_.count;
-    }
+    if (!got_.empty()) out_.elements(got_, table_size_);
     // What exports have declared, which may be gone, code may refer to.
     std::vector<uint32_t> declared;
     for (const Lib& lib : libs_)
@@ -785,81 +745,36 @@ class Linker {
             lib.module->functions[f].declared && to != kUnknown)
           declared.push_back(to);
     if (!declared.empty()) {
+      Vec<uint8_t> e;
       write_uleb(e, 3);
       e.push_back(0);
       write_uleb(e, declared.size());
       for (uint32_t f : declared) write_uleb(e, f);
-      ++elems_.count;
+      out_.raw_elem({e.data(), e.size()});
     }
     return {};
   }
 
-  void write_export(std::string_view name, ExternKind kind, uint32_t index) {
-    cm::write_name(exports_.bytes, name);
-    exports_.bytes.push_back(uint8_t(kind));
-    write_uleb(exports_.bytes, index);
-    ++exports_.count;
-  }
-
   void write_exports() {
-    write_export("memory", ExternKind::Memory, 0);
-    write_export(kTable, ExternKind::Table, 0);
-    if (initialize_) write_export(kInitialize, ExternKind::Func, *initialize_);
+    out_.export_("memory", ExternKind::Memory, 0);
+    out_.export_(kTable, ExternKind::Table, 0);
+    if (initialize_) out_.export_(kInitialize, ExternKind::Func, *initialize_);
     for (const auto& [key, d] : symbols_)
       if (key.first == ExternKind::Func && key.second != "memory" && key.second != kTable)
-        write_export(key.second, key.first, libs_[d.lib].of(key.first)[d.what->index]);
+        out_.export_(key.second, key.first, libs_[d.lib].of(key.first)[d.what->index]);
   }
 
-  Vec<uint8_t> finish() {
-    Vec<uint8_t> out;
-    for (const uint8_t b : {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
-    const auto raw = [&](uint8_t id, const Vec<uint8_t>& body) {
-      out.push_back(id);
-      write_uleb(out, body.size());
-      cm::write_bytes(out, {body.data(), body.size()});
-    };
-    const auto section = [&](uint8_t id, const Section& s) {
-      if (s.count == 0) return;
-      Vec<uint8_t> body;
-      write_uleb(body, s.count);
-      cm::write_bytes(body, {s.bytes.data(), s.bytes.size()});
-      raw(id, body);
-    };
-    const auto number = [&](uint8_t id, uint32_t value) {
-      Vec<uint8_t> body;
-      write_uleb(body, value);
-      raw(id, body);
-    };
-    // What is shared comes before what libraries have for themselves.
-    Section tables, memories;
+  // What is shared comes before what libraries have for themselves.
+  void write_tables_and_memories() {
     wasm::TableType table;
     table.element = wasm::kFuncRef;
     table.limits.min = table_size_ + got_.size();
-    cm::write_table_type(tables.bytes, table);
-    cm::write_bytes(tables.bytes, {tables_.bytes.data(), tables_.bytes.size()});
-    tables.count = tables_.count + 1;
+    out_.table(table);
+    for (const wasm::TableType& t : tables_) out_.table(t);
     wasm::MemoryType memory;
     memory.limits.min = pages_;
-    cm::write_memory_type(memories.bytes, memory);
-    cm::write_bytes(memories.bytes, {memories_.bytes.data(), memories_.bytes.size()});
-    memories.count = memories_.count + 1;
-
-    section(1, types_);
-    section(2, imports_);
-    section(3, funcs_);
-    section(4, tables);
-    section(5, memories);
-    section(13, tags_);
-    section(6, globals_);
-    section(7, exports_);
-    if (start_) number(8, *start_);
-    section(9, elems_);
-    if (datas_.count > 0) number(12, datas_.count);
-    section(10, code_);
-    section(11, datas_);
-    const Vec<uint8_t> names = wasm::encode_names(names_);
-    if (!names.empty()) cm::write_custom_section(out, "name", {names.data(), names.size()});
-    return out;
+    out_.memory(memory);
+    for (const wasm::MemoryType& m : memories_) out_.memory(m);
   }
 
   static constexpr uint32_t kUnknown = ~0u;
@@ -868,15 +783,14 @@ class Linker {
   const LinkOptions& options_;
   std::map<std::pair<ExternKind, std::string>, Definition> symbols_;
   std::set<std::string> missing_;
-  uint32_t heap_base_ = 0, pages_ = 0, table_size_ = 0, next_func_ = 0;
+  uint32_t heap_base_ = 0, pages_ = 0, table_size_ = 0, type_count_ = 0;
   std::map<uint32_t, uint32_t> in_table_;
   std::vector<uint32_t> got_;  // functions that are in the table for their addresses
   std::map<std::string, uint32_t> shared_;
-  std::vector<Vec<uint8_t>> own_bodies_;
-  std::optional<uint32_t> start_, initialize_;
-  Section types_, imports_, funcs_, tables_, memories_, tags_, globals_, exports_, elems_, code_,
-      datas_;
-  wasm::NameSection names_;
+  std::optional<uint32_t> initialize_;
+  std::vector<wasm::TableType> tables_;  // the libraries' own
+  std::vector<wasm::MemoryType> memories_;
+  cm::CoreModuleWriter out_;
 };
 
 // Those that others need come first; which of a circle does not matter.
