@@ -311,6 +311,16 @@ Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t 
         def.is_async = flag;
         break;
       }
+      case 'h': {
+        WAFER_LET(flag, byte(c));
+        if (flag > 1) return malformed(immediate_at, "invalid boolean value of `shared`");
+        if (flag)
+          return error(
+              immediate_at,
+              "`shared` of `" + std::string(info->name) +
+                  "` needs shared functions of core WebAssembly, which are not implemented");
+        break;
+      }
       case 'z': {
         WAFER_LET(zero, byte(c));
         if (zero != 0) return malformed(immediate_at, "non-zero reserved byte");
@@ -402,7 +412,9 @@ Result<void> Decoder::builtin(Cursor& c, Component& out, uint8_t code, uint32_t 
   wasm::FuncType core;
   const auto letters = [&](std::string_view text, Vec<wasm::ValType>& list) {
     for (char letter : text) {
-      list.push_back(letter == 'l'   ? wasm::kI64
+      list.push_back(letter == 'g'
+                         ? wasm::ValType::ref(wasm::HeapType::concrete(def.core_type), true)
+                     : letter == 'l' ? wasm::kI64
                      : letter == 'p' ? (is64 ? wasm::kI64 : wasm::kI32)
                      : letter == 'r' ? rep
                      : letter == 'v' ? value

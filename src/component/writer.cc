@@ -498,6 +498,7 @@ uint32_t ComponentWriter::builtin(Builtin builtin, const BuiltinArgs& args) {
         out.push_back(args.is_async ? 1 : 0);
         break;
       case 'z':
+      case 'h':
         out.push_back(0);
         break;
       case 'm':

@@ -243,7 +243,7 @@ class Looker {
     if (!b.info || !b.rest.empty()) return false;
     if (b.info->builtin == cm::Builtin::TaskCancel) return false;  // concerns an export
     for (char immediate : b.info->immediates)
-      if (std::string_view("LRSFr").find(immediate) != std::string_view::npos) return false;
+      if (std::string_view("LRSFrh").find(immediate) != std::string_view::npos) return false;
     if (b.is_async && b.info->immediates.find('a') == std::string_view::npos) return false;
     wasm::ValType pointer = wasm::kI32;
     std::string_view suffix = b.suffix;

@@ -454,18 +454,57 @@ TrapCode thread_index(Env& e, Slot* slots) {
   return TrapCode::None;
 }
 
-TrapCode thread_new_indirect(Env& e, Slot* slots) {
-  CANON_TRY(e.may_leave());
-  const uint64_t at = slots[0];
-  if (at >= e.table->size) return e.store().core.set_trap(TrapCode::UndefinedElement);
-  auto* const func = reinterpret_cast<runtime::FuncInst*>(e.table->elements[at]);
-  if (!func) return e.store().core.set_trap(TrapCode::UninitializedElement);
-  if (func->type != e.instance.component->types->core().get(e.def.core_type))
-    return e.store().core.set_trap(TrapCode::IndirectTypeMismatch);
+// A thread that will call `func`, suspended as yet; slots[0] gets its index.
+TrapCode new_thread(Env& e, runtime::FuncInst* func, Slot* slots,
+                    std::shared_ptr<Thread>* out = nullptr) {
   const std::shared_ptr<Task> task = e.thread().task;
   const auto thread = std::make_shared<Thread>(task, func, slots[1]);
   CANON_TRY(task->register_thread(thread));
   slots[0] = thread->index;
+  if (out) *out = thread;
+  return TrapCode::None;
+}
+
+// The function that a thread begins with, by its place in a table.
+TrapCode start_function(Env& e, uint64_t at, runtime::FuncInst*& func) {
+  if (at >= e.table->size) return e.store().core.set_trap(TrapCode::UndefinedElement);
+  func = reinterpret_cast<runtime::FuncInst*>(e.table->elements[at]);
+  if (!func) return e.store().core.set_trap(TrapCode::UninitializedElement);
+  if (func->type != e.instance.component->types->core().get(e.def.core_type))
+    return e.store().core.set_trap(TrapCode::IndirectTypeMismatch);
+  return TrapCode::None;
+}
+
+TrapCode thread_new_indirect(Env& e, Slot* slots) {
+  CANON_TRY(e.may_leave());
+  runtime::FuncInst* func = nullptr;
+  CANON_TRY(start_function(e, slots[0], func));
+  return new_thread(e, func, slots);
+}
+
+TrapCode thread_spawn_indirect(Env& e, Slot* slots) {
+  CANON_TRY(e.may_leave());
+  runtime::FuncInst* func = nullptr;
+  CANON_TRY(start_function(e, slots[0], func));
+  std::shared_ptr<Thread> thread;
+  CANON_TRY(new_thread(e, func, slots, &thread));
+  thread->resume_later();
+  return TrapCode::None;
+}
+
+TrapCode thread_spawn_ref(Env& e, Slot* slots) {
+  CANON_TRY(e.may_leave());
+  auto* const func = reinterpret_cast<runtime::FuncInst*>(slots[0]);
+  if (!func) return e.store().core.set_trap(TrapCode::NullFunctionReference);
+  std::shared_ptr<Thread> thread;
+  CANON_TRY(new_thread(e, func, slots, &thread));
+  thread->resume_later();
+  return TrapCode::None;
+}
+
+// Threads take turns on one processor.
+TrapCode thread_available_parallelism(Env&, Slot* slots) {
+  slots[0] = 1;
   return TrapCode::None;
 }
 
@@ -586,6 +625,9 @@ constexpr Entry kBodies[] = {
     {Builtin::ThreadYieldThenPromote, yield_then_promote, true},
     {Builtin::StreamForward, forward, false},
     {Builtin::FutureForward, forward, false},
+    {Builtin::ThreadSpawnRef, thread_spawn_ref, true},
+    {Builtin::ThreadSpawnIndirect, thread_spawn_indirect, true},
+    {Builtin::ThreadAvailableParallelism, thread_available_parallelism, false},
 };
 
 constexpr const Entry* entry_of(Builtin builtin) {
@@ -638,6 +680,7 @@ runtime::FuncInst* make_builtin(ComponentInstance& instance, const CanonBuiltin&
       if (def.type) env.results.push_back(def.type);
       break;
     case Builtin::ThreadNewIndirect:
+    case Builtin::ThreadSpawnIndirect:
       env.table = instance.core[size_t(wasm::ExternKind::Table)][def.table].table;
       break;
     default:

@@ -1,5 +1,6 @@
 #include "component/run/instantiate.h"
 
+#include "component/builtins.h"
 #include "component/names.h"
 #include "component/run/fuse.h"
 #include "component/run/handles.h"
@@ -20,9 +21,10 @@ namespace {
 
 // Whether a built-in is about the thread or task that calls it.
 bool needs_thread(Builtin b) {
+  const Feature feature = builtin_info(b).feature;
   return b == Builtin::ContextGet || b == Builtin::ContextSet || b == Builtin::TaskReturn ||
-         b == Builtin::TaskCancel ||
-         (b >= Builtin::ThreadIndex && b <= Builtin::ThreadYieldThenPromote);
+         b == Builtin::TaskCancel || feature == Feature::Threads ||
+         feature == Feature::SharedThreads;
 }
 
 constexpr uint32_t kMaxInstanceDepth = 200;
