@@ -80,6 +80,20 @@ Result<void> write_file(const std::string& path, const std::string& value) {
   return {};
 }
 
+// How many threads are in the group and those below it, of version 1.
+uint64_t threads_below(const std::string& path) {
+  uint64_t count = 0;
+  if (const Result<std::string> text = read_file(path + "/tasks"))
+    count += uint64_t(std::count(text->begin(), text->end(), '\n'));
+  if (DIR* dir = opendir(path.c_str())) {
+    while (const dirent* e = readdir(dir))
+      if (e->d_type == DT_DIR && e->d_name[0] != '.')
+        count += threads_below(path + "/" + e->d_name);
+    closedir(dir);
+  }
+  return count;
+}
+
 // Removes the group and those below it; false if one is busy.
 bool remove_tree(const std::string& path) {
   if (rmdir(path.c_str()) == 0 || errno == ENOENT) return true;
@@ -133,9 +147,11 @@ bool in_user_namespace() {
   return inside;
 }
 
-// Controllers of version 1 that every container gets a group of. Others it gets if it asks, and
-// that of the freezer when it is first paused: each group costs a tenth of a millisecond.
-constexpr const char* kControllers[] = {"memory", "cpu", "cpuacct", "pids"};
+// Controllers of version 1 that every container gets a group of. Others it gets if it or its parent
+// has limits there, and that of the freezer when it is first paused: each group costs a tenth of a
+// millisecond.
+constexpr const char* kControllers[] = {"memory", "cpu", "cpuacct"};
+constexpr const char* kFreezer = "freezer";
 
 }  // namespace
 
@@ -258,45 +274,92 @@ Result<void> Cgroup::create(const json& resources) {
     prepared.insert(parent);
     return apply(resources);
   }
-  std::vector<std::string> wanted(std::begin(kControllers), std::end(kControllers));
+  for (const std::string& controller : wanted(resources)) {
+    const Result<std::string> made = make_group(controller);
+    if (!made) return made.error();
+  }
+  return apply(resources);
+}
+
+// Of version 1, the controllers that a container with these resources gets a group of.
+std::vector<std::string> Cgroup::wanted(const json& resources) const {
+  std::vector<std::string> out(std::begin(kControllers), std::end(kControllers));
   const auto want = [&](const char* member, const char* controller) {
     if (member_of(resources, member).is_object() || member_of(resources, member).is_array())
-      wanted.emplace_back(controller);
+      out.emplace_back(controller);
   };
   want("devices", "devices");
   want("blockIO", "blkio");
   want("hugepageLimits", "hugetlb");
   want("rdma", "rdma");
+  if (integer(member_of(resources, "pids"), "limit").value_or(0) != 0) out.emplace_back("pids");
   if (const json& network = member_of(resources, "network"); network.is_object())
     for (const auto& [member, controller] :
          {std::pair("classID", "net_cls"), std::pair("priorities", "net_prio")})
-      if (!member_of(network, member).empty()) wanted.emplace_back(controller);
+      if (!member_of(network, member).empty()) out.emplace_back(controller);
   if (const json& cpu = member_of(resources, "cpu");
       !text_of(cpu, "cpus").empty() || !text_of(cpu, "mems").empty())
-    wanted.emplace_back("cpuset");
-  for (const std::string& controller : wanted) {
-    const std::string path = folder(controller);
-    if (path.empty()) continue;
-    WAFER_TRY(make_folders(path, path.size() - path_.size()));
-    if (std::find(folders_.begin(), folders_.end(), path) == folders_.end())
-      folders_.push_back(path);
-    if (controller != "cpuset") continue;
-    // A new set is empty, and nothing can enter it.
-    for (size_t at = path.size() - path_.size(); at != path.npos;) {
-      const std::string above = path.substr(0, at);
-      at = path.find('/', at + 1);
-      const std::string own = path.substr(0, at);
-      for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
-        const Result<std::string> now = read_file(own + file), theirs = read_file(above + file);
-        if (now && theirs && now->find_first_not_of(" \n") == now->npos)
-          (void)write_file(own + file, *theirs);
-      }
-    }
+    out.emplace_back("cpuset");
+  // What somebody limits as a whole, as a pod, holds for what is in it.
+  const std::string parent = path_.substr(0, path_.rfind('/'));
+  for (const CgroupHost::Hierarchy& h : host_->hierarchies) {
+    const bool has_controller =
+        !h.controllers.empty() && h.controllers[0] != kFreezer &&
+        std::none_of(h.controllers.begin(), h.controllers.end(),
+                     [](const std::string& c) { return c.starts_with("name="); });
+    if (has_controller && !parent.empty() && access((h.mount + parent).c_str(), F_OK) == 0)
+      out.push_back(h.controllers[0]);
   }
-  return apply(resources);
+  return out;
 }
 
-Result<void> Cgroup::update(const json& resources) { return apply(resources); }
+// Makes the group of a controller, of version 1, unless it is there. Its folder if it is new, else
+// nothing.
+Result<std::string> Cgroup::make_group(const std::string& controller) const {
+  const std::string path = folder(controller);
+  if (path.empty() || std::find(folders_.begin(), folders_.end(), path) != folders_.end())
+    return std::string();
+  WAFER_TRY(make_folders(path, path.size() - path_.size()));
+  folders_.push_back(path);
+  if (controller != "cpuset") return path;
+  // A new set is empty, and nothing can enter it.
+  for (size_t at = path.size() - path_.size(); at != path.npos;) {
+    const std::string above = path.substr(0, at);
+    at = path.find('/', at + 1);
+    const std::string own = path.substr(0, at);
+    for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+      const Result<std::string> now = read_file(own + file), theirs = read_file(above + file);
+      if (now && theirs && now->find_first_not_of(" \n") == now->npos)
+        (void)write_file(own + file, *theirs);
+    }
+  }
+  return path;
+}
+
+// The same, later: the container's processes come along.
+Result<void> Cgroup::enter_group(const std::string& controller) const {
+  (void)folders();
+  WAFER_LET(path, make_group(controller));
+  if (path.empty()) return {};
+  // What forks meanwhile is met in the next round.
+  std::set<pid_t> inside;
+  for (bool news = true; news;) {
+    news = false;
+    for (const pid_t pid : processes()) {
+      if (!inside.insert(pid).second) continue;
+      news = true;
+      Result<void> moved = write_file(path + "/cgroup.procs", std::to_string(pid));
+      if (!moved && errno != ESRCH) return moved;
+    }
+  }
+  return {};
+}
+
+Result<void> Cgroup::update(const json& resources) {
+  if (!host_->unified)
+    for (const std::string& controller : wanted(resources)) WAFER_TRY(enter_group(controller));
+  return apply(resources);
+}
 
 Result<void> Cgroup::apply(const json& resources) const {
   // Limits that are the same in both.
@@ -457,7 +520,8 @@ Result<void> Cgroup::apply_v2(const json& resources) const {
 std::vector<std::string> Cgroup::entrances() const {
   std::vector<std::string> out;
   if (!host_->unified)
-    for (const std::string& in : folders()) out.push_back(in + "/cgroup.procs");
+    // Not cgroup.procs: that waits until no process of the machine forks or ends.
+    for (const std::string& in : folders()) out.push_back(in + "/tasks");
   return out;
 }
 
@@ -495,24 +559,8 @@ void Cgroup::signal_all(int signal) const {
 
 Result<void> Cgroup::freeze(bool on) const {
   if (host_->unified) return write("", "cgroup.freeze", on ? "1" : "0");
-  const std::string path = folder("freezer");
-  (void)folders();
-  if (on && !path.empty() && std::find(folders_.begin(), folders_.end(), path) == folders_.end()) {
-    WAFER_TRY(make_folders(path, path.size() - path_.size()));
-    // What forks meanwhile is met in the next round.
-    std::set<pid_t> inside;
-    for (bool news = true; news;) {
-      news = false;
-      for (const pid_t pid : processes()) {
-        if (!inside.insert(pid).second) continue;
-        news = true;
-        Result<void> moved = write_file(path + "/cgroup.procs", std::to_string(pid));
-        if (!moved && errno != ESRCH) return moved;
-      }
-    }
-    folders_.push_back(path);
-  }
-  return write("freezer", "freezer.state", on ? "FROZEN" : "THAWED");
+  if (on) WAFER_TRY(enter_group(kFreezer));
+  return write(kFreezer, "freezer.state", on ? "FROZEN" : "THAWED");
 }
 
 uint64_t Cgroup::oom_kills() const {
@@ -529,7 +577,9 @@ Cgroup::Stats Cgroup::stats() const { return host_->unified ? stats_v2() : stats
 
 Cgroup::Stats Cgroup::stats_v1() const {
   proto::MetricsV1 m;
-  m.mutable_pids()->set_current(number("pids", "pids.current"));
+  const std::string pids = read("pids", "pids.current");
+  m.mutable_pids()->set_current(!pids.empty() || folders().empty() ? to_number(pids)
+                                                                   : threads_below(folders()[0]));
   const uint64_t most = number("pids", "pids.max");
   m.mutable_pids()->set_limit(most == ~uint64_t{0} ? 0 : most);
   proto::CpuUsageV1& usage = *m.mutable_cpu()->mutable_usage();

@@ -39,7 +39,7 @@ class Cgroup {
   // Makes it in every hierarchy that matters and limits it as linux.resources says.
   Result<void> create(const nlohmann::json& resources);
   Result<void> update(const nlohmann::json& resources);
-  // Of version 1, the files cgroup.procs: "0" written to each lets a process in.
+  // Of version 1, the files "tasks": "0" written to each lets a process of one thread in.
   std::vector<std::string> entrances() const;
   // Of version 2, what processes are made in: its folder. None if there is no group, as only those
   // may be without who are not root. Io.
@@ -64,6 +64,9 @@ class Cgroup {
  private:
   std::string folder(const std::string& controller) const;
   const std::vector<std::string>& folders() const;
+  std::vector<std::string> wanted(const nlohmann::json& resources) const;
+  Result<std::string> make_group(const std::string& controller) const;
+  Result<void> enter_group(const std::string& controller) const;
   Result<void> apply(const nlohmann::json& resources) const;
   Result<void> apply_v1(const nlohmann::json& resources) const;
   Result<void> apply_v2(const nlohmann::json& resources) const;

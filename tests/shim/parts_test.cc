@@ -28,6 +28,7 @@
 #include "shim/io.h"
 #include "shim/layers.h"
 #include "shim/options.h"
+#include "shim/proto/stats.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
 #include "shim/spec.h"
@@ -421,6 +422,56 @@ TEST(ShimDevices, TheKernelFollows) {
   EXPECT_TRUE(group.update(resources(none)));
   EXPECT_FALSE(opens("/dev/kmsg"));
   for (int i = 0; i < 100 && !group.remove(); ++i) usleep(1000);
+}
+
+// Of version 1: what nobody limits has no group, until somebody does.
+TEST(ShimCgroup, GroupsThatMatter) {
+  const CgroupHost& host = CgroupHost::get();
+  std::string pids, memory;
+  for (const CgroupHost::Hierarchy& h : host.hierarchies)
+    for (const std::string& c : h.controllers) {
+      if (c == "pids") pids = h.mount;
+      if (c == "memory") memory = h.mount;
+    }
+  if (geteuid() != 0 || host.unified || pids.empty() || memory.empty())
+    GTEST_SKIP() << "no control groups of version 1";
+  const std::string pod = "/wafer-groups-" + std::to_string(getpid());
+  if (mkdir((memory + pod).c_str(), 0755) != 0) GTEST_SKIP() << "no group can be made";
+  Cgroup group(pod + "/a");
+  ASSERT_TRUE(group.create({}));
+  EXPECT_EQ(access((memory + group.path()).c_str(), F_OK), 0);
+  EXPECT_NE(access((pids + group.path()).c_str(), F_OK), 0);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    for (const std::string& entrance : group.entrances()) {
+      const UniqueFd file(open(entrance.c_str(), O_WRONLY | O_CLOEXEC));
+      if (write(file.get(), "0", 1) != 1) _exit(1);
+    }
+    for (;;) pause();
+  }
+  for (int i = 0; i < 1000 && group.processes().empty(); ++i) usleep(1000);
+  EXPECT_EQ(group.processes(), std::vector<pid_t>(1, pid));
+  proto::MetricsV1 stats;
+  EXPECT_TRUE(stats.ParseFromString(group.stats().value));
+  EXPECT_EQ(stats.pids().current(), 1u);
+  // It comes along.
+  EXPECT_TRUE(group.update({{"pids", {{"limit", 7}}}}));
+  const std::string in = pids + group.path();
+  const auto text = [&in](const char* file) {
+    const Result<std::string> r = read_file(in + file);
+    return r ? *r : std::string();
+  };
+  EXPECT_EQ(text("/pids.max"), "7\n");
+  EXPECT_EQ(text("/cgroup.procs"), std::to_string(pid) + "\n");
+  // What limits the pod limits the next one, too.
+  Cgroup other(pod + "/b");
+  EXPECT_TRUE(other.create({}));
+  EXPECT_EQ(access((pids + other.path()).c_str(), F_OK), 0);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  const Cgroup all(pod);
+  for (int i = 0; i < 100 && !all.remove(); ++i) usleep(1000);
+  EXPECT_NE(access((pids + pod).c_str(), F_OK), 0);
 }
 
 TEST(ShimHooks, InheritNothing) {
