@@ -91,6 +91,13 @@ WASM_API_EXTERN bool wafer_is_component(const void* bytes, size_t size);
  * stores of the engine and by several threads. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_new(wasm_engine_t*, const void* bytes,
                                                        size_t size, own wafer_component_t** out);
+/* The same with `count` features besides those that are always there, by the names of
+ * `wafer --enable` ("cm-memory64"). Errors: also WAFER_ERROR_USAGE for one that is not known. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_new_with(wasm_engine_t*, const void* bytes,
+                                                            size_t size,
+                                                            const char* const features[],
+                                                            size_t count,
+                                                            own wafer_component_t** out);
 /* Machine code of all that is in the component, for wafer_component_load_compiled in engines with
  * the same settings; what `wafer compile` writes. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_precompile(wasm_engine_t*, const void* bytes,
@@ -162,6 +169,12 @@ WASM_API_EXTERN own wafer_component_val_t* wafer_component_resource_new(
 WASM_API_EXTERN bool wafer_component_resource_rep(const wafer_component_resource_t*,
                                                   const wafer_component_val_t*, uint64_t* rep);
 
+/* A value for an import of one (`cm-values`). Resources in it go to the first instance that uses
+ * it. */
+WASM_API_EXTERN void wafer_component_linker_define_value(wafer_component_linker_t*,
+                                                         const char* interface, const char* name,
+                                                         own wafer_component_val_t*);
+
 /* ---- Instances and functions */
 
 typedef struct wafer_component_instance_t wafer_component_instance_t;
@@ -178,6 +191,12 @@ WASM_API_EXTERN void wafer_component_instance_delete(own wafer_component_instanc
  * exports; NULL if there is none. */
 WASM_API_EXTERN own wafer_component_func_t* wafer_component_instance_func(
     const wafer_component_instance_t*, const char* interface, const char* name);
+/* The value that it exports, in the same way. Errors: WAFER_ERROR_USAGE if there is none, or
+ * resources in it were taken before. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_instance_value(const wafer_component_instance_t*,
+                                                                  const char* interface,
+                                                                  const char* name,
+                                                                  own wafer_component_val_t** out);
 WASM_API_EXTERN void wafer_component_func_delete(own wafer_component_func_t*);
 /* Calls it, and runs everything in the store until it has a result, which is NULL if it has
  * none. Arguments are copied. Errors: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE if arguments do not

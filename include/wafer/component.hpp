@@ -204,6 +204,9 @@ class ComponentInstance {
   // The function that it exports under `name`, or, if `interface` is not empty, that the
   // instance does which it exports under that name or a compatible version. May be empty.
   ComponentFunc func(std::string_view name, std::string_view interface = {}) const;
+  // The value that it exports, in the same way. Usage: there is none, or resources in it were taken
+  // before.
+  Result<ComponentVal> value(std::string_view name, std::string_view interface = {}) const;
   // Its store, for conversions.
   component::ComponentStore* store() const;
 
@@ -277,6 +280,8 @@ class ComponentLinker {
                              std::function<void(uint64_t)> on_drop = nullptr);
   // One that is there already, under this name too.
   void resource(std::string_view interface, std::string_view name, const ComponentResource& type);
+  // A value (`cm-values`). Resources in it go to the first instance that uses it.
+  void value(std::string_view interface, std::string_view name, ComponentVal value);
 
   // Types of resources that are C++ classes (wafer/bindings.hpp).
   const std::shared_ptr<detail::HostTypes>& host_types() const { return host_types_; }

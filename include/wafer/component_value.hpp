@@ -109,6 +109,9 @@ class Val {
   const End& end() const { return std::get<End>(value_); }
   const Failure& failure() const { return std::get<Failure>(value_); }
 
+  // Whether there are resources, or ends of streams and futures, in it.
+  bool holds_handles() const;
+
   Val(Val&&) noexcept = default;
   Val& operator=(Val&&) noexcept = default;
   Val(const Val& o) { *this = o; }

@@ -211,6 +211,10 @@ void ComponentLinker::resource(std::string_view interface, std::string_view name
   place(*impl_, interface).resource(std::string(name), type.raw());
 }
 
+void ComponentLinker::value(std::string_view interface, std::string_view name, ComponentVal value) {
+  place(*impl_, interface).value(std::string(name), std::move(value));
+}
+
 Result<ComponentInstance> ComponentLinker::instantiate(Store& store, const Component& component) {
   WAFER_LET(made, impl_->instantiate(component_state(*store.raw()), component.raw()));
   return ComponentInstance(made);
@@ -222,6 +226,13 @@ ComponentFunc ComponentInstance::func(std::string_view name, std::string_view in
   auto found = component::find_func(*impl_, name, interface);
   if (!found) return {};
   return ComponentFunc(std::make_shared<component::ExportedFunc>(std::move(found)));
+}
+
+Result<ComponentVal> ComponentInstance::value(std::string_view name,
+                                              std::string_view interface) const {
+  const auto found = component::find_value(*impl_, name, interface);
+  if (!found) return Error(ErrorKind::Usage, "no value `" + std::string(name) + "` is exported");
+  return component::take_value(*found);
 }
 
 component::ComponentStore* ComponentInstance::store() const { return &impl_->store; }

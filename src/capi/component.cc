@@ -164,6 +164,15 @@ wafer_error_t* wafer_component_new(wasm_engine_t* engine, const void* bytes, siz
   return give(Component::load(Engine(engine->engine), {static_cast<const uint8_t*>(bytes), size}),
               out);
 }
+wafer_error_t* wafer_component_new_with(wasm_engine_t* engine, const void* bytes, size_t size,
+                                        const char* const features[], size_t count,
+                                        wafer_component_t** out) {
+  wafer::ComponentOptions options;
+  options.features.assign(features, features + count);
+  return give(
+      Component::load(Engine(engine->engine), {static_cast<const uint8_t*>(bytes), size}, options),
+      out);
+}
 wafer_error_t* wafer_component_precompile(wasm_engine_t* engine, const void* bytes, size_t size,
                                           wasm_byte_vec_t* out) {
   wasm_byte_vec_new_empty(out);
@@ -250,6 +259,11 @@ wafer_component_resource_t* wafer_component_linker_define_resource(
   return create<wafer_component_resource_t>(
       wafer_component_resource_t{l->linker.resource(view(interface), name, std::move(dropped))});
 }
+void wafer_component_linker_define_value(wafer_component_linker_t* l, const char* interface,
+                                         const char* name, wafer_component_val_t* v) {
+  l->linker.value(view(interface), name, std::move(v->value));
+  destroy(v);
+}
 void wafer_component_resource_delete(wafer_component_resource_t* r) { destroy(r); }
 wafer_component_val_t* wafer_component_resource_new(const wafer_component_resource_t* r,
                                                     uint64_t rep) {
@@ -277,6 +291,15 @@ wafer_error_t* wafer_component_linker_instantiate(wafer_component_linker_t* l, w
 }
 void wafer_component_instance_delete(wafer_component_instance_t* i) { destroy(i); }
 
+wafer_error_t* wafer_component_instance_value(const wafer_component_instance_t* i,
+                                              const char* interface, const char* name,
+                                              wafer_component_val_t** out) {
+  *out = nullptr;
+  auto value = i->instance.value(name, view(interface));
+  if (!value.ok()) return new_error(value.take_error());
+  *out = give(*std::move(value));
+  return nullptr;
+}
 wafer_component_func_t* wafer_component_instance_func(const wafer_component_instance_t* i,
                                                       const char* interface, const char* name) {
   ComponentFunc func = i->instance.func(name, view(interface));

@@ -13,6 +13,7 @@
 
 #include "base/span.h"
 #include "component/types.h"
+#include "wafer/component_value.hpp"
 
 namespace wafer::component {
 
@@ -144,6 +145,16 @@ struct CanonBuiltin {
   uint32_t table = 0;
   uint32_t signature = 0;  // canonical id of the core function's type
 };
+struct ValueDef {
+  ValType type;
+  Val value;
+};
+struct Start {
+  uint32_t func = 0;
+  TypeId type = 0;
+  std::vector<uint32_t> args;  // values
+  uint32_t results = 0;
+};
 struct Import {
   std::string name;
   Entity entity;
@@ -158,7 +169,7 @@ struct Export {
 using Definition =
     std::variant<CoreModuleDef, CoreInstantiate, CoreInlineInstance, ComponentDef, Instantiate,
                  InlineInstance, AliasExport, AliasCoreExport, AliasOuter, ResourceDef, CanonLift,
-                 CanonLower, CanonBuiltin, Import, Export>;
+                 CanonLower, CanonBuiltin, ValueDef, Start, Import, Export>;
 
 // Machine code that came with a component, for a module with these bytes; null: there is none.
 using FindCode = std::function<std::shared_ptr<void>(Bytes module)>;

@@ -186,6 +186,7 @@ Result<std::shared_ptr<Component>> Decoder::component(uint32_t begin, uint32_t e
                        "section size mismatch: unexpected data at the end of the section");
     c.skip(size);
   }
+  WAFER_TRY(check_consumed(end));
   WAFER_LET(type, finish(scope(), /*is_instance=*/false));
   out->type = type;
   scopes_.pop_back();
@@ -245,14 +246,15 @@ Result<void> Decoder::section(uint8_t id, Cursor& c, Component& out) {
     case 8:
       return each("canonical functions", [&] { return canon(c, out); });
     case 9:
-    case 12:
-      WAFER_TRY(
-          enabled(Feature::Values, id == 9 ? "a start section" : "a value section", c.offset()));
-      return Error(ErrorKind::Unsupported, "values are not implemented", c.offset());
+      WAFER_TRY(enabled(Feature::Values, "a start section", c.offset()));
+      return start(c, out);
     case 10:
       return each("imports", [&] { return import(c, &out); });
     case 11:
       return each("exports", [&] { return export_definition(c, out); });
+    case 12:
+      WAFER_TRY(enabled(Feature::Values, "a value section", c.offset()));
+      return each("values", [&] { return value_definition(c, out); });
     default:
       return malformed(c.offset(), "malformed section id " + std::to_string(id));
   }
@@ -406,6 +408,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
         return error(export_at, "export name `" + name.text + "` conflicts with previous name `" +
                                     *previous + "`");
       // Nothing here gives a resource the name that an annotated function refers to.
+      WAFER_TRY(check_exported_value(entity, export_at));
       const ExternName parsed = *parse_extern_name(name.text, name_options());
       if (parsed.kind == NameKind::Constructor || parsed.kind == NameKind::Method ||
           parsed.kind == NameKind::Static)
@@ -454,6 +457,7 @@ Result<void> Decoder::alias(Cursor& c, Component* out) {
     sort = Sort::CoreModule;
   } else if (code <= 5) {
     sort = static_cast<Sort>(code);
+    if (sort == Sort::Value) WAFER_TRY(enabled(Feature::Values, "a value", start));
   } else {
     return no_sort(code);
   }
@@ -514,7 +518,9 @@ Result<void> Decoder::alias_export(uint32_t index, std::string_view name, Sort s
   if (entity->sort != sort)
     return error(at, "export `" + std::string(name) + "` of instance " + std::to_string(index) +
                          " is not a " + std::string(sort_name(sort)));
-  return add_entity(*entity);
+  Entity one = *entity;
+  one.equal_to = 0;  // which one it is, that of another instance of the type would be, too
+  return add_entity(one);
 }
 
 Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, CoreSort core_sort,

@@ -14,6 +14,7 @@ Result<SortIndex> Decoder::sort_index(Cursor& c) {
     out.sort = Sort::CoreModule;
   } else if (code <= 5) {
     out.sort = static_cast<Sort>(code);
+    if (out.sort == Sort::Value) WAFER_TRY(enabled(Feature::Values, "a value", at));
   } else {
     return leading(at, code, "component external kind");
   }
@@ -22,7 +23,7 @@ Result<SortIndex> Decoder::sort_index(Cursor& c) {
   return out;
 }
 
-Result<Entity> Decoder::entity_at(const SortIndex& s, uint32_t at) const {
+Result<Entity> Decoder::entity_at(const SortIndex& s, uint32_t at) {
   Entity out;
   out.sort = s.sort;
   const auto of = [&](const std::vector<TypeId>& space, std::string_view what) -> Result<Entity> {
@@ -46,7 +47,10 @@ Result<Entity> Decoder::entity_at(const SortIndex& s, uint32_t at) const {
     case Sort::Value:
       break;
   }
-  return Error(ErrorKind::Unsupported, "values are not implemented", at);
+  WAFER_LET(value, consume(s.index, at));
+  out.value = value.type;
+  out.equal_to = value.number;
+  return out;
 }
 
 Result<void> Decoder::add_entity(const Entity& e) {
@@ -67,6 +71,7 @@ Result<void> Decoder::add_entity(const Entity& e) {
       scope().instances.push_back(e.type);
       break;
     case Sort::Value:
+      add_value(e.value, e.equal_to);
       break;
   }
   return {};
@@ -166,9 +171,22 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
     }
     case 1:
       return typed(Sort::Func, TypeKind::Func);
-    case 2:
+    case 2: {
       WAFER_TRY(enabled(Feature::Values, "a value", at));
-      return Error(ErrorKind::Unsupported, "values are not implemented", at);
+      out.sort = Sort::Value;
+      WAFER_LET(bound, byte(c));
+      if (bound == 0) {
+        WAFER_LET(index, u32(c));
+        WAFER_TRY(check_index(scope().values, index, "value", at));
+        out.value = scope().values[index].type;
+        out.equal_to = scope().values[index].number;
+        return out;
+      }
+      if (bound != 1) return leading(at, bound, "value bound");
+      WAFER_LET(type, val_type(c));
+      out.value = type;
+      return out;
+    }
     case 3: {
       out.sort = Sort::Type;
       WAFER_LET(bound, byte(c));
@@ -219,9 +237,10 @@ bool Decoder::is_named(ValType t, const NamedTypes& a, const NamedTypes& b) cons
 bool Decoder::is_named(const Entity& e, const NamedTypes& a, const NamedTypes& b) const {
   switch (e.sort) {
     case Sort::CoreModule:
-    case Sort::Value:
     case Sort::Component:  // stands by itself
       return true;
+    case Sort::Value:
+      return is_named(e.value, a, b);
     case Sort::Func:
       return is_named(ValType::of(e.type), a, b);
     case Sort::Type: {
@@ -406,6 +425,7 @@ Result<void> Decoder::export_declaration(Cursor& c) {
       !is_named(entity, scope().named_imports, scope().named_exports))
     return error(at, std::string(sort_name(entity.sort)) + " not valid to be used as export");
   WAFER_TRY(check_name(name, entity, /*exported=*/true, at));
+  WAFER_TRY(check_exported_value(entity, at));
   name_types(entity, scope().named_exports);
   WAFER_TRY(add_entity(entity));
   scope().exports.add(std::move(name.text), entity, std::move(name.attributes));
@@ -445,8 +465,11 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
   if (!is_named(entity, scope().named_imports, scope().named_exports))
     return error(start, std::string(sort_name(entity.sort)) + " not valid to be used as export");
   WAFER_TRY(check_name(name, entity, /*exported=*/true, start));
+  WAFER_TRY(check_exported_value(entity, start));
   name_types(entity, scope().named_exports);
   WAFER_TRY(add_entity(entity));
+  // The value has been consumed by its export.
+  if (entity.sort == Sort::Value) scope().values.back().consumed = true;
   out.definitions.emplace_back(Export{name.text, what, inferred, entity});
   scope().exports.add(std::move(name.text), entity, std::move(name.attributes));
   return {};

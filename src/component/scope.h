@@ -28,6 +28,13 @@ struct CoreInstanceShape {
 // Types that a part of a component's outside gives names to ("external visibility").
 using NamedTypes = std::unordered_set<TypeId>;
 
+// A value, which has to be consumed just once.
+struct ValueEntry {
+  ValType type;
+  uint32_t number = 0;  // Entity::equal_to of what is this value
+  bool consumed = false;
+};
+
 enum class ScopeKind : uint8_t { Component, ComponentType, InstanceType };
 
 struct Scope {
@@ -40,6 +47,7 @@ struct Scope {
   std::vector<uint32_t> core_modules;           // ModuleType
   std::vector<std::shared_ptr<CoreInstanceShape>> core_instances;
   std::vector<TypeId> types, funcs, instances, components;
+  std::vector<ValueEntry> values;
 
   EntityList imports, exports;
   std::vector<ResourceId> imported, defined;
@@ -105,6 +113,17 @@ class Decoder {
   // Gives its canonical id.
   uint32_t add_core_func(const wasm::FuncType& type);
 
+  // values.cc
+  Result<void> value_definition(Cursor& c, Component& out);
+  Result<Val> value(Cursor& c, ValType type, uint32_t depth = 0) const;
+  Result<void> start(Cursor& c, Component& out);
+  void add_value(ValType type, uint32_t number = 0);
+  // The value at `index`, which is consumed here.
+  Result<ValueEntry> consume(uint32_t index, uint32_t at);
+  Result<void> check_exported_value(const Entity& entity, uint32_t at) const;
+  // All values of a component that ends at `at` have to be consumed.
+  Result<void> check_consumed(uint32_t at) const;
+
   // externs.cc
   struct Name {
     std::string text;
@@ -126,7 +145,8 @@ class Decoder {
   Result<Entity> bring_in(const Entity& entity, std::vector<ResourceId>& resources);
   Result<void> add_entity(const Entity& entity);
   Result<SortIndex> sort_index(Cursor& c);
-  Result<Entity> entity_at(const SortIndex& s, uint32_t at) const;
+  // What is there, for use: a value is consumed.
+  Result<Entity> entity_at(const SortIndex& s, uint32_t at);
 
   // Shared.
   Error error(uint32_t at, std::string_view message) const {
@@ -162,6 +182,7 @@ class Decoder {
   DecodeOptions options_;
   std::shared_ptr<TypeArena> arena_;
   std::vector<std::unique_ptr<Scope>> scopes_;  // innermost last
+  uint32_t values_ = 0;                         // how many there have been
 };
 
 // Limits of this implementation.

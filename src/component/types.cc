@@ -484,6 +484,8 @@ wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
       case Sort::Func:
         return match_func(a.type, b.type);
       case Sort::Value:
+        if (b.equal_to && b.equal_to != a.equal_to)
+          return invalid("expected a value that is equal to another, found any");
         return match_value(a.value, b.value);
       case Sort::Type:
         return match_type(a.type, b.type);

@@ -108,12 +108,13 @@ enum class Sort : uint8_t { CoreModule, Func, Value, Type, Component, Instance }
 std::string_view sort_name(Sort sort);
 
 // What an import or export is: a Func, Component or Instance of type `type`, the type `type`
-// itself, a core module of type `module`, or a value.
+// itself, a core module of type `module`, or a value of type `value`.
 struct Entity {
   Sort sort = Sort::Func;
   TypeId type = 0;
   uint32_t module = 0;
   ValType value;
+  uint32_t equal_to = 0;  // the value that it is, by a number of its own; 0: any
 };
 
 // What a name says besides itself; none of it matters to matching.

@@ -31,6 +31,7 @@ CoreTypes& ComponentParser::core_types(Scope& in) {
 
 void ComponentParser::emit(Item item, const Bytes& bytes) {
   Scope& s = scope();
+  if (s.kind == ScopeKind::Component && item.section == kType.section) note_type(bytes);
   if (s.kind == ScopeKind::Component) return put_bytes(s.sections.definition(item.section), bytes);
   // A module type's only types are core types.
   const bool core = s.kind == ScopeKind::ModuleType && item.section == kCoreType.section;
@@ -144,14 +145,7 @@ Result<void> ComponentParser::field() {
   if (k == "export") return export_field();
   if (k == "start") return start();
   if (k == "canon") return canon();
-  if (k == "value") {
-    const size_t binding = p_;
-    skip_binding();
-    WAFER_LET(aliased, inverted_alias(Space::Value));
-    if (!aliased) return unexpected();
-    WAFER_TRY(define(Space::Value, binding));
-    return {};
-  }
+  if (k == "value") return value_field();
   --p_;
   return unexpected();
 }
@@ -515,6 +509,7 @@ Result<void> ComponentParser::export_field() {
   bytes.push_back(!ascribed.empty());
   put_bytes(bytes, ascribed);
   emit(kExport, bytes);
+  if (what.first == Space::Type) note_type(scope(), what.second);
   WAFER_TRY(define(what.first, binding));
   return {};
 }

@@ -76,6 +76,12 @@ class ComponentParser final : public TokenReader {
     Space space;
     uint32_t index;
   };
+  struct Scope;
+  // A type of values, encoded as in the scope where it is defined.
+  struct KnownType {
+    const Scope* scope;
+    std::shared_ptr<const Bytes> bytes;
+  };
   struct Scope {
     ScopeKind kind = ScopeKind::Component;
     String id;
@@ -86,7 +92,8 @@ class ComponentParser final : public TokenReader {
     Bytes declarations;                     // of a type
     uint32_t count = 0;                     // of these
     Vec<InlineExport> exports;
-    bool names_written = false;  // or left away, so that none are to be made
+    HashMap<uint32_t, KnownType> types;  // by index, as far as they are known
+    bool names_written = false;          // or left away, so that none are to be made
   };
   // Kinds of definitions: their section in components, their code in types.
   struct Item {
@@ -180,6 +187,16 @@ class ComponentParser final : public TokenReader {
   // "(SORT ...)", with an identifier if `bind`.
   Result<ExternType> extern_type(bool bind);
   Result<Bytes> twice(Status (ComponentParser::*parse)(Bytes&));
+
+  // ---- component_values.cc
+  // Takes note that the next type has this definition, or is the type `index` of `from`.
+  void note_type(const Bytes& definition);
+  void note_type(const Scope& from, uint32_t index);
+  Status value_field();
+  // A value of the type that comes next in `type`, which is encoded as in `in`.
+  Status value(const Scope& in, wasm::Cursor& type, Bytes& out, unsigned depth = 0);
+  Status primitive_value(component::Prim prim, Bytes& out);
+  Status defined_value(const KnownType& type, Bytes& out, unsigned depth);
 
   // ---- component_canon.cc
   Status canon();

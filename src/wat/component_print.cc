@@ -142,6 +142,7 @@ class ComponentPrinter {
   Status type(Cursor& c);
   Status scope_type(Cursor& c, ScopeKind kind, const String& head);
   Result<String> value_type(Cursor& c);
+  Result<String> type_of_value(Cursor& c);
   Result<String> defined_type(Cursor& c, uint8_t code);
   Result<String> labels(Cursor& c);
   Result<String> optional(Cursor& c, std::string_view before, std::string_view after);
@@ -412,8 +413,17 @@ Result<void> ComponentPrinter::definition(uint8_t id, Cursor& c) {
       line("(export" + define(space) + " " + title + " " + item + type + ")");
       return {};
     }
+    case 12: {
+      WAFER_LET(type, type_of_value(c));
+      WAFER_LET(size, u32(c));
+      if (size > c.remaining()) return malformed(c, "unexpected end-of-file");
+      const String data = quoted(text_of(c.offset(), c.offset() + size));
+      c.skip(size);
+      line("(value" + define(Space::Value) + " " + type + " (binary " + data + "))");
+      return {};
+    }
     default:
-      return Error(ErrorKind::Unsupported, "values are not implemented", c.offset());
+      return malformed(c, "malformed section id");
   }
 }
 
@@ -719,7 +729,7 @@ Result<String> ComponentPrinter::extern_type(Cursor& c, bool define) {
         WAFER_LET(index, u32(c));
         what = " (eq " + use(Space::Value, index) + ")";
       } else {
-        WAFER_LET(type, value_type(c));
+        WAFER_LET(type, type_of_value(c));
         what = " " + type;
       }
       break;
@@ -919,6 +929,12 @@ Result<String> ComponentPrinter::value_type(Cursor& c) {
                  : component::prim_name(component::prim_of_code(uint8_t(code & 0x7F)));
   if (prim.empty()) return malformed(c, "malformed value type");
   return String(prim);
+}
+
+// The same where an identifier would be the value's own.
+Result<String> ComponentPrinter::type_of_value(Cursor& c) {
+  WAFER_LET(type, value_type(c));
+  return type[0] == '$' ? "(type " + type + ")" : std::move(type);
 }
 
 // `before` and `after` around a type that may be absent.

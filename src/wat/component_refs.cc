@@ -92,6 +92,7 @@ Result<uint32_t> ComponentParser::outer_alias(size_t depth, Space s, uint32_t in
   emit(kAlias, bytes);
   if (s == Space::CoreType)
     core_types(scope()).push(scopes_[scopes_.size() - 1 - depth]->core_types.get(), index);
+  if (s == Space::Type) note_type(*scopes_[scopes_.size() - 1 - depth], index);
   return define_unnamed(s);
 }
 
@@ -256,6 +257,7 @@ Result<Vec<uint8_t>> ComponentParser::alias_target(Space s) {
     write_uleb(out, index);
     if (s == Space::CoreType)
       core_types(scope()).push(from ? from->core_types.get() : nullptr, index);
+    if (s == Space::Type && from) note_type(*from, index);
     return std::move(out);
   }
   if (in_module) return unexpected();

@@ -514,6 +514,7 @@ Result<ComponentParser::ExternType> ComponentParser::extern_type(bool bind) {
       WAFER_LET(type, item(Space::Type));
       out.bytes.push_back(0);
       write_uleb(out.bytes, type);
+      if (bind) note_type(scope(), type);
     }
     WAFER_TRY(close());
   } else if (info->space == Space::Value) {

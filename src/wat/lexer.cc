@@ -57,6 +57,7 @@ class Lexer {
 
   std::string_view s_;
   size_t pos_ = 0;
+  size_t char_size() const;
   bool in_annotation_ = false;
 };
 
@@ -110,6 +111,27 @@ Result<size_t> Lexer::string_end(size_t at) {
   }
 }
 
+// The length of 'c' in quotes; 0 if it is none.
+size_t Lexer::char_size() const {
+  size_t i = pos_ + 1;
+  const auto at = [&](size_t k) {
+    return k < s_.size() ? static_cast<unsigned char>(s_[k]) : static_cast<unsigned char>(0);
+  };
+  if (at(i) == '\\') {
+    ++i;
+    if (at(i) == 'u') {
+      while (i < s_.size() && s_[i] != '}' && i - pos_ < 24) ++i;
+    } else if (hex_digit(s_[std::min(i, s_.size() - 1)]) >= 0) {
+      ++i;
+    }
+    ++i;
+  } else {
+    if (at(i) < 0x20 || at(i) == '\'' || at(i) == 0x7F) return 0;
+    for (++i; (at(i) & 0xC0) == 0x80;) ++i;
+  }
+  return at(i) == '\'' ? i + 1 - pos_ : 0;
+}
+
 Result<Token> Lexer::next() {
   WAFER_TRY(space());
   Token t;
@@ -157,8 +179,15 @@ Result<Token> Lexer::next() {
     t.text = s_.substr(pos_++, 1);
     return t;
   }
-  // A run of idchars and strings is one token; only some runs mean something.
   const size_t begin = pos_;
+  // A character, which only values of components can be.
+  if (const size_t size = c == '\'' && !in_annotation_ ? char_size() : 0) {
+    pos_ += size;
+    t.text = s_.substr(begin, size);
+    t.kind = TokenKind::Reserved;
+    return t;
+  }
+  // A run of idchars and strings is one token; only some runs mean something.
   size_t pieces = 0, strings = 0;
   while (pos_ < s_.size()) {
     const unsigned char d = static_cast<unsigned char>(s_[pos_]);

@@ -218,6 +218,97 @@ static void waiting(void) {
   wafer_component_linker_delete(linker);
 }
 
+/* 64-bit memories, functions that are async, and values, by every tier. */
+static const char* const kWide =
+    "(component"
+    "  (import \"later\" (func $later async (param \"n\" u32) (result string)))"
+    "  (import \"limit\" (value $limit u64))"
+    "  (core module $M0 (memory (export \"mem\") i64 1)"
+    "    (func (export \"realloc\") (param i64 i64 i64 i64) (result i64) (i64.const 1024)))"
+    "  (core instance $m0 (instantiate $M0))"
+    "  (core func $l (canon lower (func $later) (memory (core memory $m0 \"mem\"))"
+    "    (realloc (core func $m0 \"realloc\"))))"
+    "  (core func $return (canon task.return (result string) (memory (core memory $m0 \"mem\"))))"
+    "  (core module $M (import \"\" \"mem\" (memory i64 1))"
+    "    (import \"\" \"later\" (func $later (param i32 i64)))"
+    "    (import \"\" \"return\" (func $return (param i64 i64)))"
+    "    (func (export \"same\") (param i64 i64) (result i64)"
+    "      (i64.store (i64.const 16) (local.get 0)) (i64.store (i64.const 24) (local.get 1))"
+    "      (i64.const 16))"
+    "    (func (export \"wait\") (param i32) (call $later (local.get 0) (i64.const 16))"
+    "      (call $return (i64.load (i64.const 16)) (i64.load (i64.const 24))))"
+    "    (func (export \"id\") (param i64) (result i64) (local.get 0)))"
+    "  (core instance $m (instantiate $M (with \"\" (instance (export \"later\" (func $l))"
+    "    (export \"return\" (func $return)) (export \"mem\" (memory $m0 \"mem\"))))))"
+    "  (func (export \"same\") (param \"s\" string) (result string)"
+    "    (canon lift (core func $m \"same\") (memory (core memory $m0 \"mem\"))"
+    "      (realloc (core func $m0 \"realloc\"))))"
+    "  (func (export \"wait\") async (param \"n\" u32) (result string)"
+    "    (canon lift (core func $m \"wait\") async (memory (core memory $m0 \"mem\"))))"
+    "  (func $id (param \"n\" u64) (result u64) (canon lift (core func $m \"id\")))"
+    "  (start $id (value $limit) (result (value $limit2)))"
+    "  (export \"limit\" (value $limit2)))";
+
+static void* answer_text(void* env) {
+  wafer_component_answer_return(env, wafer_component_val_text("later", 5));
+  return NULL;
+}
+static void later_text(void* env, wafer_component_call_t* call) {
+  CHECK(wafer_component_val_get_bits(wafer_component_call_arg(call, 0)) == *(uint32_t*)env);
+  pthread_create(&thread, NULL, answer_text, wafer_component_call_later(call));
+}
+
+static void wide(wafer_tier_t tier) {
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_tier_set(config, tier);
+  wasm_engine_t* own_engine = wasm_engine_new_with_config(config);
+  wasm_store_t* store = wasm_store_new(own_engine);
+  wasm_byte_vec_t binary = WASM_EMPTY_VEC;
+  fail(wafer_wat2wasm(kWide, strlen(kWide), &binary));
+  wafer_component_t* component;
+  const char* const features[] = {"cm-memory64", "cm-async-stackful", "cm-values", "cm-nothing"};
+  CHECK(is_error(wafer_component_new(own_engine, binary.data, binary.size, &component),
+                 WAFER_ERROR_UNSUPPORTED, "cm-values"));
+  CHECK(is_error(
+      wafer_component_new_with(own_engine, binary.data, binary.size, features, 4, &component),
+      WAFER_ERROR_USAGE, "cm-nothing"));
+  fail(wafer_component_new_with(own_engine, binary.data, binary.size, features, 3, &component));
+  wasm_byte_vec_delete(&binary);
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  uint32_t number = 5;
+  wafer_component_linker_define_func(linker, NULL, "later", later_text, &number, NULL, true);
+  wafer_component_instance_t* instance;
+  CHECK(is_error(wafer_component_linker_instantiate(linker, store, component, &instance),
+                 WAFER_ERROR_UNLINKABLE, "limit"));
+  wafer_component_linker_define_value(linker, NULL, "limit", wafer_component_val_bits(1ull << 40));
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
+  wafer_component_func_t* same = wafer_component_instance_func(instance, NULL, "same");
+  wafer_component_func_t* waits = wafer_component_instance_func(instance, NULL, "wait");
+  val *text = wafer_component_val_text("caf\xc3\xa9", 5), *result;
+  fail(wafer_component_func_call(same, (const val* const[]){text}, 1, &result));
+  CHECK(wafer_component_val_equal(text, result));
+  wafer_component_val_delete(result);
+  wafer_component_val_delete(text);
+  val* n = wafer_component_val_bits(number);
+  fail(wafer_component_func_call(waits, (const val* const[]){n}, 1, &result));
+  CHECK(!strcmp(wafer_component_val_get_text(result, NULL), "later"));
+  pthread_join(thread, NULL);
+  wafer_component_val_delete(result);
+  wafer_component_val_delete(n);
+  fail(wafer_component_instance_value(instance, NULL, "limit", &result));
+  CHECK(wafer_component_val_get_bits(result) == 1ull << 40);
+  wafer_component_val_delete(result);
+  CHECK(is_error(wafer_component_instance_value(instance, NULL, "wait", &result), WAFER_ERROR_USAGE,
+                 "no value `wait`"));
+  wafer_component_func_delete(same);
+  wafer_component_func_delete(waits);
+  wafer_component_instance_delete(instance);
+  wafer_component_delete(component);
+  wasm_store_delete(store);
+  wafer_component_linker_delete(linker);
+  wasm_engine_delete(own_engine);
+}
+
 static uint64_t constant(void* env) {
   (void)env;
   return 1;
@@ -341,6 +432,8 @@ int main(void) {
   values();
   shopping();
   waiting();
+  wide(WAFER_TIER_AUTO);
+  wide(WAFER_TIER_INTERPRETER);
   wasi();
   bad_input();
   wasm_engine_delete(engine);

@@ -4,6 +4,7 @@
 #include "component/names.h"
 #include "component/run/fuse.h"
 #include "component/run/handles.h"
+#include "component/run/linker.h"
 #include "component/run/match.h"
 
 namespace wafer::component {
@@ -60,6 +61,8 @@ class Instantiator {
   Result<void> define(Frame& f, const CanonLift& def);
   Result<void> define(Frame& f, const CanonLower& def);
   Result<void> define(Frame& f, const CanonBuiltin& def);
+  Result<void> define(Frame& f, const ValueDef& def);
+  Result<void> define(Frame& f, const Start& def);
   Result<void> define(Frame& f, const Export& def);
 
   // The item that `what` is; `type` of a type.
@@ -363,6 +366,35 @@ Result<void> Instantiator::define(Frame& f, const CanonBuiltin& def) {
   return {};
 }
 
+Result<void> Instantiator::define(Frame& f, const ValueDef& def) {
+  f.instance.values.push_back(std::make_shared<LinkedValue>(LinkedValue{def.value}));
+  return {};
+}
+
+Result<void> Instantiator::define(Frame& f, const Start& def) {
+  ComponentInstance& inst = f.instance;
+  // Nothing runs in instances that are only looked at.
+  if (store_.adapters) {
+    inst.values.resize(inst.values.size() + def.results);
+    return {};
+  }
+  std::vector<Val> args;
+  for (const uint32_t index : def.args) {
+    if (!inst.values[index]) return unlinkable("value is not known");
+    auto arg = take_value(*inst.values[index]);
+    if (!arg.ok()) return unlinkable(std::string(std::string_view(arg.error().message)));
+    args.push_back(*std::move(arg));
+  }
+  auto results = call(store_, ExportedFunc{inst.funcs[def.func], def.type, &inst}, std::move(args));
+  if (!results.ok()) {
+    store_.poison(*root_);
+    return results.take_error();
+  }
+  for (Val& result : *results)
+    inst.values.push_back(std::make_shared<LinkedValue>(LinkedValue{std::move(result)}));
+  return {};
+}
+
 Result<void> Instantiator::define(Frame& f, const Export& def) {
   const Item item = item_at(f, def.what, def.inferred.type);
   bind(f, def.entity, item);
@@ -372,6 +404,13 @@ Result<void> Instantiator::define(Frame& f, const Export& def) {
 }
 
 }  // namespace
+
+Result<Val> take_value(LinkedValue& value) {
+  if (value.taken && value.val.holds_handles())
+    return Error(ErrorKind::Usage, "the resources or streams of a value were given away before");
+  value.taken = true;
+  return value.val;
+}
 
 Result<std::shared_ptr<ComponentInstance>> instantiate(
     ComponentStore& store, const std::shared_ptr<const Component>& component,

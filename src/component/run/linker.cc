@@ -141,6 +141,14 @@ HostInstance& HostInstance::module(std::string name, std::shared_ptr<const wasm:
   return *this;
 }
 
+HostInstance& HostInstance::value(std::string name, Val value) {
+  Item item;
+  item.sort = Sort::Value;
+  item.value = std::make_shared<LinkedValue>(LinkedValue{std::move(value)});
+  value_->set(std::move(name), std::move(item));
+  return *this;
+}
+
 HostInstance HostInstance::instance(std::string name) {
   if (const Item* item = value_->find(name); item && item->instance)
     return HostInstance(item->instance);
@@ -227,8 +235,12 @@ Result<std::shared_ptr<ComponentInstance>> ComponentLinker::instantiate(
   return component::instantiate(store, component, *args);
 }
 
-ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
-                       std::string_view interface) {
+namespace {
+
+// What an instance exports, itself or by an interface; nulls: there is nothing.
+std::pair<const Item*, const Entity*> find_export(ComponentInstance& instance,
+                                                  std::string_view name, std::string_view interface,
+                                                  Sort sort) {
   const TypeArena& types = *instance.component->types;
   const InstanceValue* items = instance.exports.get();
   const EntityList* entities = &instance.component->shape().exports;
@@ -246,8 +258,22 @@ ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
   }
   const Item* const item = items->find(name);
   const Entity* const entity = entities->find(name);
-  if (!item || !entity || entity->sort != Sort::Func) return {};
-  return {item->func, entity->type, &instance};
+  if (!item || !entity || entity->sort != sort) return {};
+  return {item, entity};
+}
+
+}  // namespace
+
+ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
+                       std::string_view interface) {
+  const auto [item, entity] = find_export(instance, name, interface, Sort::Func);
+  return item ? ExportedFunc{item->func, entity->type, &instance} : ExportedFunc{};
+}
+
+std::shared_ptr<LinkedValue> find_value(ComponentInstance& instance, std::string_view name,
+                                        std::string_view interface) {
+  const auto [item, entity] = find_export(instance, name, interface, Sort::Value);
+  return item ? item->value : nullptr;
 }
 
 Result<void> finish(ComponentStore& store) {

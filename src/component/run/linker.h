@@ -129,6 +129,7 @@ class HostInstance {
   // A resource type that is there already, under this name too.
   HostInstance& resource(std::string name, std::shared_ptr<ResourceType> type);
   HostInstance& module(std::string name, std::shared_ptr<const wasm::Module> module);
+  HostInstance& value(std::string name, Val value);
   // An instance inside.
   HostInstance instance(std::string name);
 
@@ -187,6 +188,10 @@ struct ExportedFunc {
 // exports under that name or a compatible one.
 ExportedFunc find_func(ComponentInstance& instance, std::string_view name,
                        std::string_view interface = {});
+
+// The value `name` that it exports, or that the instance `interface` does; null: there is none.
+std::shared_ptr<LinkedValue> find_value(ComponentInstance& instance, std::string_view name,
+                                        std::string_view interface = {});
 
 // Calls a function of `instance` and runs everything until it has a result (nothing or one
 // value). Errors: Trap; Usage if the arguments do not fit.

@@ -1,5 +1,7 @@
 #include "component/run/match.h"
 
+#include <algorithm>
+
 #include "component/run/linker.h"
 #include "component/run/wave.h"
 #include "component/shape.h"
@@ -64,6 +66,89 @@ std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
   return {};
 }
 
+bool ItemMatcher::fits(ValType type, const Val& v) const {
+  const ValType t = plain(types_, type);
+  const auto integer = [&](int64_t least, int64_t most) {
+    return v.is_bits() && v.as_int() >= least && v.as_int() <= most;
+  };
+  switch (t.prim) {
+    case Prim::Bool:
+      return integer(0, 1);
+    case Prim::S8:
+      return integer(INT8_MIN, INT8_MAX);
+    case Prim::U8:
+      return integer(0, UINT8_MAX);
+    case Prim::S16:
+      return integer(INT16_MIN, INT16_MAX);
+    case Prim::U16:
+      return integer(0, UINT16_MAX);
+    case Prim::S32:
+      return integer(INT32_MIN, INT32_MAX);
+    case Prim::U32:
+    case Prim::F32:
+      return integer(0, UINT32_MAX);
+    case Prim::S64:
+    case Prim::U64:
+    case Prim::F64:
+      return v.is_bits();
+    case Prim::Char:
+      return integer(0, 0x10FFFF) && (v.bits() < 0xD800 || v.bits() > 0xDFFF);
+    case Prim::String:
+      return v.is_text();
+    case Prim::ErrorContext:
+      return v.is_failure();
+    default:
+      break;
+  }
+  const TypeDef& def = types_[t.id];
+  switch (def.kind) {
+    case TypeKind::Record:
+    case TypeKind::Tuple: {
+      if (!v.is_items() || v.items().size() != field_count(def)) return false;
+      for (size_t i = 0; i < field_count(def); ++i)
+        if (!fits(field_type(def, i), v.items()[i])) return false;
+      return true;
+    }
+    case TypeKind::Enum:
+      return integer(0, int64_t(def.labels.size()) - 1);
+    case TypeKind::Flags:
+      return v.is_bits() && (def.labels.size() >= 64 || v.bits() >> def.labels.size() == 0);
+    case TypeKind::Variant:
+    case TypeKind::Option:
+    case TypeKind::Result: {
+      if (!v.is_case() || v.index() >= case_count(def)) return false;
+      const ValType payload = case_type(def, v.index());
+      return bool(payload) == bool(v.payload()) && (!payload || fits(payload, *v.payload()));
+    }
+    case TypeKind::List:
+    case TypeKind::FixedList: {
+      if (v.is_bytes())
+        return plain(types_, def.args[0]).prim == Prim::U8 &&
+               (def.kind == TypeKind::List || v.bytes().size() == def.length);
+      if (!v.is_items() || (def.kind == TypeKind::FixedList && v.items().size() != def.length))
+        return false;
+      return std::all_of(v.items().begin(), v.items().end(),
+                         [&](const Val& item) { return fits(def.args[0], item); });
+    }
+    case TypeKind::Map:
+      return v.is_items() && std::all_of(v.items().begin(), v.items().end(), [&](const Val& entry) {
+               return entry.is_items() && entry.items().size() == 2 &&
+                      fits(def.args[0], entry.items()[0]) && fits(def.args[1], entry.items()[1]);
+             });
+    case TypeKind::Own:
+    case TypeKind::Borrow: {
+      if (!v.is_resource()) return false;
+      const auto known = resources_.find(types_[def.args[0].id].resource);
+      return known == resources_.end() || known->second == v.resource().type;
+    }
+    case TypeKind::Stream:
+    case TypeKind::Future:
+      return v.is_end();
+    default:
+      return false;
+  }
+}
+
 std::string ItemMatcher::mismatch(const Entity& entity, const Item& item) {
   if (item.sort != entity.sort)
     return std::string("expected ") + std::string(sort_name(entity.sort)) + ", found " +
@@ -97,9 +182,13 @@ std::string ItemMatcher::mismatch(const Entity& entity, const Item& item) {
       }
       return missing;
     }
-    default:
+    case Sort::Value:
+      if (item.value && fits(entity.value, item.value->val)) return {};
+      return "the value is none of type " + describe_type(types_, entity.value);
+    case Sort::Component:
       return {};
   }
+  return {};
 }
 
 bool only_types(const Component& component, const Entity& entity) {

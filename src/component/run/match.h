@@ -21,6 +21,8 @@ class ItemMatcher {
   std::string mismatch(const Entity& entity, const Item& item);
 
  private:
+  // Whether a value that came without a type is one of that type.
+  bool fits(ValType type, const Val& v) const;
   std::string func(const TypeDef& want, const Func& item);
   // Whether a type of ours is the same as one of theirs.
   bool same(ValType a, const ComponentInstance& from, ValType b);

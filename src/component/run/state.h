@@ -124,6 +124,14 @@ struct ComponentValue {
   std::shared_ptr<ComponentInstance> outer;  // null: none
 };
 
+// A value on its way between components. What it holds of handles goes to whoever takes it first.
+struct LinkedValue {
+  Val val;
+  bool taken = false;
+};
+// Usage: it holds handles and was taken before.
+Result<Val> take_value(LinkedValue& value);
+
 // An item by sort. Types that are no resources have no value at run time.
 struct Item {
   Sort sort = Sort::Type;
@@ -132,7 +140,7 @@ struct Item {
   std::shared_ptr<ResourceType> resource;      // of a type, if it is one
   std::shared_ptr<const wasm::Module> module;  // null: only that there is one is known
   ComponentValue component;                    // the same
-  Val value;
+  std::shared_ptr<LinkedValue> value;          // null: only that there is one is known
 };
 
 // Items by name, in order.
@@ -290,7 +298,7 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
   std::vector<std::shared_ptr<const Func>> funcs;
   std::vector<ComponentValue> components;
   std::vector<std::shared_ptr<InstanceValue>> instances;
-  std::vector<Val> values;
+  std::vector<std::shared_ptr<LinkedValue>> values;
   // Runtime types of static resources, and of those in the type index space that are any.
   std::unordered_map<ResourceId, std::shared_ptr<ResourceType>> resources;
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "wafer/component_value.hpp"
@@ -41,6 +42,14 @@ Val& Val::operator=(const Val& o) {
         },
         o.value_);
   return *this;
+}
+
+bool Val::holds_handles() const {
+  if (is_items())
+    return std::any_of(items().begin(), items().end(),
+                       [](const Val& v) { return v.holds_handles(); });
+  if (is_case()) return payload() && payload()->holds_handles();
+  return is_resource() || is_end();
 }
 
 bool Val::operator==(const Val& o) const {
