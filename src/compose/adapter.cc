@@ -6,7 +6,7 @@
 #include "component/core_module.h"
 #include "component/sections.h"
 #include "wasm/decoder.h"
-#include "wasm/instr.h"
+#include "wasm/indices.h"
 #include "wasm/validator.h"
 
 namespace wafer::compose {
@@ -140,43 +140,41 @@ class Reducer {
     }
   }
 
-  Result<void> visit(const wasm::Instr& i) {
-    const auto in = [&](const std::vector<bool>& space, uint32_t index,
-                        const char* what) -> Result<void> {
-      if (index < space.size()) return {};
-      return Error(ErrorKind::Invalid, std::string("unknown ") + what, i.offset_in_module);
+  Result<void> visit(wasm::Instr& i) {
+    std::optional<Error> problem;
+    const auto in = [&](const std::vector<bool>& space, uint32_t index, const char* what) {
+      if (index < space.size()) return true;
+      problem = Error(ErrorKind::Invalid, std::string("unknown ") + what, i.offset_in_module);
+      return false;
     };
-    switch (wasm::opcode_info(i.op).imm) {
-      case wasm::Imm::Func:
-        WAFER_TRY(in(funcs_, i.index, "function"));
-        mark_func(i.index);
-        break;
-      case wasm::Imm::Global:
-        WAFER_TRY(in(globals_, i.index, "global"));
-        globals_[i.index] = true;
-        break;
-      case wasm::Imm::MemoryMemory:
-        WAFER_TRY(in(memories_, i.index2, "memory"));
-        memories_[i.index2] = true;
-        [[fallthrough]];
-      case wasm::Imm::Memory:
-      case wasm::Imm::MemArg:
-      case wasm::Imm::MemArgLane:
-        WAFER_TRY(in(memories_, i.index, "memory"));
-        memories_[i.index] = true;
-        break;
-      case wasm::Imm::CallIndirect:
-      case wasm::Imm::Table:
-      case wasm::Imm::TableTable:
-      case wasm::Imm::ElemTable:
-        return unsupported("tables");
-      case wasm::Imm::DataMemory:
-      case wasm::Imm::Data:
-      case wasm::Imm::Elem:
-        return unsupported("segments");
-      default:
-        break;
-    }
+    wasm::visit_indices(i, [&](wasm::IndexSpace space, uint32_t& index) {
+      using enum wasm::IndexSpace;
+      switch (space) {
+        case None:
+        case Type:  // all are kept
+          break;
+        case Func:
+          if (in(funcs_, index, "function")) mark_func(index);
+          break;
+        case Global:
+          if (in(globals_, index, "global")) globals_[index] = true;
+          break;
+        case Memory:
+          if (in(memories_, index, "memory")) memories_[index] = true;
+          break;
+        case Table:
+          problem = unsupported("tables");
+          break;
+        case Elem:
+        case Data:
+          problem = unsupported("segments");
+          break;
+        case Tag:
+          problem = unsupported("tags");
+          break;
+      }
+    });
+    if (problem) return *std::move(problem);
     return {};
   }
 
@@ -348,24 +346,11 @@ class Reducer {
   }
 
   void renumber(wasm::Instr& i) const {
-    switch (wasm::opcode_info(i.op).imm) {
-      case wasm::Imm::Func:
-        i.index = new_funcs_[i.index];
-        break;
-      case wasm::Imm::Global:
-        i.index = new_globals_[i.index];
-        break;
-      case wasm::Imm::MemoryMemory:
-        i.index2 = new_memories_[i.index2];
-        [[fallthrough]];
-      case wasm::Imm::Memory:
-      case wasm::Imm::MemArg:
-      case wasm::Imm::MemArgLane:
-        i.index = new_memories_[i.index];
-        break;
-      default:
-        break;
-    }
+    wasm::visit_indices(i, [&](wasm::IndexSpace space, uint32_t& index) {
+      if (space == wasm::IndexSpace::Func) index = new_funcs_[index];
+      if (space == wasm::IndexSpace::Global) index = new_globals_[index];
+      if (space == wasm::IndexSpace::Memory) index = new_memories_[index];
+    });
   }
 
   const wasm::Module& m_;

@@ -10,7 +10,7 @@
 #include "component/core_module.h"
 #include "component/sections.h"
 #include "wasm/decoder.h"
-#include "wasm/instr.h"
+#include "wasm/indices.h"
 #include "wasm/names.h"
 #include "wit/component_type.h"
 
@@ -20,7 +20,6 @@ namespace {
 
 namespace cm = component;
 using wasm::ExternKind;
-using wasm::Imm;
 using wasm::Opcode;
 using Key = std::pair<std::string, std::string>;
 
@@ -206,11 +205,10 @@ class Linker {
 
   // ---- Types ----------------------------------------------------------------------------
 
-  wasm::HeapType moved(const Lib& lib, wasm::HeapType t) const {
-    return t.is_concrete() ? wasm::HeapType::concrete(t.index() + lib.type_base, t.is_exact()) : t;
-  }
-  wasm::ValType moved(const Lib& lib, wasm::ValType t) const {
-    return t.is_ref() ? wasm::ValType::ref(moved(lib, t.heap()), t.nullable()) : t;
+  static wasm::ValType moved(const Lib& lib, wasm::ValType t) {
+    wasm::visit_indices(
+        t, [&](wasm::IndexSpace space, uint32_t& index) { renumber(lib, space, index); });
+    return t;
   }
   wasm::FuncType moved(const Lib& lib, const wasm::FuncType& f) const {
     wasm::FuncType out;
@@ -518,103 +516,40 @@ class Linker {
 
   // ---- Code and segments ----------------------------------------------------------------
 
-  void renumber(const Lib& lib, wasm::Instr& i) const {
-    const auto at = [&](ExternKind kind, uint32_t index) { return lib.of(kind)[index]; };
-    const auto block = [&] {
-      if (i.block.kind == wasm::BlockType::Kind::Type) i.block.type_index += lib.type_base;
-      if (i.block.kind == wasm::BlockType::Kind::Value) i.block.value = moved(lib, i.block.value);
-    };
-    switch (wasm::opcode_info(i.op).imm) {
-      case Imm::Block:
-        block();
+  static void renumber(const Lib& lib, wasm::IndexSpace space, uint32_t& index) {
+    using enum wasm::IndexSpace;
+    switch (space) {
+      case None:
         break;
-      case Imm::TryTable:
-        block();
-        for (wasm::CatchClause& c : i.catches)
-          if (c.kind == wasm::CatchClause::Kind::Catch ||
-              c.kind == wasm::CatchClause::Kind::CatchRef)
-            c.tag = at(ExternKind::Tag, c.tag);
+      case Type:
+        index += lib.type_base;
         break;
-      case Imm::Func:
-        i.index = at(ExternKind::Func, i.index);
+      case Elem:
+        index += lib.elem_base;
         break;
-      case Imm::CallIndirect:
-        i.index += lib.type_base;
-        i.index2 = at(ExternKind::Table, i.index2);
+      case Data:
+        index += lib.data_base;
         break;
-      case Imm::Type:
-      case Imm::TypeField:
-      case Imm::TypeCount:
-        i.index += lib.type_base;
+      case Func:
+        index = lib.of(ExternKind::Func)[index];
         break;
-      case Imm::TypeData:
-        i.index += lib.type_base;
-        i.index2 += lib.data_base;
+      case Table:
+        index = lib.of(ExternKind::Table)[index];
         break;
-      case Imm::TypeElem:
-        i.index += lib.type_base;
-        i.index2 += lib.elem_base;
+      case Memory:
+        index = lib.of(ExternKind::Memory)[index];
         break;
-      case Imm::TypeType:
-        i.index += lib.type_base;
-        i.index2 += lib.type_base;
+      case Global:
+        index = lib.of(ExternKind::Global)[index];
         break;
-      case Imm::TypeTag:
-      case Imm::ResumeTag:
-      case Imm::Resume:
-        i.index += lib.type_base;
-        if (wasm::opcode_info(i.op).imm != Imm::Resume) i.index2 = at(ExternKind::Tag, i.index2);
-        for (wasm::ResumeClause& c : i.clauses) c.tag = at(ExternKind::Tag, c.tag);
-        break;
-      case Imm::Global:
-        i.index = at(ExternKind::Global, i.index);
-        break;
-      case Imm::Table:
-        i.index = at(ExternKind::Table, i.index);
-        break;
-      case Imm::TableTable:
-        i.index = at(ExternKind::Table, i.index);
-        i.index2 = at(ExternKind::Table, i.index2);
-        break;
-      case Imm::Memory:
-      case Imm::MemArg:
-      case Imm::MemArgLane:
-        i.index = at(ExternKind::Memory, i.index);
-        break;
-      case Imm::MemoryMemory:
-        i.index = at(ExternKind::Memory, i.index);
-        i.index2 = at(ExternKind::Memory, i.index2);
-        break;
-      case Imm::Data:
-        i.index += lib.data_base;
-        break;
-      case Imm::DataMemory:
-        i.index += lib.data_base;
-        i.index2 = at(ExternKind::Memory, i.index2);
-        break;
-      case Imm::Elem:
-        i.index += lib.elem_base;
-        break;
-      case Imm::ElemTable:
-        i.index += lib.elem_base;
-        i.index2 = at(ExternKind::Table, i.index2);
-        break;
-      case Imm::Tag:
-        i.index = at(ExternKind::Tag, i.index);
-        break;
-      case Imm::HeapType:
-        i.heap = moved(lib, i.heap);
-        break;
-      case Imm::BrOnCast:
-        i.heap = moved(lib, i.heap);
-        i.heap2 = moved(lib, i.heap2);
-        break;
-      case Imm::SelectT:
-        for (wasm::ValType& t : i.types) t = moved(lib, t);
-        break;
-      default:
+      case Tag:
+        index = lib.of(ExternKind::Tag)[index];
         break;
     }
+  }
+  static void renumber(const Lib& lib, wasm::Instr& i) {
+    wasm::visit_indices(
+        i, [&](wasm::IndexSpace space, uint32_t& index) { renumber(lib, space, index); });
   }
 
   // A constant expression. Bases become constants, as only imported globals were once allowed.
