@@ -24,7 +24,7 @@ struct Process {
   std::string exec_id;  // empty: the first
   std::string in, out, err;
   bool terminal = false;
-  std::string spec;  // of an exec'd one: its "process" as JSON
+  std::string spec, packed;  // of an exec'd one: its "process" as JSON, and packed
   ProcessIo io;
 
   proto::TaskStatus status = proto::CREATED;

@@ -36,7 +36,7 @@
 #include "shim/proto/launch.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
-#include "shim/spec.h"
+#include "shim/spec_pack.h"
 
 extern char** environ;
 
@@ -140,10 +140,10 @@ class Launcher {
     // A shim that dies takes its containers along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (request_.exec()) {
-      WAFER_LET(process, parse_process(request_.spec()));
+      WAFER_LET(process, unpack_process(request_.spec()));
       process_ = std::move(process);
     } else {
-      WAFER_LET(spec, parse_spec(request_.spec()));
+      WAFER_LET(spec, unpack_spec(request_.spec()));
       spec_ = std::move(spec);
       if (!spec_.process) return Error(ErrorKind::Invalid, "config.json has no process");
       process_ = *std::move(spec_.process);
@@ -723,7 +723,7 @@ class Launcher {
     for (const char* name : {"WAFER_HTTP_ADDRESS", "PORT"})
       if (address.empty()) address = variable(name);
     settings.address = http_address(address);
-    settings.threads = spec_.processors();
+    settings.threads = request_.processors();
     settings.limits.store = options_.limits;
     settings.limits.fuel = options_.fuel;
     settings.error_log = [this](const std::string& line) { console_.error(line); };

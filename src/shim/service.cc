@@ -17,6 +17,7 @@
 #include "shim/options.h"
 #include "shim/proto/launch.pb.h"
 #include "shim/runc.h"
+#include "shim/spec_pack.h"
 #include "shim/state_file.h"
 
 namespace wafer::shim {
@@ -202,7 +203,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   if (is_exec) {
     where.set_join_pid(c.first.pid);
     request.set_exec(true);
-    request.set_spec(p.spec);
+    request.set_spec(p.packed);
   } else {
     uint64_t flags = 0;
     for (const NamespaceSpec& n : c.spec.namespaces) {
@@ -213,7 +214,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
     }
     where.set_clone_flags(flags);
     request.set_bundle(c.bundle);
-    request.set_spec(std::exchange(c.spec.for_process, {}));
+    request.set_spec(pack(c.spec));
+    request.set_processors(c.spec.processors());
     for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
     request.set_wait_for_mappings(flags & CLONE_NEWUSER);
     request.set_wait_for_hooks(!c.spec.hooks_of("prestart").empty() ||
@@ -312,7 +314,7 @@ Task<Result<void>> Service::probe(ContainerRef container, std::string why) {
   where.set_clone_flags(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0));
   proto::LaunchRequest request;
   request.set_bundle(c.bundle);
-  request.set_spec(c.spec.for_process);
+  request.set_spec(pack(c.spec));
   for (const proto::Mount& m : c.rootfs) *request.add_rootfs() = m;
   request.set_probe(why);
   UniqueFd control;
@@ -530,7 +532,7 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const auto parse = [&]() -> Result<ContainerRef> {
     WAFER_LET(settings, parse_settings(request.options()));
     WAFER_LET(text, read_file(request.bundle() + "/config.json"));
-    WAFER_LET(spec, parse_spec_to_pass_on(text));
+    WAFER_LET(spec, parse_spec(text));
     if (!spec.process) return Error(ErrorKind::Invalid, "config.json has no process");
     WAFER_LET(group, cgroup_path(spec.cgroups_path, request.id()));
     auto c = std::make_shared<Container>(loop_, group);
@@ -788,6 +790,7 @@ void Service::exec(const proto::ExecProcessRequest& request, const Reply& reply)
   p->out = request.stdout();
   p->err = request.stderr();
   p->spec = request.spec().value();
+  p->packed = pack(*spec);
   c.execs[p->exec_id] = p;
   proto::TaskExecAdded event;
   event.set_container_id(c.id);

@@ -436,20 +436,6 @@ unsigned Spec::processors() const {
 
 Result<Spec> parse_spec(std::string_view text) { return parse<Spec>(text, "config.json", spec_of); }
 
-Result<Spec> parse_spec_to_pass_on(std::string_view text) {
-  return parse<Spec>(text, "config.json", [](json& j) -> Result<Spec> {
-    Spec spec = spec_of(j);
-    if (const auto l = j.find("linux"); l != j.end() && l->is_object()) {
-      l->erase("seccomp");  // which was taken
-      // Of them the process needs the number of processors.
-      if (const auto r = l->find("resources"); r != l->end() && r->is_object())
-        *r = {{"cpu", member_of(*r, "cpu")}};
-    }
-    spec.for_process = oci::to_text(j);
-    return spec;
-  });
-}
-
 Result<ProcessSpec> parse_process(std::string_view text) {
   return parse<ProcessSpec>(text, "the process", process_of);
 }

@@ -111,8 +111,6 @@ struct Spec {
   std::vector<std::string> masked_paths, readonly_paths;
   std::optional<uint32_t> personality;
   std::vector<BeyondUs> beyond;
-  // The configuration as JSON, without what is done before its process is there.
-  std::string for_process;
 
   // Where the root of a container lies whose bundle is at `bundle`.
   std::string root_in(const std::string& bundle) const {
@@ -129,8 +127,6 @@ struct Spec {
 
 // config.json as a whole. Invalid with a message that names the member.
 Result<Spec> parse_spec(std::string_view json);
-// The same, and for_process.
-Result<Spec> parse_spec_to_pass_on(std::string_view json);
 // Its "process" object alone, as an exec brings it.
 Result<ProcessSpec> parse_process(std::string_view json);
 // All of a file of at most `limit` bytes. Io.

@@ -31,7 +31,7 @@
 #include "shim/proto/stats.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
-#include "shim/spec.h"
+#include "shim/spec_pack.h"
 #include "shim/telemetry.h"
 #include "shim/ttrpc.h"
 
@@ -104,21 +104,35 @@ TEST(ShimSpec, RefusesWhatCannotBe) {
 }
 
 TEST(ShimSpec, PassesOnWhatAProcessNeeds) {
-  const Result<Spec> spec = parse_spec_to_pass_on(R"({"ociVersion":"1.0.2","root":{"path":"r"},
-    "process":{"args":["/a"],"cwd":"/w"},"linux":{"seccomp":{"defaultAction":"x"},
+  const Result<Spec> spec = parse_spec(R"({"ociVersion":"1.0.2","root":{"path":"r"},
+    "process":{"args":["/a"],"cwd":"/w","rlimits":[{"type":"RLIMIT_NOFILE","soft":7,"hard":8}],
+    "capabilities":{"bounding":["CAP_KILL"]}},"mounts":[{"destination":"/p","options":["ro"]}],
+    "hooks":{"startContainer":[{"path":"/h","args":["h"]}]},"annotations":{"k":"v"},
+    "linux":{"seccomp":{"defaultAction":"x"},"namespaces":[{"type":"pid","path":"/n"}],
     "resources":{"cpu":{"quota":300000},"memory":{"limit":5}},"maskedPaths":["/m"]}})");
   ASSERT_TRUE(spec) << spec.error().message;
   EXPECT_EQ(spec->memory_limit(), 5u);
   EXPECT_EQ(spec->seccomp["defaultAction"], "x");
-  const Result<Spec> inside = parse_spec(spec->for_process);
+  EXPECT_EQ(spec->processors(), 3u);
+  const std::string bytes = pack(*spec);
+  const Result<Spec> inside = unpack_spec(bytes);
   ASSERT_TRUE(inside) << inside.error().message;
   EXPECT_EQ(inside->process->args, std::vector<std::string>{"/a"});
   EXPECT_EQ(inside->root, "r");
   EXPECT_EQ(inside->masked_paths, std::vector<std::string>{"/m"});
-  EXPECT_EQ(inside->processors(), 3u);
-  EXPECT_TRUE(inside->seccomp.is_null());
-  EXPECT_FALSE(parse_spec_to_pass_on("[]"));
-  EXPECT_TRUE(parse_spec_to_pass_on(R"({"linux":[1]})").ok());
+  EXPECT_EQ(inside->process->rlimits[0].hard, 8u);
+  EXPECT_EQ(inside->process->capabilities->bounding, uint64_t{1} << 5);
+  EXPECT_FALSE(inside->process->umask);
+  EXPECT_EQ(inside->mounts[0].options, std::vector<std::string>{"ro"});
+  EXPECT_EQ(inside->hooks_of("startContainer")[0].args, std::vector<std::string>{"h"});
+  EXPECT_EQ(inside->annotation("k"), "v");
+  EXPECT_EQ(inside->find_namespace(CLONE_NEWPID)->path, "/n");
+  EXPECT_TRUE(inside->seccomp.is_null() && inside->resources.is_null());
+  EXPECT_EQ(pack(*unpack_process(pack(*spec->process))), pack(*spec->process));
+  // Bytes of another kind are told from it, wherever they end.
+  for (size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(unpack_spec({bytes.data(), size})) << size;
+  EXPECT_FALSE(unpack_spec(bytes + "x"));
 }
 
 TEST(ShimSpec, FindsWhatIsForRunc) {
