@@ -17,10 +17,11 @@ namespace fs = std::filesystem;
 
 struct ToolOptions {
   std::string file, output, wit, world, encoding = "utf8", folder;
-  std::vector<std::string> adapters, libraries, plugs, wit_features;
+  std::vector<std::string> adapters, libraries, openable, plugs, wit_features;
   uint64_t threshold = 0;
   uint32_t stack_size = compose::LinkOptions{}.stack_size;
-  bool memory_grow = false, no_merge = false, all_features = false, stub_missing = false;
+  bool memory_grow = false, no_merge = false, all_features = false, stub_missing = false,
+       built_in_dl = false;
 };
 
 int fail(std::string_view file, const Error& error) {
@@ -92,16 +93,18 @@ int new_component(const ToolOptions& o) {
 int link(const ToolOptions& o) {
   std::vector<ModuleInput> inputs;
   std::vector<compose::Library> libraries;
-  inputs.reserve(o.libraries.size());
-  for (const std::string& word : o.libraries) {
+  inputs.reserve(o.libraries.size() + o.openable.size());
+  for (size_t i = 0; i < o.libraries.size() + o.openable.size(); ++i) {
+    const bool openable = i >= o.libraries.size();
+    const std::string& word = openable ? o.openable[i - o.libraries.size()] : o.libraries[i];
     auto [name, path] = named_file(word);
     auto input = open_module(path, wasm::FeatureSet::all());
     if (!input) return kFailure;
     if (name.empty()) name = fs::path(path).filename().string();
     inputs.push_back(std::move(*input));
-    libraries.push_back({std::move(name), inputs.back().binary()});
+    libraries.push_back({std::move(name), inputs.back().binary(), openable});
   }
-  auto linked = compose::link(libraries, {o.stack_size, o.stub_missing});
+  auto linked = compose::link(libraries, {o.stack_size, o.stub_missing, o.built_in_dl});
   if (!linked.ok()) return fail("", linked.error());
   return make_component(o, "", {linked->data(), linked->size()});
 }
@@ -239,8 +242,12 @@ void add_component(CLI::App& app, Context& context) {
     c.add_option("LIBRARY", o.libraries,
                  "Core modules with a section dylink.0; others need them by NAME (default: the "
                  "file's name)")
-        ->required()
         ->type_name("[NAME=]FILE");
+    c.add_option("--dl-openable", o.openable, "The same, of one that dlopen finds by NAME")
+        ->type_name("[NAME=]FILE")
+        ->allow_extra_args(false);
+    c.add_flag("--use-built-in-libdl", o.built_in_dl,
+               "Functions of <dlfcn.h> are there where no library has them");
     c.add_option("--stack-size", o.stack_size, "Bytes of the stack")->capture_default_str();
     c.add_flag("--stub-missing-functions", o.stub_missing,
                "Functions that no library has trap when they are called");

@@ -9,6 +9,7 @@
 #include "base/leb128.h"
 #include "component/core_module.h"
 #include "component/sections.h"
+#include "compose/dl_table.h"
 #include "wasm/decoder.h"
 #include "wasm/indices.h"
 #include "wasm/names.h"
@@ -27,6 +28,12 @@ constexpr std::string_view kEnv = "env", kGotMem = "GOT.mem", kGotFunc = "GOT.fu
 constexpr std::string_view kCtors = "__wasm_call_ctors", kInitialize = "_initialize",
                            kRelocs = "__wasm_apply_data_relocs",
                            kTable = "__indirect_function_table";
+constexpr std::string_view kRoot = "$root", kContext = "[context-get-1]",
+                           kNewThread = "[thread-new-indirect-v0]";
+constexpr std::string_view kGetTls = "__wasm_get_tls_base", kSetTls = "__wasm_set_tls_base",
+                           kProgramTls = "__wasm_program_tls_info",
+                           kLibraryTls = "__wasm_library_tls_info",
+                           kLibraries = "__wasm_libdl_libraries";
 constexpr uint32_t kPageSize = 65536;
 constexpr uint32_t kHeapAlign = 16;
 constexpr int kMaxReexports = 100;  // of one symbol, from library to library
@@ -84,11 +91,20 @@ Result<DylinkInfo> read_dylink(Bytes section) {
   return out;
 }
 
+struct Definition {
+  size_t lib = 0;
+  const wasm::Export* what = nullptr;
+};
+
 struct Lib {
   std::string name;
   DylinkInfo info;
   std::shared_ptr<const wasm::Module> module;
+  bool openable = false;
+  bool exports_world = false;  // its world has exports, or it is a program
   uint32_t memory_base = 0, table_base = 0;
+  std::optional<uint32_t> tls_slot;
+  std::optional<Definition> tls_info;
   uint32_t type_base = 0, elem_base = 0, data_base = 0;
   // The library's indices to those of the result, by kind.
   std::array<std::vector<uint32_t>, 5> map;
@@ -97,11 +113,6 @@ struct Lib {
 
   std::vector<uint32_t>& of(ExternKind k) { return map[size_t(k)]; }
   const std::vector<uint32_t>& of(ExternKind k) const { return map[size_t(k)]; }
-};
-
-struct Definition {
-  size_t lib = 0;
-  const wasm::Export* what = nullptr;
 };
 
 class Linker {
@@ -113,6 +124,7 @@ class Linker {
       for (const wasm::Import& i : lib.module->imports)
         lib.imports[size_t(i.type.kind)].push_back(&i);
     collect_exports();
+    find_tls();
     WAFER_TRY(lay_out());
     WAFER_TRY(write_types());
     WAFER_TRY(number_functions());
@@ -128,6 +140,7 @@ class Linker {
     WAFER_TRY(write_globals());
     WAFER_TRY(write_bodies());
     WAFER_TRY(write_segments());
+    WAFER_TRY(write_tls_info());
     write_exports();
     write_tables_and_memories();
     Vec<uint8_t> out = out_.finish();
@@ -147,8 +160,7 @@ class Linker {
   // ---- Symbols --------------------------------------------------------------------------
 
   static bool is_private(std::string_view name) {
-    return name == kCtors || name == kRelocs || name == kInitialize ||
-           name == "__wasm_library_tls_info";
+    return name == kCtors || name == kRelocs || name == kInitialize || name == kLibraryTls;
   }
 
   void collect_exports() {
@@ -194,13 +206,171 @@ class Linker {
       if (memory > UINT32_MAX - kPageSize || table > UINT32_MAX / 2)
         return invalid("the libraries need more than 4 GiB of memory");
     }
+    align(memory, 4);
+    if (has_tls_) {
+      tls_bases_ = uint32_t(memory);
+      memory += 4 * tls_count_;
+      tls_infos_ = uint32_t(memory);
+      memory += 4 * tls_count_;
+      tls_program_ = uint32_t(memory);
+      memory += kTlsProgramSize;
+    }
+    dl_at_ = uint32_t(memory);
+    dl_ = openable();
+    DlTable listed = write_dl_table(dl_, dl_at_);
+    dl_root_ = listed.root;
+    memory += listed.bytes.size();
+    messages_ = uint32_t(memory);
+    if (options_.built_in_dl) memory += dl_messages().size();
     align(memory, kHeapAlign);
+    if (memory > UINT32_MAX - kPageSize)
+      return invalid("the libraries need more than 4 GiB of memory");
     heap_base_ = uint32_t(memory);
     pages_ = uint32_t((memory + kPageSize - 1) / kPageSize);
     // There is some heap to begin with.
     if (uint64_t{pages_} * kPageSize == memory) ++pages_;
     table_size_ = uint32_t(table);
     return {};
+  }
+
+  // ---- Thread-local data, and libraries that are opened ----------------------------------
+
+  static bool is_tls(const wasm::Import& i) {
+    const std::string_view name(i.name);
+    return std::string_view(i.module) == kEnv && (name == kGetTls || name == kSetTls);
+  }
+
+  void find_tls() {
+    for (size_t l = 0; l < libs_.size(); ++l) {
+      Lib& lib = libs_[l];
+      for (const wasm::Export& e : lib.module->exports)
+        if (e.kind == ExternKind::Global && std::string_view(e.name) == kLibraryTls) {
+          lib.tls_slot = tls_count_++;
+          lib.tls_info = Definition{l, &e};
+        }
+      for (const wasm::Import& i : lib.module->imports) {
+        const std::string_view module(i.module), name(i.name);
+        threads_ |= module == kRoot && name == kNewThread;
+        tls_program_used_ |= module == kGotMem && name == kProgramTls;
+      }
+    }
+    has_tls_ = tls_count_ > 0 || tls_program_used_;
+  }
+
+  // The function of a library for what an import of it is.
+  uint32_t tls_func(const Lib& lib, bool get, uint32_t type) {
+    cm::Body b(get ? 0 : 1);
+    if (!lib.tls_slot) return out_.func(type, b.op(Opcode::Unreachable).end());
+    const uint32_t offset = 4 * *lib.tls_slot;
+    const auto bases = int32_t(tls_bases_);
+    if (get) {
+      context_ ? b.call(*context_) : b.i32(bases);
+      return out_.func(type, b.access(Opcode::I32Load, 0, offset).end());
+    }
+    if (context_) {
+      // The thread that is there from the start sets its base before it has a context.
+      const uint32_t own = b.local(wasm::kI32);
+      b.call(*context_).tee(own).op(Opcode::I32Eqz).if_().i32(bases).set(own).end_block();
+      b.get(own);
+    } else {
+      b.i32(bases);
+    }
+    return out_.func(type, b.get(0).access(Opcode::I32Store, 0, offset).end());
+  }
+
+  static void put_u32(std::vector<uint8_t>& out, uint32_t v) {
+    for (int i = 0; i < 4; ++i) out.push_back(uint8_t(v >> (8 * i)));
+  }
+
+  void data_at(uint32_t at, const std::vector<uint8_t>& bytes) {
+    if (bytes.empty()) return;
+    Vec<uint8_t> d;
+    write_uleb(d, 0);
+    write_const(d, at);
+    write_end(d);
+    write_uleb(d, bytes.size());
+    cm::write_bytes(d, {bytes.data(), bytes.size()});
+    out_.raw_data({d.data(), d.size()});
+  }
+
+  Result<void> write_tls_info() {
+    if (!has_tls_) return {};
+    std::vector<uint8_t> bytes;
+    for (const Lib& lib : libs_) {
+      if (!lib.tls_info) continue;
+      WAFER_LET(at, address(*lib.tls_info));
+      put_u32(bytes, at);
+    }
+    put_u32(bytes, tls_count_);
+    put_u32(bytes, tls_infos_);
+    put_u32(bytes, tls_bases_);
+    data_at(tls_infos_, bytes);
+    return {};
+  }
+
+  // Names of libraries that can be opened and of what they export; addresses come later.
+  std::vector<DlLibrary> openable() const {
+    std::vector<DlLibrary> out;
+    for (const Lib& lib : libs_) {
+      if (!lib.openable) continue;
+      DlLibrary l;
+      l.name = lib.name;
+      for (const wasm::Export& e : lib.module->exports)
+        if ((e.kind == ExternKind::Func || e.kind == ExternKind::Global) &&
+            !is_private(std::string_view(e.name)))
+          l.symbols.push_back({str(e.name)});
+      out.push_back(std::move(l));
+    }
+    return out;
+  }
+
+  // Gives them their addresses; functions are in the table then.
+  Result<void> find_openable() {
+    std::map<std::string_view, size_t> by_name;
+    for (size_t l = 0; l < libs_.size(); ++l) by_name[libs_[l].name] = l;
+    for (DlLibrary& l : dl_) {
+      const size_t at = by_name.at(l.name);
+      const Lib& lib = libs_[at];
+      std::map<std::string_view, const wasm::Export*> exports;
+      for (const wasm::Export& e : lib.module->exports) exports[std::string_view(e.name)] = &e;
+      for (DlSymbol& s : l.symbols) {
+        const wasm::Export& e = *exports.at(s.name);
+        if (e.kind == ExternKind::Func) {
+          s.address = table_index(lib.of(ExternKind::Func)[e.index]);
+        } else {
+          WAFER_LET(address, this->address({at, &e}));
+          s.address = address;
+        }
+      }
+    }
+    return {};
+  }
+
+  // Which function of <dlfcn.h> a symbol is that no library has.
+  std::optional<size_t> dl_symbol(std::string_view name) const {
+    if (options_.built_in_dl)
+      for (size_t i = 0; i < kDlCount; ++i)
+        if (kDlNames[i] == name) return i;
+    return std::nullopt;
+  }
+  uint32_t dl_func(size_t which) {
+    if (!dl_find_) {
+      wasm::FuncType find;
+      find.params.assign(4, wasm::kI32);
+      find.results.push_back(wasm::kI32);
+      dl_find_ = out_.func(type(find), compose::dl_find());
+    }
+    if (!dl_funcs_[which]) dl_funcs_[which] = out_.func(type(dl_type(which)));
+    return *dl_funcs_[which];
+  }
+
+  void write_dl_funcs() {
+    if (!dl_find_) return;
+    const uint32_t error = add_global(true, 0);
+    for (size_t i = 0; i < kDlCount; ++i)
+      if (dl_funcs_[i])
+        out_.set_body(*dl_funcs_[i], dl_body(i, dl_root_, messages_, error, *dl_find_));
+    data_at(messages_, dl_messages());
   }
 
   // ---- Types ----------------------------------------------------------------------------
@@ -255,8 +425,8 @@ class Linker {
   // Functions of the world, and what `wafer component new` gives.
   static bool is_imported(const wasm::Import& i) {
     const std::string_view name(i.name);
-    return std::string_view(i.module) != kEnv || name == "__wasm_get_tls_base" ||
-           name == "__wasm_set_tls_base";
+    return std::string_view(i.module) != kEnv || name == kGetTls || name == kSetTls ||
+           name == "__wasm_get_stack_pointer" || name == "__wasm_set_stack_pointer";
   }
 
   Result<void> number_functions() {
@@ -267,7 +437,7 @@ class Linker {
       lib.of(F).assign(lib.module->functions.size(), kUnknown);
       each_import(lib, F, [&](uint32_t f, const wasm::Import& i) {
         const bool defined = std::string_view(i.module) == kEnv && find(F, str(i.name));
-        if (!is_imported(i) || defined) return;
+        if (!is_imported(i) || defined || (has_tls_ && is_tls(i))) return;
         const auto [known, fresh] = seen.try_emplace(
             {{str(i.module), str(i.name)}, lib.module->canon[i.type.type_index]}, out_.count(F));
         lib.of(F)[f] = known->second;
@@ -276,6 +446,12 @@ class Linker {
         type.type += lib.type_base;
         out_.import(std::string_view(i.module), std::string_view(i.name), type);
       });
+    }
+    if (has_tls_ && threads_) {
+      const wasm::FuncType get = func_type({}, {wasm::kI32});
+      const uint32_t canon = libs_[0].module->registry->intern_func(get);
+      const auto known = seen.find({{std::string(kRoot), std::string(kContext)}, canon});
+      context_ = known != seen.end() ? known->second : out_.import_func(kRoot, kContext, type(get));
     }
     for (Lib& lib : libs_) {
       const wasm::Module& m = *lib.module;
@@ -369,6 +545,15 @@ class Linker {
             } else {
               miss(lib, i, func ? "function of another type" : "tag of another type");
             }
+          } else if (func && has_tls_ && is_tls(i)) {
+            found.push_back(
+                {&lib, kind, n,
+                 tls_func(lib, std::string_view(i.name) == kGetTls, t + lib.type_base)});
+          } else if (const auto dl = dl_symbol(std::string_view(i.name)); func && dl) {
+            if (lib.module->types[t].func == dl_type(*dl))
+              found.push_back({&lib, kind, n, dl_func(*dl)});
+            else
+              miss(lib, i, "function of another type");
           } else if (func && (options_.stub_missing || is_weak(lib, i))) {
             found.push_back(
                 {&lib, kind, n,
@@ -438,6 +623,8 @@ class Linker {
         {"__stack_high", options_.stack_size}};
     for (const auto& [n, value] : known)
       if (n == name) return uint32_t(value);
+    if (name == kLibraries) return dl_root_;
+    if (has_tls_ && name == kProgramTls) return tls_program_;
     if (const Definition* d = find(ExternKind::Global, name)) return address(*d);
     if (!is_weak(lib, i)) miss(lib, i, "data");
     return 0u;
@@ -446,6 +633,7 @@ class Linker {
   Result<uint32_t> got_func(const Lib& lib, const wasm::Import& i) {
     const Definition* d = definition(find(ExternKind::Func, str(i.name)), ExternKind::Func);
     if (d) return table_index(libs_[d->lib].of(ExternKind::Func)[d->what->index]);
+    if (const auto dl = dl_symbol(std::string_view(i.name))) return table_index(dl_func(*dl));
     if (!is_weak(lib, i)) miss(lib, i, "function");
     return 0u;
   }
@@ -671,6 +859,9 @@ class Linker {
         out_.raw_data({d.data(), d.size()});
       }
     }
+    WAFER_TRY(find_openable());
+    if (!dl_.empty() || dl_find_) data_at(dl_at_, write_dl_table(dl_, dl_at_).bytes);
+    write_dl_funcs();
     if (!got_.empty()) out_.elements(got_, table_size_);
     // What exports have declared, which may be gone, code may refer to.
     std::vector<uint32_t> declared;
@@ -719,6 +910,13 @@ class Linker {
   std::map<std::pair<ExternKind, std::string>, Definition> symbols_;
   std::set<std::string> missing_;
   uint32_t heap_base_ = 0, pages_ = 0, table_size_ = 0, type_count_ = 0;
+  static constexpr uint32_t kTlsProgramSize = 12;
+  bool has_tls_ = false, tls_program_used_ = false, threads_ = false;
+  uint32_t tls_count_ = 0, tls_bases_ = 0, tls_infos_ = 0, tls_program_ = 0;
+  std::optional<uint32_t> context_;  // the function that gives slot 1 of it
+  std::vector<DlLibrary> dl_;
+  uint32_t dl_at_ = 0, dl_root_ = 0, messages_ = 0;
+  std::optional<uint32_t> dl_find_, dl_funcs_[kDlCount];
   std::map<uint32_t, uint32_t> in_table_;
   std::vector<uint32_t> got_;  // functions that are in the table for their addresses
   std::map<std::string, uint32_t> shared_;
@@ -760,6 +958,44 @@ Result<std::vector<size_t>> order(const std::vector<Lib>& libs) {
       }
     }
   }
+  return out;
+}
+
+// Leaves away what neither exports anything of a world, nor can be opened, nor is used by such a
+// library. If there is no such library, all are kept.
+std::vector<size_t> used(const std::vector<Lib>& libs, const std::vector<size_t>& sequence) {
+  std::map<std::pair<ExternKind, std::string_view>, size_t> symbols;
+  std::map<std::string_view, size_t> by_name;
+  std::vector<size_t> work;
+  std::vector<bool> seen(libs.size());
+  const auto use = [&](size_t l) {
+    if (seen[l]) return;
+    seen[l] = true;
+    work.push_back(l);
+  };
+  for (const size_t l : sequence) {
+    by_name.emplace(libs[l].name, l);
+    for (const wasm::Export& e : libs[l].module->exports)
+      symbols.try_emplace({e.kind, std::string_view(e.name)}, l);
+    if (libs[l].exports_world || libs[l].openable) use(l);
+  }
+  if (work.empty()) return sequence;
+  while (!work.empty()) {
+    const Lib& lib = libs[work.back()];
+    work.pop_back();
+    for (const std::string& n : lib.info.needed) use(by_name.at(n));
+    for (const wasm::Import& i : lib.module->imports) {
+      const std::string_view module(i.module);
+      const bool got_func = module == kGotFunc;
+      if (module != kEnv && module != kGotMem && !got_func) continue;
+      const auto found =
+          symbols.find({got_func ? ExternKind::Func : i.type.kind, std::string_view(i.name)});
+      if (found != symbols.end()) use(found->second);
+    }
+  }
+  std::vector<size_t> out;
+  for (const size_t l : sequence)
+    if (seen[l]) out.push_back(l);
   return out;
 }
 
@@ -819,11 +1055,16 @@ Result<Vec<uint8_t>> link(const std::vector<Library>& libraries, const LinkOptio
     if (!sections.ok()) return at(sections.error());
     Lib lib;
     lib.name = l.name;
+    lib.openable = l.openable;
     bool found = false;
     for (const cm::Section& s : *sections) {
       if (s.id != 0) continue;
-      if (s.name.starts_with(wit::kComponentTypeSection))
+      if (s.name.starts_with(wit::kComponentTypeSection)) {
         worlds.emplace_back(s.whole.begin(), s.whole.end());
+        const auto world = wit::decode_component_type(s.contents);
+        if (!world.ok()) return at(world.error());
+        lib.exports_world |= !world->resolve.worlds[world->world].exports.empty();
+      }
       if (s.name != "dylink.0") continue;
       found = true;
       auto info = read_dylink(s.contents);
@@ -838,6 +1079,8 @@ Result<Vec<uint8_t>> link(const std::vector<Library>& libraries, const LinkOptio
     auto module = wasm::decode_module(l.bytes, decode);
     if (!module.ok()) return at(module.error());
     lib.module = *module;
+    for (const wasm::Export& e : lib.module->exports)
+      lib.exports_world |= std::string_view(e.name) == "_start";
     registry = lib.module->registry;
     WAFER_TRY(check_conventions(lib));
     libs.push_back(std::move(lib));
@@ -845,7 +1088,7 @@ Result<Vec<uint8_t>> link(const std::vector<Library>& libraries, const LinkOptio
   if (libs.empty()) return invalid("there are no libraries to link");
   WAFER_LET(sequence, order(libs));
   std::vector<Lib> ordered;
-  for (size_t l : sequence) ordered.push_back(std::move(libs[l]));
+  for (size_t l : used(libs, sequence)) ordered.push_back(std::move(libs[l]));
   return Linker(ordered, options).run(worlds);
 }
 

@@ -20,9 +20,7 @@ from ui_test import differences, resolved  # noqa: E402
 CRATES = {"wit-component": "0.263.0", "wasi-preview1-component-adapter-provider": "50.0.1"}
 # Cases that are not carried out, and why.
 SKIPPED = {
-    "dlopen": "libraries that are opened by name at run time are not offered",
     "no-module": "there is no module in it",
-    "tls": "thread-local data in several libraries is not offered",
     "emit-canonical-names": "versions in names are written whole",
 }
 
@@ -117,15 +115,12 @@ def dylink_text(text):
 
 def component_case(tool, case, failures):
     name, scratch = case.name, tool.scratch
-    libs = [] if (case / "module.wat").exists() else sorted(case.glob("lib-*.wat"))
-    if list(case.glob("dlopen-*.wat")):
-        return "dlopen"
+    libs = [] if (case / "module.wat").exists() else sorted(
+        [*case.glob("lib-*.wat"), *case.glob("dlopen-lib-*.wat")])
     if not libs and not (case / "module.wat").exists():
         return "no-module"
     sources = libs or [case / "module.wat"]
     text = "".join(source.read_text() for source in sources)
-    if "__wasm_library_tls_info" in text:
-        return "tls"
     config = "".join(line[3:] for line in text.splitlines() if line.startswith(";;!"))
     if "emit-canonical-names" in config:
         return "emit-canonical-names"
@@ -139,14 +134,20 @@ def component_case(tool, case, failures):
                     "-o", module)
         problem = problem or done.stderr
         if source in sources:
-            modules.append(f"{source.stem[4:]}={module}" if libs else module)
+            own = re.search(r"^;; module name: (\S+)", source.read_text(), re.M)
+            library = f"{own[1] if own else source.stem.removeprefix('dlopen-')[4:]}={module}"
+            if source.stem.startswith("dlopen-"):
+                options += ["--dl-openable", library]
+            else:
+                modules.append(library if libs else module)
         else:
             own = re.search(r"^;; module name: (\S+)", source.read_text(), re.M)
             options += ["--adapt", f"{own[1] if own else source.stem[6:]}={module}"]
     if "realloc-via-memory-grow" in config:
         options.append("--realloc-via-memory-grow")
-    if "stub-missing-functions" in config:
-        options.append("--stub-missing-functions")
+    for flag in ("stub-missing-functions", "use-built-in-libdl"):
+        if flag in config:
+            options.append("--" + flag)
     out = scratch / "component.wasm"
     if not problem:
         problem = tool("component", "link" if libs else "new", *modules, *options,
@@ -204,7 +205,86 @@ LIBRARIES = {"a": """(module (@dylink.0 (mem-info (memory 8 2)))
   (data (global.get $base) "\\07\\00\\00\\00"))"""}
 
 
+# Thread-local data of two libraries, and one that opens the other.
+TLS = {name: f"""(module (@dylink.0 (mem-info (memory 8 2)){needed})
+  (import "env" "memory" (memory 1))
+  (import "env" "__wasm_get_tls_base" (func $get (result i32)))
+  (import "env" "__wasm_set_tls_base" (func $set (param i32)))
+  (import "GOT.mem" "__wasm_program_tls_info" (global $info (mut i32)))
+  {code}
+  (global (export "__wasm_library_tls_info") i32 (i32.const 4)))"""
+       for name, needed, code in (
+           ("a", "", '(func (export "seta") (param i32) (call $set (local.get 0)))'
+            ' (func (export "geta") (result i32) (call $get))'),
+           ("b", ' (needed "a")', '(import "env" "seta" (func $seta (param i32)))'
+            ' (import "env" "geta" (func $geta (result i32)))'
+            ' (func (export "run") (result i32)'
+            '  (call $seta (i32.const 1000)) (call $set (i32.const 200))'
+            # The count of libraries, and what their bases are.
+            '  (i32.add (i32.add (call $geta) (call $get))'
+            '   (i32.add (i32.load (global.get $info))'
+            '    (i32.load offset=4 (i32.load offset=8 (global.get $info))))))'))}
+OPENED = {"main": """(module (@dylink.0 (mem-info (memory 64 2)))
+  (type $f (func (param i32 i32) (result i32)))
+  (type $error (func (result i32)))
+  (import "env" "memory" (memory 1)) (import "env" "__memory_base" (global $base i32))
+  (import "env" "__indirect_function_table" (table 0 funcref))
+  (import "env" "dlopen" (func $open (type $f)))
+  (import "env" "dlsym" (func $sym (type $f)))
+  (import "env" "dlclose" (func $close (param i32) (result i32)))
+  (import "GOT.func" "dlerror" (global $error (mut i32)))
+  (func $text (param i32) (result i32) (i32.add (global.get $base) (local.get 0)))
+  (func $check (param i32) (if (i32.eqz (local.get 0)) (then unreachable)))
+  (func (export "run") (result i32) (local $lib i32)
+    (call $check (i32.eqz (call_indirect (type $error) (global.get $error))))
+    (call $check (i32.eqz (call $open (call $text (i32.const 32)) (i32.const 1))))
+    (call $check (i32.eq (i32.load8_u (call_indirect (type $error) (global.get $error)))
+      (i32.const 108)))
+    (call $check (i32.eqz (call_indirect (type $error) (global.get $error))))
+    (local.set $lib (call $open (call $text (i32.const 0)) (i32.const 1)))
+    (call $check (local.get $lib))
+    (call $check (i32.eqz (call $sym (local.get $lib) (call $text (i32.const 32)))))
+    (call $check (i32.eqz (call $sym (i32.const 5) (call $text (i32.const 16)))))
+    (call $check (i32.eqz (call $sym (i32.add (local.get $lib) (i32.const 4))
+      (call $text (i32.const 16)))))
+    (call $check (i32.eqz (call $close (local.get $lib))))
+    (call $check (i32.eq (call $close (i32.const 0)) (i32.const -1)))
+    (call_indirect (type $f)
+      (i32.load (call $sym (local.get $lib) (call $text (i32.const 24))))
+      (i32.const 2) (call $sym (local.get $lib) (call $text (i32.const 16)))))
+  (data (global.get $base) "open.so\\00--------adder\\00--datum\\00--add\\00"))""",
+          "open.so": """(module (@dylink.0 (mem-info (memory 8 2)))
+  (import "env" "memory" (memory 1)) (import "env" "__memory_base" (global $base i32))
+  (func (export "adder") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (global (export "datum") i32 (i32.const 4))
+  (data (global.get $base) "\\00\\00\\00\\00\\28\\00\\00\\00"))"""}
+
+
+def linked_run(tool, failures, what, libraries, runs, *options, opened=(), answer="42"):
+    """Links libraries, of which `runs` exports the function that gives the answer."""
+    (tool.scratch / "linked.wit").write_text(
+        "package t:t; world none {} world runs { export run: func() -> u32; }")
+    args = []
+    for name, text in libraries.items():
+        source, module = tool.scratch / f"linked-{name}.wat", tool.scratch / f"linked-{name}.wasm"
+        source.write_text(dylink_text(text))
+        done = tool("component", "embed", tool.scratch / "linked.wit", source, "-w",
+                    "runs" if name == runs else "none", "-o", module)
+        if done.returncode:
+            failures.append(f"{what}: {done.stderr}")
+        args += (["--dl-openable"] if name in opened else []) + [f"{name}={module}"]
+    out = tool.scratch / "linked.wasm"
+    done = tool("component", "link", *args, *options, "-o", out)
+    if done.returncode == 0:
+        done = tool("run", "--invoke", "run()", out)
+    if done.stdout.strip() != answer:
+        failures.append(f"{what}: {done.stdout}{done.stderr}")
+
+
 def linked_case(tool, failures):
+    linked_run(tool, failures, "thread-local data", TLS, "b", answer="1402")
+    linked_run(tool, failures, "dlopen", OPENED, "main", "--use-built-in-libdl",
+               opened=("open.so",))
     scratch, modules = tool.scratch, []
     (scratch / "linked.wit").write_text(
         "package t:t; world a {} world b { export run: func() -> u32; }")
