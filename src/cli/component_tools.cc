@@ -21,7 +21,7 @@ struct ToolOptions {
   uint64_t threshold = 0;
   uint32_t stack_size = compose::LinkOptions{}.stack_size;
   bool memory_grow = false, no_merge = false, all_features = false, stub_missing = false,
-       built_in_dl = false;
+       built_in_dl = false, canonical_names = false;
 };
 
 int fail(std::string_view file, const Error& error) {
@@ -52,6 +52,7 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
   compose::NewOptions options;
   options.merge_versions = !o.no_merge;
   options.realloc_via_memory_grow = o.memory_grow;
+  options.canonical_names = o.canonical_names;
   std::vector<ModuleInput> adapters;
   adapters.reserve(o.adapters.size());
   for (const std::string& word : o.adapters) {
@@ -229,6 +230,9 @@ void add_component(CLI::App& app, Context& context) {
         ->allow_extra_args(false);
     c.add_flag("--realloc-via-memory-grow", o.memory_grow,
                "Adapters get memory by growing it, not from the module's allocator");
+    c.add_flag("--emit-canonical-names", o.canonical_names,
+               "Names of interfaces have only the part of the version that compatible ones share "
+               "(cm-canonical-names)");
     c.add_flag("--no-merge-imports", o.no_merge, "Keep imports of compatible versions apart");
   };
   {

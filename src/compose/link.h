@@ -28,10 +28,11 @@ struct LinkOptions {
 // `_initialize` runs constructors, of what is needed first.
 //
 // Libraries that none is in need of, and that neither have exports of a world nor can be opened,
-// are left away. Those that can be opened are listed in memory, where `GOT.mem` `__wasm_libdl_libraries` tells
-// (see dl_table.h). Each library with thread-local data (an export `__wasm_library_tls_info`) has a
-// place of its own for what `__wasm_get_tls_base` gives: in an array that slot 1 of the thread's
-// context leads to, or, where there is but one thread, in the one that `GOT.mem`
+// are left away. Those that can be opened are listed in memory, where `GOT.mem`
+// `__wasm_libdl_libraries` tells (see dl_table.h). Each library with thread-local data (an export
+// `__wasm_library_tls_info`) has a place of its own for what `__wasm_get_tls_base` gives: in an
+// array that slot 1 of the thread's context leads to, or, where there is but one thread, in the one
+// that `GOT.mem`
 // `__wasm_program_tls_info` {count, address of the libraries' own, this array} names, too.
 //
 // Malformed or Invalid if a library is,

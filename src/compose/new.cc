@@ -74,13 +74,15 @@ constexpr std::string_view kTable = "$imports", kMemory = "memory", kTlsGet = "t
 
 class Builder {
  public:
-  Builder(const wit::Resolve& r, wit::WorldId world, std::vector<Part>& parts, wit::AbiTypes& abi)
+  Builder(const wit::Resolve& r, wit::WorldId world, std::vector<Part>& parts, wit::AbiTypes& abi,
+          bool canonical_names)
       : r_(r),
         world_(r.worlds[world]),
         parts_(parts),
         abi_(abi),
         context_{r, world_, abi, {}},
-        imported_(r, world, out_),
+        imported_(r, world, out_, canonical_names),
+        canonical_names_(canonical_names),
         root_(imported_.types()),
         exports_used_(wit::exports_used(r, world_)) {
     functions_.resize(world_.imports.size());
@@ -612,7 +614,8 @@ class Builder {
     const uint32_t instance = out_.instantiate(component, instance_args);
     std::string storage;
     exports_[item].instance =
-        out_.export_(wit::written_name(r_, world_item, storage), {cm::Sort::Instance, instance});
+        out_.export_(wit::written_name(r_, world_item, storage, canonical_names_),
+                     {cm::Sort::Instance, instance});
     return {};
   }
 
@@ -623,6 +626,7 @@ class Builder {
   WorldContext context_;
   cm::ComponentWriter out_;
   wit::WorldImports imported_;
+  const bool canonical_names_;
   wit::TypeScope& root_;                                   // what is imported
   std::vector<std::set<const wit::Function*>> functions_;  // that are used, by imported item
   std::vector<ExportState> exports_;
@@ -761,7 +765,7 @@ Result<Vec<uint8_t>> new_component(Bytes module, const NewOptions& options) {
                      std::to_string(page_size(ours)) + ")");
     parts.push_back(std::move(part));
   }
-  return Builder(resolve, world_id, parts, abi).run();
+  return Builder(resolve, world_id, parts, abi, options.canonical_names).run();
 }
 
 }  // namespace wafer::compose

@@ -21,6 +21,8 @@ struct NewOptions {
   // Adapters get memory by growing it, and not from the main module, whose allocator may not be
   // ready when they start (Go).
   bool realloc_via_memory_grow = false;
+  // Names of interfaces have only the part of the version that compatible ones share.
+  bool canonical_names = false;
 };
 
 // The component that `module` and the adapters make. Its world is what sections named

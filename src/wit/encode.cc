@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "base/semver.h"
 #include "wit/docs.h"
 
 namespace wafer::wit {
@@ -169,10 +170,17 @@ std::vector<std::set<InterfaceId>> exports_used(const Resolve& r, const World& w
   return out;
 }
 
-cm::WrittenName written_name(const Resolve& r, const WorldItem& item, std::string& storage) {
+cm::WrittenName written_name(const Resolve& r, const WorldItem& item, std::string& storage,
+                             bool canonical) {
   cm::Attributes a = attributes(item.external_id);
   if (item.implements) a.implements = r.interface_name(item.interface);
   storage = item.name.empty() ? r.interface_name(item.interface) : item.name;
+  if (const size_t at = storage.find('@'); canonical && item.name.empty() && at != storage.npos) {
+    const size_t length =
+        at + 1 + compatible_version(std::string_view(storage).substr(at + 1)).size();
+    a.version_suffix = storage.substr(length);
+    storage.resize(length);
+  }
   return {storage, std::move(a)};
 }
 
@@ -292,10 +300,12 @@ cm::TypeWriter encode_world(const Resolve& r, WorldId id, const ItemName& item_n
   return outer;
 }
 
-WorldImports::WorldImports(const Resolve& r, WorldId world, cm::ComponentWriter& out)
+WorldImports::WorldImports(const Resolve& r, WorldId world, cm::ComponentWriter& out,
+                           bool canonical_names)
     : r_(r),
       world_(r.worlds[world]),
       out_(out),
+      canonical_names_(canonical_names),
       root_(
           r, out, OwnerKind::World, world, [this](TypeId t) { return imported_type(t); },
           [this](TypeId, const cm::WrittenName& name, const cm::ExternType& type) {
@@ -328,8 +338,8 @@ void WorldImports::encode(const WantedType& wanted_type, const WantedFunction& w
     if (type.empty()) continue;
     const uint32_t index = out_.type(type);
     std::string storage;
-    indices_[i] =
-        out_.import(written_name(r_, item, storage), cm::ExternType::of(cm::Sort::Instance, index));
+    indices_[i] = out_.import(written_name(r_, item, storage, canonical_names_),
+                              cm::ExternType::of(cm::Sort::Instance, index));
     if (!item.implements) instances_[item.interface] = *indices_[i];
   }
   for (size_t i = 0; i < world_.imports.size(); ++i)

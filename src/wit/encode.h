@@ -74,14 +74,17 @@ std::optional<size_t> exported_item(const World& world, InterfaceId id);
 // For each export of the world: the exported interfaces that it gets types from.
 std::vector<std::set<InterfaceId>> exports_used(const Resolve& resolve, const World& world);
 
-// Name and attributes of an import or export.
+// Name and attributes of an import or export. Of canonical names the version is only what
+// compatible versions have in common; an attribute has the rest (Explainer.md, "Canonical Interface
+// Name").
 component::WrittenName written_name(const Resolve& resolve, const WorldItem& item,
-                                    std::string& storage);
+                                    std::string& storage, bool canonical = false);
 
 // The imports of a world as a component has them: interfaces, then types, then functions.
 class WorldImports {
  public:
-  WorldImports(const Resolve& resolve, WorldId world, component::ComponentWriter& out);
+  WorldImports(const Resolve& resolve, WorldId world, component::ComponentWriter& out,
+               bool canonical_names = false);
 
   // Which types and functions are wanted; interfaces of which nothing is are left out.
   using WantedType = std::function<bool(TypeId)>;
@@ -99,6 +102,7 @@ class WorldImports {
   const Resolve& r_;
   const World& world_;
   component::ComponentWriter& out_;
+  const bool canonical_names_;
   TypeScope root_;
   std::vector<std::optional<uint32_t>> indices_;
   std::unordered_map<InterfaceId, uint32_t> instances_;
