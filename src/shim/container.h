@@ -51,9 +51,11 @@ struct Container {
   bool paused = false;
   std::string tier, runc_program;
   uint64_t fuel = 0;
+  bool compile = false;  // layers
   SeccompFilter seccomp;
   std::shared_ptr<const Runc> runc;       // has made it; null: this shim did
   std::shared_ptr<const UniqueFd> layer;  // its program, if that is no file of the root
+  std::string uncompiled;  // that layer's digest, if it is to be compiled for those to come
 };
 
 }  // namespace wafer::shim

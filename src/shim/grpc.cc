@@ -23,8 +23,8 @@ constexpr size_t kPrefix = 5;
 
 // One HTTP/2 connection. Who called is told outside of nghttp2's callbacks, which may not be
 // entered twice.
-class GrpcClient::Connection : public host::Http2Events,
-                               public std::enable_shared_from_this<Connection> {
+class GrpcClient::Connection final : public host::Http2Events,
+                                     public std::enable_shared_from_this<Connection> {
  public:
   Connection(Loop& loop, UniqueFd socket) : loop_(loop), socket_(std::move(socket)) {
     const nghttp2_settings_entry settings[] = {
@@ -45,33 +45,36 @@ class GrpcClient::Connection : public host::Http2Events,
   }
   bool is_open() const { return socket_ && session_; }
 
-  void call(const std::string& method, const std::string& containerd_namespace, std::string payload,
-            size_t max_bytes, OnMessage on_message, Done done) {
+  void call(Request request, const std::string& containerd_namespace, OnMessage on_message,
+            Done done) {
     host::Http2Fields headers;
     headers.add(":method", "POST");
     headers.add(":scheme", "http");
-    headers.add(":path", method);
+    headers.add(":path", request.method);
     headers.add(":authority", "localhost");
     headers.add("content-type", "application/grpc");
     headers.add("te", "trailers");
     headers.add("containerd-namespace", containerd_namespace);
+    if (!request.lease.empty()) headers.add("containerd-lease", request.lease);
     const std::vector<nghttp2_nv> nv = headers.get();
     auto call = std::make_shared<Call>();
-    const size_t size = payload.size();
-    call->unsent = {'\0', char(size >> 24), char(size >> 16), char(size >> 8), char(size)};
-    call->unsent += payload;
-    call->max_bytes = max_bytes;
+    for (const std::string& message : request.messages) {
+      const size_t size = message.size();
+      call->unsent += {'\0', char(size >> 24), char(size >> 16), char(size >> 8), char(size)};
+      call->unsent += message;
+    }
+    call->max_bytes = request.max_bytes;
     call->on_message = std::move(on_message);
     call->done = std::move(done);
     nghttp2_data_provider body{};
     body.source.ptr = call.get();
     body.read_callback = [](nghttp2_session*, int32_t, uint8_t* buffer, size_t length,
                             uint32_t* flags, nghttp2_data_source* source, void*) {
-      std::string& unsent = static_cast<Call*>(source->ptr)->unsent;
-      const size_t n = std::min(length, unsent.size());
-      std::memcpy(buffer, unsent.data(), n);
-      unsent.erase(0, n);
-      if (unsent.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+      Call& from = *static_cast<Call*>(source->ptr);
+      const size_t n = std::min(length, from.unsent.size() - from.sent);
+      std::memcpy(buffer, from.unsent.data() + from.sent, n);
+      from.sent += n;
+      if (from.sent == from.unsent.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
       return ssize_t(n);
     };
     const int32_t stream =
@@ -97,6 +100,7 @@ class GrpcClient::Connection : public host::Http2Events,
  private:
   struct Call {
     std::string unsent, received;
+    size_t sent = 0;  // of `unsent`
     size_t max_bytes = 0, bytes = 0;
     int status = -1;  // grpc-status
     std::string text;
@@ -242,8 +246,7 @@ GrpcClient::~GrpcClient() {
   if (connection_) connection_->close();
 }
 
-void GrpcClient::call(const std::string& method, std::string payload, size_t max_bytes,
-                      OnMessage on_message, Done done) {
+void GrpcClient::call(Request request, OnMessage on_message, Done done) {
   if (!connection_ || !connection_->is_open()) {
     Result<UniqueFd> socket = connect_unix(path_);
     if (!socket) return done(RpcResult::error(RpcCode::Unavailable, "cannot connect to " + path_));
@@ -253,8 +256,7 @@ void GrpcClient::call(const std::string& method, std::string payload, size_t max
     connection_->start();
   }
   const std::shared_ptr<Connection> keep = connection_;
-  keep->call(method, namespace_, std::move(payload), max_bytes, std::move(on_message),
-             std::move(done));
+  keep->call(std::move(request), namespace_, std::move(on_message), std::move(done));
 }
 
 }  // namespace wafer::shim
@@ -269,7 +271,7 @@ GrpcClient::GrpcClient(Loop& loop, std::string path, std::string containerd_name
     : loop_(loop), path_(std::move(path)), namespace_(std::move(containerd_namespace)) {}
 GrpcClient::~GrpcClient() = default;
 
-void GrpcClient::call(const std::string&, std::string, size_t, OnMessage, Done done) {
+void GrpcClient::call(Request, OnMessage, Done done) {
   done(RpcResult::error(RpcCode::Unimplemented, "this shim was built without nghttp2"));
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "shim/loop.h"
 #include "shim/ttrpc.h"
@@ -25,7 +26,18 @@ class GrpcClient {
   // `on_message`, and how it ended to `done`, once: Unavailable if the other side is not there or
   // goes, DeadlineExceeded if nothing came for ten seconds, ResourceExhausted beyond `max_bytes`.
   void call(const std::string& method, std::string payload, size_t max_bytes, OnMessage on_message,
-            Done done);
+            Done done) {
+    call({method, {std::move(payload)}, max_bytes, {}}, std::move(on_message), std::move(done));
+  }
+
+  struct Request {
+    std::string method;
+    std::vector<std::string> messages;  // that are sent, in their order
+    size_t max_bytes = 0;
+    std::string lease;  // holds what is made; empty: none
+  };
+  // The same, for methods that take many messages.
+  void call(Request request, OnMessage on_message, Done done);
 
  private:
   class Connection;

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "oci/format/manifest.h"
-#include "shim/proto/content.pb.h"
 
 namespace wafer::shim {
 
@@ -30,14 +30,36 @@ Error no_message(const std::string& method) {
   return Error(ErrorKind::Io, "containerd: no message of " + method);
 }
 
-constexpr const char* kReadContent = "/containerd.services.content.v1.Content/Read";
+const std::string kContent = "/containerd.services.content.v1.Content/";
+
+// The first digest that a message names, or nothing.
+std::string digest_in(std::string_view message) {
+  constexpr std::string_view kAlgorithm = "sha256:";
+  const size_t at = message.find(kAlgorithm);
+  if (at == message.npos) return {};
+  const size_t end = message.find_first_not_of("0123456789abcdef", at + kAlgorithm.size());
+  return std::string(message.substr(at, end == message.npos ? end : end - at));
+}
+
+// As RFC 3339 has it.
+std::string text_of_time(time_t when) {
+  tm parts{};
+  gmtime_r(&when, &parts);
+  char text[40];
+  return {text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
 
 }  // namespace
 
 Later<std::shared_ptr<RpcResult>> LayerSource::call(const std::string& method, std::string request,
                                                     size_t most, GrpcClient::OnMessage on_message) {
+  return call({method, {std::move(request)}, most, {}}, std::move(on_message));
+}
+
+Later<std::shared_ptr<RpcResult>> LayerSource::call(GrpcClient::Request request,
+                                                    GrpcClient::OnMessage on_message) {
   const Later<std::shared_ptr<RpcResult>> ended;
-  client_.call(method, std::move(request), most, std::move(on_message),
+  client_.call(std::move(request), std::move(on_message),
                [ended, alive = std::weak_ptr(alive_)](RpcResult result) {
                  // Whoever waits has gone as well.
                  if (!alive.expired()) ended.set(std::make_shared<RpcResult>(std::move(result)));
@@ -60,14 +82,14 @@ Task<Result<void>> LayerSource::read(std::string digest, size_t most, Take take)
   request.set_digest(digest);
   auto failure = std::make_shared<Result<void>>();
   const Later<std::shared_ptr<RpcResult>> ended =
-      call(kReadContent, request.SerializeAsString(), most,
+      call(kContent + "Read", request.SerializeAsString(), most,
            [take = std::move(take), failure](const std::string& message) {
              proto::ReadContentResponse part;
              if (!*failure) return;
              if (part.ParseFromString(message))
                *failure = take(part.data());
              else
-               *failure = no_message(kReadContent);
+               *failure = no_message("Content/Read");
            });
   const std::shared_ptr<RpcResult> result = co_await ended;
   if (!result->ok()) co_return error_of(*result);
@@ -115,17 +137,103 @@ Result<UniqueFd> LayerSource::reopen(const UniqueFd& layer) {
   return fd;
 }
 
-Task<Result<LayerSource::Layer>> LayerSource::find(std::string container, std::string name) {
+Task<Result<proto::ContentInfo>> LayerSource::info(std::string digest) {
+  proto::ContentInfoRequest request;
+  request.set_digest(digest);
+  Result<std::string> answer = co_await get(kContent + "Info", request.SerializeAsString());
+  if (!answer) co_return answer.take_error();
+  proto::ContentInfoResponse response;
+  if (!response.ParseFromString(*answer)) co_return no_message("Content/Info");
+  co_return std::move(*response.mutable_info());
+}
+
+Task<Result<LayerSource::Layer>> LayerSource::find_code(std::string digest,
+                                                        std::string code_label) {
+  if (const auto kept = kept_.find(digest); kept != kept_.end()) co_return kept->second;
+  Result<proto::ContentInfo> layer = co_await info(digest);
+  if (!layer) co_return layer.take_error();
+  const auto label = layer->labels().find(code_label);
+  if (label == layer->labels().end()) co_return Layer();
+  const std::string code = label->second;
+  Result<proto::ContentInfo> about = co_await info(code);
+  if (!about) co_return about.take_error();
+  Result<Layer> loaded = co_await load(code, uint64_t(about->size()));
+  co_return std::move(loaded);
+}
+
+Task<Result<void>> LayerSource::keep_code(std::string digest, std::string code_label, Layer code) {
+  Result<void> stored = co_await store_code(digest, std::move(code_label), code);
+  if (!stored) kept_[digest] = std::move(code);
+  co_return std::move(stored);
+}
+
+Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_label, Layer code) {
+  // Until the layer refers to it, a lease does; should this shim die, not for long.
+  proto::CreateLeaseRequest lease;
+  lease.set_id("wafer-" + std::to_string(getpid()) + "-" + digest);
+  (*lease.mutable_labels())["containerd.io/gc.expire"] = text_of_time(time(nullptr) + 600);
+  Result<std::string> answer =
+      co_await get("/containerd.services.leases.v1.Leases/Create", lease.SerializeAsString());
+  if (!answer) co_return answer.take_error();
+  Result<void> stored = co_await [&]() -> Task<Result<void>> {
+    constexpr size_t kPart = 1 << 20;
+    GrpcClient::Request request{kContent + "Write", {}, kMaxManifest, lease.id()};
+    const off_t size = lseek(code->get(), 0, SEEK_END);
+    proto::WriteContentRequest part;
+    part.set_action(proto::WriteContentRequest::WRITE);
+    part.set_ref(lease.id());
+    part.set_total(size);
+    while (part.offset() < size) {
+      std::string& data = *part.mutable_data();
+      data.resize(kPart);
+      const ssize_t n = pread(code->get(), data.data(), data.size(), part.offset());
+      if (n <= 0)
+        co_return Error(ErrorKind::Io,
+                        std::string("cannot read the code: ") + std::strerror(n < 0 ? errno : EIO));
+      data.resize(size_t(n));
+      request.messages.push_back(part.SerializeAsString());
+      part.set_offset(part.offset() + n);
+    }
+    part.clear_data();
+    part.set_action(proto::WriteContentRequest::COMMIT);
+    request.messages.push_back(part.SerializeAsString());
+    auto last = std::make_shared<proto::WriteContentResponse>();
+    const Later<std::shared_ptr<RpcResult>> ended =
+        call(std::move(request),
+             [last](const std::string& message) { (void)last->ParseFromString(message); });
+    const std::shared_ptr<RpcResult> result = co_await ended;
+    // The same code may be there: of another shim at this moment, or without its label.
+    std::string kept = last->digest();
+    if (result->code == RpcCode::AlreadyExists)
+      kept = digest_in(result->text);
+    else if (!result->ok())
+      co_return error_of(*result);
+    if (kept.empty()) co_return no_message("Content/Write");
+    proto::UpdateContentRequest update;
+    update.mutable_info()->set_digest(digest);
+    (*update.mutable_info()->mutable_labels())[code_label] = kept;
+    update.mutable_update_mask()->add_paths("labels." + code_label);
+    Result<std::string> updated = co_await get(kContent + "Update", update.SerializeAsString());
+    co_return updated ? Result<void>() : Result<void>(updated.take_error());
+  }();
+  proto::DeleteLeaseRequest done;
+  done.set_id(lease.id());
+  (void)co_await get("/containerd.services.leases.v1.Leases/Delete", done.SerializeAsString());
+  co_return std::move(stored);
+}
+
+Task<Result<LayerSource::Program>> LayerSource::find(std::string container, std::string name,
+                                                     std::string code_label) {
   proto::GetContainerRequest container_request;
   container_request.set_id(container);
   Result<std::string> answer = co_await get("/containerd.services.containers.v1.Containers/Get",
                                             container_request.SerializeAsString());
   // Who started this is not containerd, or knows the container by another name.
-  if (!answer && answer.error().kind == ErrorKind::Unsupported) co_return Layer();
+  if (!answer && answer.error().kind == ErrorKind::Unsupported) co_return Program();
   if (!answer) co_return answer.take_error();
   proto::GetContainerResponse about;
   if (!about.ParseFromString(*answer)) co_return no_message("Containers/Get");
-  if (about.container().image().empty()) co_return Layer();
+  if (about.container().image().empty()) co_return Program();
   proto::GetImageRequest image_request;
   image_request.set_name(about.container().image());
   answer =
@@ -155,9 +263,21 @@ Task<Result<LayerSource::Layer>> LayerSource::find(std::string container, std::s
     Result<oci::Manifest> manifest = oci::Manifest::parse(*json);
     if (!manifest) co_return manifest.take_error();
     const oci::Descriptor* const layer = oci::choose_layer(*manifest, name);
-    if (!layer) co_return Layer();
+    if (!layer) co_return Program();
+    Program found{{}, layer->digest, false};
+    if (!code_label.empty()) {
+      // Without it the program only takes longer.
+      Result<Layer> code = co_await find_code(found.digest, std::move(code_label));
+      if (code && *code) {
+        found.file = *std::move(code);
+        found.is_code = true;
+        co_return std::move(found);
+      }
+    }
     Result<Layer> loaded = co_await load(layer->digest, layer->size);
-    co_return std::move(loaded);
+    if (!loaded) co_return loaded.take_error();
+    found.file = *std::move(loaded);
+    co_return std::move(found);
   }
   co_return Error(ErrorKind::Invalid, "the image is an index of indexes without end");
 }

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "shim/async.h"
 #include "shim/grpc.h"
+#include "shim/proto/content.pb.h"
 
 namespace wafer::shim {
 
@@ -25,7 +26,17 @@ class LayerSource {
   // image has no layers of WebAssembly, or containerd no such container; else the error of
   // containerd.
   using Layer = std::shared_ptr<const UniqueFd>;
-  Task<Result<Layer>> find(std::string container, std::string name);
+  struct Program {
+    Layer file;
+    std::string digest;    // the layer's
+    bool is_code = false;  // machine code that was made of it
+  };
+  // With `code_label`, machine code that keep_code() has kept by that label goes first.
+  Task<Result<Program>> find(std::string container, std::string name, std::string code_label);
+  // Keeps machine code of the layer `digest` in containerd's content store, for all shims, as long
+  // as the layer is kept there: by a label of the layer that refers to it. Where containerd does
+  // not take it, this shim alone keeps it; the error says why.
+  Task<Result<void>> keep_code(std::string digest, std::string code_label, Layer code);
   // The same file to read only, and with an offset of its own. Io.
   static Result<UniqueFd> reopen(const UniqueFd& layer);
 
@@ -33,15 +44,21 @@ class LayerSource {
   // Calls, and gives how it ended; nothing after this is gone.
   Later<std::shared_ptr<RpcResult>> call(const std::string& method, std::string request,
                                          size_t most, GrpcClient::OnMessage on_message);
+  Later<std::shared_ptr<RpcResult>> call(GrpcClient::Request request,
+                                         GrpcClient::OnMessage on_message);
   // A call with one answer.
   Task<Result<std::string>> get(std::string method, std::string request);
   // All of a blob, at most `most` bytes, in parts; the first failure of `take` is the result.
   using Take = std::function<Result<void>(std::string_view part)>;
   Task<Result<void>> read(std::string digest, size_t most, Take take);
   Task<Result<Layer>> load(std::string digest, uint64_t size);
+  Task<Result<proto::ContentInfo>> info(std::string digest);
+  Task<Result<Layer>> find_code(std::string digest, std::string code_label);
+  Task<Result<void>> store_code(std::string digest, std::string code_label, Layer code);
   GrpcClient& client_;
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::map<std::string, std::weak_ptr<const UniqueFd>> loaded_;  // by digest
+  std::map<std::string, Layer> kept_;  // code that containerd did not take, by the layer's digest
 };
 
 }  // namespace wafer::shim

@@ -16,6 +16,7 @@
 
 #include "compiler/code_image.h"
 #include "shim/log.h"
+#include "shim/precompile.h"
 #include "shim/runc.h"
 #include "shim/service.h"
 #include "shim/state_file.h"
@@ -129,15 +130,17 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
   });
   int rounds = 0;
   std::function<void()> end = [&] {
+    // Who comes now starts another shim.
+    if (rounds == 0) unlink(path.c_str());
     // What was said last is to arrive.
     if (rounds == 0 && telemetry) telemetry->flush();
     const bool busy =
         server.has_unsent() || publisher.has_unsent() || (telemetry && telemetry->has_unsent());
-    if (busy && ++rounds < 200) {
+    ++rounds;
+    if ((busy && rounds < 200) || (service.is_compiling() && rounds < 3000)) {
       loop.after(std::chrono::milliseconds(10), end);
       return;
     }
-    unlink(path.c_str());
     loop.stop();
   };
   service.on_shutdown = [&] { loop.after(std::chrono::milliseconds(1), end); };
@@ -260,6 +263,7 @@ int run(int argc, char** argv) {
   if (arguments.action == "start") return start(arguments);
   if (arguments.action == "delete") return remove(arguments);
   if (arguments.action == "zygote") become_zygote();
+  if (arguments.action == "compile") return compile_layer();
   return fail(Error(ErrorKind::Usage, "no action '" + arguments.action +
                                           "'; containerd runs this, with start or delete"));
 }

@@ -34,9 +34,11 @@ Result<RuntimeSettings> parse_settings(const proto::Any& options) {
       settings.fuel = uint64_t(std::max<int64_t>(0, value.value_or(int64_t{0})));
     } else if (name == "runc" && value.is_string()) {
       settings.runc = value.value_or(std::string());
+    } else if (name == "compile" && value.is_boolean()) {
+      settings.compile = value.value_or(true);
     } else if (name != "SystemdCgroup" && name != "BinaryName") {
-      return Error(ErrorKind::Invalid,
-                   "the runtime's options: no option '" + name + "'; there are tier, fuel, runc");
+      return Error(ErrorKind::Invalid, "the runtime's options: no option '" + name +
+                                           "'; there are tier, fuel, runc, compile");
     }
   }
   return settings;

@@ -15,6 +15,7 @@
 #include "shim/hooks.h"
 #include "shim/log.h"
 #include "shim/options.h"
+#include "shim/precompile.h"
 #include "shim/proto/launch.pb.h"
 #include "shim/runc.h"
 #include "shim/spec_pack.h"
@@ -368,9 +369,14 @@ Task<bool> Service::send_layer(ContainerRef container, int control, std::string 
   std::vector<int> fds;
   Result<UniqueFd> opened = UniqueFd();
   if (layers_) {
-    Result<LayerSource::Layer> layer = co_await layers_->find(container->id, std::move(name));
-    if (layer && *layer) {
-      container->layer = *layer;
+    const bool takes_code =
+        container->compile && container->tier == "baseline" && container->fuel == 0;
+    Result<LayerSource::Program> layer = co_await layers_->find(
+        container->id, std::move(name), takes_code ? code_label() : std::string());
+    if (layer && layer->file) {
+      container->layer = layer->file;
+      if (takes_code && !layer->is_code && !code_label().empty())
+        container->uncompiled = layer->digest;
       opened = LayerSource::reopen(*container->layer);
       if (opened) fds.push_back(opened->get());
     }
@@ -378,6 +384,20 @@ Task<bool> Service::send_layer(ContainerRef container, int control, std::string 
       answer.set_text(std::string((layer ? opened.error() : layer.error()).message));
   }
   co_return send_packet(control, answer.SerializeAsString(), fds);
+}
+
+// Has a layer compiled beside its container: the next one starts with the code.
+Detached Service::compile(ContainerRef container) {
+  const std::string digest = std::exchange(container->uncompiled, {});
+  // One at a time; who comes meanwhile does without, and a later one tries again.
+  if (digest.empty() || compiling_ || !compiled_.insert(digest).second) co_return;
+  compiling_ = true;
+  Result<LayerSource::Layer> code = co_await precompile(loop_, container->layer);
+  Result<void> kept = code ? co_await layers_->keep_code(digest, code_label(), *code)
+                           : Result<void>(code.take_error());
+  compiling_ = false;
+  if (!kept && kept.error().kind != ErrorKind::Unsupported)
+    log_warning("no machine code of " + digest + " is kept: " + std::string(kept.error().message));
 }
 
 Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Process> process,
@@ -540,6 +560,7 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
     c->bundle = request.bundle();
     c->tier = settings.tier;
     c->fuel = settings.fuel;
+    c->compile = settings.compile;
     c->runc_program = settings.runc;
     c->spec = std::move(spec);
     WAFER_TRY(find_filter(*c));
@@ -660,6 +681,7 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
   reply(message_of(response));
   p->starting = false;
   p->started.set(true);
+  if (!is_exec) compile(c);
 }
 
 Detached Service::remove(proto::ProcessRequest request, Reply reply) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class Service {
   // Answers one call of containerd.task.v2.Task or v3.
   void handle(std::string_view service, std::string_view method, std::string payload,
               std::string_view traceparent, RpcServer::Reply reply);
+  // While code is made that others are to have.
+  bool is_compiling() const { return compiling_; }
   // Called when containerd wants the shim to end, and nothing is left.
   std::function<void()> on_shutdown;
 
@@ -79,6 +82,7 @@ class Service {
                       const std::vector<int>& fds, const Cgroup* cgroup, UniqueFd& control);
   Task<Result<pid_t>> follow(ContainerRef container, std::shared_ptr<Process> process, pid_t pid);
   Task<bool> send_layer(ContainerRef container, int control, std::string name);
+  Detached compile(ContainerRef container);
   Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
                                std::string status);
   Detached watch(ContainerRef container, std::shared_ptr<Process> process);
@@ -96,6 +100,8 @@ class Service {
   // Filters that were compiled, with what they were compiled from: few, as most containers have the
   // same.
   std::vector<std::pair<nlohmann::json, SeccompFilter>> filters_;
+  std::set<std::string> compiled_;  // digests of layers that were, or cannot be
+  bool compiling_ = false;
 };
 
 }  // namespace wafer::shim

@@ -3,8 +3,10 @@
 
 The containerd that Debian installs, or the one that fetch_docker.sh has unpacked in FOLDER."""
 
+import hashlib
 import os
 import pathlib
+import re
 import sys
 import time
 
@@ -70,6 +72,69 @@ lab.check("its entry point", run(WASM, "/command.wasm#add", "40", "2"), 0, "42\n
 lab.check("no entry point", run(WASM, "/command.wasm#sub"), 1, err="no exported function")
 
 
+LABEL = "containerd.io/gc.ref.content.wafer-"
+
+
+def codes():
+    """Machine code by the layer that it was made of, as containerd's content store has it."""
+    found = {}
+    for line in lab.run("ctr", "content", "ls").stdout.splitlines():
+        at = line.find(LABEL)
+        if at >= 0:
+            found[line.split()[0]] = re.split("[,\\s]", line[at:])[0].split("=")
+    return found
+
+
+def wait_for(what, condition):
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.1)
+    lab.expect(what, False, lab.run("ctr", "content", "ls").stdout)
+
+
+def precompiled(layers):
+    """Machine code of layers is made once, kept by containerd, and run by those who come later."""
+    if not (lab.folder / "app.wcode").exists():
+        return
+    files = {n: "sha256:" + hashlib.sha256((lab.folder / f"{n}.wasm").read_bytes()).hexdigest()
+             for n in ("app", "command")}
+    wait_for("code is kept", lambda: set(files.values()) <= set(codes()))
+    label, code = codes()[files["app"]]
+    lab.check("the same program", run(layers), 42, "hello from wafer\n")
+    lab.check("its entry point", run(layers, "/first.wasm#add", "40", "2"), 0, "42\n")
+    lab.check("a component", run(layers, "command.wasm", "one"), 0, "command.wasm\none\n")
+    # That it is what runs is seen if it is another's.
+    other = codes()[files["command"]][1]
+    lab.check("labelled", lab.run("ctr", "content", "label", files["app"], f"{label}={other}"), 0)
+    lab.check("that code runs", run(layers, "first.wasm", "one"), 0, "first.wasm\none\n")
+    (lab.folder / "plain.toml").write_text("compile = false")
+    lab.check("nobody's code", run(layers, options=["--runtime-config-path",
+                                                    lab.folder / "plain.toml"]), 42, "hello from wafer\n")
+    # Without a label it is of no use, and goes; it is made again.
+    lab.check("unlabelled", lab.run("ctr", "content", "label", files["app"], f"{label}="), 0)
+    # A store that takes nothing.
+    ingest = next(lab.folder.glob("**/io.containerd.content.v1.content")) / "ingest"
+    ingest.rename(ingest.with_name("away"))
+    ingest.write_text("no folder")
+    lab.check("a program all the same", run(layers), 42, "hello from wafer\n")
+    lab.check("one that stays", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *layers, "refused",
+                                        "/first.wasm#spin"), 0)
+    wait_for("why no code is kept", lambda: f"no machine code of {files['app']} is kept" in
+             (lab.folder / "containerd.log").read_text())
+    end("refused")
+    ingest.unlink()
+    ingest.with_name("away").rename(ingest)
+    lab.expect("no code then", files["app"] not in codes())
+    lab.check("once more", run(layers), 42, "hello from wafer\n")
+    wait_for("code is made again", lambda: files["app"] in codes())
+    wait_for("no lease is left", lambda: "wafer-" not in lab.run("ctr", "leases", "ls").stdout)
+    # It goes with the image.
+    lab.check("removed", lab.run("ctr", "images", "rm", "--sync", layers[-1]), 0)
+    wait_for("the code has gone", lambda: code not in lab.run("ctr", "content", "ls", "-q").stdout
+             and other not in lab.run("ctr", "content", "ls", "-q").stdout)
+
+
 # Programs that are layers, and no files.
 if not version.startswith(("1.6", "v1.6")):
     lab.check("import", lab.run("ctr", "images", "import", "--all-platforms", lab.layer_image()), 0)
@@ -79,6 +144,7 @@ if not version.startswith(("1.6", "v1.6")):
     lab.check("the first, by another name", run(layers, "anything"), 42, "hello from wafer\n")
     lab.check("the one of that title", run(layers, "command.wasm", "one"), 0, "command.wasm\none\n")
     lab.check("no module", run(layers, "bad.wasm"), 1, err="magic header not detected")
+    precompiled(layers)
 
 
 def pid_of(container):

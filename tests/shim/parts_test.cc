@@ -591,11 +591,13 @@ TEST(ShimOptions, TomlByValue) {
   EXPECT_EQ(parse("")->tier, "baseline");
   EXPECT_EQ(parse("tier = 'interp'\nfuel = 5")->fuel, 5u);
   EXPECT_EQ(parse("runc = '/opt/runc'")->runc, "/opt/runc");
+  EXPECT_TRUE(parse("")->compile);
+  EXPECT_FALSE(parse("compile = false")->compile);
   EXPECT_FALSE(parse("tier = 'fast'"));
   const auto unknown = parse("tear = 'interp'");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(std::string(unknown.error().message),
-            "the runtime's options: no option 'tear'; there are tier, fuel, runc");
+            "the runtime's options: no option 'tear'; there are tier, fuel, runc, compile");
   EXPECT_FALSE(parse("tier ="));
 }
 
@@ -727,7 +729,7 @@ TEST(ShimTelemetry, FollowsTheUsualVariables) {
 }
 
 Detached find_layer(LayerSource& layers, std::string& error, bool& done) {
-  const Result<LayerSource::Layer> layer = co_await layers.find("c", "/app");
+  const Result<LayerSource::Program> layer = co_await layers.find("c", "/app", {});
   error = layer ? "" : std::string(layer.error().message);
   done = true;
 }

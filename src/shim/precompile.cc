@@ -1,0 +1,164 @@
+#include "shim/precompile.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "compiler/abi.h"
+#include "compiler/code_bundle.h"
+#include "compiler/llvm_loader.h"
+#include "component/run/precompile.h"
+#include "shim/child.h"
+#include "shim/seccomp.h"
+#include "wasm/decoder.h"
+
+namespace wafer::shim {
+
+namespace {
+
+constexpr rlim_t kMaxSeconds = 300, kMaxMemory = rlim_t{4} << 30, kMaxCode = rlim_t{1} << 30;
+constexpr uid_t kNobody = 65534;
+
+Error system_error(const std::string& what) {
+  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
+}
+
+// Takes from this process all but what is open: what it compiles may be anybody's.
+Result<void> confine() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  constexpr std::pair<__rlimit_resource_t, rlim_t> kLimits[] = {{RLIMIT_CPU, kMaxSeconds},
+                                                                {RLIMIT_DATA, kMaxMemory},
+                                                                {RLIMIT_FSIZE, kMaxCode},
+                                                                {RLIMIT_CORE, 0}};
+  for (const auto& [resource, most] : kLimits) {
+    const rlimit limit{most, most};
+    if (setrlimit(resource, &limit) != 0) return system_error("cannot set a resource limit");
+  }
+  (void)setpriority(PRIO_PROCESS, 0, 19);
+  // An empty root. /proc is there, and nothing in it is needed any more.
+  if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0 ||
+      mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
+      mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0k") !=
+          0 ||
+      chroot("/proc") != 0 || chdir("/") != 0)
+    return system_error("cannot leave the machine's files");
+  if (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
+      setresuid(kNobody, kNobody, kNobody) != 0)
+    return system_error("cannot become nobody");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !confine_wasm())
+    return system_error("cannot filter system calls");
+  return {};
+}
+
+Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
+  compiler::CompileOptions options;
+  options.threads = 1;
+  options.code.guard_pages = options.code.signals;
+  const auto image_of = [&](const wasm::Module& module, bool with_module) -> Result<Vec<uint8_t>> {
+    WAFER_LET(parts, backend.compile(module, options, {}));
+    if (with_module) parts.module.assign(module.bytes.begin(), module.bytes.end());
+    return compiler::write_image(parts);
+  };
+  if (component::is_component(binary)) {
+    // It may be a server, which has to be.
+    options.code.interruptible = true;
+    const auto engine = runtime::Engine::create({}, nullptr);
+    WAFER_LET(made, component::precompile(
+                        binary, component::options_for(*engine),
+                        [&](const wasm::Module& module) { return image_of(module, false); }));
+    return compiler::write_bundle(binary, made);
+  }
+  wasm::DecodeOptions decode;
+  decode.copy_bytes = false;
+  WAFER_LET(module, wasm::decode_module(binary, decode));
+  return image_of(*module, true);
+}
+
+Result<void> compile_stdin() {
+  WAFER_LET(backend, compiler::load_llvm_backend());
+  WAFER_TRY(confine());
+  struct stat about;
+  if (fstat(STDIN_FILENO, &about) != 0) return system_error("cannot read the layer");
+  const auto size = size_t(about.st_size);
+  void* const bytes = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
+  if (bytes == MAP_FAILED) return system_error("cannot read the layer");
+  WAFER_LET(code, compile({static_cast<const uint8_t*>(bytes), size}, *backend));
+  for (size_t at = 0; at < code.size();) {
+    const ssize_t n = write(STDOUT_FILENO, code.data() + at, code.size() - at);
+    if (n <= 0) return system_error("cannot keep the code");
+    at += size_t(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+int compile_layer() {
+  const Result<void> done = compile_stdin();
+  if (done) return 0;
+  std::fprintf(stderr, "%.*s", int(done.error().message.size()), done.error().message.data());
+  return 1;
+}
+
+const std::string& code_label() {
+  static const std::string label = [] {
+    const uint64_t compiler = compiler::backend_identity({});
+    if (!compiler) return std::string();
+    const uint64_t parts[] = {compiler, compiler::abi_fingerprint(), compiler::host_cpu_features()};
+    char text[80];
+    // Of what labels of this name refer to, containerd keeps as long as what has the label.
+    std::snprintf(text, sizeof text, "containerd.io/gc.ref.content.wafer-%016llx",
+                  static_cast<unsigned long long>(compiler::hash_bytes(
+                      {reinterpret_cast<const uint8_t*>(parts), sizeof parts})));
+    return std::string(text);
+  }();
+  return label;
+}
+
+Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
+                                                         std::shared_ptr<const UniqueFd> layer) {
+  char magic[4];
+  if (pread(layer->get(), magic, sizeof magic, 0) != sizeof magic ||
+      std::memcmp(magic, "\0asm", sizeof magic) != 0)
+    co_return Error(ErrorKind::Unsupported, "the layer is not WebAssembly in binary form");
+  auto code = std::make_shared<UniqueFd>(
+      take_opened(memfd_create("code", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  const UniqueFd told = take_opened(memfd_create("told", MFD_CLOEXEC));
+  if (!*code || !told) co_return system_error("cannot keep code");
+  loop.expect_child(true);
+  Result<pid_t> pid = start_program({"/proc/self/exe",
+                                     {"containerd-shim-wafer-v1", "compile"},
+                                     {},
+                                     {layer->get(), code->get(), told.get()}});
+  if (!pid) {
+    loop.expect_child(false);
+    co_return pid.take_error();
+  }
+  const Later<int> ended = loop.ended(*pid);
+  loop.expect_child(false);
+  const int status = co_await ended;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    char why[512];
+    const ssize_t n = pread(told.get(), why, sizeof why, 0);
+    co_return Error(ErrorKind::Io,
+                    n > 0 ? std::string(why, size_t(n))
+                          : "the compiler ended with status " + std::to_string(status));
+  }
+  if (fcntl(code->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
+      0)
+    co_return system_error("cannot keep code");
+  co_return std::shared_ptr<const UniqueFd>(std::move(code));
+}
+
+}  // namespace wafer::shim

@@ -1,0 +1,27 @@
+// Machine code of a layer, ahead of time: made by the optimizing compiler in a process of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/descriptor.h"
+#include "base/result.h"
+#include "shim/async.h"
+#include "shim/loop.h"
+
+namespace wafer::shim {
+
+// The label of a layer in containerd's content store that names its machine code: that of this
+// version, for this processor. Empty where there is no compiler.
+const std::string& code_label();
+
+// Compiles `layer`, a module or component in binary form. The file of the code, sealed. The process
+// sees nothing but the layer, and its time and memory are limited. Unsupported for what is no
+// binary; else the error of the compiler.
+Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
+                                                         std::shared_ptr<const UniqueFd> layer);
+
+// For the action "compile", that process: from standard input to standard output. Its exit code.
+int compile_layer();
+
+}  // namespace wafer::shim
