@@ -9,6 +9,7 @@
 #include "component/component.h"
 #include "compose/embed.h"
 #include "compose/graph.h"
+#include "compose/link.h"
 #include "compose/new.h"
 #include "wat/wat.h"
 #include "wit/component_type.h"
@@ -32,6 +33,7 @@ world main {
   export e: interface { use i.{r}; resource t; h: func(x: r) -> own<t>; }
   export run: func() -> string;
 }
+world none {}
 world adapter { import i; export k: func(n: u32) -> u32; }
 )";
 
@@ -63,6 +65,32 @@ constexpr std::string_view kAdapter = R"((module
     (call $c (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 1))))
   (func (export "unused"))
   (func (export "k") (param i32) (result i32) (local.get 0))))";
+
+// A library, with an annotation for its section dylink.0: memory, table, and what it needs.
+constexpr std::string_view kLibrary = R"((module
+  (@custom "dylink.0" (before first) "\01\04\10\02\02\00\02\04\01\02so\04\09\01\03env\02dl\01")
+  (import "env" "memory" (memory 0)) (import "env" "__memory_base" (global $m i32))
+  (import "env" "__table_base" (global $t i32))
+  (import "env" "__indirect_function_table" (table 0 funcref))
+  (import "env" "dlopen" (func $open (param i32 i32) (result i32)))
+  (import "env" "dlsym" (func (param i32 i32) (result i32)))
+  (import "env" "__wasm_get_tls_base" (func $get (result i32)))
+  (import "env" "__wasm_set_tls_base" (func (param i32)))
+  (import "$root" "[thread-new-indirect-v0]" (func (param i32 i32) (result i32)))
+  (import "GOT.mem" "__wasm_program_tls_info" (global (mut i32)))
+  (import "GOT.mem" "datum" (global (mut i32)))
+  (import "GOT.func" "f" (global (mut i32)))
+  (global (export "__wasm_library_tls_info") i32 (i32.const 8))
+  (global (export "datum") i32 (i32.const 4))
+  (func $f (export "f") (result i32) (call $open (call $get) (global.get $m)))
+  (func (export "__wasm_call_ctors"))
+  (elem (global.get $t) func $f)
+  (data (global.get $m) "some data")))";
+// The one that it needs.
+constexpr std::string_view kNeeded = R"((module
+  (@custom "dylink.0" (before first) "\01\04\08\02\00\00")
+  (import "env" "memory" (memory 0)) (import "env" "f" (func $f (result i32)))
+  (func (export "g") (result i32) (call $f))))";
 
 wit::Resolved worlds() {
   auto out = wit::resolve({{{"seed.wit", std::string(kWit)}}});
@@ -105,8 +133,11 @@ void check(const Result<Vec<uint8_t>>& made) {
 }  // namespace
 
 std::vector<std::string> make_seeds() {
-  return {text_of(module_of(kMain, "main")), text_of(module_of(kAdapter, "adapter")),
-          text_of(whole()), std::string(kWit),
+  return {text_of(module_of(kMain, "main")),
+          text_of(module_of(kAdapter, "adapter")),
+          text_of(module_of(kLibrary, "none")),
+          text_of(whole()),
+          std::string(kWit),
           "let a = \"x\" with b, \"c:d/e@1.0.0\" = a.\"f\"  # z\nexport a.\"g\" as \"h\"\n"};
 }
 
@@ -124,6 +155,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.adapters.push_back({"old", input});
     check(compose::new_component({main_module.data(), main_module.size()}, options));
     check(compose::new_component(input));
+    static const Vec<uint8_t> needed = module_of(kNeeded, "none");
+    for (const bool openable : {false, true}) {
+      compose::LinkOptions how;
+      how.built_in_dl = openable;
+      auto linked =
+          compose::link({{"a", input, openable}, {"so", {needed.data(), needed.size()}}}, how);
+      if (linked.ok()) check(compose::new_component({linked->data(), linked->size()}));
+    }
   } else {
     (void)compose::parse_graph(text);
     auto read = wit::resolve({{{"seed.wit", std::string(text)}}}, {{}, true});
