@@ -1,6 +1,8 @@
 #include "compiler/cache.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,25 +24,45 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".wcode", kTurnSuffix = ".turn";
 
-// Tells builds of this program apart, whose code generators may differ.
+// Tells builds of this program, and of the library that this is in, apart: their code generators
+// may differ.
 uint64_t program_identity() {
   static const uint64_t identity = [] {
-    struct stat st{};
-    stat("/proc/self/exe", &st);
-    const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, int64_t(st.st_ino)};
-    return hash_bytes({reinterpret_cast<const uint8_t*>(facts), sizeof facts});
+    std::vector<int64_t> facts;
+    const auto add = [&facts](const char* path) {
+      struct stat st{};
+      if (stat(path, &st) != 0) return;
+      for (const int64_t fact : {int64_t(st.st_size), int64_t(st.st_mtim.tv_sec),
+                                 int64_t(st.st_mtim.tv_nsec), int64_t(st.st_ino)})
+        facts.push_back(fact);
+    };
+    add("/proc/self/exe");
+    Dl_info here;
+    if (dladdr(reinterpret_cast<const void*>(&abi_fingerprint), &here) && here.dli_fname &&
+        std::strchr(here.dli_fname, '/'))
+      add(here.dli_fname);
+    return hash_bytes({reinterpret_cast<const uint8_t*>(facts.data()), facts.size() * 8});
   }();
   return identity;
 }
 
-bool write_all(int fd, Bytes bytes) {
+bool write_all(int fd, Bytes bytes, uint64_t at = 0) {
   while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), off_t(at));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     bytes = bytes.subspan(size_t(n));
+    at += uint64_t(n);
   }
   return true;
+}
+
+constexpr int kOpen = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+
+// Nobody else may have put code there.
+bool is_ours(int fd, struct stat& st) {
+  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+         !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 }  // namespace
@@ -53,34 +75,34 @@ std::string CodeCache::default_folder() {
   return {};
 }
 
-std::string CodeCache::path_of(Bytes module, const CompileOptions& options, unsigned part) const {
-  char settings[320];
+CacheKey::CacheKey(Bytes module) : module(module), hash(hash_bytes(module)) {}
+
+std::string CodeCache::path_of(const CacheKey& key, const CompileOptions& options,
+                               Holds holds) const {
+  char settings[360];
   const CodeOptions& c = options.code;
-  const int n = std::snprintf(settings, sizeof settings, "%llx %llx %llx %llx %u %u %d%d%d%d%d %s",
-                              static_cast<unsigned long long>(abi_fingerprint()),
-                              static_cast<unsigned long long>(host_cpu_features()),
-                              static_cast<unsigned long long>(program_identity()),
-                              static_cast<unsigned long long>(options.generator), part,
-                              options.opt_level, c.guard_pages, c.fuel, c.interruptible,
-                              c.relaxed_traps, c.signals, options.cpu.c_str());
-  const uint64_t seed = hash_bytes(
-      {reinterpret_cast<const uint8_t*>(settings), std::min(size_t(n), sizeof settings - 1)});
+  const int n = std::snprintf(
+      settings, sizeof settings, "%llx %zx %llx %llx %llx %llx %u %u %d%d%d%d%d %s",
+      static_cast<unsigned long long>(key.hash), key.module.size(),
+      static_cast<unsigned long long>(abi_fingerprint()),
+      static_cast<unsigned long long>(host_cpu_features()),
+      static_cast<unsigned long long>(program_identity()),
+      static_cast<unsigned long long>(options.generator), unsigned(holds), options.opt_level,
+      c.guard_pages, c.fuel, c.interruptible, c.relaxed_traps, c.signals, options.cpu.c_str());
+  const Bytes all(reinterpret_cast<const uint8_t*>(settings),
+                  std::min(size_t(n), sizeof settings - 1));
   char name[64];
   std::snprintf(name, sizeof name, "/%016llx%016llx",
-                static_cast<unsigned long long>(hash_bytes(module, seed)),
-                static_cast<unsigned long long>(hash_bytes(module, ~seed)));
+                static_cast<unsigned long long>(hash_bytes(all, 1)),
+                static_cast<unsigned long long>(hash_bytes(all, 2)));
   return folder_ + name + std::string(kSuffix);
 }
 
 // The image at `path` if it holds just these bytes beside its code; else null.
 std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds) {
-  const UniqueFd file =
-      take_opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  const UniqueFd file = take_opened(::open(path.c_str(), O_RDONLY | kOpen));
   struct stat st;
-  // Nobody else may have put code here.
-  if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-      (st.st_mode & (S_IWGRP | S_IWOTH)))
-    return nullptr;
+  if (!file || !is_ours(file.get(), st)) return nullptr;
   Result<std::shared_ptr<CodeImage>> image = CodeImage::map_file(file.get());
   if (!image) {
     unlink(path.c_str());  // damaged: it will be made again
@@ -93,16 +115,17 @@ std::shared_ptr<CodeImage> CodeCache::open(const std::string& path, Bytes holds)
   return *std::move(image);
 }
 
-std::shared_ptr<CodeImage> CodeCache::find(Bytes module, const CompileOptions& options) const {
-  return folder_.empty() ? nullptr : open(path_of(module, options, 0), module);
+std::shared_ptr<CodeImage> CodeCache::find(const CacheKey& key,
+                                           const CompileOptions& options) const {
+  return folder_.empty() ? nullptr : open(path_of(key, options, Holds::Whole), key.module);
 }
 
-CodeCache::FoundOrTurn CodeCache::find_or_wait(Bytes module, const CompileOptions& options,
+CodeCache::FoundOrTurn CodeCache::find_or_wait(const CacheKey& key, const CompileOptions& options,
                                                const std::atomic<uint32_t>* cancel) const {
   FoundOrTurn out;
   if (folder_.empty()) return out;
-  const std::string path = path_of(module, options, 0);
-  const auto look = [&] { return (out.found = open(path, module)) != nullptr; };
+  const std::string path = path_of(key, options, Holds::Whole);
+  const auto look = [&] { return (out.found = open(path, key.module)) != nullptr; };
   if (look()) return out;
   out.turn = take_turn(path, look, std::chrono::hours(24), cancel);
   // The one before may have stored it meanwhile.
@@ -110,44 +133,82 @@ CodeCache::FoundOrTurn CodeCache::find_or_wait(Bytes module, const CompileOption
   return out;
 }
 
-std::shared_ptr<CodeImage> CodeCache::store(Bytes module, const CompileOptions& options,
+std::shared_ptr<CodeImage> CodeCache::store(const CacheKey& key, const CompileOptions& options,
                                             Bytes image) const {
-  return folder_.empty() ? nullptr : write(path_of(module, options, 0), image);
+  return folder_.empty() ? nullptr : write(path_of(key, options, Holds::Whole), image);
 }
 
 namespace {
 
-// Parts of one module: enough for what is hot, and no burden on the next start.
-constexpr size_t kMaxParts = 64;
+// Of one module, beside the module itself: enough for what is hot, and no burden on the next start.
+constexpr uint64_t kMaxPartBytes = 32u << 20;
 
-// What a part after the first holds: the name of the first, which holds the module.
-Bytes name_of(const uint64_t& checksum) {
-  return {reinterpret_cast<const uint8_t*>(&checksum), sizeof checksum};
-}
+constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
+
+// Held for as long as parts are read or one is written. A process that was stopped in the midst
+// keeps it: nobody waits for it.
+class FileLock {
+ public:
+  FileLock(int fd, int kind) : fd_(flock(fd, kind | LOCK_NB) == 0 ? fd : -1) {}
+  ~FileLock() {
+    if (fd_ >= 0) flock(fd_, LOCK_UN);
+  }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
 
 }  // namespace
 
-Vec<std::shared_ptr<CodeImage>> CodeCache::find_parts(
-    Bytes module, const CompileOptions& options,
-    std::span<const std::shared_ptr<CodeImage>> known) const {
-  Vec<std::shared_ptr<CodeImage>> parts;
-  uint64_t first = known.empty() ? 0 : known[0]->checksum();
-  while (!folder_.empty() && known.size() + parts.size() < kMaxParts) {
-    const size_t before = known.size() + parts.size();
-    auto part =
-        open(path_of(module, options, unsigned(before) + 1), before == 0 ? module : name_of(first));
-    if (!part) break;
-    if (before == 0) first = part->checksum();
-    parts.push_back(std::move(part));
+// A part's first bytes are written last, so one whose writer died is no part, and the next takes
+// its place. One that is there but not whole says that the disk lost something.
+bool CodeCache::read_parts(int file, const CacheKey& key, CodeParts& known) {
+  struct stat st;
+  if (!is_ours(file, st)) return false;
+  if (known.device != uint64_t(st.st_dev) || known.inode != uint64_t(st.st_ino)) {
+    known.device = uint64_t(st.st_dev);
+    known.inode = uint64_t(st.st_ino);
+    known.end = 0;
   }
-  return parts;
+  while (known.end < uint64_t(st.st_size)) {
+    uint8_t start[CodeImage::kPeek];
+    if (pread(file, start, sizeof start, off_t(known.end)) != ssize_t(sizeof start)) break;
+    if (!CodeImage::is_image(start)) break;
+    const uint64_t size = CodeImage::claimed_size(start);
+    if (size == 0 || size > uint64_t(st.st_size) - known.end) return false;
+    auto image = CodeImage::map_file(file, known.end, size_t(size));
+    if (!image) return false;
+    // A hash that collides: the file is another module's.
+    const Bytes held = (*image)->module();
+    if (known.end == 0 && (held.size() != key.module.size() ||
+                           std::memcmp(held.data(), key.module.data(), held.size()) != 0))
+      break;
+    known.images.push_back(*std::move(image));
+    known.end = page_up(known.end + size);
+  }
+  return true;
 }
 
-Turn CodeCache::wait_for_parts(Bytes module, const CompileOptions& options,
+void CodeCache::find_parts(const CacheKey& key, const CompileOptions& options,
+                           CodeParts& known) const {
+  if (folder_.empty()) return;
+  const std::string path = path_of(key, options, Holds::Parts);
+  const UniqueFd file = take_opened(::open(path.c_str(), O_RDONLY | kOpen));
+  if (!file) return;
+  const FileLock lock(file.get(), LOCK_SH);
+  if (!lock) return;
+  if (!read_parts(file.get(), key, known)) unlink(path.c_str());  // it will be made again
+  (void)futimens(file.get(), nullptr);                            // used now
+}
+
+Turn CodeCache::wait_for_parts(const CacheKey& key, const CompileOptions& options,
                                const std::atomic<uint32_t>* cancel) const {
   constexpr std::chrono::milliseconds kUrgent{500};
   if (folder_.empty()) return {};
-  return take_turn(path_of(module, options, 1), [] { return false; }, kUrgent, cancel);
+  return take_turn(path_of(key, options, Holds::Parts), [] { return false; }, kUrgent, cancel);
 }
 
 // The turn at the file `path`, which `made` looks for.
@@ -159,14 +220,44 @@ Turn CodeCache::take_turn(const std::string& path, const std::function<bool()>& 
   return Turn::take(stem + std::string(kTurnSuffix), made, limit, cancel);
 }
 
-std::shared_ptr<CodeImage> CodeCache::store_part(Bytes module, const CompileOptions& options,
-                                                 std::span<const std::shared_ptr<CodeImage>> known,
-                                                 ImageParts& image) const {
-  if (folder_.empty() || known.size() >= kMaxParts) return nullptr;
-  const uint64_t first = known.empty() ? 0 : known[0]->checksum();
-  const Bytes holds = known.empty() ? module : name_of(first);
-  image.module.assign(holds.begin(), holds.end());
-  return write(path_of(module, options, unsigned(known.size()) + 1), write_image(image));
+bool CodeCache::store_part(const CacheKey& key, const CompileOptions& options, CodeParts& known,
+                           ImageParts& image) const {
+  if (folder_.empty()) return false;
+  make_folder();
+  const std::string path = path_of(key, options, Holds::Parts);
+  const UniqueFd file = take_opened(::open(path.c_str(), O_RDWR | O_CREAT | kOpen, 0600));
+  if (!file) return false;
+  const FileLock lock(file.get(), LOCK_EX);
+  if (!lock) return false;
+  if (!read_parts(file.get(), key, known)) {
+    unlink(path.c_str());
+    return false;
+  }
+  if (known.end == 0) image.module.assign(key.module.begin(), key.module.end());
+  const Vec<uint8_t> bytes = write_image(image);
+  image.module.clear();
+  const uint64_t end = known.end + bytes.size();
+  if (end > kMaxPartBytes + key.module.size() || end > max_bytes_ || !file_size_allowed(end))
+    return false;
+  const size_t before = known.images.size();
+  // What a writer left that died; nobody has that mapped.
+  struct stat st;
+  if (fstat(file.get(), &st) != 0 ||
+      (uint64_t(st.st_size) > known.end && ftruncate(file.get(), off_t(known.end)) != 0))
+    return false;
+  const Bytes all(bytes);
+  if (!write_all(file.get(), all.subspan(8), known.end + 8) ||
+      !write_all(file.get(), all.first(8), known.end)) {
+    (void)!ftruncate(file.get(), off_t(known.end));
+    return false;
+  }
+  // What a full or distant disk has lost after all shows here.
+  if (!read_parts(file.get(), key, known) || known.images.size() == before) {
+    unlink(path.c_str());
+    return false;
+  }
+  make_room();
+  return true;
 }
 
 std::shared_ptr<CodeImage> CodeCache::write(const std::string& path, Bytes image) const {

@@ -10,8 +10,8 @@
 // that nothing is found or kept: it never ends, holds up or changes a run.
 //
 // Of modules that never run for long enough to be compiled as a whole, it keeps what was
-// compiled of them, in parts that add up from run to run. The first holds the module; the
-// others name the first.
+// compiled of them, in parts that add up from run to run: images one after the other in one
+// file, which only ever grows. The first of them holds the module.
 #pragma once
 
 #include <memory>
@@ -21,6 +21,21 @@
 #include "compiler/cache_turn.h"
 
 namespace wafer::compiler {
+
+// What a module is found by. Takes time by the module's size; of a module that runs it is made
+// once.
+struct CacheKey {
+  explicit CacheKey(Bytes module);
+  Bytes module;  // lent
+  uint64_t hash;
+};
+
+// What a process knows of the parts of a module.
+struct CodeParts {
+  Vec<std::shared_ptr<CodeImage>> images;  // in the file's order
+  // Which file, and where in it the next part begins.
+  uint64_t device = 0, inode = 0, end = 0;
+};
 
 class CodeCache {
  public:
@@ -32,39 +47,39 @@ class CodeCache {
   // The user's own: $XDG_CACHE_HOME/wafer or ~/.cache/wafer; empty if there is neither.
   static std::string default_folder();
 
-  // Code of `module` compiled with `options` on this machine, or null.
-  std::shared_ptr<CodeImage> find(Bytes module, const CompileOptions& options) const;
+  // Code of the module compiled with `options` on this machine, or null.
+  std::shared_ptr<CodeImage> find(const CacheKey& key, const CompileOptions& options) const;
   // The same, or else the turn to make and store it (see Turn::take).
   struct FoundOrTurn {
     std::shared_ptr<CodeImage> found;
     Turn turn;
   };
-  FoundOrTurn find_or_wait(Bytes module, const CompileOptions& options,
+  FoundOrTurn find_or_wait(const CacheKey& key, const CompileOptions& options,
                            const std::atomic<uint32_t>* cancel) const;
   // Keeps an image that holds its module. Gives the mapped file, or null if it could not
   // be written (a full disk, a folder of somebody else): the cache is only a help.
-  std::shared_ptr<CodeImage> store(Bytes module, const CompileOptions& options, Bytes image) const;
+  std::shared_ptr<CodeImage> store(const CacheKey& key, const CompileOptions& options,
+                                   Bytes image) const;
 
-  // Code of some of the module's functions, which find each other through
-  // VmContext::entries: what store_part() kept, in its order, after those that are known.
-  Vec<std::shared_ptr<CodeImage>> find_parts(
-      Bytes module, const CompileOptions& options,
-      std::span<const std::shared_ptr<CodeImage>> known = {}) const;
+  // Adds to `known` the code of some of the module's functions, which find each other through
+  // VmContext::entries, that store_part() has kept since `known` was filled.
+  void find_parts(const CacheKey& key, const CompileOptions& options, CodeParts& known) const;
   // The turn to add parts. Waits a short time only: what is hot is urgent.
-  Turn wait_for_parts(Bytes module, const CompileOptions& options,
+  Turn wait_for_parts(const CacheKey& key, const CompileOptions& options,
                       const std::atomic<uint32_t>* cancel) const;
-  // Keeps one more of them, after those that are known. Null if it is not kept: it could
-  // not be written, or there are enough.
-  std::shared_ptr<CodeImage> store_part(Bytes module, const CompileOptions& options,
-                                        std::span<const std::shared_ptr<CodeImage>> known,
-                                        ImageParts& image) const;
+  // Keeps one more of them: it is the last of `known` then, after what others have added. False
+  // if it is not kept: it could not be written, there are enough, or another process is at it.
+  bool store_part(const CacheKey& key, const CompileOptions& options, CodeParts& known,
+                  ImageParts& image) const;
 
   const std::string& folder() const { return folder_; }
 
  private:
-  // `part`: 0 of the whole module, else counted from 1.
-  std::string path_of(Bytes module, const CompileOptions& options, unsigned part) const;
+  enum class Holds { Whole, Parts };
+  std::string path_of(const CacheKey& key, const CompileOptions& options, Holds holds) const;
   static std::shared_ptr<CodeImage> open(const std::string& path, Bytes holds);
+  // Both as above, of the file that is open and locked. False: the file is damaged.
+  static bool read_parts(int file, const CacheKey& key, CodeParts& known);
   std::shared_ptr<CodeImage> write(const std::string& path, Bytes image) const;
   void make_folder() const;
   Turn take_turn(const std::string& path, const std::function<bool()>& made,

@@ -217,6 +217,14 @@ uint32_t CodeImage::claimed_options(Bytes bytes) {
   return h.version == kFormatVersion && h.header_size == sizeof h ? h.traits.options : 0;
 }
 
+uint64_t CodeImage::claimed_size(Bytes bytes) {
+  static_assert(sizeof(Header) <= kPeek && kPeek <= kImagePage);
+  Header h;
+  if (bytes.size() < sizeof h || !is_image(bytes)) return 0;
+  std::memcpy(&h, bytes.data(), sizeof h);
+  return h.version == kFormatVersion && h.header_size == sizeof h ? h.total : 0;
+}
+
 Result<std::shared_ptr<CodeImage>> CodeImage::load(Bytes bytes) {
   void* p = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return Error(ErrorKind::Exhaustion, "no memory for machine code");
@@ -307,7 +315,6 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
     return malformed("bad sections");
 
   traits_ = h.traits;
-  checksum_ = h.checksum;
   module_ = {base + h.module.offset, size_t(h.module.size)};
   functions_ = {reinterpret_cast<const ImageFunction*>(base + h.functions.offset),
                 size_t(h.functions.size / sizeof(ImageFunction))};

@@ -108,6 +108,9 @@ class CodeImage final : public CodeRegion {
   static bool is_image(Bytes bytes);
   // What an image says of its ImageTraits::options, unchecked: loading it checks that.
   static uint32_t claimed_options(Bytes bytes);
+  // The size that an image says it has, unchecked, by its first kPeek bytes; 0 if they are of none.
+  static constexpr size_t kPeek = 512;
+  static uint64_t claimed_size(Bytes bytes);
   // Malformed if it is damaged, Unsupported if made by a version with another format.
   static Result<ImageSummary> summarize(Bytes bytes);
   ~CodeImage() override;
@@ -122,8 +125,6 @@ class CodeImage final : public CodeRegion {
   const uint8_t* base() const { return base_; }
   bool locate(const void* pc, CodeLocation& out) const override;
   size_t size() const { return size_; }
-  // Hash of all that the image holds.
-  uint64_t checksum() const { return checksum_; }
 
   CodeImage() = default;  // use load() or map_file()
 
@@ -133,7 +134,6 @@ class CodeImage final : public CodeRegion {
   ImageTraits traits_;
   uint8_t* base_ = nullptr;
   size_t size_ = 0;
-  uint64_t checksum_ = 0;
   Bytes eh_frame_;
   std::span<const ImageFunction> functions_;
   std::span<const ImageLocation> locations_;

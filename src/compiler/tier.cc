@@ -111,7 +111,8 @@ runtime::Tier::StoredCode stored(std::shared_ptr<CodeImage> image) {
 }  // namespace
 
 std::shared_ptr<void> NativeTier::find_code(Bytes module, const runtime::Engine& engine) {
-  return options_.cache ? keep_code(options_.cache->find(module, options_for(engine))) : nullptr;
+  if (!options_.cache) return nullptr;
+  return keep_code(options_.cache->find(CacheKey(module), options_for(engine)));
 }
 
 Result<Vec<uint8_t>> NativeTier::make_image(const wasm::Module& module,
@@ -146,14 +147,15 @@ Result<runtime::Tier::StoredCode> NativeTier::map_code(int fd) {
 // Code of the whole module: from the cache, or made now and kept there.
 Result<std::shared_ptr<CodeImage>> NativeTier::image_of(const wasm::Module& module,
                                                         const CompileOptions& options) {
-  CodeCache::FoundOrTurn kept;
-  if (options_.cache) {
-    kept = options_.cache->find_or_wait(module.bytes, options, options.cancel);
-    if (kept.found) return kept.found;
+  if (!options_.cache) {
+    WAFER_LET(bytes, make_image(module, options, false));
+    return CodeImage::load(bytes);
   }
-  WAFER_LET(bytes, make_image(module, options, options_.cache != nullptr));
-  if (options_.cache)
-    if (auto image = options_.cache->store(module.bytes, options, bytes)) return image;
+  const CacheKey key(module.bytes);
+  CodeCache::FoundOrTurn kept = options_.cache->find_or_wait(key, options, options.cancel);
+  if (kept.found) return kept.found;
+  WAFER_LET(bytes, make_image(module, options, true));
+  if (auto image = options_.cache->store(key, options, bytes)) return image;
   return CodeImage::load(bytes);
 }
 

@@ -32,7 +32,7 @@ class NativeCode final : public runtime::ModuleCode {
 // VmContext::entries.
 struct KeptCode {
   std::shared_ptr<CodeImage> whole;  // or null
-  Vec<std::shared_ptr<CodeImage>> parts;
+  CodeParts parts;
 };
 // The same of an image; null of none.
 std::shared_ptr<void> keep_code(std::shared_ptr<CodeImage> image);

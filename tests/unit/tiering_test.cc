@@ -391,24 +391,164 @@ TEST_F(TieringTest, PartsAreKeptInTheCache) {
     TieringTier tier(with_cache, parts(50));
     const Running r(tier, kText);
     const auto kept = kept_code(*r.module);
-    EXPECT_EQ(kept ? kept->parts.size() : 0, known);
+    EXPECT_EQ(kept ? kept->parts.images.size() : 0, known);
     for (int i = 0; i < 500; ++i) r.call(hot, i);
     tier.wait_until_idle();
     EXPECT_EQ(r.call("a", 7), 8);
     EXPECT_EQ(r.call("b", 7), 21);
     EXPECT_EQ(r.call("c", 7), 2);
   };
+  const auto size = [&] {
+    const auto all = files();
+    EXPECT_EQ(all.size(), 1u);
+    return all.empty() ? 0 : std::filesystem::file_size(all[0]);
+  };
   go("a", 0);
-  EXPECT_EQ(files().size(), 1u);
+  const auto one = size();
   go("b", 1);
-  EXPECT_EQ(files().size(), 2u);
+  const auto two = size();
+  EXPECT_GT(two, one);
   go("a", 2);  // is fast from the start: nothing is made
-  EXPECT_EQ(files().size(), 2u);
-  // Damage ends the row of parts, and is made good.
-  for (const auto& path : files()) std::filesystem::resize_file(path, 100);
+  EXPECT_EQ(size(), two);
+  // The next part takes the place of what a writer left that died.
+  std::filesystem::resize_file(files()[0], two + 5 * 4096);
+  go("c", 2);
+  go("c", 3);
+  EXPECT_LT(size(), two + 5 * 4096 + (two - one));
+  // Damage ends the row of parts, and is made good: in the first part, and in a later one.
+  std::filesystem::resize_file(files()[0], 100);
   go("c", 0);
-  go("c", 1);
+  go("b", 1);
+  std::filesystem::resize_file(files()[0], size() - 1);
+  go("a", 1);
+  go("a", 1);
   std::filesystem::remove_all(folder);
+}
+
+// What a loop goes on in is kept as well.
+TEST_F(TieringTest, LoopsAreKeptInTheCache) {
+  char folder[] = "/tmp/wafer-tiering-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  for (const bool first : {true, false}) {
+    NotingBackend backend;
+    TierOptions with_cache = backend.options();
+    with_cache.cache = std::make_shared<CodeCache>(folder);
+    TieringTier tier(with_cache, parts(400));
+    const Running r(tier, R"((module (global $g (mut i32) (i32.const 0))
+      (func (export "long") (param i32) (result i32)
+        (loop $l (global.set $g (i32.xor (global.get $g) (local.get 0)))
+          (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (global.get $g))))");
+    EXPECT_EQ(r.call("long", 1'500'000'000), 1'500'000'000);
+    tier.wait_until_idle();
+    EXPECT_EQ(backend.entered().size(), first ? 1u : 0u);
+    EXPECT_EQ(backend.called().size(), 0u);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+// Processes that add parts at the same time keep those of all, and each other's code runs.
+TEST_F(TieringTest, SeveralAddPartsToTheCache) {
+  char folder[] = "/tmp/wafer-tiering-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  constexpr int kFunctions = 24, kAtOnce = 3;
+  std::string text = "(module";
+  for (int i = 0; i < kFunctions; ++i)
+    text += "(func (export \"f" + std::to_string(i) +
+            "\") (param i32) (result i32) (i32.add (local.get 0) (i32.const " + std::to_string(i) +
+            ")))";
+  text += ")";
+  TierOptions with_cache = options();
+  with_cache.cache = std::make_shared<CodeCache>(folder);
+  std::vector<std::thread> all;
+  for (int n = 0; n < kAtOnce; ++n)
+    all.emplace_back([&, n] {
+      TieringTier tier(with_cache, parts(20));  // one for each: they know nothing of each other
+      const Running r(tier, text);
+      for (int i = 0; i < kFunctions; ++i) {
+        const int f = (i * (n + 1) + n) % kFunctions;
+        for (int k = 0; k < 100; ++k) EXPECT_EQ(r.call("f" + std::to_string(f), k), k + f);
+      }
+      tier.wait_until_idle();
+    });
+  for (std::thread& t : all) t.join();
+  TieringTier tier(with_cache, parts(20));
+  const Running r(tier, text);
+  const auto kept = kept_code(*r.module);
+  ASSERT_NE(kept, nullptr);
+  std::set<uint32_t> functions;
+  for (const auto& part : kept->parts.images)
+    for (const ImageFunction& f : part->functions()) functions.insert(f.func_index);
+  EXPECT_GT(functions.size(), size_t(kFunctions) / 2);
+  for (int f = 0; f < kFunctions; ++f) EXPECT_EQ(r.call("f" + std::to_string(f), 5), 5 + f);
+  std::filesystem::remove_all(folder);
+}
+
+// What is hot goes before what was warm, though that is smaller and came first.
+TEST_F(TieringTest, TheHottestGoFirst) {
+  GatedBackend gate;
+  NotingBackend notes;
+  TierOptions o;
+  std::atomic<bool> gated{true};
+  o.backend = [&]() -> Result<Backend*> {
+    return gated ? static_cast<Backend*>(*gate.options().backend()) : *notes.options().backend();
+  };
+  std::string text = "(module (func (export \"first\") (param i32) (result i32) (local.get 0))";
+  const auto add = [&text](const std::string& name, int size) {
+    text += "(func (export \"" + name + "\") (param i32) (result i32) (local.get 0)";
+    for (int i = 0; i < size; ++i) text += "(i32.add (i32.const 3)) (i32.mul (local.get 0))";
+    text += ")";
+  };
+  constexpr int kWarm = 20;
+  for (int i = 0; i < kWarm; ++i) add("warm" + std::to_string(i), 300);
+  add("hot", 700);
+  text += ")";
+  TieringTier tier(o, parts(64));
+  const Running r(tier, text);
+  for (int i = 0; i < 200; ++i) r.call("first", i);
+  gate.wait_until_started();  // now all others wait
+  gated = false;
+  for (int f = 0; f < kWarm; ++f)
+    for (int i = 0; i < 80; ++i) r.call("warm" + std::to_string(f), i);
+  for (int i = 0; i < 4000; ++i) r.call("hot", i);
+  gate.open();
+  tier.wait_until_idle();
+  const auto called = notes.called();
+  ASSERT_EQ(called.size(), size_t(kWarm) + 1);
+  EXPECT_EQ(called[0], r.func("hot")->index);
+}
+
+// Code of a few functions takes time by their size, however large their module is.
+TEST_F(TieringTest, PartsTakeTimeByTheirOwnSize) {
+  const auto seconds = [](int functions) {
+    std::string text = "(module";
+    for (int i = 0; i < functions; ++i)
+      text +=
+          "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))"
+          "(func (param i32) (result i32) (return_call 0 (local.get 0)))";
+    text += "(func (export \"f\") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))";
+    const auto engine = Engine::create({}, nullptr);
+    const auto module = load(engine, text);
+    auto backend = load_llvm_backend();
+    EXPECT_TRUE(backend.ok());
+    CompileOptions compile;
+    compile.through_entries = true;
+    const std::vector<uint32_t> f = {uint32_t(module->functions.size()) - 1};
+    double best = 1e9;
+    for (int i = 0; i < 5; ++i) {
+      const auto now = [] {
+        timespec t;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
+      };
+      const double before = now();
+      EXPECT_TRUE((*backend)->compile(*module, compile, f).ok());
+      best = std::min(best, now() - before);
+    }
+    return best;
+  };
+  const double small = seconds(1);
+  EXPECT_LT(seconds(30'000), 4 * small);
 }
 
 // Without a code generator, or with one that fails, baseline code goes on, and is not

@@ -258,7 +258,7 @@ class LlvmBackend final : public Backend {
       if (options.enter_at ? bool(facts.plain[options.enter_at->func]) : all.empty())
         return error_of("too large to be optimized");
       if (options.enter_at) facts.compiled[options.enter_at->func] = false;
-      for (size_t f = 0; f < facts.plain.size(); ++f)
+      for (const uint32_t f : scanned)
         if (facts.plain[f]) facts.compiled[f] = false;
     }
     const std::vector<std::span<const uint32_t>> pieces = divide(module, options, facts, all);

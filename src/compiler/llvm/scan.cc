@@ -6,31 +6,25 @@ namespace {
 
 using wasm::Opcode;
 
-// By function index: which functions have tail calls. Only reads opcodes.
-std::vector<bool> find_tail_callers(const wasm::Module& module) {
-  std::vector<bool> out(module.functions.size());
+// Only reads opcodes.
+bool has_tail_calls(const wasm::Module& module, uint32_t func) {
+  const uint8_t* const base = module.bytes.data();
+  const wasm::ByteRange body = module.functions[func].body;
+  // Locals come first: runs of a count and a type, of which the reader knows nothing.
+  const auto has_byte = [&](uint8_t byte) {
+    return std::memchr(base + body.begin, byte, body.size()) != nullptr;
+  };
+  if (!has_byte(0x12) && !has_byte(0x13) && !has_byte(0x15)) return false;
+  wasm::FuncValidator v(module);
+  if (!v.begin(func)) return false;
   wasm::Instr in;
-  for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
-    const uint8_t* const base = module.bytes.data();
-    const wasm::ByteRange body = module.functions[i].body;
-    // Locals come first: runs of a count and a type, of which the reader knows nothing.
-    const auto has_byte = [&](uint8_t byte) {
-      return std::memchr(base + body.begin, byte, body.size()) != nullptr;
-    };
-    if (!has_byte(0x12) && !has_byte(0x13) && !has_byte(0x15)) continue;
-    wasm::FuncValidator v(module);
-    if (!v.begin(i)) continue;
-    while (!v.done()) {
-      if (!v.read(in)) break;
-      if (in.op == wasm::Opcode::ReturnCall || in.op == wasm::Opcode::ReturnCallIndirect ||
-          in.op == wasm::Opcode::ReturnCallRef) {
-        out[i] = true;
-        break;
-      }
-      if (!v.apply(in)) break;
-    }
+  while (!v.done() && v.read(in)) {
+    if (in.op == Opcode::ReturnCall || in.op == Opcode::ReturnCallIndirect ||
+        in.op == Opcode::ReturnCallRef)
+      return true;
+    if (!v.apply(in)) break;
   }
-  return out;
+  return false;
 }
 
 // Some of what LLVM does takes time that grows with the square of one of these, or with the
@@ -107,11 +101,12 @@ bool is_plain(const wasm::Module& module, uint32_t func) {
 
 FunctionFacts scan_functions(const wasm::Module& module, std::span<const uint32_t> functions) {
   FunctionFacts facts;
-  facts.tail_calls = find_tail_callers(module);
+  facts.tail_calls.resize(module.functions.size());
   facts.compiled.resize(module.functions.size());
   facts.plain.resize(module.functions.size());
   for (const uint32_t f : functions) {
     facts.compiled[f] = true;
+    facts.tail_calls[f] = has_tail_calls(module, f);
     facts.plain[f] = is_plain(module, f);
   }
   return facts;

@@ -7,7 +7,8 @@
 
 namespace wafer::compiler {
 
-// Facts of all functions of `module`, of which `functions` are compiled together.
+// Facts of `functions` of `module`, which are compiled together. Takes time by their size only: a
+// few at a time are made of a large module while it runs.
 FunctionFacts scan_functions(const wasm::Module& module, std::span<const uint32_t> functions);
 
 // Functions that `func` calls directly, and they in turn, nearest first: as many small ones

@@ -17,7 +17,8 @@
 
 namespace wafer::compiler {
 
-// What every piece of work knows of the functions, by index.
+// What every piece of work knows of the functions, by index; nothing of those that are not
+// compiled.
 struct FunctionFacts {
   std::vector<bool> tail_calls;  // has tail calls
   std::vector<bool> compiled;    // is compiled along: can be called directly

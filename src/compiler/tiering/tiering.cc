@@ -66,6 +66,7 @@ Result<void> TieringTier::attach(Instance& instance) {
     if (!running->small)
       running->whole_after = used_seconds() + double(bytes) * tiering_.whole_seconds_per_byte;
     running->hot_at.resize(instance.module->functions.size());
+    running->hotness.resize(instance.module->functions.size());
     running->entering.resize(instance.module->functions.size());
     running->watched.resize(instance.module->functions.size());
     running->asked.resize(instance.module->functions.size());
@@ -81,19 +82,19 @@ Result<void> TieringTier::attach(Instance& instance) {
   if (is_new && kept) {
     running->parts = kept->parts;
     lock.unlock();
-    for (const auto& part : kept->parts) {
-      install(*running, *part, false);
-      code->hold(part);
-    }
+    take_new_parts(*running);
   }
   return {};
 }
 
 std::shared_ptr<void> TieringTier::find_code(Bytes module, const runtime::Engine& engine) {
-  if (auto whole = native_.find_code(module, engine)) return whole;
   if (!options_.cache) return nullptr;
-  auto parts = options_.cache->find_parts(module, native_.options_for(engine));
-  return parts.empty() ? nullptr : make_shared_in<KeptCode>(KeptCode{nullptr, std::move(parts)});
+  const CacheKey key(module);
+  const CompileOptions compile = native_.options_for(engine);
+  if (auto whole = keep_code(options_.cache->find(key, compile))) return whole;
+  KeptCode kept;
+  options_.cache->find_parts(key, compile, kept.parts);
+  return kept.parts.images.empty() ? nullptr : make_shared_in<KeptCode>(std::move(kept));
 }
 
 void TieringTier::detach_store(Store& store) {
@@ -136,6 +137,7 @@ void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   const std::shared_ptr<Running> running = tier.find(context);
   if (!running) return nullptr;
   running->hot_at[func] = std::chrono::steady_clock::now();
+  ++running->hotness[func];
   tier.ask_for_whole(running, lock);
   if (running->ready[func]) return loop ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
   // What is called once and stays in a loop for long, as `main` of many programs, needs code
@@ -177,8 +179,13 @@ void TieringTier::ask_for_whole(const std::shared_ptr<Running>& running, Lock& l
 void TieringTier::ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock) {
   if (running->small || running->asked[func]) return;
   running->asked[func] = true;
-  running->hot.push_back(func);
-  // A job takes all that wait when its turn comes.
+  ask_for(running, {func, 0}, lock);
+}
+
+void TieringTier::ask_for(const std::shared_ptr<Running>& running, const LoopEntry& entry,
+                          Lock& lock) {
+  running->hot.push_back(entry);
+  // A job takes what is worth the most when its turn comes, and asks for the next.
   if (running->hot.size() == 1)
     queue(urgent_, running, [this](Running& r) { optimize_hot(r); }, lock);
 }
@@ -191,14 +198,7 @@ void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const L
   if (running->entering[entry.func]) return nullptr;
   running->entering[entry.func] = true;
   running->loops[entry.loop] = nullptr;
-  queue(
-      urgent_, running,
-      [this, entry](Running& r) {
-        optimize_loop(r, entry);
-        const std::lock_guard done(mutex_);
-        r.entering[entry.func] = false;
-      },
-      lock);
+  ask_for(running, entry, lock);
   return running->loops[entry.loop];
 }
 
@@ -268,14 +268,14 @@ void TieringTier::optimize_whole(Running& running) {
   const wasm::Module& module = *running.module;
   CodeCache::FoundOrTurn kept;
   if (options_.cache)
-    kept = options_.cache->find_or_wait(module.bytes, running.compile, &running.cancel);
+    kept = options_.cache->find_or_wait(running.key(), running.compile, &running.cancel);
   std::shared_ptr<CodeImage> image = std::move(kept.found);
   if (!image) {
     auto parts = make_code(running, compile, {});
     if (!parts) return;
     if (options_.cache) {
       parts->module.assign(module.bytes.begin(), module.bytes.end());
-      image = options_.cache->store(module.bytes, running.compile, write_image(*parts));
+      image = options_.cache->store(running.key(), running.compile, write_image(*parts));
     }
     image = load(std::move(image), *parts);
     if (!image) return;
@@ -286,41 +286,81 @@ void TieringTier::optimize_whole(Running& running) {
   module.precompiled = make_shared_in<KeptCode>(KeptCode{std::move(image), {}});
 }
 
-namespace {
-
-// Takes from `hot` what is to be compiled next, the smallest first: they are ready at once,
-// and a large one does not keep many waiting.
-std::vector<uint32_t> next_batch(const wasm::Module& module, std::vector<uint32_t>& hot) {
-  constexpr size_t kBatchBytes = 4u << 10;
-  const auto size = [&module](uint32_t f) { return module.functions[f].body.size(); };
-  std::sort(hot.begin(), hot.end(), [&size](uint32_t a, uint32_t b) {
-    return size(a) != size(b) ? size(a) < size(b) : a < b;
+// Takes from what is hot what is to be compiled next: what gains the most for the time that it
+// takes. That is a small function at first, and a large one once it has been found hot again and
+// again while it waited. Where many wait, those that are hot no more are left: they may be so
+// again. Gives one loop, or functions.
+std::vector<LoopEntry> TieringTier::next_batch(Running& running) const {
+  constexpr uint64_t kBatchBytes = 4u << 10, kManyBytes = 16u << 10;
+  constexpr float kOverhead = 64;  // of a function, in bytes
+  constexpr float kLoopCost = 2;   // copies of what is called come along
+  constexpr float kForget = 0.875;
+  constexpr auto kStale = std::chrono::seconds(1);
+  const auto size = [&running](const LoopEntry& e) -> uint64_t {
+    return running.module->functions[e.func].body.size();
+  };
+  std::vector<LoopEntry>& hot = running.hot;
+  uint64_t waiting = 0;
+  for (const LoopEntry& e : hot) {
+    waiting += size(e);
+    running.hotness[e.func] *= kForget;
+  }
+  if (tiering_.background && waiting > kManyBytes) {
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(hot, [&](const LoopEntry& e) {
+      if (e.loop || now - running.hot_at[e.func] <= kStale) return false;
+      running.asked[e.func] = false;
+      return true;
+    });
+  }
+  std::vector<std::pair<float, LoopEntry>> order;
+  order.reserve(hot.size());
+  for (const LoopEntry& e : hot)
+    order.emplace_back(
+        running.hotness[e.func] / (float(size(e)) * (e.loop ? kLoopCost : 1) + kOverhead), e);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second.func < b.second.func;
   });
-  size_t bytes = size(hot[0]), n = 1;
-  while (n < hot.size() && bytes + size(hot[n]) <= kBatchBytes) bytes += size(hot[n++]);
-  std::vector<uint32_t> batch(hot.begin(), hot.begin() + ptrdiff_t(n));
-  hot.erase(hot.begin(), hot.begin() + ptrdiff_t(n));
-  std::sort(batch.begin(), batch.end());
+  hot.clear();
+  std::vector<LoopEntry> batch;
+  uint64_t bytes = 0;
+  for (const auto& [score, e] : order) {
+    const bool fits =
+        batch.empty() || (!e.loop && !batch[0].loop && bytes + size(e) <= kBatchBytes);
+    if (fits) bytes += size(e);
+    (fits ? batch : hot).push_back(e);
+  }
   return batch;
 }
 
-}  // namespace
-
 void TieringTier::optimize_hot(Running& running) {
-  const wasm::Module& module = *running.module;
-  std::vector<uint32_t> functions;
+  std::vector<LoopEntry> batch;
   {
     std::unique_lock lock(mutex_);
-    if (running.whole_ready) running.hot.clear();
-    if (running.hot.empty()) return;
-    functions = next_batch(module, running.hot);
+    if (running.whole_ready) std::erase_if(running.hot, [](const LoopEntry& e) { return !e.loop; });
+    batch = next_batch(running);
     const auto known = running_.find(running.code);
     if (!running.hot.empty() && known != running_.end())
       queue(urgent_, known->second, [this](Running& r) { optimize_hot(r); }, lock);
   }
+  if (batch.empty()) return;
+  if (batch[0].loop) {
+    optimize_loop(running, batch[0]);
+    const std::lock_guard done(mutex_);
+    running.entering[batch[0].func] = false;
+    return;
+  }
+  std::vector<uint32_t> functions;
+  for (const LoopEntry& e : batch) functions.push_back(e.func);
+  std::sort(functions.begin(), functions.end());
+  optimize_functions(running, std::move(functions));
+}
+
+void TieringTier::optimize_functions(Running& running, std::vector<uint32_t> functions) {
   Turn turn;
   if (options_.cache) {
-    turn = options_.cache->wait_for_parts(module.bytes, running.compile, &running.cancel);
+    turn = options_.cache->wait_for_parts(running.key(), running.compile, &running.cancel);
+    options_.cache->find_parts(running.key(), running.compile, running.parts);
     take_new_parts(running);
     const std::lock_guard lock(mutex_);
     std::erase_if(functions, [&running](uint32_t f) { return running.ready[f]; });
@@ -331,24 +371,35 @@ void TieringTier::optimize_hot(Running& running) {
   compile.threads = 1;
   auto parts = make_code(running, compile, functions);
   if (!parts) return;
-  std::shared_ptr<CodeImage> image;
-  if (options_.cache) {
-    image = options_.cache->store_part(module.bytes, running.compile, running.parts, *parts);
-    if (image) running.parts.push_back(image);
-  }
-  image = load(std::move(image), *parts);
-  if (!image) return;
-  install(running, *image, false);
-  running.code->hold(std::move(image));
+  use_parts(running, *parts);
 }
 
-// Code that other processes have added to the cache.
+// Makes what was compiled run: now, and by the cache the next time. False without room for it.
+bool TieringTier::use_parts(Running& running, ImageParts& parts) {
+  // Where the whole module has code, runs to come start in that.
+  const auto whole_ready = [&] {
+    const std::lock_guard lock(mutex_);
+    return running.whole_ready;
+  };
+  if (options_.cache && !whole_ready()) {
+    const bool kept =
+        options_.cache->store_part(running.key(), running.compile, running.parts, parts);
+    take_new_parts(running);
+    if (kept) return true;
+  }
+  std::shared_ptr<CodeImage> image = load(nullptr, parts);
+  if (!image) return false;
+  install(running, *image, false);
+  running.code->hold(std::move(image));
+  return true;
+}
+
+// Code that is in the cache since this was done last, from this process and from others.
 void TieringTier::take_new_parts(Running& running) {
-  for (auto& part :
-       options_.cache->find_parts(running.module->bytes, running.compile, running.parts)) {
+  for (const auto& images = running.parts.images; running.parts_taken < images.size();) {
+    const std::shared_ptr<CodeImage>& part = images[running.parts_taken++];
     install(running, *part, false);
     running.code->hold(part);
-    running.parts.push_back(std::move(part));
   }
 }
 
@@ -368,18 +419,9 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   compile.threads = 1;
   compile.enter_at = entry;
   auto parts = make_code(running, compile, {});
-  std::shared_ptr<CodeImage> image = parts ? load(nullptr, *parts) : nullptr;
-  if (!image) {
-    const std::lock_guard lock(mutex_);
-    running.refused.insert(entry.loop);
-    return;
-  }
-  image->describe(*running.module);
+  if (parts && use_parts(running, *parts)) return;
   const std::lock_guard lock(mutex_);
-  for (const ImageFunction& f : image->functions())
-    if (f.loop == entry.loop)
-      running.loops[entry.loop] = const_cast<uint8_t*>(image->base()) + f.begin;
-  running.code->hold(std::move(image));
+  running.refused.insert(entry.loop);
 }
 
 Result<ImageParts> TieringTier::make_code(Running& running, CompileOptions options,
@@ -406,15 +448,18 @@ std::shared_ptr<CodeImage> TieringTier::load(std::shared_ptr<CodeImage> mapped,
   return loaded ? *std::move(loaded) : nullptr;
 }
 
-// Makes the functions of `image` what calls reach from now on. A whole module's code,
-// which calls directly, is not replaced by that of single functions.
+// Makes the functions of `image` what calls reach from now on, and what is entered at a loop what
+// loops go on in. A whole module's code, which calls directly, is not replaced by that of single
+// functions.
 void TieringTier::install(Running& running, CodeImage& image, bool whole) {
   image.describe(*running.module);
   const std::lock_guard lock(mutex_);
-  if (running.whole_ready) return;
-  running.whole_ready = whole;
+  const bool replaces = !running.whole_ready;
+  running.whole_ready |= whole;
   for (const ImageFunction& f : image.functions()) {
     void* code = const_cast<uint8_t*>(image.base()) + f.begin;
+    if (f.loop) running.loops[f.loop] = code;
+    if (f.loop || !replaces) continue;
     running.code->replace(f.func_index, code);
     running.ready[f.func_index] = true;
     for (Instance* instance : running.instances) set_native(*instance->funcs[f.func_index], code);

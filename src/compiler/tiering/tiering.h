@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -72,19 +73,28 @@ class TieringTier final : public runtime::Tier {
     double whole_after = 0;             // seconds of processor time
     bool whole_asked = false, whole_ready = false;
     std::vector<bool> asked, ready;  // by function index: optimized code
-    std::vector<uint32_t> hot;       // asked for and waiting
+    std::vector<LoopEntry> hot;      // asked for and waiting; loop 0: calls of the function
     std::vector<bool> watched;       // by function index: was hot once, in a loop
     // Code that is entered at a loop, by the loop's offset; null until it is ready.
     std::unordered_map<uint32_t, void*> loops;
     std::vector<bool> entering;            // by function index: one of its loops waits for that
     std::unordered_set<uint32_t> taken;    // of these, what a function went on in
     std::unordered_set<uint32_t> refused;  // loops that cannot be entered
-    // By function index: when it was last found hot.
+    // By function index: when it was last found hot, and how often, of late more than before.
     std::vector<std::chrono::steady_clock::time_point> hot_at;
+    std::vector<float> hotness;
     std::vector<Instance*> instances;
     std::atomic<uint32_t> cancel{0};  // not 0: nobody wants code of it
-    // Of single functions, in the cache; only one job at a time adds to them.
-    Vec<std::shared_ptr<CodeImage>> parts;
+    // Of single functions and loops, in the cache; only one job at a time adds to them.
+    CodeParts parts;
+    size_t parts_taken = 0;  // so many of them run
+    // What the cache finds the module by; made when first needed.
+    const CacheKey& key() {
+      std::call_once(key_made, [this] { found_by.emplace(module->bytes); });
+      return *found_by;
+    }
+    std::once_flag key_made;
+    std::optional<CacheKey> found_by;
   };
   using Lock = std::unique_lock<std::mutex>;
   // Something to do for a module, which it holds.
@@ -106,12 +116,16 @@ class TieringTier final : public runtime::Tier {
   void ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock);
   void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
   void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
+  void ask_for(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
   void queue(Lane& lane, const std::shared_ptr<Running>& running,
              std::function<void(Running&)> todo, Lock& lock);
   void work(Lane& lane, bool background);
   bool wait_until_worthwhile(const Running& running);
   void optimize_whole(Running& running);
+  std::vector<LoopEntry> next_batch(Running& running) const;
   void optimize_hot(Running& running);
+  void optimize_functions(Running& running, std::vector<uint32_t> functions);
+  bool use_parts(Running& running, ImageParts& parts);
   void take_new_parts(Running& running);
   void optimize_loop(Running& running, const LoopEntry& entry);
   Result<ImageParts> make_code(Running& running, CompileOptions options,
