@@ -1,5 +1,6 @@
 # For build systems that compile the library as part of theirs, with their flags: after
-# WAFER_PROFILE is set, gives
+# WAFER_PROFILE is set, and WAFER_OPTIMIZE where the system's flags have less than -Os or -O2 (with
+# which GNU's compiler does not make tail calls, and the interpreter would fill the stack), gives
 #   wafer_embedded_sources   all sources of libwafer-embedded.a
 #   wafer_flags              a target: definitions of what is built in, and options
 #   wafer_embedded_includes  folders of headers
@@ -12,7 +13,8 @@ endif()
 include(${CMAKE_CURRENT_LIST_DIR}/WaferProfiles.cmake)
 target_compile_definitions(wafer_flags INTERFACE WAFER_EMBEDDED=1)
 target_compile_options(wafer_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-std=gnu++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics>)
+  $<$<COMPILE_LANGUAGE:CXX>:-std=gnu++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics>
+  ${WAFER_OPTIMIZE})
 set(wafer_embedded_includes ${wafer_root}/src ${wafer_root}/include)
 set(wafer_embedded_sources)
 include(${CMAKE_CURRENT_LIST_DIR}/EmbeddedFolders.cmake)

@@ -120,10 +120,16 @@ int wafer_example(void) {
   finished = wafer_port_queue_new(kCount);
   const size_t before = wafer_port_free_bytes();
   int good = readings && finished;
-  for (unsigned i = 0; good && i < kCount; ++i)
-    good = wafer_port_start(kApplications[i].name, task, (void*)&kApplications[i],
-                            kApplications[i].level, kStack);
-  for (unsigned i = 0; i < kCount; ++i) {
+  unsigned started = 0;
+  while (good && started < kCount) {
+    const application* const app = &kApplications[started];
+    good = wafer_port_start(app->name, task, (void*)app, app->level, kStack);
+    if (good)
+      ++started;
+    else
+      say(app->name, ": not started", "");
+  }
+  for (unsigned i = 0; i < started; ++i) {
     int32_t result = 0;
     good = wafer_port_queue_receive(finished, &result, 20000) && result && good;
   }

@@ -42,14 +42,6 @@ void wafer_port_sleep(uint64_t nanoseconds) {
   }
 }
 
-#ifdef ESP_PLATFORM
-#include "esp_random.h"
-
-bool wafer_port_random(void* out, size_t size) {
-  esp_fill_random(out, size);
-  return true;
-}
-#else
 bool wafer_port_random(void* out, size_t size) {
   const int file = open("/dev/urandom", O_RDONLY);
   if (file < 0) return false;
@@ -63,7 +55,6 @@ bool wafer_port_random(void* out, size_t size) {
   close(file);
   return size == 0;
 }
-#endif
 
 void wafer_port_put(const char* text, size_t size) {
   while (size) {

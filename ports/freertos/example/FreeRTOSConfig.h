@@ -16,7 +16,6 @@
 #define configSUPPORT_DYNAMIC_ALLOCATION 1
 #define configSUPPORT_STATIC_ALLOCATION 0
 #define configUSE_TIMERS 0
-#define configNUM_THREAD_LOCAL_STORAGE_POINTERS 1
 
 #define INCLUDE_vTaskDelete 1
 #define INCLUDE_vTaskDelay 1
