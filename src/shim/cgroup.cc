@@ -57,10 +57,6 @@ uint64_t entry(const std::map<std::string, uint64_t, std::less<>>& table, std::s
   return it == table.end() ? 0 : it->second;
 }
 
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
-
 Result<void> make_folders(const std::string& path, size_t from) {
   // Usually all but the last are there.
   if (mkdir(path.c_str(), 0755) == 0) return {};

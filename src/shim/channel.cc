@@ -52,6 +52,31 @@ bool send_packet(int socket, std::string_view bytes, const std::vector<int>& fds
   }
 }
 
+ssize_t receive_with_fds(int socket, std::span<char> into, std::vector<UniqueFd>& fds) {
+  iovec part{into.data(), into.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t size = 0;
+  do {
+    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return size;
+  for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof fd);
+      fds.push_back(take_opened(fd));
+    }
+  }
+  return size;
+}
+
 Packet receive_packet(int socket) {
   Packet packet;
   ssize_t size = 0;
@@ -60,29 +85,11 @@ Packet receive_packet(int socket) {
   } while (size < 0 && errno == EINTR);
   if (size <= 0) return packet;
   packet.bytes.resize(size_t(size));
-  iovec part{packet.bytes.data(), packet.bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  do {
-    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
+  size = receive_with_fds(socket, packet.bytes, packet.fds);
   packet.gone = size <= 0;
   packet.bytes.resize(packet.gone ? 0 : size_t(size));
   if (packet.gone) return packet;
   packet.bytes.erase(0, 1);
-  for (cmsghdr* h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
-    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof fd);
-      packet.fds.push_back(take_opened(fd));
-    }
-  }
   return packet;
 }
 

@@ -1,6 +1,7 @@
 // Messages with descriptors between the shim, its zygote and the processes that become containers.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,8 @@ struct Packet {
 Result<std::pair<UniqueFd, UniqueFd>> make_channel();
 // Sends one message; false with errno.
 bool send_packet(int socket, std::string_view bytes, const std::vector<int>& fds = {});
+// recvmsg(), with the descriptors that came along.
+ssize_t receive_with_fds(int socket, std::span<char> into, std::vector<UniqueFd>& fds);
 // Waits for one message.
 Packet receive_packet(int socket);
 // The same in the shim, where nothing else waits meanwhile.

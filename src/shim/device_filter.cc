@@ -10,6 +10,7 @@
 
 #include "base/descriptor.h"
 #include "oci/format/json.h"
+#include "shim/files.h"
 
 namespace wafer::shim {
 
@@ -94,10 +95,6 @@ class Assembler {
 
 long bpf(int command, bpf_attr& attributes) {
   return syscall(SYS_bpf, command, &attributes, sizeof attributes);
-}
-
-Error system_error(const char* what) {
-  return Error(ErrorKind::Io, std::string(what) + ": " + std::strerror(errno));
 }
 
 // The program in the kernel. Containers mostly have the same rules, and share it.

@@ -11,19 +11,15 @@
 #include <cstring>
 
 #include "shim/child.h"
+#include "shim/files.h"
 
 namespace wafer::shim {
 
 Result<RunningHook> start_hook(const HookSpec& hook, const std::string& state) {
-  const auto failed = [&hook] {
-    return Error(ErrorKind::Io, "cannot run the hook " + hook.path + ": " + std::strerror(errno));
-  };
-  const UniqueFd input = take_opened(memfd_create("state", MFD_CLOEXEC));
+  const UniqueFd input = memory_file(state);
   RunningHook running;
-  running.output = take_opened(memfd_create("output", MFD_CLOEXEC));
-  if (!input || !running.output ||
-      pwrite(input.get(), state.data(), state.size(), 0) != ssize_t(state.size()))
-    return failed();
+  running.output = memory_file({});
+  if (!input || !running.output) return system_error("cannot run the hook " + hook.path);
   WAFER_LET(pid, start_program({hook.path,
                                 hook.args,
                                 hook.env,
@@ -34,10 +30,7 @@ Result<RunningHook> start_hook(const HookSpec& hook, const std::string& state) {
 
 Result<void> hook_result(const HookSpec& hook, const RunningHook& running, int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  char text[1024];
-  const ssize_t n = pread(running.output.get(), text, sizeof text, 0);
-  std::string output(text, n < 0 ? 0 : size_t(n));
-  while (!output.empty() && (output.back() == '\n' || output.back() == ' ')) output.pop_back();
+  const std::string output = text_in(running.output, 1024);
   std::string message = "the hook " + hook.path;
   if (WIFSIGNALED(status))
     message += " was ended by signal " + std::to_string(WTERMSIG(status));

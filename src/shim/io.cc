@@ -9,13 +9,11 @@
 
 #include <cstring>
 
+#include "shim/files.h"
+
 namespace wafer::shim {
 
 namespace {
-
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
 
 void set_nonblocking(const UniqueFd& fd) {
   const int flags = fcntl(fd.get(), F_GETFL);

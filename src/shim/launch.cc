@@ -46,10 +46,6 @@ namespace {
 
 using proto::LaunchStep;
 
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
-
 // What is told before the program runs is the answer to the one who starts it; later it goes to
 // the program's own standard error.
 class LaunchConsole final : public program::Console {
@@ -477,13 +473,8 @@ class Launcher {
       candidates.push_back(name.starts_with('/') ? name : process_.cwd + "/" + name);
     } else {
       // Images of nothing but WebAssembly have no PATH; their program lies at the root.
-      std::string path = variable("PATH");
-      if (path.empty()) path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-      for (size_t at = 0; at <= path.size();) {
-        const size_t end = std::min(path.find(':', at), path.size());
-        candidates.push_back(path.substr(at, end - at) + "/" + name);
-        at = end + 1;
-      }
+      const std::string path = variable("PATH");
+      candidates = places_on(path.empty() ? kUsualPath : path, name);
       candidates.push_back(process_.cwd + "/" + name);
       candidates.push_back("/" + name);
     }

@@ -19,6 +19,7 @@
 #include "compiler/llvm_loader.h"
 #include "component/run/precompile.h"
 #include "shim/child.h"
+#include "shim/files.h"
 #include "shim/seccomp.h"
 #include "wasm/decoder.h"
 
@@ -28,10 +29,6 @@ namespace {
 
 constexpr rlim_t kMaxSeconds = 300, kMaxMemory = rlim_t{4} << 30, kMaxCode = rlim_t{1} << 30;
 constexpr uid_t kNobody = 65534;
-
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
 
 // Takes from this process all but what is open: what it compiles may be anybody's.
 Result<void> confine() {
@@ -134,7 +131,7 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
     co_return Error(ErrorKind::Unsupported, "the layer is not WebAssembly in binary form");
   auto code = std::make_shared<UniqueFd>(
       take_opened(memfd_create("code", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
-  const UniqueFd told = take_opened(memfd_create("told", MFD_CLOEXEC));
+  const UniqueFd told = memory_file({});
   if (!*code || !told) co_return system_error("cannot keep code");
   loop.expect_child(true);
   Result<pid_t> pid = start_program({"/proc/self/exe",
@@ -149,11 +146,9 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
   loop.expect_child(false);
   const int status = co_await ended;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    char why[512];
-    const ssize_t n = pread(told.get(), why, sizeof why, 0);
+    const std::string why = text_in(told, 512);
     co_return Error(ErrorKind::Io,
-                    n > 0 ? std::string(why, size_t(n))
-                          : "the compiler ended with status " + std::to_string(status));
+                    why.empty() ? "the compiler ended with status " + std::to_string(status) : why);
   }
   if (fcntl(code->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
       0)

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "shim/cgroup.h"
+#include "shim/files.h"
 
 namespace wafer::shim {
 
@@ -84,10 +85,6 @@ constexpr Option kPropagation[] = {
     {"shared", MS_SHARED, false},         {"rshared", MS_SHARED | MS_REC, false},
     {"slave", MS_SLAVE, false},           {"rslave", MS_SLAVE | MS_REC, false},
     {"unbindable", MS_UNBINDABLE, false}, {"runbindable", MS_UNBINDABLE | MS_REC, false}};
-
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
 
 // A path for system calls that take none but paths.
 std::string path_of(const UniqueFd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }

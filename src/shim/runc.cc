@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "oci/format/json.h"
+#include "shim/channel.h"
 #include "shim/child.h"
 #include "shim/rootfs.h"
 
@@ -22,10 +23,6 @@ namespace wafer::shim {
 namespace {
 
 using nlohmann::json;
-
-Error system_error(const std::string& what) {
-  return Error(ErrorKind::Io, what + ": " + std::strerror(errno));
-}
 
 // What runc keeps and writes of a container, in its bundle: gone with it.
 std::string folder_of(const std::string& bundle) { return bundle + "/runc"; }
@@ -50,21 +47,6 @@ Result<void> write_text(const std::string& path, const std::string& text) {
   if (!file || write(file.get(), text.data(), text.size()) != ssize_t(text.size()))
     return system_error("cannot write " + path);
   return {};
-}
-
-// The file that holds `text`, to be read from its beginning.
-UniqueFd memory_file(const std::string& text) {
-  UniqueFd file = take_opened(memfd_create("runc", MFD_CLOEXEC));
-  if (file && pwrite(file.get(), text.data(), text.size(), 0) != ssize_t(text.size())) file.reset();
-  return file;
-}
-
-std::string text_of(const UniqueFd& file) {
-  std::string text(64 << 10, 0);
-  const ssize_t n = pread(file.get(), text.data(), text.size(), 0);
-  text.resize(n < 0 ? 0 : size_t(n));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
 }
 
 // The last error in a log, whose lines are JSON.
@@ -98,19 +80,9 @@ UniqueFd take_terminal(const UniqueFd& listener) {
   const UniqueFd peer =
       take_opened(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   char name[4096];
-  iovec part{name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (!peer || recvmsg(peer.get(), &message, MSG_CMSG_CLOEXEC) < 0) return {};
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return take_opened(fd);
+  std::vector<UniqueFd> fds;
+  if (!peer || receive_with_fds(peer.get(), {name, sizeof name}, fds) < 0 || fds.empty()) return {};
+  return std::move(fds[0]);
 }
 
 // Where runc finds the configuration: as it is, or with the control group that is ours by name.
@@ -147,16 +119,14 @@ Result<void> mount_root(const Container& c) {
 }  // namespace
 
 Result<Runc> Runc::find(const std::string& program, const std::string& why) {
-  const char* const variable = std::getenv("PATH");
-  const std::string path =
-      variable ? variable : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  if (program.find('/') != program.npos && access(program.c_str(), X_OK) == 0) return Runc(program);
-  for (size_t at = 0; program.find('/') == program.npos && at <= path.size();) {
-    const size_t end = std::min(path.find(':', at), path.size());
-    const std::string candidate = path.substr(at, end - at) + "/" + program;
-    if (candidate[0] == '/' && access(candidate.c_str(), X_OK) == 0) return Runc(candidate);
-    at = end + 1;
+  const char* const path = std::getenv("PATH");
+  std::vector<std::string> places{program};
+  if (program.find('/') == program.npos) {
+    places = places_on(path ? path : kUsualPath, program);
+    std::erase_if(places, [](const std::string& place) { return !place.starts_with('/'); });
   }
+  for (const std::string& place : places)
+    if (access(place.c_str(), X_OK) == 0) return Runc(place);
   return Error(ErrorKind::Unsupported,
                why + ", and there is no runc to run it (\"" + program + "\")");
 }
@@ -182,7 +152,7 @@ Task<Result<std::string>> Runc::run(Loop& loop, std::string folder, std::vector<
   const Later<int> ended = loop.ended(*pid);
   loop.expect_child(false);
   const int status = co_await ended;
-  std::string printed = text_of(out);
+  std::string printed = text_in(out);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) co_return std::move(printed);
   std::string why = folder.empty() ? std::string() : last_error(log.path);
   if (why.empty()) why = std::move(printed);

@@ -440,19 +440,4 @@ Result<ProcessSpec> parse_process(std::string_view text) {
   return parse<ProcessSpec>(text, "the process", process_of);
 }
 
-Result<std::string> read_file(const std::string& path, size_t limit) {
-  const UniqueFd file = take_opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  while (file) {
-    char buffer[16 << 10];
-    const ssize_t n = read(file.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) break;
-    if (n == 0) return text;
-    text.append(buffer, size_t(n));
-    if (text.size() > limit) return Error(ErrorKind::Exhaustion, path + " is too large");
-  }
-  return Error(ErrorKind::Io, "cannot read " + path + ": " + std::strerror(errno));
-}
-
 }  // namespace wafer::shim

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "shim/files.h"
 
 namespace wafer::shim {
 
@@ -129,8 +130,6 @@ struct Spec {
 Result<Spec> parse_spec(std::string_view json);
 // Its "process" object alone, as an exec brings it.
 Result<ProcessSpec> parse_process(std::string_view json);
-// All of a file of at most `limit` bytes. Io.
-Result<std::string> read_file(const std::string& path, size_t limit = 16u << 20);
 // The number of a capability by name ("CAP_KILL"), or nothing.
 std::optional<int> capability_number(std::string_view name);
 
