@@ -7,10 +7,13 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 
@@ -27,12 +30,29 @@ namespace wafer::shim {
 
 namespace {
 
-constexpr rlim_t kMaxSeconds = 300, kMaxMemory = rlim_t{4} << 30, kMaxCode = rlim_t{1} << 30;
+constexpr rlim_t kMaxSeconds = 60, kMaxMemory = rlim_t{4} << 30, kMaxCode = rlim_t{1} << 30;
 constexpr uid_t kNobody = 65534;
+
+// Waits until no other shim of the machine compiles: whatever there is to compile, it takes one
+// processor at most. A name that goes with its process is the lock.
+Result<UniqueFd> take_turn() {
+  constexpr int kTries = 1200;
+  UniqueFd turn = take_opened(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  constexpr std::string_view kName("\0wafer-shim-compiles", 20);
+  std::memcpy(name.sun_path, kName.data(), kName.size());
+  const auto size = socklen_t(offsetof(sockaddr_un, sun_path) + kName.size());
+  for (int i = 0; turn; ++i) {
+    if (bind(turn.get(), reinterpret_cast<const sockaddr*>(&name), size) == 0) return turn;
+    if (errno != EADDRINUSE || i == kTries) break;
+    usleep(50000);
+  }
+  return system_error("others compile");
+}
 
 // Takes from this process all but what is open: what it compiles may be anybody's.
 Result<void> confine() {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   constexpr std::pair<__rlimit_resource_t, rlim_t> kLimits[] = {{RLIMIT_CPU, kMaxSeconds},
                                                                 {RLIMIT_DATA, kMaxMemory},
                                                                 {RLIMIT_FSIZE, kMaxCode},
@@ -83,6 +103,9 @@ Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
 }
 
 Result<void> compile_stdin() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  WAFER_LET(turn, take_turn());
+  (void)turn;
   WAFER_LET(backend, compiler::load_llvm_backend());
   WAFER_TRY(confine());
   struct stat about;
