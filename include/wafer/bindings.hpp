@@ -108,55 +108,51 @@ struct Bound<method> {
     run(object, call, types, std::make_index_sequence<kCount>());
   }
 
-  // Whether there is a way without dynamic values, and what that has.
-  static constexpr bool is_direct() {
-    if constexpr (kReplies)
-      return false;
-    else
-      return result_direct<typename ResultOf<R>::Type>() &&
-             direct_params(std::make_index_sequence<kCount>());
-  }
-  struct Direct {
-    C* object;
-    std::shared_ptr<HostTypes> types;
-    static bool call(const void* env, component::AbiCall& c) {
-      const auto& self = *static_cast<const Direct*>(env);
-      c.scope.types = self.types.get();
-      return run(self.object, c, std::make_index_sequence<kCount>());
+  // The way without dynamic values; empty: there is none.
+  static component::AbiFunction direct(C* object, const std::shared_ptr<HostTypes>& types) {
+    if constexpr (kReplies) {
+      return {};
+    } else {
+      const auto indices = std::make_index_sequence<kCount>();
+      if constexpr (kOfResource)
+        if (!object) return direct<C*>(nullptr, types, indices);
+      return direct<>(object, types, indices);
     }
-  };
+  }
 
  private:
   static constexpr bool kOfResource = std::is_base_of_v<HostResource, C>;
-  template <size_t... I>
-  static constexpr bool direct_params(std::index_sequence<I...>) {
-    return (ComponentDirect<typename Arg<I>::Kept> && ...);
-  }
-  template <size_t... I>
-  static bool run(C* object, component::AbiCall& c, std::index_sequence<I...> indices) {
-    if constexpr (kOfResource)
-      if (!object) return lifted<C*>(nullptr, c, indices);
-    return lifted(object, c, indices);
-  }
-  // `Self`: the resource itself, if it is a parameter.
-  template <class... Self, size_t... I>
-  static bool lifted(C* object, component::AbiCall& c, std::index_sequence<I...>) {
-    using Params = ParamsAbi<Self..., typename Arg<I>::Kept...>;
-    constexpr size_t kSelf = sizeof...(Self);
-    std::tuple<Self..., typename Arg<I>::Kept...> args{};
-    if (!std::apply([&](auto&... arg) { return Params::lift(c, arg...); }, args)) return false;
-    if constexpr (kSelf > 0) object = std::get<0>(args);
-    using T = typename ResultOf<R>::Type;
-    const auto run = [&] { return (object->*method)(Arg<I>::pass(std::get<kSelf + I>(args))...); };
-    if constexpr (std::is_void_v<T>) {
-      const R result = run();
-      return result.ok() || c.fail(result.error().message);
-    } else {
-      const uint64_t pointer = ResultAbi<T>::pointer(c, Params::kSlots);
-      R result = run();
-      if (!result.ok()) return c.fail(result.error().message);
-      return ResultAbi<T>::lower(c, Params::kHandles, pointer, *result);
+  // `kSelf`: 1 if the resource itself is the first parameter.
+  template <size_t kSelf>
+  struct Direct {
+    C* object;
+    std::shared_ptr<HostTypes> types;
+    void enter(component::AbiCall& c) const { c.scope.types = types.get(); }
+    auto operator()(component::AbiCall& c, auto&... args) const {
+      return run(c, std::make_index_sequence<kCount>(), std::tie(args...));
     }
+    template <size_t... I>
+    auto run(component::AbiCall& c, std::index_sequence<I...>, const auto& args) const {
+      using T = typename ResultOf<R>::Type;
+      C* self = object;
+      if constexpr (kSelf == 1) self = std::get<0>(args);
+      R result = (self->*method)(Arg<I>::pass(std::get<kSelf + I>(args))...);
+      if (!result.ok()) c.fail(result.error().message);
+      if constexpr (std::is_void_v<T>)
+        return result.ok();
+      else
+        return result.ok() ? std::optional<T>(*std::move(result)) : std::nullopt;
+    }
+  };
+  template <class... Self, size_t... I>
+  static component::AbiFunction direct(C* object, const std::shared_ptr<HostTypes>& types,
+                                       std::index_sequence<I...>) {
+    using T = typename ResultOf<R>::Type;
+    if constexpr (function_direct<T, Self..., typename Arg<I>::Kept...>())
+      return component::AbiFunction::of<T, Self..., typename Arg<I>::Kept...>(
+          Direct<sizeof...(Self)>{object, types});
+    else
+      return {};
   }
 
   template <size_t... I>
@@ -192,16 +188,12 @@ template <auto method, class C>
 void bind_method(ComponentLinker& linker, std::string_view interface, std::string_view name,
                  std::string_view signature, C* object) {
   using Bound = detail::Bound<method>;
-  component::AbiFunction direct;
-  if constexpr (Bound::is_direct())
-    direct = {Bound::Direct::call, std::make_shared<const typename Bound::Direct>(
-                                       typename Bound::Direct{object, linker.host_types()})};
   linker.func(
       interface, name,
       [object, types = linker.host_types()](ComponentCall& call) {
         Bound::call(object, call, types.get());
       },
-      Bound::kReplies, signature, std::move(direct));
+      Bound::kReplies, signature, Bound::direct(object, linker.host_types()));
 }
 
 // Defines resources that are objects of class R.

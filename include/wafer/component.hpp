@@ -27,7 +27,6 @@ class Component;
 class ComponentInstance;
 class ComponentLinker;
 struct HostCall;
-struct DirectFunction;
 struct ExportedFunc;
 class Answer;
 }  // namespace component
@@ -248,32 +247,12 @@ class ComponentLinker {
     auto callback = [function, types = host_types_](ComponentCall& call) {
       call_typed<R, A...>(*function, call, types.get(), Indices());
     };
-    constexpr bool kScalar =
-        ((component::scalar_kind<std::decay_t<A>>() != component::ScalarKind::Other) && ...) &&
-        (std::is_void_v<R> ||
-         component::scalar_kind<std::decay_t<R>>() != component::ScalarKind::Other);
-    if constexpr (kScalar) {
-      auto direct = [function](uint64_t* slots) {
-        call_direct<R, A...>(*function, slots, Indices());
-      };
-      component::ScalarType result;
-      if constexpr (!std::is_void_v<R>) result.kind = component::scalar_kind<std::decay_t<R>>();
-      add_typed(interface, name, std::move(callback),
-                {component::ScalarType{component::scalar_kind<std::decay_t<A>>()}...}, result,
-                std::move(direct));
-    } else {
-      std::string form = "(" + detail::type_texts<std::decay_t<A>...>() + ")";
-      if constexpr (!std::is_void_v<R>) form += " -> " + detail::type_text<std::decay_t<R>>();
-      component::AbiFunction direct;
-      if constexpr ((ComponentDirect<std::decay_t<A>> && ...) &&
-                    detail::result_direct<std::decay_t<R>>()) {
-        using Direct = TypedDirect<R, A...>;
-        // "*" lets in any type, which only dynamic values tell apart.
-        if (form.find('*') == form.npos)
-          direct = {Direct::call, std::make_shared<const Direct>(Direct{function, host_types_})};
-      }
-      func(interface, name, std::move(callback), false, form, std::move(direct));
-    }
+    component::AbiFunction direct;
+    if constexpr (detail::function_direct<std::decay_t<R>, std::decay_t<A>...>())
+      direct = component::AbiFunction::of<std::decay_t<R>, std::decay_t<A>...>(
+          TypedDirect<R, A...>{function, host_types_});
+    func(interface, name, std::move(callback), false,
+         detail::function_form<std::decay_t<R>, std::decay_t<A>...>(), std::move(direct));
   }
   // `on_drop` takes what represents a resource that nobody owns any more.
   ComponentResource resource(std::string_view interface, std::string_view name,
@@ -296,31 +275,16 @@ class ComponentLinker {
   struct TypedDirect {
     std::shared_ptr<const std::function<R(A...)>> function;
     std::shared_ptr<detail::HostTypes> types;
-    static bool call(const void* env, component::AbiCall& c) {
-      const auto& self = *static_cast<const TypedDirect*>(env);
-      c.scope.types = self.types.get();
-      using Params = detail::ParamsAbi<std::decay_t<A>...>;
-      std::tuple<std::decay_t<A>...> args{};
-      if (!std::apply([&](auto&... arg) { return Params::lift(c, arg...); }, args)) return false;
+    void enter(component::AbiCall& c) const { c.scope.types = types.get(); }
+    auto operator()(component::AbiCall&, std::decay_t<A>&... args) const {
       if constexpr (std::is_void_v<R>) {
-        std::apply(*self.function, std::move(args));
+        (*function)(std::move(args)...);
         return true;
       } else {
-        using Result = detail::ResultAbi<std::decay_t<R>>;
-        const uint64_t pointer = Result::pointer(c, Params::kSlots);
-        std::decay_t<R> result = std::apply(*self.function, std::move(args));
-        return Result::lower(c, Params::kHandles, pointer, result);
+        return std::optional<std::decay_t<R>>((*function)(std::move(args)...));
       }
     }
   };
-  template <class R, class... A, class F, size_t... I>
-  static void call_direct(const F& f, uint64_t* slots, std::index_sequence<I...>) {
-    if constexpr (std::is_void_v<R>)
-      f(component::scalar_from<std::decay_t<A>>(slots[I])...);
-    else
-      slots[0] = component::scalar_to<std::decay_t<R>>(
-          f(component::scalar_from<std::decay_t<A>>(slots[I])...));
-  }
   template <class R, class... A, class F, size_t... I>
   static void call_typed(const F& f, ComponentCall& call, const detail::HostTypes* types,
                          std::index_sequence<I...>) {
@@ -340,12 +304,6 @@ class ComponentLinker {
       call.set_raw(std::move(result));
     }
   }
-  void add(std::string_view interface, std::string_view name, Callback callback, bool waits,
-           component::DirectFunction&& direct, std::string_view signature,
-           component::AbiFunction&& abi = {});
-  void add_typed(std::string_view interface, std::string_view name, Callback callback,
-                 std::vector<component::ScalarType> params, component::ScalarType result,
-                 std::function<void(uint64_t*)> direct);
   // False: it has failed, and the trap is set.
   static bool run(const Callback& callback, component::HostCall& call);
 

@@ -19,6 +19,7 @@ enum class TrapCode : uint32_t;
 namespace component {
 
 struct AbiHandle;
+class Answer;
 struct Context;
 
 // The component's side of one call. Functions that give a bool record a trap when it is false.
@@ -34,6 +35,9 @@ class AbiCall {
   bool has_result = false;
   // Whether the component's table has got a handle, which a call that fails leaves there.
   bool gave_handle = false;
+  // The function answers later, by what it has put into `answer`.
+  bool waits = false;
+  Answer* answer = nullptr;
 
   // What failed: the trap of the store, which has that code.
   bool stop(runtime::TrapCode code) {
@@ -92,6 +96,8 @@ class AbiCall {
   static constexpr uint64_t kMaxByteLength = (uint64_t{1} << 28) - 1;
 
   bool check(runtime::TrapCode code);
+  const AbiHandle* handle_type(uint32_t handle);
+  bool lower_val(uint32_t handle, const Val& v, uint32_t& index);
 
   const Context& cx_;
   const std::span<const AbiHandle> handles_;
@@ -100,13 +106,27 @@ class AbiCall {
   runtime::TrapCode code_{};
 };
 
-// A function of the host, or a half of a call of one of a component, without dynamic values. False:
-// the call has the trap.
-struct AbiFunction {
-  bool (*call)(const void* env, AbiCall& call) = nullptr;
-  std::shared_ptr<const void> env = nullptr;
+// A function of the host without dynamic values. It is made of a function of C++ alone
+// (of()), so that it can only be called where its form, func_form() of the
+// types that it lifts and lowers, is that of the component's type.
+class AbiFunction {
+ public:
+  AbiFunction() = default;
+  explicit operator bool() const { return call_ != nullptr; }
+  // False: the call has the trap.
+  bool operator()(AbiCall& call) const { return call_(env_.get(), call); }
+  const std::string& form() const { return form_; }
 
-  explicit operator bool() const { return call != nullptr; }
+  // `F` has enter(AbiCall&), called first; and is called with an AbiCall and lvalues of the types
+  // A. It gives an optional<R>; or a bool, if R is void. Without a result the call has the trap, or
+  // `waits`.
+  template <class R, class... A, class F>
+  static AbiFunction of(F f);
+
+ private:
+  bool (*call_)(const void* env, AbiCall& call) = nullptr;
+  std::shared_ptr<const void> env_;
+  std::string form_;
 };
 
 }  // namespace component
@@ -256,6 +276,16 @@ struct ListPointer {
       for (uint32_t i = 0; i < count; ++i)
         if (!E::store(c, v[i], h, at + i * E::kSize)) return false;
     }
+    return true;
+  }
+};
+
+// The bytes where they are.
+struct BytesPointer {
+  static bool get(AbiCall& c, uint32_t at, uint32_t count, uint32_t,
+                  std::span<const uint8_t>& out) {
+    if (!c.list(at, count, 1, 1)) return false;
+    out = {c.bytes(at), count};
     return true;
   }
 };
@@ -641,6 +671,9 @@ struct ComponentAbi<std::string> : detail::PointerAbi<std::string, detail::Strin
 template <ComponentDirect T>
 struct ComponentAbi<std::vector<T>>
     : detail::PointerAbi<std::vector<T>, detail::ListPointer<T>, ComponentAbi<T>::kHandles> {};
+template <>
+struct ComponentAbi<std::span<const uint8_t>>
+    : detail::PointerAbi<std::span<const uint8_t>, detail::BytesPointer, 0> {};
 template <ComponentDirect T, size_t N>
 struct ComponentAbi<std::array<T, N>> {
   using E = ComponentAbi<T>;
@@ -775,6 +808,48 @@ struct ResultAbi {
   }
 };
 
+// What a function takes and gives, as func_form() writes it.
+template <class R, class... A>
+std::string function_form() {
+  std::string out = "(" + type_texts<A...>() + ")";
+  if constexpr (!std::is_void_v<R>) out += " -> " + type_text<R>();
+  return out;
+}
+// Whether a function can be called without dynamic values.
+template <class R, class... A>
+constexpr bool function_direct() {
+  if constexpr ((ComponentDirect<A> && ...))
+    return result_direct<R>();
+  else
+    return false;
+}
+
 }  // namespace detail
+
+template <class R, class... A, class F>
+component::AbiFunction component::AbiFunction::of(F f) {
+  static_assert(detail::function_direct<R, A...>());
+  AbiFunction out;
+  out.call_ = [](const void* env, AbiCall& c) {
+    const F& function = *static_cast<const F*>(env);
+    using Params = detail::ParamsAbi<A...>;
+    function.enter(c);
+    std::tuple<A...> args{};
+    if (!std::apply([&](auto&... arg) { return Params::lift(c, arg...); }, args)) return false;
+    const auto run = [&](auto&... arg) { return function(c, arg...); };
+    if constexpr (std::is_void_v<R>) {
+      return std::apply(run, args);
+    } else {
+      using Result = detail::ResultAbi<R>;
+      const uint64_t pointer = Result::pointer(c, Params::kSlots);
+      std::optional<R> result = std::apply(run, args);
+      if (!result) return c.waits;
+      return Result::lower(c, Params::kHandles, pointer, *result);
+    }
+  };
+  out.env_ = std::make_shared<const F>(std::move(f));
+  out.form_ = detail::function_form<R, A...>();
+  return out;
+}
 
 }  // namespace wafer

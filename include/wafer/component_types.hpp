@@ -3,7 +3,8 @@
 //   bool, integers, float, double    the same
 //   char                             char32_t
 //   string                           std::string
-//   list<T>, list<T, N>              std::vector<T>, std::array<T, N>
+//   list<T>, list<T, N>              std::vector<T>, std::array<T, N>; list<u8> as a parameter of
+//                                    the host's functions also std::span<const uint8_t>, a view
 //   map<K, V>                        std::vector<std::pair<K, V>>
 //   tuple<...>, option<T>            std::tuple<...>, std::optional<T>
 //   result<T, E>                     Expected<T, E>, with Unit for what is absent
@@ -17,6 +18,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -109,6 +111,7 @@ struct ComponentScope {
   component::ComponentStore* store = nullptr;
   const detail::HostTypes* types = nullptr;  // of the linker
   const char* failure = nullptr;
+  void* host = nullptr;  // of embedders with resources of their own kind
 
   // The resource type whose objects are of the class that has `tag`; null: none.
   component::ResourceType* type_of(const void* tag) const;
@@ -291,6 +294,14 @@ struct ComponentType<std::vector<uint8_t>> {
   static std::vector<uint8_t> from(ComponentVal& v, ComponentScope&) {
     return std::move(v.bytes());
   }
+};
+// A view of bytes that are lifted, for as long as the call that has them lasts, and until code of
+// the component runs again.
+template <>
+struct ComponentType<std::span<const uint8_t>> {
+  static std::string text() { return "list<u8>"; }
+  static bool is(const ComponentVal& v) { return v.is_bytes(); }
+  static std::span<const uint8_t> from(ComponentVal& v, ComponentScope&) { return v.bytes(); }
 };
 template <class T>
 struct ComponentType<std::vector<T>> {

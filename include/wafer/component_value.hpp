@@ -141,9 +141,6 @@ enum class ScalarKind : uint8_t {
   F32,
   F64,
   Char,
-  Enum,
-  Flags,
-  Borrow,
   Other,  // no scalar
 };
 
@@ -153,12 +150,6 @@ constexpr std::string_view scalar_name(ScalarKind kind) {
                                          "s32", "u64",  "s64", "f32", "f64", "char"};
   return kNames[size_t(kind)];
 }
-
-struct ScalarType {
-  ScalarKind kind = ScalarKind::Nothing;
-  uint32_t number = 0;  // of an enum: its cases; of flags: all bits; of a borrow: the resource
-  bool operator==(const ScalarType&) const = default;
-};
 
 // A number, bool or char of C++ as a scalar, and as 64 bits: integers as sign- or zero-extended.
 template <class T>
@@ -188,16 +179,4 @@ T scalar_from(uint64_t bits) {
   else
     return static_cast<T>(bits);
 }
-template <class T>
-uint64_t scalar_to(T v) {
-  if constexpr (std::is_same_v<T, float>)
-    return std::bit_cast<uint32_t>(v);
-  else if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<uint64_t>(v);
-  else if constexpr (std::is_signed_v<T>)
-    return uint64_t(int64_t(v));
-  else
-    return uint64_t(v);
-}
-
 }  // namespace wafer::component

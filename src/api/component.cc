@@ -152,52 +152,15 @@ bool ComponentLinker::run(const Callback& callback, component::HostCall& call) {
   return !wrapped.failed_;
 }
 
-void ComponentLinker::add(std::string_view interface, std::string_view name, Callback callback,
-                          bool waits, component::DirectFunction&& direct,
-                          std::string_view signature, component::AbiFunction&& abi) {
+void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
+                           bool waits, std::string_view signature, component::AbiFunction direct) {
   place(*impl_, interface)
       .func(
           std::string(name),
           [callback = std::move(callback)](component::HostCall& call) {
             return run(callback, call) ? runtime::TrapCode::None : runtime::TrapCode::HostError;
           },
-          waits, std::move(direct), std::string(signature), std::move(abi));
-}
-
-void ComponentLinker::func(std::string_view interface, std::string_view name, Callback callback,
-                           bool waits, std::string_view signature, component::AbiFunction direct) {
-  add(interface, name, std::move(callback), waits, {}, signature, std::move(direct));
-}
-
-namespace {
-
-struct Typed {
-  std::vector<component::ScalarType> params;
-  component::ScalarType result;
-  std::function<void(uint64_t*)> function;
-
-  static bool fits(const void* env, std::span<const component::ScalarType> params,
-                   component::ScalarType result) {
-    const auto& self = *static_cast<const Typed*>(env);
-    return result == self.result &&
-           std::equal(params.begin(), params.end(), self.params.begin(), self.params.end());
-  }
-  static runtime::TrapCode call(const void* env, const component::DirectCall& call) {
-    static_cast<const Typed*>(env)->function(call.slots);
-    return runtime::TrapCode::None;
-  }
-};
-
-}  // namespace
-
-void ComponentLinker::add_typed(std::string_view interface, std::string_view name,
-                                Callback callback, std::vector<component::ScalarType> params,
-                                component::ScalarType result,
-                                std::function<void(uint64_t*)> direct) {
-  add(interface, name, std::move(callback), false,
-      {Typed::fits, Typed::call,
-       std::make_shared<const Typed>(Typed{std::move(params), result, std::move(direct)})},
-      {});
+          waits, std::string(signature), std::move(direct));
 }
 
 ComponentResource ComponentLinker::resource(std::string_view interface, std::string_view name,

@@ -86,7 +86,6 @@ bool ComponentProgram::load(Result<std::shared_ptr<component::Component>> loaded
 }
 
 int ComponentProgram::run(runtime::Store& core, const std::function<int(const Error&)>& failed) {
-  if (Result<void> fits = wasi::CommandHost::check(*component_); !fits) return failed(fits.error());
   component::ComponentLinker linker;
   auto command = wasi::CommandHost::open(options_.surroundings, linker);
   if (!command) {

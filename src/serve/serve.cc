@@ -45,8 +45,6 @@ Result<std::shared_ptr<host::TlsContext>> make_tls(const Options& options) {
 }  // namespace
 
 Result<void> check(const component::Component& component) {
-  WAFER_TRY(wasi::p2::check(component));
-  WAFER_TRY(wasi::p3::check(component));
   component::ComponentLinker linker;
   wasi::p2::add_to_linker(linker);
   wasi::p3::add_to_linker(linker);

@@ -76,6 +76,8 @@ def good(server):
     # What goes out without a body may tell of one (RFC 9110, 8.6).
     for method, path in ("HEAD", "/told/200"), ("HEAD", "/told/404"), ("GET", "/told/304"):
         check(f"{method} {path}", server.request(method, path), (int(path[6:]), b""))
+    check("HEAD, finished early", server.request("HEAD", "/early"), (200, b""))
+    check("GET, finished early", server.request("GET", "/early"), (500, b"refused\n"))
     check("told of a body", server.raw(b"GET /told/201 HTTP/1.1\r\nHost: a\r\n\r\n"), b"")
     check("none", server.request("GET", "/nowhere")[0], 404)
     status, text = server.request("PATCH", "/describe", headers={"X-One": "1", "x-two": "2"})

@@ -1,5 +1,6 @@
 #include "component/run/abi.h"
 
+#include "component/run/task.h"
 #include "component/run/text.h"
 #include "component/shape.h"
 
@@ -7,29 +8,32 @@ namespace wafer::component {
 
 namespace {
 
-void add_handles(const TypeArena& types, ValType type, std::vector<AbiHandle>& out) {
+void add_handles(const ComponentInstance& instance, ValType type, std::vector<AbiHandle>& out) {
+  const TypeArena& types = *instance.component->types;
   const ValType t = plain(types, type);
   if (!t.defined()) return;
   const TypeDef& def = types[t.id];
   switch (def.kind) {
     case TypeKind::Own:
     case TypeKind::Borrow:
+      out.push_back({&def, instance.resource_of(def.args[0].id)});
+      return;
     case TypeKind::Stream:
     case TypeKind::Future:
-      out.push_back({&def});
+      out.push_back({&def, nullptr});
       return;
     case TypeKind::Record:
     case TypeKind::Tuple:
     case TypeKind::Map:
-      for (size_t i = 0; i < field_count(def); ++i) add_handles(types, field_type(def, i), out);
+      for (size_t i = 0; i < field_count(def); ++i) add_handles(instance, field_type(def, i), out);
       return;
     case TypeKind::List:
     case TypeKind::FixedList:
-      return add_handles(types, def.args[0], out);
+      return add_handles(instance, def.args[0], out);
     case TypeKind::Variant:
     case TypeKind::Option:
     case TypeKind::Result:
-      for (size_t i = 0; i < case_count(def); ++i) add_handles(types, case_type(def, i), out);
+      for (size_t i = 0; i < case_count(def); ++i) add_handles(instance, case_type(def, i), out);
       return;
     default:
       return;
@@ -38,10 +42,10 @@ void add_handles(const TypeArena& types, ValType type, std::vector<AbiHandle>& o
 
 }  // namespace
 
-std::vector<AbiHandle> abi_handles(const TypeArena& types, const TypeDef& func) {
+std::vector<AbiHandle> abi_handles(const ComponentInstance& instance, const TypeDef& func) {
   std::vector<AbiHandle> out;
-  for (const Label& l : func.labels) add_handles(types, l.type, out);
-  add_handles(types, func.args[0], out);
+  for (const Label& l : func.labels) add_handles(instance, l.type, out);
+  add_handles(instance, func.args[0], out);
   return out;
 }
 
@@ -86,32 +90,51 @@ bool AbiCall::lower_string(std::string_view text, uint32_t& at, uint32_t& length
   return check(code);
 }
 
+const AbiHandle* AbiCall::handle_type(uint32_t handle) {
+  // The form of the function has been compared, so that there is one.
+  if (handle < handles_.size()) return &handles_[handle];
+  fail("the host's function has another type");
+  return nullptr;
+}
+
 bool AbiCall::lift_resource(uint32_t handle, uint32_t index, Resource& out) {
+  const AbiHandle* const type = handle_type(handle);
+  if (!type) return false;
+  // What most calls borrow.
+  if (type->resource && type->def->kind == TypeKind::Borrow) {
+    const Handle* const h = cx_.instance.handles.get(index);
+    if (h && h->kind == HandleKind::Resource && h->type == type->resource) {
+      cx_.lenders->lend(index);
+      out = {h->type, h->rep};
+      return true;
+    }
+  }
   Val value;
-  if (!check(lift_handle(cx_, *handles_[handle].def, index, value))) return false;
+  if (!check(lift_handle(cx_, *type->def, index, value))) return false;
   out = value.resource();
   return true;
 }
 
 bool AbiCall::lower_resource(uint32_t handle, const Resource& v, uint32_t& index) {
-  Slot slot = 0;
-  if (!check(lower_handle(cx_, *handles_[handle].def, Val::of_resource(v.type, v.rep), slot)))
-    return false;
-  index = uint32_t(slot);
-  gave_handle = true;
-  return true;
+  return lower_val(handle, Val::of_resource(v.type, v.rep), index);
 }
 
 bool AbiCall::lift_end(uint32_t handle, uint32_t index, Val::End& out) {
+  const AbiHandle* const type = handle_type(handle);
   Val value;
-  if (!check(lift_handle(cx_, *handles_[handle].def, index, value))) return false;
+  if (!type || !check(lift_handle(cx_, *type->def, index, value))) return false;
   out = value.end();
   return true;
 }
 
 bool AbiCall::lower_end(uint32_t handle, const Val::End& v, uint32_t& index) {
+  return lower_val(handle, Val::of_end(v), index);
+}
+
+bool AbiCall::lower_val(uint32_t handle, const Val& v, uint32_t& index) {
+  const AbiHandle* const type = handle_type(handle);
   Slot slot = 0;
-  if (!check(lower_handle(cx_, *handles_[handle].def, Val::of_end(v), slot))) return false;
+  if (!type || !check(lower_handle(cx_, *type->def, v, slot))) return false;
   index = uint32_t(slot);
   gave_handle = true;
   return true;

@@ -71,8 +71,14 @@ void Answer::fail(std::string message) const {
   });
 }
 
+Answer Answer::later(ComponentStore& store, std::function<bool()> on_cancel) {
+  Answer out;
+  out.state_ = std::make_shared<State>(store, std::move(on_cancel));
+  return out;
+}
+
 Answer HostCall::later(std::function<bool()> on_cancel) {
-  answer.state_ = std::make_shared<Answer::State>(store, std::move(on_cancel));
+  answer = Answer::later(store, std::move(on_cancel));
   return answer;
 }
 
@@ -82,7 +88,7 @@ TrapCode HostFunc::call(ComponentStore& store, const Caller& caller, OnStart on_
   CANON_TRY(on_start(call.args));
   CANON_TRY(run(call));
   if (!call.answer) return on_resolve(&call.result);
-  answers_later(call, std::move(on_resolve), on_cancel);
+  answers_later(store, call.answer, std::move(on_resolve), on_cancel);
   return TrapCode::None;
 }
 
@@ -91,12 +97,12 @@ TrapCode HostFunc::run(HostCall& call) const {
   return function_(call);
 }
 
-void HostFunc::answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const {
-  ComponentStore& store = call.store;
-  call.answer.state_->waiting = ++store.answers_asked;
+void HostFunc::answers_later(ComponentStore& store, const Answer& answer, OnResolve on_resolve,
+                             OnCancel& on_cancel) {
+  answer.state_->waiting = ++store.answers_asked;
   store.answers.emplace(store.answers_asked, std::move(on_resolve));
   ++store.outstanding;
-  on_cancel = [&store, weak = std::weak_ptr(call.answer.state_)] {
+  on_cancel = [&store, weak = std::weak_ptr(answer.state_)] {
     const auto s = weak.lock();
     if (!s || !s->waiting || !s->on_cancel || !std::exchange(s->on_cancel, nullptr)())
       return TrapCode::None;
@@ -107,11 +113,11 @@ void HostFunc::answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_
 // ---- Definitions
 
 HostInstance& HostInstance::func(std::string name, HostFunction function, bool blocks,
-                                 DirectFunction direct, std::string signature, AbiFunction abi) {
+                                 std::string signature, AbiFunction abi) {
   Item item;
   item.sort = Sort::Func;
-  item.func = std::make_shared<HostFunc>(std::move(function), blocks, std::move(direct),
-                                         std::move(signature), std::move(abi));
+  item.func =
+      std::make_shared<HostFunc>(std::move(function), blocks, std::move(signature), std::move(abi));
   value_->set(std::move(name), std::move(item));
   return *this;
 }
@@ -404,8 +410,8 @@ std::shared_ptr<const DirectTarget> direct_target(const ExportedFunc& func) {
   const auto* const lifted = dynamic_cast<const LiftedFunc*>(func.func.get());
   if (!lifted || lifted->options.is64 || lifted->options.is_async || lifted->def().is_async)
     return nullptr;
-  return std::make_shared<const DirectTarget>(DirectTarget{
-      func.func, *lifted, abi_handles(*lifted->instance.component->types, lifted->def())});
+  return std::make_shared<const DirectTarget>(
+      DirectTarget{func.func, *lifted, abi_handles(lifted->instance, lifted->def())});
 }
 
 Result<bool> call(ComponentStore& store, const DirectTarget& target, AbiHalf lower, AbiHalf lift,

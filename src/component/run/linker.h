@@ -28,12 +28,13 @@ class Answer {
   void complete(std::vector<Val> result) const;
   // Makes the guest trap.
   void fail(std::string message) const;
+  // An answer to a call of the store; `on_cancel` as of HostCall::later().
+  static Answer later(ComponentStore& store, std::function<bool()> on_cancel);
   // There is no result, as the guest asked for.
   void cancel() const;
   explicit operator bool() const { return state_ != nullptr; }
 
  private:
-  friend struct HostCall;
   friend class HostFunc;
   struct State;
   std::shared_ptr<State> state_;
@@ -59,38 +60,11 @@ struct HostCall {
 
 using HostFunction = std::function<TrapCode(HostCall&)>;
 
-// A call by which only scalars go: arguments are in `slots`, integers as sign- or zero-extended,
-// what represents a resource for a borrow. The result is to be put in the first.
-struct DirectCall {
-  ComponentStore& store;
-  Slot* slots;
-  ResourceType* const* borrowed;  // by parameter: of what type the resource is
-};
-
-// The same function as a HostFunction, without dynamic values, for callers that see it with the
-// types that it has. It never answers later.
-struct DirectFunction {
-  using Fits = bool (*)(const void* env, std::span<const ScalarType> params, ScalarType result);
-  using Call = TrapCode (*)(const void* env, const DirectCall& call);
-
-  Fits fits_of = nullptr;
-  Call call = nullptr;
-  std::shared_ptr<const void> env = nullptr;
-
-  explicit operator bool() const { return call != nullptr; }
-  bool fits(std::span<const ScalarType> params, ScalarType result) const {
-    return fits_of(env.get(), params, result);
-  }
-  TrapCode operator()(const DirectCall& c) const { return call(env.get(), c); }
-};
-
 class HostFunc final : public Func {
  public:
-  HostFunc(HostFunction f, bool blocks, DirectFunction direct = {}, std::string signature = {},
-           AbiFunction abi = {})
+  HostFunc(HostFunction f, bool blocks, std::string signature = {}, AbiFunction abi = {})
       : function_(std::move(f)),
         blocks_(blocks),
-        direct_(std::move(direct)),
         signature_(std::move(signature)),
         abi_(std::move(abi)) {}
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
@@ -101,15 +75,14 @@ class HostFunc final : public Func {
   // The two halves of call(): with the arguments that are in `call`; and, if there is an answer to
   // come, where that goes.
   TrapCode run(HostCall& call) const;
-  void answers_later(HostCall& call, OnResolve on_resolve, OnCancel& on_cancel) const;
-  const DirectFunction& direct() const { return direct_; }
-  // The same without dynamic values, for functions with the signature.
+  static void answers_later(ComponentStore& store, const Answer& answer, OnResolve on_resolve,
+                            OnCancel& on_cancel);
+  // The same without dynamic values, for functions of its form.
   const AbiFunction& abi() const { return abi_; }
 
  private:
   const HostFunction function_;
   const bool blocks_;
-  const DirectFunction direct_;
   const std::string signature_;
   const AbiFunction abi_;
 };
@@ -120,9 +93,9 @@ class HostInstance {
   explicit HostInstance(std::shared_ptr<InstanceValue> value) : value_(std::move(value)) {}
 
   // `blocks`: the function may answer later. A `signature` has to be the importer's
-  // (func_text()).
+  // (func_text(), func_form()). `abi`: the same function for callers of its form.
   HostInstance& func(std::string name, HostFunction function, bool blocks = false,
-                     DirectFunction direct = {}, std::string signature = {}, AbiFunction abi = {});
+                     std::string signature = {}, AbiFunction abi = {});
   // A resource type of the host; `on_drop` takes the representation of one that nobody owns
   // any more.
   std::shared_ptr<ResourceType> resource(std::string name, std::function<void(uint64_t)> on_drop);

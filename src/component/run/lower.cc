@@ -13,34 +13,17 @@ struct LowerPlan {
   bool is_async = false;  // the function's type
   bool flat_params = false, flat_results = false;
   uint32_t param_slots = 0;
-  // If all of them are single core values, and what they are.
-  bool scalar = false;
-  std::vector<ScalarType> scalars;
-  ScalarType result;
-  std::vector<AbiHandle> handles;  // for functions that take no dynamic values
+  std::string form;  // for functions that take no dynamic values: what theirs has to be
 };
 
 namespace {
-
-// The scalar that a type is, if it is one.
-ScalarType scalar_of(const TypeArena& types, ValType type) {
-  const ValType t = plain(types, type);
-  if (!t) return {ScalarKind::Nothing};
-  if (!t.defined()) return {scalar_kind_of(t.prim)};
-  const TypeDef& def = types[t.id];
-  if (def.kind == TypeKind::Enum) return {ScalarKind::Enum, uint32_t(def.labels.size())};
-  if (def.kind == TypeKind::Flags)
-    return {ScalarKind::Flags, uint32_t((uint64_t{1} << def.labels.size()) - 1)};
-  if (def.kind == TypeKind::Borrow) return {ScalarKind::Borrow, def.args[0].id};
-  return {ScalarKind::Other};
-}
 
 std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool is64,
                                      bool abi) {
   const TypeArena& types = *component.types;
   const TypeDef& func = types[def.type];
   auto plan = std::make_shared<LowerPlan>();
-  if (abi) plan->handles = abi_handles(types, func);
+  if (abi) plan->form = func_form(types, func);
   plan->params = param_types(func);
   const Types results = result_types(func);
   plan->results.assign(results.begin(), results.end());
@@ -50,14 +33,6 @@ std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLowe
   const uint32_t most_results = def.options.is_async ? 0 : kMaxFlatResults;
   plan->flat_params = flat_count(types, plan->params, is64, most) <= most;
   plan->flat_results = flat_count(types, plan->results, is64, most_results) <= most_results;
-  plan->scalar = !def.options.is_async && plan->flat_params && plan->flat_results;
-  for (ValType t : plan->params) {
-    plan->scalars.push_back(scalar_of(types, t));
-    plan->scalar = plan->scalar && plan->scalars.back().kind != ScalarKind::Other;
-  }
-  if (!plan->results.empty()) plan->result = scalar_of(types, plan->results[0]);
-  plan->scalar = plan->scalar && plan->result.kind != ScalarKind::Other &&
-                 plan->result.kind != ScalarKind::Borrow;
   return plan;
 }
 
@@ -68,12 +43,11 @@ struct Lowered {
   std::shared_ptr<const LowerPlan> plan;
   TypeId type;
   ResolvedOptions options;
-  std::vector<ResourceType*> borrowed = {};  // by parameter: what it borrows
+  std::vector<AbiHandle> handles = {};  // for functions that take no dynamic values
 
   static TrapCode call(void* env, runtime::CallContext&, Slot* slots);
   static TrapCode call_host(void* env, runtime::CallContext&, Slot* slots);
   static TrapCode call_abi(void* env, runtime::CallContext&, Slot* slots);
-  static TrapCode call_direct(void* env, runtime::CallContext&, Slot* slots);
   static void release(void* env) { delete static_cast<Lowered*>(env); }
 };
 
@@ -202,6 +176,22 @@ class Room {
   std::unique_ptr<ComponentStore::CallRoom> room_;
 };
 
+// What the caller gets of a call of the host that has no answer yet. `in`: what is left of the
+// arguments.
+TrapCode wait_for(const Lowered& self, FlatReader in, Lenders& lenders, const Answer& answer,
+                  size_t calls, Slot* slots) {
+  const auto subtask = std::make_shared<Subtask>(self.instance);
+  subtask->state = Subtask::State::Started;
+  subtask->lenders.take(lenders);
+  const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
+  call->args.assign(in.at, in.end);
+  call->in = {call->args.data(), call->args.data() + call->args.size()};
+  HostFunc::answers_later(
+      self.instance.store, answer,
+      [call](std::vector<Val>* result) { return call->resolve(result); }, subtask->on_cancel);
+  return give_or_wait(self, call, calls, slots);
+}
+
 // A call of the host that mostly has its answer at once: then nothing is kept of it.
 TrapCode Lowered::call_host(void* env, runtime::CallContext&, Slot* slots) {
   const Lowered& self = *static_cast<const Lowered*>(env);
@@ -218,18 +208,7 @@ TrapCode Lowered::call_host(void* env, runtime::CallContext&, Slot* slots) {
   const Context cx{self.options, inst, &lenders};
   CANON_TRY(lift_tuple(cx, plan.flat_params, in, plan.params, host.args));
   CANON_TRY(self.host->run(host));
-  if (host.answer) {
-    const auto subtask = std::make_shared<Subtask>(inst);
-    subtask->state = Subtask::State::Started;
-    subtask->lenders.take(lenders);
-    const auto call = std::make_shared<Call>(Call{self, subtask, {}, {}});
-    call->args.assign(in.at, in.end);
-    call->in = {call->args.data(), call->args.data() + call->args.size()};
-    self.host->answers_later(
-        host, [call](std::vector<Val>* result) { return call->resolve(result); },
-        subtask->on_cancel);
-    return give_or_wait(self, call, calls, slots);
-  }
+  if (host.answer) return wait_for(self, in, lenders, host.answer, calls, slots);
   const TrapCode code =
       lower_tuple(cx, plan.flat_results, host.result, plan.results, room->flat, &in);
   if (code != TrapCode::None) {
@@ -254,71 +233,26 @@ TrapCode Lowered::call_abi(void* env, runtime::CallContext&, Slot* slots) {
   if (!inst.may_leave()) return store.trap("cannot leave component instance");
   Lenders lenders(inst);
   const Context cx{self.options, inst, &lenders};
-  AbiCall call(cx, slots, self.plan->handles);
+  AbiCall call(cx, slots, self.handles);
+  Answer answer;
+  call.answer = &answer;
+  const size_t calls = store.blocked.size();
   ++store.host_calls;
-  const AbiFunction& function = self.host->abi();
-  if (!function.call(function.env.get(), call)) {
+  if (!self.host->abi()(call)) {
     if (call.has_result) store.poison(*inst.root);
     return call.code();
+  }
+  if (answer) {
+    // Where the result goes, if it is not flat, is told behind the parameters.
+    const LowerPlan& plan = *self.plan;
+    const Slot* const end = slots + plan.param_slots;
+    return wait_for(self, {end - !plan.flat_results, end}, lenders, answer, calls, slots);
   }
   lenders.release();
   return TrapCode::None;
 }
 
-// A call of the host with scalars.
-TrapCode Lowered::call_direct(void* env, runtime::CallContext&, Slot* slots) {
-  const Lowered& self = *static_cast<const Lowered*>(env);
-  ComponentInstance& inst = self.instance;
-  ComponentStore& store = inst.store;
-  if (!inst.may_leave()) return store.trap("cannot leave component instance");
-  const std::vector<ScalarType>& scalars = self.plan->scalars;
-  bool borrows = false;
-  uint32_t handles[kMaxFlatParams];
-  for (size_t i = 0; i < scalars.size(); ++i) {
-    Slot& v = slots[i];
-    switch (scalars[i].kind) {
-      case ScalarKind::Enum:
-        v = uint32_t(v);
-        if (v >= scalars[i].number) return store.trap("invalid variant discriminant");
-        break;
-      case ScalarKind::Flags:
-        v &= scalars[i].number;
-        break;
-      case ScalarKind::Borrow: {
-        const auto index = uint32_t(v);
-        Handle* const h = inst.handles.get(index);
-        if (!h) return unknown_handle(inst, index);
-        CANON_TRY(check_resource(inst, *h, index, self.borrowed[i]));
-        ++h->lends;
-        borrows = true;
-        handles[i] = index;
-        v = h->rep;
-        break;
-      }
-      default:
-        if (!lift_scalar(scalars[i].kind, v)) return store.trap("invalid `char` bit pattern");
-        break;
-    }
-  }
-  ++store.host_calls;
-  CANON_TRY(self.host->direct()({store, slots, self.borrowed.data()}));
-  if (borrows)
-    for (size_t i = 0; i < scalars.size(); ++i)
-      if (scalars[i].kind == ScalarKind::Borrow)
-        if (Handle* const h = inst.handles.get(handles[i])) --h->lends;
-  if (!lower_scalar(self.plan->result.kind, slots[0]))
-    return store.trap("invalid `char` bit pattern");
-  return TrapCode::None;
-}
-
 }  // namespace
-
-bool fits_direct(const TypeArena& types, const TypeDef& func, const HostFunc& host) {
-  if (!host.direct()) return true;
-  std::vector<ScalarType> params;
-  for (const Label& l : func.labels) params.push_back(scalar_of(types, l.type));
-  return host.direct().fits(params, scalar_of(types, func.args[0]));
-}
 
 runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<const Func> func,
                                 const CanonLower& def, const ResolvedOptions& options) {
@@ -335,12 +269,10 @@ runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<con
   const wasm::CanonType* const core = instance.component->types->core().get(def.signature);
   auto* const env = new Lowered{instance, std::move(func), host, plan, def.type, options};
   runtime::HostCallback call = host ? &Lowered::call_host : &Lowered::call;
-  if (abi) call = &Lowered::call_abi;
-  if (host && plan->scalar && host->direct() && host->direct().fits(plan->scalars, plan->result)) {
-    call = &Lowered::call_direct;
-    for (const ScalarType& s : plan->scalars)
-      env->borrowed.push_back(s.kind == ScalarKind::Borrow ? instance.resource_of(s.number)
-                                                           : nullptr);
+  // Nothing but the form makes it safe.
+  if (abi && plan->form == host->abi().form()) {
+    call = &Lowered::call_abi;
+    env->handles = abi_handles(instance, (*instance.component->types)[def.type]);
   }
   return instance.store.core.new_host_func(core, call, env, &Lowered::release);
 }

@@ -34,9 +34,12 @@ bool ItemMatcher::same(ValType a, const ComponentInstance& from, ValType b) {
 }
 
 std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
-  if (!item.signature().empty()) return other_signature(types_, want, item.signature());
-  if (const auto* const host = dynamic_cast<const HostFunc*>(&item))
-    return fits_direct(types_, want, *host) ? "" : "the host's function has another type";
+  if (const auto* const host = dynamic_cast<const HostFunc*>(&item)) {
+    std::string why;
+    if (!host->signature().empty()) why = other_signature(types_, want, host->signature());
+    if (why.empty() && host->abi()) why = other_signature(types_, want, host->abi().form());
+    return why;
+  }
   const auto* const lifted = dynamic_cast<const LiftedFunc*>(&item);
   if (!lifted) return {};
   equal_.clear();  // of another arena, perhaps

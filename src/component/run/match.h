@@ -32,8 +32,6 @@ class ItemMatcher {
   std::set<std::pair<TypeId, TypeId>> equal_;
 };
 
-// Whether a function type is one that a direct function has; true as well if there is none.
-bool fits_direct(const TypeArena& types, const TypeDef& func, const HostFunc& host);
 // Whether an instance's exports are nothing but types that are no resources.
 bool only_types(const Component& component, const Entity& entity);
 

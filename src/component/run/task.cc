@@ -79,17 +79,6 @@ void WaitableSet::notify(ComponentStore& store) {
 
 Subtask::Subtask(ComponentInstance& inst) : Waitable(inst.store), instance(inst), lenders(inst) {}
 
-void Lenders::lend(uint32_t handle) {
-  ++caller_.handles.get(handle)->lends;
-  handles_.push_back(handle);
-}
-
-void Lenders::release() {
-  for (uint32_t i : handles_)
-    if (Handle* h = caller_.handles.get(i)) --h->lends;
-  handles_.clear();
-}
-
 void Subtask::resolve(State to) {
   state = to;
   if (const auto thread = waiter.lock()) store.wake(*thread);

@@ -104,14 +104,35 @@ class WaitableSet {
 class Lenders {
  public:
   explicit Lenders(ComponentInstance& caller) : caller_(caller) {}
-  void lend(uint32_t handle);
-  void release();
+  void lend(uint32_t handle) {
+    ++caller_.handles.get(handle)->lends;
+    if (few_count_ < few_.size())
+      few_[few_count_++] = handle;
+    else
+      more_.push_back(handle);
+  }
+  void release() {
+    const auto back = [this](uint32_t i) {
+      if (Handle* const h = caller_.handles.get(i)) --h->lends;
+    };
+    for (uint32_t i = 0; i < few_count_; ++i) back(few_[i]);
+    for (const uint32_t i : more_) back(i);
+    few_count_ = 0;
+    more_.clear();
+  }
   // Those of another call of the same caller.
-  void take(Lenders& from) { handles_ = std::move(from.handles_); }
+  void take(Lenders& from) {
+    few_ = from.few_;
+    few_count_ = std::exchange(from.few_count_, 0);
+    more_ = std::move(from.more_);
+  }
 
  private:
   ComponentInstance& caller_;
-  std::vector<uint32_t> handles_;
+  // Mostly a call borrows one, and nothing is allocated for that.
+  std::array<uint32_t, 4> few_;
+  uint32_t few_count_ = 0;
+  std::vector<uint32_t> more_;
 };
 
 class Subtask final : public Waitable {

@@ -1,13 +1,7 @@
 #include "wasi/bind/bind.h"
 
-#include "component/names.h"
-
 namespace wafer::wasi {
 
-using component::Entity;
-using component::HostInstance;
-using component::NamedEntity;
-using component::Sort;
 using runtime::TrapCode;
 
 TrapCode HostBase::take_failure(component::ComponentStore& store) {
@@ -45,35 +39,7 @@ void add_definitions(component::ComponentLinker& linker, const ResourceTypes& ty
   for (const ResourceAlias& a : aliases)
     linker.instance(a.interface).resource(a.name, types[a.index]);
   for (const Definition& d : definitions)
-    linker.instance(d.interface).func(d.name, d.call, d.waits, {d.fits, d.direct});
-}
-
-Result<void> check_imports(const component::Component& component,
-                           std::span<const Definition> definitions) {
-  const TypeArena& types = *component.types;
-  for (const NamedEntity& import : component.shape().imports) {
-    if (import.entity.sort != Sort::Instance) continue;
-    // Definitions of an interface stand together.
-    const Definition* of = nullptr;
-    for (const Definition& d : definitions) {
-      if (of && std::string_view(of->interface) == d.interface) continue;
-      of = &d;
-      if (import.name == d.interface || component::names_match(import.name, d.interface)) break;
-      of = nullptr;
-    }
-    if (!of) continue;
-    for (const NamedEntity& item : types[import.entity.type].shape->exports) {
-      if (item.entity.sort != Sort::Func) continue;
-      for (const Definition* d = of; d < definitions.data() + definitions.size() &&
-                                     d->interface == std::string_view(of->interface);
-           ++d)
-        if (item.name == d->name && (types[item.entity.type].is_async != d->is_async ||
-                                     !d->matches(types, types[item.entity.type])))
-          return Error(ErrorKind::Unlinkable, "component imports `" + import.name + "`: `" +
-                                                  item.name + "` has another type there");
-    }
-  }
-  return {};
+    linker.instance(d.interface).func(d.name, d.call, d.waits, d.signature, d.direct());
 }
 
 }  // namespace wafer::wasi

@@ -11,14 +11,11 @@ namespace wafer::wasi {
 struct Definition {
   const char* interface;  // "wasi:io/streams@0.2.12"
   const char* name;       // "[method]input-stream.read"
+  const char* signature;  // func_text() of its type
   bool waits;             // may answer later
-  bool is_async;          // the function's type
   runtime::TrapCode (*call)(component::HostCall& call);
-  // Whether a component means this by a function type of its own.
-  bool (*matches)(const TypeArena& types, const TypeDef& func);
-  // The same with nothing but scalars, or empty.
-  component::DirectFunction::Call direct;
-  component::DirectFunction::Fits fits;
+  // The same without dynamic values.
+  component::AbiFunction (*direct)();
 };
 
 // The host that is at work for the store, of class H.
@@ -42,12 +39,19 @@ struct Param {
 };
 template <class R>
 struct Param<R&> {
-  using Kept = R*;
+  using Kept = Borrow<R>;
   static R& pass(Kept kept) { return *kept; }
 };
 
-template <class T, size_t... I>
-auto without_last(std::index_sequence<I...>) -> std::tuple<std::tuple_element_t<I, T>...>;
+// What a function gives to its caller, at once or later.
+template <class R, class Last>
+struct ResultOf {
+  using Type = R;
+};
+template <class R, class X>
+struct ResultOf<R, Reply<X>> {
+  using Type = std::conditional_t<std::is_same_v<X, Unit>, void, X>;
+};
 
 // `fn` takes a host, the function's parameters, and perhaps a Reply for the result.
 template <auto fn>
@@ -68,117 +72,94 @@ struct Bound<fn> {
   template <size_t I>
   using Arg = Param<std::tuple_element_t<I, All>>;
 
+  using Result =
+      typename ResultOf<R, std::tuple_element_t<sizeof...(A), std::tuple<void*, A...>>>::Type;
+
   static runtime::TrapCode call(component::HostCall& c) {
     return call(c, std::make_index_sequence<kCount>());
   }
-  static bool matches(const TypeArena& types, const TypeDef& func) {
-    return matches(types, func, std::make_index_sequence<kCount>());
-  }
-
-  // Whether values of nothing but scalars go to it, and come from it at once.
-  static constexpr bool is_direct() {
-    if constexpr (kReplies)
-      return false;
-    else
-      return direct_params(std::make_index_sequence<kCount>()) &&
-             Scalar<R>::kType.kind != component::ScalarKind::Other &&
-             Scalar<R>::kType.kind != component::ScalarKind::Borrow;
-  }
-  static runtime::TrapCode direct(const void*, const component::DirectCall& c) {
-    return direct(c, std::make_index_sequence<kCount>());
-  }
-  static bool fits(const void*, std::span<const component::ScalarType> params,
-                   component::ScalarType result) {
-    return fits(params, result, std::make_index_sequence<kCount>());
-  }
+  static component::AbiFunction direct() { return direct(std::make_index_sequence<kCount>()); }
 
  private:
-  template <size_t... I>
-  static constexpr bool direct_params(std::index_sequence<I...>) {
-    return ((Scalar<typename Arg<I>::Kept>::kType.kind != component::ScalarKind::Other) && ...);
-  }
-  template <size_t... I>
-  static bool fits(std::span<const component::ScalarType> params, component::ScalarType result,
-                   std::index_sequence<I...>) {
-    // Which resource is borrowed is looked at with each call.
-    const auto same = [](component::ScalarType a, component::ScalarType b) {
-      return a.kind == b.kind && (a.kind == component::ScalarKind::Borrow || a.number == b.number);
-    };
-    return params.size() == kCount && same(Scalar<R>::kType, result) &&
-           (same(Scalar<typename Arg<I>::Kept>::kType, params[I]) && ...);
-  }
-  template <size_t... I>
-  static runtime::TrapCode direct(const component::DirectCall& c, std::index_sequence<I...>) {
-    H& host = host_of<H>(c.store);
-    std::tuple<typename Arg<I>::Kept...> args{Scalar<typename Arg<I>::Kept>::from(c, I, host)...};
-    if (!host.failed()) {
-      if constexpr (std::is_void_v<R>)
-        fn(host, Arg<I>::pass(std::get<I>(args))...);
+  // Calls `give` with the result; or, if that comes later, `later` with what cancels it, which
+  // gives the answer.
+  template <class Give, class Later, size_t... I, class... K>
+  static void run(H& host, Give&& give, Later&& later, std::index_sequence<I...>, K&... kept) {
+    if constexpr (kReplies) {
+      using Given = std::tuple_element_t<sizeof...(A) - 1, All>;
+      Given reply(host);
+      fn(host, Arg<I>::pass(kept)..., reply);
+      if (host.failed()) return;
+      auto& state = reply.state();
+      if (!state.early)
+        state.answer = later(reply.canceller());
       else
-        c.slots[0] = Scalar<R>::to(fn(host, Arg<I>::pass(std::get<I>(args))...));
-      if (!host.failed()) return runtime::TrapCode::None;
+        give(*std::move(state.early));
+    } else if constexpr (std::is_void_v<R>) {
+      fn(host, Arg<I>::pass(kept)...);
+    } else {
+      give(fn(host, Arg<I>::pass(kept)...));
     }
-    return host.take_failure(c.store);
-  }
-  template <size_t... I>
-  static runtime::TrapCode call(component::HostCall& c, std::index_sequence<I...>) {
-    H& host = host_of<H>(c.store);
-    std::tuple<typename Arg<I>::Kept...> args{
-        Codec<typename Arg<I>::Kept>::from(c.args[I], host)...};
-    if (!host.failed()) {
-      if constexpr (kReplies) {
-        std::tuple_element_t<sizeof...(A) - 1, All> reply(host);
-        fn(host, Arg<I>::pass(std::get<I>(args))..., reply);
-        auto& state = reply.state();
-        if (!host.failed()) {
-          if (state.early)
-            c.result = *std::move(state.early);
-          else
-            state.answer = c.later(reply.canceller());
-        }
-      } else if constexpr (std::is_void_v<R>) {
-        fn(host, Arg<I>::pass(std::get<I>(args))...);
-      } else {
-        R result = fn(host, Arg<I>::pass(std::get<I>(args))...);
-        if (!host.failed()) c.result.push_back(Codec<R>::to(std::move(result), host));
-      }
-    }
-    return host.take_failure(c.store);
   }
 
   template <size_t... I>
-  static bool matches(const TypeArena& types, const TypeDef& func, std::index_sequence<I...>) {
-    if (func.labels.size() != kCount) return false;
-    if (!(Codec<typename Arg<I>::Kept>::matches(types, func.labels[I].type) && ...)) return false;
-    if constexpr (kReplies)
-      return result_matches<std::tuple_element_t<sizeof...(A) - 1, All>>(types, func.args[0]);
-    else if constexpr (std::is_void_v<R>)
-      return !func.args[0];
-    else
-      return bool(func.args[0]) && Codec<R>::matches(types, func.args[0]);
+  static runtime::TrapCode call(component::HostCall& c, std::index_sequence<I...> indices) {
+    H& host = host_of<H>(c.store);
+    ComponentScope scope{.store = &c.store, .host = static_cast<HostBase*>(&host)};
+    std::tuple<typename Arg<I>::Kept...> args{
+        ComponentType<typename Arg<I>::Kept>::from(c.args[I], scope)...};
+    if (scope.failure) host.fail(scope.failure);
+    if (!host.failed())
+      run(
+          host,
+          [&]<class T>(T&& result) {
+            if constexpr (!std::is_void_v<Result>)
+              if (!host.failed()) c.result.push_back(to_val<Result>(std::move(result), host));
+          },
+          [&](std::function<bool()> canceller) { return c.later(std::move(canceller)); }, indices,
+          std::get<I>(args)...);
+    return host.take_failure(c.store);
   }
-  template <class Of>
-  struct ReplyOf;
-  template <class X>
-  struct ReplyOf<Reply<X>> {
-    using Type = X;
+
+  struct Direct {
+    void enter(component::AbiCall& c) const {
+      c.scope.host = static_cast<HostBase*>(&host_of<H>(c.store));
+    }
+    auto operator()(component::AbiCall& c, auto&... kept) const {
+      H& host = *static_cast<H*>(static_cast<HostBase*>(c.scope.host));
+      std::conditional_t<std::is_void_v<Result>, bool, std::optional<Result>> out{};
+      run(
+          host,
+          [&]<class T>(T&& result) {
+            if constexpr (!std::is_void_v<Result>) out.emplace(std::move(result));
+          },
+          [&](std::function<bool()> canceller) {
+            c.waits = true;
+            return *c.answer = component::Answer::later(c.store, std::move(canceller));
+          },
+          std::make_index_sequence<kCount>(), kept...);
+      if (host.failed()) {
+        c.stop(host.take_failure(c.store));
+        out = {};
+      } else if constexpr (std::is_void_v<Result>) {
+        out = true;
+      }
+      return out;
+    }
   };
-  template <class Of>
-  static bool result_matches(const TypeArena& types, ValType t) {
-    return PayloadCodec<typename ReplyOf<Of>::Type>::matches(types, t);
+  template <size_t... I>
+  static component::AbiFunction direct(std::index_sequence<I...>) {
+    return component::AbiFunction::of<Result, typename Arg<I>::Kept...>(Direct{});
   }
 };
 
 }  // namespace bind
 
 template <auto fn>
-constexpr Definition define(const char* interface, const char* name, bool waits, bool is_async) {
+constexpr Definition define(const char* interface, const char* name, const char* signature,
+                            bool waits) {
   using Bound = bind::Bound<fn>;
-  if constexpr (Bound::is_direct())
-    return {interface,   name,           waits,         is_async,
-            Bound::call, Bound::matches, Bound::direct, Bound::fits};
-  else
-    return {interface, name, waits, is_async, Bound::call, Bound::matches, nullptr, nullptr};
+  return {interface, name, signature, waits, Bound::call, Bound::direct};
 }
 
 // Defines resources and functions in `linker`; gives the resource types, which a HostBase of
@@ -194,10 +175,5 @@ ResourceTypes add_resources(component::ComponentLinker& linker,
 void add_definitions(component::ComponentLinker& linker, const ResourceTypes& types,
                      std::span<const ResourceAlias> aliases,
                      std::span<const Definition> definitions);
-
-// Whether what `component` imports of these interfaces has their types. Unlinkable names the
-// first function that has not.
-Result<void> check_imports(const component::Component& component,
-                           std::span<const Definition> definitions);
 
 }  // namespace wafer::wasi

@@ -1,5 +1,6 @@
-// Values of components as C++ types, for interfaces that wafer-wasi-gen has read. The shape of a
-// type comes from its Meta; everything else follows from C++'s own types.
+// Values of components as C++ types, for interfaces that wafer-wasi-gen has read, beside those of
+// wafer/component_types.hpp: handles of the host's objects, and types whose shape comes from their
+// Meta. Both with dynamic values (ComponentType) and without (ComponentAbi).
 #pragma once
 
 #include <cstdint>
@@ -12,16 +13,11 @@
 
 #include "component/run/linker.h"
 #include "component/run/stream.h"
-#include "wafer/expected.hpp"
+#include "wafer/component_abi.hpp"
 
 namespace wafer::wasi {
 
-using component::Prim;
-using component::TypeArena;
-using component::TypeDef;
-using component::TypeKind;
 using component::Val;
-using component::ValType;
 
 // ---- Resources of the host
 
@@ -146,361 +142,282 @@ class HostBase {
 
 // ---- Shapes
 
+// A borrowed resource of the host, of a class that need not be defined yet.
+template <class R>
+class Borrow {
+ public:
+  Borrow() = default;
+  explicit Borrow(Object* object) : object_(object) {}
+  // Object is the only base of R.
+  R& operator*() const { return *reinterpret_cast<R*>(object_); }
+  R* operator->() const { return &**this; }
+
+ private:
+  Object* object_ = nullptr;
+};
+
 enum class Shape : uint8_t { Record, Flags, Enum, Variant };
+// Of types that have a name: kShape; kNames, of fields or cases; kFields, pointers to the members
+// of records and flags (as bools); kCases, to those of a variant that hold what its cases have, or
+// nullptr. The tag of a variant is its member `tag`.
 template <class T>
 struct Meta;
-
-// matches(): whether a component means this by a type of its own. from() and to() are only used
-// on values of such types; resources are checked each time, since a component may name any of
-// them.
-template <class T>
-struct Codec;
-
-inline Prim prim_of(const TypeArena& types, ValType t) {
-  if (t.defined() && types[t.id].kind == TypeKind::Primitive) return types[t.id].args[0].prim;
-  return t.prim;
-}
-inline const TypeDef* def_of(const TypeArena& types, ValType t, TypeKind kind) {
-  return t.defined() && types[t.id].kind == kind ? &types[t.id] : nullptr;
-}
-
-template <class T, Prim kPrim>
-struct IntegerCodec {
-  static bool matches(const TypeArena& types, ValType t) { return prim_of(types, t) == kPrim; }
-  static T from(Val& v, HostBase&) { return T(v.bits()); }
-  static Val to(T v, HostBase&) {
-    if constexpr (std::is_signed_v<T>)
-      return Val::of_int(v);
-    else
-      return Val::of_bits(uint64_t(v));
-  }
-};
-template <>
-struct Codec<bool> : IntegerCodec<bool, Prim::Bool> {};
-template <>
-struct Codec<uint8_t> : IntegerCodec<uint8_t, Prim::U8> {};
-template <>
-struct Codec<uint16_t> : IntegerCodec<uint16_t, Prim::U16> {};
-template <>
-struct Codec<uint32_t> : IntegerCodec<uint32_t, Prim::U32> {};
-template <>
-struct Codec<uint64_t> : IntegerCodec<uint64_t, Prim::U64> {};
-template <>
-struct Codec<int8_t> : IntegerCodec<int8_t, Prim::S8> {};
-template <>
-struct Codec<int16_t> : IntegerCodec<int16_t, Prim::S16> {};
-template <>
-struct Codec<int32_t> : IntegerCodec<int32_t, Prim::S32> {};
-template <>
-struct Codec<int64_t> : IntegerCodec<int64_t, Prim::S64> {};
-
-template <>
-struct Codec<float> {
-  static bool matches(const TypeArena& types, ValType t) { return prim_of(types, t) == Prim::F32; }
-  static float from(Val& v, HostBase&) { return v.as_f32(); }
-  static Val to(float v, HostBase&) { return Val::of_f32(v); }
-};
-
-template <>
-struct Codec<std::string> {
-  static bool matches(const TypeArena& types, ValType t) {
-    return prim_of(types, t) == Prim::String;
-  }
-  static std::string from(Val& v, HostBase&) { return v.str(); }
-  static Val to(std::string v, HostBase&) { return Val::of_text(std::move(v)); }
-};
-
-template <>
-struct Codec<std::vector<uint8_t>> {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, TypeKind::List);
-    return d && prim_of(types, d->args[0]) == Prim::U8;
-  }
-  static std::vector<uint8_t> from(Val& v, HostBase&) { return std::move(v.bytes()); }
-  static Val to(std::vector<uint8_t> v, HostBase&) { return Val::of_bytes(std::move(v)); }
-};
-
-template <class T>
-struct Codec<std::vector<T>> {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, TypeKind::List);
-    return d && Codec<T>::matches(types, d->args[0]);
-  }
-  static std::vector<T> from(Val& v, HostBase& h) {
-    std::vector<T> out;
-    out.reserve(v.items().size());
-    for (Val& item : v.items()) out.push_back(Codec<T>::from(item, h));
-    return out;
-  }
-  static Val to(std::vector<T> v, HostBase& h) {
-    Val::Items items;
-    items.reserve(v.size());
-    for (T& item : v) items.push_back(Codec<T>::to(std::move(item), h));
-    return Val::of_items(std::move(items));
-  }
-};
-
-template <class T>
-struct Codec<std::optional<T>> {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, TypeKind::Option);
-    return d && Codec<T>::matches(types, d->args[0]);
-  }
-  static std::optional<T> from(Val& v, HostBase& h) {
-    if (!v.payload()) return std::nullopt;
-    return Codec<T>::from(*v.payload(), h);
-  }
-  static Val to(std::optional<T> v, HostBase& h) {
-    return v ? Val::some(Codec<T>::to(*std::move(v), h)) : Val::none();
-  }
-};
-
-template <class... T>
-struct Codec<std::tuple<T...>> {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, TypeKind::Tuple);
-    if (!d || d->args.size() != sizeof...(T)) return false;
-    size_t i = 0;
-    return (Codec<T>::matches(types, d->args[i++]) && ...);
-  }
-  static std::tuple<T...> from(Val& v, HostBase& h) {
-    size_t i = 0;
-    return std::tuple<T...>{Codec<T>::from(v.items()[i++], h)...};
-  }
-  static Val to(std::tuple<T...> v, HostBase& h) {
-    Val::Items items;
-    items.reserve(sizeof...(T));
-    std::apply([&](T&... part) { (items.push_back(Codec<T>::to(std::move(part), h)), ...); }, v);
-    return Val::of_items(std::move(items));
-  }
-};
-
-// A case that may have no payload.
-template <class T>
-struct PayloadCodec {
-  static bool matches(const TypeArena& types, ValType t) {
-    return bool(t) && Codec<T>::matches(types, t);
-  }
-  static T from(Val* v, HostBase& h) { return Codec<T>::from(*v, h); }
-  static Val to(uint32_t index, T v, HostBase& h) {
-    return Val::of_case(index, Codec<T>::to(std::move(v), h));
-  }
-};
-template <>
-struct PayloadCodec<Unit> {
-  static bool matches(const TypeArena&, ValType t) { return !t; }
-  static Unit from(Val*, HostBase&) { return {}; }
-  static Val to(uint32_t index, Unit, HostBase&) { return Val::of_case(index); }
-};
-
-template <class T, class E>
-struct Codec<Expected<T, E>> {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, TypeKind::Result);
-    const auto arg = [&](size_t i) { return i < d->args.size() ? d->args[i] : ValType(); };
-    return d && PayloadCodec<T>::matches(types, arg(0)) && PayloadCodec<E>::matches(types, arg(1));
-  }
-  static Expected<T, E> from(Val& v, HostBase& h) {
-    if (v.index() == 0) return PayloadCodec<T>::from(v.payload(), h);
-    return Err<E>{PayloadCodec<E>::from(v.payload(), h)};
-  }
-  static Val to(Expected<T, E> v, HostBase& h) {
-    return v ? PayloadCodec<T>::to(0, std::move(*v), h)
-             : PayloadCodec<E>::to(1, std::move(v.error()), h);
-  }
-};
-
-// ---- Resources
-
-template <class R>
-component::ResourceType* resource_type(const HostBase& h) {
-  return (*h.types)[ResourceMeta<R>::kIndex].get();
-}
-
-template <class R>
-struct Codec<Own<R>> {
-  static bool matches(const TypeArena& types, ValType t) { return def_of(types, t, TypeKind::Own); }
-  static Own<R> from(Val& v, HostBase& h) {
-    if (v.resource().type == resource_type<R>(h))
-      return Own<R>::adopt(h.take_back(v.resource().rep));
-    h.fail("resource of another type");
-    return {};
-  }
-  static Val to(Own<R> v, HostBase& h) {
-    return Val::of_resource(resource_type<R>(h), h.lend(v.release()));
-  }
-};
-
-template <class R>
-  requires requires { ResourceMeta<R>::kIndex; }
-struct Codec<R*> {
-  static bool matches(const TypeArena& types, ValType t) {
-    return def_of(types, t, TypeKind::Borrow);
-  }
-  static R* from(Val& v, HostBase& h) {
-    if (v.resource().type == resource_type<R>(h))
-      // R need not be defined here; Object is its only base.
-      return reinterpret_cast<R*>(HostBase::object_of(v.resource().rep));
-    h.fail("resource of another type");
-    return nullptr;
-  }
-};
-
-// ---- Streams and futures
-
-// stream<T>: its readable end, on its way to a guest or from one.
-template <class T>
-struct Stream {
-  std::shared_ptr<component::End> end;
-};
-template <class T>
-struct Future {
-  std::shared_ptr<component::End> end;
-};
-
-template <class S, class T, TypeKind kKind>
-struct EndCodec {
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, kKind);
-    return d && PayloadCodec<T>::matches(types, d->args.empty() ? ValType() : d->args[0]);
-  }
-  static S from(Val& v, HostBase&) { return {std::static_pointer_cast<component::End>(v.end())}; }
-  static Val to(S v, HostBase&) { return Val::of_end(std::move(v.end)); }
-};
-template <class T>
-struct Codec<Stream<T>> : EndCodec<Stream<T>, T, TypeKind::Stream> {};
-template <class T>
-struct Codec<Future<T>> : EndCodec<Future<T>, T, TypeKind::Future> {};
-
-// ---- What has a name
-
 template <class T>
 concept Described = requires { Meta<T>::kShape; };
 
-template <Described T>
-struct Codec<T> {
-  using M = Meta<T>;
-  static constexpr size_t kCount = std::size(M::kNames);
-  static constexpr TypeKind kKind = M::kShape == Shape::Record  ? TypeKind::Record
-                                    : M::kShape == Shape::Flags ? TypeKind::Flags
-                                    : M::kShape == Shape::Enum  ? TypeKind::Enum
-                                                                : TypeKind::Variant;
+template <class T>
+concept DescribedFlags = Described<T> && Meta<T>::kShape == Shape::Flags;
+template <class T>
+concept DescribedVariant = Described<T> && Meta<T>::kShape == Shape::Variant;
 
-  static bool matches(const TypeArena& types, ValType t) {
-    const TypeDef* const d = def_of(types, t, kKind);
-    if (!d || d->labels.size() != kCount) return false;
-    for (size_t i = 0; i < kCount; ++i)
-      if (d->labels[i].name != M::kNames[i]) return false;
-    bool ok = true;
-    if constexpr (M::kShape == Shape::Record) {
-      size_t i = 0;
-      T probe{};
-      M::each(probe,
-              [&]<class F>(F&) { ok = ok && Codec<F>::matches(types, d->labels[i++].type); });
-    } else if constexpr (M::kShape == Shape::Variant) {
-      std::vector<bool> with(kCount);
-      M::each_payload([&]<class F>(size_t i) {
-        with[i] = true;
-        ok = ok && PayloadCodec<F>::matches(types, d->labels[i].type);
-      });
-      for (size_t i = 0; i < kCount; ++i) ok = ok && (with[i] || !d->labels[i].type);
-    }
-    return ok;
-  }
-
-  static T from(Val& v, HostBase& h) {
-    T out{};
-    if constexpr (M::kShape == Shape::Record) {
-      size_t i = 0;
-      M::each(out, [&]<class F>(F& field) { field = Codec<F>::from(v.items()[i++], h); });
-    } else if constexpr (M::kShape == Shape::Flags) {
-      size_t i = 0;
-      M::each(out, [&](bool& flag) { flag = v.bits() >> i++ & 1; });
-    } else if constexpr (M::kShape == Shape::Enum) {
-      out = T(v.bits());
-    } else {
-      out.tag = typename T::Tag(v.index());
-      M::payload(out, [&]<class P>(std::optional<P>& payload) {
-        payload = Codec<P>::from(*v.payload(), h);
-      });
-    }
-    return out;
-  }
-
-  static Val to(T v, HostBase& h) {
-    if constexpr (M::kShape == Shape::Record) {
-      Val::Items items;
-      items.reserve(kCount);
-      M::each(v, [&]<class F>(F& f) { items.push_back(Codec<F>::to(std::move(f), h)); });
-      return Val::of_items(std::move(items));
-    } else if constexpr (M::kShape == Shape::Flags) {
-      uint64_t bits = 0;
-      size_t i = 0;
-      M::each(v, [&](bool flag) { bits |= uint64_t(flag) << i++; });
-      return Val::of_bits(bits);
-    } else if constexpr (M::kShape == Shape::Enum) {
-      return Val::of_bits(uint64_t(v));
-    } else {
-      Val out = Val::of_case(uint32_t(v.tag));
-      M::payload(v, [&]<class P>(std::optional<P>& payload) {
-        out = Val::of_case(uint32_t(v.tag), Codec<P>::to(*std::move(payload), h));
-      });
-      return out;
-    }
-  }
+// What a case holds; Unit: nothing.
+template <class M>
+struct CasePayload;
+template <>
+struct CasePayload<std::nullptr_t> {
+  using Type = Unit;
+};
+template <class C, class P>
+struct CasePayload<std::optional<P> C::*> {
+  using Type = P;
 };
 
-// ---- Scalars
-
-// Types whose values are one core value; a resource is borrowed.
-template <class T>
-struct Scalar {
-  static constexpr component::ScalarType kType{component::scalar_kind<T>()};
-  static T from(const component::DirectCall& c, size_t i, HostBase&) {
-    return component::scalar_from<T>(c.slots[i]);
+// A variant's cases: `f` gets the number of a case as a constant, and the pointer to its member.
+template <DescribedVariant T, class F, size_t I = 0>
+void with_case(size_t index, F&& f) {
+  if constexpr (I < std::size(Meta<T>::kNames)) {
+    if (index == I)
+      f.template operator()<I>(std::get<I>(Meta<T>::kCases));
+    else
+      with_case<T, F, I + 1>(index, std::forward<F>(f));
   }
-  static uint64_t to(T v) { return component::scalar_to(v); }
+}
+// Calls f with the member that holds what the case has, if it has anything.
+template <DescribedVariant T, class F>
+void with_payload(T& v, F&& f) {
+  with_case<T>(size_t(v.tag), [&]<size_t I, class M>(M member) {
+    if constexpr (!std::is_same_v<M, std::nullptr_t>) f(v.*member);
+  });
+}
+
+template <DescribedFlags T>
+uint32_t flag_bits(const T& v) {
+  uint32_t bits = 0, i = 0;
+  std::apply([&](auto... flag) { ((bits |= uint32_t(v.*flag) << i++), ...); }, Meta<T>::kFields);
+  return bits;
+}
+template <DescribedFlags T>
+T flags_of(uint64_t bits) {
+  static_assert(std::size(Meta<T>::kNames) <= 32);
+  T out{};
+  size_t i = 0;
+  std::apply([&](auto... flag) { ((out.*flag = bits >> i++ & 1), ...); }, Meta<T>::kFields);
+  return out;
+}
+
+// ---- Resources, by the types of a HostBase, which is the scope's host
+
+// Null, and the failure is noted: it is not of the class R.
+template <class R>
+Object* object_of(const component::Resource& resource, ComponentScope& s) {
+  const auto& h = *static_cast<const HostBase*>(s.host);
+  if (resource.type == (*h.types)[ResourceMeta<R>::kIndex].get())
+    return HostBase::object_of(resource.rep);
+  s.failure = "resource of another type";
+  return nullptr;
+}
+template <class R>
+Own<R> take_own(const component::Resource& resource, ComponentScope& s) {
+  if (!object_of<R>(resource, s)) return {};
+  return Own<R>::adopt(static_cast<HostBase*>(s.host)->take_back(resource.rep));
+}
+template <class R>
+component::Resource give_own(Own<R> v, ComponentScope& s) {
+  auto& h = *static_cast<HostBase*>(s.host);
+  return {(*h.types)[ResourceMeta<R>::kIndex].get(), h.lend(v.release())};
+}
+
+// Handles as HandleAbi wants them.
+template <class R>
+struct OwnHandle {
+  static bool get(component::AbiCall& c, uint32_t h, uint32_t index, Own<R>& out) {
+    component::Resource resource;
+    if (!c.lift_resource(h, index, resource)) return false;
+    out = take_own<R>(resource, c.scope);
+    return c.converted();
+  }
+  static bool set(component::AbiCall& c, uint32_t h, Own<R>& v, uint32_t& index) {
+    return c.lower_resource(h, give_own(std::move(v), c.scope), index);
+  }
 };
 template <class R>
-struct Scalar<R*> {
-  static constexpr component::ScalarType kType{component::ScalarKind::Borrow};
-  static R* from(const component::DirectCall& c, size_t i, HostBase& h) {
-    if (c.borrowed[i] == resource_type<R>(h))
-      return reinterpret_cast<R*>(HostBase::object_of(c.slots[i]));
-    h.fail("resource of another type");
-    return nullptr;
+struct BorrowHandle {
+  static bool get(component::AbiCall& c, uint32_t h, uint32_t index, Borrow<R>& out) {
+    component::Resource resource;
+    if (!c.lift_resource(h, index, resource)) return false;
+    out = Borrow<R>(object_of<R>(resource, c.scope));
+    return c.converted();
   }
 };
-template <Described T>
-  requires(Meta<T>::kShape == Shape::Enum)
-struct Scalar<T> {
-  static constexpr component::ScalarType kType{component::ScalarKind::Enum,
-                                               uint32_t(std::size(Meta<T>::kNames))};
-  static T from(const component::DirectCall& c, size_t i, HostBase&) { return T(c.slots[i]); }
-  static uint64_t to(T v) { return uint64_t(v); }
+
+template <class T>
+struct VariantCases {
+  static size_t index(const T& v) { return size_t(v.tag); }
+  template <size_t I>
+  static auto& set(T& v) {
+    v.tag = typename T::Tag(I);
+    if constexpr (kHolds<I>)
+      return (v.*std::get<I>(Meta<T>::kCases)).emplace();
+    else
+      return v;
+  }
+  template <size_t I>
+  static auto& get(T& v) {
+    return *(v.*std::get<I>(Meta<T>::kCases));
+  }
+
+ private:
+  template <size_t I>
+  static constexpr bool kHolds =
+      !std::is_same_v<std::tuple_element_t<I, std::remove_cvref_t<decltype(Meta<T>::kCases)>>,
+                      std::nullptr_t>;
 };
-template <Described T>
-  requires(Meta<T>::kShape == Shape::Flags)
-struct Scalar<T> {
-  static constexpr component::ScalarType kType{
-      component::ScalarKind::Flags, uint32_t((uint64_t{1} << std::size(Meta<T>::kNames)) - 1)};
-  static T from(const component::DirectCall& c, size_t i, HostBase&) {
-    T out{};
-    size_t bit = 0;
-    Meta<T>::each(out, [&](bool& flag) { flag = c.slots[i] >> bit++ & 1; });
+template <class T, class Cases>
+struct DescribedAbi;
+template <class T, class... M>
+struct DescribedAbi<T, std::tuple<M...>>
+    : detail::VariantAbi<T, VariantCases<T>, typename CasePayload<M>::Type...> {
+  static std::string text() {
+    return "variant<" + detail::type_texts<typename CasePayload<M>::Type...>() + ">";
+  }
+};
+template <DescribedVariant T>
+using VariantOf = DescribedAbi<T, std::remove_cvref_t<decltype(Meta<T>::kCases)>>;
+
+template <class T>
+struct FlagsAbi {
+  static constexpr uint32_t kCount = std::size(Meta<T>::kNames);
+  using Bits = std::conditional_t<kCount <= 8, uint8_t,
+                                  std::conditional_t<kCount <= 16, uint16_t, uint32_t>>;
+  static constexpr uint32_t kSize = sizeof(Bits), kAlign = sizeof(Bits), kFlat = 1, kHandles = 0;
+  static bool lift(component::AbiCall&, const uint64_t* in, uint32_t, T& out) {
+    out = flags_of<T>(*in);
+    return true;
+  }
+  static bool load(component::AbiCall& c, uint32_t at, uint32_t, T& out) {
+    out = flags_of<T>(c.get<Bits>(at));
+    return true;
+  }
+  static bool lower(component::AbiCall&, T& v, uint32_t, uint64_t* out) {
+    *out = flag_bits(v);
+    return true;
+  }
+  static bool store(component::AbiCall& c, T& v, uint32_t, uint32_t at) {
+    c.put(at, Bits(flag_bits(v)));
+    return true;
+  }
+};
+
+}  // namespace wafer::wasi
+
+namespace wafer {
+
+template <wasi::Described T>
+  requires(wasi::Meta<T>::kShape == wasi::Shape::Record)
+struct ComponentShape<T> {
+  static constexpr ComponentShapeKind kKind = ComponentShapeKind::Record;
+  static constexpr auto kFields = wasi::Meta<T>::kFields;
+};
+template <wasi::Described T>
+  requires(wasi::Meta<T>::kShape == wasi::Shape::Enum)
+struct ComponentShape<T> {
+  static constexpr ComponentShapeKind kKind = ComponentShapeKind::Enum;
+  static constexpr uint32_t kCount = std::size(wasi::Meta<T>::kNames);
+};
+
+template <wasi::DescribedFlags T>
+struct ComponentType<T> {
+  static std::string text() {
+    return "flags<" + std::to_string(std::size(wasi::Meta<T>::kNames)) + ">";
+  }
+  static ComponentVal to(const T& v, ComponentScope&) {
+    return ComponentVal::of_bits(wasi::flag_bits(v));
+  }
+  static T from(ComponentVal& v, ComponentScope&) { return wasi::flags_of<T>(v.bits()); }
+};
+template <wasi::DescribedFlags T>
+struct ComponentAbi<T> : wasi::FlagsAbi<T> {};
+
+template <wasi::DescribedVariant T>
+struct ComponentType<T> {
+  static std::string text() { return wasi::VariantOf<T>::text(); }
+  static ComponentVal to(T v, ComponentScope& s) {
+    ComponentVal out = ComponentVal::of_case(uint32_t(v.tag));
+    wasi::with_payload(v, [&]<class P>(std::optional<P>& payload) {
+      out = detail::case_to<P>(uint32_t(v.tag), *std::move(payload), s);
+    });
     return out;
   }
-  static uint64_t to(T v) {
-    uint64_t bits = 0;
-    size_t bit = 0;
-    Meta<T>::each(v, [&](bool& flag) { bits |= uint64_t(flag) << bit++; });
-    return bits;
+  static T from(ComponentVal& v, ComponentScope& s) {
+    T out{};
+    out.tag = typename T::Tag(v.index());
+    wasi::with_payload(out, [&]<class P>(std::optional<P>& payload) {
+      payload = detail::case_from<P>(v.payload(), s);
+    });
+    return out;
   }
 };
-template <>
-struct Scalar<void> {
-  static constexpr component::ScalarType kType{component::ScalarKind::Nothing};
+template <wasi::DescribedVariant T>
+struct ComponentAbi<T> : wasi::VariantOf<T> {};
+
+template <class R>
+struct ComponentType<wasi::Own<R>> {
+  static std::string text() { return "own"; }
+  static ComponentVal to(wasi::Own<R> v, ComponentScope& s) {
+    const component::Resource given = wasi::give_own(std::move(v), s);
+    return ComponentVal::of_resource(given.type, given.rep);
+  }
+  static wasi::Own<R> from(ComponentVal& v, ComponentScope& s) {
+    return wasi::take_own<R>(v.resource(), s);
+  }
 };
+template <class R>
+struct ComponentAbi<wasi::Own<R>> : detail::HandleAbi<wasi::Own<R>, wasi::OwnHandle<R>> {};
+template <class R>
+struct ComponentType<wasi::Borrow<R>> {
+  static std::string text() { return "borrow"; }
+  static wasi::Borrow<R> from(ComponentVal& v, ComponentScope& s) {
+    return wasi::Borrow<R>(wasi::object_of<R>(v.resource(), s));
+  }
+};
+template <class R>
+struct ComponentAbi<wasi::Borrow<R>> : detail::HandleAbi<wasi::Borrow<R>, wasi::BorrowHandle<R>> {};
+
+}  // namespace wafer
+
+namespace wafer::wasi {
+
+// The end that a stream or future stands for.
+template <class S>
+std::shared_ptr<component::End> end_of(S from) {
+  return std::static_pointer_cast<component::End>(std::move(from.end));
+}
+
+// Values one way and the other. What cannot be converted is a failure of the host.
+template <class T>
+Val to_val(T v, HostBase& host) {
+  ComponentScope scope{.host = &host};
+  Val out = ComponentType<T>::to(std::move(v), scope);
+  if (scope.failure) host.fail(scope.failure);
+  return out;
+}
+template <class T>
+T from_val(Val& v, HostBase& host) {
+  ComponentScope scope{.host = &host};
+  T out = ComponentType<T>::from(v, scope);
+  if (scope.failure) host.fail(scope.failure);
+  return out;
+}
 
 // ---- Answers
 
@@ -511,7 +428,7 @@ class Reply {
   struct State {
     HostBase& host;
     component::Answer answer;  // once the function has returned
-    std::optional<std::vector<Val>> early;
+    std::optional<R> early;
     std::function<void()> on_cancel;
     bool cancelled = false;
   };
@@ -519,13 +436,14 @@ class Reply {
   void operator()(R result) const {
     if (state_->cancelled) return;
     state_->on_cancel = nullptr;
+    if (!state_->answer) {
+      state_->early = std::move(result);
+      return;
+    }
     std::vector<Val> values;
     if constexpr (!std::is_same_v<R, Unit>)
-      values.push_back(Codec<R>::to(std::move(result), state_->host));
-    if (state_->answer)
-      state_->answer.complete(std::move(values));
-    else
-      state_->early = std::move(values);
+      values.push_back(to_val(std::move(result), state_->host));
+    state_->answer.complete(std::move(values));
   }
   // Called when the guest does not want it any more: what is under way for it ends.
   void on_cancel(std::function<void()> f) const { state_->on_cancel = std::move(f); }

@@ -79,7 +79,7 @@ Code http_error_code(host::Status status) {
   // Of what could be told besides, the least.
   if (code.tag == Code::Tag::TLSAlertReceived)
     return Code::of_tls_alert_received({detail, std::nullopt});
-  Meta<Code>::payload(code, [](auto& payload) { payload.emplace(); });
+  with_payload(code, [](auto& payload) { payload.emplace(); });
   return code;
 }
 

@@ -18,12 +18,6 @@ component::ExportedFunc find_run(component::ComponentInstance& instance) {
 
 }  // namespace
 
-Result<void> CommandHost::check(const component::Component& component) {
-  WAFER_TRY(p2::check(component));
-  WAFER_TRY(p3::check(component));
-  return devices::check(component);
-}
-
 Result<std::unique_ptr<CommandHost>> CommandHost::open(host::Config config,
                                                        component::ComponentLinker& linker) {
   std::shared_ptr<host::Board> board =

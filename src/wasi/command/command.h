@@ -14,9 +14,6 @@ namespace wafer::wasi {
 // both at once, and runs `wasi:cli/run`. Outlives the store's use of it.
 class CommandHost {
  public:
-  // Unlinkable if what `component` imports of WASI has other types.
-  static Result<void> check(const component::Component& component);
-
   // Opens what `config` names, as host::Process::open, and defines the interfaces in `linker`.
   static Result<std::unique_ptr<CommandHost>> open(host::Config config,
                                                    component::ComponentLinker& linker);

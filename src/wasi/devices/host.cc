@@ -7,8 +7,8 @@ namespace wafer::wasi::devices {
 namespace {
 
 constexpr Definition kDefinitions[] = {
-#define WASI_FUNCTION(interface, name, fn, waits, is_async) \
-  define<&fn>(interface, name, waits, is_async),
+#define WASI_FUNCTION(interface, name, signature, fn, waits) \
+  define<&fn>(interface, name, signature, waits),
 #include "wasi/devices/functions.inc"
 #undef WASI_FUNCTION
 };
@@ -42,10 +42,6 @@ ResourceTypes add_to_linker(component::ComponentLinker& linker, const ResourceTy
   types.insert(types.end(), own.begin(), own.end());
   add_definitions(linker, types, kResourceAliases, kDefinitions);
   return types;
-}
-
-Result<void> check(const component::Component& component) {
-  return check_imports(component, kDefinitions);
 }
 
 }  // namespace wafer::wasi::devices

@@ -43,7 +43,5 @@ class Host final : public HostBase {
 // Defines all interfaces in `linker`, where those of WASI 0.2 are defined: `p2` are their types.
 // The types that it gives are for Hosts.
 ResourceTypes add_to_linker(component::ComponentLinker& linker, const ResourceTypes& p2);
-// Whether what `component` imports of them has their types; Unlinkable otherwise.
-Result<void> check(const component::Component& component);
 
 }  // namespace wafer::wasi::devices

@@ -44,6 +44,10 @@ Err<ErrorCode> failed(int status) {
 }
 
 wafer_i2c_message_t message(Bytes& bytes, bool read) { return {bytes.data(), bytes.size(), read}; }
+// What is written is not changed by a driver.
+wafer_i2c_message_t written(std::span<const uint8_t> bytes) {
+  return {const_cast<uint8_t*>(bytes.data()), bytes.size(), false};
+}
 
 }  // namespace
 
@@ -74,17 +78,18 @@ Expected<Bytes, ErrorCode> i2c_read(Host&, I2c& self, Address address, uint64_t 
   return bytes;
 }
 
-Expected<Unit, ErrorCode> i2c_write(Host&, I2c& self, Address address, Bytes data) {
-  const wafer_i2c_message_t m = message(data, false);
+Expected<Unit, ErrorCode> i2c_write(Host&, I2c& self, Address address,
+                                    std::span<const uint8_t> data) {
+  const wafer_i2c_message_t m = written(data);
   if (const int s = self.bus.transfer(address, &m, 1)) return failed(s);
   return Unit{};
 }
 
-Expected<Bytes, ErrorCode> i2c_write_read(Host&, I2c& self, Address address, Bytes write,
-                                          uint64_t read_len) {
+Expected<Bytes, ErrorCode> i2c_write_read(Host&, I2c& self, Address address,
+                                          std::span<const uint8_t> write, uint64_t read_len) {
   if (read_len > dev::kMaxTransfer) return failed(WAFER_I2C_OTHER);
   Bytes bytes(static_cast<size_t>(read_len));
-  const wafer_i2c_message_t m[] = {message(write, false), message(bytes, true)};
+  const wafer_i2c_message_t m[] = {written(write), message(bytes, true)};
   if (const int s = self.bus.transfer(address, m, 2)) return failed(s);
   return bytes;
 }

@@ -43,13 +43,14 @@ Expected<Bytes, Error> spi_device_read(Host&, SpiDevice& self, uint64_t len) {
 
 // The draft says `result<error>`: it is the good case that has the payload, which then says
 // nothing.
-Expected<Error, Unit> spi_device_write(Host&, SpiDevice& self, Bytes data) {
+Expected<Error, Unit> spi_device_write(Host&, SpiDevice& self, std::span<const uint8_t> data) {
   const wafer_spi_step_t step = {data.data(), nullptr, data.size(), 0};
   if (self.spi.transfer(&step, 1)) return Err{Unit{}};
   return Error::of_other("");
 }
 
-Expected<Bytes, Error> spi_device_transfer(Host&, SpiDevice& self, Bytes data) {
+Expected<Bytes, Error> spi_device_transfer(Host&, SpiDevice& self, std::span<const uint8_t> from) {
+  Bytes data(from.begin(), from.end());
   const wafer_spi_step_t step = {data.data(), data.data(), data.size(), 0};
   if (const int s = self.spi.transfer(&step, 1)) return failed(s);
   return data;

@@ -198,12 +198,12 @@ class TransferDone final : public host::Pollable {
 }  // namespace
 
 Expected<Unit, LibusbError> transfer_submit_transfer(Host&, Transfer& self,
-                                                     std::vector<uint8_t> data) {
+                                                     std::span<const uint8_t> data) {
   Transfer::Shared& t = *self.shared;
   if (t.opened->closed) return failed(WAFER_USB_NO_DEVICE);
   if (t.state == Transfer::State::Submitted) return failed(WAFER_USB_BUSY);
   if (data.size() > kMostBytes) return failed(WAFER_USB_NO_MEM);
-  t.bytes = std::move(data);
+  t.bytes.assign(data.begin(), data.end());
   if (t.is_in()) t.bytes.assign(t.room, 0);
   t.transfer.data = t.bytes.data();
   t.transfer.size = t.bytes.size();
@@ -272,7 +272,7 @@ Done act(DeviceHandle& self, wafer_usb_operation_t operation, unsigned value = 0
   return Unit{};
 }
 
-Done streams(DeviceHandle& self, uint32_t count, const std::vector<uint8_t>& endpoints) {
+Done streams(DeviceHandle& self, uint32_t count, std::span<const uint8_t> endpoints) {
   const Opened& o = *self.opened;
   if (o.closed) return failed(WAFER_USB_NO_DEVICE);
   constexpr size_t kMostEndpoints = 30;
@@ -329,11 +329,11 @@ Done device_handle_clear_halt(Host&, DeviceHandle& self, uint8_t endpoint) {
 }
 Done device_handle_reset_device(Host&, DeviceHandle& self) { return act(self, WAFER_USB_RESET); }
 Done device_handle_alloc_streams(Host&, DeviceHandle& self, uint32_t num_streams,
-                                 std::vector<uint8_t> endpoints) {
+                                 std::span<const uint8_t> endpoints) {
   if (num_streams == 0) return failed(WAFER_USB_INVALID_PARAM);
   return streams(self, num_streams, endpoints);
 }
-Done device_handle_free_streams(Host&, DeviceHandle& self, std::vector<uint8_t> endpoints) {
+Done device_handle_free_streams(Host&, DeviceHandle& self, std::span<const uint8_t> endpoints) {
   return streams(self, 0, endpoints);
 }
 Expected<bool, LibusbError> device_handle_kernel_driver_active(Host&, DeviceHandle& self,

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include "wit/abi.h"
 #include "wit/resolve.h"
 
 namespace {
@@ -129,7 +130,7 @@ class Generator {
       case TypeKind::Own:
         return "Own<" + resource(d.args[0]) + ">";
       case TypeKind::Borrow:
-        return resource(d.args[0]) + "*";
+        return "Borrow<" + resource(d.args[0]) + ">";
       case TypeKind::Option:
         return "std::optional<" + type(d.args[0]) + ">";
       case TypeKind::List:
@@ -184,6 +185,14 @@ class Generator {
     return s + "};\n";
   }
 
+  // Pointers to the members of a record or flags.
+  std::string fields(const TypeDef& d) const {
+    std::string s;
+    for (const Member& m : d.members)
+      s += (s.empty() ? "&" : ", &") + qualified(d) + "::" + member(m.name);
+    return "  static constexpr std::tuple kFields{" + s + "};\n";
+  }
+
   void types(InterfaceId id) {
     if (foreign(id)) return;
     for (const TypeId t : resolve_.interfaces[id].types) {
@@ -194,26 +203,17 @@ class Generator {
           continue;
         case TypeKind::Record: {
           body = "struct " + pascal(d.name) + " {\n";
-          meta = name_list(d.members) +
-                 "  template <class T, class F> static void each(T& v, F&& f) {\n";
-          for (const Member& m : d.members) {
+          for (const Member& m : d.members)
             body += "  " + type(m.type) + " " + member(m.name) + "{};\n";
-            meta += "    f(v." + member(m.name) + ");\n";
-          }
           body += "};\n";
-          meta += "  }\n";
+          meta = name_list(d.members) + fields(d);
           break;
         }
         case TypeKind::Flags: {
           body = "struct " + pascal(d.name) + " {\n";
-          meta = name_list(d.members) +
-                 "  template <class T, class F> static void each(T& v, F&& f) {\n";
-          for (const Member& m : d.members) {
-            body += "  bool " + member(m.name) + " = false;\n";
-            meta += "    f(v." + member(m.name) + ");\n";
-          }
+          for (const Member& m : d.members) body += "  bool " + member(m.name) + " = false;\n";
           body += "};\n";
-          meta += "  }\n";
+          meta = name_list(d.members) + fields(d);
           break;
         }
         case TypeKind::Enum: {
@@ -228,24 +228,18 @@ class Generator {
           body = "struct " + pascal(d.name) + " {\n  enum class Tag : uint8_t {";
           for (const Member& m : d.members) body += pascal(m.name) + ", ";
           body += "};\n  Tag tag{};\n";
-          meta = name_list(d.members) +
-                 "  template <class T, class F> static void payload(T& v, F&& f) {\n    switch "
-                 "(v.tag) {\n";
-          std::string payloads = "  template <class F> static void each_payload(F&& f) {\n";
-          for (size_t c = 0; c < d.members.size(); ++c) {
-            const Member& m = d.members[c];
+          meta = name_list(d.members) + "  static constexpr std::tuple kCases{";
+          for (const Member& m : d.members) {
+            meta += m.type ? "&" + qualified(d) + "::" + member(m.name) + ", " : "nullptr, ";
             if (!m.type) continue;
             body += "  std::optional<" + type(m.type) + "> " + member(m.name) + ";\n";
             body += "  static " + pascal(d.name) + " of_" + snake(m.name) + "(" + type(m.type) +
                     " v) { " + pascal(d.name) + " out; out.tag = Tag::" + pascal(m.name) +
                     "; out." + member(m.name) + " = std::move(v); return out; }\n";
-            meta +=
-                "      case T::Tag::" + pascal(m.name) + ": return f(v." + member(m.name) + ");\n";
-            payloads +=
-                "    f.template operator()<" + type(m.type) + ">(" + std::to_string(c) + ");\n";
           }
           body += "};\n";
-          meta += "      default: return;\n    }\n  }\n" + payloads + "  }\n";
+          meta.resize(meta.size() - 2);
+          meta += "};\n";
           break;
         }
         case TypeKind::Alias:
@@ -330,16 +324,17 @@ class Generator {
                                             : "void";
       std::string params = "Host&";
       for (size_t p = 0; p < f.params.size(); ++p) {
-        const bool self = p == 0 && f.kind == FunctionKind::Method;
         std::string t = type(f.params[p].type);
-        if (self || t.ends_with('*')) t.back() = '&';
+        if (t.starts_with("Borrow<")) t = t.substr(7, t.size() - 8) + "&";
+        // Bytes are seen where they are.
+        if (t == "std::vector<uint8_t>") t = "std::span<const uint8_t>";
         params += ", " + t + " " + member(f.params[p].name);
       }
       if (waits) params += ", Reply<" + (result == "void" ? "Unit" : result) + "> reply";
       header_ += (waits ? "void" : result) + " " + name + "(" + params + ");\n";
-      table_ += "WASI_FUNCTION(\"" + resolve_.interface_name(id) + "\", \"" + f.name + "\", " +
-                space(id) + "::" + name + ", " + (waits ? "true" : "false") + ", " +
-                (f.is_async ? "true" : "false") + ")\n";
+      table_ += "WASI_FUNCTION(\"" + resolve_.interface_name(id) + "\", \"" + f.name + "\", \"" +
+                component::func_text(abi_.arena(), abi_.func(f)) + "\", " + space(id) +
+                "::" + name + ", " + (waits ? "true" : "false") + ")\n";
     }
     header_ += "}\n";
   }
@@ -357,6 +352,7 @@ class Generator {
   }
 
   const Resolve& resolve_;
+  AbiTypes abi_{resolve_};
   const std::string ns_, other_, other_package_;
   std::string header_, table_, resource_names_, resource_aliases_;
   size_t resource_count_ = 0;

@@ -117,10 +117,9 @@ FileResult<std::tuple<std::vector<uint8_t>, bool>> descriptor_read(Host&, Descri
   return std::tuple(std::move(bytes), n == 0 && length > 0);
 }
 
-FileResult<Filesize> descriptor_write(Host&, Descriptor& self, std::vector<uint8_t> buffer,
-                                      Filesize offset) {
+FileResult<Filesize> descriptor_write(Host&, Descriptor& self, Bytes buffer, Filesize offset) {
   FILE_LET(f, self.writable());
-  const iovec v = {buffer.data(), buffer.size()};
+  const iovec v = {const_cast<uint8_t*>(buffer.data()), buffer.size()};
   FILE_LET(n, f->write_at({&v, 1}, offset));
   return Filesize(n);
 }

@@ -387,9 +387,11 @@ NoResult outgoing_response_set_status_code(Host&, OutgoingResponse& self, Status
 Own<Fields> outgoing_response_headers(Host&, OutgoingResponse& self) {
   return Own<Fields>::make(self.response.fields, true);
 }
-Expected<Own<OutgoingBody>, Unit> outgoing_response_body(Host&, OutgoingResponse& self) {
+Expected<Own<OutgoingBody>, Unit> outgoing_response_body(Host& host, OutgoingResponse& self) {
   if (self.response.body) return none();
   self.response.body = std::make_shared<host::HttpBody>();
+  // The guest may finish it before the response is set.
+  if (host.serves_head) self.response.body->waive();
   return Own<OutgoingBody>::make(self.response.body, content_length(self.response.fields), false);
 }
 
@@ -490,14 +492,14 @@ Expected<Own<FutureIncomingResponse>, ErrorCode> handle(
 }  // namespace http_outgoing_handler
 
 component::Val incoming_request(Host& host, host::HttpRequest request) {
-  return Codec<Own<http_types::IncomingRequest>>::to(
-      Own<http_types::IncomingRequest>::make(std::move(request)), host);
+  host.serves_head = request.method == "HEAD";
+  return to_val(Own<http_types::IncomingRequest>::make(std::move(request)), host);
 }
 
 component::Val response_outparam(Host& host, std::function<void(HttpAnswer)> answer,
                                  std::function<bool(uint16_t, const HttpFields&)> inform) {
-  return Codec<Own<http_types::ResponseOutparam>>::to(
-      Own<http_types::ResponseOutparam>::make(std::move(answer), std::move(inform)), host);
+  return to_val(Own<http_types::ResponseOutparam>::make(std::move(answer), std::move(inform)),
+                host);
 }
 
 }  // namespace wafer::wasi::p2

@@ -19,10 +19,10 @@ void pollable_block(Host& host, Pollable& self, Reply<Unit> reply) {
   host.when_ready({self.pollable}, [reply] { reply({}); });
 }
 
-void poll(Host& host, std::vector<Pollable*> in, Reply<std::vector<uint32_t>> reply) {
+void poll(Host& host, std::vector<Borrow<Pollable>> in, Reply<std::vector<uint32_t>> reply) {
   if (in.empty()) return host.fail("empty poll list");
   std::vector<host::PollableRef> what;
-  for (const Pollable* p : in) what.push_back(p->pollable);
+  for (const Borrow<Pollable>& p : in) what.push_back(p->pollable);
   host.when_ready(what, [what, reply] {
     std::vector<uint32_t> ready;
     for (size_t i = 0; i < what.size(); ++i)
@@ -80,36 +80,42 @@ StreamResult<Unit> write_now(OutputStream& self, Bytes contents) {
 }
 
 // Writes `contents`, all of it, and flushes, waiting in between.
-void write_all(Host& host, OutputStream& self, std::vector<uint8_t> contents,
-               Reply<StreamResult<Unit>> reply) {
+void write_all(Host& host, OutputStream& self, Bytes contents, Reply<StreamResult<Unit>> reply) {
   struct State {
     host::OutputStreamRef stream;
-    std::vector<uint8_t> bytes;
-    size_t done = 0;
+    Error::Of of;
+    Bytes rest;
+    std::vector<uint8_t> kept = {};  // what `rest` is of, once it waits
     bool flushing = false;
-  };
-  auto state = std::make_shared<State>(State{self.stream, std::move(contents)});
-  const Error::Of of = self.of;
-  self.permitted = 0;
-  until<StreamResult<Unit>>(
-      host,
-      [state, of]() -> std::optional<StreamResult<Unit>> {
-        for (;;) {
-          const host::Outcome<size_t> budget = state->stream->budget();
-          if (!budget) return failed(budget.status(), of);
-          if (*budget == 0) return std::nullopt;
-          if (state->flushing) return Unit{};
-          const size_t n = std::min(*budget, state->bytes.size() - state->done);
-          host::Status s = state->stream->write(Bytes(state->bytes).subspan(state->done, n));
-          state->done += n;
-          if (s.ok() && state->done == state->bytes.size()) {
-            state->flushing = true;
-            s = state->stream->flush();
-          }
-          if (!s.ok()) return failed(s, of);
+
+    std::optional<StreamResult<Unit>> go_on() {
+      for (;;) {
+        const host::Outcome<size_t> budget = stream->budget();
+        if (!budget) return failed(budget.status(), of);
+        if (*budget == 0) return std::nullopt;
+        if (flushing) return Unit{};
+        const size_t n = std::min(*budget, rest.size());
+        host::Status s = stream->write(rest.first(n));
+        rest = rest.subspan(n);
+        if (s.ok() && rest.empty()) {
+          flushing = true;
+          s = stream->flush();
         }
-      },
-      [state] { return std::vector{state->stream->pollable()}; }, reply);
+        if (!s.ok()) return failed(s, of);
+      }
+    }
+  };
+  self.permitted = 0;
+  State now{self.stream, self.of, contents};
+  if (auto result = now.go_on()) return reply(*std::move(result));
+  auto state = std::make_shared<State>(std::move(now));
+  state->kept.assign(state->rest.begin(), state->rest.end());
+  state->rest = Bytes(state->kept);
+  host.when_ready({state->stream->pollable()}, [&host, state, reply] {
+    until<StreamResult<Unit>>(
+        host, [state] { return state->go_on(); },
+        [state] { return std::vector{state->stream->pollable()}; }, reply);
+  });
 }
 
 }  // namespace
@@ -163,8 +169,7 @@ StreamResult<uint64_t> output_stream_check_write(Host&, OutputStream& self) {
   return uint64_t(*budget);
 }
 
-StreamResult<Unit> output_stream_write(Host& host, OutputStream& self,
-                                       std::vector<uint8_t> contents) {
+StreamResult<Unit> output_stream_write(Host& host, OutputStream& self, Bytes contents) {
   if (contents.size() > self.permitted) {
     host.fail("write of more than check-write permits");
     return Unit{};
@@ -173,12 +178,11 @@ StreamResult<Unit> output_stream_write(Host& host, OutputStream& self,
   return write_now(self, contents);
 }
 
-void output_stream_blocking_write_and_flush(Host& host, OutputStream& self,
-                                            std::vector<uint8_t> contents,
+void output_stream_blocking_write_and_flush(Host& host, OutputStream& self, Bytes contents,
                                             Reply<StreamResult<Unit>> reply) {
   if (contents.size() > kBlockingWrite)
     return host.fail("blocking-write-and-flush of more than 4096 bytes");
-  write_all(host, self, std::move(contents), reply);
+  write_all(host, self, contents, reply);
 }
 
 StreamResult<Unit> output_stream_flush(Host&, OutputStream& self) {

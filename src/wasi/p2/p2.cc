@@ -7,8 +7,8 @@ namespace wafer::wasi::p2 {
 namespace {
 
 constexpr Definition kDefinitions[] = {
-#define WASI_FUNCTION(interface, name, fn, waits, is_async) \
-  define<&fn>(interface, name, waits, is_async),
+#define WASI_FUNCTION(interface, name, signature, fn, waits) \
+  define<&fn>(interface, name, signature, waits),
 #include "wasi/p2/functions.inc"
 #undef WASI_FUNCTION
 };
@@ -17,10 +17,6 @@ constexpr Definition kDefinitions[] = {
 
 ResourceTypes add_to_linker(component::ComponentLinker& linker) {
   return add_definitions(linker, kResources, kResourceAliases, kDefinitions);
-}
-
-Result<void> check(const component::Component& component) {
-  return check_imports(component, kDefinitions);
 }
 
 }  // namespace wafer::wasi::p2

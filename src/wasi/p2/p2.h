@@ -12,11 +12,12 @@ class Host final : public SystemHost {
   static constexpr size_t kFamily = 0;
   Host(host::Process& process, host::Loop& loop, const ResourceTypes& resource_types)
       : SystemHost(kFamily, process, loop, resource_types) {}
+
+  // The request that is served is a HEAD: bodies of its response are not sent.
+  bool serves_head = false;
 };
 
 // Defines all interfaces in `linker`. The types that it gives are for Hosts.
 ResourceTypes add_to_linker(component::ComponentLinker& linker);
-// Whether what `component` imports of them has their types; Unlinkable otherwise.
-Result<void> check(const component::Component& component);
 
 }  // namespace wafer::wasi::p2

@@ -376,12 +376,12 @@ component::Val incoming_request(Host& host, host::HttpRequest request) {
   out->authority = http_types::some(std::move(request.authority));
   out->headers = std::make_shared<host::HttpFields>(received_fields(std::move(request.fields)));
   out->body.received = std::move(request.body);
-  return Codec<Own<http_types::Request>>::to(Own(std::move(out)), host);
+  return to_val(Own(std::move(out)), host);
 }
 
 HttpAnswer answer_of(Host& host, component::Val result, std::string_view method) {
   auto response =
-      Codec<Expected<Own<http_types::Response>, http_types::ErrorCode>>::from(result, host);
+      from_val<Expected<Own<http_types::Response>, http_types::ErrorCode>>(result, host);
   if (!response)
     return {{},
             std::string("the guest answered with the error ") +

@@ -24,7 +24,5 @@ class Host final : public SystemHost {
 
 // Defines all interfaces in `linker`. The types that it gives are for Hosts.
 ResourceTypes add_to_linker(component::ComponentLinker& linker);
-// Whether what `component` imports of them has their types; Unlinkable otherwise.
-Result<void> check(const component::Component& component);
 
 }  // namespace wafer::wasi::p3

@@ -328,7 +328,7 @@ NetResult<Unit> udp_socket_disconnect(Host&, UdpSocket& self) {
   return done(self.socket->disconnect());
 }
 
-void udp_socket_send(Host& host, UdpSocket& self, std::vector<uint8_t> data,
+void udp_socket_send(Host& host, UdpSocket& self, Bytes data,
                      std::optional<IpSocketAddress> remote_address, Reply<NetResult<Unit>> reply) {
   std::optional<host::Endpoint> to;
   if (remote_address) to = to_host(*remote_address);
@@ -343,7 +343,8 @@ void udp_socket_send(Host& host, UdpSocket& self, std::vector<uint8_t> data,
   }
   until<NetResult<Unit>>(
       host, host::readiness(self.socket, true),
-      [&self, to, bytes = std::move(data)]() -> std::optional<NetResult<Unit>> {
+      [&self, to,
+       bytes = std::vector(data.begin(), data.end())]() -> std::optional<NetResult<Unit>> {
         const iovec v = {const_cast<uint8_t*>(bytes.data()), bytes.size()};
         for (;;) {
           const host::Outcome<size_t> n = self.socket->send({&v, 1}, true, to ? &*to : nullptr);

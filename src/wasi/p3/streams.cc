@@ -265,7 +265,7 @@ Stream<uint8_t> give_bytes(Host& host, host::InputStreamRef from, Done done) {
 
 void take_bytes(Host& host, Stream<uint8_t> data, host::OutputStreamRef to, Done done,
                 std::function<void()> at_end) {
-  Side::start(std::make_shared<Sink>(host, std::move(data.end), std::move(to), std::move(done),
+  Side::start(std::make_shared<Sink>(host, end_of(std::move(data)), std::move(to), std::move(done),
                                      std::move(at_end)));
 }
 

@@ -89,7 +89,7 @@ class Promised final : public Side {
     if constexpr (std::is_same_v<T, Unit>)
       values.emplace_back();
     else
-      values.push_back(Codec<T>::to(*std::exchange(value_, std::nullopt), host_));
+      values.push_back(to_val(*std::exchange(value_, std::nullopt), host_));
     CANON_TRY(to->write(std::move(values)));
     end_->moved();
     retire();
@@ -161,7 +161,7 @@ class Awaited final : public Side {
     retire();
     if (!then) return;
     if (values.empty()) return then(std::nullopt);
-    then(Codec<T>::from(values[0], host_));
+    then(from_val<T>(values[0], host_));
   }
 
   Then then_;
@@ -170,7 +170,7 @@ class Awaited final : public Side {
 
 template <class T>
 void await(Host& host, Future<T> future, typename Awaited<T>::Then then) {
-  Side::start(std::make_shared<Awaited<T>>(host, std::move(future.end), std::move(then)));
+  Side::start(std::make_shared<Awaited<T>>(host, end_of(std::move(future)), std::move(then)));
 }
 
 // ---- Streams of bytes
@@ -255,7 +255,7 @@ class Items final : public Side {
       return TrapCode::None;
     }
     std::vector<Val> values;
-    for (T& item : *items) values.push_back(Codec<T>::to(std::move(item), host_));
+    for (T& item : *items) values.push_back(to_val(std::move(item), host_));
     CANON_TRY(to->write(std::move(values)));
     end_->moved();
     return TrapCode::None;

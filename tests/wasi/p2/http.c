@@ -235,6 +235,16 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.12#handle"))) void ha
     if (l.r.tag) fprintf(stderr, "%s was refused\n", path);
     return;
   }
+  // The same, and it is finished before it is part of an answer.
+  if (strcmp(path, "/early") == 0) {
+    const int32_t fields = fields_new();
+    append(fields, "content-length", "100");
+    const int32_t response = response_new(fields);
+    response_body(response, &l);
+    body_done(l.r.handle, 0, 0, &l);
+    if (l.r.tag) return answer(out, 500, "refused\n");
+    return outparam_set(out, 0, response, 0, 0, 0, 0, 0, 0);
+  }
   if (strcmp(path, "/big") == 0 || strcmp(path, "/cut") == 0 || strcmp(path, "/short") == 0) {
     const int32_t fields = fields_new();
     if (path[1] == 's') append(fields, "content-length", "100");
