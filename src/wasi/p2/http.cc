@@ -32,7 +32,7 @@ HeaderError header_error(HeaderError::Tag tag) {
 }
 Err<HeaderError> refused(HeaderError::Tag tag) { return Err{header_error(tag)}; }
 
-std::string text_of(const FieldValue& value) { return std::string(value.begin(), value.end()); }
+std::string text_of(Bytes value) { return std::string(value.begin(), value.end()); }
 FieldValue value_of(std::string_view text) { return FieldValue(text.begin(), text.end()); }
 
 }  // namespace
@@ -53,7 +53,7 @@ class Fields final : public Object {
   void remove(std::string_view name) {
     std::erase_if(fields, [&](const auto& f) { return host::same_name(f.first, name); });
   }
-  bool add(Host& host, std::string name, const FieldValue& value) {
+  bool add(Host& host, std::string name, Bytes value) {
     bytes += name.size() + value.size() + 4;
     if (bytes > kMostFieldBytes) host.fail("too many header fields");
     fields.emplace_back(std::move(name), text_of(value));
@@ -106,8 +106,7 @@ Expected<Unit, HeaderError> fields_delete(Host&, Fields& self, FieldName name) {
   return Unit{};
 }
 
-Expected<Unit, HeaderError> fields_append(Host& host, Fields& self, FieldName name,
-                                          FieldValue value) {
+Expected<Unit, HeaderError> fields_append(Host& host, Fields& self, FieldName name, Bytes value) {
   if (auto error = self.check(name)) return Err{*error};
   if (!host::is_field_value(text_of(value))) return refused(HeaderError::Tag::InvalidSyntax);
   self.add(host, std::move(name), value);

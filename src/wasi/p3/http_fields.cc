@@ -14,7 +14,7 @@ size_t bytes_of(std::string_view name, std::string_view value) {
   return name.size() + value.size() + 32;
 }
 
-std::string text_of(const FieldValue& value) { return std::string(value.begin(), value.end()); }
+std::string text_of(Bytes value) { return std::string(value.begin(), value.end()); }
 FieldValue value_of(std::string_view text) { return FieldValue(text.begin(), text.end()); }
 
 HeaderError header_error(HeaderError::Tag tag) {
@@ -47,7 +47,7 @@ void Fields::remove(std::string_view name) {
   });
 }
 
-Expected<Unit, HeaderError> Fields::add(const std::string& name, const FieldValue& value) {
+Expected<Unit, HeaderError> Fields::add(const std::string& name, Bytes value) {
   std::string text = text_of(value);
   if (!host::is_field_value(text)) return Err{header_error(HeaderError::Tag::InvalidSyntax)};
   const size_t bytes = bytes_of(name, text);
@@ -107,7 +107,7 @@ Expected<std::vector<FieldValue>, HeaderError> fields_get_and_delete(Host&, Fiel
   return out;
 }
 
-Expected<Unit, HeaderError> fields_append(Host&, Fields& self, FieldName name, FieldValue value) {
+Expected<Unit, HeaderError> fields_append(Host&, Fields& self, FieldName name, Bytes value) {
   if (auto error = self.check(name, true)) return Err{*error};
   return self.add(name, value);
 }

@@ -18,7 +18,7 @@ class Fields final : public Object {
   std::optional<HeaderError> check(std::string_view name, bool sets) const;
   void remove(std::string_view name);
   // Adds a value that is fit for it; size-exceeded if there are too many.
-  Expected<Unit, HeaderError> add(const std::string& name, const FieldValue& value);
+  Expected<Unit, HeaderError> add(const std::string& name, Bytes value);
 
   FieldsRef fields;
   const bool immutable;
