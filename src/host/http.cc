@@ -119,6 +119,11 @@ void HttpBody::write(Bytes bytes) {
     data_.erase(data_.begin(), data_.begin() + ptrdiff_t(taken_));
     taken_ = 0;
   }
+  // With room for what HTTP/1.1 puts behind a piece, which then stays where it is.
+  constexpr size_t kBehind = 64;
+  const size_t need = data_.size() + bytes.size() + kBehind;
+  if (need > data_.capacity())
+    data_.reserve(std::max(need, std::min(2 * data_.capacity(), kCapacity + kBehind)));
   data_.insert(data_.end(), bytes.begin(), bytes.end());
   update();
 }

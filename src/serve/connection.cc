@@ -48,7 +48,6 @@ Connection::Connection(Worker& worker, host::ChannelRef channel, bool tls)
       channel_(std::move(channel)),
       tls_(tls),
       remote_(worker.options().access_log ? remote_of(*channel_) : std::string()),
-      timer_(worker.context()),
       // (The parser has no limit for trailers.)
       buffer_(worker.options().limits.header_bytes + kMostRead) {}
 
@@ -58,19 +57,13 @@ Connection::~Connection() {
 
 void Connection::start() { read_header(); }
 
-void Connection::expect(std::chrono::milliseconds time) {
-  timer_.expires_after(time);
-  timer_.async_wait([weak = weak_from_this()](const Error& error) {
-    if (error) return;
-    if (const auto session = weak.lock()) session->close();
-  });
-}
+void Connection::expect(std::chrono::milliseconds time) { worker_.expect(*this, time); }
 
 void Connection::close() {
   if (std::exchange(closed_, true)) return;
   const std::shared_ptr<Connection> kept = self();
   channel_->close();
-  timer_.cancel();
+  deadline = kNever;
   room_.reset();
   more_.reset();
   if (handling_) {
@@ -149,7 +142,7 @@ bool Connection::is_http2() {
                  Bytes(static_cast<const uint8_t*>(buffer_.data().data()), buffer_.size()));
   if (!next) return false;
   closed_ = true;
-  timer_.cancel();
+  deadline = kNever;
   worker_.replace(*this, next);
   return true;
 }
@@ -186,7 +179,7 @@ void Connection::on_header(const Error& error) {
     if (!host::is_field_value(value)) return refuse(400, "field value");
     ++fields_;
   }
-  timer_.cancel();
+  deadline = kNever;
   host::HttpRequest request = make_request();
   if (const char* const why = Handling::objection(request)) return refuse(400, why);
   if (!request.body || expectation.empty()) return invoke(std::move(request));
@@ -241,7 +234,7 @@ void Connection::read_body() {
       size_t i = 0;
       for (const auto& field : parser_->get())
         if (i++ >= fields_) trailers.emplace_back(str(field.name_string()), str(field.value()));
-      timer_.cancel();
+      deadline = kNever;
       body.finish(std::move(trailers));
       if (done_) finish_request();
       return;
@@ -384,7 +377,7 @@ void Connection::send(bool last) {
     self->writing_ = false;
     if (error || self->closed_) return self->close();
     self->out_.clear();
-    if (!self->reading_) self->timer_.cancel();
+    if (!self->reading_) self->deadline = kNever;
     if (last) return self->response_done();
     self->send_body();
   });

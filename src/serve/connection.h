@@ -1,7 +1,6 @@
 // One connection of HTTP/1.1, one request after the other.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -51,7 +50,6 @@ class Connection final : public Session, public Handling::Owner {
   const host::ChannelRef channel_;
   const bool tls_;
   const std::string remote_;
-  boost::asio::steady_timer timer_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   size_t fields_ = 0;  // of the header, before trailers

@@ -21,8 +21,7 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
       : worker_(worker),
         channel_(std::move(channel)),
         tls_(tls),
-        received_(received.begin(), received.end()),
-        timer_(worker.context()) {
+        received_(received.begin(), received.end()) {
     boost::system::error_code error;
     const auto remote = channel_->socket().remote_endpoint(error);
     remote_ = error ? "-" : remote.address().to_string();
@@ -35,6 +34,7 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   void start() override;
   void drain() override;
   void close() override;
+  void late() override;
 
  private:
   struct Stream {
@@ -91,7 +91,6 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   const bool tls_;
   std::vector<uint8_t> received_;
   std::string remote_;
-  asio::steady_timer timer_;
   nghttp2_session* session_ = nullptr;
   std::map<int32_t, Stream> streams_;
   std::vector<uint8_t> in_;
@@ -128,29 +127,27 @@ void Connection2::start() {
 void Connection2::expect() {
   if (closed_) return;
   const Limits& limits = worker_.options().limits;
-  timer_.expires_after(streams_.empty() && !writing_ ? limits.idle_time : limits.body_time);
-  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto session = weak.lock();
-    if (error || !session) return;
-    Connection2& self = static_cast<Connection2&>(*session);
-    const bool waits = std::any_of(self.streams_.begin(), self.streams_.end(),
-                                   [](const auto& s) { return s.second.handling->running(); });
-    if (waits && !self.writing_) return self.expect();
-    // Idle: said in words.
-    if (self.streams_.empty() && !self.writing_) {
-      nghttp2_session_terminate_session(self.session_, NGHTTP2_NO_ERROR);
-      self.draining_ = true;
-      return self.flush();
-    }
-    self.close();
-  });
+  worker_.expect(*this, streams_.empty() && !writing_ ? limits.idle_time : limits.body_time);
+}
+
+void Connection2::late() {
+  const bool waits = std::any_of(streams_.begin(), streams_.end(),
+                                 [](const auto& s) { return s.second.handling->running(); });
+  if (waits && !writing_) return expect();
+  // Idle: said in words.
+  if (streams_.empty() && !writing_) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+    draining_ = true;
+    return flush();
+  }
+  close();
 }
 
 void Connection2::close() {
   if (std::exchange(closed_, true)) return;
   const std::shared_ptr<Connection2> kept = self();
   channel_->close();
-  timer_.cancel();
+  deadline = kNever;
   for (auto& [id, stream] : streams_) {
     stream.more.reset();
     if (stream.request.body) stream.request.body->on_taken = nullptr;

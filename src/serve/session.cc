@@ -1,9 +1,8 @@
 #include "serve/session.h"
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "serve/connection.h"
 #include "serve/connection2.h"
+#include "serve/worker.h"
 
 namespace wafer::serve {
 
@@ -20,19 +19,15 @@ class Handshake final : public Session {
  public:
   Handshake(Worker& worker, boost::asio::ip::tcp::socket socket,
             std::shared_ptr<host::TlsContext> tls)
-      : worker_(worker), tls_(std::move(tls)), timer_(worker.context()), raw_(std::move(socket)) {}
+      : worker_(worker), tls_(std::move(tls)), raw_(std::move(socket)) {}
 
   void start() override {
-    timer_.expires_after(worker_.options().limits.header_time);
-    timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-      const auto self = weak.lock();
-      if (!error && self) self->close();
-    });
+    worker_.expect(*this, worker_.options().limits.header_time);
     channel_ = tls_->accept(
         std::move(raw_), [kept = shared_from_this(), this](host::Outcome<host::ChannelRef> made) {
           if (closed_) return;
           if (!made) return close();
-          timer_.cancel();
+          deadline = kNever;
           closed_ = true;
           worker_.replace(*this, speak(worker_, *made, true));
         });
@@ -40,7 +35,7 @@ class Handshake final : public Session {
   void drain() override { close(); }
   void close() override {
     if (std::exchange(closed_, true)) return;
-    timer_.cancel();
+    deadline = kNever;
     const auto kept = shared_from_this();
     if (channel_) channel_->close();
     worker_.remove(*this);
@@ -49,7 +44,6 @@ class Handshake final : public Session {
  private:
   Worker& worker_;
   const std::shared_ptr<host::TlsContext> tls_;
-  boost::asio::steady_timer timer_;
   boost::asio::ip::tcp::socket raw_;
   host::ChannelRef channel_;
   bool closed_ = false;

@@ -19,6 +19,13 @@ class Session : public std::enable_shared_from_this<Session> {
   virtual void drain() = 0;
   // Ends it now.
   virtual void close() = 0;
+  // Its deadline has passed.
+  virtual void late() { close(); }
+
+  // Kept by Worker::expect().
+  using Clock = std::chrono::steady_clock;
+  static constexpr Clock::time_point kNever = Clock::time_point::max();
+  Clock::time_point deadline = kNever;
 };
 
 // A new connection: by TLS, if the worker has certificates. What is spoken then, HTTP/1.1 or

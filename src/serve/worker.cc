@@ -16,7 +16,8 @@ Worker::Worker(const Options& options, host::Process& process, Metrics& metrics)
       types_0_2_(wasi::p2::add_to_linker(linker_)),
       types_0_3_(wasi::p3::add_to_linker(linker_)),
       acceptor_(loop_.context()),
-      timer_(loop_.context()) {}
+      timer_(loop_.context()),
+      deadline_timer_(loop_.context()) {}
 
 Worker::~Worker() {
   {
@@ -121,6 +122,38 @@ void Worker::replace(Session& session, std::shared_ptr<Session> next) {
   sessions_.insert(next);
   next->start();
   if (stopping_) next->drain();
+}
+
+void Worker::expect(Session& session, std::chrono::milliseconds time) {
+  session.deadline = Clock::now() + time;
+  watch_deadlines(session.deadline);
+}
+
+// Looks at all of them a little after the first.
+void Worker::watch_deadlines(Clock::time_point first) {
+  constexpr std::chrono::milliseconds kLater{50};
+  if (first == Session::kNever || first >= looks_at_ - kLater) return;
+  looks_at_ = first + kLater;
+  deadline_timer_.expires_at(looks_at_);
+  deadline_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    looks_at_ = Session::kNever;
+    const auto now = Clock::now();
+    std::vector<std::shared_ptr<Session>> late;
+    auto next = Session::kNever;
+    for (const std::shared_ptr<Session>& s : sessions_) {
+      if (s->deadline <= now)
+        late.push_back(s);
+      else
+        next = std::min(next, s->deadline);
+    }
+    watch_deadlines(next);
+    for (const std::shared_ptr<Session>& s : late) {
+      if (s->deadline > now) continue;
+      s->deadline = Session::kNever;
+      s->late();
+    }
+  });
 }
 
 void Worker::watch(const std::shared_ptr<Invocation>& invocation, Clock::time_point deadline) {

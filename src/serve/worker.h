@@ -49,6 +49,9 @@ class Worker {
   void remove(Session& session);
   // `next` goes on where `session` has nothing more to do.
   void replace(Session& session, std::shared_ptr<Session> next);
+  // Something has to happen to the session in that time: otherwise late() is called, soon after.
+  // One timer is for all sessions, and set anew only for what comes before it.
+  void expect(Session& session, std::chrono::milliseconds time);
   // While it is watched, an invocation is interrupted when its time is up.
   void watch(const std::shared_ptr<Invocation>& invocation,
              std::chrono::steady_clock::time_point deadline);
@@ -59,6 +62,7 @@ class Worker {
   void accept();
   void drain();
   void watch_clock();
+  void watch_deadlines(std::chrono::steady_clock::time_point first);
 
   const Options& options_;
   host::Process& process_;
@@ -68,7 +72,8 @@ class Worker {
   wasi::ResourceTypes types_0_2_, types_0_3_;
   GuestPool guests_;
   boost::asio::ip::tcp::acceptor acceptor_;
-  boost::asio::steady_timer timer_;
+  boost::asio::steady_timer timer_, deadline_timer_;
+  std::chrono::steady_clock::time_point looks_at_ = Session::kNever;  // the deadlines
   std::set<std::shared_ptr<Session>> sessions_;
   bool stopping_ = false;
   std::vector<uint8_t> scratch_;
