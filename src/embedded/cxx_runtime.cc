@@ -77,7 +77,9 @@ extern "C" WAFER_WEAK int __aeabi_atexit(void*, void (*)(void*), void*) { return
 #else
 extern "C" WAFER_WEAK int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
 #endif
-extern "C" WAFER_WEAK __attribute__((visibility("hidden"))) void* __dso_handle = nullptr;
+extern "C" {
+WAFER_WEAK __attribute__((visibility("hidden"))) void* __dso_handle = nullptr;
+}
 #endif
 
 // ---- Standard library -----------------------------------------------------------
