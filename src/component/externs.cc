@@ -214,7 +214,7 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
 // ---- External visibility ------------------------------------------------------------
 
 // Whether all that a value type is made of has a name outside.
-bool Decoder::is_named(ValType t, const NamedTypes& a, const NamedTypes& b) const {
+bool Decoder::is_named(ValType t, const NamedIn& in) const {
   if (!t.defined()) return true;
   const TypeDef& def = types()[t.id];
   switch (def.kind) {
@@ -223,44 +223,45 @@ bool Decoder::is_named(ValType t, const NamedTypes& a, const NamedTypes& b) cons
     case TypeKind::Flags:
     case TypeKind::Enum:
     case TypeKind::Resource:
-      return a.contains(t.id) || b.contains(t.id);
+      return in.contains(t.id);
     default:
       break;
   }
   for (ValType arg : def.args)
-    if (!is_named(arg, a, b)) return false;
+    if (!is_named(arg, in)) return false;
   for (const Label& l : def.labels)
-    if (!is_named(l.type, a, b)) return false;
+    if (!is_named(l.type, in)) return false;
   return true;
 }
 
-bool Decoder::is_named(const Entity& e, const NamedTypes& a, const NamedTypes& b) const {
+bool Decoder::is_named(const Entity& e, const NamedIn& in) const {
   switch (e.sort) {
     case Sort::CoreModule:
     case Sort::Component:  // stands by itself
       return true;
     case Sort::Value:
-      return is_named(e.value, a, b);
+      return is_named(e.value, in);
     case Sort::Func:
-      return is_named(ValType::of(e.type), a, b);
+      return is_named(ValType::of(e.type), in);
     case Sort::Type: {
       // The type itself gets its name here; what it is made of needs one.
       const TypeDef& def = types()[e.type];
       if (def.kind == TypeKind::Resource || def.kind == TypeKind::Component) return true;
       if (def.kind == TypeKind::Instance) break;
       for (ValType arg : def.args)
-        if (!is_named(arg, a, b)) return false;
+        if (!is_named(arg, in)) return false;
       for (const Label& l : def.labels)
-        if (!is_named(l.type, a, b)) return false;
+        if (!is_named(l.type, in)) return false;
       return true;
     }
     case Sort::Instance:
       break;
   }
   // What an instance exports may refer to types that it exports before.
-  NamedTypes inner = b;
+  NamedTypes inner;
+  const NamedIn within{inner, inner, &in};
   for (const NamedEntity& x : types()[e.type].shape->exports) {
-    if (!is_named(x.entity, a, inner)) return false;
+    if (!is_named(x.entity, within)) return false;
     name_types(x.entity, inner);
   }
   return true;
@@ -402,7 +403,7 @@ Result<void> Decoder::import(Cursor& c, Component* out) {
   if (types().resource_count() > before) scope().imported.push_back(before);
   WAFER_LET(entity, bring_in(written, scope().imported));
   if (scope().kind != ScopeKind::InstanceType) {
-    if (!is_named(entity, scope().named_imports, scope().named_imports))
+    if (!is_named(entity, {scope().named_imports, scope().named_imports}))
       return error(at, std::string(sort_name(entity.sort)) + " not valid to be used as import");
   }
   WAFER_TRY(check_name(name, entity, /*exported=*/false, at));
@@ -422,7 +423,7 @@ Result<void> Decoder::export_declaration(Cursor& c) {
   WAFER_LET(entity, bring_in(written, scope().defined));
   // An instance type is looked at where it is imported or exported.
   if (scope().kind == ScopeKind::ComponentType &&
-      !is_named(entity, scope().named_imports, scope().named_exports))
+      !is_named(entity, {scope().named_imports, scope().named_exports}))
     return error(at, std::string(sort_name(entity.sort)) + " not valid to be used as export");
   WAFER_TRY(check_name(name, entity, /*exported=*/true, at));
   WAFER_TRY(check_exported_value(entity, at));
@@ -462,7 +463,7 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
   } else if (entity.sort == Sort::Type) {
     entity.type = types().alias(entity.type);
   }
-  if (!is_named(entity, scope().named_imports, scope().named_exports))
+  if (!is_named(entity, {scope().named_imports, scope().named_exports}))
     return error(start, std::string(sort_name(entity.sort)) + " not valid to be used as export");
   WAFER_TRY(check_name(name, entity, /*exported=*/true, start));
   WAFER_TRY(check_exported_value(entity, start));

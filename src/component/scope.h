@@ -27,6 +27,18 @@ struct CoreInstanceShape {
 
 // Types that a part of a component's outside gives names to ("external visibility").
 using NamedTypes = std::unordered_set<TypeId>;
+// Several of them, and those around them.
+struct NamedIn {
+  const NamedTypes& a;
+  const NamedTypes& b;
+  const NamedIn* outer = nullptr;
+
+  bool contains(TypeId t) const {
+    for (const NamedIn* in = this; in; in = in->outer)
+      if (in->a.contains(t) || in->b.contains(t)) return true;
+    return false;
+  }
+};
 
 // A value, which has to be consumed just once.
 struct ValueEntry {
@@ -138,8 +150,8 @@ class Decoder {
   Result<void> check_function_name(const Name& name, const ExternName& parsed, const Entity& entity,
                                    bool exported, uint32_t at);
   NameOptions name_options() const;
-  bool is_named(ValType t, const NamedTypes& a, const NamedTypes& b) const;
-  bool is_named(const Entity& entity, const NamedTypes& a, const NamedTypes& b) const;
+  bool is_named(ValType t, const NamedIn& in) const;
+  bool is_named(const Entity& entity, const NamedIn& in) const;
   void name_types(const Entity& entity, NamedTypes& named) const;
   // Gives an instance type's own resources to the scope; fresh ones where `entity` comes in.
   Result<Entity> bring_in(const Entity& entity, std::vector<ResourceId>& resources);

@@ -64,10 +64,12 @@ class Decoder {
   }
 
   PackageId package(const PackageName& name) {
-    if (auto id = r_.find_package(name)) return *id;
+    const auto [it, fresh] =
+        packages_.try_emplace(name, static_cast<PackageId>(r_.packages.size()));
+    if (!fresh) return it->second;
     r_.packages.emplace_back();
     r_.packages.back().name = name;
-    return static_cast<PackageId>(r_.packages.size() - 1);
+    return it->second;
   }
 
   static std::string full_name(const cm::NamedEntity& e) {
@@ -91,31 +93,41 @@ class Decoder {
   Result<InterfaceId> named_interface(const std::string& name, cm::TypeId type) {
     WAFER_LET(parsed, interface_name(name));
     const PackageId p = package(parsed.first);
-    std::optional<InterfaceId> id = r_.find_interface(p, parsed.second);
-    if (!id) {
-      id = static_cast<InterfaceId>(r_.interfaces.size());
+    const auto [it, fresh] =
+        interfaces_.try_emplace({p, parsed.second}, static_cast<InterfaceId>(r_.interfaces.size()));
+    const InterfaceId id = it->second;
+    if (fresh) {
       r_.interfaces.emplace_back();
       r_.interfaces.back().name = parsed.second;
       r_.interfaces.back().package = p;
-      r_.packages[p].interfaces.push_back(*id);
+      r_.packages[p].interfaces.push_back(id);
     }
-    WAFER_TRY(fill(*id, type));
-    return *id;
+    WAFER_TRY(fill(id, type));
+    return id;
   }
 
   Result<void> fill(InterfaceId id, cm::TypeId type) {
+    // What is there already, by name.
+    std::unordered_map<std::string, TypeId> types;
+    std::unordered_set<std::string> functions;
+    size_t seen = 0;
+    const auto find_type = [&](const std::string& name) {
+      const std::vector<TypeId>& all = r_.interfaces[id].types;
+      for (; seen < all.size(); ++seen) types.emplace(r_.types[all[seen]].name, all[seen]);
+      const auto it = types.find(name);
+      return it == types.end() ? std::nullopt : std::optional(it->second);
+    };
+    for (const Function& f : r_.interfaces[id].functions) functions.insert(f.name);
     for (const cm::NamedEntity& e : types_[type].shape->exports) {
       if (e.entity.sort == cm::Sort::Type) {
-        if (auto known = r_.interfaces[id].find_type(r_.types, e.name)) {
+        if (auto known = find_type(e.name)) {
           known_[e.entity.type] = *known;
           continue;
         }
         WAFER_LET(t, named_type(e.name, e.entity.type, OwnerKind::Interface, id));
         r_.interfaces[id].types.push_back(t);
       } else if (e.entity.sort == cm::Sort::Func) {
-        bool known = false;
-        for (const Function& f : r_.interfaces[id].functions) known |= f.name == e.name;
-        if (known) continue;
+        if (!functions.insert(e.name).second) continue;
         WAFER_LET(f, function(e.name, e.entity.type, &r_.interfaces[id].types));
         r_.interfaces[id].functions.push_back(std::move(f));
       } else {
@@ -314,6 +326,8 @@ class Decoder {
 
   const cm::TypeArena& types_;
   Resolve r_;
+  std::map<PackageName, PackageId> packages_;
+  std::map<std::pair<PackageId, std::string>, InterfaceId> interfaces_;
   PackageId main_ = 0;
   std::unordered_map<cm::TypeId, TypeId> known_;
   std::unordered_map<cm::ResourceId, TypeId> resources_;

@@ -1,7 +1,10 @@
 #include "wit/merge.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/semver.h"
 #include "wit/encode.h"
@@ -57,21 +60,24 @@ class Comparison {
   // them has is of no matter unless `all`.
   std::string difference(InterfaceId x, InterfaceId y, bool all) const {
     const Interface &i = a_.interfaces[x], &j = b_.interfaces[y];
+    std::unordered_map<std::string_view, TypeId> types;
+    for (TypeId t : j.types) types.emplace(b_.types[t].name, t);
     for (TypeId t : i.types) {
       const std::string& name = a_.types[t].name;
-      const auto other = j.find_type(b_.types, name);
-      if (!other) {
+      const auto other = types.find(name);
+      if (other == types.end()) {
         if (all) return "type `" + name + "` is missing";
-      } else if (!same_structure(a_.types[t], b_.types[*other])) {
+      } else if (!same_structure(a_.types[t], b_.types[other->second])) {
         return "type `" + name + "` is another";
       }
     }
+    std::unordered_map<std::string_view, const Function*> functions;
+    for (const Function& g : j.functions) functions.emplace(g.name, &g);
     for (const Function& f : i.functions) {
-      const auto g = std::find_if(j.functions.begin(), j.functions.end(),
-                                  [&](const Function& x) { return x.name == f.name; });
-      if (g == j.functions.end()) {
+      const auto g = functions.find(f.name);
+      if (g == functions.end()) {
         if (all) return "function `" + f.name + "` is missing";
-      } else if (!same(f, *g)) {
+      } else if (!same(f, *g->second)) {
         return "function `" + f.name + "` has another type";
       }
     }
@@ -132,11 +138,18 @@ class Merger {
       map_.packages.push_back(*id);
     }
     const size_t before = into_.interfaces.size();
+    std::map<std::pair<PackageId, std::string>, InterfaceId> known;
+    for (PackageId p = 0; p < into_.packages.size(); ++p)
+      for (InterfaceId i : into_.packages[p].interfaces)
+        known.try_emplace({p, into_.interfaces[i].name}, i);
     for (const Interface& i : from_.interfaces) {
       const PackageId p = map_.packages[i.package];
-      auto id = i.name.empty() ? std::nullopt : into_.find_interface(p, i.name);
+      std::optional<InterfaceId> id;
+      if (const auto it = known.find({p, i.name}); !i.name.empty() && it != known.end())
+        id = it->second;
       if (!id) {
         id = static_cast<InterfaceId>(into_.interfaces.size());
+        known.try_emplace({p, i.name}, *id);
         Interface copy = i;
         copy.package = p;
         copy.types.clear();
@@ -160,13 +173,13 @@ class Merger {
     types();
     for (InterfaceId i = 0; i < from_.interfaces.size(); ++i) {
       Interface& to = into_.interfaces[map_.interfaces[i]];
+      std::unordered_set<TypeId> there(to.types.begin(), to.types.end());
       for (TypeId t : from_.interfaces[i].types)
-        if (std::find(to.types.begin(), to.types.end(), map_.types[t]) == to.types.end())
-          to.types.push_back(map_.types[t]);
+        if (there.insert(map_.types[t]).second) to.types.push_back(map_.types[t]);
+      std::unordered_set<std::string> names;
+      for (const Function& f : to.functions) names.insert(f.name);
       for (const Function& f : from_.interfaces[i].functions)
-        if (std::none_of(to.functions.begin(), to.functions.end(),
-                         [&](const Function& g) { return g.name == f.name; }))
-          to.functions.push_back(mapped(f, map_));
+        if (names.insert(f.name).second) to.functions.push_back(mapped(f, map_));
     }
     for (WorldId w = 0; w < from_.worlds.size(); ++w) WAFER_TRY(world(w));
     return std::move(map_);
@@ -194,13 +207,28 @@ class Merger {
 
   // Types refer to types before them only, so that one pass is enough.
   void types() {
+    // Those that owners had before, by name.
+    std::unordered_map<uint32_t, std::unordered_map<std::string, TypeId>> of_interfaces, of_worlds;
+    const auto find = [](const auto& names, const std::string& name) -> std::optional<TypeId> {
+      const auto it = names.find(name);
+      return it == names.end() ? std::nullopt : std::optional(it->second);
+    };
     for (const TypeDef& t : from_.types) {
       std::optional<TypeId> id;
-      if (!t.name.empty() && t.owner_kind == OwnerKind::Interface)
-        id = into_.interfaces[map_.interfaces[t.owner]].find_type(into_.types, t.name);
-      if (!t.name.empty() && t.owner_kind == OwnerKind::World && known_worlds_[t.owner])
-        for (const WorldItem& item : into_.worlds[map_.worlds[t.owner]].imports)
-          if (item.kind == ItemKind::Type && item.name == t.name) id = item.type;
+      if (!t.name.empty() && t.owner_kind == OwnerKind::Interface) {
+        const auto [names, fresh] = of_interfaces.try_emplace(map_.interfaces[t.owner]);
+        if (fresh)
+          for (TypeId known : into_.interfaces[names->first].types)
+            names->second.emplace(into_.types[known].name, known);
+        id = find(names->second, t.name);
+      }
+      if (!t.name.empty() && t.owner_kind == OwnerKind::World && known_worlds_[t.owner]) {
+        const auto [names, fresh] = of_worlds.try_emplace(map_.worlds[t.owner]);
+        if (fresh)
+          for (const WorldItem& item : into_.worlds[names->first].imports)
+            if (item.kind == ItemKind::Type) names->second[item.name] = item.type;
+        id = find(names->second, t.name);
+      }
       if (!id) {
         TypeDef copy = t;
         if (t.owner_kind == OwnerKind::Interface) copy.owner = map_.interfaces[t.owner];
@@ -233,12 +261,13 @@ class Merger {
       const std::string side = exported ? "export" : "import";
       if (list.size() != to.size()) return differs(what + "the number of " + side + "s");
       const Comparison comparison(from_, into_);
+      std::unordered_map<std::string, const WorldItem*> by_key;
+      for (const WorldItem& x : to) by_key.emplace(key_of(into_, x), &x);
       for (const WorldItem& item : list) {
         const std::string key = key_of(from_, item);
-        const auto other = std::find_if(
-            to.begin(), to.end(), [&](const WorldItem& x) { return key_of(into_, x) == key; });
-        if (other == to.end()) return differs(what + side + " `" + key + "` is missing");
-        const std::string why = comparison.difference(item, *other, /*all=*/true);
+        const auto other = by_key.find(key);
+        if (other == by_key.end()) return differs(what + side + " `" + key + "` is missing");
+        const std::string why = comparison.difference(item, *other->second, /*all=*/true);
         if (!why.empty()) return differs(what + side + " `" + key + "`: " + why);
       }
     }
@@ -308,16 +337,18 @@ Result<void> merge_worlds(Resolve& r, WorldId from, WorldId into) {
   Cloner clone(r, from, into);
   for (const bool exported : {false, true}) {
     const auto list = exported ? r.worlds[from].exports : r.worlds[from].imports;
+    auto& to = exported ? r.worlds[into].exports : r.worlds[into].imports;
+    std::unordered_map<std::string, size_t> by_key;
+    for (size_t i = 0; i < to.size(); ++i) by_key.emplace(key_of(r, to[i]), i);
     for (const WorldItem& item : list) {
       const std::string key = key_of(r, item);
-      auto& to = exported ? r.worlds[into].exports : r.worlds[into].imports;
-      const auto other = std::find_if(to.begin(), to.end(),
-                                      [&](const WorldItem& x) { return key_of(r, x) == key; });
+      const auto [other, fresh] = by_key.try_emplace(key, to.size());
       const std::string side = exported ? "export" : "import";
-      if (other != to.end()) {
-        const std::string why = Comparison(r, r).difference(item, *other, /*all=*/true);
+      if (!fresh) {
+        const WorldItem& known = to[other->second];
+        const std::string why = Comparison(r, r).difference(item, known, /*all=*/true);
         if (!why.empty()) return differs("worlds differ in " + side + " `" + key + "`: " + why);
-        if (item.kind == ItemKind::Type) clone.set(item.type, other->type);
+        if (item.kind == ItemKind::Type) clone.set(item.type, known.type);
         continue;
       }
       if (exported && item.kind == ItemKind::Interface && item.name.empty() &&
@@ -327,7 +358,7 @@ Result<void> merge_worlds(Resolve& r, WorldId from, WorldId into) {
       WorldItem copy = item;
       if (copy.kind == ItemKind::Type) copy.type = clone(Type::of(item.type)).id;
       if (copy.kind == ItemKind::Function) copy.function = mapped(item.function, clone);
-      (exported ? r.worlds[into].exports : r.worlds[into].imports).push_back(std::move(copy));
+      to.push_back(std::move(copy));
     }
   }
   return {};
@@ -371,8 +402,9 @@ Result<void> merge_compatible_imports(Resolve& r, WorldId id) {
     if (!why.empty())
       return differs("failed to upgrade `" + r.interface_name(item.interface) + "` to `" +
                      r.interface_name(to) + "`, which should be compatible: " + why);
-    for (TypeId old : r.interfaces[item.interface].types)
-      types[old] = *r.interfaces[to].find_type(r.types, r.types[old].name);
+    std::unordered_map<std::string_view, TypeId> newer;
+    for (TypeId t : r.interfaces[to].types) newer.emplace(r.types[t].name, t);
+    for (TypeId old : r.interfaces[item.interface].types) types[old] = newer.at(r.types[old].name);
   }
   if (!changed) return {};
   const auto moved = [&](Type t) {
