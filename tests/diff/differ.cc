@@ -322,6 +322,7 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     WAFER_TRY(compiler::load_llvm_backend());
     compiler::TieringOptions tiering;
     tiering.heat = kHeat;
+    tiering.seconds_per_round = 1;  // all that is hot is worthwhile
     if (name == "auto-parts") {
       tiering.whole_bytes = 0;
       tiering.small_bytes = 0;

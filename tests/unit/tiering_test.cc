@@ -34,6 +34,7 @@ class TieringTest : public testing::Test {
     TieringOptions o;
     o.heat = heat;
     o.whole_bytes = 0;
+    o.seconds_per_round = 1;  // all that is hot is worthwhile
     return o;
   }
   static std::unique_ptr<TieringTier> make(const TieringOptions& tiering) {
@@ -350,6 +351,7 @@ TEST_F(TieringTest, WholeModulesAreKeptInTheCache) {
   with_cache.cache = std::make_shared<CodeCache>(folder);
   TieringOptions tiering;
   tiering.heat = 50;
+  tiering.seconds_per_round = 1;
   constexpr const char* kText =
       R"((module (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
     (func (export "never") (param i32) (result i32) (i32.const 4))))";

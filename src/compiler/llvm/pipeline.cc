@@ -111,7 +111,8 @@ void add_vectorization(FunctionPassManager& p, unsigned level, const wasm::Modul
   if (level >= 3) with_loops.addPass(llvm::SLPVectorizerPass());
   if (level >= 2) {
     with_loops.addPass(llvm::VectorCombinePass());
-    with_loops.addPass(llvm::LoopUnrollPass(llvm::LoopUnrollOptions(int(level))));
+    with_loops.addPass(
+        llvm::LoopUnrollPass(llvm::LoopUnrollOptions(int(level)).setRuntime(level >= 3)));
   }
   with_loops.addPass(llvm::InstCombinePass());
   with_loops.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()),

@@ -13,13 +13,36 @@ namespace wafer::compiler {
 namespace {
 
 constexpr int kBackgroundNice = 10;
+constexpr uint32_t kRepeat = 8;  // what is hot is found so by this part of the heat again
 constexpr std::chrono::seconds kRestAfter{1};
 
-// Processor time that the process has used.
-double used_seconds() {
+double seconds_of(clockid_t clock) {
   timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  clock_gettime(clock, &t);
   return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
+}
+
+// Processor time that the process has used.
+double used_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
+
+// Whether a thread could work for as long as it had something to do.
+class Stopwatch {
+ public:
+  // Of the time since this was made; nothing if that was too short to tell.
+  std::optional<bool> waited() const {
+    constexpr double kShort = 0.01, kShare = 0.75;
+    const double all = seconds_of(CLOCK_MONOTONIC) - all_;
+    if (all < kShort) return std::nullopt;
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID) - worked_ < all * kShare;
+  }
+
+ private:
+  double all_ = seconds_of(CLOCK_MONOTONIC), worked_ = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+};
+
+bool has_one_processor() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
 }
 
 void set_native(FuncInst& func, void* code) {
@@ -29,7 +52,11 @@ void set_native(FuncInst& func, void* code) {
 }  // namespace
 
 TieringTier::TieringTier(TierOptions options, const TieringOptions& tiering)
-    : options_(options), tiering_(tiering), native_(std::move(options)), baseline_(tiering.heat) {}
+    : options_(options),
+      tiering_(tiering),
+      native_(std::move(options)),
+      baseline_(tiering.heat),
+      contended_(has_one_processor()) {}
 
 TieringTier::~TieringTier() {
   {
@@ -64,8 +91,9 @@ Result<void> TieringTier::attach(Instance& instance) {
     running->whole = bytes <= tiering_.whole_bytes;
     running->small = bytes <= tiering_.small_bytes && running->whole;
     if (!running->small)
-      running->whole_after = used_seconds() + double(bytes) * tiering_.whole_seconds_per_byte;
+      running->whole_after = used_seconds() + double(bytes) * tiering_.seconds_per_byte;
     running->hot_at.resize(instance.module->functions.size());
+    running->hits.resize(instance.module->functions.size());
     running->hotness.resize(instance.module->functions.size());
     running->entering.resize(instance.module->functions.size());
     running->watched.resize(instance.module->functions.size());
@@ -132,12 +160,14 @@ void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   auto& tier = *static_cast<TieringTier*>(context.better_code_from);
   std::unique_lock lock(tier.mutex_);
   // Look again before long: a loop may have to be taken over.
-  context.heat[func] = std::max(tier.tiering_.heat / 8, 1u);
+  context.heat[func] = std::max(tier.tiering_.heat / kRepeat, 1u);
   if (tier.stopping_ || !tier.options_.backend) return nullptr;
   const std::shared_ptr<Running> running = tier.find(context);
   if (!running) return nullptr;
   running->hot_at[func] = std::chrono::steady_clock::now();
+  ++running->hits[func];
   ++running->hotness[func];
+  if (running->resting && tier.is_worthwhile(*running, {func, 0})) tier.look_again(running, lock);
   tier.ask_for_whole(running, lock);
   if (running->ready[func]) return loop ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
   // What is called once and stays in a loop for long, as `main` of many programs, needs code
@@ -186,8 +216,8 @@ void TieringTier::ask_for(const std::shared_ptr<Running>& running, const LoopEnt
                           Lock& lock) {
   running->hot.push_back(entry);
   // A job takes what is worth the most when its turn comes, and asks for the next.
-  if (running->hot.size() == 1)
-    queue(urgent_, running, [this](Running& r) { optimize_hot(r); }, lock);
+  if (running->hot.size() == 1) running->resting = true;
+  if (is_worthwhile(*running, entry)) look_again(running, lock);
 }
 
 void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry,
@@ -200,6 +230,12 @@ void* TieringTier::ask_for_loop(const std::shared_ptr<Running>& running, const L
   running->loops[entry.loop] = nullptr;
   ask_for(running, entry, lock);
   return running->loops[entry.loop];
+}
+
+// Something may have become worthwhile.
+void TieringTier::look_again(const std::shared_ptr<Running>& running, Lock& lock) {
+  if (!std::exchange(running->resting, false)) return;
+  queue(urgent_, running, [this](Running& r) { optimize_hot(r); }, lock);
 }
 
 void TieringTier::queue(Lane& lane, const std::shared_ptr<Running>& running,
@@ -247,9 +283,10 @@ void TieringTier::work(Lane& lane, bool background) {
 
 // Waits until the program has run for long enough. False if the tier ends before.
 bool TieringTier::wait_until_worthwhile(const Running& running) {
+  constexpr double kContended = 4;  // then it takes the program's time
   Lock lock(mutex_);
   while (!stopping_ && !running.cancel) {
-    const double left = running.whole_after - used_seconds();
+    const double left = running.whole_after * (contended_ ? kContended : 1) - used_seconds();
     if (left <= 0) return true;
     // At most as many processors work for the process as there are.
     const double soonest = left / std::max(1u, std::thread::hardware_concurrency());
@@ -284,6 +321,19 @@ void TieringTier::optimize_whole(Running& running) {
   running.code->hold(image);
   const MutexLock lock(module.tier_mutex);
   module.precompiled = make_shared_in<KeptCode>(KeptCode{std::move(image), {}});
+}
+
+// Whether the program has spent so much time there that it would have been worth to make code for
+// it earlier: then it is likely to go on there for as long. While a processor is free for it, code
+// is made ahead of that, but for what would keep others waiting for long.
+bool TieringTier::is_worthwhile(const Running& running, const LoopEntry& entry) const {
+  constexpr double kLong = 0.05, kAhead = 0.25, kOfPart = 2e-3;
+  if (!tiering_.background) return true;
+  const double size = double(running.module->functions[entry.func].body.size());
+  const double cost = size * tiering_.seconds_per_byte + kOfPart;
+  const double spent =
+      double(running.hits[entry.func]) * tiering_.heat / kRepeat * tiering_.seconds_per_round;
+  return contended_ ? spent >= cost : cost <= kLong || spent >= cost * kAhead;
 }
 
 // Takes from what is hot what is to be compiled next: what gains the most for the time that it
@@ -325,8 +375,9 @@ std::vector<LoopEntry> TieringTier::next_batch(Running& running) const {
   std::vector<LoopEntry> batch;
   uint64_t bytes = 0;
   for (const auto& [score, e] : order) {
-    const bool fits =
+    const bool room =
         batch.empty() || (!e.loop && !batch[0].loop && bytes + size(e) <= kBatchBytes);
+    const bool fits = room && is_worthwhile(running, e);
     if (fits) bytes += size(e);
     (fits ? batch : hot).push_back(e);
   }
@@ -340,20 +391,23 @@ void TieringTier::optimize_hot(Running& running) {
     if (running.whole_ready) std::erase_if(running.hot, [](const LoopEntry& e) { return !e.loop; });
     batch = next_batch(running);
     const auto known = running_.find(running.code);
-    if (!running.hot.empty() && known != running_.end())
+    running.resting = batch.empty() && !running.hot.empty();
+    if (!batch.empty() && !running.hot.empty() && known != running_.end())
       queue(urgent_, known->second, [this](Running& r) { optimize_hot(r); }, lock);
   }
   if (batch.empty()) return;
+  const Stopwatch watch;
   if (batch[0].loop) {
     optimize_loop(running, batch[0]);
-    const std::lock_guard done(mutex_);
-    running.entering[batch[0].func] = false;
-    return;
+  } else {
+    std::vector<uint32_t> functions;
+    for (const LoopEntry& e : batch) functions.push_back(e.func);
+    std::sort(functions.begin(), functions.end());
+    optimize_functions(running, std::move(functions));
   }
-  std::vector<uint32_t> functions;
-  for (const LoopEntry& e : batch) functions.push_back(e.func);
-  std::sort(functions.begin(), functions.end());
-  optimize_functions(running, std::move(functions));
+  const std::lock_guard done(mutex_);
+  if (batch[0].loop) running.entering[batch[0].func] = false;
+  if (const auto contended = watch.waited()) contended_ = *contended;
 }
 
 void TieringTier::optimize_functions(Running& running, std::vector<uint32_t> functions) {

@@ -21,13 +21,16 @@ namespace wafer::compiler {
 struct TieringOptions {
   // Entries of a function, or rounds of its loops, that make it hot.
   uint32_t heat = 30'000;
+  // What a call or a round of a loop takes, in baseline code: what is not worth the time that its
+  // code takes is left.
+  double seconds_per_round = 8e-9;
   // A module with at most this many bytes of bodies is optimized as a whole as well, once
   // something in it is hot and the process has used as much processor time as that is expected
   // to take: of a program that ends before, it would be for nothing, and a program for which
   // there is no processor left would wait for it. The cache keeps that, and until then what
   // was hot.
   uint64_t whole_bytes = 2u << 20;
-  double whole_seconds_per_byte = 15e-6;
+  double seconds_per_byte = 15e-6;
   // With at most this many that is all: single functions would not be ready sooner.
   uint64_t small_bytes = 16u << 10;
   // Without it code is made on the spot, while the program waits: for tests that want to
@@ -80,9 +83,11 @@ class TieringTier final : public runtime::Tier {
     std::vector<bool> entering;            // by function index: one of its loops waits for that
     std::unordered_set<uint32_t> taken;    // of these, what a function went on in
     std::unordered_set<uint32_t> refused;  // loops that cannot be entered
-    // By function index: when it was last found hot, and how often, of late more than before.
+    // By function index: when it was last found hot, how often, and how often of late.
     std::vector<std::chrono::steady_clock::time_point> hot_at;
+    std::vector<uint32_t> hits;
     std::vector<float> hotness;
+    bool resting = false;  // nothing that waits is worth its code yet
     std::vector<Instance*> instances;
     std::atomic<uint32_t> cancel{0};  // not 0: nobody wants code of it
     // Of single functions and loops, in the cache; only one job at a time adds to them.
@@ -116,12 +121,14 @@ class TieringTier final : public runtime::Tier {
   void ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock);
   void ask(const std::shared_ptr<Running>& running, uint32_t func, Lock& lock);
   void* ask_for_loop(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
+  void look_again(const std::shared_ptr<Running>& running, Lock& lock);
   void ask_for(const std::shared_ptr<Running>& running, const LoopEntry& entry, Lock& lock);
   void queue(Lane& lane, const std::shared_ptr<Running>& running,
              std::function<void(Running&)> todo, Lock& lock);
   void work(Lane& lane, bool background);
   bool wait_until_worthwhile(const Running& running);
   void optimize_whole(Running& running);
+  bool is_worthwhile(const Running& running, const LoopEntry& entry) const;
   std::vector<LoopEntry> next_batch(Running& running) const;
   void optimize_hot(Running& running);
   void optimize_functions(Running& running, std::vector<uint32_t> functions);
@@ -146,6 +153,7 @@ class TieringTier final : public runtime::Tier {
   Lane urgent_;            // what is hot
   Lane whole_;             // whole modules, with what processor time is left
   bool stopping_ = false;
+  bool contended_;  // what compiles waits for processors, and then the program may, too
   std::atomic<bool> warned_{false};
 };
 
