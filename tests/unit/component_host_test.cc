@@ -273,7 +273,8 @@ TEST_P(TypedHost, AnotherTypeIsToldAtOnce) {
   auto instance = linker.instantiate(store, load(engine, pass_on("s32", "i32")));
   ASSERT_FALSE(instance.ok());
   EXPECT_EQ(std::string_view(instance.error().message),
-            "component imports `my:host/it`: `f`: the host's function has another type");
+            "component imports `my:host/it`: `f`: the component's type is (s32) -> s32, the "
+            "host's (u32) -> u32");
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiers, TypedHost, testing::Values(Tier::Interpreter, Tier::Auto));
