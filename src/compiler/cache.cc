@@ -165,31 +165,32 @@ class FileLock {
 
 // A part's first bytes are written last, so one whose writer died is no part, and the next takes
 // its place. One that is there but not whole says that the disk lost something.
-bool CodeCache::read_parts(int file, const CacheKey& key, CodeParts& known) {
+CodeCache::PartsFile CodeCache::read_parts(int file, const CacheKey& key, CodeParts& known) {
   struct stat st;
-  if (!is_ours(file, st)) return false;
-  if (known.device != uint64_t(st.st_dev) || known.inode != uint64_t(st.st_ino)) {
+  if (!is_ours(file, st)) return PartsFile::OfAnother;
+  const auto size = uint64_t(st.st_size);
+  if (known.device != uint64_t(st.st_dev) || known.inode != uint64_t(st.st_ino) ||
+      known.end > size) {
     known.device = uint64_t(st.st_dev);
     known.inode = uint64_t(st.st_ino);
     known.end = 0;
   }
-  while (known.end < uint64_t(st.st_size)) {
+  while (known.end < size) {
     uint8_t start[CodeImage::kPeek];
     if (pread(file, start, sizeof start, off_t(known.end)) != ssize_t(sizeof start)) break;
     if (!CodeImage::is_image(start)) break;
-    const uint64_t size = CodeImage::claimed_size(start);
-    if (size == 0 || size > uint64_t(st.st_size) - known.end) return false;
-    auto image = CodeImage::map_file(file, known.end, size_t(size));
-    if (!image) return false;
-    // A hash that collides: the file is another module's.
+    const uint64_t bytes = CodeImage::claimed_size(start);
+    if (bytes == 0 || bytes > size - known.end) return PartsFile::Damaged;
+    auto image = CodeImage::map_file(file, known.end, size_t(bytes));
+    if (!image) return PartsFile::Damaged;
     const Bytes held = (*image)->module();
     if (known.end == 0 && (held.size() != key.module.size() ||
                            std::memcmp(held.data(), key.module.data(), held.size()) != 0))
-      break;
+      return PartsFile::OfAnother;
     known.images.push_back(*std::move(image));
-    known.end = page_up(known.end + size);
+    known.end = page_up(known.end + bytes);
   }
-  return true;
+  return PartsFile::Ours;
 }
 
 void CodeCache::find_parts(const CacheKey& key, const CompileOptions& options,
@@ -200,8 +201,16 @@ void CodeCache::find_parts(const CacheKey& key, const CompileOptions& options,
   if (!file) return;
   const FileLock lock(file.get(), LOCK_SH);
   if (!lock) return;
-  if (!read_parts(file.get(), key, known)) unlink(path.c_str());  // it will be made again
-  (void)futimens(file.get(), nullptr);                            // used now
+  switch (read_parts(file.get(), key, known)) {
+    case PartsFile::Ours:
+      (void)futimens(file.get(), nullptr);
+      break;  // used now
+    case PartsFile::OfAnother:
+      break;
+    case PartsFile::Damaged:
+      unlink(path.c_str());
+      break;  // it will be made again
+  }
 }
 
 Turn CodeCache::wait_for_parts(const CacheKey& key, const CompileOptions& options,
@@ -229,10 +238,9 @@ bool CodeCache::store_part(const CacheKey& key, const CompileOptions& options, C
   if (!file) return false;
   const FileLock lock(file.get(), LOCK_EX);
   if (!lock) return false;
-  if (!read_parts(file.get(), key, known)) {
-    unlink(path.c_str());
-    return false;
-  }
+  const PartsFile found = read_parts(file.get(), key, known);
+  if (found == PartsFile::Damaged) unlink(path.c_str());
+  if (found != PartsFile::Ours) return false;
   if (known.end == 0) image.module.assign(key.module.begin(), key.module.end());
   const Vec<uint8_t> bytes = write_image(image);
   image.module.clear();
@@ -240,9 +248,9 @@ bool CodeCache::store_part(const CacheKey& key, const CompileOptions& options, C
   if (end > kMaxPartBytes + key.module.size() || end > max_bytes_ || !file_size_allowed(end))
     return false;
   const size_t before = known.images.size();
-  // What a writer left that died; nobody has that mapped.
+  // What a writer left that died: no image, so nobody has it mapped.
   struct stat st;
-  if (fstat(file.get(), &st) != 0 ||
+  if (fstat(file.get(), &st) != 0 || st.st_nlink != 1 ||
       (uint64_t(st.st_size) > known.end && ftruncate(file.get(), off_t(known.end)) != 0))
     return false;
   const Bytes all(bytes);
@@ -252,7 +260,7 @@ bool CodeCache::store_part(const CacheKey& key, const CompileOptions& options, C
     return false;
   }
   // What a full or distant disk has lost after all shows here.
-  if (!read_parts(file.get(), key, known) || known.images.size() == before) {
+  if (read_parts(file.get(), key, known) != PartsFile::Ours || known.images.size() == before) {
     unlink(path.c_str());
     return false;
   }

@@ -78,8 +78,10 @@ class CodeCache {
   enum class Holds { Whole, Parts };
   std::string path_of(const CacheKey& key, const CompileOptions& options, Holds holds) const;
   static std::shared_ptr<CodeImage> open(const std::string& path, Bytes holds);
-  // Both as above, of the file that is open and locked. False: the file is damaged.
-  static bool read_parts(int file, const CacheKey& key, CodeParts& known);
+  // What a file of parts is; a module whose hash collides has a file of the same name.
+  enum class PartsFile { Ours, OfAnother, Damaged };
+  // Reads on, in the file that is open and locked.
+  static PartsFile read_parts(int file, const CacheKey& key, CodeParts& known);
   std::shared_ptr<CodeImage> write(const std::string& path, Bytes image) const;
   void make_folder() const;
   Turn take_turn(const std::string& path, const std::function<bool()>& made,

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <latch>
 #include <map>
 #include <set>
@@ -424,6 +425,44 @@ TEST_F(TieringTest, PartsAreKeptInTheCache) {
   std::filesystem::resize_file(files()[0], size() - 1);
   go("a", 1);
   go("a", 1);
+  std::filesystem::remove_all(folder);
+}
+
+// A file that holds another module's parts, as where hashes collide, is neither run nor changed.
+TEST_F(TieringTest, PartsOfAnotherModuleStay) {
+  char folder[] = "/tmp/wafer-tiering-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  TierOptions with_cache = options();
+  with_cache.cache = std::make_shared<CodeCache>(folder);
+  const auto text = [](int n) {
+    return "(module (func (export \"f\") (param i32) (result i32) (i32.add (local.get 0) "
+           "(i32.const " +
+           std::to_string(n) + "))))";
+  };
+  const auto go = [&](int n, size_t known) {
+    TieringTier tier(with_cache, parts(50));
+    const Running r(tier, text(n));
+    const auto kept = kept_code(*r.module);
+    EXPECT_EQ(kept ? kept->parts.images.size() : 0, known);
+    for (int i = 0; i < 500; ++i) EXPECT_EQ(r.call("f", i), i + n);
+    tier.wait_until_idle();
+    EXPECT_EQ(r.call("f", 1), 1 + n);
+  };
+  go(1, 0);
+  const std::filesystem::path of_one = std::filesystem::directory_iterator(folder)->path();
+  go(2, 0);
+  std::filesystem::path of_two;
+  for (const auto& e : std::filesystem::directory_iterator(folder))
+    if (e.path() != of_one) of_two = e.path();
+  ASSERT_FALSE(of_two.empty());
+  const auto bytes = [](const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  std::filesystem::copy_file(of_one, of_two, std::filesystem::copy_options::overwrite_existing);
+  go(2, 0);
+  EXPECT_EQ(bytes(of_two), bytes(of_one));
+  go(1, 1);
   std::filesystem::remove_all(folder);
 }
 

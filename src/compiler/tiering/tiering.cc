@@ -109,8 +109,13 @@ Result<void> TieringTier::attach(Instance& instance) {
   context.better_code_from = this;
   if (is_new && kept) {
     running->parts = kept->parts;
+    running->parts_taken = kept->parts.images.size();
     lock.unlock();
-    take_new_parts(*running);
+    // Whoever attaches the same module meanwhile may have more of it made at once.
+    for (const auto& part : kept->parts.images) {
+      install(*running, *part, false);
+      code->hold(part);
+    }
   }
   return {};
 }
@@ -167,7 +172,9 @@ void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   running->hot_at[func] = std::chrono::steady_clock::now();
   ++running->hits[func];
   ++running->hotness[func];
-  if (running->resting && tier.is_worthwhile(*running, {func, 0})) tier.look_again(running, lock);
+  const bool waits = (running->asked[func] && !running->ready[func]) || running->entering[func];
+  if (running->resting && waits && tier.is_worthwhile(*running, {func, 0}))
+    tier.look_again(running, lock);
   tier.ask_for_whole(running, lock);
   if (running->ready[func]) return loop ? tier.ask_for_loop(running, {func, loop}, lock) : nullptr;
   // What is called once and stays in a loop for long, as `main` of many programs, needs code
@@ -198,8 +205,9 @@ std::shared_ptr<TieringTier::Running> TieringTier::find(const VmContext& context
 
 void TieringTier::ask_for_whole(const std::shared_ptr<Running>& running, Lock& lock) {
   if (!running->whole || std::exchange(running->whole_asked, true)) return;
+  // A small one has nothing else that would make it fast, and does not wait.
   queue(
-      whole_, running,
+      running->small ? urgent_ : whole_, running,
       [this](Running& r) {
         if (!tiering_.background || wait_until_worthwhile(r)) optimize_whole(r);
       },
@@ -249,8 +257,16 @@ void TieringTier::queue(Lane& lane, const std::shared_ptr<Running>& running,
     return;
   }
   lane.jobs.push_back({running, std::move(module), std::move(todo)});
-  if (!lane.thread.joinable())
-    lane.thread = std::thread([this, &lane] { work(lane, &lane == &whole_); });
+  if (!lane.thread.joinable()) {
+    try {
+      lane.thread = std::thread([this, &lane] { work(lane, &lane == &whole_); });
+    } catch (const std::system_error&) {
+      // No thread to be had: baseline code goes on, and what is hot then asks again.
+      lane.jobs.clear();
+      running->resting = !running->hot.empty();
+      return;
+    }
+  }
   wake_.notify_all();
 }
 
