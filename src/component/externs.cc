@@ -1,4 +1,6 @@
 // Imports and exports (Binary.md, "Import and Export Definitions").
+#include <unordered_set>
+
 #include "component/scope.h"
 
 namespace wafer::component {
@@ -213,24 +215,30 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
 
 // ---- External visibility ------------------------------------------------------------
 
-// Whether all that a value type is made of has a name outside.
+// Whether all that a value type is made of has a name outside. Looks at each type once: written out
+// in full they may be far more than they are in the binary.
 bool Decoder::is_named(ValType t, const NamedIn& in) const {
-  if (!t.defined()) return true;
-  const TypeDef& def = types()[t.id];
-  switch (def.kind) {
-    case TypeKind::Record:
-    case TypeKind::Variant:
-    case TypeKind::Flags:
-    case TypeKind::Enum:
-    case TypeKind::Resource:
-      return in.contains(t.id);
-    default:
-      break;
+  std::unordered_set<uint32_t> seen;
+  std::vector<ValType> open{t};
+  while (!open.empty()) {
+    const ValType next = open.back();
+    open.pop_back();
+    if (!next.defined() || !seen.insert(next.id).second) continue;
+    const TypeDef& def = types()[next.id];
+    switch (def.kind) {
+      case TypeKind::Record:
+      case TypeKind::Variant:
+      case TypeKind::Flags:
+      case TypeKind::Enum:
+      case TypeKind::Resource:
+        if (!in.contains(next.id)) return false;
+        continue;
+      default:
+        break;
+    }
+    open.insert(open.end(), def.args.begin(), def.args.end());
+    for (const Label& l : def.labels) open.push_back(l.type);
   }
-  for (ValType arg : def.args)
-    if (!is_named(arg, in)) return false;
-  for (const Label& l : def.labels)
-    if (!is_named(l.type, in)) return false;
   return true;
 }
 

@@ -30,8 +30,7 @@ struct DlTable {
 };
 DlTable write_dl_table(std::vector<DlLibrary>& libraries, uint32_t base);
 
-// The functions, of which `func(type, body)` and `type(func_type)` make each. Indices of functions
-// in the order of kDlNames.
+// The functions of <dlfcn.h> that are made.
 inline constexpr std::string_view kDlNames[] = {"dlopen", "dlsym", "dlclose", "dlerror"};
 inline constexpr size_t kDlCount = std::size(kDlNames);
 wasm::FuncType dl_type(size_t which);

@@ -316,7 +316,7 @@ class Linker {
       DlLibrary l;
       l.name = lib.name;
       for (const wasm::Export& e : lib.module->exports)
-        if ((e.kind == ExternKind::Func || e.kind == ExternKind::Global) &&
+        if ((e.kind == ExternKind::Func || (e.kind == ExternKind::Global && offset_of(lib, e))) &&
             !is_private(std::string_view(e.name)))
           l.symbols.push_back({str(e.name)});
       out.push_back(std::move(l));
@@ -589,19 +589,20 @@ class Linker {
     wasm::write_instr(out, end);
   }
 
-  // The address of an exported datum, which is told from the library's base on.
-  Result<uint32_t> address(const Definition& d) const {
-    const Lib& lib = libs_[d.lib];
-    const wasm::Global& g = lib.module->globals[d.what->index];
+  // Where an exported datum is from the library's base on; nothing of globals that are no data.
+  static std::optional<uint32_t> offset_of(const Lib& lib, const wasm::Export& e) {
+    const wasm::Global& g = lib.module->globals[e.index];
+    if (g.imported || g.type.type != wasm::kI32 || g.type.is_mutable) return std::nullopt;
     wasm::InstrReader reader(lib.module->bytes, g.init.begin, g.init.end, lib.module->features);
     wasm::Instr i;
-    if (!g.imported && g.type.type == wasm::kI32 && !g.type.is_mutable) {
-      WAFER_TRY(reader.read(i));
-      const int32_t value = i.i32;
-      const bool is_const = i.op == Opcode::I32Const;
-      WAFER_TRY(reader.read(i));
-      if (is_const && i.op == Opcode::End) return lib.memory_base + uint32_t(value);
-    }
+    if (!reader.read(i) || i.op != Opcode::I32Const) return std::nullopt;
+    const auto value = uint32_t(i.i32);
+    if (!reader.read(i) || i.op != Opcode::End) return std::nullopt;
+    return value;
+  }
+  Result<uint32_t> address(const Definition& d) const {
+    const Lib& lib = libs_[d.lib];
+    if (const auto offset = offset_of(lib, *d.what)) return lib.memory_base + *offset;
     return invalid("symbol " + str(d.what->name) + " of library " + lib.name +
                    " is not at a constant address");
   }

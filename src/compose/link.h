@@ -28,16 +28,16 @@ struct LinkOptions {
 // `_initialize` runs constructors, of what is needed first.
 //
 // Libraries that none is in need of, and that neither have exports of a world nor can be opened,
-// are left away. Those that can be opened are listed in memory, where `GOT.mem`
-// `__wasm_libdl_libraries` tells (see dl_table.h). Each library with thread-local data (an export
+// are left away. Those that can be opened are listed in memory, where `__wasm_libdl_libraries` of
+// "GOT.mem" tells (see dl_table.h). Each library with thread-local data (an export
 // `__wasm_library_tls_info`) has a place of its own for what `__wasm_get_tls_base` gives: in an
 // array that slot 1 of the thread's context leads to, or, where there is but one thread, in the one
-// that `GOT.mem`
-// `__wasm_program_tls_info` {count, address of the libraries' own, this array} names, too.
+// that `__wasm_program_tls_info` of "GOT.mem" {count, address of the libraries' own, this array}
+// names, too.
 //
-// Malformed or Invalid if a library is,
-// if one that is needed or a symbol is missing, or if types of a symbol differ; Unsupported for
-// libraries with 64-bit memories, or types other than of functions.
+// Malformed or Invalid if a library is, if one that is needed or a symbol is missing, or if types
+// of a symbol differ; Unsupported for libraries with 64-bit memories, or types other than of
+// functions.
 Result<Vec<uint8_t>> link(const std::vector<Library>& libraries, const LinkOptions& options = {});
 
 }  // namespace wafer::compose

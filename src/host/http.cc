@@ -123,7 +123,7 @@ void HttpBody::write(Bytes bytes) {
   constexpr size_t kBehind = 64;
   const size_t need = data_.size() + bytes.size() + kBehind;
   if (need > data_.capacity())
-    data_.reserve(std::max(need, std::min(2 * data_.capacity(), kCapacity + kBehind)));
+    data_.reserve(std::max(need, std::min(2 * data_.capacity(), 2 * kCapacity + kBehind)));
   data_.insert(data_.end(), bytes.begin(), bytes.end());
   update();
 }

@@ -234,7 +234,11 @@ void Connection::read_body() {
       size_t i = 0;
       for (const auto& field : parser_->get())
         if (i++ >= fields_) trailers.emplace_back(str(field.name_string()), str(field.value()));
-      deadline = kNever;
+      // What is being written has a time of its own, which was not asked for while this was read.
+      if (writing_)
+        expect(worker_.options().limits.body_time);
+      else
+        deadline = kNever;
       body.finish(std::move(trailers));
       if (done_) finish_request();
       return;

@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "component/names.h"
+#include "component/types.h"
 #include "serve/invocation.h"
+#include "wasi/p2/http.h"
+#include "wasi/p3/http.h"
 
 namespace wafer::serve {
 
@@ -55,6 +58,13 @@ Result<void> Guest::instantiate() {
   running_ = false;
   if (!instance) return instance.take_error();
   handle_ = component::find_func(**instance, "handle", reusable_ ? kHandler_0_3 : kHandler_0_2);
+  if (!handle_) return Error(ErrorKind::Unlinkable, "the handler has no function `handle`");
+  // Its arguments and its result are taken for what the interface says.
+  const component::Caller caller = handle_.caller();
+  const std::string why = component::other_signature(
+      caller.types, caller.def(),
+      reusable_ ? wasi::p3::handler_signature() : wasi::p2::kHandlerSignature);
+  if (!why.empty()) return Error(ErrorKind::Unlinkable, "`handle`: " + why);
   fuel_ = store_.fuel;
   if (!reusable_) snapshot_ = component::ComponentSnapshot::take(components_);
   return {};

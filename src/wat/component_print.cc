@@ -567,7 +567,8 @@ Result<void> ComponentPrinter::start(Cursor& c) {
     text += " " + value;
   }
   WAFER_LET(results, u32(c));
-  if (results > 1'000'000) return Error(ErrorKind::Exhaustion, "too many results", c.offset());
+  // (A function has one at most. Each is far longer in text than here.)
+  if (results > 16) return Error(ErrorKind::Exhaustion, "too many results", c.offset());
   for (uint32_t i = 0; i < results; ++i) text += " (result (value" + define(Space::Value) + "))";
   line(text + ")");
   return {};

@@ -228,6 +228,7 @@ Result<void> ComponentParser::defined_value(const KnownType& known, Bytes& out, 
       if (!open("flags")) return unexpected();
       IdMap places;
       const uint32_t n = number();
+      if (n > 32) return fail("more than 32 flags");
       for (uint32_t i = 0; i < n; ++i) places.emplace(String(label()), i);
       const size_t begin = out.size();
       out.resize(begin + (n + 7) / 8);

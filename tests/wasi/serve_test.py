@@ -207,6 +207,28 @@ def fresh(server):
             check("state again", got, first)
 
 
+OTHER = """(component
+  (core module $m (func (export "f") (result i32) i32.const 7))
+  (core instance $i (instantiate $m))
+  (func $h (result u32) (canon lift (core func $i "f")))
+  (instance $e (export "NAME" (func $h)))
+  (export "INTERFACE" (instance $e)))"""
+
+
+def of_other_types(wafer, scratch):
+    """Handlers that are none by their types: each request fails, and the error says why."""
+    for interface, name, why in (
+            ("wasi:http/handler@0.3.0", "handle", "type is func() -> u32"),
+            ("wasi:http/incoming-handler@0.2.0", "handle", "type is func() -> u32"),
+            ("wasi:http/handler@0.3.0", "handles", "has no function `handle`")):
+        text = scratch / "other.wat"
+        text.write_text(OTHER.replace("NAME", name).replace("INTERFACE", interface))
+        server = Server(wafer, text)
+        check(f"{interface} {name}", [server.request("GET", "/")[0] for _ in range(2)], [500, 500])
+        check(f"{interface} {name}, exit code", server.stop()[0], 0)
+        check(f"{interface} {name}, error log", sum(why in e for e in server.errors), 2)
+
+
 def main():
     wafer, clang, scratch = sys.argv[1:4]
     scratch = pathlib.Path(scratch)
@@ -241,6 +263,7 @@ def main():
           ["/told/201 was refused\n"])
     check("upgrades", any("/status/101: the guest's response has status 101" in e
                           for e in server.errors), True)
+    of_other_types(wafer, scratch)
     # What cannot be served is told in one line.
     core = scratch / "http.core.wasm"
     for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm")):

@@ -382,6 +382,10 @@ component::Val incoming_request(Host& host, host::HttpRequest request) {
 HttpAnswer answer_of(Host& host, component::Val result, std::string_view method) {
   auto response =
       from_val<Expected<Own<http_types::Response>, http_types::ErrorCode>>(result, host);
+  if (host.failed()) {
+    (void)host.take_failure(host.store());
+    return {{}, "the guest answered with what is no response"};
+  }
   if (!response)
     return {{},
             std::string("the guest answered with the error ") +

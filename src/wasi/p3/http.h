@@ -6,6 +6,8 @@
 
 namespace wafer::wasi::p3 {
 
+// What its type is, as component::func_text() writes it.
+std::string_view handler_signature();
 // The argument of `handle`.
 component::Val incoming_request(Host& host, host::HttpRequest request);
 // Its result, for a request by this method; from then on the body is sent as it comes.

@@ -27,6 +27,15 @@ void Host::reset() {
   SystemHost::reset();
 }
 
+// `handle` has the type of what sends a request.
+std::string_view handler_signature() {
+  for (const Definition& d : kDefinitions)
+    if (std::string_view(d.interface).starts_with("wasi:http/client@") &&
+        d.name == std::string_view("send"))
+      return d.signature;
+  return {};
+}
+
 ResourceTypes add_to_linker(component::ComponentLinker& linker) {
   return add_definitions(linker, kResources, kResourceAliases, kDefinitions);
 }

@@ -161,7 +161,13 @@ class Awaited final : public Side {
     retire();
     if (!then) return;
     if (values.empty()) return then(std::nullopt);
-    then(from_val<T>(values[0], host_));
+    T value = from_val<T>(values[0], host_);
+    // What is no `T` after all, such as a handle of another resource: the guest traps.
+    if (host_.failed()) {
+      trapped(host_.take_failure(host_.store()));
+      return then(std::nullopt);
+    }
+    then(std::move(value));
   }
 
   Then then_;
