@@ -2,18 +2,17 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstddef>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -30,38 +29,26 @@ namespace wafer::shim {
 
 namespace {
 
-constexpr rlim_t kMaxSeconds = 60, kMaxMemory = rlim_t{4} << 30, kMaxCode = rlim_t{1} << 30;
+constexpr rlim_t kMaxSeconds = 60, kMaxMemory = rlim_t{1} << 30, kMaxCode = kMaxLayerCode;
+constexpr off_t kMaxCompiled = 64 << 20, kMaxComplaint = 64 << 10;
 constexpr uid_t kNobody = 65534;
-
-// Waits until no other shim of the machine compiles: whatever there is to compile, it takes one
-// processor at most. A name that goes with its process is the lock.
-Result<UniqueFd> take_turn() {
-  constexpr int kTries = 1200;
-  UniqueFd turn = take_opened(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  constexpr std::string_view kName("\0wafer-shim-compiles", 20);
-  std::memcpy(name.sun_path, kName.data(), kName.size());
-  const auto size = socklen_t(offsetof(sockaddr_un, sun_path) + kName.size());
-  for (int i = 0; turn; ++i) {
-    if (bind(turn.get(), reinterpret_cast<const sockaddr*>(&name), size) == 0) return turn;
-    if (errno != EADDRINUSE || i == kTries) break;
-    usleep(50000);
-  }
-  return system_error("others compile");
-}
 
 // Takes from this process all but what is open: what it compiles may be anybody's.
 Result<void> confine() {
   constexpr std::pair<__rlimit_resource_t, rlim_t> kLimits[] = {{RLIMIT_CPU, kMaxSeconds},
                                                                 {RLIMIT_DATA, kMaxMemory},
                                                                 {RLIMIT_FSIZE, kMaxCode},
+                                                                {RLIMIT_NPROC, 0},
                                                                 {RLIMIT_CORE, 0}};
   for (const auto& [resource, most] : kLimits) {
     const rlimit limit{most, most};
     if (setrlimit(resource, &limit) != 0) return system_error("cannot set a resource limit");
   }
   (void)setpriority(PRIO_PROCESS, 0, 19);
+  // Of all of a machine that wants memory, this is missed least.
+  if (const UniqueFd score = take_opened(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+      !score || write(score.get(), "1000", 4) != 4)
+    return system_error("cannot be the first to go where memory is short");
   // An empty root. /proc is there, and nothing in it is needed any more.
   if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0 ||
       mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
@@ -73,14 +60,16 @@ Result<void> confine() {
       setresuid(kNobody, kNobody, kNobody) != 0)
     return system_error("cannot become nobody");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !confine_wasm())
+  if (close_range(3, ~0u, 0) != 0) return system_error("cannot close what is open");
+  const SeccompFilter filter = compiler_filter();
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !install_seccomp(filter.program, filter.flags))
     return system_error("cannot filter system calls");
   return {};
 }
 
 Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
   compiler::CompileOptions options;
-  options.threads = 1;
+  options.threads = 1;  // others could not be made
   options.code.guard_pages = options.code.signals;
   const auto image_of = [&](const wasm::Module& module, bool with_module) -> Result<Vec<uint8_t>> {
     WAFER_LET(parts, backend.compile(module, options, {}));
@@ -104,8 +93,6 @@ Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
 
 Result<void> compile_stdin() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  WAFER_LET(turn, take_turn());
-  (void)turn;
   WAFER_LET(backend, compiler::load_llvm_backend());
   WAFER_TRY(confine());
   struct stat about;
@@ -152,10 +139,17 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
   if (pread(layer->get(), magic, sizeof magic, 0) != sizeof magic ||
       std::memcmp(magic, "\0asm", sizeof magic) != 0)
     co_return Error(ErrorKind::Unsupported, "the layer is not WebAssembly in binary form");
+  struct stat about;
+  if (fstat(layer->get(), &about) != 0) co_return system_error("cannot read the layer");
+  if (about.st_size > kMaxCompiled)
+    co_return Error(ErrorKind::Unsupported, "the layer is too large to be compiled");
   auto code = std::make_shared<UniqueFd>(
       take_opened(memfd_create("code", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
-  const UniqueFd told = memory_file({});
-  if (!*code || !told) co_return system_error("cannot keep code");
+  // What it says beyond that is lost.
+  const UniqueFd told = take_opened(memfd_create("told", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!*code || !told || ftruncate(told.get(), kMaxComplaint) != 0 ||
+      fcntl(told.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    co_return system_error("cannot keep code");
   loop.expect_child(true);
   Result<pid_t> pid = start_program({"/proc/self/exe",
                                      {"containerd-shim-wafer-v1", "compile"},
@@ -163,13 +157,14 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
                                      {layer->get(), code->get(), told.get()}});
   if (!pid) {
     loop.expect_child(false);
-    co_return pid.take_error();
+    co_return Error(ErrorKind::Exhaustion, pid.error().message);
   }
   const Later<int> ended = loop.ended(*pid);
   loop.expect_child(false);
   const int status = co_await ended;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    const std::string why = text_in(told, 512);
+    std::string why = text_in(told, 512);
+    why.resize(std::min(why.find('\0'), why.size()));
     co_return Error(ErrorKind::Io,
                     why.empty() ? "the compiler ended with status " + std::to_string(status) : why);
   }

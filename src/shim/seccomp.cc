@@ -213,7 +213,20 @@ std::vector<uint32_t> refused_to_wasm() {
           SYS_mknodat};
 }
 
-SeccompFilter wasm_filter() {
+std::vector<uint32_t> needed_to_compile() {
+  return {SYS_read,          SYS_write,          SYS_pread64,      SYS_lseek,
+          SYS_close,         SYS_fstat,          SYS_newfstatat,   SYS_mmap,
+          SYS_munmap,        SYS_mremap,         SYS_mprotect,     SYS_madvise,
+          SYS_brk,           SYS_futex,          SYS_exit,         SYS_exit_group,
+          SYS_rt_sigaction,  SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack,
+          SYS_clock_gettime, SYS_clock_getres,   SYS_getrandom,    SYS_sched_yield,
+          SYS_getpid,        SYS_gettid};
+}
+
+namespace {
+
+// Answers the system calls of a list in one way, and all others in another.
+SeccompFilter filter_by_number(std::vector<uint32_t> listed, uint32_t answer, uint32_t otherwise) {
 #if defined(__x86_64__)
   constexpr uint32_t kArch = AUDIT_ARCH_X86_64;
 #elif defined(__aarch64__)
@@ -221,8 +234,7 @@ SeccompFilter wasm_filter() {
 #else
 #error "which architecture does seccomp know this as?"
 #endif
-  std::vector<uint32_t> refused = refused_to_wasm();
-  std::sort(refused.begin(), refused.end());
+  std::sort(listed.begin(), listed.end());
   std::vector<sock_filter> program;
   const auto add = [&program](uint16_t code, uint32_t k, uint8_t yes = 0, uint8_t no = 0) {
     program.push_back({code, yes, no, k});
@@ -240,20 +252,30 @@ SeccompFilter wasm_filter() {
   const std::function<void(size_t, size_t)> search = [&](size_t first, size_t last) {
     if (last - first <= 2) {
       for (size_t i = first; i < last; ++i)
-        add(BPF_JMP | BPF_JEQ | BPF_K, refused[i], uint8_t(last - i), 0);
-      add(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-      add(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+        add(BPF_JMP | BPF_JEQ | BPF_K, listed[i], uint8_t(last - i), 0);
+      add(BPF_RET | BPF_K, otherwise);
+      add(BPF_RET | BPF_K, answer);
       return;
     }
     const size_t middle = first + (last - first) / 2;
     const size_t at = program.size();
-    add(BPF_JMP | BPF_JGE | BPF_K, refused[middle]);
+    add(BPF_JMP | BPF_JGE | BPF_K, listed[middle]);
     search(first, middle);
     program[at].jt = uint8_t(program.size() - at - 1);
     search(middle, last);
   };
-  search(0, refused.size());
+  search(0, listed.size());
   return {{reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)}, 0};
+}
+
+}  // namespace
+
+SeccompFilter wasm_filter() {
+  return filter_by_number(refused_to_wasm(), SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
+}
+
+SeccompFilter compiler_filter() {
+  return filter_by_number(needed_to_compile(), SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM);
 }
 
 bool confine_wasm() { return install_seccomp(wasm_filter().program, 0); }

@@ -30,4 +30,9 @@ SeccompFilter wasm_filter();
 // Takes them from this process for good. New privileges were given up before. False with errno.
 bool confine_wasm();
 
+// What a process needs that compiles what it has open: memory, and to read and write.
+std::vector<uint32_t> needed_to_compile();
+// A filter that refuses all else, as wasm_filter() does.
+SeccompFilter compiler_filter();
+
 }  // namespace wafer::shim

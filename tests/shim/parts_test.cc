@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,8 +23,10 @@
 #include <fstream>
 
 #include "shim/cgroup.h"
+#include "shim/child.h"
 #include "shim/device_filter.h"
 #include "shim/events.h"
+#include "shim/files.h"
 #include "shim/hooks.h"
 #include "shim/io.h"
 #include "shim/layers.h"
@@ -554,10 +557,9 @@ uint32_t filtered(const std::string& program, const seccomp_data& call) {
   return 0;
 }
 
-TEST(ShimSeccomp, WebAssemblyIsRefusedWhatItDoesNotNeed) {
-  const std::string program = wasm_filter().program;
-  const std::vector<uint32_t> refused = refused_to_wasm();
-  EXPECT_GT(refused.size(), 40u);
+// That the filter answers the calls of a list in one way, and the others in another.
+void expect_filtered(const std::string& program, const std::vector<uint32_t>& listed,
+                     uint32_t answer, uint32_t otherwise) {
 #if defined(__x86_64__)
   constexpr uint32_t kArch = AUDIT_ARCH_X86_64, kOther = AUDIT_ARCH_I386;
 #else
@@ -567,8 +569,8 @@ TEST(ShimSeccomp, WebAssemblyIsRefusedWhatItDoesNotNeed) {
   for (uint32_t n = 0; n < 1000; ++n) {
     call.nr = int(n);
     call.arch = kArch;
-    const bool no = std::find(refused.begin(), refused.end(), n) != refused.end();
-    EXPECT_EQ(filtered(program, call), no ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW) << n;
+    const bool is_listed = std::find(listed.begin(), listed.end(), n) != listed.end();
+    EXPECT_EQ(filtered(program, call), is_listed ? answer : otherwise) << n;
     call.arch = kOther;
     EXPECT_EQ(filtered(program, call), SECCOMP_RET_KILL_PROCESS) << n;
   }
@@ -577,6 +579,54 @@ TEST(ShimSeccomp, WebAssemblyIsRefusedWhatItDoesNotNeed) {
   call.nr = 0x40000000;  // x32
   EXPECT_EQ(filtered(program, call), SECCOMP_RET_ERRNO | EPERM);
 #endif
+}
+
+TEST(ShimSeccomp, WebAssemblyIsRefusedWhatItDoesNotNeed) {
+  EXPECT_GT(refused_to_wasm().size(), 40u);
+  expect_filtered(wasm_filter().program, refused_to_wasm(), SECCOMP_RET_ERRNO | EPERM,
+                  SECCOMP_RET_ALLOW);
+}
+
+TEST(ShimSeccomp, WhoCompilesHasOnlyWhatItNeeds) {
+  const std::vector<uint32_t> needed = needed_to_compile();
+  expect_filtered(compiler_filter().program, needed, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO | EPERM);
+  for (const long call : {SYS_kill, SYS_tgkill, SYS_ptrace, SYS_openat, SYS_socket, SYS_clone,
+                          SYS_clone3, SYS_execve, SYS_prlimit64, SYS_setpriority, SYS_ioctl})
+    EXPECT_EQ(std::count(needed.begin(), needed.end(), uint32_t(call)), 0) << call;
+}
+
+// What the action "compile" makes of these bytes; the code, or what it says.
+std::pair<int, std::string> compiled(std::string_view binary) {
+  const UniqueFd layer = memory_file(binary), code = memory_file({}), told = memory_file({});
+  const Result<pid_t> pid = start_program({WAFER_SHIM,
+                                           {"containerd-shim-wafer-v1", "compile"},
+                                           {},
+                                           {layer.get(), code.get(), told.get()}});
+  int status = -1;
+  EXPECT_TRUE(pid);
+  if (!pid || waitpid(*pid, &status, 0) != *pid) return {-1, {}};
+  return {status, status == 0 ? text_in(code, 1 << 20) : text_in(told)};
+}
+
+TEST(ShimPrecompile, IsConfined) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can leave the machine's files";
+  using namespace std::literals;
+  // A function that gives 42, and as a component with nothing in it.
+  const auto module =
+      "\0asm\1\0\0\0\1\5\1\x60\0\1\x7f\3\2\1\0\7\5\1\1f\0\0\n\6\1\4\0\x41\x2a\x0b"sv;
+  const auto [status, code] = compiled(module);
+  if (code.starts_with("no optimizing code generator")) GTEST_SKIP() << code;
+  if (code.starts_with("cannot leave")) GTEST_SKIP() << code;
+  EXPECT_EQ(status, 0) << code;
+  EXPECT_TRUE(code.starts_with("\0waferc\n"sv));
+  std::string component = "\0asm\r\0\1\0\1"s + char(module.size());
+  component += module;
+  const auto [other_status, bundle] = compiled(component);
+  EXPECT_EQ(other_status, 0) << bundle;
+  EXPECT_TRUE(bundle.starts_with("\0waferb\n"sv));
+  const auto [bad_status, why] = compiled("\0asm\1\0\0\0\1"sv);
+  EXPECT_EQ(WEXITSTATUS(bad_status), 1);
+  EXPECT_FALSE(why.empty());
 }
 
 TEST(ShimOptions, TomlByValue) {
