@@ -24,8 +24,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".wcode", kTurnSuffix = ".turn";
 
-// Tells builds of this program, and of the library that this is in, apart: their code generators
-// may differ.
+}  // namespace
+
 uint64_t program_identity() {
   static const uint64_t identity = [] {
     std::vector<int64_t> facts;
@@ -45,6 +45,8 @@ uint64_t program_identity() {
   }();
   return identity;
 }
+
+namespace {
 
 bool write_all(int fd, Bytes bytes, uint64_t at = 0) {
   while (!bytes.empty()) {

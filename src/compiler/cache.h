@@ -37,6 +37,10 @@ struct CodeParts {
   uint64_t device = 0, inode = 0, end = 0;
 };
 
+// Tells builds of this program, and of the library that this is in, apart: their code generators
+// may differ.
+uint64_t program_identity();
+
 class CodeCache {
  public:
   static constexpr uint64_t kDefaultMaxBytes = uint64_t{1} << 30;

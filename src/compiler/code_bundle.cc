@@ -17,7 +17,6 @@ namespace wafer::compiler {
 namespace {
 
 constexpr char kMagic[8] = {'\0', 'w', 'a', 'f', 'e', 'r', 'b', '\n'};
-constexpr uint32_t kFormatVersion = 1;
 // More than any component has, and few enough to be counted on.
 constexpr uint64_t kMaxParts = 1u << 20;
 
@@ -60,7 +59,7 @@ Result<void> read_header(Bytes bytes, uint64_t total, Header& h) {
   if (bytes.size() < sizeof h) return malformed("too short");
   std::memcpy(&h, bytes.data(), sizeof h);
   if (!CodeBundle::is_bundle(bytes)) return malformed("no code file of a component");
-  if (h.version != kFormatVersion || h.header_size != sizeof h)
+  if (h.version != kBundleFormat || h.header_size != sizeof h)
     return Error(ErrorKind::Unsupported, "code file of another version; compile it again");
   if (h.total != total) return malformed("cut off");
   if (h.images < sizeof h || h.images > h.total || h.images > bytes.size())
@@ -93,7 +92,7 @@ Bytes slice(Bytes bytes, const Range& r) { return bytes.subspan(size_t(r.offset)
 Vec<uint8_t> write_bundle(Bytes component, std::span<const runtime::CompiledModule> code) {
   Header h = {};
   std::memcpy(h.magic, kMagic, sizeof kMagic);
-  h.version = kFormatVersion;
+  h.version = kBundleFormat;
   h.header_size = sizeof h;
   h.component = {sizeof h, component.size()};
   uint64_t at = word_up(sizeof h + component.size());
@@ -146,6 +145,15 @@ uint32_t CodeBundle::claimed_options(Bytes bytes) {
   std::memcpy(&first, bytes.data() + h.parts.offset, sizeof first);
   if (!within(first.image, h.images, h.total)) return 0;
   return CodeImage::claimed_options(slice(bytes, first.image));
+}
+
+bool CodeBundle::claims_to_fit(Bytes bytes) {
+  Header h;
+  std::vector<PartEntry> parts;
+  if (!read_index(bytes, bytes.size(), h, parts)) return false;
+  return std::all_of(parts.begin(), parts.end(), [&](const PartEntry& p) {
+    return CodeImage::claims_to_fit(slice(bytes, p.image));
+  });
 }
 
 Result<ImageSummary> CodeBundle::summarize(Bytes bytes) {

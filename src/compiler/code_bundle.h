@@ -13,6 +13,9 @@
 
 namespace wafer::compiler {
 
+// Changes with how bundles are written.
+constexpr uint32_t kBundleFormat = 1;
+
 // The file's bytes, from images without their modules. Modules that are part of `component` are
 // not written once more.
 Vec<uint8_t> write_bundle(Bytes component, std::span<const runtime::CompiledModule> code);
@@ -29,6 +32,8 @@ class CodeBundle {
   static bool is_bundle(Bytes bytes);
   // CodeImage::claimed_options of its first image.
   static uint32_t claimed_options(Bytes bytes);
+  // CodeImage::claims_to_fit of all its images.
+  static bool claims_to_fit(Bytes bytes);
   // What all of its images say of themselves, and the component. Errors: as of
   // CodeImage::summarize.
   static Result<ImageSummary> summarize(Bytes bytes);

@@ -20,7 +20,6 @@ namespace wafer::compiler {
 namespace {
 
 constexpr char kMagic[8] = {'\0', 'w', 'a', 'f', 'e', 'r', 'c', '\n'};
-constexpr uint32_t kFormatVersion = 3;
 
 struct Section {
   uint64_t offset = 0;
@@ -159,7 +158,7 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   const ImagePlan plan = plan_image(parts.text.size(), parts.rodata.size());
   Header h = {};
   std::memcpy(h.magic, kMagic, sizeof kMagic);
-  h.version = kFormatVersion;
+  h.version = kImageFormat;
   h.header_size = sizeof(Header);
   h.traits = parts.traits;
   Vec<uint8_t> names;
@@ -214,7 +213,16 @@ uint32_t CodeImage::claimed_options(Bytes bytes) {
   Header h;
   if (bytes.size() < sizeof h || !is_image(bytes)) return 0;
   std::memcpy(&h, bytes.data(), sizeof h);
-  return h.version == kFormatVersion && h.header_size == sizeof h ? h.traits.options : 0;
+  return h.version == kImageFormat && h.header_size == sizeof h ? h.traits.options : 0;
+}
+
+bool CodeImage::claims_to_fit(Bytes bytes) {
+  Header h;
+  if (bytes.size() < sizeof h || !is_image(bytes)) return false;
+  std::memcpy(&h, bytes.data(), sizeof h);
+  return h.version == kImageFormat && h.header_size == sizeof h && h.total == bytes.size() &&
+         h.traits.fingerprint == abi_fingerprint() && h.traits.machine == host_machine() &&
+         !(h.traits.features & ~host_cpu_features());
 }
 
 uint64_t CodeImage::claimed_size(Bytes bytes) {
@@ -222,7 +230,7 @@ uint64_t CodeImage::claimed_size(Bytes bytes) {
   Header h;
   if (bytes.size() < sizeof h || !is_image(bytes)) return 0;
   std::memcpy(&h, bytes.data(), sizeof h);
-  return h.version == kFormatVersion && h.header_size == sizeof h ? h.total : 0;
+  return h.version == kImageFormat && h.header_size == sizeof h ? h.total : 0;
 }
 
 Result<std::shared_ptr<CodeImage>> CodeImage::load(Bytes bytes) {
@@ -266,7 +274,7 @@ Result<void> read_header(Bytes bytes, Header& h) {
   if (size < sizeof(Header)) return malformed("too short");
   std::memcpy(&h, bytes.data(), sizeof h);
   if (std::memcmp(h.magic, kMagic, sizeof kMagic) != 0) return malformed("no code file");
-  if (h.version != kFormatVersion || h.header_size != sizeof(Header))
+  if (h.version != kImageFormat || h.header_size != sizeof(Header))
     return Error(ErrorKind::Unsupported, "code file of another version; compile it again");
   if (h.total != size) return malformed("cut off");
   if (h.checksum != hash_bytes(bytes.subspan(kChecked))) return malformed("bad checksum");

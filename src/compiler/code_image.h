@@ -18,6 +18,9 @@ namespace wafer::compiler {
 // Largest page size of the platforms that files are made for.
 constexpr uint32_t kImagePage = 4096;
 
+// Changes with how images are written.
+constexpr uint32_t kImageFormat = 3;
+
 // What an image was compiled for; code runs only where all of it holds.
 struct ImageTraits {
   uint32_t machine = 0;      // ELF machine number (62 x86-64, 183 AArch64)
@@ -108,6 +111,8 @@ class CodeImage final : public CodeRegion {
   static bool is_image(Bytes bytes);
   // What an image says of its ImageTraits::options, unchecked: loading it checks that.
   static uint32_t claimed_options(Bytes bytes);
+  // Whether an image says that its code can run here, unchecked by the rest of it.
+  static bool claims_to_fit(Bytes bytes);
   // The size that an image says it has, unchecked, by its first kPeek bytes; 0 if they are of none.
   static constexpr size_t kPeek = 512;
   static uint64_t claimed_size(Bytes bytes);

@@ -337,18 +337,20 @@ Result<void> Cgroup::enter_group(const std::string& controller) const {
   (void)folders();
   WAFER_LET(path, make_group(controller));
   if (path.empty()) return {};
-  // What forks meanwhile is met in the next round.
+  // What forks meanwhile is met in the next round, unless who forked was inside.
   std::set<pid_t> inside;
-  for (bool news = true; news;) {
-    news = false;
+  for (int round = 0; round < 16; ++round) {
+    bool news = false;
+    processes_below(path, inside);
     for (const pid_t pid : processes()) {
       if (!inside.insert(pid).second) continue;
       news = true;
       Result<void> moved = write_file(path + "/cgroup.procs", std::to_string(pid));
       if (!moved && errno != ESRCH) return moved;
     }
+    if (!news) return {};
   }
-  return {};
+  return Error(ErrorKind::Exhaustion, "more processes begin than can enter " + path);
 }
 
 Result<void> Cgroup::update(const json& resources) {

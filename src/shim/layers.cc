@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "oci/format/manifest.h"
+#include "shim/precompile.h"
 
 namespace wafer::shim {
 
@@ -32,10 +35,10 @@ Error no_message(const std::string& method) {
 
 const std::string kContent = "/containerd.services.content.v1.Content/";
 
-// The first digest that a message names, or nothing.
+// The last digest that a message names, or nothing.
 std::string digest_in(std::string_view message) {
   constexpr std::string_view kAlgorithm = "sha256:";
-  const size_t at = message.find(kAlgorithm);
+  const size_t at = message.rfind(kAlgorithm);
   if (at == message.npos) return {};
   const size_t end = message.find_first_not_of("0123456789abcdef", at + kAlgorithm.size());
   return std::string(message.substr(at, end == message.npos ? end : end - at));
@@ -157,20 +160,35 @@ Task<Result<LayerSource::Layer>> LayerSource::find_code(std::string digest,
   const std::string code = label->second;
   Result<proto::ContentInfo> about = co_await info(code);
   if (!about) co_return about.take_error();
+  if (about->size() <= 0 || uint64_t(about->size()) > kMaxLayerCode) co_return Layer();
   Result<Layer> loaded = co_await load(code, uint64_t(about->size()));
+  if (loaded && !code_fits(**loaded)) co_return Layer();
   co_return std::move(loaded);
+}
+
+Task<bool> LayerSource::has_code(std::string digest, std::string code_label) {
+  const Result<Layer> code = co_await find_code(std::move(digest), std::move(code_label));
+  co_return code && *code;
 }
 
 Task<Result<void>> LayerSource::keep_code(std::string digest, std::string code_label, Layer code) {
   Result<void> stored = co_await store_code(digest, std::move(code_label), code);
-  if (!stored) kept_[digest] = std::move(code);
+  const auto size_of = [](const Layer& kept) {
+    struct stat about;
+    return fstat(kept->get(), &about) == 0 ? uint64_t(about.st_size) : kMaxLayerCode;
+  };
+  uint64_t all = size_of(code);
+  for (const auto& [of, kept] : kept_) all += size_of(kept);
+  if (!stored && all <= kMaxLayerCode) kept_[digest] = std::move(code);
   co_return std::move(stored);
 }
 
 Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_label, Layer code) {
   // Until the layer refers to it, a lease does; should this shim die, not for long.
   proto::CreateLeaseRequest lease;
-  lease.set_id("wafer-" + std::to_string(getpid()) + "-" + digest);
+  uint64_t chance = 0;
+  (void)!getrandom(&chance, sizeof chance, 0);
+  lease.set_id("wafer-" + std::to_string(getpid()) + "-" + std::to_string(chance));
   (*lease.mutable_labels())["containerd.io/gc.expire"] = text_of_time(time(nullptr) + 600);
   Result<std::string> answer =
       co_await get("/containerd.services.leases.v1.Leases/Create", lease.SerializeAsString());
@@ -208,7 +226,7 @@ Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_
       kept = digest_in(result->text);
     else if (!result->ok())
       co_return error_of(*result);
-    if (kept.empty()) co_return no_message("Content/Write");
+    if (kept.empty() || kept == digest) co_return no_message("Content/Write");
     proto::UpdateContentRequest update;
     update.mutable_info()->set_digest(digest);
     (*update.mutable_info()->mutable_labels())[code_label] = kept;

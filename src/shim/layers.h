@@ -33,9 +33,12 @@ class LayerSource {
   };
   // With `code_label`, machine code that keep_code() has kept by that label goes first.
   Task<Result<Program>> find(std::string container, std::string name, std::string code_label);
+  // Whether there is such code.
+  Task<bool> has_code(std::string digest, std::string code_label);
   // Keeps machine code of the layer `digest` in containerd's content store, for all shims, as long
   // as the layer is kept there: by a label of the layer that refers to it. Where containerd does
-  // not take it, this shim alone keeps it; the error says why.
+  // not take it, this shim alone keeps it, and no more than kMaxLayerCode of all; the error says
+  // why.
   Task<Result<void>> keep_code(std::string digest, std::string code_label, Layer code);
   // The same file to read only, and with an offset of its own. Io.
   static Result<UniqueFd> reopen(const UniqueFd& layer);

@@ -130,8 +130,6 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
   });
   int rounds = 0;
   std::function<void()> end = [&] {
-    // Who comes now starts another shim.
-    if (rounds == 0) unlink(path.c_str());
     // What was said last is to arrive.
     if (rounds == 0 && telemetry) telemetry->flush();
     const bool busy =
@@ -143,7 +141,11 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
     }
     loop.stop();
   };
-  service.on_shutdown = [&] { loop.after(std::chrono::milliseconds(1), end); };
+  service.on_shutdown = [&] {
+    // Who comes now starts another shim.
+    if (rounds == 0) unlink(path.c_str());
+    loop.after(std::chrono::milliseconds(1), end);
+  };
   loop.run();
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 #include <cstring>
 
 #include "compiler/abi.h"
+#include "compiler/cache.h"
 #include "compiler/code_bundle.h"
 #include "compiler/llvm_loader.h"
 #include "component/run/precompile.h"
@@ -122,7 +124,12 @@ const std::string& code_label() {
   static const std::string label = [] {
     const uint64_t compiler = compiler::backend_identity({});
     if (!compiler) return std::string();
-    const uint64_t parts[] = {compiler, compiler::abi_fingerprint(), compiler::host_cpu_features()};
+    const uint64_t parts[] = {compiler,
+                              compiler::program_identity(),
+                              compiler::abi_fingerprint(),
+                              compiler::host_cpu_features(),
+                              compiler::kImageFormat,
+                              compiler::kBundleFormat};
     char text[80];
     // Of what labels of this name refer to, containerd keeps as long as what has the label.
     std::snprintf(text, sizeof text, "containerd.io/gc.ref.content.wafer-%016llx",
@@ -131,6 +138,40 @@ const std::string& code_label() {
     return std::string(text);
   }();
   return label;
+}
+
+bool code_fits(const UniqueFd& code) {
+  struct stat about;
+  if (fstat(code.get(), &about) != 0 || about.st_size <= 0 ||
+      uint64_t(about.st_size) > kMaxLayerCode)
+    return false;
+  const auto size = size_t(about.st_size);
+  void* const p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, code.get(), 0);
+  if (p == MAP_FAILED) return false;
+  const Bytes bytes(static_cast<const uint8_t*>(p), size);
+  const bool fits = compiler::CodeBundle::is_bundle(bytes)
+                        ? compiler::CodeBundle::claims_to_fit(bytes)
+                        : compiler::CodeImage::claims_to_fit(bytes);
+  munmap(p, size);
+  return fits;
+}
+
+Result<UniqueFd> try_turn(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return system_error("cannot make " + folder);
+  const UniqueFd in =
+      take_opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat about;
+  if (!in || fstat(in.get(), &about) != 0) return system_error("cannot open " + folder);
+  // Nobody else is to hold it for ever.
+  if (about.st_uid != geteuid() || (about.st_mode & (S_IWGRP | S_IWOTH)))
+    return Error(ErrorKind::Io, folder + " is not this user's alone");
+  UniqueFd turn = take_opened(openat(in.get(), "compile.lock",
+                                     O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  if (!turn) return system_error("cannot open the lock in " + folder);
+  if (flock(turn.get(), LOCK_EX | LOCK_NB) == 0) return turn;
+  if (errno == EWOULDBLOCK) return UniqueFd();
+  return system_error("cannot lock the file in " + folder);
 }
 
 Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
@@ -171,6 +212,7 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
   if (fcntl(code->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
       0)
     co_return system_error("cannot keep code");
+  if (!code_fits(*code)) co_return Error(ErrorKind::Io, "what the compiler made is no code");
   co_return std::shared_ptr<const UniqueFd>(std::move(code));
 }
 

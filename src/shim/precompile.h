@@ -15,6 +15,14 @@ namespace wafer::shim {
 // version, for this processor. Empty where there is no compiler.
 const std::string& code_label();
 
+// Whether machine code says that it can run here. Loading it checks all of it.
+bool code_fits(const UniqueFd& code);
+
+// The turn to compile on this machine, for as long as it is open: whatever there is to compile, it
+// takes one processor at most. None while another shim has it. Io, as where `folder` is not for
+// this user alone.
+Result<UniqueFd> try_turn(const std::string& folder = "/run/wafer");
+
 // More is not made of one layer.
 inline constexpr uint64_t kMaxLayerCode = uint64_t{256} << 20;
 

@@ -386,16 +386,33 @@ Task<bool> Service::send_layer(ContainerRef container, int control, std::string 
   co_return send_packet(control, answer.SerializeAsString(), fds);
 }
 
+// Exhaustion is what passes.
+Task<Result<void>> Service::make_code(std::string digest, LayerSource::Layer layer) {
+  constexpr int kTries = 600;
+  Result<UniqueFd> turn = try_turn();
+  for (int i = 0; turn && !*turn; ++i) {
+    if (i == kTries) co_return Error(ErrorKind::Exhaustion, "others compile");
+    (void)co_await sleep(milliseconds(100));
+    turn = try_turn();
+  }
+  if (!turn) co_return turn.take_error();
+  // Whose turn it was may have made just this.
+  if (co_await layers_->has_code(digest, code_label())) co_return Result<void>();
+  Result<LayerSource::Layer> code = co_await precompile(loop_, std::move(layer));
+  if (!code) co_return code.take_error();
+  Result<void> kept = co_await layers_->keep_code(std::move(digest), code_label(), *code);
+  co_return std::move(kept);
+}
+
 // Has a layer compiled beside its container: the next one starts with the code.
 Detached Service::compile(ContainerRef container) {
   const std::string digest = std::exchange(container->uncompiled, {});
   // One at a time; who comes meanwhile does without, and a later one tries again.
   if (digest.empty() || compiling_ || !compiled_.insert(digest).second) co_return;
   compiling_ = true;
-  Result<LayerSource::Layer> code = co_await precompile(loop_, container->layer);
-  Result<void> kept = code ? co_await layers_->keep_code(digest, code_label(), *code)
-                           : Result<void>(code.take_error());
+  Result<void> kept = co_await make_code(digest, container->layer);
   compiling_ = false;
+  if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(digest);
   if (!kept && kept.error().kind != ErrorKind::Unsupported)
     log_warning("no machine code of " + digest + " is kept: " + std::string(kept.error().message));
 }
@@ -541,6 +558,10 @@ Result<void> Service::find_filter(Container& c) {
 
 Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
   const Stages stages(telemetry_);
+  if (ending_) {
+    reply(RpcResult::error(RpcCode::Unavailable, "this shim is about to end"));
+    co_return;
+  }
   if (containers_.count(request.id())) {
     reply(RpcResult::error(RpcCode::AlreadyExists, "there is a container " + request.id()));
     co_return;
@@ -903,7 +924,9 @@ void Service::connect(const proto::ProcessRequest& request, const Reply& reply) 
 void Service::shutdown(const proto::ShutdownRequest& request, const Reply& reply) {
   reply(empty());
   // Others of the pod go on.
-  if (containers_.empty() && on_shutdown) on_shutdown();
+  if (!containers_.empty() || !on_shutdown) return;
+  ending_ = true;
+  on_shutdown();
 }
 
 }  // namespace wafer::shim

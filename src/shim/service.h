@@ -39,7 +39,7 @@ class Service {
               std::string_view traceparent, RpcServer::Reply reply);
   // While code is made that others are to have.
   bool is_compiling() const { return compiling_; }
-  // Called when containerd wants the shim to end, and nothing is left.
+  // Called when containerd wants the shim to end, and nothing is left. No container is made after.
   std::function<void()> on_shutdown;
 
  private:
@@ -83,6 +83,7 @@ class Service {
   Task<Result<pid_t>> follow(ContainerRef container, std::shared_ptr<Process> process, pid_t pid);
   Task<bool> send_layer(ContainerRef container, int control, std::string name);
   Detached compile(ContainerRef container);
+  Task<Result<void>> make_code(std::string digest, LayerSource::Layer layer);
   Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
                                std::string status);
   Detached watch(ContainerRef container, std::shared_ptr<Process> process);
@@ -102,6 +103,7 @@ class Service {
   std::vector<std::pair<nlohmann::json, SeccompFilter>> filters_;
   std::set<std::string> compiled_;  // digests of layers that were, or cannot be
   bool compiling_ = false;
+  bool ending_ = false;  // there are to be no containers any more
 };
 
 }  // namespace wafer::shim

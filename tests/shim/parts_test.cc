@@ -31,6 +31,7 @@
 #include "shim/io.h"
 #include "shim/layers.h"
 #include "shim/options.h"
+#include "shim/precompile.h"
 #include "shim/proto/stats.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
@@ -220,6 +221,29 @@ TEST(ShimCgroup, IsNotLeftOut) {
   if (absent) EXPECT_FALSE(*absent);
   host.unified = false;
   EXPECT_TRUE(Cgroup("/absent", host).birthplace());
+}
+
+TEST(ShimCgroup, WhoIsInsideNeedNotEnter) {
+  Folder folder;
+  CgroupHost host;
+  for (const char* controller : {"memory", "cpu", "cpuacct", "pids"}) {
+    host.hierarchies.push_back({folder.path + "/" + controller, {controller}});
+    std::filesystem::create_directory(folder.path + "/" + controller);
+    if (controller != std::string_view("pids"))
+      std::filesystem::create_directory(folder.path + "/" + controller + "/c");
+  }
+  std::ofstream(folder.path + "/memory/c/cgroup.procs") << "10\n20\n";
+  Cgroup group("/c", host);
+  EXPECT_EQ(group.processes(), (std::vector<pid_t>{10, 20}));
+  // A group that came meanwhile, and what is in it.
+  const std::string later = folder.path + "/pids/c";
+  std::filesystem::create_directory(later);
+  std::ofstream(later + "/cgroup.procs") << "20\n";
+  std::ofstream(later + "/pids.max");
+  const Result<void> done = group.update(nlohmann::json::parse(R"({"pids":{"limit":5}})"));
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(*read_file(later + "/cgroup.procs"), "10\n");
+  EXPECT_EQ(*read_file(later + "/pids.max"), "5");
 }
 
 TEST(ShimRootfs, LeadsNowhereElse) {
@@ -608,6 +632,24 @@ std::pair<int, std::string> compiled(std::string_view binary) {
   return {status, status == 0 ? text_in(code, 1 << 20) : text_in(told)};
 }
 
+TEST(ShimPrecompile, OneAtATime) {
+  Folder folder;
+  const std::string in = folder.path + "/turns";
+  Result<UniqueFd> first = try_turn(in);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_TRUE(*first);
+  const Result<UniqueFd> second = try_turn(in);
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_FALSE(*second);
+  first->reset();
+  EXPECT_TRUE(*try_turn(in));
+  // Where others could hold it, there is none.
+  ASSERT_EQ(chmod(in.c_str(), 0777), 0);
+  EXPECT_FALSE(try_turn(in));
+  std::filesystem::create_directory_symlink(in, folder.path + "/link");
+  EXPECT_FALSE(try_turn(folder.path + "/link"));
+}
+
 TEST(ShimPrecompile, IsConfined) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can leave the machine's files";
   using namespace std::literals;
@@ -619,11 +661,18 @@ TEST(ShimPrecompile, IsConfined) {
   if (code.starts_with("cannot leave")) GTEST_SKIP() << code;
   EXPECT_EQ(status, 0) << code;
   EXPECT_TRUE(code.starts_with("\0waferc\n"sv));
+  EXPECT_TRUE(code_fits(memory_file(code)));
+  std::string other = code;
+  other[8] = char(other[8] + 1);  // the version
+  EXPECT_FALSE(code_fits(memory_file(other)));
+  EXPECT_FALSE(code_fits(memory_file(code.substr(0, code.size() - 1))));
+  EXPECT_FALSE(code_fits(memory_file({})));
   std::string component = "\0asm\r\0\1\0\1"s + char(module.size());
   component += module;
   const auto [other_status, bundle] = compiled(component);
   EXPECT_EQ(other_status, 0) << bundle;
   EXPECT_TRUE(bundle.starts_with("\0waferb\n"sv));
+  EXPECT_TRUE(code_fits(memory_file(bundle)));
   const auto [bad_status, why] = compiled("\0asm\1\0\0\0\1"sv);
   EXPECT_EQ(WEXITSTATUS(bad_status), 1);
   EXPECT_FALSE(why.empty());
