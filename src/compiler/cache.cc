@@ -145,8 +145,6 @@ namespace {
 // Of one module, beside the module itself: enough for what is hot, and no burden on the next start.
 constexpr uint64_t kMaxPartBytes = 32u << 20;
 
-constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
-
 // Held for as long as parts are read or one is written. A process that was stopped in the midst
 // keeps it: nobody waits for it.
 class FileLock {
@@ -204,14 +202,14 @@ void CodeCache::find_parts(const CacheKey& key, const CompileOptions& options,
   const FileLock lock(file.get(), LOCK_SH);
   if (!lock) return;
   switch (read_parts(file.get(), key, known)) {
-    case PartsFile::Ours:
+    case PartsFile::Ours:  // used now
       (void)futimens(file.get(), nullptr);
-      break;  // used now
+      break;
     case PartsFile::OfAnother:
       break;
-    case PartsFile::Damaged:
+    case PartsFile::Damaged:  // it will be made again
       unlink(path.c_str());
-      break;  // it will be made again
+      break;
   }
 }
 

@@ -41,7 +41,6 @@ struct PartEntry {
   Range module, image;
 };
 
-constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
 constexpr uint64_t word_up(uint64_t n) { return (n + 7) & ~uint64_t{7}; }
 
 Error malformed(std::string_view what) {

@@ -38,7 +38,6 @@ struct Header {
 };
 constexpr size_t kChecked = offsetof(Header, traits);
 
-constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
 constexpr uint64_t word_up(uint64_t n) { return (n + 7) & ~uint64_t{7}; }
 
 uint32_t host_machine() {

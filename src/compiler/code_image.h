@@ -17,6 +17,7 @@ namespace wafer::compiler {
 
 // Largest page size of the platforms that files are made for.
 constexpr uint32_t kImagePage = 4096;
+constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
 
 // Changes with how images are written.
 constexpr uint32_t kImageFormat = 3;
