@@ -128,15 +128,9 @@ TrapCode End::copy(std::shared_ptr<Buffer> with) {
     const uint64_t n = std::min(with->remain(), other->buffer->remain());
     Buffer& from = is_read() ? *other->buffer : *with;
     Buffer& to = is_read() ? *with : *other->buffer;
-    // Both were given room by their own type, which an end that came by way of the host may not
-    // have in common.
-    const auto size_of = [](const End& end) {
-      return end.owner ? place_of(*end.owner->component->types, end.element, false).size : 0;
-    };
-    const uint64_t here = size_of(*this), there = size_of(*other);
-    const uint64_t size = here ? here : there ? there : 1;
-    const bool alike = !here || !there || here == there;
-    if (uint8_t *const a = from.raw(), *const b = to.raw(); a && b && alike) {
+    // Each has room by its own type, which an end that came by way of the host may not share.
+    const uint64_t size = from.element_size();
+    if (uint8_t *const a = from.raw(), *const b = to.raw(); a && b && size == to.element_size()) {
       std::memmove(b, a, n * size);
       from.advance(n);
       to.advance(n);

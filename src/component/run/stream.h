@@ -14,6 +14,8 @@ class Buffer {
   virtual uint64_t remain() const = 0;
   // Where elements of a number type lie one after the other; null: nowhere.
   virtual uint8_t* raw() { return nullptr; }
+  // How many bytes each of them has there.
+  virtual uint64_t element_size() const = 0;
   // Past `count` elements that were copied by raw().
   virtual void advance(uint64_t count) = 0;
   // Gives, or takes, `count` elements.
@@ -34,13 +36,12 @@ class GuestBuffer final : public Buffer {
 
   uint64_t remain() const override { return length_ - progress; }
   uint8_t* raw() override;
+  uint64_t element_size() const override;
   void advance(uint64_t count) override;
   TrapCode read(uint64_t count, std::vector<Val>& out) override;
   TrapCode write(std::vector<Val> values) override;
 
  private:
-  uint64_t element_size() const;
-
   ComponentInstance& instance_;
   const MemoryOptions options_;
   const ValType element_;
@@ -60,6 +61,7 @@ class HostBuffer final : public Buffer {
 
   uint64_t remain() const override;
   uint8_t* raw() override { return is_bytes_ ? bytes.data() + progress * size_ : nullptr; }
+  uint64_t element_size() const override { return size_; }
   void advance(uint64_t count) override { progress += count; }
   TrapCode read(uint64_t count, std::vector<Val>& out) override;
   TrapCode write(std::vector<Val> values) override;
