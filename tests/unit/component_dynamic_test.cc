@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "tier_engine.h"
 #include "wafer/component.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
@@ -15,15 +16,7 @@ using Val = ComponentVal;
 
 class Dynamic : public testing::TestWithParam<Tier> {
  protected:
-  Dynamic() : engine(make()), store(engine) {}
-  static Engine make() {
-    Config config;
-    config.tier = GetParam();
-#ifdef WAFER_LLVM_MODULE
-    config.optimizer_library = WAFER_LLVM_MODULE;
-#endif
-    return Engine(config);
-  }
+  Dynamic() : engine(engine_of(GetParam())), store(engine) {}
   std::optional<ComponentInstance> instance_of(std::string_view text) {
     const auto binary = wat2wasm(text);
     EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message);

@@ -10,6 +10,7 @@
 #include "compiler/code_bundle.h"
 #include "component/run/linker.h"
 #include "component/run/precompile.h"
+#include "tier_engine.h"
 #include "wafer/component.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
@@ -53,14 +54,6 @@ Vec<uint8_t> binary_of(std::string_view text) {
   auto binary = wat2wasm(text);
   EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message) << "\n" << text;
   return binary.ok() ? *std::move(binary) : Vec<uint8_t>();
-}
-Engine engine_of(Tier tier) {
-  Config config;
-  config.tier = tier;
-#ifdef WAFER_LLVM_MODULE
-  config.optimizer_library = WAFER_LLVM_MODULE;
-#endif
-  return Engine(config);
 }
 Component load(const Engine& engine, std::string_view text) {
   const auto binary = binary_of(text);

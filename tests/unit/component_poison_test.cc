@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "component/run/linker.h"
+#include "tier_engine.h"
 #include "wafer/bindings.hpp"
 #include "wafer/component.hpp"
 #include "wafer/wafer.hpp"
@@ -129,15 +130,7 @@ constexpr std::string_view kUser = R"((component
 
 class Poison : public testing::TestWithParam<Tier> {
  protected:
-  Poison() : engine(make()), store(engine) {}
-  static Engine make() {
-    Config config;
-    config.tier = GetParam();
-#ifdef WAFER_LLVM_MODULE
-    config.optimizer_library = WAFER_LLVM_MODULE;
-#endif
-    return Engine(config);
-  }
+  Poison() : engine(engine_of(GetParam())), store(engine) {}
   Component load(std::string_view text) {
     auto binary = wat::parse_wat(text, {});
     EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message);
