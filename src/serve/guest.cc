@@ -21,11 +21,29 @@ std::string text(const Error& error) { return std::string(std::string_view(error
 
 }  // namespace
 
-std::optional<bool> handles_0_3(const component::Component& component) {
-  for (const std::string_view handler : {kHandler_0_3, kHandler_0_2})
-    for (const component::NamedEntity& e : component.shape().exports)
-      if (component::names_match(handler, e.name)) return handler == kHandler_0_3;
-  return std::nullopt;
+Result<Generation> generation_of(const component::Component& component) {
+  const component::TypeArena& types = *component.types;
+  for (const bool is_0_3 : {true, false})
+    for (const component::NamedEntity& e : component.shape().exports) {
+      if (e.entity.sort != component::Sort::Instance ||
+          !component::names_match(is_0_3 ? kHandler_0_3 : kHandler_0_2, e.name))
+        continue;
+      const auto refused = [&e](const std::string& why) {
+        return Error(ErrorKind::Unlinkable, "export \"" + e.name + "\": " + why);
+      };
+      const component::Entity* const handle = types[e.entity.type].shape->exports.find("handle");
+      if (!handle || handle->sort != component::Sort::Func)
+        return refused("there is no function `handle`");
+      // Its arguments and its result are taken for what the interface says.
+      const std::string why = component::other_signature(
+          types, types[handle->type],
+          is_0_3 ? wasi::p3::handler_signature() : wasi::p2::kHandlerSignature);
+      if (!why.empty()) return refused("`handle`: " + why);
+      return is_0_3 ? Generation::Wasi_0_3 : Generation::Wasi_0_2;
+    }
+  return Error(
+      ErrorKind::Usage,
+      "nothing to serve: no export \"wasi:http/handler\" or \"wasi:http/incoming-handler\"");
 }
 
 Guest::Guest(const Surroundings& surroundings, Application application)
@@ -34,7 +52,8 @@ Guest::Guest(const Surroundings& surroundings, Application application)
       store_(application_.engine, s_.limits.store),
       components_(store_),
       host_0_2_(s_.process, s_.loop, s_.types_0_2),
-      host_0_3_(s_.process, s_.loop, s_.types_0_3) {
+      host_0_3_(s_.process, s_.loop, s_.types_0_3),
+      reusable_(application_.generation == Generation::Wasi_0_3) {
   host_0_2_.attach(components_);
   host_0_3_.attach(components_);
   // Others run on this thread: instead of waiting, it goes on when there is something to do.
@@ -51,20 +70,12 @@ Guest::Guest(const Surroundings& surroundings, Application application)
 Guest::~Guest() = default;
 
 Result<void> Guest::instantiate() {
-  reusable_ = handles_0_3(*application_.component).value_or(false);
   refuel();
   running_ = true;
   auto instance = s_.linker.instantiate(components_, application_.component);
   running_ = false;
   if (!instance) return instance.take_error();
   handle_ = component::find_func(**instance, "handle", reusable_ ? kHandler_0_3 : kHandler_0_2);
-  if (!handle_) return Error(ErrorKind::Unlinkable, "the handler has no function `handle`");
-  // Its arguments and its result are taken for what the interface says.
-  const component::Caller caller = handle_.caller();
-  const std::string why = component::other_signature(
-      caller.types, caller.def(),
-      reusable_ ? wasi::p3::handler_signature() : wasi::p2::kHandlerSignature);
-  if (!why.empty()) return Error(ErrorKind::Unlinkable, "`handle`: " + why);
   fuel_ = store_.fuel;
   if (!reusable_) snapshot_ = component::ComponentSnapshot::take(components_);
   return {};

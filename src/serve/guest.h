@@ -34,9 +34,9 @@ struct Surroundings {
   Metrics& metrics;
 };
 
-// Whether a component answers by `wasi:http/handler` of 0.3, rather than by 0.2's
-// `incoming-handler`; none if by neither.
-std::optional<bool> handles_0_3(const component::Component& component);
+// By which handler a component answers. Errors: Usage if by none, Unlinkable if the handler is of
+// another type than the interface's.
+Result<Generation> generation_of(const component::Component& component);
 
 class Guest : public std::enable_shared_from_this<Guest> {
  public:
@@ -101,7 +101,8 @@ class Guest : public std::enable_shared_from_this<Guest> {
   std::vector<Invocation*> active_;
   size_t used_ = 0;
   size_t abandoned_ = 0;  // requests that it is at, of nobody
-  bool reusable_ = false, dead_ = false, late_ = false;
+  const bool reusable_;
+  bool dead_ = false, late_ = false;
   bool well_ = true;    // nothing went wrong in it
   bool again_ = false;  // to be given back when it does not run any more
   bool running_ = false, waiting_ = false, scheduled_ = false;

@@ -44,15 +44,12 @@ Result<std::shared_ptr<host::TlsContext>> make_tls(const Options& options) {
 
 }  // namespace
 
-Result<void> check(const component::Component& component) {
+Result<Generation> check(const component::Component& component) {
   component::ComponentLinker linker;
   wasi::p2::add_to_linker(linker);
   wasi::p3::add_to_linker(linker);
   WAFER_TRY(linker.check(component));
-  if (handles_0_3(component)) return {};
-  return Error(
-      ErrorKind::Usage,
-      "nothing to serve: no export \"wasi:http/handler\" or \"wasi:http/incoming-handler\"");
+  return generation_of(component);
 }
 
 Server::Server(Options options) : options_(std::move(options)) {}
@@ -67,7 +64,8 @@ const std::string& Server::admin_address() const {
 }
 
 Result<void> Server::open(Application application) {
-  WAFER_TRY(check(*application.component));
+  WAFER_LET(generation, check(*application.component));
+  application.generation = generation;
   WAFER_LET(tls, make_tls(options_));
   WAFER_LET(process, host::Process::open(options_.surroundings));
   process_ = std::move(process);
@@ -111,7 +109,8 @@ void Server::reload_failed() { ++metrics().failed_reloads; }
 
 Result<void> Server::reload(Application application) {
   const auto attempt = [&]() -> Result<void> {
-    WAFER_TRY(check(*application.component));
+    WAFER_LET(generation, check(*application.component));
+    application.generation = generation;
     WAFER_LET(tls, make_tls(options_));
     for (const auto& worker : workers_) {
       worker->set(application);

@@ -49,14 +49,18 @@ struct Options {
   std::function<void(const std::string&)> error_log;
 };
 
+// Whose handler of requests a component exports.
+enum class Generation : uint8_t { Wasi_0_2, Wasi_0_3 };
+
 // What is served: a component, with the engine that runs it.
 struct Application {
   std::shared_ptr<runtime::Engine> engine;
   std::shared_ptr<const component::Component> component;
+  Generation generation = Generation::Wasi_0_2;  // the server finds out
 };
 
-// Whether `component` can be served; Unlinkable or Usage if it cannot.
-Result<void> check(const component::Component& component);
+// How `component` is served; Unlinkable or Usage if it cannot be.
+Result<Generation> check(const component::Component& component);
 
 class Worker;
 class Admin;
