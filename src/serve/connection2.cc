@@ -15,6 +15,40 @@ namespace asio = boost::asio;
 
 namespace {
 
+using Clock = Session::Clock;
+
+// What a client may cost beyond what it asks for. A little is free; the rest has to be in
+// proportion.
+class Budget {
+ public:
+  // Bytes of the connection; and those that are requests, or bodies in either direction.
+  void came(size_t size) { came_ += size; }
+  void content(size_t size) { content_ += size; }
+  // A stream that was given up, by the client or for what it did.
+  void reset() {
+    constexpr double kPerSecond = 33;
+    const Clock::time_point now = Clock::now();
+    const std::chrono::duration<double> passed = now - last_;
+    last_ = now;
+    resets_ = std::max(0.0, resets_ - passed.count() * kPerSecond) + 1;
+  }
+  bool used_up() const {
+    constexpr size_t kFree = 1 << 20;
+    constexpr size_t kOverhead = 8;  // bytes for one of content
+    constexpr double kResets = 1000;
+    return resets_ > kResets || came_ / kOverhead > content_ + kFree;
+  }
+
+ private:
+  uint64_t came_ = 0, content_ = 0;
+  double resets_ = 0;
+  Clock::time_point last_ = Clock::now();
+};
+
+// Frames that are to be written; while there are more, no others are read.
+constexpr size_t kMostQueued = 1024;
+constexpr size_t kFrameHeader = 9;
+
 class Connection2 final : public Session, public Handling::Owner, public host::Http2Events {
  public:
   Connection2(Worker& worker, host::ChannelRef channel, bool tls, Bytes received)
@@ -49,6 +83,7 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
     bool ended = false;    // the request
     std::string own_body;  // of a refusal
     host::WaitRef more;
+    Clock::time_point moved = Clock::now();  // the last time that it went on
   };
 
   std::shared_ptr<Connection2> self() {
@@ -69,7 +104,8 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   void flush();
   void flush_soon();
   void stop_unread();
-  void expect();
+  // Looks in `time` at the latest whether something is late.
+  void look_within(std::chrono::milliseconds time);
   void request_head(int32_t id, Stream& stream, bool ends);
   void refuse(int32_t id, Stream& stream, int status, const char* why);
   void respond(int32_t id, Stream& stream);
@@ -81,6 +117,7 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   int on_begin(int32_t id) override;
   int on_field(int32_t id, std::string_view name, std::string_view value) override;
   int on_frame(const nghttp2_frame& frame) override;
+  void on_sent(const nghttp2_frame& frame) override;
   int on_data(int32_t id, Bytes data) override;
   int on_close(int32_t id, uint32_t code) override;
   ssize_t body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flags);
@@ -97,7 +134,12 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   std::string out_;
   bool writing_ = false, closed_ = false, draining_ = false, flushing_ = false, taking_ = false;
   bool flush_posted_ = false;
-  bool unread_ = false;  // there may be requests whose rest nobody reads
+  bool unread_ = false;    // there may be requests whose rest nobody reads
+  bool greeted_ = false;   // a frame has come
+  bool refrains_ = false;  // from reading, until what is queued is written
+  Budget budget_;
+  Clock::time_point write_began_ = Clock::now();
+  Clock::time_point idle_since_ = Clock::now();
 };
 
 bool Connection2::setup() {
@@ -114,7 +156,7 @@ bool Connection2::setup() {
 void Connection2::start() {
   if (!setup()) return close();
   in_.resize(host::kHttp2Piece);
-  expect();
+  look_within(worker_.options().limits.header_time);
   const std::vector<uint8_t> received = std::move(received_);
   if (!received.empty()) take(received.data(), received.size());
   if (closed_) return;
@@ -122,25 +164,38 @@ void Connection2::start() {
   read();
 }
 
-// Something has to happen in time: a frame, a piece that is taken. A guest that takes its time is
-// interrupted elsewhere.
-void Connection2::expect() {
-  if (closed_) return;
-  const Limits& limits = worker_.options().limits;
-  worker_.expect(*this, streams_.empty() && !writing_ ? limits.idle_time : limits.body_time);
+void Connection2::look_within(std::chrono::milliseconds time) {
+  if (!closed_ && deadline > Clock::now() + time) worker_.expect(*this, time);
 }
 
+// What has to go on in time goes by what it is, and not by whether frames come. A guest that takes
+// its time is interrupted elsewhere.
 void Connection2::late() {
-  const bool waits = std::any_of(streams_.begin(), streams_.end(),
-                                 [](const auto& s) { return s.second.handling->running(); });
-  if (waits && !writing_) return expect();
+  const Limits& limits = worker_.options().limits;
+  const Clock::time_point now = Clock::now();
+  Clock::time_point next = kNever;
+  const auto over = [&](Clock::time_point since, std::chrono::milliseconds time) {
+    if (since + time <= now) return true;
+    next = std::min(next, since + time);
+    return false;
+  };
+  if (writing_ && over(write_began_, limits.body_time)) return close();
+  if (!greeted_ && over(idle_since_, limits.header_time)) return close();
+  for (const auto& [id, stream] : streams_) {
+    if (!stream.begun) {
+      if (over(stream.moved, limits.header_time)) return close();
+    } else if (!stream.closed && !stream.handling->running()) {
+      if (over(stream.moved, limits.body_time))
+        nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    }
+  }
   // Idle: said in words.
-  if (streams_.empty() && !writing_) {
+  if (streams_.empty() && !writing_ && over(idle_since_, limits.idle_time)) {
     nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
     draining_ = true;
-    return flush();
   }
-  close();
+  if (next != kNever) look_within(std::chrono::ceil<std::chrono::milliseconds>(next - now));
+  flush();
 }
 
 void Connection2::close() {
@@ -171,12 +226,13 @@ void Connection2::drain() {
 // ---- Bytes
 
 void Connection2::read() {
+  refrains_ = writing_ && nghttp2_session_get_outbound_queue_size(session_) > kMostQueued;
+  if (refrains_ || !nghttp2_session_want_read(session_)) return;
   channel_->read_some(asio::buffer(in_), [self = self()](const auto& error, size_t size) {
     if (self->closed_) return;
     if (error) return self->close();
     self->take(self->in_.data(), size);
     if (self->closed_) return;
-    self->expect();
     self->flush();
     if (!self->closed_) self->read();
   });
@@ -186,6 +242,8 @@ void Connection2::take(const uint8_t* data, size_t size) {
   taking_ = true;
   const ssize_t used = nghttp2_session_mem_recv(session_, data, size);
   taking_ = false;
+  budget_.came(size);
+  if (budget_.used_up()) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   // The other side does not speak HTTP/2.
   if (used < 0) close();
 }
@@ -236,14 +294,15 @@ void Connection2::flush() {
     return;
   }
   writing_ = true;
-  expect();
+  write_began_ = Clock::now();
+  look_within(worker_.options().limits.body_time);
   channel_->write(asio::buffer(out_), [self = self()](const auto& error, size_t) {
     self->writing_ = false;
     if (self->closed_) return;
     if (error) return self->close();
     self->out_.clear();
-    self->expect();
     self->flush();
+    if (self->refrains_ && !self->closed_) self->read();
   });
 }
 
@@ -253,6 +312,7 @@ int Connection2::on_begin(int32_t id) {
   Stream& stream = streams_[id];
   stream.handling = std::make_shared<Handling>(worker_, *this);
   stream.request.method.clear();
+  look_within(worker_.options().limits.header_time);
   return 0;
 }
 
@@ -283,6 +343,8 @@ int Connection2::on_field(int32_t id, std::string_view name, std::string_view va
 }
 
 int Connection2::on_frame(const nghttp2_frame& frame) {
+  greeted_ = true;
+  if (frame.hd.type == NGHTTP2_RST_STREAM) budget_.reset();
   const int32_t id = frame.hd.stream_id;
   Stream* const stream = id ? find(id) : nullptr;
   if (!stream) return 0;
@@ -297,6 +359,14 @@ int Connection2::on_frame(const nghttp2_frame& frame) {
   return 0;
 }
 
+void Connection2::on_sent(const nghttp2_frame& frame) {
+  if (frame.hd.type != NGHTTP2_RST_STREAM) return;
+  // Else it is for what the guest did, or was late.
+  const uint32_t code = frame.rst_stream.error_code;
+  if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL)
+    budget_.reset();
+}
+
 void Connection2::request_head(int32_t id, Stream& stream, bool ends) {
   host::HttpRequest& request = stream.request;
   Handling& handling = *stream.handling;
@@ -305,6 +375,8 @@ void Connection2::request_head(int32_t id, Stream& stream, bool ends) {
   handling.target = request.path_with_query;
   stream.begun = true;
   stream.ended = ends;
+  stream.moved = Clock::now();
+  budget_.content(stream.header_bytes);
   const Limits& limits = worker_.options().limits;
   if (stream.header_bytes > limits.header_bytes) return refuse(id, stream, 431, "header too large");
   stream.header_bytes = 0;  // of the trailers, now
@@ -358,6 +430,8 @@ int Connection2::on_data(int32_t id, Bytes data) {
   if (!stream || !stream->request.body) return skip();
   host::HttpBody& body = *stream->request.body;
   stream->body_bytes += data.size();
+  stream->moved = Clock::now();
+  budget_.content(data.size());
   const auto& limit = worker_.options().limits.body_bytes;
   if (limit && stream->body_bytes > *limit) {
     body.fail(host::Status(EMSGSIZE));
@@ -389,7 +463,10 @@ void Connection2::forget(int32_t id) {
   worker_.loop().post([kept = stream->handling] {});
   handling.cancel();
   streams_.erase(id);
-  expect();
+  if (streams_.empty()) {
+    idle_since_ = Clock::now();
+    look_within(worker_.options().limits.idle_time);
+  }
   flush();
 }
 
@@ -412,6 +489,7 @@ void Connection2::refuse(int32_t id, Stream& stream, int status, const char* why
                           stream.own_body.empty() ? nullptr : &provider);
   stream.sent = true;
   unread_ |= !stream.ended;
+  look_within(worker_.options().limits.body_time);
   flush_soon();
 }
 
@@ -481,6 +559,8 @@ ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* fla
   // Broken off: the client is told so.
   if (!n) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   stream->handling->sent += *n;
+  stream->moved = Clock::now();
+  budget_.content(*n + kFrameHeader);
   if (!body.done()) return ssize_t(*n);
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   stream->sent = true;
@@ -514,7 +594,9 @@ void Connection2::on_guest_done(Handling& handling) {
   // Nobody reads the rest of the request.
   if (stream->request.body && !stream->request.body->ended()) stream->request.body->discard();
   unread_ |= !stream->ended;
+  stream->moved = Clock::now();
   if (stream->closed) return forget(id);
+  look_within(worker_.options().limits.body_time);
   flush();
 }
 
