@@ -611,6 +611,25 @@ TEST_F(TieringTest, FailureLeavesBaselineCode) {
   EXPECT_EQ(asked, 1);
 }
 
+// Code of a whole module that waits until the program has used the time for it does not wait for
+// ever when the program waits for the code.
+TEST_F(TieringTest, WaitingForCodeDoesNotWaitForTheProgram) {
+  TieringOptions tiering = parts(20);
+  tiering.small_bytes = 0;
+  tiering.whole_bytes = 1u << 20;
+  tiering.seconds_per_byte = 1e6;
+  const auto tier = make(tiering);
+  const Running r(*tier, R"((module
+    (func (export "hot") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+    (func (export "cold") (param i32) (result i32) (local.get 0))))");
+  void* const before = r.code("cold");
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(r.call("hot", i), i + 1);
+  tier->wait_until_idle();
+  EXPECT_FALSE(tier->busy());
+  EXPECT_NE(r.code("cold"), before);
+  EXPECT_EQ(r.call("cold", 5), 5);
+}
+
 // Everything may go while code is being made: the store and the module first, or the tier.
 TEST_F(TieringTest, ProgramsEndWhileBusy) {
   for (const bool whole : {false, true}) {

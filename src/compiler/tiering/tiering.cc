@@ -300,13 +300,19 @@ void TieringTier::work(Lane& lane, bool background) {
 // Waits until the program has run for long enough. False if the tier ends before.
 bool TieringTier::wait_until_worthwhile(const Running& running) {
   constexpr double kContended = 4;  // then it takes the program's time
+  constexpr double kShort = 0.01, kLong = 1;
   Lock lock(mutex_);
+  double used = 0, rest = kShort;
   while (!stopping_ && !running.cancel) {
-    const double left = running.whole_after * (contended_ ? kContended : 1) - used_seconds();
-    if (left <= 0) return true;
+    const double now = used_seconds();
+    const double left = running.whole_after * (contended_ ? kContended : 1) - now;
+    if (left <= 0 || awaited_) return true;
+    // A program that waits itself is looked at ever less often.
+    rest = now - used < rest / 10 ? std::min(rest * 2, kLong) : kShort;
+    used = now;
     // At most as many processors work for the process as there are.
     const double soonest = left / std::max(1u, std::thread::hardware_concurrency());
-    wake_.wait_for(lock, std::chrono::duration<double>(std::max(soonest, 0.01)));
+    wake_.wait_for(lock, std::chrono::duration<double>(std::max(soonest, rest)));
   }
   return false;
 }
@@ -543,9 +549,12 @@ bool TieringTier::busy() const {
 
 void TieringTier::wait_until_idle() {
   std::unique_lock lock(mutex_);
+  ++awaited_;
+  wake_.notify_all();
   idle_.wait(lock, [this] {
     return !urgent_.working && !whole_.working && urgent_.jobs.empty() && whole_.jobs.empty();
   });
+  --awaited_;
 }
 
 }  // namespace wafer::compiler

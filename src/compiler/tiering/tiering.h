@@ -153,7 +153,8 @@ class TieringTier final : public runtime::Tier {
   Lane urgent_;            // what is hot
   Lane whole_;             // whole modules, with what processor time is left
   bool stopping_ = false;
-  bool contended_;  // what compiles waits for processors, and then the program may, too
+  uint32_t awaited_ = 0;  // callers that wait for all that is queued
+  bool contended_;        // what compiles waits for processors, and then the program may, too
   std::atomic<bool> warned_{false};
 };
 
