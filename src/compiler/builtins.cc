@@ -274,6 +274,9 @@ constexpr bool throws(std::string_view name) {
   return name == "throw_exception" || name == "suspend" || name == "switch_to" ||
          name == "resume" || name == "resume_throw";
 }
+constexpr bool returns(std::string_view name) {
+  return name != "trap" && name != "trap_uninitialized" && name != "throw_exception";
+}
 
 #define v 'v'
 #define i 'i'
@@ -281,7 +284,7 @@ constexpr bool throws(std::string_view name) {
 // NOLINTNEXTLINE(bugprone-throwing-static-initialization): addresses and literals only
 const BuiltinInfo kBuiltins[] = {
 #define WAFER_BUILTIN(name, result, params) \
-  {#name, result, params, reinterpret_cast<void*>(&name), throws(#name)},
+  {#name, result, params, reinterpret_cast<void*>(&name), throws(#name), returns(#name)},
 #include "compiler/builtins.def"
 #undef WAFER_BUILTIN
 };

@@ -20,6 +20,7 @@ struct BuiltinInfo {
   std::string_view params;  // letters, without the context
   void* address;
   bool throws = false;  // exceptions of WebAssembly
+  bool returns = true;
 };
 
 // Facts of `builtin`.

@@ -58,6 +58,8 @@ class FuncValidator {
 
   // Starts function `func`: reads its locals. Reusable for many functions.
   Result<void> begin(uint32_t func);
+  // Where in the module the next instruction is.
+  uint32_t offset() const { return reader_.offset(); }
   // True once the body's final `end` has been applied.
   bool done() const { return control_.empty(); }
   Result<void> read(Instr& out) {

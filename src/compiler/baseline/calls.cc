@@ -20,7 +20,7 @@ void parallel_moves(Move* moves, size_t count, uint8_t scratch, IsRegister is_re
       for (size_t k = 0; k < count; ++k)
         if (k != i && (pending >> k & 1) && moves[k].src.reg == moves[i].dst) blocked = true;
       if (blocked) continue;
-      emit(moves[i].dst, moves[i].src.reg);
+      emit(moves[i].dst, moves[i].src.reg, moves[i].src.type);
       pending &= ~(1u << i);
       progress = true;
     }
@@ -28,21 +28,21 @@ void parallel_moves(Move* moves, size_t count, uint8_t scratch, IsRegister is_re
     // All that is left are cycles.
     size_t first = 0;
     while (!(pending >> first & 1)) ++first;
-    emit(scratch, moves[first].src.reg);
+    emit(scratch, moves[first].src.reg, moves[first].src.type);
     moves[first].src.reg = scratch;
   }
 }
 
 }  // namespace
 
-// Loads argument registers. Sources stay as they are, but their registers may not.
+// Loads registers. Sources stay as they are, but their registers may not.
 void BaselineCompiler::Impl::move_args(Move* gprs, size_t gpr_count, Move* fprs, size_t fpr_count) {
   parallel_moves(
       gprs, gpr_count, kScratch, [](const Operand& o) { return o.kind == Kind::Gpr; },
-      [this](uint8_t dst, uint8_t src) { a_.move_gpr(dst, src, true); });
+      [this](uint8_t dst, uint8_t src, ValType t) { a_.move_gpr(dst, src, is_wide(t)); });
   parallel_moves(
       fprs, fpr_count, kScratchFpr, [](const Operand& o) { return o.kind == Kind::Fpr; },
-      [this](uint8_t dst, uint8_t src) { a_.move_fpr(dst, src); });
+      [this](uint8_t dst, uint8_t src, ValType) { a_.move_fpr(dst, src); });
   for (size_t i = 0; i < gpr_count; ++i)
     if (gprs[i].src.kind != Kind::Gpr) load_gpr(gprs[i].dst, gprs[i].src);
   for (size_t i = 0; i < fpr_count; ++i)
@@ -55,12 +55,13 @@ void BaselineCompiler::Impl::pass_args(std::span<const ValType> types) {
   const auto count = uint32_t(types.size());
   const auto base = uint32_t(stack_.size()) - count;
   spill_registers(base);
+  save_locals();
   Move gprs[kGprArgs], fprs[kFprArgs];
   size_t gpr_count = 0, fpr_count = 0;
   ArgAssigner assign;
   bool exec_loaded = false;
   for (uint32_t i = 0; i < count; ++i) {
-    const Operand& o = stack_[base + i];
+    const Operand o = in_register(stack_[base + i]);
     const ArgLocation where = assign.next(types[i]);
     switch (where.kind) {
       case ArgLocation::Kind::Gpr:
@@ -82,6 +83,8 @@ void BaselineCompiler::Impl::pass_args(std::span<const ValType> types) {
 
 void BaselineCompiler::Impl::take_results(std::span<const ValType> types) {
   forget_registers();
+  reload_locals();
+  changed_gprs_ = changed_fprs_ = 0;
   if (types.empty()) return;
   ArgAssigner assign(true);
   if (types.size() > 1) a_.load_word(kScratch, kContext, layout::kCtxExec);
@@ -193,6 +196,7 @@ void BaselineCompiler::Impl::call_indirect(const Instr& in, bool tail) {
     const Mem keep = slot_mem(next_slot_, wasm::kI64);
     if (next_slot_ + 1 > max_slot_) max_slot_ = next_slot_ + 1;
     a_.store_gpr(keep, kFuncGpr, true);
+    save_locals();
     a_.move_gpr(kArgGprs[1], kFuncGpr, true);
     a_.load_imm(kArgGprs[2], in.index);
     call_builtin(Builtin::check_func_type);
@@ -222,12 +226,14 @@ void BaselineCompiler::Impl::call_ref(const Instr& in, bool tail) {
   call_funcref(type, tail);
 }
 
-// Calls with the arguments after the context in place.
+// Calls with the arguments after the context in place, and locals saved before.
 void BaselineCompiler::Impl::call_builtin(Builtin b) {
   a_.move_gpr(kArgGprs[0], kContext, true);
+  const BuiltinInfo& info = builtin_info(b);
   mark();
-  a_.call_address(builtin_info(b).address);
+  a_.call_address(info.address);
   note_call_site();
+  if (info.returns) reload_locals();
 }
 
 // In a try_table, the call just made has a handler.
@@ -240,6 +246,7 @@ void BaselineCompiler::Impl::builtin(Builtin b, std::initializer_list<uint64_t> 
                                      std::initializer_list<uint64_t> after) {
   const auto base = uint32_t(stack_.size()) - operands;
   spill_registers(base);
+  save_locals();
   Move moves[5];
   size_t count = 0;
   const auto constant = [&](uint64_t value) {
@@ -252,7 +259,7 @@ void BaselineCompiler::Impl::builtin(Builtin b, std::initializer_list<uint64_t> 
   };
   for (const uint64_t value : immediates) constant(value);
   for (uint32_t i = 0; i < operands; ++i) {
-    moves[count] = {kArgGprs[count + 1], stack_[base + i]};
+    moves[count] = {kArgGprs[count + 1], in_register(stack_[base + i])};
     ++count;
   }
   for (const uint64_t value : after) constant(value);

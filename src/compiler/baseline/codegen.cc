@@ -42,14 +42,14 @@ Result<CompiledFunction> BaselineCompiler::interpreter_stub(uint32_t func,
 // ---- registers ----------------------------------------------------------------------
 
 uint8_t BaselineCompiler::Impl::alloc_gpr() {
-  uint32_t free = kOperandGprs & ~gpr_used_;
+  uint32_t free = operand_gprs_ & ~gpr_used_;
   if (WAFER_UNLIKELY(!free)) {
     // The operand that is needed last makes room.
     uint32_t lowest = kNone;
-    for (uint32_t regs = kOperandGprs; regs; regs &= regs - 1)
+    for (uint32_t regs = operand_gprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, gpr_owner_[std::countr_zero(regs)]);
     spill(lowest);
-    free = kOperandGprs & ~gpr_used_;
+    free = operand_gprs_ & ~gpr_used_;
   }
   const auto reg = uint8_t(std::countr_zero(free));
   gpr_used_ |= 1u << reg;
@@ -58,13 +58,13 @@ uint8_t BaselineCompiler::Impl::alloc_gpr() {
 }
 
 uint8_t BaselineCompiler::Impl::alloc_fpr() {
-  uint32_t free = kOperandFprs & ~fpr_used_;
+  uint32_t free = operand_fprs_ & ~fpr_used_;
   if (WAFER_UNLIKELY(!free)) {
     uint32_t lowest = kNone;
-    for (uint32_t regs = kOperandFprs; regs; regs &= regs - 1)
+    for (uint32_t regs = operand_fprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, fpr_owner_[std::countr_zero(regs)]);
     spill(lowest);
-    free = kOperandFprs & ~fpr_used_;
+    free = operand_fprs_ & ~fpr_used_;
   }
   const auto reg = uint8_t(std::countr_zero(free));
   fpr_used_ |= 1u << reg;
@@ -78,7 +78,7 @@ void BaselineCompiler::Impl::claim_gpr(uint8_t reg) {
   const uint32_t bit = 1u << reg;
   if (gpr_used_ & bit) {
     const uint32_t owner = gpr_owner_[reg];
-    const uint32_t free = kOperandGprs & ~gpr_used_;
+    const uint32_t free = operand_gprs_ & ~gpr_used_;
     if (free) {
       const auto other = uint8_t(std::countr_zero(free));
       a_.move_gpr(other, reg, true);
@@ -125,6 +125,12 @@ void BaselineCompiler::Impl::load_fpr(uint8_t dst, const Operand& o) {
     case Kind::Const:
       a_.load_fpr_imm(dst, o.value, o.type.kind() != TypeKind::F32);
       break;
+    case Kind::Local:
+      if (local_reg_[o.local]) {
+        a_.move_fpr(dst, local_reg_[o.local]);
+        break;
+      }
+      [[fallthrough]];
     default:
       a_.load_fpr(dst, home(o), width_of(o.type));
   }
@@ -154,7 +160,10 @@ uint8_t BaselineCompiler::Impl::own_fpr(Operand& o) {
   return reg;
 }
 
-uint8_t BaselineCompiler::Impl::use_fpr(Operand& o) { return own_fpr(o); }
+uint8_t BaselineCompiler::Impl::use_fpr(Operand& o) {
+  if (o.kind == Kind::Local && local_reg_[o.local]) return local_reg_[o.local];
+  return own_fpr(o);
+}
 
 void BaselineCompiler::Impl::store_mem(const Mem& m, const Operand& o) {
   switch (o.kind) {
@@ -168,8 +177,12 @@ void BaselineCompiler::Impl::store_mem(const Mem& m, const Operand& o) {
       a_.store_imm(m, o.value, width_of(o.type) == 4 ? 4 : 8);
       return;
     case Kind::Local:
-      if (local_reg_[o.local]) {
-        a_.store_gpr(m, local_reg_[o.local], is_wide(o.type));
+      if (const uint8_t reg = local_reg_[o.local]) {
+        if (is_fpr(o.type)) {
+          a_.store_fpr(m, reg, width_of(o.type));
+        } else {
+          a_.store_gpr(m, reg, is_wide(o.type));
+        }
         return;
       }
       [[fallthrough]];
@@ -261,11 +274,11 @@ void BaselineCompiler::Impl::spill(uint32_t index) {
 
 // Spills what registers hold of the operands below stack index `below`.
 void BaselineCompiler::Impl::spill_registers(uint32_t below) {
-  for (uint32_t regs = gpr_used_ & kOperandGprs; regs; regs &= regs - 1) {
+  for (uint32_t regs = gpr_used_ & operand_gprs_; regs; regs &= regs - 1) {
     const uint32_t owner = gpr_owner_[std::countr_zero(regs)];
     if (owner < below) spill(owner);
   }
-  for (uint32_t regs = fpr_used_ & kOperandFprs; regs; regs &= regs - 1) {
+  for (uint32_t regs = fpr_used_ & operand_fprs_; regs; regs &= regs - 1) {
     const uint32_t owner = fpr_owner_[std::countr_zero(regs)];
     if (owner < below) spill(owner);
   }
@@ -299,7 +312,7 @@ void BaselineCompiler::Impl::preserve_local(uint32_t local) {
     Operand& o = stack_[index];
     local_heads_[local] = o.next_same;
     const bool fpr = is_fpr(o.type);
-    if (fpr ? kOperandFprs & ~fpr_used_ : kOperandGprs & ~gpr_used_) {
+    if (fpr ? operand_fprs_ & ~fpr_used_ : operand_gprs_ & ~gpr_used_) {
       const uint8_t reg = fpr ? alloc_fpr() : alloc_gpr();
       if (fpr) {
         load_fpr(reg, o);
@@ -325,8 +338,8 @@ void BaselineCompiler::Impl::set_local(uint32_t local, bool tee) {
     return;
   }
   preserve_local(local);
-  if (const uint8_t reg = local_reg_[local]) {
-    load_gpr(reg, o);
+  if (local_reg_[local]) {
+    load_local(local, o);
     release(o);
     if (tee) push_local(local);
     return;
@@ -402,6 +415,9 @@ void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
   try_ = kNone;
   local_slots_.clear();
   local_reg_.clear();
+  volatile_locals_.clear();
+  operand_gprs_ = kOperandGprs;
+  operand_fprs_ = kOperandFprs;
   gpr_used_ = fpr_used_ = 0;
   lazy_from_ = next_slot_ = max_slot_ = 0;
   marked_at_ = marked_offset_ = 0;
@@ -430,17 +446,15 @@ CompiledFunction BaselineCompiler::Impl::finish_code() {
 void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   const auto& locals = validator_.locals();
   const size_t params = type.params.size();
-  local_reg_.assign(locals.size(), 0);
+  choose_locals();
   local_slots_.resize(locals.size());
   uint32_t slot = 0;
   for (size_t i = 0; i < locals.size(); ++i) {
-    if (!is_fpr(locals[i]) && local_regs_used_ < std::size(kLocalGprs)) {
-      local_reg_[i] = kLocalGprs[local_regs_used_++];
-      // A slot as well where other code may take over the frame.
-      if (!options_.heat) {
-        local_slots_[i] = 0;
-        continue;
-      }
+    // One in a register has a slot as well where calls do not preserve it, or other code may
+    // take over the frame.
+    if (local_reg_[i] && !is_volatile(i) && !options_.heat) {
+      local_slots_[i] = 0;
+      continue;
     }
     local_slots_[i] = slot;
     slot += slot_count(locals[i]);
@@ -457,46 +471,16 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   if (!module_.memories.empty() && guarded(0))
     a_.load_word(kMemory0, kArgGprs[0], layout::kCtxMemory0);
 
-  ArgAssigner assign;
-  for (size_t i = 0; i < params; ++i) {
-    const ValType t = locals[i];
-    const ArgLocation where = assign.next(t);
-    const bool wide = is_wide(t);
-    const uint8_t reg = local_reg_[i];
-    const Mem home = slot_mem(local_slots_[i], t);
-    switch (where.kind) {
-      case ArgLocation::Kind::Gpr: {
-        const uint8_t from = kArgGprs[where.index + 1];
-        if (reg) {
-          a_.move_gpr(reg, from, wide);
-        } else {
-          a_.store_gpr(home, from, wide);
-        }
-        break;
-      }
-      case ArgLocation::Kind::Fpr:
-        a_.store_fpr(home, uint8_t(where.index), width_of(t));
-        break;
-      case ArgLocation::Kind::Spill: {
-        const Mem from = at(kExecGpr, int64_t(layout::kExecSpill) + 8 * where.index);
-        if (reg) {
-          a_.load_gpr(reg, from, wide);
-        } else if (is_fpr(t)) {
-          a_.load_fpr(kScratchFpr, from, width_of(t));
-          a_.store_fpr(home, kScratchFpr, width_of(t));
-        } else {
-          a_.load_gpr(kScratch, from, wide);
-          a_.store_gpr(home, kScratch, wide);
-        }
-        break;
-      }
-    }
-  }
+  take_params(type.params);
   // Other locals start at zero.
   uint32_t zero_from = slot;
   for (size_t i = params; i < locals.size(); ++i) {
     if (const uint8_t reg = local_reg_[i]) {
-      a_.clear_gpr(reg);
+      if (is_fpr(locals[i])) {
+        a_.load_fpr_imm(reg, 0, true);
+      } else {
+        a_.clear_gpr(reg);
+      }
     } else if (zero_from == slot) {
       zero_from = local_slots_[i];
     }
@@ -507,9 +491,9 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
 // Asks for other code to go on at the loop, and leaves the rest of the function to it.
 void BaselineCompiler::Impl::go_on_elsewhere(const Heat& h) {
   const auto& locals = validator_.locals();
-  for (size_t i = 0; i < locals.size(); ++i)
-    if (local_reg_[i])
-      a_.store_gpr(slot_mem(local_slots_[i], locals[i]), local_reg_[i], is_wide(locals[i]));
+  for (uint32_t i = 0; i < locals.size(); ++i)
+    if (local_reg_[i] && !is_volatile(i))
+      a_.store_gpr(local_home(i), local_reg_[i], is_wide(locals[i]));
   for (const Operand& o : h.constants) store_slot(o, o.slot);
   a_.load_imm(kArgGprs[2], h.loop);
   call_builtin(Builtin::tier_up);
@@ -558,10 +542,12 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   }
   patch_fuel();
 
-  // What lies out of the way.
+  // What lies out of the way, where nothing is known of the locals.
+  any_local_changed();
   for (const Heat& h : heats_) {
     offset_ = h.offset;
     a_.bind(h.label);
+    save_locals();
     a_.load_imm(kArgGprs[1], func_);
     if (h.loop && !tail_calls_) {
       go_on_elsewhere(h);
@@ -574,6 +560,7 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   for (const Wait& w : waits_) {
     offset_ = w.offset;
     a_.bind(w.label);
+    save_locals();
     call_builtin(w.builtin);
     a_.jump(w.back);
   }

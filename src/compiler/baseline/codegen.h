@@ -134,10 +134,27 @@ class BaselineCompiler::Impl {
   void free_gpr(uint8_t r) { gpr_used_ &= ~(1u << r); }
   void free_fpr(uint8_t r) { fpr_used_ &= ~(1u << r); }
 
+  // ---- locals.cc: locals in registers
+  void weigh_locals();
+  void choose_locals();
+  void take_params(std::span<const ValType> types);
+  Operand in_register(const Operand& o) const;
+  bool is_volatile(uint32_t local) const;
+  void save_locals();
+  void reload_locals();
+  Mem local_home(uint32_t local) const {
+    return slot_mem(local_slots_[local], validator_.locals()[local]);
+  }
+  // Where control flow meets: any may have changed since it was saved.
+  void any_local_changed() { changed_gprs_ = changed_fprs_ = ~0u; }
+  // Gives a local with a register a value.
+  void load_local(uint32_t local, const Operand& o);
+
   uint8_t alloc_gpr();
   uint8_t alloc_fpr();
   void claim_gpr(uint8_t reg);
-  // Popped operand to a register that may only be read, or one that may be written.
+  // Popped operand to a register that may only be read, or one that may be written. The first
+  // may be a local's, and then is not `o.reg`.
   uint8_t use_gpr(Operand& o);
   uint8_t own_gpr(Operand& o);
   uint8_t use_fpr(Operand& o);
@@ -295,7 +312,15 @@ class BaselineCompiler::Impl {
 
   uint32_t func_ = 0;
   Vec<uint32_t> local_slots_;
-  Vec<uint8_t> local_reg_;  // register, or 0
+  Vec<uint8_t> local_reg_;                        // register of its class, or 0
+  Vec<uint32_t> volatile_locals_;                 // those in registers that calls do not preserve
+  uint32_t changed_gprs_ = 0, changed_fprs_ = 0;  // of these, which differ from their slots
+  uint32_t operand_gprs_ = 0, operand_fprs_ = 0;
+  // Scratch of weigh_locals(): uses of each local and calls, by weight; which of the blocks that
+  // are open are loops.
+  Vec<uint64_t> local_uses_;
+  uint64_t call_uses_ = 0;
+  Vec<uint8_t> loops_;
   Vec<uint32_t> local_heads_;
   Vec<Operand> stack_;
   Vec<Control> control_;

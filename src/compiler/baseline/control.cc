@@ -147,6 +147,7 @@ void BaselineCompiler::Impl::bind_end(Control& c) {
   next_slot_ = c.base_slot;
   for (const ValType t : c.results) push(t);
   lazy_from_ = uint32_t(stack_.size());
+  any_local_changed();
 }
 
 // The innermost frame has ended: falls through, or branches reach it.
@@ -183,6 +184,7 @@ void BaselineCompiler::Impl::start_else() {
   for (const ValType t : c.params) push(t);
   lazy_from_ = uint32_t(stack_.size());
   reachable_ = true;
+  any_local_changed();
   charge_point();
 }
 
@@ -203,6 +205,7 @@ void BaselineCompiler::Impl::emit_pad(Control& c) {
   using K = wasm::CatchClause::Kind;
   try_ = c.outer_try;
   a_.bind(c.pad);
+  reload_locals();
   call_builtin(Builtin::take_exception);
   a_.bind(c.dispatch);
   bool all = false;
@@ -350,6 +353,7 @@ bool BaselineCompiler::Impl::visit_control(const Instr& in) {
       materialize_all(uint32_t(stack_.size() - params.size()));
       push_control(in.op, in.block);
       a_.bind(label_of(control_.back()));
+      any_local_changed();
       count_heat(stack_.size() <= kMaxEntryOperands ? in.offset_in_module : 0);
       charge_point();
       poll();

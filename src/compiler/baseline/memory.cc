@@ -47,20 +47,14 @@ void BaselineCompiler::Impl::store(const Instr& in, unsigned width) {
   const bool fpr = is_fpr(value.type);
   const bool immediate =
       value.kind == Kind::Const && !fpr && Machine::short_store(value.value, width);
-  if (!immediate) {
-    if (fpr) {
-      use_fpr(value);
-    } else {
-      use_gpr(value);
-    }
-  }
+  const uint8_t reg = immediate ? kNoRegister : fpr ? use_fpr(value) : use_gpr(value);
   const Mem m = address(in, base, width);
   if (fpr) {
-    a_.store_fpr(m, value.reg, width);
+    a_.store_fpr(m, reg, width);
   } else if (immediate) {
     a_.store_imm(m, value.value, width);
   } else {
-    a_.store_narrow(m, use_gpr(value), width);
+    a_.store_narrow(m, reg, width);
   }
   done_address(base);
   release(value);

@@ -41,8 +41,9 @@ void BaselineCompiler::Impl::reinterpret(const Instr& in) {
       push_gpr(to, own_gpr(a));
       return;
     }
+    const uint8_t src = use_fpr(a);
     const uint8_t dst = alloc_gpr();
-    a_.move_from_fpr(dst, a.reg, wide);
+    a_.move_from_fpr(dst, src, wide);
     release(a);
     push_gpr(to, dst);
   }

@@ -54,6 +54,7 @@ void BaselineCompiler::Impl::store_storage(const Mem& m, ValType storage, const 
 // Every operand has to be out of the registers.
 void BaselineCompiler::Impl::ref_test(HeapType type, bool nullable) {
   const Label done = a_.newLabel();
+  save_locals();
   load_gpr(kArgGprs[1], top());
   a_.test_zero(kArgGprs[1], true);
   a_.load_imm(kResultGpr, nullable);
@@ -78,6 +79,7 @@ void BaselineCompiler::Impl::ref_test_desc(bool nullable) {
   check_descriptor();
   spill_registers(uint32_t(stack_.size()));
   const Label done = a_.newLabel();
+  save_locals();
   load_gpr(kArgGprs[1], top(1));
   load_gpr(kArgGprs[2], top());
   a_.test_zero(kArgGprs[1], true);
@@ -294,6 +296,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       builtin(Builtin::array_new, {in.index}, 1, result);
       const Operand array = top();
       spill(uint32_t(stack_.size() - 1));
+      save_locals();
       a_.move_gpr(kArgGprs[1], array.reg, true);
       a_.load_imm(kArgGprs[2], 0);
       a_.load_address(kArgGprs[3], value);
@@ -358,6 +361,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       spill_registers(uint32_t(stack_.size()));
       Operand& value = top(1);
       store_slot(value, value.slot);
+      save_locals();
       load_gpr(kArgGprs[1], top(3));
       load_gpr(kArgGprs[2], top(2));
       a_.load_address(kArgGprs[3], slot_mem(value.slot, value.type));

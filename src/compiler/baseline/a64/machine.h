@@ -6,9 +6,9 @@
 //
 // x26 holds the VmContext, x25 the base of memory 0 where that is guarded, x24 an address
 // so far below the slots that loads and stores reach them with positive offsets, and x19
-// to x23 the first integer locals. x16 (the shared part's), x17 (values), x30 (addresses)
+// to x23 integer locals. x16 (the shared part's), x17 (values), x30 (addresses)
 // and v29 to v31 are scratch; the other registers that calls do not preserve hold
-// operands.
+// operands, and some locals.
 #pragma once
 
 #include <asmjit/arm/a64assembler.h>
@@ -50,6 +50,9 @@ constexpr uint8_t kContext = kX26;
 constexpr uint8_t kMemory0 = kX25;
 constexpr uint8_t kSlots = kX24;
 constexpr uint8_t kLocalGprs[] = {19, 20, 21, 22, 23};
+// Of the operands', for more locals. They pass no arguments.
+constexpr uint8_t kVolatileGprs[] = {15, 14, 13, 12};
+constexpr uint8_t kVolatileFprs[] = {28, 27, 26, 25, 24, 23, 22, 21};
 // Integer argument registers, the context first.
 constexpr uint8_t kArgGprs[] = {0, 1, 2, 3, 4, 5};
 constexpr uint8_t kResultGpr = kX0, kResultFpr = 0;

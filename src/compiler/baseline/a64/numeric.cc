@@ -172,9 +172,11 @@ void BaselineCompiler::Impl::float_binary(FloatOp op, ValType type) {
   static constexpr uint32_t kOps[] = {op::kFadd, op::kFsub, op::kFmul, op::kFdiv};
   Operand b = pop(), a = pop();
   const uint8_t x = use_fpr(a), y = use_fpr(b);
+  release(a);
   release(b);
-  a_.op3(kOps[uint8_t(op)] | double_bit(type), x, x, y);
-  push_fpr(type, x);
+  const uint8_t dst = alloc_fpr();
+  a_.op3(kOps[uint8_t(op)] | double_bit(type), dst, x, y);
+  push_fpr(type, dst);
 }
 
 void BaselineCompiler::Impl::float_compare(FloatCompare op, ValType type) {
@@ -191,9 +193,11 @@ void BaselineCompiler::Impl::float_compare(FloatCompare op, ValType type) {
 void BaselineCompiler::Impl::float_min_max(ValType type, bool max) {
   Operand b = pop(), a = pop();
   const uint8_t x = use_fpr(a), y = use_fpr(b);
+  release(a);
   release(b);
-  a_.op3((max ? op::kFmax : op::kFmin) | double_bit(type), x, x, y);
-  push_fpr(type, x);
+  const uint8_t dst = alloc_fpr();
+  a_.op3((max ? op::kFmax : op::kFmin) | double_bit(type), dst, x, y);
+  push_fpr(type, dst);
 }
 
 void BaselineCompiler::Impl::round(ValType type, Rounding mode) {
@@ -318,9 +322,11 @@ void BaselineCompiler::Impl::select() {
     push_fpr(type, x);
   } else if (is_fpr(type)) {
     const uint8_t x = use_fpr(a), y = use_fpr(b);
+    release(a);
     release(b);
-    a_.op3(op::kFcsel | op::kDouble | uint32_t(cond) << 12, x, x, y);
-    push_fpr(type, x);
+    const uint8_t dst = alloc_fpr();
+    a_.op3(op::kFcsel | op::kDouble | uint32_t(cond) << 12, dst, x, y);
+    push_fpr(type, dst);
   } else {
     const uint8_t x = use_gpr(a), y = use_gpr(b);
     release(a);

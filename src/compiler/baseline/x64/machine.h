@@ -4,8 +4,8 @@
 //   [r15 r14 r13 r12 rbx of the caller | slots]
 //
 // r15 holds the VmContext, r14 the base of memory 0 where that is guarded, and rbx, r12,
-// r13 the first integer locals. r11, xmm14 and xmm15 are scratch; the other registers
-// that calls do not preserve hold operands.
+// r13 integer locals. r11, xmm14 and xmm15 are scratch; the other registers that calls do
+// not preserve hold operands, and some locals.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -53,6 +53,10 @@ constexpr uint8_t kScratchFpr2 = 14;  // the same
 constexpr uint8_t kContext = kR15;
 constexpr uint8_t kMemory0 = kR14;
 constexpr uint8_t kLocalGprs[] = {kRbx, kR12, kR13};
+// Of the operands', for more locals. The latter pass no arguments, the former not the first three
+// after the context.
+constexpr uint8_t kVolatileGprs[] = {kR9, kR8};
+constexpr uint8_t kVolatileFprs[] = {13, 12, 11, 10, 9, 8};
 // Integer argument registers, the context first.
 constexpr uint8_t kArgGprs[] = {kRdi, kRsi, kRdx, kRcx, kR8, kR9};
 constexpr uint8_t kResultGpr = kRax, kResultFpr = 0;
