@@ -139,6 +139,18 @@ class BaselineCompiler::Impl {
   void choose_locals();
   void take_params(std::span<const ValType> types);
   Operand in_register(const Operand& o) const;
+  // The register of the local that the next instruction sets to a result of this class, if it
+  // has one and nothing on the stack stands for its value; else kNoRegister.
+  uint8_t target(bool fpr) const;
+  // A register for a result: that, or a free one.
+  uint8_t result_gpr() {
+    const uint8_t t = target(false);
+    return t != kNoRegister ? t : alloc_gpr();
+  }
+  uint8_t result_fpr() {
+    const uint8_t t = target(true);
+    return t != kNoRegister ? t : alloc_fpr();
+  }
   bool is_volatile(uint32_t local) const;
   void save_locals();
   void reload_locals();
@@ -288,6 +300,13 @@ class BaselineCompiler::Impl {
   // ---- x64 only
   Source source(Operand& o);
   void alu_plain(Machine::Plain op, bool wide, bool commutes);
+  bool sum_of_local(Machine::Plain op, bool wide, const Operand& a, const Operand& b);
+  // Memory of a constant, behind the code.
+  Mem pooled(const Operand& o) {
+    wasm::V128 value{};
+    std::memcpy(value.bytes, &o.value, 8);
+    return x86::ptr(constant(value));
+  }
   void float_binary_inst(InstId inst, ValType type);
   void float_const(uint8_t dst, ValType type, double value);
   void load_extended(const Instr& in, InstId inst, unsigned width);

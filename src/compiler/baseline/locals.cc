@@ -150,6 +150,19 @@ void BaselineCompiler::Impl::take_params(std::span<const ValType> types) {
   }
 }
 
+uint8_t BaselineCompiler::Impl::target(bool fpr) const {
+  const uint8_t* next = module_.bytes.data() + validator_.offset();
+  constexpr uint8_t kSet = 0x21, kTee = 0x22;
+  // The body's end follows at least; indices of more than a byte are not worth a look.
+  if ((next[0] != kSet && next[0] != kTee) || next[1] >= local_reg_.size() || next[1] >= 0x80)
+    return kNoRegister;
+  const uint32_t local = next[1];
+  if (!local_reg_[local] || local_heads_[local] != kNone ||
+      is_fpr(validator_.locals()[local]) != fpr)
+    return kNoRegister;
+  return local_reg_[local];
+}
+
 // As an operand that is in the register itself, if it is a local that has one.
 Operand BaselineCompiler::Impl::in_register(const Operand& o) const {
   Operand r = o;

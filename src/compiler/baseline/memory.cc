@@ -29,14 +29,14 @@ void BaselineCompiler::Impl::load(const Instr& in, unsigned width, bool sign, Va
   Operand base = pop();
   const Mem m = address(in, base, width);
   if (is_fpr(type)) {
-    const uint8_t dst = alloc_fpr();
+    const uint8_t dst = result_fpr();
     a_.load_fpr(dst, m, width);
     done_address(base);
     push_fpr(type, dst);
     return;
   }
   done_address(base);
-  const uint8_t dst = alloc_gpr();
+  const uint8_t dst = result_gpr();
   a_.load_narrow(dst, m, width, sign, is_wide(type));
   push_gpr(type, dst);
 }

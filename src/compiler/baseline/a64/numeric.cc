@@ -43,7 +43,7 @@ void BaselineCompiler::Impl::alu(Alu op, bool wide) {
   const uint8_t y = immediate ? uint8_t(0) : use_gpr(b);
   release(a);
   release(b);
-  const uint8_t dst = alloc_gpr();
+  const uint8_t dst = result_gpr();
   if (immediate) {
     a_.op2(encoding | width, dst, x);
   } else {
@@ -73,7 +73,7 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   if (b.kind == Kind::Const) {
     const auto by = uint32_t(b.value) & (bits - 1);
     release(a);
-    const uint8_t dst = alloc_gpr();
+    const uint8_t dst = result_gpr();
     switch (op) {
       case Shift::Left:
         a_.lsl_imm(wide, dst, x, by);
@@ -100,7 +100,7 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   }
   release(a);
   release(b);
-  const uint8_t dst = alloc_gpr();
+  const uint8_t dst = result_gpr();
   a_.op3(kShift[uint8_t(op)] | Machine::wide_bit(wide), dst, x, y);
   push_gpr(type, dst);
 }
@@ -174,7 +174,7 @@ void BaselineCompiler::Impl::float_binary(FloatOp op, ValType type) {
   const uint8_t x = use_fpr(a), y = use_fpr(b);
   release(a);
   release(b);
-  const uint8_t dst = alloc_fpr();
+  const uint8_t dst = result_fpr();
   a_.op3(kOps[uint8_t(op)] | double_bit(type), dst, x, y);
   push_fpr(type, dst);
 }
@@ -195,7 +195,7 @@ void BaselineCompiler::Impl::float_min_max(ValType type, bool max) {
   const uint8_t x = use_fpr(a), y = use_fpr(b);
   release(a);
   release(b);
-  const uint8_t dst = alloc_fpr();
+  const uint8_t dst = result_fpr();
   a_.op3((max ? op::kFmax : op::kFmin) | double_bit(type), dst, x, y);
   push_fpr(type, dst);
 }

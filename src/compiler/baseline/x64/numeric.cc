@@ -36,6 +36,25 @@ void BaselineCompiler::Impl::alu(Alu op, bool wide) {
   }
 }
 
+// A sum of a local's register and a constant or another's, to a third register at once.
+bool BaselineCompiler::Impl::sum_of_local(Plain op, bool wide, const Operand& a, const Operand& b) {
+  const bool sub = op.inst == Inst::kIdSub;
+  const Operand x = in_register(a), y = in_register(b);
+  if ((op.inst != Inst::kIdAdd && !sub) || a.kind != Kind::Local || x.kind != Kind::Gpr)
+    return false;
+  const bool both = b.kind == Kind::Local && y.kind == Kind::Gpr && !sub;
+  const auto value = wide ? int64_t(b.value) : int64_t(int32_t(uint32_t(b.value)));
+  if (!both && (b.kind != Kind::Const || value != int32_t(value) || value == INT32_MIN))
+    return false;
+  const uint8_t dst = result_gpr();
+  if (dst == x.reg) return false;
+  const auto base = gp(x.reg, true);
+  a_.lea(gp(dst, wide),
+         both ? x86::ptr(base, gp(y.reg, true)) : x86::ptr(base, int32_t(sub ? -value : value)));
+  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
+  return true;
+}
+
 // a OP b for the two-operand instructions of the processor. A code of 0: imul, whose forms
 // are others.
 void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
@@ -43,8 +62,16 @@ void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
   if (commutes && a.kind != Kind::Gpr && (b.kind == Kind::Gpr || a.kind == Kind::Const))
     std::swap(a, b);
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
-  const uint8_t dst = own_gpr(a);
+  if (sum_of_local(op, wide, a, b)) return;
+  const uint8_t to = a.kind == Kind::Gpr ? kNoRegister : target(false);
   const Source s = source(b);
+  uint8_t dst;
+  if (to != kNoRegister &&
+      (s.kind != Source::Kind::Reg || s.reg != to || in_register(a).reg == to)) {
+    load_gpr(dst = to, a);
+  } else {
+    dst = own_gpr(a);
+  }
   switch (s.kind) {
     case Source::Kind::Reg:
       if (op.code) {
@@ -146,7 +173,9 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   Operand b = pop(), a = pop();
   if (b.kind == Kind::Const) {
-    const uint8_t dst = own_gpr(a);
+    const uint8_t to = a.kind == Kind::Gpr ? kNoRegister : target(false);
+    const uint8_t dst = to == kNoRegister ? own_gpr(a) : to;
+    load_gpr(dst, a);
     a_.emit(inst, gp(dst, wide), asmjit::Imm(int(b.value & (wide ? 63 : 31))));
     push_gpr(type, dst);
     return;
@@ -299,9 +328,20 @@ void BaselineCompiler::Impl::float_binary(FloatOp op, ValType type) {
 
 void BaselineCompiler::Impl::float_binary_inst(InstId inst, ValType type) {
   Operand b = pop(), a = pop();
-  const uint8_t dst = own_fpr(a);
-  if (in_memory(b) && type.kind() != TypeKind::V128) {
+  const uint8_t to = a.kind == Kind::Fpr ? kNoRegister : target(true);
+  uint8_t dst;
+  if (to != kNoRegister &&
+      (in_register(b).kind != Kind::Fpr || in_register(b).reg != to || in_register(a).reg == to)) {
+    load_fpr(dst = to, a);
+  } else {
+    dst = own_fpr(a);
+  }
+  if (type.kind() == TypeKind::V128) {
+    a_.emit(inst, xmm(dst), xmm(use_fpr(b)));
+  } else if (in_memory(b)) {
     a_.emit(inst, xmm(dst), home(b));
+  } else if (b.kind == Kind::Const) {
+    a_.emit(inst, xmm(dst), pooled(b));
   } else {
     a_.emit(inst, xmm(dst), xmm(use_fpr(b)));
   }
@@ -320,6 +360,8 @@ void BaselineCompiler::Impl::float_compare(FloatCompare op, ValType type) {
   const InstId inst = type.kind() == TypeKind::F32 ? Inst::kIdUcomiss : Inst::kIdUcomisd;
   if (in_memory(b)) {
     a_.emit(inst, xmm(x), home(b));
+  } else if (b.kind == Kind::Const) {
+    a_.emit(inst, xmm(x), pooled(b));
   } else {
     a_.emit(inst, xmm(x), xmm(use_fpr(b)));
   }
