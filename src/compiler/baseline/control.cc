@@ -205,7 +205,6 @@ void BaselineCompiler::Impl::emit_pad(Control& c) {
   using K = wasm::CatchClause::Kind;
   try_ = c.outer_try;
   a_.bind(c.pad);
-  reload_locals();
   call_builtin(Builtin::take_exception);
   a_.bind(c.dispatch);
   bool all = false;

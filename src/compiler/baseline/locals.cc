@@ -1,5 +1,6 @@
 // Which locals live in registers, and what calls make of those.
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "compiler/baseline/codegen.h"
@@ -72,10 +73,14 @@ void BaselineCompiler::Impl::choose_locals() {
                    kFprs = std::size(kVolatileFprs);
   const auto& locals = validator_.locals();
   local_reg_.assign(locals.size(), 0);
-  // Where all of them have one that calls preserve there is nothing to choose.
-  if (locals.size() <= kKept && std::ranges::none_of(locals, is_fpr)) {
-    for (size_t i = 0; i < locals.size(); ++i) local_reg_[i] = kLocalGprs[i];
-    local_regs_used_ = uint32_t(locals.size());
+  // A look at the body pays where there is something to choose, and a loop to be quick in: its
+  // opcode at least is there.
+  const Bytes body = module_.bytes.subspan(validator_.offset(),
+                                           module_.functions[func_].body.end - validator_.offset());
+  if (std::memchr(body.data(), 0x03, body.size()) == nullptr ||
+      (locals.size() <= kKept && std::ranges::none_of(locals, is_fpr))) {
+    for (size_t i = 0; i < locals.size() && local_regs_used_ < kKept; ++i)
+      if (!is_fpr(locals[i])) local_reg_[i] = kLocalGprs[local_regs_used_++];
     return;
   }
   weigh_locals();
