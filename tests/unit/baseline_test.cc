@@ -95,7 +95,7 @@ TEST_F(BaselineTest, LargeBodies) {
   std::string text =
       "(module (memory 1) (func (export \"f\") (param i32 i64) (result i64) (local v128)"
       " (local $n i32) (block $out ";
-  for (int i = 0; i < 17000; ++i) {
+  for (int i = 0; i < 22000; ++i) {
     const std::string n = std::to_string(i);
     text +=
         "(block $a (block $b (block $c (br_table $a $b $c (local.get 0))) (local.set 1 (i64.add"
