@@ -107,7 +107,9 @@ enum wafer_tier_enum {
                            * there is no compiler */
   WAFER_TIER_INTERPRETER, /* makes no machine code */
   WAFER_TIER_BASELINE,    /* quickly made code only */
-  WAFER_TIER_OPTIMIZED    /* all of a module is optimized when it is first instantiated */
+  WAFER_TIER_OPTIMIZED,   /* all of a module is optimized when it is first instantiated */
+  WAFER_TIER_IN_PLACE     /* interprets functions' bytes where they lie: slower, and with few
+                           * features, but next to no memory for code */
 };
 
 /* WAFER_TIER_AUTO unless set. */

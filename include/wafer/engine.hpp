@@ -14,6 +14,8 @@ enum class Tier : uint8_t {
   Interpreter,  // makes no machine code
   Baseline,     // quickly made code only
   Optimized,    // all of a module is optimized when it is first instantiated
+  InPlace,      // interprets functions' bytes where they lie: slower, and with few features, but
+                // next to no memory for code
 };
 
 // Told what is worth knowing though nothing fails; `env` is Config::warning_env. From any

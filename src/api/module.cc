@@ -47,7 +47,7 @@ runtime::Config runtime_config(const Config& config) {
 static_assert(int(Tier::Auto) == int(compiler::TierKind::Auto));
 static_assert(int(Tier::Interpreter) == int(compiler::TierKind::Interpreter));
 static_assert(int(Tier::Baseline) == int(compiler::TierKind::Baseline));
-static_assert(int(Tier::Optimized) == int(compiler::TierKind::Optimized));
+static_assert(int(Tier::InPlace) == int(compiler::TierKind::InPlace));
 
 Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   runtime::Config c = runtime_config(config);
@@ -80,6 +80,8 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
 Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   if (config.tier == Tier::Baseline || config.tier == Tier::Optimized || config.pooled_memories)
     return Error(ErrorKind::Unsupported, "no compiler and no memory pool in this build");
+  if (config.tier == Tier::InPlace && !interp::kRunsInPlace)
+    return Error(ErrorKind::Unsupported, "this build translates functions");
   return runtime::Engine::create(runtime_config(config), interp::tier());
 }
 

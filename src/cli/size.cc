@@ -21,7 +21,7 @@ struct SizeOptions {
 
 wasm::FeatureSet features_of(Profile profile) {
   wasm::FeatureSet features = wasm::FeatureSet::standard();
-#define WAFER_PROFILE_FEATURE(id, option, least, needs) \
+#define WAFER_PROFILE_FEATURE(id, option, least, in_place, needs) \
   if (profile < Profile::least) features.set(wasm::Feature::id, false);
 #include "wasm/profiles.def"
 #undef WAFER_PROFILE_FEATURE

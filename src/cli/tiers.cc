@@ -28,7 +28,7 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
 }
 
 const std::vector<std::string>& tier_names() {
-  static const std::vector<std::string> names{"auto", "interp", "baseline", "llvm"};
+  static const std::vector<std::string> names{"auto", "interp", "in-place", "baseline", "llvm"};
   return names;
 }
 
@@ -55,6 +55,7 @@ void TierChoice::add_to(CLI::App& app) {
 Result<compiler::OwnedTier> TierChoice::make() const {
   using Kind = compiler::TierKind;
   const Kind kind = name == "interp"     ? Kind::Interpreter
+                    : name == "in-place" ? Kind::InPlace
                     : name == "baseline" ? Kind::Baseline
                     : name == "llvm"     ? Kind::Optimized
                                          : Kind::Auto;

@@ -23,6 +23,8 @@
 #include <atomic>
 
 #include "base/result.h"
+#include "interp/interp.h"
+#include "runtime/roots.h"
 #include "runtime/store.h"
 
 namespace wafer::interp {
@@ -36,6 +38,9 @@ using runtime::Store;
 using runtime::TrapCode;
 
 class ModuleCodeImpl;
+
+// Whether functions can be run where their bytes lie (in_place.h).
+#define WAFER_HAS_IN_PLACE (WAFER_HAS_OS || !WAFER_HAS_TRANSLATOR)
 
 constexpr uint32_t kLinkSlots = 3;
 // Slots of one frame are 16-bit indices.
@@ -52,7 +57,31 @@ inline constexpr bool kHasHandlers = wasm::is_built(wasm::Feature::Exceptions) |
                                      wasm::is_built(wasm::Feature::LegacyExceptions) ||
                                      wasm::is_built(wasm::Feature::StackSwitching);
 
-// Where an exception raised in [begin, end) of a function goes.
+// Takes the place of a vector that nothing is ever put in.
+template <class T>
+struct NoVec {
+  NoVec& operator=(const Vec<T>&) { return *this; }
+  static constexpr bool empty() { return true; }
+  static constexpr size_t size() { return 0; }
+  T* begin() const { return nullptr; }
+  T* end() const { return nullptr; }
+  T& operator[](size_t) const { __builtin_unreachable(); }
+  T& back() const { __builtin_unreachable(); }
+  void push_back(const T&) {}
+  template <class... Args>
+  void emplace_back(const Args&...) {}
+  template <class It>
+  void insert(T*, It, It) {}
+  void reserve(size_t) {}
+  void shrink_to_fit() {}
+};
+template <bool Needed, class T>
+using VecIf = std::conditional_t<Needed, Vec<T>, NoVec<T>>;
+template <class T>
+using HandlerVec = VecIf<kHasHandlers, T>;
+
+// Where an exception raised in [begin, end) of a function goes. In place, words are bytes of the
+// module.
 struct Handler {
   // Suspend and Switch are clauses of a resume, which names them by index: they guard
   // nothing.
@@ -66,33 +95,50 @@ struct Handler {
   Kind kind;
   bool push_args;  // write the arguments
   bool push_ref;   // then the exception reference
+  // In place: values that the target takes, and its place in the side table.
+  uint16_t arity;
+  uint32_t entry;
 };
 
 // What a resume throws, instead of a tag's index.
 constexpr uint32_t kResumePlain = ~0u;
 constexpr uint32_t kResumeThrowRef = ~0u - 1;
 
-// Translated code of one function; shared by all instances of the module.
+// Translated code of one function, or the side table that goes with its bytes; shared by all
+// instances of the module.
 struct FuncCode {
-  std::atomic<const Word*> entry{nullptr};  // null until translated
+  std::atomic<const Word*> entry{nullptr};  // null until made
   uint32_t frame_slots = 0;                 // whole frame
   uint16_t link = 0;                        // slot of the link area
   uint16_t zero_begin = 0;                  // locals to clear at entry
   uint16_t zero_count = 0;
   uint16_t param_slots = 0;
   uint16_t result_slots = 0;
+  uint16_t entry_words = 1;  // of an entry of a side table
   uint32_t func_index = 0;
   ModuleCodeImpl* module = nullptr;
 
   Vec<Word> code;
-  Vec<Handler> handlers;     // innermost first
-  Vec<uint16_t> ref_locals;  // slots of locals that hold GC references
-  Vec<uint16_t> ref_maps;    // runs of: count, slots; map m starts at index m - 1
-  Vec<uint8_t> offsets;      // LEB pairs: code delta, module offset delta
-  Result<void> failed;       // translation error, sticky
+  // Handlers, innermost first; slots of locals that hold GC references; runs of: count, slots, of
+  // which map m starts at index m - 1; in place, from which byte of the module on safepoints have
+  // which map, in order; of translated code, LEB pairs: code delta, module offset delta.
+  [[no_unique_address]] HandlerVec<Handler> handlers;
+  [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_locals;
+  [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_maps;
+  [[no_unique_address]] VecIf<runtime::kHasRoots && WAFER_HAS_IN_PLACE,
+                              std::pair<uint32_t, uint32_t>> ref_points;
+  [[no_unique_address]] VecIf<WAFER_HAS_TRANSLATOR, uint8_t> offsets;
+  Result<void> failed;  // translation error, sticky
 
-  // Module offset of the instruction that covers word `at`.
+  // Module offset of the instruction that covers word `at`; in place, byte `at` of the module.
   uint32_t module_offset(uint32_t at) const;
+  // The word, or byte, before `next`.
+  uint32_t before(const Word* next) const;
+  // The reference map of the safepoint before `next`, 0 for none.
+  uint32_t ref_map(const Word* next) const;
+  // Settles where parameters, locals and link lie in the frame, whose operands come next.
+  Result<void> lay_out(const wasm::Module& module, const Vec<wasm::ValType>& locals,
+                       uint32_t link_slots);
 };
 
 // Settings that shape code; code is shared only where they agree.
@@ -100,12 +146,14 @@ struct CodeOptions {
   bool fuel = false;
   bool interruptible = false;
   bool guard_pages = false;
+  bool in_place = !WAFER_HAS_TRANSLATOR;
   bool operator==(const CodeOptions&) const = default;
 };
 
 class ModuleCodeImpl final : public runtime::ModuleCode {
  public:
-  ModuleCodeImpl(const wasm::Module& module, const runtime::Engine& engine);
+  ModuleCodeImpl(const wasm::Module& module, const runtime::Engine& engine,
+                 bool in_place = !WAFER_HAS_TRANSLATOR);
 
   const wasm::Module& module;
   const CodeOptions options;
@@ -114,10 +162,18 @@ class ModuleCodeImpl final : public runtime::ModuleCode {
   FuncCode* funcs;
   uint32_t func_count;
 
+  // Whether functions' bytes are run, and not translated code.
+  bool in_place() const {
+#if WAFER_HAS_TRANSLATOR && WAFER_HAS_IN_PLACE
+    return options.in_place;
+#else
+    return !WAFER_HAS_TRANSLATOR;
+#endif
+  }
   // Translates `code` if that has not been done; false when it failed.
   bool ensure(FuncCode& code);
-  // The function whose code holds `pc`, or null.
-  FuncCode* find(const Word* pc);
+  // The function in which `next` follows an instruction, or null.
+  FuncCode* find(const Word* next);
 #if !WAFER_HAS_OS
   // Bytes of the code that there is; and drops that of functions for which `running` is not
   // true, so that they are translated again when they are called.
@@ -152,6 +208,14 @@ void ModuleCodeImpl::drop_code(Running running) {
   by_address_ = std::move(left);
 }
 #endif
+
+// Whether values of type `t` of a module may be objects of the collector.
+inline bool is_gc_ref(const wasm::Module& module, wasm::ValType t) {
+  if (!t.is_ref()) return false;
+  const wasm::HeapType h = t.heap();
+  if (h.is_concrete()) return module.types[h.index()].kind != wasm::CompKind::Func;
+  return wasm::top_of(h.kind()) != wasm::HeapKind::Func;
+}
 
 // Translates a validated function.
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out);

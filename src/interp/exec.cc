@@ -155,40 +155,6 @@ WAFER_CC void wide(WAFER_PARAMS) {
 
 // ---- linear memory --------------------------------------------------------
 
-// What a scalar load or store moves: memory type and register type.
-template <Opcode OP>
-struct Access;
-#define ACCESS(OP, M, REG)    \
-  template <>                 \
-  struct Access<Opcode::OP> { \
-    using Mem = M;            \
-    using Reg = REG;          \
-  };
-ACCESS(I32Load, uint32_t, uint32_t)
-ACCESS(I64Load, uint64_t, uint64_t)
-ACCESS(F32Load, float, float)
-ACCESS(F64Load, double, double)
-ACCESS(I32Load8S, int8_t, uint32_t)
-ACCESS(I32Load8U, uint8_t, uint32_t)
-ACCESS(I32Load16S, int16_t, uint32_t)
-ACCESS(I32Load16U, uint16_t, uint32_t)
-ACCESS(I64Load8S, int8_t, uint64_t)
-ACCESS(I64Load8U, uint8_t, uint64_t)
-ACCESS(I64Load16S, int16_t, uint64_t)
-ACCESS(I64Load16U, uint16_t, uint64_t)
-ACCESS(I64Load32S, int32_t, uint64_t)
-ACCESS(I64Load32U, uint32_t, uint64_t)
-ACCESS(I32Store, uint32_t, uint32_t)
-ACCESS(I64Store, uint64_t, uint64_t)
-ACCESS(F32Store, float, float)
-ACCESS(F64Store, double, double)
-ACCESS(I32Store8, uint8_t, uint32_t)
-ACCESS(I32Store16, uint16_t, uint32_t)
-ACCESS(I64Store8, uint8_t, uint64_t)
-ACCESS(I64Store16, uint16_t, uint64_t)
-ACCESS(I64Store32, uint32_t, uint64_t)
-#undef ACCESS
-
 #if WAFER_NARROW
 // The accesses beyond memory 0's first 64 KiB, and to other memories: one function for all.
 struct FarAccess {
@@ -489,19 +455,6 @@ WAFER_NOINLINE void call_function(FuncInst* func, Slot* args, const Word* next) 
 
 WAFER_CC void call_import(WAFER_PARAMS) {
   CALL_FUNC(CTX->instance->funcs[HI(*PC)], FP + FA, PC + 2);
-}
-
-// The function that call_indirect means, or a trap.
-WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, uint32_t type,
-                                              uint64_t index, FuncInst*& out) {
-  const runtime::Table* t = ctx->instance->tables[table];
-  if (WAFER_UNLIKELY(index >= t->size)) return TrapCode::UndefinedElement;
-  FuncInst* f = reinterpret_cast<FuncInst*>(t->elements[index]);
-  if (WAFER_UNLIKELY(!f)) return TrapCode::UninitializedElement;
-  if (WAFER_UNLIKELY(f->type->id != type) && !ctx->store->registry().is_subtype(f->type->id, type))
-    return TrapCode::IndirectTypeMismatch;
-  out = f;
-  return TrapCode::None;
 }
 
 WAFER_CC void call_indirect(WAFER_PARAMS) {

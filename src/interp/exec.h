@@ -22,6 +22,7 @@ struct Activation {
   // Host call in progress: its function and arguments.
   FuncInst* host_func = nullptr;
   Slot* host_slots = nullptr;
+  const Handler* handler = nullptr;  // that the unwinder has found
   TrapCode trap = TrapCode::None;
   bool running = true;  // cleared by the handler that stops
 };

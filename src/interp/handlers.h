@@ -14,6 +14,7 @@
 #include "interp/exec.h"
 #include "interp/ops.h"
 #include "interp/run.h"
+#include "interp/slots.h"
 
 namespace wafer::interp {
 
@@ -150,46 +151,6 @@ WAFER_ALWAYS_INLINE uint16_t field(const Word* pc) {
 
 // ---- operand access -------------------------------------------------------
 
-template <class T>
-WAFER_ALWAYS_INLINE T get(const Slot* fp, unsigned slot) {
-  T v;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  std::memcpy(&v, reinterpret_cast<const uint8_t*>(fp + slot) + 8 - sizeof(T), sizeof(T));
-#else
-  std::memcpy(&v, fp + slot, sizeof(T));
-#endif
-  return v;
-}
-template <class T>
-WAFER_ALWAYS_INLINE void put(Slot* fp, unsigned slot, T v) {
-  if constexpr (kNarrow && sizeof(T) == 4) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    std::memcpy(reinterpret_cast<uint8_t*>(fp + slot) + 4, &v, 4);
-#else
-    std::memcpy(fp + slot, &v, 4);
-#endif
-  } else if constexpr (std::is_same_v<T, float>) {
-    fp[slot] = std::bit_cast<uint32_t>(v);
-  } else if constexpr (std::is_same_v<T, double>) {
-    fp[slot] = std::bit_cast<uint64_t>(v);
-  } else {
-    fp[slot] = v;
-  }
-}
-template <class T>
-WAFER_ALWAYS_INLINE T from_bits(Word w) {
-  if constexpr (std::is_same_v<T, float>)
-    return std::bit_cast<float>(uint32_t(w));
-  else if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<double>(w);
-  else
-    return T(w);
-}
-// An address or index: what lies above 32 bits counts only if its type is i64.
-WAFER_ALWAYS_INLINE uint64_t index_at(const Slot* fp, unsigned slot, bool is64) {
-  if (kNarrow && !(wasm::is_built(wasm::Feature::Memory64) && is64)) return get<uint32_t>(fp, slot);
-  return fp[slot];
-}
 // The index of a memory or table, and its address type, from where both stand.
 WAFER_ALWAYS_INLINE uint32_t space_index(uint32_t word) { return kNarrow ? word & ~kIs64 : word; }
 WAFER_ALWAYS_INLINE bool space_is64(uint32_t word) { return word & kIs64; }

@@ -6,6 +6,7 @@
 
 #include "base/sort.h"
 #include "interp/footprint.h"  // whose assertions hold here
+#include "interp/in_place.h"
 #include "interp/interp.h"
 #include "interp/xip.h"
 #include "runtime/backtrace.h"
@@ -28,7 +29,21 @@ constexpr unsigned kMaxActivations = 300;
 // Frames that a backtrace keeps.
 constexpr size_t kMaxBacktrace = 64;
 
+#if WAFER_HAS_TRANSLATOR
 const Word kExitCode[] = {op_id(Special::Exit)};
+#else
+constexpr const Word* kExitCode = nullptr;  // what has no caller returns
+#endif
+
+// Runs `code` in a frame at `fp`.
+void enter(Activation& activation, FuncCode* code, Slot* fp) {
+#if WAFER_HAS_IN_PLACE
+  if (code->module->in_place()) return run_in_place(activation, code, fp);
+#endif
+#if WAFER_HAS_TRANSLATOR
+  dispatch(activation, code->entry.load(std::memory_order_acquire), fp);
+#endif
+}
 
 bool is_gc_ref(const wasm::TypeRegistry& registry, ValType t) {
   if (!t.is_ref()) return false;
@@ -85,9 +100,9 @@ struct Frame {
   Instance* instance;
   FuncCode* code() const {
     auto* m = static_cast<ModuleCodeImpl*>(instance->code.get());
-    return &m->funcs[uint32_t(next[-1])];
+    return m->in_place() ? m->find(next) : &m->funcs[uint32_t(next[-1])];
   }
-  uint32_t at() const { return uint32_t(next - 1 - code()->code.data()); }
+  uint32_t at() const { return code()->before(next); }
   // Goes to the caller; false at the entry frame.
   bool up() {
     const Slot* link = fp + code()->link;
@@ -164,9 +179,9 @@ void collect_backtrace(Stack& stack, const Word* pc, Slot* fp) {
     if (top) {
       top = false;
       auto* m = static_cast<ModuleCodeImpl*>(a->instance->code.get());
-      FuncCode* code = frame.next ? m->find(frame.next - 1) : nullptr;
+      FuncCode* code = frame.next ? m->find(frame.next) : nullptr;
       if (!code || frame.fp < stack.base || frame.fp >= stack.limit) continue;
-      add_frame(info, *code, uint32_t(frame.next - 1 - code->code.data()), frame.instance);
+      add_frame(info, *code, code->before(frame.next), frame.instance);
       const Slot* link = frame.fp + code->link;
       if (!pointer_in<Slot>(link[1])) continue;
       frame = {pointer_in<const Word>(link[0]), pointer_in<Slot>(link[1]),
@@ -199,7 +214,7 @@ void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
     do {
       const FuncCode* code = frame.code();
       for (const uint16_t slot : code->ref_locals) visitor.visit(frame.fp[slot]);
-      const uint32_t map = uint32_t(frame.next[-1] >> 32);
+      const uint32_t map = code->ref_map(frame.next);
       if (map) {
         const uint16_t* m = &code->ref_maps[map - 1];
         for (uint16_t i = 1; i <= m[0]; ++i) visitor.visit(frame.fp[m[i]]);
@@ -239,7 +254,7 @@ void find_running(const Store& store, Vec<const FuncCode*>& out) {
     const Slot* fp = a->fp;
     const Instance* instance = a->instance;
     while (next && fp) {
-      const FuncCode* code = static_cast<ModuleCodeImpl*>(instance->code.get())->find(next - 1);
+      const FuncCode* code = static_cast<ModuleCodeImpl*>(instance->code.get())->find(next);
       if (!code) break;
       out.push_back(code);
       const Slot* link = fp + code->link;
@@ -382,7 +397,10 @@ bool unwind(Activation& a, Ref exn) {
       if (ref_first) *dst++ = exn;
       if (args) std::memcpy(dst, e->args(), args * sizeof(Slot));
       if (h.push_ref && !ref_first) dst[args] = exn;
-      a.pc = code->code.data() + h.target;
+      a.pc = code->module->in_place()
+                 ? reinterpret_cast<const Word*>(code->module->module.bytes.data() + h.target)
+                 : code->code.data() + h.target;
+      a.handler = &h;
       a.fp = frame.fp;
       a.instance = frame.instance;
       return true;
@@ -446,7 +464,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   runtime::FaultScope scope;
   scope.previous = runtime::exchange_fault_scope(&scope);
   if (sigsetjmp(scope.target, 0) == 0) {
-    dispatch(a, code->entry.load(std::memory_order_acquire), fp);
+    enter(a, code, fp);
   } else {
     a.trap = TrapCode::MemoryOutOfBounds;
     // Machine registers of the handler that faulted: see WAFER_PARAMS.
@@ -462,7 +480,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   }
   runtime::exchange_fault_scope(scope.previous);
 #else
-  dispatch(a, code->entry.load(std::memory_order_acquire), fp);
+  enter(a, code, fp);
 #endif
 
   if (WAFER_LIKELY(a.trap == TrapCode::None)) {
@@ -482,7 +500,43 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
 
 // ---- code -----------------------------------------------------------------
 
+Result<void> FuncCode::lay_out(const wasm::Module& m, const Vec<ValType>& locals,
+                               uint32_t link_slots) {
+  const wasm::FuncType& type = m.func_type(func_index);
+  uint32_t params = 0, results = 0, slots = 0;
+  for (const ValType t : type.params) params += slot_count(t);
+  for (const ValType t : type.results) results += slot_count(t);
+  for (const ValType t : locals) slots += slot_count(t);
+  const uint32_t at = std::max(slots, results);
+  if (at + link_slots > kMaxFrameSlots)
+    return Error(ErrorKind::Exhaustion, "too many locals for the interpreter",
+                 m.functions[func_index].body.begin);
+  param_slots = zero_begin = uint16_t(params);
+  zero_count = uint16_t(slots - params);
+  result_slots = uint16_t(results);
+  link = uint16_t(at);
+  return {};
+}
+
+uint32_t FuncCode::before(const Word* next) const {
+  if (module->in_place())
+    return uint32_t(reinterpret_cast<const uint8_t*>(next) - 1 - module->module.bytes.data());
+  return uint32_t(next - 1 - code.data());
+}
+
+uint32_t FuncCode::ref_map(const Word* next) const {
+  if (!module->in_place()) return uint32_t(next[-1] >> 32);
+  const auto it = std::upper_bound(
+      ref_points.begin(), ref_points.end(), before(next),
+      [](uint32_t at, const std::pair<uint32_t, uint32_t>& p) { return at < p.first; });
+  return it == ref_points.begin() ? 0 : it[-1].second;
+}
+
 uint32_t FuncCode::module_offset(uint32_t at) const {
+#if WAFER_HAS_IN_PLACE
+  if (!WAFER_HAS_TRANSLATOR || module->in_place()) return instruction_at(*this, at);
+#endif
+#if WAFER_HAS_TRANSLATOR
   const uint8_t* p = offsets.data();
   const uint8_t* end = p + offsets.size();
   uint64_t word = 0, offset = 0, best = 0;
@@ -497,12 +551,13 @@ uint32_t FuncCode::module_offset(uint32_t at) const {
     best = offset;
   }
   return uint32_t(best);
+#endif
 }
 
-ModuleCodeImpl::ModuleCodeImpl(const wasm::Module& m, const runtime::Engine& engine)
+ModuleCodeImpl::ModuleCodeImpl(const wasm::Module& m, const runtime::Engine& engine, bool in_place)
     : module(m),
       options{engine.config().consume_fuel, engine.config().interruptible,
-              engine.config().guard_pages},
+              engine.config().guard_pages, in_place},
       memory0_mode(m.memories.empty() ? runtime::MemoryMode::Checked
                                       : engine.memory_mode(m.memories[0].type)),
       funcs(static_cast<FuncCode*>(
@@ -520,11 +575,25 @@ ModuleCodeImpl::~ModuleCodeImpl() {
   release(funcs, sizeof(FuncCode) * (func_count + 1), alignof(FuncCode));
 }
 
+namespace {
+
+Result<void> make_code(const ModuleCodeImpl& module, FuncCode& code) {
+#if WAFER_HAS_IN_PLACE
+  if (!WAFER_HAS_TRANSLATOR || module.in_place())
+    return make_side_table(module.module, module, code);
+#endif
+#if WAFER_HAS_TRANSLATOR
+  return translate(module.module, module, code);
+#endif
+}
+
+}  // namespace
+
 bool ModuleCodeImpl::ensure(FuncCode& code) {
   MutexLock lock(mutex_);
   if (code.entry.load(std::memory_order_relaxed)) return true;
   if (!code.failed.ok()) return false;
-  if (Result<void> r = translate(module, *this, code); !r.ok()) {
+  if (Result<void> r = make_code(*this, code); !r.ok()) {
     code.failed = std::move(r);
     return false;
   }
@@ -544,7 +613,19 @@ size_t ModuleCodeImpl::code_bytes() const {
 }
 #endif
 
-FuncCode* ModuleCodeImpl::find(const Word* pc) {
+FuncCode* ModuleCodeImpl::find(const Word* next) {
+#if WAFER_HAS_IN_PLACE
+  if (!WAFER_HAS_TRANSLATOR || in_place()) {
+    const auto* byte = reinterpret_cast<const uint8_t*>(next) - 1;
+    const auto begin = module.functions.begin() + module.imported_functions;
+    const auto it =
+        std::upper_bound(begin, module.functions.end(), uint32_t(byte - module.bytes.data()),
+                         [](uint32_t at, const wasm::Function& f) { return at < f.body.begin; });
+    return it == begin ? nullptr : &funcs[it - module.functions.begin() - 1];
+  }
+#endif
+#if WAFER_HAS_TRANSLATOR
+  const Word* const pc = next - 1;
   MutexLock lock(mutex_);
   if (!sorted_) {
     sort(by_address_.data(), by_address_.data() + by_address_.size(),
@@ -556,6 +637,7 @@ FuncCode* ModuleCodeImpl::find(const Word* pc) {
   if (it == by_address_.begin()) return nullptr;
   FuncCode* c = *--it;
   return pc < c->code.data() + c->code.size() ? c : nullptr;
+#endif
 }
 
 // ---- tier -----------------------------------------------------------------
@@ -564,6 +646,13 @@ namespace {
 
 class InterpTier final : public runtime::Tier {
  public:
+  explicit constexpr InterpTier(bool in_place = !WAFER_HAS_TRANSLATOR) : in_place_(in_place) {}
+#if WAFER_HAS_TRANSLATOR && WAFER_HAS_IN_PLACE
+  wasm::FeatureSet features() const override {
+    return in_place_ ? in_place_features() : Tier::features();
+  }
+#endif
+
   Result<void> attach(Instance& instance) override {
     const wasm::Module& module = *instance.module;
     const runtime::Engine& engine = instance.store->engine();
@@ -579,9 +668,9 @@ class InterpTier final : public runtime::Tier {
       MutexLock lock(module.tier_mutex);
       code = std::static_pointer_cast<ModuleCodeImpl>(module.tier_code);
       const CodeOptions wanted{engine.config().consume_fuel, engine.config().interruptible,
-                               engine.config().guard_pages};
+                               engine.config().guard_pages, in_place_};
       if (!code || !(code->options == wanted)) {
-        code = make_shared_in<ModuleCodeImpl>(module, engine);
+        code = make_shared_in<ModuleCodeImpl>(module, engine, in_place_);
         module.tier_code = code;
       }
     }
@@ -599,6 +688,9 @@ class InterpTier final : public runtime::Tier {
     if (store.tier_stack) store.tier_stack->destroy();
     store.tier_stack = nullptr;
   }
+
+ private:
+  const bool in_place_;
 };
 
 }  // namespace
@@ -607,6 +699,13 @@ runtime::Tier* tier() {
   static InterpTier instance;
   return &instance;
 }
+
+#if WAFER_HAS_OS
+runtime::Tier* in_place_tier() {
+  static InterpTier instance(true);
+  return &instance;
+}
+#endif
 
 Result<void> translate_all(Instance& instance) {
   auto* code = static_cast<ModuleCodeImpl*>(instance.code.get());

@@ -36,6 +36,19 @@ bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot insta
 // Records why `code` could not be translated.
 TrapCode translation_failed(Activation* activation, const FuncCode& code);
 
+// The function that call_indirect means, or a trap.
+WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, uint32_t type,
+                                              uint64_t index, FuncInst*& out) {
+  const runtime::Table* t = ctx->instance->tables[table];
+  if (WAFER_UNLIKELY(index >= t->size)) return TrapCode::UndefinedElement;
+  FuncInst* f = reinterpret_cast<FuncInst*>(t->elements[index]);
+  if (WAFER_UNLIKELY(!f)) return TrapCode::UninitializedElement;
+  if (WAFER_UNLIKELY(f->type->id != type) && !ctx->store->registry().is_subtype(f->type->id, type))
+    return TrapCode::IndirectTypeMismatch;
+  out = f;
+  return TrapCode::None;
+}
+
 // Records an indirect call's trap with the table index where the message has it.
 TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index);
 

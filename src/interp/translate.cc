@@ -243,31 +243,18 @@ Result<void> Translator::run() {
   const wasm::FuncType& type = module_.func_type(index);
   const auto& locals = validator_.locals();
 
+  WAFER_TRY(out_.lay_out(module_, locals, kLinkSlots));
   uint32_t slot = 0;
   local_slots_.reserve(locals.size());
-  for (size_t i = 0; i < locals.size(); ++i) {
-    if (i == type.params.size()) out_.zero_begin = uint16_t(slot);
+  for (const ValType t : locals) {
     local_slots_.push_back(slot);
-    if (is_gc_ref(module_, locals[i])) {
+    if (is_gc_ref(module_, t)) {
       gc_possible_ = true;
-      if (slot <= kMaxFrameSlots) out_.ref_locals.push_back(uint16_t(slot));
+      out_.ref_locals.push_back(uint16_t(slot));
     }
-    slot += slot_count(locals[i]);
+    slot += slot_count(t);
   }
-  if (locals.size() == type.params.size()) out_.zero_begin = uint16_t(slot);
-  const uint32_t local_slots = slot;
-  out_.zero_count = uint16_t(local_slots - out_.zero_begin);
-  uint32_t params = 0, results = 0;
-  for (const ValType t : type.params) params += slot_count(t);
-  for (const ValType t : type.results) results += slot_count(t);
-  out_.param_slots = uint16_t(params);
-  out_.result_slots = uint16_t(results);
-  const uint32_t link = std::max(local_slots, results);
-  if (link + kLinkSlots > kMaxFrameSlots)
-    return Error(ErrorKind::Exhaustion, "too many locals for the interpreter",
-                 module_.functions[index].body.begin);
-  out_.link = uint16_t(link);
-  next_slot_ = max_slot_ = link + kLinkSlots;
+  next_slot_ = max_slot_ = out_.link + kLinkSlots;
   local_heads_.assign(locals.size(), kNone);
   // References live on operand stacks only in modules that can make them.
   gc_possible_ = gc_possible_ || !module_.tags.empty() || module_.features.has(wasm::Feature::GC) ||
@@ -280,7 +267,7 @@ Result<void> Translator::run() {
   Control body;
   body.results = type.results;
   body.base_slot = next_slot_;
-  uint32_t result_end = next_slot_ + results;
+  uint32_t result_end = next_slot_ + out_.result_slots;
   if (result_end > max_slot_) max_slot_ = result_end;
   control_.push_back(std::move(body));
 

@@ -46,18 +46,6 @@ struct Fixup {
   uint32_t word;  // word whose low half is the offset
 };
 
-// Takes the place of a vector that nothing is ever put in.
-template <class T>
-struct NoVec {
-  NoVec& operator=(const Vec<T>&) { return *this; }
-  static constexpr bool empty() { return true; }
-  T* begin() const { return nullptr; }
-  T* end() const { return nullptr; }
-  void push_back(const T&) {}
-};
-template <class T>
-using HandlerVec = std::conditional_t<kHasHandlers, Vec<T>, NoVec<T>>;
-
 struct Control {
   wasm::Opcode op = wasm::Opcode::Block;
   uint32_t height = 0;     // operands at entry, below the parameters
@@ -80,13 +68,6 @@ struct Control {
   uint32_t try_end = 0;
   const Vec<ValType>& label_types() const { return op == wasm::Opcode::Loop ? params : results; }
 };
-
-inline bool is_gc_ref(const Module& module, ValType t) {
-  if (!t.is_ref()) return false;
-  const HeapType h = t.heap();
-  if (h.is_concrete()) return module.types[h.index()].kind != wasm::CompKind::Func;
-  return wasm::top_of(h.kind()) != HeapKind::Func;
-}
 
 class Translator {
  public:

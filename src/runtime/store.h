@@ -43,6 +43,8 @@ class Tier {
   virtual Result<void> attach(Instance& instance) = 0;
   // State of a store's executions (stacks); made on first use.
   virtual void detach_store(Store& store) = 0;
+  // What modules may use; an engine has no features beside these.
+  virtual wasm::FeatureSet features() const { return wasm::FeatureSet::all(); }
   // Makes a new host function callable from compiled code (FuncInst::native).
   virtual void prepare_host_func(FuncInst& func) {}
 

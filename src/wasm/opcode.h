@@ -65,6 +65,12 @@ class FeatureSet {
     s.bits_ = kBuiltFeatures;
     return s;
   }
+  // What both have.
+  constexpr FeatureSet operator&(const FeatureSet& other) const {
+    FeatureSet s;
+    s.bits_ = bits_ & other.bits_;
+    return s;
+  }
   constexpr bool operator==(const FeatureSet&) const = default;
 
  private:

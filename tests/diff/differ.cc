@@ -27,9 +27,9 @@ namespace {
 // module runs in both kinds of code.
 constexpr uint32_t kHeat = 6;
 
-constexpr std::string_view kNames[] = {"interp",    "baseline",   "llvm",         "auto",
-                                       "reference", "auto-parts", "llvm-relaxed", "llvm-0",
-                                       "llvm-1",    "llvm-3"};
+constexpr std::string_view kNames[] = {"interp", "in-place",  "baseline",   "llvm",
+                                       "auto",   "reference", "auto-parts", "llvm-relaxed",
+                                       "llvm-0", "llvm-1",    "llvm-3"};
 constexpr std::string_view kFuelUsed = "fuel used: ";
 
 compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
@@ -293,6 +293,10 @@ std::span<const std::string_view> tier_names() { return kNames; }
 Result<TierUnderTest> make_tier(std::string_view name) {
   TierUnderTest out;
   out.name = name;
+  if (name == "in-place") {
+    out.tier = interp::in_place_tier();
+    return out;
+  }
   if (name == "interp") {
     out.tier = interp::tier();
     return out;

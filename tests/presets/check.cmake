@@ -1,5 +1,5 @@
-# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DLIMIT=bytes -DBUILD=folder
-#   -P check.cmake
+# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLIMIT=bytes
+#   -DBUILD=folder -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example; says that it skips
 # where there is no compiler.
 find_program(GXX ${COMPILER}-g++)
@@ -13,7 +13,7 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
   message("skipped: no ${COMPILER}-g++ with headers of the C++ library (`scripts/setup small`)")
   return()
 endif()
-foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-B;${BUILD}" "--build;${BUILD}")
+foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-DWAFER_INTERPRETER=${INTERPRETER};-B;${BUILD}" "--build;${BUILD}")
   execute_process(COMMAND ${CMAKE_COMMAND} ${step} WORKING_DIRECTORY ${SOURCE}
     RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(NOT status EQUAL 0)
@@ -32,4 +32,4 @@ if(B_WAFER_EMULATOR AND NOT out MATCHES "embedded.example")
   message(FATAL_ERROR "the example was not run")
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
-check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${PRESET}, ${PROFILE}" ${COMPILER})
+check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${PRESET}, ${PROFILE}, ${INTERPRETER}" ${COMPILER})

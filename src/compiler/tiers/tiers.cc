@@ -49,6 +49,8 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
       auto tier = std::make_shared<NativeTier>(std::move(options));
       return OwnedTier{tier.get(), tier, {}};
     }
+    case TierKind::InPlace:
+      return OwnedTier{interp::in_place_tier(), nullptr, {}};
     case TierKind::Auto:
       break;
   }

@@ -15,6 +15,7 @@ enum class TierKind : uint8_t {
   Interpreter,  // no machine code
   Baseline,     // quick to compile
   Optimized,    // all of a module is optimized before it runs
+  InPlace,      // interprets functions' bytes where they lie
 };
 
 // A tier, and what keeps it; to be kept for as long as there are engines with it.
