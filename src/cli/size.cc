@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "interp/footprint.h"
+#include "interp/in_place.h"
 #include "interp/interp.h"
 #include "runtime/store.h"
 
@@ -15,7 +16,7 @@ enum class Profile : uint8_t { Minimal, Standard, Full };
 
 struct SizeOptions {
   std::string file, profile = "full";
-  bool fuel = false, trim = false;
+  bool fuel = false, trim = false, in_place = false;
   uint32_t stack = 4096;
 };
 
@@ -82,15 +83,17 @@ int size(const SizeOptions& o) {
   config.consume_fuel = o.fuel;
   const std::optional<ModuleInput> input = open_module(o.file, config.features);
   if (!input) return kFailure;
-  const auto engine = runtime::Engine::create(config, interp::tier());
+  const auto engine =
+      runtime::Engine::create(config, o.in_place ? interp::in_place_tier() : interp::tier());
   auto module = engine->load_module(input->binary(), false);
   if (!module) {
     print_module_error(*input, module.error());
-    print_note(fmt::format("the profile '{}' does not run this module", o.profile));
+    print_note(fmt::format("the profile '{}' does not run this module{}", o.profile,
+                           o.in_place ? " in place" : ""));
     return kFailure;
   }
   const wasm::Module& m = **module;
-  interp::ModuleCodeImpl code(m, *engine);
+  interp::ModuleCodeImpl code(m, *engine, o.in_place);
   uint64_t total = 0, largest = 0, bodies = 0;
   uint32_t frame = 0;
   for (uint32_t i = m.imported_functions; i < code.func_count; ++i) {
@@ -101,11 +104,14 @@ int size(const SizeOptions& o) {
     }
     const uint64_t bytes = f.code.size() * sizeof(interp::Word) + f.offsets.size() +
                            f.handlers.size() * sizeof(interp::Handler) +
-                           2 * (f.ref_locals.size() + f.ref_maps.size());
+                           2 * (f.ref_locals.size() + f.ref_maps.size()) +
+                           sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;
     largest = std::max(largest, bytes);
     bodies += m.functions[i].body.size();
-    frame = std::max(frame, f.frame_slots * uint32_t(sizeof(runtime::Slot)));
+    // Pointers of a link are half as large there.
+    const uint32_t wider = o.in_place ? interp::kInPlaceLinkSlots - interp::kLinkSlots : 0;
+    frame = std::max(frame, (f.frame_slots - wider) * uint32_t(sizeof(runtime::Slot)));
   }
   const uint64_t linear = memories(m, o.trim), kept = structures(m);
   std::string out;
@@ -116,8 +122,8 @@ int size(const SizeOptions& o) {
        o.trim ? "linear memory, up to the heap's base where that is known" : "linear memory");
   line(o.stack, fmt::format("call stack; the largest frame takes {}", frame));
   line(kept, "engine, store, module and instance");
-  line(total, fmt::format("code, if every function runs; the largest takes {}, bodies have {}",
-                          largest, bodies));
+  line(total, fmt::format("{}, if every function runs; the largest takes {}, bodies have {}",
+                          o.in_place ? "side tables" : "code", largest, bodies));
   line(linear + o.stack + kept + total, "in all, of RAM");
   line(input->binary().size(), "the module, which may stay in flash");
   return write_stdout(out) ? kSuccess : kFailure;
@@ -134,6 +140,8 @@ void add_size(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"minimal", "standard", "full"}));
   command.add_option("--stack", o->stack, "Bytes of call stack (default 4096)");
   command.add_flag("--fuel", o->fuel, "With code that counts fuel");
+  command.add_flag("--in-place", o->in_place,
+                   "With the interpreter that runs functions where their bytes lie");
   command.add_flag("--trim", o->trim, "With memory that ends at __heap_base");
   command.add_option("FILE", o->file, "Module, binary or text; - for standard input")->required();
   command.callback([o, &context] { context.action = [o] { return size(*o); }; });

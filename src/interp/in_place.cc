@@ -52,8 +52,10 @@ WAFER_ALWAYS_INLINE T leb(const uint8_t*& pc) {
   return v;
 }
 WAFER_ALWAYS_INLINE uint32_t index(const uint8_t*& pc) {
-  if (WAFER_UNLIKELY(*pc & 0x80)) return leb<uint32_t>(pc);
-  return *pc++;
+  const uint32_t v = *pc++;
+  if (WAFER_LIKELY(v < 0x80)) return v;
+  --pc;
+  return leb<uint32_t>(pc);
 }
 WAFER_ALWAYS_INLINE void skip(const uint8_t*& pc) {
   while (*pc++ & 0x80) {
@@ -311,19 +313,15 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
   } while (0)
 
   WAFER_RELOAD();
-started: {
-  const Word* const entry = code->code.data();
-  const uint8_t* const bytes = code->module->module.bytes.data();
-  pc = bytes + uint32_t(*entry);
-  end = bytes + uint32_t(*entry >> 32);
-  table = entry + 1;
-  sp = fp + code->link + kInPlaceLinkSlots;
-  poll = true;
-  if (points) goto charged;
-}
+  goto started;
 
   for (;;) {
     op = *pc++;
+    // The most frequent one.
+    if (op == code::LocalGet) {
+      *sp++ = fp[index(pc)];
+      continue;
+    }
     switch (op) {
       case code::Unreachable:
         WAFER_TRAP(TrapCode::Unreachable);
@@ -583,9 +581,6 @@ started: {
         table += code->entry_words;
         continue;
 #endif
-      case code::LocalGet:
-        *sp++ = fp[index(pc)];
-        continue;
       case code::LocalSet:
         fp[index(pc)] = *--sp;
         continue;
@@ -644,9 +639,13 @@ started: {
         continue;
       }
 
-      case code::I32Const:
-        put<uint32_t>(sp++, 0, uint32_t(leb<int32_t>(pc)));
+      case code::I32Const: {
+        const uint32_t v = *pc++;
+        // Of one byte, whose upper bit but one is the sign.
+        put<uint32_t>(sp++, 0,
+                      v < 0x80 ? uint32_t(int32_t(v << 25) >> 25) : uint32_t(leb<int32_t>(--pc)));
         continue;
+      }
       case code::I64Const:
         *sp++ = uint64_t(leb<int64_t>(pc));
         continue;
@@ -680,12 +679,29 @@ started: {
         if (WAFER_UNLIKELY(trap != TrapCode::None)) goto trapped;
         continue;
       }
-      default:
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature)                       \
+  case Numeric<Opcode::id> && !has_case<Opcode::id>() && (prefix) == 0 ? int(code::id): \
+    WAFER_NO_CASE(id, 2) :
+#include "wasm/opcodes.def"
+#undef WAFER_OP
       grouped:
         trap = numeric(op, sp);
         if (WAFER_UNLIKELY(trap != TrapCode::None)) goto trapped;
         continue;
+      default:
+        __builtin_unreachable();
     }
+
+  started: {
+    const Word* const entry = code->code.data();
+    const uint8_t* const bytes = code->module->module.bytes.data();
+    pc = bytes + uint32_t(*entry);
+    end = bytes + uint32_t(*entry >> 32);
+    table = entry + 1;
+    sp = fp + code->link + kInPlaceLinkSlots;
+    poll = true;
+    if (!points) continue;
+  }
 
     // Where a stretch of code begins.
   charged:

@@ -785,6 +785,30 @@ T
 # Calls of exports of components, with values in WAVE.
 # All of a component is one file of machine code: its core modules, and the calls between its
 # parts.
+size() {
+  cat >loop.wat <<'EOF'
+(module (memory 1) (func (export "f") (param i32) (result i32) (local i32)
+  (loop $again (local.set 1 (i32.add (local.get 1) (local.get 0)))
+    (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+  (local.get 1)))
+EOF
+  run 0 size --profile minimal loop.wat
+  has out '     65536  linear memory'
+  has out ' code, if every function runs; the largest takes '
+  # A word, and one for the branch.
+  run 0 size --profile minimal --in-place loop.wat
+  has out '        16  side tables, if every function runs; the largest takes 16, bodies have '
+  # And one for each stretch of code that is charged.
+  run 0 size --profile minimal --in-place --fuel loop.wat
+  has out '        48  side tables,'
+  run 0 run --tier in-place --invoke f loop.wat 10
+  expect out 55
+  echo '(module (func (result v128) v128.const i64x2 1 2))' >vector.wat
+  run 0 size vector.wat
+  run 1 size --in-place vector.wat
+  has err "the profile 'full' does not run this module in place"
+}
+
 component_code() {
   cat >two.wat <<'T'
 (component
