@@ -2,6 +2,7 @@
 // backtraces.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,7 +34,7 @@ class CodeRegion {
     return p >= begin_ && p < end_;
   }
   // The module, for names; null until somebody says.
-  const wasm::Module* described_by = nullptr;
+  std::atomic<const wasm::Module*> described_by{nullptr};
 
  protected:
   void enter_region(const void* begin, size_t size);

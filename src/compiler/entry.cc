@@ -296,8 +296,9 @@ Instance* only_instance(const Store& store, const wasm::Module& module) {
 bool describe_native_frames(const Store& store, const void* pc, Vec<runtime::BacktraceFrame>& out) {
   CodeRegion* region = region_at(pc);
   CodeLocation at;
-  if (!region || !region->described_by || !region->locate(pc, at)) return false;
-  const wasm::Module& module = *region->described_by;
+  const wasm::Module* const described = region ? region->described_by.load() : nullptr;
+  if (!described || !region->locate(pc, at)) return false;
+  const wasm::Module& module = *described;
   Instance* const instance = only_instance(store, module);
   uint32_t offset = at.module_offset;
   for (const uint32_t call : at.calls) {

@@ -28,6 +28,7 @@ WAFER_OFFSET(kExecLimit, ExecState, stack_limit);
 WAFER_OFFSET(kExecCaller, ExecState, caller);
 WAFER_OFFSET(kExecSpill, ExecState, spill);
 WAFER_OFFSET(kFuncType, FuncInst, type);
+WAFER_OFFSET(kFuncCall, FuncInst, call);
 WAFER_OFFSET(kFuncNative, FuncInst, native);
 WAFER_OFFSET(kFuncContext, FuncInst, context);
 WAFER_OFFSET(kTableElements, runtime::Table, elements);

@@ -42,7 +42,7 @@ namespace {
 
 std::atomic<bool> debugger{false};
 std::mutex mutex;
-std::FILE* perf_map = nullptr;
+std::atomic<std::FILE*> perf_map{nullptr};  // set once
 
 struct Registered {
   const void* begin;
@@ -156,8 +156,9 @@ void enable_perf_map() {
   UniqueFd file =
       take_opened(open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!file) return;
-  perf_map = fdopen(file.get(), "w");
-  if (perf_map) (void)file.release();
+  std::FILE* const map = fdopen(file.get(), "w");
+  if (map) (void)file.release();
+  perf_map = map;
 }
 
 void enable_debugger() { debugger = true; }
@@ -166,12 +167,12 @@ void announce_code(const wasm::Module& module, std::span<const CodeName> code, c
                    Bytes unwind) {
   if (code.empty() || (!perf_map && !debugger)) return;
   const std::lock_guard lock(mutex);
-  if (perf_map) {
+  if (std::FILE* const map = perf_map) {
     for (const CodeName& c : code)
-      std::fprintf(perf_map, "%lx %zx wasm[%s]::%s\n",
+      std::fprintf(map, "%lx %zx wasm[%s]::%s\n",
                    static_cast<unsigned long>(reinterpret_cast<uintptr_t>(c.begin)), c.size, tier,
                    name_of(module, c.func_index).c_str());
-    std::fflush(perf_map);
+    std::fflush(map);
   }
   if (debugger) {
     auto& r = registered.emplace_back(std::make_unique<Registered>());

@@ -291,6 +291,38 @@ TEST_F(TieringTest, OldCodeRunsMeanwhile) {
   EXPECT_EQ((*result)[0].as_i32(), 5);
 }
 
+// What baseline code cannot do is left to the interpreter, until there is better code: calls by way
+// of tables and references reach that as they reached the interpreter.
+TEST_F(TieringTest, WhatTheInterpreterRanIsReplaced) {
+  TieringOptions how;
+  how.heat = 100;
+  how.background = false;
+  TieringTier tier(options(), how);
+  Config config;
+  config.features = wasm::FeatureSet::all();
+  const Running r(tier, R"((module
+    (type $t (func (param i32) (result i32)))
+    (tag $e (param i32))
+    (table 1 funcref) (elem (i32.const 0) func $legacy)
+    (global $kept (ref $t) (ref.func $legacy))
+    (func $legacy (export "legacy") (type $t)
+      try (result i32)
+        (if (i32.and (local.get 0) (i32.const 1)) (then (throw $e (local.get 0))))
+        (i32.const 7)
+      catch $e
+      end)
+    (func (export "hot") (param i32) (result i32)
+      (i32.add (call_indirect (type $t) (local.get 0) (i32.const 0))
+               (call_ref $t (local.get 0) (global.get $kept))))))",
+                  config);
+  const int rounds = int(how.heat) + 100;
+  for (int i = 0; i < rounds; ++i) ASSERT_EQ(r.call("hot", i), i % 2 ? 2 * i : 14);
+  const uint32_t heat = r.heat("hot");
+  for (int i = 0; i < rounds; ++i) ASSERT_EQ(r.call("hot", i), i % 2 ? 2 * i : 14);
+  EXPECT_EQ(r.heat("hot"), heat);  // the whole module has other code
+  for (int i = 0; i < rounds; ++i) ASSERT_EQ(r.call("legacy", i), i % 2 ? i : 7);
+}
+
 // Calls by way of tables and references take new code as well, from another instance too,
 // and by references that were taken before.
 TEST_F(TieringTest, IndirectCallsReachNewCode) {

@@ -154,7 +154,7 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   f.handlers_end = uint32_t(tables_.size());
   if (f.locations != f.locations_end) {
     const CodeName name{executable_ + at, code.size(), func_index};
-    announce_code(*described_by, {&name, 1}, "baseline", eh_frame_);
+    announce_code(*described_by.load(), {&name, 1}, "baseline", eh_frame_);
   }
   return executable_ + at;
 }

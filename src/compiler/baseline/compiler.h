@@ -49,8 +49,8 @@ class BaselineCompiler {
   static constexpr size_t kThunkBytes = 16;
   Result<CompiledFunction> lazy_entries(void* (*compile)(VmContext*, uint32_t, void*), void* user,
                                         size_t& first);
-  // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first
-  // unless FuncInst::native is wafer_call_out_stub.
+  // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first while
+  // FuncInst::call is call_native().
   Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
 
  private:

@@ -36,7 +36,8 @@ using Call = TrapCode (*)(Store&, FuncInst*, Slot*);
 // FuncInst::call of interpreted functions, once known.
 std::atomic<Call> call_interpreted{nullptr};
 
-// Leaves a function to the interpreter, for good.
+// Leaves a function to the interpreter. Other tiers may give it better code all the while: what it
+// is called with stays.
 void leave_to_interpreter(FuncInst* func) {
   Instance& instance = *func->instance;
   const wasm::Module& module = *instance.module;
@@ -50,7 +51,6 @@ void leave_to_interpreter(FuncInst* func) {
       instance.funcs[i]->call = &call_native;
   }
   func->call = call_interpreted.load(std::memory_order_relaxed);
-  make_host_func_native(*func);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <llvm/TargetParser/Triple.h>
 
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "compiler/llvm/link.h"
@@ -285,7 +286,11 @@ class LlvmBackend final : public Backend {
         options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()),
         pieces.size());
     std::vector<std::thread> others;
-    for (size_t i = 1; i < threads; ++i) others.emplace_back(work);
+    try {
+      for (size_t i = 1; i < threads; ++i) others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // No more threads to be had: with those that there are.
+    }
     work();
     for (std::thread& t : others) t.join();
     if (failure) return std::move(*failure);

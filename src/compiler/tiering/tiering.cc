@@ -164,8 +164,10 @@ void TieringTier::forget_the_dead(Lock&) {
 void* TieringTier::on_hot(VmContext& context, uint32_t func, uint32_t loop) {
   auto& tier = *static_cast<TieringTier*>(context.better_code_from);
   std::unique_lock lock(tier.mutex_);
-  // Look again before long: a loop may have to be taken over.
-  context.heat[func] = std::max(tier.tiering_.heat / kRepeat, 1u);
+  // Look again before long: a loop may have to be taken over. (Threads that run the module count
+  // the same down.)
+  std::atomic_ref(context.heat[func])
+      .store(std::max(tier.tiering_.heat / kRepeat, 1u), std::memory_order_relaxed);
   if (tier.stopping_ || !tier.options_.backend) return nullptr;
   const std::shared_ptr<Running> running = tier.find(context);
   if (!running) return nullptr;

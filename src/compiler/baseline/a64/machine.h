@@ -131,6 +131,8 @@ class Machine : public a64::Assembler {
   using Label = asmjit::Label;
 
   static bool supported() { return true; }
+  // Whether a store of a vector may write its first half where its second faults.
+  static constexpr bool kStoresHalves = true;
 
   // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may
   // be farther apart than conditional branches reach.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compiler/baseline/codegen.h"
+#include "compiler/tier.h"
 
 namespace wafer::compiler {
 
@@ -71,9 +72,9 @@ Result<CompiledFunction> BaselineCompiler::Impl::interpreter_stub(uint32_t func,
   const Label ready = a_.newLabel();
   a_.load_word(kArgGprs[0], kArgGprs[0], layout::kCtxFuncs);
   a_.load_word(kArgGprs[0], kArgGprs[0], int64_t(func) * 8);
-  a_.load_imm(kScratch, address_of(&wafer_call_out_stub));
-  a_.compare_equal(kScratch, at(kArgGprs[0], layout::kFuncNative));
-  a_.branch(Cond::Equal, ready);
+  a_.load_imm(kScratch, address_of(&call_native));
+  a_.compare_equal(kScratch, at(kArgGprs[0], layout::kFuncCall));
+  a_.branch(Cond::NotEqual, ready);
   save_arguments(a_);
   a_.call_address(reinterpret_cast<const void*>(attach));
   restore_arguments(a_);

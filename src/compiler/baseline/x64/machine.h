@@ -112,6 +112,8 @@ class Machine : public x86::Assembler {
     has_bmi2 = features.hasBMI2();
     has_lzcnt = features.hasLZCNT();
   }
+  // Whether a store of a vector may write its first half where its second faults.
+  static constexpr bool kStoresHalves = false;
   static bool supported() {
     const auto& features = asmjit::CpuInfo::host().features().x86();
     return features.hasSSE4_2() && features.hasPOPCNT();

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compiler/baseline/codegen.h"
+#include "compiler/tier.h"
 
 namespace wafer::compiler {
 
@@ -77,9 +78,9 @@ Result<CompiledFunction> BaselineCompiler::Impl::interpreter_stub(uint32_t func,
   const Label ready = a_.newLabel();
   a_.mov(x86::rdi, at(kRdi, layout::kCtxFuncs));
   a_.mov(x86::rdi, at(kRdi, int64_t(func) * 8));
-  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(&wafer_call_out_stub)));
-  a_.cmp(at(kRdi, layout::kFuncNative), x86::rax);
-  a_.je(ready);
+  a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(&call_native)));
+  a_.cmp(at(kRdi, layout::kFuncCall), x86::rax);
+  a_.jne(ready);
   save_arguments(a_);
   a_.mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(attach)));
   a_.call(x86::rax);
