@@ -212,7 +212,7 @@ Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owne
       registry_(make_shared_in<wasm::TypeRegistry>()),
       guard_pages_ok_(config.guard_pages && config.signals && guard_pages_available()) {
   config_.guard_pages = config.guard_pages && config.signals;
-  config_.features = config.features & tier->features();
+  if (tier) config_.features = config.features & tier->features();
 #if WAFER_HAS_FIBERS
   stacks_ =
       make_box<StackPool>(config.fiber_stack_bytes ? config.fiber_stack_bytes : config.stack_bytes);
