@@ -91,7 +91,7 @@ struct SortIndex {
 struct NamedIndex {
   std::string name;
   SortIndex what;
-  TypeId type = 0;  // of a type
+  Entity entity;
 };
 struct Instantiate {
   uint32_t component = 0;

@@ -379,7 +379,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
       if (!args.try_emplace(name, entity).second)
         return error(arg_at, "instantiation argument `" + name +
                                  "` conflicts with previous argument `" + name + "`");
-      def.args.push_back({std::move(name), what, entity.type});
+      def.args.push_back({std::move(name), what, entity});
     }
     auto made =
         types().instantiate(scope().components[index], [&](std::string_view name) -> const Entity* {
@@ -414,7 +414,7 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
           parsed.kind == NameKind::Static)
         return error(export_at, "resource used in function does not have a name in this context");
       shape->exports.add(name.text, entity, name.attributes);
-      def.exports.push_back({name.text, what, entity.type});
+      def.exports.push_back({name.text, what, entity});
     }
     type.shape = std::move(shape);
     out.definitions.emplace_back(std::move(def));
@@ -518,9 +518,7 @@ Result<void> Decoder::alias_export(uint32_t index, std::string_view name, Sort s
   if (entity->sort != sort)
     return error(at, "export `" + std::string(name) + "` of instance " + std::to_string(index) +
                          " is not a " + std::string(sort_name(sort)));
-  Entity one = *entity;
-  one.equal_to = 0;  // which one it is, that of another instance of the type would be, too
-  return add_entity(one);
+  return add_entity(Entity(*entity));
 }
 
 Result<void> Decoder::alias_outer(uint32_t levels, uint32_t index, bool core, CoreSort core_sort,

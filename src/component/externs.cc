@@ -51,7 +51,8 @@ Result<Entity> Decoder::entity_at(const SortIndex& s, uint32_t at) {
   }
   WAFER_LET(value, consume(s.index, at));
   out.value = value.type;
-  out.equal_to = value.number;
+  out.number = value.number;
+  out.equal = true;
   return out;
 }
 
@@ -73,7 +74,7 @@ Result<void> Decoder::add_entity(const Entity& e) {
       scope().instances.push_back(e.type);
       break;
     case Sort::Value:
-      add_value(e.value, e.equal_to);
+      add_value(e.value, e.number);
       break;
   }
   return {};
@@ -181,12 +182,14 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
         WAFER_LET(index, u32(c));
         WAFER_TRY(check_index(scope().values, index, "value", at));
         out.value = scope().values[index].type;
-        out.equal_to = scope().values[index].number;
+        out.number = scope().values[index].number;
+        out.equal = true;
         return out;
       }
       if (bound != 1) return leading(at, bound, "value bound");
       WAFER_LET(type, val_type(c));
       out.value = type;
+      out.number = types().fresh_value();
       return out;
     }
     case 3: {
@@ -287,6 +290,7 @@ Result<Entity> Decoder::bring_in(const Entity& entity, std::vector<ResourceId>& 
   }
   const std::shared_ptr<const Shape> shape = types()[entity.type].shape;
   Substitution fresh;
+  fresh.fresh_values = true;
   for (ResourceId r : shape->defined) {
     fresh.resources[r] = types().fresh_resource();
     resources.push_back(fresh.resources[r]);

@@ -43,7 +43,7 @@ struct NamedIn {
 // A value, which has to be consumed just once.
 struct ValueEntry {
   ValType type;
-  uint32_t number = 0;  // Entity::equal_to of what is this value
+  uint32_t number = 0;  // Entity::number
   bool consumed = false;
 };
 
@@ -129,7 +129,7 @@ class Decoder {
   Result<void> value_definition(Cursor& c, Component& out);
   Result<Val> value(Cursor& c, ValType type, uint32_t depth = 0) const;
   Result<void> start(Cursor& c, Component& out);
-  void add_value(ValType type, uint32_t number = 0);
+  void add_value(ValType type, uint32_t number);
   // The value at `index`, which is consumed here.
   Result<ValueEntry> consume(uint32_t index, uint32_t at);
   Result<void> check_exported_value(const Entity& entity, uint32_t at) const;
@@ -194,7 +194,7 @@ class Decoder {
   DecodeOptions options_;
   std::shared_ptr<TypeArena> arena_;
   std::vector<std::unique_ptr<Scope>> scopes_;  // innermost last
-  uint32_t values_ = 0;                         // how many there have been
+  uint32_t constants_ = 0;                      // values that components define
 };
 
 // Limits of this implementation.

@@ -66,6 +66,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
     weight += c.weight;
     def.has_borrow |= c.has_borrow;
     def.has_resource |= c.has_resource;
+    def.has_value |= c.has_value;
     def.needs_memory |= c.needs_memory;
   };
   const auto value = [&](ValType t) {
@@ -83,7 +84,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
         if (e.entity.sort == Sort::CoreModule)
           ++weight;
         else if (e.entity.sort == Sort::Value)
-          value(e.entity.value);
+          value(e.entity.value), def.has_value = true;
         else
           child(e.entity.type);
       }
@@ -257,7 +258,9 @@ bool TypeArena::has_free_resource(TypeId root) const {
 
 wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
   if (auto it = map.types.find(id); it != map.types.end()) return it->second;
-  if (map.types.empty() && (map.resources.empty() || !types_[id].has_resource)) return id;
+  const bool values = types_[id].has_value && (map.fresh_values || !map.values.empty());
+  if (map.types.empty() && !values && (map.resources.empty() || !types_[id].has_resource))
+    return id;
   TypeDef def = types_[id];
   bool changed = false;
   const auto value = [&](ValType& t) -> wafer::Result<void> {
@@ -286,7 +289,8 @@ wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
     for (const bool exports : {false, true}) {
       for (const NamedEntity& e : exports ? def.shape->exports : def.shape->imports) {
         WAFER_LET(to, substitute(e.entity, map));
-        changed |= to.type != e.entity.type || to.value != e.entity.value;
+        changed |=
+            to.type != e.entity.type || to.value != e.entity.value || to.number != e.entity.number;
         (exports ? shape->exports : shape->imports).add(e.name, to, e.attributes);
       }
     }
@@ -301,6 +305,10 @@ wafer::Result<Entity> TypeArena::substitute(const Entity& entity, Substitution& 
   Entity out = entity;
   if (entity.sort == Sort::CoreModule) return out;
   if (entity.sort == Sort::Value) {
+    if (const auto it = map.values.find(entity.number); it != map.values.end())
+      out.number = it->second;
+    else if (map.fresh_values && entity.number < kConstantValue)
+      out.number = map.values[entity.number] = fresh_value();
     if (entity.value.defined()) {
       WAFER_LET(id, substitute(entity.value.id, map));
       out.value.id = id;
@@ -420,9 +428,14 @@ wafer::Result<void> TypeArena::match_type(TypeId a, TypeId b) {
     case TypeKind::Component:
       WAFER_TRY(match_component(a, b));
       return match_component(b, a);
-    case TypeKind::Instance:
-      WAFER_TRY(match_instance(types_[a].shape->exports, types_[b].shape->exports));
-      return match_instance(types_[b].shape->exports, types_[a].shape->exports);
+    case TypeKind::Instance: {
+      Entity one, other;
+      one.sort = other.sort = Sort::Instance;
+      one.type = a;
+      other.type = b;
+      WAFER_TRY(match(one, other));
+      return match(other, one);
+    }
     default:
       return match_value(ValType::of(a), ValType::of(b));
   }
@@ -484,7 +497,7 @@ wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
       case Sort::Func:
         return match_func(a.type, b.type);
       case Sort::Value:
-        if (b.equal_to && b.equal_to != a.equal_to)
+        if (b.equal && b.number != a.number)
           return invalid("expected a value that is equal to another, found any");
         return match_value(a.value, b.value);
       case Sort::Type:
@@ -497,7 +510,8 @@ wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
         if (x == y) return {};
         std::unordered_map<ResourceId, bool> defined;
         for (ResourceId r : y->defined) defined[r] = true;
-        if (defined.empty()) return match_instance(x->exports, y->exports);
+        if (defined.empty() && !types_[b.type].has_value)
+          return match_instance(x->exports, y->exports);
         Substitution map;
         WAFER_TRY(open(a, b, defined, map));
         WAFER_LET(wanted, substitute(b.type, map));
@@ -522,6 +536,8 @@ wafer::Result<void> TypeArena::open(const Entity& given, const Entity& wanted,
     if (types_[given.type].kind != TypeKind::Resource)
       return invalid("expected resource, found defined type");
     map.resources[r] = types_[given.type].resource;
+  } else if (wanted.sort == Sort::Value && given.sort == Sort::Value) {
+    if (!wanted.equal) map.values[wanted.number] = given.number;
   } else if (wanted.sort == Sort::Instance && given.sort == Sort::Instance) {
     const std::shared_ptr<const Shape> x = types_[given.type].shape, y = types_[wanted.type].shape;
     for (const NamedEntity& e : y->exports)
@@ -558,6 +574,7 @@ wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& a
     bind_types(*given, wanted.entity, arguments);
   }
   map.types = std::move(arguments.types);
+  map.fresh_values = true;
   Shape out;
   for (ResourceId r : shape->defined) {
     map.resources[r] = fresh_resource();

@@ -114,8 +114,12 @@ struct Entity {
   TypeId type = 0;
   uint32_t module = 0;
   ValType value;
-  uint32_t equal_to = 0;  // the value that it is, by a number of its own; 0: any
+  uint32_t number = 0;  // of a value: those that have the same are equal
+  bool equal = false;   // it is the value that has the number; else the number stands for any
 };
+
+// Numbers of values that components define. Others are new for each instance.
+inline constexpr uint32_t kConstantValue = 1u << 31;
 
 // What a name says besides itself; none of it matters to matching.
 struct Attributes {
@@ -180,6 +184,7 @@ struct TypeDef {
   TypeId canon = 0;
   bool has_borrow = false;
   bool has_resource = false;
+  bool has_value = false;     // it says that there are values
   bool needs_memory = false;  // holds a list or string
   Layout layout;              // of value types
   uint32_t weight = 1;        // definitions that this one is made of; bounded
@@ -215,6 +220,8 @@ inline constexpr uint32_t kMaxTypeDepth = 100;
 struct Substitution {
   std::unordered_map<ResourceId, ResourceId> resources;
   std::unordered_map<TypeId, TypeId> types;
+  std::unordered_map<uint32_t, uint32_t> values;  // by number
+  bool fresh_values = false;  // those that are not there get new numbers, unless constant
 };
 
 class TypeArena {
@@ -234,6 +241,7 @@ class TypeArena {
   TypeId alias(TypeId id);
   TypeId add_resource(ResourceId id);
   ResourceId fresh_resource() { return resources_++; }
+  uint32_t fresh_value() { return ++values_; }
   // How many there are: ids from here on are fresh.
   ResourceId resource_count() const { return resources_; }
   // Whether the type refers to a resource that it does not bind itself.
@@ -274,7 +282,8 @@ class TypeArena {
   wafer::Result<void> match_type(TypeId a, TypeId b);
   wafer::Result<void> match_instance(const EntityList& a, const EntityList& b);
   wafer::Result<void> match_component(TypeId a, TypeId b);
-  // Adds to `map` what stands for resources of `open` in `wanted`, going by names.
+  // Adds to `map` what stands for values and for resources of `open_set` in `wanted`, going by
+  // names.
   wafer::Result<void> open(const Entity& given, const Entity& wanted,
                            const std::unordered_map<ResourceId, bool>& open_set, Substitution& map);
   // Makes the types that an import names those of its argument.
@@ -287,6 +296,7 @@ class TypeArena {
   std::map<std::vector<uint64_t>, TypeId> canonical_;
   std::unordered_map<std::string, uint32_t> label_ids_;
   ResourceId resources_ = 0;
+  uint32_t values_ = 0;
   uint32_t depth_ = 0;
 };
 

@@ -8,9 +8,7 @@
 
 namespace wafer::component {
 
-void Decoder::add_value(ValType type, uint32_t number) {
-  scope().values.push_back({type, number ? number : ++values_});
-}
+void Decoder::add_value(ValType type, uint32_t number) { scope().values.push_back({type, number}); }
 
 Result<ValueEntry> Decoder::consume(uint32_t index, uint32_t at) {
   WAFER_TRY(check_index(scope().values, index, "value", at));
@@ -45,7 +43,7 @@ Result<void> Decoder::value_definition(Cursor& c, Component& out) {
   WAFER_LET(read, value(inside, type));
   if (!inside.at_end()) return malformed(inside.offset(), "unexpected content after the value");
   c.skip(size);
-  add_value(type);
+  add_value(type, kConstantValue + constants_++);
   out.definitions.emplace_back(ValueDef{type, std::move(read)});
   return {};
 }
@@ -258,7 +256,7 @@ Result<void> Decoder::start(Cursor& c, Component& out) {
     return error(results_at, "component start function has a result count of " +
                                  std::to_string(results) + " but the function type has " +
                                  (result ? "1" : "0"));
-  if (result) add_value(result);
+  if (result) add_value(result, types().fresh_value());
   out.definitions.emplace_back(std::move(def));
   return {};
 }

@@ -116,7 +116,10 @@ bool AbiCall::lift_resource(uint32_t handle, uint32_t index, Resource& out) {
 }
 
 bool AbiCall::lower_resource(uint32_t handle, const Resource& v, uint32_t& index) {
-  return lower_val(handle, Val::of_resource(v.type, v.rep), index);
+  if (lower_val(handle, Val::of_resource(v.type, v.rep), index)) return true;
+  // It was given away nevertheless.
+  if (handle < handles_.size() && handles_[handle].def->kind == TypeKind::Own) store.abandon(v);
+  return false;
 }
 
 bool AbiCall::lift_end(uint32_t handle, uint32_t index, Val::End& out) {

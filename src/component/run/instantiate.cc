@@ -38,6 +38,8 @@ class Instantiator {
   Result<std::shared_ptr<ComponentInstance>> run(const std::shared_ptr<const Component>& component,
                                                  const std::shared_ptr<ComponentInstance>& outer,
                                                  const InstanceValue& args);
+  // What has been made is of no use.
+  void give_up();
 
  private:
   // One instance as it is made.
@@ -76,8 +78,25 @@ class Instantiator {
 
   ComponentStore& store_;
   const std::shared_ptr<Root> root_;
+  std::vector<std::shared_ptr<LinkedValue>> made_;  // by start functions
   uint32_t depth_ = 0;  // of instances that are being made inside of each other
 };
+
+// Drops what a value owns that nobody takes.
+void abandon_all(ComponentStore& store, const Val& v) {
+  if (v.is_resource()) store.abandon(v.resource());
+  if (v.is_items())
+    for (const Val& item : v.items()) abandon_all(store, item);
+  if (v.is_case() && v.payload()) abandon_all(store, *v.payload());
+}
+
+void Instantiator::give_up() {
+  for (const auto& value : made_)
+    if (value->val.holds_handles() && !value->taken.exchange(true)) abandon_all(store_, value->val);
+  if (root_->instances.empty()) return;
+  store_.poison(*root_);
+  store_.bury();
+}
 
 Error unlinkable(std::string message) { return {ErrorKind::Unlinkable, message}; }
 
@@ -102,6 +121,7 @@ Result<std::shared_ptr<ComponentInstance>> Instantiator::run(
   ++depth_;
   auto instance = std::make_shared<ComponentInstance>(store_, component, outer, root_);
   store_.instances.push_back(instance);
+  root_->instances.push_back(instance.get());
   Frame frame{*instance, args};
   for (const Definition& definition : component->definitions)
     WAFER_TRY(std::visit([&](const auto& d) { return define(frame, d); }, definition));
@@ -237,7 +257,7 @@ Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
   const ComponentValue callee = f.instance.components[def.component];
   if (!callee.component) return unlinkable("component is not known");
   InstanceValue args;
-  for (const NamedIndex& arg : def.args) args.set(arg.name, item_at(f, arg.what, arg.type));
+  for (const NamedIndex& arg : def.args) args.set(arg.name, item_at(f, arg.what, arg.entity.type));
   // Of one that comes from elsewhere the validator knows only what it was said to be.
   const bool foreign = callee.component->types != f.instance.component->types;
   if (foreign) {
@@ -255,7 +275,9 @@ Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
   entity.sort = Sort::Instance;
   entity.type = def.type;
   if (foreign) {
-    const std::string why = ItemMatcher(*f.instance.component).mismatch(entity, item);
+    ItemMatcher matcher(*f.instance.component);
+    for (const NamedIndex& arg : def.args) matcher.learn(arg.entity, *args.find(arg.name));
+    const std::string why = matcher.mismatch(entity, item);
     if (!why.empty()) return unlinkable("export " + why);
   }
   bind(f, entity, item);
@@ -265,7 +287,7 @@ Result<void> Instantiator::define(Frame& f, const Instantiate& def) {
 
 Result<void> Instantiator::define(Frame& f, const InlineInstance& def) {
   auto value = std::make_shared<InstanceValue>();
-  for (const NamedIndex& e : def.exports) value->set(e.name, item_at(f, e.what, e.type));
+  for (const NamedIndex& e : def.exports) value->set(e.name, item_at(f, e.what, e.entity.type));
   f.instance.instances.push_back(std::move(value));
   return {};
 }
@@ -367,7 +389,7 @@ Result<void> Instantiator::define(Frame& f, const CanonBuiltin& def) {
 }
 
 Result<void> Instantiator::define(Frame& f, const ValueDef& def) {
-  f.instance.values.push_back(std::make_shared<LinkedValue>(LinkedValue{def.value}));
+  f.instance.values.push_back(std::make_shared<LinkedValue>(def.value));
   return {};
 }
 
@@ -382,7 +404,10 @@ Result<void> Instantiator::define(Frame& f, const Start& def) {
   for (const uint32_t index : def.args) {
     if (!inst.values[index]) return unlinkable("value is not known");
     auto arg = take_value(*inst.values[index]);
-    if (!arg.ok()) return unlinkable(std::string(std::string_view(arg.error().message)));
+    if (!arg.ok()) {
+      for (const Val& taken : args) abandon_all(store_, taken);
+      return unlinkable(std::string(std::string_view(arg.error().message)));
+    }
     args.push_back(*std::move(arg));
   }
   auto results = call(store_, ExportedFunc{inst.funcs[def.func], def.type, &inst}, std::move(args));
@@ -390,8 +415,10 @@ Result<void> Instantiator::define(Frame& f, const Start& def) {
     store_.poison(*root_);
     return results.take_error();
   }
-  for (Val& result : *results)
-    inst.values.push_back(std::make_shared<LinkedValue>(LinkedValue{std::move(result)}));
+  for (Val& result : *results) {
+    inst.values.push_back(std::make_shared<LinkedValue>(std::move(result)));
+    made_.push_back(inst.values.back());
+  }
   return {};
 }
 
@@ -406,16 +433,18 @@ Result<void> Instantiator::define(Frame& f, const Export& def) {
 }  // namespace
 
 Result<Val> take_value(LinkedValue& value) {
-  if (value.taken && value.val.holds_handles())
+  if (value.val.holds_handles() && value.taken.exchange(true))
     return Error(ErrorKind::Usage, "the resources or streams of a value were given away before");
-  value.taken = true;
-  return value.val;
+  return Val(value.val);
 }
 
 Result<std::shared_ptr<ComponentInstance>> instantiate(
     ComponentStore& store, const std::shared_ptr<const Component>& component,
     const InstanceValue& args) {
-  return Instantiator(store, std::make_shared<Root>()).run(component, nullptr, args);
+  Instantiator made(store, std::make_shared<Root>());
+  auto out = made.run(component, nullptr, args);
+  if (!out.ok()) made.give_up();
+  return out;
 }
 
 }  // namespace wafer::component

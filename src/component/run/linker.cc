@@ -150,7 +150,7 @@ HostInstance& HostInstance::module(std::string name, std::shared_ptr<const wasm:
 HostInstance& HostInstance::value(std::string name, Val value) {
   Item item;
   item.sort = Sort::Value;
-  item.value = std::make_shared<LinkedValue>(LinkedValue{std::move(value)});
+  item.value = std::make_shared<LinkedValue>(std::move(value));
   value_->set(std::move(name), std::move(item));
   return *this;
 }
@@ -282,6 +282,18 @@ std::shared_ptr<LinkedValue> find_value(ComponentInstance& instance, std::string
   return item ? item->value : nullptr;
 }
 
+namespace {
+
+// What ends a call of the embedder's.
+Error error_of(ComponentStore& store, TrapCode code) {
+  if (store.core.trap().code != code) store.core.set_trap(code);
+  Error out = store.core.trap_error();
+  store.bury();
+  return out;
+}
+
+}  // namespace
+
 Result<void> finish(ComponentStore& store) {
   const TrapCode code = store.run_until(
       [&] {
@@ -290,8 +302,7 @@ Result<void> finish(ComponentStore& store) {
       },
       true);
   if (code == TrapCode::None) return {};
-  if (store.core.trap().code != code) store.core.set_trap(code);
-  return store.core.trap_error();
+  return error_of(store, code);
 }
 
 namespace {
@@ -339,11 +350,6 @@ TrapCode call_at_once(ComponentStore& store, const LiftedFunc& func, Lower&& low
   --store.depth;
   task.borrows = 0;
   return code;
-}
-
-Error error_of(ComponentStore& store, TrapCode code) {
-  if (store.core.trap().code != code) store.core.set_trap(code);
-  return store.core.trap_error();
 }
 
 }  // namespace

@@ -8,29 +8,30 @@
 
 namespace wafer::component {
 
-bool ItemMatcher::same(ValType a, const ComponentInstance& from, ValType b) {
-  const TypeArena& theirs = *from.component->types;
-  const ValType t = plain(types_, a), u = plain(theirs, b);
+bool SameTypes::operator()(ValType a, ValType b) {
+  const ValType t = plain(x_, a), u = plain(y_, b);
   if (!t.defined() || !u.defined()) return !t.defined() && !u.defined() && t.prim == u.prim;
-  const TypeDef& x = types_[t.id];
-  const TypeDef& y = theirs[u.id];
+  const TypeDef& x = x_[t.id];
+  const TypeDef& y = y_[u.id];
   if (x.kind != y.kind || x.length != y.length || x.labels.size() != y.labels.size() ||
       x.args.size() != y.args.size())
     return false;
-  if (x.kind == TypeKind::Own || x.kind == TypeKind::Borrow) {
-    const auto known = resources_.find(types_[x.args[0].id].resource);
-    const ResourceType* const other = from.resource_of(y.args[0].id);
-    return known == resources_.end() || !other || known->second == other;
-  }
+  if (x.kind == TypeKind::Own || x.kind == TypeKind::Borrow)
+    return same_resource_(x.args[0].id, y.args[0].id);
   // Types may be made of the same ones many times.
   if (equal_.contains({t.id, u.id})) return true;
   for (size_t i = 0; i < x.labels.size(); ++i)
-    if (x.labels[i].name != y.labels[i].name || !same(x.labels[i].type, from, y.labels[i].type))
+    if (x.labels[i].name != y.labels[i].name || !(*this)(x.labels[i].type, y.labels[i].type))
       return false;
   for (size_t i = 0; i < x.args.size(); ++i)
-    if (!same(x.args[i], from, y.args[i])) return false;
+    if (!(*this)(x.args[i], y.args[i])) return false;
   equal_.insert({t.id, u.id});
   return true;
+}
+
+bool same_type(const ComponentInstance& x, ValType a, const ComponentInstance& y, ValType b) {
+  return SameTypes(*x.component->types, *y.component->types,
+                   [&](TypeId r, TypeId s) { return x.resource_of(r) == y.resource_of(s); })(a, b);
 }
 
 std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
@@ -42,9 +43,13 @@ std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
   }
   const auto* const lifted = dynamic_cast<const LiftedFunc*>(&item);
   if (!lifted) return {};
-  equal_.clear();  // of another arena, perhaps
   const ComponentInstance& from = lifted->instance;
   const TypeArena& theirs = *from.component->types;
+  SameTypes same(types_, theirs, [&](TypeId r, TypeId s) {
+    const auto known = resources_.find(types_[r].resource);
+    const ResourceType* const other = from.resource_of(s);
+    return known == resources_.end() || !other || known->second == other;
+  });
   const TypeDef& have = lifted->def();
   if (want.is_async != have.is_async)
     return want.is_async ? "expected an async function" : "expected a function that is not async";
@@ -61,11 +66,10 @@ std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
   for (size_t i = 0; i < want.labels.size(); ++i) {
     const Label &a = want.labels[i], &b = have.labels[i];
     if (a.name != b.name) return "expected parameter `" + a.name + "`, found `" + b.name + "`";
-    if (!same(a.type, from, b.type))
-      return "parameter `" + a.name + "`: " + expected(a.type, b.type);
+    if (!same(a.type, b.type)) return "parameter `" + a.name + "`: " + expected(a.type, b.type);
   }
   const ValType a = want.args[0], b = have.args[0];
-  if (bool(a) != bool(b) || (a && !same(a, from, b))) return "result: " + expected(a, b);
+  if (bool(a) != bool(b) || (a && !same(a, b))) return "result: " + expected(a, b);
   return {};
 }
 
@@ -186,12 +190,28 @@ std::string ItemMatcher::mismatch(const Entity& entity, const Item& item) {
       return missing;
     }
     case Sort::Value:
-      if (item.value && fits(entity.value, item.value->val)) return {};
-      return "the value is none of type " + describe_type(types_, entity.value);
+      if (!item.value) return {};
+      if (!fits(entity.value, item.value->val))
+        return "the value is none of type " + describe_type(types_, entity.value);
+      if (*values_.emplace(entity.number, &item.value->val).first->second != item.value->val)
+        return "another value than the one that it is equal to";
+      return {};
     case Sort::Component:
       return {};
   }
   return {};
+}
+
+void ItemMatcher::learn(const Entity& entity, const Item& item) {
+  const TypeDef* const def =
+      entity.sort == Sort::Type || entity.sort == Sort::Instance ? &types_[entity.type] : nullptr;
+  if (entity.sort == Sort::Value && item.value)
+    values_.emplace(entity.number, &item.value->val);
+  else if (entity.sort == Sort::Type && def->kind == TypeKind::Resource && item.resource)
+    resources_.emplace(def->resource, item.resource.get());
+  else if (entity.sort == Sort::Instance)
+    for (const NamedEntity& e : def->shape->exports)
+      if (const Item* const inner = item.instance->find(e.name)) learn(e.entity, *inner);
 }
 
 bool only_types(const Component& component, const Entity& entity) {

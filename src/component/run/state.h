@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -124,10 +125,12 @@ struct ComponentValue {
   std::shared_ptr<ComponentInstance> outer;  // null: none
 };
 
-// A value on its way between components. What it holds of handles goes to whoever takes it first.
+// A value on its way between components. What it holds of handles goes to whoever takes it first;
+// linkers of several threads may have it.
 struct LinkedValue {
-  Val val;
-  bool taken = false;
+  explicit LinkedValue(Val v) : val(std::move(v)) {}
+  const Val val;
+  std::atomic<bool> taken = false;
 };
 // Usage: it holds handles and was taken before.
 Result<Val> take_value(LinkedValue& value);
@@ -222,6 +225,7 @@ struct CoreInstanceValue {
 // All instances that one instantiation by the embedder made: a trap in one stops them all.
 struct Root {
   bool poisoned = false;
+  std::vector<ComponentInstance*> instances;
 };
 
 // Threads that may be ready, first come, first served. One that was taken by another way stays
@@ -396,6 +400,11 @@ class ComponentStore {
 
   // After a trap: nothing of these instances runs any more.
   void poison(Root& root);
+  // Drops resources that such instances own and others define, once no code is left to be gone
+  // back to.
+  void bury();
+  // Drops a resource that nobody can own: at once, if it is the host's; else by and by.
+  void abandon(const Resource& resource);
 
   std::vector<std::shared_ptr<ComponentInstance>> instances;
 
@@ -406,6 +415,7 @@ class ComponentStore {
   bool run_jobs(TrapCode& code);
   void wait_for_jobs();
 
+  std::vector<Root*> poisoned_;  // that bury() is still to see to
   ReadyQueue ready_;
   uint64_t tickets_ = 0;
   std::optional<std::mt19937_64> random_;

@@ -97,7 +97,7 @@ class End final : public Waitable {
   enum class State : uint8_t { Idle, Copying, CancellingCopy, Done };
 
   End(ComponentStore& s, EventCode code, ComponentInstance* o, TypeId t, ValType e)
-      : Waitable(s), code(code), owner(o), type(t), element(e) {}
+      : Waitable(s), code(code), owner(o), typed(o), type(t), element(e) {}
   ~End() override;
 
   bool is_future() const { return code == EventCode::FutureRead || code == EventCode::FutureWrite; }
@@ -115,7 +115,10 @@ class End final : public Waitable {
   std::shared_ptr<Buffer> buffer;
   ComponentInstance* owner;  // null: the host
   uint32_t index = 0;
-  TypeId type;      // canonical, of the stream or future, among its owner's types
+  // Who has it, or had it before the host: what follows is of its types. Null: the host alone had
+  // it.
+  const ComponentInstance* typed;
+  TypeId type;      // canonical, of the stream or future
   ValType element;  // may be none
   // Of the host's ends: takes what comes of a copy: the result, and how many elements.
   std::function<void(CopyResult, uint64_t)> on_event;

@@ -663,6 +663,37 @@ TrapCode ComponentStore::run_until(const std::function<bool()>& done, bool may_s
   return code;
 }
 
-void ComponentStore::poison(Root& root) { root.poisoned = true; }
+void ComponentStore::poison(Root& root) {
+  if (!std::exchange(root.poisoned, true)) poisoned_.push_back(&root);
+}
+
+void ComponentStore::abandon(const Resource& resource) {
+  ResourceType* const type = resource.type;
+  if (!type) return;
+  if (!type->impl) {
+    if (type->on_drop) type->on_drop(resource.rep);
+  } else if (!type->impl->root->poisoned) {
+    post([this, type, rep = resource.rep] {
+      if (type->impl->root->poisoned) return TrapCode::None;
+      return drop_resource(*this, *type, rep, std::make_shared<bool>());
+    });
+  }
+}
+
+void ComponentStore::bury() {
+  if (current || depth) return;
+  while (!poisoned_.empty()) {
+    const Root* const root = poisoned_.back();
+    poisoned_.pop_back();
+    for (ComponentInstance* const instance : root->instances) {
+      std::vector<Resource> owned;
+      instance->handles.each([&](Handle& h) {
+        if (h.kind == HandleKind::Resource && std::exchange(h.own, false))
+          owned.push_back({h.type, h.rep});
+      });
+      for (const Resource& resource : owned) abandon(resource);
+    }
+  }
+}
 
 }  // namespace wafer::component

@@ -5,9 +5,11 @@
 #include <cstring>
 
 #include "component/run/handles.h"
+#include "component/run/match.h"
 #include "component/run/stream.h"
 #include "component/run/task.h"
 #include "component/run/text.h"
+#include "component/run/wave.h"
 #include "component/shape.h"
 
 namespace wafer::component {
@@ -89,7 +91,9 @@ TrapCode lower_resource(const Context& cx, const TypeDef& def, const Val& v, Slo
     h.borrow_scope = cx.borrower;
     ++cx.borrower->borrows;
   }
-  return add_handle(cx.instance, std::move(h), out);
+  CANON_TRY(add_handle(cx.instance, std::move(h), out));
+  if (cx.given && def.kind == TypeKind::Own) ++*cx.given;
+  return TrapCode::None;
 }
 
 TrapCode lift_end(const Context& cx, const TypeDef& def, uint32_t index, Val& out) {
@@ -116,7 +120,21 @@ TrapCode lower_end(const Context& cx, const TypeDef& def, const Val& v, Slot& ou
   if (!v.is_end() || !v.end())
     return cx.trap("value is not the readable end of a stream or future");
   auto& end = static_cast<End&>(*v.end());
+  if (end.is_future() != (def.kind == TypeKind::Future))
+    return cx.trap(end.is_future() ? "expected a stream, found a future"
+                                   : "expected a future, found a stream");
+  // Of ends that came by way of the host nobody has compared the types.
+  if (const ComponentInstance* const from = end.typed;
+      from && !(from == &cx.instance && end.type == def.canon) &&
+      !same_type(*from, end.element, cx.instance, def.args[0])) {
+    const auto name = [](const ComponentInstance& in, ValType t) {
+      return t ? describe_type(*in.component->types, t) : std::string("no value");
+    };
+    return cx.trap("expected a " + std::string(kind_name(def.kind)) + " of " +
+                   name(cx.instance, def.args[0]) + ", found one of " + name(*from, end.element));
+  }
   end.owner = &cx.instance;
+  end.typed = &cx.instance;
   end.type = def.canon;
   end.element = def.args[0];
   Handle h;
@@ -657,10 +675,93 @@ TrapCode load_list(const Context& cx, uint64_t at, uint64_t count, ValType type,
   return TrapCode::None;
 }
 
-TrapCode store_list(const Context& cx, std::span<Val> values, ValType type, uint64_t at) {
-  const uint64_t size = place_of(cx.types(), type, cx.options.is64).size;
-  for (size_t i = 0; i < values.size(); ++i) CANON_TRY(store(cx, values[i], type, at + i * size));
-  return TrapCode::None;
+namespace {
+
+// Drops the resources that `v` owns but for the first `given` of them, in the order in which they
+// are lowered. What is not of its type may be anything.
+void abandon(ComponentStore& store, const TypeArena& types, ValType type, const Val& v,
+             uint32_t& given) {
+  const ValType t = plain(types, type);
+  if (!t.defined()) return;
+  const TypeDef& def = types[t.id];
+  switch (def.kind) {
+    case TypeKind::Own:
+      if (given)
+        --given;
+      else if (v.is_resource())
+        store.abandon(v.resource());
+      return;
+    case TypeKind::Record:
+    case TypeKind::Tuple:
+      if (!v.is_items() || v.items().size() != field_count(def)) return;
+      for (size_t i = 0; i < field_count(def); ++i)
+        abandon(store, types, field_type(def, i), v.items()[i], given);
+      return;
+    case TypeKind::List:
+    case TypeKind::FixedList:
+      if (!def.has_resource || !v.is_items()) return;
+      for (const Val& item : v.items()) abandon(store, types, def.args[0], item, given);
+      return;
+    case TypeKind::Map:
+      if (!def.has_resource || !v.is_items()) return;
+      for (const Val& pair : v.items())
+        for (size_t i = 0; pair.is_items() && i < 2 && i < pair.items().size(); ++i)
+          abandon(store, types, def.args[i], pair.items()[i], given);
+      return;
+    case TypeKind::Variant:
+    case TypeKind::Option:
+    case TypeKind::Result:
+      if (v.is_case() && v.payload() && v.index() < case_count(def) && case_type(def, v.index()))
+        abandon(store, types, case_type(def, v.index()), *v.payload(), given);
+      return;
+    default:
+      return;
+  }
+}
+
+// Runs `lower` with a context that counts; what has not been given away is dropped if that fails.
+template <class F, class T>
+TrapCode give(const Context& outer, std::span<Val> values, T&& type_of, F&& lower) {
+  uint32_t given = 0;
+  Context cx = outer;
+  cx.given = &given;
+  const TrapCode code = lower(cx);
+  if (WAFER_UNLIKELY(code != TrapCode::None))
+    for (size_t i = 0; i < values.size(); ++i)
+      abandon(cx.store(), cx.types(), type_of(i), values[i], given);
+  return code;
+}
+
+TrapCode lower_each(const Context& cx, bool flat, std::span<const Val> values, Types types,
+                    std::vector<Slot>& out, FlatReader* out_pointer) {
+  if (flat) {
+    for (size_t i = 0; i < types.size(); ++i) CANON_TRY(lower_flat(cx, values[i], types[i], out));
+    return TrapCode::None;
+  }
+  const Place place = tuple_place(cx.types(), types, cx.options.is64);
+  uint64_t at;
+  if (out_pointer) {
+    at = out_pointer->next();
+    if (!cx.options.is64) at = uint32_t(at);
+    CANON_TRY(check_range(cx, at, place.size, place.align, "pointer out of bounds of memory"));
+  } else {
+    CANON_TRY(reallocate(cx, 0, 0, place.align, place.size, at));
+    out.push_back(at);
+  }
+  return store_fields(cx, values, [&](size_t i) { return types[i]; }, at);
+}
+
+}  // namespace
+
+TrapCode store_list(const Context& outer, std::span<Val> values, ValType type, uint64_t at) {
+  const uint64_t size = place_of(outer.types(), type, outer.options.is64).size;
+  return give(
+      outer, values, [&](size_t) { return type; },
+      [&](const Context& cx) {
+        for (size_t i = 0; i < values.size(); ++i)
+          CANON_TRY(store(cx, values[i], type, at + i * size));
+        return TrapCode::None;
+      });
 }
 
 TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types types,
@@ -689,24 +790,12 @@ TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, T
   return lower_tuple(cx, flat, values, types, out, out_pointer);
 }
 
-TrapCode lower_tuple(const Context& cx, bool flat, std::span<Val> values, Types types,
+TrapCode lower_tuple(const Context& outer, bool flat, std::span<Val> values, Types types,
                      std::vector<Slot>& out, FlatReader* out_pointer) {
-  if (values.size() != types.size()) return cx.trap("wrong number of values");
-  if (flat) {
-    for (size_t i = 0; i < types.size(); ++i) CANON_TRY(lower_flat(cx, values[i], types[i], out));
-    return TrapCode::None;
-  }
-  const Place place = tuple_place(cx.types(), types, cx.options.is64);
-  uint64_t at;
-  if (out_pointer) {
-    at = out_pointer->next();
-    if (!cx.options.is64) at = uint32_t(at);
-    CANON_TRY(check_range(cx, at, place.size, place.align, "pointer out of bounds of memory"));
-  } else {
-    CANON_TRY(reallocate(cx, 0, 0, place.align, place.size, at));
-    out.push_back(at);
-  }
-  return store_fields(cx, values, [&](size_t i) { return types[i]; }, at);
+  if (values.size() != types.size()) return outer.trap("wrong number of values");
+  return give(
+      outer, values, [&](size_t i) { return types[i]; },
+      [&](const Context& cx) { return lower_each(cx, flat, values, types, out, out_pointer); });
 }
 
 // ---- Strings

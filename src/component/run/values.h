@@ -110,6 +110,7 @@ struct Context {
   ComponentInstance& instance;
   Lenders* lenders = nullptr;  // of a call that lifts borrows
   Task* borrower = nullptr;    // that borrows are lowered for
+  uint32_t* given = nullptr;   // counts what has been lowered of resources that are given away
 
   const TypeArena& types() const { return *instance.component->types; }
   ComponentStore& store() const { return instance.store; }
@@ -133,14 +134,17 @@ TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types typ
 // The same of values that are known to be flat, or not.
 TrapCode lift_tuple(const Context& cx, bool flat, FlatReader& in, Types types,
                     std::vector<Val>& out);
-// Lowers them the other way; `out_pointer`: where results go that do not fit.
+// Lowers them the other way; `out_pointer`: where results go that do not fit. What they own is
+// given away in any case: where lowering fails, what has not got into the component's table is
+// dropped.
 TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
                       std::vector<Slot>& out, FlatReader* out_pointer = nullptr);
 
 TrapCode lower_tuple(const Context& cx, bool flat, std::span<Val> values, Types types,
                      std::vector<Slot>& out, FlatReader* out_pointer = nullptr);
 
-// Lists in memory that is known to be there, for buffers of streams.
+// Lists in memory that is known to be there, for buffers of streams. Values are given away as by
+// lower_values().
 TrapCode load_list(const Context& cx, uint64_t at, uint64_t count, ValType type,
                    std::vector<Val>& out);
 TrapCode store_list(const Context& cx, std::span<Val> values, ValType type, uint64_t at);
