@@ -213,6 +213,65 @@ TEST_P(Dynamic, ResourcesInValuesGoOnce) {
   EXPECT_EQ(dropped, std::vector<uint64_t>{7});
 }
 
+// A value that is said to be equal to one before it.
+TEST_P(Dynamic, EqualValuesAreCompared) {
+  constexpr std::string_view kText = R"((component
+    (import "a" (value $a u32))
+    (import "b" (value $b (eq $a)))
+    (export "x" (value $a))
+    (export "y" (value $b)))
+)";
+  linker.value("", "a", Val::of_bits(1));
+  linker.value("", "b", Val::of_bits(1));
+  const auto instance = instance_of(kText);
+  ASSERT_TRUE(instance);
+  EXPECT_EQ(instance->value("y")->bits(), 1u);
+  linker.value("", "b", Val::of_bits(2));
+  const auto binary = wat2wasm(kText);
+  const auto component = Component::load(engine, {binary->data(), binary->size()}, {{"cm-values"}});
+  ASSERT_TRUE(component.ok());
+  auto made = linker.instantiate(store, *component);
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(std::string_view(made.error().message)
+                .find("`b`: another value than the one that it is equal to"),
+            std::string_view::npos)
+      << std::string_view(made.error().message);
+}
+
+// What was taken for a start function that cannot be called is dropped, and so is what was given
+// to a function with an argument that is none of its type.
+TEST_P(Dynamic, ResourcesOfCallsThatFailAreDropped) {
+  constexpr std::string_view kText = R"((component
+    (import "r" (type $r (sub resource)))
+    (import "v" (value $v (own $r)))
+    (import "w" (value $w (own $r)))
+    (core func $drop (canon resource.drop $r))
+    (core module $M (import "" "drop" (func $drop (param i32)))
+      (func (export "f") (param i32 i32)
+        (call $drop (local.get 0)) (call $drop (local.get 1))))
+    (core instance $m (instantiate $M (with "" (instance (export "drop" (func $drop))))))
+    (func $f (param "v" (own $r)) (param "w" (own $r)) (canon lift (core func $m "f")))
+    (start $f (value $v) (value $w))
+    (export "f" (func $f)))
+)";
+  std::vector<uint64_t> dropped;
+  const ComponentResource type =
+      linker.resource("", "r", [&dropped](uint64_t rep) { dropped.push_back(rep); });
+  linker.value("", "v", type.make(7));
+  linker.value("", "w", type.make(8));
+  const auto instance = instance_of(kText);
+  ASSERT_TRUE(instance);
+  EXPECT_EQ(dropped, (std::vector<uint64_t>{7, 8}));
+  // The second was given away before.
+  linker.value("", "v", type.make(9));
+  const auto binary = wat2wasm(kText);
+  const auto component = Component::load(engine, {binary->data(), binary->size()}, {{"cm-values"}});
+  ASSERT_FALSE(linker.instantiate(store, *component).ok());
+  EXPECT_EQ(dropped, (std::vector<uint64_t>{7, 8, 9}));
+  EXPECT_FALSE(instance->func("f").call_raw({type.make(10), Val::of_text("x")}).ok());
+  EXPECT_EQ(dropped, (std::vector<uint64_t>{7, 8, 9, 10}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiers, Dynamic,
                          testing::Values(Tier::Interpreter, Tier::Baseline, Tier::Auto
 #ifdef WAFER_LLVM_MODULE
