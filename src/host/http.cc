@@ -106,7 +106,8 @@ void HttpBody::update() {
 
 Outcome<size_t> HttpBody::room() const {
   if (!failure_.ok()) return failure_;
-  if (discarded_ || ended_) return Status(EPIPE);
+  if (discarded_) return unread_;
+  if (ended_) return Status(EPIPE);
   return kCapacity - std::min(kCapacity, front().size());
 }
 
@@ -169,9 +170,9 @@ void HttpBody::take(std::vector<uint8_t>& to) {
   if (on_taken && !to.empty()) on_taken(to.size());
 }
 
-void HttpBody::discard() {
+void HttpBody::discard(Status why) {
   const size_t left = front().size();
-  discarded_ = true;
+  if (!std::exchange(discarded_, true)) unread_ = why;
   data_.clear();
   taken_ = 0;
   update();

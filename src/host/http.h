@@ -1,6 +1,7 @@
 // HTTP messages, and bodies that pass from one side to the other as they come.
 #pragma once
 
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -50,7 +51,7 @@ class HttpBody {
   static constexpr size_t kCapacity = 64 << 10;
 
   // ---- The writer's side
-  // How much write() takes; EPIPE once nobody will read.
+  // How much write() takes; once nobody will read, why: EPIPE if it was not wanted.
   Outcome<size_t> room() const;
   void write(Bytes bytes);
   // There is no more.
@@ -70,8 +71,8 @@ class HttpBody {
   void remove(size_t size);
   // All that is there, instead of what is in `to`, whose memory the writer goes on with.
   void take(std::vector<uint8_t>& to);
-  // Nobody reads what is left.
-  void discard();
+  // Nobody reads what is left; `why` is for the writer.
+  void discard(Status why = Status(EPIPE));
   // Once it has ended well, and all was read or is not wanted.
   bool done() const { return ended_ && failure_.ok() && front().empty(); }
   Status failure() const { return failure_; }
@@ -89,7 +90,7 @@ class HttpBody {
   std::vector<uint8_t> data_;
   size_t taken_ = 0;
   bool ended_ = false, discarded_ = false, waived_ = false;
-  Status failure_;
+  Status failure_, unread_;
   HttpFields trailers_;
   std::shared_ptr<Signal> readable_ = std::make_shared<Signal>();
   std::shared_ptr<Signal> writable_ = std::make_shared<Signal>(true);

@@ -193,7 +193,8 @@ WRONG = [
     ([None], GET + " first=300", ["connection-read-timeout"], 1),
     ([[at(HEADERS, 4, OK), at(DATA, 0, b"part")]], GET + " between=300",
      ["200 read=connection-read-timeout size=4 [part] trailers=connection-read-timeout"], 1),
-    ([None], POST + "between=300", ["write-ended connection-write-timeout"], 1),
+    ([None], POST + "between=300",
+     ["write-ended write=connection-write-timeout connection-write-timeout"], 1),
 ]
 
 

@@ -255,7 +255,8 @@ BAD = [
     ("GET http {} /late first=300", "connection-read-timeout"),
     ("GET http {} /late-body between=300", "200 read=connection-read-timeout size=4 [part] "
                                            "trailers=connection-read-timeout"),
-    ("POST http {} /deaf body=20000000 between=300", "write-ended connection-write-timeout"),
+    ("POST http {} /deaf body=20000000 between=300",
+     "write-ended write=connection-write-timeout connection-write-timeout"),
     ("POST http {} /enough body=20000000", None),
     ("POST http {} /echo text=abc header=content-length:5",
      "finish=HTTP-request-body-size HTTP-request-body-size"),

@@ -7,12 +7,17 @@ Exit code 77: they cannot be built here (no cargo, no target wasm32-wasip2, no c
 import pathlib
 import shutil
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
 
 from checks import check, finish
+from fetch_http2_test import HELLO, OK, Scripted, at, fields
+from fetch_test import certificates
+from serve_http2_test import DATA, GOAWAY, HEADERS, RST, frame
 from serve_test import Server
 
 HERE = pathlib.Path(__file__).parent
@@ -263,12 +268,95 @@ def middleware(wafer, guests, scratch):
     check("without a service", (done.returncode, "wasi:http/handler" in done.stderr), (1, True))
 
 
+def reset(code):
+    return at(RST, 0, struct.pack(">I", code))
+
+
+def goaway(last):
+    return frame(GOAWAY, 0, 0, struct.pack(">II", last, 0))
+
+
+def lost(s, stream):
+    s.shutdown(socket.SHUT_RDWR)
+
+
+PART = [at(HEADERS, 4, OK), at(DATA, 0, b"part")]
+
+
+def part_and_lost(s, stream):
+    s.sendall(goaway(1) + b"".join(a(stream) for a in PART))
+    time.sleep(0.05)
+    lost(s, stream)
+
+
+PROTOCOL = "HttpProtocolError"
+# Error codes of HTTP/2 (RFC 9113, 7), and what they are to a guest without an answer, and with one.
+CODES = {0: ("ConnectionTerminated", "HttpResponseIncomplete"), 1: (PROTOCOL, PROTOCOL),
+         2: ("ConnectionTerminated", "HttpResponseIncomplete"), 3: (PROTOCOL, PROTOCOL),
+         5: (PROTOCOL, PROTOCOL), 8: ("ConnectionTerminated", "HttpResponseIncomplete"),
+         11: ("ConnectionLimitReached",) * 2, 13: (PROTOCOL, PROTOCOL)}
+GOOD = "200 read=2 trailers=ok sent=ok"
+LIMIT = "ConnectionLimitReached sent=ConnectionLimitReached"
+GONE = "ConnectionTerminated sent=ConnectionTerminated"
+# Answers by connection, request, how it ends, connections that were made.
+RESETS = [
+    *[([[reset(c)], HELLO], "GET", f"{e} sent={e}", 1) for c, (e, _) in CODES.items()],
+    *[([[reset(c)], HELLO], "POST 2000000", f"{e} sent={e} write-ended", 1)
+      for c, (e, _) in CODES.items()],
+    *[([[*PART, reset(c)], HELLO], "GET", f"200 read=4 trailers={e} sent=ok", 1)
+      for c, (_, e) in CODES.items()],
+    *[([[*PART, reset(c)], HELLO], "POST 2000000", f"200 read=4 trailers={e} sent={e} write-ended", 1)
+      for c, (_, e) in CODES.items()],
+    # What was not looked at goes again by another connection, once, but not if it cannot be told again.
+    ([[reset(7)], HELLO], "GET", GOOD, 2),
+    ([[goaway(0)], HELLO], "GET", GOOD, 2),
+    ([[goaway(0)], HELLO], "POST", GOOD, 2),
+    ([[goaway(0)], HELLO], "POST 0", GOOD, 2),
+    ([[goaway(0)]], "GET", LIMIT, 2),
+    ([[reset(7)], HELLO], "POST 2000000", LIMIT + " write-ended", 1),
+    ([[goaway(0)], HELLO], "POST 2000000", LIMIT + " write-ended", 1),
+    # A server that goes answers what it had before.
+    ([[goaway(1), *HELLO]], "GET", GOOD, 1),
+    ([[*PART, goaway(1), at(DATA, 1, b"more")]], "GET", "200 read=8 trailers=ok sent=ok", 1),
+    ([part_and_lost, HELLO], "GET", "200 read=4 trailers=HttpResponseIncomplete sent=ok", 1),
+    ([part_and_lost, HELLO], "POST 2000000", "200 read=4 trailers=HttpResponseIncomplete "
+     "sent=HttpResponseIncomplete write-ended", 1),
+    ([lost, HELLO], "GET", GONE, 1),
+    ([lost, HELLO], "POST 2000000", GONE + " write-ended", 1),
+    # An answer that does not wait for the request.
+    ([[at(HEADERS, 5, fields((":status", "413"))), reset(0)]], "POST 2000000",
+     "413 read=0 trailers=ok sent=ConnectionTerminated write-ended", 1),
+]
+
+
+def resets(wafer, guests, scratch):
+    """Servers that end requests, or their connections, by HTTP/2."""
+    folder = certificates(scratch)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "good.pem", folder / "good.key")
+    context.set_alpn_protocols(["h2"])
+    servers = [Scripted(context, answers) for answers, *_ in RESETS]
+    specs = []
+    for server, (_, request, *_) in zip(servers, RESETS):
+        method, _, size = request.partition(" ")
+        specs.append(" ".join([method, server.at, size]).strip())
+    done = subprocess.run([wafer, "run", "--allow-http", "https://localhost:*", "--tls-roots",
+                           folder / "ca.pem", guests / "fetch.wasm", *specs],
+                          capture_output=True, text=True, timeout=60)
+    check("fetch", (done.returncode, done.stderr), (0, ""))
+    got = done.stdout.splitlines()
+    check("requests", len(got), len(RESETS))
+    for line, server, (answers, request, expected, connections) in zip(got, servers, RESETS):
+        check(f"{request} {str(answers)[:150]}", (line, server.connections), (expected, connections))
+
+
 def main():
     wafer, tiers, scratch = sys.argv[1], sys.argv[2].split(","), pathlib.Path(sys.argv[3])
     guests = build(scratch)
     command(wafer, tiers, guests, scratch)
     cancel(wafer, guests)
     middleware(wafer, guests, scratch)
+    resets(wafer, guests, scratch)
     options = ["--inherit-network"]
     server = Server(wafer, guests / "service.wasm", *options, threads=1)
     service(server)

@@ -373,6 +373,7 @@ void Job::fail(Status status) {
   over_ = true;
   if (const auto exchange = exchange_.lock()) exchange->answer(status);
   if (body_) body_->fail(status);
+  if (request_.body) request_.body->discard(status);
   done();
 }
 

@@ -437,7 +437,7 @@ void Connection::fail(Stream& stream, Status status) {
   stream.more.reset();
   if (const auto exchange = stream.sending.exchange.lock()) exchange->answer(status);
   if (stream.body) stream.body->fail(status);
-  if (stream.sending.request.body) stream.sending.request.body->discard();
+  if (stream.sending.request.body) stream.sending.request.body->discard(status);
 }
 
 void Connection::cancel(Stream& stream, Status status) {
