@@ -3,11 +3,12 @@
 #include <netdb.h>
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
+#include <list>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <tuple>
 
 namespace wafer::host {
 
@@ -134,40 +135,68 @@ struct Lookup::State {
   std::optional<Outcome<std::vector<Address>>> result;
 };
 
-namespace {
-std::atomic<int> g_lookups{0};
-}
+// Threads that look names up, and what waits for one of them.
+struct Lookup::Queue {
+  std::mutex mutex;
+  int threads = 0;
+  std::list<std::pair<std::shared_ptr<State>, std::string>> waiting;
+
+  // It outlives the threads, which nobody waits for.
+  static Queue& get() {
+    static Queue& queue = *new Queue;
+    return queue;
+  }
+  // False if there is no thread for it, or too many wait already.
+  bool add(const std::shared_ptr<State>& state, std::string name) {
+    const std::lock_guard lock(mutex);
+    if (threads < kMost) {
+      try {
+        std::thread([this, state, name] { run(state, name); }).detach();
+        ++threads;
+        return true;
+      } catch (const std::system_error&) {
+        if (threads == 0) return false;
+      }
+    }
+    if (waiting.size() >= kMostWaiting) return false;
+    waiting.emplace_back(state, std::move(name));
+    return true;
+  }
+  void remove(const std::shared_ptr<State>& state) {
+    const std::lock_guard lock(mutex);
+    waiting.remove_if([&](const auto& w) { return w.first == state; });
+  }
+  void run(std::shared_ptr<State> state, std::string name) {
+    for (;;) {
+      Outcome<std::vector<Address>> result = look_up(name);
+      {
+        const std::lock_guard lock(state->mutex);
+        if (state->loop)
+          state->loop->post([state, result = std::move(result)]() mutable {
+            state->result = std::move(result);
+            state->busy.reset();
+            state->done->set();
+          });
+      }
+      const std::lock_guard lock(mutex);
+      if (waiting.empty()) {
+        --threads;
+        return;
+      }
+      std::tie(state, name) = std::move(waiting.front());
+      waiting.pop_front();
+    }
+  }
+};
 
 Lookup::Lookup(Loop& loop, std::string name) : state_(std::make_shared<State>()) {
   pollable_ = state_->done;
-  const auto fail = [this] {
-    state_->result = Status(EAGAIN);
-    state_->done->set();
-  };
-  if (g_lookups.fetch_add(1) >= kMost) {
-    --g_lookups;
-    fail();
-    return;
-  }
   state_->loop = &loop;
   state_->busy = loop.busy();
-  try {
-    std::thread([state = state_, name = std::move(name)] {
-      Outcome<std::vector<Address>> result = look_up(name);
-      --g_lookups;
-      const std::lock_guard lock(state->mutex);
-      if (!state->loop) return;
-      state->loop->post([state, result = std::move(result)]() mutable {
-        state->result = std::move(result);
-        state->busy.reset();
-        state->done->set();
-      });
-    }).detach();
-  } catch (const std::system_error&) {
-    --g_lookups;
-    state_->busy.reset();
-    fail();
-  }
+  if (Queue::get().add(state_, std::move(name))) return;
+  state_->busy.reset();
+  state_->result = Status(EAGAIN);
+  state_->done->set();
 }
 
 Lookup::Lookup(std::vector<Address> addresses) : state_(std::make_shared<State>()) {
@@ -176,6 +205,7 @@ Lookup::Lookup(std::vector<Address> addresses) : state_(std::make_shared<State>(
 }
 
 Lookup::~Lookup() {
+  if (!state_->result) Queue::get().remove(state_);
   const std::lock_guard lock(state_->mutex);
   state_->loop = nullptr;
   state_->busy.reset();

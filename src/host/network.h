@@ -56,7 +56,8 @@ Outcome<std::vector<Address>> look_up(const std::string& name);
 // A look_up() that goes on beside the loop. Dropping it forgets it.
 class Lookup {
  public:
-  // At most kMost go on at once; beyond, and without a thread for it, it fails with EAGAIN.
+  // At most kMost go on at once, and kMostWaiting wait for them; beyond, and without a thread for
+  // it, it fails with EAGAIN.
   Lookup(Loop& loop, std::string name);
   // One that is answered already.
   explicit Lookup(std::vector<Address> addresses);
@@ -68,9 +69,11 @@ class Lookup {
   // Null until it is there.
   const Outcome<std::vector<Address>>* result() const;
   static constexpr int kMost = 64;
+  static constexpr size_t kMostWaiting = 1024;
 
  private:
   struct State;
+  struct Queue;
   std::shared_ptr<State> state_;
   PollableRef pollable_;
 };
