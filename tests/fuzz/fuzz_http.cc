@@ -239,6 +239,9 @@ class Front {
     auto component = component::decode({binary_.data(), binary_.size()}, decode);
     if (!component.ok()) std::abort();
     application.component = *std::move(component);
+    const auto generation = serve::check(*application.component);
+    if (!generation.ok()) std::abort();
+    application.generation = *generation;
     worker_.emplace(options_, process_, metrics_);
     worker_->set(std::move(application));
   }
