@@ -272,6 +272,110 @@ TEST_P(Dynamic, ResourcesOfCallsThatFailAreDropped) {
   EXPECT_EQ(dropped, (std::vector<uint64_t>{7, 8, 9, 10}));
 }
 
+// What an instance owned of the host's is dropped when it traps, as are results of start functions
+// that nobody takes since the instantiation ends.
+TEST_P(Dynamic, ResourcesOfInstancesThatTrapAreDropped) {
+  std::vector<uint64_t> dropped;
+  const ComponentResource type =
+      linker.resource("", "r", [&dropped](uint64_t rep) { dropped.push_back(rep); });
+  const auto instance = instance_of(R"((component
+    (import "r" (type $r (sub resource)))
+    (core module $M (func (export "f") (param i32) unreachable) (func (export "g") (param i32)))
+    (core instance $m (instantiate $M))
+    (func $f (param "r" (own $r)) (canon lift (core func $m "f")))
+    (func $g (param "r" (own $r)) (canon lift (core func $m "g")))
+    (export "f" (func $f)) (export "g" (func $g)))
+)");
+  ASSERT_TRUE(instance);
+  ASSERT_TRUE(instance->func("g").call_raw({type.make(1)}).ok());
+  EXPECT_TRUE(dropped.empty());
+  EXPECT_FALSE(instance->func("f").call_raw({type.make(2)}).ok());
+  EXPECT_EQ(dropped, (std::vector<uint64_t>{1, 2}));
+  linker.value("", "v", type.make(3));
+  const auto binary = wat2wasm(R"((component
+    (import "r" (type $r (sub resource)))
+    (import "v" (value $v (own $r)))
+    (core module $M
+      (func (export "id") (param i32) (result i32) (local.get 0))
+      (func (export "trap") unreachable))
+    (core instance $m (instantiate $M))
+    (func $id (param "r" (own $r)) (result (own $r)) (canon lift (core func $m "id")))
+    (func $trap (canon lift (core func $m "trap")))
+    (start $id (value $v) (result (value $w)))
+    (start $trap)
+    (export "w" (value $w)))
+)");
+  ASSERT_TRUE(binary.ok()) << std::string_view(binary.error().message);
+  const auto component = Component::load(engine, {binary->data(), binary->size()}, {{"cm-values"}});
+  ASSERT_TRUE(component.ok()) << std::string_view(component.error().message);
+  EXPECT_FALSE(linker.instantiate(store, *component).ok());
+  EXPECT_EQ(dropped, (std::vector<uint64_t>{1, 2, 3}));
+}
+
+// An end that goes by way of the host keeps the type that it had.
+TEST_P(Dynamic, EndsThatTheHostPassesOnKeepTheirTypes) {
+  const auto replaced = [](std::string text, std::string_view type) {
+    for (size_t at; (at = text.find("TYPE")) != std::string::npos;) text.replace(at, 4, type);
+    return text;
+  };
+  constexpr std::string_view kGiver = R"((component
+    (type $s TYPE)
+    (core func $new (canon GENUS.new $s))
+    (core module $M (import "" "new" (func $new (result i64)))
+      (func (export "f") (result i32) (i32.wrap_i64 (call $new))))
+    (core instance $m (instantiate $M (with "" (instance (export "new" (func $new))))))
+    (func (export "f") (result $s) (canon lift (core func $m "f")))
+))";
+  constexpr std::string_view kTaker = R"((component
+    (type $s TYPE)
+    (core module $M (func (export "f") (param i32)))
+    (core instance $m (instantiate $M))
+    (func (export "f") (param "s" $s) (canon lift (core func $m "f")))
+))";
+  struct Case {
+    const char *genus, *given, *wanted, *why;
+  };
+  for (const Case& c : {
+           Case{"stream", "(stream u32)", "(stream u32)", nullptr},
+           Case{"stream", "(stream (tuple u8 (future string)))",
+                "(stream (tuple u8 (future string)))", nullptr},
+           Case{"future", "(future)", "(future)", nullptr},
+           Case{"stream", "(stream u32)", "(stream f32)",
+                "expected a stream of f32, found one of u32"},
+           Case{"stream", "(stream u32)", "(stream)",
+                "expected a stream of no value, found one of u32"},
+           Case{"stream", "(stream (future u8))", "(stream (future s8))", "expected a stream of"},
+           Case{"future", "(future error-context)", "(future u32)", "expected a future of u32"},
+           Case{"stream", "(stream u32)", "(future u32)", "expected a future, found a stream"},
+       }) {
+    std::string giver(kGiver);
+    giver.replace(giver.find("GENUS"), 5, c.genus);
+    Store own(engine);
+    const auto make = [&](const std::string& text) -> std::optional<ComponentInstance> {
+      const auto binary = wat2wasm(text);
+      EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message) << text;
+      if (!binary.ok()) return std::nullopt;
+      const auto component = Component::load(engine, {binary->data(), binary->size()},
+                                             {{"cm-values", "cm-error-context"}});
+      EXPECT_TRUE(component.ok()) << std::string_view(component.error().message);
+      if (!component.ok()) return std::nullopt;
+      auto made = linker.instantiate(own, *component);
+      EXPECT_TRUE(made.ok());
+      return made.ok() ? std::optional(*std::move(made)) : std::nullopt;
+    };
+    const auto from = make(replaced(giver, c.given));
+    const auto to = make(replaced(std::string(kTaker), c.wanted));
+    ASSERT_TRUE(from && to);
+    auto end = from->func("f").call_raw({});
+    ASSERT_TRUE(end.ok()) << std::string_view(end.error().message);
+    const auto taken = to->func("f").call_raw({(*end)[0]});
+    EXPECT_EQ(taken.ok(), c.why == nullptr) << c.given << c.wanted;
+    if (c.why && !taken.ok())
+      EXPECT_NE(std::string_view(taken.error().message).find(c.why), std::string_view::npos)
+          << std::string_view(taken.error().message);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiers, Dynamic,
                          testing::Values(Tier::Interpreter, Tier::Baseline, Tier::Auto
 #ifdef WAFER_LLVM_MODULE

@@ -156,6 +156,149 @@
   (type (component (import "a" (value $a u32)) (export "b" (value (eq $a)))))
   (type (instance (export "a" (value $a u32)) (export "b" (value (eq $a))))))
 
+;; Equality holds from scope to scope: what is wanted is compared with what stands for it.
+(component
+  (component $same (import "a" (value $a u32)) (export "b" (value $a)))
+  (type $T (component (import "a" (value $a u32)) (export "b" (value (eq $a)))))
+  (export "c" (component $same) (component (type $T))))
+(assert_invalid
+  (component
+    (component $other
+      (import "a" (value $a u32)) (value $v u32 1) (export "b" (value $v))
+      (instance (export "a" (value $a))))
+    (type $T (component (import "a" (value $a u32)) (export "b" (value (eq $a)))))
+    (export "c" (component $other) (component (type $T))))
+  "expected a value that is equal to another")
+;; What an instance of such a type exports twice is the same value; that of another is not.
+(component definition
+  (component $C
+    (import "a" (value $a u32)) (import "b" (value $b (eq $a)))
+    (instance (export "a" (value $a)) (export "b" (value $b))))
+  (type $T (instance (export "a" (value $a u32)) (export "b" (value (eq $a)))))
+  (import "i" (instance $i (type $T)))
+  (import "j" (instance $j (type $T)))
+  (alias export $i "a" (value $a))
+  (alias export $i "b" (value $b))
+  (instance (instantiate $C (with "a" (value $a)) (with "b" (value $b))))
+  (value $v u32 7)
+  (instance $k (export "v" (value $v)))
+  (alias export $k "v" (value $v1))
+  (alias export $k "v" (value $v2))
+  (instance (instantiate $C (with "a" (value $v1)) (with "b" (value $v2))))
+  (component $D (import "i" (instance (type $T))))
+  (instance (instantiate $D (with "i" (instance $j))))
+  (alias export $k "v" (value $v3))
+  (alias export $k "v" (value $v4))
+  (instance $l (export "a" (value $v3)) (export "b" (value $v4)))
+  (instance (instantiate $D (with "i" (instance $l)))))
+(assert_invalid
+  (component
+    (component $C
+      (import "a" (value $a u32)) (import "b" (value $b (eq $a)))
+      (instance (export "a" (value $a)) (export "b" (value $b))))
+    (type $T (instance (export "a" (value $a u32)) (export "b" (value (eq $a)))))
+    (import "i" (instance $i (type $T)))
+    (import "j" (instance $j (type $T)))
+    (alias export $i "a" (value $a))
+    (alias export $j "b" (value $b))
+    (instance (instantiate $C (with "a" (value $a)) (with "b" (value $b)))))
+  "expected a value that is equal to another")
+(assert_invalid
+  (component
+    (type $T (instance (export "a" (value $a u32)) (export "b" (value (eq $a)))))
+    (component $D (import "i" (instance (type $T))))
+    (value $v u32 1) (value $w u32 1)
+    (instance $l (export "a" (value $v)) (export "b" (value $w)))
+    (instance (instantiate $D (with "i" (instance $l)))))
+  "expected a value that is equal to another")
+;; A constant is the same in each instance, the result of a start function is not, nor is what an
+;; export keeps abstract.
+(component
+  (component $Const (value $v u32 1) (export "v" (value $v)))
+  (component $C
+    (import "a" (value $a u32)) (import "b" (value $b (eq $a)))
+    (instance (export "a" (value $a)) (export "b" (value $b))))
+  (instance $i (instantiate $Const))
+  (instance $j (instantiate $Const))
+  (alias export $i "v" (value $a))
+  (alias export $j "v" (value $b))
+  (instance (instantiate $C (with "a" (value $a)) (with "b" (value $b)))))
+(assert_invalid
+  (component
+    (component $Make
+      (core module $M (func (export "f") (result i32) (i32.const 1)))
+      (core instance $m (instantiate $M))
+      (func $f (result u32) (canon lift (core func $m "f")))
+      (start $f (result (value $v)))
+      (export "v" (value $v)))
+    (component $C
+      (import "a" (value $a u32)) (import "b" (value $b (eq $a)))
+      (instance (export "a" (value $a)) (export "b" (value $b))))
+    (instance $i (instantiate $Make))
+    (instance $j (instantiate $Make))
+    (alias export $i "v" (value $a))
+    (alias export $j "v" (value $b))
+    (instance (instantiate $C (with "a" (value $a)) (with "b" (value $b)))))
+  "expected a value that is equal to another")
+(assert_invalid
+  (component
+    (component $Const (value $v u32 1) (export "v" (value $v) (value u32)))
+    (component $C
+      (import "a" (value $a u32)) (import "b" (value $b (eq $a)))
+      (instance (export "a" (value $a)) (export "b" (value $b))))
+    (instance $i (instantiate $Const))
+    (instance $j (instantiate $Const))
+    (alias export $i "v" (value $a))
+    (alias export $j "v" (value $b))
+    (instance (instantiate $C (with "a" (value $a)) (with "b" (value $b)))))
+  "expected a value that is equal to another")
+;; Instance types with resources or values of their own are equal where they are so by their names.
+(component
+  (type $I (instance
+    (export "r" (type $r (sub resource))) (export "f" (func (param "r" (own $r))))
+    (export "a" (value $a u32)) (export "b" (value (eq $a)))))
+  (type $J (instance
+    (export "r" (type $r (sub resource))) (export "f" (func (param "r" (own $r))))
+    (export "a" (value $a u32)) (export "b" (value (eq $a)))))
+  (component $C (import "t" (type (eq $I))))
+  (export "c" (component $C) (component (import "t" (type (eq $J))))))
+;; Of components from elsewhere it is found out when they are there.
+(component definition $Lib
+  (component $same (import "a" (value $a u32)) (export "b" (value $a)))
+  (component $other
+    (import "a" (value $a u32)) (instance (export "a" (value $a)))
+    (value $v u32 8) (export "b" (value $v)))
+  (export "same" (component $same))
+  (export "other" (component $other)))
+(component instance $lib $Lib)
+(register "lib" $lib)
+(component
+  (type $T (component (import "a" (value $a u32)) (export "b" (value (eq $a)))))
+  (import "lib" (instance $lib (export "same" (component (type $T)))))
+  (alias export $lib "same" (component $same))
+  (value $v u32 7)
+  (instance (instantiate $same (with "a" (value $v)))))
+(assert_unlinkable
+  (component
+    (type $T (component (import "a" (value $a u32)) (export "b" (value (eq $a)))))
+    (import "lib" (instance $lib (export "other" (component (type $T)))))
+    (alias export $lib "other" (component $other))
+    (value $v u32 7)
+    (instance (instantiate $other (with "a" (value $v)))))
+  "`b`: another value than the one that it is equal to")
+;; By what the embedder gives, too.
+(component definition $Pair
+  (value $v u32 7) (value $w u32 8) (value $x u32 7)
+  (export "v" (value $v)) (export "w" (value $w)) (export "x" (value $x)))
+(component instance $pair $Pair)
+(register "pair" $pair)
+(component
+  (import "pair" (instance $pair (export "v" (value $v u32)) (export "x" (value (eq $v))))))
+(assert_unlinkable
+  (component
+    (import "pair" (instance $pair (export "v" (value $v u32)) (export "w" (value (eq $v))))))
+  "`w`: another value than the one that it is equal to")
+
 ;; Start functions are called in their turn, with values by way of memory, of any type.
 (component $Start
   (component $Show
