@@ -20,7 +20,7 @@ bool is_local(std::string_view name) {
   return name.starts_with(kLayout) || name.starts_with(kArchive);
 }
 
-void tell(const std::string& line) { print_note("wafer: " + line); }
+void tell(const std::string& line) { print_note("wafer: " + printable(line)); }
 
 // A bar for each blob, where there is somebody who looks at it.
 void show_progress(const oci::Descriptor& part, uint64_t bytes) {
@@ -218,6 +218,8 @@ Result<void> build(const BuildCommand& o) {
     name = reference.text();
   }
   oci::Layout store(folder);
+  WAFER_LET(kept, store.keep_blobs());
+  (void)kept;
   WAFER_LET(image, oci::build(store, program, options));
   WAFER_TRY(store.set_name(name, image));
   (void)write_stdout(image.digest + "\n");

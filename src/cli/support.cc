@@ -36,12 +36,12 @@ const Style& style_for(int fd) {
 }
 
 void print_line(std::string_view colour, std::string_view label, std::string_view message) {
-  // One line, whatever the message holds.
+  // One line, whatever the message holds, and nothing that a terminal obeys.
   std::string flat(message);
   for (char& c : flat)
-    if (c == '\n' || c == '\r') c = ' ';
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
   std::fflush(stdout);
-  print_note(fmt::format("{}{}:{} {}", colour, label, err_style().reset, flat));
+  print_note(fmt::format("{}{}:{} {}", colour, label, err_style().reset, printable(flat)));
 }
 
 std::string system_message(std::string_view what, std::string_view path) {

@@ -40,6 +40,20 @@ std::string clean_name(const char* name) {
   return out;
 }
 
+bool spend(uint64_t& budget, uint64_t bytes) {
+  if (bytes > budget) return false;
+  budget -= bytes;
+  return true;
+}
+
+// What an entry costs: itself, and, unless it is going to be read, its content, which is passed
+// over whatever its size says.
+uint64_t cost_of(archive_entry* entry, bool is_read) {
+  constexpr uint64_t kItself = 4096;
+  const la_int64_t size = is_read ? 0 : archive_entry_size(entry);
+  return kItself + (size > 0 ? uint64_t(size) : 0);
+}
+
 }  // namespace
 
 Result<std::map<std::string, std::string>> read_archive_file(const std::string& file,
@@ -49,23 +63,25 @@ Result<std::map<std::string, std::string>> read_archive_file(const std::string& 
     return Error(ErrorKind::Io, "cannot read " + file + ": " + archive_error_string(reader.get()));
   std::map<std::string, std::string> files;
   archive_entry* entry = nullptr;
+  const auto too_large = [&] { return Error(ErrorKind::Exhaustion, file + " is too large"); };
   for (;;) {
     const int status = archive_read_next_header(reader.get(), &entry);
     if (status == ARCHIVE_EOF) return files;
     if (status < ARCHIVE_WARN) return error_of(reader.get(), file);
-    if (archive_entry_filetype(entry) != AE_IFREG) continue;
     const std::string name = clean_name(archive_entry_pathname(entry));
+    const bool is_read = archive_entry_filetype(entry) == AE_IFREG && !name.empty();
+    if (!spend(limit, cost_of(entry, is_read) + name.size())) return too_large();
+    if (!is_read) continue;
     std::string content;
     char buffer[64 << 10];
     for (;;) {
       const la_ssize_t n = archive_read_data(reader.get(), buffer, sizeof buffer);
       if (n < 0) return error_of(reader.get(), file);
       if (n == 0) break;
-      if (uint64_t(n) > limit) return Error(ErrorKind::Exhaustion, file + " is too large");
-      limit -= uint64_t(n);
+      if (!spend(limit, uint64_t(n))) return too_large();
       content.append(buffer, size_t(n));
     }
-    if (!name.empty()) files[name] = std::move(content);
+    files[name] = std::move(content);
   }
 }
 
@@ -78,18 +94,22 @@ Result<void> unpack_layer(std::string_view layer, const std::string& folder, uin
                                                    ARCHIVE_EXTRACT_SECURE_SYMLINKS |
                                                    ARCHIVE_EXTRACT_UNLINK);
   archive_entry* entry = nullptr;
-  constexpr int kMostEntries = 1'000'000;
-  for (int count = 0;; ++count) {
+  const auto too_large = [] { return Error(ErrorKind::Exhaustion, "the image is too large"); };
+  for (;;) {
     const int status = archive_read_next_header(reader.get(), &entry);
     if (status == ARCHIVE_EOF) return {};
     if (status < ARCHIVE_WARN) return error_of(reader.get(), "a layer");
-    if (count == kMostEntries) return Error(ErrorKind::Exhaustion, "a layer has too many entries");
     const std::string name = clean_name(archive_entry_pathname(entry));
-    if (name.empty()) continue;
+    const auto type = archive_entry_filetype(entry);
+    const char* const hard = archive_entry_hardlink(entry);
     const size_t slash = name.rfind('/');
     const std::string last = name.substr(slash == name.npos ? 0 : slash + 1);
+    const bool is_whiteout = last.starts_with(".wh.");
+    const bool is_read = !name.empty() && !is_whiteout && !hard && type == AE_IFREG;
+    if (!spend(budget, cost_of(entry, is_read))) return too_large();
+    if (name.empty()) continue;
     const std::string parent = folder + "/" + name.substr(0, slash == name.npos ? 0 : slash);
-    if (last.starts_with(".wh.")) {
+    if (is_whiteout) {
       std::error_code ec;
       // Not through links: the folder has to be where its name says.
       if (fs::weakly_canonical(parent, ec) != fs::path(parent).lexically_normal() &&
@@ -104,8 +124,6 @@ Result<void> unpack_layer(std::string_view layer, const std::string& folder, uin
       }
       continue;
     }
-    const auto type = archive_entry_filetype(entry);
-    const char* const hard = archive_entry_hardlink(entry);
     if (!hard && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK) continue;
     archive_entry_copy_pathname(entry, (folder + "/" + name).c_str());
     if (hard) {
@@ -119,12 +137,11 @@ Result<void> unpack_layer(std::string_view layer, const std::string& folder, uin
     if (archive_write_header(writer.get(), entry) < ARCHIVE_WARN)
       return error_of(writer.get(), "cannot unpack " + name);
     char buffer[64 << 10];
-    for (la_ssize_t n; !hard && type == AE_IFREG;) {
+    for (la_ssize_t n; is_read;) {
       n = archive_read_data(reader.get(), buffer, sizeof buffer);
       if (n < 0) return error_of(reader.get(), "a layer");
       if (n == 0) break;
-      if (uint64_t(n) > budget) return Error(ErrorKind::Exhaustion, "the image is too large");
-      budget -= uint64_t(n);
+      if (!spend(budget, uint64_t(n))) return too_large();
       if (archive_write_data(writer.get(), buffer, size_t(n)) != n)
         return error_of(writer.get(), "cannot unpack " + name);
     }

@@ -62,13 +62,16 @@ Result<std::string> in_folder(const std::string& cache, const std::string& name,
   return path;
 }
 
-// A file in `root`, as a program there would find it. Links lead nowhere else.
+// A file in `root`, whose path below it leads nowhere else: not by links, nor up and down again.
 bool is_file_in(const std::string& root, const std::string& path) {
+  const size_t begin = path.find_first_not_of('/');
+  if (begin == path.npos) return false;
   const UniqueFd folder(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
-  const UniqueFd file(int(syscall(SYS_openat2, folder.get(), path.c_str(), &how, sizeof how)));
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  const UniqueFd file(
+      int(syscall(SYS_openat2, folder.get(), path.c_str() + begin, &how, sizeof how)));
   struct stat st;
   return file && fstat(file.get(), &st) == 0 && S_ISREG(st.st_mode);
 }
@@ -125,7 +128,7 @@ Result<Runnable> unpack(const Store& store, Descriptor image, const std::string&
   const std::string architecture = text_of(config, "architecture");
   if (out.args.empty()) return Error(ErrorKind::Usage, "the image does not say what to run");
   WAFER_LET(folder, in_folder(cache, name, [&](const std::string& to) -> Result<void> {
-              uint64_t budget = uint64_t{4} << 30;
+              uint64_t budget = Store::kMaxImage;
               for (const Descriptor& layer : manifest.layers) {
                 WAFER_LET(bytes, store.get(layer));
                 WAFER_TRY(unpack_layer(bytes, to, budget));

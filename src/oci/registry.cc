@@ -36,7 +36,7 @@ std::string escaped(std::string_view text) {
 // What a registry says in the body of an error.
 std::string reason_of(const host::FetchResponse& response) {
   std::string out = "status " + std::to_string(response.status);
-  const json j = json::parse(response.body, nullptr, false);
+  const json j = parse_or_null(response.body);
   if (const json& errors = member_of(j, "errors"); errors.is_array() && !errors.empty())
     for (const char* name : {"code", "message"})
       if (std::string text = text_of(errors[0], name); !text.empty()) out = std::move(text);
@@ -47,7 +47,7 @@ std::string reason_of(const host::FetchResponse& response) {
 }  // namespace
 
 std::string noted_credentials(std::string_view text, const std::string& registry) {
-  const json j = json::parse(text, nullptr, false);
+  const json j = parse_or_null(text);
   return text_of(member_of(member_of(j, "auths"), registry), "auth");
 }
 
@@ -120,7 +120,7 @@ Result<std::string> Registry::token(const std::string& challenge, const Referenc
   if (!credentials_.empty() && (r.url.starts_with("https://") || base().starts_with("http://")))
     r.headers["Authorization"] = "Basic " + credentials_;
   WAFER_LET(response, http_.request(r));
-  const json j = json::parse(response.body, nullptr, false);
+  const json j = parse_or_null(response.body);
   std::string token;
   if (response.status == 200)
     for (const char* name : {"token", "access_token"})
@@ -218,6 +218,8 @@ Result<bool> Registry::is_signed(const Reference& reference, const std::string& 
 }
 
 Result<std::optional<Descriptor>> Registry::pull_here(const Reference& reference, Layout& store) {
+  WAFER_LET(kept, store.keep_blobs());
+  (void)kept;
   std::string version = reference.version();
   Descriptor manifest;
   std::string text;
@@ -249,7 +251,11 @@ Result<std::optional<Descriptor>> Registry::pull_here(const Reference& reference
   WAFER_LET(all, Manifest::parse(j));
   std::vector<Descriptor> parts{std::move(all.config)};
   parts.insert(parts.end(), all.layers.begin(), all.layers.end());
+  uint64_t left = Store::kMaxImage;
   for (const Descriptor& part : parts) {
+    if (part.size > left)
+      return Error(ErrorKind::Exhaustion, "the image " + reference.text() + " is too large");
+    left -= part.size;
     if (store.has(part.digest)) continue;
     if (part.size > Store::kMaxBlob)
       return Error(ErrorKind::Exhaustion, "the blob " + part.digest + " is too large");

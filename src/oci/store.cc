@@ -27,9 +27,12 @@ Error system_error(const std::string& what) {
 }
 
 Result<std::string> read_file(const std::string& path, uint64_t limit) {
-  const UniqueFd file = take_opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A pipe there would be waited for.
+  const UniqueFd file =
+      take_opened(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat st;
   if (!file || fstat(file.get(), &st) != 0) return system_error("cannot read " + path);
+  if (!S_ISREG(st.st_mode)) return Error(ErrorKind::Io, path + " is not a file");
   if (uint64_t(st.st_size) > limit) return Error(ErrorKind::Exhaustion, path + " is too large");
   std::string text(size_t(st.st_size), '\0');
   size_t done = 0;
@@ -164,6 +167,21 @@ Result<Descriptor> Layout::put(std::string_view bytes, std::string media_type) {
   return d;
 }
 
+// Folders are locked, which leaves nothing behind; not where the file system has no locks.
+UniqueFd Layout::lock(const std::string& folder, int kind) const {
+  UniqueFd fd = take_opened(open((folder_ + folder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (fd && flock(fd.get(), kind) != 0 && errno == EINTR) continue;
+  return fd;
+}
+
+Result<UniqueFd> Layout::keep_blobs() {
+  std::error_code ec;
+  fs::create_directories(folder_ + "/blobs/sha256", ec);
+  UniqueFd kept = lock("/blobs", LOCK_SH);
+  if (!kept) return system_error("cannot open " + folder_ + "/blobs");
+  return kept;
+}
+
 Result<void> Layout::write_index(const std::vector<Descriptor>& names) {
   json index = {{"schemaVersion", 2}, {"mediaType", kIndex}, {"manifests", json::array()}};
   for (const Descriptor& d : names) index["manifests"].push_back(d.to_json());
@@ -172,6 +190,7 @@ Result<void> Layout::write_index(const std::vector<Descriptor>& names) {
 }
 
 Result<void> Layout::set_name(const std::string& name, Descriptor descriptor) {
+  const UniqueFd alone = lock("", LOCK_EX);
   WAFER_LET(all, names());
   std::erase_if(all, [&](const Descriptor& d) {
     const auto it = d.annotations.find(kRefName);
@@ -183,6 +202,7 @@ Result<void> Layout::set_name(const std::string& name, Descriptor descriptor) {
 }
 
 Result<void> Layout::remove(const std::string& name) {
+  const UniqueFd blobs = lock("/blobs", LOCK_EX), alone = lock("", LOCK_EX);
   WAFER_LET(found, find(name));
   WAFER_LET(all, names());
   std::erase_if(all, [&](const Descriptor& d) {
@@ -191,8 +211,8 @@ Result<void> Layout::remove(const std::string& name) {
   WAFER_TRY(write_index(all));
   std::set<std::string> used;
   for (const Descriptor& d : all) {
-    WAFER_LET(blobs, reachable(*this, d));
-    for (const Descriptor& b : blobs) used.insert(b.digest.substr(7));
+    WAFER_LET(parts, reachable(*this, d));
+    for (const Descriptor& b : parts) used.insert(b.digest.substr(7));
   }
   std::error_code ec;
   for (fs::directory_iterator it(folder_ + "/blobs/sha256", ec), end; !ec && it != end;
@@ -230,20 +250,20 @@ Result<std::vector<Descriptor>> reachable(const Store& store, const Descriptor& 
 }
 
 Result<std::unique_ptr<Store>> open_archive(const std::string& file) {
-  constexpr uint64_t kLimit = uint64_t{4} << 30;
-  WAFER_LET(files, read_archive_file(file, kLimit));
+  WAFER_LET(files, read_archive_file(file, Store::kMaxImage));
   auto store = std::make_unique<MemoryStore>();
   if (files.count("index.json")) {
     WAFER_LET(index, parse_json(files["index.json"], "index.json"));
     WAFER_LET(top, names_of(index));
     store->top = std::move(top);
     for (auto& [name, content] : files)
-      if (name.starts_with("blobs/sha256/")) store->blobs["sha256:" + name.substr(13)] = content;
+      if (name.starts_with("blobs/sha256/"))
+        store->blobs["sha256:" + name.substr(13)] = std::move(content);
     return std::unique_ptr<Store>(std::move(store));
   }
   if (!files.count("manifest.json"))
     return Error(ErrorKind::Invalid, file + " is no archive of an image");
-  const json list = json::parse(files["manifest.json"], nullptr, false);
+  const json list = parse_or_null(files["manifest.json"]);
   if (!list.is_array()) return Error(ErrorKind::Invalid, file + ": manifest.json is not a list");
   try {
     for (const json& entry : list) {

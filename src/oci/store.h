@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "oci/format/manifest.h"
 
 namespace wafer::oci {
@@ -13,6 +14,8 @@ namespace wafer::oci {
 class Store {
  public:
   static constexpr uint64_t kMaxBlob = uint64_t{1} << 30;
+  // All that an image consists of, and what it becomes when it is unpacked.
+  static constexpr uint64_t kMaxImage = uint64_t{4} << 30;
   virtual ~Store() = default;
   // All of a blob, whose size and digest are right. Io, Invalid.
   Result<std::string> get(const Descriptor& descriptor) const;
@@ -40,11 +43,14 @@ class Layout final : public Store {
   Result<void> set_name(const std::string& name, Descriptor descriptor);
   // Forgets a name, and all blobs that no name leads to any more. Usage if there is no such name.
   Result<void> remove(const std::string& name);
+  // For who puts blobs, until they have a name: while it is open, others remove none.
+  Result<UniqueFd> keep_blobs();
 
  protected:
   Result<std::string> read(const std::string& digest, uint64_t limit) const override;
 
  private:
+  UniqueFd lock(const std::string& folder, int kind) const;
   Result<void> write_index(const std::vector<Descriptor>& names);
   std::string path_of(const std::string& digest) const;
   std::string folder_;

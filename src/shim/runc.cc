@@ -55,7 +55,7 @@ std::string last_error(const std::string& path) {
   std::string found;
   for (size_t at = 0; log && at < log->size();) {
     const size_t end = std::min(log->find('\n', at), log->size());
-    const json line = json::parse(log->substr(at, end - at), nullptr, false);
+    const json line = oci::parse_or_null(std::string_view(*log).substr(at, end - at));
     if (oci::text_of(line, "level") == "error") found = oci::text_of(line, "msg");
     at = end + 1;
   }
@@ -92,8 +92,7 @@ Result<std::string> prepare_bundle(const Container& c) {
     return system_error("cannot make " + folder);
   if (c.spec.cgroups_path == c.cgroup.path()) return c.bundle;
   WAFER_LET(text, read_file(c.bundle + "/config.json"));
-  json config = json::parse(text, nullptr, false);
-  if (!config.is_object()) return Error(ErrorKind::Invalid, "config.json is not an object");
+  WAFER_LET(config, oci::parse_json(text, "config.json"));
   for (const char* name : {"linux", "root"})
     if (const json& member = oci::member_of(config, name); !member.is_null() && !member.is_object())
       return Error(ErrorKind::Invalid, std::string("\"") + name + "\" is not an object");
@@ -170,7 +169,7 @@ Task<Result<void>> Runc::check(Loop& loop, const std::vector<BeyondUs>& beyond) 
     co_return Result<void>();
   Result<std::string> text = co_await run(loop, {}, {"features"}, {}, nullptr);
   if (text) {
-    const json features = json::parse(*text, nullptr, false);
+    const json features = oci::parse_or_null(*text);
     known = oci::text_of(features, "ociVersionMax");
   }
   for (const BeyondUs& b : beyond)

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "base/descriptor.h"
 #include "oci/format/json.h"
@@ -119,10 +120,28 @@ struct BadSpec {
   std::string message;
 };
 
+// Whether numbers of `value` are whole, and such as T has: others would become different ones.
+template <class T>
+bool fits(const json& value) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    return value.is_number_unsigned()
+               ? std::in_range<T>(value.get<uint64_t>())
+               : value.is_number_integer() && std::in_range<T>(value.get<int64_t>());
+  } else if constexpr (requires { typename T::value_type; } && !std::is_same_v<T, std::string>) {
+    return std::all_of(value.begin(), value.end(), [](const json& one) {
+      if constexpr (std::is_integral_v<typename T::value_type>)
+        return fits<typename T::value_type>(one);
+      return true;
+    });
+  }
+  return true;
+}
+
 template <class T>
 void take(const json& object, const char* name, T& into) {
   const json& value = member_of(object, name);
   if (value.is_null()) return;
+  if (!fits<T>(value)) throw BadSpec{std::string("\"") + name + "\" is no such number"};
   try {
     value.get_to(into);
   } catch (const json::exception&) {
@@ -357,34 +376,9 @@ Spec spec_of(json& j) {
   return s;
 }
 
-// Whether values of `text` lie in each other deeper than any configuration does: what is done
-// with them recurses.
-bool is_too_deep(std::string_view text) {
-  constexpr int kMost = 64;
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      quoted = c != '"';
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kMost) return true;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return false;
-}
-
 template <class T, class Parse>
 Result<T> parse(std::string_view text, const char* what, Parse&& of) {
-  if (is_too_deep(text))
-    return Error(ErrorKind::Exhaustion, std::string(what) + " is nested too deeply");
-  json j = json::parse(text, nullptr, false);
-  if (j.is_discarded()) return Error(ErrorKind::Invalid, std::string(what) + " is not JSON");
+  WAFER_LET(j, oci::parse_value(text, what));
   try {
     return of(j);
   } catch (const BadSpec& bad) {

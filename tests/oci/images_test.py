@@ -82,6 +82,27 @@ check("no image", wafer("run", "oci:nowhere"), 1, err="holds no image")
 check("no name", wafer("run", "oci:one:v9"), 1, err="there is no image 'v9'")
 check("no program", wafer("image", "build", "/etc/hostname", "oci:one:v4"), 1, err="binary form")
 
+# Many at once: every name is kept, and no blob goes that another is about to name.
+def at_once(*commands):
+    running = [subprocess.Popen([WAFER, *c], env=ENV, cwd=HERE, stdout=subprocess.DEVNULL)
+               for c in commands]
+    return [p.wait(60) for p in running]
+
+
+expect("built at once", not any(at_once(*(
+    ("image", "build", "--arg", str(i), "say.wat", f"oci:many:v{i}") for i in range(24)))))
+names = {m["annotations"]["org.opencontainers.image.ref.name"]
+         for m in json.loads((HERE / "many/index.json").read_text())["manifests"]}
+expect(f"every name is there: {sorted(names)}", names == {f"v{i}" for i in range(24)})
+for i in range(4):
+    check("to be removed", wafer("image", "build", "--arg", "old", "say.wat", "localhost/old:1"))
+    expect("built while another is removed", not any(at_once(
+        ("rmi", "localhost/old:1"), *(("image", "build", "--arg", str(n), "say.wat",
+                                       f"localhost/new:{n}") for n in range(4)))))
+    for n in range(4):
+        check("all of it is there", wafer("run", f"localhost/new:{n}"), out=f"/app.wasm\0{n}\0")
+        check("and goes", wafer("rmi", f"localhost/new:{n}"))
+
 # A blob that is not what its digest says.
 shutil.copytree(HERE / "one", HERE / "damaged")
 layer = max((HERE / "damaged/blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
@@ -144,6 +165,40 @@ save(HERE / "white.tar", tar([("dir", b"", str(HERE / "keep")), ("dir/.wh.file",
 wafer("run", "docker-archive:white.tar")
 expect("whiteouts stay inside", (HERE / "keep/file").exists())
 check("no archive", wafer("run", "docker-archive:say.wat"), 1)
+
+# A program is looked for in its image, wherever up and down again would lead.
+(HERE / ".cache/wafer/images/other").mkdir()
+shutil.copy(binary, HERE / ".cache/wafer/images/other/say.wasm")
+for place in ("/../other/say.wasm", "../other/say.wasm"):
+    save(HERE / "up.tar", tar([("other/say.wasm", b"no program", None)]), entry=place)
+    check(place, wafer("run", "docker-archive:up.tar"), 1, err="the image has no file")
+
+# Sizes that only a header claims are not passed over, whatever they take.
+for what in ("../say.wasm", ".wh.say.wasm"):
+    claims = tarfile.TarInfo(what)
+    claims.size = 5 << 30
+    save(HERE / "claims.tar", claims.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    check(f"5 GiB of {what}", wafer("run", "docker-archive:claims.tar"), 1, err="too large")
+
+# What an image is called or says goes to no terminal as it is; what it nests ends.
+save(HERE / "escapes.tar", tar([("x", b"", None)]), entry="/\x1b]0;x\x07")
+said = wafer("run", "docker-archive:escapes.tar")
+expect("no escape sequences", said.returncode == 1 and "\x1b" not in said.stderr)
+deep = "[" * 1_000_000 + "]" * 1_000_000
+for about in (deep, '{"manifests":' + deep + "}", '{"layers":[],"config":' + deep + "}"):
+    place = HERE / "deep/blobs/sha256"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / digest(about.encode())[7:]).write_text(about)
+    (HERE / "deep/index.json").write_text(json.dumps({"manifests": [{
+        "mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest(about.encode()),
+        "size": len(about), "annotations": {"org.opencontainers.image.ref.name": "a"}}]}))
+    check("a deep manifest", wafer("run", "oci:deep:a"), 1, err="the manifest is nested too deeply")
+    check("to push", wafer("push", "oci:deep:a", "localhost:1/x"), 1, err="is nested too deeply")
+(HERE / "deep/index.json").write_text('{"manifests":' + deep + "}")
+check("a deep index", wafer("run", "oci:deep:a"), 1, err="index.json is nested too deeply")
+(HERE / "deep/index.json").unlink()
+os.mkfifo(HERE / "deep/index.json")
+check("a pipe", wafer("run", "oci:deep:a"), 1, err="index.json is not a file")
 
 # What comes from no registry cannot be verified; a file may also have the name of an image.
 (HERE / "localhost:1").mkdir()

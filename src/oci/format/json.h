@@ -9,7 +9,12 @@
 
 namespace wafer::oci {
 
-// JSON of a manifest, index or configuration: an object. Invalid.
+// JSON of any type. Invalid; Exhaustion for what is nested deeper than anything that is read here:
+// what is done with it recurses.
+Result<nlohmann::json> parse_value(std::string_view text, const char* what);
+// The same, or null.
+nlohmann::json parse_or_null(std::string_view text);
+// JSON of a manifest, index or configuration: an object.
 Result<nlohmann::json> parse_json(std::string_view text, const char* what);
 // Member `name` of what may be an object, or null; and that if it is a string, or "", or an array,
 // or an empty one.

@@ -16,7 +16,7 @@ Result<Descriptor> Descriptor::parse(const json& j) {
   try {
     d.media_type = j.value("mediaType", std::string());
     d.digest = j.at("digest").get<std::string>();
-    d.size = j.at("size").get<uint64_t>();
+    d.size = j.at("size").is_number_unsigned() ? j["size"].get<uint64_t>() : ~uint64_t{0};
     d.annotations = j.value("annotations", std::map<std::string, std::string>());
     if (const auto p = j.find("platform"); p != j.end()) {
       d.os = p->value("os", std::string());
