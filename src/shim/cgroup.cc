@@ -523,6 +523,16 @@ std::vector<std::string> Cgroup::entrances() const {
   return out;
 }
 
+Result<void> Cgroup::admit(pid_t pid, const std::vector<std::string>& known) const {
+  for (const std::string& entrance : entrances()) {
+    if (std::find(known.begin(), known.end(), entrance) != known.end()) continue;
+    const std::string in = entrance.substr(0, entrance.rfind('/'));
+    Result<void> moved = write_file(in + "/cgroup.procs", std::to_string(pid));
+    if (!moved && errno != ESRCH) return moved;
+  }
+  return {};
+}
+
 Result<UniqueFd> Cgroup::birthplace() const {
   if (!host_->unified) return UniqueFd();
   const std::string path = folder("");

@@ -41,6 +41,9 @@ class Cgroup {
   Result<void> update(const nlohmann::json& resources);
   // Of version 1, the files "tasks": "0" written to each lets a process of one thread in.
   std::vector<std::string> entrances() const;
+  // Lets process `pid` into those of its groups that are not among `known`, what entrances() gave
+  // when the process was made: others came while it was on its way.
+  Result<void> admit(pid_t pid, const std::vector<std::string>& known) const;
   // Of version 2, what processes are made in: its folder. None if there is no group, as only those
   // may be without who are not root. Io.
   Result<UniqueFd> birthplace() const;

@@ -135,6 +135,8 @@ class Launcher {
       return Error(ErrorKind::Usage, "nothing to launch");
     // A shim that dies takes its containers along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // In a new user namespace it could not open what is its own.
+    if (!request_.wait_for_mappings()) hide();
     if (request_.exec()) {
       WAFER_LET(process, unpack_process(request_.spec()));
       process_ = std::move(process);
@@ -163,6 +165,12 @@ class Launcher {
     WAFER_TRY(set_processors(process_.first_cpus));
     WAFER_TRY(request_.exec() ? join_container() : make_container());
     return become_program();
+  }
+
+  // Others of the container, which may be of the same user, are not to trace this process, nor to
+  // take what it has open: the machine's own program for one. A native program is another.
+  void hide() const {
+    if (request_.hidden()) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   }
 
   // ---- What another runtime is to run ----
@@ -525,6 +533,7 @@ class Launcher {
     WAFER_TRY(set_labels());
     // Without giving up new privileges it is a privilege itself, which is about to be lost.
     if (kind_ == Kind::Native && !process_.no_new_privileges) WAFER_TRY(filter_system_calls());
+    hide();
     WAFER_TRY(drop_privileges());
     // A change of user forgets it.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -584,8 +593,12 @@ class Launcher {
   Result<void> take_stdio() {
     for (int i = 0; i < 3; ++i) {
       if (!stdio_[i]) continue;
-      // So that the program can open them by name as well.
-      if (process_.uid != 0) (void)fchown(stdio_[i].get(), process_.uid, gid_t(-1));
+      // So that the program can open them by name as well. Devices, as /dev/null, are the
+      // machine's.
+      struct stat about;
+      if (process_.uid != 0 && fstat(stdio_[i].get(), &about) == 0 && !S_ISCHR(about.st_mode) &&
+          !S_ISBLK(about.st_mode))
+        (void)fchown(stdio_[i].get(), process_.uid, gid_t(-1));
       if (dup2(stdio_[i].get(), i) < 0) return system_error("cannot set the standard streams");
       stdio_[i].reset();
     }

@@ -225,6 +225,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
     // known yet. They get by without.
     request.set_state(state_of(c, 0, "creating"));
   }
+  // Who is not root could not join it any more.
+  request.set_hidden(geteuid() == 0);
   request.set_seccomp(c.seccomp.program);
   request.set_seccomp_flags(c.seccomp.flags);
   request.set_memory_limit(c.spec.memory_limit());
@@ -239,7 +241,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   const bool enters =
       !is_exec && !(where.clone_flags() & CLONE_NEWUSER) && where.pid_namespace().empty();
   std::vector<UniqueFd> entrances;
-  for (const std::string& path : c.cgroup.entrances()) {
+  const std::vector<std::string> known = c.cgroup.entrances();
+  for (const std::string& path : known) {
     if (enters) {
       request.add_cgroups(path);
       continue;
@@ -262,6 +265,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   if (!is_exec) write_state_file(c.bundle, *pid);
   Result<pid_t> ready = co_await follow(container, process, *pid);
   p.io.release_streams();
+  if (ready)
+    if (Result<void> inside = c.cgroup.admit(*ready, known); !inside) ready = inside.take_error();
   co_return std::move(ready);
 }
 
@@ -892,13 +897,13 @@ Detached Service::update(proto::UpdateTaskRequest request, Reply reply) {
   if (!find(request.id(), {}, reply, found)) co_return;
   Container& c = *found.container;
   const std::string& text = request.resources().value();
-  const auto resources = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (resources.is_discarded()) {
-    reply(RpcResult::error(RpcCode::InvalidArgument, "the resources are not JSON"));
+  const Result<nlohmann::json> resources = oci::parse_value(text, "the update");
+  if (!resources) {
+    reply(error_of(resources.error()));
     co_return;
   }
   const Result<void> done =
-      c.runc ? co_await c.runc->update(loop_, c, text) : c.cgroup.update(resources);
+      c.runc ? co_await c.runc->update(loop_, c, text) : c.cgroup.update(*resources);
   reply(done ? empty() : error_of(done.error()));
 }
 

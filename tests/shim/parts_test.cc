@@ -105,6 +105,12 @@ TEST(ShimSpec, RefusesWhatCannotBe) {
   EXPECT_EQ(error_of(R"({"hooks":{"poststop":[{"path":"x"}]}})"),
             "config.json: the path of a hook is not absolute");
   EXPECT_EQ(error_of(R"({"mounts":[7]})"), "config.json: a mount has no destination");
+  // Numbers do not become others.
+  for (const char* uid : {"4294967296", "-1", "0.5", "1e300"})
+    EXPECT_EQ(error_of(R"({"process":{"cwd":"/","user":{"uid":)" + std::string(uid) + "}}}"),
+              "config.json: \"uid\" is no such number");
+  EXPECT_EQ(error_of(R"({"process":{"cwd":"/","user":{"additionalGids":[1,4294967296]}}})"),
+            "config.json: \"additionalGids\" is no such number");
 }
 
 TEST(ShimSpec, PassesOnWhatAProcessNeeds) {
@@ -244,6 +250,28 @@ TEST(ShimCgroup, WhoIsInsideNeedNotEnter) {
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(*read_file(later + "/cgroup.procs"), "10\n");
   EXPECT_EQ(*read_file(later + "/pids.max"), "5");
+}
+
+TEST(ShimCgroup, GroupsThatCameMeanwhileAreEntered) {
+  Folder folder;
+  CgroupHost host;
+  for (const char* controller : {"memory", "cpu", "cpuacct", "pids"}) {
+    host.hierarchies.push_back({folder.path + "/" + controller, {controller}});
+    std::filesystem::create_directories(folder.path + "/" + controller + "/c");
+  }
+  std::filesystem::remove(folder.path + "/pids/c");
+  std::ofstream(folder.path + "/memory/c/cgroup.procs");
+  Cgroup group("/c", host);
+  const std::vector<std::string> known = group.entrances();
+  EXPECT_EQ(known.size(), 3u);
+  EXPECT_TRUE(group.admit(30, known));
+  std::filesystem::create_directory(folder.path + "/pids/c");
+  for (const char* file : {"/cgroup.procs", "/pids.max"})
+    std::ofstream(folder.path + "/pids/c" + file);
+  ASSERT_TRUE(group.update(nlohmann::json::parse(R"({"pids":{"limit":5}})")));
+  ASSERT_TRUE(group.admit(30, known));
+  EXPECT_EQ(*read_file(folder.path + "/pids/c/cgroup.procs"), "30");
+  EXPECT_EQ(*read_file(folder.path + "/memory/c/cgroup.procs"), "");
 }
 
 TEST(ShimRootfs, LeadsNowhereElse) {

@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -357,6 +359,164 @@ TEST_F(ShimTest, AddsAProcess) {
   ASSERT_TRUE(call("Exec", request).ok());
   result = call("Start", process_request("c", "y"));
   EXPECT_EQ(result.text, "cannot find \"/none\" in the container's root or its PATH");
+}
+
+// What else is in the container, as root, takes nothing from a process of ours.
+TEST_F(ShimTest, IsHiddenFromOthersOfTheContainer) {
+  if (geteuid() != 0) GTEST_SKIP() << "the user's own";
+  start_shim(spec({"/app.wat#spin"}));
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(created.ParseFromString(result.text));
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  const std::string program = "/proc/" + std::to_string(created.pid()) + "/exe";
+  char path[4096];
+  EXPECT_GT(readlink(program.c_str(), path, sizeof path), 0);
+  const pid_t other = fork();
+  if (other == 0) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2] = {};
+    if (syscall(SYS_capset, &header, none) != 0) _exit(2);
+    _exit(readlink(program.c_str(), path, sizeof path) < 0 && errno == EACCES ? 0 : 1);
+  }
+  int how = 0;
+  waitpid(other, &how, 0);
+  EXPECT_EQ(how, 0);
+}
+
+TEST_F(ShimTest, LeavesTheMachinesDevicesAlone) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root could change them";
+  struct stat before, after;
+  ASSERT_EQ(stat("/dev/null", &before), 0);
+  json s = spec({"/app.wasm"});
+  s["process"]["user"] = {{"uid", 1234}, {"gid", 1234}};
+  start_shim(s);
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  EXPECT_EQ(read_all(out_), "hello\n");
+  ASSERT_EQ(stat("/dev/null", &after), 0);
+  EXPECT_EQ(after.st_uid, before.st_uid);
+  ASSERT_EQ(chown("/dev/null", before.st_uid, gid_t(-1)), 0);
+  // Its pipes are its own.
+  ASSERT_EQ(stat((folder_ + "/out").c_str(), &after), 0);
+  EXPECT_EQ(after.st_uid, 1234u);
+}
+
+TEST_F(ShimTest, GoesOnUntilItsLastContainerIsDeleted) {
+  start_shim(spec({"/app.wat#spin"}));
+  ASSERT_TRUE(create().ok());
+  EXPECT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  EXPECT_EQ(status(), proto::RUNNING);
+  ASSERT_TRUE(call("Kill", kill_request("c", SIGKILL)).ok());
+  EXPECT_EQ(wait(), 137u);
+  EXPECT_TRUE(call("Shutdown", proto::ShutdownRequest()).ok());
+  EXPECT_EQ(status(), proto::STOPPED);
+  EXPECT_TRUE(call("Delete", process_request("c")).ok());
+  // Who is on the way when it ends is told so, and not left without an answer.
+  bool shut = false;
+  client_->call("containerd.task.v2.Task", "Shutdown", proto::ShutdownRequest().SerializeAsString(),
+                [&](const RpcResult& r) { shut = r.ok(); });
+  const RpcResult late = create();
+  EXPECT_TRUE(shut);
+  EXPECT_EQ(late.code, RpcCode::Unavailable);
+  EXPECT_EQ(late.text, "this shim is about to end");
+  for (int i = 0; i < 200 && !fs::is_empty(folder_ + "/s"); ++i) usleep(10000);
+  EXPECT_TRUE(fs::is_empty(folder_ + "/s"));
+  client_.reset();
+}
+
+TEST_F(ShimTest, RefusesWhatIsTooLarge) {
+  json s = spec({"/app.wasm"});
+  start_shim(s);
+  const auto with = [&](size_t bytes) {
+    s["process"]["env"] = {"A=" + std::string(bytes, 'x')};
+    std::ofstream(bundle_ + "/config.json") << s.dump();
+    return create();
+  };
+  EXPECT_EQ(with(17 << 20).text, bundle_ + "/config.json is too large");
+  // More than one message to a container holds.
+  EXPECT_EQ(with(8 << 20).text, "cannot tell the process what to do: Message too long");
+  // More than one message of containerd holds: that ends the connection, and the next goes on.
+  proto::ProcessRequest request = process_request(std::string(5 << 20, 'x'));
+  EXPECT_EQ(call("State", request).code, RpcCode::Unavailable);
+  request = process_request(std::string(1 << 20, 'x'));
+  EXPECT_EQ(call("State", request).code, RpcCode::NotFound);
+  const RpcResult result = with(100'000);
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+}
+
+TEST_F(ShimTest, TellsEventsOnceThereIsWhoTakesThem) {
+  events_.reset();
+  unlink((folder_ + "/events").c_str());
+  start_shim(spec({"/app.wasm"}));
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  Result<UniqueFd> listener = listen_unix(folder_ + "/events");
+  ASSERT_TRUE(listener) << listener.error().message;
+  events_.emplace(loop_, *std::move(listener),
+                  [this](std::string_view, std::string_view, std::string payload, std::string_view,
+                         RpcServer::Reply reply) {
+                    proto::ForwardRequest request;
+                    EXPECT_TRUE(request.ParseFromString(payload));
+                    topics_.push_back(request.envelope().topic());
+                    // Not yet: it comes again.
+                    const bool first = topics_.size() == 1;
+                    reply(first ? RpcResult::error(RpcCode::Unavailable, "busy") : RpcResult());
+                  });
+  for (int i = 0; i < 1000 && topics_.size() < 4; ++i) {
+    loop_.after(std::chrono::milliseconds(10), [this] { loop_.stop(); });
+    loop_.run();
+  }
+  EXPECT_EQ(topics_, (std::vector<std::string>{"/tasks/create", "/tasks/create", "/tasks/start",
+                                               "/tasks/exit"}));
+}
+
+TEST_F(ShimTest, TakesTheAddressOfOneThatWasKilled) {
+  start_shim(spec({"/app.wasm"}));
+  proto::ConnectResponse connected;
+  ASSERT_TRUE(connected.ParseFromString(call("Connect", process_request("c")).text));
+  kill(pid_t(connected.shim_pid()), SIGKILL);
+  for (int i = 0; i < 200 && kill(pid_t(connected.shim_pid()), 0) == 0; ++i) usleep(10000);
+  client_.reset();
+  ASSERT_FALSE(fs::is_empty(folder_ + "/s"));
+  const std::string address = run(bundle_, flags("start"));
+  ASSERT_TRUE(address.starts_with("unix://")) << address;
+  client_.emplace(loop_, address.substr(7));
+  const RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+}
+
+// A group is removed once it is empty, which it is made.
+TEST_F(ShimTest, RemovesAGroupThatIsStillBusy) {
+  json s = spec({"/app.wasm"});
+  const std::string path = s["linux"]["cgroupsPath"];
+  if (geteuid() != 0) GTEST_SKIP() << "no control groups";
+  start_shim(s);
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  std::string group = "/sys/fs/cgroup/memory" + path;
+  if (!fs::exists(group)) group = "/sys/fs/cgroup" + path;
+  ASSERT_TRUE(fs::exists(group));
+  const pid_t other = fork();
+  if (other == 0) {
+    for (;;) pause();
+  }
+  std::ofstream(group + "/cgroup.procs") << other << std::flush;
+  const RpcResult result = call("Delete", process_request("c"));
+  EXPECT_TRUE(result.ok()) << result.text;
+  // The loop here takes notice of its end.
+  EXPECT_NE(::kill(other, 0), 0);
+  EXPECT_FALSE(fs::exists(group));
 }
 
 TEST_F(ShimTest, BoundsMemoryAsTheContainersGroup) {
