@@ -44,6 +44,11 @@ std::string digest_in(std::string_view message) {
   return std::string(message.substr(at, end == message.npos ? end : end - at));
 }
 
+// What stands for the label of code that cannot be made.
+std::string given_up(const std::string& code_label) {
+  return "wafer.given-up-" + code_label.substr(code_label.rfind('-') + 1);
+}
+
 // As RFC 3339 has it.
 std::string text_of_time(time_t when) {
   tm parts{};
@@ -166,9 +171,27 @@ Task<Result<LayerSource::Layer>> LayerSource::find_code(std::string digest,
   co_return std::move(loaded);
 }
 
-Task<bool> LayerSource::has_code(std::string digest, std::string code_label) {
-  const Result<Layer> code = co_await find_code(std::move(digest), std::move(code_label));
-  co_return code && *code;
+Task<bool> LayerSource::is_settled(std::string digest, std::string code_label) {
+  const Result<Layer> code = co_await find_code(digest, code_label);
+  if (code && *code) co_return true;
+  const Result<proto::ContentInfo> layer = co_await info(std::move(digest));
+  co_return layer && layer->labels().contains(given_up(code_label));
+}
+
+Task<Result<void>> LayerSource::set_label(std::string digest, std::string label,
+                                          std::string value) {
+  proto::UpdateContentRequest update;
+  update.mutable_info()->set_digest(digest);
+  (*update.mutable_info()->mutable_labels())[label] = value;
+  update.mutable_update_mask()->add_paths("labels." + label);
+  Result<std::string> updated = co_await get(kContent + "Update", update.SerializeAsString());
+  co_return updated ? Result<void>() : Result<void>(updated.take_error());
+}
+
+Task<Result<void>> LayerSource::give_up(std::string digest, std::string code_label) {
+  Result<void> noted =
+      co_await set_label(std::move(digest), given_up(code_label), text_of_time(time(nullptr)));
+  co_return std::move(noted);
 }
 
 Task<Result<void>> LayerSource::keep_code(std::string digest, std::string code_label, Layer code) {
@@ -227,12 +250,8 @@ Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_
     else if (!result->ok())
       co_return error_of(*result);
     if (kept.empty() || kept == digest) co_return no_message("Content/Write");
-    proto::UpdateContentRequest update;
-    update.mutable_info()->set_digest(digest);
-    (*update.mutable_info()->mutable_labels())[code_label] = kept;
-    update.mutable_update_mask()->add_paths("labels." + code_label);
-    Result<std::string> updated = co_await get(kContent + "Update", update.SerializeAsString());
-    co_return updated ? Result<void>() : Result<void>(updated.take_error());
+    Result<void> labelled = co_await set_label(digest, code_label, kept);
+    co_return std::move(labelled);
   }();
   proto::DeleteLeaseRequest done;
   done.set_id(lease.id());

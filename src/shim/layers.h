@@ -33,8 +33,10 @@ class LayerSource {
   };
   // With `code_label`, machine code that keep_code() has kept by that label goes first.
   Task<Result<Program>> find(std::string container, std::string name, std::string code_label);
-  // Whether there is such code.
-  Task<bool> has_code(std::string digest, std::string code_label);
+  // Whether there is such code, or there is to be none: give_up() has said so.
+  Task<bool> is_settled(std::string digest, std::string code_label);
+  // Notes, by a label of the layer, that no code of that label can be made of it.
+  Task<Result<void>> give_up(std::string digest, std::string code_label);
   // Keeps machine code of the layer `digest` in containerd's content store, for all shims, as long
   // as the layer is kept there: by a label of the layer that refers to it. Where containerd does
   // not take it, this shim alone keeps it, and no more than kMaxLayerCode of all; the error says
@@ -57,6 +59,7 @@ class LayerSource {
   Task<Result<Layer>> load(std::string digest, uint64_t size);
   Task<Result<proto::ContentInfo>> info(std::string digest);
   Task<Result<Layer>> find_code(std::string digest, std::string code_label);
+  Task<Result<void>> set_label(std::string digest, std::string label, std::string value);
   Task<Result<void>> store_code(std::string digest, std::string code_label, Layer code);
   GrpcClient& client_;
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

@@ -130,16 +130,19 @@ int serve(const Arguments& arguments, const std::string& path, UniqueFd listener
   });
   int rounds = 0;
   std::function<void()> end = [&] {
-    // What was said last is to arrive.
+    // What was said last is to arrive; code that takes long is made once, whoever began it.
+    constexpr std::chrono::milliseconds kTold{10}, kCompiled{250};
+    constexpr int kMostTold = 200, kMostCompiled = 4 * 3600;
     if (rounds == 0 && telemetry) telemetry->flush();
     const bool busy =
         server.has_unsent() || publisher.has_unsent() || (telemetry && telemetry->has_unsent());
     ++rounds;
-    if ((busy && rounds < 200) || (service.is_compiling() && rounds < 3000)) {
-      loop.after(std::chrono::milliseconds(10), end);
-      return;
-    }
-    loop.stop();
+    if (busy && rounds < kMostTold)
+      loop.after(kTold, end);
+    else if (service.is_compiling() && rounds < kMostCompiled)
+      loop.after(kCompiled, end);
+    else
+      loop.stop();
   };
   service.on_shutdown = [&] {
     // Who comes now starts another shim.

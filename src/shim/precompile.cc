@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -31,18 +32,23 @@ namespace wafer::shim {
 
 namespace {
 
-constexpr rlim_t kMaxSeconds = 60, kMaxMemory = rlim_t{1} << 30, kMaxCode = kMaxLayerCode;
+constexpr rlim_t kMaxMemory = rlim_t{1} << 30, kMaxCode = kMaxLayerCode;
 constexpr off_t kMaxCompiled = 64 << 20, kMaxComplaint = 64 << 10;
 constexpr uid_t kNobody = 65534;
+// Exit codes of the process: it could not be confined; what it compiled was not to be compiled.
+constexpr int kNotConfined = 2, kNotCompiled = 1;
+
+// Of processor time, for a layer of that many bytes: about twice what usual ones take.
+rlim_t seconds_for(off_t bytes) { return rlim_t(60 + (bytes >> 20) * 30); }
 
 // Takes from this process all but what is open: what it compiles may be anybody's.
-Result<void> confine() {
-  constexpr std::pair<__rlimit_resource_t, rlim_t> kLimits[] = {{RLIMIT_CPU, kMaxSeconds},
-                                                                {RLIMIT_DATA, kMaxMemory},
-                                                                {RLIMIT_FSIZE, kMaxCode},
-                                                                {RLIMIT_NPROC, 0},
-                                                                {RLIMIT_CORE, 0}};
-  for (const auto& [resource, most] : kLimits) {
+Result<void> confine(off_t bytes) {
+  const std::pair<__rlimit_resource_t, rlim_t> limits[] = {{RLIMIT_CPU, seconds_for(bytes)},
+                                                           {RLIMIT_DATA, kMaxMemory},
+                                                           {RLIMIT_FSIZE, kMaxCode},
+                                                           {RLIMIT_NPROC, 0},
+                                                           {RLIMIT_CORE, 0}};
+  for (const auto& [resource, most] : limits) {
     const rlimit limit{most, most};
     if (setrlimit(resource, &limit) != 0) return system_error("cannot set a resource limit");
   }
@@ -93,16 +99,25 @@ Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
   return image_of(*module, true);
 }
 
-Result<void> compile_stdin() {
+// What is to be compiled, and what with, once this process can do nothing else.
+struct Work {
+  Bytes layer;
+  compiler::Backend* backend;
+};
+Result<Work> prepare() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   WAFER_LET(backend, compiler::load_llvm_backend());
-  WAFER_TRY(confine());
   struct stat about;
   if (fstat(STDIN_FILENO, &about) != 0) return system_error("cannot read the layer");
+  WAFER_TRY(confine(about.st_size));
   const auto size = size_t(about.st_size);
   void* const bytes = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
   if (bytes == MAP_FAILED) return system_error("cannot read the layer");
-  WAFER_LET(code, compile({static_cast<const uint8_t*>(bytes), size}, *backend));
+  return Work{{static_cast<const uint8_t*>(bytes), size}, backend};
+}
+
+Result<void> compile(const Work& work) {
+  WAFER_LET(code, compile(work.layer, *work.backend));
   for (size_t at = 0; at < code.size();) {
     const ssize_t n = write(STDOUT_FILENO, code.data() + at, code.size() - at);
     if (n <= 0) return system_error("cannot keep the code");
@@ -114,10 +129,14 @@ Result<void> compile_stdin() {
 }  // namespace
 
 int compile_layer() {
-  const Result<void> done = compile_stdin();
-  if (done) return 0;
-  std::fprintf(stderr, "%.*s", int(done.error().message.size()), done.error().message.data());
-  return 1;
+  const auto fail = [](const Error& error, int code) {
+    std::fprintf(stderr, "%.*s", int(error.message.size()), error.message.data());
+    return code;
+  };
+  const Result<Work> work = prepare();
+  if (!work) return fail(work.error(), kNotConfined);
+  const Result<void> done = compile(*work);
+  return done ? 0 : fail(done.error(), kNotCompiled);
 }
 
 const std::string& code_label() {
@@ -206,8 +225,11 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     std::string why = text_in(told, 512);
     why.resize(std::min(why.find('\0'), why.size()));
-    co_return Error(ErrorKind::Io,
-                    why.empty() ? "the compiler ended with status " + std::to_string(status) : why);
+    if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGXCPU))
+      why = "it takes more time or memory than it is worth";
+    if (why.empty()) why = "the compiler ended with status " + std::to_string(status);
+    const bool begun = WIFSIGNALED(status) || WEXITSTATUS(status) == kNotCompiled;
+    co_return Error(begun ? ErrorKind::Invalid : ErrorKind::Io, why);
   }
   if (fcntl(code->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
       0)

@@ -29,7 +29,7 @@ inline constexpr uint64_t kMaxLayerCode = uint64_t{256} << 20;
 // Compiles `layer`, a module or component in binary form. The file of the code, sealed. The process
 // sees nothing but the layer, can do nothing but compile, and its time and memory are limited.
 // Unsupported for what is no binary, or too large; Exhaustion if the process cannot be started;
-// else the error of the compiler.
+// Invalid if it cannot compile this, or not within its limits; Io if it cannot be confined.
 Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
                                                          std::shared_ptr<const UniqueFd> layer);
 

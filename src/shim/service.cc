@@ -401,10 +401,14 @@ Task<Result<void>> Service::make_code(std::string digest, LayerSource::Layer lay
     turn = try_turn();
   }
   if (!turn) co_return turn.take_error();
-  // Whose turn it was may have made just this.
-  if (co_await layers_->has_code(digest, code_label())) co_return Result<void>();
+  // Whose turn it was may have made just this; nor is what takes too long tried again and again.
+  if (co_await layers_->is_settled(digest, code_label())) co_return Result<void>();
   Result<LayerSource::Layer> code = co_await precompile(loop_, std::move(layer));
-  if (!code) co_return code.take_error();
+  if (!code) {
+    if (code.error().kind == ErrorKind::Invalid)
+      (void)co_await layers_->give_up(std::move(digest), code_label());
+    co_return code.take_error();
+  }
   Result<void> kept = co_await layers_->keep_code(std::move(digest), code_label(), *code);
   co_return std::move(kept);
 }

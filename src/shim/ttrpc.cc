@@ -131,6 +131,7 @@ void RpcConnection::send(uint32_t stream, Type type, std::string_view payload) {
 bool RpcConnection::flush() {
   size_t sent = 0;
   bool ok = true;
+  const bool waited = waits_;
   while (sent < unsent_.size()) {
     const ssize_t n =
         ::send(socket_.get(), unsent_.data() + sent, unsent_.size() - sent, MSG_NOSIGNAL);
@@ -145,7 +146,8 @@ bool RpcConnection::flush() {
     unsent_.clear();
   else
     unsent_.erase(0, sent);
-  loop_.change(socket_.get(), unsent_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  waits_ = !unsent_.empty();
+  if (waits_ != waited) loop_.change(socket_.get(), waits_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
   return ok;
 }
 

@@ -65,6 +65,7 @@ class RpcConnection : public std::enable_shared_from_this<RpcConnection> {
   OnFrame on_frame_;
   std::function<void()> on_close_;
   std::string received_, unsent_;
+  bool waits_ = false;  // until more can be sent
 };
 
 // Answers calls.

@@ -113,6 +113,13 @@ def precompiled(layers):
                                                     lab.folder / "plain.toml"]), 42, "hello from wafer\n")
     # Without a label it is of no use, and goes; it is made again.
     lab.check("unlabelled", lab.run("ctr", "content", "label", files["app"], f"{label}="), 0)
+    # Nor is it made where somebody has found that it cannot be.
+    gave_up = "wafer.given-up-" + label[len(LABEL):]
+    lab.check("given up", lab.run("ctr", "content", "label", files["app"], f"{gave_up}=once"), 0)
+    lab.check("a program without code", run(layers), 42, "hello from wafer\n")
+    lab.expect("its shim has ended", not lab.left_behind("default"))
+    lab.expect("it is not made again", files["app"] not in codes())
+    lab.check("once more", lab.run("ctr", "content", "label", files["app"], f"{gave_up}="), 0)
     # A store that takes nothing.
     ingest = next(lab.folder.glob("**/io.containerd.content.v1.content")) / "ingest"
     ingest.rename(ingest.with_name("away"))
