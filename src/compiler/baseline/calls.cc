@@ -92,8 +92,15 @@ void BaselineCompiler::Impl::take_results(std::span<const ValType> types) {
     const ArgLocation where = assign.next(t);
     switch (where.kind) {
       case ArgLocation::Kind::Gpr:
-        if (!is_wide(t)) a_.zero_extend(kResultGpr);
-        push_gpr(t, kResultGpr);
+        if (is_wide(t)) {
+          push_gpr(t, kResultGpr);
+        } else {
+          // What is above its bits is not told.
+          const uint8_t to = types.size() == 1 ? target(false) : kNoRegister;
+          const uint8_t dst = to == kNoRegister ? kResultGpr : to;
+          a_.zero_extend(dst, kResultGpr);
+          push_gpr(t, dst);
+        }
         break;
       case ArgLocation::Kind::Fpr:
         push_fpr(t, kResultFpr);

@@ -428,6 +428,7 @@ void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
   fuel_patch_ = 0;
   fuel_count_ = 0;
   address_temp_ = kNoRegister;
+  scale_ = 0;
   local_regs_used_ = 0;
   tail_calls_ = false;
 }

@@ -151,6 +151,13 @@ class BaselineCompiler::Impl {
     const uint8_t t = target(true);
     return t != kNoRegister ? t : alloc_fpr();
   }
+  // A popped operand in a register that may be written, for a result.
+  uint8_t changed_fpr(Operand o) {
+    const uint8_t t = o.kind == Kind::Fpr ? kNoRegister : target(true);
+    if (t == kNoRegister) return own_fpr(o);
+    load_fpr(t, o);
+    return t;
+  }
   bool is_volatile(uint32_t local) const;
   void save_locals();
   void reload_locals();
@@ -256,11 +263,15 @@ class BaselineCompiler::Impl {
   bool visit_numeric(const Instr& in);
   void wrap();
   void reinterpret(const Instr& in);
+  // Whether `a` shifted to the left by `by`, which have been popped, is what the next instruction
+  // or the one after a local.get adds. Then `a` is pushed again, for add_scaled().
+  bool scales_next(bool wide, uint64_t by, Operand a);
 
   // ---- of the machine: numeric.cc and memory.cc of its folder
   void alu(Alu op, bool wide);
   void compare(bool wide, Cond cond);
   void shift(Shift op, bool wide);
+  void add_scaled(bool wide, Operand a, Operand b);
   void divide(bool wide, bool is_signed, bool rem);
   void count_bits(Opcode op, bool wide);
   void extend(unsigned bits, ValType to);
@@ -300,6 +311,7 @@ class BaselineCompiler::Impl {
   // ---- x64 only
   Source source(Operand& o);
   void alu_plain(Machine::Plain op, bool wide, bool commutes);
+  bool is_better_first(const Operand& a, const Operand& b, uint8_t to) const;
   bool sum_of_local(Machine::Plain op, bool wide, const Operand& a, const Operand& b);
   // Memory of a constant, behind the code.
   Mem pooled(const Operand& o) {
@@ -307,7 +319,7 @@ class BaselineCompiler::Impl {
     std::memcpy(value.bytes, &o.value, 8);
     return x86::ptr(constant(value));
   }
-  void float_binary_inst(InstId inst, ValType type);
+  void float_binary_inst(InstId inst, ValType type, bool commutes = false);
   void float_const(uint8_t dst, ValType type, double value);
   void load_extended(const Instr& in, InstId inst, unsigned width);
 #endif
@@ -335,10 +347,11 @@ class BaselineCompiler::Impl {
   Vec<uint32_t> volatile_locals_;                 // those in registers that calls do not preserve
   uint32_t changed_gprs_ = 0, changed_fprs_ = 0;  // of these, which differ from their slots
   uint32_t operand_gprs_ = 0, operand_fprs_ = 0;
-  // Scratch of weigh_locals(): uses of each local and calls, by weight; which of the blocks that
-  // are open are loops.
+  // Scratch of weigh_locals(): uses of each local and calls, by weight; whether an instruction may
+  // need many registers at once; which of the blocks that are open are loops.
   Vec<uint64_t> local_uses_;
   uint64_t call_uses_ = 0;
+  bool many_operands_ = false;
   Vec<uint8_t> loops_;
   Vec<uint32_t> local_heads_;
   Vec<Operand> stack_;
@@ -349,7 +362,11 @@ class BaselineCompiler::Impl {
   uint32_t gpr_owner_[kRegisters] = {};  // stack index of the operand, or kNone
   uint32_t fpr_owner_[kRegisters] = {};
   uint8_t address_temp_ = kNoRegister;  // to free in done_address()
-  bool flags_ = false;                  // the top operand is in the flags
+  // By how many bits an operand of the addition to come is to be shifted; whether that is the one
+  // below the other.
+  uint32_t scale_ = 0;
+  bool scaled_below_ = false;
+  bool flags_ = false;  // the top operand is in the flags
   bool reachable_ = true;
   uint32_t skip_depth_ = 0;
   bool unsupported_ = false;

@@ -15,12 +15,22 @@ constexpr unsigned kLoopShift = 3, kMaxDepth = 8;
 // before, if it changed, and loaded after.
 constexpr uint64_t kCallCost = 2;
 
+// Whether the instruction may need many registers for operands at once, or certain ones.
+bool needs_many(const Instr& in) {
+  using enum Opcode;
+  // By the order of the opcode table.
+  if (in.op <= I64Extend32S) return in.op == CallIndirect || in.op == ReturnCallIndirect;
+  return !(in.op >= I32TruncSatF32S && in.op <= I64TruncSatF64U) && in.op != MemoryCopy &&
+         in.op != MemoryFill && !(in.op >= V128Load && in.op <= F64x2ConvertLowI32x4U);
+}
+
 }  // namespace
 
 // One pass over the body, whose locals have been read.
 void BaselineCompiler::Impl::weigh_locals() {
   local_uses_.assign(validator_.locals().size(), 0);
   call_uses_ = 0;
+  many_operands_ = false;
   loops_.clear();
   unsigned depth = 0;
   uint64_t call = 0;
@@ -31,6 +41,7 @@ void BaselineCompiler::Impl::weigh_locals() {
   while (!reader.at_end() && reader.read(in).ok()) {
     const uint64_t weight = uint64_t{1} << kLoopShift * std::min(depth, kMaxDepth);
     const uint64_t call_before = std::exchange(call, 0);
+    many_operands_ |= needs_many(in);
     switch (in.op) {
       case Opcode::LocalGet:
       case Opcode::LocalSet:
@@ -69,7 +80,7 @@ void BaselineCompiler::Impl::weigh_locals() {
 
 // Gives registers to the locals that are used most.
 void BaselineCompiler::Impl::choose_locals() {
-  constexpr size_t kKept = std::size(kLocalGprs), kGprs = kKept + std::size(kVolatileGprs),
+  constexpr size_t kKept = std::size(kLocalGprs), kMostGprs = kKept + std::size(kVolatileGprs),
                    kFprs = std::size(kVolatileFprs);
   const auto& locals = validator_.locals();
   local_reg_.assign(locals.size(), 0);
@@ -85,7 +96,8 @@ void BaselineCompiler::Impl::choose_locals() {
   }
   weigh_locals();
   // The best of each class, most used first; few, so they are kept in order as they come.
-  uint32_t gprs[kGprs], fprs[kFprs];
+  uint32_t gprs[kMostGprs], fprs[kFprs];
+  const size_t most_gprs = many_operands_ ? kKept + kVolatileAlways : kMostGprs;
   size_t gpr_count = 0, fpr_count = 0;
   const auto offer = [&](uint32_t* best, size_t& count, size_t most, uint32_t local) {
     size_t at = count;
@@ -100,7 +112,7 @@ void BaselineCompiler::Impl::choose_locals() {
     if (is_fpr(locals[i])) {
       offer(fprs, fpr_count, kFprs, i);
     } else {
-      offer(gprs, gpr_count, kGprs, i);
+      offer(gprs, gpr_count, most_gprs, i);
     }
   }
   local_regs_used_ = uint32_t(std::min(gpr_count, kKept));

@@ -18,6 +18,32 @@ void BaselineCompiler::Impl::wrap() {
   push_gpr(wasm::kI32, own_gpr(a));
 }
 
+bool BaselineCompiler::Impl::scales_next(bool wide, uint64_t by, Operand a) {
+  by &= wide ? 63 : 31;
+  if (by == 0 || by > Machine::kMostScale || a.kind == Kind::Const) return false;
+  // The body's end follows at least.
+  constexpr uint8_t kGet = 0x20, kAdd32 = 0x6A, kAdd64 = 0x7C;
+  const uint8_t* next = module_.bytes.data() + validator_.offset();
+  const uint8_t add = wide ? kAdd64 : kAdd32;
+  const auto in_gpr = [this](const Operand& o) { return in_register(o).kind == Kind::Gpr; };
+  if (next[0] == add) {
+    if (!in_gpr(top())) return false;
+    scaled_below_ = false;
+  } else if (next[0] == kGet && next[1] < local_reg_.size() && next[1] < 0x80 && next[2] == add &&
+             local_reg_[next[1]]) {
+    scaled_below_ = true;
+  } else {
+    return false;
+  }
+  if (a.kind == Kind::Local) {
+    push_local(a.local);
+  } else {
+    push_gpr(a.type, own_gpr(a));
+  }
+  scale_ = uint32_t(by);
+  return true;
+}
+
 void BaselineCompiler::Impl::reinterpret(const Instr& in) {
   const bool wide = in.op == Opcode::I64ReinterpretF64 || in.op == Opcode::F64ReinterpretI64;
   const ValType to = validator_.operand(0);

@@ -51,8 +51,9 @@ constexpr uint8_t kMemory0 = kX25;
 constexpr uint8_t kSlots = kX24;
 constexpr uint8_t kLocalGprs[] = {19, 20, 21, 22, 23};
 // Of the operands', for more locals. They pass no arguments.
-constexpr uint8_t kVolatileGprs[] = {15, 14, 13, 12};
-constexpr uint8_t kVolatileFprs[] = {28, 27, 26, 25, 24, 23, 22, 21};
+constexpr uint8_t kVolatileGprs[] = {15, 14, 13, 12, 8, 7, 6};
+constexpr size_t kVolatileAlways = std::size(kVolatileGprs);
+constexpr uint8_t kVolatileFprs[] = {28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16};
 // Integer argument registers, the context first.
 constexpr uint8_t kArgGprs[] = {0, 1, 2, 3, 4, 5};
 constexpr uint8_t kResultGpr = kX0, kResultFpr = 0;
@@ -131,6 +132,8 @@ class Machine : public a64::Assembler {
   using Label = asmjit::Label;
 
   static bool supported() { return true; }
+  // By how many bits the second operand of an addition may be shifted.
+  static constexpr uint32_t kMostScale = 31;
   // Whether a store of a vector may write its first half where its second faults.
   static constexpr bool kStoresHalves = true;
 
@@ -231,7 +234,8 @@ class Machine : public a64::Assembler {
   void move_from_fpr(uint8_t dst, uint8_t src, bool wide) {
     op2(wide ? 0x9E660000 : 0x1E260000, dst, src);
   }
-  void zero_extend(uint8_t reg) { op3(op::kOrr, reg, kZero, reg); }
+  void zero_extend(uint8_t reg) { zero_extend(reg, reg); }
+  void zero_extend(uint8_t dst, uint8_t src) { op3(op::kOrr, dst, kZero, src); }
   void load_imm(uint8_t dst, uint64_t value) {
     if (WAFER_LIKELY(value <= 0xFFFF)) {
       word(0x52800000 | uint32_t(value) << 5 | dst);

@@ -58,7 +58,13 @@ struct BaselineCompiler::Impl::VectorOps {
 
   // a = INST a, b
   void binary(uint32_t inst) {
-    binary_with([&](uint8_t x, uint8_t y) { a.op3(inst, x, x, y); });
+    Operand y = c.pop(), x = c.pop();
+    const uint8_t p = c.use_fpr(x), q = c.use_fpr(y);
+    c.release(x);
+    c.release(y);
+    const uint8_t dst = c.result_fpr();
+    a.op3(inst, dst, p, q);
+    c.push_fpr(wasm::kV128, dst);
   }
   // a = INST b, a
   void swapped(uint32_t inst) {
@@ -70,8 +76,7 @@ struct BaselineCompiler::Impl::VectorOps {
   // f(x) changes the operand in place.
   template <class F>
   void unary_with(F f) {
-    Operand o = c.pop();
-    const uint8_t x = c.own_fpr(o);
+    const uint8_t x = c.changed_fpr(c.pop());
     f(x);
     c.push_fpr(wasm::kV128, x);
   }
@@ -228,13 +233,18 @@ struct BaselineCompiler::Impl::VectorOps {
   // By a count that is reduced to the lanes' size; right shifts are of negative counts.
   void shift(uint32_t inst, uint32_t n, bool left) {
     Operand count = c.pop();
-    const uint8_t r = c.use_gpr(count);
-    uint32_t mask = 0;
-    Machine::is_mask((8u << n) - 1, false, mask);
-    a.op2(op::kAndMask | mask, kValue, r);
-    if (!left) a.op3(op::kSub | op::kWide, kValue, kZero, kValue);
+    if (count.kind == Kind::Const) {
+      const uint64_t by = count.value & ((8u << n) - 1);
+      a.load_imm(kValue, left ? by : -by);
+    } else {
+      const uint8_t r = c.use_gpr(count);
+      uint32_t mask = 0;
+      Machine::is_mask((8u << n) - 1, false, mask);
+      a.op2(op::kAndMask | mask, kValue, r);
+      if (!left) a.op3(op::kSub | op::kWide, kValue, kZero, kValue);
+      c.release(count);
+    }
     a.op2(op::kDup | lane_field(n, 0), kS, kValue);
-    c.release(count);
     unary_with([&](uint8_t x) { a.op3(inst | op::kLanes * n, x, x, kS); });
   }
   void narrow(uint32_t inst, uint32_t n) {

@@ -53,10 +53,11 @@ constexpr uint8_t kScratchFpr2 = 14;  // the same
 constexpr uint8_t kContext = kR15;
 constexpr uint8_t kMemory0 = kR14;
 constexpr uint8_t kLocalGprs[] = {kRbx, kR12, kR13};
-// Of the operands', for more locals. The latter pass no arguments, the former not the first three
-// after the context.
-constexpr uint8_t kVolatileGprs[] = {kR9, kR8};
-constexpr uint8_t kVolatileFprs[] = {13, 12, 11, 10, 9, 8};
+// Of the operands', for more locals: the first for all functions, the others for those whose
+// instructions need few registers at once. None passes the first three arguments after the context.
+constexpr uint8_t kVolatileGprs[] = {kR9, kR8, kRdi, kR10};
+constexpr size_t kVolatileAlways = 2;
+constexpr uint8_t kVolatileFprs[] = {13, 12, 11, 10, 9, 8, 7, 6, 5};
 // Integer argument registers, the context first.
 constexpr uint8_t kArgGprs[] = {kRdi, kRsi, kRdx, kRcx, kR8, kR9};
 constexpr uint8_t kResultGpr = kRax, kResultFpr = 0;
@@ -112,6 +113,8 @@ class Machine : public x86::Assembler {
     has_bmi2 = features.hasBMI2();
     has_lzcnt = features.hasLZCNT();
   }
+  // By how many bits the second operand of an addition may be shifted.
+  static constexpr uint32_t kMostScale = 3;
   // Whether a store of a vector may write its first half where its second faults.
   static constexpr bool kStoresHalves = false;
   static bool supported() {
@@ -244,7 +247,8 @@ class Machine : public x86::Assembler {
       movd(gp(dst, false), xmm(src));
     }
   }
-  void zero_extend(uint8_t reg) { mov(gp(reg, false), gp(reg, false)); }
+  void zero_extend(uint8_t reg) { zero_extend(reg, reg); }
+  void zero_extend(uint8_t dst, uint8_t src) { op_reg(kMov, false, dst, src); }
   void load_imm(uint8_t dst, uint64_t value) {
     // Not by xor: flags may be live.
     if (value <= 0xFFFFFFFFu) {
@@ -489,14 +493,16 @@ class Machine : public x86::Assembler {
     leave();
   }
   void return_to_caller() { ret(); }
-  // Zeroes the slots from..to; may use any register that calls do not preserve.
+  // Zeroes the slots from..to; may change registers that pass arguments and hold no locals.
   void zero_slots(uint32_t from, uint32_t to) {
     uint32_t count = to - from;
     if (count > 32) {
+      mov(gp(kScratch, true), x86::rdi);
       lea(x86::rdi, slot(to, 0));
       mov(x86::ecx, count);
       xor_(x86::eax, x86::eax);
       rep().stosq();
+      mov(x86::rdi, gp(kScratch, true));
     } else if (count) {
       xorps(xmm(kScratchFpr), xmm(kScratchFpr));
       for (; count >= 2; count -= 2, from += 2) movups(slot(from, 2), xmm(kScratchFpr));

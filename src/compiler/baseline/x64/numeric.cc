@@ -55,15 +55,37 @@ bool BaselineCompiler::Impl::sum_of_local(Plain op, bool wide, const Operand& a,
   return true;
 }
 
+// a + b, one of which is to be shifted first.
+void BaselineCompiler::Impl::add_scaled(bool wide, Operand a, Operand b) {
+  if (scaled_below_) std::swap(a, b);
+  const uint32_t shift = std::exchange(scale_, 0);
+  const uint8_t x = use_gpr(a), y = use_gpr(b);
+  release(a);
+  release(b);
+  const uint8_t dst = result_gpr();
+  a_.lea(gp(dst, wide), x86::ptr(gp(x, true), gp(y, true), shift));
+  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
+}
+
+// For the first operand of an instruction that changes it and commutes, whether `b` is better than
+// `a`: because it is in the register that the result goes to, or else in one of its own.
+bool BaselineCompiler::Impl::is_better_first(const Operand& a, const Operand& b, uint8_t to) const {
+  if (to != kNoRegister && a.kind == Kind::Local && local_reg_[a.local] == to) return false;
+  if (to != kNoRegister && b.kind == Kind::Local && local_reg_[b.local] == to) return true;
+  const auto owned = [](const Operand& o) { return o.kind == Kind::Gpr || o.kind == Kind::Fpr; };
+  return !owned(a) && (owned(b) || a.kind == Kind::Const);
+}
+
 // a OP b for the two-operand instructions of the processor. A code of 0: imul, whose forms
 // are others.
 void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
   Operand b = pop(), a = pop();
-  if (commutes && a.kind != Kind::Gpr && (b.kind == Kind::Gpr || a.kind == Kind::Const))
-    std::swap(a, b);
+  if (op.inst == Inst::kIdAdd && scale_) return add_scaled(wide, a, b);
+  uint8_t to = target(false);
+  if (commutes && is_better_first(a, b, to)) std::swap(a, b);
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   if (sum_of_local(op, wide, a, b)) return;
-  const uint8_t to = a.kind == Kind::Gpr ? kNoRegister : target(false);
+  if (a.kind == Kind::Gpr) to = kNoRegister;
   const Source s = source(b);
   uint8_t dst;
   if (to != kNoRegister &&
@@ -173,6 +195,7 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   Operand b = pop(), a = pop();
   if (b.kind == Kind::Const) {
+    if (op == Shift::Left && scales_next(wide, b.value, a)) return;
     const uint8_t to = a.kind == Kind::Gpr ? kNoRegister : target(false);
     const uint8_t dst = to == kNoRegister ? own_gpr(a) : to;
     load_gpr(dst, a);
@@ -326,9 +349,11 @@ void BaselineCompiler::Impl::float_binary(FloatOp op, ValType type) {
   float_binary_inst((type.kind() == TypeKind::F32 ? kSingle : kDouble)[uint8_t(op)], type);
 }
 
-void BaselineCompiler::Impl::float_binary_inst(InstId inst, ValType type) {
+void BaselineCompiler::Impl::float_binary_inst(InstId inst, ValType type, bool commutes) {
   Operand b = pop(), a = pop();
-  const uint8_t to = a.kind == Kind::Fpr ? kNoRegister : target(true);
+  uint8_t to = target(true);
+  if (commutes && is_better_first(a, b, to)) std::swap(a, b);
+  if (a.kind == Kind::Fpr) to = kNoRegister;
   uint8_t dst;
   if (to != kNoRegister &&
       (in_register(b).kind != Kind::Fpr || in_register(b).reg != to || in_register(a).reg == to)) {

@@ -37,7 +37,9 @@ struct BaselineCompiler::Impl::VectorOps {
   x86::Xmm t() const { return x86::xmm(kT); }
 
   // a = INST a, b
-  void binary(InstId inst) { c.float_binary_inst(inst, wasm::kV128); }
+  void binary(InstId inst, bool commutes = false) {
+    c.float_binary_inst(inst, wasm::kV128, commutes);
+  }
   // b = INST b, a
   void swapped(InstId inst) {
     Operand y = c.pop(), x = c.pop();
@@ -49,8 +51,7 @@ struct BaselineCompiler::Impl::VectorOps {
   // f(x) changes the operand in place.
   template <class F>
   void unary(F f) {
-    Operand o = c.pop();
-    const uint8_t x = c.own_fpr(o);
+    const uint8_t x = c.changed_fpr(c.pop());
     f(xmm(x));
     c.push_fpr(wasm::kV128, x);
   }
@@ -202,13 +203,22 @@ struct BaselineCompiler::Impl::VectorOps {
   // Pops the shift count into xmm15, reduced by `mask` and increased by `more`.
   void count(uint32_t mask, int more = 0) {
     const Operand n = c.pop();
-    c.load_gpr(kScratch, n);
-    c.release(n);
-    a.and_(gp(kScratch, false), mask);
-    if (more) a.add(gp(kScratch, false), more);
+    if (n.kind == Kind::Const) {
+      a.load_imm(kScratch, (n.value & mask) + uint64_t(more));
+    } else {
+      c.load_gpr(kScratch, n);
+      c.release(n);
+      a.and_(gp(kScratch, false), mask);
+      if (more) a.add(gp(kScratch, false), more);
+    }
     a.movd(s(), gp(kScratch, false));
   }
   void shift(InstId inst, uint32_t mask) {
+    if (c.top().kind == Kind::Const) {
+      const auto by = asmjit::Imm(c.pop().value & mask);
+      unary([&](const x86::Xmm& x) { a.emit(inst, x, by); });
+      return;
+    }
     count(mask);
     unary([&](const x86::Xmm& x) { a.emit(inst, x, s()); });
   }
@@ -436,6 +446,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
     v.CALL;                \
     return true;
 #define WAFER_BINARY(OP, INST) WAFER_OP(OP, binary(Inst::kId##INST))
+#define WAFER_COMMUTES(OP, INST) WAFER_OP(OP, binary(Inst::kId##INST, true))
 #define WAFER_LOAD(OP, INST, WIDTH)            \
   case OP:                                     \
     load_extended(in, Inst::kId##INST, WIDTH); \
@@ -566,9 +577,9 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
 #undef WAFER_FLOAT_COMPARES
 
       WAFER_OP(V128Not, unary([&](const x86::Xmm& x) { v.invert(x); }))
-      WAFER_BINARY(V128And, Pand)
-      WAFER_BINARY(V128Or, Por)
-      WAFER_BINARY(V128Xor, Pxor)
+      WAFER_COMMUTES(V128And, Pand)
+      WAFER_COMMUTES(V128Or, Por)
+      WAFER_COMMUTES(V128Xor, Pxor)
       WAFER_OP(V128Andnot, swapped(Inst::kIdPandn))
     case V128Bitselect:
     case I8x16RelaxedLaneselect:
@@ -647,38 +658,38 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       WAFER_OP(I64x2Shl, shift(Inst::kIdPsllq, 63))
       WAFER_OP(I64x2ShrU, shift(Inst::kIdPsrlq, 63))
       WAFER_OP(I64x2ShrS, shift64_signed())
-      WAFER_BINARY(I8x16Add, Paddb)
-      WAFER_BINARY(I8x16AddSatS, Paddsb)
-      WAFER_BINARY(I8x16AddSatU, Paddusb)
+      WAFER_COMMUTES(I8x16Add, Paddb)
+      WAFER_COMMUTES(I8x16AddSatS, Paddsb)
+      WAFER_COMMUTES(I8x16AddSatU, Paddusb)
       WAFER_BINARY(I8x16Sub, Psubb)
       WAFER_BINARY(I8x16SubSatS, Psubsb)
       WAFER_BINARY(I8x16SubSatU, Psubusb)
-      WAFER_BINARY(I8x16MinS, Pminsb)
-      WAFER_BINARY(I8x16MinU, Pminub)
-      WAFER_BINARY(I8x16MaxS, Pmaxsb)
-      WAFER_BINARY(I8x16MaxU, Pmaxub)
-      WAFER_BINARY(I8x16AvgrU, Pavgb)
-      WAFER_BINARY(I16x8Add, Paddw)
-      WAFER_BINARY(I16x8AddSatS, Paddsw)
-      WAFER_BINARY(I16x8AddSatU, Paddusw)
+      WAFER_COMMUTES(I8x16MinS, Pminsb)
+      WAFER_COMMUTES(I8x16MinU, Pminub)
+      WAFER_COMMUTES(I8x16MaxS, Pmaxsb)
+      WAFER_COMMUTES(I8x16MaxU, Pmaxub)
+      WAFER_COMMUTES(I8x16AvgrU, Pavgb)
+      WAFER_COMMUTES(I16x8Add, Paddw)
+      WAFER_COMMUTES(I16x8AddSatS, Paddsw)
+      WAFER_COMMUTES(I16x8AddSatU, Paddusw)
       WAFER_BINARY(I16x8Sub, Psubw)
       WAFER_BINARY(I16x8SubSatS, Psubsw)
       WAFER_BINARY(I16x8SubSatU, Psubusw)
-      WAFER_BINARY(I16x8Mul, Pmullw)
-      WAFER_BINARY(I16x8MinS, Pminsw)
-      WAFER_BINARY(I16x8MinU, Pminuw)
-      WAFER_BINARY(I16x8MaxS, Pmaxsw)
-      WAFER_BINARY(I16x8MaxU, Pmaxuw)
-      WAFER_BINARY(I16x8AvgrU, Pavgw)
-      WAFER_BINARY(I32x4Add, Paddd)
+      WAFER_COMMUTES(I16x8Mul, Pmullw)
+      WAFER_COMMUTES(I16x8MinS, Pminsw)
+      WAFER_COMMUTES(I16x8MinU, Pminuw)
+      WAFER_COMMUTES(I16x8MaxS, Pmaxsw)
+      WAFER_COMMUTES(I16x8MaxU, Pmaxuw)
+      WAFER_COMMUTES(I16x8AvgrU, Pavgw)
+      WAFER_COMMUTES(I32x4Add, Paddd)
       WAFER_BINARY(I32x4Sub, Psubd)
-      WAFER_BINARY(I32x4Mul, Pmulld)
-      WAFER_BINARY(I32x4MinS, Pminsd)
-      WAFER_BINARY(I32x4MinU, Pminud)
-      WAFER_BINARY(I32x4MaxS, Pmaxsd)
-      WAFER_BINARY(I32x4MaxU, Pmaxud)
-      WAFER_BINARY(I32x4DotI16x8S, Pmaddwd)
-      WAFER_BINARY(I64x2Add, Paddq)
+      WAFER_COMMUTES(I32x4Mul, Pmulld)
+      WAFER_COMMUTES(I32x4MinS, Pminsd)
+      WAFER_COMMUTES(I32x4MinU, Pminud)
+      WAFER_COMMUTES(I32x4MaxS, Pmaxsd)
+      WAFER_COMMUTES(I32x4MaxU, Pmaxud)
+      WAFER_COMMUTES(I32x4DotI16x8S, Pmaddwd)
+      WAFER_COMMUTES(I64x2Add, Paddq)
       WAFER_BINARY(I64x2Sub, Psubq)
       WAFER_OP(I64x2Mul, mul64())
     case I16x8Q15mulrSatS:
@@ -804,6 +815,7 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       return false;
   }
 #undef WAFER_OP
+#undef WAFER_COMMUTES
 #undef WAFER_BINARY
 #undef WAFER_LOAD
 }
