@@ -331,8 +331,13 @@ Result<void> Decoder::core_instance(Cursor& c, Component& out) {
         return error(at, "type mismatch in import `" + import.module + "::" + import.name +
                              "`: " + std::string(matched.error().message));
     }
-    for (const auto& [name, item] : type.exports)
-      shape->exports.emplace(name, CoreItem{core_sort_of(item.kind), item});
+    auto& known = module_shapes_[scope().core_modules[module]];
+    if (!known) {
+      for (const auto& [name, item] : type.exports)
+        shape->exports.emplace(name, CoreItem{core_sort_of(item.kind), item});
+      known = shape;
+    }
+    shape = known;
     out.definitions.emplace_back(std::move(def));
   } else if (form == 1) {
     CoreInlineInstance def;

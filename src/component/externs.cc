@@ -218,26 +218,27 @@ Result<Entity> Decoder::extern_type(Cursor& c) {
 
 // ---- External visibility ------------------------------------------------------------
 
+// As what the component's whole type has to observe in the end, but before copies are made of it.
+Result<void> Decoder::weigh(const Entity& entity, uint32_t at) {
+  scope().weight += types().weight(entity);
+  if (scope().weight > kMaxTypeWeight)
+    return Error(ErrorKind::Exhaustion, "effective type size exceeds the limit of 1000000", at);
+  return {};
+}
+
 // Whether all that a value type is made of has a name outside. Looks at each type once: written out
 // in full they may be far more than they are in the binary.
 bool Decoder::is_named(ValType t, const NamedIn& in) const {
-  std::unordered_set<uint32_t> seen;
   std::vector<ValType> open{t};
   while (!open.empty()) {
     const ValType next = open.back();
     open.pop_back();
-    if (!next.defined() || !seen.insert(next.id).second) continue;
+    if (!next.defined()) continue;
     const TypeDef& def = types()[next.id];
-    switch (def.kind) {
-      case TypeKind::Record:
-      case TypeKind::Variant:
-      case TypeKind::Flags:
-      case TypeKind::Enum:
-      case TypeKind::Resource:
-        if (!in.contains(next.id)) return false;
-        continue;
-      default:
-        break;
+    if (!def.has_named || !in.ask(next.id)) continue;
+    if (needs_name(def.kind)) {
+      if (!in.contains(next.id)) return false;
+      continue;
     }
     open.insert(open.end(), def.args.begin(), def.args.end());
     for (const Label& l : def.labels) open.push_back(l.type);
@@ -279,7 +280,7 @@ bool Decoder::is_named(const Entity& e, const NamedIn& in) const {
 }
 
 void Decoder::name_types(const Entity& e, NamedTypes& named) const {
-  if (e.sort == Sort::Type) named.insert(e.type);
+  if (e.sort == Sort::Type) named.named.insert(e.type);
   if (e.sort == Sort::Instance)
     for (const NamedEntity& x : types()[e.type].shape->exports) name_types(x.entity, named);
 }
@@ -289,6 +290,10 @@ Result<Entity> Decoder::bring_in(const Entity& entity, std::vector<ResourceId>& 
     return entity;
   }
   const std::shared_ptr<const Shape> shape = types()[entity.type].shape;
+  WAFER_TRY(types().spend(types()[entity.type].exported));  // these are looked at
+  // Without anything of its own it is the same wherever it is.
+  if (shape->defined.empty() && !types()[entity.type].has_value) return entity;
+  WAFER_TRY(types().spend(kEntityWeight * shape->exports.size()));
   Substitution fresh;
   fresh.fresh_values = true;
   for (ResourceId r : shape->defined) {
@@ -298,8 +303,6 @@ Result<Entity> Decoder::bring_in(const Entity& entity, std::vector<ResourceId>& 
   auto open = std::make_shared<Shape>();
   for (const NamedEntity& e : shape->exports) {
     WAFER_LET(inner, types().substitute(e.entity, fresh));
-    // Types that it gives names to are its own.
-    if (inner.sort == Sort::Type && inner.type == e.entity.type) inner.type = e.entity.type;
     open->exports.add(e.name, inner);
   }
   TypeDef def;
@@ -413,6 +416,7 @@ Result<void> Decoder::import(Cursor& c, Component* out) {
   const ResourceId before = types().resource_count();
   WAFER_LET(written, extern_type(c));
   if (types().resource_count() > before) scope().imported.push_back(before);
+  WAFER_TRY(weigh(written, at));
   WAFER_LET(entity, bring_in(written, scope().imported));
   if (scope().kind != ScopeKind::InstanceType) {
     if (!is_named(entity, {scope().named_imports, scope().named_imports}))
@@ -432,6 +436,7 @@ Result<void> Decoder::export_declaration(Cursor& c) {
   const ResourceId before = types().resource_count();
   WAFER_LET(written, extern_type(c));
   if (types().resource_count() > before) scope().defined.push_back(before);
+  WAFER_TRY(weigh(written, at));
   WAFER_LET(entity, bring_in(written, scope().defined));
   // An instance type is looked at where it is imported or exported.
   if (scope().kind == ScopeKind::ComponentType &&
@@ -470,10 +475,12 @@ Result<void> Decoder::export_definition(Cursor& c, Component& out) {
                        std::string(matched.error().message),
                    ascription_at);
     }
+    WAFER_TRY(weigh(wanted, start));
     WAFER_LET(opened, bring_in(wanted, scope().defined));
     entity = opened;
-  } else if (entity.sort == Sort::Type) {
-    entity.type = types().alias(entity.type);
+  } else {
+    WAFER_TRY(weigh(entity, start));
+    if (entity.sort == Sort::Type) entity.type = types().alias(entity.type);
   }
   if (!is_named(entity, {scope().named_imports, scope().named_exports}))
     return error(start, std::string(sort_name(entity.sort)) + " not valid to be used as export");

@@ -26,17 +26,27 @@ struct CoreInstanceShape {
 };
 
 // Types that a part of a component's outside gives names to ("external visibility").
-using NamedTypes = std::unordered_set<TypeId>;
-// Several of them, and those around them.
+struct NamedTypes {
+  std::unordered_set<TypeId> named;
+  std::unordered_set<TypeId> seen;  // what was asked for already
+};
+// Several of them, and those around them. What has a name keeps it, so that nothing is asked for
+// twice; the first type without one ends it all.
 struct NamedIn {
   const NamedTypes& a;
-  const NamedTypes& b;
+  NamedTypes& b;
   const NamedIn* outer = nullptr;
 
   bool contains(TypeId t) const {
     for (const NamedIn* in = this; in; in = in->outer)
-      if (in->a.contains(t) || in->b.contains(t)) return true;
+      if (in->a.named.contains(t) || in->b.named.contains(t)) return true;
     return false;
+  }
+  // False if it was asked for before.
+  bool ask(TypeId t) const {
+    for (const NamedIn* in = outer; in; in = in->outer)
+      if (in->b.seen.contains(t)) return false;
+    return b.seen.insert(t).second;
   }
 };
 
@@ -66,6 +76,7 @@ struct Scope {
   std::unordered_map<ResourceId, bool> local_resources;  // defined here; whether i64 represents
   UniqueNames import_names, export_names;
   NamedTypes named_imports, named_exports;
+  uint64_t weight = 0;  // of imports and exports
   // Resource types by the label that they are imported or exported with.
   std::unordered_map<std::string, TypeId> import_resources, export_resources;
   std::unordered_map<std::string, TypeId> import_getters, export_getters;  // functions by name
@@ -150,6 +161,8 @@ class Decoder {
   Result<void> check_function_name(const Name& name, const ExternName& parsed, const Entity& entity,
                                    bool exported, uint32_t at);
   NameOptions name_options() const;
+  // Counts an import or export of the scope.
+  Result<void> weigh(const Entity& entity, uint32_t at);
   bool is_named(ValType t, const NamedIn& in) const;
   bool is_named(const Entity& entity, const NamedIn& in) const;
   void name_types(const Entity& entity, NamedTypes& named) const;
@@ -194,7 +207,9 @@ class Decoder {
   DecodeOptions options_;
   std::shared_ptr<TypeArena> arena_;
   std::vector<std::unique_ptr<Scope>> scopes_;  // innermost last
-  uint32_t constants_ = 0;                      // values that components define
+  // What instances of a module export, by its ModuleType.
+  std::unordered_map<uint32_t, std::shared_ptr<CoreInstanceShape>> module_shapes_;
+  uint32_t constants_ = 0;  // values that components define
 };
 
 // Limits of this implementation.

@@ -13,6 +13,13 @@ Error invalid(std::string_view message) { return {ErrorKind::Invalid, message}; 
 
 bool is_value(TypeKind kind) { return kind < TypeKind::Func; }
 
+// How much of a definition a copy of it holds.
+uint64_t own_weight(const TypeDef& def) {
+  uint64_t out = 1 + def.labels.size() + def.args.size();
+  if (def.shape) out += kEntityWeight * (def.shape->imports.size() + def.shape->exports.size());
+  return out;
+}
+
 }  // namespace
 
 std::string signature_text(const wasm::FuncType& type) {
@@ -34,12 +41,12 @@ std::string_view sort_name(Sort sort) {
 std::string_view TypeArena::describe(ValType t) const {
   if (!t) return "none";
   if (!t.defined()) return prim_name(t.prim);
-  const TypeDef& def = types_[t.id];
+  const TypeDef& def = (*this)[t.id];
   return def.kind == TypeKind::Primitive ? prim_name(def.args[0].prim) : kind_name(def.kind);
 }
 
 Layout TypeArena::layout(ValType t) const {
-  if (t.defined()) return types_[t.id].layout;
+  if (t.defined()) return (*this)[t.id].layout;
   Layout out;
   if (const PrimInfo* p = prim_info(t.prim)) {
     const uint32_t size = p->size;
@@ -53,7 +60,7 @@ TypeId TypeArena::canon(ValType t) const {
   // Primitive types stand below all definitions.
   constexpr TypeId kPrimitives = 32;
   if (!t.defined()) return static_cast<TypeId>(t.prim);
-  const TypeDef& def = types_[t.id];
+  const TypeDef& def = (*this)[t.id];
   if (def.kind == TypeKind::Primitive) return static_cast<TypeId>(def.args[0].prim);
   return kPrimitives + def.canon;
 }
@@ -62,10 +69,11 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
   const auto id = static_cast<TypeId>(types_.size());
   uint64_t weight = 1;
   const auto child = [&](TypeId t) {
-    const TypeDef& c = types_[t];
+    const TypeDef& c = (*this)[t];
     weight += c.weight;
     def.has_borrow |= c.has_borrow;
     def.has_resource |= c.has_resource;
+    def.has_named |= c.has_named;
     def.has_value |= c.has_value;
     def.needs_memory |= c.needs_memory;
   };
@@ -79,6 +87,8 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
   for (ValType t : def.args) value(t);
   for (const Label& l : def.labels) value(l.type);
   if (def.shape) {
+    for (const NamedEntity& e : def.shape->exports)
+      def.exported += 1 + (e.entity.sort == Sort::Instance ? (*this)[e.entity.type].exported : 0);
     for (const EntityList* list : {&def.shape->imports, &def.shape->exports}) {
       for (const NamedEntity& e : *list) {
         if (e.entity.sort == Sort::CoreModule)
@@ -94,11 +104,12 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
   if (weight > kMaxTypeWeight)
     return Error(ErrorKind::Exhaustion, "effective type size exceeds the limit of 1000000");
   def.weight = static_cast<uint32_t>(weight);
+  def.has_named |= needs_name(def.kind);
 
   switch (def.kind) {
     case TypeKind::Own:
     case TypeKind::Borrow:
-      def.resource = types_[def.args[0].id].resource;
+      def.resource = (*this)[def.args[0].id].resource;
       def.has_borrow = def.kind == TypeKind::Borrow;
       def.has_resource = true;
       break;
@@ -203,16 +214,26 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
       for (ValType t : def.args) key.push_back(canon(t));
     def.canon = canonical_.try_emplace(std::move(key), id).first->second;
   }
-  types_.push_back(std::move(def));
+  types_.push_back({std::make_shared<const TypeDef>(std::move(def)), std::nullopt});
   return id;
 }
 
 TypeId TypeArena::alias(TypeId id) {
-  const auto out = static_cast<TypeId>(types_.size());
-  TypeDef def = types_[id];
-  def.alias_of = id;
-  types_.push_back(std::move(def));
-  return out;
+  types_.push_back({types_[id].def, id});
+  return static_cast<TypeId>(types_.size() - 1);
+}
+
+uint64_t TypeArena::weight(const Entity& e) const {
+  if (e.sort == Sort::CoreModule) return 1;
+  if (e.sort == Sort::Value) return e.value.defined() ? (*this)[e.value.id].weight : 1;
+  return (*this)[e.type].weight;
+}
+
+wafer::Result<void> TypeArena::spend(uint64_t weight) {
+  spent_ += weight;
+  if (spent_ <= kMaxTotalWeight) return {};
+  return Error(ErrorKind::Exhaustion, "effective size of all types exceeds the limit of " +
+                                          std::to_string(kMaxTotalWeight));
 }
 
 TypeId TypeArena::add_resource(ResourceId id) {
@@ -236,7 +257,7 @@ bool TypeArena::has_free_resource(TypeId root) const {
   while (!work.empty()) {
     const TypeId id = work.back();
     work.pop_back();
-    const TypeDef& def = types_[id];
+    const TypeDef& def = (*this)[id];
     if (!def.has_resource || !seen.try_emplace(id, true).second) continue;
     if (def.kind == TypeKind::Resource) used.push_back(def.resource);
     for (ValType t : def.args)
@@ -258,10 +279,12 @@ bool TypeArena::has_free_resource(TypeId root) const {
 
 wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
   if (auto it = map.types.find(id); it != map.types.end()) return it->second;
-  const bool values = types_[id].has_value && (map.fresh_values || !map.values.empty());
-  if (map.types.empty() && !values && (map.resources.empty() || !types_[id].has_resource))
-    return id;
-  TypeDef def = types_[id];
+  if (map.same.contains(id)) return id;
+  const Entry from = types_[id];
+  const bool values = from.def->has_value && (map.fresh_values || !map.values.empty());
+  if (map.types.empty() && !values && (map.resources.empty() || !from.def->has_resource)) return id;
+  WAFER_TRY(spend(own_weight(*from.def)));
+  TypeDef def = *from.def;
   bool changed = false;
   const auto value = [&](ValType& t) -> wafer::Result<void> {
     if (!t.defined()) return {};
@@ -274,11 +297,6 @@ wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
     auto it = map.resources.find(def.resource);
     if (it == map.resources.end()) return id;
     return map.types[id] = add_resource(it->second);
-  }
-  if (def.alias_of) {
-    WAFER_LET(to, substitute(*def.alias_of, map));
-    changed |= to != *def.alias_of;
-    def.alias_of = to;
   }
   for (ValType& t : def.args) WAFER_TRY(value(t));
   for (Label& l : def.labels) WAFER_TRY(value(l.type));
@@ -296,9 +314,23 @@ wafer::Result<TypeId> TypeArena::substitute(TypeId id, Substitution& map) {
     }
     def.shape = std::move(shape);
   }
-  if (!changed) return id;
-  WAFER_LET(out, add(std::move(def)));
-  return map.types[id] = out;
+  TypeId out = id;
+  if (changed) {
+    WAFER_LET(made, add(std::move(def)));
+    out = made;
+  }
+  if (from.alias_of) {
+    WAFER_LET(to, substitute(*from.alias_of, map));
+    if (changed || to != *from.alias_of) {
+      if (!changed) out = alias(id);
+      types_[out].alias_of = to;
+    }
+  }
+  if (out == id)
+    map.same.insert(id);
+  else
+    map.types[id] = out;
+  return out;
 }
 
 wafer::Result<Entity> TypeArena::substitute(const Entity& entity, Substitution& map) {
@@ -325,11 +357,11 @@ wafer::Result<Entity> TypeArena::substitute(const Entity& entity, Substitution& 
 wafer::Result<void> TypeArena::match_value(ValType a, ValType b) const {
   if (canon(a) == canon(b)) return {};
   const std::string found(describe(a)), wanted(describe(b));
-  if (!a.defined() || !b.defined() || types_[a.id].kind != types_[b.id].kind) {
+  if (!a.defined() || !b.defined() || (*this)[a.id].kind != (*this)[b.id].kind) {
     return invalid("expected " + wanted + ", found " + found);
   }
   // The same kind of type: say where it differs.
-  const TypeDef &x = types_[a.id], &y = types_[b.id];
+  const TypeDef &x = (*this)[a.id], &y = (*this)[b.id];
   switch (x.kind) {
     case TypeKind::Record:
     case TypeKind::Variant: {
@@ -389,7 +421,7 @@ wafer::Result<void> TypeArena::match_value(ValType a, ValType b) const {
 }
 
 wafer::Result<void> TypeArena::match_func(TypeId a, TypeId b) const {
-  const TypeDef &x = types_[a], &y = types_[b];
+  const TypeDef &x = (*this)[a], &y = (*this)[b];
   if (x.canon == y.canon) return {};
   if (x.is_async != y.is_async)
     return invalid(y.is_async ? "expected an async function, found one that is not"
@@ -412,7 +444,7 @@ wafer::Result<void> TypeArena::match_func(TypeId a, TypeId b) const {
 }
 
 wafer::Result<void> TypeArena::match_type(TypeId a, TypeId b) {
-  const TypeDef &x = types_[a], &y = types_[b];
+  const TypeDef &x = (*this)[a], &y = (*this)[b];
   if (x.canon == y.canon) return {};
   const auto group = [](TypeKind k) {
     return is_value(k) ? std::string_view("defined type") : kind_name(k);
@@ -454,7 +486,7 @@ wafer::Result<void> TypeArena::match_instance(const EntityList& a, const EntityL
 
 wafer::Result<void> TypeArena::match_component(TypeId a, TypeId b) {
   // `a` takes what the users of `b` give: fewer imports, more exports.
-  const std::shared_ptr<const Shape> x = types_[a].shape, y = types_[b].shape;
+  const std::shared_ptr<const Shape> x = (*this)[a].shape, y = (*this)[b].shape;
   Substitution map;
   std::unordered_map<ResourceId, bool> imported, defined;
   for (ResourceId r : x->imported) imported[r] = true;
@@ -463,7 +495,7 @@ wafer::Result<void> TypeArena::match_component(TypeId a, TypeId b) {
     const Entity* given = y->imports.find(wanted.name);
     if (!given) return invalid("missing expected import `" + wanted.name + "`");
     WAFER_TRY(open(*given, wanted.entity, imported, map));
-    map.types.clear();  // more is known of resources now
+    map.forget_types();
     WAFER_LET(entity, substitute(wanted.entity, map));
     if (auto r = match(*given, entity); !r.ok())
       return Error(r.error().kind, "type mismatch in import `" + wanted.name +
@@ -475,7 +507,7 @@ wafer::Result<void> TypeArena::match_component(TypeId a, TypeId b) {
     if (!found) return invalid("missing expected export `" + wanted.name + "`");
     WAFER_LET(given, substitute(*found, map));
     WAFER_TRY(open(given, wanted.entity, defined, exported));
-    exported.types.clear();
+    exported.forget_types();
     WAFER_LET(entity, substitute(wanted.entity, exported));
     if (auto r = match(given, entity); !r.ok())
       return Error(r.error().kind, "type mismatch in export `" + wanted.name +
@@ -506,16 +538,16 @@ wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
         return match_component(a.type, b.type);
       case Sort::Instance: {
         // Copies: matching may add types and move what is there.
-        const std::shared_ptr<const Shape> x = types_[a.type].shape, y = types_[b.type].shape;
+        const std::shared_ptr<const Shape> x = (*this)[a.type].shape, y = (*this)[b.type].shape;
         if (x == y) return {};
         std::unordered_map<ResourceId, bool> defined;
         for (ResourceId r : y->defined) defined[r] = true;
-        if (defined.empty() && !types_[b.type].has_value)
+        if (defined.empty() && !(*this)[b.type].has_value)
           return match_instance(x->exports, y->exports);
         Substitution map;
         WAFER_TRY(open(a, b, defined, map));
         WAFER_LET(wanted, substitute(b.type, map));
-        return match_instance(x->exports, types_[wanted].shape->exports);
+        return match_instance(x->exports, (*this)[wanted].shape->exports);
       }
     }
     return {};
@@ -528,18 +560,19 @@ wafer::Result<void> TypeArena::match(const Entity& a, const Entity& b) {
 wafer::Result<void> TypeArena::open(const Entity& given, const Entity& wanted,
                                     const std::unordered_map<ResourceId, bool>& open_set,
                                     Substitution& map) {
-  if (wanted.sort == Sort::Type && types_[wanted.type].kind == TypeKind::Resource) {
-    const ResourceId r = types_[wanted.type].resource;
+  if (wanted.sort == Sort::Type && (*this)[wanted.type].kind == TypeKind::Resource) {
+    const ResourceId r = (*this)[wanted.type].resource;
     if (!open_set.contains(r) || map.resources.contains(r)) return {};
     if (given.sort != Sort::Type)
       return invalid("expected type, found " + std::string(sort_name(given.sort)));
-    if (types_[given.type].kind != TypeKind::Resource)
+    if ((*this)[given.type].kind != TypeKind::Resource)
       return invalid("expected resource, found defined type");
-    map.resources[r] = types_[given.type].resource;
+    map.resources[r] = (*this)[given.type].resource;
   } else if (wanted.sort == Sort::Value && given.sort == Sort::Value) {
     if (!wanted.equal) map.values[wanted.number] = given.number;
   } else if (wanted.sort == Sort::Instance && given.sort == Sort::Instance) {
-    const std::shared_ptr<const Shape> x = types_[given.type].shape, y = types_[wanted.type].shape;
+    const std::shared_ptr<const Shape> x = (*this)[given.type].shape,
+                                       y = (*this)[wanted.type].shape;
     for (const NamedEntity& e : y->exports)
       if (const Entity* inner = x->exports.find(e.name))
         WAFER_TRY(open(*inner, e.entity, open_set, map));
@@ -551,14 +584,14 @@ void TypeArena::bind_types(const Entity& given, const Entity& wanted, Substituti
   if (wanted.sort == Sort::Type) {
     map.types[wanted.type] = given.type;
   } else if (wanted.sort == Sort::Instance) {
-    for (const NamedEntity& e : types_[wanted.type].shape->exports)
-      if (const Entity* inner = types_[given.type].shape->exports.find(e.name))
+    for (const NamedEntity& e : (*this)[wanted.type].shape->exports)
+      if (const Entity* inner = (*this)[given.type].shape->exports.find(e.name))
         bind_types(*inner, e.entity, map);
   }
 }
 
 wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& argument) {
-  const std::shared_ptr<const Shape> shape = types_[component].shape;
+  const std::shared_ptr<const Shape> shape = (*this)[component].shape;
   std::unordered_map<ResourceId, bool> imported;
   for (ResourceId r : shape->imported) imported[r] = true;
   Substitution map, arguments;
@@ -566,7 +599,7 @@ wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& a
     const Entity* given = argument(wanted.name);
     if (!given) return invalid("missing import named `" + wanted.name + "`");
     WAFER_TRY(open(*given, wanted.entity, imported, map));
-    map.types.clear();  // more is known of resources now
+    map.forget_types();
     WAFER_LET(entity, substitute(wanted.entity, map));
     if (auto r = match(*given, entity); !r.ok())
       return Error(r.error().kind,
@@ -580,6 +613,7 @@ wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& a
     map.resources[r] = fresh_resource();
     out.defined.push_back(map.resources[r]);
   }
+  WAFER_TRY(spend(kEntityWeight * shape->exports.size()));
   for (const NamedEntity& e : shape->exports) {
     WAFER_LET(entity, substitute(e.entity, map));
     out.exports.add(e.name, entity);
@@ -641,7 +675,7 @@ bool TypeArena::flatten(ValType t, bool memory64, size_t most,
     default:
       return push(wasm::kI32);
   }
-  const TypeDef& def = types_[t.id];
+  const TypeDef& def = (*this)[t.id];
   switch (def.kind) {
     case TypeKind::Primitive:
     case TypeKind::Tuple:
@@ -733,21 +767,21 @@ wafer::Result<void> match_core(const wasm::TypeRegistry& registry, const CoreExt
 
 wafer::Result<void> match_module(const wasm::TypeRegistry& registry, const ModuleType& a,
                                  const ModuleType& b) {
+  std::map<std::pair<std::string_view, std::string_view>, const CoreExtern*> imports;
+  for (const CoreImport& i : b.imports) imports[{i.module, i.name}] = &i.type;
   for (const CoreImport& wanted : a.imports) {
-    const CoreExtern* given = nullptr;
-    for (const CoreImport& i : b.imports)
-      if (i.module == wanted.module && i.name == wanted.name) given = &i.type;
+    const auto given = imports.find({wanted.module, wanted.name});
     const std::string name = wanted.module + "::" + wanted.name;
-    if (!given) return invalid("missing expected import `" + name + "`");
-    if (auto r = match_core(registry, *given, wanted.type); !r.ok())
+    if (given == imports.end()) return invalid("missing expected import `" + name + "`");
+    if (auto r = match_core(registry, *given->second, wanted.type); !r.ok())
       return invalid("type mismatch in import `" + name + "`: " + std::string(r.error().message));
   }
+  std::unordered_map<std::string_view, const CoreExtern*> exports;
+  for (const auto& [name, type] : a.exports) exports[name] = &type;
   for (const auto& [name, wanted] : b.exports) {
-    const CoreExtern* given = nullptr;
-    for (const auto& [other, type] : a.exports)
-      if (other == name) given = &type;
-    if (!given) return invalid("missing expected export `" + name + "`");
-    if (auto r = match_core(registry, *given, wanted); !r.ok())
+    const auto given = exports.find(name);
+    if (given == exports.end()) return invalid("missing expected export `" + name + "`");
+    if (auto r = match_core(registry, *given->second, wanted); !r.ok())
       return invalid("type mismatch in export `" + name + "`: " + std::string(r.error().message));
   }
   return {};

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -178,16 +179,16 @@ struct TypeDef {
   ResourceId resource = 0;
   std::shared_ptr<const Shape> shape;
 
-  std::optional<TypeId> alias_of;  // what an import or export gave this further name to
-
   // Made by TypeArena::add.
   TypeId canon = 0;
   bool has_borrow = false;
   bool has_resource = false;
+  bool has_named = false;     // it is, or holds, a type that has to have a name outside
   bool has_value = false;     // it says that there are values
   bool needs_memory = false;  // holds a list or string
   Layout layout;              // of value types
   uint32_t weight = 1;        // definitions that this one is made of; bounded
+  uint32_t exported = 0;      // by instances of the type, and by what these export
 };
 
 // One core extern type, with canonical types.
@@ -214,14 +215,31 @@ struct ModuleType {
 inline constexpr uint32_t kMaxTypeWeight = 1'000'000;
 inline constexpr uint64_t kMaxElementSize = uint64_t{1} << 28;  // Binary.md
 inline constexpr uint32_t kMaxTypeDepth = 100;
+// Of what imports, exports and instances copy, altogether: little binary may do so often.
+inline constexpr uint64_t kMaxTotalWeight = uint64_t{1} << 25;
+inline constexpr uint64_t kEntityWeight = 6;  // in labels of a type
+
+// Whether a type of this kind has to have a name where it is seen from outside.
+constexpr bool needs_name(TypeKind kind) {
+  return kind == TypeKind::Record || kind == TypeKind::Variant || kind == TypeKind::Flags ||
+         kind == TypeKind::Enum || kind == TypeKind::Resource;
+}
 
 // What stands for what when a type is brought into another place. The results of a
-// substitution are remembered in `types`, so that equal parts stay the same type.
+// substitution are remembered in `types`, so that equal parts stay the same type, and in `same`
+// what it leaves as it is.
 struct Substitution {
   std::unordered_map<ResourceId, ResourceId> resources;
   std::unordered_map<TypeId, TypeId> types;
+  std::unordered_set<TypeId> same;
   std::unordered_map<uint32_t, uint32_t> values;  // by number
   bool fresh_values = false;  // those that are not there get new numbers, unless constant
+
+  // Where more is known of resources now.
+  void forget_types() {
+    types.clear();
+    same.clear();
+  }
 };
 
 class TypeArena {
@@ -229,7 +247,9 @@ class TypeArena {
   explicit TypeArena(std::shared_ptr<wasm::TypeRegistry> registry)
       : registry_(std::move(registry)) {}
 
-  const TypeDef& operator[](TypeId id) const { return types_[id]; }
+  const TypeDef& operator[](TypeId id) const { return *types_[id].def; }
+  // The type that an import or export gave this further name to.
+  std::optional<TypeId> alias_of(TypeId id) const { return types_[id].alias_of; }
   wasm::TypeRegistry& core() const { return *registry_; }
   const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
   const ModuleType& module(uint32_t id) const { return *modules_[id]; }
@@ -240,6 +260,9 @@ class TypeArena {
   // Another name of `id`: equal to it, with an identity of its own.
   TypeId alias(TypeId id);
   TypeId add_resource(ResourceId id);
+  uint64_t weight(const Entity& e) const;
+  // Counts towards kMaxTotalWeight; Exhaustion past it.
+  wafer::Result<void> spend(uint64_t weight);
   ResourceId fresh_resource() { return resources_++; }
   uint32_t fresh_value() { return ++values_; }
   // How many there are: ids from here on are fresh.
@@ -268,9 +291,9 @@ class TypeArena {
 
   Layout layout(ValType t) const;
   bool same(ValType a, ValType b) const { return canon(a) == canon(b); }
-  bool has_borrow(ValType t) const { return t.defined() && types_[t.id].has_borrow; }
+  bool has_borrow(ValType t) const { return t.defined() && (*this)[t.id].has_borrow; }
   bool needs_memory(ValType t) const {
-    return t.prim == Prim::String || (t.defined() && types_[t.id].needs_memory);
+    return t.prim == Prim::String || (t.defined() && (*this)[t.id].needs_memory);
   }
   // Names for messages.
   std::string_view describe(ValType t) const;
@@ -290,14 +313,21 @@ class TypeArena {
   void bind_types(const Entity& given, const Entity& wanted, Substitution& map) const;
   TypeId canon(ValType t) const;
 
+  // Further names of a type share its definition.
+  struct Entry {
+    std::shared_ptr<const TypeDef> def;
+    std::optional<TypeId> alias_of;
+  };
+
   std::shared_ptr<wasm::TypeRegistry> registry_;
-  std::vector<TypeDef> types_;
+  std::vector<Entry> types_;
   std::vector<std::unique_ptr<ModuleType>> modules_;
   std::map<std::vector<uint64_t>, TypeId> canonical_;
   std::unordered_map<std::string, uint32_t> label_ids_;
   ResourceId resources_ = 0;
   uint32_t values_ = 0;
   uint32_t depth_ = 0;
+  uint64_t spent_ = 0;
 };
 
 // Core subtyping of externs and of whole modules (Explainer.md; core specification 3.3).

@@ -128,7 +128,7 @@ class Decoder {
         r_.interfaces[id].types.push_back(t);
       } else if (e.entity.sort == cm::Sort::Func) {
         if (!functions.insert(e.name).second) continue;
-        WAFER_LET(f, function(e.name, e.entity.type, &r_.interfaces[id].types));
+        WAFER_LET(f, function(e.name, e.entity.type, find_type));
         r_.interfaces[id].functions.push_back(std::move(f));
       } else {
         return unexpected("an interface that exports a " +
@@ -151,7 +151,7 @@ class Decoder {
     def.owner = owner;
     // Another name of what has one already.
     std::optional<TypeId> target;
-    for (std::optional<cm::TypeId> t = types_[id].alias_of; t && !target; t = types_[*t].alias_of)
+    for (auto t = types_.alias_of(id); t && !target; t = types_.alias_of(*t))
       if (auto it = known_.find(*t); it != known_.end()) target = it->second;
     if (auto it = known_.find(id); it != known_.end()) target = it->second;
     if (!target && types_[id].kind == cm::TypeKind::Resource)
@@ -228,9 +228,9 @@ class Decoder {
     return Type::of(out);
   }
 
-  // `named` are the types of the interface; null in a world.
-  Result<Function> function(const std::string& name, cm::TypeId id,
-                            const std::vector<TypeId>* named = nullptr) {
+  // `find` gives the types of the same interface or world by name.
+  template <class F>
+  Result<Function> function(const std::string& name, cm::TypeId id, F&& find) {
     const cm::TypeDef& from = types_[id];
     Function out;
     out.name = name;
@@ -261,11 +261,9 @@ class Decoder {
     }
     if (out.kind == FunctionKind::Static) {
       // Its resource has its name in the same scope.
-      for (TypeId t = 0; t < r_.types.size(); ++t)
-        if (r_.types[t].name == parsed->resource &&
-            (named ? std::find(named->begin(), named->end(), t) != named->end()
-                   : r_.types[t].owner_kind == OwnerKind::World))
-          out.resource = t;
+      const auto resource = find(std::string(parsed->resource));
+      if (!resource) return unexpected("a static function of no resource: `" + name + "`");
+      out.resource = *resource;
     }
     return out;
   }
@@ -277,13 +275,18 @@ class Decoder {
     out.name = name;
     out.package = main_;
     r_.packages[main_].worlds.push_back(id);
+    std::unordered_map<std::string, TypeId> types;
+    const auto find_type = [&](const std::string& type) {
+      const auto it = types.find(type);
+      return it == types.end() ? std::nullopt : std::optional(it->second);
+    };
     for (const bool exported : {false, true}) {
       for (const cm::NamedEntity& e : exported ? shape.exports : shape.imports) {
         WorldItem item;
         if (!e.attributes.external_id.empty()) item.external_id = e.attributes.external_id;
         switch (e.entity.sort) {
           case cm::Sort::Func: {
-            WAFER_LET(f, function(e.name, e.entity.type));
+            WAFER_LET(f, function(e.name, e.entity.type, find_type));
             item.name = e.name;
             item.function = std::move(f);
             break;
@@ -292,7 +295,7 @@ class Decoder {
             WAFER_LET(t, named_type(e.name, e.entity.type, OwnerKind::World, id));
             item.kind = ItemKind::Type;
             item.name = e.name;
-            item.type = t;
+            item.type = types[e.name] = t;
             break;
           }
           case cm::Sort::Instance: {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <thread>
@@ -700,6 +701,47 @@ TEST(ComponentHost, ComponentsFromElsewhereThatDoNotFit) {
 }
 
 // ---- WAVE
+
+// Values of types with many labels take time by their size.
+TEST(Wave, TimeIsLinear) {
+  const auto seconds = [](TypeKind kind, size_t n) {
+    TypeArena types(std::make_shared<wasm::TypeRegistry>());
+    TypeDef def;
+    def.kind = kind;
+    std::string text;
+    for (size_t i = 0; i < n; ++i) {
+      const std::string name = "f" + std::to_string(i);
+      const ValType u8{Prim::U8, 0};
+      def.labels.push_back({name, kind == TypeKind::Enum ? ValType() : u8});
+      text += (i ? "," : "") + name;
+      if (kind != TypeKind::Enum) text += kind == TypeKind::Record ? ":7" : "(7)";
+    }
+    ValType type = ValType::of(*types.add(std::move(def)));
+    if (kind != TypeKind::Record) {
+      TypeDef list;
+      list.kind = TypeKind::List;
+      list.args.push_back(type);
+      type = ValType::of(*types.add(std::move(list)));
+    }
+    text = kind == TypeKind::Record ? "{" + text + "}" : "[" + text + "]";
+    const std::clock_t start = std::clock();
+    auto value = parse_wave(types, type, text);
+    EXPECT_TRUE(value.ok()) << std::string_view(value.error().message);
+    EXPECT_GE(print_wave(types, type, *value).size(), text.size());
+    const double out = double(std::clock() - start) / CLOCKS_PER_SEC;
+    // What is wrong is told in one line of a length that can be read.
+    auto wrong = parse_wave(types, type, kind == TypeKind::Record ? "{x: 1}" : "[x]");
+    EXPECT_FALSE(wrong.ok());
+    EXPECT_LT(wrong.error().message.size(), 700u);
+    EXPECT_LT(describe_type(types, type).size(), 1'100u);
+    return out;
+  };
+  for (const TypeKind kind : {TypeKind::Record, TypeKind::Variant, TypeKind::Enum}) {
+    const double small = std::max(seconds(kind, 5'000), 0.002), large = seconds(kind, 50'000);
+    // Ten times the size; quadratic time would be 100 times as much.
+    EXPECT_LT(large, 40 * small) << kind_name(kind);
+  }
+}
 
 TEST(Wave, SaysWhatIsWrong) {
   World world(R"((component

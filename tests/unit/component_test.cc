@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+#include <functional>
+
 #include "../fuzz/component_seeds.h"
 #include "base/semver.h"
 #include "component/names.h"
+#include "wat/wat.h"
 #include "wit/decode.h"
 #include "wit/print.h"
 
@@ -157,6 +161,113 @@ TEST(ComponentDecoder, NestingHasALimit) {
   auto deep = decode(bytes, {});
   ASSERT_FALSE(deep.ok());
   EXPECT_EQ(deep.error().kind, ErrorKind::Exhaustion);
+}
+
+// ---- Long ones
+
+std::string numbered(size_t n, auto&& item) {
+  std::string out;
+  for (size_t i = 0; i < n; ++i) out += item(std::to_string(i));
+  return out;
+}
+
+// Time grows with size, in the decoder and in what is told as WIT.
+TEST(ComponentDecoder, TimeIsLinear) {
+  const auto lists = [](size_t n) {
+    return "(type $l0 (list u8))" + numbered(n, [](const std::string& i) {
+             return "(type $l" + std::to_string(std::stoul(i) + 1) + " (list $l" + i + "))";
+           });
+  };
+  const std::pair<const char*, std::function<std::string(size_t)>> shapes[] = {
+      {"types of components that use a deep type",
+       [&](size_t n) {
+         return lists(n) + numbered(n, [&](auto) {
+                  return "(type (component (alias outer 1 $l" + std::to_string(n) +
+                         " (type $l)) (import \"f\" (func (param \"x\" $l)))))";
+                });
+       }},
+      {"static functions",
+       [](size_t n) {
+         return "(import \"i\" (instance" +
+                numbered(n,
+                         [](const std::string& i) {
+                           return " (export \"r" + i +
+                                  "\" (type (sub resource))) (export \"[static]r" + i +
+                                  ".f\" (func))";
+                         }) +
+                "))";
+       }},
+      {"instances of a module",
+       [](size_t n) {
+         return "(core module $m" +
+                numbered(n / 10,
+                         [](const std::string& i) { return " (func (export \"" + i + "\"))"; }) +
+                ")" + numbered(n, [](auto) { return "(core instance (instantiate $m))"; });
+       }},
+      {"types of modules", [](size_t n) {
+         const std::string type =
+             "(core type $t (module" +
+             numbered(n,
+                      [](const std::string& i) {
+                        return " (import \"m\" \"" + i + "\" (func)) (export \"" + i + "\" (func))";
+                      }) +
+             "))";
+         return type + "(import \"m\" (core module $m (type $t))) (component $c " + type +
+                "(import \"m\" (core module (type $t)))) (instance (instantiate $c (with \"m\" "
+                "(core module $m))))";
+       }}};
+  for (const auto& [name, shape] : shapes) {
+    const auto seconds = [&, &make = shape](size_t n) {
+      auto bytes = wat::parse_wat("(component " + make(n) + ")", {});
+      EXPECT_TRUE(bytes.ok()) << name << ": " << message(bytes.error());
+      const std::clock_t start = std::clock();
+      auto component = decode({bytes->data(), bytes->size()}, everything());
+      EXPECT_TRUE(component.ok()) << name << ": " << message(component.error());
+      if (component.ok()) (void)wit::world_of(**component);
+      return double(std::clock() - start) / CLOCKS_PER_SEC;
+    };
+    const double small = std::max(seconds(2'000), 0.002), large = seconds(20'000);
+    // Ten times the size; quadratic time would be 100 times as much.
+    EXPECT_LT(large, 40 * small) << name;
+  }
+}
+
+// Little text may say many times that there are large types.
+TEST(ComponentDecoder, CopiesOfTypesAreBounded) {
+  const auto refused = [](const std::string& text) {
+    auto bytes = wat::parse_wat("(component " + text + ")", {});
+    EXPECT_TRUE(bytes.ok()) << message(bytes.error());
+    auto component = decode({bytes->data(), bytes->size()}, everything());
+    EXPECT_FALSE(component.ok());
+    if (component.ok()) return std::string();
+    EXPECT_EQ(component.error().kind, ErrorKind::Exhaustion);
+    // Found on the way, not at the end, when all the copies are there.
+    EXPECT_LT(component.error().offset, bytes->size());
+    return message(component.error());
+  };
+  const auto imports = [](const std::string& type) {
+    return numbered(3'000,
+                    [&](const std::string& i) { return "(import \"i" + i + "\" " + type + ")"; });
+  };
+  EXPECT_EQ(
+      refused("(type $t (record" +
+              numbered(3'000, [](const std::string& i) { return " (field \"f" + i + "\" u8)"; }) +
+              "))" + imports("(type (eq $t))")),
+      "effective type size exceeds the limit of 1000000");
+  const std::string instance =
+      "(type $t (instance (export \"r\" (type (sub resource)))" +
+      numbered(3'000, [](const std::string& i) { return " (export \"f" + i + "\" (func))"; }) +
+      "))";
+  EXPECT_EQ(refused(instance + imports("(instance (type $t))")),
+            "effective type size exceeds the limit of 1000000");
+  EXPECT_EQ(
+      refused("(component $c (import \"f\" (func $f))" +
+              numbered(3'000,
+                       [](const std::string& i) { return " (export \"f" + i + "\" (func $f))"; }) +
+              ") (import \"f\" (func $f))" +
+              numbered(3'000,
+                       [](auto) { return "(instance (instantiate $c (with \"f\" (func $f))))"; })),
+      "effective size of all types exceeds the limit of 33554432");
 }
 
 TEST(Wit, ErrorsShowTheLine) {

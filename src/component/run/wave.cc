@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <unordered_map>
 
 #include "component/run/text.h"
 #include "component/shape.h"
@@ -22,6 +23,18 @@ bool is_keyword(std::string_view word) {
   for (std::string_view k : kKeywords)
     if (k == word) return true;
   return false;
+}
+
+// Names of labels for messages, as far as there is room in a line.
+std::string names_of(const std::vector<Label>& labels, auto&& wanted) {
+  constexpr size_t kMost = 500;
+  std::string out;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (!wanted(i)) continue;
+    if (out.size() > kMost) return out + ", ...";
+    out += (out.empty() ? "" : ", ") + labels[i].name;
+  }
+  return out;
 }
 
 bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -109,13 +122,34 @@ class Parser {
   // `word`, then the value of a case in parentheses.
   Result<Val> payload(ValType type, uint32_t index);
   bool flattens(ValType type) const;
+  // The place of a label; npos: there is none of that name.
+  size_t find_label(const TypeDef& def, std::string_view name);
+  static constexpr size_t npos = ~size_t{0};
 
   const TypeArena& types_;
   const std::string_view text_;
   const size_t base_;
   size_t at_ = 0;
   uint32_t depth_ = 0;
+  // Of types with many labels that values were read of.
+  std::unordered_map<const TypeDef*, std::unordered_map<std::string_view, size_t>> labels_;
 };
+
+size_t Parser::find_label(const TypeDef& def, std::string_view name) {
+  constexpr size_t kFew = 16;
+  if (def.labels.size() <= kFew) {
+    for (size_t i = 0; i < def.labels.size(); ++i)
+      if (def.labels[i].name == name) return i;
+    return npos;
+  }
+  const auto [places, fresh] = labels_.try_emplace(&def);
+  if (fresh) {
+    places->second.reserve(def.labels.size());
+    for (size_t i = 0; i < def.labels.size(); ++i) places->second.emplace(def.labels[i].name, i);
+  }
+  const auto it = places->second.find(name);
+  return it == places->second.end() ? npos : it->second;
+}
 
 Result<Val> Parser::number(Prim prim) {
   space();
@@ -323,13 +357,10 @@ Result<Val> Parser::record(const TypeDef& def) {
     while (!next_is('}')) {
       const size_t start = (space(), at_);
       const std::string_view name = label();
-      size_t i = 0;
-      while (i < fields.size() && def.labels[i].name != name) ++i;
-      if (name.empty() || i == fields.size() || fields[i]) {
+      const size_t i = find_label(def, name);
+      if (i == npos || fields[i]) {
         at_ = start;
-        std::string names;
-        for (size_t k = 0; k < fields.size(); ++k)
-          if (!fields[k]) names += (names.empty() ? "" : ", ") + def.labels[k].name;
+        const std::string names = names_of(def.labels, [&](size_t k) { return !fields[k]; });
         return expected(names.empty() ? "`}`" : "a field (" + names + ")");
       }
       WAFER_TRY(need(':'));
@@ -372,11 +403,10 @@ Result<Val> Parser::flags(const TypeDef& def) {
   while (!next_is('}')) {
     const size_t start = (space(), at_);
     const std::string_view name = label();
-    size_t i = 0;
-    while (i < def.labels.size() && def.labels[i].name != name) ++i;
-    if (i == def.labels.size()) {
+    const size_t i = find_label(def, name);
+    if (i == npos) {
       at_ = start;
-      return expected("a flag");
+      return expected("a flag (" + names_of(def.labels, [](size_t) { return true; }) + ")");
     }
     bits |= uint64_t{1} << i;
     if (!take(',')) break;
@@ -396,15 +426,12 @@ Result<Val> Parser::payload(ValType type, uint32_t index) {
 Result<Val> Parser::named_case(const TypeDef& def) {
   const size_t start = (space(), at_);
   const std::string_view name = label();
-  for (size_t i = 0; i < def.labels.size() && !name.empty(); ++i) {
-    if (def.labels[i].name != name) continue;
+  if (const size_t i = find_label(def, name); i != npos) {
     if (def.kind == TypeKind::Enum) return Val::of_bits(i);
     return payload(def.labels[i].type, uint32_t(i));
   }
   at_ = start;
-  std::string names;
-  for (const Label& l : def.labels) names += (names.empty() ? "" : ", ") + l.name;
-  return expected("a case (" + names + ")");
+  return expected("a case (" + names_of(def.labels, [](size_t) { return true; }) + ")");
 }
 
 // Whether a value may stand for some() or ok() of it: where it cannot be mistaken.
@@ -711,50 +738,85 @@ std::string print_wave(const TypeArena& types, ValType type, const Val& value) {
   return out;
 }
 
-std::string describe_type(const TypeArena& types, ValType type) {
+namespace {
+
+// Adds a type as WIT has it to `out`, until that is longer than any message should be.
+void describe(std::string& out, const TypeArena& types, ValType type) {
+  constexpr size_t kMost = 1000;
+  if (out.size() > kMost) {
+    out += "...";
+    return;
+  }
   const ValType t = plain(types, type);
-  if (!t) return "_";
-  if (!t.defined()) return std::string(prim_name(t.prim));
+  if (!t) {
+    out += '_';
+    return;
+  }
+  if (!t.defined()) {
+    out += prim_name(t.prim);
+    return;
+  }
   const TypeDef& def = types[t.id];
-  const auto list = [&](std::string_view name) {
-    std::string out(name);
+  const auto each = [&](size_t n, auto&& item) {
+    for (size_t i = 0; i < n; ++i) {
+      if (i) out += ", ";
+      if (out.size() > kMost) {
+        out += "...";
+        return;
+      }
+      item(i);
+    }
+  };
+  const auto list = [&](size_t n) {
+    out += kind_name(def.kind);
     out += '<';
-    for (size_t i = 0; i < def.args.size(); ++i)
-      out += (i ? ", " : "") + describe_type(types, def.args[i]);
-    return out + ">";
+    each(n, [&](size_t i) { describe(out, types, def.args[i]); });
+    out += '>';
   };
   switch (def.kind) {
-    case TypeKind::Record: {
-      std::string out = "record { ";
-      for (const Label& l : def.labels) out += l.name + ": " + describe_type(types, l.type) + ", ";
-      return out.substr(0, out.size() - 2) + " }";
-    }
+    case TypeKind::Record:
     case TypeKind::Variant:
     case TypeKind::Enum:
-    case TypeKind::Flags: {
-      std::string out(kind_name(def.kind));
+    case TypeKind::Flags:
+      out += kind_name(def.kind);
       out += " { ";
-      for (const Label& l : def.labels) {
+      each(def.labels.size(), [&](size_t i) {
+        const Label& l = def.labels[i];
         out += l.name;
-        if (l.type) out += "(" + describe_type(types, l.type) + ")";
-        out += ", ";
-      }
-      return out.substr(0, out.size() - 2) + " }";
-    }
+        if (!l.type) return;
+        out += def.kind == TypeKind::Record ? ": " : "(";
+        describe(out, types, l.type);
+        if (def.kind != TypeKind::Record) out += ')';
+      });
+      out += " }";
+      return;
     case TypeKind::FixedList:
-      return "list<" + describe_type(types, def.args[0]) + ", " + std::to_string(def.length) + ">";
+      out += "list<";
+      describe(out, types, def.args[0]);
+      out += ", " + std::to_string(def.length) + ">";
+      return;
     case TypeKind::Result:
-      if (!def.args[0] && !def.args[1]) return "result";
-      if (!def.args[1]) return "result<" + describe_type(types, def.args[0]) + ">";
-      return list("result");
+      if (def.args[1]) return list(2);
+      if (def.args[0]) return list(1);
+      out += "result";
+      return;
     case TypeKind::Own:
     case TypeKind::Borrow:
     case TypeKind::Resource:
-      return std::string(kind_name(def.kind));
+      out += kind_name(def.kind);
+      return;
     default:
-      return def.args.empty() || !def.args[0] ? std::string(kind_name(def.kind))
-                                              : list(kind_name(def.kind));
+      if (!def.args.empty() && def.args[0]) return list(def.args.size());
+      out += kind_name(def.kind);
   }
+}
+
+}  // namespace
+
+std::string describe_type(const TypeArena& types, ValType type) {
+  std::string out;
+  describe(out, types, type);
+  return out;
 }
 
 }  // namespace wafer::component

@@ -27,7 +27,7 @@ Result<std::vector<Val>> parse_wave_arguments(const TypeArena& types, const Type
 
 // In a form that parse_wave takes back; of handles, their kind.
 std::string print_wave(const TypeArena& types, ValType type, const Val& value);
-// A type as WIT has it ("list<tuple<string, u32>>"), for messages.
+// A type as WIT has it ("list<tuple<string, u32>>"), for messages: not all of a long one.
 std::string describe_type(const TypeArena& types, ValType type);
 
 }  // namespace wafer::component
