@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "bindgen/naming.h"
 #include "bindgen/world.h"
@@ -122,10 +125,7 @@ class Generator : WorldModel {
     const wit::Interface& i = r_.interfaces[id];
     const wit::PackageName& p = r_.packages[i.package].name;
     std::string out = snake(p.ns) + "_" + snake(p.name) + "_";
-    size_t same = 0;
-    for (const wit::Package& other : r_.packages)
-      same += other.name.ns == p.ns && other.name.name == p.name;
-    if (same > 1 && !p.version.empty()) out += snake(p.version) + "_";
+    if (in_versions(p)) out += snake(p.version) + "_";
     return out + snake(i.name);
   }
   std::string item_name(const wit::WorldItem& item) const {
@@ -139,10 +139,7 @@ class Generator : WorldModel {
     if (owner != kImports) return "exports_" + item_name(world_.exports[owner]) + "_";
     // Interfaces that stand in the world have no name but the import's.
     if (item_ && item_->interface == def.owner) return item_name(*item_) + "_";
-    for (const wit::WorldItem& item : world_.imports)
-      if (item.kind == ItemKind::Interface && item.interface == def.owner &&
-          r_.interfaces[def.owner].name.empty())
-        return item_name(item) + "_";
+    if (const wit::WorldItem* const item = inline_import(def.owner)) return item_name(*item) + "_";
     return interface_name(def.owner) + "_";
   }
 
@@ -150,11 +147,15 @@ class Generator : WorldModel {
   std::string stem(Type t, size_t side) const {
     if (!t) return "void";
     if (!t.defined()) return t.prim == Prim::String ? name_ + "_string" : snake(prim_name(t.prim));
+    // Names of an interface under another name than its own are others.
+    std::string& known = stems_[{t.id, side, item_ && !item_->name.empty() ? item_ : nullptr}];
+    if (!known.empty()) return known;
     const TypeDef& d = r_.types[t.id];
-    if (!d.name.empty())
-      return claim(owner_prefix(d, side) + snake(d.name), identity(t, side), kind_suffix(d));
-    if (const auto handle = handle_stem(d, side)) return *handle;
-    return claim(name_ + "_" + part(t, side), identity(t, side), kind_suffix(d));
+    if (const auto handle = d.name.empty() ? handle_stem(d, side) : std::nullopt)
+      return known = *handle;
+    return known = claim(
+               d.name.empty() ? name_ + "_" + part(t, side) : owner_prefix(d, side) + snake(d.name),
+               identity(t, side), kind_suffix(d));
   }
   std::optional<std::string> handle_stem(const TypeDef& d, size_t side) const {
     if (d.kind != TypeKind::Own && d.kind != TypeKind::Borrow) return std::nullopt;
@@ -165,20 +166,27 @@ class Generator : WorldModel {
     const std::string prefix = owner_prefix(r_.types[resource], side),
                       of = own ? "own_" : "borrow_";
     return claim(prefix + of + snake(r_.types[resource].name),
-                 of + identity(Type::of(resource), side));
+                 of + identity(Type::of(resource), side), {}, /*function=*/!own);
   }
 
   // The name of a type, if another one does not have it (`list-string` beside a list of strings);
-  // else one with a `_`. `with` is what another name that it needs ends with.
-  std::string claim(std::string name, const std::string& identity,
-                    const std::string& with = "") const {
+  // else one with a `_`. `with` is what another name that it needs ends with. With `function` there
+  // is a function of the name, too, and it has to be none of a type.
+  std::string claim(std::string name, const std::string& identity, const std::string& with = "",
+                    bool function = false) const {
     const auto free = [&](const std::string& n, const std::string& of) {
       const auto found = claimed_.find(n);
       return found == claimed_.end() || found->second == of;
     };
-    while (!free(name, identity) || (!with.empty() && !free(name + with, identity + with)))
+    const auto clashes = [&](const std::string& n) {
+      return (function && type_names_.contains(n)) || handle_functions_.contains(n + "_t");
+    };
+    while (clashes(name) || !free(name, identity) ||
+           (!with.empty() && !free(name + with, identity + with)))
       name += '_';
     claimed_[name] = identity;
+    type_names_.insert(name + "_t");
+    if (function) handle_functions_.insert(name);
     if (!with.empty()) claimed_[name + with] = identity + with;
     return name;
   }
@@ -1356,7 +1364,10 @@ typedef uint32_t wit_step_t;
   const bool async_exports_;
   const std::set<std::string>* const taken_;
   static constexpr char kOfFunction = '@';
-  mutable std::map<std::string, std::string> claimed_;  // names of types, and which those are
+  mutable std::map<std::tuple<TypeId, size_t, const wit::WorldItem*>, std::string> stems_;
+  mutable std::unordered_map<std::string, std::string>
+      claimed_;  // names of types, and which those are
+  mutable std::unordered_set<std::string> type_names_, handle_functions_;
   std::set<std::string> functions_named_, constants_;
   bool uses_async_ = false;
   std::set<std::string> ends_done_, cancels_;

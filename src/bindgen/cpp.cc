@@ -29,7 +29,10 @@ std::string_view int_for(size_t n) {
 CppTypes::CppTypes(const wit::Resolve& r, wit::WorldId world, std::string library)
     : WorldModel(r, world),
       library_(std::move(library)),
-      world_space_("::" + world_identifier(world_.name)) {}
+      world_space_("::" + world_identifier(world_.name)) {
+  for (const wit::WorldItem& i : world_.imports)
+    if (i.kind == ItemKind::Type) world_types_.insert(pascal(r_.types[i.type].name));
+}
 
 // ---- Names ------------------------------------------------------------------------------
 
@@ -37,10 +40,7 @@ CppTypes::CppTypes(const wit::Resolve& r, wit::WorldId world, std::string librar
 std::string CppTypes::path(wit::InterfaceId id) const {
   const wit::PackageName& p = r_.packages[r_.interfaces[id].package].name;
   std::string out = "::" + identifier(p.ns) + "::" + identifier(p.name);
-  size_t same = 0;
-  for (const wit::Package& other : r_.packages)
-    same += other.name.ns == p.ns && other.name.name == p.name;
-  if (same > 1 && !p.version.empty()) out += "::v" + snake(p.version);
+  if (in_versions(p)) out += "::v" + snake(p.version);
   return out;
 }
 
@@ -60,10 +60,7 @@ std::string CppTypes::owner_space(const TypeDef& d, size_t side) const {
   if (owner != kImports) return space(world_.exports[owner], owner);
   // Interfaces that stand in the world have no name but the import's.
   if (item_ && item_->interface == d.owner) return space(*item_, kImports);
-  for (const wit::WorldItem& item : world_.imports)
-    if (item.kind == ItemKind::Interface && item.interface == d.owner &&
-        r_.interfaces[d.owner].name.empty())
-      return space(item, kImports);
+  if (const wit::WorldItem* const item = inline_import(d.owner)) return space(*item, kImports);
   return world_space_ + path(d.owner) + "::" + identifier(r_.interfaces[d.owner].name);
 }
 
@@ -73,9 +70,7 @@ std::string CppTypes::full_name(TypeId t, size_t side) const {
 }
 
 bool CppTypes::names_world_type(const std::string& name) const {
-  return std::any_of(world_.imports.begin(), world_.imports.end(), [&](const wit::WorldItem& i) {
-    return i.kind == ItemKind::Type && pascal(r_.types[i.type].name) == name;
-  });
+  return world_types_.contains(name);
 }
 
 std::string CppTypes::world_class() const {

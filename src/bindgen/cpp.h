@@ -3,6 +3,8 @@
 // names are written in full, since those of WIT may hide others.
 #pragma once
 
+#include <set>
+
 #include "bindgen/world.h"
 
 namespace wafer::bindgen {
@@ -76,6 +78,7 @@ class CppTypes : public WorldModel {
  private:
   std::string path(wit::InterfaceId id) const;
   bool names_world_type(const std::string& name) const;
+  std::set<std::string> world_types_;
   void define_named(TypeId id, size_t side);
   std::string variant(const TypeDef& d, const std::string& name, size_t side) const;
 

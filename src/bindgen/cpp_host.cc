@@ -238,13 +238,19 @@ class HostGenerator final : CppTypes {
   void add_imports() {
     if (hosts_.empty()) return;
     std::string params, body;
-    std::set<std::string> used{"linker"};
+    std::map<std::string, size_t> used{{"linker", 1}};
     for (const Host& h : hosts_) {
       std::string arg;
       if (!h.name.empty()) {
         arg = snake_of(h.name.substr(h.name.rfind(':') + 1));
         arg = identifier(arg);
-        while (!used.insert(arg).second) arg += "_";
+        // Interfaces of many packages may have one name.
+        for (size_t& n = used[arg]; n++ > 0;) {
+          std::string other = arg + "_" + std::to_string(n);
+          if (!used.try_emplace(other, 1).second) continue;
+          arg = std::move(other);
+          break;
+        }
         params += ", " + h.name + "& " + arg;
       }
       body += "  " + h.add + "(linker" + (arg.empty() ? "" : ", " + arg) + ");\n";

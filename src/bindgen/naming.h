@@ -55,8 +55,9 @@ inline std::string identifier(std::string_view name) {
       "assert", "and_eq", "bitand", "bitor", "compl", "not_eq", "or_eq", "xor_eq", "char8_t",
       "char16_t", "char32_t", "const_cast", "static_cast", "dynamic_cast", "reinterpret_cast",
       // Macros and types of what bindings include.
-      "stdin", "stdout", "stderr", "unix", "linux", "i386", "int8_t", "uint8_t", "int16_t",
-      "uint16_t", "int32_t", "uint32_t", "int64_t", "uint64_t", "size_t"};
+      "alloca", "offsetof", "va_arg", "va_copy", "va_end", "va_start", "stdin", "stdout", "stderr",
+      "unix", "linux", "i386", "int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t",
+      "int64_t", "uint64_t", "size_t"};
   for (std::string_view w : kWords)
     if (out == w) return out + "_";
   return out;

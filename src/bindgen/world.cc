@@ -14,7 +14,11 @@ constexpr uint32_t kHeldString = 1u << 31, kHeldErrorContext = 1u << 30;
 }  // namespace
 
 WorldModel::WorldModel(const wit::Resolve& r, wit::WorldId world)
-    : r_(r), world_(r.worlds[world]), abi_(r), exports_used_(wit::exports_used(r, world_)) {
+    : r_(r), world_(r.worlds[world]), abi_(r), exported_(wit::exported_items(world_)) {
+  for (const wit::Package& p : r.packages) ++versions_[{p.name.ns, p.name.name}];
+  for (const wit::WorldItem& item : world_.imports)
+    if (item.kind == ItemKind::Interface && r.interfaces[item.interface].name.empty())
+      inline_.try_emplace(item.interface, &item);
   for (const TypeDef& d : r.types) {
     uint32_t held = bit(d.kind);
     // What is behind a handle is not held.
@@ -58,8 +62,8 @@ size_t WorldModel::owner_side(const TypeDef& def, size_t side) const {
   if (side == kImports || def.owner_kind != OwnerKind::Interface) return kImports;
   const wit::WorldItem& item = world_.exports[side];
   if (item.kind == ItemKind::Interface && item.interface == def.owner) return side;
-  if (exports_used_[side].contains(def.owner)) return *wit::exported_item(world_, def.owner);
-  return kImports;
+  const auto exported = exported_.find(def.owner);
+  return exported == exported_.end() ? kImports : exported->second;
 }
 
 TypeKind WorldModel::kind(Type t) const {

@@ -2,7 +2,8 @@
 // core modules have them.
 #pragma once
 
-#include <set>
+#include <map>
+#include <unordered_map>
 
 #include "wit/abi.h"
 #include "wit/resolve.h"
@@ -33,6 +34,15 @@ class WorldModel {
 
   // The exported item that a type belongs to, as seen from `side`; kImports if it is imported.
   size_t owner_side(const TypeDef& def, size_t side) const;
+  // Whether a package has a version, and is there in several.
+  bool in_versions(const wit::PackageName& name) const {
+    return !name.version.empty() && versions_.at({name.ns, name.name}) > 1;
+  }
+  // The import that an interface without a name stands in; null for others.
+  const wit::WorldItem* inline_import(wit::InterfaceId id) const {
+    const auto it = inline_.find(id);
+    return it == inline_.end() ? nullptr : it->second;
+  }
   Type plain(Type t) const { return r_.unalias(t); }
   // Of numbers: Alias.
   TypeKind kind(Type t) const;
@@ -50,9 +60,11 @@ class WorldModel {
   const wit::Resolve& r_;
   const wit::World& world_;
   wit::AbiTypes abi_;
-  const std::vector<std::set<wit::InterfaceId>> exports_used_;
+  const std::unordered_map<wit::InterfaceId, size_t> exported_;  // under its own name
 
  private:
+  std::map<std::pair<std::string, std::string>, size_t> versions_;  // how many of a package
+  std::unordered_map<wit::InterfaceId, const wit::WorldItem*> inline_;
   std::vector<uint32_t> held_;  // kinds that values of each type hold
 };
 

@@ -164,14 +164,16 @@ std::optional<ExternName> parse_extern_name(std::string_view name, const NameOpt
   }
 }
 
+std::string_view common_name(std::string_view name) {
+  const size_t at = name.find('@');
+  if (at == name.npos) return name;
+  // A canonical version ("0.2") is that already.
+  const std::string_view version = name.substr(at + 1);
+  return is_semver(version) ? name.substr(0, at + 1 + compatible_version(version).size()) : name;
+}
+
 bool names_match(std::string_view wanted, std::string_view offered) {
-  if (wanted == offered) return true;
-  const size_t a = wanted.find('@'), b = offered.find('@');
-  if (a == wanted.npos || b == offered.npos || wanted.substr(0, a) != offered.substr(0, b))
-    return false;
-  // A canonical version ("0.2") is what compatible versions have in common.
-  const auto common = [](std::string_view v) { return is_semver(v) ? compatible_version(v) : v; };
-  return common(wanted.substr(a + 1)) == common(offered.substr(b + 1));
+  return wanted == offered || common_name(wanted) == common_name(offered);
 }
 
 }  // namespace wafer::component

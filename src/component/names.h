@@ -50,6 +50,9 @@ struct NameOptions {
 std::optional<ExternName> parse_extern_name(std::string_view name, const NameOptions& options,
                                             std::string* why = nullptr);
 
+// What names of interfaces of compatible versions have in common: "ns:package/interface@0.2".
+std::string_view common_name(std::string_view name);
+
 // Whether an import named `wanted` is met by what is named `offered`: the same name, or an
 // interface of the same package and a compatible version.
 bool names_match(std::string_view wanted, std::string_view offered);

@@ -1,8 +1,12 @@
 #include "compose/graph.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "component/names.h"
 #include "wit/decode.h"
@@ -107,8 +111,7 @@ class ScriptReader {
   Result<size_t> instance() {
     const size_t at = start_;
     WAFER_LET(name, take(Kind::Word, "the name of an instance"));
-    for (size_t i = 0; i < out_.instances.size(); ++i)
-      if (out_.instances[i].name == name) return i;
+    if (const auto it = instances_.find(name); it != instances_.end()) return it->second;
     start_ = at;
     return error("there is no instance `" + name + "` yet");
   }
@@ -130,8 +133,7 @@ class ScriptReader {
     Graph::Instance made;
     const size_t at = start_;
     WAFER_LET(name, take(Kind::Word, "a name"));
-    for (const Graph::Instance& other : out_.instances) {
-      if (other.name != name) continue;
+    if (instances_.contains(name)) {
       start_ = at;
       return error("there is an instance `" + name + "` already");
     }
@@ -139,9 +141,9 @@ class ScriptReader {
     if (!is_sign('=')) return error("expected `=`");
     WAFER_TRY(next());
     WAFER_LET(file, take(Kind::String, "the component's file in quotes"));
-    auto known = std::find(out_.files.begin(), out_.files.end(), file);
-    made.component = static_cast<size_t>(known - out_.files.begin());
-    if (known == out_.files.end()) out_.files.push_back(file);
+    const auto [known, fresh] = files_.try_emplace(file, out_.files.size());
+    made.component = known->second;
+    if (fresh) out_.files.push_back(file);
     if (is_word("with")) {
       do {
         WAFER_TRY(next());
@@ -161,6 +163,7 @@ class ScriptReader {
         }
       } while (is_sign(','));
     }
+    instances_.emplace(name, out_.instances.size());
     out_.instances.push_back(std::move(made));
     return end_of_statement();
   }
@@ -183,6 +186,7 @@ class ScriptReader {
   size_t at_ = 0, start_ = 0;
   Token token_;
   Graph out_;
+  std::unordered_map<std::string, size_t> instances_, files_;  // places in out_
 };
 
 // ---- Composition --------------------------------------------------------------------
@@ -193,6 +197,30 @@ cm::DecodeOptions all_features() {
   out.core_features = wasm::FeatureSet::all();
   return out;
 }
+
+// Imports or exports by name, and by what compatible versions have in common.
+class Names {
+ public:
+  explicit Names(const cm::EntityList& list) {
+    for (const cm::NamedEntity& e : list) {
+      same_.try_emplace(e.name, &e);
+      compatible_.try_emplace(cm::common_name(e.name), &e);
+    }
+  }
+  const cm::NamedEntity* same(std::string_view name) const { return find(same_, name); }
+  const cm::NamedEntity* find(std::string_view name) const {
+    const cm::NamedEntity* const e = same(name);
+    return e ? e : find(compatible_, cm::common_name(name));
+  }
+
+ private:
+  using Index = std::unordered_map<std::string_view, const cm::NamedEntity*>;
+  static const cm::NamedEntity* find(const Index& index, std::string_view name) {
+    const auto it = index.find(name);
+    return it == index.end() ? nullptr : it->second;
+  }
+  Index same_, compatible_;
+};
 
 class Composer {
  public:
@@ -208,8 +236,13 @@ class Composer {
       auto decoded = cm::decode(bytes_[i], all_features());
       if (!decoded.ok())
         return Error(decoded.error().kind, file(i) + ": " + std::string(decoded.error().message));
+      if (wit::is_package(**decoded))
+        return invalid(file(i) + ": is a WIT package in binary form; a component was expected");
       components_.push_back(*decoded);
+      imports_.emplace_back((*decoded)->shape().imports);
+      exports_.emplace_back((*decoded)->shape().exports);
     }
+    worlds_.resize(components_.size());
     used_.resize(g_.instances.size());
     for (const Graph::Export& e : g_.exports) used_[e.from.instance] = true;
     WAFER_TRY(link());
@@ -251,30 +284,22 @@ class Composer {
     return out;
   }
 
-  // An export that an import of this name can be filled with.
-  const cm::NamedEntity* match(const std::string& import, size_t instance) const {
-    const cm::NamedEntity* found = nullptr;
-    for (const cm::NamedEntity& e : shape(instance).exports) {
-      if (e.name == import) return &e;
-      if (!found && cm::names_match(import, e.name)) found = &e;
-    }
-    return found;
-  }
+  // Of an instance's component.
+  const Names& imports(size_t instance) const { return imports_[g_.instances[instance].component]; }
+  const Names& exports(size_t instance) const { return exports_[g_.instances[instance].component]; }
 
   Result<void> link() {
     sources_.resize(g_.instances.size());
     for (size_t i = 0; i < g_.instances.size(); ++i) {
       const Graph::Instance& instance = g_.instances[i];
       for (const Graph::Link& l : instance.links) {
-        const cm::NamedEntity* import = nullptr;
-        for (const cm::NamedEntity& e : shape(i).imports)
-          if (cm::names_match(l.import, e.name)) import = &e;
+        const cm::NamedEntity* const import = imports(i).find(l.import);
         if (!import)
           return invalid("`" + instance.name + "` has no import `" + l.import + "`; it imports " +
                          names(shape(i).imports, "nothing"));
         // Of a whole instance, what has the import's name.
         const std::string& wanted = l.from.name.empty() ? import->name : l.from.name;
-        const cm::NamedEntity* e = match(wanted, l.from.instance);
+        const cm::NamedEntity* e = exports(l.from.instance).find(wanted);
         if (!e)
           return invalid("`" + g_.instances[l.from.instance].name + "` has no export `" + wanted +
                          "`; it exports " + names(shape(l.from.instance).exports, "nothing"));
@@ -284,7 +309,7 @@ class Composer {
       for (const cm::NamedEntity& import : shape(i).imports) {
         if (sources_[i].contains(import.name)) continue;
         for (size_t other : instance.with) {
-          const cm::NamedEntity* e = match(import.name, other);
+          const cm::NamedEntity* e = exports(other).find(import.name);
           if (!e || e->entity.sort != import.entity.sort) continue;
           sources_[i][import.name] = {other, e->name};
           used_[other] = true;
@@ -316,20 +341,21 @@ class Composer {
       r.packages[theirs->main].name = {"root", "part-" + std::to_string(i), ""};
       auto& imports = r.worlds[w].imports;
       r.worlds[w].exports.clear();
-      std::set<wit::InterfaceId> needed;
+      std::unordered_set<wit::InterfaceId> needed;
+      std::vector<wit::WorldItem> left;  // from the last to the first
       for (size_t n = imports.size(); n-- > 0;) {
         const wit::WorldItem& item = imports[n];
         const std::string name = item.name.empty() ? r.interface_name(item.interface) : item.name;
         const bool filled = sources_[i].contains(name);
         // An interface whose types others use has to be there for these.
-        if (filled && !(item.kind == ItemKind::Interface && needed.contains(item.interface))) {
-          imports.erase(imports.begin() + static_cast<ptrdiff_t>(n));
+        if (filled && !(item.kind == ItemKind::Interface && needed.contains(item.interface)))
           continue;
-        }
         if (item.kind == ItemKind::Interface)
           for (wit::InterfaceId need : wit::interface_dependencies(r, item.interface))
             needed.insert(need);
+        left.push_back(std::move(imports[n]));
       }
+      imports.assign(std::make_move_iterator(left.rbegin()), std::make_move_iterator(left.rend()));
       auto map = wit::merge(resolve_, r);
       if (!map.ok())
         return invalid("imports of `" + g_.instances[i].name +
@@ -381,24 +407,39 @@ class Composer {
   // Exports what gives types to an exported interface of an instance, if it is another instance.
   void export_types_of(size_t instance, const cm::NamedEntity& item) {
     if (item.entity.sort != cm::Sort::Instance) return;
-    auto theirs = wit::world_of(*components_[g_.instances[instance].component]);
-    if (!theirs.ok()) return;
-    const wit::Resolve& r = theirs->resolve;
-    const wit::World& world = r.worlds[r.packages[theirs->main].worlds[0]];
-    for (const wit::WorldItem& e : world.exports) {
-      const std::string name = e.name.empty() ? r.interface_name(e.interface) : e.name;
-      if (e.kind != ItemKind::Interface || name != item.name) continue;
-      for (wit::InterfaceId need : wit::interface_dependencies(r, e.interface)) {
-        auto source = sources_[instance].find(r.interface_name(need));
-        if (source == sources_[instance].end()) continue;
-        const auto& [from, what] = source->second;
-        for (const cm::NamedEntity& x : shape(from).exports) {
-          if (x.name != what || !exported_.insert(what).second) continue;
-          export_types_of(from, x);
-          out_.export_({what, x.attributes}, {x.entity.sort, alias(from, what, x.entity.sort)});
-        }
-      }
+    const ExportedInterfaces& theirs = exported_interfaces(g_.instances[instance].component);
+    const auto interface = theirs.by_name.find(item.name);
+    if (interface == theirs.by_name.end()) return;
+    const wit::Resolve& r = theirs.resolve;
+    for (wit::InterfaceId need : wit::interface_dependencies(r, interface->second)) {
+      auto source = sources_[instance].find(r.interface_name(need));
+      if (source == sources_[instance].end()) continue;
+      const auto& [from, what] = source->second;
+      const cm::NamedEntity* const x = exports(from).same(what);
+      if (!x || !exported_.insert(what).second) continue;
+      export_types_of(from, *x);
+      out_.export_({what, x->attributes}, {x->entity.sort, alias(from, what, x->entity.sort)});
     }
+  }
+
+  // What a component exports as WIT has it; nothing, if that cannot be told.
+  struct ExportedInterfaces {
+    wit::Resolve resolve;
+    std::unordered_map<std::string, wit::InterfaceId> by_name;
+  };
+  const ExportedInterfaces& exported_interfaces(size_t component) {
+    std::unique_ptr<ExportedInterfaces>& known = worlds_[component];
+    if (known) return *known;
+    known = std::make_unique<ExportedInterfaces>();
+    auto theirs = wit::world_of(*components_[component]);
+    if (!theirs.ok()) return *known;
+    known->resolve = std::move(theirs->resolve);
+    const wit::Resolve& r = known->resolve;
+    for (const wit::WorldItem& e : r.worlds[r.packages[theirs->main].worlds[0]].exports)
+      if (e.kind == ItemKind::Interface)
+        known->by_name.emplace(e.name.empty() ? r.interface_name(e.interface) : e.name,
+                               e.interface);
+    return *known;
   }
 
   Result<void> export_(const Graph::Export& e) {
@@ -416,7 +457,7 @@ class Composer {
       for (const cm::NamedEntity& item : shape(e.from.instance).exports) one(item, item.name);
       return {};
     }
-    const cm::NamedEntity* item = match(e.from.name, e.from.instance);
+    const cm::NamedEntity* item = exports(e.from.instance).find(e.from.name);
     if (!item)
       return invalid("`" + g_.instances[e.from.instance].name + "` has no export `" + e.from.name +
                      "`; it exports " + names(shape(e.from.instance).exports, "nothing"));
@@ -429,6 +470,8 @@ class Composer {
   bool export_types_ = false, invalid_ = false;
   std::set<std::string> exported_;
   std::vector<std::shared_ptr<cm::Component>> components_;
+  std::vector<Names> imports_, exports_;                     // of each component
+  std::vector<std::unique_ptr<ExportedInterfaces>> worlds_;  // the same, where they were asked for
   std::vector<bool> used_;
   std::vector<std::map<std::string, Graph::Source>> sources_;  // by import
   wit::Resolve resolve_;

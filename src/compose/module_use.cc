@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_map>
 
 #include "base/leb128.h"
 #include "base/semver.h"
@@ -56,11 +57,92 @@ std::string canonical_name(const wit::Resolve& r, wit::InterfaceId id) {
 constexpr std::string_view kStandard = "cm32p2";
 constexpr std::string_view kExportPrefix = "[export]";  // of modules that built-ins come from
 
+// What a world has, by name.
+class WorldNames {
+ public:
+  explicit WorldNames(const WorldContext& context) : c_(context) {
+    for (const bool exported : {false, true}) {
+      const auto& items = exported ? c_.world.exports : c_.world.imports;
+      Side& side = sides_[exported];
+      for (size_t i = 0; i < items.size(); ++i) {
+        const wit::WorldItem& item = items[i];
+        if (!item.name.empty()) side.plain.try_emplace(item.name, i);
+        if (item.kind != ItemKind::Interface) continue;
+        const std::string key = c_.key(item);
+        side.interfaces.try_emplace(key, i);
+        if (item.name.empty()) side.compatible.try_emplace(std::string(cm::common_name(key)), i);
+        side.standard[item.name.empty() ? canonical_name(c_.resolve, item.interface) : item.name]
+            .push_back(i);
+      }
+    }
+  }
+
+  // The item of a plain name.
+  size_t plain(bool exported, std::string_view name) const {
+    return find(sides_[exported].plain, std::string(name));
+  }
+  // The interface of a name, or one of a compatible version.
+  size_t interface(bool exported, std::string_view name) const {
+    const Side& side = sides_[exported];
+    const size_t same = find(side.interfaces, std::string(name));
+    return same != kRoot ? same : find(side.compatible, std::string(cm::common_name(name)));
+  }
+  size_t same_interface(bool exported, std::string_view name) const {
+    return find(sides_[exported].interfaces, std::string(name));
+  }
+  // Those of a name without what compatible versions differ in.
+  const std::vector<size_t>& standard(bool exported, std::string_view name) const {
+    static const std::vector<size_t> none;
+    const auto it = sides_[exported].standard.find(std::string(name));
+    return it == sides_[exported].standard.end() ? none : it->second;
+  }
+
+  const wit::Function* function(wit::InterfaceId id, std::string_view name) {
+    const auto& functions = of(id).functions;
+    const auto it = functions.find(name);
+    return it == functions.end() ? nullptr : it->second;
+  }
+  std::optional<wit::TypeId> type(wit::InterfaceId id, std::string_view name) {
+    const auto& types = of(id).types;
+    const auto it = types.find(name);
+    return it == types.end() ? std::nullopt : std::optional(it->second);
+  }
+
+ private:
+  using Places = std::unordered_map<std::string, size_t>;
+  struct Side {
+    Places plain, interfaces, compatible;
+    std::unordered_map<std::string, std::vector<size_t>> standard;
+  };
+  struct Interface {
+    std::unordered_map<std::string_view, const wit::Function*> functions;
+    std::unordered_map<std::string_view, wit::TypeId> types;
+  };
+
+  static size_t find(const Places& places, const std::string& name) {
+    const auto it = places.find(name);
+    return it == places.end() ? kRoot : it->second;
+  }
+  const Interface& of(wit::InterfaceId id) {
+    const auto [it, fresh] = interfaces_.try_emplace(id);
+    if (fresh) {
+      const wit::Interface& from = c_.resolve.interfaces[id];
+      for (const wit::Function& f : from.functions) it->second.functions.try_emplace(f.name, &f);
+      for (wit::TypeId t : from.types) it->second.types.try_emplace(c_.resolve.types[t].name, t);
+    }
+    return it->second;
+  }
+
+  const WorldContext& c_;
+  Side sides_[2];
+  std::unordered_map<wit::InterfaceId, Interface> interfaces_;
+};
+
 class Looker {
  public:
   Looker(const WorldContext& context, const std::set<size_t>& required,
          const RenamedImports& renamed)
-      : c_(context), required_(required), renamed_(renamed) {}
+      : c_(context), names_(context), required_(required), renamed_(renamed) {}
 
   Result<ModuleUse> run(Bytes bytes) {
     wasm::DecodeOptions options;
@@ -178,17 +260,13 @@ class Looker {
     if (builtin) return out;
     std::string_view plain = name;
     out.is_async = take_prefix(plain, "[async-lower]");
-    bool other = false;
-    for (size_t i = 0; i < c_.world.imports.size(); ++i) {
-      const wit::WorldItem& item = c_.world.imports[i];
-      if (item.name != plain) continue;
-      if (item.kind == ItemKind::Function) return lowered(std::move(out), item.function, i);
-      other = true;
-    }
+    const size_t i = names_.plain(false, plain);
+    if (i != kRoot && c_.world.imports[i].kind == ItemKind::Function)
+      return lowered(std::move(out), c_.world.imports[i].function, i);
     out.is_async = false;
     WAFER_LET(found, special(out, name, false, kRoot));
     if (found) return out;
-    if (other)
+    if (i != kRoot)
       return invalid("expected world top-level import `" + std::string(name) +
                      "` to be a function");
     return invalid("no top-level imported function `" + std::string(name) + "` specified");
@@ -357,12 +435,12 @@ class Looker {
     };
     std::optional<wit::TypeId> found;
     if (out.item == kRoot) {
-      for (const wit::WorldItem& item : c_.world.imports)
-        if (item.kind == ItemKind::Type && item.name == name && is_resource(item.type))
-          found = item.type;
+      const size_t i = names_.plain(false, name);
+      if (i != kRoot && c_.world.imports[i].kind == ItemKind::Type &&
+          is_resource(c_.world.imports[i].type))
+        found = c_.world.imports[i].type;
     } else {
-      const wit::InterfaceId id = c_.item(out.exported, out.item).interface;
-      found = c_.resolve.interfaces[id].find_type(c_.resolve.types, name);
+      found = names_.type(c_.item(out.exported, out.item).interface, name);
       if (found && !is_resource(*found)) found.reset();
     }
     if (!found) return false;
@@ -372,33 +450,19 @@ class Looker {
   }
 
   // A function of an interface, or of the world, by its name.
-  const wit::Function* function(bool exported, size_t item, std::string_view name) const {
-    if (item != kRoot) {
-      const wit::WorldItem& i = c_.item(exported, item);
-      for (const wit::Function& f : c_.resolve.interfaces[i.interface].functions)
-        if (f.name == name) return &f;
-      return nullptr;
-    }
+  const wit::Function* function(bool exported, size_t item, std::string_view name) {
+    if (item != kRoot) return names_.function(c_.item(exported, item).interface, name);
     const size_t index = root_item(exported, name);
     return index == kRoot ? nullptr : &c_.item(exported, index).function;
   }
   size_t root_item(bool exported, std::string_view name) const {
-    const auto& items = exported ? c_.world.exports : c_.world.imports;
-    for (size_t i = 0; i < items.size(); ++i)
-      if (items[i].kind == ItemKind::Function && items[i].name == name) return i;
-    return kRoot;
+    const size_t i = names_.plain(exported, name);
+    return i != kRoot && c_.item(exported, i).kind == ItemKind::Function ? i : kRoot;
   }
 
   // The interface that a module name means: itself, or one of a compatible version.
   Result<size_t> interface(std::string_view name, bool exported) const {
-    const auto& items = exported ? c_.world.exports : c_.world.imports;
-    for (const bool exact : {true, false}) {
-      for (size_t i = 0; i < items.size(); ++i) {
-        if (items[i].kind != ItemKind::Interface) continue;
-        const std::string key = c_.key(items[i]);
-        if (exact ? key == name : items[i].name.empty() && cm::names_match(name, key)) return i;
-      }
-    }
+    if (const size_t i = names_.interface(exported, name); i != kRoot) return i;
     return invalid("module requires an " + std::string(exported ? "export" : "import") +
                    " interface named `" + std::string(name) + "`");
   }
@@ -414,27 +478,17 @@ class Looker {
     }
     if (!take_prefix(from, "|")) return invalid("unknown or invalid component model import syntax");
     const bool exported = take_prefix(from, "_ex_");
-    const auto item = standard_interface(from, exported);
-    if (!item)
+    const std::vector<size_t>& items = names_.standard(exported, from);
+    if (items.empty())
       return invalid("failed to find world item corresponding to interface `" + std::string(from) +
                      "`");
+    const size_t item = items[0];
     if (!exported)
-      if (const wit::Function* f = function(false, *item, name))
-        return lowered(std::move(out), *f, *item);
-    WAFER_LET(found, standard_resource(out, name, exported, *item));
+      if (const wit::Function* f = function(false, item, name))
+        return lowered(std::move(out), *f, item);
+    WAFER_LET(found, standard_resource(out, name, exported, item));
     if (found) return out;
     return invalid("unknown function `" + std::string(name) + "`");
-  }
-
-  std::optional<size_t> standard_interface(std::string_view name, bool exported) const {
-    const auto& items = exported ? c_.world.exports : c_.world.imports;
-    for (size_t i = 0; i < items.size(); ++i) {
-      if (items[i].kind != ItemKind::Interface) continue;
-      if ((items[i].name.empty() ? canonical_name(c_.resolve, items[i].interface)
-                                 : items[i].name) == name)
-        return i;
-    }
-    return std::nullopt;
   }
 
   Result<bool> standard_resource(ImportUse& out, std::string_view name, bool exported,
@@ -460,33 +514,36 @@ class Looker {
 
   // The function of a required export that a core name means.
   std::optional<std::pair<size_t, const wit::Function*>> exported_function(std::string_view name,
-                                                                           bool standard) const {
-    for (size_t i : required_) {
-      const wit::WorldItem& item = c_.world.exports[i];
-      if (item.kind == ItemKind::Function) {
-        if (standard ? name.starts_with("||") && name.substr(2) == item.name : name == item.name)
-          return std::pair(i, &item.function);
-        continue;
-      }
-      if (item.kind != ItemKind::Interface) continue;
-      std::string_view rest = name;
-      if (!take_interface(rest, item, standard)) continue;
+                                                                           bool standard) {
+    std::string_view rest = name;
+    for (size_t i : exported_interfaces(rest, standard))
       if (const wit::Function* f = function(true, i, rest)) return std::pair(i, f);
-    }
-    return std::nullopt;
+    if (standard && !take_prefix(name, "||")) return std::nullopt;
+    const size_t i = root_item(true, name);
+    if (!required_.contains(i)) return std::nullopt;
+    return std::pair(i, &c_.world.exports[i].function);
   }
 
-  // Takes "interface#", or "|interface|", away.
-  bool take_interface(std::string_view& name, const wit::WorldItem& item, bool standard) const {
-    if (!standard) return take_prefix(name, c_.key(item) + "#");
-    return take_prefix(
-        name,
-        "|" + (item.name.empty() ? canonical_name(c_.resolve, item.interface) : item.name) + "|");
+  // Takes "interface#", or "|interface|", away, and gives the required exports that are it.
+  std::vector<size_t> exported_interfaces(std::string_view& name, bool standard) const {
+    if (standard && !name.starts_with("|")) return {};
+    const size_t begin = standard ? 1 : 0;
+    const size_t end = name.find(standard ? '|' : '#', begin);
+    if (end == name.npos) return {};
+    const std::string_view interface = name.substr(begin, end - begin);
+    name = name.substr(end + 1);
+    std::vector<size_t> out;
+    if (standard)
+      out = names_.standard(true, interface);
+    else if (const size_t i = names_.same_interface(true, interface); i != kRoot)
+      out.push_back(i);
+    std::erase_if(out, [&](size_t i) { return !required_.contains(i); });
+    return out;
   }
 
   ExportUse& lifted(size_t item, const wit::Function* f) {
-    for (ExportUse& e : out_.exports)
-      if (e.item == item && e.function == f) return e;
+    const auto [known, first] = lifted_.try_emplace({item, f}, out_.exports.size());
+    if (!first) return out_.exports[known->second];
     ExportUse fresh;
     fresh.item = item;
     fresh.function = f;
@@ -574,13 +631,11 @@ class Looker {
 
   Result<void> destructor(const std::string& name, std::string_view plain, bool standard,
                           const wasm::FuncType& type) {
-    for (size_t i : required_) {
-      const wit::WorldItem& item = c_.world.exports[i];
-      std::string_view rest = plain;
-      if (item.kind != ItemKind::Interface || !take_interface(rest, item, standard) ||
-          !(standard ? take_suffix(rest, "_dtor") : take_prefix(rest, "[dtor]")))
-        continue;
-      const auto t = c_.resolve.interfaces[item.interface].find_type(c_.resolve.types, rest);
+    std::string_view rest = plain;
+    const std::vector<size_t> items = exported_interfaces(rest, standard);
+    if (!(standard ? take_suffix(rest, "_dtor") : take_prefix(rest, "[dtor]"))) return {};
+    for (size_t i : items) {
+      const auto t = names_.type(c_.world.exports[i].interface, rest);
       if (!t || c_.resolve.types[*t].kind != wit::TypeKind::Resource) continue;
       WAFER_TRY(expect(name, func_type({wasm::kI32}, {}), type));
       out_.destructors[{i, *t}] = name;
@@ -595,10 +650,9 @@ class Looker {
     for (const ExportUse& e : out_.exports)
       if (e.abi == AbiVariant::ExportAsync && e.callback.empty())
         return invalid("missing callback for `" + e.name + "`");
-    const auto has = [&](size_t item, const wit::Function* f) {
-      return std::any_of(out_.exports.begin(), out_.exports.end(),
-                         [&](const ExportUse& e) { return e.item == item && e.function == f; });
-    };
+    std::set<std::pair<size_t, const wit::Function*>> there;
+    for (const ExportUse& e : out_.exports) there.emplace(e.item, e.function);
+    const auto has = [&](size_t item, const wit::Function* f) { return there.contains({item, f}); };
     for (size_t i : required_) {
       const wit::WorldItem& item = c_.world.exports[i];
       if (item.kind == ItemKind::Function && !has(i, &item.function))
@@ -613,10 +667,12 @@ class Looker {
   }
 
   const WorldContext& c_;
+  WorldNames names_;
   const std::set<size_t>& required_;
   const RenamedImports& renamed_;
   const wasm::Module* m_ = nullptr;
   ModuleUse out_;
+  std::map<std::pair<size_t, const wit::Function*>, size_t> lifted_;  // places in out_.exports
 };
 
 }  // namespace

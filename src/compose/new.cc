@@ -1,6 +1,8 @@
 #include "compose/new.h"
 
-#include <algorithm>
+#include <functional>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "component/core_module.h"
 #include "compose/adapter.h"
@@ -26,13 +28,16 @@ Error in(const std::string& where, const Error& e) {
 // Types that something needs, with all that they are made of.
 class LiveTypes {
  public:
-  explicit LiveTypes(const wit::Resolve& r) : r_(r) {}
+  // What a type is made of is not looked at where `enter` is false of it.
+  explicit LiveTypes(const wit::Resolve& r, std::function<bool(wit::TypeId)> enter = nullptr)
+      : r_(r), enter_(std::move(enter)) {}
   void add(wit::Type type) {
     std::vector<wit::Type> work{type};  // types may be made of each other in long chains
     while (!work.empty()) {
       const wit::Type t = work.back();
       work.pop_back();
       if (!t.defined() || !types_.insert(t.id).second) continue;
+      if (enter_ && !enter_(t.id)) continue;
       const wit::TypeDef& def = r_.types[t.id];
       work.insert(work.end(), def.args.begin(), def.args.end());
       for (const wit::Member& m : def.members) work.push_back(m.type);
@@ -44,12 +49,11 @@ class LiveTypes {
     if (f.kind != wit::FunctionKind::Freestanding) add(wit::Type::of(f.resource));
   }
   bool contains(wit::TypeId t) const { return types_.contains(t); }
-  auto begin() const { return types_.begin(); }
-  auto end() const { return types_.end(); }
 
  private:
   const wit::Resolve& r_;
-  std::set<wit::TypeId> types_;
+  std::function<bool(wit::TypeId)> enter_;
+  std::unordered_set<wit::TypeId> types_;
 };
 
 struct Part {
@@ -84,7 +88,7 @@ class Builder {
         imported_(r, world, out_, canonical_names),
         canonical_names_(canonical_names),
         root_(imported_.types()),
-        exports_used_(wit::exports_used(r, world_)) {
+        exported_(wit::exported_items(world_)) {
     functions_.resize(world_.imports.size());
     exports_.resize(world_.exports.size());
   }
@@ -94,6 +98,9 @@ class Builder {
     for (Part& p : parts_) p.module = out_.core_module({p.bytes.data(), p.bytes.size()});
     WAFER_TRY(encode_shim());
     declare_exported_types();
+    lifted_.resize(parts_.size());
+    for (size_t p = 0; p < parts_.size(); ++p)
+      for (const ExportUse& e : parts_[p].use.exports) lifted_[p][{e.item, e.function}] = &e;
     for (size_t p = 0; p < parts_.size(); ++p) {
       WAFER_TRY(instantiate(p));
       if (p == 0 && !memory_ && parts_[0].use.memory)
@@ -140,20 +147,19 @@ class Builder {
         }
       }
     }
-    for (size_t i = 0; i < world_.exports.size(); ++i) {
-      const wit::WorldItem& item = world_.exports[i];
+    for (const wit::WorldItem& item : world_.exports) {
       if (item.kind == ItemKind::Function) live.add(item.function);
       if (item.kind != ItemKind::Interface) continue;
-      LiveTypes own(r_);
+      // Types of others are imported, unless these are exported as well.
+      LiveTypes own(r_, [&](wit::TypeId t) {
+        const wit::TypeDef& def = r_.types[t];
+        if (def.owner_kind != OwnerKind::Interface || def.owner == item.interface) return true;
+        if (!exported_.contains(def.owner)) live.add(wit::Type::of(t));
+        return false;
+      });
       const wit::Interface& interface = r_.interfaces[item.interface];
       for (wit::TypeId t : interface.types) own.add(wit::Type::of(t));
       for (const wit::Function& f : interface.functions) own.add(f);
-      for (wit::TypeId t : own) {
-        const wit::TypeDef& def = r_.types[t];
-        if (def.owner_kind == OwnerKind::Interface && def.owner != item.interface &&
-            !exports_used_[i].contains(def.owner))
-          live.add(wit::Type::of(t));
-      }
     }
     return live;
   }
@@ -196,9 +202,8 @@ class Builder {
     const wit::TypeDef& def = r_.types[t];
     if (def.owner_kind == OwnerKind::Interface) {
       if (def.owner == world_.exports[item].interface) return exports_[item].scope->type(t);
-      if (exports_used_[item].contains(def.owner))
-        if (const auto& scope = exports_[*wit::exported_item(world_, def.owner)].scope)
-          return scope->type(t);
+      if (const auto other = exported_.find(def.owner); other != exported_.end())
+        if (const auto& scope = exports_[other->second].scope) return scope->type(t);
     }
     return root_.type(t);
   }
@@ -207,10 +212,10 @@ class Builder {
   // interface has, by the name that it is exported with.
   uint32_t argument_type(size_t item, wit::TypeId t) {
     const wit::TypeDef& def = r_.types[t];
-    if (def.owner_kind == OwnerKind::Interface && def.owner != world_.exports[item].interface &&
-        exports_used_[item].contains(def.owner)) {
-      const auto& instance = exports_[*wit::exported_item(world_, def.owner)].instance;
-      if (instance) return out_.alias_export(*instance, def.name, cm::Sort::Type);
+    if (def.owner_kind == OwnerKind::Interface && def.owner != world_.exports[item].interface) {
+      const auto other = exported_.find(def.owner);
+      if (other != exported_.end() && exports_[other->second].instance)
+        return out_.alias_export(*exports_[other->second].instance, def.name, cm::Sort::Type);
     }
     return outer_type(item, t);
   }
@@ -244,7 +249,10 @@ class Builder {
     std::optional<wasm::ValType> tls;
     for (size_t p = 0; p < parts_.size(); ++p) {
       for (const ImportUse& use : parts_[p].use.imports) {
-        if (is_late(use)) shims_.push_back({p, &use, {}, use.type});
+        if (is_late(use)) {
+          shims_of_uses_[&use] = shims_.size();
+          shims_.push_back({p, &use, {}, use.type});
+        }
         if (use.kind == ImportUse::Kind::Builtin &&
             (use.builtin == cm::Builtin::ThreadNewIndirect ||
              ((use.builtin == cm::Builtin::ContextGet || use.builtin == cm::Builtin::ContextSet) &&
@@ -259,6 +267,7 @@ class Builder {
       for (const auto& [key, name] : parts_[p].use.destructors) {
         wasm::FuncType type;
         type.params.push_back(wasm::kI32);
+        shims_of_destructors_[{p, name}] = shims_.size();
         shims_.push_back({p, nullptr, name, type});
       }
     }
@@ -316,17 +325,12 @@ class Builder {
     return out;
   }
 
-  uint32_t shim_func(size_t part, const ImportUse* use) {
-    for (size_t i = 0; i < shims_.size(); ++i)
-      if (shims_[i].part == part && shims_[i].use == use && use)
-        return alias(*shim_, std::to_string(i), cm::CoreSort::Func);
-    return 0;
+  uint32_t shim_func(const ImportUse* use) {
+    return alias(*shim_, std::to_string(shims_of_uses_.at(use)), cm::CoreSort::Func);
   }
   uint32_t shim_func(size_t part, const std::string& destructor) {
-    for (size_t i = 0; i < shims_.size(); ++i)
-      if (shims_[i].part == part && !shims_[i].use && shims_[i].destructor == destructor)
-        return alias(*shim_, std::to_string(i), cm::CoreSort::Func);
-    return 0;
+    return alias(*shim_, std::to_string(shims_of_destructors_.at({part, destructor})),
+                 cm::CoreSort::Func);
   }
 
   // Fills the shim's table, and then lets the main module initialize itself.
@@ -385,14 +389,14 @@ class Builder {
   Result<void> instantiate(size_t p) {
     // Arguments in the order of the module's imports.
     std::vector<std::pair<std::string, std::vector<cm::CoreExportRef>>> args;
+    std::unordered_map<std::string, size_t> places;
     for (const ImportUse& use : parts_[p].use.imports) {
-      auto it = std::find_if(args.begin(), args.end(),
-                             [&](const auto& a) { return a.first == use.module; });
-      if (it == args.end()) it = args.insert(args.end(), {use.module, {}});
+      const auto [place, fresh] = places.try_emplace(use.module, args.size());
+      if (fresh) args.push_back({use.module, {}});
       auto made = argument(p, use);
       if (!made.ok())
         return in("failed to satisfy import `" + use.module + "::" + use.name + "`", made.error());
-      it->second.push_back(
+      args[place->second].second.push_back(
           {use.name, static_cast<cm::CoreSort>(static_cast<uint8_t>(use.extern_type.kind)), *made});
     }
     std::vector<cm::ComponentWriter::CoreArg> instances;
@@ -403,7 +407,7 @@ class Builder {
   }
 
   Result<uint32_t> argument(size_t p, const ImportUse& use) {
-    if (is_late(use)) return shim_func(p, &use);
+    if (is_late(use)) return shim_func(&use);
     switch (use.kind) {
       case ImportUse::Kind::MainMemory:
         if (!memory_) return invalid("the main module has no memory");
@@ -533,9 +537,7 @@ class Builder {
 
   Result<uint32_t> lift(size_t p, size_t item, const wit::Function& f, uint32_t type) {
     const ModuleUse& use = parts_[p].use;
-    const auto it = std::find_if(use.exports.begin(), use.exports.end(), [&](const ExportUse& e) {
-      return e.item == item && e.function == &f;
-    });
+    const ExportUse* const it = lifted_[p].at({item, &f});
     const auto core = [&](const std::string& name) {
       return alias(parts_[p].instance, name, cm::CoreSort::Func);
     };
@@ -629,10 +631,14 @@ class Builder {
   const bool canonical_names_;
   wit::TypeScope& root_;                                   // what is imported
   std::vector<std::set<const wit::Function*>> functions_;  // that are used, by imported item
+  // Exports of each part by what they are.
+  std::vector<std::map<std::pair<size_t, const wit::Function*>, const ExportUse*>> lifted_;
   std::vector<ExportState> exports_;
-  const std::vector<std::set<wit::InterfaceId>> exports_used_;  // by each export
+  const std::unordered_map<wit::InterfaceId, size_t> exported_;  // under its own name
   std::map<std::pair<uint32_t, std::string>, uint32_t> aliases_;
   std::vector<Shim> shims_;
+  std::unordered_map<const ImportUse*, size_t> shims_of_uses_;
+  std::map<std::pair<size_t, std::string>, size_t> shims_of_destructors_;  // by part and name
   std::optional<uint32_t> shim_, memory_;
   bool threads_ = false;
 };

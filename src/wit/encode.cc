@@ -26,17 +26,26 @@ constexpr std::pair<TypeKind, cm::TypeKind> kKinds[] = {
 // A setter has to stand behind its getter. `function` gives null for what is none.
 template <class T, class F>
 void getters_first(std::vector<T>& list, F&& function) {
+  std::unordered_map<std::string_view, size_t> getters;
+  for (size_t i = 0; i < list.size(); ++i)
+    if (const Function* f = function(list[i]); f && f->accessor == Accessor::Get)
+      getters.try_emplace(f->name, i);
+  if (getters.empty()) return;
+  std::vector<T> out;
+  std::vector<bool> moved(list.size(), false);
   for (size_t i = 0; i < list.size(); ++i) {
-    const Function* setter = function(list[i]);
-    if (!setter || setter->accessor != Accessor::Set) continue;
-    std::string name = setter->name;
-    name.replace(name.find("[set]"), 5, "[get]");
-    const auto getter =
-        std::find_if(list.begin() + static_cast<ptrdiff_t>(i), list.end(),
-                     [&](const T& x) { return function(x) && function(x)->name == name; });
-    if (getter != list.end())
-      std::rotate(list.begin() + static_cast<ptrdiff_t>(i), getter, getter + 1);
+    if (moved[i]) continue;
+    if (const Function* setter = function(list[i]); setter && setter->accessor == Accessor::Set) {
+      std::string name = setter->name;
+      name.replace(name.find("[set]"), 5, "[get]");
+      if (const auto getter = getters.find(name); getter != getters.end() && getter->second > i) {
+        moved[getter->second] = true;
+        out.push_back(list[getter->second]);
+      }
+    }
+    out.push_back(list[i]);
   }
+  list = std::move(out);
 }
 
 cm::Attributes attributes(const std::optional<std::string>& external_id) {
@@ -119,13 +128,12 @@ uint32_t TypeScope::func(const Function& f) {
 
 std::vector<const Function*> ordered_functions(const Resolve& r, InterfaceId id) {
   const Interface& i = r.interfaces[id];
+  std::unordered_map<TypeId, size_t> ranks;
+  for (size_t t = 0; t < i.types.size(); ++t) ranks.try_emplace(i.types[t], t);
   std::vector<std::pair<size_t, const Function*>> ranked;
   for (const Function& f : i.functions) {
-    size_t rank = i.types.size();
-    if (f.kind != FunctionKind::Freestanding)
-      rank = static_cast<size_t>(std::find(i.types.begin(), i.types.end(), f.resource) -
-                                 i.types.begin());
-    ranked.emplace_back(rank, &f);
+    const auto rank = f.kind == FunctionKind::Freestanding ? ranks.end() : ranks.find(f.resource);
+    ranked.emplace_back(rank == ranks.end() ? i.types.size() : rank->second, &f);
   }
   // Functions stand in one array: among equals their addresses are in order.
   std::sort(ranked.begin(), ranked.end());
@@ -137,36 +145,22 @@ std::vector<const Function*> ordered_functions(const Resolve& r, InterfaceId id)
 
 std::vector<InterfaceId> interface_dependencies(const Resolve& r, InterfaceId id) {
   std::vector<InterfaceId> out;
+  std::unordered_set<InterfaceId> seen;
   for (TypeId t : r.interfaces[id].types) {
     const TypeDef& def = r.types[t];
     if (def.kind != TypeKind::Alias || !def.args[0].defined()) continue;
     const TypeDef& target = r.types[def.args[0].id];
     if (target.owner_kind != OwnerKind::Interface || target.owner == id) continue;
-    if (std::find(out.begin(), out.end(), target.owner) == out.end()) out.push_back(target.owner);
+    if (seen.insert(target.owner).second) out.push_back(target.owner);
   }
   return out;
 }
 
-std::optional<size_t> exported_item(const World& world, InterfaceId id) {
+std::unordered_map<InterfaceId, size_t> exported_items(const World& world) {
+  std::unordered_map<InterfaceId, size_t> out;
   for (size_t i = 0; i < world.exports.size(); ++i)
-    if (world.exports[i].kind == ItemKind::Interface && world.exports[i].name.empty() &&
-        world.exports[i].interface == id)
-      return i;
-  return std::nullopt;
-}
-
-std::vector<std::set<InterfaceId>> exports_used(const Resolve& r, const World& world) {
-  std::vector<std::set<InterfaceId>> out(world.exports.size());
-  // Those that an export depends on stand before it.
-  for (size_t i = 0; i < world.exports.size(); ++i) {
-    if (world.exports[i].kind != ItemKind::Interface) continue;
-    for (InterfaceId need : interface_dependencies(r, world.exports[i].interface)) {
-      const auto other = exported_item(world, need);
-      if (!other || *other == i) continue;
-      out[i].insert(need);
-      out[i].insert(out[*other].begin(), out[*other].end());
-    }
-  }
+    if (world.exports[i].kind == ItemKind::Interface && world.exports[i].name.empty())
+      out.try_emplace(world.exports[i].interface, i);
   return out;
 }
 
@@ -245,7 +239,8 @@ void live_interfaces(const Resolve& r, InterfaceId id, std::set<InterfaceId>& se
   }
 }
 
-cm::TypeWriter encode_interface(const Resolve& r, InterfaceId id) {
+// `size` is what was written before.
+Result<cm::TypeWriter> encode_interface(const Resolve& r, InterfaceId id, size_t& size) {
   cm::TypeWriter outer(cm::TypeKind::Component);
   Instances instances(r, outer);
   std::set<InterfaceId> seen;
@@ -253,13 +248,18 @@ cm::TypeWriter encode_interface(const Resolve& r, InterfaceId id) {
   live_interfaces(r, id, seen, order);
   // Interfaces of others come with all their types, so that every view of one has the same.
   for (InterfaceId i : order) {
+    size += 1 + r.interfaces[i].types.size() + (i == id ? r.interfaces[i].functions.size() : 0);
+    if (size > cm::kMaxTypeWeight)
+      return Error(ErrorKind::Exhaustion, "package `" +
+                                              r.packages[r.interfaces[id].package].name.text() +
+                                              "` has more types than its binary form may have");
     const auto type = cm::ExternType::of(cm::Sort::Instance, instances.type(i, i == id));
     if (i == id)
       outer.export_(r.interface_name(i), type);
     else
       instances.set(i, outer.import(r.interface_name(i), type));
   }
-  return outer;
+  return std::move(outer);
 }
 
 }  // namespace
@@ -354,13 +354,17 @@ void WorldImports::encode(const WantedType& wanted_type, const WantedFunction& w
   }
 }
 
-Vec<uint8_t> encode_package(const Resolve& r, PackageId id) {
+Result<Vec<uint8_t>> encode_package(const Resolve& r, PackageId id) {
   cm::ComponentWriter out;
+  size_t size = 0;
   const Package& package = r.packages[id];
   const auto add = [&](const std::string& name, const cm::TypeWriter& type) {
     out.export_(name, {cm::Sort::Type, out.type(type)});
   };
-  for (InterfaceId i : package.interfaces) add(r.interfaces[i].name, encode_interface(r, i));
+  for (InterfaceId i : package.interfaces) {
+    WAFER_LET(type, encode_interface(r, i, size));
+    add(r.interfaces[i].name, type);
+  }
   for (WorldId w : package.worlds) {
     const World& world = r.worlds[w];
     cm::TypeWriter wrapper(cm::TypeKind::Component);

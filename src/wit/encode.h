@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <optional>
-#include <set>
 #include <unordered_map>
 
 #include "component/writer.h"
@@ -69,10 +68,8 @@ std::vector<const Function*> ordered_functions(const Resolve& resolve, Interface
 // Interfaces that `id` uses types of, in order.
 std::vector<InterfaceId> interface_dependencies(const Resolve& resolve, InterfaceId id);
 
-// The export of the world that is the interface under its own name.
-std::optional<size_t> exported_item(const World& world, InterfaceId id);
-// For each export of the world: the exported interfaces that it gets types from.
-std::vector<std::set<InterfaceId>> exports_used(const Resolve& resolve, const World& world);
+// The exports of a world that are interfaces under their own names.
+std::unordered_map<InterfaceId, size_t> exported_items(const World& world);
 
 // Name and attributes of an import or export. Of canonical names the version is only what
 // compatible versions have in common; an attribute has the rest (Explainer.md, "Canonical Interface
@@ -108,8 +105,9 @@ class WorldImports {
   std::unordered_map<InterfaceId, uint32_t> instances_;
 };
 
-// A package as a component.
-Vec<uint8_t> encode_package(const Resolve& resolve, PackageId package);
+// A package as a component. Exhaustion if it is larger than what may be read: each interface comes
+// with all that it gets types from.
+Result<Vec<uint8_t>> encode_package(const Resolve& resolve, PackageId package);
 
 // A world as a component type; imports and exports of it by the names that `name` gives, if it is
 // given.

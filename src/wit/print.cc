@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 
 #include "wit/lexer.h"
 
@@ -204,7 +205,13 @@ class Printer {
          (theirs == def.name ? "" : " as " + id_text(def.name)) + "};");
   }
 
-  void type_def(TypeId id, const std::vector<const Function*>& functions) {
+  // Of each resource its functions.
+  using Members = std::unordered_map<TypeId, std::vector<const Function*>>;
+  static void add_member(Members& to, const Function& f) {
+    if (f.kind != FunctionKind::Freestanding) to[f.resource].push_back(&f);
+  }
+
+  void type_def(TypeId id, const Members& functions) {
     const TypeDef& def = r_.types[id];
     if (const auto from = used_from(def)) return use(id, *from);
     docs(def.docs);
@@ -220,13 +227,11 @@ class Printer {
       case TypeKind::Enum:
         return members("enum " + name, def);
       case TypeKind::Resource: {
-        std::vector<const Function*> own;
-        for (const Function* f : functions)
-          if (f->kind != FunctionKind::Freestanding && f->resource == id) own.push_back(f);
-        if (own.empty()) return line("resource " + name + ";");
+        const auto own = functions.find(id);
+        if (own == functions.end()) return line("resource " + name + ";");
         line("resource " + name + " {");
         indented([&] {
-          for (const Function* f : own) function(*f);
+          for (const Function* f : own->second) function(*f);
         });
         return line("}");
       }
@@ -287,20 +292,20 @@ class Printer {
 
   void interface_items(InterfaceId id) {
     const Interface& i = r_.interfaces[id];
-    std::vector<const Function*> functions;
-    for (const Function& f : i.functions) functions.push_back(&f);
-    for (TypeId t : i.types) type_def(t, functions);
-    for (const Function* f : functions)
-      if (f->kind == FunctionKind::Freestanding) function(*f);
+    Members members;
+    for (const Function& f : i.functions) add_member(members, f);
+    for (TypeId t : i.types) type_def(t, members);
+    for (const Function& f : i.functions)
+      if (f.kind == FunctionKind::Freestanding) function(f);
   }
 
   void world_items(WorldId id) {
     const World& w = r_.worlds[id];
-    std::vector<const Function*> functions;
+    Members members;
     for (const WorldItem& item : w.imports)
-      if (item.kind == ItemKind::Function) functions.push_back(&item.function);
+      if (item.kind == ItemKind::Function) add_member(members, item.function);
     for (const WorldItem& item : w.imports)
-      if (item.kind == ItemKind::Type) type_def(item.type, functions);
+      if (item.kind == ItemKind::Type) type_def(item.type, members);
     for (const bool exported : {false, true}) {
       const std::string word = exported ? "export " : "import ";
       for (const WorldItem& item : exported ? w.exports : w.imports) {

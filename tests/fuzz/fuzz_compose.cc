@@ -167,7 +167,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)compose::parse_graph(text);
     auto read = wit::resolve({{{"seed.wit", std::string(text)}}}, {{}, true});
     if (!read.ok()) return 0;
-    const Vec<uint8_t> bytes = wit::encode_package(read->resolve, read->main);
+    const auto encoded = wit::encode_package(read->resolve, read->main);
+    if (!encoded.ok()) return 0;
+    const Vec<uint8_t>& bytes = *encoded;
     component::DecodeOptions all;
     for (unsigned f = 0; f < unsigned(component::Feature::None); ++f)
       all.features.set(component::Feature(f));

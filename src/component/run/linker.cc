@@ -170,18 +170,23 @@ HostInstance ComponentLinker::instance(std::string name) {
   return root().instance(std::move(name));
 }
 
-const Item* ComponentLinker::find(std::string_view name) const {
-  if (const Item* item = root_->find(name)) return item;
-  for (const auto& [offered, item] : root_->items())
-    if (names_match(name, offered)) return &item;
-  return nullptr;
-}
-
 // ---- Instantiation and calls
 
 Result<void> ComponentLinker::arguments(const Component& component, InstanceValue& args) const {
   std::string missing;
   ItemMatcher matcher(component);
+  // What is there by what compatible versions have in common, from the first import on that is
+  // not there under its own name.
+  std::unordered_map<std::string_view, const Item*> compatible;
+  const auto find = [&](std::string_view name) {
+    const Item* const same = root_->find(name);
+    if (same) return same;
+    if (compatible.empty())
+      for (const auto& [offered, item] : root_->items())
+        compatible.try_emplace(common_name(offered), &item);
+    const auto it = compatible.find(common_name(name));
+    return it == compatible.end() ? nullptr : it->second;
+  };
   for (const NamedEntity& import : component.shape().imports) {
     const Item* const item = find(import.name);
     std::string why;

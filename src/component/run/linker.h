@@ -121,9 +121,7 @@ class ComponentLinker {
   // What another instance exports, under a name.
   void define(std::string name, Item item) { root_->set(std::move(name), std::move(item)); }
 
-  // What an import of that name gets: the same name, or the same interface in a compatible
-  // version. Null: nothing.
-  const Item* find(std::string_view name) const;
+  // An import gets what has the same name, or is the same interface in a compatible version.
 
   // Unlinkable names every import of `component` that is not met, and why.
   Result<void> check(const Component& component) const;
