@@ -8,6 +8,7 @@
 #include "compose/link.h"
 #include "compose/new.h"
 #include "wit/component_type.h"
+#include "wit/decode.h"
 
 namespace wafer::cli {
 
@@ -35,6 +36,22 @@ int write(const std::string& output, const Vec<uint8_t>& bytes) {
   return write_output(output.empty() ? "-" : output, data) ? kSuccess : kFailure;
 }
 
+// Whether a file is a component, or else a core module; an error if not.
+bool is_wanted(const ModuleInput& input, const std::string& file, bool component) {
+  const Bytes bytes = input.binary();
+  const bool found = component::is_component(bytes);
+  if (wit::is_binary(bytes) && found == component) return true;
+  const std::string_view what = found                   ? "is a component"
+                                : wit::is_binary(bytes) ? "is a core module"
+                                                        : "is neither a module nor a component";
+  const std::string_view hint = wit::is_binary(bytes) && component
+                                    ? " (`wafer component new` makes one of a core module)"
+                                    : "";
+  print_error(fmt::format("{}: {}; a {} was expected{}", file, what,
+                          component ? "component" : "core module", hint));
+  return false;
+}
+
 Result<wit::Resolved> load_wit(const ToolOptions& o) {
   const fs::path path(o.wit);
   return wit::load(std::span(&path, 1), {o.wit_features, o.all_features});
@@ -58,7 +75,7 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
   for (const std::string& word : o.adapters) {
     auto [name, path] = named_file(word);
     auto adapter = open_module(path, wasm::FeatureSet::all());
-    if (!adapter) return kFailure;
+    if (!adapter || !is_wanted(*adapter, path, /*component=*/false)) return kFailure;
     // The name of the file, up to its first dot, unless told.
     if (name.empty()) {
       name = fs::path(path).filename().string();
@@ -83,11 +100,7 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
 
 int new_component(const ToolOptions& o) {
   const auto module = open_module(o.file, wasm::FeatureSet::all());
-  if (!module) return kFailure;
-  if (component::is_component(module->binary())) {
-    print_error(fmt::format("{}: is a component already; a core module was expected", o.file));
-    return kFailure;
-  }
+  if (!module || !is_wanted(*module, o.file, /*component=*/false)) return kFailure;
   return make_component(o, o.file, module->binary());
 }
 
@@ -100,7 +113,7 @@ int link(const ToolOptions& o) {
     const std::string& word = openable ? o.openable[i - o.libraries.size()] : o.libraries[i];
     auto [name, path] = named_file(word);
     auto input = open_module(path, wasm::FeatureSet::all());
-    if (!input) return kFailure;
+    if (!input || !is_wanted(*input, path, /*component=*/false)) return kFailure;
     if (name.empty()) name = fs::path(path).filename().string();
     inputs.push_back(std::move(*input));
     libraries.push_back({std::move(name), inputs.back().binary(), openable});
@@ -116,7 +129,7 @@ int embed(const ToolOptions& o) {
   auto world = wit::select_world(*resolved, o.world);
   if (!world.ok()) return fail(o.wit, world.error());
   const auto module = open_module(o.file, wasm::FeatureSet::all());
-  if (!module) return kFailure;
+  if (!module || !is_wanted(*module, o.file, /*component=*/false)) return kFailure;
   constexpr std::pair<std::string_view, component::StringEncoding> kEncodings[] = {
       {"utf8", component::StringEncoding::Utf8},
       {"utf16", component::StringEncoding::Utf16},
@@ -131,7 +144,7 @@ int embed(const ToolOptions& o) {
 
 int unbundle(const ToolOptions& o) {
   const auto input = open_module(o.file, wasm::FeatureSet::all());
-  if (!input) return kFailure;
+  if (!input || !is_wanted(*input, o.file, /*component=*/true)) return kFailure;
   auto out = compose::unbundle(input->binary(), o.threshold);
   if (!out.ok()) return fail(o.file, out.error());
   std::error_code code;
@@ -149,11 +162,7 @@ int targets(const ToolOptions& o) {
   auto world = wit::select_world(*resolved, o.world);
   if (!world.ok()) return fail(o.wit, world.error());
   const auto input = open_module(o.file, wasm::FeatureSet::all());
-  if (!input) return kFailure;
-  if (!component::is_component(input->binary())) {
-    print_error(fmt::format("{}: is a core module; a component was expected", o.file));
-    return kFailure;
-  }
+  if (!input || !is_wanted(*input, o.file, /*component=*/true)) return kFailure;
   auto fits = compose::targets(input->binary(), resolved->resolve, *world);
   return fits.ok() ? kSuccess : fail(o.file, fits.error());
 }
@@ -166,11 +175,7 @@ int compose_files(const ToolOptions& o, const compose::Graph& graph,
   inputs.reserve(files.size());
   for (const std::string& file : files) {
     auto input = open_module(file, wasm::FeatureSet::all());
-    if (!input) return kFailure;
-    if (!component::is_component(input->binary())) {
-      print_error(fmt::format("{}: is a core module; a component was expected", file));
-      return kFailure;
-    }
+    if (!input || !is_wanted(*input, file, /*component=*/true)) return kFailure;
     inputs.push_back(std::move(*input));
     bytes.push_back(inputs.back().binary());
   }
@@ -189,6 +194,13 @@ int plug(const ToolOptions& o) {
 int compose_script(const ToolOptions& o) {
   auto input = Input::open(o.file);
   if (!input.ok()) return fail("", input.error());
+  if (wit::is_binary(input->bytes())) {
+    print_error(fmt::format(
+        "{}: is a module or component; a script was expected (`wafer component plug` takes "
+        "components)",
+        o.file));
+    return kFailure;
+  }
   auto graph = compose::parse_graph(input->text());
   if (!graph.ok()) {
     print_error(fmt::format("{}:{}", o.file, std::string_view(graph.error().message)));

@@ -181,18 +181,15 @@ class WitJson {
   const wit::Resolve& r_;
 };
 
-// Packages from texts, or from one component.
+// Packages from texts or binary files.
 Result<wit::Resolved> read_wit(const WitOptions& options) {
-  if (options.paths.size() == 1 && !std::filesystem::is_directory(options.paths[0])) {
+  if (options.paths.size() == 1 && options.paths[0] == "-") {
     WAFER_LET(input, Input::open(options.paths[0]));
-    if (component::is_component(input.bytes())) {
-      component::DecodeOptions decode;
-      decode.features = component_features({{"all"}, {}});
-      auto decoded = component::decode(input.bytes(), decode);
+    if (wit::is_binary(input.bytes())) {
+      auto decoded = wit::decode_binary(input.bytes());
       if (!decoded.ok())
         return Error(decoded.error().kind, input.describe(decoded.error(), /*text=*/false));
-      return wit::is_package(**decoded) ? wit::decode_package(**decoded, input.bytes())
-                                        : wit::world_of(**decoded);
+      return decoded;
     }
     wit::Text text{input.path(), std::string(input.text())};
     return wit::resolve({{std::move(text)}}, {options.features, options.all_features});
@@ -219,8 +216,12 @@ int print_wit(const WitOptions& options) {
   }
   std::string text;
   if (options.wasm) {
-    const Vec<uint8_t> bytes = wit::encode_package(resolved->resolve, resolved->main);
-    text.assign(bytes.begin(), bytes.end());
+    const auto bytes = wit::encode_package(resolved->resolve, resolved->main);
+    if (!bytes.ok()) {
+      print_error(std::string_view(bytes.error().message));
+      return kFailure;
+    }
+    text.assign(bytes->begin(), bytes->end());
   } else if (options.json) {
     text = WitJson(resolved->resolve).run().dump(2) + "\n";
   } else {

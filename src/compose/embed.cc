@@ -144,6 +144,8 @@ std::string own_name(const wit::Resolve& r, const wit::WorldItem& item) {
 
 Result<void> targets(Bytes component, wit::Resolve resolve, wit::WorldId id) {
   WAFER_LET(decoded, cm::decode(component, all_features()));
+  if (wit::is_package(*decoded))
+    return invalid("is a WIT package in binary form; a component was expected");
   WAFER_LET(given, wit::world_of(*decoded));
   const wit::WorldId given_id = given.resolve.packages[given.main].worlds[0];
   WAFER_TRY(wit::merge_compatible_imports(given.resolve, given_id));

@@ -109,8 +109,12 @@ int ComponentProgram::run(component::ComponentStore& store,
     const auto code = command.run(store, **instance);
     return code.ok() ? *code : failed(code.error());
   }
-  console_.error(fmt::format("{}: nothing to run: no export \"wasi:cli/run\"; use --invoke NAME{}",
-                             options_.file, function_list()));
+  const std::string list = function_list();
+  console_.error(list.empty()
+                     ? fmt::format("{}: nothing to run: it exports no functions", options_.file)
+                     : fmt::format("{}: nothing to run: no export \"wasi:cli/run\"; use --invoke "
+                                   "NAME{}",
+                                   options_.file, list));
   return kFailure;
 }
 

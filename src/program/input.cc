@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -166,6 +167,22 @@ uint32_t claimed_options(Bytes code) {
                                                : compiler::CodeImage::claimed_options(code);
 }
 
+namespace {
+
+// Whether a file that is neither binary nor the text of a module is WIT by its name and its
+// beginning.
+bool is_wit(const Input& input) {
+  if (std::string_view(input.path()).ends_with(".wit")) return true;
+  const std::string_view text = input.text();
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == text.npos) return false;
+  constexpr std::string_view kWords[] = {"package ", "interface ", "world ", "use ", "// ", "/// "};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view w) { return text.substr(first).starts_with(w); });
+}
+
+}  // namespace
+
 Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
   ModuleInput module{std::move(input), false, {}, {}};
   const auto described = [&module](const Error& error, bool text) {
@@ -186,7 +203,14 @@ Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
     if (!encoded) return described(encoded.error(), true);
     module.encoded = *std::move(encoded);
     module.from_text = true;
+    return module;
   }
+  const auto unfit = [&](std::string_view what) {
+    return Error(ErrorKind::Malformed, fmt::format("{}: {}; a module or component was expected",
+                                                   module.input.path(), what));
+  };
+  if (module.input.bytes().empty()) return unfit("is empty");
+  if (is_wit(module.input)) return unfit("is WIT");
   return module;
 }
 

@@ -1,5 +1,7 @@
 #include "wit/component_type.h"
 
+#include <algorithm>
+
 #include "component/sections.h"
 #include "component/writer.h"
 #include "wit/decode.h"
@@ -116,6 +118,25 @@ Result<ModuleMetadata> read_component_types(Bytes module) {
       }
     }
   }
+  return std::move(out);
+}
+
+bool is_binary(Bytes bytes) {
+  constexpr uint8_t kMagic[] = {0, 'a', 's', 'm'};
+  return bytes.size() >= 8 && std::equal(std::begin(kMagic), std::end(kMagic), bytes.begin());
+}
+
+Result<Resolved> decode_binary(Bytes bytes) {
+  if (cm::is_component(bytes)) {
+    WAFER_LET(decoded, cm::decode(bytes, all_features()));
+    return is_package(*decoded) ? decode_package(*decoded, bytes) : world_of(*decoded);
+  }
+  WAFER_LET(told, read_component_types(bytes));
+  if (!told.found)
+    return Error(ErrorKind::Invalid,
+                 "is a core module that tells no world; WIT, or a component, was expected");
+  Resolved out;
+  out.resolve = std::move(told.resolve);
   return std::move(out);
 }
 

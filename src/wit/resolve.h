@@ -35,7 +35,7 @@ Result<Resolved> resolve(std::vector<PackageTexts> groups, const ResolveOptions&
 
 // Reads packages from files and folders; the last one is the main one. The `*.wit` files of a
 // folder are one package, and each file or folder in its `deps` folder another (WIT.md,
-// "Filesystem structure").
+// "Filesystem structure"). Files may be binary (decode.h).
 Result<Resolved> load(std::span<const std::filesystem::path> paths,
                       const ResolveOptions& options = {});
 

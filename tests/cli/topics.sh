@@ -941,7 +941,58 @@ messages() {
   has err 'component.wasm:0x8: unexpected end-of-file'
   echo '(component (core module))' >component.wat
   run 1 run component.wat
-  has err 'component.wat: nothing to run: no export "wasi:cli/run"; use --invoke NAME'
+  has err 'component.wat: nothing to run: it exports no functions'
+  # What is there, where something else was expected: in one line.
+  wrong() {
+    run 1 "${@:2}"
+    has err "$1"
+    [ "$(wc -l <err)" -eq 1 ] || { echo "more than one line: $*"; failures=$((failures + 1)); }
+  }
+  printf 'package a:b;\nworld w { import f: func(); }\n' >w.wit
+  echo '(module (import "$root" "f" (func)))' >m.wat
+  run 0 wat2wasm m.wat -o m.wasm
+  run 0 component embed w.wit m.wasm -o core.wasm
+  run 0 component new core.wasm -o c.wasm
+  run 0 wit --wasm w.wit -o p.wasm
+  : >none.wasm
+  mkdir wits
+  printf 'package c:d;\nworld v { include a:b/w; }\n' >wits/v.wit
+  mkdir wits/deps
+  cp p.wasm wits/deps/
+  run 0 wit wits
+  has out 'import f: func();'
+  for binary in p.wasm c.wasm core.wasm; do
+    run 0 wit $binary
+    has out 'import f: func();'
+    run 0 bindgen c $binary -o bound
+    run 0 component targets $binary c.wasm
+    run 0 component embed $binary m.wasm -o out.wasm
+  done
+  for bad in 'm.wasm: is a core module that tells no world' 'm.wat: is the text of a module' \
+    'none.wasm: no file has a `package` header'; do
+    wrong "$bad" wit "${bad%%:*}"
+    wrong "$bad" bindgen host "${bad%%:*}" -o bound
+    wrong "$bad" component targets "${bad%%:*}" c.wasm
+    wrong "$bad" component embed "${bad%%:*}" m.wasm -o out.wasm
+  done
+  for bad in 'w.wit: is WIT; a module or component was expected' 'none.wasm: is empty' \
+    'm.wasm: is a core module; a component was expected' \
+    'p.wasm`*: is a WIT package in binary form; a component was expected'; do
+    file=${bad%%[:\`]*}
+    wrong "${bad#*: }" component plug $file --plug c.wasm -o out.wasm
+    wrong "${bad#*: }" component plug c.wasm --plug $file -o out.wasm
+    wrong "${bad#*: }" component targets w.wit $file
+  done
+  for command in validate inspect run 'run --invoke f'; do
+    wrong 'w.wit: is WIT; a module or component was expected' $command w.wit
+    wrong 'none.wasm: is empty; a module or component was expected' $command none.wasm
+  done
+  wrong 'c.wasm: is a component; a core module was expected' component new c.wasm -o out.wasm
+  wrong 'c.wasm: is a component; a core module was expected' component embed w.wit c.wasm -o out.wasm
+  wrong 'c.wasm: is a component; a core module was expected' component link c.wasm -o out.wasm
+  wrong 'c.wasm: is a component; a core module was expected' component new m.wasm --adapt c.wasm
+  wrong 'm.wasm: is a core module; a component was expected' component unbundle m.wasm --module-dir out
+  wrong 'a script was expected' component compose c.wasm -o out.wasm
 
   cat >imports.wat <<'T'
 (module

@@ -127,7 +127,7 @@ def composition(t):
     t.tool("component", "plug", "app.wasm", "--plug", "app.wasm", code=1,
            says="nothing of `app.wasm` fits")
     t.tool("component", "targets", "log.wit", "app.wasm", code=1, says="which the world does not have")
-    t.tool("component", "new", "log.wasm", code=1, says="is a component already")
+    t.tool("component", "new", "log.wasm", code=1, says="is a component; a core module was expected")
     t.tool("component", "plug", "app.m.wasm", "--plug", "log.wasm", code=1,
            says="is a core module; a component was expected")
     for script, message in (
