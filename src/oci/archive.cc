@@ -2,8 +2,10 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -46,12 +48,13 @@ bool spend(uint64_t& budget, uint64_t bytes) {
   return true;
 }
 
-// What an entry costs: itself, and, unless it is going to be read, its content, which is passed
-// over whatever its size says.
-uint64_t cost_of(archive_entry* entry, bool is_read) {
-  constexpr uint64_t kItself = 4096;
+// What an entry costs: itself, the folders that it may be the first in, and, unless it is going to
+// be read, its content, which is passed over whatever its size says.
+uint64_t cost_of(archive_entry* entry, const std::string& name, bool is_read) {
+  constexpr uint64_t kItself = 4096, kFolder = 256;
   const la_int64_t size = is_read ? 0 : archive_entry_size(entry);
-  return kItself + (size > 0 ? uint64_t(size) : 0);
+  return kItself + uint64_t(std::count(name.begin(), name.end(), '/')) * kFolder + name.size() +
+         (size > 0 ? uint64_t(size) : 0);
 }
 
 }  // namespace
@@ -70,7 +73,7 @@ Result<std::map<std::string, std::string>> read_archive_file(const std::string& 
     if (status < ARCHIVE_WARN) return error_of(reader.get(), file);
     const std::string name = clean_name(archive_entry_pathname(entry));
     const bool is_read = archive_entry_filetype(entry) == AE_IFREG && !name.empty();
-    if (!spend(limit, cost_of(entry, is_read) + name.size())) return too_large();
+    if (!spend(limit, cost_of(entry, name, is_read))) return too_large();
     if (!is_read) continue;
     std::string content;
     char buffer[64 << 10];
@@ -106,8 +109,10 @@ Result<void> unpack_layer(std::string_view layer, const std::string& folder, uin
     const std::string last = name.substr(slash == name.npos ? 0 : slash + 1);
     const bool is_whiteout = last.starts_with(".wh.");
     const bool is_read = !name.empty() && !is_whiteout && !hard && type == AE_IFREG;
-    if (!spend(budget, cost_of(entry, is_read))) return too_large();
+    if (!spend(budget, cost_of(entry, name, is_read))) return too_large();
     if (name.empty()) continue;
+    // Nobody could open it by its name.
+    if (name.size() >= PATH_MAX) return Error(ErrorKind::Invalid, "a layer has too long a name");
     const std::string parent = folder + "/" + name.substr(0, slash == name.npos ? 0 : slash);
     if (is_whiteout) {
       std::error_code ec;

@@ -193,7 +193,9 @@ class Launcher {
 
   Result<void> join_container() {
     // Namespaces, and the root with them, were joined before the process was made.
-    WAFER_TRY(find_program(nullptr));
+    WAFER_LET(root, Rootfs::open("/"));
+    WAFER_TRY(find_program(root));
+    if (!found_) return missing_program();
     open_labels();
     if (kind_ != Kind::Wasm) return {};
     // See make_root: no view of its own process.
@@ -293,7 +295,7 @@ class Launcher {
         mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
       return system_error("cannot mount the root " + path);
     WAFER_LET(root, Rootfs::open(path));
-    WAFER_TRY(find_program(&root));
+    WAFER_TRY(find_program(root));
     return std::move(root);
   }
 
@@ -309,7 +311,7 @@ class Launcher {
       if (kernels && found_ && kind_ == Kind::Wasm) continue;
       WAFER_TRY(root.mount(m, cgroup));
     }
-    if (!found_) WAFER_TRY(find_program(&root));
+    if (!found_) WAFER_TRY(find_program(root));
     if (!found_) return missing_program();
     WAFER_TRY(root.make_devices(spec_.devices));
     if (kind_ == Kind::Wasm) {
@@ -418,12 +420,6 @@ class Launcher {
 
   // ---- What runs ----
 
-  // A place for files: the container's future root, or this process's own.
-  static UniqueFd open_in(const Rootfs* root, const std::string& path) {
-    if (root) return root->find(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    return take_opened(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  }
-
   std::string variable(std::string_view name) const {
     for (const std::string& v : process_.env)
       if (v.size() > name.size() && v.starts_with(name) && v[name.size()] == '=')
@@ -432,8 +428,9 @@ class Launcher {
   }
 
   // Looks for args[0] as execvp would, and at what it is. Of a WebAssembly program, the file is
-  // kept open. Leaves found_ false where there is none.
-  Result<void> find_program(const Rootfs* root) {
+  // kept open. Leaves found_ false where there is none: /proc/self/exe, which would be this very
+  // program, is nowhere.
+  Result<void> find_program(const Rootfs& root) {
     if (process_.args.empty()) return Error(ErrorKind::Invalid, "the process has no arguments");
     if (try_program(root, process_.args[0])) return {};
     // An entry point: PATH#FUNCTION.
@@ -444,7 +441,6 @@ class Launcher {
       function_ = name.substr(hash + 1);
     else if (hash != name.npos)
       found_ = false;
-    if (!found_ && !root) return missing_program();
     return {};
   }
 
@@ -475,7 +471,7 @@ class Launcher {
                      (missing_.empty() ? "" : ", nor as a layer of its image: " + missing_));
   }
 
-  bool try_program(const Rootfs* root, const std::string& name) {
+  bool try_program(const Rootfs& root, const std::string& name) {
     std::vector<std::string> candidates;
     if (name.find('/') != name.npos) {
       candidates.push_back(name.starts_with('/') ? name : process_.cwd + "/" + name);
@@ -487,7 +483,7 @@ class Launcher {
       candidates.push_back("/" + name);
     }
     for (const std::string& candidate : candidates) {
-      UniqueFd file = open_in(root, candidate);
+      UniqueFd file = root.find(candidate, O_RDONLY | O_NONBLOCK | O_NOCTTY);
       struct stat st;
       if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
       take_program(std::move(file), candidate);

@@ -180,6 +180,9 @@ for what in ("../say.wasm", ".wh.say.wasm"):
     save(HERE / "claims.tar", claims.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     check(f"5 GiB of {what}", wafer("run", "docker-archive:claims.tar"), 1, err="too large")
 
+save(HERE / "deep.tar", tar([("say.wasm", binary.read_bytes(), None), ("d/" * 100_000, b"", None)]))
+check("100,000 folders", wafer("run", "docker-archive:deep.tar"), 1, err="too long a name")
+
 # What an image is called or says goes to no terminal as it is; what it nests ends.
 save(HERE / "escapes.tar", tar([("x", b"", None)]), entry="/\x1b]0;x\x07")
 said = wafer("run", "docker-archive:escapes.tar")

@@ -385,6 +385,26 @@ TEST_F(ShimTest, IsHiddenFromOthersOfTheContainer) {
   EXPECT_EQ(how, 0);
 }
 
+// What is added to a container is no program of the machine, wherever the container's links lead.
+TEST_F(ShimTest, AddsNoProgramOfTheMachine) {
+  if (geteuid() != 0) GTEST_SKIP() << "a namespace of users has no /proc here";
+  if (std::system("file -L /bin/busybox | grep -q static") != 0)
+    GTEST_SKIP() << "no static busybox (busybox-static, file)";
+  start_shim(spec({"/busybox", "sleep", "100"}));
+  fs::copy_file("/bin/busybox", bundle_ + "/rootfs/busybox");
+  fs::create_symlink("/proc/self/exe", bundle_ + "/rootfs/self");
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  proto::ExecProcessRequest request;
+  request.set_id("c");
+  request.set_exec_id("x");
+  request.mutable_spec()->set_value(json({{"args", {"/self", "-v"}}, {"cwd", "/"}}).dump());
+  ASSERT_TRUE(call("Exec", request).ok());
+  result = call("Start", process_request("c", "x"));
+  EXPECT_EQ(result.text, "cannot find \"/self\" in the container's root or its PATH");
+}
+
 TEST_F(ShimTest, LeavesTheMachinesDevicesAlone) {
   if (geteuid() != 0) GTEST_SKIP() << "only root could change them";
   struct stat before, after;
