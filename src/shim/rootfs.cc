@@ -166,10 +166,10 @@ Result<Rootfs> Rootfs::open(const std::string& path) {
   return Rootfs(path, std::move(fd));
 }
 
-UniqueFd Rootfs::find(const std::string& path, int flags) const {
+UniqueFd Rootfs::find(const std::string& path, int flags, uint64_t resolve) const {
   open_how how{};
   how.flags = uint64_t(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
   for (;;) {
     const long fd =
         syscall(SYS_openat2, fd_.get(), path.empty() ? "." : path.c_str(), &how, sizeof how);
@@ -218,6 +218,11 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
     folder = S_ISDIR(st.st_mode);
   }
   WAFER_LET(target, make(m.destination, folder));
+  // What is masked below it is found by the same path, which is not to lead elsewhere meanwhile, as
+  // in a volume that others write.
+  if ((m.type == "proc" || m.type == "sysfs") && !find(m.destination, O_PATH, RESOLVE_NO_SYMLINKS))
+    return Error(ErrorKind::Invalid,
+                 m.type + " is not mounted where a link leads: " + m.destination);
   const std::string on = path_of(target);
   if (bind) {
     if (::mount(m.source.c_str(), on.c_str(), nullptr, MS_BIND | (o.flags & MS_REC), nullptr) != 0)

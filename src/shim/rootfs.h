@@ -26,8 +26,8 @@ class Rootfs {
   // `path` is the root's, absolute, after it was mounted.
   static Result<Rootfs> open(const std::string& path);
 
-  // O_PATH and other `flags` of `path` inside. None with errno.
-  UniqueFd find(const std::string& path, int flags) const;
+  // O_PATH and other `flags` of `path` inside; `resolve` is more of openat2(2). None with errno.
+  UniqueFd find(const std::string& path, int flags, uint64_t resolve = 0) const;
   // The same; makes it, and the folders above it, where it is missing.
   Result<UniqueFd> make(const std::string& path, bool folder) const;
 

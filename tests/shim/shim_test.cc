@@ -405,6 +405,22 @@ TEST_F(ShimTest, AddsNoProgramOfTheMachine) {
   EXPECT_EQ(result.text, "cannot find \"/self\" in the container's root or its PATH");
 }
 
+// What is hidden in /proc has to be hidden where it is mounted.
+TEST_F(ShimTest, MountsNoProcThroughLinks) {
+  json s = spec({"/native"});
+  if (geteuid() != 0) GTEST_SKIP() << "a namespace of users has no /proc here";
+  s["linux"]["maskedPaths"] = {"/proc/keys"};
+  start_shim(s);
+  const std::string root = bundle_ + "/rootfs";
+  std::ofstream(root + "/native") << "#!/bin/sh\n";
+  fs::create_directories(root + "/volume/proc");
+  fs::create_symlink("/volume/proc", root + "/proc");
+  EXPECT_EQ(create().text, "proc is not mounted where a link leads: /proc");
+  fs::remove(root + "/proc");
+  const RpcResult result = create();
+  EXPECT_TRUE(result.ok()) << result.text;
+}
+
 TEST_F(ShimTest, LeavesTheMachinesDevicesAlone) {
   if (geteuid() != 0) GTEST_SKIP() << "only root could change them";
   struct stat before, after;
