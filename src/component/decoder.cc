@@ -187,13 +187,50 @@ Result<std::shared_ptr<Component>> Decoder::component(uint32_t begin, uint32_t e
     c.skip(size);
   }
   WAFER_TRY(check_consumed(end));
-  WAFER_LET(type, finish(scope(), /*is_instance=*/false));
+  WAFER_LET(type, finish(scope(), /*is_instance=*/false, begin));
   out->type = type;
   scopes_.pop_back();
   return out;
 }
 
-Result<TypeId> Decoder::finish(Scope& s, bool is_instance) {
+Result<TypeId> Decoder::add(TypeDef def, uint32_t at) {
+  if (nesting(def) > kMaxTypeNesting)
+    return Error(ErrorKind::Exhaustion,
+                 "types are nested more than " + std::to_string(kMaxTypeNesting) + " deep", at);
+  auto id = types().add(std::move(def));
+  return id.ok() ? std::move(id) : this->at(id.take_error(), at);
+}
+
+// No type here is nested too deeply: those that the arena makes are as deep as what they are made
+// of.
+uint32_t Decoder::nesting(TypeId id) {
+  if (id >= nesting_.size()) nesting_.resize(id + 1);
+  if (nesting_[id] == 0) {
+    const uint32_t n = nesting(types()[id]);
+    nesting_[id] = n;
+  }
+  return nesting_[id];
+}
+
+uint32_t Decoder::nesting(const TypeDef& def) {
+  uint32_t out = 0;
+  const auto value = [&](ValType t) {
+    if (t.defined()) out = std::max(out, nesting(t.id));
+  };
+  for (ValType t : def.args) value(t);
+  for (const Label& l : def.labels) value(l.type);
+  if (def.shape)
+    for (const EntityList* list : {&def.shape->imports, &def.shape->exports})
+      for (const NamedEntity& e : *list) {
+        if (e.entity.sort == Sort::Value)
+          value(e.entity.value);
+        else if (e.entity.sort != Sort::CoreModule)
+          out = std::max(out, nesting(e.entity.type));
+      }
+  return out + 1;
+}
+
+Result<TypeId> Decoder::finish(Scope& s, bool is_instance, uint32_t at) {
   auto shape = std::make_shared<Shape>();
   shape->imports = std::move(s.imports);
   shape->exports = std::move(s.exports);
@@ -202,7 +239,7 @@ Result<TypeId> Decoder::finish(Scope& s, bool is_instance) {
   TypeDef def;
   def.kind = is_instance ? TypeKind::Instance : TypeKind::Component;
   def.shape = std::move(shape);
-  return types().add(std::move(def));
+  return add(std::move(def), at);
 }
 
 Result<void> Decoder::section(uint8_t id, Cursor& c, Component& out) {
@@ -426,10 +463,9 @@ Result<void> Decoder::instance(Cursor& c, Component& out) {
   } else {
     return leading(start, form, "instance");
   }
-  auto id = types().add(std::move(type));
-  if (!id.ok()) return at(id.take_error(), start);
-  scope().instances.push_back(*id);
-  if (form == 0) std::get<Instantiate>(out.definitions.back()).type = *id;
+  WAFER_LET(id, add(std::move(type), start));
+  scope().instances.push_back(id);
+  if (form == 0) std::get<Instantiate>(out.definitions.back()).type = id;
   return {};
 }
 

@@ -108,7 +108,7 @@ class Decoder {
   Result<void> alias_export(uint32_t instance, std::string_view name, Sort sort, uint32_t at);
   Result<void> alias_outer(uint32_t count, uint32_t index, bool core, CoreSort core_sort, Sort sort,
                            uint32_t at);
-  Result<TypeId> finish(Scope& scope, bool is_instance);
+  Result<TypeId> finish(Scope& scope, bool is_instance, uint32_t at);
 
   // type_reader.cc
   Result<void> core_type(Cursor& c, Scope& s, bool allow_module);
@@ -173,6 +173,11 @@ class Decoder {
   // What is there, for use: a value is consumed.
   Result<Entity> entity_at(const SortIndex& s, uint32_t at);
 
+  // Adds a type to the arena; errors are at `at`.
+  Result<TypeId> add(TypeDef def, uint32_t at);
+  uint32_t nesting(TypeId id);
+  uint32_t nesting(const TypeDef& def);
+
   // Shared.
   Error error(uint32_t at, std::string_view message) const {
     return {ErrorKind::Invalid, message, at};
@@ -209,11 +214,14 @@ class Decoder {
   std::vector<std::unique_ptr<Scope>> scopes_;  // innermost last
   // What instances of a module export, by its ModuleType.
   std::unordered_map<uint32_t, std::shared_ptr<CoreInstanceShape>> module_shapes_;
-  uint32_t constants_ = 0;  // values that components define
+  std::vector<uint32_t> nesting_;  // of types, as far as it was asked for; 0: not
+  uint32_t constants_ = 0;         // values that components define
 };
 
 // Limits of this implementation.
 inline constexpr uint32_t kMaxDefinitions = 1'000'000;  // in any index space
 inline constexpr uint32_t kMaxScopes = 100;
+// Types within types, which functions that call themselves look through.
+inline constexpr uint32_t kMaxTypeNesting = 500;
 
 }  // namespace wafer::component

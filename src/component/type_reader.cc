@@ -410,9 +410,7 @@ Result<TypeId> Decoder::value_type(Cursor& c, uint8_t code, uint32_t start) {
       def.args.push_back({prim, 0});
     }
   }
-  auto id = types().add(std::move(def));
-  if (!id.ok()) return at(id.take_error(), start);
-  return *id;
+  return add(std::move(def), start);
 }
 
 Result<TypeId> Decoder::func_type(Cursor& c, bool is_async, uint32_t start) {
@@ -430,9 +428,7 @@ Result<TypeId> Decoder::func_type(Cursor& c, bool is_async, uint32_t start) {
   if (types().has_borrow(result))
     return error(start, "function result cannot contain a `borrow` type");
   def.args.push_back(result);
-  auto id = types().add(std::move(def));
-  if (!id.ok()) return at(id.take_error(), start);
-  return *id;
+  return add(std::move(def), start);
 }
 
 Result<TypeId> Decoder::resource_type(Cursor& c, Component* out, uint32_t start) {
@@ -509,10 +505,9 @@ Result<TypeId> Decoder::scope_type(Cursor& c, ScopeKind kind) {
         return leading(at, form, "component or instance type declaration");
     }
   }
-  auto id = finish(scope(), kind == ScopeKind::InstanceType);
+  auto id = finish(scope(), kind == ScopeKind::InstanceType, start);
   scopes_.pop_back();
-  if (!id.ok()) return at(id.take_error(), start);
-  return *id;
+  return id;
 }
 
 Result<TypeId> Decoder::type(Cursor& c, Component* out) {

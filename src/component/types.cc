@@ -68,6 +68,7 @@ TypeId TypeArena::canon(ValType t) const {
 wafer::Result<TypeId> TypeArena::add(TypeDef def) {
   const auto id = static_cast<TypeId>(types_.size());
   uint64_t weight = 1;
+  def.exported = 0;
   const auto child = [&](TypeId t) {
     const TypeDef& c = (*this)[t];
     weight += c.weight;

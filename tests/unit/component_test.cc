@@ -173,17 +173,16 @@ std::string numbered(size_t n, auto&& item) {
 
 // Time grows with size, in the decoder and in what is told as WIT.
 TEST(ComponentDecoder, TimeIsLinear) {
-  const auto lists = [](size_t n) {
-    return "(type $l0 (list u8))" + numbered(n, [](const std::string& i) {
-             return "(type $l" + std::to_string(std::stoul(i) + 1) + " (list $l" + i + "))";
-           });
-  };
   const std::pair<const char*, std::function<std::string(size_t)>> shapes[] = {
-      {"types of components that use a deep type",
-       [&](size_t n) {
-         return lists(n) + numbered(n, [&](auto) {
-                  return "(type (component (alias outer 1 $l" + std::to_string(n) +
-                         " (type $l)) (import \"f\" (func (param \"x\" $l)))))";
+      {"types of components that use a wide type",
+       [](size_t n) {
+         return numbered(n / 4,
+                         [](const std::string& i) { return "(type $l" + i + " (list u8))"; }) +
+                "(type $t (tuple" +
+                numbered(n / 4, [](const std::string& i) { return " $l" + i; }) + "))" +
+                numbered(n, [](auto) {
+                  return "(type (component (alias outer 1 $t (type $t)) (import \"f\" (func (param "
+                         "\"x\" $t)))))";
                 });
        }},
       {"static functions",
@@ -268,6 +267,67 @@ TEST(ComponentDecoder, CopiesOfTypesAreBounded) {
               numbered(3'000,
                        [](auto) { return "(instance (instantiate $c (with \"f\" (func $f))))"; })),
       "effective size of all types exceeds the limit of 33554432");
+}
+
+// Chains of types are looked through by calls within calls.
+TEST(ComponentDecoder, NestedTypesHaveALimit) {
+  const auto chain = [](const char* form, size_t n, const std::string& use) {
+    std::string text = form;
+    const std::string types = "(type $t0 (own $r))" + numbered(n, [&](const std::string& i) {
+                                std::string type = text;
+                                return "(type $t" + std::to_string(std::stoul(i) + 1) + " " +
+                                       type.replace(type.find('#'), 1, "$t" + i) + ")";
+                              });
+    return wat::parse_wat("(component (import \"r\" (type $r (sub resource))) " + types +
+                              "(type $f (func (param \"x\" $t" + std::to_string(n) + ")))" + use +
+                              ")",
+                          {});
+  };
+  const std::string lowered =
+      "(import \"f\" (func $f (type $f))) (core module $m (memory (export \"m\") 1) (func (export "
+      "\"r\") (param i32 i32 i32 i32) (result i32) i32.const 0)) (core instance $i (instantiate "
+      "$m)) "
+      "(core func (canon lower (func $f) (memory (core memory $i \"m\")) (realloc (core func $i "
+      "\"r\")))) (component $c (import \"r\" (type $r (sub resource))) (export \"r2\" (type $r)))"
+      "(instance (instantiate $c (with \"r\" (type $r))))";
+  for (const char* form : {"(list #)", "(option #)", "(tuple # u8)", "(result # (error #))"}) {
+    for (const size_t n : {400, 100'000}) {
+      std::string once = form;
+      if (const size_t second = once.rfind('#'); second != once.find('#'))
+        once.replace(second, 1, "u8");
+      auto bytes = chain(once.c_str(), n, lowered);
+      // The text form may be refused for the same reason.
+      if (!bytes.ok()) {
+        EXPECT_EQ(n, 100'000u);
+        continue;
+      }
+      auto component = decode({bytes->data(), bytes->size()}, everything());
+      ASSERT_EQ(component.ok(), n == 400)
+          << form << (component.ok() ? "" : message(component.error()));
+      if (component.ok()) {
+        auto world = wit::world_of(**component);
+        ASSERT_TRUE(world.ok()) << message(world.error());
+        EXPECT_FALSE(wit::print(world->resolve, world->main).empty());
+      } else {
+        EXPECT_EQ(message(component.error()), "types are nested more than 500 deep");
+      }
+    }
+  }
+  // Types of instances within one another, each an alias of one outside.
+  auto nested =
+      wat::parse_wat("(component (type $i0 (instance))" +
+                         numbered(100'000,
+                                  [](const std::string& i) {
+                                    return "(type $i" + std::to_string(std::stoul(i) + 1) +
+                                           " (instance (alias outer 1 $i" + i +
+                                           " (type)) (export \"x\" (instance (type 0)))))";
+                                  }) +
+                         "(import \"i\" (instance (type $i100000))))",
+                     {});
+  ASSERT_TRUE(nested.ok()) << message(nested.error());
+  auto component = decode({nested->data(), nested->size()}, everything());
+  ASSERT_FALSE(component.ok());
+  EXPECT_EQ(message(component.error()), "types are nested more than 500 deep");
 }
 
 TEST(Wit, ErrorsShowTheLine) {
