@@ -98,6 +98,22 @@ std::string unknown_option(const CLI::App& app, const CLI::App& command,
   return {};
 }
 
+// What is wrong with the word behind a command that has commands of its own; empty: nothing.
+std::string unknown_command(CLI::App& app, CLI::App& command,
+                            const std::vector<std::string>& words) {
+  const std::vector<CLI::App*> inner = commands_of(command);
+  if (inner.empty() || words.size() < 2 || words[1].starts_with("-")) return {};
+  const std::string& word = words[1];
+  const std::vector<std::string> names = names_of(inner);
+  if (std::find(names.begin(), names.end(), word) != names.end()) return {};
+  const std::vector<std::string> outer = names_of(commands_of(app));
+  if (std::find(outer.begin(), outer.end(), word) != outer.end())
+    return fmt::format("'{}' is no command of 'wafer {}', but 'wafer {}' is one", word,
+                       command.get_name(), word);
+  return fmt::format("'wafer {}' has no command '{}'{}", command.get_name(), word,
+                     did_you_mean(word, names));
+}
+
 void add_help(CLI::App& app, Context& context) {
   auto name = std::make_shared<std::string>();
   CLI::App& command = *app.add_subcommand("help", "Describe a command");
@@ -182,8 +198,9 @@ int run_tool(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& e) {
     std::string command = "wafer";
     for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-    const CLI::App* const sub = find_command(app, words[0]);
-    const std::string unknown = sub ? unknown_option(app, *sub, words) : std::string();
+    CLI::App* const sub = find_command(app, words[0]);
+    std::string unknown = sub ? unknown_option(app, *sub, words) : std::string();
+    if (sub && unknown.empty()) unknown = unknown_command(app, *sub, words);
     print_error(fmt::format("{} (try '{} --help')", unknown.empty() ? e.what() : unknown, command));
     return kUsage;
   }

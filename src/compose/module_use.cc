@@ -464,7 +464,10 @@ class Looker {
   Result<size_t> interface(std::string_view name, bool exported) const {
     if (const size_t i = names_.interface(exported, name); i != kRoot) return i;
     return invalid("module requires an " + std::string(exported ? "export" : "import") +
-                   " interface named `" + std::string(name) + "`");
+                   " interface named `" + std::string(name) + "`" +
+                   (name.starts_with("wasi_")
+                        ? ", which is WASI 0.1: an adapter (--adapt) stands for it"
+                        : ""));
   }
 
   Result<ImportUse> standard_import(ImportUse out, std::string_view from, std::string_view name) {

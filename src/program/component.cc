@@ -20,15 +20,19 @@ namespace {
 using component::Sort;
 using component::Val;
 
-// A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface also
-// that of the one interface that has it.
+// A function by what `--invoke` says: its name, or INTERFACE#NAME; without an interface, or its
+// version, also that of the one interface that has it.
 component::ExportedFunc find(component::ComponentInstance& instance, std::string_view name) {
-  if (const size_t hash = name.rfind('#'); hash != name.npos)
-    return component::find_func(instance, name.substr(hash + 1), name.substr(0, hash));
-  if (auto func = component::find_func(instance, name)) return func;
+  std::string_view interface;
+  if (const size_t hash = name.rfind('#'); hash != name.npos) {
+    interface = name.substr(0, hash);
+    name = name.substr(hash + 1);
+  }
+  if (auto func = component::find_func(instance, name, interface)) return func;
   component::ExportedFunc found;
   for (const component::NamedEntity& e : instance.component->shape().exports) {
     if (e.entity.sort != Sort::Instance) continue;
+    if (!interface.empty() && e.name.substr(0, e.name.find('@')) != interface) continue;
     const auto func = component::find_func(instance, name, e.name);
     if (!func) continue;
     if (found) return {};
@@ -163,7 +167,7 @@ int ComponentProgram::invoke(component::ComponentStore& store,
   auto args = component::parse_wave_arguments(types, def, wave);
   if (!args.ok()) {
     console_.error(fmt::format("{}: {}: {}", signature(types, printable(wave.name), def),
-                               printable(wave.arguments),
+                               wave.arguments.empty() ? "()" : printable(wave.arguments),
                                printable(std::string_view(args.error().message))));
     return kFailure;
   }

@@ -1038,6 +1038,10 @@ T
   has err "did you mean 'threads'?"
   run 2 run --qqqqqqqq ok.wat
   ! grep -q 'did you mean' err || { echo "a wild guess"; failures=$((failures + 1)); }
+  run 2 component wit ok.wat
+  has err "'wit' is no command of 'wafer component', but 'wafer wit' is one"
+  run 2 component embde ok.wat
+  has err "'wafer component' has no command 'embde'; did you mean 'embed'?"
   # Values that begin with a dash are no options.
   run 0 run --argv0 --fule ok.wat
 

@@ -767,7 +767,7 @@ TEST(Wave, SaysWhatIsWrong) {
   EXPECT_EQ(error("{name: \"x\", %ok: true, kind: 'a', age: 256}"), "number out of range of u8");
   EXPECT_EQ(error("{name: \"x\", %ok: 1, kind: 'a'}"), "`true` or `false` expected, `1` found");
   EXPECT_EQ(error("{name: \"x\", %ok: true}"), "field `kind` is missing");
-  EXPECT_EQ(error("{nam: 1}"), "a field (name, age, ok, kind) expected, `nam` found");
+  EXPECT_EQ(error("{nam: 1}"), "a field (name, age, %ok, kind) expected, `nam` found");
   EXPECT_EQ(error("{name: \"x"), "`\"` expected, the end found");
   EXPECT_EQ(error("{name: \"\\q\"}"), "an escape sequence expected, `\\q` found");
   EXPECT_EQ(error("{name: \"x\", %ok: true, kind: ''}"), "a character expected, `'` found");

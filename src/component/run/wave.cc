@@ -25,6 +25,8 @@ bool is_keyword(std::string_view word) {
   return false;
 }
 
+std::string label_text(const std::string& name) { return is_keyword(name) ? "%" + name : name; }
+
 // Names of labels for messages, as far as there is room in a line.
 std::string names_of(const std::vector<Label>& labels, auto&& wanted) {
   constexpr size_t kMost = 500;
@@ -32,7 +34,7 @@ std::string names_of(const std::vector<Label>& labels, auto&& wanted) {
   for (size_t i = 0; i < labels.size(); ++i) {
     if (!wanted(i)) continue;
     if (out.size() > kMost) return out + ", ...";
-    out += (out.empty() ? "" : ", ") + labels[i].name;
+    out += (out.empty() ? "" : ", ") + label_text(labels[i].name);
   }
   return out;
 }
@@ -585,8 +587,6 @@ void print_real(std::string& out, double v, bool single) {
     out.append(text, p);
   }
 }
-
-std::string label_text(const std::string& name) { return is_keyword(name) ? "%" + name : name; }
 
 void print(std::string& out, const TypeArena& types, ValType type, const Val& v) {
   const ValType t = plain(types, type);
