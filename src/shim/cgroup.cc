@@ -303,7 +303,11 @@ std::vector<std::string> Cgroup::wanted(const json& resources) const {
         !h.controllers.empty() && h.controllers[0] != kFreezer &&
         std::none_of(h.controllers.begin(), h.controllers.end(),
                      [](const std::string& c) { return c.starts_with("name="); });
-    if (has_controller && !parent.empty() && access((h.mount + parent).c_str(), F_OK) == 0)
+    const bool is_wanted = std::any_of(out.begin(), out.end(), [&h](const std::string& c) {
+      return std::find(h.controllers.begin(), h.controllers.end(), c) != h.controllers.end();
+    });
+    if (has_controller && !is_wanted && !parent.empty() &&
+        access((h.mount + parent).c_str(), F_OK) == 0)
       out.push_back(h.controllers[0]);
   }
   return out;

@@ -223,7 +223,8 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
                                !c.spec.hooks_of("createRuntime").empty());
     // Its own number differs inside; hooks there are told the one of the machine, which is not
     // known yet. They get by without.
-    request.set_state(state_of(c, 0, "creating"));
+    if (!c.spec.hooks_of("createContainer").empty() || !c.spec.hooks_of("startContainer").empty())
+      request.set_state(state_of(c, 0, "creating"));
   }
   // Who is not root could not join it any more.
   request.set_hidden(geteuid() == 0);

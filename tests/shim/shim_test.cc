@@ -405,6 +405,41 @@ TEST_F(ShimTest, AddsNoProgramOfTheMachine) {
   EXPECT_EQ(result.text, "cannot find \"/self\" in the container's root or its PATH");
 }
 
+TEST_F(ShimTest, TellsHooksTheState) {
+  json s = spec({"/app.wasm"});
+  const auto script = [](const std::string& text) {
+    return json::array({{{"path", "/bin/sh"}, {"args", {"sh", "-c", text}}}});
+  };
+  const std::map<std::string, std::string> states = {{"prestart", "creating"},
+                                                     {"createRuntime", "creating"},
+                                                     {"createContainer", "creating"},
+                                                     {"poststart", "running"},
+                                                     {"poststop", "stopped"}};
+  for (const auto& [name, state] : states)
+    s["hooks"][name] = script("cat >" + folder_ + "/" + name);
+  start_shim(s);
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 42u);
+  ASSERT_TRUE(call("Delete", process_request("c")).ok());
+  for (const auto& [name, state] : states) {
+    const Result<std::string> text = read_file(folder_ + "/" + name);
+    ASSERT_TRUE(text) << name;
+    const json told = json::parse(*text, nullptr, false);
+    EXPECT_EQ(told.value("status", ""), state) << name << ": " << *text;
+    EXPECT_EQ(told.value("id", ""), "c");
+    EXPECT_EQ(told.value("bundle", ""), bundle_);
+  }
+  // One that fails ends the container, and says why.
+  for (const char* name : {"prestart", "createContainer"}) {
+    s["hooks"] = {{name, script("echo refused; exit 3")}};
+    std::ofstream(bundle_ + "/config.json") << s.dump();
+    EXPECT_EQ(create().text, "the hook /bin/sh failed with code 3: refused") << name;
+    EXPECT_EQ(call("State", process_request("c")).code, RpcCode::NotFound);
+  }
+}
+
 // What is hidden in /proc has to be hidden where it is mounted.
 TEST_F(ShimTest, MountsNoProcThroughLinks) {
   json s = spec({"/native"});
