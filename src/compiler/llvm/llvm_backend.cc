@@ -43,7 +43,9 @@ Error error_of(std::string_view message) { return Error(ErrorKind::Unsupported, 
 void set_flags() {
   // Indices are 32 bits wide and wrap. Widened to 64 bits by this pass, they end up in a
   // form that the loop vectorizer does not know as steps through memory.
-  std::vector<const char*> arguments{"wafer", "-indvars-widen-indvars=false"};
+  // CodeGenPrepare looks again only at blocks that changed, as it does for huge functions by
+  // itself: for all, that is a twentieth of the compile time.
+  std::vector<const char*> arguments{"wafer", "-indvars-widen-indvars=false", "-cgpp-huge-func=0"};
   // More, for work on the compiler.
   std::string more;
   if (const char* flags = std::getenv("WAFER_LLVM_FLAGS")) more = flags;
