@@ -924,6 +924,24 @@ T
   has err 'no exported function "sun" (exported functions: sum, echo, boom)'
   run 134 run --invoke boom c.wasm
   has err 'trap: unreachable'
+  # Of an interface: by its name, with or without a version, or without it where that is enough.
+  cat >i.wat <<'T'
+(component
+  (core module $m (func (export "f") (result i32) (i32.const 7)))
+  (core instance $m (instantiate $m))
+  (component $i (import "f" (func $f (result u32))) (export "f" (func $f)))
+  (func $f (result u32) (canon lift (core func $m "f")))
+  (instance $i (instantiate $i (with "f" (func $f))))
+  (export "a:b/i@1.2.0" (instance $i))
+  (export "a:b/j" (instance $i)))
+T
+  for name in a:b/i@1.2.0#f a:b/i@1.0.0#f 'a:b/i#f()' a:b/j#f; do
+    run 0 run --invoke $name i.wat
+    expect out 7
+  done
+  run 1 run --invoke f i.wat
+  run 1 run --invoke b/i#f i.wat
+  has err '(exported functions: a:b/i@1.2.0#f, a:b/j#f)'
 }
 
 # Components, imports that nobody provides, slips of the hand.
