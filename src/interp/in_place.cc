@@ -1,11 +1,6 @@
 // Runs bodies where they lie.
-#include "interp/in_place.h"
-
-#include <cstring>
-
-#include "interp/numeric.h"
+#include "interp/in_place_parts.h"
 #include "interp/run.h"
-#include "interp/slots.h"
 #include "runtime/fiber.h"
 #include "runtime/gc_storage.h"
 #include "wasm/op_tables.h"
@@ -17,31 +12,17 @@ namespace {
 using runtime::Memory;
 using runtime::Table;
 
-// Opcodes as they are encoded.
-namespace code {
-enum Code : int {
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) id = (prefix) << 16 | (code),
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-};
-}  // namespace code
-
 // Numbers of rows that a switch has no case for, which no byte is.
 #define WAFER_NO_CASE(id, kind) (-1 - (kind) * 0x10000 - int(Opcode::id))
+
+// Those that handlers run whatever comes have no case beside them.
+#define WAFER_SLOW(id) kHasFast ? WAFER_NO_CASE(id, 4) : code::id
 
 // ---- reading the body, which is valid
 
 template <class T>
 WAFER_NOINLINE T read_leb(const uint8_t*& at) {
-  std::make_unsigned_t<T> v = 0;
-  for (unsigned shift = 0;; shift += 7) {
-    const uint8_t byte = *at++;
-    v |= std::make_unsigned_t<T>(byte & 0x7F) << shift;
-    if (byte & 0x80) continue;
-    if (std::is_signed_v<T> && (byte & 0x40) && shift + 7 < sizeof(T) * 8)
-      v |= ~std::make_unsigned_t<T>(0) << (shift + 7);
-    return T(v);
-  }
+  return take_leb<T>(at);
 }
 template <class T>
 WAFER_ALWAYS_INLINE T leb(const uint8_t*& pc) {
@@ -69,44 +50,23 @@ WAFER_ALWAYS_INLINE void skip_type(const uint8_t*& pc) {
 
 // ---- plain instructions
 
-template <Opcode OP>
-concept Numeric = requires { typename Sem<OP>::In; };
-template <Opcode OP>
-concept Accessing = requires { typename Access<OP>::Mem; };
-template <Opcode OP>
-inline constexpr bool kBinary = kFacts[unsigned(OP)].sig[1] != ':';
-template <Opcode OP>
-inline constexpr bool kStores = kFacts[unsigned(OP)].sig.back() == ':';
-
 constexpr bool is_tail_call(int op) {
   return wasm::is_built(wasm::Feature::TailCall) &&
          (op == code::ReturnCall || op == code::ReturnCallIndirect || op == code::ReturnCallRef);
-}
-
-template <Opcode OP>
-WAFER_ALWAYS_INLINE TrapCode evaluate(typename Sem<OP>::In a, typename Sem<OP>::In b,
-                                      typename Sem<OP>::Out& out) {
-  using S = Sem<OP>;
-  if constexpr (kBinary<OP> && S::kTraps) {
-    return S::eval(a, b, out);
-  } else if constexpr (S::kTraps) {
-    return S::eval(a, out);
-  } else {
-    if constexpr (kBinary<OP>)
-      out = S::eval(a, b);
-    else
-      out = S::eval(a);
-    return TrapCode::None;
-  }
 }
 
 // What is frequent has a case of its own, and all has where size counts less.
 template <Opcode OP>
 constexpr bool has_case() {
   if constexpr (Numeric<OP>)
-    return (!kSmall && kFacts[unsigned(OP)].prefix == 0) ||
-           (std::is_same_v<typename Sem<OP>::In, uint32_t> &&
-            std::is_same_v<typename Sem<OP>::Out, uint32_t> && !Sem<OP>::kTraps);
+    return (!kSmall && kFacts[unsigned(OP)].prefix == 0) || (!kHasFast && kOnI32<OP>);
+  return false;
+}
+
+// All others, but for those that handlers run whatever comes.
+template <Opcode OP>
+constexpr bool is_grouped() {
+  if constexpr (Numeric<OP>) return !has_case<OP>() && !(kHasFast && kOnI32<OP>);
   return false;
 }
 
@@ -114,7 +74,7 @@ constexpr bool has_case() {
 // them is there once for all such.
 template <class In, class Out, bool Binary, Opcode OP>
 constexpr bool in_group() {
-  if constexpr (Numeric<OP> && !has_case<OP>())
+  if constexpr (is_grouped<OP>())
     return std::is_same_v<typename Sem<OP>::In, In> && std::is_same_v<typename Sem<OP>::Out, Out> &&
            kBinary<OP> == Binary;
   return false;
@@ -163,7 +123,7 @@ struct Groups {
 };
 template <Opcode OP>
 constexpr void add_to(Groups& all, unsigned row) {
-  if constexpr (Numeric<OP> && !has_case<OP>()) {
+  if constexpr (is_grouped<OP>()) {
     const Group g = &group<typename Sem<OP>::In, typename Sem<OP>::Out, kBinary<OP>>;
     unsigned i = 0;
     while (all.groups[i] && all.groups[i] != g) ++i;
@@ -182,17 +142,6 @@ WAFER_ALWAYS_INLINE TrapCode numeric(int op, Slot*& sp) {
   const unsigned row = kGroups.rows[uint8_t(op)];
   sp -= row & 1;
   return kGroups.groups[row >> 1](op, sp - 1);
-}
-
-// A load to `sp`, where the address was, or a store of what is above it.
-template <Opcode OP>
-WAFER_ALWAYS_INLINE void access(uint8_t* p, Slot*& sp) {
-  using M = typename Access<OP>::Mem;
-  using T = typename Access<OP>::Reg;
-  if constexpr (kStores<OP>)
-    store_le<M>(p, M(get<T>(sp, 1)));
-  else
-    put<T>(sp++, 0, T(load_le<M>(p)));
 }
 
 constexpr auto kWidths = [] {
@@ -256,29 +205,9 @@ WAFER_NOINLINE TrapCode bulk(Activation& a, int op, const uint8_t*& at, Slot*& t
   }
 }
 
-// The further parts of a link.
-WAFER_ALWAYS_INLINE void set_link(Slot* link, const uint8_t* pc, Slot* fp, Instance* instance,
-                                  FuncCode* code, const Word* table) {
-  if constexpr (kNarrow) {
-    link[0] = reinterpret_cast<uintptr_t>(pc) | uint64_t(reinterpret_cast<uintptr_t>(code)) << 32;
-    link[1] = reinterpret_cast<uintptr_t>(fp) | uint64_t(reinterpret_cast<uintptr_t>(table)) << 32;
-    put(link, 2, reinterpret_cast<uintptr_t>(instance));
-  } else {
-    link[0] = reinterpret_cast<uintptr_t>(pc);
-    link[1] = reinterpret_cast<uintptr_t>(fp);
-    link[2] = reinterpret_cast<uintptr_t>(instance);
-    link[3] = reinterpret_cast<uintptr_t>(code);
-    link[4] = reinterpret_cast<uintptr_t>(table);
-  }
-}
-WAFER_ALWAYS_INLINE FuncCode* linked_code(const Slot* link) {
-  return kNarrow ? pointer_in<FuncCode>(link[0] >> 32) : pointer_in<FuncCode>(link[3]);
-}
-WAFER_ALWAYS_INLINE const Word* linked_table(const Slot* link) {
-  return kNarrow ? pointer_in<const Word>(link[1] >> 32) : pointer_in<const Word>(link[4]);
-}
-
 }  // namespace
+
+Slot* run_grouped(int op, Slot* sp) { return numeric(op, sp) == TrapCode::None ? sp : nullptr; }
 
 void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
   const CodeOptions& options = code->module->options;
@@ -316,16 +245,26 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
   goto started;
 
   for (;;) {
+    if constexpr (kHasFast) {
+      Place place{pc, sp, fp, table, memory, memory_size, code, end, &a, points};
+      run_fast(place);
+      pc = place.pc;
+      sp = place.sp;
+      fp = place.fp;
+      table = place.table;
+      code = place.code;
+      end = place.end;
+    }
     op = *pc++;
     // The most frequent one.
-    if (op == code::LocalGet) {
+    if (!kHasFast && op == code::LocalGet) {
       *sp++ = fp[index(pc)];
       continue;
     }
     switch (op) {
       case code::Unreachable:
         WAFER_TRAP(TrapCode::Unreachable);
-      case code::Nop:
+      case WAFER_SLOW(Nop):
         continue;
       case code::Block:
         skip_type(pc);
@@ -522,10 +461,10 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
       }
 #endif
 
-      case code::Drop:
+      case WAFER_SLOW(Drop):
         --sp;
         continue;
-      case code::Select:
+      case WAFER_SLOW(Select):
         sp -= 2;
         if (get<uint32_t>(sp, 1) == 0) sp[-1] = sp[0];
         continue;
@@ -581,6 +520,9 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         table += code->entry_words;
         continue;
 #endif
+      case kHasFast ? code::LocalGet:
+        WAFER_NO_CASE(LocalGet, 4) : * sp++ = fp[index(pc)];
+        continue;
       case code::LocalSet:
         fp[index(pc)] = *--sp;
         continue;
@@ -639,21 +581,21 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         continue;
       }
 
-      case code::I32Const: {
+      case WAFER_SLOW(I32Const): {
         const uint32_t v = *pc++;
         // Of one byte, whose upper bit but one is the sign.
         put<uint32_t>(sp++, 0,
                       v < 0x80 ? uint32_t(int32_t(v << 25) >> 25) : uint32_t(leb<int32_t>(--pc)));
         continue;
       }
-      case code::I64Const:
+      case WAFER_SLOW(I64Const):
         *sp++ = uint64_t(leb<int64_t>(pc));
         continue;
-      case code::F32Const:
+      case WAFER_SLOW(F32Const):
         put<uint32_t>(sp++, 0, load_le<uint32_t>(pc));
         pc += 4;
         continue;
-      case code::F64Const:
+      case WAFER_SLOW(F64Const):
         *sp++ = load_le<uint64_t>(pc);
         pc += 8;
         continue;
@@ -679,8 +621,8 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         if (WAFER_UNLIKELY(trap != TrapCode::None)) goto trapped;
         continue;
       }
-#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature)                       \
-  case Numeric<Opcode::id> && !has_case<Opcode::id>() && (prefix) == 0 ? int(code::id): \
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
+  case is_grouped<Opcode::id>() && (prefix) == 0 ? int(code::id): \
     WAFER_NO_CASE(id, 2) :
 #include "wasm/opcodes.def"
 #undef WAFER_OP

@@ -173,7 +173,7 @@ Result<Instance*> Linker::instantiate(Store& store,
       // All of them are told at once.
       if (unknown++ == 0)
         unknown_message = quoted("unknown import", import.module, import.name);
-      else if (unknown <= kMostUnknown)
+      else if (!kBrief && unknown <= kMostUnknown)
         unknown_message += quoted_name(", ", import.module, import.name);
       continue;
     }
@@ -184,7 +184,7 @@ Result<Instance*> Linker::instantiate(Store& store,
                                  make_box<String>(std::move(message)).release(), release_message);
     imports.push_back(e);
   }
-  if (unknown > kMostUnknown) {
+  if (!kBrief && unknown > kMostUnknown) {
     unknown_message += ", and more";
   }
   if (unknown) return Error(ErrorKind::Unlinkable, unknown_message);

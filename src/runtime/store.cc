@@ -18,6 +18,9 @@ using wasm::ValType;
 
 namespace {
 
+// Once, as there are many calls.
+WAFER_COLD Error plain_error(ErrorKind kind, const char* message) { return Error(kind, message); }
+
 TrapCode call_from_embedder(Store& store, FuncInst* func, Slot* slots) {
   return call_host(store, func, nullptr, slots);
 }
@@ -177,6 +180,7 @@ Extern Instance::extern_of(ExternKind kind, uint32_t index) {
       e.global = globals[index];
       break;
     case ExternKind::Tag:
+      WAFER_ASSUME_FEATURE(Exceptions);
       e.tag = tags[index];
       break;
   }
@@ -499,6 +503,7 @@ bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
       return type.exact ? value.func->type->id == module.canon[type.type_index]
                         : registry.is_subtype(value.func->type->id, module.canon[type.type_index]);
     case ExternKind::Tag:
+      WAFER_ASSUME_FEATURE(Exceptions);
       return value.tag->type->id == module.canon[type.type_index];
     case ExternKind::Table: {
       const wasm::TableType have = value.table->type();
@@ -534,10 +539,10 @@ struct Instantiator {
 
   Result<Instance*> run() {
     if (module.registry != store.engine_->registry())
-      return Error(ErrorKind::Usage, "module belongs to another engine");
+      return plain_error(ErrorKind::Usage, "module belongs to another engine");
     WAFER_TRY(check_imports());
     if (store.instances_.size() >= store.limits_.instances)
-      return Error(ErrorKind::Exhaustion, "too many instances in the store");
+      return plain_error(ErrorKind::Exhaustion, "too many instances in the store");
     Box<Instance> box = make_box<Instance>();
     instance = box.get();
     WAFER_TRY(allocate());
@@ -563,6 +568,7 @@ struct Instantiator {
 
   Result<void> check_imports() const {
     if (imports.size() != module.imports.size()) {
+      if (kBrief) return plain_error(ErrorKind::Unlinkable, "unknown import");
       String message = "unknown import: ";
       append_number(message, module.imports.size());
       message += " imports needed, ";
@@ -581,13 +587,13 @@ struct Instantiator {
         return mismatch(import, "a memory without guard pages");
       if (value.kind == ExternKind::Func && value.func->instance &&
           value.func->instance->store != &store)
-        return Error(ErrorKind::Usage, "imported function belongs to another store");
+        return plain_error(ErrorKind::Usage, "imported function belongs to another store");
     }
     return {};
   }
 
   Error mismatch(const wasm::Import& import, std::string_view got) const {
-    if (kBrief) return Error(ErrorKind::Unlinkable, "incompatible import type");
+    if (kBrief) return plain_error(ErrorKind::Unlinkable, "incompatible import type");
     String message = "incompatible import type: \"";
     message += import.module;
     message += "\" \"";
@@ -610,14 +616,16 @@ struct Instantiator {
     in.memory_storage.resize(module.memories.size());
     in.memory_owners.resize(module.memories.size());
     in.global_storage.resize(module.globals.size());
-    in.tag_storage.resize(module.tags.size());
     in.funcs = in.func_storage.data();
     in.tables = in.table_storage.data();
     in.memories = in.memory_storage.data();
     in.globals = in.global_storage.data();
-    in.tags = in.tag_storage.data();
 
     size_t funcs = 0, tables = 0, memories = 0, globals = 0, tags = 0;
+    if constexpr (wasm::is_built(wasm::Feature::Exceptions)) {
+      in.tag_storage.resize(module.tags.size());
+      in.tags = in.tag_storage.data();
+    }
     for (const Extern& e : imports) {
       switch (e.kind) {
         case ExternKind::Func:
@@ -634,6 +642,7 @@ struct Instantiator {
           in.globals[globals++] = e.global;
           break;
         case ExternKind::Tag:
+          WAFER_ASSUME_FEATURE(Exceptions);
           in.tags[tags++] = e.tag;
           break;
       }
@@ -682,10 +691,12 @@ struct Instantiator {
       g.type = canonical(module, module.globals[globals].type);
       in.globals[globals++] = &g;
     }
-    in.own_tags.resize(module.tags.size() - tags);
-    for (TagInst& t : in.own_tags) {
-      store.init_tag(t, module.canon_type(module.tags[tags].type_index));
-      in.tags[tags++] = &t;
+    if constexpr (wasm::is_built(wasm::Feature::Exceptions)) {
+      in.own_tags.resize(module.tags.size() - tags);
+      for (TagInst& t : in.own_tags) {
+        store.init_tag(t, module.canon_type(module.tags[tags].type_index));
+        in.tags[tags++] = &t;
+      }
     }
     in.elems.resize(module.elems.size());
     in.data_dropped.resize(module.datas.size());

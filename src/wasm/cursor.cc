@@ -51,7 +51,8 @@ bool Cursor::fail_end() {
 }
 
 bool Cursor::unknown_type(uint64_t index, const uint8_t* at) {
-  return fail(ErrorKind::Invalid, message_with("unknown type ", index), at);
+  return fail(ErrorKind::Invalid,
+              WAFER_MESSAGE("unknown type", message_with("unknown type ", index)), at);
 }
 
 bool Cursor::fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond, const uint8_t* at) {

@@ -70,9 +70,16 @@ class ModuleDecoder {
  private:
   enum class State : uint8_t { Header, Sections, Bodies, Done };
 
+  // What a step comes to: more bytes are needed, it is done, or `failure_` says what is wrong.
+  enum class Step : uint8_t { Wait, Done, Failed };
+
   // Out of line, as is `fail`: there are many calls.
-  WAFER_COLD static Result<bool> malformed(const char* message, uint32_t at) {
-    return Error(ErrorKind::Malformed, message, at);
+  WAFER_COLD Step malformed(const char* message, uint32_t at) {
+    return failed(Error(ErrorKind::Malformed, message, at));
+  }
+  WAFER_COLD Step failed(Error error) {
+    failure_ = make_box<Error>(std::move(error));
+    return Step::Failed;
   }
   WAFER_COLD static bool fail(Cursor& c, const char* message, const uint8_t* at) {
     return c.fail(ErrorKind::Malformed, message, at);
@@ -84,15 +91,16 @@ class ModuleDecoder {
     return c;
   }
 
-  // The steps of advance; false if more bytes are needed.
-  Result<bool> header(bool final);
-  Result<bool> next_section(bool final);
-  Result<bool> next_body(bool final);
-  Result<bool> read_size(uint32_t& pos, uint32_t& out, bool final);
+  // The steps of advance.
+  Step header(bool final);
+  Step next_section(bool final);
+  Step next_body(bool final);
+  Step read_size(uint32_t& pos, uint32_t& out, bool final);
 
   bool section(uint8_t id, Cursor& c);
   bool types(Cursor& c);
-  bool rec_group(Cursor& c, uint32_t count);
+  // `is_rec`: spelt as a group.
+  bool rec_group(Cursor& c, uint32_t count, bool is_rec);
   bool check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at);
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
   bool imports(Cursor& c);
@@ -111,17 +119,30 @@ class ModuleDecoder {
 
   bool func_index_type(Cursor& c, uint32_t& out);
   bool tag_type(Cursor& c, uint32_t& out);
-  bool name(Cursor& c, String& out);
+  bool name(Cursor& c, std::string_view& out);
+  bool name(Cursor& c, String& out) {
+    std::string_view text;
+    if (!name(c, text)) return false;
+    out = text;
+    return true;
+  }
   bool const_expr(Cursor& c, ConstExpr& out);
   void declare(uint32_t func) {
     if (func < module_->functions.size()) module_->functions[func].declared = true;
   }
-  Result<void> validate_fields();
+  bool validate_fields();
+  // Whether there is no error, which is kept otherwise.
+  bool ok(Result<void> result) {
+    if (result) return true;
+    failed(result.take_error());
+    return false;
+  }
 
   std::shared_ptr<Module> module_;
   DecodeOptions options_;
   FuncValidator validator_;
   State state_ = State::Header;
+  Box<Error> failure_;
   uint32_t pos_ = 0;
   uint8_t last_section_ = 0;      // id of the last section that is not custom
   uint32_t section_end_ = 0;      // of the code section
@@ -138,43 +159,28 @@ class ModuleDecoder {
 Result<void> ModuleDecoder::advance(bool final) {
   if (module_->bytes.size() > kMaxModuleSize)
     return Error(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
-  for (;;) {
-    bool progress = false;
-    switch (state_) {
-      case State::Header: {
-        WAFER_LET(ok, header(final));
-        progress = ok;
-        break;
-      }
-      case State::Sections: {
-        WAFER_LET(ok, next_section(final));
-        progress = ok;
-        break;
-      }
-      case State::Bodies: {
-        WAFER_LET(ok, next_body(final));
-        progress = ok;
-        break;
-      }
-      case State::Done:
-        return {};
-    }
-    if (!progress) return {};
+  while (state_ != State::Done) {
+    const Step step = state_ == State::Header     ? header(final)
+                      : state_ == State::Sections ? next_section(final)
+                                                  : next_body(final);
+    if (step == Step::Failed) return std::move(*failure_);
+    if (step == Step::Wait) break;
   }
+  return {};
 }
 
-Result<bool> ModuleDecoder::header(bool final) {
+ModuleDecoder::Step ModuleDecoder::header(bool final) {
   static constexpr uint8_t kMagic[] = {0x00, 'a', 's', 'm'};
   static constexpr uint8_t kVersion[] = {1, 0, 0, 0};
   const uint8_t* bytes = module_->bytes.data();
   if (size() < 4) {
     if (final) return malformed("unexpected end", size());
-    return false;
+    return Step::Wait;
   }
   if (std::memcmp(bytes, kMagic, 4) != 0) return malformed("magic header not detected", 0);
   if (size() < 8) {
     if (final) return malformed("unexpected end", size());
-    return false;
+    return Step::Wait;
   }
   if (std::memcmp(bytes + 4, kVersion, 4) != 0) {
     // The component model's binaries have a layer in the upper half.
@@ -185,55 +191,51 @@ Result<bool> ModuleDecoder::header(bool final) {
   }
   pos_ = 8;
   state_ = State::Sections;
-  return true;
+  return Step::Done;
 }
 
-// Reads a u32 size at `pos`; false if it is not complete yet.
-Result<bool> ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool final) {
+// Reads a u32 size at `pos`.
+ModuleDecoder::Step ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool final) {
   Cursor c = cursor(pos, size());
   if (!c.u32(out)) {
-    Error error = c.take_error();
-    if (!final && c.remaining() < 5 && error.offset == size()) return false;
-    return error;
+    const Error error = c.take_error();
+    if (!final && c.remaining() < 5 && error.offset == size()) return Step::Wait;
+    return failed(error);
   }
   pos = c.offset();
-  return true;
+  return Step::Done;
 }
 
-Result<void> ModuleDecoder::validate_fields() {
-  if (fields_checked_) return {};
+bool ModuleDecoder::validate_fields() {
+  if (fields_checked_) return true;
   fields_checked_ = true;
-  if (!options_.validate) return {};
-  return validate_before_code(*module_);
+  return !options_.validate || ok(validate_before_code(*module_));
 }
 
-Result<bool> ModuleDecoder::next_section(bool final) {
+ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
   if (pos_ == size()) {
-    if (!final) return false;
-    WAFER_TRY(validate_fields());
+    if (!final) return Step::Wait;
+    if (!validate_fields()) return Step::Failed;
     const size_t defined = module_->functions.size() - module_->imported_functions;
     if (!code_complete_ && defined != 0)
       return malformed("function and code section have inconsistent lengths", pos_);
     if (!has_data_ && module_->data_count.value_or(0) != 0)
       return malformed("data count and data section have inconsistent lengths", pos_);
-    if (options_.names && !kSmall) {
-      for (const CustomSection& section : module_->customs)
-        if (section.name == "name") decode_names(*module_, section);
-    }
-    if (!kSmall) {
-      for (const CustomSection& section : module_->customs)
+    if constexpr (!kSmall) {
+      for (const CustomSection& section : module_->customs) {
+        if (options_.names && section.name == "name") decode_names(*module_, section);
         if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
+      }
     }
     state_ = State::Done;
-    return true;
+    return Step::Done;
   }
   const uint32_t id_at = pos_;
   const uint8_t id = module_->bytes[pos_];
   if (id >= kSectionIds || (id == kTag && !module_->features.has(Feature::Exceptions)))
     return malformed("malformed section id", id_at);
   uint32_t pos = pos_ + 1, length = 0;
-  WAFER_LET(complete, read_size(pos, length, final));
-  if (!complete) return false;
+  if (const Step step = read_size(pos, length, final); step != Step::Done) return step;
   if (id != kCustom && kOrder[id] <= kOrder[last_section_])
     return malformed("unexpected content after last section", id_at);
   // The code section is taken as far as it goes, so that an input in pieces and
@@ -249,8 +251,8 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     uint32_t bodies = 0;
     if (!c.u32(bodies)) {
       const Error error = c.take_error();
-      if (error.offset != size() || size() >= end) return error;
-      if (!final) return false;
+      if (error.offset != size() || size() >= end) return failed(error);
+      if (!final) return Step::Wait;
       return malformed("length out of bounds", id_at + 1);
     }
     at = c.offset();
@@ -259,7 +261,7 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     if (bodies > defined)
       return malformed("function and code section have inconsistent lengths", pos);
     code_complete_ = bodies == defined;
-    WAFER_TRY(validate_fields());
+    if (!validate_fields()) return Step::Failed;
     last_section_ = id;
     module_->sections |= 1u << id;
     bodies_left_ = bodies;
@@ -268,55 +270,54 @@ Result<bool> ModuleDecoder::next_section(bool final) {
     section_size_at_ = id_at + 1;
     pos_ = at;
     state_ = State::Bodies;
-    return true;
+    return Step::Done;
   }
 
-  if (!final && size() < end + kLookAhead) return false;
+  if (!final && size() < end + kLookAhead) return Step::Wait;
   Cursor c = cursor(pos, end);
   section_base_ = pos;
-  const bool ok = section(id, c);
-  if (!ok) return c.take_error();
+  if (!section(id, c)) return failed(c.take_error());
   if (!c.at_end()) return malformed("section size mismatch", c.offset());
   if (id != kCustom) {
     last_section_ = id;
     module_->sections |= 1u << id;
   }
   if (id == kData && options_.validate) {
-    WAFER_TRY(validate_fields());
-    WAFER_TRY(validate_datas(*module_));
+    if (!validate_fields() || !ok(validate_datas(*module_))) return Step::Failed;
   }
   pos_ = end;
-  return true;
+  return Step::Done;
 }
 
-Result<bool> ModuleDecoder::next_body(bool final) {
+ModuleDecoder::Step ModuleDecoder::next_body(bool final) {
   if (bodies_left_ == 0) {
     if (pos_ != section_end_) return malformed("section size mismatch", pos_);
     state_ = State::Sections;
-    return true;
+    return Step::Done;
   }
   if (pos_ >= section_end_) return malformed("unexpected end of section or function", pos_);
   const bool cut = section_end_ > size();  // the section's rest is not here (yet)
   uint32_t pos = pos_, length = 0;
-  WAFER_LET(complete, read_size(pos, length, final && !cut));
+  const Step size_read = read_size(pos, length, final && !cut);
+  if (size_read == Step::Failed) return size_read;
+  const bool complete = size_read == Step::Done;
   if (complete) {
     if (pos > section_end_) return malformed("section size mismatch", pos_);
     if (length > section_end_ - pos) return malformed("length out of bounds", pos_);
   }
   const uint32_t end = pos + length;
   if (!complete || size() < end || (!final && size() < end + kLookAhead)) {
-    if (!final) return false;
+    if (!final) return Step::Wait;
     return malformed("length out of bounds", section_size_at_);
   }
   module_->functions[next_func_].body = {pos, end};
   if (options_.validate) {
-    WAFER_TRY(validator_.begin(next_func_));
-    WAFER_TRY(validator_.finish());
+    if (!ok(validator_.begin(next_func_)) || !ok(validator_.finish())) return Step::Failed;
   }
   ++next_func_;
   --bodies_left_;
   pos_ = end;
-  return true;
+  return Step::Done;
 }
 
 bool ModuleDecoder::section(uint8_t id, Cursor& c) {
@@ -334,6 +335,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
     case kMemory:
       return memories(c);
     case kTag:
+      WAFER_ASSUME_FEATURE(Exceptions);
       return tags(c);
     case kGlobal:
       return globals(c);
@@ -362,15 +364,12 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
   }
 }
 
-bool ModuleDecoder::name(Cursor& c, String& out) {
+bool ModuleDecoder::name(Cursor& c, std::string_view& out) {
   if (c.at_end() && c.offset() < size() && module_->bytes[c.offset()] != 0) {
     // The section is over, and what follows would be taken for a length.
     return fail(c, "length out of bounds", module_->bytes.data() + c.offset());
   }
-  std::string_view text;
-  if (!c.name(text)) return false;
-  out = String(text);
-  return true;
+  return c.name(out);
 }
 
 // --- Types (5.5.5) -----------------------------------------------------------------
@@ -432,7 +431,7 @@ bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
          clauses_match(sub.describes, super.describes, "described type ");
 }
 
-bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
+bool ModuleDecoder::rec_group(Cursor& c, uint32_t n, bool is_rec) {
   const auto first = uint32_t(module_->types.size());
   const uint8_t* at = module_->bytes.data() + c.offset();
   c.set_type_limit(first + n);
@@ -456,7 +455,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
   }
   auto id = module_->registry->intern(module_->types.data() + first, n, first, module_->canon);
   if (!id) {
-    const Error error = id.take_error();
+    const Error& error = id.error();
     return c.fail(error.kind, error.message, at);
   }
   for (uint32_t i = 0; i < n; ++i) module_->canon.push_back(*id + i);
@@ -465,7 +464,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n) {
       if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
         return false;
   }
-  module_->rec_groups.push_back({first, n, false});
+  if constexpr (!kSmall) module_->rec_groups.push_back({first, n, is_rec});
   return true;
 }
 
@@ -475,7 +474,7 @@ bool ModuleDecoder::types(Cursor& c) {
   const size_t expect = std::min<size_t>(groups, c.remaining() / 3 + 1);
   module_->types.reserve(expect);
   module_->canon.reserve(expect);
-  module_->rec_groups.reserve(expect);
+  if constexpr (!kSmall) module_->rec_groups.reserve(expect);
   for (uint32_t g = 0; g < groups; ++g) {
     uint32_t n = 1;
     const bool is_rec =
@@ -483,8 +482,7 @@ bool ModuleDecoder::types(Cursor& c) {
     if (is_rec) {
       if (!c.skip(1) || !read_count(c, n, module_->types.size(), kMaxTypes, "types")) return false;
     }
-    if (!rec_group(c, n)) return false;
-    module_->rec_groups.back().written = is_rec;
+    if (!rec_group(c, n, is_rec)) return false;
   }
   return true;
 }
@@ -495,7 +493,8 @@ bool ModuleDecoder::func_index_type(Cursor& c, uint32_t& out) {
   if (!c.u32(out)) return false;
   if (out >= module_->types.size()) return c.unknown_type(out, at);
   if (module_->types[out].kind != CompKind::Func)
-    return c.fail(ErrorKind::Invalid, message_with("non-function type ", out), at);
+    return c.fail(ErrorKind::Invalid,
+                  WAFER_MESSAGE("non-function type", message_with("non-function type ", out)), at);
   return true;
 }
 
@@ -522,6 +521,7 @@ bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
     case ExternKind::Global:
       return read_global_type(c, type.global);
     case ExternKind::Tag:
+      WAFER_ASSUME_FEATURE(Exceptions);
       return tag_type(c, type.type_index);
   }
   return true;
@@ -553,6 +553,7 @@ void ModuleDecoder::add_import(const String& module, String name, const ExternTy
       ++module_->imported_globals;
       break;
     case ExternKind::Tag:
+      WAFER_ASSUME_FEATURE(Exceptions);
       module_->tags.push_back({type.type_index, true, at});
       ++module_->imported_tags;
       break;
@@ -708,7 +709,7 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
     const uint32_t at = reader.offset();
     auto status = reader.read(instr_);
     if (!status) {
-      const Error error = status.take_error();
+      const Error& error = status.error();
       return c.fail(error.kind, error.message, module_->bytes.data() + error.offset);
     }
     const Opcode op = instr_.op;
@@ -819,9 +820,12 @@ bool ModuleDecoder::datas(Cursor& c) {
 }
 
 bool ModuleDecoder::custom(Cursor& c) {
+  if constexpr (kSmall) {
+    std::string_view ignored;
+    return name(c, ignored) && c.skip(c.remaining());
+  }
   CustomSection section;
   if (!name(c, section.name)) return false;
-  if (kSmall) return c.skip(c.remaining());
   section.payload = {c.offset(), c.offset() + uint32_t(c.remaining())};
   section.after_section = last_section_;
   module_->customs.push_back(std::move(section));

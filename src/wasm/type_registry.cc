@@ -9,6 +9,29 @@ namespace {
 // Without these there are only function types, each for itself.
 constexpr bool kOnlyFuncs = !is_built(Feature::GC) && !is_built(Feature::StackSwitching);
 
+// On small systems they are compared one by one.
+constexpr bool kComparesTypes = kSmall && kOnlyFuncs;
+
+// Equality of function types, in which a reference to the type itself is equal to no other.
+bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
+          const Vec<ValType>& list_b) {
+  if (list_a.size() != list_b.size()) return false;
+  for (size_t i = 0; i < list_a.size(); ++i) {
+    const ValType x = list_a[i];
+    ValType y = list_b[i];
+    const bool to_itself = y.is_ref() && y.heap() == HeapType::concrete(b.id, y.heap().is_exact());
+    if (to_itself)
+      y = ValType::ref(HeapType::concrete(a.id, y.heap().is_exact()), y.nullable());
+    else if (x.is_ref() && x.heap().is_concrete() && x.heap().index() == a.id)
+      return false;
+    if (x != y) return false;
+  }
+  return true;
+}
+bool same_func(const CanonType& a, const CanonType& b) {
+  return same(a, a.func.params, b, b.func.params) && same(a, a.func.results, b, b.func.results);
+}
+
 // Types are compared by a byte string in which references within the group are
 // relative to it and all others are canonical ids, so that equal strings mean
 // equal types (iso-recursive equality, 3.3.2).
@@ -148,18 +171,22 @@ TypeRegistry::~TypeRegistry() {
 
 Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32_t first_local,
                                       const Vec<uint32_t>& canon_of) {
-  KeyWriter writer(first_local, canon_of.data());
-  writer.number(uint32_t(count));
-  for (size_t i = 0; i < count; ++i) writer.sub(group[i]);
-
+  String key;
+  if constexpr (!kComparesTypes) {
+    KeyWriter writer(first_local, canon_of.data());
+    writer.number(uint32_t(count));
+    for (size_t i = 0; i < count; ++i) writer.sub(group[i]);
+    key = std::move(writer.key);
+  }
   MutexLock lock(mutex_);
-  if (auto it = groups_.find(writer.key); it != groups_.end()) return it->second;
+  if constexpr (!kComparesTypes)
+    if (auto it = groups_.find(key); it != groups_.end()) return it->second;
   const uint32_t first = count_;
   if (count > kMaxTypes - first)
     return Error(ErrorKind::Exhaustion, "too many types in the type registry");
 
   auto canonical = [&](uint32_t i) {
-    return i >= first_local ? first + (i - first_local) : canon_of[i];
+    return i >= first_local ? first + (i - first_local) : canon_of.empty() ? i : canon_of[i];
   };
   auto canonical_type = [&](ValType t) {
     if (!t.is_ref() || !t.heap().is_concrete()) return t;
@@ -169,7 +196,7 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
   for (size_t i = 0; i < count; ++i) {
     const SubType& in = group[i];
     const uint32_t id = first + uint32_t(i);
-    auto* type = new (allocate(sizeof(CanonType), alignof(CanonType))) CanonType;
+    Box<CanonType> type = make_box<CanonType>();
     type->id = id;
     type->kind = in.kind;
     type->is_final = in.is_final;
@@ -190,6 +217,10 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     };
     canonical_types(type->func.params, in.func.params);
     canonical_types(type->func.results, in.func.results);
+    if constexpr (kComparesTypes) {
+      for (uint32_t known = 0; known < first; ++known)
+        if (same_func(*get(known), *type)) return known;
+    }
     if constexpr (!kOnlyFuncs) {
       type->fields.reserve(in.fields.size());
       for (const FieldType& f : in.fields)
@@ -212,36 +243,18 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
       for (unsigned k = 0; k < kChunkSize; ++k) slots[k] = nullptr;
       chunk.store(slots, std::memory_order_release);
     }
-    slots[id & (kChunkSize - 1)] = type;
+    slots[id & (kChunkSize - 1)] = type.release();
     ++count_;
   }
-  groups_.emplace(std::move(writer.key), first);
+  if constexpr (!kComparesTypes) groups_.emplace(std::move(key), first);
   return first;
 }
 
 uint32_t TypeRegistry::intern_func(const FuncType& type) {
-  // Indices are canonical already: map each to itself.
+  // Indices are canonical already.
   SubType sub;
   sub.func = type;
-  KeyWriter writer(~0u, nullptr);
-  writer.number(1);
-  writer.sub(sub);
-  {
-    MutexLock lock(mutex_);
-    if (auto it = groups_.find(writer.key); it != groups_.end()) return it->second;
-  }
-  // Only now pay for an identity map of the indices that occur.
-  uint32_t limit = 0;
-  auto note = [&](const Vec<ValType>& types) {
-    for (ValType t : types)
-      if (t.is_ref() && t.heap().is_concrete() && t.heap().index() >= limit)
-        limit = t.heap().index() + 1;
-  };
-  note(type.params);
-  note(type.results);
-  Vec<uint32_t> identity(limit);
-  for (uint32_t i = 0; i < limit; ++i) identity[i] = i;
-  auto id = intern(&sub, 1, limit, identity);
+  auto id = intern(&sub, 1, kMaxTypeIndex + 1, {});
   if (!id) panic("type registry is full");
   return *id;
 }

@@ -86,6 +86,7 @@ Result<void> check_exports(const Module& module) {
     }
     if (e.index >= count) return unknown(what, e.index, e.offset);
     if (!is_new(e)) {
+      if (kBrief) return invalid("duplicate export name", e.offset);
       String message = "duplicate export name \"";
       message += e.name;
       message += '"';
@@ -101,9 +102,11 @@ Result<void> validate_before_code(const Module& module) {
   const auto imported_globals = module.imported_globals;
   const auto all_globals = uint32_t(module.globals.size());
   const bool resumable = module.features.has(Feature::StackSwitching);
-  for (const Tag& tag : module.tags)
-    if (!resumable && !module.types[tag.type_index].func.results.empty())
-      return invalid("non-empty tag result type", tag.offset);
+  if constexpr (is_built(Feature::Exceptions)) {
+    for (const Tag& tag : module.tags)
+      if (!resumable && !module.types[tag.type_index].func.results.empty())
+        return invalid("non-empty tag result type", tag.offset);
+  }
   for (const Memory& memory : module.memories)
     WAFER_TRY(check_memory_type(memory.type, memory.offset));
   if (module.memories.size() > 1 && !module.features.has(Feature::MultiMemory))
