@@ -248,19 +248,12 @@ TrapCode call_native(Store& store, FuncInst* func, Slot* slots) {
   return trap;
 }
 
-// Called by the stub: runs a function of the host or of the interpreter.
-extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
-  Store& store = *func->store;
-  ExecState& exec = *exec_of(store);
-  const wasm::CanonType& type = *func->type;
-  constexpr size_t kInline = 32;
-  Slot few[kInline];
-  Slot* slots = few;
-  const size_t needed = std::max(type.param_slots, type.result_slots);
-  // On the stack, where the collector finds references.
-  if (needed > kInline) slots = static_cast<Slot*>(alloca(needed * sizeof(Slot)));
-  from_native(type.func.params, false, slots, registers->gpr + 1, registers->fpr, exec.spill);
+namespace {
 
+// Runs a function of the host or of the interpreter that compiled code has called. Slots lie on
+// the stack, where the collector finds references.
+inline void call_out(ExecState& exec, FuncInst* func, Slot* slots) {
+  Store& store = *exec.store;
   runtime::FaultScope* const scope = runtime::exchange_fault_scope(nullptr);
   Instance* const caller = exec.caller;
   const TrapCode code =
@@ -275,7 +268,32 @@ extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
     raise_noted_trap(exec, code);
   }
   if (WAFER_UNLIKELY(store.trap().code != TrapCode::None)) store.trap() = {};
+}
+
+}  // namespace
+
+// Called by the stubs.
+extern "C" void wafer_call_out(FuncInst* func, RegisterFile* registers) {
+  ExecState& exec = *exec_of(*func->store);
+  const wasm::CanonType& type = *func->type;
+  constexpr size_t kInline = 32;
+  Slot few[kInline];
+  Slot* slots = few;
+  const size_t needed = std::max(type.param_slots, type.result_slots);
+  if (needed > kInline) slots = static_cast<Slot*>(alloca(needed * sizeof(Slot)));
+  from_native(type.func.params, false, slots, registers->gpr + 1, registers->fpr, exec.spill);
+  call_out(exec, func, slots);
   to_native(type.func.results, true, slots, registers->gpr, registers->fpr, exec.spill);
+}
+
+// Of a function that only_gprs() is true of: arguments as they were in registers, which are the
+// slots as well.
+extern "C" Slot wafer_call_out_integers(FuncInst* func, Slot* slots) {
+  const auto& params = func->type->func.params;
+  for (size_t i = 0; i < params.size(); ++i)
+    if (params[i] == wasm::kI32) slots[i] = uint32_t(slots[i]);
+  call_out(*exec_of(*func->store), func, slots);
+  return slots[0];
 }
 
 namespace {

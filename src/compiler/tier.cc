@@ -56,8 +56,27 @@ void release_contexts(Store& store) {
   }
 }
 
+// The same as wafer_call_out_stub for functions that only_gprs() is true of.
+extern "C" void wafer_call_out_integers_stub();
+
+namespace {
+
+// Whether nothing of a call is anywhere but in integer registers.
+bool only_gprs(const wasm::FuncType& type) {
+  const auto all_gprs = [](std::span<const wasm::ValType> types, bool results) {
+    ArgAssigner assign(results);
+    for (const wasm::ValType t : types)
+      if (assign.next(t).kind != ArgLocation::Kind::Gpr) return false;
+    return true;
+  };
+  return all_gprs(type.params, false) && all_gprs(type.results, true);
+}
+
+}  // namespace
+
 void make_host_func_native(FuncInst& func) {
-  func.native = reinterpret_cast<void*>(&wafer_call_out_stub);
+  func.native = reinterpret_cast<void*>(only_gprs(func.type->func) ? &wafer_call_out_integers_stub
+                                                                   : &wafer_call_out_stub);
   func.context = &func;
 }
 

@@ -96,6 +96,26 @@ wafer_call_out_stub:
         .cfi_endproc
         .size wafer_call_out_stub, .-wafer_call_out_stub
 
+        .globl wafer_call_out_integers_stub
+        .type wafer_call_out_integers_stub, @function
+        .p2align 4
+wafer_call_out_integers_stub:
+        .cfi_startproc
+        subq $56, %rsp
+        .cfi_def_cfa_offset 64
+        movq %rsi, (%rsp)
+        movq %rdx, 8(%rsp)
+        movq %rcx, 16(%rsp)
+        movq %r8, 24(%rsp)
+        movq %r9, 32(%rsp)
+        movq %rsp, %rsi
+        callq wafer_call_out_integers@PLT
+        addq $56, %rsp
+        .cfi_def_cfa_offset 8
+        retq
+        .cfi_endproc
+        .size wafer_call_out_integers_stub, .-wafer_call_out_integers_stub
+
         .hidden DW.ref.wafer_enter_personality
         .weak DW.ref.wafer_enter_personality
         .section .data.DW.ref.wafer_enter_personality,"awG",@progbits,DW.ref.wafer_enter_personality,comdat
@@ -188,6 +208,27 @@ wafer_call_out_stub:
         ret
         .cfi_endproc
         .size wafer_call_out_stub, .-wafer_call_out_stub
+
+        .globl wafer_call_out_integers_stub
+        .type wafer_call_out_integers_stub, %function
+        .p2align 4
+wafer_call_out_integers_stub:
+        .cfi_startproc
+        stp x29, x30, [sp, #-64]!
+        .cfi_def_cfa_offset 64
+        .cfi_offset x29, -64
+        .cfi_offset x30, -56
+        mov x29, sp
+        stp x1, x2, [sp, #16]
+        stp x3, x4, [sp, #32]
+        str x5, [sp, #48]
+        add x1, sp, #16
+        bl wafer_call_out_integers
+        ldp x29, x30, [sp], #64
+        .cfi_def_cfa_offset 0
+        ret
+        .cfi_endproc
+        .size wafer_call_out_integers_stub, .-wafer_call_out_integers_stub
 
         .hidden DW.ref.wafer_enter_personality
         .weak DW.ref.wafer_enter_personality
