@@ -27,8 +27,7 @@ foreach(folder ${wafer_embedded_folders})
   endif()
 endforeach()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Without tail calls, which less than -O2 and -Os do not make, handlers would fill the stack.
   set_source_files_properties(${wafer_root}/src/interp/exec.cc
     ${wafer_root}/src/interp/in_place_fast.cc PROPERTIES COMPILE_OPTIONS
-    "-foptimize-sibling-calls;-fno-math-errno;-ffp-contract=off;-fno-tree-loop-distribute-patterns;-fomit-frame-pointer")
+    "-fno-math-errno;-ffp-contract=off;-fno-tree-loop-distribute-patterns;-fomit-frame-pointer")
 endif()

@@ -38,6 +38,8 @@ using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
 
 #elif WAFER_REGS
 
+// Whatever the system's flags are: calls that -O1 leaves as such would fill the stack.
+#pragma GCC optimize("optimize-sibling-calls")
 #define WAFER_CC
 #define WAFER_PARAMS void
 using HandlerFn = void (*)();

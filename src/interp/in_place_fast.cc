@@ -8,6 +8,9 @@
 #include "interp/in_place_parts.h"
 #include "interp/run.h"
 
+// Whatever the system's flags are: calls that -O1 leaves as such would fill the stack.
+#pragma GCC optimize("optimize-sibling-calls")
+
 namespace wafer::interp {
 
 namespace {
