@@ -176,7 +176,7 @@ void HttpBody::discard(Status why) {
   data_.clear();
   taken_ = 0;
   update();
-  if (on_taken && left > 0) on_taken(left);
+  if (on_taken) on_taken(left);
 }
 
 namespace {

@@ -73,11 +73,12 @@ class HttpBody {
   void take(std::vector<uint8_t>& to);
   // Nobody reads what is left; `why` is for the writer.
   void discard(Status why = Status(EPIPE));
+  bool discarded() const { return discarded_; }
   // Once it has ended well, and all was read or is not wanted.
   bool done() const { return ended_ && failure_.ok() && front().empty(); }
   Status failure() const { return failure_; }
   const HttpFields& trailers() const { return trailers_; }
-  // Called when the reader has taken bytes, or discards them.
+  // Called when the reader has taken bytes, or discards what is there and what comes.
   std::function<void(size_t)> on_taken;
 
   // Ready when there is something to read, the end too; when there is room; when it has ended.

@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 
+#include "host/http/budget.h"
 #include "host/http/http2.h"
 #include "serve/handling.h"
 
@@ -16,38 +17,6 @@ namespace asio = boost::asio;
 namespace {
 
 using Clock = Session::Clock;
-
-// What a client may cost beyond what it asks for. A little is free; the rest has to be in
-// proportion.
-class Budget {
- public:
-  // Bytes of the connection; and those that are requests, or bodies in either direction.
-  void came(size_t size) { came_ += size; }
-  void content(size_t size) { content_ += size; }
-  // A stream that was given up, by the client or for what it did.
-  void reset() {
-    constexpr double kPerSecond = 33;
-    const Clock::time_point now = Clock::now();
-    const std::chrono::duration<double> passed = now - last_;
-    last_ = now;
-    resets_ = std::max(0.0, resets_ - passed.count() * kPerSecond) + 1;
-  }
-  bool used_up() const {
-    constexpr size_t kFree = 1 << 20;
-    constexpr size_t kOverhead = 8;  // bytes for one of content
-    constexpr double kResets = 1000;
-    return resets_ > kResets || came_ / kOverhead > content_ + kFree;
-  }
-
- private:
-  uint64_t came_ = 0, content_ = 0;
-  double resets_ = 0;
-  Clock::time_point last_ = Clock::now();
-};
-
-// Frames that are to be written; while there are more, no others are read.
-constexpr size_t kMostQueued = 1024;
-constexpr size_t kFrameHeader = 9;
 
 class Connection2 final : public Session, public Handling::Owner, public host::Http2Events {
  public:
@@ -137,7 +106,7 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
   bool unread_ = false;    // there may be requests whose rest nobody reads
   bool greeted_ = false;   // a frame has come
   bool refrains_ = false;  // from reading, until what is queued is written
-  Budget budget_;
+  host::HttpBudget budget_;
   Clock::time_point write_began_ = Clock::now();
   Clock::time_point idle_since_ = Clock::now();
 };
@@ -226,7 +195,8 @@ void Connection2::drain() {
 // ---- Bytes
 
 void Connection2::read() {
-  refrains_ = writing_ && nghttp2_session_get_outbound_queue_size(session_) > kMostQueued;
+  refrains_ =
+      writing_ && nghttp2_session_get_outbound_queue_size(session_) > host::kHttp2MostQueued;
   if (refrains_ || !nghttp2_session_want_read(session_)) return;
   channel_->read_some(asio::buffer(in_), [self = self()](const auto& error, size_t size) {
     if (self->closed_) return;
@@ -560,7 +530,7 @@ ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* fla
   if (!n) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   stream->handling->sent += *n;
   stream->moved = Clock::now();
-  budget_.content(*n + kFrameHeader);
+  budget_.content(*n + host::HttpBudget::kFrameHeader);
   if (!body.done()) return ssize_t(*n);
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   stream->sent = true;

@@ -22,6 +22,8 @@ inline constexpr uint32_t kHttp2MostStreams = 128;  // at a time
 inline constexpr int32_t kHttp2Window = kHttp2MostStreams * kHttp2StreamWindow;
 inline constexpr size_t kHttp2Piece = 16 << 10;    // read at once
 inline constexpr size_t kHttp2MostOut = 64 << 10;  // written at once
+// Frames that are to be written; while there are more, no others are read.
+inline constexpr size_t kHttp2MostQueued = 1024;
 
 // What happens on a connection; called while nghttp2 reads or writes. A result is 0 or one of
 // nghttp2's errors of callbacks.

@@ -12,6 +12,7 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr size_t kPiece = 16 << 10;
+constexpr uint64_t kUnwanted = 5'000'000'000;  // nanoseconds, for the end of what nobody reads
 const Status kNotMultiplexed = http_failure(HttpError::HTTPProtocolError);
 
 std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
@@ -119,11 +120,9 @@ void Job::begin(Dial::Made made, bool reused) {
   buffer_.clear();
   out_.clear();
   out_.text = head();
-  parser_.emplace();
-  parser_->header_limit(uint32_t(pool_.shared().options.header_bytes));
-  // (None is less than any length to this parser.)
-  parser_->body_limit(UINT64_MAX);
-  if (request_.method == "HEAD") parser_->skip(true);
+  head_bytes_ = 0;
+  budget_ = {};
+  expect_header();
   expect(read_timer_, *timeouts_.first_byte, HttpError::ConnectionReadTimeout);
   send();
   read();
@@ -207,10 +206,27 @@ void Job::send() {
 
 // ---- The response
 
+// Informational responses and the header of the answer have room together.
+void Job::expect_header() {
+  parser_.emplace();
+  parser_->header_limit(uint32_t(pool_.shared().options.header_bytes - head_bytes_));
+  // (None is less than any length to this parser.)
+  parser_->body_limit(UINT64_MAX);
+  if (request_.method == "HEAD") parser_->skip(true);
+}
+
+void Job::expect_body() {
+  if (over_ || !reading_) return;
+  // (Trailers may be wanted of a body that is not.)
+  const uint64_t time =
+      body_->discarded() ? std::min(*timeouts_.between_bytes, kUnwanted) : *timeouts_.between_bytes;
+  expect(read_timer_, time, HttpError::ConnectionReadTimeout);
+}
+
 void Job::read() {
   if (over_ || reading_) return;
   reading_ = true;
-  if (answered_) expect(read_timer_, *timeouts_.between_bytes, HttpError::ConnectionReadTimeout);
+  if (answered_) expect_body();
   connection_.channel->read_some(
       buffer_.prepare(kPiece),
       [self = shared_from_this(), channel = connection_.channel](const Error& error, size_t size) {
@@ -224,6 +240,8 @@ void Job::on_read(const Error& error, size_t size) {
   if (error) return broken(error);
   heard_ = true;
   buffer_.commit(size);
+  budget_.came(size);
+  if (budget_.used_up()) return fail(http_failure(HttpError::HTTPProtocolError));
   parse();
 }
 
@@ -256,8 +274,10 @@ void Job::parse() {
     Error error;
     const size_t used = parser_->put(buffer_.data(), error);
     buffer_.consume(used);
+    if (!answered_) head_bytes_ = std::min(head_bytes_ + used, pool_.shared().options.header_bytes);
     if (answered_) {
       piece -= parser_->get().body().size;
+      budget_.content(piece);
       parser_->get().body().data = nullptr;
       if (piece > 0) body_->write(Bytes(bytes, piece));
     }
@@ -276,17 +296,15 @@ void Job::on_header() {
   const unsigned status = message.result_int();
   if (status == 101) return fail(http_failure(HttpError::HTTPUpgradeFailed));
   if (status < 100 || status > 999) return fail(http_failure(HttpError::HTTPProtocolError));
+  // Informational: the answer comes after it.
   if (status < 200) {
-    // Informational: the answer comes after it.
-    const uint32_t limit = uint32_t(pool_.shared().options.header_bytes);
-    parser_.emplace();
-    parser_->header_limit(limit);
-    parser_->body_limit(UINT64_MAX);
-    if (request_.method == "HEAD") parser_->skip(true);
-    return;
+    if (head_bytes_ == pool_.shared().options.header_bytes)
+      return fail(http_failure(HttpError::HTTPResponseHeaderSectionSize));
+    return expect_header();
   }
   if (message.count(http::field::transfer_encoding) &&
-      (message.count(http::field::transfer_encoding) > 1 || !parser_->chunked()))
+      (message.count(http::field::transfer_encoding) > 1 || message.version() < 11 ||
+       !parser_->chunked()))
     return fail(http_failure(HttpError::HTTPResponseTransferCoding));
   HttpResponse response;
   response.status = uint16_t(status);
@@ -297,6 +315,10 @@ void Job::on_header() {
     ++fields_;
   }
   body_ = std::make_shared<HttpBody>();
+  body_->on_taken = [weak = weak_from_this()](size_t) {
+    const auto self = weak.lock();
+    if (self && self->body_->discarded()) self->expect_body();
+  };
   response.body = body_;
   answered_ = true;
   read_timer_.cancel();

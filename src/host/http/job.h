@@ -5,6 +5,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "host/http/budget.h"
 #include "host/http/multiplex.h"
 #include "host/http/outgoing.h"
 
@@ -35,6 +36,9 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   void begin(Dial::Made made, bool reused);
   std::string head();
   void send();
+  void expect_header();
+  // It goes on in time.
+  void expect_body();
   void read();
   void on_read(const Error& error, size_t size);
   void parse();
@@ -67,7 +71,9 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
   Outgoing out_;
   bool chunked_ = false, writing_ = false, reading_ = false, sent_ = false, over_ = false;
   bool body_touched_ = false, answered_ = false, heard_ = false;
-  size_t fields_ = 0;  // of the header, before trailers
+  size_t fields_ = 0;      // of the header, before trailers
+  size_t head_bytes_ = 0;  // of the answer so far, up to the room for them
+  HttpBudget budget_;
 };
 
 }  // namespace wafer::host

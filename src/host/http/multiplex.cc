@@ -7,6 +7,7 @@
 #include <map>
 
 #include "host/clocks.h"
+#include "host/http/budget.h"
 #include "host/http/job.h"
 
 namespace wafer::host {
@@ -15,7 +16,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};  // for what every server answers at once
+constexpr std::chrono::seconds kPatience{5};   // for what every server answers at once
+constexpr uint64_t kUnwanted = 5'000'000'000;  // nanoseconds, for the end of what nobody reads
 
 class Connection final : public Multiplex,
                          public Http2Events,
@@ -74,6 +76,10 @@ class Connection final : public Multiplex,
   void expect(const StreamRef& stream);
   // Nothing came in time: is anybody there?
   void doubt();
+  // Somebody is.
+  void assured() {
+    if (std::exchange(doubted_, false)) doubt_.cancel();
+  }
   void finish(Stream& stream);
   void fail(Stream& stream, Status status);
   // Ends it at once, and tells the server.
@@ -95,11 +101,14 @@ class Connection final : public Multiplex,
   std::vector<uint8_t> in_;
   std::string out_;
   asio::steady_timer doubt_;
+  HttpBudget budget_;
+  uint64_t write_began_ = 0;
   uint64_t idle_since_ = monotonic_now();
   bool doubted_ = false;
   bool wrong_ = false;  // the server does not speak HTTP/2
   bool used_ = false;   // something came of an earlier request
   bool writing_ = false, closed_ = false, leaving_ = false, busy_ = false, flush_posted_ = false;
+  bool refrains_ = false;  // from reading, until what is queued is written
 };
 
 bool Connection::start() {
@@ -124,7 +133,10 @@ bool Connection::open() const {
 }
 
 void Connection::end_if_idle(uint64_t time) {
-  if (closed_ || !streams_.empty() || idle_since_ > time) return;
+  if (closed_) return;
+  // A server that takes nothing has no use for others.
+  if (writing_ && write_began_ <= time) return broken(HttpError::ConnectionWriteTimeout);
+  if (!streams_.empty() || idle_since_ > time) return;
   leaving_ = true;
   nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
   flush();
@@ -139,11 +151,12 @@ bool Connection::give_way() {
 // ---- Bytes
 
 void Connection::read() {
+  refrains_ = writing_ && nghttp2_session_get_outbound_queue_size(session_) > kHttp2MostQueued;
+  if (refrains_) return;
   made_.channel->read_some(asio::buffer(in_),
                            [self = shared_from_this()](const Error& error, size_t size) {
                              if (self->closed_) return;
                              if (error) return self->broken();
-                             if (std::exchange(self->doubted_, false)) self->doubt_.cancel();
                              self->take(self->in_.data(), size);
                              if (self->closed_) return;
                              self->flush();
@@ -155,7 +168,9 @@ void Connection::take(const uint8_t* data, size_t size) {
   busy_ = true;
   const ssize_t used = nghttp2_session_mem_recv(session_, data, size);
   busy_ = false;
-  if (used < 0) broken(HttpError::HTTPProtocolError);
+  budget_.came(size);
+  wrong_ |= used < 0 || budget_.used_up();
+  if (used < 0 || budget_.used_up()) broken(HttpError::HTTPProtocolError);
 }
 
 void Connection::flush_soon() {
@@ -188,12 +203,14 @@ void Connection::flush() {
     return;
   }
   writing_ = true;
+  write_began_ = monotonic_now();
   made_.channel->write(asio::buffer(out_), [self = shared_from_this()](const Error& error, size_t) {
     self->writing_ = false;
     if (self->closed_) return;
     if (error) return self->broken();
     self->out_.clear();
     self->flush();
+    if (self->refrains_ && !self->closed_) self->read();
   });
 }
 
@@ -262,6 +279,7 @@ ssize_t Connection::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flag
   if (n > 0) {
     std::copy_n(front.data(), n, to);
     body.remove(n);
+    budget_.content(n + HttpBudget::kFrameHeader);
     stream->touched = true;
   }
   stream->waits = false;
@@ -304,7 +322,9 @@ void Connection::expect(const StreamRef& stream) {
   const HttpTimeouts& t = stream->sending.timeouts;
   // The guest takes its time, which is not the server's.
   if (stream->waits && !stream->answered) return void(stream->timer.cancel());
-  const uint64_t time = stream->sent && !stream->answered ? *t.first_byte : *t.between_bytes;
+  uint64_t time = stream->sent && !stream->answered ? *t.first_byte : *t.between_bytes;
+  // (Trailers may be wanted of a body that is not.)
+  if (stream->answered && stream->body->discarded()) time = std::min(time, kUnwanted);
   stream->timer.expires_after(std::chrono::nanoseconds(std::min<uint64_t>(time, INT64_MAX / 2)));
   stream->timer.async_wait(
       [weak = weak_from_this(), weak_stream = std::weak_ptr(stream)](const Error& error) {
@@ -313,6 +333,7 @@ void Connection::expect(const StreamRef& stream) {
         if (error || !self || !s || s->done) return;
         // Nor if it does not read what there is.
         if (s->answered && !s->body->front().empty()) return self->expect(s);
+        if (s->answered && s->body->discarded()) return self->cancel(*s, Status(ECANCELED));
         self->cancel(*s, http_failure(s->sent || s->answered ? HttpError::ConnectionReadTimeout
                                                              : HttpError::ConnectionWriteTimeout));
         self->doubt();
@@ -338,7 +359,9 @@ void Connection::doubt() {
 int Connection::on_field(int32_t id, std::string_view name, std::string_view value) {
   const StreamRef stream = find(id);
   if (!stream || stream->done) return 0;
-  stream->field_bytes += name.size() + value.size() + 32;
+  const size_t size = name.size() + value.size() + 32;
+  stream->field_bytes += size;
+  budget_.content(size);
   if (stream->field_bytes > pool_.shared().options.header_bytes) {
     fail(*stream, http_failure(stream->answered ? HttpError::HTTPResponseTrailerSectionSize
                                                 : HttpError::HTTPResponseHeaderSectionSize));
@@ -361,6 +384,7 @@ int Connection::on_field(int32_t id, std::string_view name, std::string_view val
 
 int Connection::on_frame(const nghttp2_frame& frame) {
   if (frame.hd.type == NGHTTP2_GOAWAY) leaving_ = true;
+  if (frame.hd.type == NGHTTP2_PING && (frame.hd.flags & NGHTTP2_FLAG_ACK)) assured();
   const StreamRef stream = frame.hd.stream_id ? find(frame.hd.stream_id) : nullptr;
   if (!stream || stream->done) return 0;
   const bool ends = frame.hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -374,16 +398,19 @@ void Connection::on_sent(const nghttp2_frame& frame) {
 }
 
 int Connection::on_header_end(Stream& stream, bool ends) {
-  stream.field_bytes = 0;
+  assured();
   HttpResponse response = std::exchange(stream.response, {});
-  // Informational: the answer comes after it.
+  // Informational: the answer comes after it, and has what that leaves of the room for a header.
   if (response.status < 200) return 0;
+  stream.field_bytes = 0;
   used_ = true;
   stream.body = std::make_shared<HttpBody>();
   stream.body->on_taken = [weak = weak_from_this(), id = stream.id](size_t size) {
     const auto self = weak.lock();
     if (!self || self->closed_) return;
     nghttp2_session_consume(self->session_, id, size);
+    const StreamRef s = self->find(id);
+    if (s && s->body->discarded()) self->expect(s);
     self->flush_soon();
   };
   response.body = stream.body;
@@ -403,6 +430,7 @@ int Connection::on_header_end(Stream& stream, bool ends) {
 
 int Connection::on_data(int32_t id, Bytes data) {
   const StreamRef stream = find(id);
+  budget_.content(data.size() + HttpBudget::kFrameHeader);
   if (!stream || stream->done || !stream->answered) {
     nghttp2_session_consume(session_, id, data.size());
     return 0;
@@ -414,6 +442,7 @@ int Connection::on_data(int32_t id, Bytes data) {
     return 0;
   }
   stream->body->write(data);
+  assured();
   expect(stream);
   return 0;
 }
