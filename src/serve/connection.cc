@@ -101,7 +101,9 @@ void Connection::read_header() {
   if (idle_) {
     // What a body needed is not kept while nothing comes.
     if (buffer_.capacity() > kLeastRead) buffer_.shrink_to_fit();
-    expect(worker_.options().limits.idle_time);
+    // The first request is what a connection is made for.
+    const Limits& limits = worker_.options().limits;
+    expect(first_ ? limits.header_time : limits.idle_time);
     return fill(kLeastRead, &Connection::parse_header);
   }
   expect(worker_.options().limits.header_time);
@@ -111,8 +113,8 @@ void Connection::read_header() {
 void Connection::parse_header(const Error& error) {
   if (error == asio::error::eof && buffer_.size() > 0) return refuse(400, "no HTTP request");
   if (error) return close();
-  // The time for a header begins with its first byte.
-  if (std::exchange(idle_, false)) expect(worker_.options().limits.header_time);
+  // The time for another header begins with its first byte.
+  if (std::exchange(idle_, false) && !first_) expect(worker_.options().limits.header_time);
   if (!handling_) handling_ = std::make_shared<Handling>(worker_, *this);
   if (first_ && is_http2()) return;
   Error problem;

@@ -4,11 +4,14 @@ usage: fetch_http2_test.py WAFER CLANG SCRATCH [VENDOR]
 CLANG: command that makes core modules, by "|". Exit code 77: the adapter cannot be had.
 """
 import json
+import os
 import pathlib
 import re
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -198,6 +201,20 @@ WRONG = [
 ]
 
 
+SLOW_NAMES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <unistd.h>
+typedef int Get(const char*, const char*, const struct addrinfo*, struct addrinfo**);
+int getaddrinfo(const char* name, const char* service, const struct addrinfo* hints,
+                struct addrinfo** found) {
+  usleep(1500000);
+  return ((Get*)dlsym(RTLD_NEXT, "getaddrinfo"))(name, service, hints, found);
+}
+"""
+
+
 class Single(Scripted):
     """Speaks HTTP/1.1 only, and takes its time to begin; counts what comes by each connection."""
 
@@ -244,6 +261,18 @@ def together(wafer, folder, allow):
     check("no answer, in time", time.monotonic() - start < 4, True)
 
 
+def slow_names(wafer, folder, allow):
+    """Those who wait for a connection that another makes tell what takes so long, too."""
+    if os.environ.get("WAFER_SANITIZE") or not shutil.which("cc"):
+        return
+    library = folder / "slow_names.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"], check=True,
+                   input=SLOW_NAMES, text=True)
+    got = wafer.run(["GET https localhost:1 / together=10 connect=200"], *allow,
+                    env={"LD_PRELOAD": str(library)})
+    check("slow names", got, [" ".join(["DNS-timeout"] * 10)])
+
+
 def wrong(wafer, folder, allow):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "good.pem", folder / "good.key")
@@ -275,6 +304,7 @@ def main():
     runner = Wafer(wafer, guests.component("fetch"))
     own(runner, guests.component("http"), folder, allow)
     together(runner, folder, allow)
+    slow_names(runner, folder, allow)
     wrong(runner, folder, allow)
     return finish()
 

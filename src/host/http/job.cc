@@ -69,10 +69,12 @@ void Job::connect() {
   if (!connect_until_) connect_until_ = now + std::min<uint64_t>(*timeouts_.connect, INT64_MAX / 2);
   const uint64_t patience = connect_until_ - std::min(now, connect_until_);
   if (const auto other = pool_.shared_dial(origin_)) {
+    followed_ = other;
     expect(read_timer_, patience, HttpError::ConnectionTimeout);
     more_ = other->over->wait(pool_.loop(), [this, other] {
       const auto self = shared_from_this();
       read_timer_.cancel();
+      followed_ = nullptr;
       follow(*other);
     });
     return;
@@ -97,14 +99,16 @@ void Job::connect() {
                                    pool_.end_dial(shared, many, many ? Status() : kNotMultiplexed);
                                    hand_over(many);
                                  });
+  if (shared_dial_) shared_dial_->dial = dial_.get();
 }
 
 void Job::follow(const SharedDial& dial) {
   if (dial.made && dial.made->open()) return hand_over(dial.made);
   // Others may have less patience than this.
   const Status f = dial.failure;
-  if (f.ok() || f == Status(ECANCELED) || f == http_failure(HttpError::ConnectionTimeout) ||
-      f == http_failure(HttpError::DNSTimeout))
+  const bool late =
+      f == http_failure(HttpError::ConnectionTimeout) || f == http_failure(HttpError::DNSTimeout);
+  if (f.ok() || f == Status(ECANCELED) || (late && monotonic_now() < connect_until_))
     return start();
   fail(f);
 }
@@ -304,7 +308,7 @@ void Job::on_header() {
   }
   if (message.count(http::field::transfer_encoding) &&
       (message.count(http::field::transfer_encoding) > 1 || message.version() < 11 ||
-       !parser_->chunked()))
+       !same_name(str(message[http::field::transfer_encoding]), "chunked")))
     return fail(http_failure(HttpError::HTTPResponseTransferCoding));
   HttpResponse response;
   response.status = uint16_t(status);
@@ -385,7 +389,12 @@ void Job::expect(asio::steady_timer& timer, uint64_t nanoseconds, HttpError erro
   timer.expires_after(std::chrono::nanoseconds(std::min<uint64_t>(nanoseconds, INT64_MAX / 2)));
   timer.async_wait([weak = weak_from_this(), error](const Error& e) {
     const auto self = weak.lock();
-    if (!e && self) self->fail(http_failure(error));
+    if (e || !self) return;
+    if (!self->followed_) return self->fail(http_failure(error));
+    // (It may be over just now.)
+    const SharedDial& other = *self->followed_;
+    if (other.dial) return self->fail(http_failure(other.dial->late()));
+    self->fail(other.failure.ok() ? http_failure(error) : other.failure);
   });
 }
 

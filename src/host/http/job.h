@@ -59,6 +59,7 @@ class Job final : public PoolUser, public std::enable_shared_from_this<Job> {
 
   std::unique_ptr<Dial> dial_;
   std::shared_ptr<SharedDial> shared_dial_;  // of dial_, or null
+  std::shared_ptr<SharedDial> followed_;     // of another, which is waited for
   uint64_t connect_until_ = 0;               // of the monotonic clock; 0: not begun
   Dial::Made connection_;
   bool reused_ = false;

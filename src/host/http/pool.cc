@@ -81,9 +81,7 @@ struct Dial::State : std::enable_shared_from_this<Dial::State> {
     timer.expires_after(std::chrono::nanoseconds(std::min<uint64_t>(timeout, INT64_MAX / 2)));
     timer.async_wait([weak = weak_from_this()](const Channel::Error& error) {
       const auto self = weak.lock();
-      if (!error && self)
-        self->finish(
-            http_failure(self->lookup ? HttpError::DNSTimeout : HttpError::ConnectionTimeout));
+      if (!error && self) self->finish(http_failure(self->late()));
     });
     if (const std::optional<Address> address = Address::parse(origin.host))
       return loop.post([self = shared_from_this(), a = *address] { self->resolved({a}); });
@@ -96,6 +94,8 @@ struct Dial::State : std::enable_shared_from_this<Dial::State> {
       resolved(*found);
     });
   }
+
+  HttpError late() const { return lookup ? HttpError::DNSTimeout : HttpError::ConnectionTimeout; }
 
   void resolved(std::vector<Address> found) {
     if (!done) return;
@@ -190,6 +190,8 @@ Dial::Dial(ClientShared& shared, Loop& loop, const HttpOrigin& origin, std::shar
   state_->start(timeout);
 }
 
+HttpError Dial::late() const { return state_->late(); }
+
 Dial::~Dial() {
   if (state_->done) state_->end();
 }
@@ -281,6 +283,7 @@ void Pool::end_dial(const std::shared_ptr<SharedDial>& dial, std::shared_ptr<Mul
   }
   dial->made = std::move(made);
   dial->failure = failure;
+  dial->dial = nullptr;
   dial->over->set();
 }
 

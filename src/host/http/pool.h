@@ -37,6 +37,8 @@ class Dial {
   Dial(ClientShared& shared, Loop& loop, const HttpOrigin& origin, std::shared_ptr<void> slot,
        uint64_t timeout, Done done);
   ~Dial();
+  // What it is at, for whoever has waited too long.
+  HttpError late() const;
 
  private:
   struct State;
@@ -58,6 +60,7 @@ struct SharedDial {
   // Once it is over: what was made, if others may have it; why nothing was.
   std::shared_ptr<Multiplex> made;
   Status failure;
+  const Dial* dial = nullptr;  // until it is over
 };
 
 class Pool {
