@@ -227,6 +227,12 @@ void add_serve(CLI::App& app, Context& context) {
       ->group(limits);
   const auto at_least_one = CLI::Range(size_t{1}, SIZE_MAX);
   serve
+      .add_option("--max-requests", o.limits.requests,
+                  "At once, beyond which the answer is 503 (default 4096)")
+      ->check(at_least_one)
+      ->type_name("N")
+      ->group(limits);
+  serve
       .add_option("--max-instance-reuse", o.limits.instance_reuse,
                   "Requests that an instance of WASI 0.3 answers (default 1024)")
       ->check(at_least_one)

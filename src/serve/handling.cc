@@ -48,11 +48,12 @@ const char* Handling::objection(const host::HttpRequest& request) {
 }
 
 void Handling::begin(host::HttpRequest request) {
-  ++worker_.metrics().requests;
-  ++worker_.metrics().active;
   request_body = request.body;
+  auto admission = worker_.metrics().admit(worker_.options().limits.requests);
+  if (!admission) return turn_away();
+  ++worker_.metrics().requests;
   invocation_ = std::make_shared<Invocation>(
-      worker_.surroundings(), worker_.application(),
+      worker_.surroundings(), worker_.application(), std::move(admission),
       Invocation::Events{[this](HttpAnswer answer) { on_answer(std::move(answer)); },
                          [this](uint16_t code, const host::HttpFields& fields) {
                            return owner_ && !answered && owner_->on_inform(*this, code, fields);
@@ -64,6 +65,20 @@ void Handling::begin(host::HttpRequest request) {
   invocation->start(std::move(request));
 }
 
+void Handling::turn_away() {
+  constexpr std::string_view kWhy = "too many requests at once\n";
+  answered = true;
+  response.status = 503;
+  response.fields = {{"content-type", "text/plain"}, {"retry-after", "1"}};
+  response.body = std::make_shared<host::HttpBody>();
+  response.body->write({reinterpret_cast<const uint8_t*>(kWhy.data()), kWhy.size()});
+  response.body->finish();
+  worker_.loop().post([self = shared_from_this()] {
+    if (self->owner_) self->owner_->on_response(*self);
+    if (self->owner_) self->owner_->on_guest_done(*self);
+  });
+}
+
 void Handling::cancel() {
   owner_ = nullptr;
   if (request_body) request_body->fail(host::Status(ECONNRESET));
@@ -73,7 +88,6 @@ void Handling::cancel() {
   invocation_->cancel();
   // It may be what is running just now.
   worker_.loop().post([kept = std::move(invocation_)] {});
-  --worker_.metrics().active;
 }
 
 void Handling::on_answer(HttpAnswer answer) {
@@ -110,7 +124,6 @@ void Handling::on_ended(const std::string& failure) {
   }
   // A guest that has returned cannot finish what it has not.
   worker_.loop().post([self = shared_from_this(), kept = std::move(invocation_)]() mutable {
-    --self->worker_.metrics().active;
     kept.reset();
     if (self->owner_) self->owner_->on_guest_done(*self);
   });

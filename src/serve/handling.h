@@ -32,7 +32,7 @@ class Handling : public std::enable_shared_from_this<Handling> {
   void arrived() { began_ = std::chrono::steady_clock::now(); }
   // Why a request may not be given to a guest; null if it may.
   static const char* objection(const host::HttpRequest& request);
-  // Gives it to a guest.
+  // Gives it to a guest, or answers by 503 if there is too much to do.
   void begin(host::HttpRequest request);
   // Nobody waits for the response any more; nothing is called.
   void cancel();
@@ -49,6 +49,7 @@ class Handling : public std::enable_shared_from_this<Handling> {
   uint64_t sent = 0;  // of the response's body
 
  private:
+  void turn_away();
   void on_answer(HttpAnswer answer);
   void on_ended(const std::string& failure);
 

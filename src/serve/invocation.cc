@@ -8,8 +8,12 @@ namespace wafer::serve {
 using component::Val;
 using runtime::TrapCode;
 
-Invocation::Invocation(const Surroundings& surroundings, Application application, Events events)
-    : s_(surroundings), application_(std::move(application)), events_(std::move(events)) {}
+Invocation::Invocation(const Surroundings& surroundings, Application application,
+                       std::shared_ptr<void> admission, Events events)
+    : s_(surroundings),
+      application_(std::move(application)),
+      admission_(std::move(admission)),
+      events_(std::move(events)) {}
 
 Invocation::~Invocation() { cancel(); }
 
@@ -60,7 +64,8 @@ TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<
         out = std::move(*kept);
         return TrapCode::None;
       },
-      [weak = weak_from_this(), guest = guest_.get(), on_result](std::vector<Val>* result) {
+      [weak = weak_from_this(), guest = guest_.get(), admission = admission_,
+       on_result](std::vector<Val>* result) {
         if (const auto self = weak.lock(); self && self->events_.ended)
           on_result(result);
         else

@@ -19,7 +19,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
     // why).
     std::function<void(const std::string& failure)> ended;
   };
-  Invocation(const Surroundings& surroundings, Application application, Events events);
+  // `admission` is kept until the guest is done with it.
+  Invocation(const Surroundings& surroundings, Application application,
+             std::shared_ptr<void> admission, Events events);
   ~Invocation();
   void start(host::HttpRequest request);
   // Ends it as soon as possible; nothing is called any more.
@@ -50,6 +52,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
 
   Surroundings s_;
   Application application_;
+  std::shared_ptr<void> admission_;
   Events events_;
   std::shared_ptr<Guest> guest_;
   std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()

@@ -9,6 +9,18 @@
 
 namespace wafer::serve {
 
+std::shared_ptr<void> Metrics::admit(size_t most) {
+  struct Admission {
+    explicit Admission(std::atomic<uint64_t>& a) : active(a) {}
+    ~Admission() { --active; }
+    std::atomic<uint64_t>& active;
+  };
+  if (active.fetch_add(1) < most) return std::make_shared<Admission>(active);
+  --active;
+  ++refused;
+  return nullptr;
+}
+
 void Metrics::count(int status, uint64_t took, uint64_t bytes) {
   if (status >= 100 && status < 600) ++by_class[status / 100 - 1];
   ++responses;
@@ -48,6 +60,8 @@ std::string Metrics::text() const {
   one("wafer_connections_open", "gauge", "Connections open now.", of(open));
   one("wafer_requests_total", "counter", "Requests given to guests.", of(requests));
   one("wafer_requests_active", "gauge", "Requests that guests work on now.", of(active));
+  one("wafer_requests_refused_total", "counter", "Requests that were too many at once.",
+      of(refused));
   one("wafer_instances_total", "counter", "Instances made; requests after that begin them anew.",
       of(instances));
   head("wafer_responses_total", "counter", "Responses by class of status.");

@@ -21,6 +21,7 @@ struct Limits {
   size_t header_bytes = 64 << 10;
   std::optional<uint64_t> body_bytes;              // of a request
   size_t connections = 20'000;                     // in all; more wait to be accepted
+  size_t requests = 4096;                          // at once, in all; more are answered by 503
   std::chrono::milliseconds header_time{10'000};   // for a header to come in whole
   std::chrono::milliseconds idle_time{75'000};     // between requests
   std::chrono::milliseconds body_time{30'000};     // without a byte of a body, either way

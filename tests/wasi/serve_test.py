@@ -207,6 +207,46 @@ def fresh(server):
             check("state again", got, first)
 
 
+def too_many(wafer, component):
+    """Beyond a number of requests at once, over all connections and threads, others are told to come
+    again, and the connection stays."""
+    server = Server(wafer, component, "--max-requests", "3", "--admin-addr", "127.0.0.1:0")
+    while not server.errors:
+        time.sleep(0.01)
+    metrics = server.errors[0].rsplit(":", 1)[1].split("/")[0]
+    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
+    for s in slow:
+        s.sendall(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+    time.sleep(0.1)
+    answer = server.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+                        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+                        b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("too many", (answer.count(b"HTTP/1.1 503 Service Unavailable\r\n"),
+                       answer.lower().count(b"retry-after: 1\r\n"),
+                       answer.count(b"too many requests")), (3, 3, 2))
+    done = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_code}", "-d", "x",
+                           f"http://127.0.0.1:{server.port}/"], capture_output=True)
+    if done.returncode != 2:  # a curl without HTTP/2
+        check("too many, HTTP/2", done.stdout, b"too many requests at once\n503")
+    check("not too many", [s.recv(1000)[9:12] for s in slow], [b"200"] * 3)
+    # One that has no client any more does not count.
+    for s in slow:
+        s.sendall(b"GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
+    time.sleep(0.1)
+    for s in slow:
+        s.close()
+    time.sleep(0.3)
+    check("afterwards", server.request("GET", "/"), (200, b"hello\n"))
+    connection = http.client.HTTPConnection("127.0.0.1", int(metrics), timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    refused = 4 if done.returncode != 2 else 3
+    check("metrics of them", [line for line in text.splitlines()
+                              if line.startswith(("wafer_requests_active", "wafer_requests_refused"))],
+          ["wafer_requests_active 0", f"wafer_requests_refused_total {refused}"])
+    check("exit code", server.stop()[0], 0)
+
+
 OTHER = """(component
   (core module $m (func (export "f") (result i32) i32.const 7))
   (core instance $i (instantiate $m))
@@ -279,6 +319,7 @@ def main():
           ["/told/201 was refused\n"])
     check("upgrades", any("/status/101: the guest's response has status 101" in e
                           for e in server.errors), True)
+    too_many(wafer, component)
     of_other_types(wafer, scratch, component)
     # What cannot be served is told in one line.
     core = scratch / "http.core.wasm"
