@@ -14,6 +14,9 @@ using runtime::TrapCode;
 
 namespace {
 
+// For what was cancelled to end.
+constexpr uint64_t kGrace = 5'000'000'000;  // nanoseconds
+
 constexpr std::string_view kHandler_0_2 = "wasi:http/incoming-handler@0.2.0";
 constexpr std::string_view kHandler_0_3 = "wasi:http/handler@0.3.0";
 
@@ -87,7 +90,8 @@ bool Guest::renew() {
   host_0_3_.reset();
   if (!snapshot_->restore(components_)) return false;
   store_.fuel = fuel_;
-  used_ = abandoned_ = 0;
+  used_ = 0;
+  abandoned_.clear();
   dead_ = false;
   return true;
 }
@@ -116,8 +120,9 @@ void Guest::add(Invocation& invocation) {
 
 void Guest::remove(Invocation& invocation, bool done, bool late) {
   if (std::erase(active_, &invocation) == 0) return;
-  if (!done) ++abandoned_;
   if (late) late_ = true;
+  if (!done && reusable_) abandon(invocation);
+  if (stuck_ && idle()) dead_ = true;
   if (!reusable_) {
     dead_ = true;
     well_ &= done && !late;
@@ -136,7 +141,37 @@ void Guest::remove(Invocation& invocation, bool done, bool late) {
                     self->s_.guests.tidy();
                   });
   // Not now: it may be what runs.
-  s_.loop.post([self = shared_from_this()] { self->s_.guests.tidy(); });
+  s_.loop.post([self = shared_from_this()] {
+    self->cancel_abandoned();
+    self->s_.guests.tidy();
+  });
+}
+
+void Guest::abandon(Invocation& invocation) {
+  Abandoned& abandoned = abandoned_[invocation.admission()];
+  abandoned.cancel = invocation.take_cancel();
+  abandoned.time =
+      host::timer(host::monotonic_now() + kGrace)->wait(s_.loop, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self) return;
+        // What else it is at ends before that.
+        self->late_ = self->stuck_ = true;
+        if (self->idle()) self->dead_ = true;
+        self->s_.guests.tidy();
+      });
+}
+
+void Guest::cancel_abandoned() {
+  using Cancelling = GuestPool::Cancelling;
+  for (;;) {
+    const Cancelling known = s_.guests.cancelling(application_);
+    if (dead_ || known == Cancelling::Traps || (known == Cancelling::Unknown && !idle())) return;
+    const auto at = std::find_if(abandoned_.begin(), abandoned_.end(),
+                                 [](const auto& a) { return a.second.cancel != nullptr; });
+    if (at == abandoned_.end()) return;
+    run(std::exchange(at->second.cancel, nullptr));
+    s_.guests.set_cancelling(application_, dead_ ? Cancelling::Traps : Cancelling::Ends);
+  }
 }
 
 int64_t Guest::now() const { return std::chrono::steady_clock::now().time_since_epoch().count(); }
@@ -149,6 +184,8 @@ void Guest::run(const std::function<TrapCode()>& first) {
   running_ = true;
   store_.interrupt_flag = 0;
   running_since_ = now();
+  const bool watched = !abandoned_.empty();
+  if (watched) s_.guests.watch(this);
   TrapCode code = TrapCode::None;
   if (first) {
     store_.clear_trap();
@@ -159,6 +196,7 @@ void Guest::run(const std::function<TrapCode()>& first) {
     code = components_.run_until(
         [this] { return waiting_ || dead_ || (!reusable_ && (idle() || active_.front()->done())); },
         reusable_);
+  if (watched) s_.guests.watch(nullptr);
   running_since_ = 0;
   running_ = false;
   const std::vector<Invocation*> active = active_;
@@ -187,6 +225,11 @@ void Guest::interrupt(std::atomic<bool>& stopped) {
   if (since == 0 || now() - since < kLong) return;
   stopped = true;
   store_.interrupt();
+}
+
+void Guest::interrupt_abandoned() {
+  const int64_t since = running_since_;
+  if (since != 0 && uint64_t(now() - since) > kGrace) store_.interrupt();
 }
 
 std::string Guest::interruption() {

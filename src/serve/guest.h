@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -60,15 +62,17 @@ class Guest : public std::enable_shared_from_this<Guest> {
   const component::ExportedFunc& handle() const { return handle_; }
 
   void add(Invocation& invocation);
-  // `done`: it has its result. What is not done goes on, though nobody is there for what comes of
-  // it; a guest that takes too long over one request gets no more of them.
+  // `done`: it has its result. What has none is cancelled, and has a while to end; a guest that
+  // takes too long over one request gets no more of them.
   void remove(Invocation& invocation, bool done, bool late);
-  // Of one that was removed before.
-  void finished() { --abandoned_; }
+  // Of one that was removed before, by its admission.
+  void finished(const void* admission) { abandoned_.erase(admission); }
   // Does `first`, then what has become ready, until it waits; a trap fails all invocations.
   void run(const std::function<runtime::TrapCode()>& first);
   // From any thread: stops it, if it has been running for a while now, and says so before.
   void interrupt(std::atomic<bool>& stopped);
+  // The same for what nobody waits for.
+  void interrupt_abandoned();
   // What is told of an invocation whose time is up.
   std::string interruption();
 
@@ -82,8 +86,10 @@ class Guest : public std::enable_shared_from_this<Guest> {
 
  private:
   bool used_up() const {
-    return late_ || used_ >= s_.limits.instance_reuse || abandoned_ >= s_.limits.concurrent;
+    return late_ || used_ >= s_.limits.instance_reuse || abandoned_.size() >= s_.limits.concurrent;
   }
+  void abandon(Invocation& invocation);
+  void cancel_abandoned();
   void refuel();
   // Whether tasks of it are left.
   bool busy() const;
@@ -100,9 +106,15 @@ class Guest : public std::enable_shared_from_this<Guest> {
   int64_t fuel_ = 0;                                      // that it had left then
   std::vector<Invocation*> active_;
   size_t used_ = 0;
-  size_t abandoned_ = 0;  // requests that it is at, of nobody
+  // Requests that it is at, of nobody, by their admissions.
+  struct Abandoned {
+    host::WaitRef time;
+    component::OnCancel cancel;  // null: it was
+  };
+  std::map<const void*, Abandoned> abandoned_;
   const bool reusable_;
   bool dead_ = false, late_ = false;
+  bool stuck_ = false;  // with what was cancelled
   bool well_ = true;    // nothing went wrong in it
   bool again_ = false;  // to be given back when it does not run any more
   bool running_ = false, waiting_ = false, scheduled_ = false;
@@ -120,6 +132,26 @@ class GuestPool {
   void tidy();
   // Takes a guest of 0.2 back, whose request is over.
   void give(std::shared_ptr<Guest> guest);
+  // How guests of a component take it that a request is cancelled. Until that is known, one is
+  // asked only while no other request would end with it.
+  enum class Cancelling : uint8_t { Unknown, Ends, Traps };
+  Cancelling cancelling(const Application& application) const {
+    return known_.lock() == application.component ? cancelling_ : Cancelling::Unknown;
+  }
+  void set_cancelling(const Application& application, Cancelling cancelling) {
+    known_ = application.component;
+    cancelling_ = cancelling;
+  }
+  // While it runs, with requests of nobody in it; null: not any more.
+  void watch(Guest* guest) {
+    const std::lock_guard lock(mutex_);
+    watched_ = guest;
+  }
+  // From any thread: stops what is watched, if that takes too long.
+  void interrupt_abandoned() {
+    const std::lock_guard lock(mutex_);
+    if (watched_) watched_->interrupt_abandoned();
+  }
   void clear() {
     guests_.clear();
     fresh_.clear();
@@ -130,6 +162,10 @@ class GuestPool {
   static constexpr size_t kMostFresh = 64;
   std::vector<std::shared_ptr<Guest>> guests_;
   std::vector<std::shared_ptr<Guest>> fresh_;
+  std::weak_ptr<const component::Component> known_;
+  Cancelling cancelling_ = Cancelling::Unknown;
+  std::mutex mutex_;
+  Guest* watched_ = nullptr;
 };
 
 }  // namespace wafer::serve

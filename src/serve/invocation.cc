@@ -56,7 +56,6 @@ TrapCode Invocation::call_0_3(host::HttpRequest& request) {
 
 TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<Val>*)> on_result) {
   const component::ExportedFunc& handle = guest_->handle();
-  component::OnCancel on_cancel;  // is not used: guests exist that end with all that they do
   const auto kept = std::make_shared<std::vector<Val>>(std::move(args));
   return handle.func->call(
       guest_->components(), handle.caller(),
@@ -69,10 +68,10 @@ TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<
         if (const auto self = weak.lock(); self && self->events_.ended)
           on_result(result);
         else
-          guest->finished();
+          guest->finished(admission.get());
         return TrapCode::None;
       },
-      on_cancel);
+      on_cancel_);
 }
 
 void Invocation::look() {

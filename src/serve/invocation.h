@@ -35,6 +35,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   bool interrupted() const { return stopped_; }
 
   // ---- For guests
+  const void* admission() const { return admission_.get(); }
+  // Cancels the call; null if there is none.
+  component::OnCancel take_cancel() { return std::exchange(on_cancel_, nullptr); }
   // No more comes of it: the guest failed, for some reason.
   void fail(const std::string& why) { end(why); }
   bool done() const { return done_; }
@@ -56,7 +59,8 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   Events events_;
   std::shared_ptr<Guest> guest_;
   std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()
-  host::HttpBodyRef body_;                      // of the response, while the guest writes it
+  component::OnCancel on_cancel_;
+  host::HttpBodyRef body_;  // of the response, while the guest writes it
   host::WaitRef body_ends_;
   bool done_ = false;
   std::atomic<bool> late_{false}, stopped_{false};

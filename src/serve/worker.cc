@@ -176,6 +176,7 @@ void Worker::unwatch(const Invocation& invocation) {
 void Worker::watch_clock() {
   for (;;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    guests_.interrupt_abandoned();
     const std::lock_guard lock(mutex_);
     if (ended_) return;
     const auto now = Clock::now();

@@ -7,6 +7,8 @@ service.
 import os
 import pathlib
 import random
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -115,6 +117,55 @@ got = [request("PATCH")[0], request("GET")]
 check("one that hangs", got == [504, (200, b"number 1")], got)
 got = server.stop()[0]
 check("exit code", got == 0, got)
+
+# ---- Requests whose clients are gone: cancelled, and the instance ends with those that do not end.
+
+text = (guests / "http.wat").read_text()
+callback = """(func (export "callback") (param $event i32) (param $index i32) (param $payload i32) (result i32)
+"""
+assert callback in text
+# What a callback does with TASK_CANCELLED; http.wat itself traps.
+for name, code in (("deaf", "(return (i32.or (i32.const 2) (i32.shl (call $get) (i32.const 4))))"),
+                   ("spins", "(loop $l (br $l))")):
+    (scratch / f"{name}.wat").write_text(
+        text.replace(callback, f"{callback} (if (i32.eq (local.get $event) (i32.const 6)) (then {code}))\n"))
+
+
+def leave(server):
+    """A request for an hour, whose client goes away."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as s:
+        s.sendall(b"PATCH / HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    time.sleep(0.2)
+
+
+server = serve_test.Server(wafer, str(guests / "http.wat"), threads=1)
+beside = threading.Thread(target=lambda: sleepers.append(request("PUT")))
+sleepers.clear()
+beside.start()
+leave(server)
+beside.join()
+check("a client is gone beside others", sleepers[0][0] == 200, sleepers)
+check("a client is gone beside others: exit code", server.stop()[0] == 0)
+servers = {name: serve_test.Server(wafer, str(folder / f"{name}.wat"), threads=1)
+           for name, folder in (("http", guests), ("deaf", scratch), ("spins", scratch))}
+for name, server in servers.items():
+    leave(server)
+    began = time.monotonic()
+    # Others of an instance that traps are harmed, once.
+    expected = {"http": b"number 1", "deaf": b"number 2", "spins": b"number 1"}[name]
+    got = server.request("GET", "/")
+    check(f"{name}: after a client is gone", got == (200, expected), got)
+    check(f"{name}: in time", time.monotonic() - began < (7 if name == "spins" else 1))
+leave(servers["http"])
+got = servers["http"].request("GET", "/")
+check("http: not cancelled again", got == (200, b"number 3"), got)
+time.sleep(5.5)
+for name, server in servers.items():
+    got = server.request("GET", "/")
+    check(f"{name}: after its time", got == (200, b"number 2" if name == "spins" else b"number 1"), got)
+    check(f"{name}: exit code", server.stop()[0] == 0)
 
 print("failed" if failures else "passed")
 sys.exit(1 if failures else 0)

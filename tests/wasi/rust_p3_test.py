@@ -17,7 +17,7 @@ import time
 from checks import check, finish
 from fetch_http2_test import HELLO, OK, Scripted, at, fields
 from fetch_test import certificates
-from serve_http2_test import DATA, GOAWAY, HEADERS, RST, frame
+from serve_http2_test import DATA, GOAWAY, HEADERS, RST, Client, frame, get as http2_get
 from serve_test import Server
 
 HERE = pathlib.Path(__file__).parent
@@ -153,7 +153,28 @@ def at_once(server):
                 s.recv(1000)
             except TimeoutError:
                 pass
+    # Those that wait are cancelled, by either HTTP, and what the guest is at ends. The first time, it
+    # has nothing else to do.
+    client = Client(server.port)
+    client.send(frame(HEADERS, 5, 1, http2_get("/hang")))
+    time.sleep(0.1)
+    client.send(frame(RST, 0, 1, struct.pack(">I", 8)))
+    time.sleep(0.1)
+    check("active after the first reset", server.request("GET", "/active")[1], b"1")
+    client.socket.close()
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+        client = Client(server.port)
+        client.send(frame(HEADERS, 5, 1, http2_get("/hang")) + frame(HEADERS, 5, 3, http2_get("/hang")))
+        time.sleep(0.2)
+        check("active", server.request("GET", "/active")[1], b"4")
+        client.send(frame(RST, 0, 1, struct.pack(">I", 8)))
+        time.sleep(0.2)
+        check("active after a reset", server.request("GET", "/active")[1], b"3")
+        client.socket.close()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
     time.sleep(0.3)
+    check("active after clients are gone", server.request("GET", "/active")[1], b"1")
     count = counts(server, "/count", 2)
     check("the same instance", count[1] - count[0] == 1 and count[0] > 10, True)
     sent, not_sent = map(int, server.request("GET", "/sent")[1].split())

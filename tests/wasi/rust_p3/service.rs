@@ -142,6 +142,7 @@ impl wasip3::exports::http::handler::Guest for Service {
                 Response::new(Fields::new(), None, trailers).0
             }
             "/count" => text(200, number.to_string()),
+            "/active" => text(200, ACTIVE.load(Relaxed).to_string()),
             "/most" => text(200, MOST_ACTIVE.load(Relaxed).to_string()),
             "/sent" => text(200, format!("{} {}", SENT.load(Relaxed), NOT_SENT.load(Relaxed))),
             "/sleep" => {
