@@ -38,9 +38,10 @@ struct ServeOptions {
   FeatureOptions features;
 };
 
-Result<serve::Application> load(const ServeOptions& o, bool may_write_files) {
-  WAFER_LET(file, program::Input::open(o.file, program::Input::Content::Module));
-  if (may_write_files) file.keep_copy();
+Result<serve::Application> load(const ServeOptions& o) {
+  using program::Input;
+  // The file may be written over before it is loaded again.
+  WAFER_LET(file, Input::open(o.file, Input::Content::Module, Input::Hold::Copied));
   const bool code = compiler::CodeBundle::is_bundle(file.bytes());
   compiler::OwnedTier tier;
   if (code) {
@@ -101,8 +102,7 @@ int run_server(const ServeOptions& o) {
   options.admin_address = o.admin_address;
   options.error_log = [](const std::string& line) { print_error(program::printable(line)); };
 
-  const bool may_write_files = program::may_write_files(options.surroundings);
-  Result<serve::Application> application = load(o, may_write_files);
+  Result<serve::Application> application = load(o);
   if (!application) {
     print_error(application.error().message);
     return kFailure;
@@ -133,7 +133,7 @@ int run_server(const ServeOptions& o) {
         server.stop();
         continue;
       }
-      Result<serve::Application> next = load(o, may_write_files);
+      Result<serve::Application> next = load(o);
       patience = kPatience;
       if (next) {
         if (Result<void> r = server.reload(*std::move(next)); !r)

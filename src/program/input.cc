@@ -72,7 +72,7 @@ bool is_code(Bytes bytes) {
 
 bool Input::is_code() const { return program::is_code(bytes()); }
 
-Result<Input> Input::open(std::string_view path, Content content) {
+Result<Input> Input::open(std::string_view path, Content content, Hold hold) {
   const bool standard = path == "-";
   if (standard) {
     static bool taken = false;
@@ -84,14 +84,15 @@ Result<Input> Input::open(std::string_view path, Content content) {
                             ? duplicate(STDIN_FILENO)
                             : take_opened(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!file) return io_error("cannot open", name);
-  return read(file.get(), name, content, standard);
+  return read(file.get(), name, content, standard, hold);
 }
 
 Result<Input> Input::read(int fd, std::string_view path, Content content) {
-  return read(fd, path, content, false);
+  return read(fd, path, content, false, Hold::Mapped);
 }
 
-Result<Input> Input::read(int fd, std::string_view path, Content content, bool standard) {
+Result<Input> Input::read(int fd, std::string_view path, Content content, bool standard,
+                          Hold hold) {
   Input in(path);
   struct stat st{};
   if (fstat(fd, &st) != 0) return io_error("cannot read", in.path_);
@@ -100,7 +101,7 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
     return io_error("cannot read", in.path_);
   }
   const bool regular = S_ISREG(st.st_mode);
-  if (regular && size_t(st.st_size) >= kMapThreshold) {
+  if (regular && hold == Hold::Mapped && size_t(st.st_size) >= kMapThreshold) {
     // From where the file stands, which only a mapping from its start can do.
     void* const map = standard && lseek(fd, 0, SEEK_CUR) != 0
                           ? MAP_FAILED

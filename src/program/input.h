@@ -18,9 +18,12 @@ namespace wafer::program {
 class Input {
  public:
   enum class Content : uint8_t { Module, Any };
+  // Of a copy, changes of the file do not matter.
+  enum class Hold : uint8_t { Mapped, Copied };
   // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
   // is expected, no more than the beginning of what cannot be one may be read.
-  static Result<Input> open(std::string_view path, Content content = Content::Any);
+  static Result<Input> open(std::string_view path, Content content = Content::Any,
+                            Hold hold = Hold::Mapped);
   // The same from `fd`, which stays the caller's; `path` is for messages.
   static Result<Input> read(int fd, std::string_view path, Content content = Content::Any);
   Input(Input&& other) noexcept;
@@ -44,7 +47,8 @@ class Input {
 
  private:
   explicit Input(std::string_view path) : path_(path) {}
-  static Result<Input> read(int fd, std::string_view path, Content content, bool standard);
+  static Result<Input> read(int fd, std::string_view path, Content content, bool standard,
+                            Hold hold);
   void unmap();
   std::string path_;
   UniqueFd code_file_;

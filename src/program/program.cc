@@ -29,6 +29,13 @@ namespace wafer::program {
 
 namespace {
 
+// Whether programs may change files of this machine. What they are loaded from is copied then: of a
+// mapped file they would see changes that nobody has checked, be it machine code or a module.
+bool may_write_files(const host::Config& surroundings) {
+  return std::any_of(surroundings.dirs.begin(), surroundings.dirs.end(),
+                     [](const auto& dir) { return !dir.read_only; });
+}
+
 using runtime::Engine;
 using runtime::FuncInst;
 using runtime::Instance;
@@ -486,11 +493,6 @@ class Program::Runner {
     if (!out.empty()) console_.note(std::string_view(out).substr(0, out.size() - 1));
   }
 };
-
-bool may_write_files(const host::Config& surroundings) {
-  return std::any_of(surroundings.dirs.begin(), surroundings.dirs.end(),
-                     [](const auto& dir) { return !dir.read_only; });
-}
 
 Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& options) {
   WAFER_LET(tier, options.make_tier());

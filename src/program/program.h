@@ -59,10 +59,6 @@ struct Options {
   compiler::CodeOptions code;
 };
 
-// Whether programs may change files of this machine. What they are loaded from is copied then: of a
-// mapped file they would see changes that nobody has checked, be it machine code or a module.
-bool may_write_files(const host::Config& surroundings);
-
 // Makes the engine that programs with these options take, if they are not machine code. Gives the
 // error of `make_tier`.
 Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& options);

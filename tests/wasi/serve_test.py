@@ -207,6 +207,39 @@ def fresh(server):
             check("state again", got, first)
 
 
+def written_over(wafer, scratch, component):
+    """The served file is written over, and then loaded again: as a component and as machine code."""
+    served, other = scratch / "over", scratch / "over.other"
+    text = (OTHER.replace("NAME", "handle").replace("INTERFACE", "wasi:http/handler@0.3.0") + "\n" +
+            ";;" * (1 << 20))
+    for code in False, True:
+        if code:
+            subprocess.run([wafer, "compile", "--interruptible", component, "-o", served], check=True)
+        else:
+            served.write_bytes(component.read_bytes())
+        good = served.read_bytes()
+        server = Server(wafer, served)
+        for data in good[:100], b"", bytes(len(good)), text.encode():
+            served.write_bytes(data)
+            # Parts of it that nothing has needed yet.
+            for path, expected in (("/", 200), ("/describe", 200), ("/trap", 500), ("/big", 200)):
+                check(f"{path} after {data[:10]}, {code}", server.request("GET", path)[0], expected)
+            known = len(server.errors)
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 10
+            while len(server.errors) == known and time.monotonic() < deadline:
+                time.sleep(0.02)
+            check("after what is none", server.request("GET", "/"), (200, b"hello\n"))
+        served.write_bytes(good)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while not any("loaded again" in e for e in server.errors) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        check("loaded again", any("loaded again" in e for e in server.errors), True)
+        check("after loading what was written", server.request("GET", "/"), (200, b"hello\n"))
+        check("exit code", server.stop()[0], 0)
+
+
 def too_many(wafer, component):
     """Beyond a number of requests at once, over all connections and threads, others are told to come
     again, and the connection stays."""
@@ -320,6 +353,7 @@ def main():
     check("upgrades", any("/status/101: the guest's response has status 101" in e
                           for e in server.errors), True)
     too_many(wafer, component)
+    written_over(wafer, scratch, component)
     of_other_types(wafer, scratch, component)
     # What cannot be served is told in one line.
     core = scratch / "http.core.wasm"
