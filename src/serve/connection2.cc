@@ -226,15 +226,22 @@ void Connection2::flush_soon() {
   });
 }
 
-// A client whose answer is out need not go on (RFC 9113, 8.1).
+// A client whose answer is out need not go on (RFC 9113, 8.1). Some take that for a failure: they
+// have a moment to come to their end.
 void Connection2::stop_unread() {
+  constexpr std::chrono::seconds kMoment{1};
+  const Clock::time_point now = Clock::now();
   unread_ = false;
   for (auto& [id, stream] : streams_) {
     if (stream.ended || stream.closed || stream.handling->running()) continue;
-    if (stream.sent && nghttp2_session_get_stream_local_close(session_, id) == 1)
+    const bool out = stream.sent && nghttp2_session_get_stream_local_close(session_, id) == 1;
+    if (out && stream.moved + kMoment <= now) {
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
-    else
-      unread_ = true;
+      continue;
+    }
+    unread_ = true;
+    if (out)
+      look_within(std::chrono::ceil<std::chrono::milliseconds>(stream.moved + kMoment - now));
   }
 }
 
@@ -400,7 +407,7 @@ int Connection2::on_data(int32_t id, Bytes data) {
   if (!stream || !stream->request.body) return skip();
   host::HttpBody& body = *stream->request.body;
   stream->body_bytes += data.size();
-  stream->moved = Clock::now();
+  if (!stream->sent) stream->moved = Clock::now();
   budget_.content(data.size());
   const auto& limit = worker_.options().limits.body_bytes;
   if (limit && stream->body_bytes > *limit) {
