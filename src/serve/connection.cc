@@ -25,6 +25,8 @@ std::string_view reason(int status) {
 // What is read at once: of a body, or what a header begins with.
 constexpr size_t kMostRead = 64 << 10;
 constexpr size_t kLeastRead = 4 << 10;
+// For a client that sends no more to get something of its answer: it may be gone.
+constexpr std::chrono::seconds kHalfClosed{5};
 // What is left of a request that nobody reads, so that its connection can go on.
 constexpr uint64_t kMostSkipped = 256 << 10;
 
@@ -78,16 +80,48 @@ void Connection::drain() {
   if (idle_) close();
 }
 
-void Connection::fill(size_t most, void (Connection::*then)(const Error&)) {
-  reading_ = true;
+void Connection::fill(size_t most, Then then) {
+  then_ = then;
+  if (std::exchange(reading_, true)) return;
+  // (The end is told once.)
+  if (half_closed_)
+    return worker_.loop().post([self = self()] {
+      self->reading_ = false;
+      if (!self->closed_) (*self.*(self->then_))(asio::error::eof);
+    });
   const size_t room = buffer_.max_size() - buffer_.size();
   channel_->read_some(buffer_.prepare(std::min(room, most)),
-                      [self = self(), then](const Error& error, size_t size) {
+                      [self = self()](const Error& error, size_t size) {
                         self->reading_ = false;
                         if (self->closed_) return;
                         self->buffer_.commit(size);
-                        (*self.*then)(error);
+                        (*self.*(self->then_))(error);
                       });
+}
+
+// What a body needed is not kept while nothing comes.
+void Connection::shrink() {
+  if (!reading_ && buffer_.capacity() > kLeastRead) buffer_.shrink_to_fit();
+}
+
+void Connection::watch_client() {
+  if (closed_ || buffer_.size() > 0) return;
+  shrink();
+  fill(kLeastRead, &Connection::on_ahead);
+}
+
+// What comes is for later.
+void Connection::on_ahead(const Error& error) {
+  if (error && error != asio::error::eof) return close();
+  half_closed_ |= error == asio::error::eof;
+  if (!writing_) await_guest();
+}
+
+void Connection::await_guest() {
+  if (half_closed_)
+    expect(kHalfClosed);
+  else
+    deadline = kNever;
 }
 
 // ---- The request
@@ -99,8 +133,7 @@ void Connection::read_header() {
   parser_->body_limit(worker_.options().limits.body_bytes.value_or(UINT64_MAX));
   idle_ = buffer_.size() == 0;
   if (idle_) {
-    // What a body needed is not kept while nothing comes.
-    if (buffer_.capacity() > kLeastRead) buffer_.shrink_to_fit();
+    shrink();
     // The first request is what a connection is made for.
     const Limits& limits = worker_.options().limits;
     expect(first_ ? limits.header_time : limits.idle_time);
@@ -221,7 +254,10 @@ host::HttpRequest Connection::make_request() {
 
 void Connection::invoke(host::HttpRequest request) {
   handling_->request_body = request.body;
-  if (request.body) read_body();
+  if (request.body)
+    read_body();
+  else
+    watch_client();
   // (What came with the header may have ended it.)
   if (closed_) return;
   handling_->begin(std::move(request));
@@ -242,8 +278,8 @@ void Connection::read_body() {
       else
         deadline = kNever;
       body.finish(std::move(trailers));
-      if (done_) finish_request();
-      return;
+      if (done_) return finish_request();
+      return watch_client();
     }
     const host::Outcome<size_t> room = body.room();
     if (room && *room == 0) {
@@ -378,12 +414,12 @@ void Connection::send_body() {
 
 void Connection::send(bool last) {
   writing_ = true;
-  if (!reading_) expect(worker_.options().limits.body_time);
+  if (!reads_body()) expect(worker_.options().limits.body_time);
   out_.write(*channel_, [self = self(), last](const Error& error, size_t) {
     self->writing_ = false;
     if (error || self->closed_) return self->close();
     self->out_.clear();
-    if (!self->reading_) self->deadline = kNever;
+    if (!self->reads_body()) self->await_guest();
     if (last) return self->response_done();
     self->send_body();
   });

@@ -26,8 +26,16 @@ class Connection final : public Session, public Handling::Owner {
   std::shared_ptr<Connection> self() {
     return std::static_pointer_cast<Connection>(shared_from_this());
   }
-  // Reads more, `most` bytes at once, then calls `then`, unless the connection is closed.
-  void fill(size_t most, void (Connection::*then)(const Error&));
+  // Reads more, `most` bytes at once, then calls `then`, unless the connection is closed. Goes on
+  // with a read that is under way.
+  using Then = void (Connection::*)(const Error&);
+  void fill(size_t most, Then then);
+  // While the guest is at work: whether somebody waits for it.
+  void watch_client();
+  void on_ahead(const Error& error);
+  void shrink();
+  bool reads_body() const { return reading_ && then_ != &Connection::on_ahead; }
+  void await_guest();
   void read_header();
   void parse_header(const Error& error);
   bool is_http2();
@@ -55,6 +63,8 @@ class Connection final : public Session, public Handling::Owner {
   size_t fields_ = 0;  // of the header, before trailers
   bool reading_ = false, writing_ = false, closed_ = false, draining_ = false, idle_ = true;
   bool first_ = true;  // no request was read yet
+  bool half_closed_ = false;
+  Then then_ = nullptr;  // of the read under way
 
   // Of the present request.
   std::shared_ptr<Handling> handling_;

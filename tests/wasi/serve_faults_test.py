@@ -135,7 +135,8 @@ def smuggling(server):
 
 def half_closed(server):
     big = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"
-    for data, expected in ((HELLO, [200]), (big, [200]), (HELLO * 3, [200] * 3),
+    slow = b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n"
+    for data, expected in ((HELLO, [200]), (big, [200]), (HELLO * 3, [200] * 3), (slow * 2, [200] * 2),
                            (POST + b"Content-Length: 5\r\n\r\nhello", [200]),
                            (POST + b"Content-Length: 9\r\n\r\nhello", None),
                            (CHUNKED + b"5\r\nhello\r\n", None), (b"GET / HTTP/1.1\r\nHo", [400])):

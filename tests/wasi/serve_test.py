@@ -8,6 +8,7 @@ import http.client
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -267,9 +268,18 @@ def too_many(wafer, component):
         s.sendall(b"GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
     time.sleep(0.1)
     for s in slow:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         s.close()
     time.sleep(0.3)
     check("afterwards", server.request("GET", "/"), (200, b"hello\n"))
+    # Whether anybody waits cannot be told of one that only says no more: not for long.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        s.sendall(b"GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
+        s.shutdown(socket.SHUT_WR)
+        start = time.monotonic()
+        check("half closed, and nothing comes", s.recv(1000), b"")
+        check("half closed, for a while", 4 < time.monotonic() - start < 8, True)
+    time.sleep(0.2)
     connection = http.client.HTTPConnection("127.0.0.1", int(metrics), timeout=10)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
