@@ -169,8 +169,9 @@ void to_component(benchmark::State& state, const char* name, const char* type, A
     const auto func = setup.instance->func(name);
     for (auto _ : state) must(func.call(args...));
   } else {
-    const auto func = must(BoundFunc::find(*setup.instance, scope, "", name, type));
-    for (auto _ : state) must(func.template call<void, const A&...>(args...));
+    const auto func =
+        must(BoundFunc<void(const A&...)>::find(*setup.instance, scope, "", name, type));
+    for (auto _ : state) must(func.call(args...));
   }
 }
 void next(benchmark::State& state) {
@@ -180,8 +181,9 @@ void next(benchmark::State& state) {
     const auto func = setup.instance->func("u32");
     for (auto _ : state) benchmark::DoNotOptimize(must(func.call<uint32_t>(1u)));
   } else {
-    const auto func = must(BoundFunc::find(*setup.instance, scope, "", "u32", "func(u32) -> u32"));
-    for (auto _ : state) benchmark::DoNotOptimize(must(func.call<uint32_t, uint32_t>(1u)));
+    const auto func = must(
+        BoundFunc<uint32_t(uint32_t)>::find(*setup.instance, scope, "", "u32", "func(u32) -> u32"));
+    for (auto _ : state) benchmark::DoNotOptimize(must(func.call(1u)));
   }
 }
 BENCHMARK_CAPTURE(to_component, nothing, "nothing", "func()")->ArgName("dynamic")->Arg(0)->Arg(1);

@@ -199,8 +199,9 @@ WASM_API_EXTERN own wafer_error_t* wafer_component_instance_value(const wafer_co
                                                                   own wafer_component_val_t** out);
 WASM_API_EXTERN void wafer_component_func_delete(own wafer_component_func_t*);
 /* Calls it, and runs everything in the store until it has a result, which is NULL if it has
- * none. Arguments are copied. Errors: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE if arguments do not
- * fit. */
+ * none. Arguments are copied; but what they own (resources, ends of streams and futures) is given
+ * away, also where the call fails: no copy of it may be used again. Errors: WAFER_ERROR_TRAP;
+ * WAFER_ERROR_USAGE if arguments do not fit. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_func_call(
     const wafer_component_func_t*, const wafer_component_val_t* const args[], size_t count,
     own wafer_component_val_t** result);

@@ -207,21 +207,56 @@ void bind_resource(ComponentLinker& linker, std::string_view interface, std::str
   }));
 }
 
-// A function that a component exports, of a type that has been checked.
-class BoundFunc {
+namespace detail {
+
+// What is the same for bound functions of all types.
+class FoundFunc {
+ protected:
+  // `form`: of the types in C++.
+  Result<void> locate(const ComponentInstance& instance, const ComponentScope& scope,
+                      std::string_view interface, std::string_view name, std::string_view signature,
+                      std::string_view form);
+  // False: it has to be made with dynamic values.
+  Result<bool> call_direct(bool (*lower)(void*, component::AbiCall&),
+                           bool (*lift)(void*, component::AbiCall&), void* env) const;
+
+  ComponentFunc func_;
+  ComponentScope scope_;
+  // Null: it can only be called with dynamic values.
+  std::shared_ptr<const component::DirectTarget> target_;
+};
+
+}  // namespace detail
+
+// A function that a component exports, of a type that has been checked: BoundFunc<R(A...)>.
+// Parameters that are `R&` (of a HostResource) and `const R&` (of a GuestResource) are borrowed.
+template <class F>
+class BoundFunc;
+template <class R, class... A>
+class BoundFunc<R(A...)> : detail::FoundFunc {
  public:
   BoundFunc() = default;
-  // Unlinkable if there is none, or one of another type.
+  // Unlinkable if there is none, or one of another type: than `signature`, or than C++ has here.
   static Result<BoundFunc> find(const ComponentInstance& instance, const ComponentScope& scope,
                                 std::string_view interface, std::string_view name,
-                                std::string_view signature);
+                                std::string_view signature) {
+    BoundFunc out;
+    const auto found = out.locate(instance, scope, interface, name, signature,
+                                  detail::function_form<R, typename detail::Passed<A>::Kept...>());
+    if (!found.ok()) return found.error();
+    return out;
+  }
 
-  template <class R, class... A, class... V>
+  // Runs everything in the store until it has a result. Errors: Trap; Usage if a resource cannot be
+  // given to it. What is given away (resources that it owns, ends of streams and futures) is given
+  // away also where the call fails.
+  template <class... V>
+    requires(sizeof...(V) == sizeof...(A))
   Result<R> call(V&&... args) const {
     if constexpr ((ComponentDirect<typename detail::Passed<A>::Kept> && ...) &&
                   detail::result_direct<R>()) {
       if (target_) {
-        Direct<R, decltype(lent<A>(std::forward<V>(args)))...> direct{
+        Direct<decltype(lent<A>(std::forward<V>(args)))...> direct{
             scope_, {lent<A>(std::forward<V>(args))...}, {}};
         WAFER_LET(called, call_direct(direct.lower, direct.lift, &direct));
         if (called) {
@@ -230,17 +265,16 @@ class BoundFunc {
           else
             return std::move(direct.result);
         }
-        return std::apply([&](auto&... arg) { return call_with<R>(std::move(arg)...); },
-                          direct.args);
+        return std::apply([&](auto&... arg) { return call_with(std::move(arg)...); }, direct.args);
       }
     }
-    return call_with<R>(kept<A>(std::forward<V>(args))...);
+    return call_with(kept<A>(std::forward<V>(args))...);
   }
 
  private:
   // A call without dynamic values; arguments are values, or references to those that are the
   // caller's.
-  template <class R, class... T>
+  template <class... T>
   struct Direct {
     using Params = detail::ParamsAbi<std::remove_cvref_t<T>...>;
     const ComponentScope& scope;
@@ -266,11 +300,7 @@ class BoundFunc {
         return detail::ResultAbi<R>::lift(c, Params::kHandles, self.result);
     }
   };
-  // False: it has to be made with dynamic values.
-  Result<bool> call_direct(bool (*lower)(void*, component::AbiCall&),
-                           bool (*lift)(void*, component::AbiCall&), void* env) const;
-
-  template <class R, class... T>
+  template <class... T>
   Result<R> call_with(T... args) const {
     ComponentScope scope = scope_;
     std::vector<ComponentVal> values;
@@ -288,9 +318,9 @@ class BoundFunc {
   }
 
   // An argument as it is lowered.
-  template <class A, class V>
-  static typename detail::Passed<A>::Kept kept(V&& v) {
-    using P = detail::Passed<A>;
+  template <class T, class V>
+  static typename detail::Passed<T>::Kept kept(V&& v) {
+    using P = detail::Passed<T>;
     if constexpr (requires { P::keep(v); })
       return P::keep(v);
     else
@@ -298,20 +328,15 @@ class BoundFunc {
   }
 
   // The same, but the caller's own where nothing of it is used up.
-  template <class A, class V>
+  template <class T, class V>
   static decltype(auto) lent(V&& v) {
-    using Kept = typename detail::Passed<A>::Kept;
+    using Kept = typename detail::Passed<T>::Kept;
     if constexpr (std::is_lvalue_reference_v<V&&> && std::is_same_v<std::remove_cvref_t<V>, Kept> &&
                   ComponentAbi<Kept>::kFlat > 1 && ComponentAbi<Kept>::kHandles == 0)
       return static_cast<const Kept&>(v);
     else
-      return kept<A>(std::forward<V>(v));
+      return kept<T>(std::forward<V>(v));
   }
-
-  ComponentFunc func_;
-  ComponentScope scope_;
-  // Null: it can only be called with dynamic values.
-  std::shared_ptr<const component::DirectTarget> target_;
 };
 
 }  // namespace wafer

@@ -7,6 +7,7 @@
 #include "compiler/tiers/tiers.h"
 #endif
 #include "component/run/call.h"
+#include "component/run/match.h"
 #include "component/run/precompile.h"
 #include "component/run/wave.h"
 #include "wafer/bindings.hpp"
@@ -274,26 +275,29 @@ void GuestResource::drop() {
     (void)store_->run_until([done] { return *done; });
 }
 
-Result<BoundFunc> BoundFunc::find(const ComponentInstance& instance, const ComponentScope& scope,
-                                  std::string_view interface, std::string_view name,
-                                  std::string_view signature) {
-  BoundFunc out;
-  out.scope_ = scope;
-  out.func_ = instance.func(name, interface);
+namespace detail {
+
+Result<void> FoundFunc::locate(const ComponentInstance& instance, const ComponentScope& scope,
+                               std::string_view interface, std::string_view name,
+                               std::string_view signature, std::string_view form) {
+  scope_ = scope;
+  func_ = instance.func(name, interface);
   const std::string where = "`" + std::string(name) + "`" +
                             (interface.empty() ? "" : " of `" + std::string(interface) + "`");
-  if (!out.func_) return Error(ErrorKind::Unlinkable, "component exports no " + where);
-  if (const auto same = out.func_.check(signature); !same.ok())
-    return Error(ErrorKind::Unlinkable,
-                 "component exports " + where + ": " + std::string(same.error().message));
-  out.target_ = component::direct_target(*out.func_.raw());
-  return out;
+  if (!func_) return Error(ErrorKind::Unlinkable, "component exports no " + where);
+  const component::Caller caller = func_.raw()->caller();
+  const std::string why = component::misfit(caller.types, caller.def(), signature, form);
+  if (!why.empty()) return Error(ErrorKind::Unlinkable, "component exports " + where + ": " + why);
+  target_ = component::direct_target(*func_.raw());
+  return {};
 }
 
-Result<bool> BoundFunc::call_direct(bool (*lower)(void*, component::AbiCall&),
+Result<bool> FoundFunc::call_direct(bool (*lower)(void*, component::AbiCall&),
                                     bool (*lift)(void*, component::AbiCall&), void* env) const {
   return component::call(*func_.store(), *target_, lower, lift, env);
 }
+
+}  // namespace detail
 
 }  // namespace wafer
 

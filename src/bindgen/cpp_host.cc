@@ -268,7 +268,7 @@ class HostGenerator final : CppTypes {
                      const std::vector<const wit::Function*>& functions, size_t side,
                      const std::string& members, const std::string& finds,
                      std::set<std::string> used) {
-    std::string methods, found = finds;
+    std::string methods, found = finds, private_members = members;
     for (size_t i = 0; i < functions.size(); ++i) {
       const wit::Function& f = *functions[i];
       std::string params, types, args;
@@ -283,22 +283,19 @@ class HostGenerator final : CppTypes {
         else if (!is_scalar(p.type))
           t = "const " + t + "&";
         params += (params.empty() ? "" : ", ") + t + " " + id;
-        types += ", " + t;
+        types += (types.empty() ? "" : ", ") + t;
         args += (args.empty() ? "" : ", ") + (moved ? "::std::move(" + id + ")" : id);
       }
-      const std::string index = "functions_[" + std::to_string(i) + "]";
-      methods += docs(f.docs, "  ") + "  ::wafer::Result<" + type(f.result, side) + "> " +
-                 function_name(f, false, used) + "(" + params + ") const {\n    return " + index +
-                 ".call<" + type(f.result, side) + types + ">(" + args + ");\n  }\n";
-      found += "    WAFER_LET(f" + std::to_string(i) +
-               ", ::wafer::BoundFunc::find(instance, scope, \"" + where + "\", \"" + f.name +
-               "\",\n        " + signature(f) + "));\n    out." + index + " = f" +
-               std::to_string(i) + ";\n";
+      const std::string result = type(f.result, side), n = "function" + std::to_string(i),
+                        member = n + "_";
+      methods += docs(f.docs, "  ") + "  ::wafer::Result<" + result + "> " +
+                 function_name(f, false, used) + "(" + params + ") const {\n    return " + member +
+                 ".call(" + args + ");\n  }\n";
+      found += "    WAFER_LET(" + n + ", decltype(" + member + ")::find(instance, scope, \"" +
+               where + "\", \"" + f.name + "\",\n        " + signature(f) + "));\n    out." +
+               member + " = " + n + ";\n";
+      private_members += "  ::wafer::BoundFunc<" + result + "(" + types + ")> " + member + ";\n";
     }
-    std::string private_members = members;
-    if (!functions.empty())
-      private_members +=
-          "  ::wafer::BoundFunc functions_[" + std::to_string(functions.size()) + "];\n";
     return methods +
            "  // Of an instance. Unlinkable if something is missing or of another type.\n"
            "  static ::wafer::Result<" +

@@ -292,16 +292,16 @@ class ComponentAbiCall : public ComponentAbiTest {
       auto instance = linker.instantiate(store, component);
       EXPECT_TRUE(instance.ok()) << std::string_view(instance.error().message);
       const ComponentScope scope{instance->store(), linker.host_types().get(), nullptr};
-      const auto bound = BoundFunc::find(*instance, scope, "", "f", signature);
+      const auto bound = BoundFunc<R(const A&...)>::find(*instance, scope, "", "f", signature);
       EXPECT_TRUE(bound.ok()) << std::string_view(bound.error().message);
-      const auto result = direct ? bound->template call<R, const A&...>(args...)
-                                 : instance->func("f").template call<R>(args...);
+      const auto result =
+          direct ? bound->call(args...) : instance->func("f").template call<R>(args...);
       if (result.ok())
         out[direct].value = *result;
       else
         out[direct].trap = std::string_view(result.error().message);
       // After a trap nothing runs in it any more.
-      if (!result.ok()) EXPECT_FALSE((bound->template call<R, const A&...>(args...).ok()));
+      if (!result.ok()) EXPECT_FALSE((bound->call(args...).ok()));
     }
     EXPECT_EQ(out[0].trap, out[1].trap) << signature;
     EXPECT_EQ(out[0].value, out[1].value) << signature;
@@ -375,6 +375,30 @@ TEST_F(ComponentAbiCall, GuestsThatGiveWhatIsNone) {
       exporting(R"((param "x" (list u32)) (result string))", gives("64"), "(i32.const 1022)");
   fails("not aligned",
         call<std::string>(words, "func(list<u32>) -> string", std::vector<uint32_t>{1}));
+}
+
+// What the types of C++ are counts, whatever the type is said to be.
+TEST_F(ComponentAbiCall, TypesOfCppAreCompared) {
+  const auto component =
+      exporting(R"((param "x" u32) (result u32))", "(param i32) (result i32) (local.get 0)");
+  ComponentLinker linker;
+  Store store(engine);
+  auto instance = linker.instantiate(store, component);
+  ASSERT_TRUE(instance.ok());
+  const auto find = [&]<class F>(std::type_identity<F>) {
+    const auto found =
+        BoundFunc<F>::find(*instance, {instance->store()}, "", "f", "func(u32) -> u32");
+    return found.ok() ? "" : std::string(found.error().message);
+  };
+  EXPECT_EQ(find(std::type_identity<uint32_t(uint32_t)>()), "");
+  EXPECT_EQ(find(std::type_identity<ComponentVal(ComponentVal)>()), "");
+  EXPECT_EQ(find(std::type_identity<std::string(uint32_t)>()),
+            "component exports `f`: the component's type is (u32) -> u32, the host's (u32) -> "
+            "string");
+  EXPECT_NE(find(std::type_identity<uint32_t(std::string)>()), "");
+  EXPECT_NE(find(std::type_identity<uint32_t()>()), "");
+  EXPECT_NE(find(std::type_identity<void(uint32_t)>()), "");
+  EXPECT_NE(find(std::type_identity<ComponentVal()>()), "");
 }
 
 }  // namespace

@@ -241,26 +241,26 @@ TEST_P(Poison, ArgumentsOfBindings) {
   component::ComponentLinker none;
   const ComponentInstance owner = instance(none, kOwner);
   const ComponentScope scope{owner.store(), nullptr, nullptr};
-  const auto make = BoundFunc::find(owner, scope, "", "make", "func(u32) -> own");
-  const auto pair = BoundFunc::find(owner, scope, "", "pair", "func(own, own)");
+  const auto make = BoundFunc<R(uint32_t)>::find(owner, scope, "", "make", "func(u32) -> own");
+  const auto pair = BoundFunc<void(R, R)>::find(owner, scope, "", "pair", "func(own, own)");
   ASSERT_TRUE(make.ok() && pair.ok());
-  auto a = make->call<R, uint32_t>(1u), b = make->call<R, uint32_t>(2u);
+  auto a = make->call(1u), b = make->call(2u);
   ASSERT_TRUE(a.ok() && b.ok());
-  ASSERT_TRUE((pair->call<void, R, R>(*std::move(a), *std::move(b)).ok()));
+  ASSERT_TRUE((pair->call(*std::move(a), *std::move(b)).ok()));
   EXPECT_EQ(handles(owner), 0u);
 
   // Nothing has happened yet when the first one is none.
-  auto c = make->call<R, uint32_t>(3u);
+  auto c = make->call(3u);
   ASSERT_TRUE(c.ok());
-  auto refused = pair->call<void, R, R>(R(), *std::move(c));
+  auto refused = pair->call(R(), *std::move(c));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().kind, ErrorKind::Usage);
   EXPECT_EQ(handles(owner), 0u);
   EXPECT_EQ(call(owner, "dropped"), "");
 
-  auto d = make->call<R, uint32_t>(4u);
+  auto d = make->call(4u);
   ASSERT_TRUE(d.ok());
-  refused = pair->call<void, R, R>(*std::move(d), R());
+  refused = pair->call(*std::move(d), R());
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(std::string_view(refused.error().message), "");
   EXPECT_EQ(call(owner, "dropped"), "cannot enter component instance");

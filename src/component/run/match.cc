@@ -34,13 +34,17 @@ bool same_type(const ComponentInstance& x, ValType a, const ComponentInstance& y
                    [&](TypeId r, TypeId s) { return x.resource_of(r) == y.resource_of(s); })(a, b);
 }
 
+std::string misfit(const TypeArena& types, const TypeDef& func, std::string_view signature,
+                   std::string_view form) {
+  std::string why;
+  if (!signature.empty()) why = other_signature(types, func, signature);
+  if (why.empty() && !form.empty() && form != signature) why = other_signature(types, func, form);
+  return why;
+}
+
 std::string ItemMatcher::func(const TypeDef& want, const Func& item) {
-  if (const auto* const host = dynamic_cast<const HostFunc*>(&item)) {
-    std::string why;
-    if (!host->signature().empty()) why = other_signature(types_, want, host->signature());
-    if (why.empty() && host->abi()) why = other_signature(types_, want, host->abi().form());
-    return why;
-  }
+  if (const auto* const host = dynamic_cast<const HostFunc*>(&item))
+    return misfit(types_, want, host->signature(), host->abi().form());
   const auto* const lifted = dynamic_cast<const LiftedFunc*>(&item);
   if (!lifted) return {};
   const ComponentInstance& from = lifted->instance;

@@ -32,6 +32,12 @@ class SameTypes {
 // The same of types of instances, where resources are what they are there.
 bool same_type(const ComponentInstance& x, ValType a, const ComponentInstance& y, ValType b);
 
+// Why a function of C++ is none of a component's type `func`: it was said to be of the type
+// `signature` (func_text(), func_form()), and its types in C++ have the form `form`. Either may be
+// empty, which tells nothing. Empty: it is.
+std::string misfit(const TypeArena& types, const TypeDef& func, std::string_view signature,
+                   std::string_view form);
+
 // For the items that one component is given, in the order of its imports: resources and values that
 // came first are known to be those that later ones are about.
 class ItemMatcher {
