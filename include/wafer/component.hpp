@@ -72,7 +72,7 @@ class Component {
  private:
   explicit Component(std::shared_ptr<component::Component> impl) : impl_(std::move(impl)) {}
   static Result<Component> from_bundle(const Engine& engine,
-                                       std::shared_ptr<const compiler::CodeBundle> bundle,
+                                       const std::shared_ptr<const compiler::CodeBundle>& bundle,
                                        const ComponentOptions& options);
   std::shared_ptr<component::Component> impl_;
 };

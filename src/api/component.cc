@@ -61,7 +61,7 @@ Result<Vec<uint8_t>> Component::precompile(const Engine& engine, std::span<const
 }
 
 Result<Component> Component::from_bundle(const Engine& engine,
-                                         std::shared_ptr<const compiler::CodeBundle> bundle,
+                                         const std::shared_ptr<const compiler::CodeBundle>& bundle,
                                          const ComponentOptions& options) {
   component::FeatureSet features = component::FeatureSet::standard();
   WAFER_TRY(enable(options, features));
@@ -73,13 +73,13 @@ Result<Component> Component::from_bundle(const Engine& engine,
 Result<Component> Component::load_compiled(const Engine& engine, std::span<const uint8_t> code,
                                            const ComponentOptions& options) {
   WAFER_LET(bundle, compiler::CodeBundle::load({code.data(), code.size()}));
-  return from_bundle(engine, std::move(bundle), options);
+  return from_bundle(engine, bundle, options);
 }
 
 Result<Component> Component::load_compiled_file(const Engine& engine, const char* path,
                                                 const ComponentOptions& options) {
   WAFER_LET(bundle, compiler::CodeBundle::map_file(path));
-  return from_bundle(engine, std::move(bundle), options);
+  return from_bundle(engine, bundle, options);
 }
 #else
 namespace {

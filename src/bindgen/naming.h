@@ -66,7 +66,7 @@ inline std::string identifier(std::string_view name) {
 // A name for files, and for a namespace that stands beside everything else: worlds that are called
 // like what is there already get a `_`.
 inline std::string world_identifier(std::string_view name) {
-  const std::string out = identifier(name);
+  std::string out = identifier(name);
   constexpr std::string_view kThere[] = {
       // Namespaces, and files that are written beside.
       "std", "wafer", "wit",

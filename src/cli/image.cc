@@ -49,14 +49,14 @@ std::pair<std::string, std::string> split_place(std::string_view text) {
     const std::string place(text.substr(0, colon));
     if (access(place.c_str(), F_OK) == 0)
       return {place, std::string(text.substr(std::min(colon + 1, text.size())))};
-    if (colon == 0 || (colon = text.rfind(':', colon - 1)) == text.npos)
-      return {std::string(text), {}};
+    colon = colon == 0 ? text.npos : text.rfind(':', colon - 1);
+    if (colon == text.npos) return {std::string(text), {}};
   }
 }
 
 // A place that is to be made: FOLDER:NAME.
 std::pair<std::string, std::string> split_new_place(std::string_view text) {
-  const auto found = split_place(text);
+  auto found = split_place(text);
   if (!found.second.empty() || access(found.first.c_str(), F_OK) == 0) return found;
   const size_t slash = text.rfind('/');
   const size_t colon = text.find(':', slash == text.npos ? 0 : slash);

@@ -148,7 +148,8 @@ int run_server(const ServeOptions& o) {
   });
   server.run();
   ended = true;
-  pthread_kill(waiter.native_handle(), SIGTERM);
+  // It takes the signal by waiting for it.
+  pthread_kill(waiter.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
   waiter.join();
   return kSuccess;
 }

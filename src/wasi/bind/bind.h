@@ -114,7 +114,7 @@ struct Bound<fn> {
           host,
           [&]<class T>(T&& result) {
             if constexpr (!std::is_void_v<Result>)
-              if (!host.failed()) c.result.push_back(to_val<Result>(std::move(result), host));
+              if (!host.failed()) c.result.push_back(to_val<Result>(std::forward<T>(result), host));
           },
           [&](std::function<bool()> canceller) { return c.later(std::move(canceller)); }, indices,
           std::get<I>(args)...);
@@ -131,7 +131,7 @@ struct Bound<fn> {
       run(
           host,
           [&]<class T>(T&& result) {
-            if constexpr (!std::is_void_v<Result>) out.emplace(std::move(result));
+            if constexpr (!std::is_void_v<Result>) out.emplace(std::forward<T>(result));
           },
           [&](std::function<bool()> canceller) {
             c.waits = true;
