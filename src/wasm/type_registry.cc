@@ -28,7 +28,7 @@ bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
   }
   return true;
 }
-bool same_func(const CanonType& a, const CanonType& b) {
+[[maybe_unused]] bool same_func(const CanonType& a, const CanonType& b) {
   return same(a, a.func.params, b, b.func.params) && same(a, a.func.results, b, b.func.results);
 }
 
