@@ -607,6 +607,7 @@ wafer::Result<Shape> TypeArena::instantiate_with(TypeId component, const Find& a
                    std::string(r.error().message) + " (import `" + wanted.name + "`)");
     bind_types(*given, wanted.entity, arguments);
   }
+  map.forget_types();
   map.types = std::move(arguments.types);
   map.fresh_values = true;
   Shape out;
