@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "cli/size.h"
@@ -115,24 +116,47 @@ std::string unknown_command(CLI::App& app, CLI::App& command,
 }
 
 void add_help(CLI::App& app, Context& context) {
-  auto name = std::make_shared<std::string>();
+  auto words = std::make_shared<std::vector<std::string>>();
   CLI::App& command = *app.add_subcommand("help", "Describe a command");
-  command.add_option("COMMAND", *name, "Command; without it, all are listed");
-  command.callback([name, &app, &context] {
-    context.action = [name, &app]() -> int {
-      const CLI::App* const about = name->empty() ? &app : find_command(app, *name);
-      if (about) {
-        // Not about->help(), which would describe this command.
-        const std::string full = name->empty() ? app.get_name() : app.get_name() + " " + *name;
-        const std::string text =
-            app.get_formatter()->make_help(about, full, CLI::AppFormatMode::Normal);
-        return write_stdout(text) ? kSuccess : kFailure;
+  command.add_option("COMMAND", *words,
+                     "Command, with one of its own behind it; without, all are listed");
+  command.callback([words, &app, &context] {
+    context.action = [words, &app]() -> int {
+      CLI::App* about = &app;
+      std::string full = app.get_name();
+      for (const std::string& word : *words) {
+        CLI::App* const next = find_command(*about, word);
+        if (!next) {
+          print_error(fmt::format("'{}' has no command '{}'{}", full, word,
+                                  did_you_mean(word, names_of(commands_of(*about)))));
+          return kUsage;
+        }
+        about = next;
+        full += " " + word;
       }
-      print_error(
-          fmt::format("no command '{}'{}", *name, did_you_mean(*name, names_of(commands_of(app)))));
-      return kUsage;
+      // Not about->help(), which would describe this command.
+      const std::string text =
+          app.get_formatter()->make_help(about, full, CLI::AppFormatMode::Normal);
+      return write_stdout(text) ? kSuccess : kFailure;
     };
   });
+}
+
+// CLI11 takes numbers below zero, and too large ones, for some number.
+void check_numbers(CLI::App& app) {
+  const CLI::Validator whole(
+      [](const std::string& text) {
+        uint64_t value = 0;
+        const char* const end = text.data() + text.size();
+        const auto [rest, status] = std::from_chars(text.data(), end, value);
+        return status == std::errc() && rest == end
+                   ? std::string()
+                   : fmt::format("'{}' is not a whole number", text);
+      },
+      "");
+  for (CLI::App* command : commands_of(app)) check_numbers(*command);
+  for (CLI::Option* option : app.get_options())
+    if (option->get_type_name() == "N") option->check(whole);
 }
 
 }  // namespace
@@ -165,6 +189,7 @@ int run_tool(int argc, const char* const* argv) {
 #endif
   add_completions(app, context);
   add_help(app, context);
+  check_numbers(app);
   context.run_options = options_of(*app.get_subcommand("run"));
 
   std::vector<std::string> words(argv + 1, argv + argc);

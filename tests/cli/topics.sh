@@ -1150,6 +1150,17 @@ help() {
   cmp help out || failures=$((failures + 1))
   run 2 help frobnicate
   has err "no command 'frobnicate'"
+  run 0 help component new
+  has out "wafer component new"
+  run 2 help component nwe
+  has err "'wafer component' has no command 'nwe'; did you mean 'new'?"
+  # Numbers that are none are no limits.
+  for number in -1 18446744073709551616 1.5 x; do
+    run 2 run --fuel $number nothing.wasm
+    has err "'$number' is not a whole number"
+    run 2 serve --max-connections $number nothing.wasm
+    has err "'$number' is not a whole number"
+  done
   run 2 help comple
   has err "did you mean 'compile'?"
   run 0 help
