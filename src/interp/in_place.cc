@@ -301,37 +301,24 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
       case code::Else:
       case code::Br:
       branch: {
-        const Word first = *table;
-        Word second = first;
-        int32_t distance = int16_t(first), step = int16_t(first >> 16);
-        if (WAFER_UNLIKELY(code->entry_words == 2)) {
-          distance = int32_t(first);
-          step = int32_t(first >> 32);
-          second = table[1];
-        }
-        pc += distance;
-        table += step;
-        uint32_t count = uint16_t(second >> 48);
-        const Slot* from = sp - count;
-        sp = fp + uint16_t(second >> 32);
-        for (; count; --count) *sp++ = *from++;
+        const Branch to = read_branch(table, *code);
+        pc += to.distance;
+        table += to.step;
+        sp = carry(fp + to.height, sp - to.count, to.count);
         if (!points) continue;
-        poll = distance < 0;
+        poll = to.distance < 0;
         goto charged;
       }
       case code::Return:
       returned: {
-        uint32_t count = code->result_slots;
-        const Slot* from = sp - count;
         const Slot* const link = fp + code->link;
-        sp = fp;
-        for (; count; --count) *sp++ = *from++;
+        sp = carry(fp, sp - code->result_slots, code->result_slots);
         fp = pointer_in<Slot>(link[1]);
         if (!fp) return;
         pc = pointer_in<const uint8_t>(link[0]);
         code = linked_code(link);
         table = linked_table(link);
-        end = code->module->module.bytes.data() + uint32_t(code->code[0] >> 32);
+        end = body_end(*code);
         Instance* const instance = pointer_in<Instance>(link[2]);
         if (WAFER_UNLIKELY(instance != a.instance)) {
           a.instance = instance;
@@ -451,7 +438,7 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         pc = reinterpret_cast<const uint8_t*>(a.pc);
         fp = a.fp;
         code = static_cast<ModuleCodeImpl*>(a.instance->code.get())->find(a.pc);
-        end = code->module->module.bytes.data() + uint32_t(code->code[0] >> 32);
+        end = body_end(*code);
         table = code->code.data() + h.entry;
         sp = fp + h.dst + h.arity;
         WAFER_RELOAD();
@@ -520,8 +507,8 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         table += code->entry_words;
         continue;
 #endif
-      case kHasFast ? code::LocalGet:
-        WAFER_NO_CASE(LocalGet, 4) : * sp++ = fp[index(pc)];
+      case code::LocalGet:  // where it was not taken before
+        *sp++ = fp[index(pc)];
         continue;
       case code::LocalSet:
         fp[index(pc)] = *--sp;

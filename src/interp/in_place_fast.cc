@@ -47,20 +47,10 @@ void leave() { --PC; }
 // ---- control
 
 void branch() {
-  const Word first = *TABLE;
-  Word second = first;
-  int32_t distance = int16_t(first), step = int16_t(first >> 16);
-  if (WAFER_UNLIKELY(CTX->code->entry_words == 2)) {
-    distance = int32_t(first);
-    step = int32_t(first >> 32);
-    second = TABLE[1];
-  }
-  PC += distance;
-  TABLE += step;
-  uint32_t count = uint16_t(second >> 48);
-  const Slot* from = SP - count;
-  SP = FP + uint16_t(second >> 32);
-  for (; count; --count) *SP++ = *from++;
+  const Branch to = read_branch(TABLE, *CTX->code);
+  PC += to.distance;
+  TABLE += to.step;
+  SP = carry(FP + to.height, SP - to.count, to.count);
   GO();
 }
 void br() {
@@ -111,10 +101,7 @@ void return_() {
   const Slot* const link = FP + code.link;
   Slot* const caller = pointer_in<Slot>(link[1]);
   if (!caller || pointer_in<Instance>(link[2]) != CTX->activation->instance) return leave();
-  uint32_t count = code.result_slots;
-  const Slot* from = SP - count;
-  SP = FP;
-  for (; count; --count) *SP++ = *from++;
+  SP = carry(FP, SP - code.result_slots, code.result_slots);
   FP = caller;
   PC = pointer_in<const uint8_t>(link[0]);
   FuncCode* const back = linked_code(link);

@@ -96,6 +96,28 @@ WAFER_ALWAYS_INLINE const uint8_t* body_end(const FuncCode& code) {
   return code.module->module.bytes.data() + uint32_t(code.code[0] >> 32);
 }
 
+// Where a branch leads, as the entry of the side table at `table` says.
+struct Branch {
+  int32_t distance, step;  // in the body, and in the table
+  uint32_t height, count;  // of operands there, below those that come along
+};
+WAFER_ALWAYS_INLINE Branch read_branch(const Word* table, const FuncCode& code) {
+  const Word first = *table;
+  Word second = first;
+  int32_t distance = int16_t(first), step = int16_t(first >> 16);
+  if (WAFER_UNLIKELY(code.entry_words == 2)) {
+    distance = int32_t(first);
+    step = int32_t(first >> 32);
+    second = table[1];
+  }
+  return {distance, step, uint16_t(second >> 32), uint16_t(second >> 48)};
+}
+// Takes `count` operands down to `to`: their end there.
+WAFER_ALWAYS_INLINE Slot* carry(Slot* to, const Slot* from, uint32_t count) {
+  for (; count; --count) *to++ = *from++;
+  return to;
+}
+
 // Where a function runs in place: what the loop for all instructions and the handlers of the
 // frequent ones give each other.
 struct Place {
