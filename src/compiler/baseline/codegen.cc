@@ -48,6 +48,7 @@ uint8_t BaselineCompiler::Impl::alloc_gpr() {
     uint32_t lowest = kNone;
     for (uint32_t regs = operand_gprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, gpr_owner_[std::countr_zero(regs)]);
+    if (lowest == kNone) panic("no register left for an operand");
     spill(lowest);
     free = operand_gprs_ & ~gpr_used_;
   }
@@ -63,6 +64,7 @@ uint8_t BaselineCompiler::Impl::alloc_fpr() {
     uint32_t lowest = kNone;
     for (uint32_t regs = operand_fprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, fpr_owner_[std::countr_zero(regs)]);
+    if (lowest == kNone) panic("no register left for an operand");
     spill(lowest);
     free = operand_fprs_ & ~fpr_used_;
   }

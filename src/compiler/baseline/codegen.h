@@ -263,15 +263,16 @@ class BaselineCompiler::Impl {
   bool visit_numeric(const Instr& in);
   void wrap();
   void reinterpret(const Instr& in);
-  // Whether `a` shifted to the left by `by`, which have been popped, is what the next instruction
-  // or the one after a local.get adds. Then `a` is pushed again, for add_scaled().
-  bool scales_next(bool wide, uint64_t by, Operand a);
+  // Whether what a shift to the left gives is what the next instruction, or the one after a
+  // local.get, adds. Then its operand stays as it is, for add_scaled().
+  bool scales_next(bool wide);
+  // An addition, of which one operand is shifted first.
+  void add_scaled(bool wide);
 
   // ---- of the machine: numeric.cc and memory.cc of its folder
   void alu(Alu op, bool wide);
   void compare(bool wide, Cond cond);
   void shift(Shift op, bool wide);
-  void add_scaled(bool wide, Operand a, Operand b);
   void divide(bool wide, bool is_signed, bool rem);
   void count_bits(Opcode op, bool wide);
   void extend(unsigned bits, ValType to);

@@ -15,6 +15,19 @@ constexpr unsigned kLoopShift = 3, kMaxDepth = 8;
 // before, if it changed, and loaded after.
 constexpr uint64_t kCallCost = 2;
 
+template <size_t N>
+constexpr uint32_t bits_of(const uint8_t (&registers)[N], size_t from = 0) {
+  uint32_t out = 0;
+  for (size_t i = from; i < N; ++i) out |= 1u << registers[i];
+  return out;
+}
+constexpr uint32_t kLocals = bits_of(kVolatileGprs);
+static_assert((kLocals & ~kOperandGprs) == 0 && (bits_of(kVolatileFprs) & ~kOperandFprs) == 0);
+// These take values before the locals are saved.
+static_assert((kLocals & (1u << kArgGprs[1] | 1u << kArgGprs[2] | 1u << kArgGprs[3] |
+                          1u << kResultGpr | 1u << kFuncGpr | 1u << kExecGpr)) == 0);
+static_assert(((kLocals & ~bits_of(kVolatileGprs, kVolatileAlways)) & 1u << kIndexGpr) == 0);
+
 // Whether the instruction may need many registers for operands at once, or certain ones.
 bool needs_many(const Instr& in) {
   using enum Opcode;

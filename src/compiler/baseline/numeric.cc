@@ -18,16 +18,17 @@ void BaselineCompiler::Impl::wrap() {
   push_gpr(wasm::kI32, own_gpr(a));
 }
 
-bool BaselineCompiler::Impl::scales_next(bool wide, uint64_t by, Operand a) {
-  by &= wide ? 63 : 31;
-  if (by == 0 || by > Machine::kMostScale || a.kind == Kind::Const) return false;
+bool BaselineCompiler::Impl::scales_next(bool wide) {
+  if (top().kind != Kind::Const || top(1).kind == Kind::Const) return false;
+  const uint64_t by = top().value & (wide ? 63 : 31);
+  if (by == 0 || by > Machine::kMostScale) return false;
   // The body's end follows at least.
   constexpr uint8_t kGet = 0x20, kAdd32 = 0x6A, kAdd64 = 0x7C;
   const uint8_t* next = module_.bytes.data() + validator_.offset();
   const uint8_t add = wide ? kAdd64 : kAdd32;
-  const auto in_gpr = [this](const Operand& o) { return in_register(o).kind == Kind::Gpr; };
   if (next[0] == add) {
-    if (!in_gpr(top())) return false;
+    // (The body has not been validated that far.)
+    if (stack_.size() < 3 || in_register(top(2)).kind != Kind::Gpr) return false;
     scaled_below_ = false;
   } else if (next[0] == kGet && next[1] < local_reg_.size() && next[1] < 0x80 && next[2] == add &&
              local_reg_[next[1]]) {
@@ -35,13 +36,21 @@ bool BaselineCompiler::Impl::scales_next(bool wide, uint64_t by, Operand a) {
   } else {
     return false;
   }
-  if (a.kind == Kind::Local) {
-    push_local(a.local);
-  } else {
-    push_gpr(a.type, own_gpr(a));
-  }
+  pop();
   scale_ = uint32_t(by);
   return true;
+}
+
+void BaselineCompiler::Impl::add_scaled(bool wide) {
+  Operand b = pop(), a = pop();
+  if (scaled_below_) std::swap(a, b);
+  const uint32_t shift = std::exchange(scale_, 0);
+  const uint8_t x = use_gpr(a), y = use_gpr(b);
+  release(a);
+  release(b);
+  const uint8_t dst = result_gpr();
+  a_.add_scaled(dst, x, y, shift, wide);
+  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
 }
 
 void BaselineCompiler::Impl::reinterpret(const Instr& in) {
@@ -143,13 +152,23 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
   case I64##NAME:          \
     alu(Alu::NAME, true);  \
     return true;
-      WAFER_ALU(Add)
+    case I32Add:
+    case I64Add:
+      if (scale_)
+        add_scaled(in.op == I64Add);
+      else
+        alu(Alu::Add, in.op == I64Add);
+      return true;
       WAFER_ALU(Sub)
       WAFER_ALU(Mul)
       WAFER_ALU(And)
       WAFER_ALU(Or)
       WAFER_ALU(Xor)
 #undef WAFER_ALU
+    case I32Shl:
+    case I64Shl:
+      if (!scales_next(in.op == I64Shl)) shift(Shift::Left, in.op == I64Shl);
+      return true;
 #define WAFER_SHIFT(NAME, OP) \
   case I32##NAME:             \
     shift(Shift::OP, false);  \
@@ -157,7 +176,6 @@ bool BaselineCompiler::Impl::visit_numeric(const Instr& in) {
   case I64##NAME:             \
     shift(Shift::OP, true);   \
     return true;
-      WAFER_SHIFT(Shl, Left)
       WAFER_SHIFT(ShrS, SignedRight)
       WAFER_SHIFT(ShrU, Right)
       WAFER_SHIFT(Rotl, RotateLeft)

@@ -186,6 +186,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       spill_registers(uint32_t(stack_.size()));
       ref_test(in.heap, in.op == RefTestNull);
       release(pop());
+      a_.zero_extend(kResultGpr);
       push_gpr(wasm::kI32, kResultGpr);
       return true;
     case RefCast:

@@ -323,6 +323,10 @@ class Machine : public a64::Assembler {
   // With a constant as the type has it.
   void compare_const(uint8_t reg, uint64_t value, bool wide);
   void compare_imm(uint8_t reg, uint32_t value) { compare_const(reg, value, false); }
+  // dst = a + (b << shift), at most kMostScale; leaves the flags alone.
+  void add_scaled(uint8_t dst, uint8_t a, uint8_t b, uint32_t shift, bool wide) {
+    op3(op::kAdd | wide_bit(wide) | shift << 10, dst, a, b);
+  }
   // dst = index + offset, and Cond::Carry.
   void add_offset(uint8_t dst, uint8_t index, uint64_t offset) {
     if (offset < 0x1000) {

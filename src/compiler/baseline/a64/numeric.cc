@@ -12,24 +12,11 @@ uint32_t double_bit(ValType type) { return type.kind() == TypeKind::F32 ? 0 : op
 
 }  // namespace
 
-// a + b, one of which is shifted first.
-void BaselineCompiler::Impl::add_scaled(bool wide, Operand a, Operand b) {
-  if (scaled_below_) std::swap(a, b);
-  const uint32_t shift = std::exchange(scale_, 0);
-  const uint8_t x = use_gpr(a), y = use_gpr(b);
-  release(a);
-  release(b);
-  const uint8_t dst = result_gpr();
-  a_.op3(op::kAdd | Machine::wide_bit(wide) | shift << 10, dst, x, y);
-  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
-}
-
 void BaselineCompiler::Impl::alu(Alu op, bool wide) {
   static constexpr uint32_t kRegister[] = {op::kAdd, op::kSub, op::kMadd | uint32_t(kZero) << 10,
                                            op::kAnd, op::kOrr, op::kEor};
   static constexpr uint32_t kMask[] = {0, 0, 0, op::kAndMask, op::kOrrMask, op::kEorMask};
   Operand b = pop(), a = pop();
-  if (op == Alu::Add && scale_) return add_scaled(wide, a, b);
   if (a.kind == Kind::Const && op != Alu::Sub) std::swap(a, b);
   const uint32_t width = Machine::wide_bit(wide);
   const uint8_t x = use_gpr(a);
@@ -82,7 +69,6 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   const uint32_t bits = wide ? 64 : 32;
   Operand b = pop(), a = pop();
-  if (b.kind == Kind::Const && op == Shift::Left && scales_next(wide, b.value, a)) return;
   const uint8_t x = use_gpr(a);
   if (b.kind == Kind::Const) {
     const auto by = uint32_t(b.value) & (bits - 1);

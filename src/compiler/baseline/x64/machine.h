@@ -393,6 +393,10 @@ class Machine : public x86::Assembler {
     cmp(sized, 0);
   }
   void compare(uint8_t reg, const Mem& m, bool wide) { cmp(gp(reg, wide), m); }
+  // dst = a + (b << shift), at most kMostScale; leaves the flags alone.
+  void add_scaled(uint8_t dst, uint8_t a, uint8_t b, uint32_t shift, bool wide) {
+    lea(gp(dst, wide), x86::ptr(gp(a, true), gp(b, true), shift));
+  }
   // For equality only.
   void compare_equal(uint8_t reg, const Mem& m) { cmp(m, gp(reg, true)); }
   void compare_imm(uint8_t reg, uint32_t value) { cmp(gp(reg, false), value); }

@@ -55,18 +55,6 @@ bool BaselineCompiler::Impl::sum_of_local(Plain op, bool wide, const Operand& a,
   return true;
 }
 
-// a + b, one of which is to be shifted first.
-void BaselineCompiler::Impl::add_scaled(bool wide, Operand a, Operand b) {
-  if (scaled_below_) std::swap(a, b);
-  const uint32_t shift = std::exchange(scale_, 0);
-  const uint8_t x = use_gpr(a), y = use_gpr(b);
-  release(a);
-  release(b);
-  const uint8_t dst = result_gpr();
-  a_.lea(gp(dst, wide), x86::ptr(gp(x, true), gp(y, true), shift));
-  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
-}
-
 // For the first operand of an instruction that changes it and commutes, whether `b` is better than
 // `a`: because it is in the register that the result goes to, or else in one of its own.
 bool BaselineCompiler::Impl::is_better_first(const Operand& a, const Operand& b, uint8_t to) const {
@@ -80,7 +68,6 @@ bool BaselineCompiler::Impl::is_better_first(const Operand& a, const Operand& b,
 // are others.
 void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
   Operand b = pop(), a = pop();
-  if (op.inst == Inst::kIdAdd && scale_) return add_scaled(wide, a, b);
   uint8_t to = target(false);
   if (commutes && is_better_first(a, b, to)) std::swap(a, b);
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
@@ -195,7 +182,6 @@ void BaselineCompiler::Impl::shift(Shift op, bool wide) {
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   Operand b = pop(), a = pop();
   if (b.kind == Kind::Const) {
-    if (op == Shift::Left && scales_next(wide, b.value, a)) return;
     const uint8_t to = a.kind == Kind::Gpr ? kNoRegister : target(false);
     const uint8_t dst = to == kNoRegister ? own_gpr(a) : to;
     load_gpr(dst, a);
