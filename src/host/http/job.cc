@@ -12,7 +12,6 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr size_t kPiece = 16 << 10;
-constexpr uint64_t kUnwanted = 5'000'000'000;  // nanoseconds, for the end of what nobody reads
 const Status kNotMultiplexed = http_failure(HttpError::HTTPProtocolError);
 
 std::string str(boost::beast::string_view s) { return std::string(s.data(), s.size()); }
@@ -221,10 +220,7 @@ void Job::expect_header() {
 
 void Job::expect_body() {
   if (over_ || !reading_) return;
-  // (Trailers may be wanted of a body that is not.)
-  const uint64_t time =
-      body_->discarded() ? std::min(*timeouts_.between_bytes, kUnwanted) : *timeouts_.between_bytes;
-  expect(read_timer_, time, HttpError::ConnectionReadTimeout);
+  expect(read_timer_, time_for_more(timeouts_, *body_), HttpError::ConnectionReadTimeout);
 }
 
 void Job::read() {

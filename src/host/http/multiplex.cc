@@ -16,8 +16,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};   // for what every server answers at once
-constexpr uint64_t kUnwanted = 5'000'000'000;  // nanoseconds, for the end of what nobody reads
+constexpr std::chrono::seconds kPatience{5};  // for what every server answers at once
 
 class Connection final : public Multiplex,
                          public Http2Events,
@@ -169,8 +168,9 @@ void Connection::take(const uint8_t* data, size_t size) {
   const ssize_t used = nghttp2_session_mem_recv(session_, data, size);
   busy_ = false;
   budget_.came(size);
-  wrong_ |= used < 0 || budget_.used_up();
-  if (used < 0 || budget_.used_up()) broken(HttpError::HTTPProtocolError);
+  if (used >= 0 && !budget_.used_up()) return;
+  wrong_ = true;
+  broken(HttpError::HTTPProtocolError);
 }
 
 void Connection::flush_soon() {
@@ -322,9 +322,9 @@ void Connection::expect(const StreamRef& stream) {
   const HttpTimeouts& t = stream->sending.timeouts;
   // The guest takes its time, which is not the server's.
   if (stream->waits && !stream->answered) return void(stream->timer.cancel());
-  uint64_t time = stream->sent && !stream->answered ? *t.first_byte : *t.between_bytes;
-  // (Trailers may be wanted of a body that is not.)
-  if (stream->answered && stream->body->discarded()) time = std::min(time, kUnwanted);
+  const uint64_t time = stream->answered ? time_for_more(t, *stream->body)
+                        : stream->sent   ? *t.first_byte
+                                         : *t.between_bytes;
   stream->timer.expires_after(std::chrono::nanoseconds(std::min<uint64_t>(time, INT64_MAX / 2)));
   stream->timer.async_wait(
       [weak = weak_from_this(), weak_stream = std::weak_ptr(stream)](const Error& error) {

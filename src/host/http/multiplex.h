@@ -1,12 +1,20 @@
 // Requests of guests by HTTP/2: many at once on one connection (nghttp2).
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "host/http/http2.h"
 #include "host/http/pool.h"
 
 namespace wafer::host {
+
+// Nanoseconds for more of a response's body to come. (Trailers may be wanted of one that nobody
+// reads.)
+inline uint64_t time_for_more(const HttpTimeouts& timeouts, const HttpBody& body) {
+  constexpr uint64_t kUnwanted = 5'000'000'000;
+  return body.discarded() ? std::min(*timeouts.between_bytes, kUnwanted) : *timeouts.between_bytes;
+}
 
 // A request on its way to a server.
 struct Sending {
