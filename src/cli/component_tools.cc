@@ -39,16 +39,15 @@ int write(const std::string& output, const Vec<uint8_t>& bytes) {
 // Whether a file is a component, or else a core module; an error if not.
 bool is_wanted(const ModuleInput& input, const std::string& file, bool component) {
   const Bytes bytes = input.binary();
-  const bool found = component::is_component(bytes);
-  if (wit::is_binary(bytes) && found == component) return true;
-  const std::string_view what = found                   ? "is a component"
-                                : wit::is_binary(bytes) ? "is a core module"
-                                                        : "is neither a module nor a component";
-  const std::string_view hint = wit::is_binary(bytes) && component
-                                    ? " (`wafer component new` makes one of a core module)"
-                                    : "";
-  print_error(fmt::format("{}: {}; a {} was expected{}", file, what,
-                          component ? "component" : "core module", hint));
+  const bool binary = component::is_binary(bytes), found = component::is_component(bytes);
+  if (binary && found == component) return true;
+  print_error(fmt::format(
+      "{}: {}; a {} was expected{}", file,
+      found    ? "is a component"
+      : binary ? "is a core module"
+               : "is neither a module nor a component",
+      component ? "component" : "core module",
+      binary && component ? " (`wafer component new` makes one of a core module)" : ""));
   return false;
 }
 
@@ -194,7 +193,7 @@ int plug(const ToolOptions& o) {
 int compose_script(const ToolOptions& o) {
   auto input = Input::open(o.file);
   if (!input.ok()) return fail("", input.error());
-  if (wit::is_binary(input->bytes())) {
+  if (component::is_binary(input->bytes())) {
     print_error(fmt::format(
         "{}: is a module or component; a script was expected (`wafer component plug` takes "
         "components)",

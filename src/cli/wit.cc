@@ -185,7 +185,7 @@ class WitJson {
 Result<wit::Resolved> read_wit(const WitOptions& options) {
   if (options.paths.size() == 1 && options.paths[0] == "-") {
     WAFER_LET(input, Input::open(options.paths[0]));
-    if (wit::is_binary(input.bytes())) {
+    if (component::is_binary(input.bytes())) {
       auto decoded = wit::decode_binary(input.bytes());
       if (!decoded.ok())
         return Error(decoded.error().kind, input.describe(decoded.error(), /*text=*/false));

@@ -210,7 +210,9 @@ struct DecodeOptions {
 // The type of a core module as components see it.
 ModuleType module_type_of(const wasm::Module& module);
 
-// Whether `bytes` begin like a component (Binary.md, preamble), rather than a core module.
+// Whether `bytes` begin like a core module or a component.
+bool is_binary(Bytes bytes);
+// Whether they begin like a component (Binary.md, preamble).
 bool is_component(Bytes bytes);
 
 // Decodes and validates a component in one pass; core modules inside too, which keep pointing

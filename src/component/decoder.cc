@@ -85,10 +85,11 @@ ModuleType module_type_of(const wasm::Module& m) {
   return out;
 }
 
-bool is_component(Bytes bytes) {
-  return bytes.size() >= 8 && std::equal(std::begin(kMagic), std::end(kMagic), bytes.begin()) &&
-         bytes[6] == 1 && bytes[7] == 0;
+bool is_binary(Bytes bytes) {
+  return bytes.size() >= 8 && std::equal(std::begin(kMagic), std::end(kMagic), bytes.begin());
 }
+
+bool is_component(Bytes bytes) { return is_binary(bytes) && bytes[6] == 1 && bytes[7] == 0; }
 
 Result<std::shared_ptr<Component>> decode(Bytes bytes, const DecodeOptions& options) {
   if (bytes.size() >= (uint64_t{1} << 31))

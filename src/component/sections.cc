@@ -1,6 +1,7 @@
 #include "component/sections.h"
 
 #include "base/leb128.h"
+#include "component/component.h"
 
 namespace wafer::component {
 
@@ -8,11 +9,9 @@ Result<std::vector<Section>> sections(Bytes bytes) {
   const auto malformed = [&](const uint8_t* at, std::string_view what) {
     return Error(ErrorKind::Malformed, what, static_cast<uint64_t>(at - bytes.data()));
   };
-  constexpr uint8_t kMagic[] = {0x00, 0x61, 0x73, 0x6d};
   const uint8_t* p = bytes.data();
   const uint8_t* end = p + bytes.size();
-  if (bytes.size() < 8 || !std::equal(std::begin(kMagic), std::end(kMagic), p))
-    return malformed(p, "magic header not detected");
+  if (!is_binary(bytes)) return malformed(p, "magic header not detected");
   p += 8;
   std::vector<Section> out;
   while (p != end) {

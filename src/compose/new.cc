@@ -536,7 +536,6 @@ class Builder {
   // ---- Exports ------------------------------------------------------------------------
 
   Result<uint32_t> lift(size_t p, size_t item, const wit::Function& f, uint32_t type) {
-    const ModuleUse& use = parts_[p].use;
     const ExportUse* const it = lifted_[p].at({item, &f});
     const auto core = [&](const std::string& name) {
       return alias(parts_[p].instance, name, cm::CoreSort::Func);

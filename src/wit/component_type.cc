@@ -121,11 +121,6 @@ Result<ModuleMetadata> read_component_types(Bytes module) {
   return std::move(out);
 }
 
-bool is_binary(Bytes bytes) {
-  constexpr uint8_t kMagic[] = {0, 'a', 's', 'm'};
-  return bytes.size() >= 8 && std::equal(std::begin(kMagic), std::end(kMagic), bytes.begin());
-}
-
 Result<Resolved> decode_binary(Bytes bytes) {
   if (cm::is_component(bytes)) {
     WAFER_LET(decoded, cm::decode(bytes, all_features()));

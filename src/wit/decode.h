@@ -19,10 +19,9 @@ bool is_package(const component::Component& component);
 // package refers to them.
 Result<Resolved> decode_package(const component::Component& component, Bytes bytes = {});
 
-// Whether bytes are those of a module or component.
-bool is_binary(Bytes bytes);
-// What such bytes say as WIT: a package in binary form, the world of a component, or the world that
-// a core module tells in its custom sections. Invalid if a core module tells none.
+// What the bytes of a module or component say as WIT: a package in binary form, the world of a
+// component, or the world that a core module tells in its custom sections. Invalid if a core module
+// tells none.
 Result<Resolved> decode_binary(Bytes bytes);
 
 }  // namespace wafer::wit

@@ -103,7 +103,7 @@ Result<Resolved> load(std::span<const fs::path> paths, const ResolveOptions& opt
   if (groups.empty()) return Error(ErrorKind::Usage, "no WIT files were given");
   for (PackageTexts& group : groups) {
     for (Text& text : group) {
-      if (!is_binary(bytes_of(text))) continue;
+      if (!component::is_binary(bytes_of(text))) continue;
       auto decoded = decode_binary(bytes_of(text));
       if (!decoded.ok()) return in_file(text.path, decoded.error());
       if (groups.size() == 1 && group.size() == 1) return decoded;

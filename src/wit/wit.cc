@@ -16,13 +16,6 @@ std::string PackageName::item_text(std::string_view item) const {
   return out;
 }
 
-std::optional<TypeId> Interface::find_type(const std::vector<TypeDef>& all,
-                                           std::string_view type) const {
-  for (TypeId id : types)
-    if (all[id].name == type) return id;
-  return std::nullopt;
-}
-
 std::optional<PackageId> Resolve::find_package(const PackageName& name) const {
   for (PackageId id = 0; id < packages.size(); ++id)
     if (packages[id].name == name) return id;

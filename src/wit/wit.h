@@ -106,8 +106,6 @@ struct Interface {
   std::vector<Function> functions;
   std::string docs;
   Stability stability;
-
-  std::optional<TypeId> find_type(const std::vector<TypeDef>& all, std::string_view type) const;
 };
 
 enum class ItemKind : uint8_t { Interface, Function, Type };
