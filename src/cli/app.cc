@@ -99,20 +99,21 @@ std::string unknown_option(const CLI::App& app, const CLI::App& command,
   return {};
 }
 
+std::string no_command(CLI::App& command, std::string_view full, const std::string& word) {
+  return fmt::format("'{}' has no command '{}'{}", full, word,
+                     did_you_mean(word, names_of(commands_of(command))));
+}
+
 // What is wrong with the word behind a command that has commands of its own; empty: nothing.
 std::string unknown_command(CLI::App& app, CLI::App& command,
                             const std::vector<std::string>& words) {
-  const std::vector<CLI::App*> inner = commands_of(command);
-  if (inner.empty() || words.size() < 2 || words[1].starts_with("-")) return {};
+  if (commands_of(command).empty() || words.size() < 2 || words[1].starts_with("-")) return {};
   const std::string& word = words[1];
-  const std::vector<std::string> names = names_of(inner);
-  if (std::find(names.begin(), names.end(), word) != names.end()) return {};
-  const std::vector<std::string> outer = names_of(commands_of(app));
-  if (std::find(outer.begin(), outer.end(), word) != outer.end())
-    return fmt::format("'{}' is no command of 'wafer {}', but 'wafer {}' is one", word,
-                       command.get_name(), word);
-  return fmt::format("'wafer {}' has no command '{}'{}", command.get_name(), word,
-                     did_you_mean(word, names));
+  if (find_command(command, word)) return {};
+  const std::string full = "wafer " + command.get_name();
+  if (find_command(app, word))
+    return fmt::format("'{}' is no command of '{}', but 'wafer {}' is one", word, full, word);
+  return no_command(command, full, word);
 }
 
 void add_help(CLI::App& app, Context& context) {
@@ -127,8 +128,7 @@ void add_help(CLI::App& app, Context& context) {
       for (const std::string& word : *words) {
         CLI::App* const next = find_command(*about, word);
         if (!next) {
-          print_error(fmt::format("'{}' has no command '{}'{}", full, word,
-                                  did_you_mean(word, names_of(commands_of(*about)))));
+          print_error(no_command(*about, full, word));
           return kUsage;
         }
         about = next;
@@ -142,7 +142,8 @@ void add_help(CLI::App& app, Context& context) {
   });
 }
 
-// CLI11 takes numbers below zero, and too large ones, for some number.
+// CLI11 takes numbers below zero, and too large ones, for some number. Options that take one are
+// those whose value is told as N.
 void check_numbers(CLI::App& app) {
   const CLI::Validator whole(
       [](const std::string& text) {
