@@ -1,5 +1,6 @@
 # For build systems that compile the library as part of theirs, with their flags: after
-# WAFER_PROFILE is set, and WAFER_OPTIMIZE where the system's flags have less than -Os or -O2, gives
+# WAFER_PROFILE is set, or its entry of a Kconfig file, and WAFER_OPTIMIZE where the system's flags
+# have less than -Os or -O2, gives
 #   wafer_embedded_sources   all sources of libwafer-embedded.a
 #   wafer_flags              a target: definitions of what is built in, and options
 #   wafer_embedded_includes  folders of headers

@@ -1,8 +1,36 @@
 # What is built in. WAFER_PROFILE names a set of features for small systems; options
-# WAFER_FEATURE_<NAME> add to it and take away. The names are those of Kconfig files with
-# CONFIG_ in front; src/wasm/profiles.def has them.
-set(WAFER_PROFILE "full" CACHE STRING "Features that are built in: minimal, standard or full")
-set_property(CACHE WAFER_PROFILE PROPERTY STRINGS minimal standard full)
+# WAFER_FEATURE_<NAME> add to it and take away (src/wasm/profiles.def has them).
+#
+# Systems that are configured by Kconfig files (ports) have an entry CONFIG_WAFER_<CHOICE>_<VALUE>
+# for each value of a choice, and all other options in one entry, a string.
+string(REPLACE " " ";" settings "${CONFIG_WAFER_OPTIONS}")
+foreach(setting ${settings})
+  if(NOT setting MATCHES "^(WAFER_[A-Z0-9_]+)=(.+)$")
+    message(FATAL_ERROR "CONFIG_WAFER_OPTIONS: '${setting}' is not WAFER_<NAME>=<VALUE>")
+  endif()
+  set(${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
+endforeach()
+
+# wafer_choice(name default text value...)
+function(wafer_choice name default text)
+  foreach(value ${ARGN})
+    string(TOUPPER CONFIG_WAFER_${name}_${value} entry)
+    string(REPLACE "-" "_" entry ${entry})
+    if(${entry})
+      set(WAFER_${name} ${value} CACHE STRING "${text}" FORCE)
+    endif()
+  endforeach()
+  set(WAFER_${name} ${default} CACHE STRING "${text}")
+  set_property(CACHE WAFER_${name} PROPERTY STRINGS ${ARGN})
+  if(NOT WAFER_${name} IN_LIST ARGN)
+    list(JOIN ARGN ", " values)
+    message(FATAL_ERROR "WAFER_${name} is ${WAFER_${name}}; there are ${values}")
+  endif()
+endfunction()
+wafer_choice(PROFILE full "Features that are built in" minimal standard full)
+# How functions are run on microcontrollers: translated to code in memory, or where their bytes
+# lie (src/interp/in_place.h).
+wafer_choice(INTERPRETER translating "How functions are run" translating in-place)
 
 # Whether messages of errors end where the specification's wording does.
 if(WAFER_EMBEDDED)
@@ -24,14 +52,6 @@ if(WAFER_FEATURE_XIP)
   target_compile_definitions(wafer_flags INTERFACE WAFER_HAS_XIP=1)
 endif()
 
-# How functions are run on microcontrollers: translated to code in memory, or where their bytes
-# lie (src/interp/in_place.h).
-set(WAFER_INTERPRETER "translating" CACHE STRING "translating or in-place")
-set_property(CACHE WAFER_INTERPRETER PROPERTY STRINGS translating in-place)
-if(NOT WAFER_INTERPRETER MATCHES "^(translating|in-place)$")
-  message(FATAL_ERROR
-    "WAFER_INTERPRETER is ${WAFER_INTERPRETER}; there are translating and in-place")
-endif()
 if(WAFER_INTERPRETER STREQUAL "in-place")
   if(NOT WAFER_EMBEDDED)
     message(FATAL_ERROR "WAFER_INTERPRETER is for embedded builds")
@@ -50,7 +70,11 @@ function(wafer_feature id name profiles)
   if(WAFER_EMBEDDED AND id STREQUAL "StackSwitching")
     set(default OFF)
   endif()
-  option(WAFER_FEATURE_${name} "Build in: ${id}" ${default})
+  # Not kept, as it changes with the profile.
+  if(NOT DEFINED WAFER_FEATURE_${name})
+    set(WAFER_FEATURE_${name} ${default})
+    set(WAFER_FEATURE_${name} ${default} PARENT_SCOPE)
+  endif()
   set(built ${WAFER_FEATURE_${name}})
   foreach(needed ${ARGN})
     if(NOT WAFER_FEATURE_${needed})
@@ -62,9 +86,6 @@ function(wafer_feature id name profiles)
   endif()
 endfunction()
 
-if(NOT WAFER_PROFILE MATCHES "^(minimal|standard|full)$")
-  message(FATAL_ERROR "WAFER_PROFILE is ${WAFER_PROFILE}; there are minimal, standard and full")
-endif()
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../src/wasm/profiles.def rows REGEX "^WAFER_PROFILE_FEATURE")
 foreach(row ${rows})
   string(REGEX MATCH "\\((.*), (.*), (.*), (.*), \"(.*)\"\\)" row "${row}")

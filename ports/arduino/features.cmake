@@ -1,4 +1,5 @@
 # Prints a #define for each feature that a profile leaves out, as cmake/WaferProfiles.cmake has it.
+cmake_minimum_required(VERSION 3.24)
 function(target_compile_definitions target scope)
   foreach(definition ${ARGN})
     string(REPLACE "=" " " definition ${definition})
