@@ -330,6 +330,21 @@ inline Code tries_in_a_row(size_t n) {
   return function_of(c);
 }
 
+// Each with two calls, of a function which throws and of one which does not.
+inline Code throws_in_a_row(size_t n) {
+  Code thrower;
+  get(thrower, 0), constant(thrower, 1), put(thrower, {0x71, 0x04, kVoid, 0x08, 0}), end(thrower);
+  get(thrower, 0), end(thrower);
+  Code c;
+  for (size_t i = 0; i < n; ++i) {
+    put(c, {0x02, kVoid, 0x1F, kVoid, 1, 0, 0, 0});
+    get(c, 0), constant(c, 2), put(c, {0x6C, 0x10, 1}), constant(c, 5), put(c, {0x6A}), set(c, 0);
+    get(c, 0), put(c, {0x10, 1}), constant(c, 3), put(c, {0x6C}), set(c, 0), end(c, 2);
+  }
+  get(c, 0), end(c);
+  return module_of({{std::move(c), 0}, {std::move(thrower), 0}});
+}
+
 inline Code nested_tries(size_t n) {
   Code c;
   for (size_t i = 0; i < n; ++i) put(c, {0x02, kVoid, 0x1F, kVoid, 1, 0, 0, 0});
@@ -388,6 +403,7 @@ inline constexpr Shape kShapes[] = {
     {"calls_of_itself", shapes::calls_of_itself},
     {"indirect_calls", shapes::indirect_calls},
     {"tries_in_a_row", shapes::tries_in_a_row},
+    {"throws_in_a_row", shapes::throws_in_a_row},
     {"nested_tries", shapes::nested_tries},
     {"functions", shapes::functions},
     {"chain_of_functions", shapes::chain_of_functions},

@@ -103,8 +103,7 @@ int size(const SizeOptions& o) {
       return kFailure;
     }
     const uint64_t bytes = f.code.size() * sizeof(interp::Word) + f.offsets.size() +
-                           f.handlers.size() * sizeof(interp::Handler) +
-                           2 * (f.ref_locals.size() + f.ref_maps.size()) +
+                           f.handlers.bytes() + 2 * (f.ref_locals.size() + f.ref_maps.size()) +
                            sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;
     largest = std::max(largest, bytes);

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <unordered_map>
 
+#include "base/platform.h"
 #include "wasm/module.h"
 
 namespace wafer::compiler {
@@ -17,6 +19,12 @@ struct CodeLocation {
   Vec<uint32_t> calls;
   // The caller's frame is of the same activation: it went on in this code at a loop.
   bool entered_at_loop = false;
+};
+
+// Calls with handlers, and where exceptions that leave them go on, as code offsets of a function.
+struct GuardedCalls {
+  uint32_t begin, end;
+  uint32_t pad;  // 0: out of the function
 };
 
 // A stretch of addresses with code of one module. Derived classes enter the region when
@@ -35,6 +43,14 @@ class CodeRegion {
   }
   // The module, for names; null until somebody says.
   std::atomic<const wasm::Module*> described_by{nullptr};
+
+  // Exception tables of large functions that exceptions have gone through, by their addresses and
+  // in order of the code: as they lie, they can only be read from the start.
+  struct ReadTables {
+    Mutex mutex;
+    std::unordered_map<const void*, Vec<GuardedCalls>> of;
+  };
+  ReadTables read_tables;
 
  protected:
   void enter_region(const void* begin, size_t size);

@@ -1,5 +1,7 @@
 #include "compiler/unwind.h"
 
+#include <algorithm>
+
 #include "base/leb128.h"
 #include "compiler/code_image.h"
 #include "compiler/tier.h"
@@ -57,9 +59,53 @@ uint64_t read_encoded(const uint8_t*& p, uint8_t encoding) {
   return v;
 }
 
-// The landing pad of the call that `context` is stopped at, or 0. The table is the
-// "language-specific data area" in its usual form; our code generator lists for each
-// call with a handler its landing pad, and every handler takes all exceptions.
+// A table of calls with handlers: the "language-specific data area" in its usual form. Our code
+// generator lists for each call its landing pad, and every handler takes all exceptions.
+struct CallTable {
+  const uint8_t *begin, *end;
+  uint8_t encoding;
+};
+
+CallTable call_table(const uint8_t* p) {
+  constexpr uint8_t kOmit = 0xFF;
+  if (*p++ != kOmit) return {};     // landing pads are relative to the function
+  if (*p++ != kOmit) read_uleb(p);  // type table: not used
+  const uint8_t encoding = *p++;
+  const uint64_t length = read_uleb(p);
+  return {p, p + length, encoding};
+}
+
+GuardedCalls read_calls(CallTable& table) {
+  const auto begin = uint32_t(read_encoded(table.begin, table.encoding));
+  const auto size = uint32_t(read_encoded(table.begin, table.encoding));
+  const auto pad = uint32_t(read_encoded(table.begin, table.encoding));
+  read_uleb(table.begin);  // action
+  return {begin, begin + size, pad};
+}
+
+// What `table` says of the call at code offset `at`.
+uint32_t find_pad(CallTable table, uint32_t at) {
+  while (table.begin < table.end) {
+    const GuardedCalls calls = read_calls(table);
+    if (at < calls.begin) break;
+    if (at < calls.end) return calls.pad;
+  }
+  return 0;
+}
+
+// The same for long tables, which are read once.
+uint32_t find_pad(CodeRegion& region, CallTable table, uint32_t at) {
+  const MutexLock lock(region.read_tables.mutex);
+  Vec<GuardedCalls>& all = region.read_tables.of[table.begin];
+  if (all.empty())
+    while (table.begin < table.end) all.push_back(read_calls(table));
+  const auto next =
+      std::upper_bound(all.begin(), all.end(), at,
+                       [](uint32_t p, const GuardedCalls& calls) { return p < calls.begin; });
+  return next != all.begin() && at < next[-1].end ? next[-1].pad : 0;
+}
+
+// The landing pad of the call that `context` is stopped at, or 0.
 uintptr_t landing_pad(_Unwind_Context* context) {
   const auto* p = reinterpret_cast<const uint8_t*>(_Unwind_GetLanguageSpecificData(context));
   if (!p) return 0;
@@ -67,21 +113,13 @@ uintptr_t landing_pad(_Unwind_Context* context) {
   int before = 0;
   uintptr_t pc = _Unwind_GetIPInfo(context, &before);
   if (!before) --pc;
-  constexpr uint8_t kOmit = 0xFF;
-  if (*p++ != kOmit) return 0;      // landing pads are relative to the function
-  if (*p++ != kOmit) read_uleb(p);  // type table: not used
-  const uint8_t encoding = *p++;
-  const uint64_t length = read_uleb(p);
-  const uint8_t* const end = p + length;
-  while (p < end) {
-    const uint64_t start = read_encoded(p, encoding);
-    const uint64_t size = read_encoded(p, encoding);
-    const uint64_t pad = read_encoded(p, encoding);
-    read_uleb(p);  // action
-    if (pc < function + start) return 0;
-    if (pc < function + start + size) return pad ? function + pad : 0;
-  }
-  return 0;
+  const CallTable table = call_table(p);
+  const auto at = uint32_t(pc - function);
+  constexpr ptrdiff_t kLong = 256;
+  CodeRegion* const region =
+      table.end - table.begin > kLong ? region_at(reinterpret_cast<const void*>(pc)) : nullptr;
+  const uint32_t pad = region ? find_pad(*region, table, at) : find_pad(table, at);
+  return pad ? function + pad : 0;
 }
 
 void release_nothing(_Unwind_Reason_Code, _Unwind_Exception*) {}

@@ -90,6 +90,7 @@ struct Handler {
   uint32_t target;      // word index to continue at
   uint32_t tag;         // Catch
   uint32_t depth;       // control depth of the try; Delegate skips deeper ones
+  uint32_t next;        // to be asked after this one: of the same try or the next outwards
   uint32_t delegate_depth;
   uint16_t dst;  // first slot for the tag's arguments
   Kind kind;
@@ -98,6 +99,40 @@ struct Handler {
   // In place: values that the target takes, and its place in the side table.
   uint16_t arity;
   uint32_t entry;
+};
+
+constexpr uint32_t kNoHandler = ~0u;
+
+// The handlers of one function; a pointer where it has none.
+class HandlerTable {
+ public:
+  size_t size() const { return parts_ ? parts_->handlers.size() : 0; }
+  Handler& operator[](size_t i) { return parts_->handlers[i]; }
+  const Handler& operator[](size_t i) const { return parts_->handlers[i]; }
+  // Those of inner tries come before those of outer ones.
+  void push_back(const Handler& h);
+  // Once all are there and know what they guard: settles which is asked when.
+  void finish();
+  // The handler that is asked first about what is raised at `at`, or kNoHandler.
+  uint32_t first_at(uint32_t at) const;
+  size_t bytes() const;
+
+ private:
+  // From `at` on, up to the next point, `handler` is the first.
+  struct Point {
+    uint32_t at;
+    uint32_t handler;
+  };
+  struct Parts {
+    Vec<Handler> handlers;
+    Vec<Point> points;  // from last to first
+  };
+  Box<Parts> parts_;
+};
+struct NoHandlerTable : NoVec<Handler> {
+  void finish() {}
+  static uint32_t first_at(uint32_t) { return kNoHandler; }
+  static size_t bytes() { return 0; }
 };
 
 // What a resume throws, instead of a tag's index.
@@ -119,10 +154,10 @@ struct FuncCode {
   ModuleCodeImpl* module = nullptr;
 
   Vec<Word> code;
-  // Handlers, innermost first; slots of locals that hold GC references; runs of: count, slots, of
+  // Slots of locals that hold GC references; runs of: count, slots, of
   // which map m starts at index m - 1; in place, from which byte of the module on safepoints have
   // which map, in order; of translated code, LEB pairs: code delta, module offset delta.
-  [[no_unique_address]] HandlerVec<Handler> handlers;
+  [[no_unique_address]] std::conditional_t<kHasHandlers, HandlerTable, NoHandlerTable> handlers;
   [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_locals;
   [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_maps;
   [[no_unique_address]] VecIf<runtime::kHasRoots && WAFER_HAS_IN_PLACE,

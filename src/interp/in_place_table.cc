@@ -286,7 +286,6 @@ Result<void> make_side_table(const wasm::Module& module, const ModuleCodeImpl& c
   Result<void> result = TableMaker(module, code.options.fuel, out).run();
   // Once the maker's own memory is free.
   out.code.shrink_to_fit();
-  out.handlers.shrink_to_fit();
   return result;
 }
 

@@ -377,6 +377,55 @@ TrapCode resume_here(Activation& a, uint32_t base, uint32_t slots, uint32_t top,
   return r.code;
 }
 
+void HandlerTable::push_back(const Handler& h) {
+  if (!parts_) parts_ = make_box<Parts>();
+  parts_->handlers.push_back(h);
+}
+
+void HandlerTable::finish() {
+  if (!parts_) return;
+  auto& [handlers, points] = *parts_;
+  handlers.shrink_to_fit();
+  // Tries lie in one another or apart. From the last one back, `open` is the innermost whose end
+  // has been met and whose beginning has not, with the outer ones by `next`.
+  uint32_t open = kNoHandler;
+  const auto close_from = [&](uint32_t end) {
+    while (open != kNoHandler && handlers[open].begin >= end) {
+      const Handler& inner = handlers[open];
+      points.push_back({inner.begin, open});
+      do open = handlers[open].next;
+      while (open != kNoHandler && handlers[open].depth == inner.depth);
+    }
+  };
+  for (uint32_t i = uint32_t(handlers.size()); i-- > 0;) {
+    Handler& h = handlers[i];
+    if (h.begin >= h.end) continue;
+    const bool same_try = open == i + 1 && handlers[open].depth == h.depth &&
+                          handlers[open].begin == h.begin && handlers[open].end == h.end;
+    if (!same_try) {
+      close_from(h.end);
+      points.push_back({h.end, open});
+    }
+    h.next = open;
+    open = i;
+  }
+  close_from(0);
+  points.shrink_to_fit();
+}
+
+uint32_t HandlerTable::first_at(uint32_t at) const {
+  if (!parts_) return kNoHandler;
+  const auto& points = parts_->points;
+  const auto point = std::lower_bound(points.begin(), points.end(), at,
+                                      [](const Point& p, uint32_t pc) { return p.at > pc; });
+  return point == points.end() ? kNoHandler : point->handler;
+}
+
+size_t HandlerTable::bytes() const {
+  return parts_ ? parts_->handlers.size() * sizeof(Handler) + parts_->points.size() * sizeof(Point)
+                : 0;
+}
+
 bool unwind(Activation& a, Ref exn) {
   auto* e = reinterpret_cast<GcException*>(exn);
   Frame frame{a.pc, a.fp, a.instance};
@@ -384,8 +433,10 @@ bool unwind(Activation& a, Ref exn) {
     const FuncCode* code = frame.code();
     const uint32_t at = frame.at();
     uint32_t max_depth = ~0u;
-    for (const Handler& h : code->handlers) {
-      if (at < h.begin || at >= h.end || h.depth > max_depth) continue;
+    for (uint32_t index = code->handlers.first_at(at); index != kNoHandler;
+         index = code->handlers[index].next) {
+      const Handler& h = code->handlers[index];
+      if (h.depth > max_depth) continue;
       if (h.kind == Handler::Kind::Delegate) {
         max_depth = h.delegate_depth;
         continue;
@@ -597,6 +648,7 @@ bool ModuleCodeImpl::ensure(FuncCode& code) {
     code.failed = std::move(r);
     return false;
   }
+  code.handlers.finish();
   by_address_.push_back(&code);
   sorted_ = false;
   code.entry.store(code.code.data(), std::memory_order_release);
@@ -607,8 +659,7 @@ bool ModuleCodeImpl::ensure(FuncCode& code) {
 size_t ModuleCodeImpl::code_bytes() const {
   size_t bytes = 0;
   for (const FuncCode* f : by_address_)
-    bytes +=
-        f->code.size() * sizeof(Word) + f->handlers.size() * sizeof(Handler) + f->offsets.size();
+    bytes += f->code.size() * sizeof(Word) + f->handlers.bytes() + f->offsets.size();
   return bytes;
 }
 #endif

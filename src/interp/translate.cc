@@ -839,7 +839,6 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
   // Once the translator's own memory is free.
   out.code.shrink_to_fit();
   out.offsets.shrink_to_fit();
-  out.handlers.shrink_to_fit();
   return result;
 }
 

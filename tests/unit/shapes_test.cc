@@ -49,7 +49,9 @@ TEST(Shapes, LargeOnesComputeTheSame) {
                                                    {"deep_expression", 4'000},
                                                    {"memory_accesses", 1'500},
                                                    {"globals", 1'500},
-                                                   {"calls", 2'500}};
+                                                   {"calls", 2'500},
+                                                   // Long tables of handlers.
+                                                   {"throws_in_a_row", 300}};
   for (const auto& [name, n] : kCases) {
     const bench::Shape* shape = nullptr;
     for (const bench::Shape& s : bench::kShapes)

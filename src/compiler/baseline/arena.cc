@@ -135,7 +135,8 @@ CodeArena::~CodeArena() {
   if (executable_) munmap(executable_, size_);
 }
 
-void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes handlers) {
+void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations,
+                     std::span<const CallHandler> handlers) {
   const MutexLock lock(mutex_);
   const size_t at = (used_ + 15) & ~size_t{15};
   if (at > size_ || code.size() > size_ - at) return nullptr;
@@ -150,8 +151,9 @@ void* CodeArena::add(Bytes code, uint32_t func_index, Bytes locations, Bytes han
   f.locations = uint32_t(tables_.size());
   tables_.insert(tables_.end(), locations.begin(), locations.end());
   f.locations_end = uint32_t(tables_.size());
-  tables_.insert(tables_.end(), handlers.begin(), handlers.end());
-  f.handlers_end = uint32_t(tables_.size());
+  f.handlers = uint32_t(handlers_.size());
+  handlers_.insert(handlers_.end(), handlers.begin(), handlers.end());
+  f.handlers_end = uint32_t(handlers_.size());
   if (f.locations != f.locations_end) {
     const CodeName name{executable_ + at, code.size(), func_index};
     announce_code(*described_by.load(), {&name, 1}, "baseline", eh_frame_);
@@ -197,18 +199,11 @@ const void* CodeArena::landing_pad(const void* pc) const {
   const auto at = uint32_t(static_cast<const uint8_t*>(pc) - executable_);
   const Function* f = find(at - 1);
   if (!f) return nullptr;
-  const uint8_t* p = tables_.data() + f->locations_end;
-  const uint8_t* const end = tables_.data() + f->handlers_end;
-  uint64_t code = f->begin;
-  while (p < end) {
-    uint64_t delta, pad;
-    if (read_uleb<64>(p, end, delta) != LebStatus::Ok) break;
-    if (read_uleb<64>(p, end, pad) != LebStatus::Ok) break;
-    code += delta;
-    if (code == at) return executable_ + f->begin + pad;
-    if (code > at) break;
-  }
-  return nullptr;
+  const auto end = handlers_.begin() + f->handlers_end;
+  const auto h =
+      std::lower_bound(handlers_.begin() + f->handlers, end, at - f->begin,
+                       [](const CallHandler& have, uint32_t after) { return have.after < after; });
+  return h != end && h->after == at - f->begin ? executable_ + f->begin + h->pad : nullptr;
 }
 
 }  // namespace wafer::compiler

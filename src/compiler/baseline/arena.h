@@ -7,6 +7,12 @@
 
 namespace wafer::compiler {
 
+// Where a call in a try_table goes on when it throws, in code offsets of its function.
+struct CallHandler {
+  uint32_t after;  // return address of the call
+  uint32_t pad;    // landing pad
+};
+
 // One stretch of address space with baseline code. It is mapped twice, once to write and
 // once to execute, so that other threads may run it while code is added.
 //
@@ -20,8 +26,9 @@ class CodeArena final : public CodeRegion {
 
   // Copies machine code in and gives its address, or null if there is no room.
   // `locations`: LEB pairs of code offset delta and module offset delta.
-  // `handlers`: LEB pairs of return address delta and landing pad, as code offsets.
-  void* add(Bytes code, uint32_t func_index, Bytes locations, Bytes handlers);
+  // `handlers`: by return address.
+  void* add(Bytes code, uint32_t func_index, Bytes locations,
+            std::span<const CallHandler> handlers);
   bool locate(const void* pc, CodeLocation& out) const override;
   const void* landing_pad(const void* pc) const override;
   size_t used() const { return used_; }
@@ -32,7 +39,8 @@ class CodeArena final : public CodeRegion {
   struct Function {
     uint32_t begin, end;  // of the code
     uint32_t func_index;
-    uint32_t locations, locations_end, handlers_end;  // in tables_
+    uint32_t locations, locations_end;  // in tables_
+    uint32_t handlers, handlers_end;    // in handlers_
   };
   // The function whose code holds offset `at`, or null.
   const Function* find(uint32_t at) const;
@@ -44,7 +52,8 @@ class CodeArena final : public CodeRegion {
   bool registered_ = false;
   mutable Mutex mutex_;
   Vec<Function> functions_;  // by address
-  Vec<uint8_t> tables_;      // locations and handlers
+  Vec<uint8_t> tables_;      // locations
+  Vec<CallHandler> handlers_;
 };
 
 }  // namespace wafer::compiler

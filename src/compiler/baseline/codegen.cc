@@ -436,14 +436,10 @@ void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
 }
 
 CompiledFunction BaselineCompiler::Impl::finish_code() {
-  uint32_t before = 0;
-  for (const CallSite& site : call_sites_) {
-    write_uleb(handlers_, uint64_t(site.after - before));
-    write_uleb(handlers_, code_.labelOffset(site.pad));
-    before = site.after;
-  }
+  for (const CallSite& site : call_sites_)
+    handlers_.push_back({site.after, uint32_t(code_.labelOffset(site.pad))});
   return {Bytes(a_.bufferData(), a_.offset()), Bytes(locations_.data(), locations_.size()),
-          Bytes(handlers_.data(), handlers_.size())};
+          handlers_};
 }
 
 void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {

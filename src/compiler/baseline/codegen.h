@@ -416,7 +416,7 @@ class BaselineCompiler::Impl {
   Vec<CallSite> call_sites_;  // of calls in a try_table
   Vec<wasm::CatchClause> catches_;
   uint32_t try_ = kNone;  // index of the innermost try_table in control_
-  Vec<uint8_t> handlers_;
+  Vec<CallHandler> handlers_;
   Label return_label_;
   size_t fuel_patch_ = 0;  // of the current stretch's cost; 0: none
   uint32_t fuel_count_ = 0;

@@ -12,6 +12,7 @@
 #include "base/span.h"
 #include "compiler/abi.h"
 #include "compiler/backend.h"
+#include "compiler/baseline/arena.h"
 
 namespace wafer::compiler {
 
@@ -25,8 +26,8 @@ struct BaselineOptions {
 // One function's machine code, position-independent; good until the next compile().
 struct CompiledFunction {
   Bytes code;
-  Bytes locations;  // for CodeArena::add
-  Bytes handlers;   // the same
+  Bytes locations;                        // for CodeArena::add
+  std::span<const CallHandler> handlers;  // the same
 };
 
 // Compiles validated functions of one module. Not thread-safe.
