@@ -3,6 +3,8 @@
 #include "interp/numeric.h"
 #include "runtime/fiber.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 namespace {
@@ -830,3 +832,5 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
 #endif
 
 }  // namespace wafer::interp
+
+#endif

@@ -4,6 +4,8 @@
 #include "runtime/continuation.h"
 #include "runtime/gc_storage.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp::handlers {
 
 using runtime::GcArray;
@@ -387,3 +389,5 @@ template WAFER_CC void array_set<8>(WAFER_PARAMS);
 template WAFER_CC void array_set<16>(WAFER_PARAMS);
 
 }  // namespace wafer::interp::handlers
+
+#endif

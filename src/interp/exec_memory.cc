@@ -3,6 +3,8 @@
 #include "interp/atomics.h"
 #include "interp/handlers.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 bool has_grown(const Activation& activation, uint64_t end) {
@@ -191,3 +193,5 @@ WAFER_CC void elem_drop(WAFER_PARAMS) {
 
 }  // namespace handlers
 }  // namespace wafer::interp
+
+#endif

@@ -3,6 +3,8 @@
 #include "interp/handlers.h"
 #include "interp/simd.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp::handlers {
 
 WAFER_ALWAYS_INLINE Vec128 getv(const Slot* fp, unsigned slot) {
@@ -220,3 +222,5 @@ const Instances kVectorHandlers[] = {
 };
 
 }  // namespace wafer::interp::handlers
+
+#endif

@@ -5,6 +5,8 @@
 #include "runtime/gc_storage.h"
 #include "wasm/op_tables.h"
 
+#if WAFER_HAS_IN_PLACE
+
 namespace wafer::interp {
 
 namespace {
@@ -657,3 +659,5 @@ trapped:
 }
 
 }  // namespace wafer::interp
+
+#endif

@@ -6,6 +6,8 @@
 #include "runtime/roots.h"
 #include "wasm/validator.h"
 
+#if WAFER_HAS_IN_PLACE
+
 namespace wafer::interp {
 
 namespace {
@@ -301,3 +303,5 @@ uint32_t instruction_at(const FuncCode& code, uint32_t at) {
 }
 
 }  // namespace wafer::interp
+
+#endif

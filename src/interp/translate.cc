@@ -1,6 +1,8 @@
 // One-pass translation of a validated body to register code.
 #include "interp/translator.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 namespace {
@@ -843,3 +845,5 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
 }
 
 }  // namespace wafer::interp
+
+#endif

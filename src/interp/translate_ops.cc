@@ -1,6 +1,8 @@
 // Translation of plain operations, whose form follows from their signature.
 #include "interp/translator.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 namespace {
@@ -318,3 +320,5 @@ void Translator::atomic(const Instr& in) {
 }
 
 }  // namespace wafer::interp
+
+#endif

@@ -2,6 +2,8 @@
 // their operands from slots and leave their results there.
 #include "interp/translator.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 void Translator::stack_switching(const Instr& in) {
@@ -584,3 +586,5 @@ Result<void> Translator::visit_plain(const Instr& in) {
 }
 
 }  // namespace wafer::interp
+
+#endif

@@ -7,6 +7,8 @@
 #include "interp/ops.h"
 #include "wasm/validator.h"
 
+#if WAFER_HAS_TRANSLATOR
+
 namespace wafer::interp {
 
 using runtime::MemoryMode;
@@ -453,3 +455,5 @@ class Translator {
 };
 
 }  // namespace wafer::interp
+
+#endif
