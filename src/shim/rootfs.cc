@@ -107,6 +107,57 @@ unsigned long flags_of(const UniqueFd& fd) {
 constexpr unsigned long kPerMount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
                                     MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME | MS_NOSYMFOLLOW;
 
+// The same for mount_setattr(2).
+mount_attr attributes(unsigned long flags) {
+  constexpr std::pair<unsigned long, uint64_t> kSet[] = {{MS_RDONLY, MOUNT_ATTR_RDONLY},
+                                                         {MS_NOSUID, MOUNT_ATTR_NOSUID},
+                                                         {MS_NODEV, MOUNT_ATTR_NODEV},
+                                                         {MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+                                                         {MS_NOATIME, MOUNT_ATTR_NOATIME},
+                                                         {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+                                                         {MS_RELATIME, MOUNT_ATTR_RELATIME},
+                                                         {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+                                                         {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW}};
+  mount_attr how{};
+  for (const auto& [flag, attribute] : kSet)
+    if (flags & flag) how.attr_set |= attribute;
+  if (flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)) {
+    how.attr_clr = MOUNT_ATTR__ATIME;
+    // One of them only; as mount(2) has it, the strictest.
+    if (flags & MS_STRICTATIME) how.attr_set &= ~uint64_t{MOUNT_ATTR_NOATIME};
+  }
+  return how;
+}
+
+// Binds `source`, relative to `from` or all of it if empty, on `target`. It has the options of `o`
+// before anybody can see it: what is found by a path later may be something else, when others write
+// where the path leads through. Gives the mount; none, without an error, where the kernel is older.
+Result<UniqueFd> bind_tree(int from, const char* source, const MountOptions& o,
+                           const UniqueFd& target, const std::string& what) {
+  const unsigned empty = *source ? 0 : AT_EMPTY_PATH;
+  UniqueFd tree = take_opened(open_tree(
+      from, source,
+      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | empty | (o.flags & MS_REC ? AT_RECURSIVE : 0)));
+  if (!tree && errno == ENOSYS) return UniqueFd();
+  if (!tree) return system_error("cannot mount " + what);
+  mount_attr top = attributes(o.flags & kPerMount);
+  if (top.attr_set && mount_setattr(tree.get(), "", AT_EMPTY_PATH, &top, sizeof top) != 0) {
+    if (errno == ENOSYS) return UniqueFd();
+    return system_error("cannot change the mount " + what);
+  }
+  if (o.set || o.clear) {
+    mount_attr all{};
+    all.attr_set = o.set;
+    all.attr_clr = o.clear;
+    if (mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &all, sizeof all) != 0)
+      return system_error("cannot change the mounts below " + what);
+  }
+  if (move_mount(tree.get(), "", target.get(), "",
+                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return system_error("cannot mount " + what);
+  return tree;
+}
+
 }  // namespace
 
 MountOptions mount_options(const std::vector<std::string>& options) {
@@ -223,6 +274,26 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
   if ((m.type == "proc" || m.type == "sysfs") && !find(m.destination, O_PATH, RESOLVE_NO_SYMLINKS))
     return Error(ErrorKind::Invalid,
                  m.type + " is not mounted where a link leads: " + m.destination);
+  UniqueFd mounted;
+  if (bind) {
+    WAFER_LET(tree,
+              bind_tree(AT_FDCWD, m.source.c_str(), o, target, m.source + " on " + m.destination));
+    mounted = std::move(tree);
+  }
+  if (!mounted) {
+    WAFER_LET(top, mount_by_path(m, o, bind, target));
+    mounted = std::move(top);
+  }
+  const std::string top = path_of(mounted);
+  for (const unsigned long flags : o.propagation)
+    if (::mount(nullptr, top.c_str(), nullptr, flags, nullptr) != 0)
+      return system_error("cannot change the propagation of " + m.destination);
+  return {};
+}
+
+// By mount(2), and gives what is found at the destination then.
+Result<UniqueFd> Rootfs::mount_by_path(const MountSpec& m, MountOptions o, bool bind,
+                                       const UniqueFd& target) const {
   const std::string on = path_of(target);
   if (bind) {
     if (::mount(m.source.c_str(), on.c_str(), nullptr, MS_BIND | (o.flags & MS_REC), nullptr) != 0)
@@ -238,11 +309,10 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
       return system_error("cannot mount " + m.type + " on " + m.destination);
   }
   // The descriptor is of what lies below the new mount.
-  const UniqueFd mounted = find(m.destination, O_PATH);
+  UniqueFd mounted = find(m.destination, O_PATH);
   if (!mounted) return system_error("cannot find " + m.destination);
-  const std::string top = path_of(mounted);
   if (bind && (o.flags & kPerMount) &&
-      ::mount(nullptr, top.c_str(), nullptr,
+      ::mount(nullptr, path_of(mounted).c_str(), nullptr,
               MS_BIND | MS_REMOUNT | (o.flags & kPerMount) | flags_of(mounted), nullptr) != 0)
     return system_error("cannot change the mount " + m.destination);
   if (o.set || o.clear) {
@@ -252,10 +322,7 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
     if (mount_setattr(mounted.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &how, sizeof how) != 0)
       return system_error("cannot change the mounts below " + m.destination);
   }
-  for (const unsigned long flags : o.propagation)
-    if (::mount(nullptr, top.c_str(), nullptr, flags, nullptr) != 0)
-      return system_error("cannot change the propagation of " + m.destination);
-  return {};
+  return mounted;
 }
 
 Result<void> Rootfs::mount_cgroups(const MountSpec& m, const std::string& cgroup) const {
@@ -338,6 +405,10 @@ Result<void> Rootfs::mask(const std::string& path) const {
 Result<void> Rootfs::make_readonly(const std::string& path) const {
   const UniqueFd below = find(path, O_PATH);
   if (!below) return {};
+  MountOptions o;
+  o.flags = MS_RDONLY | MS_REC;
+  WAFER_LET(tree, bind_tree(below.get(), "", o, below, path));
+  if (tree) return {};
   const std::string on = path_of(below);
   if (::mount(on.c_str(), on.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0)
     return system_error("cannot make " + path + " read-only");

@@ -46,6 +46,8 @@ class Rootfs {
 
  private:
   Rootfs(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  Result<UniqueFd> mount_by_path(const MountSpec& m, MountOptions o, bool bind,
+                                 const UniqueFd& target) const;
   Result<void> mount_cgroups(const MountSpec& mount, const std::string& cgroup) const;
   // One that was found, for who comes to it again.
   struct Folder {

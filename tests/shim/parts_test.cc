@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "shim/cgroup.h"
 #include "shim/child.h"
@@ -336,6 +338,50 @@ TEST(ShimRootfs, ReadOnlyThroughout) {
     _exit(writes("/ro/x") || !writes("/ro/below/x") || writes("/rro/x") || writes("/rro/below/x")
               ? 3
               : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespaces here";
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
+// Somebody else changes where the destination's path leads through, as in a volume that two
+// containers have.
+TEST(ShimRootfs, ReadOnlyWhoeverMovesThePath) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root mounts";
+  Folder folder;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
+      _exit(77);
+    std::error_code ec;
+    const std::string path = folder.path + "/root", source = folder.path + "/source";
+    for (const std::string& p : {path + "/volume/a/x", path + "/other/x", source})
+      std::filesystem::create_directories(p, ec);
+    std::filesystem::create_directory_symlink("../other", path + "/volume/b", ec);
+    const Result<Rootfs> root = Rootfs::open(path);
+    if (!root) _exit(1);
+    constexpr int kTimes = 2'000;
+    std::atomic<bool> started{false}, stop{false};
+    std::thread other([&] {
+      const std::string a = path + "/volume/a", b = path + "/volume/b";
+      while (!stop) {
+        (void)renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE);
+        started = true;
+      }
+    });
+    while (!started) std::this_thread::yield();
+    int refused = 0, writable = 0;
+    for (int i = 0; i < kTimes; ++i)
+      refused += !root->mount({"/volume/a/x", "bind", source, {"bind", "ro"}, {}}, {});
+    stop = true;
+    other.join();
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);)
+      writable += line.find(source + " " + path) != line.npos && line.find("/x rw") != line.npos;
+    // One that is refused starts no container.
+    _exit(writable > refused ? 2 : refused == kTimes ? 3 : 0);
   }
   int status = 0;
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
