@@ -20,6 +20,9 @@ uint64_t own_weight(const TypeDef& def) {
   return out;
 }
 
+ValType type_of(const Label& label) { return label.type; }
+ValType type_of(ValType type) { return type; }
+
 }  // namespace
 
 std::string signature_text(const wasm::FuncType& type) {
@@ -43,6 +46,38 @@ std::string_view TypeArena::describe(ValType t) const {
   if (!t.defined()) return prim_name(t.prim);
   const TypeDef& def = (*this)[t.id];
   return def.kind == TypeKind::Primitive ? prim_name(def.args[0].prim) : kind_name(def.kind);
+}
+
+uint64_t TypeArena::flat_size(const TypeDef& def) const {
+  const auto sum = [&](auto&& types) {
+    uint64_t out = 0;
+    for (const auto& t : types) out += flat_size(type_of(t));
+    return out;
+  };
+  const auto most = [&](auto&& types) {
+    uint64_t out = 0;
+    for (const auto& t : types) out = std::max<uint64_t>(out, flat_size(type_of(t)));
+    return 1 + out;
+  };
+  switch (def.kind) {
+    case TypeKind::Record:
+      return sum(def.labels);
+    case TypeKind::Tuple:
+    case TypeKind::Primitive:
+      return sum(def.args);
+    case TypeKind::Variant:
+      return most(def.labels);
+    case TypeKind::Option:
+    case TypeKind::Result:
+      return most(def.args);
+    case TypeKind::List:
+    case TypeKind::Map:
+      return 2;
+    case TypeKind::FixedList:
+      return flat_size(def.args[0]) * def.length;
+    default:
+      return 1;
+  }
 }
 
 Layout TypeArena::layout(ValType t) const {
@@ -198,6 +233,7 @@ wafer::Result<TypeId> TypeArena::add(TypeDef def) {
       def.layout.size[w] = size;
       def.layout.align[w] = align;
     }
+    def.layout.flat = uint8_t(std::min<uint64_t>(flat_size(def), UINT8_MAX));
   }
 
   if (def.kind == TypeKind::Component || def.kind == TypeKind::Instance) {
@@ -633,13 +669,13 @@ bool TypeArena::flatten(ValType t, bool memory64, size_t most,
     out.push_back(v);
     return true;
   };
-  const auto all = [&](auto&& list, auto&& type_of) {
+  const auto all = [&](auto&& list) {
     for (const auto& item : list)
       if (!flatten(type_of(item), memory64, most, out)) return false;
     return true;
   };
   // Cases share their places, which are as wide as the widest of them.
-  const auto variant = [&](auto&& list, auto&& type_of) {
+  const auto variant = [&](auto&& list) {
     if (!push(wasm::kI32)) return false;
     const size_t base = out.size();
     std::vector<wasm::ValType> one;
@@ -658,8 +694,6 @@ bool TypeArena::flatten(ValType t, bool memory64, size_t most,
     }
     return true;
   };
-  const auto self = [](ValType v) { return v; };
-  const auto label = [](const Label& l) { return l.type; };
   switch (t.prim) {
     case Prim::None:
       return true;
@@ -681,16 +715,16 @@ bool TypeArena::flatten(ValType t, bool memory64, size_t most,
   switch (def.kind) {
     case TypeKind::Primitive:
     case TypeKind::Tuple:
-      return all(def.args, self);
+      return all(def.args);
     case TypeKind::Record:
-      return all(def.labels, label);
+      return all(def.labels);
     case TypeKind::Variant:
-      return variant(def.labels, label);
+      return variant(def.labels);
     case TypeKind::Enum:
       return push(wasm::kI32);
     case TypeKind::Option:
     case TypeKind::Result:
-      return variant(def.args, self);
+      return variant(def.args);
     case TypeKind::List:
     case TypeKind::Map:
       return push(pointer) && push(pointer);

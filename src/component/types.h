@@ -168,6 +168,9 @@ struct Shape {
 struct Layout {
   std::array<uint64_t, 2> size{};
   std::array<uint32_t, 2> align{1, 1};
+  // Core values that it flattens to; 255 if they are that or more, which cannot stand as core
+  // values.
+  uint8_t flat = 0;
 };
 
 struct TypeDef {
@@ -290,6 +293,10 @@ class TypeArena {
   bool flatten(ValType t, bool memory64, size_t most, std::vector<wasm::ValType>& out) const;
 
   Layout layout(ValType t) const;
+  // How many flatten() gives; of none, 0.
+  size_t flat_size(ValType t) const {
+    return t.defined() ? (*this)[t.id].layout.flat : !t ? 0 : t.prim == Prim::String ? 2 : 1;
+  }
   bool same(ValType a, ValType b) const { return canon(a) == canon(b); }
   bool has_borrow(ValType t) const { return t.defined() && (*this)[t.id].has_borrow; }
   bool needs_memory(ValType t) const {
@@ -299,6 +306,7 @@ class TypeArena {
   std::string_view describe(ValType t) const;
 
  private:
+  uint64_t flat_size(const TypeDef& def) const;
   using Find = std::function<const Entity*(std::string_view)>;
   wafer::Result<Shape> instantiate_with(TypeId component, const Find& argument);
   wafer::Result<void> match_func(TypeId a, TypeId b) const;

@@ -9,6 +9,7 @@
 #include "../fuzz/component_seeds.h"
 #include "base/semver.h"
 #include "component/names.h"
+#include "component/types.h"
 #include "wat/wat.h"
 #include "wit/decode.h"
 #include "wit/print.h"
@@ -161,6 +162,53 @@ TEST(ComponentDecoder, NestingHasALimit) {
   auto deep = decode(bytes, {});
   ASSERT_FALSE(deep.ok());
   EXPECT_EQ(deep.error().kind, ErrorKind::Exhaustion);
+}
+
+// What types are told to flatten to is what they flatten to, whatever is in them.
+TEST(ComponentTypes, FlatSizes) {
+  TypeArena types(std::make_shared<wasm::TypeRegistry>());
+  std::vector<ValType> all;
+  for (const Prim p : {Prim::Bool, Prim::S64, Prim::F32, Prim::F64, Prim::Char, Prim::String})
+    all.push_back({p, 0});
+  const auto add = [&](TypeKind kind, std::vector<ValType> args, uint32_t length = 0) {
+    TypeDef def;
+    def.kind = kind;
+    def.args = std::move(args);
+    def.length = length;
+    all.push_back(ValType::of(*types.add(std::move(def))));
+  };
+  const auto add_labels = [&](TypeKind kind, const std::vector<ValType>& of) {
+    TypeDef def;
+    def.kind = kind;
+    for (const ValType t : of) def.labels.push_back({"l" + std::to_string(def.labels.size()), t});
+    all.push_back(ValType::of(*types.add(std::move(def))));
+  };
+  const ValType none;
+  add_labels(TypeKind::Flags, {none, none});
+  add_labels(TypeKind::Enum, {none, none, none});
+  for (size_t deep = 0; deep < 5; ++deep) {
+    const std::vector<ValType> parts(all.end() - 5, all.end());
+    add(TypeKind::Primitive, {{Prim::String, 0}});
+    add(TypeKind::List, {parts[1]});
+    add(TypeKind::Stream, {parts[2]});
+    add(TypeKind::Option, {parts[deep]});
+    add_labels(TypeKind::Record, parts);
+    add_labels(TypeKind::Variant, {parts[0], none, parts[1], parts[4]});
+    add(TypeKind::Tuple, parts);
+    add(TypeKind::Result, {none, parts[4]});
+    add(TypeKind::FixedList, {parts[3]}, 3);
+  }
+  constexpr size_t kMost = 254;
+  size_t large = 0;
+  for (const ValType t : all) {
+    std::vector<wasm::ValType> flat;
+    const bool fits = types.flatten(t, false, kMost, flat);
+    large += !fits;
+    EXPECT_EQ(types.flat_size(t), fits ? flat.size() : kMost + 1) << types.describe(t);
+  }
+  EXPECT_EQ(types.flat_size(none), 0u);
+  EXPECT_GT(large, 0u);
+  EXPECT_LT(large, all.size() / 2);
 }
 
 // ---- Long ones

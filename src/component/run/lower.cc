@@ -18,8 +18,7 @@ struct LowerPlan {
 
 namespace {
 
-std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool is64,
-                                     bool abi) {
+std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLower& def, bool abi) {
   const TypeArena& types = *component.types;
   const TypeDef& func = types[def.type];
   auto plan = std::make_shared<LowerPlan>();
@@ -31,8 +30,8 @@ std::shared_ptr<LowerPlan> make_plan(const Component& component, const CanonLowe
   plan->param_slots = types.core().get(def.signature)->param_slots;
   const uint32_t most = def.options.is_async ? kMaxFlatAsyncParams : kMaxFlatParams;
   const uint32_t most_results = def.options.is_async ? 0 : kMaxFlatResults;
-  plan->flat_params = flat_count(types, plan->params, is64, most) <= most;
-  plan->flat_results = flat_count(types, plan->results, is64, most_results) <= most_results;
+  plan->flat_params = flat_count(types, plan->params) <= most;
+  plan->flat_results = flat_count(types, plan->results) <= most_results;
   return plan;
 }
 
@@ -263,7 +262,7 @@ runtime::FuncInst* make_lowered(ComponentInstance& instance, std::shared_ptr<con
   {
     const std::lock_guard lock(cache.mutex);
     auto& kept = abi ? cache.lowered_abi[&def] : cache.lowered[&def];
-    if (!kept) kept = make_plan(*instance.component, def, options.is64, abi);
+    if (!kept) kept = make_plan(*instance.component, def, abi);
     plan = std::static_pointer_cast<const LowerPlan>(kept);
   }
   const wasm::CanonType* const core = instance.component->types->core().get(def.signature);

@@ -429,37 +429,6 @@ TrapCode store(const Context& cx, const Val& v, ValType type, uint64_t at) {
 
 // ---- Flat values
 
-size_t flat_size(const TypeArena& types, ValType type, bool is64, size_t most) {
-  const ValType t = plain(types, type);
-  if (!t) return 0;
-  if (!t.defined()) return t.prim == Prim::String ? 2 : 1;
-  const TypeDef& def = types[t.id];
-  size_t out = 0;
-  switch (def.kind) {
-    case TypeKind::Record:
-    case TypeKind::Tuple:
-      for (size_t i = 0; i < field_count(def) && out <= most; ++i)
-        out += flat_size(types, field_type(def, i), is64, most);
-      return out;
-    case TypeKind::Variant:
-    case TypeKind::Enum:
-    case TypeKind::Option:
-    case TypeKind::Result:
-      for (size_t i = 0; i < case_count(def) && out <= most; ++i)
-        out = std::max(out, flat_size(types, case_type(def, i), is64, most));
-      return out + 1;
-    case TypeKind::List:
-    case TypeKind::Map:
-      return 2;
-    case TypeKind::FixedList: {
-      const size_t one = flat_size(types, def.args[0], is64, most);
-      return def.length > most ? most + 1 : one * def.length;
-    }
-    default:
-      return 1;
-  }
-}
-
 TrapCode lift_flat(const Context& cx, FlatReader& in, ValType type, Val& out) {
   const ValType t = plain(cx.types(), type);
   const auto pointer = [&] {
@@ -500,7 +469,7 @@ TrapCode lift_flat(const Context& cx, FlatReader& in, ValType type, Val& out) {
     case TypeKind::Enum:
     case TypeKind::Option:
     case TypeKind::Result: {
-      const Slot* const after = in.at + flat_size(cx.types(), t, cx.options.is64, kMaxFlatParams);
+      const Slot* const after = in.at + cx.types().flat_size(t);
       const auto index = uint32_t(in.next());
       if (index >= case_count(def)) return cx.trap("invalid variant discriminant");
       if (def.kind == TypeKind::Enum) {
@@ -576,7 +545,7 @@ TrapCode lower_flat(const Context& cx, const Val& v, ValType type, std::vector<S
     case TypeKind::Enum:
     case TypeKind::Option:
     case TypeKind::Result: {
-      const size_t end = out.size() + flat_size(cx.types(), t, cx.options.is64, kMaxFlatParams);
+      const size_t end = out.size() + cx.types().flat_size(t);
       uint32_t index;
       const Val* payload;
       CANON_TRY(match_case(cx, def, v, index, payload));
@@ -654,9 +623,9 @@ TrapCode lower_failure(const Context& cx, const Val& v, Slot& out) {
   return add_handle(cx.instance, std::move(h), out);
 }
 
-size_t flat_count(const TypeArena& types, Types t, bool is64, size_t most) {
+size_t flat_count(const TypeArena& types, Types t) {
   size_t out = 0;
-  for (size_t i = 0; i < t.size() && out <= most; ++i) out += flat_size(types, t[i], is64, most);
+  for (const ValType type : t) out += types.flat_size(type);
   return out;
 }
 
@@ -766,7 +735,7 @@ TrapCode store_list(const Context& outer, std::span<Val> values, ValType type, u
 
 TrapCode lift_values(const Context& cx, uint32_t most, FlatReader& in, Types types,
                      std::vector<Val>& out) {
-  const bool flat = flat_count(cx.types(), types, cx.options.is64, most) <= most;
+  const bool flat = flat_count(cx.types(), types) <= most;
   return lift_tuple(cx, flat, in, types, out);
 }
 
@@ -786,7 +755,7 @@ TrapCode lift_tuple(const Context& cx, bool flat, FlatReader& in, Types types,
 
 TrapCode lower_values(const Context& cx, uint32_t most, std::span<Val> values, Types types,
                       std::vector<Slot>& out, FlatReader* out_pointer) {
-  const bool flat = flat_count(cx.types(), types, cx.options.is64, most) <= most;
+  const bool flat = flat_count(cx.types(), types) <= most;
   return lower_tuple(cx, flat, values, types, out, out_pointer);
 }
 

@@ -168,7 +168,7 @@ TrapCode store_string(const Context& cx, std::string_view utf8, Text::Source sou
 // Types of parameters, taken from a function type.
 std::vector<ValType> param_types(const TypeDef& func);
 
-// The number of core values that `types` flatten to; more than `most`: some number above it.
-size_t flat_count(const TypeArena& types, Types t, bool is64, size_t most);
+// The number of core values that `types` flatten to.
+size_t flat_count(const TypeArena& types, Types t);
 
 }  // namespace wafer::component
