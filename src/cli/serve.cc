@@ -56,17 +56,24 @@ Result<serve::Application> load(const ServeOptions& o) {
   config.consume_fuel = o.limits.fuel.has_value();
   config.signals = o.tier.compile.code.signals;
   auto engine = runtime::Engine::create(config, tier.tier, tier.owner);
+  const auto checked = [&o](auto e, auto component) -> Result<serve::Application> {
+    const auto generation = serve::check(*component);
+    if (!generation)
+      return Error(generation.error().kind,
+                   fmt::format("{}: {}", o.file, std::string_view(generation.error().message)));
+    return serve::Application{std::move(e), std::move(component), *generation};
+  };
   if (code) {
     WAFER_LET(component,
               program::load_component_code(file, *engine, component_features(o.features)));
-    return serve::Application{std::move(engine), std::move(component)};
+    return checked(std::move(engine), std::move(component));
   }
   WAFER_LET(input, program::to_module(std::move(file), config.features));
   const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
   if (!component::is_component(kept->binary()))
     return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
   WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
-  return serve::Application{std::move(engine), std::move(component)};
+  return checked(std::move(engine), std::move(component));
 }
 
 // One line, by any thread.
@@ -104,12 +111,12 @@ int run_server(const ServeOptions& o) {
 
   Result<serve::Application> application = load(o);
   if (!application) {
-    print_error(application.error().message);
+    print_error(program::printable(application.error().message));
     return kFailure;
   }
   serve::Server server(std::move(options));
   if (Result<void> r = server.open(*std::move(application)); !r) {
-    print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));
+    print_error(program::printable(r.error().message));
     return kFailure;
   }
   print_note(fmt::format("wafer: serving {} at {}://{}/", o.file,
@@ -137,12 +144,12 @@ int run_server(const ServeOptions& o) {
       patience = kPatience;
       if (next) {
         if (Result<void> r = server.reload(*std::move(next)); !r)
-          print_error(fmt::format("{}: {}", o.file, program::printable(r.error().message)));
+          print_error(program::printable(r.error().message));
         else
           print_note(fmt::format("wafer: {} was loaded again", o.file));
       } else {
         server.reload_failed();
-        print_error(next.error().message);
+        print_error(program::printable(next.error().message));
       }
     }
   });

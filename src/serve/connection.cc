@@ -69,6 +69,7 @@ void Connection::close() {
   room_.reset();
   more_.reset();
   if (handling_) {
+    handling_->log_gone(remote_, protocol());
     handling_->cancel();
     worker_.loop().post([kept = std::move(handling_)] {});
   }
@@ -425,9 +426,13 @@ void Connection::send(bool last) {
   });
 }
 
+const char* Connection::protocol() const {
+  return parser_->get().version() == 10 ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 void Connection::response_done() {
   done_ = true;
-  handling_->log(remote_, parser_->get().version() == 10 ? "HTTP/1.0" : "HTTP/1.1");
+  handling_->log(remote_, protocol());
   finish_request();
 }
 

@@ -50,6 +50,7 @@ class Connection final : public Session, public Handling::Owner {
   bool on_inform(Handling&, int status, const host::HttpFields& fields) override;
   void send_body();
   void send(bool last);
+  const char* protocol() const;
   void response_done();
   void finish_request();
   void expect(std::chrono::milliseconds time);

@@ -175,6 +175,7 @@ void Connection2::close() {
   for (auto& [id, stream] : streams_) {
     stream.more.reset();
     if (stream.request.body) stream.request.body->on_taken = nullptr;
+    stream.handling->log_gone(remote_, "HTTP/2");
     stream.handling->cancel();
     worker_.loop().post([kept = stream.handling] {});
   }
@@ -435,7 +436,7 @@ void Connection2::forget(int32_t id) {
   if (!stream) return;
   Handling& handling = *stream->handling;
   if (stream->sent && handling.running()) return;  // what it does after its answer
-  if (handling.status != 0 && !stream->refused) handling.log(remote_, "HTTP/2");
+  handling.log_gone(remote_, "HTTP/2");
   if (stream->request.body) host::http2_let_go(session_, *stream->request.body);
   worker_.loop().post([kept = stream->handling] {});
   handling.cancel();

@@ -129,7 +129,15 @@ void Handling::on_ended(const std::string& failure) {
   });
 }
 
+void Handling::log_gone(const std::string& remote, const char* protocol) {
+  constexpr int kClientGone = 499;  // of no standard, and known to whoever reads such logs
+  if (logged || (!invocation_ && !answered)) return;
+  if (!status) status = kClientGone;
+  log(remote, protocol);
+}
+
 void Handling::log(const std::string& remote, const char* protocol) {
+  logged = true;
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now() - began_);
   worker_.metrics().count(status, uint64_t(took.count()), sent);

@@ -40,11 +40,14 @@ class Handling : public std::enable_shared_from_this<Handling> {
 
   // Counts it, and writes a line of the access log.
   void log(const std::string& remote, const char* protocol);
+  // The same of one that a guest has, and whose client is gone before it was answered as a whole.
+  void log_gone(const std::string& remote, const char* protocol);
 
   std::string method, target;
   host::HttpBodyRef request_body;
   host::HttpResponse response;
   bool answered = false;
+  bool logged = false;
   int status = 0;
   uint64_t sent = 0;  // of the response's body
 

@@ -32,6 +32,13 @@ Result<int> listen_beside(const host::Endpoint& endpoint) {
   return fd.release();
 }
 
+Result<void> complete(Application& application) {
+  if (application.generation) return {};
+  WAFER_LET(generation, check(*application.component));
+  application.generation = generation;
+  return {};
+}
+
 // Null without a certificate.
 Result<std::shared_ptr<host::TlsContext>> make_tls(const Options& options) {
   if (options.tls_certificate.empty() && options.tls_key.empty())
@@ -64,8 +71,7 @@ const std::string& Server::admin_address() const {
 }
 
 Result<void> Server::open(Application application) {
-  WAFER_LET(generation, check(*application.component));
-  application.generation = generation;
+  WAFER_TRY(complete(application));
   WAFER_LET(tls, make_tls(options_));
   WAFER_LET(process, host::Process::open(options_.surroundings));
   process_ = std::move(process);
@@ -109,8 +115,7 @@ void Server::reload_failed() { ++metrics().failed_reloads; }
 
 Result<void> Server::reload(Application application) {
   const auto attempt = [&]() -> Result<void> {
-    WAFER_LET(generation, check(*application.component));
-    application.generation = generation;
+    WAFER_TRY(complete(application));
     WAFER_LET(tls, make_tls(options_));
     for (const auto& worker : workers_) {
       worker->set(application);

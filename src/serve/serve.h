@@ -57,7 +57,7 @@ enum class Generation : uint8_t { Wasi_0_2, Wasi_0_3 };
 struct Application {
   std::shared_ptr<runtime::Engine> engine;
   std::shared_ptr<const component::Component> component;
-  Generation generation = Generation::Wasi_0_2;  // the server finds out
+  std::optional<Generation> generation;  // of check(); the server finds out if there is none
 };
 
 // How `component` is served; Unlinkable or Usage if it cannot be.

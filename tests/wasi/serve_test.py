@@ -244,7 +244,8 @@ def written_over(wafer, scratch, component):
 def too_many(wafer, component):
     """Beyond a number of requests at once, over all connections and threads, others are told to come
     again, and the connection stays."""
-    server = Server(wafer, component, "--max-requests", "3", "--admin-addr", "127.0.0.1:0")
+    server = Server(wafer, component, "--max-requests", "3", "--admin-addr", "127.0.0.1:0",
+                    "--access-log", "json")
     while not server.errors:
         time.sleep(0.01)
     metrics = server.errors[0].rsplit(":", 1)[1].split("/")[0]
@@ -287,7 +288,9 @@ def too_many(wafer, component):
     check("metrics of them", [line for line in text.splitlines()
                               if line.startswith(("wafer_requests_active", "wafer_requests_refused"))],
           ["wafer_requests_active 0", f"wafer_requests_refused_total {refused}"])
-    check("exit code", server.stop()[0], 0)
+    code, log = server.stop()
+    check("exit code", code, 0)
+    check("log of whose clients were gone", log.count('"target":"/forever","status":499,'), 4)
 
 
 OTHER = """(component
@@ -375,7 +378,8 @@ def main():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run([wafer, "serve", "--addr", f"127.0.0.1:{taken.getsockname()[1]}",
                                component], capture_output=True, text=True, timeout=20)
-        check("port in use", (done.returncode, "cannot listen" in done.stderr), (1, True))
+        check("port in use", (done.returncode, done.stderr.startswith("error: cannot listen")),
+              (1, True))
     return finish()
 
 
