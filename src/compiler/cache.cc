@@ -170,7 +170,7 @@ CodeCache::PartsFile CodeCache::read_parts(int file, const CacheKey& key, CodePa
   if (!is_ours(file, st)) return PartsFile::OfAnother;
   const auto size = uint64_t(st.st_size);
   if (known.device != uint64_t(st.st_dev) || known.inode != uint64_t(st.st_ino) ||
-      known.end > size) {
+      known.end > page_up(size)) {
     known.device = uint64_t(st.st_dev);
     known.inode = uint64_t(st.st_ino);
     known.end = 0;

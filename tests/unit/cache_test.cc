@@ -1,5 +1,8 @@
-// Turns at what many processes make at the same time.
+// The cache of code: turns at what many processes make at the same time, and parts of modules.
 #if WAFER_HAS_BASELINE
+#include "compiler/cache.h"
+
+#include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
@@ -11,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "compiler/abi.h"
 #include "compiler/cache_turn.h"
 
 namespace wafer::compiler {
@@ -116,6 +120,34 @@ TEST_F(TurnTest, WhereNoneCanBeThereIsNothingToWaitFor) {
   path = folder + "/missing/x.turn";
   EXPECT_FALSE(take());
   EXPECT_LT(Clock::now() - start, Turn::kPassOver);
+}
+
+// What a process knows of a file it does not map once more when it looks for what is new, wherever
+// the file ends.
+using PartsTest = TurnTest;
+
+TEST_F(PartsTest, AreMappedOnce) {
+  const CodeCache cache(folder);
+  const uint8_t module[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+  const CacheKey key(module);
+  const CompileOptions options;
+  ImageParts part;
+#if defined(__x86_64__)
+  part.traits.machine = EM_X86_64;
+#else
+  part.traits.machine = EM_AARCH64;
+#endif
+  part.traits.fingerprint = abi_fingerprint();
+  CodeParts writer, reader;
+  for (size_t n = 1; n <= 3; ++n) {
+    part.rodata.resize(n * 100);
+    ASSERT_TRUE(cache.store_part(key, options, writer, part));
+    EXPECT_EQ(writer.images.size(), n);
+    for (int again = 0; again < 2; ++again) {
+      cache.find_parts(key, options, reader);
+      EXPECT_EQ(reader.images.size(), n);
+    }
+  }
 }
 
 }  // namespace
