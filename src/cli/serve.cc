@@ -70,7 +70,7 @@ Result<serve::Application> load(const ServeOptions& o) {
   }
   WAFER_LET(input, program::to_module(std::move(file), config.features));
   const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
-  if (!component::is_component(kept->binary()))
+  if (component::is_binary(kept->binary()) && !component::is_component(kept->binary()))
     return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
   WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
   return checked(std::move(engine), std::move(component));

@@ -370,7 +370,10 @@ def main():
     of_other_types(wafer, scratch, component)
     # What cannot be served is told in one line.
     core = scratch / "http.core.wasm"
-    for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm")):
+    other = scratch / "other.wasm"
+    other.write_bytes(b"no WebAssembly at all\0")
+    for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm"),
+                           (other, "other.wasm:0x0: magic header not detected")):
         done = subprocess.run([wafer, "serve", "--addr", "127.0.0.1:0", argument],
                               capture_output=True, text=True, timeout=20)
         check(f"{argument}", (done.returncode, part in done.stderr, done.stderr.count("\n")),
