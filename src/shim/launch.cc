@@ -728,7 +728,7 @@ class Launcher {
     settings.limits.fuel = options_.fuel;
     settings.error_log = [this](const std::string& line) { console_.error(line); };
     server_.emplace();
-    if (Result<void> r = server_->open({program_->engine(), std::move(component)},
+    if (Result<void> r = server_->open({program_->engine(), std::move(component), std::nullopt},
                                        options_.surroundings, std::move(settings));
         !r)
       return Error(r.error().kind, path_ + ": " + std::string(r.error().message));
