@@ -96,8 +96,8 @@ void wafer_port_init(void);
  * the library has allocated in it is given back, and false is returned. What was made of the
  * library in the call (engines, stores, errors, ...) is gone, and so is a wafer_wasi with the files
  * that it had open; what was made outside may not have been changed in it. So a whole application,
- * from its engine on, is a good body. Large blocks, such as memories, stacks and code, are errors
- * or traps where they lack, guarded or not. Calls may be nested. */
+ * from its engine on, is a good body. Large blocks, such as memories and stacks, are errors or
+ * traps where they lack, guarded or not. Calls may be nested. */
 bool wafer_port_guarded(void (*body)(void*), void* argument);
 
 /* Defines a host function in `linker`. `type` is a letter for each parameter and, after a colon,

@@ -1,4 +1,5 @@
-# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler -DWAFER=wafer [-DGUEST=module] -P linux.cmake
+# cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler -DWAFER=wafer -DINTERPRETER=name [-DGUEST=module]
+#   -P linux.cmake
 # Builds the static programs for small Linux systems, with musl where it is installed, runs the
 # example and the test of a lack of memory, and checks the size of the command.
 set(limit 400000)
@@ -7,7 +8,7 @@ set(options)
 if(MUSL_GCC)
   set(options -DCMAKE_C_COMPILER=${MUSL_GCC})
 endif()
-foreach(step "-S;${SOURCE}/ports/linux;-B;${BUILD};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DCMAKE_CXX_COMPILER=${CXX};${options}"
+foreach(step "-S;${SOURCE}/ports/linux;-B;${BUILD};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DCMAKE_CXX_COMPILER=${CXX};-DWAFER_INTERPRETER=${INTERPRETER};${options}"
     "--build;${BUILD};--target;wafer_small;example_linux;memory_test")
   execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
     ERROR_VARIABLE out)

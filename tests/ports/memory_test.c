@@ -11,7 +11,7 @@
 /* fir.wat of examples/embedded, with its function `sample` imported from "device". */
 #include "fir_module.h"
 
-static size_t allocations, fail_at, live_blocks, live_bytes, peak_bytes, limit_bytes;
+static size_t allocations, fail_at, live_blocks, live_bytes, peak_bytes, limit_bytes, code_budget;
 
 static void* slot;
 void** wafer_port_slot(void) { return &slot; }
@@ -143,6 +143,7 @@ static void run(void* argument) {
                                          .not_consoles = 7};
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 64 * 1024);
+  wafer_config_code_budget_set(config, code_budget);
   wasm_engine_t* engine = wasm_engine_new_with_config(config);
   wasm_store_t* store = wasm_store_new(engine);
   wafer_linker_t* linker = wafer_linker_new(engine);
@@ -153,8 +154,9 @@ static void run(void* argument) {
   if (!error) error = wafer_module_new_in_place(store, p->bytes, p->size, &module);
   if (!error) wasi = wafer_wasi_new(linker, module, &wasi_config, &error);
   if (!error && wasi) error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
-  p->outcome = kFailed;
-  if (instance) {
+  if (!instance) {
+    p->outcome = kFailed;
+  } else {
     wasm_func_t* func = wafer_instance_func(instance, p->function);
     wasm_val_t value = WASM_INIT_VAL, arg = WASM_I32_VAL(100);
     const bool filter = strcmp(p->function, "_start") != 0;
@@ -201,9 +203,9 @@ static bool attempt(const char* name, program* p, const program* good) {
   return ran;
 }
 
-/* `value`: what is expected, if it is known. */
+/* `calls_again`: functions after others; `value`: what is expected, if it is known. */
 static int check(const char* name, const void* bytes, size_t size, const char* function,
-                 const int32_t* value) {
+                 bool calls_again, const int32_t* value) {
   program good = {.bytes = bytes, .size = size, .function = function};
   fail_at = 0;
   limit_bytes = SIZE_MAX;
@@ -217,6 +219,14 @@ static int check(const char* name, const void* bytes, size_t size, const char* f
     return 1;
   }
   const size_t count = allocations, peak = peak_bytes;
+  /* With next to nothing for code it is dropped and made again. */
+  program again = good;
+  code_budget = 1;
+  if (!attempt(name, &again, &good) || (calls_again && allocations <= count)) {
+    printf("%s: with a budget for code it does not run, or drops none\n", name);
+    return 1;
+  }
+  code_budget = 0;
   size_t survived = 0, values = 0;
   for (size_t n = 1; n <= count; ++n) {
     program p = good;
@@ -224,7 +234,7 @@ static int check(const char* name, const void* bytes, size_t size, const char* f
     limit_bytes = SIZE_MAX;
     if (attempt(name, &p, &good))
       ++survived;
-    else if (p.outcome != kNothing)
+    else if (p.outcome == kTrapped || p.outcome == kFailed)
       ++values;
     fail_at = 0;
     if (!attempt(name, &p, &good)) {
@@ -294,7 +304,7 @@ static int check_inline(void) {
 int main(int argc, char** argv) {
   wafer_port_init();
   int bad = check_inline();
-  bad |= check("fir", kFir, sizeof kFir, "filter", NULL);
+  bad |= check("fir", kFir, sizeof kFir, "filter", false, NULL);
   for (int i = 1; i < argc; ++i) {
     FILE* const file = fopen(argv[i], "rb");
     if (!file) {
@@ -308,7 +318,7 @@ int main(int argc, char** argv) {
     /* path_open's 0, and EINVAL (28) four times, as `put` has it. */
     const int32_t value = 28 * (31 * 31 * 31 + 31 * 31 + 31 + 1);
     if (fread(bytes, 1, size, file) == size)
-      bad |= check(argv[i], bytes, size, "_start", i == 1 ? &value : NULL);
+      bad |= check(argv[i], bytes, size, "_start", true, i == 1 ? &value : NULL);
     else
       bad = 1;
     free(bytes);
