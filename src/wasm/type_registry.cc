@@ -9,8 +9,9 @@ namespace {
 // Without these there are only function types, each for itself.
 constexpr bool kOnlyFuncs = !is_built(Feature::GC) && !is_built(Feature::StackSwitching);
 
-// On small systems they are compared one by one.
-constexpr bool kComparesTypes = kSmall && kOnlyFuncs;
+// On small systems they are found without a table: types are nodes of a tree, in which each bit of
+// a type's hash says which way to go.
+constexpr bool kInTree = kSmall && kOnlyFuncs;
 
 // Equality of function types, in which a reference to the type itself is equal to no other.
 bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
@@ -28,8 +29,44 @@ bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
   }
   return true;
 }
-[[maybe_unused]] bool same_func(const CanonType& a, const CanonType& b) {
+bool same_func(const CanonType& a, const CanonType& b) {
   return same(a, a.func.params, b, b.func.params) && same(a, a.func.results, b, b.func.results);
+}
+
+// Equal for types that are the same; others that agree in one `round` hardly do in the next.
+uint32_t hash_func(const CanonType& type, uint32_t round) {
+  uint32_t h = round;
+  for (const Vec<ValType>* list : {&type.func.params, &type.func.results}) {
+    for (ValType t : *list) {
+      const bool to_itself = t.is_ref() && t.heap().is_concrete() && t.heap().index() == type.id;
+      h = (h ^ (to_itself ? t.bits() & 0x3FF : t.bits())) * 0x9E3779B1u;
+      h ^= h >> 15;
+    }
+    h = ~h;
+  }
+  return h;
+}
+
+// Numbers of the layout of objects, which functions do not have: ids of the types below, 0 for none
+// (type 0 is the root, below no other).
+uint32_t& below(CanonType& type, bool right) {
+  return right ? type.payload_size : type.element_size;
+}
+
+// The type in the tree that is the same as `type`, which is not in it, and else `type`, which is
+// hung in. `get` gives the type of an id.
+template <class Get>
+[[maybe_unused]] uint32_t find_or_hang(CanonType& type, Get get) {
+  if (type.id == 0) return 0;
+  uint32_t at = 0, hash = 0;
+  for (uint32_t depth = 0;; ++depth, hash <<= 1) {
+    CanonType& known = get(at);
+    if (same_func(known, type)) return at;
+    if (depth % 32 == 0) hash = hash_func(type, depth);
+    uint32_t& next = below(known, hash >> 31);
+    if (!next) return next = type.id;
+    at = next;
+  }
 }
 
 // Types are compared by a byte string in which references within the group are
@@ -172,14 +209,14 @@ TypeRegistry::~TypeRegistry() {
 Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32_t first_local,
                                       const Vec<uint32_t>& canon_of) {
   String key;
-  if constexpr (!kComparesTypes) {
+  if constexpr (!kInTree) {
     KeyWriter writer(first_local, canon_of.data());
     writer.number(uint32_t(count));
     for (size_t i = 0; i < count; ++i) writer.sub(group[i]);
     key = std::move(writer.key);
   }
   MutexLock lock(mutex_);
-  if constexpr (!kComparesTypes)
+  if constexpr (!kInTree)
     if (auto it = groups_.find(key); it != groups_.end()) return it->second;
   const uint32_t first = count_;
   if (count > kMaxTypes - first)
@@ -217,9 +254,10 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     };
     canonical_types(type->func.params, in.func.params);
     canonical_types(type->func.results, in.func.results);
-    if constexpr (kComparesTypes) {
-      for (uint32_t known = 0; known < first; ++known)
-        if (same_func(*get(known), *type)) return known;
+    if constexpr (kInTree) {
+      const uint32_t known = find_or_hang(
+          *type, [&](uint32_t other) -> CanonType& { return *const_cast<CanonType*>(get(other)); });
+      if (known != id) return known;
     }
     if constexpr (!kOnlyFuncs) {
       type->fields.reserve(in.fields.size());
@@ -246,7 +284,7 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     slots[id & (kChunkSize - 1)] = type.release();
     ++count_;
   }
-  if constexpr (!kComparesTypes) groups_.emplace(std::move(key), first);
+  if constexpr (!kInTree) groups_.emplace(std::move(key), first);
   return first;
 }
 
