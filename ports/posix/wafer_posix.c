@@ -5,10 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "wafer_console_posix.h"
 #include "wafer_port.h"
 
 #ifndef CLOCK_MONOTONIC
@@ -26,15 +26,12 @@ size_t wafer_port_free_bytes(void) {
 #endif
 }
 
-static uint64_t now(clockid_t clock) {
+uint64_t wafer_port_clock(void) {
   struct timespec time;
-  return clock_gettime(clock, &time) == 0
+  return clock_gettime(CLOCK_MONOTONIC, &time) == 0
              ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec
              : 0;
 }
-
-uint64_t wafer_port_clock(void) { return now(CLOCK_MONOTONIC); }
-uint64_t wafer_port_date(void) { return now(CLOCK_REALTIME); }
 
 void wafer_port_sleep(uint64_t nanoseconds) {
   struct timespec time = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
@@ -56,20 +53,7 @@ bool wafer_port_random(void* out, size_t size) {
   return size == 0;
 }
 
-void wafer_port_put(const char* text, size_t size) {
-  while (size) {
-    const ssize_t done = write(STDOUT_FILENO, text, size);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return;
-    text += done;
-    size -= (size_t)done;
-  }
-}
-
-size_t wafer_port_get(char* out, size_t size) {
-  const ssize_t got = read(STDIN_FILENO, out, size);
-  return got > 0 ? (size_t)got : 0;
-}
+void wafer_port_put(const char* text, size_t size) { wafer_console_write(text, size); }
 
 typedef struct {
   void (*entry)(void*);
@@ -194,12 +178,4 @@ void** wafer_port_slot(void) {
     }
   }
   return &holder->value;
-}
-
-void wafer_port_panic(const char* message) {
-  static const char prefix[] = "wafer: ";
-  wafer_port_put(prefix, sizeof prefix - 1);
-  wafer_port_put(message, strlen(message));
-  wafer_port_put("\n", 1);
-  abort();
 }

@@ -1,16 +1,11 @@
 /* What the platform layer of FreeRTOS (wafer_freertos.c) has from ESP-IDF: its heap, its console
- * and its random numbers. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
+ * and its random numbers; wafer_console_posix.c has the rest. */
 #include "esp_heap_caps.h"
 #include "esp_random.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/semphr.h"
 #include "freertos/task.h"
+#include "wafer_console_posix.h"
 #include "wafer_port.h"
 
 /* As a process of Linux, tasks are threads that stop each other: none may be stopped while it holds
@@ -34,13 +29,6 @@ void* wafer_port_allocate(size_t size) {
 void wafer_port_release(void* block) { ALONE(heap_caps_free(block)); }
 size_t wafer_port_free_bytes(void) { return heap_caps_get_free_size(MALLOC_CAP_DEFAULT); }
 
-uint64_t wafer_port_date(void) {
-  struct timespec time;
-  return clock_gettime(CLOCK_REALTIME, &time) == 0
-             ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec
-             : 0;
-}
-
 bool wafer_port_random(void* out, size_t size) {
   esp_fill_random(out, size);
   return true;
@@ -59,25 +47,6 @@ static SemaphoreHandle_t console(void) {
 void wafer_port_put(const char* text, size_t size) {
   const SemaphoreHandle_t mutex = console();
   xSemaphoreTake(mutex, portMAX_DELAY);
-  while (size) {
-    const ssize_t done = write(STDOUT_FILENO, text, size);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) break;
-    text += done;
-    size -= (size_t)done;
-  }
+  wafer_console_write(text, size);
   xSemaphoreGive(mutex);
-}
-
-size_t wafer_port_get(char* out, size_t size) {
-  const ssize_t got = read(STDIN_FILENO, out, size);
-  return got > 0 ? (size_t)got : 0;
-}
-
-void wafer_port_panic(const char* message) {
-  static const char prefix[] = "wafer: ";
-  wafer_port_put(prefix, sizeof prefix - 1);
-  wafer_port_put(message, strlen(message));
-  wafer_port_put("\n", 1);
-  abort();
 }
