@@ -198,9 +198,9 @@ ModuleDecoder::Step ModuleDecoder::header(bool final) {
 ModuleDecoder::Step ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool final) {
   Cursor c = cursor(pos, size());
   if (!c.u32(out)) {
-    const Error error = c.take_error();
+    Error error = c.take_error();
     if (!final && c.remaining() < 5 && error.offset == size()) return Step::Wait;
-    return failed(error);
+    return failed(std::move(error));
   }
   pos = c.offset();
   return Step::Done;
@@ -250,8 +250,8 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
     Cursor c = cursor(pos, std::min(end, size()));
     uint32_t bodies = 0;
     if (!c.u32(bodies)) {
-      const Error error = c.take_error();
-      if (error.offset != size() || size() >= end) return failed(error);
+      Error error = c.take_error();
+      if (error.offset != size() || size() >= end) return failed(std::move(error));
       if (!final) return Step::Wait;
       return malformed("length out of bounds", id_at + 1);
     }
