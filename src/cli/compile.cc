@@ -106,7 +106,7 @@ int run_compile(const CompileCommand& o) {
   if (o.verbose) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     print_note(
-        fmt::format("wafer: compiled {}: {} bytes, {} of code{}, {:.2f} s", o.file,
+        fmt::format("wafer: compiled {}: {} bytes, {} of code{}, {:.2f} s", input->input.path(),
                     input->binary().size(), compiled.text,
                     compiled.modules == 1 ? "" : fmt::format(" for {} modules", compiled.modules),
                     took.count()));

@@ -15,6 +15,7 @@ struct OptionText {
   std::string description;
   std::string type;  // empty: a flag
   bool takes_value = false;
+  std::vector<std::string> choices;  // the values, if they can be listed
 };
 
 enum class ValueKind { Other, File, Directory, Choice, ChoiceList };
@@ -25,17 +26,31 @@ std::vector<std::string> choices(std::string_view type) {
   if (type == "LEVEL") return {"0", "1", "2", "3"};
   if (type == "FEATURE") return feature_names();
   if (type == "CPU") return {"native", "baseline", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-  if (type == "TARGET") return {"x86_64", "aarch64"};
+  if (type == "TARGET") return {"x86_64", "aarch64", "thumbv7em", "thumbv8m.main"};
   return {};
 }
 
-std::string choice_words(std::string_view type) {
-  return fmt::format("{}", fmt::join(choices(type), " "));
+// The words of "{a,b}", in which a check tells what an option takes.
+std::vector<std::string> checked_choices(std::string_view check) {
+  std::vector<std::string> words;
+  if (!check.starts_with('{') || !check.ends_with('}')) return words;
+  check = check.substr(1, check.size() - 2);
+  while (!check.empty()) {
+    const size_t end = std::min(check.find(','), check.size());
+    words.emplace_back(check.substr(0, end));
+    check.remove_prefix(std::min(end + 1, check.size()));
+  }
+  return words;
 }
 
-ValueKind value_kind(std::string_view type) {
+std::string choice_words(const OptionText& option) {
+  return fmt::format("{}", fmt::join(option.choices, " "));
+}
+
+ValueKind value_kind(const OptionText& option) {
+  const std::string_view type = option.type;
   if (type == "FEATURE") return ValueKind::ChoiceList;  // parted by commas
-  if (!choices(type).empty()) return ValueKind::Choice;
+  if (!option.choices.empty()) return ValueKind::Choice;
   if (type.find("FILE") != std::string_view::npos) return ValueKind::File;
   if (type.find("DIR") != std::string_view::npos || type.find("HOST") != std::string_view::npos)
     return ValueKind::Directory;
@@ -51,9 +66,13 @@ std::vector<OptionText> options_of(const CLI::App& app) {
     text.longs = option->get_lnames();
     text.description = option->get_description();
     text.takes_value = option->get_items_expected_max() > 0;
-    // Without what checks say of themselves.
+    // The type, and after a colon what checks say of themselves.
     if (text.takes_value) text.type = option->get_type_name();
-    text.type.resize(std::min(text.type.size(), text.type.find(':')));
+    const size_t colon = std::min(text.type.size(), text.type.find(':'));
+    text.choices = choices(text.type.substr(0, colon));
+    if (text.choices.empty() && colon < text.type.size())
+      text.choices = checked_choices(std::string_view(text.type).substr(colon + 1));
+    text.type.resize(colon);
     list.push_back(std::move(text));
   }
   return list;
@@ -108,15 +127,15 @@ std::string bash(const CLI::App& app) {
       std::string pattern;
       for (const std::string& name : o.shorts) pattern += (pattern.empty() ? "-" : "|-") + name;
       for (const std::string& name : o.longs) pattern += (pattern.empty() ? "--" : "|--") + name;
-      const ValueKind kind = value_kind(o.type);
+      const ValueKind kind = value_kind(o);
       const std::string action =
           kind == ValueKind::File        ? "COMPREPLY=($(compgen -f -- \"$cur\"))"
           : kind == ValueKind::Directory ? "COMPREPLY=($(compgen -d -- \"$cur\"))"
           : kind == ValueKind::Choice
-              ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$cur\"))", choice_words(o.type))
+              ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$cur\"))", choice_words(o))
           : kind == ValueKind::ChoiceList
               ? fmt::format("COMPREPLY=($(compgen -P \"$list\" -W '{}' -- \"${{cur##*,}}\"))",
-                            choice_words(o.type))
+                            choice_words(o))
               : "COMPREPLY=()";
       with_value += fmt::format("        {}) {}; return ;;\n", pattern, action);
     }
@@ -186,13 +205,13 @@ std::string zsh_options(const std::vector<OptionText>& options, std::string_view
   for (const OptionText& o : options) {
     std::string value;
     if (o.takes_value) {
-      const ValueKind kind = value_kind(o.type);
+      const ValueKind kind = value_kind(o);
       value = ":" + zsh_text(o.type) + ":" +
               (kind == ValueKind::File        ? "_files"
                : kind == ValueKind::Directory ? "_files -/"
-               : kind == ValueKind::Choice    ? fmt::format("({})", choice_words(o.type))
+               : kind == ValueKind::Choice    ? fmt::format("({})", choice_words(o))
                : kind == ValueKind::ChoiceList
-                   ? fmt::format("_values -s , {} {}", o.type, choice_words(o.type))
+                   ? fmt::format("_values -s , {} {}", o.type, choice_words(o))
                    : "");
     }
     const auto add = [&](const std::string& name) {
@@ -257,12 +276,12 @@ std::string fish(const CLI::App& app) {
     for (const std::string& name : o.shorts) line += " -s " + name;
     for (const std::string& name : o.longs) line += " -l " + name;
     if (o.takes_value) {
-      const ValueKind kind = value_kind(o.type);
+      const ValueKind kind = value_kind(o);
       line += kind == ValueKind::File        ? " -r -F"
               : kind == ValueKind::Directory ? " -x -a '(__fish_complete_directories)'"
-              : kind == ValueKind::Choice    ? fmt::format(" -x -a '{}'", choice_words(o.type))
+              : kind == ValueKind::Choice    ? fmt::format(" -x -a '{}'", choice_words(o))
               : kind == ValueKind::ChoiceList
-                  ? fmt::format(" -x -a '(__fish_append , {})'", choice_words(o.type))
+                  ? fmt::format(" -x -a '(__fish_append , {})'", choice_words(o))
                   : " -x";
     }
     return line + " -d " + quoted(o.description) + "\n";

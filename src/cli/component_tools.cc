@@ -27,7 +27,7 @@ struct ToolOptions {
 
 int fail(std::string_view file, const Error& error) {
   const std::string message(std::string_view(error.message));
-  print_error(file.empty() ? message : fmt::format("{}: {}", file, message));
+  print_error(file.empty() ? message : fmt::format("{}: {}", Input::name_of(file), message));
   return kFailure;
 }
 
@@ -37,12 +37,12 @@ int write(const std::string& output, const Vec<uint8_t>& bytes) {
 }
 
 // Whether a file is a component, or else a core module; an error if not.
-bool is_wanted(const ModuleInput& input, const std::string& file, bool component) {
+bool is_wanted(const ModuleInput& input, bool component) {
   const Bytes bytes = input.binary();
   const bool binary = component::is_binary(bytes), found = component::is_component(bytes);
   if (binary && found == component) return true;
   print_error(fmt::format(
-      "{}: {}; a {} was expected{}", file,
+      "{}: {}; a {} was expected{}", input.input.path(),
       found    ? "is a component"
       : binary ? "is a core module"
                : "is neither a module nor a component",
@@ -74,7 +74,7 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
   for (const std::string& word : o.adapters) {
     auto [name, path] = named_file(word);
     auto adapter = open_module(path, wasm::FeatureSet::all());
-    if (!adapter || !is_wanted(*adapter, path, /*component=*/false)) return kFailure;
+    if (!adapter || !is_wanted(*adapter, /*component=*/false)) return kFailure;
     // The name of the file, up to its first dot, unless told.
     if (name.empty()) {
       name = fs::path(path).filename().string();
@@ -99,7 +99,7 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
 
 int new_component(const ToolOptions& o) {
   const auto module = open_module(o.file, wasm::FeatureSet::all());
-  if (!module || !is_wanted(*module, o.file, /*component=*/false)) return kFailure;
+  if (!module || !is_wanted(*module, /*component=*/false)) return kFailure;
   return make_component(o, o.file, module->binary());
 }
 
@@ -112,7 +112,7 @@ int link(const ToolOptions& o) {
     const std::string& word = openable ? o.openable[i - o.libraries.size()] : o.libraries[i];
     auto [name, path] = named_file(word);
     auto input = open_module(path, wasm::FeatureSet::all());
-    if (!input || !is_wanted(*input, path, /*component=*/false)) return kFailure;
+    if (!input || !is_wanted(*input, /*component=*/false)) return kFailure;
     if (name.empty()) name = fs::path(path).filename().string();
     inputs.push_back(std::move(*input));
     libraries.push_back({std::move(name), inputs.back().binary(), openable});
@@ -128,7 +128,7 @@ int embed(const ToolOptions& o) {
   auto world = wit::select_world(*resolved, o.world);
   if (!world.ok()) return fail(o.wit, world.error());
   const auto module = open_module(o.file, wasm::FeatureSet::all());
-  if (!module || !is_wanted(*module, o.file, /*component=*/false)) return kFailure;
+  if (!module || !is_wanted(*module, /*component=*/false)) return kFailure;
   constexpr std::pair<std::string_view, component::StringEncoding> kEncodings[] = {
       {"utf8", component::StringEncoding::Utf8},
       {"utf16", component::StringEncoding::Utf16},
@@ -143,7 +143,7 @@ int embed(const ToolOptions& o) {
 
 int unbundle(const ToolOptions& o) {
   const auto input = open_module(o.file, wasm::FeatureSet::all());
-  if (!input || !is_wanted(*input, o.file, /*component=*/true)) return kFailure;
+  if (!input || !is_wanted(*input, /*component=*/true)) return kFailure;
   auto out = compose::unbundle(input->binary(), o.threshold);
   if (!out.ok()) return fail(o.file, out.error());
   std::error_code code;
@@ -161,7 +161,7 @@ int targets(const ToolOptions& o) {
   auto world = wit::select_world(*resolved, o.world);
   if (!world.ok()) return fail(o.wit, world.error());
   const auto input = open_module(o.file, wasm::FeatureSet::all());
-  if (!input || !is_wanted(*input, o.file, /*component=*/true)) return kFailure;
+  if (!input || !is_wanted(*input, /*component=*/true)) return kFailure;
   auto fits = compose::targets(input->binary(), resolved->resolve, *world);
   return fits.ok() ? kSuccess : fail(o.file, fits.error());
 }
@@ -174,7 +174,7 @@ int compose_files(const ToolOptions& o, const compose::Graph& graph,
   inputs.reserve(files.size());
   for (const std::string& file : files) {
     auto input = open_module(file, wasm::FeatureSet::all());
-    if (!input || !is_wanted(*input, file, /*component=*/true)) return kFailure;
+    if (!input || !is_wanted(*input, /*component=*/true)) return kFailure;
     inputs.push_back(std::move(*input));
     bytes.push_back(inputs.back().binary());
   }
@@ -197,12 +197,12 @@ int compose_script(const ToolOptions& o) {
     print_error(fmt::format(
         "{}: is a module or component; a script was expected (`wafer component plug` takes "
         "components)",
-        o.file));
+        input->path()));
     return kFailure;
   }
   auto graph = compose::parse_graph(input->text());
   if (!graph.ok()) {
-    print_error(fmt::format("{}:{}", o.file, std::string_view(graph.error().message)));
+    print_error(fmt::format("{}:{}", input->path(), std::string_view(graph.error().message)));
     return kFailure;
   }
   std::vector<std::string> files;

@@ -43,7 +43,7 @@ int validate(const ConvertOptions& o) {
     const std::optional<ModuleInput> input = open_module(file, o.features.get());
     if (!input || !check(*input, o))
       code = kFailure;
-    else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", file)))
+    else if (o.verbose && !write_stdout(fmt::format("{}: valid\n", input->input.path())))
       return kFailure;
   }
   return code;
@@ -53,6 +53,10 @@ int wat2wasm(const ConvertOptions& o) {
   Result<Input> input = Input::open(o.file, Input::Content::Module);
   if (!input) {
     print_error(input.error().message);
+    return kFailure;
+  }
+  if (const std::string found = told_binary(*input, "the text format"); !found.empty()) {
+    print_error(found);
     return kFailure;
   }
   const wasm::FeatureSet features = o.features.get();

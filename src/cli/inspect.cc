@@ -620,7 +620,7 @@ bool check_section(const InspectOptions& o, const std::vector<Section>& sections
     if (o.section == section_name(s.id) || o.section == s.name) return true;
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
-  print_error(fmt::format("{}: no section '{}'{}; there are: {}", o.file, o.section,
+  print_error(fmt::format("{}: no section '{}'{}; there are: {}", Input::name_of(o.file), o.section,
                           did_you_mean(o.section, names), fmt::join(names, ", ")));
   return false;
 }

@@ -107,7 +107,7 @@ void add_image(const ImageProgram& image, const RunOptions& options, wasi::P1Con
 int run_program(const RunOptions& o, const Context& context) {
   Terminal terminal(context);
   program::Options options;
-  options.file = o.file;
+  options.file = Input::name_of(o.file);
   options.invoke = o.invoke;
   options.invoke_args = context.guest_args;
   for (const std::string& preload : o.preloads) {

@@ -71,7 +71,8 @@ Result<serve::Application> load(const ServeOptions& o) {
   WAFER_LET(input, program::to_module(std::move(file), config.features));
   const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
   if (component::is_binary(kept->binary()) && !component::is_component(kept->binary()))
-    return Error(ErrorKind::Usage, o.file + ": a core module: only components can be served");
+    return Error(ErrorKind::Usage, std::string(Input::name_of(o.file)) +
+                                       ": a core module: only components can be served");
   WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
   return checked(std::move(engine), std::move(component));
 }
@@ -119,7 +120,7 @@ int run_server(const ServeOptions& o) {
     print_error(program::printable(r.error().message));
     return kFailure;
   }
-  print_note(fmt::format("wafer: serving {} at {}://{}/", o.file,
+  print_note(fmt::format("wafer: serving {} at {}://{}/", Input::name_of(o.file),
                          o.tls_certificate.empty() ? "http" : "https", server.address()));
   if (!o.admin_address.empty())
     print_note(fmt::format("wafer: metrics at http://{}/metrics", server.admin_address()));
@@ -146,7 +147,7 @@ int run_server(const ServeOptions& o) {
         if (Result<void> r = server.reload(*std::move(next)); !r)
           print_error(program::printable(r.error().message));
         else
-          print_note(fmt::format("wafer: {} was loaded again", o.file));
+          print_note(fmt::format("wafer: {} was loaded again", Input::name_of(o.file)));
       } else {
         server.reload_failed();
         print_error(program::printable(next.error().message));

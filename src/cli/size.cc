@@ -7,6 +7,7 @@
 #include "interp/in_place.h"
 #include "interp/interp.h"
 #include "runtime/store.h"
+#include "wasm/decoder.h"
 
 namespace wafer::cli {
 
@@ -73,6 +74,14 @@ uint64_t memories(const wasm::Module& m, bool trim) {
   return bytes;
 }
 
+// Whether other profiles, or another interpreter, would take `module`.
+bool runs_anywhere(Bytes module) {
+  wasm::DecodeOptions options;
+  options.features = wasm::FeatureSet::all();
+  options.copy_bytes = false;
+  return wasm::decode_module(module, options).ok();
+}
+
 int size(const SizeOptions& o) {
   const Profile profile = o.profile == "minimal"    ? Profile::Minimal
                           : o.profile == "standard" ? Profile::Standard
@@ -88,8 +97,9 @@ int size(const SizeOptions& o) {
   auto module = engine->load_module(input->binary(), false);
   if (!module) {
     print_module_error(*input, module.error());
-    print_note(fmt::format("the profile '{}' does not run this module{}", o.profile,
-                           o.in_place ? " in place" : ""));
+    if (runs_anywhere(input->binary()))
+      print_note(fmt::format("the profile '{}' does not run this module{}", o.profile,
+                             o.in_place ? " in place" : ""));
     return kFailure;
   }
   const wasm::Module& m = **module;

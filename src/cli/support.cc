@@ -93,6 +93,18 @@ std::optional<ModuleInput> module_of(Input input, wasm::FeatureSet features) {
   return std::nullopt;
 }
 
+std::string told_binary(const Input& input, std::string_view wanted) {
+  const Bytes bytes = input.bytes();
+  const bool code = input.is_code();
+  if (!code && !component::is_binary(bytes)) return {};
+  return fmt::format("{}: is {}; {} was expected (`wafer wasm2wat` prints it as text)",
+                     input.path(),
+                     code                             ? "machine code"
+                     : component::is_component(bytes) ? "a component in binary form"
+                                                      : "a module in binary form",
+                     wanted);
+}
+
 void print_module_error(const ModuleInput& in, const Error& error) {
   // Offsets are into the binary, also when that was made from text.
   print_error(in.input.describe(error, false));

@@ -91,6 +91,9 @@ std::optional<ModuleInput> open_module(std::string_view path, wasm::FeatureSet f
 // The same of what was read already.
 std::optional<ModuleInput> module_of(Input input, wasm::FeatureSet features);
 
+// The message for binary forms where text, `wanted`, was expected; empty if `input` is none.
+std::string told_binary(const Input& input, std::string_view wanted);
+
 // Prints the error line for `error` in the binary form of `in`.
 void print_module_error(const ModuleInput& in, const Error& error);
 

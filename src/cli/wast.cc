@@ -137,6 +137,11 @@ FileResult run_file(const std::string& path, const WastOptions& o, const std::ve
     result.error = std::string_view(input.error().message);
     return result;
   }
+  if (std::string found = told_binary(*input, "a script"); !found.empty()) {
+    result.readable = false;
+    result.error = std::move(found);
+    return result;
+  }
   result.report = run_script(input->text(), script);
   return result;
 }
@@ -164,7 +169,7 @@ int run_wast(WastOptions& o) {
   const Style& style = out_style();
   const auto print_ready = [&] {
     for (; printed < files.size() && results[printed]; ++printed) {
-      const std::string& file = files[printed];
+      const std::string_view file = Input::name_of(files[printed]);
       FileResult& r = *results[printed];
       std::string out = std::move(r.output);
       if (!r.readable) {

@@ -387,6 +387,10 @@ class Script {
     return it == instances_.end() ? nullptr : &it->second;
   }
 
+  static std::string no_module(const String& name) {
+    return name.empty() ? "no module" : "no module $" + str(name);
+  }
+
   // ---- Threads ----------------------------------------------------------------
 
   void start(const ScriptCommand& c) {
@@ -394,7 +398,7 @@ class Script {
     if (!c.of.empty()) {
       // Stores share memories, and nothing else.
       const Exports* shared = find_instance(c.of);
-      if (!shared) return fail("no module $" + str(c.of) + " to share");
+      if (!shared) return fail(no_module(c.of) + " to share");
       Exports& exports = script->instances_[str(c.of)];
       exports.shared = shared->shared;
       if (shared->instance) {
@@ -611,7 +615,7 @@ class Script {
       return outcome;
     };
     const Exports* instance = find_instance(action.module);
-    if (!instance) return usage("no module $" + str(action.module));
+    if (!instance) return usage(no_module(action.module));
     const std::optional<Extern> found = instance->get(action.name);
     if (!found) return usage("no export \"" + str(action.name) + "\"");
     if (action.is_get) {
@@ -744,7 +748,7 @@ class Script {
       }
       case Kind::Register: {
         const Exports* instance = find_instance(c.of);
-        if (!instance) return fail("no module $" + str(c.of) + " to register");
+        if (!instance) return fail(no_module(c.of) + " to register");
         registered_[str(c.name)] = *instance;
         return;
       }

@@ -79,7 +79,7 @@ Result<Input> Input::open(std::string_view path, Content content, Hold hold) {
     if (std::exchange(taken, true))
       return Error(ErrorKind::Io, "standard input can be read only once");
   }
-  const std::string name(standard ? std::string_view("<stdin>") : path);
+  const std::string name(name_of(path));
   const UniqueFd file = standard
                             ? duplicate(STDIN_FILENO)
                             : take_opened(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));

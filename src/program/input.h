@@ -26,6 +26,8 @@ class Input {
                             Hold hold = Hold::Mapped);
   // The same from `fd`, which stays the caller's; `path` is for messages.
   static Result<Input> read(int fd, std::string_view path, Content content = Content::Any);
+  // How messages name what open(path) reads.
+  static std::string_view name_of(std::string_view path) { return path == "-" ? "<stdin>" : path; }
   Input(Input&& other) noexcept;
   Input& operator=(Input&&) = delete;
   ~Input();

@@ -190,19 +190,17 @@ class Program::Runner {
     if (timeout_) timeout_->set_store(*store_);
     if (component_)
       return finish(component_->run(*store_, [this](const Error& e) { return failed(e); }));
-    for (const auto& [name, module] : preloads_) {
+    for (size_t i = 0; i < preloads_.size(); ++i) {
+      const auto& [name, module] = preloads_[i];
       Result<Instance*> instance = linker.instantiate(*store_, module);
-      if (!instance) return failed(instance.error());
+      if (!instance)
+        return unlinked(instance.error(), options_.preloads[i].second, linker, *module);
       if (const int code = call_export(**instance, "_initialize")) return code;
       if (exited_) return exit_code_;
       if (Result<void> r = linker.define_instance(name, *instance); !r) return failed(r.error());
     }
     Result<Instance*> instance = linker.instantiate(*store_, main_);
-    if (!instance) {
-      const int code = failed(instance.error());
-      if (instance.error().kind == ErrorKind::Unlinkable) hint_at_providers(linker, *main_);
-      return code;
-    }
+    if (!instance) return unlinked(instance.error(), options_.file, linker, *main_);
     if (options_.invoke.empty() && !reads_arguments(*main_)) console_.arguments_unused();
     const int code = run_main(**instance);
     if (options_.verbose && options_.fuel)
@@ -283,10 +281,20 @@ class Program::Runner {
     return false;
   }
 
+  // What went wrong when the module of `file` was instantiated; gives the exit code.
+  int unlinked(const Error& error, std::string_view file, Linker& linker, const Module& module) {
+    if (error.kind != ErrorKind::Unlinkable) return failed(error);
+    console_.error(fmt::format("{}: {}", file, printable(error.message)));
+    hint_at_providers(linker, module);
+    return kFailure;
+  }
+
   // Says where the imports that are missing usually come from.
   void hint_at_providers(Linker& linker, const Module& module) {
     std::vector<std::string> said;
     for (const wasm::Import& import : module.imports) {
+      const bool is_func = import.type.kind == ExternKind::Func;
+      if (is_func && options_.trap_on_unknown_imports) continue;
       if (linker.get(*store_, import.module, import.name)) continue;
       const std::string_view provider = usual_provider(import.module, import.name);
       if (provider.empty()) continue;

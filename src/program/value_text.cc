@@ -61,14 +61,26 @@ std::optional<Value> parse_v128(std::string_view text) {
   return value;
 }
 
+// The abstract heap type of that name.
+std::optional<HeapKind> abstract_heap(std::string_view name) {
+  for (auto kind = HeapKind::Func; kind != HeapKind::Concrete; kind = HeapKind(int(kind) + 1))
+    if (std::string_view(wasm::to_string(wasm::HeapType(kind))) == name) return kind;
+  return std::nullopt;
+}
+
 std::optional<Value> parse_ref(runtime::Store& store, ValType type, std::string_view text) {
   const std::vector<std::string_view> words = words_of(text);
   if (words.empty()) return std::nullopt;
+  const wasm::TypeRegistry& registry = store.registry();
   if (words[0] == "null" || words[0] == "ref.null") {
-    if (!type.nullable() || words.size() > 2) return std::nullopt;
+    const bool typed = words[0] == "ref.null" && words.size() == 2;
+    if (!type.nullable() || !(typed || words.size() == 1)) return std::nullopt;
+    if (typed) {
+      const std::optional<HeapKind> heap = abstract_heap(words[1]);
+      if (!heap || !registry.is_subtype(*heap, type.heap())) return std::nullopt;
+    }
     return Value::ref(runtime::kNullRef, type);
   }
-  const wasm::TypeRegistry& registry = store.registry();
   const auto takes = [&](HeapKind kind) { return registry.is_subtype(kind, type.heap()); };
   if (words.size() != 2) return std::nullopt;
   if (words[0] == "ref.i31" && takes(HeapKind::I31)) {
@@ -105,8 +117,6 @@ std::optional<Value> parse_value(runtime::Store& store, ValType type, std::strin
   const auto number = [&](std::optional<uint64_t> bits) {
     return bits ? std::optional(Value{type, {*bits, 0}}) : std::nullopt;
   };
-  // Scripts of the specification have a name for the canonical NaN.
-  if (text.ends_with("nan:canonical")) text.remove_suffix(std::string_view(":canonical").size());
   switch (type.kind()) {
     case TypeKind::I32:
       return number(wat::parse_integer(text, 32));

@@ -456,7 +456,6 @@ T
   same f32 1_0.5e+1 105
   same f32 nan nan
   same f32 -nan -nan
-  same f32 nan:canonical nan
   same f32 nan:0x20_0000 nan:0x200000
   same f64 -nan:0xfffffffffffff -nan:0xfffffffffffff
   same f64 -inf -inf
@@ -493,6 +492,19 @@ T
   expect out -11
   run 0 --invoke three l.wat -- 1 2 3
   expect out 7
+  # A null of another type is none of this one.
+  echo '(module (func (export "eq") (param eqref) (result eqref) (local.get 0)))' >eq.wat
+  for heap in eq i31 none; do
+    run 0 run --invoke eq eq.wat "ref.null $heap"
+    expect out null
+  done
+  for bad in 'ref.null any' 'ref.null func' 'ref.null nonsense' 'null eq'; do
+    run 1 run --invoke eq eq.wat "$bad"
+    has err "'$bad' is not a value of type eqref"
+  done
+  # Scripts alone have a name for the canonical NaN.
+  run 1 run --invoke f32 l.wat nan:canonical
+  has err "'nan:canonical' is not a value of type f32"
 }
 
 exit_codes() {
@@ -549,6 +561,29 @@ bad_input() {
   printf '\0asm\1\0\0\0\x8\1\3' >start.wasm
   run 1 validate start.wasm
   has err 'start.wasm:0xa: unknown function 3'
+  # Binary forms where text is expected.
+  printf '\0asm\1\0\0\0' >module.wasm
+  printf '\0asm\x0d\0\1\0' >part.wasm
+  run 1 wat2wasm module.wasm -o result.wasm
+  expect err 'error: module.wasm: is a module in binary form; the text format was expected (`wafer wasm2wat` prints it as text)'
+  run 1 wat2wasm part.wasm -o result.wasm
+  has err 'part.wasm: is a component in binary form; the text format was expected'
+  run 1 wast module.wasm
+  has out 'module.wasm: is a module in binary form; a script was expected'
+  echo '(assert_return (invoke "f"))' >none.wast
+  run 1 wast none.wast
+  has out 'usage: no module'
+  ! grep -qF '$' out || { echo 'a module of no name'; failures=$((failures + 1)); }
+  # Standard input has one name.
+  input=module.wasm run 0 validate -v -
+  expect out '<stdin>: valid'
+  input=cut.wasm run 1 validate -
+  has err '<stdin>:0xe: '
+  echo '(module (func (export "_start") unreachable))' >trap.wat
+  input=trap.wat run 134 run -
+  has err 'error: <stdin>: trap: unreachable'
+  input=none.wast run 1 wast -
+  has out '<stdin>: 0 passed, 1 failed'
   # Nothing is written when the input is bad.
   echo '(module (func (result i32) i64.const 1))' >invalid.wat
   run 1 wat2wasm invalid.wat -o result.wasm
@@ -807,6 +842,11 @@ EOF
   run 0 size vector.wat
   run 1 size --in-place vector.wat
   has err "the profile 'full' does not run this module in place"
+  # What no profile runs.
+  printf 'GIF89a..' >gif.wasm
+  run 1 size gif.wasm
+  expect err 'error: gif.wasm:0x0: magic header not detected'
+  empty out
 }
 
 component_code() {
@@ -1063,6 +1103,15 @@ T
   # Values that begin with a dash are no options.
   run 0 run --argv0 --fule ok.wat
 
+  # Hints are about what is missing: not about functions that may be, and for the file that wants it.
+  echo '(module (import "wbg" "f" (func)) (import "mine" "m" (memory 1)))' >memory.wat
+  run 1 run --trap-on-unknown-imports memory.wat
+  expect err 'error: memory.wat: unknown import: "mine" "m"'
+  echo '(module (import "wbg" "f" (func)))' >wants.wat
+  run 1 run --preload lib=wants.wat ok.wat
+  has err 'error: wants.wat: unknown import: "wbg" "f"'
+  has err 'hint: "wbg": wasm-bindgen'
+
   # Options after FILE are the program's.
   run 0 run ok.wat --fuel=5
   has err "hint: '--fuel' comes after FILE"
@@ -1107,6 +1156,23 @@ T
 }
 
 # Without signals everything traps as with them, in the same places.
+# A processor that is none is told at once, by one line, where code could be made for it.
+processors() {
+  echo '(module (func (export "f") (result i32) (i32.const 7)))' >f.wat
+  for cpu in nonsense i386 help; do
+    for with in 'run --tier llvm --invoke f' 'run --tier auto --invoke f' compile; do
+      run 1 $with --cpu $cpu f.wat
+      has err "unknown cpu '$cpu'; there are native, baseline"
+      [ "$(wc -l <err)" -eq 1 ] || { echo "more than one line"; failures=$((failures + 1)); }
+      empty out
+    done
+  done
+  for cpu in native baseline; do
+    run 0 run --tier llvm --cpu $cpu --invoke f f.wat
+    expect out 7
+  done
+}
+
 no_signals() {
   cat >traps.wat <<'T'
 (module (memory 1)
@@ -1227,6 +1293,14 @@ completions() {
   expect out gc,tail-call
   complete_bash wafer compile --target a
   expect out aarch64
+  complete_bash wafer compile --target thumb
+  expect out $'thumbv7em\nthumbv8m.main'
+  complete_bash wafer compile --format ''
+  expect out $'wcode\nxip'
+  complete_bash wafer size --profile s
+  expect out standard
+  complete_bash wafer serve --access-log ''
+  expect out $'none\ntext\njson'
   complete_bash wafer compile --cpu na
   expect out native
   complete_bash wafer component pl
@@ -1241,6 +1315,8 @@ completions() {
     }
     complete_fish 'wafer run --tier l'
     expect out llvm
+    complete_fish 'wafer compile --format x'
+    expect out xip
     complete_fish 'wafer compile --target a'
     expect out aarch64
     complete_fish 'wafer validate --enable gc,tail'

@@ -142,8 +142,29 @@ Result<Target> find_target(const CompileOptions& options) {
   return t;
 }
 
+// Whether the target has the processor, told before LLVM does, which would print lines of its own
+// or end the process.
+Result<void> check_cpu(const Target& t) {
+  const llvm::Triple triple(t.triple);
+  const auto info_of = [&](llvm::StringRef cpu) {
+    return std::unique_ptr<llvm::MCSubtargetInfo>(
+        t.target->createMCSubtargetInfo(triple, cpu, /*Features=*/""));
+  };
+  // Those of 32 bits have the same list.
+  const auto fits = [&](llvm::StringRef cpu) {
+    return !triple.isX86_64() || info_of(cpu)->checkFeatures("+64bit");
+  };
+  const std::unique_ptr<llvm::MCSubtargetInfo> any = info_of("");
+  if (any->isCPUStringValid(t.cpu) && fits(t.cpu)) return {};
+  std::string message = "unknown cpu '" + t.cpu + "'; there are native, baseline";
+  for (const auto& cpu : any->getAllProcessorDescriptions())
+    if (fits(cpu.Key)) message += std::string(", ") + cpu.Key;
+  return error_of(message);
+}
+
 Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsigned opt_level,
                                                           bool in_place = false) {
+  WAFER_TRY(check_cpu(t));
   llvm::TargetOptions options;
   options.GuaranteedTailCallOpt = false;
   options.EmitStackSizeSection = in_place;
@@ -155,12 +176,6 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsig
       in_place ? llvm::Reloc::ROPI : llvm::Reloc::PIC_, llvm::CodeModel::Small,
       kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
-  if (!machine->getMCSubtargetInfo()->isCPUStringValid(t.cpu)) {
-    std::string message = "unknown cpu '" + t.cpu + "'; there are native, baseline";
-    for (const auto& cpu : machine->getMCSubtargetInfo()->getAllProcessorDescriptions())
-      message += std::string(", ") + cpu.Key;
-    return error_of(message);
-  }
   return machine;
 }
 

@@ -20,6 +20,16 @@ Result<OwnedTier> make_baseline() {
 #endif
 }
 
+// Tells at once, and not when code is first made, what it cannot be made for. Where there is no
+// code generator, that is told when it is first needed.
+Result<void> check_target(const TierOptions& options) {
+  if (options.compile.cpu.empty()) return {};
+  const Result<Backend*> backend = options.backend();
+  if (!backend) return {};
+  const Result<ImageTraits> traits = (*backend)->traits(options.compile);
+  return traits ? Result<void>() : Result<void>(traits.error());
+}
+
 OwnedTier make_auto(TierOptions options, bool eager) {
 #if WAFER_HAS_BASELINE
   if (BaselineCompiler::supported()) {
@@ -46,6 +56,7 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
     case TierKind::Baseline:
       return make_baseline();
     case TierKind::Optimized: {
+      WAFER_TRY(check_target(options));
       auto tier = std::make_shared<NativeTier>(std::move(options));
       return OwnedTier{tier.get(), tier, {}};
     }
@@ -54,6 +65,7 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
     case TierKind::Auto:
       break;
   }
+  WAFER_TRY(check_target(options));
   return make_auto(std::move(options), eager);
 }
 
