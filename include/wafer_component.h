@@ -210,6 +210,27 @@ WASM_API_EXTERN own wafer_error_t* wafer_component_func_call_text(const wafer_co
                                                                   const char* arguments,
                                                                   own wasm_byte_vec_t* result);
 
+/* What has come of running what calls left behind. */
+typedef uint8_t wafer_component_outcome_t;
+enum wafer_component_outcome_enum {
+  WAFER_COMPONENT_DONE,
+  WAFER_COMPONENT_WAITS,  /* for what is outside: answers that come later, WASI */
+  WAFER_COMPONENT_STALLED /* nothing will go on before the host does something */
+};
+/* Run everything in the store that calls have left behind: tasks that go on after they have given
+ * their result. Errors, which leave `*out` as it was: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE within
+ * functions of the host, as code of a component runs already.
+ *
+ * What can be run now, without waiting for what is outside. WAFER_COMPONENT_DONE: no task is
+ * left. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_run_until_idle(wasm_store_t*,
+                                                                  wafer_component_outcome_t* out);
+/* Until `done`, which is WAFER_COMPONENT_DONE, or WAFER_COMPONENT_STALLED if that will never be;
+ * waits for what is outside. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_run_until(wasm_store_t*, bool (*done)(void*),
+                                                             void* env,
+                                                             wafer_component_outcome_t* out);
+
 /* ---- WASI 0.2 and 0.3 */
 
 typedef uint8_t wafer_network_use_t;

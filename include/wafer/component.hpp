@@ -215,6 +215,21 @@ class ComponentInstance {
   std::shared_ptr<component::ComponentInstance> impl_;
 };
 
+// What has come of running what calls left behind.
+enum class RunOutcome : uint8_t {
+  Done,
+  Waits,    // for what is outside: answers that host functions give later, a StorePost, WASI
+  Stalled,  // nothing will go on before the host does something, as to read a stream
+};
+// Run everything in the store that calls have left behind: tasks that go on after they have given
+// their result, and what host's ends of streams and futures are to be told (wafer/streams.hpp).
+// Errors: Trap; Usage within functions of the host, as code of a component runs already.
+//
+// What can be run now, without waiting for what is outside. Done: no task is left.
+Result<RunOutcome> run_until_idle(Store& store);
+// Until `done()`, which is Done, or Stalled if that will never be; waits for what is outside.
+Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done);
+
 // What the host gives to components: functions and resources, by interface and name. An import
 // of `a:b/c@0.2.3` is met by `a:b/c@0.2.6`. Has to outlive the instances.
 class ComponentLinker {

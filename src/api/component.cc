@@ -199,6 +199,26 @@ Result<ComponentVal> ComponentInstance::value(std::string_view name,
   return component::take_value(*found);
 }
 
+Result<RunOutcome> run_until_idle(component::ComponentStore& store) {
+  using component::ComponentStore;
+  WAFER_TRY(component::run(store, [] { return false; }, ComponentStore::WhenIdle::AtOnce));
+  if (store.outstanding) return RunOutcome::Waits;
+  return component::has_tasks(store) ? RunOutcome::Stalled : RunOutcome::Done;
+}
+Result<RunOutcome> run_until_idle(Store& store) {
+  return run_until_idle(component_state(*store.raw()));
+}
+
+Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done) {
+  bool reached = false;
+  WAFER_TRY(component::run(
+      store, [&] { return reached = done(); }, component::ComponentStore::WhenIdle::Return));
+  return reached ? RunOutcome::Done : RunOutcome::Stalled;
+}
+Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done) {
+  return run_until(component_state(*store.raw()), done);
+}
+
 component::ComponentStore* ComponentInstance::store() const { return &impl_->store; }
 
 component::ComponentStore* ComponentFunc::store() const {

@@ -2,10 +2,15 @@
 #pragma once
 
 #include "component/run/linker.h"
+#include "wafer/component.hpp"
 
 namespace wafer {
 
 // Made with the first component in the store, and gone with it.
 component::ComponentStore& component_state(runtime::Store& store);
+
+// As those of a Store.
+Result<RunOutcome> run_until_idle(component::ComponentStore& store);
+Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done);
 
 }  // namespace wafer

@@ -67,6 +67,13 @@ std::shared_ptr<void> environment(void* env, void (*finalizer)(void*)) {
           }};
 }
 
+wafer_error_t* outcome(Result<RunOutcome> result, wafer_component_outcome_t* out) {
+  static_assert(WAFER_COMPONENT_STALLED == int(RunOutcome::Stalled));
+  if (!result.ok()) return new_error(result.take_error());
+  *out = wafer_component_outcome_t(*result);
+  return nullptr;
+}
+
 }  // namespace
 
 extern "C" {
@@ -326,6 +333,14 @@ wafer_error_t* wafer_component_func_call_text(const wafer_component_func_t* f,
   if (!text.ok()) return new_error(text.take_error());
   wasm_byte_vec_new(result, text->size(), text->data());
   return nullptr;
+}
+
+wafer_error_t* wafer_component_run_until_idle(wasm_store_t* s, wafer_component_outcome_t* out) {
+  return outcome(run_until_idle(component_state(s->store)), out);
+}
+wafer_error_t* wafer_component_run_until(wasm_store_t* s, bool (*done)(void*), void* env,
+                                         wafer_component_outcome_t* out) {
+  return outcome(run_until(component_state(s->store), [=] { return done(env); }), out);
 }
 
 // ---- WASI

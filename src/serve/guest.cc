@@ -195,7 +195,8 @@ void Guest::run(const std::function<TrapCode()>& first) {
   if (code == TrapCode::None)
     code = components_.run_until(
         [this] { return waiting_ || dead_ || (!reusable_ && (idle() || active_.front()->done())); },
-        reusable_);
+        reusable_ ? component::ComponentStore::WhenIdle::Return
+                  : component::ComponentStore::WhenIdle::Trap);
   if (watched) s_.guests.watch(nullptr);
   running_since_ = 0;
   running_ = false;

@@ -218,6 +218,61 @@ static void waiting(void) {
   wafer_component_linker_delete(linker);
 }
 
+static bool told(void* env) { return *(const uint32_t*)env != 0; }
+static void tell(void* env, wafer_component_call_t* call) {
+  *(uint32_t*)env = (uint32_t)wafer_component_val_get_bits(wafer_component_call_arg(call, 0));
+}
+/* A task that goes on after it has given its result. */
+static void left(void) {
+  wasm_store_t* store = wasm_store_new(engine);
+  const char* const text =
+      "(component (import \"later\" (func $later async (result u32)))"
+      "  (import \"tell\" (func $tell (param \"n\" u32)))"
+      "  (core func $l (canon lower (func $later))) (core func $t (canon lower (func $tell)))"
+      "  (core func $return (canon task.return))"
+      "  (core module $M (import \"\" \"later\" (func $later (result i32)))"
+      "    (import \"\" \"tell\" (func $tell (param i32)))"
+      "    (import \"\" \"return\" (func $return))"
+      "    (func (export \"f\") (call $return) (call $tell (call $later))))"
+      "  (core instance $m (instantiate $M (with \"\" (instance (export \"later\" (func $l))"
+      "    (export \"tell\" (func $t)) (export \"return\" (func $return))))))"
+      "  (func (export \"f\") async (canon lift (core func $m \"f\") async)))";
+  const char* const features[] = {"cm-async-stackful"};
+  wasm_byte_vec_t binary;
+  wafer_component_t* component;
+  fail(wafer_wat2wasm(text, strlen(text), &binary));
+  fail(wafer_component_new_with(engine, binary.data, binary.size, features, 1, &component));
+  wasm_byte_vec_delete(&binary);
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  uint32_t number = 0;
+  wafer_component_linker_define_func(linker, NULL, "later", later, NULL, NULL, true);
+  wafer_component_linker_define_func(linker, NULL, "tell", tell, &number, NULL, false);
+  wafer_component_instance_t* instance;
+  fail(wafer_component_linker_instantiate(linker, store, component, &instance));
+  wafer_component_func_t* f = wafer_component_instance_func(instance, NULL, "f");
+  wafer_component_outcome_t outcome;
+  fail(wafer_component_run_until_idle(store, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_DONE);
+  val* result;
+  fail(wafer_component_func_call(f, NULL, 0, &result));
+  CHECK(!result && number == 0);
+  fail(wafer_component_run_until_idle(store, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_WAITS && number == 0);
+  fail(wafer_component_run_until(store, told, &number, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_DONE && number == 41);
+  pthread_join(thread, NULL);
+  fail(wafer_component_run_until_idle(store, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_DONE);
+  number = 0;
+  fail(wafer_component_run_until(store, told, &number, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_STALLED);
+  wafer_component_func_delete(f);
+  wafer_component_instance_delete(instance);
+  wafer_component_delete(component);
+  wasm_store_delete(store);
+  wafer_component_linker_delete(linker);
+}
+
 /* 64-bit memories, functions that are async, and values, by every tier. */
 static const char* const kWide =
     "(component"
@@ -432,6 +487,7 @@ int main(void) {
   values();
   shopping();
   waiting();
+  left();
   wide(WAFER_TIER_AUTO);
   wide(WAFER_TIER_INTERPRETER);
   wasi();

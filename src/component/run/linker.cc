@@ -299,15 +299,23 @@ Error error_of(ComponentStore& store, TrapCode code) {
 
 }  // namespace
 
-Result<void> finish(ComponentStore& store) {
-  const TrapCode code = store.run_until(
-      [&] {
-        return std::all_of(store.instances.begin(), store.instances.end(),
-                           [](const auto& i) { return i->threads.live() == 0; });
-      },
-      true);
+bool has_tasks(const ComponentStore& store) {
+  return std::any_of(store.instances.begin(), store.instances.end(),
+                     [](const auto& i) { return !i->root->poisoned && i->threads.live() != 0; });
+}
+
+Result<void> run(ComponentStore& store, const std::function<bool()>& done,
+                 ComponentStore::WhenIdle when_idle) {
+  if (store.current || store.depth)
+    return Error(ErrorKind::Usage, "code of a component runs already");
+  store.core.clear_trap();
+  const TrapCode code = store.run_until(done, when_idle);
   if (code == TrapCode::None) return {};
   return error_of(store, code);
+}
+
+Result<void> finish(ComponentStore& store) {
+  return run(store, [&] { return !has_tasks(store); }, ComponentStore::WhenIdle::Return);
 }
 
 namespace {

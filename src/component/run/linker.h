@@ -168,8 +168,12 @@ std::shared_ptr<LinkedValue> find_value(ComponentInstance& instance, std::string
 // value). Errors: Trap; Usage if the arguments do not fit.
 Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
                               std::vector<Val> args);
-// Runs everything until no task is left that can go on: one may, after it has given its result.
-// Errors: Trap.
+// Whether there are tasks that have not ended: one may go on after it has given its result.
+bool has_tasks(const ComponentStore& store);
+// Runs what calls have left. Errors: Trap; Usage: code of a component runs already.
+Result<void> run(ComponentStore& store, const std::function<bool()>& done,
+                 ComponentStore::WhenIdle when_idle);
+// The same until no task is left that can go on.
 Result<void> finish(ComponentStore& store);
 
 }  // namespace wafer::component

@@ -364,9 +364,14 @@ class ComponentStore {
   void wake(Thread& thread);
   // Takes a thread of the instance that is ready; null: there is none.
   std::shared_ptr<Thread> take_ready(ComponentInstance& instance);
-  // Runs until `done()`; waits for what is outside when nothing else can be done. Traps when
-  // nothing ever will, or returns then, if it `may_stall`.
-  TrapCode run_until(const std::function<bool()>& done, bool may_stall = false);
+  // What is done where nothing can go on by itself.
+  enum class WhenIdle : uint8_t {
+    Trap,    // waits for what is outside; traps if nothing ever comes from there
+    Return,  // waits in the same way, but returns then
+    AtOnce,  // returns, and does not wait
+  };
+  // Runs until `done()`, or until there is nothing that can be run.
+  TrapCode run_until(const std::function<bool()>& done, WhenIdle when_idle = WhenIdle::Trap);
   // Makes the order of what is ready random, from a seed; without it is first come, first
   // served.
   void seed(uint64_t seed) { random_.emplace(seed); }

@@ -639,13 +639,14 @@ void ComponentStore::post(Job job) {
   if (posted) posted();
 }
 
-TrapCode ComponentStore::run_until(const std::function<bool()>& done, bool may_stall) {
+TrapCode ComponentStore::run_until(const std::function<bool()>& done, WhenIdle when_idle) {
   Thread* const outer = std::exchange(current, nullptr);
   TrapCode code = TrapCode::None;
   while (!done()) {
     if (!run_jobs(code) && !(blocked.empty() ? tick(code) : step_blocked(code))) {
-      if (outstanding == 0 && may_stall) break;
+      if (when_idle == WhenIdle::AtOnce) break;
       if (outstanding == 0) {
+        if (when_idle == WhenIdle::Return) break;
         code = trap("deadlock detected: event loop cannot make further progress");
         break;
       }
