@@ -124,7 +124,7 @@ set(wafer_c_headers wasm.h wafer.h wafer_devices.h)
 if(NOT WAFER_EMBEDDED)
   list(APPEND wafer_c_headers wafer_component.h)
   list(APPEND wafer_public_headers wat.hpp wasi.hpp async.hpp component.hpp component_types.hpp component_abi.hpp expected.hpp
-    component_value.hpp bindings.hpp)
+    component_value.hpp bindings.hpp streams.hpp)
 endif()
 set(wafer_staged ${PROJECT_BINARY_DIR}/staged-include)
 get_target_property(wafer_definitions wafer_flags INTERFACE_COMPILE_DEFINITIONS)

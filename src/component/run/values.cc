@@ -123,6 +123,10 @@ TrapCode lower_end(const Context& cx, const TypeDef& def, const Val& v, Slot& ou
   if (end.is_future() != (def.kind == TypeKind::Future))
     return cx.trap(end.is_future() ? "expected a stream, found a future"
                                    : "expected a future, found a stream");
+  // The host may have it still, as a copy.
+  if (end.owner) return cx.trap("the readable end was given away before");
+  if (end.state != End::State::Idle)
+    return cx.trap("the readable end is read from, or has been read to its end");
   // Of ends that came by way of the host nobody has compared the types.
   if (const ComponentInstance* const from = end.typed;
       from && !(from == &cx.instance && end.type == def.canon) &&
