@@ -1,6 +1,6 @@
-#include "wafer/streams.hpp"
-
 #if WAFER_WITH_COMPONENT_RUN
+
+#include "wafer/streams.hpp"
 
 #include "api/component_state.h"
 #include "component/run/stream.h"
