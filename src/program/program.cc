@@ -24,6 +24,7 @@
 #endif
 #include "runtime/backtrace.h"
 #include "runtime/linker.h"
+#include "wasm/decoder.h"
 
 namespace wafer::program {
 
@@ -241,6 +242,8 @@ class Program::Runner {
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
     if (!module) {
       console_.error(kept->input.describe(module.error(), false));
+      if (module.error().kind == ErrorKind::Unsupported && other_tiers_take(kept->binary()))
+        console_.hint("this tier lacks it; other tiers run the module");
       return false;
     }
     (*module)->owner = kept;
@@ -252,6 +255,14 @@ class Program::Runner {
                                 kept->binary().size(), out->functions.size(), took.count()));
     }
     return true;
+  }
+
+  // Whether the module is one for engines that have all the features that were asked for.
+  bool other_tiers_take(Bytes module) const {
+    wasm::DecodeOptions options;
+    options.features = options_.features;
+    options.copy_bytes = false;
+    return wasm::decode_module(module, options).ok();
   }
 
   bool load_code(const std::string& path, const Input& input, std::shared_ptr<Module>& out) {

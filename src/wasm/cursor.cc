@@ -1,5 +1,7 @@
 #include "wasm/cursor.h"
 
+#include "wasm/feature_name.h"
+
 namespace wafer::wasm {
 
 String message_with(std::string_view prefix, uint64_t number) {
@@ -99,8 +101,11 @@ bool Cursor::name(std::string_view& out) {
   return true;
 }
 
-bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
-  Feature needs = Feature::GC;
+namespace {
+
+// The abstract heap type of a code, and the feature that it is of.
+bool heap_of(uint8_t code, HeapKind& out, Feature& needs) {
+  needs = Feature::GC;
   switch (code) {
     case 0x70:
       out = HeapKind::Func, needs = Feature::Core;
@@ -147,7 +152,29 @@ bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
     default:
       return false;
   }
-  return features_.has(needs);
+  return true;
+}
+
+// Fails for a code that is no heap or reference type, as `what` says, or none without its feature.
+WAFER_COLD bool fail_type(Cursor& c, uint8_t code, std::string_view what, const uint8_t* at) {
+  if (kBrief) return c.fail(ErrorKind::Malformed, what, at);
+  HeapKind kind;
+  Feature needs;
+  if (code == 0x63 || code == 0x64)
+    needs = Feature::FunctionReferences;
+  else if (code == 0x62)
+    needs = Feature::CustomDescriptors;
+  else if (!heap_of(code, kind, needs))
+    return c.fail(ErrorKind::Malformed, what, at);
+  if (c.features().has(needs)) return c.fail(ErrorKind::Malformed, what, at);
+  return fail_off(c, needs, what, at);
+}
+
+}  // namespace
+
+bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
+  Feature needs;
+  return heap_of(code, out, needs) && features_.has(needs);
 }
 
 bool Cursor::heap_type(HeapType& out) {
@@ -170,9 +197,9 @@ bool Cursor::heap_type(HeapType& out) {
   }
   int64_t index = 0;
   if (!s33(index)) return false;
-  if (index < 0) return fail(ErrorKind::Malformed, "malformed heap type", at);
+  if (index < 0) return fail_type(*this, *at, "malformed heap type", at);
   if (!features_.has(Feature::FunctionReferences) && !features_.has(Feature::GC))
-    return fail(ErrorKind::Malformed, "malformed heap type", at);
+    return fail_off(*this, Feature::FunctionReferences, "malformed heap type", at);
   if (index >= int64_t(type_limit_)) return unknown_type(uint64_t(index), at);
   out = HeapType::concrete(uint32_t(index));
   return true;
@@ -196,7 +223,7 @@ bool Cursor::ref_type(ValType& out) {
     return true;
   }
   if (code & 0x80) return fail(ErrorKind::Malformed, "integer representation too long", at + 1);
-  return fail(ErrorKind::Malformed, "malformed reference type", at);
+  return fail_type(*this, code, "malformed reference type", at);
 }
 
 bool Cursor::val_type(ValType& out) {
@@ -215,7 +242,8 @@ bool Cursor::val_type(ValType& out) {
       out = kF64;
       break;
     case 0x7B:
-      if (!features_.has(Feature::Simd)) return ref_type(out);
+      if (!features_.has(Feature::Simd))
+        return fail_off(*this, Feature::Simd, "malformed reference type", pos_);
       out = kV128;
       break;
     default:
@@ -248,7 +276,7 @@ bool Cursor::storage_type(ValType& out) {
     default: {
       HeapKind kind;
       if (abstract_heap(*pos_, kind)) return ref_type(out);
-      return fail(ErrorKind::Malformed, "malformed storage type", at);
+      return fail_type(*this, *at, "malformed storage type", at);
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "wasm/instr.h"
 
+#include "wasm/feature_name.h"
 #include "wasm/op_tables.h"
 
 namespace wafer::wasm {
@@ -11,35 +12,6 @@ void append_hex(String& s, uint32_t v) {
   int shift = 28;
   while (shift > 4 && !(v >> shift)) shift -= 4;
   for (; shift >= 0; shift -= 4) s.push_back(kDigits[(v >> shift) & 0xF]);
-}
-
-std::string_view feature_name(Feature f) {
-  switch (f) {
-    case Feature::FunctionReferences:
-      return "function references";
-    case Feature::GC:
-      return "garbage collection";
-    case Feature::Exceptions:
-      return "exceptions";
-    case Feature::LegacyExceptions:
-      return "legacy exceptions";
-    case Feature::TailCall:
-      return "tail calls";
-    case Feature::Simd:
-      return "SIMD";
-    case Feature::RelaxedSimd:
-      return "relaxed SIMD";
-    case Feature::Threads:
-      return "threads";
-    case Feature::WideArithmetic:
-      return "wide arithmetic";
-    case Feature::CustomDescriptors:
-      return "custom descriptors";
-    case Feature::StackSwitching:
-      return "stack switching";
-    default:
-      return "a feature";
-  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "wasm/feature_name.h"
 #include "wasm/validator.h"
 
 namespace wafer::wasm {
@@ -30,11 +31,17 @@ bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, const char* what)
   return true;
 }
 
-bool limits(Cursor& c, uint8_t allowed, Limits& out, uint8_t& flags) {
+bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
   if (!c.byte(flags)) return false;
   const uint8_t* at = position(c) - 1;
-  if (c.features().has(Feature::Memory64)) allowed |= 4;
-  if (flags & ~allowed) return c.fail(ErrorKind::Malformed, "malformed limits flags", at);
+  constexpr std::pair<uint8_t, Feature> kGated[] = {
+      {2, Feature::Threads}, {4, Feature::Memory64}, {8, Feature::CustomPageSizes}};
+  constexpr std::string_view kMalformed = "malformed limits flags";
+  if (flags & ~known) return c.fail(ErrorKind::Malformed, kMalformed, at);
+  for (const auto& [flag, feature] : kGated)
+    // Malformed: in a module without the feature a flag says nothing of what would follow.
+    if ((flags & flag) && !c.features().has(feature))
+      return fail_off(c, feature, kMalformed, at, ErrorKind::Malformed);
   out.has_max = flags & 1;
   out.shared = flags & 2;
   out.is64 = flags & 4;
@@ -120,7 +127,19 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     return true;
   }
   if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
-  return c.fail(ErrorKind::Malformed, "malformed definition type", at);
+  constexpr std::string_view kMalformed = "malformed definition type";
+  const FeatureSet features = c.features();
+  constexpr std::pair<uint8_t, Feature> kGated[] = {{0x50, Feature::GC},
+                                                    {0x4F, Feature::GC},
+                                                    {0x5F, Feature::GC},
+                                                    {0x5E, Feature::GC},
+                                                    {0x4C, Feature::CustomDescriptors},
+                                                    {0x4D, Feature::CustomDescriptors},
+                                                    {0x5D, Feature::StackSwitching}};
+  for (const auto& [code, feature] : kGated)
+    if (!kBrief && form == code && !features.has(feature))
+      return fail_off(c, feature, kMalformed, at);
+  return c.fail(ErrorKind::Malformed, kMalformed, at);
 }
 
 bool may_extend(const TypeRegistry& registry, uint32_t sub_id, uint32_t super_id) {
@@ -153,14 +172,12 @@ bool may_extend(const TypeRegistry& registry, uint32_t sub_id, uint32_t super_id
 
 bool read_table_type(Cursor& c, TableType& out) {
   uint8_t flags = 0;
-  return c.ref_type(out.element) && limits(c, 1, out.limits, flags);
+  return c.ref_type(out.element) && limits(c, 1 | 4, out.limits, flags);
 }
 
 bool read_memory_type(Cursor& c, MemoryType& out) {
-  uint8_t flags = 0, allowed = 1;
-  if (c.features().has(Feature::Threads)) allowed |= 2;
-  if (c.features().has(Feature::CustomPageSizes)) allowed |= 8;
-  if (!limits(c, allowed, out.limits, flags)) return false;
+  uint8_t flags = 0;
+  if (!limits(c, 1 | 2 | 4 | 8, out.limits, flags)) return false;
   if (!(flags & 8)) return true;
   const uint8_t* at = position(c);
   uint32_t log2 = 0;

@@ -1374,6 +1374,33 @@ features() {
   run 0 validate simd.wat
   run 1 validate --disable simd simd.wat
   run 2 validate --disable nonsense simd.wat
+  # Types of a feature that is off say which.
+  off() { # off FEATURE NAME TEXT
+    echo "(module $3)" >off.wat
+    run 0 wat2wasm --enable all off.wat -o off.wasm
+    run 1 validate --disable $1 off.wasm
+    has err ": $2 not enabled"
+  }
+  off gc 'garbage collection' '(type (struct))'
+  off gc 'garbage collection' '(type (sub (func)))'
+  off gc 'garbage collection' '(global anyref (ref.null any))'
+  off stack-switching 'stack switching' '(type $f (func)) (type (cont $f))'
+  off stack-switching 'stack switching' '(func (param contref))'
+  off custom-descriptors 'custom descriptors' '(rec (type $a (descriptor 1) (struct)) (type (describes 0) (struct)))'
+  off exceptions exceptions '(func (param exnref))'
+  off function-references 'function references' '(type $f (func)) (func (param (ref $f)))'
+  off simd SIMD '(func (param v128))'
+  off memory64 memory64 '(memory i64 1)'
+  off memory64 memory64 '(table i64 1 funcref)'
+  off threads threads '(memory 1 1 shared)'
+  off custom-page-sizes 'custom page sizes' '(memory 1 (pagesize 1))'
+  echo '(module (type $f (func)) (type (cont $f)) (func (export "f")))' >cont.wat
+  run 0 run --enable stack-switching --invoke f cont.wat
+  run 1 run --tier in-place --enable stack-switching --invoke f cont.wat
+  has err 'stack switching not enabled'
+  has err 'hint: this tier lacks it; other tiers run the module'
+  run 1 run --tier in-place --invoke f cont.wat
+  ! grep -q hint err || { echo "a hint at tiers for what is off in all"; failures=$((failures + 1)); }
   echo '(module (memory 1) (memory 1))' >two.wat
   run 0 validate two.wat
   run 1 validate --disable multi-memory two.wat

@@ -265,8 +265,10 @@ TEST(Decoder, NamesAndCustomSections) {
 TEST(Decoder, FeaturesAreHonoured) {
   FeatureSet core;
   EXPECT_EQ(decode(Builder().section(13, {0}), core), "malformed section id @8");
-  EXPECT_EQ(decode(Builder().section(1, {1, 0x5F, 0}), core), "malformed definition type @11");
-  EXPECT_EQ(decode(Builder().section(5, {1, 4, 0}), core), "malformed limits flags @11");
+  EXPECT_EQ(decode(Builder().section(1, {1, 0x5F, 0}), core),
+            "malformed definition type: garbage collection not enabled @11");
+  EXPECT_EQ(decode(Builder().section(5, {1, 4, 0}), core),
+            "malformed limits flags: memory64 not enabled @11");
   EXPECT_EQ(decode(Builder().section(5, {2, 0, 0, 0, 0}), core).substr(0, 17), "multiple memories");
   EXPECT_EQ(function({1, 0x60, 0, 0}, {0, 0xFD, 0x0C}, core),
             "illegal opcode fd 0c: SIMD not enabled");

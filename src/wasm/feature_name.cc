@@ -1,0 +1,48 @@
+#include "wasm/feature_name.h"
+
+namespace wafer::wasm {
+
+std::string_view feature_name(Feature f) {
+  switch (f) {
+    case Feature::FunctionReferences:
+      return "function references";
+    case Feature::GC:
+      return "garbage collection";
+    case Feature::Exceptions:
+      return "exceptions";
+    case Feature::LegacyExceptions:
+      return "legacy exceptions";
+    case Feature::TailCall:
+      return "tail calls";
+    case Feature::Simd:
+      return "SIMD";
+    case Feature::RelaxedSimd:
+      return "relaxed SIMD";
+    case Feature::Threads:
+      return "threads";
+    case Feature::WideArithmetic:
+      return "wide arithmetic";
+    case Feature::CustomDescriptors:
+      return "custom descriptors";
+    case Feature::StackSwitching:
+      return "stack switching";
+    case Feature::Memory64:
+      return "memory64";
+    case Feature::CustomPageSizes:
+      return "custom page sizes";
+    default:
+      return "a feature";
+  }
+}
+
+bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
+              ErrorKind kind) {
+  if (kBrief) return c.fail(kind, what, at);
+  String message(what);
+  message += ": ";
+  message += feature_name(feature);
+  message += " not enabled";
+  return c.fail(kind, message, at);
+}
+
+}  // namespace wafer::wasm
