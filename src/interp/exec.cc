@@ -265,7 +265,7 @@ WAFER_CC void store(WAFER_PARAMS) {
     if constexpr (V >= kStoreSSChecked)
       CHECKED_ADDRESS(p, address, sizeof(M));
     else
-      p = MEM + (uint64_t(address) + FC);
+      touch_end<sizeof(M)>(p = MEM + (uint64_t(address) + FC));
     store_le<M>(p, M(v));
     NEXT(kV == kStoreSI ? 2 : 1);
   }

@@ -17,7 +17,7 @@ WAFER_ALWAYS_INLINE void store128(uint8_t* p, const Slot* v) {
   store_le<uint64_t>(p, v[0]);
   store_le<uint64_t>(p + 8, v[1]);
 #else
-  // By one instruction: where a guard page stops it, nothing may have been written.
+  // On x86 by one instruction: where a guard page stops it, nothing may have been written.
   std::memcpy(p, v, 16);
 #endif
 }
@@ -147,7 +147,7 @@ WAFER_CC void vec_store(WAFER_PARAMS) {
     if constexpr (V == kVecChecked)
       CHECKED_ADDRESS(p, address, 16);
     else
-      p = MEM + (uint64_t(address) + FC);
+      touch_end<16>(p = MEM + (uint64_t(address) + FC));
     store128(p, FP + FB);
     NEXT(1);
   }

@@ -274,6 +274,15 @@ WAFER_FAR uint8_t* far_address(Activation* ctx, uint32_t word, const Slot* fp, u
     DISPATCH();      \
   } while (0)
 
+// Comes before a store at `p` where guard pages tell what is out of bounds: one that traps writes
+// nothing, but processors may write what lies in one page before they look at the next.
+template <unsigned Bytes>
+WAFER_ALWAYS_INLINE void touch_end(const uint8_t* p) {
+#if WAFER_HAS_OS && !defined(__x86_64__)
+  if constexpr (Bytes > 1) (void)*static_cast<const volatile uint8_t*>(p + Bytes - 1);
+#endif
+}
+
 // ---- handlers of other files ----------------------------------------------
 
 namespace handlers {

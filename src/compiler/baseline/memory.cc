@@ -49,9 +49,9 @@ void BaselineCompiler::Impl::store(const Instr& in, unsigned width) {
       value.kind == Kind::Const && !fpr && Machine::short_store(value.value, width);
   const uint8_t reg = immediate ? kNoRegister : fpr ? use_fpr(value) : use_gpr(value);
   const Mem m = address(in, base, width);
+  // A store that traps writes nothing, not even what is within bounds.
+  if (Machine::kStoresInParts && width > 1 && guarded(in.index)) a_.load_fpr(kScratchFpr, m, width);
   if (fpr) {
-    // A store that traps writes nothing, not even the half that is within bounds.
-    if (Machine::kStoresHalves && width == 16) a_.load_fpr(kScratchFpr, m, width);
     a_.store_fpr(m, reg, width);
   } else if (immediate) {
     a_.store_imm(m, value.value, width);

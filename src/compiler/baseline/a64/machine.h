@@ -134,8 +134,8 @@ class Machine : public a64::Assembler {
   static bool supported() { return true; }
   // By how many bits the second operand of an addition may be shifted.
   static constexpr uint32_t kMostScale = 31;
-  // Whether a store of a vector may write its first half where its second faults.
-  static constexpr bool kStoresHalves = true;
+  // Whether a store that reaches into the next page may write the first part when that faults.
+  static constexpr bool kStoresInParts = true;
 
   // Before each piece of code. `bytes`: of the body that it is for. Code of large ones may
   // be farther apart than conditional branches reach.

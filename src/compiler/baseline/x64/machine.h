@@ -115,8 +115,8 @@ class Machine : public x86::Assembler {
   }
   // By how many bits the second operand of an addition may be shifted.
   static constexpr uint32_t kMostScale = 3;
-  // Whether a store of a vector may write its first half where its second faults.
-  static constexpr bool kStoresHalves = false;
+  // Whether a store that reaches into the next page may write the first part when that faults.
+  static constexpr bool kStoresInParts = false;
   static bool supported() {
     const auto& features = asmjit::CpuInfo::host().features().x86();
     return features.hasSSE4_2() && features.hasPOPCNT();
