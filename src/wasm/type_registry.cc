@@ -29,12 +29,12 @@ bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
   }
   return true;
 }
-bool same_func(const CanonType& a, const CanonType& b) {
+[[maybe_unused]] bool same_func(const CanonType& a, const CanonType& b) {
   return same(a, a.func.params, b, b.func.params) && same(a, a.func.results, b, b.func.results);
 }
 
 // Equal for types that are the same; others that agree in one `round` hardly do in the next.
-uint32_t hash_func(const CanonType& type, uint32_t round) {
+[[maybe_unused]] uint32_t hash_func(const CanonType& type, uint32_t round) {
   uint32_t h = round;
   for (const Vec<ValType>* list : {&type.func.params, &type.func.results}) {
     for (ValType t : *list) {
@@ -49,7 +49,7 @@ uint32_t hash_func(const CanonType& type, uint32_t round) {
 
 // Numbers of the layout of objects, which functions do not have: ids of the types below, 0 for none
 // (type 0 is the root, below no other).
-uint32_t& below(CanonType& type, bool right) {
+[[maybe_unused]] uint32_t& below(CanonType& type, bool right) {
   return right ? type.payload_size : type.element_size;
 }
 
