@@ -129,6 +129,17 @@ mount_attr attributes(unsigned long flags) {
   return how;
 }
 
+// Changes the mount at `top`, and all below it, as `o` says.
+Result<void> change_tree(const UniqueFd& top, const MountOptions& o, const std::string& what) {
+  if (!o.set && !o.clear) return {};
+  mount_attr how{};
+  how.attr_set = o.set;
+  how.attr_clr = o.clear;
+  if (mount_setattr(top.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &how, sizeof how) != 0)
+    return system_error("cannot change the mounts below " + what);
+  return {};
+}
+
 // Binds `source`, relative to `from` or all of it if empty, on `target`. It has the options of `o`
 // before anybody can see it: what is found by a path later may be something else, when others write
 // where the path leads through. Gives the mount; none, without an error, where the kernel is older.
@@ -145,13 +156,7 @@ Result<UniqueFd> bind_tree(int from, const char* source, const MountOptions& o,
     if (errno == ENOSYS) return UniqueFd();
     return system_error("cannot change the mount " + what);
   }
-  if (o.set || o.clear) {
-    mount_attr all{};
-    all.attr_set = o.set;
-    all.attr_clr = o.clear;
-    if (mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &all, sizeof all) != 0)
-      return system_error("cannot change the mounts below " + what);
-  }
+  WAFER_TRY(change_tree(tree, o, what));
   if (move_mount(tree.get(), "", target.get(), "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return system_error("cannot mount " + what);
@@ -274,17 +279,12 @@ Result<void> Rootfs::mount(const MountSpec& m, const std::string& cgroup) const 
   if ((m.type == "proc" || m.type == "sysfs") && !find(m.destination, O_PATH, RESOLVE_NO_SYMLINKS))
     return Error(ErrorKind::Invalid,
                  m.type + " is not mounted where a link leads: " + m.destination);
-  UniqueFd mounted;
-  if (bind) {
-    WAFER_LET(tree,
-              bind_tree(AT_FDCWD, m.source.c_str(), o, target, m.source + " on " + m.destination));
-    mounted = std::move(tree);
-  }
-  if (!mounted) {
-    WAFER_LET(top, mount_by_path(m, o, bind, target));
-    mounted = std::move(top);
-  }
-  const std::string top = path_of(mounted);
+  Result<UniqueFd> mounted = UniqueFd();
+  if (bind)
+    mounted = bind_tree(AT_FDCWD, m.source.c_str(), o, target, m.source + " on " + m.destination);
+  if (mounted && !*mounted) mounted = mount_by_path(m, o, bind, target);
+  if (!mounted) return mounted.take_error();
+  const std::string top = path_of(*mounted);
   for (const unsigned long flags : o.propagation)
     if (::mount(nullptr, top.c_str(), nullptr, flags, nullptr) != 0)
       return system_error("cannot change the propagation of " + m.destination);
@@ -315,13 +315,7 @@ Result<UniqueFd> Rootfs::mount_by_path(const MountSpec& m, MountOptions o, bool 
       ::mount(nullptr, path_of(mounted).c_str(), nullptr,
               MS_BIND | MS_REMOUNT | (o.flags & kPerMount) | flags_of(mounted), nullptr) != 0)
     return system_error("cannot change the mount " + m.destination);
-  if (o.set || o.clear) {
-    mount_attr how{};
-    how.attr_set = o.set;
-    how.attr_clr = o.clear;
-    if (mount_setattr(mounted.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &how, sizeof how) != 0)
-      return system_error("cannot change the mounts below " + m.destination);
-  }
+  WAFER_TRY(change_tree(mounted, o, m.destination));
   return mounted;
 }
 

@@ -314,34 +314,42 @@ TEST(ShimRootfs, Options) {
   EXPECT_EQ(tree.data, "");
 }
 
+// What waitpid(2) says of `body`, which ends as a process in a mount namespace of its own.
+constexpr int kNoNamespace = 77;
+template <class F>
+int in_mount_namespace(F body) {
+  const pid_t pid = fork();
+  if (pid == 0)
+    _exit(unshare(CLONE_NEWNS) == 0 &&
+                  mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) == 0
+              ? body()
+              : kNoNamespace);
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  return status;
+}
+
 TEST(ShimRootfs, ReadOnlyThroughout) {
   if (geteuid() != 0) GTEST_SKIP() << "only root mounts";
   Folder folder;
-  // In a mount namespace of its own.
-  const pid_t pid = fork();
-  if (pid == 0) {
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
-      _exit(77);
+  const int status = in_mount_namespace([&folder] {
     std::error_code ec;
     for (const char* name : {"/root", "/source/below"})
       std::filesystem::create_directories(folder.path + name, ec);
     const std::string source = folder.path + "/source", below = source + "/below";
-    if (mount("tmpfs", below.c_str(), "tmpfs", 0, nullptr) != 0) _exit(77);
+    if (mount("tmpfs", below.c_str(), "tmpfs", 0, nullptr) != 0) return kNoNamespace;
     const Result<Rootfs> root = Rootfs::open(folder.path + "/root");
-    if (!root) _exit(1);
+    if (!root) return 1;
     for (const char* how : {"ro", "rro"})
-      if (!root->mount({std::string("/") + how, "bind", source, {"rbind", how}, {}}, {})) _exit(2);
+      if (!root->mount({std::string("/") + how, "bind", source, {"rbind", how}, {}}, {})) return 2;
     const auto writes = [&](const char* path) {
       return bool(std::ofstream(folder.path + "/root" + path));
     };
-    _exit(writes("/ro/x") || !writes("/ro/below/x") || writes("/rro/x") || writes("/rro/below/x")
-              ? 3
-              : 0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespaces here";
+    return writes("/ro/x") || !writes("/ro/below/x") || writes("/rro/x") || writes("/rro/below/x")
+               ? 3
+               : 0;
+  });
+  if (WEXITSTATUS(status) == kNoNamespace) GTEST_SKIP() << "no mount namespaces here";
   EXPECT_EQ(status, 0) << WEXITSTATUS(status);
 }
 
@@ -350,18 +358,14 @@ TEST(ShimRootfs, ReadOnlyThroughout) {
 TEST(ShimRootfs, ReadOnlyWhoeverMovesThePath) {
   if (geteuid() != 0) GTEST_SKIP() << "only root mounts";
   Folder folder;
-  const pid_t pid = fork();
-  if (pid == 0) {
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0)
-      _exit(77);
+  const int status = in_mount_namespace([&folder] {
     std::error_code ec;
     const std::string path = folder.path + "/root", source = folder.path + "/source";
     for (const std::string& p : {path + "/volume/a/x", path + "/other/x", source})
       std::filesystem::create_directories(p, ec);
     std::filesystem::create_directory_symlink("../other", path + "/volume/b", ec);
     const Result<Rootfs> root = Rootfs::open(path);
-    if (!root) _exit(1);
+    if (!root) return 1;
     constexpr int kTimes = 2'000;
     std::atomic<bool> started{false}, stop{false};
     std::thread other([&] {
@@ -381,11 +385,9 @@ TEST(ShimRootfs, ReadOnlyWhoeverMovesThePath) {
     for (std::string line; std::getline(mounts, line);)
       writable += line.find(source + " " + path) != line.npos && line.find("/x rw") != line.npos;
     // One that is refused starts no container.
-    _exit(writable > refused ? 2 : refused == kTimes ? 3 : 0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespaces here";
+    return writable > refused ? 2 : refused == kTimes ? 3 : 0;
+  });
+  if (WEXITSTATUS(status) == kNoNamespace) GTEST_SKIP() << "no mount namespaces here";
   EXPECT_EQ(status, 0) << WEXITSTATUS(status);
 }
 
