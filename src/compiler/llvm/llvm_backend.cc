@@ -75,6 +75,35 @@ void initialize() {
   });
 }
 
+// Whether the target has the processor, told before LLVM does, which would print lines of its own
+// or end the process.
+Result<void> check_cpu(const Target& t) {
+  const llvm::Triple triple(t.triple);
+  const auto info_of = [&](llvm::StringRef cpu) {
+    return std::unique_ptr<llvm::MCSubtargetInfo>(
+        t.target->createMCSubtargetInfo(triple, cpu, /*Features=*/""));
+  };
+  // Those of 32 bits have the same list.
+  const auto fits = [&](llvm::StringRef cpu) {
+    return !triple.isX86_64() || info_of(cpu)->checkFeatures("+64bit");
+  };
+  const std::unique_ptr<llvm::MCSubtargetInfo> any = info_of("");
+  if (any->isCPUStringValid(t.cpu) && fits(t.cpu)) return {};
+  std::string message = "unknown cpu '" + t.cpu + "'; there are native, baseline";
+  for (const auto& cpu : any->getAllProcessorDescriptions())
+    if (fits(cpu.Key)) message += std::string(", ") + cpu.Key;
+  return error_of(message);
+}
+
+// `t` with LLVM's description of it. A processor that somebody named may be none.
+Result<Target> look_up(Target t, const CompileOptions& options) {
+  std::string message;
+  t.target = llvm::TargetRegistry::lookupTarget(llvm::Triple(t.triple), message);
+  if (!t.target) return error_of(message);
+  if (t.cpu == options.cpu) WAFER_TRY(check_cpu(t));
+  return t;
+}
+
 // The processors that code runs in place on, by what --target says.
 Result<Target> find_small_target(const CompileOptions& options) {
   initialize();
@@ -95,10 +124,7 @@ Result<Target> find_small_target(const CompileOptions& options) {
     return error_of("no code that runs in place for target '" + options.target +
                     "'; there are thumbv7em and thumbv8m.main");
   }
-  std::string message;
-  t.target = llvm::TargetRegistry::lookupTarget(asked, message);
-  if (!t.target) return error_of(message);
-  return t;
+  return look_up(std::move(t), options);
 }
 
 Result<Target> find_target(const CompileOptions& options) {
@@ -136,35 +162,11 @@ Result<Target> find_target(const CompileOptions& options) {
   } else {
     t.cpu = cpu;
   }
-  std::string message;
-  t.target = llvm::TargetRegistry::lookupTarget(triple, message);
-  if (!t.target) return error_of(message);
-  return t;
-}
-
-// Whether the target has the processor, told before LLVM does, which would print lines of its own
-// or end the process.
-Result<void> check_cpu(const Target& t) {
-  const llvm::Triple triple(t.triple);
-  const auto info_of = [&](llvm::StringRef cpu) {
-    return std::unique_ptr<llvm::MCSubtargetInfo>(
-        t.target->createMCSubtargetInfo(triple, cpu, /*Features=*/""));
-  };
-  // Those of 32 bits have the same list.
-  const auto fits = [&](llvm::StringRef cpu) {
-    return !triple.isX86_64() || info_of(cpu)->checkFeatures("+64bit");
-  };
-  const std::unique_ptr<llvm::MCSubtargetInfo> any = info_of("");
-  if (any->isCPUStringValid(t.cpu) && fits(t.cpu)) return {};
-  std::string message = "unknown cpu '" + t.cpu + "'; there are native, baseline";
-  for (const auto& cpu : any->getAllProcessorDescriptions())
-    if (fits(cpu.Key)) message += std::string(", ") + cpu.Key;
-  return error_of(message);
+  return look_up(std::move(t), options);
 }
 
 Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsigned opt_level,
                                                           bool in_place = false) {
-  WAFER_TRY(check_cpu(t));
   llvm::TargetOptions options;
   options.GuaranteedTailCallOpt = false;
   options.EmitStackSizeSection = in_place;

@@ -23,7 +23,8 @@ Result<OwnedTier> make_baseline() {
 // Tells at once, and not when code is first made, what it cannot be made for. Where there is no
 // code generator, that is told when it is first needed.
 Result<void> check_target(const TierOptions& options) {
-  if (options.compile.cpu.empty()) return {};
+  const std::string& cpu = options.compile.cpu;
+  if (cpu.empty() || cpu == "native" || cpu == "baseline") return {};  // of this machine
   const Result<Backend*> backend = options.backend();
   if (!backend) return {};
   const Result<ImageTraits> traits = (*backend)->traits(options.compile);
