@@ -74,14 +74,6 @@ uint64_t memories(const wasm::Module& m, bool trim) {
   return bytes;
 }
 
-// Whether other profiles, or another interpreter, would take `module`.
-bool runs_anywhere(Bytes module) {
-  wasm::DecodeOptions options;
-  options.features = wasm::FeatureSet::all();
-  options.copy_bytes = false;
-  return wasm::decode_module(module, options).ok();
-}
-
 int size(const SizeOptions& o) {
   const Profile profile = o.profile == "minimal"    ? Profile::Minimal
                           : o.profile == "standard" ? Profile::Standard
@@ -97,7 +89,8 @@ int size(const SizeOptions& o) {
   auto module = engine->load_module(input->binary(), false);
   if (!module) {
     print_module_error(*input, module.error());
-    if (runs_anywhere(input->binary()))
+    // By other profiles, or another interpreter.
+    if (wasm::is_valid_module(input->binary(), wasm::FeatureSet::all()))
       print_note(fmt::format("the profile '{}' does not run this module{}", o.profile,
                              o.in_place ? " in place" : ""));
     return kFailure;

@@ -242,7 +242,8 @@ class Program::Runner {
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
     if (!module) {
       console_.error(kept->input.describe(module.error(), false));
-      if (module.error().kind == ErrorKind::Unsupported && other_tiers_take(kept->binary()))
+      if (module.error().kind == ErrorKind::Unsupported &&
+          wasm::is_valid_module(kept->binary(), options_.features))
         console_.hint("this tier lacks it; other tiers run the module");
       return false;
     }
@@ -255,14 +256,6 @@ class Program::Runner {
                                 kept->binary().size(), out->functions.size(), took.count()));
     }
     return true;
-  }
-
-  // Whether the module is one for engines that have all the features that were asked for.
-  bool other_tiers_take(Bytes module) const {
-    wasm::DecodeOptions options;
-    options.features = options_.features;
-    options.copy_bytes = false;
-    return wasm::decode_module(module, options).ok();
   }
 
   bool load_code(const std::string& path, const Input& input, std::shared_ptr<Module>& out) {

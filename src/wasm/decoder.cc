@@ -847,6 +847,13 @@ Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& 
   return decoder.take();
 }
 
+bool is_valid_module(Bytes bytes, FeatureSet features) {
+  DecodeOptions options;
+  options.features = features;
+  options.copy_bytes = false;
+  return decode_module(bytes, options).ok();
+}
+
 struct StreamingDecoder::Impl {
   Impl(const DecodeOptions& options, std::shared_ptr<Module> m)
       : module(m.get()), decoder(options, std::move(m)) {}

@@ -21,6 +21,8 @@ struct DecodeOptions {
 // Malformed or Invalid (or Unsupported for a feature that is off), with the
 // byte offset and the specification's wording.
 Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& options = {});
+// Whether `bytes` are a valid module where these features are on.
+bool is_valid_module(Bytes bytes, FeatureSet features);
 
 // The same for input that arrives in pieces: sections and function bodies are
 // decoded and validated as soon as they are complete.
