@@ -171,11 +171,29 @@ Result<void> read_elements(const std::shared_ptr<HostEnd>& end, size_t most, F d
   }
 }
 
+// What all ends have in common.
+class OwnEnd {
+ public:
+  explicit operator bool() const { return end_ != nullptr; }
+  // Whether a read or write is under way.
+  bool busy() const { return end_->busy(); }
+  // Ends the read or write that is under way: its `done` is told what was taken, or gets what came,
+  // before.
+  void cancel() { end_->cancel(); }
+  // Nothing is written or read any more: the other end is told that this one is gone.
+  void close() { end_->close(); }
+
+ protected:
+  OwnEnd() = default;
+  explicit OwnEnd(std::shared_ptr<HostEnd> end) : end_(std::move(end)) {}
+  std::shared_ptr<HostEnd> end_;
+};
+
 }  // namespace detail
 
 // The writable end of a stream.
 template <class T>
-class StreamWriter {
+class StreamWriter : public detail::OwnEnd {
  public:
   StreamWriter() = default;
   // A stream, whose readable end is for a component.
@@ -184,52 +202,34 @@ class StreamWriter {
     auto end = std::make_shared<detail::HostEnd>(scope, false, stream.end);
     return {std::move(stream), StreamWriter(std::move(end))};
   }
-  explicit operator bool() const { return end_ != nullptr; }
   // Gives `values` until all are taken or the reader is gone; `done`, if it is not null, is told
   // how many were taken. Usage: one is under way, or it was closed, or a value cannot be given.
   Result<void> write(std::vector<T> values,
                      std::function<void(size_t taken, StreamState state)> done = nullptr) {
     return detail::write_elements<T>(*end_, std::move(values), std::move(done));
   }
-  // Whether a write is under way.
-  bool busy() const { return end_->busy(); }
-  // Ends the write that is under way: its `done` is told what was taken before.
-  void cancel() { end_->cancel(); }
-  // No more comes.
-  void close() { end_->close(); }
 
  private:
-  explicit StreamWriter(std::shared_ptr<detail::HostEnd> end) : end_(std::move(end)) {}
-  std::shared_ptr<detail::HostEnd> end_;
+  explicit StreamWriter(std::shared_ptr<detail::HostEnd> end) : OwnEnd(std::move(end)) {}
 };
 
 // The readable end of a stream, which the host takes.
 template <class T>
-class StreamReader {
+class StreamReader : public detail::OwnEnd {
  public:
   StreamReader() = default;
   StreamReader(const ComponentScope& scope, Stream<T> stream)
-      : end_(std::make_shared<detail::HostEnd>(scope, std::move(stream.end))) {}
-  explicit operator bool() const { return end_ != nullptr; }
+      : OwnEnd(std::make_shared<detail::HostEnd>(scope, std::move(stream.end))) {}
   // `done` gets what comes next: from one to `most` values, or none at the end. Usage: one is under
   // way, or it was closed.
   Result<void> read(size_t most, std::function<void(std::vector<T>, StreamState state)> done) {
     return detail::read_elements<T>(end_, most, std::move(done));
   }
-  // Whether a read is under way.
-  bool busy() const { return end_->busy(); }
-  // Ends the read that is under way: its `done` gets what came before.
-  void cancel() { end_->cancel(); }
-  // Nothing is read any more.
-  void close() { end_->close(); }
-
- private:
-  std::shared_ptr<detail::HostEnd> end_;
 };
 
 // What gives a future its value.
 template <class T>
-class FutureWriter {
+class FutureWriter : public detail::OwnEnd {
  public:
   FutureWriter() = default;
   // A future, whose readable end is for a component.
@@ -238,7 +238,6 @@ class FutureWriter {
     auto end = std::make_shared<detail::HostEnd>(scope, true, future.end);
     return {std::move(future), FutureWriter(std::move(end))};
   }
-  explicit operator bool() const { return end_ != nullptr; }
   // Gives the value, once; `done`, if it is not null, is told whether it was taken.
   Result<void> write(T value, std::function<void(bool taken)> done = nullptr) {
     std::vector<T> one;
@@ -248,24 +247,18 @@ class FutureWriter {
                                        if (done) done(taken == 1);
                                      });
   }
-  // Takes the value back if nobody has taken it.
-  void cancel() { end_->cancel(); }
-  // None comes: who reads is told that this end is gone.
-  void close() { end_->close(); }
 
  private:
-  explicit FutureWriter(std::shared_ptr<detail::HostEnd> end) : end_(std::move(end)) {}
-  std::shared_ptr<detail::HostEnd> end_;
+  explicit FutureWriter(std::shared_ptr<detail::HostEnd> end) : OwnEnd(std::move(end)) {}
 };
 
 // The readable end of a future, which the host takes.
 template <class T>
-class FutureReader {
+class FutureReader : public detail::OwnEnd {
  public:
   FutureReader() = default;
   FutureReader(const ComponentScope& scope, Future<T> future)
-      : end_(std::make_shared<detail::HostEnd>(scope, std::move(future.end))) {}
-  explicit operator bool() const { return end_ != nullptr; }
+      : OwnEnd(std::make_shared<detail::HostEnd>(scope, std::move(future.end))) {}
   // `done` gets the value, or nothing if there will be none or the read was cancelled.
   Result<void> read(std::function<void(std::optional<T>)> done) {
     return detail::read_elements<T>(
@@ -273,11 +266,6 @@ class FutureReader {
           done(v.empty() ? std::nullopt : std::optional<T>(std::move(v[0])));
         });
   }
-  void cancel() { end_->cancel(); }
-  void close() { end_->close(); }
-
- private:
-  std::shared_ptr<detail::HostEnd> end_;
 };
 
 }  // namespace wafer
