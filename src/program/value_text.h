@@ -10,9 +10,8 @@
 namespace wafer::program {
 
 // The value of type `type` that `text` says: a number as in the text format; a v128 by its
-// lanes ("i32x4 1 2 3 4") or in hex; a reference as "null", "ref.null HEAP" of a
-// heap type below the type's, "ref.i31 N", or "ref.extern N" for a value of the host that is only
-// a number.
+// lanes ("i32x4 1 2 3 4") or in hex; a reference as "null", "ref.null HEAP" of a heap type below
+// the type's, "ref.i31 N", or "ref.extern N" for a value of the host that is only a number.
 std::optional<runtime::Value> parse_value(runtime::Store& store, wasm::ValType type,
                                           std::string_view text);
 // Examples of what parse_value takes for `type`.
