@@ -79,10 +79,15 @@ struct IsReply : std::false_type {};
 template <class R>
 struct IsReply<ComponentReply<R>> : std::true_type {};
 
-template <class R>
+// What a function gives to its caller, at once or by its last parameter.
+template <class R, class Last>
 struct ResultOf;
+template <class R, class Last>
+struct ResultOf<Result<R>, Last> {
+  using Type = R;
+};
 template <class R>
-struct ResultOf<Result<R>> {
+struct ResultOf<void, ComponentReply<R>> {
   using Type = R;
 };
 
@@ -103,21 +108,19 @@ struct Bound<method> {
   static constexpr size_t kCount = sizeof...(A) - kReplies;
   template <size_t I>
   using Arg = Passed<std::tuple_element_t<I, All>>;
+  using Given =
+      typename ResultOf<R, std::tuple_element_t<sizeof...(A), std::tuple<void, A...>>>::Type;
 
   static void call(C* object, ComponentCall& call, const HostTypes* types) {
     run(object, call, types, std::make_index_sequence<kCount>());
   }
 
-  // The way without dynamic values; empty: there is none.
+  // The way without dynamic values, if there is one.
   static component::AbiFunction direct(C* object, const std::shared_ptr<HostTypes>& types) {
-    if constexpr (kReplies) {
-      return {};
-    } else {
-      const auto indices = std::make_index_sequence<kCount>();
-      if constexpr (kOfResource)
-        if (!object) return direct<C*>(nullptr, types, indices);
-      return direct<>(object, types, indices);
-    }
+    const auto indices = std::make_index_sequence<kCount>();
+    if constexpr (kOfResource)
+      if (!object) return direct<C*>(nullptr, types, indices);
+    return direct<>(object, types, indices);
   }
 
  private:
@@ -133,7 +136,7 @@ struct Bound<method> {
     }
     template <size_t... I>
     auto run(component::AbiCall& c, std::index_sequence<I...>, const auto& args) const {
-      using T = typename ResultOf<R>::Type;
+      using T = Given;
       C* self = object;
       if constexpr (kSelf == 1) self = std::get<0>(args);
       R result = (self->*method)(Arg<I>::pass(std::get<kSelf + I>(args))...);
@@ -147,12 +150,11 @@ struct Bound<method> {
   template <class... Self, size_t... I>
   static component::AbiFunction direct(C* object, const std::shared_ptr<HostTypes>& types,
                                        std::index_sequence<I...>) {
-    using T = typename ResultOf<R>::Type;
-    if constexpr (function_direct<T, Self..., typename Arg<I>::Kept...>())
-      return component::AbiFunction::of<T, Self..., typename Arg<I>::Kept...>(
+    if constexpr (!kReplies && function_direct<Given, Self..., typename Arg<I>::Kept...>())
+      return component::AbiFunction::of<Given, Self..., typename Arg<I>::Kept...>(
           Direct<sizeof...(Self)>{object, types});
     else
-      return {};
+      return component::AbiFunction::form_of<Given, Self..., typename Arg<I>::Kept...>();
   }
 
   template <size_t... I>
@@ -170,11 +172,10 @@ struct Bound<method> {
       using Reply = std::tuple_element_t<sizeof...(A) - 1, All>;
       (object->*method)(Arg<I>::pass(std::get<I>(args))..., Reply(call.later(), scope));
     } else {
-      using T = typename ResultOf<R>::Type;
       R result = (object->*method)(Arg<I>::pass(std::get<I>(args))...);
       if (!result.ok()) return call.fail(result.error().message);
-      if constexpr (!std::is_void_v<T>)
-        call.set_raw(ComponentType<T>::to(*std::move(result), scope));
+      if constexpr (!std::is_void_v<Given>)
+        call.set_raw(ComponentType<Given>::to(*std::move(result), scope));
       if (scope.failure) call.fail(scope.failure);
     }
   }

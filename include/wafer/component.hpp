@@ -178,7 +178,7 @@ class ComponentFunc {
       return {};
     } else {
       if (result.empty() || !ComponentType<R>::is(result[0]))
-        return Error(ErrorKind::Usage, "the result does not have the type that is wanted");
+        return wrong_result(detail::type_text<R>());
       R out = ComponentType<R>::from(result[0], scope);
       if (scope.failure) return Error(ErrorKind::Usage, scope.failure);
       return out;
@@ -192,6 +192,8 @@ class ComponentFunc {
   const std::shared_ptr<component::ExportedFunc>& raw() const { return impl_; }
 
  private:
+  Error wrong_result(const std::string& wanted) const;
+
   std::shared_ptr<component::ExportedFunc> impl_;
 };
 

@@ -115,6 +115,7 @@ class AbiFunction {
   explicit operator bool() const { return call_ != nullptr; }
   // False: the call has the trap.
   bool operator()(AbiCall& call) const { return call_(env_.get(), call); }
+  // Empty: it is not known.
   const std::string& form() const { return form_; }
 
   // `F` has enter(AbiCall&), called first; and is called with an AbiCall and lvalues of the types
@@ -122,6 +123,9 @@ class AbiFunction {
   // `waits`.
   template <class R, class... A, class F>
   static AbiFunction of(F f);
+  // One that can only be called with dynamic values, of which nothing but the form is known.
+  template <class R, class... A>
+  static AbiFunction form_of();
 
  private:
   bool (*call_)(const void* env, AbiCall& call) = nullptr;
@@ -848,6 +852,13 @@ component::AbiFunction component::AbiFunction::of(F f) {
     }
   };
   out.env_ = std::make_shared<const F>(std::move(f));
+  out.form_ = detail::function_form<R, A...>();
+  return out;
+}
+
+template <class R, class... A>
+component::AbiFunction component::AbiFunction::form_of() {
+  AbiFunction out;
   out.form_ = detail::function_form<R, A...>();
   return out;
 }

@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -33,7 +34,10 @@ namespace wafer {
 
 namespace component {
 class ComponentStore;
-}
+// Why an end is none of that type of a stream or future, of the form that ComponentType<T>::text()
+// gives; empty: it may be.
+std::string other_end(const Val::End& end, std::string_view type);
+}  // namespace component
 
 using ComponentVal = component::Val;
 
@@ -150,11 +154,13 @@ class GuestResource {
 // The readable end of a stream or future, and an error-context, to be passed on.
 template <class T>
 struct Stream {
+  static constexpr const char* kKind = "stream";
   ComponentVal::End end;
   bool operator==(const Stream&) const = default;
 };
 template <class T>
 struct Future {
+  static constexpr const char* kKind = "future";
   ComponentVal::End end;
   bool operator==(const Future&) const = default;
 };
@@ -623,8 +629,11 @@ struct ComponentType<const R*> {
 template <template <class> class S, class T>
   requires std::is_same_v<decltype(S<T>::end), ComponentVal::End>
 struct ComponentType<S<T>> {
+  static std::string text() { return S<T>::kKind + ("<" + detail::type_text<T>() + ">"); }
   static ComponentVal to(S<T> v, ComponentScope&) { return ComponentVal::of_end(std::move(v.end)); }
-  static bool is(const ComponentVal& v) { return v.is_end(); }
+  static bool is(const ComponentVal& v) {
+    return v.is_end() && component::other_end(v.end(), text()).empty();
+  }
   static S<T> from(ComponentVal& v, ComponentScope&) { return {v.end()}; }
 };
 template <>

@@ -60,15 +60,17 @@ namespace detail {
 // `size` bytes.
 class HostEnd : public std::enable_shared_from_this<HostEnd> {
  public:
-  // Takes a readable end, or makes a stream or future of which this is the writable end.
-  HostEnd(const ComponentScope& scope, ComponentVal::End end);
-  HostEnd(const ComponentScope& scope, bool future, ComponentVal::End& readable);
+  // Takes a readable end of `type` (ComponentType<T>::text()), or makes a stream or future of that
+  // type, of which this is the writable end.
+  HostEnd(const ComponentScope& scope, std::string_view type, ComponentVal::End end);
+  HostEnd(const ComponentScope& scope, std::string_view type, ComponentVal::End* readable);
   ~HostEnd();
   HostEnd(const HostEnd&) = delete;
   HostEnd& operator=(const HostEnd&) = delete;
 
   using Written = std::function<void(size_t taken, StreamState state)>;
-  // Until all is taken or the reader is gone. Usage: something is under way, or it was closed.
+  // Until all is taken or the reader is gone. Usage: something is under way, or it was closed, or
+  // is of another type.
   Result<void> write(std::vector<ComponentVal> values, Written done);
   Result<void> write(std::vector<uint8_t> bytes, uint32_t size, Written done);
   using Values = std::function<void(std::span<ComponentVal> values, StreamState state)>;
@@ -95,6 +97,7 @@ class HostEnd : public std::enable_shared_from_this<HostEnd> {
   const ComponentScope scope_;
   const std::weak_ptr<void> life_;  // of the store
   const std::shared_ptr<component::End> end_;
+  const std::string misfit_;  // why what was taken is of another type; empty: it is not
   // What is under way, for which the store keeps this.
   std::shared_ptr<component::HostBuffer> buffer_;
   Done done_;
@@ -171,6 +174,16 @@ Result<void> read_elements(const std::shared_ptr<HostEnd>& end, size_t most, F d
   }
 }
 
+// The writable end of a stream or future that is made, and the readable end of one that is there.
+template <class S>
+std::shared_ptr<HostEnd> make_end(const ComponentScope& scope, S& readable) {
+  return std::make_shared<HostEnd>(scope, ComponentType<S>::text(), &readable.end);
+}
+template <class S>
+std::shared_ptr<HostEnd> take_end(const ComponentScope& scope, S readable) {
+  return std::make_shared<HostEnd>(scope, ComponentType<S>::text(), std::move(readable.end));
+}
+
 // What all ends have in common.
 class OwnEnd {
  public:
@@ -199,7 +212,7 @@ class StreamWriter : public detail::OwnEnd {
   // A stream, whose readable end is for a component.
   static std::pair<Stream<T>, StreamWriter> make(const ComponentScope& scope) {
     Stream<T> stream;
-    auto end = std::make_shared<detail::HostEnd>(scope, false, stream.end);
+    auto end = detail::make_end(scope, stream);
     return {std::move(stream), StreamWriter(std::move(end))};
   }
   // Gives `values` until all are taken or the reader is gone; `done`, if it is not null, is told
@@ -219,9 +232,9 @@ class StreamReader : public detail::OwnEnd {
  public:
   StreamReader() = default;
   StreamReader(const ComponentScope& scope, Stream<T> stream)
-      : OwnEnd(std::make_shared<detail::HostEnd>(scope, std::move(stream.end))) {}
+      : OwnEnd(detail::take_end(scope, std::move(stream))) {}
   // `done` gets what comes next: from one to `most` values, or none at the end. Usage: one is under
-  // way, or it was closed.
+  // way, or it was closed, or is a stream of other elements.
   Result<void> read(size_t most, std::function<void(std::vector<T>, StreamState state)> done) {
     return detail::read_elements<T>(end_, most, std::move(done));
   }
@@ -235,7 +248,7 @@ class FutureWriter : public detail::OwnEnd {
   // A future, whose readable end is for a component.
   static std::pair<Future<T>, FutureWriter> make(const ComponentScope& scope) {
     Future<T> future;
-    auto end = std::make_shared<detail::HostEnd>(scope, true, future.end);
+    auto end = detail::make_end(scope, future);
     return {std::move(future), FutureWriter(std::move(end))};
   }
   // Gives the value, once; `done`, if it is not null, is told whether it was taken.
@@ -258,7 +271,7 @@ class FutureReader : public detail::OwnEnd {
  public:
   FutureReader() = default;
   FutureReader(const ComponentScope& scope, Future<T> future)
-      : OwnEnd(std::make_shared<detail::HostEnd>(scope, std::move(future.end))) {}
+      : OwnEnd(detail::take_end(scope, std::move(future))) {}
   // `done` gets the value, or nothing if there will be none or the read was cancelled.
   Result<void> read(std::function<void(std::optional<T>)> done) {
     return detail::read_elements<T>(

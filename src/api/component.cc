@@ -233,6 +233,15 @@ Result<void> ComponentFunc::check(std::string_view signature) const {
   return {};
 }
 
+Error ComponentFunc::wrong_result(const std::string& wanted) const {
+  const component::Caller caller = impl_->caller();
+  const component::ValType result = caller.def().args[0];
+  return Error(ErrorKind::Usage,
+               "the result is " +
+                   (result ? component::type_form(caller.types, result) : std::string("nothing")) +
+                   ", not " + wanted);
+}
+
 Result<std::vector<ComponentVal>> ComponentFunc::call_raw(std::vector<ComponentVal> args) const {
   if (!impl_) return Error(ErrorKind::Usage, "null function");
   return component::call(impl_->instance->store, *impl_, std::move(args));

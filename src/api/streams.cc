@@ -51,15 +51,16 @@ bool StorePost::operator()(std::function<void()> work) const {
 
 namespace detail {
 
-HostEnd::HostEnd(const ComponentScope& scope, ComponentVal::End end)
+HostEnd::HostEnd(const ComponentScope& scope, std::string_view type, ComponentVal::End end)
     : scope_(scope),
       life_(scope.life()),
-      end_(std::static_pointer_cast<component::End>(std::move(end))) {}
+      end_(std::static_pointer_cast<component::End>(std::move(end))),
+      misfit_(end_ ? component::other_end(end_, type) : std::string()) {}
 
-HostEnd::HostEnd(const ComponentScope& scope, bool future, ComponentVal::End& readable)
+HostEnd::HostEnd(const ComponentScope& scope, std::string_view type, ComponentVal::End* readable)
     : scope_(scope), life_(scope.life()), end_([&] {
-        component::Ends ends = component::new_ends(*scope.store, future, nullptr, 0, {});
-        readable = std::move(ends.reader);
+        component::Ends ends = component::host_ends(*scope.store, type);
+        *readable = std::move(ends.reader);
         return std::move(ends.writer);
       }()) {}
 
@@ -103,6 +104,7 @@ Result<void> HostEnd::start(std::shared_ptr<HostBuffer> buffer, Done done) {
   if (end_->owner)
     return Error(ErrorKind::Usage, "the end of the stream or future was given to a component");
   if (busy()) return Error(ErrorKind::Usage, "a read or write is under way");
+  if (!misfit_.empty()) return Error(ErrorKind::Usage, misfit_);
   buffer_ = std::move(buffer);
   done_ = std::move(done);
   // The store keeps it until it is told, or goes.

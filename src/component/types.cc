@@ -840,18 +840,6 @@ class TypeText {
     out += " -> ";
     value(def.args[0]);
   }
-
-  std::string out;
-
- private:
-  template <class F>
-  void list(size_t n, F&& item) {
-    for (size_t i = 0; i < n && out.size() <= most_; ++i) {
-      if (i) out += ", ";
-      item(i);
-    }
-  }
-
   void value(ValType t) {
     if (out.size() > most_) return;
     if (!t) {
@@ -882,6 +870,17 @@ class TypeText {
     list(def.args.size(), [&](size_t i) { value(def.args[i]); });
     if (def.kind == TypeKind::FixedList) out += ", " + std::to_string(def.length);
     out += ">";
+  }
+
+  std::string out;
+
+ private:
+  template <class F>
+  void list(size_t n, F&& item) {
+    for (size_t i = 0; i < n && out.size() <= most_; ++i) {
+      if (i) out += ", ";
+      item(i);
+    }
   }
 
   // False: as by name.
@@ -924,22 +923,34 @@ class TypeText {
   const bool form_;
 };
 
-// Whether `text` is what `wanted` says, where "*" is any type.
-bool matches(std::string_view text, std::string_view wanted) {
-  size_t i = 0;
-  for (size_t k = 0; k < wanted.size(); ++k) {
-    if (wanted[k] != '*') {
-      if (i == text.size() || text[i++] != wanted[k]) return false;
+// Past the type that begins there.
+size_t past_type(std::string_view text, size_t i) {
+  for (int depth = 0; i < text.size(); ++i) {
+    if (depth == 0 && std::string_view(",)>").find(text[i]) != std::string_view::npos) break;
+    depth += text[i] == '<' ? 1 : text[i] == '>' ? -1 : 0;
+  }
+  return i;
+}
+
+// Whether two forms are the same, where "*" is any type.
+bool matches(std::string_view a, std::string_view b) {
+  size_t i = 0, k = 0;
+  while (i < a.size() && k < b.size()) {
+    if (a[i] != '*' && b[k] != '*') {
+      if (a[i++] != b[k++]) return false;
       continue;
     }
-    const size_t begin = i;
-    for (int depth = 0; i < text.size(); ++i) {
-      if (depth == 0 && std::string_view(",)>").find(text[i]) != std::string_view::npos) break;
-      depth += text[i] == '<' ? 1 : text[i] == '>' ? -1 : 0;
-    }
-    if (i == begin) return false;
+    const size_t x = past_type(a, i), y = past_type(b, k);
+    if (x == i || y == k) return false;
+    i = x;
+    k = y;
   }
-  return i == text.size();
+  return i == a.size() && k == b.size();
+}
+
+std::string shown(std::string_view text) {
+  constexpr size_t kMost = 200;
+  return std::string(text.substr(0, kMost)) + (text.size() > kMost ? "..." : "");
 }
 
 }  // namespace
@@ -956,15 +967,22 @@ std::string func_form(const TypeArena& types, const TypeDef& func) {
   return std::move(text.out);
 }
 
+std::string type_form(const TypeArena& types, ValType type) {
+  TypeText text(types, 1 << 20, /*form=*/true);
+  text.value(type);
+  return std::move(text.out);
+}
+
 std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted) {
   const bool form = wanted.starts_with("(");
   std::string found = form ? func_form(types, func) : func_text(types, func, wanted.size() + 1);
   if (form ? matches(found, wanted) : found == wanted) return {};
-  const auto shown = [](std::string_view text) {
-    constexpr size_t kMost = 200;
-    return std::string(text.substr(0, kMost)) + (text.size() > kMost ? "..." : "");
-  };
   return "the component's type is " + shown(found) + ", the host's " + shown(wanted);
+}
+
+std::string other_form(std::string_view found, std::string_view wanted) {
+  if (matches(found, wanted)) return {};
+  return "expected " + shown(wanted) + ", found " + shown(found);
 }
 
 }  // namespace wafer::component

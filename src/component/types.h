@@ -354,5 +354,8 @@ std::string func_form(const TypeArena& types, const TypeDef& func);
 // Why a function type is not the one that func_text() or func_form() wrote; empty: it is. In a form
 // "*" is any type.
 std::string other_signature(const TypeArena& types, const TypeDef& func, std::string_view wanted);
+// One type as func_form() writes it; and why one is not another, empty if it is.
+std::string type_form(const TypeArena& types, ValType type);
+std::string other_form(std::string_view found, std::string_view wanted);
 
 }  // namespace wafer::component

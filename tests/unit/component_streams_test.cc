@@ -4,6 +4,7 @@
 #include <future>
 #include <thread>
 
+#include "wafer/bindings.hpp"
 #include "wafer/streams.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
@@ -153,9 +154,10 @@ class ComponentStreams : public testing::Test {
     });
     const auto binary = wat2wasm(kText);
     ASSERT_TRUE(binary.ok()) << std::string_view(binary.error().message);
-    auto component = Component::load(engine, {binary->data(), binary->size()},
-                                     {{"cm-async-builtins", "cm-async-stackful"}});
-    ASSERT_TRUE(component.ok()) << std::string_view(component.error().message);
+    auto loaded = Component::load(engine, {binary->data(), binary->size()},
+                                  {{"cm-async-builtins", "cm-async-stackful"}});
+    ASSERT_TRUE(loaded.ok()) << std::string_view(loaded.error().message);
+    component.emplace(*std::move(loaded));
     auto made = linker.instantiate(*store, *component);
     ASSERT_TRUE(made.ok()) << std::string_view(made.error().message);
     instance.emplace(*std::move(made));
@@ -198,6 +200,7 @@ class ComponentStreams : public testing::Test {
   std::optional<Store> store{std::in_place, engine};
   ComponentLinker linker;
   ComponentScope scope = scope_of(*store, linker);
+  std::optional<Component> component;
   std::optional<ComponentInstance> instance;
   StreamReader<uint32_t> reader;
   StreamReader<Pair> pair_reader;
@@ -414,6 +417,191 @@ TEST_F(ComponentStreams, OutlivesTheStore) {
   EXPECT_FALSE(told);
   EXPECT_EQ(std::string_view(writer.write({1}).error().message), "the store is gone");
   EXPECT_FALSE(post([] {}));
+}
+
+// Values without types are compared where they are used.
+TEST_F(ComponentStreams, ElementsOfDynamicValues) {
+  {
+    auto [floats, writer] = StreamWriter<float>::make(scope);
+    EXPECT_EQ(call("sum", floats, ~0u), "expected stream<u32>, found stream<f32>");
+  }
+  SetUp();
+  {
+    auto [future, writer] = FutureWriter<uint32_t>::make(scope);
+    EXPECT_EQ(call("sum", future, ~0u), "expected a stream, found a future");
+  }
+  SetUp();
+  {
+    auto [strings, writer] = FutureWriter<std::string>::make(scope);
+    EXPECT_EQ(call("get", strings), "expected future<u32>, found future<string>");
+  }
+  SetUp();
+  // Any is the component's own matter.
+  auto [any, writer] = StreamWriter<ComponentVal>::make(scope);
+  ASSERT_TRUE(writer.write({ComponentVal::of_bits(3), ComponentVal::of_bits(4)}).ok());
+  writer = {};
+  EXPECT_EQ(call("sum", any, ~0u), "7");
+
+  auto [pairs, pair_writer] = StreamWriter<Pair>::make(scope);
+  StreamReader<std::tuple<ComponentVal, uint32_t>> fits(scope, {pairs.end});
+  EXPECT_TRUE(fits.read(1, [](auto, auto) {}).ok());
+  StreamReader<std::tuple<ComponentVal, std::string>> none(scope, {pairs.end});
+  EXPECT_EQ(std::string_view(none.read(1, [](auto, auto) {}).error().message),
+            "expected stream<tuple<*, string>>, found stream<tuple<u8, u32>>");
+}
+
+// What a component gives as a value is read as what it is.
+TEST_F(ComponentStreams, ElementsOfWhatComponentsGive) {
+  std::string why;
+  StreamReader<int32_t> wrong;
+  ComponentLinker other;
+  other.func("", "take", [&](ComponentCall& call) {
+    wrong = StreamReader<int32_t>(scope, call.arg<Stream<int32_t>>(0));
+    why = std::string_view(wrong.read(1, [](auto, auto) {}).error().message);
+    EXPECT_FALSE(ComponentType<Stream<int32_t>>::is(call.args()[0]));
+    EXPECT_FALSE(ComponentType<Future<uint32_t>>::is(call.args()[0]));
+    EXPECT_TRUE(ComponentType<Stream<uint32_t>>::is(call.args()[0]));
+    EXPECT_TRUE(ComponentType<Stream<ComponentVal>>::is(call.args()[0]));
+    this->reader = StreamReader<uint32_t>(scope, call.arg<Stream<uint32_t>>(0));
+    read_on();
+  });
+  other.func("", "take-pairs", [](ComponentCall&) {});
+  other.func("", "take-future", [](ComponentCall&) {});
+  instance.emplace(*other.instantiate(*store, *component));
+  EXPECT_EQ(call("count", 2u), "");
+  EXPECT_EQ(run_on(), RunOutcome::Done);
+  EXPECT_EQ(why, "expected stream<s32>, found stream<u32>");
+  EXPECT_EQ(got, (std::vector<uint32_t>{1, 2}));
+  auto [future, writer] = FutureWriter<uint32_t>::make(scope);
+  ASSERT_TRUE(writer.write(1).ok());
+  EXPECT_EQ(std::string_view(instance->func("get").call<std::string>(future).error().message),
+            "the result is u32, not string");
+}
+
+struct Node : HostResource {};
+struct Later {
+  void take(Stream<float>, ComponentReply<Future<Unit>> reply) { reply.fail("no"); }
+};
+
+// Functions of C++ are compared when they are linked, whatever the ends are in.
+TEST(ComponentStreamTypes, OfFunctions) {
+  const Engine engine;
+  // Definitions of types, the function's type; why the host's function is another.
+  const auto refuses = [&](const std::string& types, const std::string& type, auto define) {
+    const auto binary = wat2wasm("(component " + types + " (import \"f\" (func " + type + ")))");
+    EXPECT_TRUE(binary.ok()) << std::string_view(binary.error().message);
+    auto component = Component::load(engine, {binary->data(), binary->size()}, {});
+    EXPECT_TRUE(component.ok()) << std::string_view(component.error().message);
+    Store store(engine);
+    ComponentLinker linker;
+    bind_resource<Node>(linker, "", "node");
+    define(linker);
+    const auto instance = linker.instantiate(store, *component);
+    return instance.ok() ? "" : std::string(instance.error().message);
+  };
+  const auto typed = []<class R, class... A>(std::type_identity<R(A...)>) {
+    return [](ComponentLinker& linker) {
+      linker.typed("", "f", std::function<R(A...)>([](A...) -> R { return R(); }));
+    };
+  };
+  const auto is = [&]<class F>(const std::string& types, const std::string& type,
+                               std::type_identity<F> f) { return refuses(types, type, typed(f)); };
+  const auto other = [](const std::string& theirs, const std::string& ours) {
+    return "component imports `f`: the component's type is " + theirs + ", the host's " + ours;
+  };
+  using std::type_identity;
+  const std::string numbers = "(type $s (stream u32))", taken = R"((param "s" $s))";
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Stream<uint32_t>)>()), "");
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Stream<ComponentVal>)>()), "");
+  EXPECT_EQ(is(numbers, taken, type_identity<void(ComponentVal)>()), "");
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Stream<float>)>()),
+            other("(stream<u32>)", "(stream<f32>)"));
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Stream<int32_t>)>()),
+            other("(stream<u32>)", "(stream<s32>)"));
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Stream<Unit>)>()),
+            other("(stream<u32>)", "(stream<_>)"));
+  EXPECT_EQ(is(numbers, taken, type_identity<void(Future<uint32_t>)>()),
+            other("(stream<u32>)", "(future<u32>)"));
+  EXPECT_EQ(is(numbers, "(result $s)", type_identity<Stream<uint64_t>()>()),
+            other("() -> stream<u32>", "() -> stream<u64>"));
+
+  EXPECT_EQ(is("(type $s (stream))", taken, type_identity<void(Stream<Unit>)>()), "");
+  EXPECT_EQ(is("(type $s (stream))", taken, type_identity<void(Stream<uint8_t>)>()),
+            other("(stream<_>)", "(stream<u8>)"));
+  EXPECT_EQ(is("(type $s (future))", "(result $s)", type_identity<Future<Unit>()>()), "");
+  EXPECT_EQ(is("(type $s (future))", "(result $s)", type_identity<Future<bool>()>()),
+            other("() -> future<_>", "() -> future<bool>"));
+
+  const std::string nested = "(type $n (stream u32)) (type $s (stream $n))";
+  EXPECT_EQ(is(nested, taken, type_identity<void(Stream<Stream<uint32_t>>)>()), "");
+  EXPECT_EQ(is(nested, taken, type_identity<void(Stream<Stream<uint8_t>>)>()),
+            other("(stream<stream<u32>>)", "(stream<stream<u8>>)"));
+  EXPECT_EQ(is(nested, taken, type_identity<void(Stream<uint32_t>)>()),
+            other("(stream<stream<u32>>)", "(stream<u32>)"));
+
+  const std::string inside =
+      "(type $n (stream u32)) (type $o (option $n)) (type $f (future string)) (type $l (list $f))"
+      " (type $t (tuple $o $l)) (type $s (result $t))";
+  using Inside = std::tuple<std::optional<Stream<uint32_t>>, std::vector<Future<std::string>>>;
+  using Other = std::tuple<std::optional<Stream<uint32_t>>, std::vector<Future<char32_t>>>;
+  EXPECT_EQ(is(inside, taken, type_identity<void(Expected<Inside, Unit>)>()), "");
+  EXPECT_EQ(is(inside, taken, type_identity<void(Expected<Other, Unit>)>()),
+            other("(result<tuple<option<stream<u32>>, list<future<string>>>, _>)",
+                  "(result<tuple<option<stream<u32>>, list<future<char>>>, _>)"));
+
+  const std::string handles =
+      "(import \"node\" (type $r (sub resource))) (type $h (own $r))"
+      " (type $s (stream $h))";
+  EXPECT_EQ(is(handles, taken, type_identity<void(Stream<std::unique_ptr<Node>>)>()), "");
+  EXPECT_EQ(is(handles, taken, type_identity<void(Stream<uint32_t>)>()),
+            other("(stream<own>)", "(stream<u32>)"));
+
+  // Methods that answer later.
+  Later host;
+  const auto later = [&](const char* signature) {
+    return [&host, signature](ComponentLinker& linker) {
+      bind_method<&Later::take>(linker, "", "f", signature, &host);
+    };
+  };
+  const std::string both = "(type $t (stream f32)) (type $s (future))",
+                    function = R"((param "s" $t) (result $s))";
+  EXPECT_EQ(refuses(both, function, later("func(stream<f32>) -> future<_>")), "");
+  EXPECT_EQ(refuses("(type $t (stream u32)) (type $s (future))", function,
+                    later("func(stream<u32>) -> future<_>")),
+            other("(stream<u32>) -> future<_>", "(stream<f32>) -> future<_>"));
+}
+
+TEST_F(ComponentStreams, ExportsAreCompared) {
+  const auto find = [&]<class F>(const char* name, std::type_identity<F>) {
+    const auto found = BoundFunc<F>::find(*instance, scope, "", name, "");
+    return found.ok() ? "" : std::string(found.error().message);
+  };
+  using std::type_identity;
+  EXPECT_EQ(find("sum", type_identity<uint32_t(Stream<uint32_t>, uint32_t)>()), "");
+  EXPECT_EQ(find("sum-pairs", type_identity<uint32_t(Stream<Pair>)>()), "");
+  EXPECT_EQ(find("sum", type_identity<uint32_t(Stream<float>, uint32_t)>()),
+            "component exports `sum`: the component's type is (stream<u32>, u32) -> u32, the "
+            "host's (stream<f32>, u32) -> u32");
+  EXPECT_EQ(find("get", type_identity<uint32_t(Future<Pair>)>()),
+            "component exports `get`: the component's type is (future<u32>) -> u32, the host's "
+            "(future<tuple<u8, u32>>) -> u32");
+}
+
+// Functions with ends of streams need no dynamic values.
+TEST_F(ComponentStreams, DirectCalls) {
+  const auto sum =
+      BoundFunc<uint32_t(Stream<uint32_t>, uint32_t)>::find(*instance, scope, "", "sum", "");
+  ASSERT_TRUE(sum.ok()) << std::string_view(sum.error().message);
+  auto [stream, writer] = StreamWriter<uint32_t>::make(scope);
+  ASSERT_TRUE(writer.write({1, 2, 3, 4, 5}).ok());
+  writer = {};
+  const auto result = sum->call(stream, ~0u);
+  ASSERT_TRUE(result.ok()) << std::string_view(result.error().message);
+  EXPECT_EQ(*result, 15u);
+  // An end of another type is none, whatever it is called.
+  auto [floats, float_writer] = StreamWriter<float>::make(scope);
+  EXPECT_EQ(std::string_view(sum->call(Stream<uint32_t>{floats.end}, 0u).error().message),
+            "expected stream<u32>, found stream<f32>");
 }
 
 }  // namespace

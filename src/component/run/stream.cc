@@ -110,6 +110,23 @@ Ends new_ends(ComponentStore& store, bool future, ComponentInstance* owner, Type
   return out;
 }
 
+Ends host_ends(ComponentStore& store, std::string_view form) {
+  Ends out = new_ends(store, form.starts_with("future"), nullptr, 0, {});
+  out.reader->form = out.writer->form = form;
+  return out;
+}
+
+std::string other_end(const Val::End& v, std::string_view type) {
+  if (!v) return "expected " + std::string(type) + ", found nothing";
+  const auto& end = static_cast<const End&>(*v);
+  const std::string kind = end.is_future() ? "future" : "stream";
+  const std::string form =
+      end.typed          ? kind + "<" + type_form(*end.typed->component->types, end.element) + ">"
+      : end.form.empty() ? kind + "<*>"
+                         : end.form;
+  return other_form(form, type);
+}
+
 End::~End() {
   // An end that is forgotten is dropped, so that the other is told.
   if (other) drop();

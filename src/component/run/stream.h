@@ -120,6 +120,8 @@ class End final : public Waitable {
   const ComponentInstance* typed;
   TypeId type;      // canonical, of the stream or future
   ValType element;  // may be none
+  // Where the host alone had it: what it is, as type_form() writes it. Empty: not known.
+  std::string form;
   // Of the host's ends: takes what comes of a copy: the result, and how many elements.
   std::function<void(CopyResult, uint64_t)> on_event;
   // Instead of that; it owns the end.
@@ -148,6 +150,9 @@ struct Ends {
 // Both ends of a new stream or future; `owner` null: the host's.
 Ends new_ends(ComponentStore& store, bool future, ComponentInstance* owner, TypeId type,
               ValType element);
+
+// The host's, of a type as type_form() writes it.
+Ends host_ends(ComponentStore& store, std::string_view form);
 
 // Whether elements of the type are numbers, which are copied as they are, or there are none.
 bool none_or_number(const TypeArena& types, ValType t);

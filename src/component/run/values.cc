@@ -128,14 +128,20 @@ TrapCode lower_end(const Context& cx, const TypeDef& def, const Val& v, Slot& ou
   if (end.state != End::State::Idle)
     return cx.trap("the readable end is read from, or has been read to its end");
   // Of ends that came by way of the host nobody has compared the types.
-  if (const ComponentInstance* const from = end.typed;
-      from && !(from == &cx.instance && end.type == def.canon) &&
-      !same_type(*from, end.element, cx.instance, def.args[0])) {
-    const auto name = [](const ComponentInstance& in, ValType t) {
-      return t ? describe_type(*in.component->types, t) : std::string("no value");
-    };
-    return cx.trap("expected a " + std::string(kind_name(def.kind)) + " of " +
-                   name(cx.instance, def.args[0]) + ", found one of " + name(*from, end.element));
+  const TypeArena& types = *cx.instance.component->types;
+  if (const ComponentInstance* const from = end.typed) {
+    if (!(from == &cx.instance && end.type == def.canon) &&
+        !same_type(*from, end.element, cx.instance, def.args[0])) {
+      const auto name = [](const TypeArena& in, ValType t) {
+        return t ? describe_type(in, t) : std::string("no value");
+      };
+      return cx.trap("expected a " + std::string(kind_name(def.kind)) + " of " +
+                     name(types, def.args[0]) + ", found one of " +
+                     name(*from->component->types, end.element));
+    }
+  } else if (!end.form.empty()) {
+    const std::string why = other_form(end.form, type_form(types, ValType::of(def.canon)));
+    if (!why.empty()) return cx.trap(why);
   }
   end.owner = &cx.instance;
   end.typed = &cx.instance;
