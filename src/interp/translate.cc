@@ -27,12 +27,10 @@ wasm::Opcode negated(wasm::Opcode op) {
 void Translator::push_control(wasm::Opcode op, const BlockType& type) {
   Control c;
   c.op = op;
-  const auto params = validator_.block_params(type);
-  const auto results = validator_.block_results(type);
-  c.params.assign(params.begin(), params.end());
-  c.results.assign(results.begin(), results.end());
-  c.height = uint32_t(stack_.size() - params.size());
-  c.base_slot = params.empty() ? next_slot_ : stack_[c.height].slot;
+  c.params = validator_.block_params(type);
+  c.results = validator_.block_results(type);
+  c.height = uint32_t(stack_.size() - c.params.size());
+  c.base_slot = c.params.empty() ? next_slot_ : stack_[c.height].slot;
   // Results may need more room than what is on the stack now.
   uint32_t slots = c.base_slot;
   for (const ValType t : c.results) slots += slot_count(t);
@@ -130,7 +128,7 @@ void Translator::emit_cond_branch(uint32_t index, const Condition& cond, bool ne
 }
 
 void Translator::emit_return() {
-  const Vec<ValType>& results = control_.front().results;
+  const Control::Types results = control_.front().results;
   const uint32_t n = uint32_t(results.size());
   const uint32_t link = out_.link;
   if (n == 0) {
@@ -203,7 +201,7 @@ void Translator::finish_handlers(Control& c) {
       Control& target = control(clause.label + 1);
       using K = wasm::CatchClause::Kind;
       Handler h{};
-      h.begin = c.try_begin;
+      h.begin = c.guarded.begin;
       h.end = here();
       h.depth = depth;
       h.kind = clause.kind == K::Catch || clause.kind == K::CatchRef ? Handler::Kind::Catch
@@ -224,8 +222,8 @@ void Translator::finish_handlers(Control& c) {
   }
   for (const auto& l : c.legacy) {
     Handler h{};
-    h.begin = c.try_begin;
-    h.end = c.try_end;
+    h.begin = c.guarded.begin;
+    h.end = c.guarded.end;
     h.depth = depth;
     h.kind = l.tag == kNone ? Handler::Kind::CatchAll : Handler::Kind::Catch;
     h.tag = l.tag;
@@ -316,10 +314,10 @@ void Translator::end_frame() {
   if (reachable_) emit_moves(c, c.results);
   if (wasm::is_built(wasm::Feature::Exceptions) &&
       (c.op == O::Try || c.op == O::Catch || c.op == O::CatchAll || c.op == O::TryTable)) {
-    if (c.op == O::Try) c.try_end = here();
+    if (c.op == O::Try) c.guarded.end = here();
     finish_handlers(c);
   }
-  if (c.op == O::If && !c.has_else && c.else_fixup.word != kNone) {
+  if (c.op == O::If && !c.has_else) {
     // Without else the parameters are the results, already in place.
     bind(c.else_fixup);
   }
@@ -332,7 +330,7 @@ void Translator::end_frame() {
 
 void Translator::start_catch(Control& c, uint32_t tag) {
   if (reachable_) emit_branch(c);
-  if (c.op == wasm::Opcode::Try) c.try_end = here();
+  if (c.op == wasm::Opcode::Try) c.guarded.end = here();
   label();
   pop_n(stack_.size() - c.height);
   next_slot_ = c.base_slot;
@@ -395,7 +393,7 @@ void Translator::visit_skipped(const Instr& in) {
   } else if (in.op == O::Delegate) {
     const uint32_t depth = uint32_t(control_.size());
     Handler h{};
-    h.begin = c.try_begin;
+    h.begin = c.guarded.begin;
     h.end = here();
     h.depth = depth;
     h.kind = Handler::Kind::Delegate;
@@ -520,13 +518,13 @@ Result<void> Translator::visit_special(const Instr& in) {
       materialize_all();
       push_control(in.op, in.block);
       control_.back().catches = in.catches;
-      control_.back().try_begin = here();
+      control_.back().guarded.begin = here();
       forget_last();
       return {};
     case O::Try:
       materialize_all();
       push_control(in.op, in.block);
-      control_.back().try_begin = here();
+      control_.back().guarded.begin = here();
       forget_last();
       return {};
     case O::Catch:

@@ -30,9 +30,9 @@ struct Operand {
     Local,  // unread copy of a local
     Const,  // a constant not yet written anywhere
   };
-  Kind kind = Kind::Slot;
+  uint32_t slot : 24 = 0;  // its own slot; there are at most 2 for each of kMaxOperands
+  Kind kind : 8 = Kind::Slot;
   ValType type;
-  uint32_t slot = 0;  // its own slot
   struct Copy {
     uint32_t local;
     uint32_t next_same;  // next operand below with the same local
@@ -49,17 +49,23 @@ struct Fixup {
 };
 
 struct Control {
+  using Types = std::span<const ValType>;  // as the validator gives them
+  struct Range {
+    uint32_t begin, end;
+  };
   wasm::Opcode op = wasm::Opcode::Block;
+  bool has_else = false;
   uint32_t height = 0;     // operands at entry, below the parameters
   uint32_t base_slot = 0;  // first slot of parameters and results
-  Vec<ValType> params, results;
+  Types params, results;
   Vec<Fixup> fixups;  // branches to the end
   // Handlers whose target is this label.
   [[no_unique_address]] HandlerVec<uint32_t> handler_fixups;
-  uint32_t loop_start = 0;
-  Fixup else_fixup{kNone, kNone};
-  bool has_else = false;
-  uint32_t try_begin = 0;  // TryTable, Try: first guarded word
+  union {
+    uint32_t loop_start;     // Loop
+    Fixup else_fixup{0, 0};  // If: the branch to what comes if the condition is false
+    Range guarded;           // TryTable, Try: words
+  };
   [[no_unique_address]] HandlerVec<wasm::CatchClause> catches;
   struct LegacyCatch {
     uint32_t tag;  // kNone: catch_all
@@ -67,8 +73,7 @@ struct Control {
     uint32_t dst;
   };
   [[no_unique_address]] HandlerVec<LegacyCatch> legacy;
-  uint32_t try_end = 0;
-  const Vec<ValType>& label_types() const { return op == wasm::Opcode::Loop ? params : results; }
+  Types label_types() const { return op == wasm::Opcode::Loop ? params : results; }
 };
 
 class Translator {
@@ -371,7 +376,7 @@ class Translator {
   // Copies the top operands to where label `c` (or, with its results, the end of
   // the frame) expects them; the stack keeps them.
   void emit_moves(const Control& c) { emit_moves(c, c.label_types()); }
-  void emit_moves(const Control& c, const Vec<ValType>& types) {
+  void emit_moves(const Control& c, Control::Types types) {
     const uint32_t n = uint32_t(types.size());
     uint32_t slot = c.base_slot;
     for (uint32_t i = 0; i < n; ++i) {

@@ -1,7 +1,7 @@
 # cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLIMIT=bytes
-#   -DBUILD=folder -P check.cmake
-# Configures, builds and tests a preset, and checks the size of its example; says that it skips
-# where there is no compiler.
+#   [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
+# Configures, builds and tests a preset, and checks the size of its example, and what memory it
+# takes beside linear memory and stack; says that it skips where there is no compiler.
 find_program(GXX ${COMPILER}-g++)
 # The headers of the compiler for Arm serve the one for RISC-V.
 file(GLOB headers /usr/include/newlib/c++/*/new)
@@ -21,7 +21,7 @@ foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-DWAFER_INTERPRETER=
   endif()
 endforeach()
 # The symbols that the library needs, and the example in an emulator where there is one.
-execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --output-on-failure
+execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --verbose
   --no-tests=error RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
 message("${out}")
 if(NOT status EQUAL 0)
@@ -33,3 +33,14 @@ if(B_WAFER_EMULATOR AND NOT out MATCHES "embedded.example")
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
 check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${PRESET}, ${PROFILE}, ${INTERPRETER}" ${COMPILER})
+if(MEMORY AND B_WAFER_EMULATOR)
+  if(NOT out MATCHES "pool: ([0-9]+) bytes at most")
+    message(FATAL_ERROR "the example does not say what memory it takes")
+  endif()
+  # 2 KiB of linear memory and 8 KiB of stack; blocks of the pool have multiples of 16 bytes.
+  math(EXPR structures "${CMAKE_MATCH_1} - 10 * 1024")
+  message("${structures} bytes beside memory and stack, of ${MEMORY} at most")
+  if(structures GREATER MEMORY)
+    message(FATAL_ERROR "${PRESET}, ${PROFILE}, ${INTERPRETER} takes more memory")
+  endif()
+endif()
