@@ -1,5 +1,5 @@
-/* Components in C (Component Model): values, loading, host functions and resources, calls, WASI
- * 0.2 and 0.3. Not in embedded builds.
+/* Components in C (Component Model): values, loading, host functions and resources, calls, streams
+ * and futures, WASI 0.2 and 0.3. Not in embedded builds.
  *
  * Ownership is as in <wasm.h>: what is `own` belongs to whoever gets it. Functions that give a
  * `wafer_error_t*` give NULL on success. A component's objects are used by one thread at a time,
@@ -28,7 +28,9 @@ extern "C" {
  *   variant, option, result              a case by its index (option: 0 none, 1 some; result: 0
  *                                        ok, 1 error) and what it holds, if anything
  *   own, borrow                          a resource
- *   stream, future, error-context        other: to be passed on
+ *   stream, future                       other: the readable end, to be passed on or taken
+ *                                        (wafer_component_end_take)
+ *   error-context                        other: to be passed on
  */
 typedef struct wafer_component_val_t wafer_component_val_t;
 
@@ -230,6 +232,89 @@ WASM_API_EXTERN own wafer_error_t* wafer_component_run_until_idle(wasm_store_t*,
 WASM_API_EXTERN own wafer_error_t* wafer_component_run_until(wasm_store_t*, bool (*done)(void*),
                                                              void* env,
                                                              wafer_component_outcome_t* out);
+
+/* ---- Ends of streams and futures
+ *
+ * The host reads from streams and futures that components give, and writes to those that it gives
+ * to them. An end is used by the thread that uses the store, which calls what was given to a read
+ * or write while it runs components: in calls, or in wafer_component_run_until_idle and
+ * wafer_component_run_until. What is called may use the end again. `finalizer`, unless NULL, gets
+ * `env` in the end, also where there is an error. An end may outlive its store, and is told nothing
+ * more then; a readable end that nobody took may not. */
+
+typedef struct wafer_component_end_t wafer_component_end_t;
+
+/* What is left of a stream or future after a read or a write. */
+typedef uint8_t wafer_component_end_state_t;
+enum wafer_component_end_state_enum {
+  WAFER_COMPONENT_END_OPEN,
+  WAFER_COMPONENT_END_ENDED,    /* the other end is gone, or the value of a future was taken */
+  WAFER_COMPONENT_END_CANCELLED /* by the host */
+};
+
+/* A stream or future, of which this is the writable end. `*readable` is for a component, as an
+ * argument or a result. `type` is as in WIT, but by its form alone: records are tuples, of a
+ * resource there is nothing but `own`, variants, enums and flags have no names ("enum<3>"), and
+ * what is absent is `_`; `*` is any type. "stream<u8>", "stream", "future<result<tuple<u32,
+ * string>, _>>". Where a component has a stream or future of another type it traps, with both in
+ * the message. Errors: WAFER_ERROR_USAGE if `type` is none. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_new(wasm_store_t*, const char* type,
+                                                           own wafer_component_end_t** writable,
+                                                           own wafer_component_val_t** readable);
+/* The readable end that a value is. No copy of the value may be used again. Errors:
+ * WAFER_ERROR_USAGE, with both types in the message, if the value is none of that type. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_take(wasm_store_t*, const char* type,
+                                                            const wafer_component_val_t*,
+                                                            own wafer_component_end_t** out);
+/* Closes it, once nothing is under way. */
+WASM_API_EXTERN void wafer_component_end_delete(own wafer_component_end_t*);
+/* Whether a read or write is under way. */
+WASM_API_EXTERN bool wafer_component_end_is_busy(const wafer_component_end_t*);
+/* Ends the read or write that is under way, which is told what was taken, or gets what came,
+ * before. */
+WASM_API_EXTERN void wafer_component_end_cancel(wafer_component_end_t*);
+/* Nothing is written or read any more: the other end is told that this one is gone, and what is
+ * under way is told nothing more. */
+WASM_API_EXTERN void wafer_component_end_close(wafer_component_end_t*);
+
+/* How many values were taken. */
+typedef void (*wafer_component_written_t)(void* env, size_t taken, wafer_component_end_state_t);
+/* Gives values until all are taken or the reader is gone, and calls `done` then, unless it is NULL.
+ * Takes the values, also where there is an error; a future has one. Errors: WAFER_ERROR_USAGE if
+ * something is under way, or the end is closed, or is no writable one. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_write(
+    wafer_component_end_t*, own wafer_component_val_t* const values[], size_t count,
+    wafer_component_written_t done, void* env, void (*finalizer)(void*));
+/* The same with `count` numbers, as an array in C has them (copied), of a type that was said to
+ * have such elements: "stream<u8>", "stream<f32>". */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_write_numbers(
+    wafer_component_end_t*, const void* numbers, size_t count, wafer_component_written_t done,
+    void* env, void (*finalizer)(void*));
+
+/* Values are the reader's own during the call. None: it has come to its end, or was cancelled. */
+typedef void (*wafer_component_read_t)(void* env, const wafer_component_val_t* const values[],
+                                       size_t count, wafer_component_end_state_t);
+typedef void (*wafer_component_read_numbers_t)(void* env, const void* numbers, size_t count,
+                                               wafer_component_end_state_t);
+/* Calls `done` with what comes next: from one to `most` values, or none at the end. Errors:
+ * WAFER_ERROR_USAGE as of wafer_component_end_write. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_read(wafer_component_end_t*, size_t most,
+                                                            wafer_component_read_t done, void* env,
+                                                            void (*finalizer)(void*));
+/* The same with numbers, as of wafer_component_end_write_numbers. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_end_read_numbers(
+    wafer_component_end_t*, size_t most, wafer_component_read_numbers_t done, void* env,
+    void (*finalizer)(void*));
+
+/* Has work done by the thread that uses the store, from any thread. While there is one, components
+ * that wait are taken to wait for it; without it they are deadlocked, which is a trap. It is made
+ * by the thread that uses the store, and deleted by any. */
+typedef struct wafer_component_post_t wafer_component_post_t;
+WASM_API_EXTERN own wafer_component_post_t* wafer_component_post_new(wasm_store_t*);
+WASM_API_EXTERN void wafer_component_post_delete(own wafer_component_post_t*);
+/* False: the store is gone, and only the finalizer is called. */
+WASM_API_EXTERN bool wafer_component_post_send(const wafer_component_post_t*, void (*work)(void*),
+                                               void* env, void (*finalizer)(void*));
 
 /* ---- WASI 0.2 and 0.3 */
 

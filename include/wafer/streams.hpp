@@ -89,7 +89,8 @@ class HostEnd : public std::enable_shared_from_this<HostEnd> {
 
  private:
   using Done = std::function<void(component::HostBuffer& buffer, StreamState state)>;
-  Result<void> start(std::shared_ptr<component::HostBuffer> buffer, Done done);
+  size_t room(size_t most) const;
+  Result<void> start(bool read, std::shared_ptr<component::HostBuffer> buffer, Done done);
   void go_on();
   void told(bool dropped, bool cancelled);
   void finish(StreamState state);

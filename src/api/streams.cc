@@ -97,10 +97,15 @@ void HostEnd::fail(const char* message) {
       [store = scope_.store, text = std::string(message)] { return store->trap(text); });
 }
 
-Result<void> HostEnd::start(std::shared_ptr<HostBuffer> buffer, Done done) {
+Result<void> HostEnd::start(bool read, std::shared_ptr<HostBuffer> buffer, Done done) {
   if (life_.expired()) return Error(ErrorKind::Usage, "the store is gone");
   if (!end_ || closed_ || end_->state == component::End::State::Done)
     return Error(ErrorKind::Usage, "the end of the stream or future is closed");
+  if (end_->is_read() != read)
+    return Error(ErrorKind::Usage,
+                 read ? "the end is the writable one" : "the end is the readable one");
+  if (!read && end_->is_future() && buffer->remain() != 1)
+    return Error(ErrorKind::Usage, "a future has one value");
   if (end_->owner)
     return Error(ErrorKind::Usage, "the end of the stream or future was given to a component");
   if (busy()) return Error(ErrorKind::Usage, "a read or write is under way");
@@ -171,22 +176,29 @@ auto written(HostEnd::Written done) {
 }  // namespace
 
 Result<void> HostEnd::write(std::vector<ComponentVal> values, Written done) {
-  return start(std::make_shared<HostBuffer>(std::move(values)), written(std::move(done)));
+  return start(false, std::make_shared<HostBuffer>(std::move(values)), written(std::move(done)));
 }
 
 Result<void> HostEnd::write(std::vector<uint8_t> bytes, uint32_t size, Written done) {
-  return start(std::make_shared<HostBuffer>(std::move(bytes), size), written(std::move(done)));
+  return start(false, std::make_shared<HostBuffer>(std::move(bytes), size),
+               written(std::move(done)));
+}
+
+// For bytes there is room at once, whatever the most is that they may be.
+size_t HostEnd::room(size_t most) const {
+  constexpr size_t kMost = 1 << 20;
+  return end_ && end_->is_future() ? 1 : std::clamp<size_t>(most, 1, kMost);
 }
 
 Result<void> HostEnd::read(size_t most, Values done) {
-  return start(std::make_shared<HostBuffer>(std::max<size_t>(most, 1), 0),
+  return start(true, std::make_shared<HostBuffer>(room(most), 0),
                [done = std::move(done)](HostBuffer& buffer, StreamState state) {
                  done(buffer.values, state);
                });
 }
 
 Result<void> HostEnd::read(size_t most, uint32_t size, Bytes done) {
-  return start(std::make_shared<HostBuffer>(std::max<size_t>(most, 1), size),
+  return start(true, std::make_shared<HostBuffer>(room(most), size),
                [done = std::move(done), size](HostBuffer& buffer, StreamState state) {
                  done({buffer.bytes.data(), size_t(buffer.progress) * size}, state);
                });

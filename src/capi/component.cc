@@ -1,11 +1,9 @@
 // Components in C.
 #if WAFER_WITH_COMPONENT_RUN
 
-#include "wafer/component.hpp"
+#include "capi/component.h"
 
 #include "api/component_state.h"
-#include "capi/capi.h"
-#include "wafer_component.h"
 #if WAFER_WITH_WASI_COMMAND
 #include "capi/wasi.h"
 #include "host/http_callback.h"
@@ -15,9 +13,6 @@
 using namespace wafer;
 using namespace wafer::capi;
 
-struct wafer_component_val_t {
-  ComponentVal value;
-};
 struct wafer_component_t {
   Component component;
   std::vector<std::string> imports, exports;
@@ -40,31 +35,10 @@ struct wafer_component_answer_t {
 
 namespace {
 
-wafer_component_val_t* give(ComponentVal value) {
-  return create<wafer_component_val_t>(wafer_component_val_t{std::move(value)});
-}
-ComponentVal take(wafer_component_val_t* v) {
-  ComponentVal value = std::move(v->value);
-  destroy(v);
-  return value;
-}
-// Handles into values are the values themselves.
-const wafer_component_val_t* handle(const ComponentVal* v) {
-  static_assert(sizeof(wafer_component_val_t) == sizeof(ComponentVal));
-  return reinterpret_cast<const wafer_component_val_t*>(v);
-}
-
 std::string_view view(const char* text) { return text ? text : std::string_view(); }
 ComponentCall& call_of(wafer_component_call_t* c) { return *reinterpret_cast<ComponentCall*>(c); }
 const ComponentCall& call_of(const wafer_component_call_t* c) {
   return *reinterpret_cast<const ComponentCall*>(c);
-}
-
-// What goes with a callback.
-std::shared_ptr<void> environment(void* env, void (*finalizer)(void*)) {
-  return {env, [finalizer](void* e) {
-            if (finalizer) finalizer(e);
-          }};
 }
 
 wafer_error_t* outcome(Result<RunOutcome> result, wafer_component_outcome_t* out) {

@@ -316,6 +316,30 @@ TEST_F(ComponentStreams, Cancels) {
   EXPECT_EQ(call("sum", stream, ~0u), "3");
 }
 
+// What comes after a read was cancelled is for the next one.
+TEST_F(ComponentStreams, CancelledReadsTakeNoMore) {
+  ComponentLinker other;
+  std::vector<std::pair<size_t, StreamState>> told;
+  other.func("", "take", [&](ComponentCall& call) {
+    reader = StreamReader<uint32_t>(scope, call.arg<Stream<uint32_t>>(0));
+    ASSERT_TRUE(reader
+                    .read(100,
+                          [&](std::vector<uint32_t> items, StreamState state) {
+                            told.emplace_back(items.size(), state);
+                            read_on();
+                          })
+                    .ok());
+    reader.cancel();
+  });
+  other.func("", "take-pairs", [](ComponentCall&) {});
+  other.func("", "take-future", [](ComponentCall&) {});
+  instance.emplace(*other.instantiate(*store, *component));
+  EXPECT_EQ(call("count", 5u), "");
+  EXPECT_EQ(run_on(), RunOutcome::Done);
+  EXPECT_EQ(told, (std::vector<std::pair<size_t, StreamState>>{{0, StreamState::Cancelled}}));
+  EXPECT_EQ(got, (std::vector<uint32_t>{1, 2, 3, 4, 5}));
+}
+
 // Copies of an end that one has used are of no use to others.
 TEST_F(ComponentStreams, AnEndIsUsedByOne) {
   auto [stream, writer] = StreamWriter<uint32_t>::make(scope);

@@ -171,6 +171,8 @@ TrapCode End::copy(std::shared_ptr<Buffer> with) {
 
 void End::cancel() {
   state = State::CancellingCopy;
+  // Nothing more comes before that is told.
+  buffer = nullptr;
   if (has_pending_event()) return;
   notify(0);
   if (const auto host = other ? other->side.lock() : nullptr) host->withdrawn();
