@@ -6,7 +6,10 @@
 
 namespace wafer {
 
-Result<Vec<uint8_t>> wat2wasm(std::string_view text) { return wat::parse_wat(text); }
+Result<Vec<uint8_t>> wat2wasm(std::string_view text) {
+  WAFER_LET(binary, wat::parse_wat(text));
+  return Vec<uint8_t>(std::move(binary));
+}
 
 Result<String> wasm2wat(const Module& module) { return wat::print_wat(*module.raw()); }
 
@@ -14,7 +17,11 @@ Result<Module> compile_wat(const Engine& engine, std::string_view text) {
   wat::ParseOptions options;
   options.features = engine.config().features;
   WAFER_LET(binary, wat::parse_wat(text, options));
-  return Module::compile(engine, binary);
+  Result<Module> module = Module::compile(engine, binary);
+  if (module.ok() || module.error().offset == Error::kNoOffset) return module;
+  Error placed = module.take_error();
+  placed.offset = binary.source_of(placed.offset).value_or(0);
+  return placed;
 }
 
 }  // namespace wafer

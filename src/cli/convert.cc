@@ -60,7 +60,7 @@ int wat2wasm(const ConvertOptions& o) {
     return kFailure;
   }
   const wasm::FeatureSet features = o.features.get();
-  Result<Vec<uint8_t>> encoded =
+  Result<SourceBytes> encoded =
       wat::parse_wat(input->text(), {.features = features, .names = !o.no_names});
   if (!encoded) {
     print_error(input->describe(encoded.error(), true));

@@ -106,8 +106,7 @@ std::string told_binary(const Input& input, std::string_view wanted) {
 }
 
 void print_module_error(const ModuleInput& in, const Error& error) {
-  // Offsets are into the binary, also when that was made from text.
-  print_error(in.input.describe(error, false));
+  print_error(in.describe(error));
 }
 
 // ---- Output -----------------------------------------------------------------

@@ -437,7 +437,7 @@ class Script {
     Result<String> text =
         module ? wat::print_wat(*module) : wat::print_component({m.binary.data(), m.binary.size()});
     if (!text) return fail("round trip: cannot print: " + str(text.error().message));
-    Result<Vec<uint8_t>> binary = wat::parse_wat(*text, parse);
+    Result<SourceBytes> binary = wat::parse_wat(*text, parse);
     if (!binary) {
       const wat::LineColumn at = wat::line_column(*text, binary.error().offset);
       return fail(fmt::format("round trip: printed text does not parse: {}:{}: {}", at.line,

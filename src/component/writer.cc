@@ -340,10 +340,12 @@ uint32_t TypeWriter::export_(const WrittenName& name, const ExternType& type) {
 
 SectionWriter::SectionWriter() : out_(std::begin(kPreamble), std::end(kPreamble)) {}
 
-void SectionWriter::whole(uint8_t id, Bytes contents) {
+void SectionWriter::whole(uint8_t id, Bytes contents, const Vec<SourceBytes::Mark>& marks) {
   flush();
+  if (!marks.empty()) out_.mark(marks[0].source);
   out_.push_back(id);
   write_uleb(out_, contents.size());
+  out_.take_marks(marks);
   write_bytes(out_, contents);
 }
 
@@ -356,23 +358,24 @@ void SectionWriter::flush() {
   if (section_ == 0) return;
   Vec<uint8_t> count;
   write_uleb(count, count_);
+  if (!body_.marks.empty()) out_.mark(body_.marks[0].source);
   out_.push_back(section_);
   write_uleb(out_, count.size() + body_.size());
   write_bytes(out_, {count.data(), count.size()});
-  write_bytes(out_, {body_.data(), body_.size()});
+  out_.append(body_);
   section_ = 0;
   count_ = 0;
-  body_.clear();
+  body_ = {};
 }
 
-Vec<uint8_t>& SectionWriter::definition(uint8_t id) {
+SourceBytes& SectionWriter::definition(uint8_t id) {
   if (section_ != id) flush();
   section_ = id;
   ++count_;
   return body_;
 }
 
-Vec<uint8_t> SectionWriter::finish() {
+SourceBytes SectionWriter::finish() {
   flush();
   return std::move(out_);
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <string_view>
 
+#include "base/source_bytes.h"
 #include "component/builtins.h"
 
 namespace wafer::component {
@@ -137,20 +138,20 @@ class SectionWriter {
   SectionWriter();
 
   // Where the next definition of section `id` is to be written.
-  Vec<uint8_t>& definition(uint8_t id);
+  SourceBytes& definition(uint8_t id);
   // A section that holds just one thing: a module, a component, a start definition.
-  void whole(uint8_t id, Bytes contents);
+  void whole(uint8_t id, Bytes contents, const Vec<SourceBytes::Mark>& marks = {});
   void custom(std::string_view name, Bytes contents);
   // The definitions that follow do not share the section at hand.
   void flush();
-  // The component; the writer is spent then.
-  Vec<uint8_t> finish();
+  // The component, with the marks of its parts; the writer is spent then.
+  SourceBytes finish();
 
  private:
-  Vec<uint8_t> out_;
+  SourceBytes out_;
   uint8_t section_ = 0;  // 0: none
   uint32_t count_ = 0;
-  Vec<uint8_t> body_;
+  SourceBytes body_;
 };
 
 // A component.

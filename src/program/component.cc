@@ -60,8 +60,7 @@ Result<std::shared_ptr<component::Component>> load_component(
   decode.features = features;
   decode.owner = input;
   auto decoded = component::decode(input->binary(), decode);
-  if (!decoded.ok())
-    return Error(decoded.error().kind, input->input.describe(decoded.error(), false));
+  if (!decoded.ok()) return Error(decoded.error().kind, input->describe(decoded.error()));
   return *std::move(decoded);
 }
 

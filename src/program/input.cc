@@ -163,6 +163,13 @@ std::string Input::describe(const Error& error, bool text) const {
   return fmt::format("{}:0x{:x}: {}", path_, error.offset, error.message);
 }
 
+std::string ModuleInput::describe(const Error& error) const {
+  if (!from_text || error.offset == Error::kNoOffset) return input.describe(error, /*text=*/false);
+  Error placed = error;
+  placed.offset = encoded.source_of(error.offset).value_or(0);
+  return input.describe(placed, /*text=*/true);
+}
+
 uint32_t claimed_options(Bytes code) {
   return compiler::CodeBundle::is_bundle(code) ? compiler::CodeBundle::claimed_options(code)
                                                : compiler::CodeImage::claimed_options(code);
@@ -199,7 +206,7 @@ Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
     return module;
   }
   if (module.input.is_text()) {
-    Result<Vec<uint8_t>> encoded =
+    Result<SourceBytes> encoded =
         wat::parse_wat(module.input.text(), {.features = features, .names = true});
     if (!encoded) return described(encoded.error(), true);
     module.encoded = *std::move(encoded);

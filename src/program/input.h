@@ -8,7 +8,7 @@
 
 #include "base/descriptor.h"
 #include "base/result.h"
-#include "base/span.h"
+#include "base/source_bytes.h"
 #include "compiler/code_image.h"
 #include "wasm/module.h"
 
@@ -68,9 +68,12 @@ bool is_code(Bytes bytes);
 struct ModuleInput {
   Input input;
   bool from_text = false;
-  Vec<uint8_t> encoded;
+  SourceBytes encoded;
   std::optional<compiler::ImageSummary> code;
   Bytes binary() const { return from_text ? Bytes(encoded) : code ? code->module : input.bytes(); }
+  // "FILE:0x1f: message" of an error in the binary form, "FILE:3:14: message" where that is from
+  // text.
+  std::string describe(const Error& error) const;
 };
 // What machine code says of how it was compiled (OptionBits), unchecked: loading it checks that.
 uint32_t claimed_options(Bytes code);

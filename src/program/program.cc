@@ -241,7 +241,7 @@ class Program::Runner {
     }
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
     if (!module) {
-      console_.error(kept->input.describe(module.error(), false));
+      console_.error(kept->describe(module.error()));
       if (module.error().kind == ErrorKind::Unsupported &&
           wasm::is_valid_module(kept->binary(), options_.features))
         console_.hint("this tier lacks it; other tiers run the module");

@@ -32,7 +32,11 @@ CoreTypes& ComponentParser::core_types(Scope& in) {
 void ComponentParser::emit(Item item, const Bytes& bytes) {
   Scope& s = scope();
   if (s.kind == ScopeKind::Component && item.section == kType.section) note_type(bytes);
-  if (s.kind == ScopeKind::Component) return put_bytes(s.sections.definition(item.section), bytes);
+  if (s.kind == ScopeKind::Component) {
+    SourceBytes& out = s.sections.definition(item.section);
+    out.mark(source_);
+    return put_bytes(out, bytes);
+  }
   // A module type's only types are core types.
   const bool core = s.kind == ScopeKind::ModuleType && item.section == kCoreType.section;
   s.declarations.push_back(core ? kType.code : item.code);
@@ -52,7 +56,7 @@ Result<uint32_t> ComponentParser::define(Space s, size_t binding) {
 
 // ---- Components ---------------------------------------------------------------------
 
-Result<Vec<uint8_t>> ComponentParser::run(std::string_view name) {
+Result<SourceBytes> ComponentParser::run(std::string_view name) {
   WAFER_TRY(enter(ScopeKind::Component, String(name)));
   if (at_annotation("name")) {
     ++p_;
@@ -65,13 +69,14 @@ Result<Vec<uint8_t>> ComponentParser::run(std::string_view name) {
 }
 
 // The definitions of the innermost scope, a component, until its end; gives its binary.
-Result<Vec<uint8_t>> ComponentParser::definitions() {
+Result<SourceBytes> ComponentParser::definitions() {
   while (peek().kind != TokenKind::Close && peek().kind != TokenKind::End) WAFER_TRY(field());
   for (const InlineExport& e : scope().exports) {
     Bytes bytes = e.name;
     put_sort(bytes, e.space);
     write_uleb(bytes, e.index);
     bytes.push_back(0);
+    source_ = e.source;
     emit(kExport, bytes);
     define_unnamed(e.space);
   }
@@ -82,7 +87,7 @@ Result<Vec<uint8_t>> ComponentParser::definitions() {
         [&](Space space) -> const DebugNames& { return this->space(scope(), space).debug; });
     if (!section.empty()) scope().sections.custom(kComponentNameSection, span(section));
   }
-  Bytes out = scope().sections.finish();
+  SourceBytes out = scope().sections.finish();
   scopes_.pop_back();
   return std::move(out);
 }
@@ -131,6 +136,7 @@ Result<void> ComponentParser::field() {
     return close();
   }
   if (peek().kind != TokenKind::Open) return unexpected();
+  source_ = here();
   ++p_;
   if (peek().kind != TokenKind::Keyword) return unexpected();
   const std::string_view k = peek().text;
@@ -211,7 +217,7 @@ Result<Vec<Vec<uint8_t>>> ComponentParser::inline_exports() {
 
 // They come last, so that what has been given an index keeps it.
 void ComponentParser::export_later(Vec<Bytes> names, Space s, uint32_t index) {
-  for (Bytes& name : names) scope().exports.push_back({std::move(name), s, index});
+  for (Bytes& name : names) scope().exports.push_back({std::move(name), s, index, source_});
 }
 
 // "(alias ...))" or "(import "name") type)", of something of sort `s` whose keyword has been read.
@@ -253,16 +259,17 @@ Result<void> ComponentParser::core_module() {
       if (k == TokenKind::Close && --depth == 0) break;
     }
     if (take_keyword("binary")) {
-      Bytes bytes;
+      SourceBytes bytes;
       while (peek().kind == TokenKind::String) {
+        bytes.mark(here());
         WAFER_LET(s, string());
         bytes.insert(bytes.end(), s.begin(), s.end());
       }
       if (p_ != stop) return unexpected();
-      scope().sections.whole(kModuleSection, span(bytes));
+      scope().sections.whole(kModuleSection, span(bytes), bytes.marks);
     } else {
       WAFER_LET(bytes, parse_module_fields(tokens_, begin, stop, id, options_));
-      scope().sections.whole(kModuleSection, span(bytes));
+      scope().sections.whole(kModuleSection, span(bytes), bytes.marks);
     }
     p_ = stop;
     WAFER_TRY(close());
@@ -386,6 +393,7 @@ Result<void> ComponentParser::core_instance() {
 
 Result<void> ComponentParser::nested_component() {
   const size_t binding = p_;
+  const uint32_t source = source_;
   String id;
   if (peek().kind == TokenKind::Id) {
     WAFER_LET(written, id_value(peek()));
@@ -405,7 +413,8 @@ Result<void> ComponentParser::nested_component() {
     scope().name = std::move(name);
     WAFER_LET(bytes, definitions());
     WAFER_TRY(close());
-    scope().sections.whole(kComponentSection, span(bytes));
+    scope().sections.whole(kComponentSection, span(bytes), bytes.marks);
+    source_ = source;
   }
   WAFER_LET(index, define(Space::Component, binding));
   export_later(std::move(exports), Space::Component, index);
@@ -570,12 +579,12 @@ Result<void> ComponentParser::start() {
   write_uleb(payload, count);
   put_bytes(payload, args);
   write_uleb(payload, results);
-  scope().sections.whole(kStartSection, span(payload));
+  scope().sections.whole(kStartSection, span(payload), {{0, source_}});
   return {};
 }
 
-Result<Vec<uint8_t>> parse_component_fields(const Vec<Token>& tokens, size_t begin, size_t end,
-                                            std::string_view name, const ParseOptions& options) {
+Result<SourceBytes> parse_component_fields(const Vec<Token>& tokens, size_t begin, size_t end,
+                                           std::string_view name, const ParseOptions& options) {
   return ComponentParser(tokens, begin, end, options).run(name);
 }
 

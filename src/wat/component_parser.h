@@ -62,7 +62,7 @@ class ComponentParser final : public TokenReader {
       : TokenReader(tokens, begin, end), options_(options) {}
 
   // The component whose definitions the tokens are.
-  Result<Vec<uint8_t>> run(std::string_view name);
+  Result<SourceBytes> run(std::string_view name);
 
  private:
   friend class CoreTypes;
@@ -75,6 +75,7 @@ class ComponentParser final : public TokenReader {
     Bytes name;
     Space space;
     uint32_t index;
+    uint32_t source;
   };
   struct Scope;
   // A type of values, encoded as in the scope where it is defined.
@@ -113,7 +114,7 @@ class ComponentParser final : public TokenReader {
   uint32_t define_unnamed(Space s);
   // Gives the next index of `s` to what the identifier at `binding` names.
   Result<uint32_t> define(Space s, size_t binding);
-  Result<Bytes> definitions();
+  Result<SourceBytes> definitions();
   Status field();
   Status core_field();
   Status core_module();
@@ -208,6 +209,7 @@ class ComponentParser final : public TokenReader {
   const ParseOptions& options_;
   Vec<std::unique_ptr<Scope>> scopes_;  // innermost last
   unsigned depth_ = 0;                  // of value types
+  uint32_t source_ = 0;                 // where the definition at hand is
 
   // Types within a type are defined first, in a pass of their own over its tokens; the pass
   // that encodes finds them here.

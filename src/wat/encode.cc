@@ -57,8 +57,8 @@ void ModuleParser::put_sub(Vec<uint8_t>& out, const SubType& s) {
   }
 }
 
-Vec<uint8_t> ModuleParser::encode(std::string_view name) {
-  Vec<uint8_t> out;
+SourceBytes ModuleParser::encode(std::string_view name) {
+  SourceBytes out;
   for (const uint8_t b : {0x00, 0x61, 0x73, 0x6D, 0x01, 0x00, 0x00, 0x00}) out.push_back(b);
   auto custom = [&](std::string_view custom_name, std::string_view payload) {
     Vec<uint8_t> s;
@@ -66,7 +66,7 @@ Vec<uint8_t> ModuleParser::encode(std::string_view name) {
     s.insert(s.end(), payload.begin(), payload.end());
     out.push_back(0);
     write_uleb(out, s.size());
-    put_bytes(out, s);
+    out.insert(out.end(), s.begin(), s.end());
   };
   const auto written = [&](std::string_view custom_name) {
     for (const Custom& c : customs_)
@@ -84,20 +84,22 @@ Vec<uint8_t> ModuleParser::encode(std::string_view name) {
            std::string_view(reinterpret_cast<const char*>(payload.data()), payload.size()));
   };
   const auto numbered = [](uint32_t number) {
-    Vec<uint8_t> payload;
+    SourceBytes payload;
     write_uleb(payload, number);
     return payload;
   };
-  const auto counted = [&](uint32_t count, const Vec<uint8_t>& entries) {
-    Vec<uint8_t> payload = numbered(count);
+  const auto counted = [&](uint32_t count, const SourceBytes& entries) {
+    SourceBytes payload = numbered(count);
     put_bytes(payload, entries);
     return payload;
   };
-  const auto section = [&](std::string_view keyword, bool needed, const Vec<uint8_t>& payload) {
+  const auto section = [&](std::string_view keyword, bool needed, const SourceBytes& payload) {
     const int order = int(section_order(keyword));
     const uint8_t id = kSections[order - 1].id;
     customs_at(2 * order);
     if (needed || (forced_sections_ >> id & 1)) {
+      // What is wrong with the section itself is told at its first entry.
+      if (!payload.marks.empty()) out.mark(payload.marks[0].source);
       out.push_back(id);
       write_uleb(out, payload.size());
       put_bytes(out, payload);
@@ -105,16 +107,17 @@ Vec<uint8_t> ModuleParser::encode(std::string_view name) {
     customs_at(2 * order + 1);
   };
 
-  Vec<uint8_t> type_bytes;
+  SourceBytes type_bytes;
   size_t at = 0;
   for (const Group& g : groups_) {
+    type_bytes.mark(g.source);
     if (g.explicit_rec) {
       type_bytes.push_back(0x4E);
       write_uleb(type_bytes, g.count);
     }
     for (uint32_t i = 0; i < g.count; ++i) put_sub(type_bytes, defs_[at++]);
   }
-  const auto entries = [&](std::string_view keyword, uint32_t count, const Vec<uint8_t>& bytes) {
+  const auto entries = [&](std::string_view keyword, uint32_t count, const SourceBytes& bytes) {
     section(keyword, count != 0, counted(count, bytes));
   };
   customs_at(kBeforeFirst);
@@ -126,7 +129,10 @@ Vec<uint8_t> ModuleParser::encode(std::string_view name) {
   entries("tag", tag_count_, tag_defs_);
   entries("global", global_count_, global_defs_);
   entries("export", export_count_, exports_);
-  section("start", start_.has_value(), numbered(start_.value_or(0)));
+  SourceBytes start;
+  start.mark(start_source_);
+  write_uleb(start, start_.value_or(0));
+  section("start", start_.has_value(), start);
   entries("elem", elem_count_, elem_defs_);
   section("datacount", needs_data_count_, numbered(data_count_));
   generated(wasm::kBranchHintSection, wasm::encode_branch_hints(func_hints_));

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/leb128.h"
+#include "base/source_bytes.h"
 #include "wasm/cursor.h"
 #include "wasm/hints.h"
 #include "wasm/instr.h"
@@ -34,7 +35,7 @@ class ModuleParser : public TokenReader {
  public:
   ModuleParser(const Vec<Token>& tokens, size_t begin, size_t end, const ParseOptions& options)
       : TokenReader(tokens, begin, end), options_(options) {}
-  Result<Vec<uint8_t>> run(std::string_view name);
+  Result<SourceBytes> run(std::string_view name);
 
  protected:
   // ---- types
@@ -85,14 +86,19 @@ class ModuleParser : public TokenReader {
     Opcode op = Opcode::Illegal;
     uint32_t id = 0, name = 0;  // tokens of the label's identifier and name, or 0
     size_t deferred = 0;        // Operands, Condition: where its encoding is in scratch_
+    size_t token = 0;           // the instruction's
   };
   struct Label {
     uint32_t id;     // token of the identifier, or 0
     uint32_t outer;  // 1 + position of the label that the identifier named before, or 0
   };
   static constexpr uint8_t kNoHint = 2;
-  void emit(const Instr& in) { write_instr(*body_, in); }
-  void emit_hinted(const Instr& in);
+  // Each takes the token that the instruction is of.
+  void emit(const Instr& in, size_t token) {
+    body_->mark(tokens_[token].offset);
+    write_instr(*body_, in);
+  }
+  void emit_hinted(const Instr& in, size_t token);
   void emit_deferred(const Construct& c);
   Status instr_seq();   // until ")" or a closing keyword
   Status one_folded();  // one folded instruction
@@ -102,7 +108,7 @@ class ModuleParser : public TokenReader {
   Status end_folded();
   Status immediates(Instr& in);
   Status block_head(Instr& in);  // label was taken by the caller
-  Status plain_block(Opcode op);
+  Status plain_block(Opcode op, size_t token);
   Status close_plain(std::string_view keyword);
   Status catch_clause(Construct& c, bool all);
   Status delegate();
@@ -124,15 +130,15 @@ class ModuleParser : public TokenReader {
   Status catches(Instr& in);
   Status resume_clauses(Instr& in);
   Status v128_const(Instr& in);
-  void plain(Opcode op) {
+  void plain(Opcode op, size_t token) {
     Instr in;
     in.op = op;
-    emit(in);
+    emit(in, token);
   }
   Status take_hints();
   Status hint_target(Opcode op);
   // Starts a row of instructions that are encoded into `body`.
-  void begin_body(Vec<uint8_t>& body) {
+  void begin_body(SourceBytes& body) {
     body_ = &body;
     labels_.clear();
     label_ids_.clear();
@@ -143,33 +149,37 @@ class ModuleParser : public TokenReader {
     scratch_.clear();
   }
   // Constant expression in a field: instructions until ")", or one folded instruction.
-  Result<Vec<uint8_t>> const_expr(bool one) {
-    Vec<uint8_t> out;
+  Result<SourceBytes> const_expr(bool one) {
+    SourceBytes out;
     begin_body(out);
     locals_.clear();
     WAFER_TRY(one ? one_folded() : instr_seq());
-    plain(Opcode::End);
-    return out;
+    plain(Opcode::End, p_);
+    return std::move(out);
   }
-  Result<Vec<uint8_t>> const_expr_seq() { return const_expr(false); }
-  Result<Vec<uint8_t>> const_expr_one() { return const_expr(true); }
+  Result<SourceBytes> const_expr_seq() { return const_expr(false); }
+  Result<SourceBytes> const_expr_one() { return const_expr(true); }
 
   // ---- fields
   struct FieldRef {
     std::string_view keyword;
     size_t token;  // after the keyword
   };
+  // Where in the source a field is.
+  uint32_t source_of(const FieldRef& f) const { return tokens_[f.token - 1].offset; }
   Status scan();
   Status parse_field(const FieldRef& f);
   Status inline_exports(ExternKind kind, uint32_t index) {
     while (open("export")) {
+      const uint32_t source = tokens_[p_ - 1].offset;
       WAFER_LET(name, name_string());
       WAFER_TRY(close());
-      add_export(name, kind, index);
+      add_export(name, kind, index, source);
     }
     return {};
   }
-  void add_export(const String& name, ExternKind kind, uint32_t index) {
+  void add_export(const String& name, ExternKind kind, uint32_t index, uint32_t source) {
+    exports_.mark(source);
     put_string(exports_, name);
     exports_.push_back(uint8_t(kind));
     write_uleb(exports_, index);
@@ -177,9 +187,11 @@ class ModuleParser : public TokenReader {
   }
   Result<bool> inline_import() {
     if (!open("import")) return false;
+    const uint32_t source = tokens_[p_ - 1].offset;
     WAFER_LET(module, name_string());
     WAFER_LET(name, name_string());
     WAFER_TRY(close());
+    imports_.mark(source);
     put_string(imports_, module);
     put_string(imports_, name);
     ++import_count_;
@@ -189,30 +201,27 @@ class ModuleParser : public TokenReader {
   Status scan_import();
   Status extern_type(Vec<uint8_t>& out, bool has_index);
   void take_indices(std::string_view kind, uint32_t count);
-  Status func_field();
-  Status table_field();
-  Status memory_field();
-  Status global_field();
-  Status tag_field();
-  Status import_field();
-  Status export_field();
-  Status elem_field();
-  Status data_field();
+  Status func_field(uint32_t source);
+  Status table_field(uint32_t source);
+  Status memory_field(uint32_t source);
+  Status global_field(uint32_t source);
+  Status tag_field(uint32_t source);
+  Status import_field(uint32_t source);
+  Status export_field(uint32_t source);
+  Status elem_field(uint32_t source);
+  Status data_field(uint32_t source);
   Status custom_field();
   Status section_field();
   Status local_runs(Vec<std::pair<uint32_t, ValType>>& runs);
   void add_local_names(uint32_t func, DebugNames names);
-  Status elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_only, ValType& type,
-                    uint32_t& n);
+  Status elem_items(SourceBytes& payload, bool& exprs, bool funcs_only, ValType& type, uint32_t& n);
 
   // ---- encoding
   static void put_string(Vec<uint8_t>& out, std::string_view s) {
     write_uleb(out, s.size());
     out.insert(out.end(), s.begin(), s.end());
   }
-  static void put_bytes(Vec<uint8_t>& out, const Vec<uint8_t>& b) {
-    out.insert(out.end(), b.begin(), b.end());
-  }
+  static void put_bytes(SourceBytes& out, const SourceBytes& b) { out.append(b); }
   static void put_val(Vec<uint8_t>& out, ValType t) { wasm::write_val_type(out, t); }
   static void put_limits(Vec<uint8_t>& out, const Limits& l, const wasm::MemoryType* m);
   static void put_table(Vec<uint8_t>& out, const wasm::TableType& t) {
@@ -224,7 +233,7 @@ class ModuleParser : public TokenReader {
     out.push_back(g.is_mutable);
   }
   void put_sub(Vec<uint8_t>& out, const SubType& s);
-  Vec<uint8_t> encode(std::string_view name);
+  SourceBytes encode(std::string_view name);
 
   const ParseOptions& options_;
 
@@ -237,22 +246,24 @@ class ModuleParser : public TokenReader {
   struct Group {
     uint32_t count;
     bool explicit_rec;
+    uint32_t source;
   };
   Vec<Group> groups_;
   IdMap plain_types_;
 
-  Vec<uint8_t> imports_, func_types_, table_defs_, memory_defs_, tag_defs_, global_defs_, exports_,
+  SourceBytes imports_, func_types_, table_defs_, memory_defs_, tag_defs_, global_defs_, exports_,
       elem_defs_, code_, data_defs_;
   uint32_t import_count_ = 0, func_count_ = 0, table_count_ = 0, memory_count_ = 0, tag_count_ = 0,
            global_count_ = 0, export_count_ = 0, elem_count_ = 0, data_count_ = 0;
   std::optional<uint32_t> start_;
+  uint32_t start_source_ = 0;
   bool needs_data_count_ = false;
   // Bit i: the section with id i is there even if nothing demands it (see section_field).
   uint32_t forced_sections_ = 0;
   // Running indices of the second pass.
   uint32_t next_func_ = 0, next_table_ = 0, next_memory_ = 0, next_global_ = 0, next_tag_ = 0;
 
-  Vec<uint8_t>* body_ = nullptr;
+  SourceBytes* body_ = nullptr;
   Vec<Construct> open_;
   Vec<Label> labels_;
   IdMap label_ids_;  // 1 + position in labels_ of the innermost label with the identifier

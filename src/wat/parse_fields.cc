@@ -166,7 +166,7 @@ Result<void> ModuleParser::scan() {
   return {};
 }
 
-Result<void> ModuleParser::func_field() {
+Result<void> ModuleParser::func_field(uint32_t source) {
   const uint32_t index = next_func_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Func, index));
@@ -180,6 +180,7 @@ Result<void> ModuleParser::func_field() {
   }
   FuncType type;
   WAFER_LET(type_index, type_use(&type, &names, &locals_));
+  func_types_.mark(source);
   write_uleb(func_types_, type_index);
   ++func_count_;
   // Locals, run-length encoded.
@@ -220,7 +221,7 @@ Result<void> ModuleParser::func_field() {
     runs = std::move(written_runs);
   }
   add_local_names(index, std::move(names));
-  Vec<uint8_t> body;
+  SourceBytes body;
   write_uleb(body, runs.size());
   for (const auto& [n, t] : runs) {
     write_uleb(body, n);
@@ -230,10 +231,11 @@ Result<void> ModuleParser::func_field() {
   labels_.push_back({0, 0});
   WAFER_TRY(instr_seq());
   if (peek().kind == TokenKind::Keyword) return unexpected();
-  plain(Opcode::End);
+  plain(Opcode::End, p_);
   if (!hints_.empty()) func_hints_.push_back({index, std::move(hints_)});
   if (!label_names_.empty())
     names_.labels.entries.emplace_back(index, wasm::NameMap{std::move(label_names_)});
+  code_.mark(source);
   write_uleb(code_, body.size());
   put_bytes(code_, body);
   return close();
@@ -256,7 +258,7 @@ void ModuleParser::add_local_names(uint32_t func, DebugNames names) {
 }
 
 // Items of a segment: function indices or expressions.
-Result<void> ModuleParser::elem_items(Vec<uint8_t>& payload, bool& exprs, bool funcs_only,
+Result<void> ModuleParser::elem_items(SourceBytes& payload, bool& exprs, bool funcs_only,
                                       ValType& type, uint32_t& n) {
   n = 0;
   exprs = !funcs_only;
@@ -278,7 +280,7 @@ Result<void> ModuleParser::elem_items(Vec<uint8_t>& payload, bool& exprs, bool f
   return {};
 }
 
-Result<void> ModuleParser::table_field() {
+Result<void> ModuleParser::table_field(uint32_t source) {
   const uint32_t index = next_table_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Table, index));
@@ -291,6 +293,7 @@ Result<void> ModuleParser::table_field() {
     return close();
   }
   ++table_count_;
+  table_defs_.mark(source);
   const size_t before = p_;
   WAFER_LET(is64, address_type());
   if (at_ref_type()) {
@@ -299,7 +302,7 @@ Result<void> ModuleParser::table_field() {
     t.element = e;
     t.limits.is64 = is64;
     if (!open("elem")) return unexpected();
-    Vec<uint8_t> items;
+    SourceBytes items;
     bool exprs;
     uint32_t n;
     const bool funcs = at_index() || peek().kind == TokenKind::Close;
@@ -308,7 +311,8 @@ Result<void> ModuleParser::table_field() {
     t.limits.min = t.limits.max = n;
     t.limits.has_max = true;
     put_table(table_defs_, t);
-    Vec<uint8_t>& d = elem_defs_;
+    SourceBytes& d = elem_defs_;
+    d.mark(source);
     Instr zero;
     zero.op = is64 ? Opcode::I64Const : Opcode::I32Const;
     zero.i64 = 0;
@@ -365,7 +369,7 @@ Result<void> ModuleParser::table_field() {
   return close();
 }
 
-Result<void> ModuleParser::memory_field() {
+Result<void> ModuleParser::memory_field(uint32_t source) {
   const uint32_t index = next_memory_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Memory, index));
@@ -378,6 +382,7 @@ Result<void> ModuleParser::memory_field() {
     return close();
   }
   ++memory_count_;
+  memory_defs_.mark(source);
   const size_t before = p_;
   WAFER_LET(is64, address_type());
   WAFER_TRY(page_size(m));
@@ -393,6 +398,7 @@ Result<void> ModuleParser::memory_field() {
     m.limits.min = m.limits.max = (bytes.size() + page - 1) / page;
     m.limits.has_max = true;
     put_limits(memory_defs_, m.limits, &m);
+    data_defs_.mark(source);
     write_uleb(data_defs_, index == 0 ? 0 : 2);
     if (index) write_uleb(data_defs_, index);
     Instr zero;
@@ -411,7 +417,7 @@ Result<void> ModuleParser::memory_field() {
   return close();
 }
 
-Result<void> ModuleParser::global_field() {
+Result<void> ModuleParser::global_field(uint32_t source) {
   const uint32_t index = next_global_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Global, index));
@@ -424,13 +430,14 @@ Result<void> ModuleParser::global_field() {
     return close();
   }
   ++global_count_;
+  global_defs_.mark(source);
   put_global(global_defs_, g);
   WAFER_LET(init, const_expr_seq());
   put_bytes(global_defs_, init);
   return close();
 }
 
-Result<void> ModuleParser::tag_field() {
+Result<void> ModuleParser::tag_field(uint32_t source) {
   const uint32_t index = next_tag_++;
   skip_binding();
   WAFER_TRY(inline_exports(ExternKind::Tag, index));
@@ -438,7 +445,8 @@ Result<void> ModuleParser::tag_field() {
   if (imported) imports_.push_back(4);
   IdMap ids;
   WAFER_LET(type, type_use(nullptr, nullptr, &ids));
-  Vec<uint8_t>& out = imported ? imports_ : tag_defs_;
+  SourceBytes& out = imported ? imports_ : tag_defs_;
+  if (!imported) out.mark(source);
   out.push_back(0);
   write_uleb(out, type);
   if (!imported) ++tag_count_;
@@ -502,8 +510,9 @@ Result<void> ModuleParser::extern_type(Vec<uint8_t>& out, bool has_index) {
   return close();
 }
 
-Result<void> ModuleParser::import_field() {
+Result<void> ModuleParser::import_field(uint32_t source) {
   WAFER_LET(module, name_string());
+  imports_.mark(source);
   put_string(imports_, module);
   ++import_count_;
   if (peek().kind == TokenKind::String) {
@@ -513,9 +522,10 @@ Result<void> ModuleParser::import_field() {
     return close();
   }
   // Several imports of one module, each with its type or all with the one at the end.
-  Vec<uint8_t> names, items;
+  SourceBytes names, items;
   uint32_t count = 0, typed = 0;
   while (open("item")) {
+    for (SourceBytes* list : {&names, &items}) list->mark(here());
     WAFER_LET(name, name_string());
     put_string(names, name);
     put_string(items, name);
@@ -550,7 +560,7 @@ void ModuleParser::take_indices(std::string_view kind, uint32_t count) {
   *next += count;
 }
 
-Result<void> ModuleParser::export_field() {
+Result<void> ModuleParser::export_field(uint32_t source) {
   WAFER_LET(name, name_string());
   struct Kind {
     std::string_view keyword;
@@ -566,20 +576,21 @@ Result<void> ModuleParser::export_field() {
     if (!open(k.keyword)) continue;
     WAFER_LET(i, index(*k.space));
     WAFER_TRY(close());
-    add_export(name, k.kind, i);
+    add_export(name, k.kind, i, source);
     return close();
   }
   return unexpected();
 }
 
-Result<void> ModuleParser::elem_field() {
+Result<void> ModuleParser::elem_field(uint32_t source) {
   skip_binding();
   ++elem_count_;
-  Vec<uint8_t>& d = elem_defs_;
+  SourceBytes& d = elem_defs_;
+  d.mark(source);
   const bool declare = take_keyword("declare");
   uint32_t table = 0;
   bool explicit_table = false, active = false;
-  Vec<uint8_t> offset;
+  SourceBytes offset;
   if (!declare) {
     if (open("table")) {
       WAFER_LET(t, index(tables_));
@@ -617,7 +628,7 @@ Result<void> ModuleParser::elem_field() {
   } else if (peek().kind == TokenKind::Open) {
     return unexpected();
   }
-  Vec<uint8_t> items;
+  SourceBytes items;
   bool exprs;
   uint32_t n;
   WAFER_TRY(elem_items(items, exprs, funcs, type, n));
@@ -644,13 +655,14 @@ Result<void> ModuleParser::elem_field() {
   return close();
 }
 
-Result<void> ModuleParser::data_field() {
+Result<void> ModuleParser::data_field(uint32_t source) {
   skip_binding();
   ++data_count_;
-  Vec<uint8_t>& d = data_defs_;
+  SourceBytes& d = data_defs_;
+  d.mark(source);
   uint32_t memory = 0;
   bool active = false;
-  Vec<uint8_t> offset;
+  SourceBytes offset;
   bool explicit_memory = false;
   if (open("memory")) {
     WAFER_LET(m, index(memories_));
@@ -749,20 +761,22 @@ Result<void> ModuleParser::section_field() {
 
 Result<void> ModuleParser::parse_field(const FieldRef& f) {
   p_ = f.token;
-  if (f.keyword == "func") return func_field();
-  if (f.keyword == "import") return import_field();
-  if (f.keyword == "table") return table_field();
-  if (f.keyword == "memory") return memory_field();
-  if (f.keyword == "global") return global_field();
-  if (f.keyword == "tag") return tag_field();
-  if (f.keyword == "export") return export_field();
-  if (f.keyword == "elem") return elem_field();
-  if (f.keyword == "data") return data_field();
+  const uint32_t source = source_of(f);
+  if (f.keyword == "func") return func_field(source);
+  if (f.keyword == "import") return import_field(source);
+  if (f.keyword == "table") return table_field(source);
+  if (f.keyword == "memory") return memory_field(source);
+  if (f.keyword == "global") return global_field(source);
+  if (f.keyword == "tag") return tag_field(source);
+  if (f.keyword == "export") return export_field(source);
+  if (f.keyword == "elem") return elem_field(source);
+  if (f.keyword == "data") return data_field(source);
   if (f.keyword == "@custom") return custom_field();
   if (f.keyword == "@section") return section_field();
   if (f.keyword == "start") {
     WAFER_LET(i, index(funcs_));
     start_ = i;
+    start_source_ = source;
     return close();
   }
   return {};

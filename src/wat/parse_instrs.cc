@@ -86,14 +86,15 @@ Result<bool> ModuleParser::step() {
 // Emits what waited for its operands, with its hint.
 void ModuleParser::emit_deferred(const Construct& c) {
   if (c.hint != kNoHint) hints_.push_back({uint32_t(body_->size()), c.hint == 1});
+  body_->mark(tokens_[c.token].offset);
   body_->insert(body_->end(), scratch_.begin() + ptrdiff_t(c.deferred), scratch_.end());
   scratch_.resize(c.deferred);
 }
 
-void ModuleParser::emit_hinted(const Instr& in) {
+void ModuleParser::emit_hinted(const Instr& in, size_t token) {
   if (pending_hint_ != kNoHint) hints_.push_back({uint32_t(body_->size()), pending_hint_ == 1});
   pending_hint_ = kNoHint;
-  emit(in);
+  emit(in, token);
 }
 
 Result<void> ModuleParser::take_hints() {
@@ -126,6 +127,7 @@ Result<void> ModuleParser::instr() {
   const auto it = mnemonics().find(peek().text);
   if (it == mnemonics().end()) return unknown_operator();
   const Opcode op = it->second;
+  const size_t token = p_;
   switch (op) {
     case Opcode::Block:
     case Opcode::Loop:
@@ -134,7 +136,7 @@ Result<void> ModuleParser::instr() {
     case Opcode::Try:
       ++p_;
       WAFER_TRY(hint_target(op));
-      return plain_block(op);
+      return plain_block(op, token);
     case Opcode::End:
     case Opcode::Else:
     case Opcode::Catch:
@@ -149,7 +151,7 @@ Result<void> ModuleParser::instr() {
   Instr in;
   in.op = op;
   WAFER_TRY(immediates(in));
-  emit_hinted(in);
+  emit_hinted(in, token);
   return {};
 }
 
@@ -282,7 +284,7 @@ Result<uint32_t> ModuleParser::label_index() {
 
 // ---- blocks
 
-Result<void> ModuleParser::plain_block(Opcode op) {
+Result<void> ModuleParser::plain_block(Opcode op, size_t token) {
   Construct c;
   c.op = op;
   WAFER_TRY(label_id(c));
@@ -290,33 +292,35 @@ Result<void> ModuleParser::plain_block(Opcode op) {
   in.op = op;
   WAFER_TRY(block_head(in));
   if (op == Opcode::TryTable) WAFER_TRY(catches(in));
-  emit_hinted(in);
+  emit_hinted(in, token);
   WAFER_TRY(push_label(c));
   open_.push_back(c);
   return {};
 }
 
 Result<void> ModuleParser::catch_clause(Construct& c, bool all) {
+  const size_t token = p_ - 1;
   Instr in;
   in.op = all ? Opcode::CatchAll : Opcode::Catch;
   if (!all) {
     WAFER_LET(t, index(tags_));
     in.index = t;
   }
-  emit(in);
+  emit(in, token);
   c.stage = all ? Construct::Stage::Last : Construct::Stage::Middle;
   return {};
 }
 
 // Ends the construct on top, a `try`, by a handler that lies further out.
 Result<void> ModuleParser::delegate() {
+  const size_t token = p_ - 1;
   WAFER_TRY(pop_label());
   open_.pop_back();
   WAFER_LET(l, label_index());
   Instr in;
   in.op = Opcode::Delegate;
   in.index = l;
-  emit(in);
+  emit(in, token);
   return {};
 }
 
@@ -324,10 +328,11 @@ Result<void> ModuleParser::close_plain(std::string_view keyword) {
   using Stage = Construct::Stage;
   Construct& top = open_.back();
   if (top.kind != Construct::Kind::Plain) return unexpected();
+  const size_t token = p_;
   if (keyword == "end") {
     ++p_;
     WAFER_TRY(matching_label(top));
-    plain(Opcode::End);
+    plain(Opcode::End, token);
     WAFER_TRY(pop_label());
     open_.pop_back();
     return {};
@@ -336,7 +341,7 @@ Result<void> ModuleParser::close_plain(std::string_view keyword) {
     if (top.op != Opcode::If || top.stage != Stage::First) return unexpected();
     ++p_;
     WAFER_TRY(matching_label(top));
-    plain(Opcode::Else);
+    plain(Opcode::Else, token);
     top.stage = Stage::Last;
     return {};
   }
@@ -366,7 +371,7 @@ Result<void> ModuleParser::begin_folded() {
   }
   Construct c;
   c.op = it->second;
-  ++p_;
+  c.token = p_++;
   WAFER_TRY(hint_target(c.op));
   c.hint = std::exchange(pending_hint_, kNoHint);
   Instr in;
@@ -379,7 +384,7 @@ Result<void> ModuleParser::begin_folded() {
       WAFER_TRY(label_id(c));
       WAFER_TRY(block_head(in));
       if (c.op == Opcode::TryTable) WAFER_TRY(catches(in));
-      emit(in);
+      emit(in, c.token);
       WAFER_TRY(push_label(c));
       c.kind = Construct::Kind::Block;
       if (c.op == Opcode::Try) {
@@ -419,7 +424,7 @@ Result<void> ModuleParser::end_folded() {
   switch (top.kind) {
     case Construct::Kind::Then:
       if (top.stage == Construct::Stage::First && open("else")) {
-        plain(Opcode::Else);
+        plain(Opcode::Else, p_ - 1);
         top.stage = Construct::Stage::Last;
         return {};
       }
@@ -437,12 +442,12 @@ Result<void> ModuleParser::end_folded() {
       }
       break;
     default:
-      plain(Opcode::End);
+      plain(Opcode::End, p_ - 1);
       WAFER_TRY(pop_label());
       open_.pop_back();
       return {};
   }
-  plain(Opcode::End);
+  plain(Opcode::End, p_ - 1);
   WAFER_TRY(pop_label());
   open_.pop_back();
   return close();

@@ -200,7 +200,7 @@ uint32_t ModuleParser::implicit_type(const FuncType& type) {
     SubType s;
     s.func = type;
     defs_.push_back(std::move(s));
-    groups_.push_back({1, false});
+    groups_.push_back({1, false, here()});
   }
   return it->second;
 }

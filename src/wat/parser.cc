@@ -3,15 +3,16 @@
 
 namespace wafer::wat {
 
-Result<Vec<uint8_t>> ModuleParser::run(std::string_view name) {
+Result<SourceBytes> ModuleParser::run(std::string_view name) {
   WAFER_TRY(scan());
   // Types first: implicit ones come after every explicit one.
   fields_.resize(types_.count);
   for (const FieldRef& f : fields_list_) {
     p_ = f.token;
+    const uint32_t source = source_of(f);
     if (f.keyword == "type") {
       WAFER_TRY(type_def());
-      groups_.push_back({1, false});
+      groups_.push_back({1, false, source});
       note_plain(uint32_t(defs_.size() - 1));
     } else if (f.keyword == "rec") {
       uint32_t n = 0;
@@ -20,7 +21,7 @@ Result<Vec<uint8_t>> ModuleParser::run(std::string_view name) {
         ++n;
       }
       WAFER_TRY(close());
-      groups_.push_back({n, true});
+      groups_.push_back({n, true, source});
       if (n == 1) note_plain(uint32_t(defs_.size() - 1));
     }
   }
@@ -28,12 +29,12 @@ Result<Vec<uint8_t>> ModuleParser::run(std::string_view name) {
   return encode(name);
 }
 
-Result<Vec<uint8_t>> parse_module_fields(const Vec<Token>& tokens, size_t begin, size_t end,
-                                         std::string_view name, const ParseOptions& options) {
+Result<SourceBytes> parse_module_fields(const Vec<Token>& tokens, size_t begin, size_t end,
+                                        std::string_view name, const ParseOptions& options) {
   return ModuleParser(tokens, begin, end, options).run(name);
 }
 
-Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& options) {
+Result<SourceBytes> parse_wat(std::string_view source, const ParseOptions& options) {
   WAFER_LET(tokens, tokenize(source));
   size_t begin = 0, end = tokens.size() - 1;
   String name;
@@ -49,10 +50,11 @@ Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& opti
       ++begin;
     }
     if (begin < end && tokens[begin].kind == TokenKind::Keyword && tokens[begin].text == "binary") {
-      Vec<uint8_t> bytes;
+      SourceBytes bytes;
       for (++begin; begin + 1 < end; ++begin) {
         if (tokens[begin].kind != TokenKind::String)
           return Error(ErrorKind::Malformed, "unexpected token", tokens[begin].offset);
+        bytes.mark(tokens[begin].offset);
         WAFER_LET(s, string_value(tokens[begin]));
         bytes.insert(bytes.end(), s.begin(), s.end());
       }

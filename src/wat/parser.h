@@ -9,11 +9,11 @@ namespace wafer::wat {
 // Parses the module whose fields are tokens [begin, end), the parentheses and
 // "module" keyword around them excluded, and encodes it. `name` is the module's
 // identifier or empty.
-Result<Vec<uint8_t>> parse_module_fields(const Vec<Token>& tokens, size_t begin, size_t end,
-                                         std::string_view name, const ParseOptions& options);
+Result<SourceBytes> parse_module_fields(const Vec<Token>& tokens, size_t begin, size_t end,
+                                        std::string_view name, const ParseOptions& options);
 
 // The same of a component, whose definitions are tokens [begin, end).
-Result<Vec<uint8_t>> parse_component_fields(const Vec<Token>& tokens, size_t begin, size_t end,
-                                            std::string_view name, const ParseOptions& options);
+Result<SourceBytes> parse_component_fields(const Vec<Token>& tokens, size_t begin, size_t end,
+                                           std::string_view name, const ParseOptions& options);
 
 }  // namespace wafer::wat

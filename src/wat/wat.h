@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.h"
-#include "base/span.h"
+#include "base/source_bytes.h"
 #include "wasm/instr.h"
 #include "wasm/module.h"
 
@@ -16,8 +16,10 @@ struct ParseOptions {
 
 // Parses one module or component and encodes it. Errors are Malformed (Exhaustion where
 // something is nested too deeply), with the byte offset in `source`; line_column() turns that
-// into a position for people.
-Result<Vec<uint8_t>> parse_wat(std::string_view source, const ParseOptions& options = {});
+// into a position for people. What is given tells where in `source` its parts came from, for errors
+// that are found later: instructions and definitions, in components definitions and what is in
+// their core modules.
+Result<SourceBytes> parse_wat(std::string_view source, const ParseOptions& options = {});
 
 struct PrintOptions {
   bool names = true;     // use identifiers from the name section

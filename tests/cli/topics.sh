@@ -587,7 +587,17 @@ bad_input() {
   # Nothing is written when the input is bad.
   echo '(module (func (result i32) i64.const 1))' >invalid.wat
   run 1 wat2wasm invalid.wat -o result.wasm
+  expect err 'error: invalid.wat:1:39: type mismatch: instruction requires [i32] but stack has [i64]'
   absent result.wasm
+  # What validation finds in text is told where the text has it, in components too.
+  printf '(component\n  (core module (func nop\n    (drop (f32.neg (i32.const 1)))))\n)' >part.wat
+  printf '(component\n  (component)\n  (export "f" (func 7)))' >export.wat
+  for command in validate run serve inspect; do
+    run 1 "$command" part.wat
+    has err 'part.wat:3:12: type mismatch'
+    run 1 "$command" export.wat
+    has err 'export.wat:3:3: '
+  done
   run 1 wasm2wat cut.wasm -o result.wat
   absent result.wat
   empty out

@@ -26,7 +26,8 @@ Result<Binary> through_text(const Binary& bytes, String* text = nullptr) {
   WAFER_LET(module, wasm::decode_module({bytes.data(), bytes.size()}));
   WAFER_LET(printed, wat::print_wat(*module));
   if (text) *text = printed;
-  return wat::parse_wat(printed);
+  WAFER_LET(again, wat::parse_wat(printed));
+  return Binary(std::move(again));
 }
 
 void expect_kept(const Binary& bytes) {
@@ -315,6 +316,51 @@ TEST(Shapes, TimeGrowsWithSize) {
     const double small = std::max(seconds(shape(5'000)), 0.002), large = seconds(shape(50'000));
     // Ten times the size; quadratic time would be 100 times as much.
     EXPECT_LT(large, 40 * small) << name;
+  }
+}
+
+// Errors that validation finds are told where the text has them.
+TEST(Wat, ValidationErrorsHavePlacesInTheText) {
+  // What is wrong stands first at the second string.
+  const std::pair<std::string_view, std::string_view> modules[] = {
+      {"(module (func (result i32)\n  i64.const 1))", "))"},
+      {"(module (func nop\n  i32.const 1 i64.const 2 i32.add drop))", "i32.add"},
+      {"(module (func nop) (func (drop (i32.add (i32.const 1) (f32.const 2)))))", "i32.add"},
+      {"(module (func (drop (if (result i32) (f32.const 1) (then (i32.const 1)) (else "
+       "(i32.const 2))))))",
+       "if"},
+      {"(module (func (block $l (result i32) (br_if $l (i32.const 1)) unreachable) drop))",
+       "br_if"},
+      {"(module (func block i32.const 1 end))", "end"},
+      {"(module (func (if (i32.const 1) (then) (else (i32.const 1)))))", "))))"},
+      {"(module (func i32.const 1 if (result i32) i32.const 1 else f32.const 0 end drop))", "end"},
+      {"(module (func (local.set 0 (i32.const 1))))", "local.set"},
+      {"(module (func try_table (catch 7 0) end))", "try_table"},
+      {"(module (func (drop (i32.load (i32.const 0)))))", "i32.load"},
+      {"(module (memory 1) (func (i32.store8 align=2 (i32.const 0) (i32.const 0))))", "i32.store8"},
+      {"(module (global i32 (i32.const 1)) (global i32\n (f32.const 1)))", "))"},
+      {"(module (global i32 (i32.const 1) (i32.const 2) f32.add))", "f32.add"},
+      {"(module (func) (start 0) (export \"a\" (func 1)))", "export \"a\""},
+      {"(module (func $f) (func $g (param i32)) (start $g))", "start"},
+      {"(module (func (export \"a\")) (func (export \"b\") (export \"a\")))", "export \"a\")))"},
+      {"(module (import \"a\" \"b\" (func)) (import \"a\" \"c\" (global (ref 5))))",
+       "import \"a\" \"c\""},
+      {"(module (memory 1) (memory 0x10001))", "memory 0x10001"},
+      {"(module (table 1 funcref) (table 2 1 funcref))", "table 2"},
+      {"(module (func) (table 1 externref) (elem (table 0) (i32.const 0) func 0))", "i32.const"},
+      {"(module (memory 1) (data \"a\") (data (i64.const 0) \"b\"))", "\"b\""},
+      {"(module (type (func)) (type (sub 0 (struct))))", "type (sub"},
+      {"(module (type (func (result i32))) (tag) (tag (type 0)))", "tag (type"},
+      {"(module binary \"\\00asm\" \"\\01\\00\\00\\00\" \"\\00\\01\\01\")", "\"\\00\\01"},
+  };
+  for (const auto& [text, wrong] : modules) {
+    const auto bytes = wat::parse_wat(text);
+    ASSERT_TRUE(bytes.ok()) << text << bytes.error().message;
+    const auto module = wasm::decode_module({bytes->data(), bytes->size()});
+    ASSERT_FALSE(module.ok()) << text;
+    const auto at = bytes->source_of(module.error().offset);
+    ASSERT_TRUE(at) << text;
+    EXPECT_EQ(text.substr(*at, wrong.size()), wrong) << text << module.error().message;
   }
 }
 
