@@ -25,6 +25,8 @@ LOOP = """(func (export "run") (param $n i32) (result i32) (local $sum i32) (loc
           (local.set $n (i32.sub (local.get $n) (i32.const 1)))
           (br $l)))
         (local.get $sum))"""
+# Pages that nobody wrote are all one page, which is read from the nearest cache.
+TOUCH = "(memory.fill (i32.const 1024) (i32.const 0) (i32.const 1052672))"
 LIFTED_RUN = '(func (export "run") (param "n" u32) (result u32) (canon lift (core func $m "run")))'
 RECORD = """(type $rd (record (field "a" u32) (field "b" f64) (field "c" bool)
       (field "d" (option u16))))"""
@@ -32,7 +34,7 @@ RECORD = """(type $rd (record (field "a" u32) (field "b" f64) (field "c" bool)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A kind of call. `calls`: how many are timed."""
+    """A kind of call. `calls`: how many are timed at first."""
 
     name: str
     group: str
@@ -48,7 +50,7 @@ def between(parameters: str, core: str, callee: str, call: str, encoding: str = 
     shared = (f'{RECORD}(export $r "r" (type $rd))', f'{RECORD}(import "r" (type $r (eq $rd)))',
               f'{RECORD}(export $r "r" (type $rd))', '(with "r" (type $r))')
     made, wanted, outside, given = shared if record else ("", "", "", "")
-    loop = LOOP.format(before="", body=call)
+    loop = LOOP.format(before=TOUCH if lends else "", body=call)
     return f"""(component
   (component $C {made} {MEMORY}
     (core module $M (import "" "mem" (memory 64)) (import "" "reset" (func $reset))
@@ -190,6 +192,7 @@ STREAM = f"""(component
     (core func $read' (canon lower (func $read)))
     (core func $done' (canon lower (func $done)))
     (core module $M
+      (import "" "mem" (memory 64))
       (import "" "new" (func $new (result i64)))
       (import "" "write" (func $write (param i32 i32 i32) (result i32)))
       (import "" "take" (func $take (param i32)))
@@ -199,12 +202,13 @@ STREAM = f"""(component
         (local.set $both (call $new))
         (call $take (i32.wrap_i64 (local.get $both)))
         (i32.wrap_i64 (i64.shr_u (local.get $both) (i64.const 32))))
-      {LOOP.format(before="(local.set $h (call $begin))", body='''
+      {LOOP.format(before=TOUCH + "(local.set $h (call $begin))", body='''
         (call $read)
         (if (i32.ne (call $write (local.get $h) (i32.const 4096) (i32.const 1048576))
                     (i32.const 0x1000000)) (then unreachable))
         (local.set $sum (i32.add (local.get $sum) (call $done)))''')})
-    (core instance $m (instantiate $M (with "" (instance (export "new" (func $new))
+    (core instance $m (instantiate $M (with "" (instance (export "mem" (memory $memory "mem"))
+      (export "new" (func $new))
       (export "write" (func $write)) (export "take" (func $take')) (export "read" (func $read'))
       (export "done" (func $done'))))))
     {LIFTED_RUN})

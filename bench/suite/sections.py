@@ -210,18 +210,25 @@ def component_calls(setup: Setup, wafer: str) -> Results:
         def task(engine: Engine, row=row, binary=binary, most=most):
             calls = most // 20 if engine.kind == "interpreter" else most
 
-            def call():
-                taken = []
-                for n in (0, calls):
-                    done = run(engine.invoke(binary, f"run({n})"), setup.timeout)
-                    if done.failure:
-                        results.fail(row.name, engine.name, done.failure)
-                        return None
-                    taken.append(done.processor)
-                if taken[1] <= taken[0]:
-                    results.fail(row.name, engine.name, "too short to be measured")
+            def processor(n: int):
+                done = run(engine.invoke(binary, f"run({n})"), setup.timeout)
+                if done.failure:
+                    results.fail(row.name, engine.name, done.failure)
                     return None
-                return (taken[1] - taken[0]) / calls
+                return done.processor
+
+            def call():
+                nonlocal calls
+                start = processor(0)
+                while start is not None:
+                    taken = processor(calls)
+                    if taken is None:
+                        return None
+                    # What the calls take has to stand out of the start, whose time varies.
+                    if taken >= max(3 * start, start + 0.1):
+                        return (taken - start) / calls
+                    calls *= 4
+                return None
 
             return call
 
