@@ -1,4 +1,4 @@
-"""Guests in C, each as module and as component, with the devices of the simulated board.
+"""Guests in C and Rust, each as module and as component, with the devices of the simulated board.
 
 probe.c uses all functions; its module imports all of them, so that it can only be instantiated if
 each has the canonical ABI's core signature. The example's thermostat keeps its temperature.
@@ -9,7 +9,7 @@ Exit code 77: there is no compiler with a C library for WASI.
 import pathlib
 import sys
 
-from build_guest import BARE, ROOT, WHOLE, build, compiler, run
+from build_guest import BARE, ROOT, WHOLE, build, build_rust, compiler, run, rust_compiler
 
 SOURCE = pathlib.Path(__file__).parent
 
@@ -48,18 +48,29 @@ def main():
     expect("usb, nothing granted", run(wafer, "run", "--invoke", "count()", usb), 0)
 
     example = ROOT / "examples/devices"
-    thermostat, component = build(wafer, clang, scratch, example / "wit/thermostat.wit",
-                                  example / "thermostat.c", BARE)
-    # From 20 degrees up to 22 and then around it.
-    for rounds, last in ((1, 320), (3, 336), (60, 360)):
-        expect("thermostat, module", run(wafer, "run", "--device", "sim", "--invoke", "run",
-                                         thermostat, rounds, 352), last)
-        expect("thermostat, component", run(wafer, "run", "--device", "sim", "--invoke",
-                                            f"run({rounds}, 352)", component), last)
-    expect("thermostat, nothing granted",
-           run(wafer, "run", "--invoke", "run", thermostat, 1, 352), -1001)
-    expect("thermostat, no bus but the sensor's name",
-           run(wafer, "run", "--invoke", "run(1, 352)", component), -1001)
+    wit = example / "wit/thermostat.wit"
+    thermostats = {"C": build(wafer, clang, scratch, wit, example / "thermostat.c", BARE)}
+    rustc = rust_compiler(scratch)
+    if rustc:
+        thermostats["Rust"] = build_rust(wafer, rustc, scratch, wit, example / "thermostat.rs")
+    else:
+        print("there is no rustc for wasm32-unknown-unknown")
+    for language, (module, component) in thermostats.items():
+        # From 20 degrees up to 22 and then around it.
+        for rounds, last in ((1, 320), (3, 336), (60, 360)):
+            expect(f"thermostat in {language}, module",
+                   run(wafer, "run", "--device", "sim", "--invoke", "run", module, rounds, 352),
+                   last)
+            expect(f"thermostat in {language}, component",
+                   run(wafer, "run", "--device", "sim", "--invoke", f"run({rounds}, 352)",
+                       component), last)
+        expect(f"thermostat in {language}, nothing granted",
+               run(wafer, "run", "--invoke", "run", module, 1, 352), -1001)
+        expect(f"thermostat in {language}, no bus but the sensor's name",
+               run(wafer, "run", "--invoke", "run(1, 352)", component), -1001)
+        small = run(wafer, "size", "--profile", "minimal", module)
+        if small.returncode:
+            failures.append(f"thermostat in {language}, smallest profile: {small.stderr}")
     if failures:
         sys.exit("\n".join(failures))
 
