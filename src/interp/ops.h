@@ -161,14 +161,15 @@ enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 
 // What translation asks of an opcode, without its text.
 struct OpRow {
-  uint16_t first = 0;  // its first operation
+  uint32_t first : 12 = 0;  // its first operation
   Shape shape : 4 = Shape::Special;
-  uint8_t forms : 4 = 0;  // which row of OpLayout::forms tells its variants' places
-  uint8_t arity : 4 = 0;
-  wasm::TypeKind result : 4 = wasm::TypeKind::Bot;
-  wasm::Imm imm = wasm::Imm::None;
-  uint8_t bytes = 0;  // of memory that a load or store touches; 0 for others
+  uint32_t forms : 4 = 0;  // which row of OpLayout::forms tells its variants' places
+  uint32_t arity : 3 = 0;
+  uint32_t result : 3 = 0;  // a TypeKind
+  uint32_t bytes : 5 = 0;   // of memory that a load or store touches; 0 for others
+  bool lane : 1 = false;    // has a lane's index for an immediate
 };
+static_assert(sizeof(OpRow) == 4);
 
 constexpr unsigned kFirstCompare = unsigned(Opcode::I32Eq);
 constexpr unsigned kCompares = unsigned(Opcode::F64Ge) - kFirstCompare + 1;
@@ -225,12 +226,14 @@ constexpr OpLayout make_layout() {
     OpRow& row = l.rows[i];
     row.first = l.count;
     row.shape = shape_of(Opcode(i));
-    row.imm = f.imm;
+    row.lane = f.imm == wasm::Imm::Lane;
     const size_t colon = f.sig.find(':');
     if (colon != f.sig.npos) {
-      row.arity = uint8_t(colon);
-      row.result = kind_of(f.sig.back());
+      row.arity = uint32_t(colon);
+      row.result = uint32_t(kind_of(f.sig.back()));
     }
+    // Does not compile where a field is too narrow.
+    if (row.first != l.count || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
     if (row.shape == Shape::Special) continue;
     if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
         row.shape == Shape::VecStore)

@@ -223,12 +223,11 @@ void Translator::vector(const Instr& in) {
   const AccState before = acc_;
   const uint32_t at = here();
   emit(word(op_id(in.op), dst, src[0], src[1]));
-  const wasm::Imm imm = row_of(in.op).imm;
-  if (imm == wasm::Imm::Lane) {
+  if (row_of(in.op).lane) {
     emit(in.lane);
   } else if (arity == 3) {
     emit(src[2]);
-  } else if (imm == wasm::Imm::Shuffle) {
+  } else if (in.op == wasm::Opcode::I8x16Shuffle) {
     Word lanes[2];
     std::memcpy(lanes, in.v128.bytes, 16);
     emit(lanes[0]);

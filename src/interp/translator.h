@@ -322,7 +322,7 @@ class Translator {
   }
 
   // ---- plain operations
-  static ValType result_of(wasm::Opcode op) { return row_of(op).result; }
+  static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
   void binary(wasm::Opcode op);
   void unary(wasm::Opcode op);
   void load(const Instr& in);
