@@ -42,6 +42,7 @@ struct Options {
   int count = 1000;              // containers
   int at_once = 4;               // of them
   bool network = false;          // a network namespace for each
+  std::string address;           // of a containerd, for shims that ask it; none: nobody is there
   bool hold = false;             // measure memory of `count` that are there at the same time
   bool pods = false;             // each with a shim of its own
 };
@@ -60,6 +61,7 @@ class Bench {
     folder_ = in_memory && access("/run", W_OK) == 0 ? "/run" : "/dev/shm";
     folder_ += "/shim-bench-XXXXXX";
     if (!mkdtemp(folder_.data())) fail("cannot make a folder");
+    space_ = fs::path(folder_).filename();
     fs::create_directories(folder_ + "/root/bin");
     const std::string name = fs::path(o_.program[0]).filename().string();
     fs::copy_file(o_.program[0], folder_ + "/root/" + name);
@@ -92,6 +94,8 @@ class Bench {
 
   void make_bundle(int i) const {
     fs::create_directories(bundle(i) + "/rootfs");
+    // Where shims write what they log, which containerd reads.
+    fs::create_symlink("/dev/null", bundle(i) + "/log");
     json spec = {
         {"ociVersion", "1.0.2"},
         {"root", {{"path", "rootfs"}}},
@@ -130,8 +134,9 @@ class Bench {
       sigemptyset(&none);
       sigprocmask(SIG_SETMASK, &none, nullptr);
       const std::string name = id(i);
-      execl(o_.shim.c_str(), o_.shim.c_str(), "-namespace", "bench", "-address", folder_.c_str(),
-            "-publish-binary", "/bin/true", "-id", name.c_str(), "start", nullptr);
+      execl(o_.shim.c_str(), o_.shim.c_str(), "-namespace", space_.c_str(), "-address",
+            (o_.address.empty() ? folder_ : o_.address).c_str(), "-publish-binary", "/bin/true",
+            "-id", name.c_str(), "start", nullptr);
       _exit(1);
     }
     close(ends[1]);
@@ -172,7 +177,10 @@ class Bench {
     process.set_id(id(i));
     call(client, "Create", create_request(i), [=, this, &client](RpcResult) {
       call(client, "Start", process, [=, this, &client](RpcResult) {
-        call(client, "Wait", process, [=, this, &client](RpcResult) {
+        call(client, "Wait", process, [=, this, &client](RpcResult r) {
+          proto::WaitResponse ended;
+          if (!ended.ParseFromString(r.text) || ended.exit_status() != 0)
+            fail("the program ended with " + std::to_string(ended.exit_status()));
           call(client, "Delete", process, [=, this](RpcResult) {
             times_.push_back(
                 std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
@@ -204,7 +212,7 @@ class Bench {
     loop_.run();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     const double generator = own_milliseconds() - own;
-    const Used used = used_by(client);
+    const Used used = this->used();
     std::sort(times_.begin(), times_.end());
     std::printf(
         "%d containers, %d at once: %.0f/s, each %.2f ms (p50), %.2f ms (p99), %.3f ms of "
@@ -221,32 +229,38 @@ class Bench {
     return double(used.tv_sec) * 1e3 + double(used.tv_nsec) / 1e6;
   }
 
-  // By the shim and its children that have ended.
+  // All that was started here and lives, as folders of /proc: shims and what they forked.
+  std::vector<std::string> processes() const {
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const Result<std::string> command = read_file(entry.path().string() + "/cmdline");
+      if (command && command->find(space_) != command->npos &&
+          entry.path().filename() != std::to_string(getpid()))
+        out.push_back(entry.path().string());
+    }
+    return out;
+  }
+
+  // By these and their children that have ended.
   struct Used {
     double milliseconds = 0, faults = 0;
   };
-  Used used_by(RpcClient& client) {
+  Used used() const {
     Used used;
-    proto::ProcessRequest none;
-    call(client, "Connect", none, [&](RpcResult r) {
-      proto::ConnectResponse response;
-      (void)response.ParseFromString(r.text);
-      const auto stat = read_file("/proc/" + std::to_string(response.shim_pid()) + "/stat");
-      if (stat) {
-        // After the name: minflt and cminflt are the 8th and 9th; utime, stime, cutime and cstime
-        // the 12th to 15th.
-        const char* at = stat->c_str() + stat->rfind(')');
-        for (int field = 1; field <= 15 && at; ++field) {
-          at = std::strchr(at + 1, ' ');
-          if (!at) break;
-          const auto value = double(std::strtoull(at, nullptr, 10));
-          if (field == 8 || field == 9) used.faults += value;
-          if (field >= 12) used.milliseconds += value * 1000 / double(sysconf(_SC_CLK_TCK));
-        }
+    for (const std::string& process : processes()) {
+      const auto stat = read_file(process + "/stat");
+      if (!stat) continue;
+      // After the name: minflt and cminflt are the 8th and 9th; utime, stime, cutime and cstime
+      // the 12th to 15th.
+      const char* at = stat->c_str() + stat->rfind(')');
+      for (int field = 1; field <= 15 && at; ++field) {
+        at = std::strchr(at + 1, ' ');
+        if (!at) break;
+        const auto value = double(std::strtoull(at, nullptr, 10));
+        if (field == 8 || field == 9) used.faults += value;
+        if (field >= 12) used.milliseconds += value * 1000 / double(sysconf(_SC_CLK_TCK));
       }
-      loop_.stop();
-    });
-    loop_.run();
+    }
     return used;
   }
 
@@ -258,12 +272,8 @@ class Bench {
   // Of everything that was started here, in KiB.
   uint64_t pss() const {
     uint64_t sum = 0;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      const std::string command_file = entry.path().string() + "/cmdline";
-      const Result<std::string> command = read_file(command_file);
-      if (!command || command->find(folder_) == command->npos) continue;
-      if (entry.path().filename() == std::to_string(getpid())) continue;
-      const Result<std::string> rollup = read_file(entry.path().string() + "/smaps_rollup");
+    for (const std::string& process : processes()) {
+      const Result<std::string> rollup = read_file(process + "/smaps_rollup");
       const size_t at = rollup ? rollup->find("\nPss:") : std::string::npos;
       if (at != std::string::npos) sum += std::strtoull(rollup->c_str() + at + 5, nullptr, 10);
     }
@@ -308,6 +318,7 @@ class Bench {
 
   Options o_;
   std::string folder_;
+  std::string space_;  // the namespace, by which processes are found
   UniqueFd in_;
   Loop loop_;
   std::optional<RpcServer> events_;
@@ -331,6 +342,8 @@ int main(int argc, char** argv) {
       o.count = std::atoi(value());
     else if (word == "--at-once")
       o.at_once = std::atoi(value());
+    else if (word == "--address")
+      o.address = value();
     else if (word == "--network")
       o.network = true;
     else if (word == "--hold")
@@ -345,7 +358,8 @@ int main(int argc, char** argv) {
   o.program.assign(argv + i, argv + argc);
   if (o.shim.empty() || o.program.empty() || o.count < 1)
     fail(
-        "shim_bench [--count N] [--at-once N] [--network] [--config FILE] [--hold [--pods]] --shim "
+        "shim_bench [--count N] [--at-once N] [--network] [--address SOCKET] [--config FILE] "
+        "[--hold [--pods]] --shim "
         "SHIM PROGRAM "
         "[ARGS...]");
   Bench(std::move(o)).run();
