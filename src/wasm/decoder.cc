@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wasm/cursor.h"
+#include "wasm/feature_name.h"
 #include "wasm/hints.h"
 #include "wasm/instr.h"
 #include "wasm/names.h"
@@ -29,6 +30,9 @@ constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
 // Bytes that must follow a section or body, unless the input ends, before it is
 // decoded: the longest integer. Some errors depend on how the bytes go on.
 constexpr uint32_t kLookAhead = 10;
+
+// What stands in the place of an import's kind, beside ExternKind.
+constexpr uint8_t kExactFunc = 0x20, kSameType = 0x7E, kSameModule = 0x7F;
 
 enum SectionId : uint8_t {
   kCustom,
@@ -105,6 +109,7 @@ class ModuleDecoder {
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
   bool imports(Cursor& c);
   bool import_group(Cursor& c, const String& module, bool shared_type, uint32_t& total);
+  bool extern_kind(Cursor& c, uint8_t kind, const char* malformed);
   bool import_kind(Cursor& c, uint8_t kind, ExternType& type);
   void add_import(const String& module, String name, const ExternType& type, uint32_t at);
   bool functions(Cursor& c);
@@ -232,8 +237,11 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
   }
   const uint32_t id_at = pos_;
   const uint8_t id = module_->bytes[pos_];
-  if (id >= kSectionIds || (id == kTag && !module_->features.has(Feature::Exceptions)))
-    return malformed("malformed section id", id_at);
+  const bool off = id == kTag && !module_->features.has(Feature::Exceptions);
+  if (id >= kSectionIds || (kBrief && off)) return malformed("malformed section id", id_at);
+  if (off)
+    return failed(Error(ErrorKind::Malformed,
+                        off_message(Feature::Exceptions, "malformed section id"), id_at));
   uint32_t pos = pos_ + 1, length = 0;
   if (const Step step = read_size(pos, length, final); step != Step::Done) return step;
   if (id != kCustom && kOrder[id] <= kOrder[last_section_])
@@ -504,12 +512,29 @@ bool ModuleDecoder::tag_type(Cursor& c, uint32_t& out) {
 
 // --- Sections (5.5) ---------------------------------------------------------------------
 
+// What imports and exports of `kind` need.
+constexpr Feature feature_of_kind(uint8_t kind) {
+  if (kind == uint8_t(ExternKind::Tag)) return Feature::Exceptions;
+  if (kind == kExactFunc) return Feature::CustomDescriptors;
+  return kind == kSameModule || kind == kSameType ? Feature::CompactImports : Feature::Core;
+}
+
+// Whether there are imports or exports of `kind`, which was read last.
+bool ModuleDecoder::extern_kind(Cursor& c, uint8_t kind, const char* malformed) {
+  if (kind < uint8_t(ExternKind::Tag) ||
+      (kind == uint8_t(ExternKind::Tag) && module_->features.has(Feature::Exceptions)))
+    return true;
+  const uint8_t* const at = module_->bytes.data() + c.offset() - 1;
+  if (const Feature feature = feature_of_kind(kind); !kBrief && !module_->features.has(feature))
+    return fail_off(c, feature, malformed, at, ErrorKind::Malformed);
+  return fail(c, malformed, at);
+}
+
 // The type of an import after its first byte, `kind`.
 bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
-  type.exact = kind == 0x20 && module_->features.has(Feature::CustomDescriptors);
+  type.exact = kind == kExactFunc && module_->features.has(Feature::CustomDescriptors);
   if (type.exact) kind = uint8_t(ExternKind::Func);
-  if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
-    return fail(c, "malformed import kind", module_->bytes.data() + c.offset() - 1);
+  if (!extern_kind(c, kind, "malformed import kind")) return false;
   type.kind = ExternKind(kind);
   switch (type.kind) {
     case ExternKind::Func:
@@ -595,9 +620,9 @@ bool ModuleDecoder::imports(Cursor& c) {
     String module, item;
     uint8_t kind = 0;
     if (!name(c, module) || !name(c, item) || !c.byte(kind)) return false;
-    if (item.empty() && (kind == 0x7F || kind == 0x7E) &&
+    if (item.empty() && (kind == kSameModule || kind == kSameType) &&
         module_->features.has(Feature::CompactImports)) {
-      if (!import_group(c, module, kind == 0x7E, total)) return false;
+      if (!import_group(c, module, kind == kSameType, total)) return false;
       continue;
     }
     const uint32_t at = c.offset();
@@ -690,8 +715,7 @@ bool ModuleDecoder::exports(Cursor& c) {
     e.offset = c.offset();
     uint8_t kind = 0;
     if (!name(c, e.name) || !c.byte(kind)) return false;
-    if (kind > 4 || (kind == 4 && !module_->features.has(Feature::Exceptions)))
-      return fail(c, "malformed export kind", module_->bytes.data() + c.offset() - 1);
+    if (!extern_kind(c, kind, "malformed export kind")) return false;
     e.kind = ExternKind(kind);
     if (!c.u32(e.index)) return false;
     if (e.kind == ExternKind::Func) declare(e.index);

@@ -2,6 +2,8 @@
 
 namespace wafer::wasm {
 
+#if !WAFER_BRIEF
+
 std::string_view feature_name(Feature f) {
   switch (f) {
     case Feature::FunctionReferences:
@@ -28,6 +30,12 @@ std::string_view feature_name(Feature f) {
       return "stack switching";
     case Feature::Memory64:
       return "memory64";
+    case Feature::MultiMemory:
+      return "multi-memory";
+    case Feature::ExtendedConst:
+      return "extended constant expressions";
+    case Feature::CompactImports:
+      return "compact imports";
     case Feature::CustomPageSizes:
       return "custom page sizes";
     default:
@@ -35,14 +43,19 @@ std::string_view feature_name(Feature f) {
   }
 }
 
-bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
-              ErrorKind kind) {
-  if (kBrief) return c.fail(kind, what, at);
+String with_feature(Feature feature, std::string_view what) {
   String message(what);
   message += ": ";
   message += feature_name(feature);
   message += " not enabled";
-  return c.fail(kind, message, at);
+  return message;
+}
+
+#endif  // !WAFER_BRIEF
+
+bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
+              ErrorKind kind) {
+  return c.fail(kind, off_message(feature, what), at);
 }
 
 }  // namespace wafer::wasm

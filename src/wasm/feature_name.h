@@ -7,8 +7,17 @@
 
 namespace wafer::wasm {
 
+// Not there where messages are brief.
 std::string_view feature_name(Feature feature);
-
+// `what` and that it is so because `feature` is off.
+WAFER_COLD String with_feature(Feature feature, std::string_view what);
+// The same, but just `what` where messages are brief.
+inline auto off_message(Feature feature, std::string_view what) {
+  if constexpr (kBrief)
+    return what;
+  else
+    return with_feature(feature, what);
+}
 // Fails at `at` for something that is not well-formed because `feature` is off: `what` says how.
 WAFER_COLD bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
                          ErrorKind kind = ErrorKind::Unsupported);

@@ -24,12 +24,7 @@ bool InstrReader::illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opco
   }
   append_hex(message, code);
   if (op == Opcode::Illegal) return fail(ErrorKind::Malformed, message, at);
-  if (!kBrief) {
-    message += ": ";
-    message += feature_name(kOpFacts[size_t(op)].feature);
-    message += " not enabled";
-  }
-  return fail(ErrorKind::Unsupported, message, at);
+  return fail(ErrorKind::Unsupported, off_message(kOpFacts[size_t(op)].feature, message), at);
 }
 
 bool InstrReader::read_block_type(BlockType& out) {

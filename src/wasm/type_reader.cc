@@ -31,6 +31,24 @@ bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, const char* what)
   return true;
 }
 
+// What the definition of a type that begins with `form` needs.
+constexpr Feature feature_of_form(uint8_t form) {
+  switch (form) {
+    case 0x50:
+    case 0x4F:
+    case 0x5F:
+    case 0x5E:
+      return Feature::GC;
+    case 0x4C:
+    case 0x4D:
+      return Feature::CustomDescriptors;
+    case 0x5D:
+      return Feature::StackSwitching;
+    default:
+      return Feature::Core;
+  }
+}
+
 bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
   if (!c.byte(flags)) return false;
   const uint8_t* at = position(c) - 1;
@@ -63,9 +81,10 @@ bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, cons
 }
 
 bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
-  const bool gc = c.features().has(Feature::GC);
+  const FeatureSet features = c.features();
   const uint8_t* at = position(c);
   uint8_t form = 0;
+  const bool gc = features.has(feature_of_form(0x50));
   if (!c.byte(form)) return false;
   if ((form == 0x50 || form == 0x4F) && gc) {
     out.is_final = form == 0x4F;
@@ -86,7 +105,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     at = position(c);
     if (!c.byte(form)) return false;
   }
-  if (c.features().has(Feature::CustomDescriptors)) {
+  if (features.has(feature_of_form(0x4C))) {
     const std::pair<uint8_t, uint32_t*> clauses[] = {{0x4C, &out.describes},
                                                      {0x4D, &out.descriptor}};
     for (const auto& [code, to] : clauses) {
@@ -101,7 +120,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     return result_type(c, out.func.params, kMaxParams, "parameters") &&
            result_type(c, out.func.results, kMaxResults, "results");
   }
-  if (form == 0x5D && c.features().has(Feature::StackSwitching)) {
+  if (form == 0x5D && features.has(feature_of_form(0x5D))) {
     out.kind = CompKind::Cont;
     HeapType type;
     const uint8_t* const type_at = position(c);
@@ -128,17 +147,8 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   }
   if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
   constexpr std::string_view kMalformed = "malformed definition type";
-  const FeatureSet features = c.features();
-  constexpr std::pair<uint8_t, Feature> kGated[] = {{0x50, Feature::GC},
-                                                    {0x4F, Feature::GC},
-                                                    {0x5F, Feature::GC},
-                                                    {0x5E, Feature::GC},
-                                                    {0x4C, Feature::CustomDescriptors},
-                                                    {0x4D, Feature::CustomDescriptors},
-                                                    {0x5D, Feature::StackSwitching}};
-  for (const auto& [code, feature] : kGated)
-    if (!kBrief && form == code && !features.has(feature))
-      return fail_off(c, feature, kMalformed, at);
+  if (const Feature feature = feature_of_form(form); !kBrief && !features.has(feature))
+    return fail_off(c, feature, kMalformed, at);
   return c.fail(ErrorKind::Malformed, kMalformed, at);
 }
 

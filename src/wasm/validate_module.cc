@@ -1,5 +1,6 @@
 // Validation of everything but code (spec 3.5).
 #include "wasm/cursor.h"
+#include "wasm/feature_name.h"
 #include "wasm/validator.h"
 
 namespace wafer::wasm {
@@ -110,7 +111,8 @@ Result<void> validate_before_code(const Module& module) {
   for (const Memory& memory : module.memories)
     WAFER_TRY(check_memory_type(memory.type, memory.offset));
   if (module.memories.size() > 1 && !module.features.has(Feature::MultiMemory))
-    return invalid("multiple memories", module.memories[1].offset);
+    return invalid(off_message(Feature::MultiMemory, "multiple memories"),
+                   module.memories[1].offset);
 
   FuncValidator exprs(module);
   for (const Table& table : module.tables) {

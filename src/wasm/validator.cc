@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "wasm/feature_name.h"
 #include "wasm/validator_types.h"
 
 namespace wafer::wasm {
@@ -372,6 +373,7 @@ Result<void> FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t v
 }
 
 bool FuncValidator::step_const(const Instr& in) {
+  constexpr const char* kRequired = "constant expression required";
   const FeatureSet features = module_.features;
   bool allowed = false;
   const Opcode op = in.op;
@@ -404,6 +406,7 @@ bool FuncValidator::step_const(const Instr& in) {
     case Opcode::I64Sub:
     case Opcode::I64Mul:
       allowed = features.has(Feature::ExtendedConst);
+      if (!allowed) return fail(off_message(Feature::ExtendedConst, kRequired));
       break;
     case Opcode::GlobalGet: {
       const uint32_t visible =
@@ -415,7 +418,7 @@ bool FuncValidator::step_const(const Instr& in) {
     default:
       break;
   }
-  if (!allowed) return fail("constant expression required");
+  if (!allowed) return fail(kRequired);
   return true;
 }
 

@@ -264,12 +264,25 @@ TEST(Decoder, NamesAndCustomSections) {
 
 TEST(Decoder, FeaturesAreHonoured) {
   FeatureSet core;
-  EXPECT_EQ(decode(Builder().section(13, {0}), core), "malformed section id @8");
+  EXPECT_EQ(decode(Builder().section(13, {0}), core),
+            "malformed section id: exceptions not enabled @8");
   EXPECT_EQ(decode(Builder().section(1, {1, 0x5F, 0}), core),
             "malformed definition type: garbage collection not enabled @11");
   EXPECT_EQ(decode(Builder().section(5, {1, 4, 0}), core),
             "malformed limits flags: memory64 not enabled @11");
-  EXPECT_EQ(decode(Builder().section(5, {2, 0, 0, 0, 0}), core).substr(0, 17), "multiple memories");
+  EXPECT_EQ(decode(Builder().section(5, {2, 0, 0, 0, 0}), core),
+            "multiple memories: multi-memory not enabled @13");
+  EXPECT_EQ(decode(Builder().section(2, {1, 0, 0, 4, 0, 0}), core),
+            "malformed import kind: exceptions not enabled @13");
+  EXPECT_EQ(decode(Builder().section(2, {1, 0, 0, 0x20, 0}), core),
+            "malformed import kind: custom descriptors not enabled @13");
+  EXPECT_EQ(decode(Builder().section(2, {1, 0, 0, 0x7F, 0}), core),
+            "malformed import kind: compact imports not enabled @13");
+  EXPECT_EQ(decode(Builder().section(7, {1, 0, 4, 0}), core),
+            "malformed export kind: exceptions not enabled @12");
+  EXPECT_EQ(decode(Builder().section(7, {1, 0, 5, 0}), core), "malformed export kind @12");
+  EXPECT_EQ(decode(Builder().section(6, {1, 0x7F, 0, 0x41, 0, 0x41, 0, 0x6A, 0x0B}), core),
+            "constant expression required: extended constant expressions not enabled @17");
   EXPECT_EQ(function({1, 0x60, 0, 0}, {0, 0xFD, 0x0C}, core),
             "illegal opcode fd 0c: SIMD not enabled");
   EXPECT_EQ(function({1, 0x60, 0, 0}, {0, 0x06, 0x40, 0x0B}, FeatureSet::standard()),
