@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from lab import Lab, make_image, need_docker, need_machine, need_packages, skip
+from lab import Lab, need_docker, need_machine, need_packages, skip
 
 need_machine()
 tools = need_docker(sys.argv[3])
@@ -32,48 +32,16 @@ need_packages("runc", "busybox-static", "containernetworking-plugins")
 count = int(sys.argv[4]) if sys.argv[4:] else 10
 lab = Lab(sys.argv[1], sys.argv[2], tools)
 
-# A network of bridges, in the namespace that containerd runs in.
-net = lab.folder / "net.d"
-net.mkdir()
-(net / "10-wafer.conflist").write_text(json.dumps({
-    "cniVersion": "0.4.0", "name": "wafer-lab", "plugins": [
-        {"type": "bridge", "bridge": "waferlab0", "isGateway": True, "ipMasq": False,
-         "ipam": {"type": "host-local", "dataDir": str(lab.folder / "ipam"),
-                  "ranges": [[{"subnet": "10.213.0.0/16"}]]}}]}))
-lab.cri = f"""
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/pause:1"
-  restrict_oom_score_adj = true
-  max_container_log_line_size = 16384
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "{net}"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "wafer"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.wafer]
-    runtime_type = "io.containerd.wafer.v1"
-    pod_annotations = ["wafer.*"]
-    container_annotations = ["wafer.*"]
-"""
+lab.use_cri()
 version = lab.containerd()
 
-
-def cri_network():
-    return ["nsenter", f"--net=/proc/{lab.process.pid}/ns/net"]
-
-
-def raise_loopback():
-    """Streams of exec are at an address of the namespace that containerd has for itself."""
-    lab.run(*cri_network(), "busybox", "ip", "link", "set", "lo", "up")
-
-
-raise_loopback()
 endpoint = f"unix://{lab.folder}/c.sock"
 lab.env["CONTAINERD_NAMESPACE"] = "k8s.io"
 
 
 def cri(*words, **more):
-    return lab.run(*cri_network(), crictl, "-c", lab.folder / "crictl.yaml", "--runtime-endpoint", endpoint, "--image-endpoint", endpoint,
+    return lab.run(*lab.in_network(), crictl, "-c", lab.folder / "crictl.yaml",
+                   "--runtime-endpoint", endpoint, "--image-endpoint", endpoint,
                    "--timeout", "60s", *words, **more)
 
 
@@ -83,11 +51,7 @@ if cri("info").returncode:
     lab.close()
     skip(f"the CRI plugin of containerd {version} does not start here")
 
-busybox = pathlib.Path("/bin/busybox").read_bytes()
-architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-make_image(lab.folder / "pause.tar", "localhost/pause:1", "linux", architecture,
-           {"/pause": busybox, "/bin/sleep": busybox}, ["/bin/sleep", "1000000"])
-for image in (*lab.images(), lab.layer_image(), lab.folder / "pause.tar"):
+for image in (*lab.images(), lab.layer_image(), lab.pause_image()):
     lab.check("import", lab.run("ctr", "images", "import", "--all-platforms", image), 0)
 
 logs = lab.folder / "logs"
@@ -163,7 +127,7 @@ lab.expect("one shim", len(lab.shim_sockets() - lab.sockets) == 1)
 address = json.loads(cri("inspectp", first[0]).stdout)["status"]["network"]["ip"]
 lab.expect("an address", address.startswith("10.213."), address)
 lab.check("an answer by the pod's address",
-          lab.run(*cri_network(), "busybox", "wget", "-qO-",
+          lab.run(*lab.in_network(), "busybox", "wget", "-qO-",
                   f"http://{address}:8080/"), 0, "hello from a pod")
 lab.check("an answer from beside it",
           cri("exec", side, "/bin/busybox", "wget", "-qO-", "http://127.0.0.1:8080/"), 0,
@@ -210,7 +174,6 @@ for _ in range(2):
     lab.daemons.remove(lab.process)
     (lab.folder / "c.sock").unlink()
     lab.containerd()
-    raise_loopback()
     lab.expect("still running", state(spinning).get("state") == "CONTAINER_RUNNING",
                str(state(spinning))[-300:])
 os.killpg(load.pid, 9)

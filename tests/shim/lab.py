@@ -194,6 +194,36 @@ class Lab:
         self.sockets = self.shim_sockets()
         self.cri = ""  # the configuration of containerd's CRI plugin, where it is wanted
 
+    def use_cri(self):
+        """Has containerd's CRI plugin, whose runtime is the shim, with a network of bridges in the
+        namespace that containerd runs in."""
+        net = self.folder / "net.d"
+        net.mkdir()
+        (net / "10-wafer.conflist").write_text(json.dumps({
+            "cniVersion": "0.4.0", "name": "wafer-lab", "plugins": [
+                {"type": "bridge", "bridge": "waferlab0", "isGateway": True, "ipMasq": False,
+                 "ipam": {"type": "host-local", "dataDir": str(self.folder / "ipam"),
+                          "ranges": [[{"subnet": "10.213.0.0/16"}]]}}]}))
+        self.cri = f"""
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:1"
+  restrict_oom_score_adj = true
+  max_container_log_line_size = 16384
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{net}"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "wafer"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.wafer]
+    runtime_type = "io.containerd.wafer.v1"
+    pod_annotations = ["wafer.*"]
+    container_annotations = ["wafer.*"]
+"""
+
+    def in_network(self):
+        """What runs a command in the network namespace of containerd."""
+        return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net"]
+
     @staticmethod
     def shim_sockets():
         place = pathlib.Path("/run/containerd/s")
@@ -230,6 +260,8 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
         self.process = self.daemon(
             ["unshare", "-n", "containerd", "-c", str(config)],
             lambda: sock.exists() and self.run("ctr", "version").returncode == 0, "containerd")
+        if self.cri:  # streams of exec are at an address of that namespace
+            self.run(*self.in_network(), "busybox", "ip", "link", "set", "lo", "up")
         return self.run("ctr", "version").stdout.split("Server:")[1].split()[1]
 
     def run(self, *command, input=None, timeout=60):
@@ -256,11 +288,20 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
                 if (self.folder / n).exists()}
         wasm["/bad.wasm"] = b"no module"
         make_image(self.folder / "wasm.tar", "localhost/wasm:1", "wasi", "wasm", wasm, ["/app.wasm"])
+        return [self.folder / "wasm.tar",
+                self.native_image("busybox", ["/bin/busybox", "/bin/sh"], ["/bin/sh"])]
+
+    def native_image(self, name, places, entry):
+        """The archive of an image with busybox at these places."""
         busybox = pathlib.Path("/bin/busybox").read_bytes()
         architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-        make_image(self.folder / "busybox.tar", "localhost/busybox:1", "linux", architecture,
-                   {"/bin/busybox": busybox, "/bin/sh": busybox}, ["/bin/sh"])
-        return [self.folder / "wasm.tar", self.folder / "busybox.tar"]
+        make_image(self.folder / f"{name}.tar", f"localhost/{name}:1", "linux", architecture,
+                   {place: busybox for place in places}, entry)
+        return self.folder / f"{name}.tar"
+
+    def pause_image(self):
+        """What holds a pod's namespaces."""
+        return self.native_image("pause", ["/pause", "/bin/sleep"], ["/bin/sleep", "1000000"])
 
     def layer_image(self):
         """One that is nothing but modules, as layers. containerd takes those from 1.7 on."""
