@@ -264,18 +264,21 @@ TEST(ComponentDecoder, TimeIsLinear) {
                 "(core module $m))))";
        }}};
   for (const auto& [name, shape] : shapes) {
-    const auto seconds = [&, &make = shape](size_t n) {
+    const auto seconds = [&, &make = shape](size_t n, size_t times) {
       auto bytes = wat::parse_wat("(component " + make(n) + ")", {});
       EXPECT_TRUE(bytes.ok()) << name << ": " << message(bytes.error());
       const std::clock_t start = std::clock();
-      auto component = decode({bytes->data(), bytes->size()}, everything());
-      EXPECT_TRUE(component.ok()) << name << ": " << message(component.error());
-      if (component.ok()) (void)wit::world_of(**component);
+      for (; times; --times) {
+        auto component = decode({bytes->data(), bytes->size()}, everything());
+        EXPECT_TRUE(component.ok()) << name << ": " << message(component.error());
+        if (component.ok()) (void)wit::world_of(**component);
+      }
       return double(std::clock() - start) / CLOCKS_PER_SEC;
     };
-    const double small = std::max(seconds(2'000), 0.002), large = seconds(20'000);
-    // Ten times the size; quadratic time would be 100 times as much.
-    EXPECT_LT(large, 40 * small) << name;
+    // The same number of parts in all. Quadratic time would be twenty times as much, and the caches
+    // that others leave make five of it.
+    const double small = seconds(300, 20), large = seconds(6'000, 1);
+    EXPECT_LT(large, 12 * std::max(small, 0.005)) << name;
   }
 }
 
