@@ -97,7 +97,7 @@ void HttpBody::update() {
     readable_->set();
   else
     readable_->clear();
-  if (ended_ || discarded_ || front().size() < kCapacity)
+  if (ended_ || discarded_ || front().size() + going_ < kCapacity)
     writable_->set();
   else
     writable_->clear();
@@ -108,7 +108,7 @@ Outcome<size_t> HttpBody::room() const {
   if (!failure_.ok()) return failure_;
   if (discarded_) return unread_;
   if (ended_) return Status(EPIPE);
-  return kCapacity - std::min(kCapacity, front().size());
+  return kCapacity - std::min(kCapacity, front().size() + going_);
 }
 
 void HttpBody::write(Bytes bytes) {
@@ -123,8 +123,8 @@ void HttpBody::write(Bytes bytes) {
   // With room for what HTTP/1.1 puts behind a piece, which then stays where it is.
   constexpr size_t kBehind = 64;
   const size_t need = data_.size() + bytes.size() + kBehind;
-  if (need > data_.capacity())
-    data_.reserve(std::max(need, std::min(2 * data_.capacity(), 2 * kCapacity + kBehind)));
+  const size_t most = (taken_ > 0 ? 2 : 1) * kCapacity + kBehind;
+  if (need > data_.capacity()) data_.reserve(std::max(need, std::min(2 * data_.capacity(), most)));
   data_.insert(data_.end(), bytes.begin(), bytes.end());
   update();
 }
@@ -166,12 +166,21 @@ void HttpBody::take(std::vector<uint8_t>& to) {
   to.clear();
   data_.swap(to);
   taken_ = 0;
+  going_ = to.size();
   update();
-  if (on_taken && !to.empty()) on_taken(to.size());
+}
+
+void HttpBody::gone(std::vector<uint8_t>& taken) {
+  taken.clear();
+  if (data_.empty() && data_.capacity() < taken.capacity()) data_.swap(taken);
+  const size_t size = std::exchange(going_, 0);
+  if (size == 0) return;
+  update();
+  if (on_taken) on_taken(size);
 }
 
 void HttpBody::discard(Status why) {
-  const size_t left = front().size();
+  const size_t left = front().size() + std::exchange(going_, 0);
   if (!std::exchange(discarded_, true)) unread_ = why;
   data_.clear();
   taken_ = 0;

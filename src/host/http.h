@@ -69,8 +69,10 @@ class HttpBody {
   // What is there, in one piece; remove() takes bytes from its front.
   Bytes front() const { return Bytes(data_).subspan(taken_); }
   void remove(size_t size);
-  // All that is there, instead of what is in `to`, whose memory the writer goes on with.
+  // All that is there, instead of what is in `to`, whose memory the writer goes on with. It takes
+  // room until it is gone(), which gives its memory back to the writer, who may need it.
   void take(std::vector<uint8_t>& to);
+  void gone(std::vector<uint8_t>& taken);
   // Nobody reads what is left; `why` is for the writer.
   void discard(Status why = Status(EPIPE));
   bool discarded() const { return discarded_; }
@@ -90,6 +92,7 @@ class HttpBody {
   void update();
   std::vector<uint8_t> data_;
   size_t taken_ = 0;
+  size_t going_ = 0;  // taken and not gone
   bool ended_ = false, discarded_ = false, waived_ = false;
   Status failure_, unread_;
   HttpFields trailers_;

@@ -419,7 +419,7 @@ void Connection::send(bool last) {
   out_.write(*channel_, [self = self(), last](const Error& error, size_t) {
     self->writing_ = false;
     if (error || self->closed_) return self->close();
-    self->out_.clear();
+    self->out_.clear(self->begun_ ? self->handling_->response.body.get() : nullptr);
     if (!self->reads_body()) self->await_guest();
     if (last) return self->response_done();
     self->send_body();

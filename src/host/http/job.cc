@@ -191,7 +191,7 @@ void Job::send() {
     if (self->over_ || self->connection_.channel != channel) return;
     self->writing_ = false;
     self->write_timer_.cancel();
-    self->out_.clear();
+    self->out_.clear(self->request_.body.get());
     // A server that answers without reading all may have said why: reading tells.
     if (error) {
       self->sent_ = true;

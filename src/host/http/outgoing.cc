@@ -51,9 +51,10 @@ void Outgoing::write(Channel& channel, Channel::Done done) {
   channel.write(Channel::Pair{asio::buffer(text), asio::buffer(piece_)}, std::move(done));
 }
 
-void Outgoing::clear() {
+void Outgoing::clear(HttpBody* body) {
   text.clear();
   piece_.clear();
+  if (body) body->gone(piece_);
 }
 
 void Outgoing::shrink() {

@@ -16,9 +16,9 @@ class Outgoing {
   // Adds what comes after a body that ended well.
   void end(const HttpBody& body, bool chunked);
   bool empty() const { return text.empty() && piece_.empty(); }
-  // Nothing may be added meanwhile; clear() is for `done`.
+  // Nothing may be added meanwhile; clear() is for `done`. `body`: which it was a part of, or null.
   void write(Channel& channel, Channel::Done done);
-  void clear();
+  void clear(HttpBody* body = nullptr);
   // Gives back what a large body needed.
   void shrink();
 
