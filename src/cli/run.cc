@@ -159,7 +159,6 @@ int run_program(const RunOptions& o, const Context& context) {
 #if WAFER_WITH_OCI
   if (image) add_image(*image, o, options.surroundings);
 #endif
-  // How it is loaded depends on which files it may write.
   if (!program.load(*std::move(file))) return kFailure;
   const int code = program.run();
   if (program.busy()) {

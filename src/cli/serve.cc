@@ -40,8 +40,7 @@ struct ServeOptions {
 
 Result<serve::Application> load(const ServeOptions& o) {
   using program::Input;
-  // The file may be written over before it is loaded again.
-  WAFER_LET(file, Input::open(o.file, Input::Content::Module, Input::Hold::Copied));
+  WAFER_LET(file, Input::open(o.file, Input::Content::Module));
   const bool code = compiler::CodeBundle::is_bundle(file.bytes());
   compiler::OwnedTier tier;
   if (code) {

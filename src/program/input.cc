@@ -22,8 +22,8 @@ namespace {
 
 // Below this, one read is cheaper than a mapping and its page faults.
 constexpr size_t kMapThreshold = 64 << 10;
-// What comes through a pipe or from a device may have no end.
-constexpr size_t kMaxStream = size_t{1} << 30;
+// The most that is copied: what comes through a pipe or from a device may have no end.
+constexpr size_t kMost = size_t{1} << 30;
 
 Error io_error(std::string_view what, std::string_view path) {
   return {ErrorKind::Io, fmt::format("{} {}: {}", what, path, std::strerror(errno))};
@@ -52,18 +52,8 @@ Input::Input(Input&& other) noexcept
   other.size_ = 0;
 }
 
-Input::~Input() { unmap(); }
-
-void Input::unmap() {
-  if (std::exchange(mapped_, false)) munmap(const_cast<uint8_t*>(data_), size_);
-}
-
-void Input::keep_copy() {
-  if (!mapped_) return;
-  owned_.assign(data_, data_ + size_);
-  unmap();
-  code_file_.reset();
-  data_ = owned_.data();
+Input::~Input() {
+  if (mapped_) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
 bool is_code(Bytes bytes) {
@@ -72,7 +62,7 @@ bool is_code(Bytes bytes) {
 
 bool Input::is_code() const { return program::is_code(bytes()); }
 
-Result<Input> Input::open(std::string_view path, Content content, Hold hold) {
+Result<Input> Input::open(std::string_view path, Content content) {
   const bool standard = path == "-";
   if (standard) {
     static bool taken = false;
@@ -84,11 +74,11 @@ Result<Input> Input::open(std::string_view path, Content content, Hold hold) {
                             ? duplicate(STDIN_FILENO)
                             : take_opened(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!file) return io_error("cannot open", name);
-  return read(file.get(), name, content, standard, hold);
+  return read(file.get(), name, content, standard, Hold::Copied);
 }
 
-Result<Input> Input::read(int fd, std::string_view path, Content content) {
-  return read(fd, path, content, false, Hold::Mapped);
+Result<Input> Input::read(int fd, std::string_view path, Content content, Hold hold) {
+  return read(fd, path, content, false, hold);
 }
 
 Result<Input> Input::read(int fd, std::string_view path, Content content, bool standard,
@@ -102,10 +92,7 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
   }
   const bool regular = S_ISREG(st.st_mode);
   if (regular && hold == Hold::Mapped && size_t(st.st_size) >= kMapThreshold) {
-    // From where the file stands, which only a mapping from its start can do.
-    void* const map = standard && lseek(fd, 0, SEEK_CUR) != 0
-                          ? MAP_FAILED
-                          : mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    void* const map = mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     if (map != MAP_FAILED) {
       in.data_ = static_cast<const uint8_t*>(map);
       in.size_ = size_t(st.st_size);
@@ -117,26 +104,40 @@ Result<Input> Input::read(int fd, std::string_view path, Content content, bool s
   }
   // Others may have the same open file, and so its offset; standard input is read from where it is.
   const bool placed = regular && !standard;
-  size_t used = 0;
-  in.owned_.resize(regular ? size_t(st.st_size) + 1 : kMapThreshold);
+  size_t used = 0, room = 0;
+  // (Nothing of it is touched before it is read.)
+  const auto resize = [&](size_t size) {
+    auto* const p = static_cast<uint8_t*>(std::realloc(in.owned_.get(), std::max<size_t>(size, 1)));
+    if (!p) return false;
+    (void)in.owned_.release();
+    in.owned_.reset(p);
+    room = size;
+    return true;
+  };
+  const auto exhausted = [&in] {
+    return Error(ErrorKind::Exhaustion, fmt::format("cannot read {}: no memory", in.path_));
+  };
+  // (One more byte tells the end.)
+  const size_t expected = regular ? size_t(st.st_size) + 1 : 0;
+  if (!resize(kMapThreshold)) return exhausted();
   for (;;) {
-    if (used == in.owned_.size()) {
-      if (content == Content::Module && !may_be_module({in.owned_.data(), used})) break;
-      if (!regular && used >= kMaxStream)
+    if (used == room) {
+      if (content == Content::Module && !may_be_module({in.owned_.get(), used})) break;
+      if (std::max(used, expected) > kMost)
         return Error(ErrorKind::Io,
-                     fmt::format("cannot read {}: more than {} MiB", in.path_, kMaxStream >> 20));
-      in.owned_.resize(used * 2);
+                     fmt::format("cannot read {}: more than {} MiB", in.path_, kMost >> 20));
+      if (!resize(std::max(used * 2, expected))) return exhausted();
     }
-    uint8_t* const to = in.owned_.data() + used;
-    const size_t room = in.owned_.size() - used;
-    const ssize_t n = placed ? pread(fd, to, room, off_t(used)) : ::read(fd, to, room);
+    uint8_t* const to = in.owned_.get() + used;
+    const size_t left = room - used;
+    const ssize_t n = placed ? pread(fd, to, left, off_t(used)) : ::read(fd, to, left);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("cannot read", in.path_);
     if (n == 0) break;
     used += size_t(n);
   }
-  in.owned_.resize(used);
-  in.data_ = in.owned_.data();
+  if (used < room) resize(used);
+  in.data_ = in.owned_.get();
   in.size_ = used;
   return in;
 }

@@ -1,10 +1,11 @@
 // Input files: modules and components in all their forms.
 #pragma once
 
+#include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/descriptor.h"
 #include "base/result.h"
@@ -14,18 +15,21 @@
 
 namespace wafer::program {
 
-// The bytes of an input file: mapped, or read where that does not work (pipes, devices).
+// The bytes of an input file.
 class Input {
  public:
   enum class Content : uint8_t { Module, Any };
-  // Of a copy, changes of the file do not matter.
-  enum class Hold : uint8_t { Mapped, Copied };
+  // Of what is mapped, whoever writes the file over changes what was checked and runs, or takes it
+  // away: that is for files that nobody writes, which many processes share. Of a copy, changes of
+  // the file do not matter.
+  enum class Hold : uint8_t { Copied, Mapped };
   // Reads `path`, or standard input for "-", once and in order. Error kind Io. Where a module
   // is expected, no more than the beginning of what cannot be one may be read.
-  static Result<Input> open(std::string_view path, Content content = Content::Any,
-                            Hold hold = Hold::Mapped);
-  // The same from `fd`, which stays the caller's; `path` is for messages.
-  static Result<Input> read(int fd, std::string_view path, Content content = Content::Any);
+  static Result<Input> open(std::string_view path, Content content = Content::Any);
+  // The same from `fd`, which stays the caller's; `path` is for messages. What cannot be mapped is
+  // copied.
+  static Result<Input> read(int fd, std::string_view path, Content content = Content::Any,
+                            Hold hold = Hold::Copied);
   // How messages name what open(path) reads.
   static std::string_view name_of(std::string_view path) { return path == "-" ? "<stdin>" : path; }
   Input(Input&& other) noexcept;
@@ -40,8 +44,6 @@ class Input {
   // The file whose bytes these are, if it is mapped and machine code, to be mapped again; -1: it
   // is not. Stays the input's.
   int code_file() const { return code_file_.get(); }
-  // Copies what is mapped: from now on changes of the file do not matter.
-  void keep_copy();
   // True if this is the text format, going by the content and then the name.
   bool is_text() const;
   // "FILE:0x1f: message" for a binary, "FILE:3:14: message" for text.
@@ -51,13 +53,15 @@ class Input {
   explicit Input(std::string_view path) : path_(path) {}
   static Result<Input> read(int fd, std::string_view path, Content content, bool standard,
                             Hold hold);
-  void unmap();
+  struct Free {
+    void operator()(uint8_t* p) const { std::free(p); }
+  };
   std::string path_;
   UniqueFd code_file_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   bool mapped_ = false;
-  std::vector<uint8_t> owned_;
+  std::unique_ptr<uint8_t, Free> owned_;  // what is not mapped
 };
 
 // Whether `bytes` begin like machine code of `wafer compile`.

@@ -30,13 +30,6 @@ namespace wafer::program {
 
 namespace {
 
-// Whether programs may change files of this machine. What they are loaded from is copied then: of a
-// mapped file they would see changes that nobody has checked, be it machine code or a module.
-bool may_write_files(const host::Config& surroundings) {
-  return std::any_of(surroundings.dirs.begin(), surroundings.dirs.end(),
-                     [](const auto& dir) { return !dir.read_only; });
-}
-
 using runtime::Engine;
 using runtime::FuncInst;
 using runtime::Instance;
@@ -225,8 +218,6 @@ class Program::Runner {
   int exit_code_ = 0;
 
   bool load(const std::string& path, Input bytes, std::shared_ptr<Module>& out) {
-    if (!(&out == &main_ && options_.file_is_fixed) && may_write_files(options_.surroundings))
-      bytes.keep_copy();
     if (bytes.is_code()) return load_code(path, bytes, out);
     const auto start = std::chrono::steady_clock::now();
     Result<ModuleInput> input = to_module(std::move(bytes), options_.features);
@@ -267,7 +258,6 @@ class Program::Runner {
       component_.emplace(options_, console_);
       return component_->load(load_component_code(input, *engine_, options_.component_features));
     }
-    // What came through a pipe is copied; a file is mapped.
     Result<std::shared_ptr<Module>> module = input.code_file() >= 0
                                                  ? engine_->map_code(input.code_file())
                                                  : engine_->load_code(input.bytes());

@@ -28,8 +28,6 @@ struct PreparedEngine {
 
 struct Options {
   std::string file;  // what messages call the artifact
-  // Whatever folders it is given, no program can change that file.
-  bool file_is_fixed = false;
   // What the program sees. args[0] is its name.
   wasi::P1Config surroundings;
   // Instead of the program's entry, call this export. `invoke_args` are its arguments, by its

@@ -461,7 +461,7 @@ class Launcher {
       return Error(ErrorKind::Invalid, "the image's layer is not WebAssembly");
     if (hash != name.npos) function_ = name.substr(hash + 1);
     // The layer's file lies outside of the container.
-    options_.file_is_fixed = true;
+    artifact_is_fixed_ = true;
     return {};
   }
 
@@ -677,11 +677,11 @@ class Launcher {
     }
     if (request_.memory_limit()) options_.limits.memory_bytes = request_.memory_limit();
     if (request_.fuel()) options_.fuel = request_.fuel();
-    Result<program::Input> input =
-        program::Input::read(artifact_.get(), path_, program::Input::Content::Module);
+    using program::Input;
+    Result<Input> input =
+        Input::read(artifact_.get(), path_, Input::Content::Module,
+                    artifact_is_fixed_ ? Input::Hold::Mapped : Input::Hold::Copied);
     if (!input) return input.take_error();
-    // It may lie in a volume that others write.
-    if (!options_.file_is_fixed) input->keep_copy();
     options_.interruptible = has_to_be_interruptible(*input);
     const std::string& tier = request_.tier();
     if (tier != "interp") options_.prepared = prepared_engine(options_.interruptible);
@@ -768,6 +768,7 @@ class Launcher {
   std::string path_, function_;
   std::string missing_;  // why the image does not have the program either
   UniqueFd artifact_;
+  bool artifact_is_fixed_ = false;  // no container can write it
   LaunchConsole console_;
   program::Options options_;
   std::optional<program::Program> program_;

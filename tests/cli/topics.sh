@@ -373,6 +373,47 @@ T
   has err 'descriptor 5 is not a listening socket'
 }
 
+# What runs does not change with the file that it came from.
+written_over() {
+  { printf %s '(module (import "wasi_snapshot_preview1" "fd_write"
+      (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1) (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+    (func (export "_start")
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (call $later (i32.const 6)))
+    (func $later (param i32) (call $exit (i32.add (local.get 0) (i32.const 1))))
+    (@custom "padding" (before code) "'
+    head -c 200000 /dev/zero | tr '\0' x
+    echo '"))'; } >good.wat
+  run 0 wat2wasm good.wat
+  ways='interp:wasm'
+  for tier in $tiers; do ways="$ways $tier:wasm"; done
+  case $tiers in *llvm*) run 0 compile good.wat && ways="$ways auto:wcode" ;; esac
+  mkfifo in
+  for way in $ways; do
+    local file=good.${way#*:}
+    for with in nothing zeros; do
+      cp $file over
+      "$wafer" run --tier ${way%:*} over <in >out 2>err &
+      local pid=$!
+      exec 9>in
+      for _ in $(seq 400); do [ -s out ] && break; sleep 0.05; done
+      case $with in
+        nothing) : >over ;;
+        zeros) head -c "$(stat -c %s $file)" /dev/zero | dd of=over conv=notrunc status=none ;;
+      esac
+      echo >&9
+      exec 9>&-
+      wait $pid
+      local got=$?
+      [ $got -eq 7 ] || { echo "$way, written over with $with: $got"; cat err; failures=$((failures + 1)); }
+    done
+  done
+}
+
 # Modules come through pipes as well as from files, to every command.
 pipes() {
   echo '(module (func (export "f") (result i32) (i32.const 7)))' >m.wat
