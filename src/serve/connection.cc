@@ -76,6 +76,13 @@ void Connection::close() {
   worker_.remove(*this);
 }
 
+void Connection::late() { end_by(half_closed_ ? Handling::kClientGone : 408); }
+
+void Connection::end_by(int status) {
+  if (handling_) handling_->unanswered = status;
+  close();
+}
+
 void Connection::drain() {
   draining_ = true;
   if (idle_) close();
@@ -293,7 +300,7 @@ void Connection::read_body() {
       if (!left || *left > kMostSkipped) return close();
     }
     const auto more = [this] {
-      if (buffer_.size() == buffer_.max_size()) return close();
+      if (buffer_.size() == buffer_.max_size()) return end_by(400);
       expect(worker_.options().limits.body_time);
       fill(kMostRead, &Connection::on_body);
     };
@@ -309,7 +316,7 @@ void Connection::read_body() {
     target.data = nullptr;
     if (error == http::error::need_more) return more();
     if (error == http::error::body_limit && !begun_) return body.fail(host::Status(EMSGSIZE));
-    if (error && error != http::error::need_buffer) return close();
+    if (error && error != http::error::need_buffer) return end_by(400);
   }
 }
 

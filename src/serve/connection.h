@@ -18,6 +18,7 @@ class Connection final : public Session, public Handling::Owner {
   void start() override;
   void drain() override;
   void close() override;
+  void late() override;
 
  private:
   using Error = boost::system::error_code;
@@ -30,6 +31,8 @@ class Connection final : public Session, public Handling::Owner {
   // with a read that is under way.
   using Then = void (Connection::*)(const Error&);
   void fill(size_t most, Then then);
+  // Closes it for what the client did: the status of a request that has none yet.
+  void end_by(int status);
   // While the guest is at work: whether somebody waits for it.
   void watch_client();
   void on_ahead(const Error& error);

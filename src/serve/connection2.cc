@@ -68,6 +68,14 @@ class Connection2 final : public Session, public Handling::Owner, public host::H
     return -1;
   }
   bool setup();
+  // What ends now does so for what the client did: the status of requests that have none yet.
+  void blame(int status) {
+    for (auto& [id, stream] : streams_) stream.handling->unanswered = status;
+  }
+  void late_client() {
+    blame(408);
+    close();
+  }
   void read();
   void take(const uint8_t* data, size_t size);
   void flush();
@@ -148,14 +156,16 @@ void Connection2::late() {
     next = std::min(next, since + time);
     return false;
   };
-  if (writing_ && over(write_began_, limits.body_time)) return close();
+  if (writing_ && over(write_began_, limits.body_time)) return late_client();
   if (!greeted_ && over(idle_since_, limits.header_time)) return close();
   for (const auto& [id, stream] : streams_) {
     if (!stream.begun) {
-      if (over(stream.moved, limits.header_time)) return close();
+      if (over(stream.moved, limits.header_time)) return late_client();
     } else if (!stream.closed && !stream.handling->running()) {
-      if (over(stream.moved, limits.body_time))
+      if (over(stream.moved, limits.body_time)) {
+        stream.handling->unanswered = 408;
         nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+      }
     }
   }
   // Idle: said in words.
@@ -216,7 +226,9 @@ void Connection2::take(const uint8_t* data, size_t size) {
   budget_.came(size);
   if (budget_.used_up()) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   // The other side does not speak HTTP/2.
-  if (used < 0) close();
+  if (used >= 0) return;
+  blame(400);
+  close();
 }
 
 void Connection2::flush_soon() {
@@ -338,11 +350,13 @@ int Connection2::on_frame(const nghttp2_frame& frame) {
 }
 
 void Connection2::on_sent(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR) blame(400);
   if (frame.hd.type != NGHTTP2_RST_STREAM) return;
   // Else it is for what the guest did, or was late.
   const uint32_t code = frame.rst_stream.error_code;
-  if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL)
-    budget_.reset();
+  if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL) return;
+  budget_.reset();
+  if (Stream* const stream = find(frame.hd.stream_id)) stream->handling->unanswered = 400;
 }
 
 void Connection2::request_head(int32_t id, Stream& stream, bool ends) {

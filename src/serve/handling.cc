@@ -130,9 +130,9 @@ void Handling::on_ended(const std::string& failure) {
 }
 
 void Handling::log_gone(const std::string& remote, const char* protocol) {
-  constexpr int kClientGone = 499;  // of no standard, and known to whoever reads such logs
+  constexpr int kStopped = 503;
   if (logged || (!invocation_ && !answered)) return;
-  if (!status) status = kClientGone;
+  if (!status) status = worker_.ended() ? kStopped : unanswered;
   log(remote, protocol);
 }
 

@@ -40,7 +40,7 @@ class Handling : public std::enable_shared_from_this<Handling> {
 
   // Counts it, and writes a line of the access log.
   void log(const std::string& remote, const char* protocol);
-  // The same of one that a guest has, and whose client is gone before it was answered as a whole.
+  // The same of one that a guest has, and which ends before it was answered as a whole.
   void log_gone(const std::string& remote, const char* protocol);
 
   std::string method, target;
@@ -49,6 +49,10 @@ class Handling : public std::enable_shared_from_this<Handling> {
   bool answered = false;
   bool logged = false;
   int status = 0;
+  // The status of one that ends before it has another: that its client is gone, unless the server
+  // has ended it for what the client did. (Of no standard, and known to whoever reads such logs.)
+  static constexpr int kClientGone = 499;
+  int unanswered = kClientGone;
   uint64_t sent = 0;  // of the response's body
 
  private:

@@ -40,6 +40,8 @@ class Worker {
   boost::asio::io_context& context() { return loop_.context(); }
   host::Loop& loop() { return loop_; }
   bool stopping() const { return stopping_; }
+  // Nothing runs any more.
+  bool ended() const { return ended_; }
   // Room for a moment, of kScratch bytes.
   static constexpr size_t kScratch = 64 << 10;
   MutableBytes scratch() {

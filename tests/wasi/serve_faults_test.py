@@ -3,6 +3,7 @@
 usage: serve_faults_test.py WAFER CLANG SCRATCH TIERS [VENDOR]
 CLANG: command that makes core modules, by "|". Exit code 77: the adapter cannot be had.
 """
+import json
 import os
 import pathlib
 import resource
@@ -10,6 +11,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -282,6 +284,40 @@ def out_of_descriptors(wafer, component):
     check("exit code", server.stop()[0], 0)
 
 
+def unanswered(wafer, component):
+    """The log tells why requests ended that were not answered."""
+    server = Watched(wafer, component, "--body-timeout", "1s", "--access-log", "json")
+    expected = []
+
+    def ends(data, status, leave=False, later=b""):
+        with server.connect() as s:
+            s.sendall(data.replace(b"/echo", b"/forever"))
+            time.sleep(0.2)
+            s.sendall(later)
+            if leave:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            else:
+                read_all(s)
+        expected.append(status)
+
+    # (What the guest waits for has no end, and it reads nothing.)
+    ends(POST + b"Content-Length: 100\r\n\r\nab", 408)
+    ends(CHUNKED + b"1\r\nx\r\n", 400, later=b"no chunk\r\n")
+    ends(POST + b"Content-Length: 100\r\n\r\nab", 499, True)
+    ends(POST + b"\r\n", 499, True)
+    stopped = server.connect()
+    stopped.sendall(POST.replace(b"/echo", b"/forever") + b"\r\n")
+    expected.append(503)
+    time.sleep(0.5)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    code, log = server.stop()
+    check("exit code", code, 0)
+    log = [json.loads(line) for line in log.splitlines()]
+    check("statuses", [r["status"] for r in log], expected)
+    stopped.close()
+
+
 def memory(wafer, component, scratch):
     """The code generator is not kept in memory, and not loaded for code that is cached."""
     os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
@@ -322,6 +358,7 @@ def main():
     check("hello again", server.request("GET", "/"), (200, b"hello\n"))
     check("exit code", server.stop()[0], 0)
     out_of_descriptors(wafer, component)
+    unanswered(wafer, component)
     if "llvm" in sys.argv[4].split(","):
         memory(wafer, component, scratch)
     return finish()

@@ -157,6 +157,13 @@ def frames(server):
            frame(HEADERS, 5, 3, fields(("x-sum", "4"))))
     got = [f for f in c.frames(ended(3)) if f[2] == 3]
     check("trailers", [f[0] for f in got if f[0] != DATA or f[3]], [HEADERS, DATA, HEADERS])
+    # Requests that end unanswered, for what the client sends on, and because it wants no more: the
+    # log tells them apart.
+    c.send(frame(HEADERS, 4, 5, get("/forever", "POST") + fields(("content-length", "3"))) +
+           frame(HEADERS, 5, 7, get("/forever")))
+    time.sleep(0.3)
+    c.send(frame(DATA, 0, 5, b"four") + frame(RST, 0, 7, bytes(3) + b"\x08"))
+    c.frames(lambda f: f[0] == RST and f[2] == 5, wait=5)
     # A window that is shut: no more comes than fits, until it is opened.
     c = Client(server.port, PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1000)))
     c.send(frame(HEADERS, 5, 1, get("/big")))
@@ -346,6 +353,7 @@ def main():
     log = [json.loads(line) for line in log.splitlines()]
     check("access log", {"HTTP/1.1", "HTTP/2"} <= {r["protocol"] for r in log}, True)
     check("statuses", {200, 404, 418, 500, 504} <= {r["status"] for r in log}, True)
+    check("unanswered", {400, 499} <= {r["status"] for r in log if r["target"] == "/forever"}, True)
 
     tls = ["--tls-cert", folder / "good.pem", "--tls-key", folder / "good.key"]
     server = Server(wafer, component, *limits, *tls)
