@@ -100,7 +100,13 @@ int make_component(const ToolOptions& o, const std::string& file, Bytes module) 
 int new_component(const ToolOptions& o) {
   const auto module = open_module(o.file, wasm::FeatureSet::all());
   if (!module || !is_wanted(*module, /*component=*/false)) return kFailure;
-  return make_component(o, o.file, module->binary());
+  const int code = make_component(o, o.file, module->binary());
+  if (code != kSuccess || !o.adapters.empty()) return code;
+  if (const auto told = wit::read_component_types(module->binary()); told.ok() && !told->found)
+    print_warning(o.file +
+                  ": the module tells no world, so that the component has no exports; `wafer "
+                  "component embed` puts a world into a module");
+  return code;
 }
 
 int link(const ToolOptions& o) {

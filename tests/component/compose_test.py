@@ -70,10 +70,10 @@ class Test:
     def __init__(self, wafer, scratch):
         self.wafer, self.scratch, self.failures = wafer, scratch, []
 
-    def tool(self, *args, code=0, says=""):
+    def tool(self, *args, code=0, says="", silent=False):
         done = subprocess.run([self.wafer, *map(str, args)], cwd=self.scratch,
                               capture_output=True, text=True, timeout=60)
-        if done.returncode != code or says not in done.stderr:
+        if done.returncode != code or says not in done.stderr or (silent and done.stderr):
             self.failures.append(f"{' '.join(map(str, args))}: exit code {done.returncode}, "
                                  f"expected {code} {says}: {done.stderr}")
         return done.stdout
@@ -122,6 +122,14 @@ def composition(t):
     t.tool("component", "unbundle", "app.wasm", "--module-dir", "modules", "-o", "un.wasm")
     t.tool("validate", "un.wasm")
     t.tool("validate", "modules/unbundled-module0.wasm")
+
+    # A module that tells no world makes a component without exports, and that is said.
+    (t.scratch / "plain.wat").write_text('(module (func (export "f")))')
+    t.tool("component", "new", "plain.wat", "-o", "plain.wasm",
+           says="plain.wat: the module tells no world, so that the component has no exports")
+    if "export" in t.tool("wit", "plain.wasm"):
+        t.failures.append("new: a module without a world has exports")
+    t.tool("component", "new", "extra.m.wasm", "-o", "extra.wasm", silent=True)
 
     # What does not fit is told in one line.
     t.tool("component", "plug", "app.wasm", "--plug", "app.wasm", code=1,
