@@ -22,6 +22,18 @@ component::FeatureSet component_features(const FeatureOptions& options) {
   return out;
 }
 
+std::string other_kind(Bytes bytes, bool component) {
+  const bool binary = component::is_binary(bytes), found = component::is_component(bytes);
+  if (binary && found == component) return {};
+  return fmt::format(
+      "is {}; a {} was expected{}",
+      found    ? "a component"
+      : binary ? "a core module"
+               : "neither a module nor a component",
+      component ? "component" : "core module",
+      binary && component ? " (`wafer component new` makes one of a core module)" : "");
+}
+
 std::shared_ptr<component::Component> decode_component(const ModuleInput& input,
                                                        const FeatureOptions& options) {
   component::DecodeOptions decode;

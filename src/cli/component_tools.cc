@@ -38,17 +38,9 @@ int write(const std::string& output, const Vec<uint8_t>& bytes) {
 
 // Whether a file is a component, or else a core module; an error if not.
 bool is_wanted(const ModuleInput& input, bool component) {
-  const Bytes bytes = input.binary();
-  const bool binary = component::is_binary(bytes), found = component::is_component(bytes);
-  if (binary && found == component) return true;
-  print_error(fmt::format(
-      "{}: {}; a {} was expected{}", input.input.path(),
-      found    ? "is a component"
-      : binary ? "is a core module"
-               : "is neither a module nor a component",
-      component ? "component" : "core module",
-      binary && component ? " (`wafer component new` makes one of a core module)" : ""));
-  return false;
+  const std::string why = other_kind(input.binary(), component);
+  if (!why.empty()) print_error(input.input.path() + ": " + why);
+  return why.empty();
 }
 
 Result<wit::Resolved> load_wit(const ToolOptions& o) {

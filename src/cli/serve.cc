@@ -69,9 +69,8 @@ Result<serve::Application> load(const ServeOptions& o) {
   }
   WAFER_LET(input, program::to_module(std::move(file), config.features));
   const auto kept = std::make_shared<const program::ModuleInput>(std::move(input));
-  if (component::is_binary(kept->binary()) && !component::is_component(kept->binary()))
-    return Error(ErrorKind::Usage, std::string(Input::name_of(o.file)) +
-                                       ": a core module: only components can be served");
+  if (const std::string why = other_kind(kept->binary(), /*component=*/true); !why.empty())
+    return Error(ErrorKind::Usage, std::string(Input::name_of(o.file)) + ": " + why);
   WAFER_LET(component, program::load_component(kept, *engine, component_features(o.features)));
   return checked(std::move(engine), std::move(component));
 }

@@ -172,6 +172,15 @@ std::string_view common_name(std::string_view name) {
   return is_semver(version) ? name.substr(0, at + 1 + compatible_version(version).size()) : name;
 }
 
+std::string other_versions(std::string_view name, const std::vector<std::string_view>& there) {
+  const std::string_view bare = name.substr(0, name.find('@'));
+  std::string out;
+  for (const std::string_view other : there)
+    if (other != name && other.substr(0, other.find('@')) == bare)
+      out += (out.empty() ? " (there is `" : ", `") + std::string(other) + "`";
+  return out.empty() ? out : out + ")";
+}
+
 bool names_match(std::string_view wanted, std::string_view offered) {
   return wanted == offered || common_name(wanted) == common_name(offered);
 }

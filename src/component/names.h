@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace wafer::component {
 
@@ -52,6 +53,9 @@ std::optional<ExternName> parse_extern_name(std::string_view name, const NameOpt
 
 // What names of interfaces of compatible versions have in common: "ns:package/interface@0.2".
 std::string_view common_name(std::string_view name);
+
+// Those of `there` that are the same in other versions: " (there is `a:b/c@2.0.0`)"; empty: none.
+std::string other_versions(std::string_view name, const std::vector<std::string_view>& there);
 
 // Whether an import named `wanted` is met by what is named `offered`: the same name, or an
 // interface of the same package and a compatible version.

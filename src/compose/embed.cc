@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/semver.h"
+#include "component/names.h"
 #include "component/sections.h"
 #include "component/writer.h"
 #include "wit/component_type.h"
@@ -154,21 +155,30 @@ Result<void> targets(Bytes component, wit::Resolve resolve, wit::WorldId id) {
   const std::string misfit = "component does not fit world `" +
                              resolve.packages[world.package].name.item_text(world.name) + "`: ";
   // Names first, since what is missing is told best by its name.
+  struct Missing {
+    std::string name, others;
+  };
   const auto missing = [](const wit::Resolve& a, const std::vector<wit::WorldItem>& wanted,
                           const wit::Resolve& b, const std::vector<wit::WorldItem>& offered) {
     std::set<std::string> names;
     for (const wit::WorldItem& item : offered) names.insert(common_name(b, item));
-    for (const wit::WorldItem& item : wanted)
-      if (item.kind != wit::ItemKind::Type && !names.contains(common_name(a, item)))
-        return own_name(a, item);
-    return std::string();
+    for (const wit::WorldItem& item : wanted) {
+      if (item.kind == wit::ItemKind::Type || names.contains(common_name(a, item))) continue;
+      Missing out{own_name(a, item), {}};
+      std::vector<std::string> own;
+      for (const wit::WorldItem& other : offered) own.push_back(own_name(b, other));
+      out.others = cm::other_versions(out.name, {own.begin(), own.end()});
+      return out;
+    }
+    return Missing();
   };
-  if (const std::string name = missing(given.resolve, ours.imports, resolve, world.imports);
-      !name.empty())
-    return invalid(misfit + "it imports `" + name + "`, which the world does not have");
-  if (const std::string name = missing(resolve, world.exports, given.resolve, ours.exports);
-      !name.empty())
-    return invalid(misfit + "it does not export `" + name + "`");
+  if (const Missing m = missing(given.resolve, ours.imports, resolve, world.imports);
+      !m.name.empty())
+    return invalid(misfit + "it imports `" + m.name + "`, which the world does not have" +
+                   m.others);
+  if (const Missing m = missing(resolve, world.exports, given.resolve, ours.exports);
+      !m.name.empty())
+    return invalid(misfit + "it does not export `" + m.name + "`" + m.others);
   // Then types: the component's has to be that of the world, or a subtype.
   cm::ComponentWriter check;
   const uint32_t wanted = check.type(common_type(resolve, id));

@@ -246,11 +246,13 @@ class Composer {
     used_.resize(g_.instances.size());
     for (const Graph::Export& e : g_.exports) used_[e.from.instance] = true;
     WAFER_TRY(link());
-    for (size_t i = 0; i < used_.size(); ++i)
-      if (all_used && !used_[i])
-        return invalid("nothing of " + file(g_.instances[i].component) +
-                       " fits an import; it exports " + names(shape(i).exports, "nothing") +
-                       ", and wanted is " + wanted());
+    for (size_t i = 0; i < g_.instances.size(); ++i) {
+      if (all_used && !used_[i]) return unused(file(g_.instances[i].component), i, wanted());
+      for (const size_t other : g_.instances[i].with)
+        if (!all_used && !gives(other, i))
+          return unused("`" + g_.instances[other].name + "`", other,
+                        names(shape(i).imports, "nothing"));
+    }
     WAFER_TRY(import_the_rest());
     for (Bytes b : bytes_) embedded_.push_back(out_.component(b));
     for (size_t i = 0; i < g_.instances.size(); ++i) instantiate(i);
@@ -284,6 +286,16 @@ class Composer {
     return out;
   }
 
+  Error unused(const std::string& what, size_t instance, const std::string& wanted) const {
+    return invalid("nothing of " + what + " fits an import; it exports " +
+                   names(shape(instance).exports, "nothing") + ", and wanted is " + wanted);
+  }
+  // Whether an instance fills an import of another.
+  bool gives(size_t instance, size_t to) const {
+    return std::any_of(sources_[to].begin(), sources_[to].end(),
+                       [&](const auto& s) { return s.second.instance == instance; });
+  }
+
   // Of an instance's component.
   const Names& imports(size_t instance) const { return imports_[g_.instances[instance].component]; }
   const Names& exports(size_t instance) const { return exports_[g_.instances[instance].component]; }
@@ -303,6 +315,11 @@ class Composer {
         if (!e)
           return invalid("`" + g_.instances[l.from.instance].name + "` has no export `" + wanted +
                          "`; it exports " + names(shape(l.from.instance).exports, "nothing"));
+        if (e->entity.sort != import->entity.sort)
+          return invalid("`" + instance.name + "` imports `" + import->name + "`: expected " +
+                         std::string(cm::sort_name(import->entity.sort)) + ", found " +
+                         std::string(cm::sort_name(e->entity.sort)) + " `" + e->name + "` of `" +
+                         g_.instances[l.from.instance].name + "`");
         sources_[i][import->name] = {l.from.instance, e->name};
         used_[l.from.instance] = true;
       }

@@ -478,8 +478,42 @@ static void bad_input(void) {
   static const char kModule[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
   CHECK(!wafer_is_component(kModule, sizeof kModule));
   CHECK(is_error(wafer_component_new(engine, kModule, sizeof kModule, &component),
-                 WAFER_ERROR_MALFORMED, ""));
+                 WAFER_ERROR_MALFORMED, "this is a core module, not a component"));
   CHECK(!component);
+
+  /* What is asked for, what is there, and what would fit. */
+  wasm_store_t* store = wasm_store_new(engine);
+  wafer_component_linker_t* linker = wafer_component_linker_new();
+  wafer_component_linker_define_func(linker, "a:b/c@1.2.0", "f", later, NULL, NULL, true);
+  wafer_component_linker_define_func(linker, "a:b/c@2.0.0", "f", later, NULL, NULL, true);
+  static const struct {
+    const char *import, *message;
+  } kImports[] = {
+      {"a:b/d@1.0.0", "component imports `a:b/d@1.0.0`: unknown import"},
+      {"a:b/c@0.5.0",
+       "component imports `a:b/c@0.5.0`: unknown import (there is `a:b/c@1.2.0`, `a:b/c@2.0.0`)"},
+      {"a:b/c@1.0.0", "component imports `a:b/c@1.0.0`: no `g` in it"},
+  };
+  for (size_t i = 0; i < sizeof kImports / sizeof *kImports; ++i) {
+    char text[200];
+    snprintf(text, sizeof text, "(component (import \"%s\" (instance (export \"g\" (func)))))",
+             kImports[i].import);
+    component = component_of(text);
+    wafer_component_instance_t* instance;
+    wafer_error_t* error = wafer_component_linker_instantiate(linker, store, component, &instance);
+    CHECK(error && !strcmp(wafer_error_message(error), kImports[i].message));
+    CHECK(is_error(error, WAFER_ERROR_UNLINKABLE, kImports[i].message) && !instance);
+    wafer_component_delete(component);
+  }
+  static const char kComponent[] = {0, 'a', 's', 'm', 13, 0, 1, 0};
+  wasm_byte_vec_t binary;
+  wasm_byte_vec_new(&binary, sizeof kComponent, kComponent);
+  wasm_module_t* module;
+  CHECK(is_error(wafer_module_new(store, &binary, &module), WAFER_ERROR_MALFORMED,
+                 "this is a component, not a core module"));
+  wasm_byte_vec_delete(&binary);
+  wasm_store_delete(store);
+  wafer_component_linker_delete(linker);
 }
 
 int main(void) {

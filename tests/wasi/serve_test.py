@@ -372,8 +372,9 @@ def main():
     core = scratch / "http.core.wasm"
     other = scratch / "other.wasm"
     other.write_bytes(b"no WebAssembly at all\0")
-    for argument, part in ((core, "only components"), (scratch / "none.wasm", "none.wasm"),
-                           (other, "other.wasm:0x0: magic header not detected")):
+    for argument, part in ((core, "is a core module; a component was expected"),
+                           (scratch / "none.wasm", "none.wasm"),
+                           (other, "other.wasm: is neither a module nor a component")):
         done = subprocess.run([wafer, "serve", "--addr", "127.0.0.1:0", argument],
                               capture_output=True, text=True, timeout=20)
         check(f"{argument}", (done.returncode, part in done.stderr, done.stderr.count("\n")),

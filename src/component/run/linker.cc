@@ -203,7 +203,9 @@ Result<void> ComponentLinker::arguments(const Component& component, InstanceValu
         args.set(import.name, std::move(empty));
         continue;
       }
-      why = "unknown import";
+      std::vector<std::string_view> there;
+      for (const auto& [offered, any] : root_->items()) there.push_back(offered);
+      why = "unknown import" + other_versions(import.name, there);
     } else {
       why = matcher.mismatch(import.entity, *item);
     }
