@@ -72,7 +72,7 @@ static_assert(int(Computation::Status::Running) == int(runtime::Computation::Sta
               int(Computation::Status::Finished) == int(runtime::Computation::Status::Finished));
 
 Result<Computation> Computation::start(const Func& func, std::span<const Val> args) {
-  if (!func) return Error(ErrorKind::Usage, "null function reference");
+  if (!func) return failure(ErrorKind::Usage, "null function reference");
   Vec<runtime::Value> values;
   values.reserve(args.size());
   for (const Val& a : args) values.push_back(detail::to_runtime(a));
@@ -119,9 +119,9 @@ void Computation::on_wake(std::function<void()> wake) {
 
 Result<Vec<Val>> Computation::result() const {
   if (status() != Status::Finished)
-    return Error(ErrorKind::Usage, "the computation has not finished");
+    return failure(ErrorKind::Usage, "the computation has not finished");
   runtime::Store* const store = impl_->store();
-  if (!store) return Error(ErrorKind::Usage, "the store of the computation is gone");
+  if (!store) return failure(ErrorKind::Usage, "the store of the computation is gone");
   const TrapInfo& trap = impl_->trap();
   if (trap.code != TrapCode::None)
     return Error(ErrorKind::Trap, trap.message.empty() ? runtime::trap_message(trap.code)

@@ -226,7 +226,7 @@ component::ComponentStore* ComponentFunc::store() const {
 }
 
 Result<void> ComponentFunc::check(std::string_view signature) const {
-  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  if (!impl_) return failure(ErrorKind::Usage, "null function");
   const component::Caller caller = impl_->caller();
   const std::string why = component::other_signature(caller.types, caller.def(), signature);
   if (!why.empty()) return Error(ErrorKind::Unlinkable, why);
@@ -243,12 +243,12 @@ Error ComponentFunc::wrong_result(const std::string& wanted) const {
 }
 
 Result<std::vector<ComponentVal>> ComponentFunc::call_raw(std::vector<ComponentVal> args) const {
-  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  if (!impl_) return failure(ErrorKind::Usage, "null function");
   return component::call(impl_->instance->store, *impl_, std::move(args));
 }
 
 Result<std::string> ComponentFunc::call_text(std::string_view arguments) const {
-  if (!impl_) return Error(ErrorKind::Usage, "null function");
+  if (!impl_) return failure(ErrorKind::Usage, "null function");
   const component::Caller caller = impl_->caller();
   component::WaveCall wave;
   wave.arguments = arguments;

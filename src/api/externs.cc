@@ -24,7 +24,7 @@ MutableBytes Memory::data() const { return memory_->bytes(); }
 
 Result<uint64_t> Memory::grow(uint64_t delta_pages) const {
   const uint64_t before = memory_->grow(delta_pages);
-  if (before == ~uint64_t{0}) return Error(ErrorKind::Exhaustion, "cannot grow memory");
+  if (before == ~uint64_t{0}) return failure(ErrorKind::Exhaustion, "cannot grow memory");
   return before;
 }
 
@@ -78,7 +78,7 @@ Result<uint64_t> Table::grow(uint64_t delta, const Val& init) const {
   if (!detail::fits(*store_, init, element))
     return detail::wrong_type("wrong type of element", element, init.type());
   const uint64_t before = table_->grow(delta, init.slot());
-  if (before == ~uint64_t{0}) return Error(ErrorKind::Exhaustion, "cannot grow table");
+  if (before == ~uint64_t{0}) return failure(ErrorKind::Exhaustion, "cannot grow table");
   return before;
 }
 
@@ -94,7 +94,7 @@ GlobalType Global::type() const { return global_->type; }
 Val Global::get() const { return Val::from_slots(store_, global_->type.type, global_->value); }
 
 Result<void> Global::set(const Val& value) const {
-  if (!global_->type.is_mutable) return Error(ErrorKind::Usage, "immutable global");
+  if (!global_->type.is_mutable) return failure(ErrorKind::Usage, "immutable global");
   if (!detail::fits(*store_, value, global_->type.type))
     return detail::wrong_type("wrong type of global", global_->type.type, value.type());
   global_->value[0] = value.slot(0);
@@ -171,7 +171,7 @@ namespace {
 
 Result<Extern> find_export(runtime::Store* store, runtime::Instance* instance,
                            std::string_view name, ExternKind kind) {
-  if (!instance) return Error(ErrorKind::Usage, "empty instance handle");
+  if (!instance) return failure(ErrorKind::Usage, "empty instance handle");
   const auto e = instance->get_export(name);
   if (!e) return Error(ErrorKind::Usage, export_message("no export named ", name, ""));
   if (e->kind != kind) {
@@ -188,7 +188,7 @@ Result<Extern> find_export(runtime::Store* store, runtime::Instance* instance,
 Result<Instance> Instance::create(Store& store, const Module& module,
                                   std::span<const Extern> imports) {
   if (imports.size() != module.raw()->imports.size())
-    return Error(ErrorKind::Usage, "wrong number of imports");
+    return failure(ErrorKind::Usage, "wrong number of imports");
   Vec<runtime::Extern> externs;
   externs.reserve(imports.size());
   for (const Extern& e : imports) externs.push_back(detail::to_runtime(e));

@@ -63,7 +63,7 @@ Func Func::create_raw(Store& store, const FuncType& type, RawCallback callback, 
 FuncType Func::type() const { return func_ ? func_->type->func : FuncType{}; }
 
 Result<void> Func::check_type(const FuncType& type) const {
-  if (!func_) return Error(ErrorKind::Usage, "null function reference");
+  if (!func_) return failure(ErrorKind::Usage, "null function reference");
   const FuncType& have = func_->type->func;
   const wasm::TypeRegistry& registry = store_->registry();
   // What is passed must fit the parameters, what comes back the signature: for
@@ -96,7 +96,7 @@ Result<void> Func::check_type(const FuncType& type) const {
 }
 
 Result<Vec<Val>> Func::call(std::span<const Val> args) const {
-  if (!func_) return Error(ErrorKind::Usage, "null function reference");
+  if (!func_) return failure(ErrorKind::Usage, "null function reference");
   Vec<runtime::Value> values;
   values.reserve(args.size());
   for (const Val& a : args) values.push_back(detail::to_runtime(a));
@@ -108,7 +108,7 @@ Result<Vec<Val>> Func::call(std::span<const Val> args) const {
 }
 
 Result<void> Func::call_raw(Slot* slots) const {
-  if (!func_) return Error(ErrorKind::Usage, "null function reference");
+  if (!func_) return failure(ErrorKind::Usage, "null function reference");
   if (detail::call(store_, func_, slots) != TrapCode::None) return detail::trap_error(store_);
   return {};
 }

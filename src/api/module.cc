@@ -79,9 +79,9 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
 
 Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   if (config.tier == Tier::Baseline || config.tier == Tier::Optimized || config.pooled_memories)
-    return Error(ErrorKind::Unsupported, "no compiler and no memory pool in this build");
+    return failure(ErrorKind::Unsupported, "no compiler and no memory pool in this build");
   if (config.tier == Tier::InPlace && !interp::kRunsInPlace)
-    return Error(ErrorKind::Unsupported, "this build translates functions");
+    return failure(ErrorKind::Unsupported, "this build translates functions");
   return runtime::Engine::create(runtime_config(config), interp::tier());
 }
 
@@ -167,7 +167,7 @@ Vec<uint8_t> Module::serialize() const {
 Result<Module> Module::deserialize(const Engine& engine, Bytes bytes) {
   if (bytes.size() < sizeof kSerialMagic ||
       std::memcmp(bytes.data(), kSerialMagic, sizeof kSerialMagic) != 0)
-    return Error(ErrorKind::Malformed, "not a serialized module of this version", 0);
+    return failure(ErrorKind::Malformed, "not a serialized module of this version", 0);
   return compile(engine, bytes.subspan(sizeof kSerialMagic));
 }
 

@@ -145,7 +145,7 @@ Result<uint64_t> AnyRef::length() const {
   GcObject* o = detail::object_of(store(), bits());
   if (is_struct()) return uint64_t(o->type->fields.size());
   if (is_array()) return static_cast<GcArray*>(o)->length;
-  return Error(ErrorKind::Usage, "not a struct or array");
+  return failure(ErrorKind::Usage, "not a struct or array");
 }
 
 namespace {
@@ -153,7 +153,7 @@ namespace {
 // Where field or element `index` of `o` lies, and its type.
 Result<std::pair<uint8_t*, FieldType>> locate(const AnyRef& ref, uint64_t index) {
   WAFER_LET(length, ref.length());
-  if (index >= length) return Error(ErrorKind::Usage, "no such field or element");
+  if (index >= length) return failure(ErrorKind::Usage, "no such field or element");
   auto* o = reinterpret_cast<GcObject*>(uintptr_t(ref.bits()));
   if (ref.is_struct())
     return std::pair(o->payload() + o->type->field_offsets[index], o->type->fields[index]);
@@ -192,7 +192,7 @@ Result<Val> AnyRef::get(uint64_t index) const {
 Result<void> AnyRef::set(uint64_t index, const Val& value) const {
   WAFER_LET(place, locate(*this, index));
   const auto& [at, field] = place;
-  if (!field.is_mutable) return Error(ErrorKind::Usage, "immutable field");
+  if (!field.is_mutable) return failure(ErrorKind::Usage, "immutable field");
   const ValType want = field.storage.unpacked();
   if (!detail::fits(*store(), value, want))
     return detail::wrong_type("wrong type of field", want, value.type());

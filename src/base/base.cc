@@ -1,6 +1,7 @@
 #include "base/leb128.h"
 #include "base/memory.h"
 #include "base/platform.h"
+#include "base/result.h"
 
 #if WAFER_HAS_OS
 #include <cstdio>
@@ -56,6 +57,15 @@ void* allocate(size_t size, size_t align) {
 
 void release(void* pointer, size_t size, size_t align) {
   if (pointer) g_allocator.release(g_allocator.context, pointer, size, align);
+}
+
+Failure failure(ErrorKind kind, const char* message, uint64_t at) {
+  return {make_box<Error>(kind, message, at)};
+}
+
+LebStatus read_leb(const uint8_t*& p, const uint8_t* end, unsigned bits, bool is_signed,
+                   uint64_t& out) {
+  return read_leb_inline(p, end, bits, is_signed, out);
 }
 
 void write_uleb(Vec<uint8_t>& out, uint64_t value) {

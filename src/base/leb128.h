@@ -15,55 +15,46 @@ enum class LebStatus : uint8_t {
   TooLarge,       // "integer too large"
 };
 
-// Reads an unsigned LEB128 of at most `Bits` bits from [p, end); advances p past
-// it on success, and leaves p at the byte that is wrong otherwise.
+// Reads a LEB128 of at most `bits` bits from [p, end); advances p past it on success, and leaves p
+// at the byte that is wrong otherwise. A signed one is extended to 64 bits.
+WAFER_ALWAYS_INLINE LebStatus read_leb_inline(const uint8_t*& p, const uint8_t* end, unsigned bits,
+                                              bool is_signed, uint64_t& out) {
+  uint64_t result = 0;
+  for (unsigned shift = 0;; shift += 7) {
+    if (WAFER_UNLIKELY(p == end)) return LebStatus::UnexpectedEnd;
+    const uint8_t byte = *p;
+    if (const unsigned left = bits - shift; left <= 7) {
+      if (byte & 0x80) return LebStatus::TooLong;
+      // The unused bits must be zero, or all repeat the sign bit.
+      const unsigned unused = byte >> (left - is_signed);
+      if (unused != 0 && !(is_signed && unused == 0x7Fu >> (left - 1))) return LebStatus::TooLarge;
+    }
+    ++p;
+    result |= uint64_t(byte & 0x7F) << shift;
+    if (byte & 0x80) continue;
+    if (is_signed && (byte & 0x40) && shift + 7 < 64) result |= ~uint64_t{0} << (shift + 7);
+    out = result;
+    return LebStatus::Ok;
+  }
+}
+// The same, once for all numbers of bits.
+LebStatus read_leb(const uint8_t*& p, const uint8_t* end, unsigned bits, bool is_signed,
+                   uint64_t& out);
+
+// An unsigned one.
 template <unsigned Bits>
 inline LebStatus read_uleb(const uint8_t*& p, const uint8_t* end, uint64_t& out) {
-  constexpr unsigned kMaxBytes = (Bits + 6) / 7;
-  uint64_t result = 0;
-  for (unsigned i = 0; i < kMaxBytes; ++i) {
-    if (WAFER_UNLIKELY(p == end)) return LebStatus::UnexpectedEnd;
-    const uint8_t byte = *p;
-    if (i == kMaxBytes - 1) {
-      constexpr unsigned kLastBits = Bits - 7 * (kMaxBytes - 1);
-      if (byte & 0x80) return LebStatus::TooLong;
-      if (kLastBits < 7 && (byte >> kLastBits) != 0) return LebStatus::TooLarge;
-    }
-    ++p;
-    result |= uint64_t(byte & 0x7F) << (7 * i);
-    if (!(byte & 0x80)) {
-      out = result;
-      return LebStatus::Ok;
-    }
-  }
-  return LebStatus::TooLong;
+  if constexpr (kSmall) return read_leb(p, end, Bits, false, out);
+  return read_leb_inline(p, end, Bits, false, out);
 }
-
-// Signed counterpart; `out` is sign-extended to 64 bits.
+// A signed one.
 template <unsigned Bits>
 inline LebStatus read_sleb(const uint8_t*& p, const uint8_t* end, int64_t& out) {
-  constexpr unsigned kMaxBytes = (Bits + 6) / 7;
-  uint64_t result = 0;
-  for (unsigned i = 0; i < kMaxBytes; ++i) {
-    if (WAFER_UNLIKELY(p == end)) return LebStatus::UnexpectedEnd;
-    const uint8_t byte = *p;
-    if (i == kMaxBytes - 1) {
-      constexpr unsigned kLastBits = Bits - 7 * (kMaxBytes - 1);
-      if (byte & 0x80) return LebStatus::TooLong;
-      // The unused bits must all repeat the sign bit.
-      const uint8_t mask = uint8_t(0x7F & (0xFF << (kLastBits - 1)));
-      if ((byte & mask) != 0 && (byte & mask) != mask) return LebStatus::TooLarge;
-    }
-    ++p;
-    result |= uint64_t(byte & 0x7F) << (7 * i);
-    if (!(byte & 0x80)) {
-      const unsigned used = 7 * (i + 1);
-      if (used < 64 && (byte & 0x40)) result |= ~uint64_t{0} << used;
-      out = int64_t(result);
-      return LebStatus::Ok;
-    }
-  }
-  return LebStatus::TooLong;
+  uint64_t bits = 0;
+  const LebStatus status =
+      kSmall ? read_leb(p, end, Bits, true, bits) : read_leb_inline(p, end, Bits, true, bits);
+  if (WAFER_LIKELY(status == LebStatus::Ok)) out = int64_t(bits);
+  return status;
 }
 
 void write_uleb(Vec<uint8_t>& out, uint64_t value);

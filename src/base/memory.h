@@ -91,6 +91,34 @@ struct StringEqual {};
 
 #endif
 
+// Takes the place of a vector of what is not built in: nothing is ever put in, and the compiler
+// drops what would go through it.
+template <class T>
+struct NoVec {
+  using value_type = T;
+  NoVec& operator=(const Vec<T>&) { return *this; }
+  static constexpr bool empty() { return true; }
+  static constexpr size_t size() { return 0; }
+  static constexpr T* data() { return nullptr; }
+  static constexpr T* begin() { return nullptr; }
+  static constexpr T* end() { return nullptr; }
+  T& operator[](size_t) const { __builtin_unreachable(); }
+  T& back() const { __builtin_unreachable(); }
+  void push_back(const T&) {}
+  void pop_back() {}
+  template <class... Args>
+  void emplace_back(const Args&...) {}
+  template <class It>
+  void insert(T*, It, It) {}
+  void assign(size_t, const T&) {}
+  void reserve(size_t) {}
+  void resize(size_t) {}
+  void clear() {}
+  void shrink_to_fit() {}
+};
+template <bool Needed, class T>
+using VecIf = std::conditional_t<Needed, Vec<T>, NoVec<T>>;
+
 // Owning pointer whose object lives in the process-wide allocator.
 template <class T>
 struct BoxDelete {

@@ -36,15 +36,24 @@ struct Error {
       : kind(k), offset(at), message(m) {}
 };
 
+// An error on its way through functions: it stays in its box.
+struct Failure {
+  Box<Error> error;
+};
+// One of a fixed text; a call of it takes less space than making an Error.
+WAFER_COLD Failure failure(ErrorKind kind, const char* message, uint64_t at = Error::kNoOffset);
+
 // A T or an Error. Result<void> is success or an Error.
 template <class T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : value_(std::move(value)) {}
   Result(Error error) : error_(make_box<Error>(std::move(error))) {}
+  Result(Failure failure) : error_(std::move(failure.error)) {}
   template <class U>
     requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error>)
+             !std::is_same_v<std::remove_cvref_t<U>, Error> &&
+             !std::is_same_v<std::remove_cvref_t<U>, Failure>)
   Result(U&& value) : value_(std::forward<U>(value)) {}
 
   bool ok() const { return value_.has_value(); }
@@ -59,6 +68,7 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &*value_; }
   const Error& error() const { return *error_; }
   Error take_error() { return std::move(*error_); }
+  Failure take_failure() { return {std::move(error_)}; }
 
  private:
   std::optional<T> value_;
@@ -70,10 +80,12 @@ class [[nodiscard]] Result<void> {
  public:
   Result() = default;
   Result(Error error) : error_(make_box<Error>(std::move(error))) {}
+  Result(Failure failure) : error_(std::move(failure.error)) {}
   bool ok() const { return !error_; }
   explicit operator bool() const { return ok(); }
   const Error& error() const { return *error_; }
   Error take_error() { return std::move(*error_); }
+  Failure take_failure() { return {std::move(error_)}; }
 
  private:
   Box<Error> error_;
@@ -83,17 +95,17 @@ class [[nodiscard]] Result<void> {
 #define WAFER_CONCAT(a, b) WAFER_CONCAT_(a, b)
 
 // Returns the error of `expr` from the enclosing function, if it has one.
-#define WAFER_TRY(expr)                                                         \
-  do {                                                                          \
-    auto wafer_result_ = (expr);                                                \
-    if (WAFER_UNLIKELY(!wafer_result_.ok())) return wafer_result_.take_error(); \
+#define WAFER_TRY(expr)                                                           \
+  do {                                                                            \
+    auto wafer_result_ = (expr);                                                  \
+    if (WAFER_UNLIKELY(!wafer_result_.ok())) return wafer_result_.take_failure(); \
   } while (0)
 
 // `WAFER_LET(x, expr)` declares x as the value of `expr`, or returns its error.
 #define WAFER_LET(name, expr)                                 \
   auto WAFER_CONCAT(wafer_r_, __LINE__) = (expr);             \
   if (WAFER_UNLIKELY(!WAFER_CONCAT(wafer_r_, __LINE__).ok())) \
-    return WAFER_CONCAT(wafer_r_, __LINE__).take_error();     \
+    return WAFER_CONCAT(wafer_r_, __LINE__).take_failure();   \
   auto&& name = *::std::move(WAFER_CONCAT(wafer_r_, __LINE__))
 
 }  // namespace wafer

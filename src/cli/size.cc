@@ -39,7 +39,7 @@ uint64_t structures(const wasm::Module& m) {
   bytes += m.functions.size() * (f::kFunction + f::kPointer);
   bytes += (m.functions.size() - m.imported_functions) * f::kOwnFunction;
   for (const wasm::SubType& t : m.types)
-    bytes += f::kType +
+    bytes += (m.features.has(wasm::Feature::GC) ? f::kTypeOfObjects : f::kType) +
              f::kValType * (t.func.params.size() + t.func.results.size() + 2 * t.fields.size());
   for (const wasm::Import& i : m.imports)
     bytes += f::kImport + f::kPointer + text_bytes(i.module) + text_bytes(i.name);

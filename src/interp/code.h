@@ -57,26 +57,6 @@ inline constexpr bool kHasHandlers = wasm::is_built(wasm::Feature::Exceptions) |
                                      wasm::is_built(wasm::Feature::LegacyExceptions) ||
                                      wasm::is_built(wasm::Feature::StackSwitching);
 
-// Takes the place of a vector that nothing is ever put in.
-template <class T>
-struct NoVec {
-  NoVec& operator=(const Vec<T>&) { return *this; }
-  static constexpr bool empty() { return true; }
-  static constexpr size_t size() { return 0; }
-  T* begin() const { return nullptr; }
-  T* end() const { return nullptr; }
-  T& operator[](size_t) const { __builtin_unreachable(); }
-  T& back() const { __builtin_unreachable(); }
-  void push_back(const T&) {}
-  template <class... Args>
-  void emplace_back(const Args&...) {}
-  template <class It>
-  void insert(T*, It, It) {}
-  void reserve(size_t) {}
-  void shrink_to_fit() {}
-};
-template <bool Needed, class T>
-using VecIf = std::conditional_t<Needed, Vec<T>, NoVec<T>>;
 template <class T>
 using HandlerVec = VecIf<kHasHandlers, T>;
 

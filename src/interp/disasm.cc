@@ -155,7 +155,7 @@ OpName name_of(uint16_t id) {
 Result<String> disassemble(Instance& instance, uint32_t func_index) {
   auto* code = static_cast<ModuleCodeImpl*>(instance.code.get());
   if (!code || func_index >= code->func_count || instance.module->functions[func_index].imported)
-    return Error(ErrorKind::Usage, "no such function in this module");
+    return failure(ErrorKind::Usage, "no such function in this module");
   FuncCode& f = code->funcs[func_index];
   if (!code->ensure(f)) return Error(f.failed.error());
   String out;

@@ -8,9 +8,10 @@
 namespace wafer::interp::footprint {
 
 // Engine, store, module, instance and linker, with what allocators add.
-inline constexpr uint32_t kFixed = 2000;
-inline constexpr uint32_t kFunction = 92 + 16, kOwnFunction = 48, kPointer = 4;
-inline constexpr uint32_t kType = 120 + 60 + 12 + 4 + 40, kValType = 8;
+inline constexpr uint32_t kFixed = 1400;
+inline constexpr uint32_t kFunction = 84 + 16, kOwnFunction = 48, kPointer = 4;
+// Builds with garbage collection have types of objects.
+inline constexpr uint32_t kType = 80 + 48 + 52, kTypeOfObjects = 120 + 60 + 52, kValType = 8;
 inline constexpr uint32_t kImport = 112, kExport = 24;
 inline constexpr uint32_t kGlobal = 20 + 24, kTable = 56 + 72, kMemory = 40 + 112;
 inline constexpr uint32_t kElement = 8, kElementItem = 4, kElements = 52 + 12, kData = 28 + 1;
@@ -18,8 +19,11 @@ inline constexpr uint32_t kElement = 8, kElementItem = 4, kElements = 52 + 12, k
 #if UINTPTR_MAX == 0xFFFFFFFFu
 static_assert(sizeof(FuncCode) + sizeof(wasm::Function) <= kFunction);
 static_assert(sizeof(runtime::FuncInst) <= kOwnFunction);
-static_assert(sizeof(wasm::CanonType) + sizeof(wasm::SubType) + sizeof(wasm::RecGroup) + 44 <=
-              kType);
+static_assert(sizeof(runtime::Engine) + sizeof(runtime::Store) + sizeof(wasm::Module) +
+                  sizeof(runtime::Instance) + sizeof(ModuleCodeImpl) + 400 <=
+              kFixed);
+static_assert(sizeof(wasm::CanonType) + sizeof(wasm::SubType) + 52 <=
+              (wasm::kOnlyFuncs ? kType : kTypeOfObjects));
 static_assert(sizeof(wasm::Import) <= kImport && sizeof(wasm::Export) <= kExport);
 static_assert(sizeof(wasm::Global) + sizeof(runtime::GlobalInst) <= kGlobal);
 static_assert(sizeof(wasm::Table) + sizeof(runtime::Table) <= kTable);

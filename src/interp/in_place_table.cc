@@ -273,8 +273,8 @@ Result<void> TableMaker::run() {
     if (!validator_.done() && validator_.reachable())
       height = std::max(height, validator_.height());
     if (operands_ + height > kMaxFrameSlots)
-      return Error(ErrorKind::Exhaustion, "function needs too many stack slots",
-                   in.offset_in_module);
+      return failure(ErrorKind::Exhaustion, "function needs too many stack slots",
+                     in.offset_in_module);
   }
   out_.frame_slots = operands_ + height;
   out_.code[0] = Word(begin_) | Word(body.end) << 32;

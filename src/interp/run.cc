@@ -560,8 +560,8 @@ Result<void> FuncCode::lay_out(const wasm::Module& m, const Vec<ValType>& locals
   for (const ValType t : locals) slots += slot_count(t);
   const uint32_t at = std::max(slots, results);
   if (at + link_slots > kMaxFrameSlots)
-    return Error(ErrorKind::Exhaustion, "too many locals for the interpreter",
-                 m.functions[func_index].body.begin);
+    return failure(ErrorKind::Exhaustion, "too many locals for the interpreter",
+                   m.functions[func_index].body.begin);
   param_slots = zero_begin = uint16_t(params);
   zero_count = uint16_t(slots - params);
   result_slots = uint16_t(results);

@@ -289,7 +289,7 @@ Result<void> Translator::run() {
     if (fuel_word_ != kNone) ++out_.code[fuel_word_];
     WAFER_TRY(visit(in));
     if (max_slot_ > kMaxFrameSlots - 8)
-      return Error(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
+      return failure(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
   }
   out_.frame_slots = max_slot_ + 4;
   return {};

@@ -581,7 +581,8 @@ Result<void> Translator::visit_plain(const Instr& in) {
       emit(word(Special::AtomicFence));
       return {};
     default:
-      return Error(ErrorKind::Unsupported, "instruction not supported by the interpreter", offset_);
+      return failure(ErrorKind::Unsupported, "instruction not supported by the interpreter",
+                     offset_);
   }
 }
 

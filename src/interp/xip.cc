@@ -294,7 +294,7 @@ Result<void> attach_xip(Instance& instance) {
 namespace wafer::interp {
 
 Result<std::shared_ptr<void>> open_xip(const wasm::Module&, Bytes) {
-  return Error(ErrorKind::Unsupported, "machine code from flash is not in this build");
+  return failure(ErrorKind::Unsupported, "machine code from flash is not in this build");
 }
 
 }  // namespace wafer::interp

@@ -13,14 +13,14 @@ uint64_t xip_hash(Bytes bytes) {
 Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
   const auto malformed = [](std::string_view what) { return Error(ErrorKind::Malformed, what); };
   if (reinterpret_cast<uintptr_t>(file.data()) % 4 != 0)
-    return Error(ErrorKind::Usage, "machine code is not at a multiple of 4");
+    return failure(ErrorKind::Usage, "machine code is not at a multiple of 4");
   XipHeader h;
   if (file.size() < sizeof h) return malformed("machine code is too short");
   std::memcpy(&h, file.data(), sizeof h);
   if (std::memcmp(h.magic, kXipMagic, sizeof h.magic) != 0)
     return malformed("not machine code that runs in place");
   if (h.version != kXipVersion)
-    return Error(ErrorKind::Unsupported, "machine code of another version");
+    return failure(ErrorKind::Unsupported, "machine code of another version");
   if (h.size != file.size() || h.size % 4 != 0) return malformed("machine code is cut off");
   const uint32_t room = (h.size - uint32_t(sizeof h)) / uint32_t(sizeof(XipFunction));
   if (h.functions > room || h.code < sizeof h + h.functions * sizeof(XipFunction) ||
@@ -30,7 +30,7 @@ Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
     return malformed("machine code is damaged");
   if (h.module_size != module.size() || h.module_hash != xip_hash(module) ||
       h.functions != functions)
-    return Error(ErrorKind::Usage, "machine code is of another module");
+    return failure(ErrorKind::Usage, "machine code is of another module");
   XipFile out;
   out.header = reinterpret_cast<const XipHeader*>(file.data());
   out.functions = reinterpret_cast<const XipFunction*>(file.data() + sizeof h);

@@ -198,7 +198,7 @@ std::shared_ptr<PendingCall> Computation::begin(CallContext& context) {
 #else
 
 Result<Box<Computation>> Computation::create(Store&, FuncInst*, std::span<const Value>) {
-  return Error(ErrorKind::Unsupported, "no stacks that can wait on this platform");
+  return failure(ErrorKind::Unsupported, "no stacks that can wait on this platform");
 }
 Computation::Computation(Store& store, FuncInst* func, Box<Fiber>)
     : store_(store), type_(func->type) {}

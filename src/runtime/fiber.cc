@@ -263,7 +263,7 @@ Fiber* Fiber::create_with(Store& store, FuncInst* func, std::span<const Slot> ar
 
 Result<Box<Fiber>> Fiber::create(Store& store, FuncInst* func, std::span<const Slot> args) {
   Box<Fiber> fiber(create_with(store, func, args, true));
-  if (!fiber) return Error(ErrorKind::Exhaustion, "no memory for a stack");
+  if (!fiber) return failure(ErrorKind::Exhaustion, "no memory for a stack");
   return fiber;
 }
 

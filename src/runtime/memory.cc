@@ -84,7 +84,7 @@ Result<void> Memory::reserve([[maybe_unused]] uint64_t bytes,
       base = static_cast<uint8_t*>(map_pages(reserved_, PROT_NONE));
       if (base) return {};
       if (limit == bytes)
-        return Error(ErrorKind::Exhaustion, "no address space for a shared linear memory");
+        return failure(ErrorKind::Exhaustion, "no address space for a shared linear memory");
     }
   }
 #endif
@@ -161,7 +161,7 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
     memory->mode_ = MemoryMode::Guarded;
   const uint64_t pages = type.limits.min;
   if (pages > memory->max_pages() || pages > (config.max_bytes >> type.page_size_log2))
-    return Error(ErrorKind::Exhaustion, "memory size exceeds the limit");
+    return failure(ErrorKind::Exhaustion, "memory size exceeds the limit");
   uint64_t bytes = pages << type.page_size_log2;
   if (config.trim < bytes && memory->mode_ == MemoryMode::Checked && !type.limits.shared) {
     memory->trimmed_pages_ = pages;
@@ -169,7 +169,7 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   }
   WAFER_TRY(memory->reserve(bytes, config));
   if (!memory->commit(bytes))
-    return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
+    return failure(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
   memory->byte_size.store(bytes, std::memory_order_release);
   return memory;
 }

@@ -37,18 +37,19 @@ PoolList& all_pools() {
 // ---- Making pools -------------------------------------------------------------------
 
 Result<std::shared_ptr<MemoryPool>> MemoryPool::create(const Options& options) {
-  if (options.slots == 0) return Error(ErrorKind::Usage, "a memory pool needs at least one slot");
+  if (options.slots == 0) return failure(ErrorKind::Usage, "a memory pool needs at least one slot");
   if (!guard_pages_available())
-    return Error(ErrorKind::Unsupported, "memory pools need guard pages, which are not available");
+    return failure(ErrorKind::Unsupported,
+                   "memory pools need guard pages, which are not available");
   // kNone and the tables of ranges stay far away.
   constexpr uint64_t kMost = (uint64_t{1} << 47) / MemoryRegion::kReservation;
   void* const base = options.slots <= kMost
                          ? map_pages(options.slots * MemoryRegion::kReservation, PROT_NONE)
                          : nullptr;
   if (!base)
-    return Error(ErrorKind::Exhaustion, "not enough address space for the memory pool's slots");
+    return failure(ErrorKind::Exhaustion, "not enough address space for the memory pool's slots");
   auto pool = make_shared_in<MemoryPool>(options, static_cast<uint8_t*>(base));
-  if (pool->range_ == kNone) return Error(ErrorKind::Exhaustion, "too many memory pools");
+  if (pool->range_ == kNone) return failure(ErrorKind::Exhaustion, "too many memory pools");
   return pool;
 }
 
@@ -178,14 +179,14 @@ void MemoryPool::discard_idle(uint32_t slot) {
 Result<MemoryRegion> MemoryPool::acquire(uint64_t bytes,
                                          const std::shared_ptr<const MemoryImage>& image) {
   if (!charge(bytes))
-    return Error(ErrorKind::Exhaustion, "the memory pool's ceiling on bytes is reached");
+    return failure(ErrorKind::Exhaustion, "the memory pool's ceiling on bytes is reached");
   MemoryRegion region;
   {
     MutexLock lock(mutex_);
     const uint32_t slot = take(key_of(bytes, image.get()));
     if (slot == kNone) {
       uncharge(bytes);
-      return Error(ErrorKind::Exhaustion, "all slots of the memory pool are in use");
+      return failure(ErrorKind::Exhaustion, "all slots of the memory pool are in use");
     }
     region = std::move(slots_[slot].region);
     ++in_use_;
@@ -195,7 +196,7 @@ Result<MemoryRegion> MemoryPool::acquire(uint64_t bytes,
     return region;
   }
   give_back(std::move(region), bytes, false);
-  return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
+  return failure(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
 }
 
 bool MemoryPool::reset(MemoryRegion& region, uint64_t bytes) {
@@ -271,7 +272,7 @@ void MemoryPool::trim() {
 #else
 
 Result<std::shared_ptr<MemoryPool>> MemoryPool::create(const Options&) {
-  return Error(ErrorKind::Unsupported, "memory pools need guard pages, which are not available");
+  return failure(ErrorKind::Unsupported, "memory pools need guard pages, which are not available");
 }
 
 #endif

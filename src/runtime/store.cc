@@ -18,9 +18,6 @@ using wasm::ValType;
 
 namespace {
 
-// Once, as there are many calls.
-WAFER_COLD Error plain_error(ErrorKind kind, const char* message) { return Error(kind, message); }
-
 TrapCode call_from_embedder(Store& store, FuncInst* func, Slot* slots) {
   return call_host(store, func, nullptr, slots);
 }
@@ -259,7 +256,7 @@ Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy
 }
 
 Result<std::shared_ptr<wasm::Module>> Engine::with_code(Result<Tier::StoredCode> stored) const {
-  if (!stored) return stored.take_error();
+  if (!stored) return stored.take_failure();
   WAFER_LET(module, load_module(stored->module, false, false));
   module->precompiled = std::move(stored->code);
   return std::move(module);
@@ -539,10 +536,10 @@ struct Instantiator {
 
   Result<Instance*> run() {
     if (module.registry != store.engine_->registry())
-      return plain_error(ErrorKind::Usage, "module belongs to another engine");
+      return failure(ErrorKind::Usage, "module belongs to another engine");
     WAFER_TRY(check_imports());
     if (store.instances_.size() >= store.limits_.instances)
-      return plain_error(ErrorKind::Exhaustion, "too many instances in the store");
+      return failure(ErrorKind::Exhaustion, "too many instances in the store");
     Box<Instance> box = make_box<Instance>();
     instance = box.get();
     WAFER_TRY(allocate());
@@ -568,7 +565,7 @@ struct Instantiator {
 
   Result<void> check_imports() const {
     if (imports.size() != module.imports.size()) {
-      if (kBrief) return plain_error(ErrorKind::Unlinkable, "unknown import");
+      if (kBrief) return failure(ErrorKind::Unlinkable, "unknown import");
       String message = "unknown import: ";
       append_number(message, module.imports.size());
       message += " imports needed, ";
@@ -587,13 +584,13 @@ struct Instantiator {
         return mismatch(import, "a memory without guard pages");
       if (value.kind == ExternKind::Func && value.func->instance &&
           value.func->instance->store != &store)
-        return plain_error(ErrorKind::Usage, "imported function belongs to another store");
+        return failure(ErrorKind::Usage, "imported function belongs to another store");
     }
     return {};
   }
 
-  Error mismatch(const wasm::Import& import, std::string_view got) const {
-    if (kBrief) return plain_error(ErrorKind::Unlinkable, "incompatible import type");
+  Failure mismatch(const wasm::Import& import, std::string_view got) const {
+    if (kBrief) return failure(ErrorKind::Unlinkable, "incompatible import type");
     String message = "incompatible import type: \"";
     message += import.module;
     message += "\" \"";
@@ -602,7 +599,7 @@ struct Instantiator {
     message += describe(module, import.type);
     message += ", got ";
     message += got;
-    return Error(ErrorKind::Unlinkable, message);
+    return {make_box<Error>(ErrorKind::Unlinkable, message)};
   }
 
   // Binds imports and allocates everything else, uninitialized.

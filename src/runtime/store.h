@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "runtime/gc_heap.h"
 #include "runtime/memory.h"
+#include "runtime/roots.h"
 #include "runtime/trap.h"
 #include "runtime/value.h"
 #include "wasm/decoder.h"
@@ -178,7 +179,7 @@ struct GlobalInst {
 struct TagInst {
   const wasm::CanonType* type = nullptr;  // a func type without results
   // Which argument slots hold GC references, for the collector.
-  Vec<uint32_t> ref_slots;
+  [[no_unique_address]] VecIf<kHasRoots, uint32_t> ref_slots;
 };
 
 // An external value (4.2.13).
@@ -225,11 +226,11 @@ struct Instance {
   Vec<Table*> table_storage;
   Vec<Memory*> memory_storage;
   Vec<GlobalInst*> global_storage;
-  Vec<TagInst*> tag_storage;
+  [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, TagInst*> tag_storage;
   Vec<Box<Table>> own_tables;
   Vec<std::shared_ptr<Memory>> memory_owners;  // of all memories
   Vec<GlobalInst> own_globals;
-  Vec<TagInst> own_tags;
+  [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, TagInst> own_tags;
   Vec<uint32_t> export_order;  // exports by name, made when first needed
 };
 
@@ -411,12 +412,12 @@ class Store final : public RootSource {
   Vec<Box<Table>> tables_;
   Vec<std::shared_ptr<Memory>> memories_;
   Vec<Box<GlobalInst>> globals_;
-  Vec<Box<TagInst>> tags_;
+  [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, Box<TagInst>> tags_;
   Vec<Box<Instance>> instances_;
   // What holds GC references among all of the above.
-  Vec<Table*> gc_tables_;
-  Vec<GlobalInst*> gc_globals_;
-  Vec<std::pair<Instance*, uint32_t>> gc_elems_;
+  [[no_unique_address]] VecIf<kHasRoots, Table*> gc_tables_;
+  [[no_unique_address]] VecIf<kHasRoots, GlobalInst*> gc_globals_;
+  [[no_unique_address]] VecIf<kHasRoots, std::pair<Instance*, uint32_t>> gc_elems_;
   Vec<std::shared_ptr<void>> kept_;
   HashMap<const void*, FuncInst*> host_funcs_by_key_;
   Vec<Ref> handles_;

@@ -30,11 +30,11 @@ Result<Box<Table>> Table::create(const wasm::TableType& type, Ref init, uint64_t
   if (type.limits.has_max && type.limits.max < most) most = type.limits.max;
   table->max_elements_ = most;
   const uint64_t size = type.limits.min;
-  if (size > most) return Error(ErrorKind::Exhaustion, "table size exceeds the limit");
+  if (size > most) return failure(ErrorKind::Exhaustion, "table size exceeds the limit");
   if (size > 0) {
     table->elements = static_cast<Ref*>(try_allocate(size_t(size) * sizeof(Ref), alignof(Ref)));
     if (!table->elements)
-      return Error(ErrorKind::Exhaustion, "out of memory: cannot allocate a table");
+      return failure(ErrorKind::Exhaustion, "out of memory: cannot allocate a table");
     table->size = table->capacity_ = size;
     set_range(table->elements, init, size);
   }

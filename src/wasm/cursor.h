@@ -29,6 +29,7 @@ class Cursor {
 
   // The readers give false on failure; the error is then in take_error().
   Error take_error() { return std::move(*error_); }
+  Failure take_failure() { return {std::move(error_)}; }
   bool failed() const { return error_ != nullptr; }
 
   bool byte(uint8_t& out) {

@@ -79,10 +79,10 @@ class ModuleDecoder {
 
   // Out of line, as is `fail`: there are many calls.
   WAFER_COLD Step malformed(const char* message, uint32_t at) {
-    return failed(Error(ErrorKind::Malformed, message, at));
+    return failed(failure(ErrorKind::Malformed, message, at));
   }
-  WAFER_COLD Step failed(Error error) {
-    failure_ = make_box<Error>(std::move(error));
+  Step failed(Failure f) {
+    failure_ = std::move(f);
     return Step::Failed;
   }
   WAFER_COLD static bool fail(Cursor& c, const char* message, const uint8_t* at) {
@@ -139,7 +139,7 @@ class ModuleDecoder {
   // Whether there is no error, which is kept otherwise.
   bool ok(Result<void> result) {
     if (result) return true;
-    failed(result.take_error());
+    failed(result.take_failure());
     return false;
   }
 
@@ -147,7 +147,7 @@ class ModuleDecoder {
   DecodeOptions options_;
   FuncValidator validator_;
   State state_ = State::Header;
-  Box<Error> failure_;
+  Failure failure_;
   uint32_t pos_ = 0;
   uint8_t last_section_ = 0;      // id of the last section that is not custom
   uint32_t section_end_ = 0;      // of the code section
@@ -158,17 +158,17 @@ class ModuleDecoder {
   bool code_complete_ = false, has_data_ = false;
   uint32_t section_base_ = 0;  // start of the section payload being decoded
   Instr instr_;
-  Vec<uint32_t> subtype_depth_;
+  VecOf<Feature::GC, uint32_t> subtype_depth_;
 };
 
 Result<void> ModuleDecoder::advance(bool final) {
   if (module_->bytes.size() > kMaxModuleSize)
-    return Error(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
+    return failure(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
   while (state_ != State::Done) {
     const Step step = state_ == State::Header     ? header(final)
                       : state_ == State::Sections ? next_section(final)
                                                   : next_body(final);
-    if (step == Step::Failed) return std::move(*failure_);
+    if (step == Step::Failed) return std::move(failure_);
     if (step == Step::Wait) break;
   }
   return {};
@@ -203,9 +203,9 @@ ModuleDecoder::Step ModuleDecoder::header(bool final) {
 ModuleDecoder::Step ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool final) {
   Cursor c = cursor(pos, size());
   if (!c.u32(out)) {
-    Error error = c.take_error();
-    if (!final && c.remaining() < 5 && error.offset == size()) return Step::Wait;
-    return failed(std::move(error));
+    Failure f = c.take_failure();
+    if (!final && c.remaining() < 5 && f.error->offset == size()) return Step::Wait;
+    return failed(std::move(f));
   }
   pos = c.offset();
   return Step::Done;
@@ -240,8 +240,8 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
   const bool off = id == kTag && !module_->features.has(Feature::Exceptions);
   if (id >= kSectionIds || (kBrief && off)) return malformed("malformed section id", id_at);
   if (off)
-    return failed(Error(ErrorKind::Malformed,
-                        off_message(Feature::Exceptions, "malformed section id"), id_at));
+    return failed({make_box<Error>(
+        ErrorKind::Malformed, off_message(Feature::Exceptions, "malformed section id"), id_at)});
   uint32_t pos = pos_ + 1, length = 0;
   if (const Step step = read_size(pos, length, final); step != Step::Done) return step;
   if (id != kCustom && kOrder[id] <= kOrder[last_section_])
@@ -258,8 +258,8 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
     Cursor c = cursor(pos, std::min(end, size()));
     uint32_t bodies = 0;
     if (!c.u32(bodies)) {
-      Error error = c.take_error();
-      if (error.offset != size() || size() >= end) return failed(std::move(error));
+      Failure f = c.take_failure();
+      if (f.error->offset != size() || size() >= end) return failed(std::move(f));
       if (!final) return Step::Wait;
       return malformed("length out of bounds", id_at + 1);
     }
@@ -284,7 +284,7 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
   if (!final && size() < end + kLookAhead) return Step::Wait;
   Cursor c = cursor(pos, end);
   section_base_ = pos;
-  if (!section(id, c)) return failed(c.take_error());
+  if (!section(id, c)) return failed(c.take_failure());
   if (!c.at_end()) return malformed("section size mismatch", c.offset());
   if (id != kCustom) {
     last_section_ = id;
@@ -472,7 +472,7 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n, bool is_rec) {
       if (module_->types[first + i].super != SubType::kNoSuper && !check_super(c, first + i, at))
         return false;
   }
-  if constexpr (!kSmall) module_->rec_groups.push_back({first, n, is_rec});
+  module_->rec_groups.push_back({first, n, is_rec});
   return true;
 }
 
@@ -901,7 +901,7 @@ StreamingDecoder::~StreamingDecoder() = default;
 
 Result<void> StreamingDecoder::push(Bytes chunk) {
   if (impl_->failure) return *impl_->failure;
-  if (impl_->finished) return Error(ErrorKind::Usage, "the decoder has finished");
+  if (impl_->finished) return failure(ErrorKind::Usage, "the decoder has finished");
   Vec<uint8_t>& owned = impl_->module->owned_bytes;
   if (chunk.size() > kMaxModuleSize - owned.size()) {
     impl_->failure = Error(ErrorKind::Exhaustion, "module is too large", kMaxModuleSize);
@@ -913,7 +913,7 @@ Result<void> StreamingDecoder::push(Bytes chunk) {
 
 Result<std::shared_ptr<Module>> StreamingDecoder::finish() {
   if (impl_->failure) return *impl_->failure;
-  if (impl_->finished) return Error(ErrorKind::Usage, "the decoder has finished");
+  if (impl_->finished) return failure(ErrorKind::Usage, "the decoder has finished");
   impl_->finished = true;
   WAFER_TRY(impl_->advance(true));
   return impl_->decoder.take();

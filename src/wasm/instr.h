@@ -56,14 +56,14 @@ struct Instr {
   };
   V128 v128{};  // V128 value, or Shuffle lanes
   BlockType block;
-  HeapType heap;              // HeapType; BrOnCast source type
-  HeapType heap2;             // BrOnCast target type
-  bool null1 = false;         // BrOnCast: source type is nullable
-  bool null2 = false;         // BrOnCast: target type is nullable
-  Vec<uint32_t> labels;       // BrTable: targets, default last
-  Vec<ValType> types;         // SelectT
-  Vec<CatchClause> catches;   // TryTable
-  Vec<ResumeClause> clauses;  // Resume, ResumeTag
+  HeapType heap;         // HeapType; BrOnCast source type
+  HeapType heap2;        // BrOnCast target type
+  bool null1 = false;    // BrOnCast: source type is nullable
+  bool null2 = false;    // BrOnCast: target type is nullable
+  Vec<uint32_t> labels;  // BrTable: targets, default last
+  Vec<ValType> types;    // SelectT
+  [[no_unique_address]] VecOf<Feature::Exceptions, CatchClause> catches;       // TryTable
+  [[no_unique_address]] VecOf<Feature::StackSwitching, ResumeClause> clauses;  // Resume, ResumeTag
 };
 
 // Forward reader over instruction bytes. Stateless about nesting and types:
@@ -81,7 +81,7 @@ class InstrReader : private Cursor {
   // Malformed (or Unsupported for an opcode of a feature that is off).
   Result<void> read(Instr& out) {
     if (WAFER_LIKELY(read_instr(out))) return {};
-    return take_error();
+    return take_failure();
   }
 
  private:

@@ -128,12 +128,12 @@ struct RecGroup {
 
 // Index to name, sorted by index.
 struct NameMap {
-  Vec<std::pair<uint32_t, String>> entries;
+  [[no_unique_address]] VecIf<!kSmall, std::pair<uint32_t, String>> entries;
   // Name of `index`, or empty.
   std::string_view find(uint32_t index) const;
 };
 struct IndirectNameMap {
-  Vec<std::pair<uint32_t, NameMap>> entries;
+  [[no_unique_address]] VecIf<!kSmall, std::pair<uint32_t, NameMap>> entries;
   const NameMap* find(uint32_t index) const;
 };
 
@@ -141,8 +141,8 @@ struct IndirectNameMap {
 // ignored, as the specification asks.
 struct NameSection {
   String module;
-  NameMap functions, types, tables, memories, globals, elems, datas, tags;
-  IndirectNameMap locals, labels, fields;
+  [[no_unique_address]] NameMap functions, types, tables, memories, globals, elems, datas, tags;
+  [[no_unique_address]] IndirectNameMap locals, labels, fields;
 };
 
 // Which way a conditional branch mostly goes, by the custom section of branch hints.
@@ -171,23 +171,24 @@ class Module {
 
   Vec<SubType> types;   // module index space; indices inside are module indices
   Vec<uint32_t> canon;  // canonical id of each type
-  Vec<RecGroup> rec_groups;
+  [[no_unique_address]] VecIf<!kSmall, RecGroup> rec_groups;
   Vec<Import> imports;
-  Vec<ImportGroup> import_groups;  // in order; imports outside of them stand alone
-  Vec<Function> functions;         // imported first, as in every index space below
+  [[no_unique_address]] VecIf<!kSmall, ImportGroup>
+      import_groups;        // in order; imports outside of them stand alone
+  Vec<Function> functions;  // imported first, as in every index space below
   Vec<Table> tables;
   Vec<Memory> memories;
   Vec<Global> globals;
-  Vec<Tag> tags;
+  [[no_unique_address]] VecOf<Feature::Exceptions, Tag> tags;
   Vec<Export> exports;
   std::optional<uint32_t> start;
   uint32_t start_offset = 0;
   Vec<ElemSegment> elems;
   Vec<DataSegment> datas;
   std::optional<uint32_t> data_count;
-  Vec<CustomSection> customs;
+  [[no_unique_address]] VecIf<!kSmall, CustomSection> customs;
   NameSection names;
-  Vec<FunctionHints> branch_hints;  // in order of functions
+  [[no_unique_address]] VecIf<!kSmall, FunctionHints> branch_hints;  // in order of functions
   // Bit i: the binary has the section with id i, which may be empty.
   uint32_t sections = 0;
 

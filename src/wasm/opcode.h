@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/platform.h"
+#include "base/memory.h"
 #include "wasm/built.h"
 
 namespace wafer::wasm {
@@ -43,6 +43,10 @@ inline constexpr uint32_t kBuiltFeatures = 0
 #undef WAFER_BIT
     ;
 constexpr bool is_built(Feature f) { return (kBuiltFeatures >> unsigned(f)) & 1; }
+
+// A vector of what only a feature has.
+template <Feature F, class T>
+using VecOf = VecIf<is_built(F), T>;
 
 class FeatureSet {
  public:

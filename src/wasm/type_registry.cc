@@ -6,13 +6,6 @@ namespace wafer::wasm {
 
 namespace {
 
-// Without these there are only function types, each for itself.
-constexpr bool kOnlyFuncs = !is_built(Feature::GC) && !is_built(Feature::StackSwitching);
-
-// On small systems they are found without a table: types are nodes of a tree, in which each bit of
-// a type's hash says which way to go.
-constexpr bool kInTree = kSmall && kOnlyFuncs;
-
 // Equality of function types, in which a reference to the type itself is equal to no other.
 bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
           const Vec<ValType>& list_b) {
@@ -47,23 +40,17 @@ bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
   return h;
 }
 
-// Numbers of the layout of objects, which functions do not have: ids of the types below, 0 for none
-// (type 0 is the root, below no other).
-[[maybe_unused]] uint32_t& below(CanonType& type, bool right) {
-  return right ? type.payload_size : type.element_size;
-}
-
 // The type in the tree that is the same as `type`, which is not in it, and else `type`, which is
 // hung in. `get` gives the type of an id.
-template <class Get>
-[[maybe_unused]] uint32_t find_or_hang(CanonType& type, Get get) {
+template <class Type, class Get>
+uint32_t find_or_hang(Type& type, Get get) {
   if (type.id == 0) return 0;
   uint32_t at = 0, hash = 0;
   for (uint32_t depth = 0;; ++depth, hash <<= 1) {
-    CanonType& known = get(at);
+    Type& known = get(at);
     if (same_func(known, type)) return at;
     if (depth % 32 == 0) hash = hash_func(type, depth);
-    uint32_t& next = below(known, hash >> 31);
+    uint32_t& next = known.tree.below[hash >> 31];
     if (!next) return next = type.id;
     at = next;
   }
@@ -194,36 +181,44 @@ void lay_out(CanonType& type, IsGcRef is_gc_ref) {
 }  // namespace
 
 TypeRegistry::TypeRegistry() = default;
+TypeRegistry::~TypeRegistry() = default;
 
-TypeRegistry::~TypeRegistry() {
-  for (uint32_t id = 0; id < count_; ++id) {
-    auto* type = const_cast<CanonType*>(get(id));
-    type->~CanonType();
-    release(type, sizeof(CanonType), alignof(CanonType));
-  }
+TypeRegistry::Chunked::~Chunked() {
+  for (uint32_t id = 0; id < count_; ++id) BoxDelete<CanonType>{}(const_cast<CanonType*>(get(id)));
   for (auto& chunk : chunks_)
     if (const CanonType** p = chunk.load(std::memory_order_relaxed))
-      release(p, sizeof(*p) * kChunkSize, alignof(const CanonType*));
+      release(p, sizeof(*p) * kSize, alignof(const CanonType*));
 }
 
-Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32_t first_local,
-                                      const Vec<uint32_t>& canon_of) {
+void TypeRegistry::Chunked::add(Box<CanonType> type) {
+  auto& chunk = chunks_[count_ >> kBits];
+  const CanonType** types = chunk.load(std::memory_order_relaxed);
+  if (!types) {
+    types = static_cast<const CanonType**>(
+        allocate(sizeof(const CanonType*) * kSize, alignof(const CanonType*)));
+    for (unsigned k = 0; k < kSize; ++k) types[k] = nullptr;
+    chunk.store(types, std::memory_order_release);
+  }
+  types[count_++ & (kSize - 1)] = type.release();
+}
+
+Result<uint32_t> TypeRegistry::enter(const SubType* group, size_t count, uint32_t first_local,
+                                     const uint32_t* canon_of) {
   String key;
   if constexpr (!kInTree) {
-    KeyWriter writer(first_local, canon_of.data());
+    KeyWriter writer(first_local, canon_of);
     writer.number(uint32_t(count));
     for (size_t i = 0; i < count; ++i) writer.sub(group[i]);
     key = std::move(writer.key);
   }
   MutexLock lock(mutex_);
-  if constexpr (!kInTree)
-    if (auto it = groups_.find(key); it != groups_.end()) return it->second;
-  const uint32_t first = count_;
-  if (count > kMaxTypes - first)
-    return Error(ErrorKind::Exhaustion, "too many types in the type registry");
+  if (const uint32_t* known = keys_.find(key)) return *known;
+  const uint32_t first = types_.size();
+  if (count > decltype(types_)::kMax - first)
+    return failure(ErrorKind::Exhaustion, "too many types in the type registry");
 
   auto canonical = [&](uint32_t i) {
-    return i >= first_local ? first + (i - first_local) : canon_of.empty() ? i : canon_of[i];
+    return i >= first_local ? first + (i - first_local) : canon_of ? canon_of[i] : i;
   };
   auto canonical_type = [&](ValType t) {
     if (!t.is_ref() || !t.heap().is_concrete()) return t;
@@ -232,17 +227,15 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
   };
   for (size_t i = 0; i < count; ++i) {
     const SubType& in = group[i];
-    const uint32_t id = first + uint32_t(i);
     Box<CanonType> type = make_box<CanonType>();
-    type->id = id;
+    type->id = first + uint32_t(i);
     type->kind = in.kind;
     type->is_final = in.is_final;
     if (!kOnlyFuncs && in.super != SubType::kNoSuper) {
-      const uint32_t super = canonical(in.super);
-      type->supers = get(super)->supers;
-      type->supers.push_back(super);
+      const CanonType& above = *get(canonical(in.super));
+      type->supers = above.supers;
+      type->supers.push_back(above.id);
       // The descriptor lies where the first type of the chain that has one put it.
-      const CanonType& above = *get(super);
       type->descriptor_after =
           above.has_descriptor() ? above.descriptor_after : uint32_t(above.fields.size());
     }
@@ -257,13 +250,11 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
     if constexpr (kInTree) {
       const uint32_t known = find_or_hang(
           *type, [&](uint32_t other) -> CanonType& { return *const_cast<CanonType*>(get(other)); });
-      if (known != id) return known;
+      if (known != type->id) return known;
     }
-    if constexpr (!kOnlyFuncs) {
-      type->fields.reserve(in.fields.size());
-      for (const FieldType& f : in.fields)
-        type->fields.push_back({canonical_type(f.storage), f.is_mutable});
-    }
+    type->fields.reserve(in.fields.size());
+    for (const FieldType& f : in.fields)
+      type->fields.push_back({canonical_type(f.storage), f.is_mutable});
     if (!kOnlyFuncs && in.kind == CompKind::Cont) type->cont = canonical(in.cont);
     lay_out(*type, [&](ValType t) {
       if (!t.is_ref()) return false;
@@ -272,19 +263,9 @@ Result<uint32_t> TypeRegistry::intern(const SubType* group, size_t count, uint32
       const uint32_t i = heap.index();
       return (i >= first ? group[i - first].kind : get(i)->kind) != CompKind::Func;
     });
-
-    auto& chunk = chunks_[id >> kChunkBits];
-    const CanonType** slots = chunk.load(std::memory_order_relaxed);
-    if (!slots) {
-      slots = static_cast<const CanonType**>(
-          allocate(sizeof(const CanonType*) * kChunkSize, alignof(const CanonType*)));
-      for (unsigned k = 0; k < kChunkSize; ++k) slots[k] = nullptr;
-      chunk.store(slots, std::memory_order_release);
-    }
-    slots[id & (kChunkSize - 1)] = type.release();
-    ++count_;
+    types_.add(std::move(type));
   }
-  if constexpr (!kInTree) groups_.emplace(std::move(key), first);
+  keys_.add(std::move(key), first);
   return first;
 }
 
@@ -292,7 +273,7 @@ uint32_t TypeRegistry::intern_func(const FuncType& type) {
   // Indices are canonical already.
   SubType sub;
   sub.func = type;
-  auto id = intern(&sub, 1, kMaxTypeIndex + 1, {});
+  auto id = enter(&sub, 1, kMaxTypeIndex + 1, nullptr);
   if (!id) panic("type registry is full");
   return *id;
 }

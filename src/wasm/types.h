@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/platform.h"
+#include "wasm/opcode.h"
 
 namespace wafer::wasm {
 
@@ -149,6 +150,8 @@ struct FieldType {
   bool operator==(const FieldType&) const = default;
 };
 
+using FieldTypes = VecOf<Feature::GC, FieldType>;
+
 enum class CompKind : uint8_t { Func, Struct, Array, Cont };
 
 // Top heap type of the hierarchy of defined types of that kind.
@@ -172,9 +175,9 @@ struct SubType {
   uint32_t descriptor = kNone, describes = kNone;
   bool sub_written = false;  // spelt with `sub`, as a final type without supertype need not be
   uint32_t super = kNoSuper;
-  FuncType func;          // kind == Func
-  Vec<FieldType> fields;  // kind == Struct: all fields; Array: exactly one
-  uint32_t cont = 0;      // kind == Cont: index of the function type
+  FuncType func;                            // kind == Func
+  [[no_unique_address]] FieldTypes fields;  // kind == Struct: all fields; Array: exactly one
+  uint32_t cont = 0;                        // kind == Cont: index of the function type
 };
 
 struct Limits {

@@ -57,18 +57,18 @@ bool FuncValidator::mismatch_ref(ValType have) {
       "type mismatch: instruction requires reference type but stack has " + to_string(have)));
 }
 
-Error FuncValidator::read_error() {
-  if (reader_.failed()) return reader_.take_error();
-  if (error_) return std::move(*error_);
+Failure FuncValidator::read_error() {
+  if (reader_.failed()) return reader_.take_failure();
+  if (error_) return {std::move(error_)};
   // The body ran out before its `end`. What a decoder that goes on past the body
   // would meet there decides the message.
   const uint32_t end = reader_.offset();
-  std::string_view message = "unexpected end of section or function";
+  const char* message = "unexpected end of section or function";
   if (end < module_.bytes.size()) {
     if (module_.bytes[end] == 0x0B) message = "section size mismatch";
     if (module_.bytes[end] == 0x05) message = "END opcode expected";
   }
-  return Error(ErrorKind::Malformed, message, end);
+  return failure(ErrorKind::Malformed, message, end);
 }
 
 bool FuncValidator::missing_data_count() {
@@ -216,7 +216,7 @@ bool FuncValidator::tag_at(uint32_t index, const FuncType*& out) {
   return func_type_at(module_.tags[index].type_index, out);
 }
 
-bool FuncValidator::struct_at(uint32_t type, const Vec<FieldType>*& out) {
+bool FuncValidator::struct_at(uint32_t type, const FieldTypes*& out) {
   if (type >= module_.types.size()) return fail_index("type", type);
   if (module_.types[type].kind != CompKind::Struct)
     return fail(WAFER_MESSAGE("non-structure type", message_with("non-structure type ", type)));
@@ -332,7 +332,7 @@ Result<void> FuncValidator::begin(uint32_t func) {
   locals_.assign(type.params.begin(), type.params.end());
   param_count_ = uint32_t(locals_.size());
   if (function.body.size() > kMaxFunctionSize)
-    return Error(ErrorKind::Exhaustion, "function body is too large", at_);
+    return failure(ErrorKind::Exhaustion, "function body is too large", at_);
   if (!read_locals()) return read_error();
   if (tracks_inits_) {
     local_set_.assign(locals_.size(), 1);

@@ -114,7 +114,7 @@ class FuncValidator {
   bool exact_types() const { return module_.features.has(Feature::CustomDescriptors); }
   bool pop_descriptor_of(HeapType heap);
   bool step_const(const Instr& in);
-  WAFER_COLD Error read_error();
+  WAFER_COLD Failure read_error();
 
   WAFER_COLD bool fail(std::string_view message, ErrorKind kind = ErrorKind::Invalid);
   WAFER_COLD bool fail_index(std::string_view what, uint64_t index);
@@ -144,7 +144,7 @@ class FuncValidator {
 
   bool label(uint32_t index, const ControlFrame*& out);
   bool func_type_at(uint32_t type, const FuncType*& out);
-  bool struct_at(uint32_t type, const Vec<FieldType>*& out);
+  bool struct_at(uint32_t type, const FieldTypes*& out);
   bool array_at(uint32_t type, FieldType& out);
   // Whether an element (or data) segment has what an array of `field` is made of.
   bool segment_fits(const Instr& in, bool elem, const FieldType& field);
@@ -179,8 +179,8 @@ class FuncValidator {
   Types results_;
   // Non-defaultable locals: which are set, and the trail to undo at block ends.
   bool tracks_inits_ = false;
-  Vec<uint8_t> local_set_;
-  Vec<uint32_t> init_trail_;
+  [[no_unique_address]] VecOf<Feature::FunctionReferences, uint8_t> local_set_;
+  [[no_unique_address]] VecOf<Feature::FunctionReferences, uint32_t> init_trail_;
   bool constant_ = false;
   uint32_t visible_globals_ = 0;
   uint32_t at_ = 0;  // offset of the current instruction

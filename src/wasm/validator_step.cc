@@ -713,7 +713,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::StructNewDefault:
     case Opcode::StructNewDesc:
     case Opcode::StructNewDefaultDesc: {
-      const Vec<FieldType>* fields;
+      const FieldTypes* fields;
       if (!struct_at(in.index, fields)) return false;
       const bool described = op == Opcode::StructNewDesc || op == Opcode::StructNewDefaultDesc;
       const uint32_t descriptor = module_.types[in.index].descriptor;
@@ -736,7 +736,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::StructGetS:
     case Opcode::StructGetU:
     case Opcode::StructSet: {
-      const Vec<FieldType>* fields;
+      const FieldTypes* fields;
       if (!struct_at(in.index, fields)) return false;
       if (in.index2 >= fields->size()) return fail_index("field", in.index2);
       const FieldType& field = (*fields)[in.index2];
