@@ -216,22 +216,29 @@ WASM_API_EXTERN own wafer_error_t* wafer_component_func_call_text(const wafer_co
 typedef uint8_t wafer_component_outcome_t;
 enum wafer_component_outcome_enum {
   WAFER_COMPONENT_DONE,
-  WAFER_COMPONENT_WAITS,  /* for what is outside: answers that come later, WASI */
+  WAFER_COMPONENT_WAITS,  /* for what is outside: answers that come later, a wafer_component_post_t,
+                             WASI; or there was no time for more */
   WAFER_COMPONENT_STALLED /* nothing will go on before the host does something */
 };
 /* Run everything in the store that calls have left behind: tasks that go on after they have given
- * their result. Errors, which leave `*out` as it was: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE within
- * functions of the host, as code of a component runs already.
+ * their result, what ends of streams and futures are to be told, and what comes of WASI's files,
+ * sockets and timers. A store is idle when nothing in it can go on, and nothing outside is waited
+ * for. Errors, which leave `*out` as it was: WAFER_ERROR_TRAP; WAFER_ERROR_USAGE within functions
+ * of the host, as code of a component runs already.
  *
  * What can be run now, without waiting for what is outside. WAFER_COMPONENT_DONE: no task is
  * left. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_run_until_idle(wasm_store_t*,
                                                                   wafer_component_outcome_t* out);
-/* Until `done`, which is WAFER_COMPONENT_DONE, or WAFER_COMPONENT_STALLED if that will never be;
- * waits for what is outside. */
+/* Until `done`, which is WAFER_COMPONENT_DONE, or it is idle, which is WAFER_COMPONENT_STALLED. */
 WASM_API_EXTERN own wafer_error_t* wafer_component_run_until(wasm_store_t*, bool (*done)(void*),
                                                              void* env,
                                                              wafer_component_outcome_t* out);
+/* The same for at most so many nanoseconds (WAFER_COMPONENT_WAITS). `done` is NULL: until it is
+ * idle, WAFER_COMPONENT_DONE if no task is left. */
+WASM_API_EXTERN own wafer_error_t* wafer_component_run_for(wasm_store_t*, uint64_t nanoseconds,
+                                                           bool (*done)(void*), void* env,
+                                                           wafer_component_outcome_t* out);
 
 /* ---- Ends of streams and futures
  *

@@ -10,6 +10,7 @@
 //   auto text = instance->func("describe").call_text("({x: 1, y: 2})");    // in WAVE
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <span>
@@ -220,17 +221,22 @@ class ComponentInstance {
 // What has come of running what calls left behind.
 enum class RunOutcome : uint8_t {
   Done,
-  Waits,    // for what is outside: answers that host functions give later, a StorePost, WASI
+  Waits,    // for what is outside: answers that host functions give later, a StorePost, WASI; or
+            // there was no time for more
   Stalled,  // nothing will go on before the host does something, as to read a stream
 };
 // Run everything in the store that calls have left behind: tasks that go on after they have given
-// their result, and what host's ends of streams and futures are to be told (wafer/streams.hpp).
-// Errors: Trap; Usage within functions of the host, as code of a component runs already.
+// their result, what host's ends of streams and futures are to be told (wafer/streams.hpp), and
+// what comes of WASI's files, sockets and timers. A store is idle when nothing in it can go on, and
+// nothing outside is waited for. Errors: Trap; Usage within functions of the host, as code of a
+// component runs already.
 //
-// What can be run now, without waiting for what is outside. Done: no task is left.
-Result<RunOutcome> run_until_idle(Store& store);
-// Until `done()`, which is Done, or Stalled if that will never be; waits for what is outside.
-Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done);
+// Until it is idle (Done: no task is left; or Stalled), for at most that long (Waits). No time is
+// for what can be run now: it does not wait for what is outside.
+Result<RunOutcome> run_until_idle(Store& store, std::chrono::nanoseconds most = {});
+// Until `done()`, which is Done, or it is idle, which is Stalled; for at most that long (Waits).
+Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done,
+                             std::chrono::nanoseconds most = std::chrono::nanoseconds::max());
 
 // What the host gives to components: functions and resources, by interface and name. An import
 // of `a:b/c@0.2.3` is met by `a:b/c@0.2.6`. Has to outlive the instances.

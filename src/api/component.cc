@@ -199,24 +199,23 @@ Result<ComponentVal> ComponentInstance::value(std::string_view name,
   return component::take_value(*found);
 }
 
-Result<RunOutcome> run_until_idle(component::ComponentStore& store) {
-  using component::ComponentStore;
-  WAFER_TRY(component::run(store, [] { return false; }, ComponentStore::WhenIdle::AtOnce));
-  if (store.outstanding) return RunOutcome::Waits;
-  return component::has_tasks(store) ? RunOutcome::Stalled : RunOutcome::Done;
-}
-Result<RunOutcome> run_until_idle(Store& store) {
-  return run_until_idle(component_state(*store.raw()));
-}
-
-Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done) {
+Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done,
+                             std::chrono::nanoseconds most) {
+  const uint64_t limit = most == std::chrono::nanoseconds::max()
+                             ? component::ComponentStore::kForever
+                             : uint64_t(std::max<int64_t>(most.count(), 0));
   bool reached = false;
-  WAFER_TRY(component::run(
-      store, [&] { return reached = done(); }, component::ComponentStore::WhenIdle::Return));
-  return reached ? RunOutcome::Done : RunOutcome::Stalled;
+  WAFER_TRY(component::run(store, [&] { return reached = done && done(); }, limit));
+  if (reached) return RunOutcome::Done;
+  if (store.outstanding || !store.idle_now()) return RunOutcome::Waits;
+  return done || component::has_tasks(store) ? RunOutcome::Stalled : RunOutcome::Done;
 }
-Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done) {
-  return run_until(component_state(*store.raw()), done);
+Result<RunOutcome> run_until_idle(Store& store, std::chrono::nanoseconds most) {
+  return run_until(component_state(*store.raw()), nullptr, most);
+}
+Result<RunOutcome> run_until(Store& store, const std::function<bool()>& done,
+                             std::chrono::nanoseconds most) {
+  return run_until(component_state(*store.raw()), done, most);
 }
 
 component::ComponentStore* ComponentInstance::store() const { return &impl_->store; }

@@ -10,7 +10,7 @@ namespace wafer {
 component::ComponentStore& component_state(runtime::Store& store);
 
 // As those of a Store.
-Result<RunOutcome> run_until_idle(component::ComponentStore& store);
-Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done);
+Result<RunOutcome> run_until(component::ComponentStore& store, const std::function<bool()>& done,
+                             std::chrono::nanoseconds most);
 
 }  // namespace wafer

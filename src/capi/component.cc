@@ -310,11 +310,18 @@ wafer_error_t* wafer_component_func_call_text(const wafer_component_func_t* f,
 }
 
 wafer_error_t* wafer_component_run_until_idle(wasm_store_t* s, wafer_component_outcome_t* out) {
-  return outcome(run_until_idle(component_state(s->store)), out);
+  return wafer_component_run_for(s, 0, nullptr, nullptr, out);
 }
 wafer_error_t* wafer_component_run_until(wasm_store_t* s, bool (*done)(void*), void* env,
                                          wafer_component_outcome_t* out) {
-  return outcome(run_until(component_state(s->store), [=] { return done(env); }), out);
+  return wafer_component_run_for(s, INT64_MAX, done, env, out);
+}
+wafer_error_t* wafer_component_run_for(wasm_store_t* s, uint64_t nanoseconds, bool (*done)(void*),
+                                       void* env, wafer_component_outcome_t* out) {
+  std::function<bool()> reached;
+  if (done) reached = [=] { return done(env); };
+  const auto most = std::chrono::nanoseconds(int64_t(std::min<uint64_t>(nanoseconds, INT64_MAX)));
+  return outcome(run_until(component_state(s->store), reached, most), out);
 }
 
 // ---- WASI

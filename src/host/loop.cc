@@ -25,6 +25,13 @@ struct Loop::Impl {
   std::atomic<bool> stopped{false};
   std::vector<std::shared_ptr<void>> kept;
   std::map<const void*, std::shared_ptr<void>> owned;
+
+  // Before anything is run: false after Loop::stop().
+  bool begin() {
+    // For want of work it has stopped, too; whoever stops it meanwhile is not overlooked.
+    if (!stopped && context.stopped()) context.restart();
+    return !stopped;
+  }
 };
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {}
@@ -37,25 +44,15 @@ std::shared_ptr<void>& Loop::of(const void* owner) { return impl_->owned[owner];
 
 asio::io_context& Loop::context() { return impl_->context; }
 
-bool Loop::run_one() {
-  if (impl_->stopped) return false;
-  const bool ran = impl_->context.run_one() > 0;
-  // For want of work it stops, too.
-  if (!ran && !impl_->stopped) impl_->context.restart();
-  return ran && !impl_->stopped;
-}
+bool Loop::run_one() { return impl_->begin() && impl_->context.run_one() > 0 && !impl_->stopped; }
 
 bool Loop::run_one_for(uint64_t nanoseconds) {
-  if (impl_->stopped) return false;
-  const bool ran = impl_->context.run_one_for(std::chrono::nanoseconds(nanoseconds)) > 0;
-  if (!ran && !impl_->stopped) impl_->context.restart();
-  return ran && !impl_->stopped;
+  return impl_->begin() && impl_->context.run_one_for(std::chrono::nanoseconds(nanoseconds)) > 0 &&
+         !impl_->stopped;
 }
 
 void Loop::run_ready() {
-  if (impl_->stopped) return;
-  impl_->context.poll();
-  if (!impl_->stopped) impl_->context.restart();
+  if (impl_->begin()) impl_->context.poll();
 }
 
 void Loop::post(std::function<void()> f) { asio::post(impl_->context, std::move(f)); }

@@ -60,7 +60,7 @@ Guest::Guest(const Surroundings& surroundings, Application application)
   host_0_2_.attach(components_);
   host_0_3_.attach(components_);
   // Others run on this thread: instead of waiting, it goes on when there is something to do.
-  components_.idle = [this] { waiting_ = true; };
+  components_.idle = [this](uint64_t) { waiting_ = true; };
   components_.posted = [this] {
     if (running_ || scheduled_) return;
     scheduled_ = true;

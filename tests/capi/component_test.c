@@ -181,7 +181,7 @@ static void shopping(void) {
 
 /* Answers from another thread, while the guest waits. */
 static void* answer(void* env) {
-  const struct timespec soon = {0, 10 * 1000 * 1000};
+  const struct timespec soon = {0, 100 * 1000 * 1000};
   nanosleep(&soon, NULL);
   wafer_component_answer_return(env, wafer_component_val_bits(41));
   return NULL;
@@ -258,6 +258,8 @@ static void left(void) {
   CHECK(!result && number == 0);
   fail(wafer_component_run_until_idle(store, &outcome));
   CHECK(outcome == WAFER_COMPONENT_WAITS && number == 0);
+  fail(wafer_component_run_for(store, 1, told, &number, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_WAITS && number == 0);
   fail(wafer_component_run_until(store, told, &number, &outcome));
   CHECK(outcome == WAFER_COMPONENT_DONE && number == 41);
   pthread_join(thread, NULL);
@@ -266,6 +268,8 @@ static void left(void) {
   number = 0;
   fail(wafer_component_run_until(store, told, &number, &outcome));
   CHECK(outcome == WAFER_COMPONENT_STALLED);
+  fail(wafer_component_run_for(store, UINT64_MAX, NULL, NULL, &outcome));
+  CHECK(outcome == WAFER_COMPONENT_DONE);
   wafer_component_func_delete(f);
   wafer_component_instance_delete(instance);
   wafer_component_delete(component);

@@ -306,18 +306,17 @@ bool has_tasks(const ComponentStore& store) {
                      [](const auto& i) { return !i->root->poisoned && i->threads.live() != 0; });
 }
 
-Result<void> run(ComponentStore& store, const std::function<bool()>& done,
-                 ComponentStore::WhenIdle when_idle) {
+Result<void> run(ComponentStore& store, const std::function<bool()>& done, uint64_t most) {
   if (store.current || store.depth)
     return Error(ErrorKind::Usage, "code of a component runs already");
   store.core.clear_trap();
-  const TrapCode code = store.run_until(done, when_idle);
+  const TrapCode code = store.run_until(done, ComponentStore::WhenIdle::Return, most);
   if (code == TrapCode::None) return {};
   return error_of(store, code);
 }
 
 Result<void> finish(ComponentStore& store) {
-  return run(store, [&] { return !has_tasks(store); }, ComponentStore::WhenIdle::Return);
+  return run(store, [&] { return !has_tasks(store); });
 }
 
 namespace {

@@ -170,9 +170,10 @@ Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
                               std::vector<Val> args);
 // Whether there are tasks that have not ended: one may go on after it has given its result.
 bool has_tasks(const ComponentStore& store);
-// Runs what calls have left. Errors: Trap; Usage: code of a component runs already.
+// Runs what calls have left, as ComponentStore::run_until. Errors: Trap; Usage: code of a component
+// runs already.
 Result<void> run(ComponentStore& store, const std::function<bool()>& done,
-                 ComponentStore::WhenIdle when_idle);
+                 uint64_t most = ComponentStore::kForever);
 // The same until no task is left that can go on.
 Result<void> finish(ComponentStore& store);
 

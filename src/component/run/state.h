@@ -368,10 +368,12 @@ class ComponentStore {
   enum class WhenIdle : uint8_t {
     Trap,    // waits for what is outside; traps if nothing ever comes from there
     Return,  // waits in the same way, but returns then
-    AtOnce,  // returns, and does not wait
   };
-  // Runs until `done()`, or until there is nothing that can be run.
-  TrapCode run_until(const std::function<bool()>& done, WhenIdle when_idle = WhenIdle::Trap);
+  static constexpr uint64_t kForever = ~uint64_t{0};
+  // Runs until `done()`, or until there is nothing that can be run; for at most so many
+  // nanoseconds, if that is not 0, which is for what can be run without waiting.
+  TrapCode run_until(const std::function<bool()>& done, WhenIdle when_idle = WhenIdle::Trap,
+                     uint64_t most = kForever);
   // Makes the order of what is ready random, from a seed; without it is first come, first
   // served.
   void seed(uint64_t seed) { random_.emplace(seed); }
@@ -394,9 +396,9 @@ class ComponentStore {
   // Who waits for answers of host functions, by numbers that are given once.
   std::unordered_map<uint64_t, OnResolve> answers;
   uint64_t answers_asked = 0;
-  // Called when nothing can go on before something outside happens; returns after it may have.
-  // Null: waits for post().
-  std::function<void()> idle;
+  // Called when nothing can go on before something outside happens; returns after it may have, or
+  // after `most` nanoseconds. 0: sees to what has happened. Null: waits for post().
+  std::function<void(uint64_t most)> idle;
   // Called by post(), from any thread, to end that wait.
   std::function<void()> posted;
 
@@ -418,7 +420,8 @@ class ComponentStore {
   bool tick(TrapCode& code);
   bool step_blocked(TrapCode& code);
   bool run_jobs(TrapCode& code);
-  void wait_for_jobs();
+  // Whether there are any, perhaps after a wait.
+  bool wait_for_jobs(uint64_t most);
 
   std::vector<Root*> poisoned_;  // that bury() is still to see to
   ReadyQueue ready_;

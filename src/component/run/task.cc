@@ -618,10 +618,14 @@ bool ComponentStore::run_jobs(TrapCode& code) {
   return true;
 }
 
-void ComponentStore::wait_for_jobs() {
-  if (idle) return idle();
+bool ComponentStore::wait_for_jobs(uint64_t most) {
+  if (idle) idle(most);
   std::unique_lock lock(mutex_);
-  posted_.wait(lock, [&] { return !jobs_.empty(); });
+  const auto any = [&] { return !jobs_.empty(); };
+  if (idle || most == 0) return any();
+  if (most != kForever) return posted_.wait_for(lock, std::chrono::nanoseconds(most), any);
+  posted_.wait(lock, any);
+  return true;
 }
 
 bool ComponentStore::idle_now() {
@@ -639,18 +643,27 @@ void ComponentStore::post(Job job) {
   if (posted) posted();
 }
 
-TrapCode ComponentStore::run_until(const std::function<bool()>& done, WhenIdle when_idle) {
+TrapCode ComponentStore::run_until(const std::function<bool()>& done, WhenIdle when_idle,
+                                   uint64_t most) {
+  using Clock = std::chrono::steady_clock;
+  const bool timed = most != 0 && most != kForever;
+  const Clock::time_point begin = timed ? Clock::now() : Clock::time_point();
+  uint64_t left = most;
   Thread* const outer = std::exchange(current, nullptr);
   TrapCode code = TrapCode::None;
   while (!done()) {
+    if (timed) {
+      const auto past = uint64_t(std::chrono::nanoseconds(Clock::now() - begin).count());
+      if (past >= most) break;
+      left = most - past;
+    }
     if (!run_jobs(code) && !(blocked.empty() ? tick(code) : step_blocked(code))) {
-      if (when_idle == WhenIdle::AtOnce) break;
       if (outstanding == 0) {
         if (when_idle == WhenIdle::Return) break;
         code = trap("deadlock detected: event loop cannot make further progress");
         break;
       }
-      wait_for_jobs();
+      if (!wait_for_jobs(left) && left == 0) break;
     }
     if (code != TrapCode::None) break;
   }

@@ -25,7 +25,8 @@ SystemHost::~SystemHost() {
   if (!life_.expired()) {
     // Whoever posts an answer from another thread holds it while it calls `posted`.
     const std::lock_guard lock(store_->door->mutex);
-    store_->idle = store_->posted = nullptr;
+    store_->idle = nullptr;
+    store_->posted = nullptr;
     store_->hosts[family_] = nullptr;
   }
   pending_.clear();
@@ -43,17 +44,22 @@ void SystemHost::attach(component::ComponentStore& store) {
   store.hosts[family_] = static_cast<HostBase*>(this);
   store_ = &store;
   life_ = store.life;
-  if (!store.core.engine().config().interruptible) {
-    store.idle = [this] { loop.run_one(); };
-  } else {
-    store.idle = [this] {
-      // The longest that an interrupt stays unnoticed.
-      constexpr uint64_t kSlice = 50'000'000;
-      loop.run_one_for(kSlice);
-      if (store_->core.interrupt_flag.load(std::memory_order_relaxed) != 0)
-        store_->post([s = store_] { return s->core.set_trap(runtime::TrapCode::Interrupted); });
-    };
-  }
+  const bool interruptible = store.core.engine().config().interruptible;
+  store.idle = [this, interruptible](uint64_t most) {
+    // The longest that an interrupt stays unnoticed.
+    constexpr uint64_t kSlice = 50'000'000;
+    if (interruptible) most = std::min(most, kSlice);
+    // What comes may be from another thread, and nothing for the loop itself to wait for.
+    const std::shared_ptr<void> busy = loop.busy();
+    if (most == 0)
+      loop.run_ready();
+    else if (most == component::ComponentStore::kForever)
+      loop.run_one();
+    else
+      loop.run_one_for(most);
+    if (interruptible && store_->core.interrupt_flag.load(std::memory_order_relaxed) != 0)
+      store_->post([s = store_] { return s->core.set_trap(runtime::TrapCode::Interrupted); });
+  };
   // Ends the wait, if another thread has something to do here.
   store.posted = [this] { loop.post([] {}); };
 }
