@@ -303,18 +303,21 @@ static val* new_source(uint32_t last) {
   return readable;
 }
 
+/* Where one is only given to be refused. */
+static const uint64_t a_number = 1;
+
 static void to_the_component(void) {
   enter();
   val* stream = new_source(1000000);
   write_more();
   CHECK(wafer_component_end_is_busy(source.writer) && source.pieces == 1);
-  CHECK(says(wafer_component_end_write_numbers(source.writer, "", 1, NULL, NULL, NULL),
+  CHECK(says(wafer_component_end_write_numbers(source.writer, &a_number, 1, NULL, NULL, NULL),
              "a read or write is under way"));
   CHECK(call("sum", stream, bits(UINT32_MAX)) == UINT64_C(500000500000));
   /* No more than one piece was ever held. */
   CHECK(source.most_under_way == 4096 && source.pieces == 245);
   CHECK(source.finalized == source.pieces);
-  CHECK(says(wafer_component_end_write_numbers(source.writer, "", 0, NULL, NULL, NULL),
+  CHECK(says(wafer_component_end_write_numbers(source.writer, &a_number, 0, NULL, NULL, NULL),
              "the end of the stream or future is closed"));
   wafer_component_end_delete(source.writer);
 
@@ -348,7 +351,7 @@ static void from_the_component(void) {
   run_on(WAFER_COMPONENT_DONE);
   CHECK(guest.count == 100000 && guest.sum == UINT64_C(5000050000));
   CHECK(guest.last == WAFER_COMPONENT_END_ENDED && guest.finalized > 0);
-  CHECK(says(wafer_component_end_write_numbers(guest.reader, "", 1, NULL, &guest, finalized),
+  CHECK(says(wafer_component_end_write_numbers(guest.reader, &a_number, 1, NULL, &guest, finalized),
              "the end of the stream or future is closed"));
   wafer_component_end_delete(guest.reader);
   guest.reader = NULL;
