@@ -18,10 +18,8 @@ Result<Module> compile_wat(const Engine& engine, std::string_view text) {
   options.features = engine.config().features;
   WAFER_LET(binary, wat::parse_wat(text, options));
   Result<Module> module = Module::compile(engine, binary);
-  if (module.ok() || module.error().offset == Error::kNoOffset) return module;
-  Error placed = module.take_error();
-  placed.offset = binary.source_of(placed.offset).value_or(0);
-  return placed;
+  if (module.ok()) return module;
+  return binary.in_source(module.take_error());
 }
 
 }  // namespace wafer

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/memory.h"
+#include "base/result.h"
 #include "base/span.h"
 
 namespace wafer {
@@ -18,6 +18,10 @@ struct SourceBytes : Vec<uint8_t> {
 
   using Vec<uint8_t>::Vec;
   void mark(uint32_t source) { marks.push_back({uint32_t(size()), source}); }
+  // What stands around parts, as the head of a section, is where the first of them is.
+  void mark_around(const Vec<Mark>& parts) {
+    if (!parts.empty()) mark(parts[0].source);
+  }
   // Marks of what was encoded apart and comes next.
   void take_marks(const Vec<Mark>& from) {
     for (const Mark& m : from) marks.push_back({uint32_t(size()) + m.offset, m.source});
@@ -32,6 +36,11 @@ struct SourceBytes : Vec<uint8_t> {
                                  [](uint64_t at, const Mark& m) { return at < m.offset; });
     if (next == marks.begin()) return std::nullopt;
     return std::prev(next)->source;
+  }
+  // An error in these bytes, with its offset in the source.
+  Error in_source(Error error) const {
+    if (error.offset != Error::kNoOffset) error.offset = source_of(error.offset).value_or(0);
+    return error;
   }
 };
 

@@ -342,7 +342,7 @@ SectionWriter::SectionWriter() : out_(std::begin(kPreamble), std::end(kPreamble)
 
 void SectionWriter::whole(uint8_t id, Bytes contents, const Vec<SourceBytes::Mark>& marks) {
   flush();
-  if (!marks.empty()) out_.mark(marks[0].source);
+  out_.mark_around(marks);
   out_.push_back(id);
   write_uleb(out_, contents.size());
   out_.take_marks(marks);
@@ -358,7 +358,7 @@ void SectionWriter::flush() {
   if (section_ == 0) return;
   Vec<uint8_t> count;
   write_uleb(count, count_);
-  if (!body_.marks.empty()) out_.mark(body_.marks[0].source);
+  out_.mark_around(body_.marks);
   out_.push_back(section_);
   write_uleb(out_, count.size() + body_.size());
   write_bytes(out_, {count.data(), count.size()});

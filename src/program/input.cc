@@ -165,10 +165,7 @@ std::string Input::describe(const Error& error, bool text) const {
 }
 
 std::string ModuleInput::describe(const Error& error) const {
-  if (!from_text || error.offset == Error::kNoOffset) return input.describe(error, /*text=*/false);
-  Error placed = error;
-  placed.offset = encoded.source_of(error.offset).value_or(0);
-  return input.describe(placed, /*text=*/true);
+  return input.describe(from_text ? encoded.in_source(error) : error, from_text);
 }
 
 uint32_t claimed_options(Bytes code) {

@@ -99,7 +99,7 @@ SourceBytes ModuleParser::encode(std::string_view name) {
     customs_at(2 * order);
     if (needed || (forced_sections_ >> id & 1)) {
       // What is wrong with the section itself is told at its first entry.
-      if (!payload.marks.empty()) out.mark(payload.marks[0].source);
+      out.mark_around(payload.marks);
       out.push_back(id);
       write_uleb(out, payload.size());
       put_bytes(out, payload);

@@ -7,17 +7,12 @@
 #include <time.h>
 
 #include "check.h"
+#include "errors.h"
 #include "wafer_component.h"
 
 typedef wafer_component_val_t val;
 
 static wasm_engine_t* engine;
-
-static void fail(wafer_error_t* error) {
-  if (!error) return;
-  fprintf(stderr, "%s\n", wafer_error_message(error));
-  exit(1);
-}
 
 /* Whether there was an error of that kind which says so. */
 static bool is_error(wafer_error_t* error, wafer_error_kind_t kind, const char* part) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "errors.h"
 #include "wafer_component.h"
 
 typedef wafer_component_val_t val;
@@ -15,11 +16,6 @@ typedef wafer_component_end_state_t state;
 
 static wasm_engine_t* engine;
 
-static void fail(wafer_error_t* error) {
-  if (!error) return;
-  fprintf(stderr, "%s\n", wafer_error_message(error));
-  exit(1);
-}
 static bool says(wafer_error_t* error, const char* text) {
   const bool is = error && wafer_error_kind(error) == WAFER_ERROR_USAGE &&
                   !strcmp(wafer_error_message(error), text);

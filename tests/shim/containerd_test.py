@@ -86,11 +86,7 @@ def codes():
 
 
 def wait_for(what, condition):
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.1)
-    lab.expect(what, False, lab.run("ctr", "content", "ls").stdout)
+    lab.wait_for(what, condition, detail=lambda: lab.run("ctr", "content", "ls").stdout)
 
 
 def precompiled(layers):

@@ -97,14 +97,6 @@ def figures(number):
     return 0, 0
 
 
-def wait_for(what, condition, seconds=20):
-    for _ in range(seconds * 20):
-        if condition():
-            return
-        time.sleep(0.05)
-    lab.expect(what, False, "did not come")
-
-
 def log_of(name):
     place = logs / f"{name}.log"
     return place.read_text() if place.exists() else ""
@@ -116,11 +108,11 @@ server = container(first, "web", "localhost/wasm:1", ["/http.wasm"], ["hello fro
 side = container(first, "side", "localhost/busybox:1", ["/bin/busybox"], ["sleep", "100000"])
 once = container(first, "once", "localhost/wasm:1")
 layered = container(first, "layered", "localhost/layers:1", ["/first.wasm#add"], ["40", "2"])
-wait_for("an end", lambda: state(once).get("state") == "CONTAINER_EXITED")
+lab.wait_for("an end", lambda: state(once).get("state") == "CONTAINER_EXITED")
 lab.expect("its exit code", state(once).get("exitCode") == 42, str(state(once))[-300:])
-wait_for("its log", lambda: " stdout F hello from wafer\n" in log_of("once"))
+lab.wait_for("its log", lambda: " stdout F hello from wafer\n" in log_of("once"))
 lab.check("its log, by crictl", cri("logs", once), 0, "hello from wafer\n")
-wait_for("what a layer prints", lambda: " stdout F 42\n" in log_of("layered"))
+lab.wait_for("what a layer prints", lambda: " stdout F 42\n" in log_of("layered"))
 # One shim for the pod.
 lab.expect("one shim", len(lab.shim_sockets() - lab.sockets) == 1)
 # By the pod's address and from beside it.
@@ -135,8 +127,8 @@ lab.check("an answer from beside it",
 lab.check("a native process is added", cri("exec", side, "/bin/sh", "-c", "echo $((6*7)); exit 3"),
           1, "42\n")
 lab.check("a module is added", cri("exec", "-s", server, "/app.wasm#add", "40", "2"), 0, "42\n")
-wait_for("figures of the server", lambda: all(figures(server)))
-wait_for("figures of a native program", lambda: figures(side)[0] > 0)
+lab.wait_for("figures of the server", lambda: all(figures(server)))
+lab.wait_for("figures of a native program", lambda: figures(side)[0] > 0)
 lab.check("the pod's figures", cri("statsp", first[0]), 0)
 
 # What is wrong is said.

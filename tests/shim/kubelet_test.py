@@ -71,12 +71,8 @@ def containers(pod):
             **{c["name"]: c for c in found.get("containerStatuses", [])}}
 
 
-def wait_for(what, condition, seconds=60):
-    for _ in range(seconds * 10):
-        if condition():
-            return
-        time.sleep(0.1)
-    lab.expect(what, False, "did not come")
+def wait_for(what, condition):
+    lab.wait_for(what, condition, seconds=60)
 
 
 def log_of(pod, name):

@@ -354,6 +354,14 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
             self.failures += 1
             print(f"FAILED {what} {detail}")
 
+    def wait_for(self, what, condition, seconds=20, detail=lambda: "did not come"):
+        """A check that it comes in time."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                return self.expect(what, False, detail())
+            time.sleep(0.05)
+
     def left_behind(self, group):
         """What should be gone once all containers are: processes, sockets, groups, mounts."""
         found = []

@@ -324,6 +324,11 @@ TEST(Api, BadModulesGiveOffsets) {
   auto text = compile_wat(engine, "(module\n (func bad))");
   ASSERT_FALSE(text.ok());
   EXPECT_FALSE(Module::validate(engine, {bytes, 3}).ok());
+  // What validation finds in text has its place there, and not in the binary form.
+  const std::string_view wrong = "(module (func (result i32)\n  f32.const 1 f32.neg))";
+  auto invalid = compile_wat(engine, wrong);
+  ASSERT_FALSE(invalid.ok());
+  EXPECT_EQ(invalid.error().offset, wrong.find("))"));
 }
 
 TEST(Api, WasiGivesOutputAndStatus) {
