@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -38,7 +39,8 @@ struct ServeOptions {
   FeatureOptions features;
 };
 
-Result<serve::Application> load(const ServeOptions& o) {
+// `rest` becomes the tier's (OwnedTier::rest).
+Result<serve::Application> load(const ServeOptions& o, std::function<void()>& rest) {
   using program::Input;
   WAFER_LET(file, Input::open(o.file, Input::Content::Module));
   const bool code = compiler::CodeBundle::is_bundle(file.bytes());
@@ -49,6 +51,7 @@ Result<serve::Application> load(const ServeOptions& o) {
     WAFER_LET(made, o.tier.make());
     tier = std::move(made);
   }
+  rest = tier.rest;
   runtime::Config config;
   config.features = o.features.get();
   config.interruptible = true;
@@ -108,7 +111,8 @@ int run_server(const ServeOptions& o) {
   options.admin_address = o.admin_address;
   options.error_log = [](const std::string& line) { print_error(program::printable(line)); };
 
-  Result<serve::Application> application = load(o);
+  std::function<void()> rest;
+  Result<serve::Application> application = load(o, rest);
   if (!application) {
     print_error(program::printable(application.error().message));
     return kFailure;
@@ -130,6 +134,7 @@ int run_server(const ServeOptions& o) {
     for (;;) {
       const int signal = sigtimedwait(&signals, nullptr, &patience);
       if (signal < 0 && errno == EAGAIN) {
+        if (rest) rest();
         compiler::give_back(compiler::clean_pages());
         patience.tv_sec = std::min<time_t>(patience.tv_sec * 2, 3600);
       }
@@ -139,7 +144,7 @@ int run_server(const ServeOptions& o) {
         server.stop();
         continue;
       }
-      Result<serve::Application> next = load(o);
+      Result<serve::Application> next = load(o, rest);
       patience = kPatience;
       if (next) {
         if (Result<void> r = server.reload(*std::move(next)); !r)
@@ -253,6 +258,13 @@ void add_serve(CLI::App& app, Context& context) {
       ->group(limits);
   o.tier.add_to(serve);
   o.tier.use_cache = true;
+  o.tier.own_process = true;
+  serve
+      .add_flag_callback(
+          "--in-process", [&o] { o.tier.own_process = false; },
+          "Generate code in the server's own process, not in one that ends when it has nothing to "
+          "do")
+      ->group("Code");
   o.features.add_to(serve);
   serve.add_option("FILE", o.file, "Component, binary or text")->required();
   serve.callback(

@@ -1,10 +1,13 @@
 #include "cli/tiers.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "cli/suggest.h"
 #include "cli/support.h"
+#include "compiler/llvm_loader.h"
 
 namespace wafer::cli {
 
@@ -52,6 +55,11 @@ void TierChoice::add_to(CLI::App& app) {
       ->group(kGroup);
 }
 
+int generate_code() {
+  compiler::generate_code(STDIN_FILENO, compiler::load_llvm_backend);
+  return kSuccess;
+}
+
 Result<compiler::OwnedTier> TierChoice::make() const {
   using Kind = compiler::TierKind;
   const Kind kind = name == "interp"     ? Kind::Interpreter
@@ -67,6 +75,7 @@ Result<compiler::OwnedTier> TierChoice::make() const {
     if (!folder.empty())
       options.cache = std::make_shared<compiler::CodeCache>(std::move(folder), cache_bytes);
   }
+  if (own_process) compiler::take_backend_process(options, {"/proc/self/exe", {kGenerateCode}});
   options.warn = [](const char* message) { print_warning(message); };
   return compiler::make_tier(kind, std::move(options), eager);
 }

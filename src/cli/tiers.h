@@ -18,6 +18,11 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile);
 // Names that --tier takes, of which this build may lack some.
 const std::vector<std::string>& tier_names();
 
+// What kGenerateCode makes of the tool: such a process. Gives the exit code.
+int generate_code();
+// Its only argument then.
+inline constexpr const char* kGenerateCode = "--generate-code";
+
 // Choice of a tier and how it generates code.
 struct TierChoice {
   std::string name = "auto";
@@ -25,6 +30,7 @@ struct TierChoice {
   bool use_cache = false;  // keep compiled code between runs
   // auto: optimized code is made of everything that runs twice, on the spot. For tests.
   bool eager = false;
+  bool own_process = false;  // code is generated in processes of their own
   std::string cache_folder;
   uint64_t cache_bytes = compiler::CodeCache::kDefaultMaxBytes;
 

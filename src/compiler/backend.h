@@ -47,6 +47,8 @@ struct CompileOptions {
   const std::atomic<uint32_t>* cancel = nullptr;  // not 0: give up soon, with an Error
   // Code for compile_in_place().
   bool in_place = false;
+  // Tells modules apart that one program compiles; 0: it is not known. Shapes no code.
+  uint64_t module_id = 0;
   // Tells code generators apart for the cache (backend_identity()); shapes no code.
   uint64_t generator = 0;
 };

@@ -69,6 +69,7 @@ struct ImageParts {
   Vec<ImageLocation> locations;  // by code offset
   Vec<ImageInline> inlines;      // by begin, and of those that begin together the outer first
   Vec<uint8_t> module;           // the binary that it was compiled from, if it is to go along
+  double seconds_elsewhere = 0;  // processor time that other processes took to make it; not written
 };
 
 // Distances that a code generator needs to resolve references between the parts

@@ -44,6 +44,9 @@ struct TierOptions {
   // Gives the code generator when it is first needed, which outlives the tier; empty:
   // only code that came with its module can run.
   std::function<Result<Backend*>()> backend;
+  // Called, from any thread, when the code generator has had nothing to do for a while: it gives
+  // back what it can. Or empty.
+  std::function<void()> rest;
   std::shared_ptr<const CodeCache> cache;  // or null
   // Told, from any thread, what makes the program slower than it could be; or empty.
   std::function<void(const char* message)> warn;

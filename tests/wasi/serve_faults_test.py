@@ -38,6 +38,10 @@ class Watched(Server):
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(stat[11]) + int(stat[12])) / 100
 
+    def children(self):
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for task in tasks for pid in task.read_text().split()]
+
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
@@ -319,21 +323,77 @@ def unanswered(wafer, component):
 
 
 def memory(wafer, component, scratch):
-    """The code generator is not kept in memory, and not loaded for code that is cached."""
+    """The code generator is in no server's memory, but where it is asked to be; and it is not loaded
+    for code that is cached."""
     os.environ["XDG_CACHE_HOME"] = str(scratch / "cache")
-    shutil.rmtree(scratch / "cache", ignore_errors=True)
-    for most, cached in ((32, False), (16, True)):
-        server = Watched(wafer, component, "--tier", "llvm")
+    for most, inside, cached in ((16, False, False), (32, True, False), (16, True, True)):
+        if not cached:
+            shutil.rmtree(scratch / "cache", ignore_errors=True)
+        what = f"{'in the' if inside else 'beside the'} process, {'with' if cached else 'without'} a cache"
+        server = Watched(wafer, component, "--tier", "llvm", *["--in-process"] * inside)
         check("by the optimizing compiler", server.request("GET", "/"), (200, b"hello\n"))
         end = time.monotonic() + 20
         while not SANITIZED and server.resident() > most and time.monotonic() < end:
             time.sleep(0.2)
         if not SANITIZED and server.resident() > most:
-            FAILURES.append(f"{server.resident()} MiB, {'with' if cached else 'without'} a cache")
+            FAILURES.append(f"{server.resident()} MiB {what}")
         maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
-        check("LLVM is loaded", "libLLVM" in maps and cached, False)
+        check(f"LLVM is not loaded {what}", "libLLVM" in maps and (cached or not inside), False)
         check("after that", server.request("GET", "/"), (200, b"hello\n"))
         check("exit code", server.stop()[0], 0)
+
+
+def generators(wafer, component, scratch):
+    """Whatever happens to the code generator's process, the server stays up, and in the end there is none."""
+    os.environ["XDG_CACHE_HOME"] = str(scratch / "generators")
+    for kill in (True, False):
+        shutil.rmtree(scratch / "generators", ignore_errors=True)
+        server = Watched(wafer, component)
+        check("at first", server.request("GET", "/"), (200, b"hello\n"))
+        before = server.descriptors()
+        seen, killed = set(), 0
+        end = time.monotonic() + 20
+        while time.monotonic() < end and (killed < 3 if kill else not seen):
+            with server.connect() as s:
+                s.sendall(HELLO * 100)
+                s.shutdown(socket.SHUT_WR)
+                check("while code is made", statuses(read_all(s)), [200] * 100)
+            for pid in server.children():
+                seen.add(pid)
+                if kill:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+        check("there was one", bool(seen), True)
+        end = time.monotonic() + 10
+        while server.children() and time.monotonic() < end:
+            time.sleep(0.1)
+        check("none is left", server.children(), [])
+        check("descriptors", server.settles(before), True)
+        check("afterwards", server.request("GET", "/"), (200, b"hello\n"))
+        check("exit code", server.stop()[0], 0)
+        told = [line for line in server.errors if "code generator was ended by signal 9" in line]
+        check("it is told, once at most", len(told) <= kill, True)
+    # And it ends with a server that ends without a word.
+    shutil.rmtree(scratch / "generators", ignore_errors=True)
+    server = Watched(wafer, component)
+    end = time.monotonic() + 20
+    while not (left := server.children()) and time.monotonic() < end:
+        server.request("GET", "/")
+    server.process.kill()
+    server.process.wait()
+    check("there was one to be left", bool(left), True)
+    end = time.monotonic() + 10
+    while any(is_alive(pid) for pid in left) and time.monotonic() < end:
+        time.sleep(0.1)
+    check("it ends too", [pid for pid in left if is_alive(pid)], [])
+
+
+def is_alive(pid):
+    """A process that nobody has taken note of the end of is not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def main():
@@ -361,6 +421,7 @@ def main():
     unanswered(wafer, component)
     if "llvm" in sys.argv[4].split(","):
         memory(wafer, component, scratch)
+        generators(wafer, component, scratch)
     return finish()
 
 

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <ctime>
 
-#include "compiler/llvm_loader.h"
-
 namespace wafer::compiler {
 
 namespace {
@@ -28,6 +26,8 @@ double used_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 // Whether a thread could work for as long as it had something to do.
 class Stopwatch {
  public:
+  // Another process worked for it.
+  void add(double seconds) { worked_ -= seconds; }
   // Of the time since this was made; nothing if that was too short to tell.
   std::optional<bool> waited() const {
     constexpr double kShort = 0.01, kShare = 0.75;
@@ -86,6 +86,7 @@ Result<void> TieringTier::attach(Instance& instance) {
     running->module = instance.module.get();
     running->code = code.get();
     running->compile = native_.options_for(instance.store->engine());
+    running->compile.module_id = ++modules_;
     uint64_t bytes = 0;
     for (const wasm::Function& f : instance.module->functions) bytes += f.body.size();
     running->whole = bytes <= tiering_.whole_bytes;
@@ -281,7 +282,7 @@ void TieringTier::work(Lane& lane, bool background) {
     // When there was nothing to do for a while, there may be nothing for long.
     if (worked && !wake_.wait_for(lock, kRestAfter, called)) {
       lock.unlock();
-      rest_backends();
+      if (options_.rest) options_.rest();
       lock.lock();
     }
     wake_.wait(lock, called);
@@ -420,21 +421,22 @@ void TieringTier::optimize_hot(Running& running) {
       queue(urgent_, known->second, [this](Running& r) { optimize_hot(r); }, lock);
   }
   if (batch.empty()) return;
-  const Stopwatch watch;
+  Stopwatch watch;
   if (batch[0].loop) {
-    optimize_loop(running, batch[0]);
+    watch.add(optimize_loop(running, batch[0]));
   } else {
     std::vector<uint32_t> functions;
     for (const LoopEntry& e : batch) functions.push_back(e.func);
     std::sort(functions.begin(), functions.end());
-    optimize_functions(running, std::move(functions));
+    watch.add(optimize_functions(running, std::move(functions)));
   }
   const std::lock_guard done(mutex_);
   if (batch[0].loop) running.entering[batch[0].func] = false;
   if (const auto contended = watch.waited()) contended_ = *contended;
 }
 
-void TieringTier::optimize_functions(Running& running, std::vector<uint32_t> functions) {
+// Gives the processor time that it took elsewhere.
+double TieringTier::optimize_functions(Running& running, std::vector<uint32_t> functions) {
   Turn turn;
   if (options_.cache) {
     turn = options_.cache->wait_for_parts(running.key(), running.compile, &running.cancel);
@@ -442,14 +444,15 @@ void TieringTier::optimize_functions(Running& running, std::vector<uint32_t> fun
     take_new_parts(running);
     const std::lock_guard lock(mutex_);
     std::erase_if(functions, [&running](uint32_t f) { return running.ready[f]; });
-    if (functions.empty()) return;
+    if (functions.empty()) return 0;
   }
   CompileOptions compile = running.compile;
   compile.through_entries = true;
   compile.threads = 1;
   auto parts = make_code(running, compile, functions);
-  if (!parts) return;
+  if (!parts) return 0;
   use_parts(running, *parts);
+  return parts->seconds_elsewhere;
 }
 
 // Makes what was compiled run: now, and by the cache the next time. False without room for it.
@@ -481,7 +484,8 @@ void TieringTier::take_new_parts(Running& running) {
   }
 }
 
-void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
+// As above.
+double TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   constexpr auto kStale = std::chrono::milliseconds(200);
   {
     const std::lock_guard lock(mutex_);
@@ -489,7 +493,7 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
     if (tiering_.background &&
         std::chrono::steady_clock::now() - running.hot_at[entry.func] > kStale) {
       running.loops.erase(entry.loop);
-      return;
+      return 0;
     }
   }
   CompileOptions compile = running.compile;
@@ -497,25 +501,30 @@ void TieringTier::optimize_loop(Running& running, const LoopEntry& entry) {
   compile.threads = 1;
   compile.enter_at = entry;
   auto parts = make_code(running, compile, {});
-  if (parts && use_parts(running, *parts)) return;
+  const double elsewhere = parts ? parts->seconds_elsewhere : 0;
+  if (parts && use_parts(running, *parts)) return elsewhere;
   const std::lock_guard lock(mutex_);
   running.refused.insert(entry.loop);
+  return elsewhere;
 }
 
 Result<ImageParts> TieringTier::make_code(Running& running, CompileOptions options,
                                           std::span<const uint32_t> functions) {
-  Result<Backend*> found = options_.backend();
-  if (!found) {
-    if (options_.warn && !warned_.exchange(true)) {
-      String message(found.error().message);
-      message += "; hot code stays as it is, several times slower than it could be";
-      options_.warn(message.c_str());
-    }
-    return found.take_error();
+  const auto warn = [this](std::string_view why) {
+    if (!options_.warn || warned_.exchange(true)) return;
+    std::string message(why);
+    message += "; hot code stays as it is, several times slower than it could be";
+    options_.warn(message.c_str());
+  };
+  Result<Backend*> backend = options_.backend();
+  if (!backend) {
+    warn(backend.error().message);
+    return backend.take_failure();
   }
-  Backend* const backend = *found;
   options.cancel = &running.cancel;
-  return backend->compile(*running.module, options, functions);
+  Result<ImageParts> parts = (*backend)->compile(*running.module, options, functions);
+  if (!parts && parts.error().kind == ErrorKind::Io) warn(parts.error().message);
+  return parts;
 }
 
 // The image that the cache has mapped, or else one in memory; null without room for it.

@@ -131,10 +131,10 @@ class TieringTier final : public runtime::Tier {
   bool is_worthwhile(const Running& running, const LoopEntry& entry) const;
   std::vector<LoopEntry> next_batch(Running& running) const;
   void optimize_hot(Running& running);
-  void optimize_functions(Running& running, std::vector<uint32_t> functions);
+  double optimize_functions(Running& running, std::vector<uint32_t> functions);
   bool use_parts(Running& running, ImageParts& parts);
   void take_new_parts(Running& running);
-  void optimize_loop(Running& running, const LoopEntry& entry);
+  double optimize_loop(Running& running, const LoopEntry& entry);
   Result<ImageParts> make_code(Running& running, CompileOptions options,
                                std::span<const uint32_t> functions);
   static std::shared_ptr<CodeImage> load(std::shared_ptr<CodeImage> mapped,
@@ -149,6 +149,7 @@ class TieringTier final : public runtime::Tier {
   mutable std::mutex mutex_;  // of everything below
   std::condition_variable wake_, idle_;
   std::unordered_map<const BaselineCode*, std::shared_ptr<Running>> running_;
+  uint64_t modules_ = 0;   // so many have been known
   size_t forget_at_ = 16;  // how many there are when the dead among them are looked for
   Lane urgent_;            // what is hot
   Lane whole_;             // whole modules, with what processor time is left

@@ -13,7 +13,7 @@ namespace {
 
 Result<OwnedTier> make_baseline() {
 #if WAFER_HAS_BASELINE
-  if (runtime::Tier* tier = baseline_tier()) return OwnedTier{tier, nullptr, {}};
+  if (runtime::Tier* tier = baseline_tier()) return OwnedTier{tier, nullptr, {}, {}};
   return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
 #else
   return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
@@ -40,11 +40,12 @@ OwnedTier make_auto(TierOptions options, bool eager) {
       tiering.whole_bytes = 0;
       tiering.background = false;
     }
+    auto rest = options.rest;
     auto tier = std::make_shared<TieringTier>(std::move(options), tiering);
-    return {tier.get(), tier, [tier = tier.get()] { return tier->busy(); }};
+    return {tier.get(), tier, [tier = tier.get()] { return tier->busy(); }, std::move(rest)};
   }
 #endif
-  return {interp::tier(), nullptr, {}};
+  return {interp::tier(), nullptr, {}, {}};
 }
 
 }  // namespace
@@ -53,16 +54,17 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
   if (!options.backend) take_backend(options, {});
   switch (kind) {
     case TierKind::Interpreter:
-      return OwnedTier{interp::tier(), nullptr, {}};
+      return OwnedTier{interp::tier(), nullptr, {}, {}};
     case TierKind::Baseline:
       return make_baseline();
     case TierKind::Optimized: {
       WAFER_TRY(check_target(options));
+      auto rest = options.rest;
       auto tier = std::make_shared<NativeTier>(std::move(options));
-      return OwnedTier{tier.get(), tier, {}};
+      return OwnedTier{tier.get(), tier, {}, std::move(rest)};
     }
     case TierKind::InPlace:
-      return OwnedTier{interp::in_place_tier(), nullptr, {}};
+      return OwnedTier{interp::in_place_tier(), nullptr, {}, {}};
     case TierKind::Auto:
       break;
   }
@@ -73,13 +75,29 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
 void take_backend(TierOptions& options, std::string path) {
   if (options.cache) options.compile.generator = backend_identity(path);
   options.backend = [path = std::move(path)] { return load_llvm_backend_at(path); };
+  options.rest = rest_backends;
+}
+
+void take_backend_process(TierOptions& options, GeneratorCommand command) {
+  take_backend(options, {});
+  const auto process = std::make_shared<BackendProcess>(std::move(command));
+  options.backend = [process]() -> Result<Backend*> {
+    Result<void> started = process->start();
+    if (started) return process.get();
+    if (started.error().kind == ErrorKind::Io) return load_llvm_backend();
+    return started.take_failure();
+  };
+  options.rest = [process] {
+    process->rest();
+    rest_backends();
+  };
 }
 
 OwnedTier make_code_tier(const CodeOptions& code) {
   TierOptions options;
   options.compile.code = code;
   auto tier = std::make_shared<NativeTier>(std::move(options));
-  return {tier.get(), tier, {}};
+  return {tier.get(), tier, {}, {}};
 }
 
 }  // namespace wafer::compiler

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "compiler/code_bundle.h"
+#include "compiler/process.h"
 #include "compiler/tier.h"
 
 namespace wafer::compiler {
@@ -24,6 +25,8 @@ struct OwnedTier {
   std::shared_ptr<void> owner;
   // True while code is being made in the background; may be empty.
   std::function<bool()> busy;
+  // Gives back the memory that only making code needs (TierOptions::rest); may be empty.
+  std::function<void()> rest;
 };
 
 // Makes a tier. `options` say how it generates code, and where from; without a backend the
@@ -35,6 +38,9 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager = fal
 // Says where the code generator is found: in the library at `path`, or, if that is empty, where
 // it usually is. `options.cache` is there already, if there is to be one.
 void take_backend(TierOptions& options, std::string path);
+// The same of the code generator that processes of `command` have; where none can be started, of
+// load_llvm_backend().
+void take_backend_process(TierOptions& options, GeneratorCommand command);
 
 // A tier for nothing but code that comes with its module, which needs no code generator.
 OwnedTier make_code_tier(const CodeOptions& code);
