@@ -9,9 +9,8 @@
 namespace wafer::compiler {
 
 // The code generator, which is had on first use: because it is linked in (libwafer-llvm.a), or
-// from "libwafer-llvm.so": where the environment variable WAFER_LLVM says, else beside this
-// library or the program, in wafer, ../wafer, ../lib/wafer or ../lib from there, else where the
-// system looks. Unsupported, with the reason, if it cannot be had.
+// from "libwafer-llvm.so", which the environment variable WAFER_LLVM names or which is found as
+// plugin/plugin.h says. Unsupported, with the reason, if it cannot be had.
 Result<Backend*> load_llvm_backend();
 // The one in the shared library at `path`, if that is not empty; else load_llvm_backend().
 Result<Backend*> load_llvm_backend_at(const std::string& path);

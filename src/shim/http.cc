@@ -39,6 +39,13 @@ bool HttpProgram::is(const component::Component& component) {
   return handles;
 }
 
+bool HttpProgram::sends_requests(const component::Component& component) {
+  for (const component::NamedEntity& e : component.shape().imports)
+    for (const char* interface : {"outgoing-handler@", "handler@", "client@"})
+      if (std::string_view(e.name).starts_with(std::string("wasi:http/") + interface)) return true;
+  return false;
+}
+
 Result<void> HttpProgram::open(serve::Application application, host::Config surroundings,
                                HttpSettings settings) {
   const sigset_t signals = ending_signals();

@@ -24,6 +24,8 @@ class HttpProgram {
  public:
   // Whether a component has a handler of requests, and nothing to run.
   static bool is(const component::Component& component);
+  // Whether it can send requests.
+  static bool sends_requests(const component::Component& component);
 
   // Listens; what it is given of the host are `surroundings`. From here on signals that end a
   // program are for run(). Errors as of serve::Server::open.

@@ -37,6 +37,7 @@
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
 #include "shim/spec_pack.h"
+#include "shim/tls.h"
 
 extern char** environ;
 
@@ -694,11 +695,23 @@ class Launcher {
     if (!program_->load(*std::move(input))) return Error(ErrorKind::Invalid, console_.text);
     artifact_.reset();
     const auto component = program_->component();
+    if (component && HttpProgram::sends_requests(*component))
+      load_tls();
+    else
+      forget_tls();
     if (!component) return {};
+    // Which certificates are trusted, the container says, and not who started the shim.
+    for (const char* name : {"SSL_CERT_FILE", "SSL_CERT_DIR"}) {
+      if (const std::string value = variable(name); value.empty())
+        unsetenv(name);
+      else
+        setenv(name, value.c_str(), 1);
+    }
     // A container's network is its own.
     s.network.allow_all();
     host::HttpClientOptions http;
     http.rules.allow_all();
+    http.on_no_tls = [this](std::string_view why) { console_.error(why); };
     WAFER_LET(client, host::make_http_client(std::move(http)));
     s.http = std::move(client);
     return function_.empty() && HttpProgram::is(*component) ? open_server(component)
@@ -780,6 +793,7 @@ class Launcher {
 void launch(UniqueFd control) { Launcher(std::move(control)).run(); }
 
 void warm_up() {
+  prepare_tls();
   program::Options engines;
   engines.make_tier = [] { return compiler::make_tier(compiler::TierKind::Baseline, {}); };
   for (const bool interruptible : {false, true}) {

@@ -186,6 +186,7 @@ for file in samples:
 
 # ---- Nodes
 SHIM = "usr/local/bin/containerd-shim-wafer-v1"
+TLS = "usr/local/lib/wafer/libwafer-tls.so"
 K3S = "var/lib/rancher/k3s/agent/etc/containerd"
 V2, V3 = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 # What is on the node; the file that is changed; the table that containerd of that version reads.
@@ -203,6 +204,7 @@ for present, changed, table in NODES:
         root = pathlib.Path(folder) / "node"
         shim = pathlib.Path(folder) / "shim"
         shim.write_text("the shim")
+        tls = pathlib.Path(folder) / "libwafer-tls.so"
         for place, text in present.items():
             (root / place).parent.mkdir(parents=True, exist_ok=True)
             (root / place).write_text(text)
@@ -212,8 +214,10 @@ for present, changed, table in NODES:
             done = subprocess.run([DEPLOY / "install-node", "--root", root, "--shim", shim, action],
                                   capture_output=True, text=True)
             expect(f"install-node {action}: {done.stderr}", done.returncode == 0)
-            return done.stdout
+            return done.stdout + done.stderr
 
+        expect("a missing library is not told", f"there is no {tls}" in install("install"))
+        tls.write_text("TLS")
         install("install")
         first = (root / changed).read_text()
         parsed = tomllib.loads(first.replace('{{ template "base" . }}', "version = 2"))
@@ -222,6 +226,8 @@ for present, changed, table in NODES:
                runtimes.get(handler) == {"runtime_type": "io.containerd.wafer.v1"})
         expect("the shim is not there", (root / SHIM).read_text() == "the shim" and
                (root / SHIM).stat().st_mode & 0o777 == 0o755)
+        expect("the library is not there", (root / TLS).read_text() == "TLS" and
+               (root / TLS).stat().st_mode & 0o777 == 0o755)
         shim.write_text("a newer one")
         expect("a second time something changes",
                "knows already" in install("install") and (root / changed).read_text() == first)
@@ -229,6 +235,7 @@ for present, changed, table in NODES:
         install("remove")
         now = {str(f.relative_to(root)): f.read_text().strip()
                for f in root.rglob("*") if f.is_file()}
+        expect("an empty folder is left", not (root / TLS).parent.exists())
         expect(f"removed, {now} is left of {present}",
                now == {k: v.strip() for k, v in present.items()})
 

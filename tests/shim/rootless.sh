@@ -11,6 +11,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"
 cp "$1" "$2" "$folder"
+tls=$(dirname "$2")/libwafer-tls.so
+[ ! -f "$tls" ] || cp "$tls" "$folder"
 mkdir -m 777 "$folder/tmp"
 TMPDIR=$folder/tmp WAFER_TEST_SHIM=$folder/$(basename "$2") \
   "${as_nobody[@]}" "$folder/$(basename "$1")" --gtest_filter='ShimTest.*' --gtest_brief=1

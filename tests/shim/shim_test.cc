@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -14,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -891,6 +894,155 @@ TEST_F(ShimTest, ReplacesAZygoteThatWasEnded) {
   EXPECT_EQ(wait(), 42u);
   EXPECT_EQ(read_all(out_), "hello\n");
 }
+
+#if WAFER_TESTS_TLS
+// What answers https://127.0.0.1:PORT with 200, and the certificate that it has.
+class TlsServer {
+ public:
+  explicit TlsServer(const std::string& folder) : certificate(folder + "/tls.pem") {
+    const std::string key = folder + "/tls.key";
+    const std::string make =
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+        "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -days 2 "
+        "-keyout " +
+        key + " -out " + certificate + " 2>/dev/null";
+    if (std::system(make.c_str()) != 0) return;
+    output_ = popen(("echo $$; exec openssl s_server -accept 127.0.0.1:0 -www -cert " +
+                     certificate + " -key " + key + " 2>&1 </dev/null")
+                        .c_str(),
+                    "re");
+    char line[256];
+    if (!output_ || !fgets(line, sizeof line, output_)) return;
+    pid_ = pid_t(std::atoi(line));
+    while (port == 0 && fgets(line, sizeof line, output_))
+      if (std::string_view(line).starts_with("ACCEPT ")) port = std::atoi(strrchr(line, ':') + 1);
+  }
+  ~TlsServer() {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (output_) pclose(output_);
+  }
+
+  const std::string certificate;
+  int port = 0;  // 0: there is no server
+
+ private:
+  FILE* output_ = nullptr;
+  pid_t pid_ = 0;
+};
+
+// A program that gets https://127.0.0.1:PORT; the certificate is where the image has those that it
+// trusts.
+std::vector<std::string> prepare_https(const std::string& root, const TlsServer& server,
+                                       bool trusted) {
+  // Where OpenSSL looks, as Debian builds it.
+  fs::create_directories(root + "/usr/lib/ssl");
+  fs::copy_file(WAFER_HTTPS_GUEST, root + "/https.wasm");
+  if (trusted) fs::copy_file(server.certificate, root + "/usr/lib/ssl/cert.pem");
+  return {"/https.wasm#get", "\"127.0.0.1:" + std::to_string(server.port) + "\""};
+}
+
+std::string loaded_by(pid_t pid) {
+  const Result<std::string> maps = read_file("/proc/" + std::to_string(pid) + "/maps");
+  return maps ? *maps : std::string();
+}
+
+TEST_F(ShimTest, LoadsTlsWhereRequestsAreSent) {
+  const TlsServer server(folder_);
+  if (server.port == 0) GTEST_SKIP() << "no openssl here";
+  setenv("SSL_CERT_FILE", "/none", 1);
+  start_shim(spec(prepare_https(folder_ + "/bundle/rootfs", server, true)));
+  unsetenv("SSL_CERT_FILE");
+  RpcResult result = create();
+  ASSERT_TRUE(result.ok()) << result.text;
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(created.ParseFromString(result.text));
+  if (geteuid() == 0)
+    EXPECT_NE(loaded_by(created.pid()).find("libwafer-tls.so"), std::string::npos);
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), "200\n") << read_all(err_);
+}
+
+TEST_F(ShimTest, TrustsOnlyWhatTheImageTrusts) {
+  const TlsServer server(folder_);
+  if (server.port == 0) GTEST_SKIP() << "no openssl here";
+  setenv("SSL_CERT_FILE", server.certificate.c_str(), 1);
+  start_shim(spec(prepare_https(folder_ + "/bundle/rootfs", server, false)));
+  unsetenv("SSL_CERT_FILE");
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), "1013\n");  // TLS-certificate-error
+}
+
+TEST_F(ShimTest, HasTlsInAnAddedProcessAndNotInOthers) {
+  const TlsServer server(folder_);
+  if (server.port == 0) GTEST_SKIP() << "no openssl here";
+  const std::string root = folder_ + "/bundle/rootfs";
+  const std::vector<std::string> args = prepare_https(root, server, false);
+  fs::copy_file(server.certificate, root + "/own.pem");
+  start_shim(spec({"/app.wat#spin"}));
+  RpcResult result = create();
+  proto::CreateTaskResponse created;
+  ASSERT_TRUE(result.ok() && created.ParseFromString(result.text)) << result.text;
+  if (geteuid() == 0) {
+    const std::string maps = loaded_by(created.pid());
+    EXPECT_NE(maps.find("containerd-shim-wafer"), maps.npos);
+    EXPECT_EQ(maps.find("libwafer-tls.so"), maps.npos);
+    // Nor has it what would load it.
+    for (const auto& fd : fs::directory_iterator("/proc/" + std::to_string(created.pid()) + "/fd"))
+      EXPECT_FALSE(fs::is_directory(fd.path()) && fs::exists(fd.path() / "libwafer-tls.so"));
+  }
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  proto::ExecProcessRequest request;
+  request.set_id("c");
+  request.set_exec_id("x");
+  request.mutable_spec()->set_value(
+      json({{"args", args}, {"cwd", "/"}, {"env", {"SSL_CERT_FILE=/own.pem"}}}).dump());
+  request.set_stdout(folder_ + "/out");
+  ASSERT_TRUE(call("Exec", request).ok());
+  result = call("Start", process_request("c", "x"));
+  ASSERT_TRUE(result.ok()) << result.text;
+  EXPECT_EQ(wait("x"), 0u);
+  EXPECT_EQ(read_all(out_), "200\n");
+}
+
+TEST_F(ShimTest, TellsThatTlsIsMissing) {
+  const TlsServer server(folder_);
+  if (server.port == 0) GTEST_SKIP() << "no openssl here";
+  setenv("WAFER_TLS", "/none/libwafer-tls.so", 1);
+  start_shim(spec(prepare_https(folder_ + "/bundle/rootfs", server, true)));
+  unsetenv("WAFER_TLS");
+  ASSERT_TRUE(create().ok());
+  ASSERT_TRUE(call("Start", process_request("c")).ok());
+  EXPECT_EQ(wait(), 0u);
+  EXPECT_EQ(read_all(out_), "1037\n");  // configuration-error
+  EXPECT_EQ(read_all(err_),
+            "error: no TLS: /none/libwafer-tls.so: cannot open shared object file: No such file or "
+            "directory\n");
+}
+#endif
+
+#if WAFER_FEW_ADDRESSES
+// What the loader writes addresses into, each shim has for itself.
+TEST(ShimFile, HasFewAddresses) {
+  const UniqueFd file = take_opened(open(WAFER_SHIM, O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(file);
+  ElfW(Ehdr) header;
+  ASSERT_EQ(pread(file.get(), &header, sizeof header, 0), ssize_t(sizeof header));
+  size_t written = 0;
+  for (int i = 0; i < header.e_phnum; ++i) {
+    ElfW(Phdr) segment;
+    ASSERT_EQ(pread(file.get(), &segment, sizeof segment,
+                    off_t(header.e_phoff) + off_t(i) * header.e_phentsize),
+              ssize_t(sizeof segment));
+    if (segment.p_type == PT_GNU_RELRO) written += segment.p_filesz;
+  }
+  EXPECT_GT(written, 0u);
+  // With OpenSSL it would be 640 KB.
+  EXPECT_LT(written, 300u << 10);
+}
+#endif
 
 TEST_F(ShimTest, TellsTracesAndMetrics) {
   // A collector: takes requests, one after the other, and says yes to each.

@@ -2,8 +2,10 @@
 // connections that are used again.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "host/http.h"
 #include "host/http_rules.h"
@@ -22,6 +24,8 @@ struct HttpClientOptions {
   size_t connections = 512;             // of one loop
   size_t idle_connections = 64;         // of these, kept without a request
   uint64_t idle_time = 30'000'000'000;  // nanoseconds
+  // Is told, once and from any thread, why there is no TLS.
+  std::function<void(std::string_view why)> on_no_tls;
 };
 
 // Redirects are not followed and no proxy is used. Usage or Io for roots that cannot be used.

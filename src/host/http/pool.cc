@@ -20,6 +20,7 @@ Outcome<std::shared_ptr<TlsContext>> ClientShared::tls() {
     auto made = TlsContext::client(options.roots, options.http2 && kHasHttp2);
     if (made) context = *made;
     failed = !made;
+    if (!made && options.on_no_tls) options.on_no_tls(std::string_view(made.error().message));
   }
   if (failed) return http_failure(HttpError::ConfigurationError);
   return context;

@@ -1,187 +1,286 @@
 #include "host/http/tls.h"
 
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <cstring>
+#include <optional>
+#include <vector>
+
 #include "host/address.h"
 #include "host/http.h"
-
-#if WAFER_WITH_TLS
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
-#include <boost/asio/ssl.hpp>
-#include <boost/asio/write.hpp>
-#endif
+#include "host/http/tls_engine.h"
 
 namespace wafer::host {
 
-#if WAFER_WITH_TLS
-
 namespace asio = boost::asio;
-namespace ssl = boost::asio::ssl;
-
-struct TlsContext::Impl {
-  explicit Impl(ssl::context::method method) : context(method) {}
-  ssl::context context;
-  bool http2 = false;
-};
 
 namespace {
 
-class TlsChannel final : public Channel, public std::enable_shared_from_this<TlsChannel> {
+// What is read at once: a record, and a little more.
+constexpr size_t kInput = 17 << 10;
+// More than this is not made ready to be sent at once.
+constexpr size_t kOutput = 256 << 10;
+// More than this is not kept while nothing goes out.
+constexpr size_t kKept = 32 << 10;
+
+class TlsChannel final : public Channel,
+                         public TlsWire,
+                         public std::enable_shared_from_this<TlsChannel> {
  public:
-  TlsChannel(asio::ip::tcp::socket socket, ssl::context& context)
-      : Channel(std::move(socket)), stream_(socket_, context) {}
+  explicit TlsChannel(asio::ip::tcp::socket socket) : Channel(std::move(socket)) {}
+  // First of all.
+  void use(std::unique_ptr<TlsSession> session) { session_ = std::move(session); }
+  TlsSession& session() { return *session_; }
+
+  void handshake(std::function<void(const Error&)> done) {
+    handshake_ = std::move(done);
+    go();
+  }
 
   void read_some(asio::mutable_buffer to, Done done) override {
-    stream_.async_read_some(asio::mutable_buffers_1(to), std::move(done));
+    reading_ = Reading{{static_cast<uint8_t*>(to.data()), to.size()}, std::move(done)};
+    go();
   }
   void write(asio::const_buffer from, Done done) override {
-    asio::async_write(stream_, asio::const_buffers_1(from), All(), std::move(done));
+    write(Pair{from, asio::const_buffer()}, std::move(done));
   }
   void write(const Pair& from, Done done) override {
-    asio::async_write(stream_, from, All(), std::move(done));
+    writing_ = Writing{
+        {bytes_of(from[0]), bytes_of(from[1])}, from[0].size() + from[1].size(), std::move(done)};
+    go();
   }
   void end(std::function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.
-    stream_.async_shutdown([self = shared_from_this()](const Error&) {});
-    Channel::end(std::move(done));
+    session_->end();
+    when_sent_.push_back(
+        [this, self = shared_from_this(), done = std::move(done)] { Channel::end(done); });
+    go();
   }
-  std::string protocol() const override {
-    const unsigned char* name = nullptr;
-    unsigned size = 0;
-    SSL_get0_alpn_selected(const_cast<Stream&>(stream_).native_handle(), &name, &size);
-    return std::string(reinterpret_cast<const char*>(name), size);
-  }
-  using Stream = ssl::stream<asio::ip::tcp::socket&>;
-  Stream& stream() { return stream_; }
+  std::string protocol() const override { return std::string(session_->protocol()); }
 
  private:
-  Stream stream_;
+  struct Reading {
+    MutableBytes to;
+    Done done;
+  };
+  struct Writing {
+    std::array<Bytes, 2> left;
+    size_t size;
+    Done done;
+  };
+
+  // Keeps the channel while the system is at work for it. A loop that ends calls nobody any more,
+  // and forgets whom it would have called; so does the channel then, which they may keep in turn.
+  struct Kept {
+    std::shared_ptr<TlsChannel> channel;
+    Kept(std::shared_ptr<TlsChannel> c) : channel(std::move(c)) {}
+    Kept(Kept&&) = default;
+    ~Kept() {
+      if (channel) channel->forget();
+    }
+  };
+  void forget() {
+    const auto handshake = std::exchange(handshake_, nullptr);
+    const auto reading = std::exchange(reading_, std::nullopt);
+    const auto writing = std::exchange(writing_, std::nullopt);
+    const auto when_sent = std::exchange(when_sent_, {});
+  }
+
+  static Bytes bytes_of(const asio::const_buffer& buffer) {
+    return {static_cast<const uint8_t*>(buffer.data()), buffer.size()};
+  }
+  static Error broken() { return make_error_code(boost::system::errc::protocol_error); }
+
+  // ---- For the session
+  size_t take(MutableBytes to) override {
+    const size_t n = std::min(to.size(), input_end_ - input_at_);
+    std::memcpy(to.data(), input_.data() + input_at_, n);
+    input_at_ += n;
+    return n;
+  }
+  void put(Bytes from) override { output_.insert(output_.end(), from.begin(), from.end()); }
+
+  // ---- Does what can be done now
+  void go() {
+    starved_ = false;
+    if (handshake_) shake_hands();
+    if (!handshake_ && writing_) write_more();
+    if (!handshake_ && reading_) read_more();
+    send();
+    if (starved_) receive();
+  }
+
+  void shake_hands() {
+    const TlsStep step = session_->handshake();
+    if (step == TlsStep::Starved && !input_error_) {
+      starved_ = true;
+      return;
+    }
+    const Error error = step == TlsStep::Done      ? Error()
+                        : step == TlsStep::Starved ? input_error_
+                                                   : broken();
+    // What is wrong is told to the other side first.
+    when_sent_.push_back([self = shared_from_this(), done = std::exchange(handshake_, nullptr),
+                          error] { done(error); });
+  }
+
+  void read_more() {
+    MutableBytes to = reading_->to;
+    TlsStep step = TlsStep::Done;
+    size_t got = 0;
+    while (step == TlsStep::Done && got < to.size()) {
+      size_t n = 0;
+      step = session_->read(to.subspan(got), n);
+      if (step == TlsStep::Done) got += n;
+    }
+    Error error;
+    if (step == TlsStep::Starved && got == 0 && !input_error_) {
+      starved_ = true;
+      return;
+    }
+    if (step != TlsStep::Done && got == 0)
+      error = step == TlsStep::Ended    ? Error(asio::error::eof)
+              : step == TlsStep::Failed ? broken()
+              : input_error_ == asio::error::eof
+                  // Cut off: the other side has not said that this is the end.
+                  ? make_error_code(boost::system::errc::connection_aborted)
+                  : input_error_;
+    asio::post(socket_.get_executor(), [self = shared_from_this(), done = std::move(reading_->done),
+                                        error, got] { done(error, got); });
+    reading_.reset();
+  }
+
+  void write_more() {
+    Error error = output_error_;
+    for (Bytes& left : writing_->left)
+      while (!error && !left.empty()) {
+        if (output_.size() >= kOutput) return;
+        const Bytes piece = left.first(std::min(left.size(), kOutput / 4));
+        const TlsStep step = session_->write(piece);
+        if (step == TlsStep::Starved && !input_error_) {
+          starved_ = true;
+          return;
+        }
+        if (step != TlsStep::Done) error = step == TlsStep::Starved ? input_error_ : broken();
+        if (!error) left = left.subspan(piece.size());
+      }
+    when_sent_.push_back([this, self = shared_from_this(), done = std::move(writing_->done),
+                          size = writing_->size, error] {
+      const Error& e = error ? error : output_error_;
+      done(e, e ? 0 : size);
+    });
+    writing_.reset();
+  }
+
+  void send() {
+    if (sending_) return;
+    if (output_.empty() || output_error_) {
+      output_.clear();
+      for (auto& f : std::exchange(when_sent_, {}))
+        asio::post(socket_.get_executor(), std::move(f));
+      return;
+    }
+    sending_ = true;
+    sent_.swap(output_);
+    asio::async_write(socket_, asio::const_buffers_1(asio::buffer(sent_)), All(),
+                      [this, kept = Kept{shared_from_this()}](const Error& error, size_t) mutable {
+                        const auto self = std::move(kept.channel);
+                        sending_ = false;
+                        sent_.clear();
+                        if (sent_.capacity() > kKept) sent_ = {};
+                        if (error) output_error_ = error;
+                        go();
+                      });
+  }
+
+  void receive() {
+    if (receiving_) return;
+    receiving_ = true;
+    input_.resize(kInput);
+    socket_.async_read_some(
+        asio::mutable_buffers_1(asio::buffer(input_)),
+        [this, kept = Kept{shared_from_this()}](const Error& error, size_t n) mutable {
+          const auto self = std::move(kept.channel);
+          receiving_ = false;
+          input_at_ = 0;
+          input_end_ = n;
+          if (error) input_error_ = error;
+          go();
+        });
+  }
+
+  std::function<void(const Error&)> handshake_;
+  std::optional<Reading> reading_;
+  std::optional<Writing> writing_;
+  // Once everything has gone out that is to.
+  std::vector<std::function<void()>> when_sent_;
+  bool starved_ = false, sending_ = false, receiving_ = false;
+  std::vector<uint8_t> input_, output_, sent_;
+  size_t input_at_ = 0, input_end_ = 0;
+  Error input_error_, output_error_;
+  std::unique_ptr<TlsSession> session_;
 };
 
-Status failure(const Channel::Error& error, SSL* ssl) {
+Status failure(const Channel::Error& error, const TlsSession& session) {
   if (error == asio::error::operation_aborted) return Status(ECANCELED);
-  const long verified = SSL_get_verify_result(ssl);
-  if (verified != X509_V_OK) return http_failure(HttpError::TLSCertificateError);
-  if (error.category() == asio::error::get_ssl_category()) {
-    // Alerts have reasons of their own.
-    const int reason = ERR_GET_REASON(static_cast<unsigned long>(error.value()));
-    if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
-      return http_failure(HttpError::TLSAlertReceived, uint8_t(reason - SSL_AD_REASON_OFFSET));
-  }
+  const TlsFailure why = session.failure();
+  if (why.certificate) return http_failure(HttpError::TLSCertificateError);
+  if (why.alert >= 0) return http_failure(HttpError::TLSAlertReceived, uint8_t(why.alert));
   return http_failure(HttpError::TLSProtocolError);
 }
 
-// As ALPN has them on the wire.
-constexpr unsigned char kBoth[] = "\x02h2\x08http/1.1";
-constexpr unsigned char kHttp1[] = "\x08http/1.1";
-std::pair<const unsigned char*, unsigned> protocols(bool http2) {
-  if (http2) return {kBoth, sizeof(kBoth) - 1};
-  return {kHttp1, sizeof(kHttp1) - 1};
+void begin(const std::shared_ptr<TlsChannel>& channel, std::unique_ptr<TlsSession> session,
+           TlsContext::Done done) {
+  if (!session) {
+    asio::post(channel->socket().get_executor(),
+               [done = std::move(done)] { done(http_failure(HttpError::TLSProtocolError)); });
+    return;
+  }
+  channel->use(std::move(session));
+  channel->handshake([channel, done = std::move(done)](const Channel::Error& error) {
+    if (!error) return done(ChannelRef(channel));
+    done(failure(error, channel->session()));
+  });
 }
 
-int select_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
-                    const unsigned char* offered, unsigned offered_size, void* http2) {
-  const auto [ours, size] = protocols(http2 != nullptr);
-  if (SSL_select_next_proto(const_cast<unsigned char**>(out), out_size, ours, size, offered,
-                            offered_size) != OPENSSL_NPN_NEGOTIATED)
-    return SSL_TLSEXT_ERR_NOACK;
-  return SSL_TLSEXT_ERR_OK;
-}
-
-Error unusable(const std::string& what, const Channel::Error& error) {
-  return Error(ErrorKind::Io, what + ": " + error.message());
-}
-
-void handshake(const std::shared_ptr<TlsChannel>& channel, ssl::stream_base::handshake_type type,
-               TlsContext::Done done) {
-  channel->stream().async_handshake(type,
-                                    [channel, done = std::move(done)](const Channel::Error& error) {
-                                      if (!error) return done(ChannelRef(channel));
-                                      done(failure(error, channel->stream().native_handle()));
-                                    });
+Result<std::shared_ptr<TlsContext>> made(std::unique_ptr<TlsSettings> settings,
+                                         const std::string& why) {
+  if (!settings) return Error(ErrorKind::Io, why);
+  return std::make_shared<TlsContext>(std::move(settings));
 }
 
 }  // namespace
 
+TlsContext::TlsContext(std::unique_ptr<TlsSettings> settings) : settings_(std::move(settings)) {}
+TlsContext::~TlsContext() = default;
+
 Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string& roots, bool http2) {
-  auto out = std::make_shared<TlsContext>();
-  out->impl_ = std::make_shared<Impl>(ssl::context::tls_client);
-  ssl::context& context = out->impl_->context;
-  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-  Channel::Error error;
-  if (roots.empty())
-    context.set_default_verify_paths(error);
-  else
-    context.load_verify_file(roots, error);
-  if (error) return unusable("cannot use trusted certificates '" + roots + "'", error);
-  context.set_verify_mode(ssl::verify_peer, error);
-  const auto [names, size] = protocols(http2);
-  SSL_CTX_set_alpn_protos(context.native_handle(), names, size);
-  return out;
+  WAFER_LET(engine, load_tls_engine());
+  std::string why;
+  auto settings = engine->client(roots, http2, why);
+  return made(std::move(settings), why);
 }
 
 Result<std::shared_ptr<TlsContext>> TlsContext::server(const std::string& certificate,
                                                        const std::string& key, bool http2) {
-  auto out = std::make_shared<TlsContext>();
-  out->impl_ = std::make_shared<Impl>(ssl::context::tls_server);
-  ssl::context& context = out->impl_->context;
-  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-  SSL_CTX_set_options(context.native_handle(),
-                      SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  Channel::Error error;
-  context.use_certificate_chain_file(certificate, error);
-  if (error) return unusable("cannot use certificate '" + certificate + "'", error);
-  context.use_private_key_file(key, ssl::context::pem, error);
-  if (error) return unusable("cannot use key '" + key + "'", error);
-  if (SSL_CTX_check_private_key(context.native_handle()) != 1)
-    return Error(ErrorKind::Usage, "'" + key + "' is not the key of '" + certificate + "'");
-  SSL_CTX_set_alpn_select_cb(context.native_handle(), select_protocol,
-                             http2 ? out->impl_.get() : nullptr);
-  return out;
+  WAFER_LET(engine, load_tls_engine());
+  std::string why;
+  auto settings = engine->server(certificate, key, http2, why);
+  return made(std::move(settings), why);
 }
 
 ChannelRef TlsContext::connect(asio::ip::tcp::socket socket, const std::string& host, Done done) {
-  auto channel = std::make_shared<TlsChannel>(std::move(socket), impl_->context);
-  SSL* const ssl = channel->stream().native_handle();
-  X509_VERIFY_PARAM* const param = SSL_get0_param(ssl);
-  X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  const bool ok = Address::parse(host)
-                      ? X509_VERIFY_PARAM_set1_ip_asc(param, host.c_str()) == 1
-                      : X509_VERIFY_PARAM_set1_host(param, host.data(), host.size()) == 1 &&
-                            SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
-  if (!ok) {
-    asio::post(channel->socket().get_executor(),
-               [done = std::move(done)] { done(http_failure(HttpError::TLSProtocolError)); });
-    return channel;
-  }
-  handshake(channel, ssl::stream_base::client, std::move(done));
+  auto channel = std::make_shared<TlsChannel>(std::move(socket));
+  begin(channel, settings_->connect(*channel, host, Address::parse(host).has_value()),
+        std::move(done));
   return channel;
 }
 
 ChannelRef TlsContext::accept(asio::ip::tcp::socket socket, Done done) {
-  auto channel = std::make_shared<TlsChannel>(std::move(socket), impl_->context);
-  handshake(channel, ssl::stream_base::server, std::move(done));
+  auto channel = std::make_shared<TlsChannel>(std::move(socket));
+  begin(channel, settings_->accept(*channel), std::move(done));
   return channel;
 }
-
-#else
-
-namespace {
-Error none() { return Error(ErrorKind::Usage, "this build has no TLS"); }
-}  // namespace
-
-struct TlsContext::Impl {};
-
-Result<std::shared_ptr<TlsContext>> TlsContext::client(const std::string&, bool) { return none(); }
-Result<std::shared_ptr<TlsContext>> TlsContext::server(const std::string&, const std::string&,
-                                                       bool) {
-  return none();
-}
-ChannelRef TlsContext::connect(boost::asio::ip::tcp::socket, const std::string&, Done) {
-  return nullptr;
-}
-ChannelRef TlsContext::accept(boost::asio::ip::tcp::socket, Done) { return nullptr; }
-
-#endif
 
 }  // namespace wafer::host

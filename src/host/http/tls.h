@@ -1,15 +1,17 @@
-// TLS by OpenSSL, for both sides. Without it (WAFER_WITH_TLS) nothing here succeeds.
+// TLS for channels, for both sides, by the engine of tls_engine.h. Without one nothing here
+// succeeds.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "host/http/channel.h"
 #include "host/status.h"
 
 namespace wafer::host {
+
+class TlsSettings;
 
 // What connections of one kind share: certificates, roots, protocols to agree on. For any thread.
 class TlsContext {
@@ -20,18 +22,19 @@ class TlsContext {
   // For servers: a certificate with what it is issued by, and its key, in PEM. `http2`: as above.
   static Result<std::shared_ptr<TlsContext>> server(const std::string& certificate,
                                                     const std::string& key, bool http2);
+  TlsContext(std::unique_ptr<TlsSettings> settings);
+  ~TlsContext();
 
   using Done = std::function<void(Outcome<ChannelRef>)>;
   // TLS over a connected socket. Calls `done` from the loop. Failures: TLSCertificateError if the
   // certificate is not trusted, or not for `host` (a name or an address), TLSAlertReceived,
-  // TLSProtocolError. Closing the socket ends it; `started` gives the channel that will be, for
+  // TLSProtocolError. Closing the socket ends it: the channel that will be is given for
   // that.
   ChannelRef connect(boost::asio::ip::tcp::socket socket, const std::string& host, Done done);
   ChannelRef accept(boost::asio::ip::tcp::socket socket, Done done);
 
  private:
-  struct Impl;
-  std::shared_ptr<Impl> impl_;
+  const std::unique_ptr<TlsSettings> settings_;
 };
 
 }  // namespace wafer::host
