@@ -15,6 +15,8 @@ Error system_error(std::string_view what);
 
 // All of a file of at most `limit` bytes. Io.
 Result<std::string> read_file(const std::string& path, size_t limit = 16u << 20);
+// Its lines that have `part` in them, however large it is otherwise. Io.
+Result<std::string> read_lines(const std::string& path, std::string_view part);
 
 // A file in memory that holds `text`, to be read from its beginning. None, with errno, if it cannot
 // be made.

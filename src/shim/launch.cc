@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -788,12 +789,7 @@ class Launcher {
   std::optional<HttpProgram> server_;
 };
 
-}  // namespace
-
-void launch(UniqueFd control) { Launcher(std::move(control)).run(); }
-
-void warm_up() {
-  prepare_tls();
+void warm_up_engines() {
   program::Options engines;
   engines.make_tier = [] { return compiler::make_tier(compiler::TierKind::Baseline, {}); };
   for (const bool interruptible : {false, true}) {
@@ -816,6 +812,17 @@ void warm_up() {
   program::Program program(options, console);
   Result<program::Input> input = program::Input::read(file.get(), "warm");
   if (input && program.load(*std::move(input))) (void)program.run();
+}
+
+}  // namespace
+
+void launch(UniqueFd control) { Launcher(std::move(control)).run(); }
+
+void warm_up() {
+  prepare_tls();
+  warm_up_engines();
+  // What the allocator keeps of that would be in each of them.
+  malloc_trim(0);
 }
 
 }  // namespace wafer::shim

@@ -201,6 +201,23 @@ TEST(ShimCgroup, Paths) {
   EXPECT_EQ(path("/"), "error: \"cgroupsPath\" is the root");
 }
 
+// The mounts of a node that has a thousand, of which a few matter, leave no trace in memory.
+TEST(ShimFiles, KeepsOnlyTheLinesThatMatter) {
+  const Folder folder;
+  const std::string path = folder.path + "/lines", wide(40000, 'x');
+  std::string other;
+  for (int i = 0; i < 5000; ++i)
+    other += "31 30 0:27 / /m" + std::to_string(i) + " rw - tmpfs t rw\n";
+  std::ofstream(path) << "1 - cgroup a\n"
+                      << other << wide << " - cgroup b" << wide << '\n'
+                      << other << "2 - cgroup2 c";
+  const Result<std::string> lines = read_lines(path, " - cgroup");
+  ASSERT_TRUE(lines);
+  EXPECT_EQ(*lines, "1 - cgroup a\n" + wide + " - cgroup b" + wide + "\n2 - cgroup2 c");
+  EXPECT_LT(lines->capacity(), 5 * wide.size());
+  EXPECT_FALSE(read_lines(folder.path + "/none", "x"));
+}
+
 TEST(ShimCgroup, KindsOfHosts) {
   const CgroupHost old = CgroupHost::parse(
       "30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n"
