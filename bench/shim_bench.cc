@@ -1,10 +1,12 @@
 // How fast a shim creates, starts, waits for and deletes containers, and how much memory they
-// take: shim_bench [OPTIONS] --shim SHIM PROGRAM [ARGS...]
+// take: shim_bench [OPTIONS] --shim SHIM PROGRAM [ARGS...]. Beside that, containers by a command of
+// OCI (runc, crun) that runs one: --runtime COMMAND
 //
 // Talks to the shim as containerd does. PROGRAM is WebAssembly, or a static native program.
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -45,6 +47,7 @@ struct Options {
   std::string address;           // of a containerd, for shims that ask it; none: nobody is there
   bool hold = false;             // measure memory of `count` that are there at the same time
   bool pods = false;             // each with a shim of its own
+  std::string runtime;           // a command as runc, that runs the bundles instead of a shim
 };
 
 [[noreturn]] void fail(const std::string& what) {
@@ -62,7 +65,8 @@ class Bench {
     folder_ += "/shim-bench-XXXXXX";
     if (!mkdtemp(folder_.data())) fail("cannot make a folder");
     space_ = fs::path(folder_).filename();
-    fs::create_directories(folder_ + "/root/bin");
+    for (const char* place : {"bin", "proc", "dev"})
+      fs::create_directories(folder_ + "/root/" + place);
     const std::string name = fs::path(o_.program[0]).filename().string();
     fs::copy_file(o_.program[0], folder_ + "/root/" + name);
     fs::permissions(folder_ + "/root/" + name, fs::perms(0755));
@@ -86,9 +90,18 @@ class Bench {
     fs::remove_all(folder_, ec);
   }
 
-  void run() { o_.hold ? measure_memory() : measure_speed(); }
+  void run() {
+    if (!o_.runtime.empty())
+      o_.hold ? hold_by_command() : run_by_command();
+    else
+      o_.hold ? measure_memory() : measure_speed();
+  }
 
  private:
+  // What containers take.
+  struct Used {
+    double milliseconds = 0, faults = 0;
+  };
   std::string id(int i) const { return "b" + std::to_string(i); }
   std::string bundle(int i) const { return folder_ + "/bundles/" + id(i); }
 
@@ -120,6 +133,13 @@ class Bench {
     if (!o_.pods)
       spec["annotations"] = {{"io.containerd.runc.v2.group", "bench"},
                              {"io.kubernetes.cri.sandbox-id", "bench"}};
+    if (!o_.runtime.empty()) {
+      spec["root"]["path"] = folder_ + "/root";
+      // How crun is told.
+      if (o_.program[0].ends_with(".wasm"))
+        spec["annotations"] = {{"run.oci.handler", "wasm"},
+                               {"module.wasm.image/variant", "compat"}};
+    }
     std::ofstream(bundle(i) + "/config.json") << spec.dump();
   }
 
@@ -210,17 +230,86 @@ class Bench {
     const auto begin = Clock::now();
     more();
     loop_.run();
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    const double generator = own_milliseconds() - own;
-    const Used used = this->used();
+    const auto time = Clock::now() - begin;
+    print_speed(time, used(), own_milliseconds() - own);
+    shut_down(client);
+  }
+
+  void print_speed(Clock::duration time, Used used, double generator) {
     std::sort(times_.begin(), times_.end());
     std::printf(
         "%d containers, %d at once: %.0f/s, each %.2f ms (p50), %.2f ms (p99), %.3f ms of "
         "processor time and %.3f ms of who asks for them, %.0f page faults\n",
-        o_.count, o_.at_once, o_.count / seconds, times_[times_.size() / 2],
-        times_[times_.size() * 99 / 100], used.milliseconds / o_.count, generator / o_.count,
-        used.faults / o_.count);
-    shut_down(client);
+        o_.count, o_.at_once, o_.count / std::chrono::duration<double>(time).count(),
+        times_[times_.size() / 2], times_[times_.size() * 99 / 100], used.milliseconds / o_.count,
+        generator / o_.count, used.faults / o_.count);
+  }
+
+  // ---- By a command for each
+
+  pid_t command(const std::vector<std::string>& words) const {
+    const pid_t pid = fork();
+    if (pid != 0) return pid;
+    std::vector<char*> args{const_cast<char*>(o_.runtime.c_str())};
+    const std::string state = folder_ + "/state";
+    for (const char* word : {"--root", state.c_str()}) args.push_back(const_cast<char*>(word));
+    for (const std::string& word : words) args.push_back(const_cast<char*>(word.c_str()));
+    args.push_back(nullptr);
+    if (o_.hold) dup2(in_.get(), 0);
+    const UniqueFd null(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    dup2(null.get(), 1);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    execvp(args[0], args.data());
+    _exit(127);
+  }
+
+  void run_by_command() {
+    std::map<pid_t, Clock::time_point> running;
+    const double own = own_milliseconds();
+    const auto begin = Clock::now();
+    for (int next = 0; next < o_.count || !running.empty();) {
+      if (next < o_.count && running.size() < size_t(o_.at_once)) {
+        const auto now = Clock::now();
+        running.emplace(command({"run", "--bundle", bundle(next), id(next)}), now);
+        ++next;
+        continue;
+      }
+      int status = 0;
+      const auto at = running.find(wait(&status));
+      if (at == running.end() || status != 0) fail(o_.runtime + " has failed");
+      times_.push_back(
+          std::chrono::duration<double, std::milli>(Clock::now() - at->second).count());
+      running.erase(at);
+    }
+    const auto time = Clock::now() - begin;
+    rusage children{};
+    getrusage(RUSAGE_CHILDREN, &children);
+    Used used;
+    for (const timeval& t : {children.ru_utime, children.ru_stime})
+      used.milliseconds += double(t.tv_sec) * 1e3 + double(t.tv_usec) / 1e3;
+    used.faults = double(children.ru_minflt);
+    print_speed(time, used, own_milliseconds() - own);
+  }
+
+  void run_to_end(const std::vector<std::string>& words) const {
+    int status = 0;
+    waitpid(command(words), &status, 0);
+    if (status != 0) fail(o_.runtime + " has failed");
+  }
+
+  void hold_by_command() {
+    uint64_t first = 0;
+    for (int i = 0; i < o_.count; ++i) {
+      const std::string number = bundle(i) + "/pid";
+      run_to_end({"run", "--detach", "--pid-file", number, "--bundle", bundle(i), id(i)});
+      int pid = 0;
+      std::ifstream(number) >> pid;
+      held_.push_back("/proc/" + std::to_string(pid));
+      print_memory(i, first);
+    }
+    for (int i = 0; i < o_.count; ++i) run_to_end({"delete", "--force", id(i)});
   }
 
   static double own_milliseconds() {
@@ -242,9 +331,6 @@ class Bench {
   }
 
   // By these and their children that have ended.
-  struct Used {
-    double milliseconds = 0, faults = 0;
-  };
   Used used() const {
     Used used;
     for (const std::string& process : processes()) {
@@ -272,12 +358,24 @@ class Bench {
   // Of everything that was started here, in KiB.
   uint64_t pss() const {
     uint64_t sum = 0;
-    for (const std::string& process : processes()) {
+    const std::vector<std::string> all = held_.empty() ? processes() : held_;
+    for (const std::string& process : all) {
       const Result<std::string> rollup = read_file(process + "/smaps_rollup");
       const size_t at = rollup ? rollup->find("\nPss:") : std::string::npos;
       if (at != std::string::npos) sum += std::strtoull(rollup->c_str() + at + 5, nullptr, 10);
     }
     return sum;
+  }
+
+  // After container `i`; `first` is for what there was after the first.
+  void print_memory(int i, uint64_t& first) const {
+    if (i != 0 && i != 9 && i != o_.count - 1) return;
+    usleep(300000);
+    const uint64_t now = pss();
+    if (i == 0) first = now;
+    std::printf("%d containers: %.2f MB", i + 1, double(now) / 1024);
+    if (i) std::printf(", %.3f MB each after the first", double(now - first) / 1024 / i);
+    std::printf("\n");
   }
 
   void measure_memory() {
@@ -291,14 +389,7 @@ class Bench {
       call(client, "Create", create_request(i),
            [&](RpcResult) { call(client, "Start", process, [&](RpcResult) { loop_.stop(); }); });
       loop_.run();
-      if (i == 0 || i == 9 || i == o_.count - 1) {
-        usleep(300000);
-        const uint64_t now = pss();
-        if (i == 0) first = now;
-        std::printf("%d containers: %.2f MB", i + 1, double(now) / 1024);
-        if (i) std::printf(", %.3f MB each after the first", double(now - first) / 1024 / i);
-        std::printf("\n");
-      }
+      print_memory(i, first);
     }
     for (int i = 0; i < o_.count; ++i) {
       RpcClient& client = *clients[o_.pods ? size_t(i) : 0];
@@ -323,6 +414,7 @@ class Bench {
   Loop loop_;
   std::optional<RpcServer> events_;
   std::vector<double> times_;
+  std::vector<std::string> held_;  // those that a command has started, as folders of /proc
 };
 
 }  // namespace
@@ -350,18 +442,18 @@ int main(int argc, char** argv) {
       o.hold = true;
     else if (word == "--pods")
       o.pods = true;
+    else if (word == "--runtime")
+      o.runtime = value();
     else if (word == "--config")
       o.config = json::parse(std::ifstream(value()));
     else
       fail("no option " + word);
   }
   o.program.assign(argv + i, argv + argc);
-  if (o.shim.empty() || o.program.empty() || o.count < 1)
+  if (o.shim.empty() == o.runtime.empty() || o.program.empty() || o.count < 1)
     fail(
         "shim_bench [--count N] [--at-once N] [--network] [--address SOCKET] [--config FILE] "
-        "[--hold [--pods]] --shim "
-        "SHIM PROGRAM "
-        "[ARGS...]");
+        "[--hold [--pods]] (--shim SHIM | --runtime COMMAND) PROGRAM [ARGS...]");
   Bench(std::move(o)).run();
   return 0;
 }
