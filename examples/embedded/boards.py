@@ -16,9 +16,11 @@ class Board:
         text = (TOOLCHAINS / f"{name}.cmake").read_text()
         if name.startswith("riscv"):
             self.prefix, self.kind = "riscv64-unknown-elf", "virt"
+            self.xip = name  # as `wafer compile --format xip --target` names it
             specs = ["-mcmodel=medany", "--specs=picolibc.specs"]
         else:
             self.prefix, self.kind = "arm-none-eabi", "mps2"
+            self.xip = "thumbv7em"
             specs = ["--specs=nano.specs"]
         self.compiler = f"{self.prefix}-gcc"
         self.options = [*of("wafer_cpu"), *specs]

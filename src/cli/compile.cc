@@ -138,8 +138,8 @@ void add_compile(CLI::App& app, Context& context) {
       ->type_name("FORMAT");
   command
       .add_option("--target", o->compile.target,
-                  "x86_64, aarch64, or a triple; else this machine. For xip thumbv7em or "
-                  "thumbv8m.main")
+                  "x86_64, aarch64, or a triple; else this machine. For xip thumbv7em, "
+                  "thumbv8m.main or riscv32, which extensions may follow: riscv32imc")
       ->type_name("TARGET");
   command
       .add_option("--cpu", o->compile.cpu,

@@ -26,7 +26,7 @@ std::vector<std::string> choices(std::string_view type) {
   if (type == "LEVEL") return {"0", "1", "2", "3"};
   if (type == "FEATURE") return feature_names();
   if (type == "CPU") return {"native", "baseline", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-  if (type == "TARGET") return {"x86_64", "aarch64", "thumbv7em", "thumbv8m.main"};
+  if (type == "TARGET") return {"x86_64", "aarch64", "thumbv7em", "thumbv8m.main", "riscv32"};
   return {};
 }
 

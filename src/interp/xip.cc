@@ -36,6 +36,30 @@ constexpr XipTarget kHere = {
         kXipSingle |
 #endif
         0
+#elif defined(__riscv)
+    kXipRiscv, 0,
+#ifdef __riscv_div
+    kXipM |
+#endif
+#ifdef __riscv_compressed
+        kXipC |
+#endif
+#ifdef __riscv_zba
+        kXipZba |
+#endif
+#ifdef __riscv_zbb
+        kXipZbb |
+#endif
+#ifdef __riscv_zbs
+        kXipZbs |
+#endif
+#if defined(__riscv_zicclsm) || defined(__riscv_misaligned_fast) || defined(__riscv_misaligned_slow)
+        kXipUnaligned |
+#endif
+#ifdef __riscv_float_abi_single
+        kXipSingle |
+#endif
+        0
 #endif
 };
 
@@ -243,8 +267,9 @@ Result<std::shared_ptr<void>> open_xip(const wasm::Module& module, Bytes bytes) 
   WAFER_LET(file, read_xip(bytes, module.bytes,
                            uint32_t(module.functions.size()) - module.imported_functions));
   const XipTarget& t = file.header->target;
-  if (t.machine != kHere.machine || t.level > kHere.level || (t.features & ~kHere.features))
-    return unsupported("machine code is for another processor");
+  if (t.machine != kHere.machine) return unsupported("machine code is for another processor");
+  if (t.level > kHere.level || (t.features & ~kHere.features))
+    return unsupported("machine code takes instructions or floats that this build is not for");
   return std::shared_ptr<void>(make_shared_in<XipFile>(file));
 }
 

@@ -37,7 +37,10 @@ Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
   out.bytes = file;
   for (uint32_t i = 0; i < functions; ++i) {
     const XipFunction& f = out.functions[i];
-    const auto outside = [&](uint32_t at) { return at != 0 && (at < h.code || at >= h.size); };
+    const uint32_t odd = h.target.machine == kXipArm;
+    const auto outside = [&](uint32_t at) {
+      return at != 0 && (at < h.code || at >= h.size || (at & 1) != odd);
+    };
     if (outside(f.code) || outside(f.entry) || !f.code != !f.entry)
       return malformed("machine code has a function outside of it");
   }

@@ -19,7 +19,7 @@
 namespace wafer::interp {
 
 inline constexpr uint8_t kXipMagic[8] = {0, 'w', 'a', 'f', 'x', 'i', 'p', '\n'};
-inline constexpr uint32_t kXipVersion = 1;
+inline constexpr uint32_t kXipVersion = 2;
 
 // What code may use of a processor.
 struct XipTarget {
@@ -28,9 +28,14 @@ struct XipTarget {
   uint8_t features = 0;  // kXip...
   bool operator==(const XipTarget&) const = default;
 };
-inline constexpr uint16_t kXipArm = 40;
-inline constexpr uint8_t kXipDsp = 1;     // Arm: the DSP extension
-inline constexpr uint8_t kXipSingle = 2;  // instructions for f32
+inline constexpr uint16_t kXipArm = 40, kXipRiscv = 243;
+// Instructions for f32. RISC-V: with the convention for floats that goes with them (ilp32f), as
+// only that keeps their registers; code without them runs with any.
+inline constexpr uint8_t kXipSingle = 2;
+inline constexpr uint8_t kXipDsp = 1;  // Arm: the DSP extension
+// RISC-V: extensions by their names, and accesses to memory that are not aligned.
+inline constexpr uint8_t kXipM = 1, kXipC = 4, kXipZba = 8, kXipZbb = 16, kXipZbs = 32,
+                         kXipUnaligned = 64;
 
 struct XipHeader {
   uint8_t magic[8];

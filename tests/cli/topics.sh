@@ -1346,6 +1346,8 @@ completions() {
   expect out aarch64
   complete_bash wafer compile --target thumb
   expect out $'thumbv7em\nthumbv8m.main'
+  complete_bash wafer compile --target ris
+  expect out riscv32
   complete_bash wafer compile --format ''
   expect out $'wcode\nxip'
   complete_bash wafer size --profile s

@@ -12,7 +12,7 @@ namespace {
 constexpr uint8_t kModule[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
 
 // A file for kModule with two functions of its own, whose code is 16 bytes.
-std::vector<uint8_t> make_file() {
+std::vector<uint8_t> make_file(uint16_t machine = kXipArm) {
   std::vector<uint8_t> file(sizeof(XipHeader) + 2 * sizeof(XipFunction) + 16);
   XipHeader h{};
   std::memcpy(h.magic, kXipMagic, sizeof h.magic);
@@ -22,7 +22,9 @@ std::vector<uint8_t> make_file() {
   h.module_size = sizeof kModule;
   h.functions = 2;
   h.code = uint32_t(file.size() - 16);
-  const XipFunction functions[2] = {{h.code + 1, h.code + 9}, {0, 0}};
+  h.target.machine = machine;
+  const uint32_t odd = machine == kXipArm;
+  const XipFunction functions[2] = {{h.code + odd, h.code + 8 + odd}, {0, 0}};
   std::memcpy(file.data() + sizeof h, functions, sizeof functions);
   std::memcpy(file.data(), &h, sizeof h);
   h.checksum = xip_hash(Bytes(file).subspan(kXipChecked));
@@ -32,9 +34,9 @@ std::vector<uint8_t> make_file() {
 
 // `change` does something to the header, or what follows; the checksum is right again then.
 template <class F>
-Result<XipFile> read_changed(F change) {
+Result<XipFile> read_changed(F change, uint16_t machine = kXipArm) {
   static std::vector<uint8_t> file;
-  file = make_file();
+  file = make_file(machine);
   XipHeader h;
   std::memcpy(&h, file.data(), sizeof h);
   change(h, reinterpret_cast<XipFunction*>(file.data() + sizeof h));
@@ -53,14 +55,30 @@ TEST(Xip, FileIsReadInPlace) {
 }
 
 TEST(Xip, AnyDamageIsFound) {
-  const auto good = make_file();
-  for (size_t i = 0; i < good.size(); ++i) {
-    auto file = good;
-    file[i] ^= 0x10;
-    EXPECT_FALSE(read_xip(file, kModule, 2)) << i;
+  for (const uint16_t machine : {kXipArm, kXipRiscv}) {
+    const auto good = make_file(machine);
+    EXPECT_TRUE(read_xip(good, kModule, 2));
+    for (size_t i = 0; i < good.size(); ++i) {
+      auto file = good;
+      file[i] ^= 0x10;
+      EXPECT_FALSE(read_xip(file, kModule, 2)) << i;
+    }
+    for (size_t size = 0; size < good.size(); ++size)
+      EXPECT_FALSE(read_xip(Bytes(good).first(size), kModule, 2)) << size;
   }
-  for (size_t size = 0; size < good.size(); ++size)
-    EXPECT_FALSE(read_xip(Bytes(good).first(size), kModule, 2)) << size;
+}
+
+// As branches take them: odd for Thumb, and for others not.
+TEST(Xip, AddressesFitTheMachine) {
+  for (const uint16_t machine : {kXipArm, kXipRiscv}) {
+    const auto kind_of = [&](auto change) { return read_changed(change, machine).error().kind; };
+    EXPECT_EQ(kind_of([](XipHeader&, XipFunction* f) { ++f[0].code; }), ErrorKind::Malformed);
+    EXPECT_EQ(kind_of([](XipHeader&, XipFunction* f) { --f[0].entry; }), ErrorKind::Malformed);
+    EXPECT_TRUE(read_changed([](XipHeader&, XipFunction* f) { f[0].code += 2; }, machine));
+  }
+  EXPECT_EQ(
+      read_changed([](XipHeader& h, XipFunction*) { h.target.machine = kXipRiscv; }).error().kind,
+      ErrorKind::Malformed);
 }
 
 TEST(Xip, KindsOfErrors) {
@@ -79,8 +97,8 @@ TEST(Xip, KindsOfErrors) {
   EXPECT_EQ(kind_of([](H& h, F*) { h.code = 8; }), ErrorKind::Malformed);
   EXPECT_EQ(kind_of([](H& h, F*) { h.code = h.size + 4; }), ErrorKind::Malformed);
   EXPECT_EQ(kind_of([](H& h, F*) { h.code += 2; }), ErrorKind::Malformed);
-  EXPECT_EQ(kind_of([](H&, F* f) { f[0].code = 4; }), ErrorKind::Malformed);
-  EXPECT_EQ(kind_of([](H&, F* f) { f[0].entry = 1000; }), ErrorKind::Malformed);
+  EXPECT_EQ(kind_of([](H&, F* f) { f[0].code = 5; }), ErrorKind::Malformed);
+  EXPECT_EQ(kind_of([](H&, F* f) { f[0].entry = 1001; }), ErrorKind::Malformed);
   EXPECT_EQ(kind_of([](H&, F* f) { f[1].code = f[0].code; }), ErrorKind::Malformed);
 }
 

@@ -33,7 +33,7 @@ namespace {
 constexpr uint32_t kPieceBytes = 48u << 10;
 
 struct Target {
-  std::string triple, cpu, features;
+  std::string triple, cpu, features, abi;
   const llvm::Target* target = nullptr;
 };
 
@@ -71,6 +71,10 @@ void initialize() {
     LLVMInitializeARMTarget();
     LLVMInitializeARMTargetMC();
     LLVMInitializeARMAsmPrinter();
+    LLVMInitializeRISCVTargetInfo();
+    LLVMInitializeRISCVTarget();
+    LLVMInitializeRISCVTargetMC();
+    LLVMInitializeRISCVAsmPrinter();
     set_flags();
   });
 }
@@ -83,9 +87,10 @@ Result<void> check_cpu(const Target& t) {
     return std::unique_ptr<llvm::MCSubtargetInfo>(
         t.target->createMCSubtargetInfo(triple, cpu, /*Features=*/""));
   };
-  // Those of 32 bits have the same list.
+  // Those of 32 bits and of 64 are in the same list.
   const auto fits = [&](llvm::StringRef cpu) {
-    return !triple.isX86_64() || info_of(cpu)->checkFeatures("+64bit");
+    if (!triple.isX86_64() && !triple.isRISCV32()) return true;
+    return info_of(cpu)->checkFeatures(triple.isX86_64() ? "+64bit" : "+32bit");
   };
   const std::unique_ptr<llvm::MCSubtargetInfo> any = info_of("");
   if (any->isCPUStringValid(t.cpu) && fits(t.cpu)) return {};
@@ -104,26 +109,14 @@ Result<Target> look_up(Target t, const CompileOptions& options) {
   return t;
 }
 
-// The processors that code runs in place on, by what --target says.
 Result<Target> find_small_target(const CompileOptions& options) {
   initialize();
+  WAFER_LET(processor, xip_processor(options));
   Target t;
-  const llvm::Triple asked(options.target.find('-') == std::string::npos
-                               ? options.target + "-none-eabihf"
-                               : options.target);
-  t.triple = asked.str();
-  t.cpu = options.cpu;
-  const llvm::StringRef arch = asked.getArchName();
-  if (arch == "thumbv7em") {
-    if (t.cpu.empty()) t.cpu = "cortex-m4";
-    // That of the Cortex-M4 is what the file says of all.
-    t.features = "-fp-armv8d16sp";
-  } else if (arch == "thumbv8m.main") {
-    if (t.cpu.empty()) t.cpu = "cortex-m33";
-  } else {
-    return error_of("no code that runs in place for target '" + options.target +
-                    "'; there are thumbv7em and thumbv8m.main");
-  }
+  t.triple = std::move(processor.triple);
+  t.cpu = std::move(processor.cpu);
+  t.features = std::move(processor.features);
+  t.abi = std::move(processor.abi);
   return look_up(std::move(t), options);
 }
 
@@ -170,12 +163,15 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsig
   llvm::TargetOptions options;
   options.GuaranteedTailCallOpt = false;
   options.EmitStackSizeSection = in_place;
+  options.MCOptions.ABIName = t.abi;
+  // Where code and constants lie is one distance, as with ROPI, which only Arm has by that name.
+  const bool ropi = in_place && llvm::Triple(t.triple).isThumb();
   static constexpr llvm::CodeGenOptLevel kLevels[] = {
       llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less, llvm::CodeGenOptLevel::Default,
       llvm::CodeGenOptLevel::Aggressive};
   std::unique_ptr<llvm::TargetMachine> machine(t.target->createTargetMachine(
       llvm::Triple(t.triple), t.cpu, t.features, options,
-      in_place ? llvm::Reloc::ROPI : llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      ropi ? llvm::Reloc::ROPI : llvm::Reloc::PIC_, llvm::CodeModel::Small,
       kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
   return machine;
@@ -231,6 +227,7 @@ class LlvmBackend final : public Backend {
     const FunctionFacts facts = scan_functions(module, all);
     llvm::LLVMContext context;
     ModuleTranslator translator(context, module, how, target.triple, facts);
+    translator.set_xip_target(traits);
     translator.ir->setTargetTriple(machine->getTargetTriple());
     translator.ir->setDataLayout(machine->createDataLayout());
     for (const uint32_t f : all) {

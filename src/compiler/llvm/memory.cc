@@ -55,7 +55,8 @@ bool FunctionTranslator::may_fault(const wasm::Instr& in, const Value* index, un
          c->getZExtValue() + in.offset + size > min_memory_bytes(module_.memories[in.index].type);
 }
 
-llvm::LoadInst* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsigned size) {
+Value* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsigned size) {
+  if (m_.xip && xip_takes_branches(in, size)) return xip_load(in, type, size);
   Value* index = pop();
   Value* p = address(in.index, index, in.offset, size);
   llvm::LoadInst* l = b_.CreateAlignedLoad(type, p, llvm::Align(1));
@@ -66,6 +67,7 @@ llvm::LoadInst* FunctionTranslator::load(const wasm::Instr& in, Type* type, unsi
 }
 
 void FunctionTranslator::store(const wasm::Instr& in, Value* value, unsigned size) {
+  if (m_.xip && xip_takes_branches(in, size)) return xip_store(in, value, size);
   Value* index = pop();
   Value* p = address(in.index, index, in.offset, size);
   // Elsewhere a store that reaches beyond the memory may have written what precedes the end.

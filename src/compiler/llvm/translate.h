@@ -75,6 +75,9 @@ class ModuleTranslator {
   // Code that runs in place on a small system (interp/xip_format.h): what touches the run-time
   // structure is in xip.cc.
   bool xip = false;
+  bool xip_single = false;   // are there instructions for f32?
+  bool xip_aligned = false;  // does the processor take aligned addresses only?
+  void set_xip_target(interp::XipTarget target);
   // Accesses fault where the optimizer sees plain loads and stores, and all effects stay in
   // order: what is volatile is so for this (see exact_traps.h).
   bool exact_traps = false;
@@ -231,7 +234,7 @@ class FunctionTranslator {
   Value* address(uint32_t memory, Value* index, uint64_t offset, unsigned size);
   bool may_fault(const wasm::Instr& in, const Value* index, unsigned size) const;
   Value* memory_index(uint32_t memory, Value* index);  // zero-extended to 64 bits
-  llvm::LoadInst* load(const wasm::Instr& in, llvm::Type* type, unsigned size);
+  Value* load(const wasm::Instr& in, llvm::Type* type, unsigned size);
   void store(const wasm::Instr& in, Value* value, unsigned size);
   Value* table_slot(uint32_t table, Value* index);
   bool memory_op(const wasm::Instr& in);
@@ -282,6 +285,10 @@ class FunctionTranslator {
   void xip_finish_entry();
   void xip_return(std::span<Value* const> values);
   Value* xip_address(Value* index, uint64_t offset, unsigned size);
+  bool xip_takes_branches(const wasm::Instr& in, unsigned size) const;
+  Block* xip_branch_aligned(const wasm::Instr& in, Value* index, unsigned align);
+  Value* xip_load(const wasm::Instr& in, llvm::Type* type, unsigned size);
+  void xip_store(const wasm::Instr& in, Value* value, unsigned size);
   Value* xip_global_address(uint32_t index, std::string& kind);
   void xip_call_native(const wasm::FuncType& type, Value* callee, std::span<Value* const> args);
   void xip_call_by_slots(const wasm::FuncType& type, Value* func, std::span<Value* const> args);

@@ -2,8 +2,6 @@
 // structure, and instructions that processors of 32 bits do not have.
 #include "compiler/llvm/xip.h"
 
-#include <llvm/IR/IntrinsicsARM.h>
-
 #include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/translate.h"
 #include "interp/numeric.h"
@@ -34,12 +32,17 @@ struct OperationInfo {
   bool traps;
   bool wide;  // the result has 64 bits
   bool is_float;
+  bool single;  // only where there are no instructions for f32
 };
+template <Opcode Op>
+constexpr OperationInfo operation(XipCall call, bool single) {
+  using S = interp::Sem<Op>;
+  using Out = typename S::Out;
+  return {Op, call, S::kTraps, sizeof(Out) == 8, std::is_same_v<Out, float>, single};
+}
 constexpr OperationInfo kOperations[] = {
-#define WAFER_XIP_OPERATION(opcode)                                      \
-  {Opcode::opcode, XipCall::opcode, interp::Sem<Opcode::opcode>::kTraps, \
-   sizeof(interp::Sem<Opcode::opcode>::Out) == 8,                        \
-   std::is_same_v<interp::Sem<Opcode::opcode>::Out, float>},
+#define WAFER_XIP_OPERATION(opcode) operation<Opcode::opcode>(XipCall::opcode, false),
+#define WAFER_XIP_SINGLE(opcode) operation<Opcode::opcode>(XipCall::opcode, true),
 #include "interp/xip_functions.def"
 };
 
@@ -48,6 +51,12 @@ constexpr OperationInfo kOperations[] = {
 uint32_t xip_min_memory(const wasm::Module& module) {
   if (module.memories.empty()) return 0;
   return uint32_t(std::min(min_memory_bytes(module.memories[0].type), kMostMinMemory));
+}
+
+void ModuleTranslator::set_xip_target(interp::XipTarget target) {
+  xip_single = target.features & interp::kXipSingle;
+  xip_aligned = target.machine == interp::kXipRiscv && !(target.features & interp::kXipUnaligned);
+  if (!xip_single) f32 = i32;
 }
 
 // ---- the run-time structure
@@ -311,11 +320,81 @@ Value* FunctionTranslator::xip_address(Value* index, uint64_t offset, unsigned s
   return offset ? b_.CreateGEP(m_.i8, p, const_i32(uint32_t(offset))) : p;
 }
 
+// Where the processor takes aligned addresses only, accesses that the module says are aligned are
+// tried as such, and go byte by byte if they are not. Others are always as LLVM makes them.
+bool FunctionTranslator::xip_takes_branches(const wasm::Instr& in, unsigned size) const {
+  return m_.xip_aligned && size > 1 && (1u << std::min(in.align, 2u)) >= std::min(size, 4u);
+}
+
+// Goes on where the access is aligned. Returns the block for when it is not.
+BasicBlock* FunctionTranslator::xip_branch_aligned(const wasm::Instr& in, Value* index,
+                                                   unsigned align) {
+  BasicBlock* aligned = block("aligned");
+  BasicBlock* bytes = block("bytes");
+  Value* low = b_.CreateAnd(b_.CreateAdd(index, const_i32(uint32_t(in.offset) % align)),
+                            const_i32(align - 1));
+  b_.CreateCondBr(b_.CreateICmpEQ(low, const_i32(0)), aligned, bytes,
+                  llvm::MDBuilder(m_.context).createLikelyBranchWeights());
+  b_.SetInsertPoint(aligned);
+  return bytes;
+}
+
+Value* FunctionTranslator::xip_load(const wasm::Instr& in, Type* type, unsigned size) {
+  Value* index = pop();
+  Value* p = xip_address(index, in.offset, size);
+  const unsigned align = std::min(size, kWord);
+  BasicBlock* slow = xip_branch_aligned(in, index, align);
+  BasicBlock* const fast = b_.GetInsertBlock();
+  BasicBlock* next = block("loaded");
+  const auto load = [&](Type* t, Value* from, unsigned alignment) {
+    llvm::LoadInst* l = b_.CreateAlignedLoad(t, from, llvm::Align(alignment));
+    l->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
+    return l;
+  };
+  Value* whole = load(type, p, align);
+  b_.CreateBr(next);
+  b_.SetInsertPoint(slow);
+  Type* bits = b_.getIntNTy(size * 8);
+  Value* sum = llvm::ConstantInt::get(bits, 0);
+  for (unsigned i = 0; i < size; ++i) {
+    Value* byte = b_.CreateZExt(load(m_.i8, b_.CreateConstGEP1_32(m_.i8, p, i), 1), bits);
+    sum = b_.CreateOr(sum, b_.CreateShl(byte, uint64_t{i} * 8));
+  }
+  Value* made = b_.CreateBitCast(sum, type);
+  b_.CreateBr(next);
+  b_.SetInsertPoint(next);
+  llvm::PHINode* phi = b_.CreatePHI(type, 2);
+  phi->addIncoming(whole, fast);
+  phi->addIncoming(made, slow);
+  return phi;
+}
+
+void FunctionTranslator::xip_store(const wasm::Instr& in, Value* value, unsigned size) {
+  Value* index = pop();
+  Value* p = xip_address(index, in.offset, size);
+  const unsigned align = std::min(size, kWord);
+  BasicBlock* slow = xip_branch_aligned(in, index, align);
+  BasicBlock* next = block("stored");
+  const auto store = [&](Value* v, Value* to, unsigned alignment) {
+    b_.CreateAlignedStore(v, to, llvm::Align(alignment))
+        ->setMetadata(llvm::LLVMContext::MD_tbaa, m_.tbaa(kMemoryKind));
+  };
+  store(value, p, align);
+  b_.CreateBr(next);
+  b_.SetInsertPoint(slow);
+  Value* bits = b_.CreateBitCast(value, b_.getIntNTy(size * 8));
+  for (unsigned i = 0; i < size; ++i)
+    store(b_.CreateTrunc(b_.CreateLShr(bits, uint64_t{i} * 8), m_.i8),
+          b_.CreateConstGEP1_32(m_.i8, p, i), 1);
+  b_.CreateBr(next);
+  b_.SetInsertPoint(next);
+}
+
 // ---- instructions
 
 bool FunctionTranslator::xip_operation(const wasm::Instr& in) {
   for (const OperationInfo& info : kOperations) {
-    if (info.op != in.op) continue;
+    if (info.op != in.op || (info.single && m_.xip_single)) continue;
     // Binary ones are those whose type says so.
     const std::string_view sig = wasm::opcode_info(in.op).sig;
     std::vector<Value*> args = take(sig.find(':'));
@@ -330,20 +409,45 @@ bool FunctionTranslator::xip_operation(const wasm::Instr& in) {
     push(info.is_float ? b_.CreateBitCast(call, m_.f32) : call);
     return true;
   }
-  const uint64_t sign = uint64_t{1} << 63;
+  // Floats that are integers here.
+  const auto sign_of = [](const Value* v) {
+    return llvm::ConstantInt::get(v->getType(),
+                                  llvm::APInt::getSignMask(v->getType()->getIntegerBitWidth()));
+  };
   switch (in.op) {
+    case Opcode::F32Const:
+    case Opcode::F32Abs:
+    case Opcode::F32Neg:
+    case Opcode::F32Copysign:
+      if (m_.xip_single) return false;
+      break;
+    default:
+      break;
+  }
+  switch (in.op) {
+    case Opcode::F32Const:
+      push(const_i32(in.f32_bits));
+      return true;
     case Opcode::F64Const:
       push(const_i64(in.f64_bits));
       return true;
-    case Opcode::F64Abs:
-      push(b_.CreateAnd(pop(), const_i64(~sign)));
+    case Opcode::F32Abs:
+    case Opcode::F64Abs: {
+      Value* v = pop();
+      push(b_.CreateAnd(v, b_.CreateNot(sign_of(v))));
       return true;
-    case Opcode::F64Neg:
-      push(b_.CreateXor(pop(), const_i64(sign)));
+    }
+    case Opcode::F32Neg:
+    case Opcode::F64Neg: {
+      Value* v = pop();
+      push(b_.CreateXor(v, sign_of(v)));
       return true;
+    }
+    case Opcode::F32Copysign:
     case Opcode::F64Copysign: {
-      Value* of = b_.CreateAnd(pop(), const_i64(sign));
-      push(b_.CreateOr(b_.CreateAnd(pop(), const_i64(~sign)), of));
+      Value* of = pop();
+      Value* v = pop();
+      push(b_.CreateOr(b_.CreateAnd(v, b_.CreateNot(sign_of(v))), b_.CreateAnd(of, sign_of(of))));
       return true;
     }
     default:

@@ -4,6 +4,7 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include "compiler/backend.h"
 #include "interp/xip_format.h"
 #include "wasm/module.h"
 
@@ -17,6 +18,11 @@ inline bool xip_called_from_outside(const wasm::Module& module, uint32_t f) {
 }
 // Bytes that code takes memory 0 to have at least.
 uint32_t xip_min_memory(const wasm::Module& module);
+// LLVM's names of a processor that code runs in place on, by what --target and --cpu say.
+struct XipProcessor {
+  std::string triple, cpu, features, abi;
+};
+Result<XipProcessor> xip_processor(const CompileOptions& options);
 // What code for `machine` may use; Unsupported if the processor lacks what is needed.
 Result<interp::XipTarget> xip_target(const llvm::TargetMachine& machine);
 // The file of `object`, with code of all of `module`.

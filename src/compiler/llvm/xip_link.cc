@@ -1,11 +1,11 @@
 // From LLVM's object to a file of code that runs in place.
 #include <llvm/ADT/StringMap.h>
-#include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/Object/ELFObjectFile.h>
 #include <llvm/Support/LEB128.h>
 
 #include "compiler/llvm/translate.h"
 #include "compiler/llvm/xip.h"
+#include "compiler/llvm/xip_relocate.h"
 
 namespace wafer::compiler {
 
@@ -17,19 +17,17 @@ using llvm::object::RelocationRef;
 using llvm::object::SectionRef;
 using llvm::object::SymbolRef;
 
-Error failed(const std::string& what) {
-  return Error(ErrorKind::Unsupported, "linking code that runs in place: " + what);
-}
+Error failed(const std::string& what) { return xip_link_failed(what); }
 Error failed(llvm::Error error) { return failed(llvm::toString(std::move(error))); }
 
 constexpr uint32_t kNowhere = ~0u;
 
 class Linker {
  public:
-  Linker(const ELFObjectFileBase& object, const wasm::Module& module)
-      : object_(object), module_(module) {}
+  Linker(const ELFObjectFileBase& object, const wasm::Module& module, interp::XipTarget target)
+      : object_(object), module_(module), target_(target) {}
 
-  Result<Vec<uint8_t>> run(interp::XipTarget target) {
+  Result<Vec<uint8_t>> run() {
     const auto count = uint32_t(module_.functions.size()) - module_.imported_functions;
     interp::XipHeader h{};
     std::copy_n(interp::kXipMagic, sizeof h.magic, h.magic);
@@ -37,7 +35,7 @@ class Linker {
     h.module_hash = interp::xip_hash(module_.bytes);
     h.module_size = uint32_t(module_.bytes.size());
     h.functions = count;
-    h.target = target;
+    h.target = target_;
     h.code = uint32_t((sizeof h + count * sizeof(interp::XipFunction) + 15) / 16 * 16);
     h.min_memory = xip_min_memory(module_);
     out_.resize(h.code);
@@ -65,7 +63,8 @@ class Linker {
       const llvm::object::ELFSectionRef s(section);
       // Unwind tables are for nobody.
       if (!(s.getFlags() & elf::SHF_ALLOC) || section.getSize() == 0 ||
-          s.getType() == elf::SHT_ARM_EXIDX || bool(s.getFlags() & elf::SHF_EXECINSTR) != code)
+          (is_arm() && s.getType() == elf::SHT_ARM_EXIDX) ||
+          bool(s.getFlags() & elf::SHF_EXECINSTR) != code)
         continue;
       if (s.getFlags() & elf::SHF_WRITE) return failed("writable data");
       auto contents = section.getContents();
@@ -77,6 +76,10 @@ class Linker {
     return {};
   }
 
+  bool is_arm() const { return target_.machine == interp::kXipArm; }
+  // Addresses of functions are odd as branches take them.
+  uint32_t mark() const { return is_arm() ? 1 : 0; }
+
   // Where a symbol is in the file, without the mark of Thumb code.
   Result<uint32_t> address_of(const SymbolRef& symbol) const {
     auto name = symbol.getName();
@@ -86,16 +89,17 @@ class Linker {
     if (*section == object_.section_end()) return failed("no function " + name->str());
     const uint32_t at = placed_[(*section)->getIndex()];
     if (at == kNowhere) return failed("a reference to a section that is left out");
-    return at + (uint32_t(*value) & ~is_function(symbol));
+    return at + (uint32_t(*value) & ~(is_function(symbol) ? mark() : 0));
   }
 
-  static uint32_t is_function(const SymbolRef& symbol) {
+  static bool is_function(const SymbolRef& symbol) {
     auto type = symbol.getType();
     if (!type) llvm::consumeError(type.takeError());
-    return type && *type == SymbolRef::ST_Function ? 1 : 0;
+    return type && *type == SymbolRef::ST_Function;
   }
 
   Result<void> relocate() {
+    std::vector<XipRelocation> all;
     for (const SectionRef& section : object_.sections()) {
       auto target = section.getRelocatedSection();
       if (!target) return failed(target.takeError());
@@ -106,49 +110,13 @@ class Linker {
         const auto symbol = r.getSymbol();
         if (symbol == object_.symbol_end()) return failed("a relocation without symbol");
         WAFER_LET(to, address_of(*symbol));
-        WAFER_TRY(apply(r.getType(), at + uint32_t(r.getOffset()), to));
+        auto addend = llvm::object::ELFRelocationRef(r).getAddend();
+        if (!addend) llvm::consumeError(addend.takeError());  // it is in the code
+        all.push_back({uint32_t(r.getType()), at + uint32_t(r.getOffset()),
+                       to + (addend ? uint32_t(*addend) : 0)});
       }
     }
-    return {};
-  }
-
-  // Addends are in the code. Names are those of the ELF specification for Arm.
-  Result<void> apply(uint64_t type, uint32_t at, uint32_t to) {
-    uint8_t* p = out_.data() + at;
-    const auto high = load_le<uint16_t>(p), low = load_le<uint16_t>(p + 2);
-    switch (type) {
-      case elf::R_ARM_REL32:
-        store_le(p, load_le<uint32_t>(p) + to - at);
-        return {};
-      case elf::R_ARM_THM_CALL:
-      case elf::R_ARM_THM_JUMP24: {
-        const uint32_t s = high >> 10 & 1;
-        const uint32_t i1 = ~((low >> 13 & 1u) ^ s) & 1, i2 = ~((low >> 11 & 1u) ^ s) & 1;
-        int32_t distance =
-            int32_t((s << 24 | i1 << 23 | i2 << 22 | (high & 0x3FFu) << 12 | (low & 0x7FFu) << 1)
-                    << 7) >>
-            7;
-        distance += int32_t(to - at);
-        if (distance < -(1 << 24) || distance >= 1 << 24) return failed("code is too large");
-        const uint32_t d = uint32_t(distance), sign = d >> 24 & 1;
-        store_le(p, uint16_t((high & 0xF800) | sign << 10 | (d >> 12 & 0x3FF)));
-        store_le(p + 2, uint16_t((low & 0xD000) | (~(d >> 23 ^ sign) & 1) << 13 |
-                                 (~(d >> 22 ^ sign) & 1) << 11 | (d >> 1 & 0x7FF)));
-        return {};
-      }
-      case elf::R_ARM_THM_MOVW_PREL_NC:
-      case elf::R_ARM_THM_MOVT_PREL: {
-        const uint32_t addend =
-            (high & 0xFu) << 12 | (high >> 10 & 1u) << 11 | (low >> 12 & 7u) << 8 | (low & 0xFFu);
-        uint32_t value = uint32_t(int32_t(int16_t(addend))) + to - at;
-        if (type == elf::R_ARM_THM_MOVT_PREL) value >>= 16;
-        store_le(p, uint16_t((high & 0xFBF0) | (value >> 11 & 1) << 10 | (value >> 12 & 0xF)));
-        store_le(p + 2, uint16_t((low & 0x8F00) | (value >> 8 & 7) << 12 | (value & 0xFF)));
-        return {};
-      }
-      default:
-        return failed("relocation " + std::to_string(type));
-    }
+    return is_arm() ? xip_relocate_arm(out_, all) : xip_relocate_riscv(out_, all);
   }
 
   // .stack_sizes: an address and a LEB128 number for each function.
@@ -175,7 +143,7 @@ class Linker {
       if (!name) return failed(name.takeError());
       if (!is_function(symbol)) continue;
       WAFER_LET(at, address_of(symbol));
-      symbols[*name] = at | 1;  // Thumb
+      symbols[*name] = at | mark();
     }
     Vec<interp::XipFunction> out;
     for (auto f = module_.imported_functions; f < module_.functions.size(); ++f) {
@@ -193,33 +161,22 @@ class Linker {
 
   const ELFObjectFileBase& object_;
   const wasm::Module& module_;
+  const interp::XipTarget target_;
   Vec<uint8_t> out_;
   std::vector<uint32_t> placed_;  // by section
 };
 
 }  // namespace
 
-Result<interp::XipTarget> xip_target(const llvm::TargetMachine& machine) {
-  const llvm::MCSubtargetInfo& info = *machine.getMCSubtargetInfo();
-  interp::XipTarget t;
-  t.machine = interp::kXipArm;
-  // Its loops and vectors are in the code then, and nothing of them in the file.
-  if (info.checkFeatures("+v8.1m.main"))
-    return Error(ErrorKind::Unsupported, "no code that runs in place for cpu '" +
-                                             machine.getTargetCPU().str() + "', of Armv8.1-M");
-  t.level = info.checkFeatures("+v8m.main") ? 8 : 7;
-  if (!info.checkFeatures("+vfp2sp"))
-    return Error(ErrorKind::Unsupported,
-                 "code that runs in place is for processors with instructions for f32");
-  t.features = uint8_t((info.checkFeatures("+dsp") ? interp::kXipDsp : 0) | interp::kXipSingle);
-  return t;
+Error xip_link_failed(const std::string& what) {
+  return Error(ErrorKind::Unsupported, "linking code that runs in place: " + what);
 }
 
 Result<Vec<uint8_t>> link_xip(const llvm::MemoryBuffer& buffer, const wasm::Module& module,
                               interp::XipTarget target) {
   auto object = llvm::object::ObjectFile::createELFObjectFile(buffer.getMemBufferRef());
   if (!object) return failed(object.takeError());
-  return Linker(*llvm::cast<ELFObjectFileBase>(object->get()), module).run(target);
+  return Linker(*llvm::cast<ELFObjectFileBase>(object->get()), module, target).run();
 }
 
 }  // namespace wafer::compiler

@@ -63,8 +63,9 @@ def value(v):
 
 
 class Script:
-    def __init__(self, compile=None):
+    def __init__(self, compile=None, target=None):
         self.compile = compile  # makes machine code of a module, or None
+        self.target = target
         self.out = bytearray()
         self.host_references = False
 
@@ -81,7 +82,7 @@ class Script:
         if not self.compile:
             return
         xip = pathlib.Path(folder) / "code.xip"
-        done = subprocess.run([self.compile, "compile", "--target", "thumbv7em", "--format", "xip",
+        done = subprocess.run([self.compile, "compile", "--target", self.target, "--format", "xip",
                                wasm, "-o", xip], capture_output=True, text=True)
         if done.returncode:
             if done.returncode != 1 or "runs in place has no" not in done.stderr:
@@ -219,21 +220,22 @@ def main():
                  *common, "-static"]
         run = [*args.run.split(), elf.resolve()]
     else:
-        build = on.compile('-DPOOL_PLACE=__attribute__((section(".psram")))', *common)
+        build = on.compile('-DPOOL_PLACE=__attribute__((section(".psram")))',
+                           "-Wl,--defsym=board_stack=131072", *common)
         run = [*on.emulator, elf.resolve()]
     if args.xip:
         build.insert(1, "-DXIP")
     subprocess.run(build, check=True)
     totals, bad = [0, 0, 0], []
     # Scripts of a few files each: the board has room for one at a time.
-    batch = Script(args.xip)
+    batch = Script(args.xip, on.xip)
     batches = [batch]
     files = 0
     for name in names:
         if any(name.startswith(n) for n in NOT_HERE):
             continue
         if len(batch.out) > 1_000_000:
-            batch = Script(args.xip)
+            batch = Script(args.xip, on.xip)
             batches.append(batch)
         if batch.file(args.suite / f"{name}.wast", args.wasm_tools, spectest.read_bytes()):
             files += 1

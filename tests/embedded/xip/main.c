@@ -158,7 +158,9 @@ static void damaged_files(void) {
   copy[8] ^= 0x40;
   copy[sizeof guest_xip - 9] ^= 1;
   expect_error("code", copy, sizeof guest_xip, WAFER_ERROR_MALFORMED);
-  expect_error("processor", guest_other, sizeof guest_other, WAFER_ERROR_UNSUPPORTED);
+  for (unsigned i = 0; i < sizeof guest_others / sizeof *guest_others; ++i)
+    expect_error(guest_others[i].name, guest_others[i].code, guest_others[i].size,
+                 WAFER_ERROR_UNSUPPORTED);
   memmove(copy + 1, guest_xip, sizeof guest_xip);
   expect_error("not aligned", copy + 1, sizeof guest_xip, WAFER_ERROR_USAGE);
 }

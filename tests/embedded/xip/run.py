@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Code that runs in place, beside the interpreter, on a Cortex-M4 in QEMU.
+"""Code that runs in place, beside the interpreter, on a board in QEMU.
 
 Compiles guest.wat by the tool, builds the library with -DWAFER_FEATURE_XIP=ON and a firmware of
 both, runs it, and checks how large the loader is. What has no such code must be refused. Skips
@@ -16,7 +16,13 @@ ROOT = HERE.parent.parent.parent
 sys.path.insert(0, str(ROOT / "examples/embedded"))
 from boards import Board  # noqa: E402
 
-BOARD = Board("cortex-m4")
+# Targets by board: whose code runs on it, and whose code it must refuse.
+TARGETS = {
+    # Both conventions for floats: the loader must not know which the code has.
+    "cortex-m4": (["thumbv7em", "thumbv7em-none-eabi"], ["thumbv8m.main", "riscv32"]),
+    "riscv32": (["riscv32", "riscv32imc-esp-espidf"],
+                ["riscv32imafc", "riscv32imac_zbb", "riscv32imac_zicclsm", "thumbv7em"]),
+}
 # Bytes of code and constants that the loader may take.
 LOADER_LIMIT = 10 * 1024
 REFUSED = {
@@ -52,13 +58,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wafer", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--board", default="cortex-m4", choices=TARGETS)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    wafer, out = args.wafer.resolve(), args.out
+    wafer, out, board = args.wafer.resolve(), args.out, Board(args.board)
+    run_on, others = TARGETS[args.board]
 
     for what, (text, message) in REFUSED.items():
         (out / "refused.wat").write_text(text)
-        said = sh(wafer, "compile", "--target", "thumbv7em", "--format", "xip", out / "refused.wat",
+        said = sh(wafer, "compile", "--target", board.xip, "--format", "xip", out / "refused.wat",
                   "-o", out / "refused.xip", ok=(1,))
         if message not in said or len(said.splitlines()) != 1:
             sys.exit(f"{what}: {said}")
@@ -66,7 +74,13 @@ def main():
                              ([], "needs a --target"),
                              (["--target", "thumbv7em", "--fuel"], "cannot count fuel"),
                              (["--target", "thumbv7em", "--cpu", "cortex-m3"], "instructions for f32"),
-                             (["--target", "thumbv8m.main", "--cpu", "cortex-m55"], "Armv8.1-M")):
+                             (["--target", "thumbv8m.main", "--cpu", "cortex-m55"], "Armv8.1-M"),
+                             (["--target", "riscv32imafdc"], "RISC-V's extension 'd'; there are"),
+                             (["--target", "riscv32ic"], "multiply and divide"),
+                             (["--target", "riscv32q"], "first letter"),
+                             (["--target", "riscv32", "--cpu", "rocket"], "unknown cpu 'rocket'"),
+                             (["--target", "riscv32", "--cpu", "sifive-u74"], "no processor of 32"),
+                             (["--target", "riscv64"], "thumbv8m.main and riscv32")):
         (out / "refused.wat").write_text("(module)")
         said = sh(wafer, "compile", "--format", "xip", *options, out / "refused.wat",
                   "-o", out / "refused.xip", ok=(1,))
@@ -74,40 +88,42 @@ def main():
             sys.exit(f"{options}: {said}")
 
     sh(wafer, "wat2wasm", HERE / "guest.wat", "-o", out / "guest.wasm")
-    for target in ("thumbv7em", "thumbv7em-none-eabi", "thumbv8m.main"):
+    for target in run_on + others:
         sh(wafer, "compile", "--target", target, "--format", "xip", out / "guest.wasm",
            "-o", out / f"{target}.xip")
-    if sh(wafer, "compile", "--target", "thumbv7em", "--format", "xip", out / "guest.wasm", "-o",
-          out / "again.xip") or (out / "again.xip").read_bytes() != (out / "thumbv7em.xip").read_bytes():
+    if sh(wafer, "compile", "--target", run_on[0], "--format", "xip", out / "guest.wasm", "-o",
+          out / "again.xip") or (out / "again.xip").read_bytes() != (out / f"{run_on[0]}.xip").read_bytes():
         sys.exit("the same module gives other code")
 
-    for tool in (BOARD.compiler, f"{BOARD.prefix}-g++", BOARD.emulator[0]):
+    for tool in (board.compiler, f"{board.prefix}-g++", board.emulator[0]):
         if not shutil.which(tool):
             print(f"skipped: no {tool}")
             sys.exit(77)
     build = out / "library"
-    sh("cmake", "--preset", "cortex-m4", "-B", build, "-DWAFER_PROFILE=minimal",
+    sh("cmake", "--preset", args.board, "-B", build, "-DWAFER_PROFILE=minimal",
        "-DWAFER_FEATURE_XIP=ON", "-DWAFER_TESTS=OFF", cwd=ROOT)
     sh("cmake", "--build", build, "--target", "wafer_lib")
     library = build / "libwafer-embedded.a"
     text = 0
-    for line in sh(f"{BOARD.prefix}-size", library).splitlines():
+    for line in sh(f"{board.prefix}-size", library).splitlines():
         if " xip" in line or "\txip" in line:
             text += int(line.split()[0])
     print(f"loader: {text} bytes of text, of {LOADER_LIMIT} at most")
     if not 0 < text <= LOADER_LIMIT:
         sys.exit("the loader has grown")
 
-    # Both conventions for floats: the loader must not know which the code has.
-    for target in ("thumbv7em", "thumbv7em-none-eabi"):
-        (out / "guest.h").write_text(array("guest_wasm", out / "guest.wasm") +
-                                     array("guest_xip", out / f"{target}.xip") +
-                                     array("guest_other", out / "thumbv8m.main.xip"))
+    refused = "static const struct {\n  const char* name;\n  const void* code;\n  size_t size;\n} guest_others[] = {\n"
+    arrays = array("guest_wasm", out / "guest.wasm")
+    for i, target in enumerate(others):
+        arrays += array(f"guest_other{i}", out / f"{target}.xip")
+        refused += f'  {{"{target}", guest_other{i}, sizeof guest_other{i}}},\n'
+    for target in run_on:
+        (out / "guest.h").write_text(arrays + array("guest_xip", out / f"{target}.xip") + refused + "};\n")
         elf = out / f"{target}.elf"
-        sh(*BOARD.compile("-Wall", "-Wextra", "-DPOOL_BYTES=4*1024*1024",
+        sh(*board.compile("-Wall", "-Wextra", "-DPOOL_BYTES=4*1024*1024",
                           '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}",
-                          HERE / "main.c", library, "-lm", "-o", elf))
-        said = sh(*BOARD.emulator, elf.resolve(), ok=(0, 1), timeout=60)
+                          "-Wl,--defsym=board_stack=1048576", HERE / "main.c", library, "-lm", "-o", elf))
+        said = sh(*board.emulator, elf.resolve(), ok=(0, 1), timeout=60)
         print(f"{target}: {said.strip()}")
         if "traps, all as expected" not in said:
             sys.exit(1)
