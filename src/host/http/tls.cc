@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -35,12 +36,12 @@ class TlsChannel final : public Channel,
 
   void handshake(std::function<void(const Error&)> done) {
     handshake_ = std::move(done);
-    go();
+    go(true);
   }
 
   void read_some(asio::mutable_buffer to, Done done) override {
     reading_ = Reading{{static_cast<uint8_t*>(to.data()), to.size()}, std::move(done)};
-    go();
+    go(true);
   }
   void write(asio::const_buffer from, Done done) override {
     write(Pair{from, asio::const_buffer()}, std::move(done));
@@ -48,14 +49,14 @@ class TlsChannel final : public Channel,
   void write(const Pair& from, Done done) override {
     writing_ = Writing{
         {bytes_of(from[0]), bytes_of(from[1])}, from[0].size() + from[1].size(), std::move(done)};
-    go();
+    go(true);
   }
   void end(std::function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.
     session_->end();
     when_sent_.push_back(
         [this, self = shared_from_this(), done = std::move(done)] { Channel::end(done); });
-    go();
+    go(true);
   }
   std::string protocol() const override { return std::string(session_->protocol()); }
 
@@ -101,14 +102,20 @@ class TlsChannel final : public Channel,
   }
   void put(Bytes from) override { output_.insert(output_.end(), from.begin(), from.end()); }
 
-  // ---- Does what can be done now
-  void go() {
+  // ---- Does what can be done now. Within a `call` to the channel, nobody is called back.
+  void go(bool call) {
     starved_ = false;
     if (handshake_) shake_hands();
     if (!handshake_ && writing_) write_more();
     if (!handshake_ && reading_) read_more();
     send();
     if (starved_) receive();
+    for (auto& f : std::exchange(ready_, {})) {
+      if (call)
+        asio::post(socket_.get_executor(), std::move(f));
+      else
+        f();
+    }
   }
 
   void shake_hands() {
@@ -146,8 +153,9 @@ class TlsChannel final : public Channel,
                   // Cut off: the other side has not said that this is the end.
                   ? make_error_code(boost::system::errc::connection_aborted)
                   : input_error_;
-    asio::post(socket_.get_executor(), [self = shared_from_this(), done = std::move(reading_->done),
-                                        error, got] { done(error, got); });
+    ready_.push_back([self = shared_from_this(), done = std::move(reading_->done), error, got] {
+      done(error, got);
+    });
     reading_.reset();
   }
 
@@ -177,8 +185,8 @@ class TlsChannel final : public Channel,
     if (sending_) return;
     if (output_.empty() || output_error_) {
       output_.clear();
-      for (auto& f : std::exchange(when_sent_, {}))
-        asio::post(socket_.get_executor(), std::move(f));
+      std::move(when_sent_.begin(), when_sent_.end(), std::back_inserter(ready_));
+      when_sent_.clear();
       return;
     }
     sending_ = true;
@@ -190,7 +198,7 @@ class TlsChannel final : public Channel,
                         sent_.clear();
                         if (sent_.capacity() > kKept) sent_ = {};
                         if (error) output_error_ = error;
-                        go();
+                        go(false);
                       });
   }
 
@@ -206,7 +214,7 @@ class TlsChannel final : public Channel,
           input_at_ = 0;
           input_end_ = n;
           if (error) input_error_ = error;
-          go();
+          go(false);
         });
   }
 
@@ -215,6 +223,7 @@ class TlsChannel final : public Channel,
   std::optional<Writing> writing_;
   // Once everything has gone out that is to.
   std::vector<std::function<void()>> when_sent_;
+  std::vector<std::function<void()>> ready_;  // what is to be called at the end of go()
   bool starved_ = false, sending_ = false, receiving_ = false;
   std::vector<uint8_t> input_, output_, sent_;
   size_t input_at_ = 0, input_end_ = 0;
