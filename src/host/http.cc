@@ -113,6 +113,13 @@ Outcome<size_t> HttpBody::room() const {
 
 void HttpBody::write(Bytes bytes) {
   if (ended_ || discarded_) return;
+  if (pass_on && front().empty() && going_ == 0) {
+    const Passed passed = pass_on(bytes);
+    bytes = bytes.subspan(passed.taken);
+    going_ = passed.going;
+    if (on_taken && passed.taken > going_) on_taken(passed.taken - going_);
+    if (bytes.empty()) return update();
+  }
   if (taken_ > 0 && taken_ == data_.size()) {
     data_.clear();
     taken_ = 0;

@@ -82,6 +82,14 @@ class HttpBody {
   const HttpFields& trailers() const { return trailers_; }
   // Called when the reader has taken bytes, or discards what is there and what comes.
   std::function<void(size_t)> on_taken;
+  // What became of bytes that were written: so many were taken, of which some are still on their
+  // way, as after take().
+  struct Passed {
+    size_t taken = 0, going = 0;
+  };
+  // Called with what is written while the reader has all of what was written before: it may take it
+  // from where it is, so that it is not copied. What it leaves waits here.
+  std::function<Passed(Bytes)> pass_on;
 
   // Ready when there is something to read, the end too; when there is room; when it has ended.
   const std::shared_ptr<Signal>& readable() const { return readable_; }

@@ -25,6 +25,8 @@ std::string_view reason(int status) {
 // What is read at once: of a body, or what a header begins with.
 constexpr size_t kMostRead = 64 << 10;
 constexpr size_t kLeastRead = 4 << 10;
+// What of a body is sent in one turn of the guest.
+constexpr size_t kMostPassed = 1 << 20;
 // For a client that sends no more to get something of its answer: it may be gone.
 constexpr std::chrono::seconds kHalfClosed{5};
 // What is left of a request that nobody reads, so that its connection can go on.
@@ -417,7 +419,26 @@ void Connection::send_body() {
     return send(true);
   }
   if (!out_.empty()) return send(false);
+  passed_ = 0;
+  if (!body->pass_on)
+    body->pass_on = [weak = std::weak_ptr(self()), body](Bytes bytes) {
+      const std::shared_ptr<Connection> to = weak.lock();
+      // It may have gone on to another request.
+      const bool ours = to && to->handling_ && to->handling_->response.body.get() == body;
+      return ours ? to->pass_on(bytes) : host::HttpBody::Passed();
+    };
   more_ = body->readable()->wait(worker_.loop(), [this] { send_body(); });
+}
+
+// What the guest has just written goes out from its memory. After some of that it waits for its
+// turn.
+host::HttpBody::Passed Connection::pass_on(Bytes bytes) {
+  if (closed_ || writing_ || !begun_ || !head_.empty() || passed_ > kMostPassed) return {};
+  const host::HttpBody::Passed passed = out_.pass(*channel_, bytes, chunked_);
+  passed_ += passed.taken;
+  handling_->sent += passed.taken;
+  if (!out_.empty()) send(false);
+  return passed;
 }
 
 void Connection::send(bool last) {

@@ -52,6 +52,7 @@ class Connection final : public Session, public Handling::Owner {
   void on_guest_done(Handling&) override { finish_request(); }
   bool on_inform(Handling&, int status, const host::HttpFields& fields) override;
   void send_body();
+  host::HttpBody::Passed pass_on(Bytes bytes);
   void send(bool last);
   const char* protocol() const;
   void response_done();
@@ -76,6 +77,7 @@ class Connection final : public Session, public Handling::Owner {
   bool chunked_ = false, keep_alive_ = true, begun_ = false, done_ = false;
   std::string head_;    // of the response, to be sent
   host::Outgoing out_;  // on its way
+  size_t passed_ = 0;   // since others had their turn
 };
 
 }  // namespace wafer::serve

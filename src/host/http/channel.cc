@@ -1,5 +1,8 @@
 #include "host/http/channel.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
@@ -17,6 +20,16 @@ void Channel::write(asio::const_buffer from, Done done) {
 
 void Channel::write(const Pair& from, Done done) {
   asio::async_write(socket_, from, All(), std::move(done));
+}
+
+size_t Channel::write_now(std::span<const asio::const_buffer> from) {
+  iovec parts[4];
+  msghdr message{};
+  message.msg_iov = parts;
+  for (const asio::const_buffer& b : from.first(std::min(from.size(), std::size(parts))))
+    parts[message.msg_iovlen++] = {const_cast<void*>(b.data()), b.size()};
+  const ssize_t n = sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return size_t(std::max<ssize_t>(n, 0));
 }
 
 void Channel::end(std::function<void()> done) {

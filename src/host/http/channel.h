@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace wafer::host {
@@ -26,6 +27,9 @@ class Channel {
   virtual void write(boost::asio::const_buffer from, Done done);
   using Pair = std::array<boost::asio::const_buffer, 2>;
   virtual void write(const Pair& from, Done done);
+  // As much of it as the system takes at once: 0 of nothing, of a failure, and of what has to be
+  // encrypted. Not while a write() is under way.
+  virtual size_t write_now(std::span<const boost::asio::const_buffer> from);
   // Tells the other side that nothing more comes, then calls `done`.
   virtual void end(std::function<void()> done);
   // Now; what is under way fails.

@@ -37,6 +37,23 @@ size_t Outgoing::add(HttpBody& body, bool chunked) {
   return size;
 }
 
+HttpBody::Passed Outgoing::pass(Channel& channel, Bytes bytes, bool chunked) {
+  namespace asio = boost::asio;
+  if (bytes.size() < kSmall) return {};
+  const std::string head = chunked ? hex(bytes.size()) + "\r\n" : std::string();
+  const std::string_view behind = chunked ? "\r\n" : "";
+  const asio::const_buffer parts[] = {asio::buffer(head), asio::buffer(bytes.data(), bytes.size()),
+                                      asio::buffer(behind)};
+  const size_t sent = channel.write_now(parts);
+  if (sent == 0) return {};
+  text = head.substr(std::min(sent, head.size()));
+  const Bytes left = bytes.subspan(std::min(bytes.size(), sent - (head.size() - text.size())));
+  piece_.assign(left.begin(), left.end());
+  const size_t all = head.size() + bytes.size() + behind.size();
+  put(behind.substr(behind.size() - std::min(behind.size(), all - sent)));
+  return {bytes.size(), left.size()};
+}
+
 void Outgoing::end(const HttpBody& body, bool chunked) {
   if (!chunked) return;
   std::string more = "0\r\n";

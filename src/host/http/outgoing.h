@@ -13,6 +13,10 @@ class Outgoing {
 
   // Adds what there is of a body; how many bytes that was. `chunked`: RFC 9112, 7.1.
   size_t add(HttpBody& body, bool chunked);
+  // Sends `bytes` of the body from where they are, while nothing else is on its way. What the
+  // system does not take at once is copied, to be written; nothing is taken if there is none that
+  // it takes.
+  HttpBody::Passed pass(Channel& channel, Bytes bytes, bool chunked);
   // Adds what comes after a body that ended well.
   void end(const HttpBody& body, bool chunked);
   bool empty() const { return text.empty() && piece_.empty(); }

@@ -51,6 +51,7 @@ class TlsChannel final : public Channel,
         {bytes_of(from[0]), bytes_of(from[1])}, from[0].size() + from[1].size(), std::move(done)};
     go(true);
   }
+  size_t write_now(std::span<const asio::const_buffer>) override { return 0; }
   void end(std::function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.
     session_->end();
