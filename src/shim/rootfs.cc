@@ -107,8 +107,16 @@ unsigned long flags_of(const UniqueFd& fd) {
 constexpr unsigned long kPerMount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
                                     MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME | MS_NOSYMFOLLOW;
 
-// The same for mount_setattr(2).
-mount_attr attributes(unsigned long flags) {
+constexpr unsigned long kAccessTimes = MS_NOATIME | MS_RELATIME | MS_STRICTATIME;
+
+// What a bind mount that has the flags `now` is to have by mount(2), which takes all of them anew.
+unsigned long changed(unsigned long now, const MountOptions& o) {
+  if (o.flags & kAccessTimes) now &= ~kAccessTimes;
+  return (now & ~o.cleared) | (o.flags & kPerMount);
+}
+
+// The same for mount_setattr(2), which leaves alone what is not named.
+mount_attr attributes(const MountOptions& o) {
   constexpr std::pair<unsigned long, uint64_t> kSet[] = {{MS_RDONLY, MOUNT_ATTR_RDONLY},
                                                          {MS_NOSUID, MOUNT_ATTR_NOSUID},
                                                          {MS_NODEV, MOUNT_ATTR_NODEV},
@@ -119,13 +127,14 @@ mount_attr attributes(unsigned long flags) {
                                                          {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
                                                          {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW}};
   mount_attr how{};
-  for (const auto& [flag, attribute] : kSet)
-    if (flags & flag) how.attr_set |= attribute;
-  if (flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)) {
-    how.attr_clr = MOUNT_ATTR__ATIME;
-    // One of them only; as mount(2) has it, the strictest.
-    if (flags & MS_STRICTATIME) how.attr_set &= ~uint64_t{MOUNT_ATTR_NOATIME};
+  for (const auto& [flag, attribute] : kSet) {
+    if (o.flags & flag) how.attr_set |= attribute;
+    if (o.cleared & flag & ~kAccessTimes) how.attr_clr |= attribute;
   }
+  // One of them, or else the kernel's usual one.
+  if (o.flags & kAccessTimes || o.cleared & MS_NOATIME) how.attr_clr |= MOUNT_ATTR__ATIME;
+  // As mount(2) has it, the strictest.
+  if (o.flags & MS_STRICTATIME) how.attr_set &= ~uint64_t{MOUNT_ATTR_NOATIME};
   return how;
 }
 
@@ -151,8 +160,10 @@ Result<UniqueFd> bind_tree(int from, const char* source, const MountOptions& o,
       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | empty | (o.flags & MS_REC ? AT_RECURSIVE : 0)));
   if (!tree && errno == ENOSYS) return UniqueFd();
   if (!tree) return system_error("cannot mount " + what);
-  mount_attr top = attributes(o.flags & kPerMount);
-  if (top.attr_set && mount_setattr(tree.get(), "", AT_EMPTY_PATH, &top, sizeof top) != 0) {
+  // In a user namespace, the kernel refuses to change what was set outside of it.
+  mount_attr top = attributes(o);
+  if ((top.attr_set || top.attr_clr) &&
+      mount_setattr(tree.get(), "", AT_EMPTY_PATH, &top, sizeof top) != 0) {
     if (errno == ENOSYS) return UniqueFd();
     return system_error("cannot change the mount " + what);
   }
@@ -171,10 +182,8 @@ MountOptions mount_options(const std::vector<std::string>& options) {
     const auto known = std::find_if(std::begin(kOptions), std::end(kOptions),
                                     [&option](const Option& o) { return o.name == option; });
     if (known != std::end(kOptions)) {
-      if (known->clear)
-        out.flags &= ~known->flag;
-      else
-        out.flags |= known->flag;
+      (known->clear ? out.flags : out.cleared) &= ~known->flag;
+      (known->clear ? out.cleared : out.flags) |= known->flag;
       continue;
     }
     const auto how = std::find_if(std::begin(kPropagation), std::end(kPropagation),
@@ -204,10 +213,10 @@ Result<void> mount_at(const std::string& target, const std::string& type, const 
   if (::mount(source.c_str(), target.c_str(), bind ? nullptr : type.c_str(), o.flags,
               o.data.empty() ? nullptr : o.data.c_str()) != 0)
     return system_error("cannot mount " + (bind ? source : type) + " on " + target);
-  if (bind && (o.flags & kPerMount)) {
+  if (bind && ((o.flags | o.cleared) & kPerMount)) {
     const UniqueFd now(::open(target.c_str(), O_PATH | O_CLOEXEC));
-    if (::mount(nullptr, target.c_str(), nullptr,
-                MS_BIND | MS_REMOUNT | (o.flags & kPerMount) | flags_of(now), nullptr) != 0)
+    if (::mount(nullptr, target.c_str(), nullptr, MS_BIND | MS_REMOUNT | changed(flags_of(now), o),
+                nullptr) != 0)
       return system_error("cannot change the mount " + target);
   }
   for (const unsigned long flags : o.propagation)
@@ -311,9 +320,9 @@ Result<UniqueFd> Rootfs::mount_by_path(const MountSpec& m, MountOptions o, bool 
   // The descriptor is of what lies below the new mount.
   UniqueFd mounted = find(m.destination, O_PATH);
   if (!mounted) return system_error("cannot find " + m.destination);
-  if (bind && (o.flags & kPerMount) &&
+  if (bind && ((o.flags | o.cleared) & kPerMount) &&
       ::mount(nullptr, path_of(mounted).c_str(), nullptr,
-              MS_BIND | MS_REMOUNT | (o.flags & kPerMount) | flags_of(mounted), nullptr) != 0)
+              MS_BIND | MS_REMOUNT | changed(flags_of(mounted), o), nullptr) != 0)
     return system_error("cannot change the mount " + m.destination);
   WAFER_TRY(change_tree(mounted, o, m.destination));
   return mounted;

@@ -13,6 +13,7 @@ namespace wafer::shim {
 // Options of a mount as mount(2) takes them.
 struct MountOptions {
   unsigned long flags = 0;
+  unsigned long cleared = 0;               // flags that are asked not to be there, as by "exec"
   std::vector<unsigned long> propagation;  // MS_PRIVATE, ..., each applied by a call of its own
   std::string data;
   uint64_t set = 0, clear = 0;  // MOUNT_ATTR_*, of it and all mounts below it

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -322,6 +323,7 @@ TEST(ShimRootfs, Options) {
   const MountOptions o =
       mount_options({"ro", "nosuid", "rbind", "mode=755", "rprivate", "size=1k", "rw"});
   EXPECT_EQ(o.flags, static_cast<unsigned long>(MS_NOSUID | MS_BIND | MS_REC));
+  EXPECT_EQ(o.cleared, static_cast<unsigned long>(MS_RDONLY));
   EXPECT_EQ(o.data, "mode=755,size=1k");
   EXPECT_EQ(o.propagation.size(), 1u);
   const MountOptions tree = mount_options({"rbind", "rro", "rnoatime", "nosymfollow"});
@@ -365,6 +367,43 @@ TEST(ShimRootfs, ReadOnlyThroughout) {
     return writes("/ro/x") || !writes("/ro/below/x") || writes("/rro/x") || writes("/rro/below/x")
                ? 3
                : 0;
+  });
+  if (WEXITSTATUS(status) == kNoNamespace) GTEST_SKIP() << "no mount namespaces here";
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
+// Options of a bind mount are what is asked of it, whatever the source's mount has; what a user
+// namespace must not change is refused, and what is not asked for stays.
+TEST(ShimRootfs, BindsAsAsked) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root mounts";
+  Folder folder;
+  const int status = in_mount_namespace([&folder] {
+    std::error_code ec;
+    const std::string source = folder.path + "/source";
+    for (const std::string& p : {folder.path + "/root/a", folder.path + "/root/b", source})
+      std::filesystem::create_directories(p, ec);
+    if (mount("tmpfs", source.c_str(), "tmpfs", MS_NOATIME | MS_NOEXEC | MS_NOSUID, nullptr) != 0)
+      return kNoNamespace;
+    // The flags that a mount on /NAME has; 0 if it cannot be.
+    const auto flags = [&](const std::string& name,
+                           std::vector<std::string> options) -> unsigned long {
+      const Result<Rootfs> root = Rootfs::open(folder.path + "/root");
+      options.emplace_back("rbind");
+      if (!root || !root->mount({"/" + name, "bind", source, options, {}}, {})) return 0;
+      struct statvfs st;
+      return statvfs((folder.path + "/root/" + name).c_str(), &st) == 0 ? st.f_flag : 0;
+    };
+    constexpr unsigned long kAll = ST_NOATIME | ST_RELATIME | ST_NOEXEC | ST_NOSUID | ST_RDONLY;
+    if ((flags("a", {"relatime", "exec"}) & kAll) != (ST_RELATIME | ST_NOSUID)) return 1;
+    if ((flags("a", {"atime", "ro"}) & kAll) != (ST_RELATIME | ST_NOEXEC | ST_NOSUID | ST_RDONLY))
+      return 2;
+    if ((flags("a", {"rw"}) & kAll) != (ST_NOATIME | ST_NOEXEC | ST_NOSUID)) return 3;
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return kNoNamespace;
+    for (const char* locked : {"relatime", "exec", "suid"})
+      if (flags("b", {locked})) return 4;
+    if ((flags("b", {"noatime", "nosuid", "rw"}) & kAll) != (ST_NOATIME | ST_NOEXEC | ST_NOSUID))
+      return 5;
+    return 0;
   });
   if (WEXITSTATUS(status) == kNoNamespace) GTEST_SKIP() << "no mount namespaces here";
   EXPECT_EQ(status, 0) << WEXITSTATUS(status);
