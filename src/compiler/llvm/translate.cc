@@ -484,6 +484,7 @@ Value* FunctionTranslator::intrinsic(llvm::Intrinsic::ID id, std::initializer_li
 
 Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
   if (!dead_ && fuel_at_) fuel_at_->setOperand(1, const_i64(++fuel_));
+  if (m_.xip) WAFER_TRY(xip_check(in));
   switch (in.op) {
     case Opcode::Block:
     case Opcode::Loop:
@@ -508,7 +509,6 @@ Result<void> FunctionTranslator::instruction(const wasm::Instr& in) {
     default:
       break;
   }
-  if (m_.xip) WAFER_TRY(xip_check(in));
   if (dead_) return {};
   if (m_.xip && xip_instruction(in)) return {};
   if (control(in) || numeric(in) || memory_op(in) || table_op(in) || wide(in) || gc(in) ||

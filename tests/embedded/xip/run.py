@@ -30,6 +30,8 @@ REFUSED = {
                 "has no i32x4.splat (function 1 g)"),
     "tail calls": ('(module (func $f (export "f") (return_call $f)))',
                    "has no return_call (function 0 f)"),
+    "exceptions": ('(module (func $f (block $l (try_table (catch_all $l)))))',
+                   "has no try_table (function 0 f)"),
     "references": ('(module (func (param externref)))', "has no values but numbers (function 0)"),
     "locals": ('(module (func $f (export "f") (local v128)))',
                "has no values but numbers (function 0 f)"),
@@ -58,6 +60,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wafer", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--library", type=pathlib.Path,
+                        help="folder to build it in, of the board's preset and the profile minimal")
     parser.add_argument("--board", default="cortex-m4", choices=TARGETS)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -99,9 +103,9 @@ def main():
         if not shutil.which(tool):
             print(f"skipped: no {tool}")
             sys.exit(77)
-    build = out / "library"
+    build = args.library or out / "library"
     sh("cmake", "--preset", args.board, "-B", build, "-DWAFER_PROFILE=minimal",
-       "-DWAFER_FEATURE_XIP=ON", "-DWAFER_TESTS=OFF", cwd=ROOT)
+       "-DWAFER_FEATURE_XIP=ON", cwd=ROOT)
     sh("cmake", "--build", build, "--target", "wafer_lib")
     library = build / "libwafer-embedded.a"
     text = 0
