@@ -26,6 +26,8 @@ foreach(folder ${wafer_embedded_folders})
       "-fno-math-errno;-ffp-contract=off")
   endif()
 endforeach()
+list(TRANSFORM wafer_xip_sources PREPEND ${wafer_root}/src/interp/)
+set_source_files_properties(${wafer_xip_sources} PROPERTIES COMPILE_DEFINITIONS WAFER_HAS_XIP=1)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set_source_files_properties(${wafer_root}/src/interp/exec.cc
     ${wafer_root}/src/interp/in_place_fast.cc PROPERTIES COMPILE_OPTIONS

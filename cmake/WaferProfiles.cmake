@@ -48,8 +48,10 @@ option(WAFER_FEATURE_XIP "Build in: code of wafer compile --format xip" OFF)
 if(WAFER_FEATURE_XIP AND NOT WAFER_EMBEDDED)
   message(FATAL_ERROR "WAFER_FEATURE_XIP is for embedded builds")
 endif()
+# Of these sources of src/interp alone, so that all others are the same with and without it.
+set(wafer_xip_sources)
 if(WAFER_FEATURE_XIP)
-  target_compile_definitions(wafer_flags INTERFACE WAFER_HAS_XIP=1)
+  set(wafer_xip_sources run.cc xip.cc)
 endif()
 
 if(WAFER_INTERPRETER STREQUAL "in-place")

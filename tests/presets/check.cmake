@@ -13,7 +13,7 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
   message("skipped: no ${COMPILER}-g++ with headers of the C++ library (`scripts/setup small`)")
   return()
 endif()
-foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-DWAFER_INTERPRETER=${INTERPRETER};-B;${BUILD}" "--build;${BUILD}")
+foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-DWAFER_INTERPRETER=${INTERPRETER};-DWAFER_FEATURE_XIP=OFF;-B;${BUILD}" "--build;${BUILD}")
   execute_process(COMMAND ${CMAKE_COMMAND} ${step} WORKING_DIRECTORY ${SOURCE}
     RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(NOT status EQUAL 0)
