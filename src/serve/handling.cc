@@ -131,7 +131,7 @@ void Handling::on_ended(const std::string& failure) {
 
 void Handling::log_gone(const std::string& remote, const char* protocol) {
   constexpr int kStopped = 503;
-  if (logged || (!invocation_ && !answered)) return;
+  if (logged || method.empty()) return;
   if (!status) status = worker_.ended() ? kStopped : unanswered;
   log(remote, protocol);
 }

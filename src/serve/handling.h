@@ -40,7 +40,7 @@ class Handling : public std::enable_shared_from_this<Handling> {
 
   // Counts it, and writes a line of the access log.
   void log(const std::string& remote, const char* protocol);
-  // The same of one that a guest has, and which ends before it was answered as a whole.
+  // The same of one whose header has come, and which ends before it was answered as a whole.
   void log_gone(const std::string& remote, const char* protocol);
 
   std::string method, target;

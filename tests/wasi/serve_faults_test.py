@@ -307,6 +307,7 @@ def unanswered(wafer, component):
     # (What the guest waits for has no end, and it reads nothing.)
     ends(POST + b"Content-Length: 100\r\n\r\nab", 408)
     ends(CHUNKED + b"1\r\nx\r\n", 400, later=b"no chunk\r\n")
+    ends(CHUNKED + b"no chunk\r\n", 400)
     ends(POST + b"Content-Length: 100\r\n\r\nab", 499, True)
     ends(POST + b"\r\n", 499, True)
     stopped = server.connect()
