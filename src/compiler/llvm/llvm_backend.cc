@@ -243,6 +243,7 @@ class LlvmBackend final : public Backend {
     WAFER_TRY(verify(*translator.ir));
     dump(*translator.ir, "WAFER_DUMP_IR");
     optimize(*translator.ir, *machine, options.opt_level, module, cancelled);
+    if (machine->getTargetTriple().isRISCV()) xip_choose_tables(*translator.ir);
     dump(*translator.ir, "WAFER_DUMP_OPTIMIZED_IR");
     WAFER_LET(object, emit_object(*translator.ir, *machine, cancelled));
     return link_xip(*object, module, traits);

@@ -390,6 +390,35 @@ void FunctionTranslator::xip_store(const wasm::Instr& in, Value* value, unsigned
   b_.SetInsertPoint(next);
 }
 
+// ---- switches
+
+// Ranges of values that go to one place, between which a search by comparisons chooses.
+static size_t ranges_of(const llvm::SwitchInst& s) {
+  std::vector<std::pair<llvm::APInt, const BasicBlock*>> cases;
+  for (const auto& c : s.cases())
+    cases.emplace_back(c.getCaseValue()->getValue(), c.getCaseSuccessor());
+  std::sort(cases.begin(), cases.end(),
+            [](const auto& a, const auto& b) { return a.first.slt(b.first); });
+  size_t ranges = 0;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const bool next = i > 0 && cases[i].first == cases[i - 1].first + 1;
+    if (!next || cases[i].second != cases[i - 1].second) ++ranges;
+  }
+  return ranges;
+}
+
+void xip_choose_tables(llvm::Module& ir) {
+  // A search takes two instructions for each doubling, a table some nine.
+  constexpr size_t kMostRanges = 16;
+  for (llvm::Function& f : ir) {
+    size_t most = 0;
+    for (const BasicBlock& bb : f)
+      if (const auto* s = llvm::dyn_cast<llvm::SwitchInst>(bb.getTerminator()))
+        most = std::max(most, ranges_of(*s));
+    if (most > 0 && most <= kMostRanges) f.addFnAttr("no-jump-tables", "true");
+  }
+}
+
 // ---- instructions
 
 bool FunctionTranslator::xip_operation(const wasm::Instr& in) {

@@ -1,6 +1,7 @@
 // Code that runs in place on a small system (interp/xip_format.h).
 #pragma once
 
+#include <llvm/IR/Module.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Target/TargetMachine.h>
 
@@ -25,6 +26,9 @@ struct XipProcessor {
 Result<XipProcessor> xip_processor(const CompileOptions& options);
 // What code for `machine` may use; Unsupported if the processor lacks what is needed.
 Result<interp::XipTarget> xip_target(const llvm::TargetMachine& machine);
+// Keeps functions of `ir` from jumps by tables where comparisons take less, on processors for which
+// a table is many instructions (RISC-V). To be run last.
+void xip_choose_tables(llvm::Module& ir);
 // The file of `object`, with code of all of `module`.
 Result<Vec<uint8_t>> link_xip(const llvm::MemoryBuffer& object, const wasm::Module& module,
                               interp::XipTarget target);

@@ -166,6 +166,33 @@
     (block $d (block $c (block $b (block $a
       (br_table $a $b $c $a $b $c $d (local.get 0)))
       (return (i64.const 11))) (return (i64.const 22))) (return (i64.const 33))) (i64.const 44))
+  ;; So many cases, and so different, that they are a jump by a table.
+  (func (export "cases") (type $unary) (local i64)
+    (local.set 1 (i64.extend_i32_s (local.get 0)))
+    (block $none
+    (block $c19 (block $c18 (block $c17 (block $c16 (block $c15 (block $c14 (block $c13 (block $c12 (block $c11 (block $c10 (block $c9 (block $c8 (block $c7 (block $c6 (block $c5 (block $c4 (block $c3 (block $c2 (block $c1 (block $c0 
+      (br_table $c0 $c1 $c2 $c3 $c4 $c5 $c6 $c7 $c8 $c9 $c10 $c11 $c12 $c13 $c14 $c15 $c16 $c17 $c18 $c19 $none (local.get 0)))
+      (return (i64.mul (i64.mul (local.get 1) (i64.const 3)) (i64.const 1))))
+      (return (i64.xor (i64.mul (local.get 1) (i64.const 4)) (i64.const 8))))
+      (return (i64.sub (i64.mul (local.get 1) (i64.const 7)) (i64.const 15))))
+      (return (i64.rotl (i64.mul (local.get 1) (i64.const 12)) (i64.const 22))))
+      (return (i64.or (i64.mul (local.get 1) (i64.const 19)) (i64.const 29))))
+      (return (i64.mul (i64.mul (local.get 1) (i64.const 28)) (i64.const 36))))
+      (return (i64.xor (i64.mul (local.get 1) (i64.const 39)) (i64.const 43))))
+      (return (i64.sub (i64.mul (local.get 1) (i64.const 52)) (i64.const 50))))
+      (return (i64.rotl (i64.mul (local.get 1) (i64.const 67)) (i64.const 57))))
+      (return (i64.or (i64.mul (local.get 1) (i64.const 84)) (i64.const 64))))
+      (return (i64.mul (i64.mul (local.get 1) (i64.const 103)) (i64.const 71))))
+      (return (i64.xor (i64.mul (local.get 1) (i64.const 124)) (i64.const 78))))
+      (return (i64.sub (i64.mul (local.get 1) (i64.const 147)) (i64.const 85))))
+      (return (i64.rotl (i64.mul (local.get 1) (i64.const 172)) (i64.const 92))))
+      (return (i64.or (i64.mul (local.get 1) (i64.const 199)) (i64.const 99))))
+      (return (i64.mul (i64.mul (local.get 1) (i64.const 228)) (i64.const 106))))
+      (return (i64.xor (i64.mul (local.get 1) (i64.const 259)) (i64.const 113))))
+      (return (i64.sub (i64.mul (local.get 1) (i64.const 292)) (i64.const 120))))
+      (return (i64.rotl (i64.mul (local.get 1) (i64.const 327)) (i64.const 127))))
+      (return (i64.or (i64.mul (local.get 1) (i64.const 364)) (i64.const 134))))
+    (i64.const -1))
   (func (export "text") (type $unary) (local i64)
     (local.set 0 (i32.and (local.get 0) (i32.const 63)))
     (loop $next
