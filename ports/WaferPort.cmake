@@ -3,7 +3,13 @@ set(WAFER_ROOT ${CMAKE_CURRENT_LIST_DIR}/..)
 set(WAFER_EMBEDDED ON CACHE BOOL "" FORCE)
 set(WAFER_TESTS OFF CACHE BOOL "" FORCE)
 set(WAFER_PROFILE standard CACHE STRING "")
-add_subdirectory(${WAFER_ROOT} wafer EXCLUDE_FROM_ALL)
+set(WAFER_LIBRARY "" CACHE FILEPATH "libwafer-embedded.a that has been built for the same, if not here")
+if(WAFER_LIBRARY)
+  add_library(wafer_lib STATIC IMPORTED GLOBAL)
+  set_target_properties(wafer_lib PROPERTIES IMPORTED_LOCATION ${WAFER_LIBRARY})
+else()
+  add_subdirectory(${WAFER_ROOT} wafer EXCLUDE_FROM_ALL)
+endif()
 
 # wafer_port_example(target [source...]): adds the library, the part of the port that is the same
 # everywhere, the example (or another, by its sources), and the board: Arm's MPS2 in QEMU, or this

@@ -2,10 +2,11 @@
 find_program(GCC arm-none-eabi-g++)
 find_program(QEMU qemu-system-arm)
 
-# build_example(system folder configure-arguments...): its targets, and those in EXAMPLE_TARGETS
+# build_example(system folder configure-arguments...): its targets, and those in EXAMPLE_TARGETS,
+# which are of the library's own examples
 function(build_example system folder)
   foreach(step "-S;${SOURCE}/ports/${system}/example;-B;${folder};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;${ARGN}"
-      "--build;${folder};--target;all;example_fir;${EXAMPLE_TARGETS}")
+      "--build;${folder};--target;all;${EXAMPLE_TARGETS}")
     execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
       ERROR_VARIABLE out)
     if(NOT status EQUAL 0)

@@ -1,8 +1,9 @@
-# cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] -P freertos.cmake
+# cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] [-DCXX=compiler -DLINUX=folder]
+#   -P freertos.cmake
 # Builds the example of FreeRTOS for a Cortex-M4, and runs it in an emulator, and with -DCXX=compiler
-# as a process. The kernel is that
-# of the Rust crate freertos-next (MIT), which cargo downloads, unless a folder is given. The
-# profile is `standard`, whose size is checked here too.
+# as a process; LINUX is where the port to Linux is built. The kernel is that of the Rust crate
+# freertos-next (MIT), which cargo downloads, unless a folder is given. The profile is `standard`,
+# whose size is checked here too.
 set(crate freertos-next)
 set(version 0.12.0)
 set(limit 107500)
@@ -34,13 +35,13 @@ endif()
 
 # The module of the thermostat, where there is a compiler for it.
 set(thermostat)
-set(EXAMPLE_TARGETS)
+set(EXAMPLE_TARGETS example_fir)
 if(PYTHON)
   execute_process(COMMAND ${PYTHON} ${SOURCE}/tests/devices/thermostat.py ${WAFER}
     ${BUILD}/thermostat RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(status EQUAL 0)
     set(thermostat -DWAFER_THERMOSTAT=${BUILD}/thermostat)
-    set(EXAMPLE_TARGETS example_thermostat)
+    list(APPEND EXAMPLE_TARGETS example_thermostat)
   elseif(NOT status EQUAL 77)
     message(FATAL_ERROR "thermostat.py: ${out}")
   endif()
@@ -54,9 +55,12 @@ if(thermostat)
   run_example(${BUILD}/example/wafer/examples/embedded/example_thermostat.elf)
 endif()
 if(CXX)
-  # The kernel's port to POSIX: a process of this machine.
+  # The kernel's port to POSIX: a process of this machine, with the library of the port to Linux.
+  include(${CMAKE_CURRENT_LIST_DIR}/linux_build.cmake)
+  build_linux(${LINUX} ${CXX} translating wafer_lib)
+  set(EXAMPLE_TARGETS)
   build_example(freertos ${BUILD}/posix ${thermostat} -DFREERTOS_DIR=${FREERTOS_DIR}
-    -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_PROFILE=full)
+    -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_LIBRARY=${LINUX}/wafer/libwafer-embedded.a)
   run_example(${BUILD}/posix/example_freertos)
   if(thermostat)
     run_example(${BUILD}/posix/example_freertos_thermostat)

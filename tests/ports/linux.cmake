@@ -3,19 +3,8 @@
 # Builds the static programs for small Linux systems, with musl where it is installed, runs the
 # example and the test of a lack of memory, and checks the size of the command.
 set(limit 400000)
-find_program(MUSL_GCC musl-gcc)
-set(options)
-if(MUSL_GCC)
-  set(options -DCMAKE_C_COMPILER=${MUSL_GCC})
-endif()
-foreach(step "-S;${SOURCE}/ports/linux;-B;${BUILD};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;-DCMAKE_CXX_COMPILER=${CXX};-DWAFER_INTERPRETER=${INTERPRETER};${options}"
-    "--build;${BUILD};--target;wafer_small;example_linux;memory_test")
-  execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
-    ERROR_VARIABLE out)
-  if(NOT status EQUAL 0)
-    message(FATAL_ERROR "cmake ${step}:\n${out}")
-  endif()
-endforeach()
+include(${CMAKE_CURRENT_LIST_DIR}/linux_build.cmake)
+build_linux(${BUILD} ${CXX} ${INTERPRETER} wafer_small example_linux memory_test)
 execute_process(COMMAND ${BUILD}/example_linux RESULT_VARIABLE status OUTPUT_VARIABLE out TIMEOUT 60)
 message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
