@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
-#include <cstring>
 #include <iterator>
 #include <optional>
 #include <vector>
@@ -97,7 +96,7 @@ class TlsChannel final : public Channel,
   // ---- For the session
   size_t take(MutableBytes to) override {
     const size_t n = std::min(to.size(), input_end_ - input_at_);
-    std::memcpy(to.data(), input_.data() + input_at_, n);
+    std::copy_n(input_.begin() + ptrdiff_t(input_at_), n, to.begin());
     input_at_ += n;
     return n;
   }
