@@ -10,169 +10,90 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <concepts>
 #include <cstring>
 #include <ctime>
 #include <thread>
 
+#include "base/pack.h"
 #include "wasm/decoder.h"
 
 namespace wafer::compiler {
 
+// Both sides are of one build, or else they find no code generator. What a process needs nothing of
+// is left out; one that is missing does not compile.
+template <class T, class S>
+concept Of = std::same_as<std::remove_const_t<T>, S>;
+static auto parts(Of<CodeOptions> auto& s) {
+  auto& [guard_pages, signals, fuel, interruptible, relaxed_traps] = s;
+  return std::tie(guard_pages, signals, fuel, interruptible, relaxed_traps);
+}
+static auto parts(Of<LoopEntry> auto& s) {
+  auto& [func, loop] = s;
+  return std::tie(func, loop);
+}
+static auto parts(Of<CompileOptions> auto& s) {
+  auto& [code, opt_level, target, cpu, threads, through_entries, enter_at, cancel, in_place,
+         module_id, generator] = s;
+  return std::tie(code, opt_level, target, cpu, threads, through_entries, enter_at, in_place,
+                  module_id);
+}
+static auto parts(Of<ImageTraits> auto& s) {
+  auto& [machine, options, fingerprint, features] = s;
+  return std::tie(machine, options, fingerprint, features);
+}
+static auto parts(Of<ImageFunction> auto& s) {
+  auto& [func_index, begin, end, loop] = s;
+  return std::tie(func_index, begin, end, loop);
+}
+static auto parts(Of<ImageLocation> auto& s) {
+  auto& [code, module_offset] = s;
+  return std::tie(code, module_offset);
+}
+static auto parts(Of<ImageInline> auto& s) {
+  auto& [begin, end, call] = s;
+  return std::tie(begin, end, call);
+}
+static auto parts(Of<ImageParts> auto& s) {
+  auto& [traits, text, rodata, eh_frame, has_eh_frame, symbols, functions, locations, inlines,
+         module, seconds_elsewhere] = s;
+  return std::tie(traits, text, rodata, eh_frame, has_eh_frame, symbols, functions, locations,
+                  inlines, seconds_elsewhere);
+}
+
 namespace {
 
-enum Request : uint8_t { kStart, kCompile, kCompileInPlace, kTraits };
-
-// Both sides are of one build, or else they find no code generator: values are as in memory.
-class Writer {
- public:
-  template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void put(const T& value) {
-    const auto* p = reinterpret_cast<const uint8_t*>(&value);
-    bytes.insert(bytes.end(), p, p + sizeof value);
-  }
-  template <class T>
-  void put_all(std::span<const T> values) {
-    put(uint64_t(values.size()));
-    const auto* p = reinterpret_cast<const uint8_t*>(values.data());
-    bytes.insert(bytes.end(), p, p + values.size_bytes());
-  }
-  void put_text(std::string_view text) { put_all(std::span(text.data(), text.size())); }
-
-  Vec<uint8_t> bytes = Vec<uint8_t>(sizeof(uint64_t));  // room for the length of the others
-};
-
-// Gives zeros where there is too little.
-class Reader {
- public:
-  explicit Reader(Bytes bytes) : left_(bytes) {}
-  template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T get() {
-    T value{};
-    const Bytes from = take(sizeof value);
-    if (from.size()) std::memcpy(&value, from.data(), sizeof value);
-    return value;
-  }
-  template <class T>
-  Vec<T> get_all() {
-    const auto count = get<uint64_t>();
-    const Bytes from = take(count <= left_.size() ? count * sizeof(T) : left_.size() + 1);
-    Vec<T> out(from.size() / sizeof(T));
-    if (from.size()) std::memcpy(out.data(), from.data(), from.size());
-    return out;
-  }
-  std::string get_text() {
-    const Vec<char> text = get_all<char>();
-    return {text.data(), text.size()};
-  }
-  bool good() const { return complete_; }
-  bool complete() const { return complete_ && left_.empty(); }
-
- private:
-  Bytes take(size_t size) {
-    if (size > left_.size()) complete_ = false;
-    const Bytes out = complete_ ? left_.first(size) : Bytes();
-    left_ = left_.subspan(out.size());
-    return out;
-  }
-  Bytes left_;
-  bool complete_ = true;
-};
-
-void put(Writer& w, const CompileOptions& o) {
-  w.put(o.code);
-  w.put(o.opt_level);
-  w.put_text(o.target);
-  w.put_text(o.cpu);
-  w.put(o.threads);
-  w.put(o.through_entries);
-  w.put(o.enter_at.has_value());
-  w.put(o.enter_at.value_or(LoopEntry{}));
-  w.put(o.in_place);
-}
-
-CompileOptions get_options(Reader& r) {
-  CompileOptions o;
-  o.code = r.get<CodeOptions>();
-  o.opt_level = r.get<unsigned>();
-  o.target = r.get_text();
-  o.cpu = r.get_text();
-  o.threads = r.get<unsigned>();
-  o.through_entries = r.get<bool>();
-  const bool enters = r.get<bool>();
-  const auto loop = r.get<LoopEntry>();
-  if (enters) o.enter_at = loop;
-  o.in_place = r.get<bool>();
-  return o;
-}
-
-void put(Writer& w, const ImageParts& p) {
-  w.put(p.traits);
-  w.put_all(std::span<const uint8_t>(p.text));
-  w.put_all(std::span<const uint8_t>(p.rodata));
-  w.put(p.eh_frame);
-  w.put(p.has_eh_frame);
-  w.put(uint64_t(p.symbols.size()));
-  for (const String& s : p.symbols) w.put_text(s);
-  w.put_all(std::span<const ImageFunction>(p.functions));
-  w.put_all(std::span<const ImageLocation>(p.locations));
-  w.put_all(std::span<const ImageInline>(p.inlines));
-  w.put(p.seconds_elsewhere);
-}
-
-ImageParts get_parts(Reader& r) {
-  ImageParts p;
-  p.traits = r.get<ImageTraits>();
-  p.text = r.get_all<uint8_t>();
-  p.rodata = r.get_all<uint8_t>();
-  p.eh_frame = r.get<uint32_t>();
-  p.has_eh_frame = r.get<bool>();
-  for (auto n = r.get<uint64_t>(); n > 0 && r.good(); --n) p.symbols.emplace_back(r.get_text());
-  p.functions = r.get_all<ImageFunction>();
-  p.locations = r.get_all<ImageLocation>();
-  p.inlines = r.get_all<ImageInline>();
-  p.seconds_elsewhere = r.get<double>();
-  return p;
-}
-
-void put(Writer& w, const ImageTraits& traits) { w.put(traits); }
-void put(Writer& w, const Vec<uint8_t>& bytes) { w.put_all(std::span<const uint8_t>(bytes)); }
-
-void put(Writer& w, const Error& error) {
-  w.put(error.kind);
-  w.put(error.offset);
-  w.put_text(error.message);
-}
-
-Error get_error(Reader& r) {
-  const auto kind = r.get<ErrorKind>();
-  const auto offset = r.get<uint64_t>();
-  return Error(kind, r.get_text(), offset);
-}
+enum class Request : uint8_t { Start, Compile, CompileInPlace, Traits };
 
 Error damaged() { return Error(ErrorKind::Io, "a message of the code generator is damaged"); }
 
-// What was answered, or is an error already.
-template <class T>
-Result<T> read_answer(Result<Vec<uint8_t>> answer) {
-  if (!answer) return answer.take_failure();
-  Reader r(*answer);
-  if (!r.get<bool>()) return get_error(r);
-  if constexpr (std::is_void_v<T>) {
-    return r.complete() ? Result<void>() : Result<void>(damaged());
-  } else {
-    T value = [&r] {
-      if constexpr (std::is_same_v<T, ImageParts>)
-        return get_parts(r);
-      else if constexpr (std::is_same_v<T, ImageTraits>)
-        return r.get<ImageTraits>();
-      else
-        return r.get_all<uint8_t>();
-    }();
-    if (!r.complete()) return damaged();
-    return value;
-  }
+// An answer says first whether it is one, or an error.
+std::string error_answer(const Error& error) {
+  Packer p;
+  p.put(false);
+  p.put(error.kind);
+  p.put(error.offset);
+  p.put(error.message);
+  return std::move(p.out);
+}
+template <class... Value>
+std::string answer_of(const Value&... value) {
+  Packer p;
+  p.put(true);
+  (p.put(value), ...);
+  return std::move(p.out);
+}
+
+template <class... Value>
+Result<void> read_answer(const Result<std::string>& answer, Value&... value) {
+  if (!answer) return answer.error();
+  Unpacker u(*answer);
+  bool good = false;
+  if (!u.take(good)) return damaged();
+  if (good) return (u.take(value) && ...) && u.is_done() ? Result<void>() : damaged();
+  Error error;
+  if (!u.take(error.kind) || !u.take(error.offset) || !u.take(error.message)) return damaged();
+  return error;
 }
 
 Error failed(const std::string& what, int error) {
@@ -189,11 +110,11 @@ bool wait_for(int fd, short events, const std::atomic<uint32_t>* cancel) {
 }
 
 // Sends all. False if the other side is gone, or `cancel` was set.
-bool send_all(int fd, Bytes bytes, const std::atomic<uint32_t>* cancel) {
+bool send_all(int fd, std::string_view bytes, const std::atomic<uint32_t>* cancel) {
   while (!bytes.empty()) {
     const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0)
-      bytes = bytes.subspan(size_t(n));
+      bytes.remove_prefix(size_t(n));
     else if (errno == EAGAIN ? !wait_for(fd, POLLOUT, cancel) : errno != EINTR)
       return false;
   }
@@ -201,34 +122,29 @@ bool send_all(int fd, Bytes bytes, const std::atomic<uint32_t>* cancel) {
 }
 
 // Appends `size` bytes to `to`, which grows as they come. False as above.
-bool receive(int fd, Vec<uint8_t>& to, uint64_t size, const std::atomic<uint32_t>* cancel) {
-  constexpr uint64_t kPiece = 1 << 20;
+bool receive(int fd, std::string& to, uint64_t size, const std::atomic<uint32_t>* cancel) {
+  char piece[64 << 10];
   while (size > 0) {
-    const size_t had = to.size();
-    to.resize(had + size_t(std::min(size, kPiece)));
-    const ssize_t n = recv(fd, to.data() + had, to.size() - had, MSG_DONTWAIT);
-    to.resize(had + size_t(std::max<ssize_t>(n, 0)));
-    if (n > 0)
+    const ssize_t n = recv(fd, piece, size_t(std::min<uint64_t>(size, sizeof piece)), MSG_DONTWAIT);
+    if (n > 0) {
+      to.append(piece, size_t(n));
       size -= uint64_t(n);
-    else if (n == 0 || (errno == EAGAIN ? !wait_for(fd, POLLIN, cancel) : errno != EINTR))
+    } else if (n == 0 || (errno == EAGAIN ? !wait_for(fd, POLLIN, cancel) : errno != EINTR)) {
       return false;
+    }
   }
   return true;
 }
 
-// `message`: of a Writer.
-bool send_message(int fd, Vec<uint8_t>& message, const std::atomic<uint32_t>* cancel) {
-  const uint64_t length = message.size() - sizeof length;
-  std::memcpy(message.data(), &length, sizeof length);
-  return send_all(fd, message, cancel);
+bool send_message(int fd, const std::string& message, const std::atomic<uint32_t>* cancel) {
+  return send_all(fd, packed(uint64_t(message.size())), cancel) && send_all(fd, message, cancel);
 }
 
-bool receive_message(int fd, Vec<uint8_t>& to, const std::atomic<uint32_t>* cancel) {
-  Vec<uint8_t> head;
+bool receive_message(int fd, std::string& to, const std::atomic<uint32_t>* cancel) {
+  std::string head;
   uint64_t length = 0;
-  if (!receive(fd, head, sizeof length, cancel)) return false;
-  std::memcpy(&length, head.data(), sizeof length);
-  return receive(fd, to, length, cancel);
+  return receive(fd, head, sizeof length, cancel) && unpack_into(length, head) &&
+         receive(fd, to, length, cancel);
 }
 
 // Of the calling thread, which processes that it starts have as well.
@@ -285,10 +201,9 @@ class BackendProcess::Process {
   }
 
   // What the process answers; Io if it died.
-  Result<Vec<uint8_t>> ask(Writer& request, const std::atomic<uint32_t>* cancel) {
-    Vec<uint8_t> answer;
-    if (send_message(fd_, request.bytes, cancel) && receive_message(fd_, answer, cancel))
-      return answer;
+  Result<std::string> ask(const std::string& request, const std::atomic<uint32_t>* cancel) {
+    std::string answer;
+    if (send_message(fd_, request, cancel) && receive_message(fd_, answer, cancel)) return answer;
     if (cancel && *cancel) return Error(ErrorKind::Exhaustion, "cancelled");
     const int status = end();
     return Error(ErrorKind::Io, WIFSIGNALED(status) ? "the code generator was ended by signal " +
@@ -334,46 +249,49 @@ Result<std::unique_ptr<BackendProcess::Process>> BackendProcess::take() {
   return Process::start(command_);
 }
 
-Result<Vec<uint8_t>> BackendProcess::ask(uint8_t kind, const wasm::Module* module,
-                                         const CompileOptions& options,
-                                         std::span<const uint32_t> functions) {
+Result<std::string> BackendProcess::ask(uint8_t request, const wasm::Module* module,
+                                        const CompileOptions& options,
+                                        std::span<const uint32_t> functions) {
   WAFER_LET(process, take());
-  Writer request;
-  request.put(kind);
-  put(request, options);
-  const bool known = options.module_id && process->module_id == options.module_id;
-  request.put(known);
-  request.put_all(module && !known ? module->bytes : Bytes());
+  const bool has_it = options.module_id && process->module_id == options.module_id;
+  Packer p;
+  p.put(request);
+  p.put(options);
+  p.put(module && !has_it ? module->bytes : Bytes());
+  p.put(functions);
   if (module) process->module_id = options.module_id;
-  request.put_all(functions);
-  WAFER_LET(answer, process->ask(request, options.cancel));
-  {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(process));
-  }
+  WAFER_LET(answer, process->ask(p.out, options.cancel));
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(process));
   return std::move(answer);
 }
 
 Result<void> BackendProcess::start() {
   if (started_) return {};
-  WAFER_TRY(read_answer<void>(ask(kStart, nullptr, {}, {})));
+  WAFER_TRY(read_answer(ask(uint8_t(Request::Start), nullptr, {}, {})));
   started_ = true;
   return {};
 }
 
 Result<ImageTraits> BackendProcess::traits(const CompileOptions& options) {
-  return read_answer<ImageTraits>(ask(kTraits, nullptr, options, {}));
+  ImageTraits traits;
+  WAFER_TRY(read_answer(ask(uint8_t(Request::Traits), nullptr, options, {}), traits));
+  return traits;
 }
 
 Result<Vec<uint8_t>> BackendProcess::compile_in_place(const wasm::Module& module,
                                                       const CompileOptions& options) {
-  return read_answer<Vec<uint8_t>>(ask(kCompileInPlace, &module, options, {}));
+  Vec<uint8_t> code;
+  WAFER_TRY(read_answer(ask(uint8_t(Request::CompileInPlace), &module, options, {}), code));
+  return code;
 }
 
 Result<ImageParts> BackendProcess::compile(const wasm::Module& module,
                                            const CompileOptions& options,
                                            std::span<const uint32_t> functions) {
-  return read_answer<ImageParts>(ask(kCompile, &module, options, functions));
+  ImageParts code;
+  WAFER_TRY(read_answer(ask(uint8_t(Request::Compile), &module, options, functions), code));
+  return code;
 }
 
 void BackendProcess::rest() {
@@ -389,48 +307,56 @@ class Generator {
  public:
   explicit Generator(const FindBackend& backend) : find_(backend) {}
 
-  Vec<uint8_t> answer(Bytes request) {
-    Writer w;
-    w.put(true);
-    if (Result<void> done = answer(request, w); !done) {
-      w = {};
-      w.put(false);
-      put(w, done.error());
-    }
-    return std::move(w.bytes);
+  std::string answer(std::string_view request) {
+    Result<std::string> answer = work(request);
+    return answer ? *std::move(answer) : error_answer(answer.error());
   }
 
  private:
-  Result<void> answer(Bytes request, Writer& w) {
-    Reader r(request);
-    const auto kind = r.get<uint8_t>();
-    const CompileOptions options = get_options(r);
-    const bool known = r.get<bool>();
-    const Vec<uint8_t> bytes = r.get_all<uint8_t>();
-    const Vec<uint32_t> functions = r.get_all<uint32_t>();
-    if (!r.complete()) return damaged();
+  Result<std::string> work(std::string_view message) {
+    Request request{};
+    CompileOptions options;
+    Vec<uint8_t> bytes;
+    Vec<uint32_t> functions;
+    Unpacker u(message);
+    if (!u.take(request) || !u.take(options) || !u.take(bytes) || !u.take(functions) ||
+        !u.is_done())
+      return damaged();
     WAFER_LET(backend, find_());
-    if (kind == kTraits) {
-      WAFER_LET(traits, backend->traits(options));
-      put(w, traits);
+    switch (request) {
+      case Request::Start:
+        return answer_of();
+      case Request::Traits: {
+        WAFER_LET(traits, backend->traits(options));
+        return answer_of(traits);
+      }
+      case Request::CompileInPlace: {
+        WAFER_TRY(take_module(std::move(bytes), options.module_id));
+        WAFER_LET(code, backend->compile_in_place(*module_, options));
+        return answer_of(code);
+      }
+      case Request::Compile: {
+        WAFER_TRY(take_module(std::move(bytes), options.module_id));
+        const double before = used_seconds();
+        WAFER_LET(code, backend->compile(*module_, options, functions));
+        code.seconds_elsewhere = used_seconds() - before;
+        return answer_of(code);
+      }
     }
-    if (kind != kCompile && kind != kCompileInPlace) return {};
-    if (!known) {
-      wasm::DecodeOptions decode;
-      decode.features = wasm::FeatureSet::all();
-      WAFER_LET(module, wasm::decode_module(bytes, decode));
-      module_ = std::move(module);
-    }
-    if (!module_) return damaged();
-    if (kind == kCompileInPlace) {
-      WAFER_LET(code, backend->compile_in_place(*module_, options));
-      put(w, code);
-      return {};
-    }
-    const double before = used_seconds();
-    WAFER_LET(parts, backend->compile(*module_, options, functions));
-    parts.seconds_elsewhere = used_seconds() - before;
-    put(w, parts);
+    return damaged();
+  }
+
+  // Makes module_ the one of the request: without bytes the one that is there.
+  Result<void> take_module(Vec<uint8_t> bytes, uint64_t id) {
+    if (bytes.empty()) return module_ && id_ == id ? Result<void>() : damaged();
+    module_.reset();
+    bytes_ = std::move(bytes);
+    wasm::DecodeOptions decode;
+    decode.features = wasm::FeatureSet::all();
+    decode.copy_bytes = false;
+    WAFER_LET(module, wasm::decode_module(bytes_, decode));
+    module_ = std::move(module);
+    id_ = id;
     return {};
   }
 
@@ -441,7 +367,9 @@ class Generator {
   }
 
   const FindBackend& find_;
+  Vec<uint8_t> bytes_;
   std::shared_ptr<const wasm::Module> module_;
+  uint64_t id_ = 0;  // of the module
 };
 
 }  // namespace
@@ -455,10 +383,10 @@ void generate_code(int fd, const FindBackend& backend) {
   }).detach();
   Generator generator(backend);
   for (;;) {
-    Vec<uint8_t> request;
-    if (!receive_message(fd, request, nullptr)) return;
-    Vec<uint8_t> answer = generator.answer(request);
-    if (!send_message(fd, answer, nullptr)) return;
+    std::string request;
+    if (!receive_message(fd, request, nullptr) ||
+        !send_message(fd, generator.answer(request), nullptr))
+      return;
   }
 }
 

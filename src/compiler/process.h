@@ -41,8 +41,8 @@ class BackendProcess final : public Backend {
  private:
   class Process;
   Result<std::unique_ptr<Process>> take();
-  Result<Vec<uint8_t>> ask(uint8_t kind, const wasm::Module* module, const CompileOptions& options,
-                           std::span<const uint32_t> functions);
+  Result<std::string> ask(uint8_t request, const wasm::Module* module,
+                          const CompileOptions& options, std::span<const uint32_t> functions);
 
   const GeneratorCommand command_;
   std::atomic<bool> started_{false};

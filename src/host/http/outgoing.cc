@@ -10,10 +10,12 @@ constexpr size_t kSmall = 4 << 10;
 // More than this is not kept while nothing goes out.
 constexpr size_t kKept = 32 << 10;
 
-std::string hex(size_t n) {
+// What stands before a chunk of `n` bytes, and behind it.
+std::string chunk_head(size_t n) {
   char text[16];
-  return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr);
+  return std::string(text, std::to_chars(text, text + sizeof(text), n, 16).ptr) + "\r\n";
 }
+constexpr std::string_view kChunkEnd = "\r\n";
 }  // namespace
 
 void Outgoing::put(std::string_view more) {
@@ -26,31 +28,36 @@ void Outgoing::put(std::string_view more) {
 size_t Outgoing::add(HttpBody& body, bool chunked) {
   const size_t size = body.front().size();
   if (size == 0) return 0;
-  if (chunked) text += hex(size) + "\r\n";
+  if (chunked) text += chunk_head(size);
   if (size < kSmall) {
     text.append(reinterpret_cast<const char*>(body.front().data()), size);
     body.remove(size);
   } else {
     body.take(piece_);
   }
-  if (chunked) put("\r\n");
+  if (chunked) put(kChunkEnd);
   return size;
 }
 
 HttpBody::Passed Outgoing::pass(Channel& channel, Bytes bytes, bool chunked) {
   namespace asio = boost::asio;
   if (bytes.size() < kSmall) return {};
-  const std::string head = chunked ? hex(bytes.size()) + "\r\n" : std::string();
-  const std::string_view behind = chunked ? "\r\n" : "";
+  const std::string head = chunked ? chunk_head(bytes.size()) : std::string();
+  const std::string_view behind = chunked ? kChunkEnd : std::string_view();
   const asio::const_buffer parts[] = {asio::buffer(head), asio::buffer(bytes.data(), bytes.size()),
                                       asio::buffer(behind)};
-  const size_t sent = channel.write_now(parts);
+  size_t sent = channel.write_now(parts);
   if (sent == 0) return {};
-  text = head.substr(std::min(sent, head.size()));
-  const Bytes left = bytes.subspan(std::min(bytes.size(), sent - (head.size() - text.size())));
+  // Of a part of that size.
+  const auto sent_of = [&sent](size_t size) {
+    const size_t n = std::min(sent, size);
+    sent -= n;
+    return n;
+  };
+  text = head.substr(sent_of(head.size()));
+  const Bytes left = bytes.subspan(sent_of(bytes.size()));
   piece_.assign(left.begin(), left.end());
-  const size_t all = head.size() + bytes.size() + behind.size();
-  put(behind.substr(behind.size() - std::min(behind.size(), all - sent)));
+  put(behind.substr(sent_of(behind.size())));
   return {bytes.size(), left.size()};
 }
 
