@@ -8,16 +8,13 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/deleter.h"
 #include "oci/store.h"
 
 namespace wafer::oci {
 
 namespace {
 
-template <class T, void (*Free)(T*)>
-struct Deleter {
-  void operator()(T* p) const { Free(p); }
-};
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY, EVP_PKEY_free>>;
 using Digest = std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX, EVP_MD_CTX_free>>;
 

@@ -1,18 +1,14 @@
 # For the tests of ports: builds and runs the example of a system.
+include(${CMAKE_CURRENT_LIST_DIR}/../run_cmake.cmake)
 find_program(GCC arm-none-eabi-g++)
 find_program(QEMU qemu-system-arm)
 
 # build_example(system folder configure-arguments...): its targets, and those in EXAMPLE_TARGETS,
 # which are of the library's own examples
 function(build_example system folder)
-  foreach(step "-S;${SOURCE}/ports/${system}/example;-B;${folder};-GNinja;-DCMAKE_BUILD_TYPE=MinSizeRel;${ARGN}"
-      "--build;${folder};--target;all;${EXAMPLE_TARGETS}")
-    execute_process(COMMAND ${CMAKE_COMMAND} ${step} RESULT_VARIABLE status OUTPUT_VARIABLE out
-      ERROR_VARIABLE out)
-    if(NOT status EQUAL 0)
-      message(FATAL_ERROR "cmake ${step}:\n${out}")
-    endif()
-  endforeach()
+  run_cmake(-S ${SOURCE}/ports/${system}/example -B ${folder} -GNinja -DCMAKE_BUILD_TYPE=MinSizeRel
+    ${ARGN})
+  run_cmake(--build ${folder} --target all ${EXAMPLE_TARGETS})
 endfunction()
 
 # run_example(program): it has to find all as expected; a .elf is run in an emulator.

@@ -13,13 +13,10 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
   message("skipped: no ${COMPILER}-g++ with headers of the C++ library (`scripts/setup small`)")
   return()
 endif()
-foreach(step "--preset;${PRESET};-DWAFER_PROFILE=${PROFILE};-DWAFER_INTERPRETER=${INTERPRETER};-DWAFER_FEATURE_XIP=OFF;-B;${BUILD}" "--build;${BUILD}")
-  execute_process(COMMAND ${CMAKE_COMMAND} ${step} WORKING_DIRECTORY ${SOURCE}
-    RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
-  if(NOT status EQUAL 0)
-    message(FATAL_ERROR "cmake ${step}:\n${out}")
-  endif()
-endforeach()
+include(${CMAKE_CURRENT_LIST_DIR}/../run_cmake.cmake)
+run_cmake(--preset ${PRESET} -DWAFER_PROFILE=${PROFILE} -DWAFER_INTERPRETER=${INTERPRETER}
+  -DWAFER_FEATURE_XIP=OFF -B ${BUILD})
+run_cmake(--build ${BUILD})
 # The symbols that the library needs, and the example in an emulator where there is one.
 execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --verbose
   --no-tests=error RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)

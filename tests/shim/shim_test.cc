@@ -198,6 +198,14 @@ class ShimTest : public testing::Test {
     request.set_exec_id(exec_id);
     return request;
   }
+  // For a process "x" of the container "c".
+  static proto::ExecProcessRequest exec_request(const json& process) {
+    proto::ExecProcessRequest request;
+    request.set_id("c");
+    request.set_exec_id("x");
+    request.mutable_spec()->set_value(process.dump());
+    return request;
+  }
   static proto::KillRequest kill_request(const std::string& id, int signal) {
     proto::KillRequest request;
     request.set_id(id);
@@ -343,10 +351,7 @@ TEST_F(ShimTest, AddsAProcess) {
   start_shim(spec({"/app.wat#spin"}));
   ASSERT_TRUE(create().ok());
   ASSERT_TRUE(call("Start", process_request("c")).ok());
-  proto::ExecProcessRequest request;
-  request.set_id("c");
-  request.set_exec_id("x");
-  request.mutable_spec()->set_value(json({{"args", {"/app.wasm"}}, {"cwd", "/"}}).dump());
+  proto::ExecProcessRequest request = exec_request(json({{"args", {"/app.wasm"}}, {"cwd", "/"}}));
   request.set_stdout(folder_ + "/out");
   RpcResult result = call("Exec", request);
   ASSERT_TRUE(result.ok()) << result.text;
@@ -399,10 +404,7 @@ TEST_F(ShimTest, AddsNoProgramOfTheMachine) {
   RpcResult result = create();
   ASSERT_TRUE(result.ok()) << result.text;
   ASSERT_TRUE(call("Start", process_request("c")).ok());
-  proto::ExecProcessRequest request;
-  request.set_id("c");
-  request.set_exec_id("x");
-  request.mutable_spec()->set_value(json({{"args", {"/self", "-v"}}, {"cwd", "/"}}).dump());
+  proto::ExecProcessRequest request = exec_request(json({{"args", {"/self", "-v"}}, {"cwd", "/"}}));
   ASSERT_TRUE(call("Exec", request).ok());
   result = call("Start", process_request("c", "x"));
   EXPECT_EQ(result.text, "cannot find \"/self\" in the container's root or its PATH");
@@ -694,11 +696,8 @@ TEST_F(ShimTest, HasRuncDoWhatItDoesNot) {
   result = call("Pids", process_request("c"));
   EXPECT_TRUE(pids.ParseFromString(result.text));
   EXPECT_EQ(pids.processes_size(), 1);
-  proto::ExecProcessRequest exec;
-  exec.set_id("c");
-  exec.set_exec_id("x");
-  exec.mutable_spec()->set_value(
-      json({{"args", {"/bin/busybox", "echo", "added"}}, {"cwd", "/"}}).dump());
+  proto::ExecProcessRequest exec =
+      exec_request(json({{"args", {"/bin/busybox", "echo", "added"}}, {"cwd", "/"}}));
   exec.set_stdout(folder_ + "/out");
   ASSERT_TRUE(call("Exec", exec).ok());
   result = call("Start", process_request("c", "x"));
@@ -997,11 +996,8 @@ TEST_F(ShimTest, HasTlsInAnAddedProcessAndNotInOthers) {
       EXPECT_FALSE(fs::is_directory(fd.path()) && fs::exists(fd.path() / "libwafer-tls.so"));
   }
   ASSERT_TRUE(call("Start", process_request("c")).ok());
-  proto::ExecProcessRequest request;
-  request.set_id("c");
-  request.set_exec_id("x");
-  request.mutable_spec()->set_value(
-      json({{"args", args}, {"cwd", "/"}, {"env", {"SSL_CERT_FILE=/own.pem"}}}).dump());
+  proto::ExecProcessRequest request =
+      exec_request(json({{"args", args}, {"cwd", "/"}, {"env", {"SSL_CERT_FILE=/own.pem"}}}));
   request.set_stdout(folder_ + "/out");
   ASSERT_TRUE(call("Exec", request).ok());
   result = call("Start", process_request("c", "x"));

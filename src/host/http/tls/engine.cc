@@ -4,16 +4,13 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "base/deleter.h"
 #include "host/http/tls_engine.h"
 
 namespace wafer::host {
 
 namespace {
 
-template <class T, void (*Free)(T*)>
-struct Deleter {
-  void operator()(T* p) const { Free(p); }
-};
 using Context = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX, SSL_CTX_free>>;
 using Connection = std::unique_ptr<SSL, Deleter<SSL, SSL_free>>;
 
