@@ -103,8 +103,7 @@ void Guest::refuel() {
 }
 
 bool Guest::accepts(const Application& application) const {
-  return !dead_ && !used_up() && application.component == application_.component &&
-         active_.size() < s_.limits.concurrent;
+  return !dead_ && !used_up() && is_of(application) && active_.size() < s_.limits.concurrent;
 }
 
 bool Guest::busy() const {
@@ -253,11 +252,13 @@ Result<std::shared_ptr<Guest>> GuestPool::take(const Surroundings& surroundings,
   ++surroundings.metrics.instances;
   WAFER_TRY(guest->instantiate());
   if (guest->reusable()) guests_.push_back(guest);
+  if (!guest->is_of(current_)) guest->retire();
   return guest;
 }
 
 void GuestPool::give(std::shared_ptr<Guest> guest) {
-  if (fresh_.size() < kMostFresh && guest->renew()) fresh_.push_back(std::move(guest));
+  if (guest->is_of(current_) && fresh_.size() < kMostFresh && guest->renew())
+    fresh_.push_back(std::move(guest));
 }
 
 void GuestPool::tidy() {
@@ -265,6 +266,14 @@ void GuestPool::tidy() {
   std::erase_if(guests_, [&](const std::shared_ptr<Guest>& guest) {
     return guest->over() || (guest->idle() && guest->unused() && std::exchange(spare, true));
   });
+}
+
+void GuestPool::change_to(Application application) {
+  current_ = std::move(application);
+  for (const std::shared_ptr<Guest>& guest : guests_)
+    if (!guest->is_of(current_)) guest->retire();
+  std::erase_if(fresh_, [&](const auto& guest) { return !guest->is_of(current_); });
+  tidy();
 }
 
 }  // namespace wafer::serve

@@ -52,11 +52,16 @@ class Guest : public std::enable_shared_from_this<Guest> {
   bool renew();
   // Whether it is of this application, in which nothing has run yet.
   bool fresh_for(const Application& application) const {
-    return !dead_ && used_ == 0 && application.component == application_.component;
+    return !dead_ && used_ == 0 && is_of(application);
+  }
+  bool is_of(const Application& application) const {
+    return application.component == application_.component;
   }
 
   // By the handler of 0.3, it answers several requests, also at once.
   bool reusable() const { return reusable_; }
+  // It is to have no more requests.
+  void retire() { late_ = true; }
   // Whether it may have one more.
   bool accepts(const Application& application) const;
   const component::ExportedFunc& handle() const { return handle_; }
@@ -130,6 +135,9 @@ class GuestPool {
                                       const Application& application);
   // Lets go of what is over, and of all but one that have nothing to do.
   void tidy();
+  // From now on requests are of this application: lets go of guests of others, at the latest when
+  // they have nothing to do.
+  void change_to(Application application);
   // Takes a guest of 0.2 back, whose request is over.
   void give(std::shared_ptr<Guest> guest);
   // How guests of a component take it that a request is cancelled. Until that is known, one is
@@ -160,6 +168,7 @@ class GuestPool {
  private:
   // Guests that wait for their request; the rest is made anew when it is needed.
   static constexpr size_t kMostFresh = 64;
+  Application current_;
   std::vector<std::shared_ptr<Guest>> guests_;
   std::vector<std::shared_ptr<Guest>> fresh_;
   std::weak_ptr<const component::Component> known_;

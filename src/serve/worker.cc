@@ -43,8 +43,11 @@ void Worker::listen(int fd) {
 }
 
 void Worker::set(Application application) {
-  const std::lock_guard lock(mutex_);
-  application_ = std::move(application);
+  {
+    const std::lock_guard lock(mutex_);
+    application_ = std::move(application);
+  }
+  loop_.post([this] { guests_.change_to(this->application()); });
 }
 
 Application Worker::application() const {

@@ -7,6 +7,7 @@ service.
 import os
 import pathlib
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -115,6 +116,11 @@ got = [request("DELETE")[0], *(request("GET") for _ in range(2))]
 check("a trap", got == [500, (200, b"number 1"), (200, b"number 2")], got)
 got = [request("PATCH")[0], request("GET")]
 check("one that hangs", got == [504, (200, b"number 1")], got)
+server.process.send_signal(signal.SIGHUP)
+while not any("loaded again" in e for e in server.errors) and time.monotonic() < began + 20:
+    time.sleep(0.02)
+got = [request("GET") for _ in range(3)]
+check("an instance for many, loaded again", got == [(200, b"number %d" % n) for n in (1, 2, 3)], got)
 got = server.stop()[0]
 check("exit code", got == 0, got)
 
