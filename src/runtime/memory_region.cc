@@ -317,4 +317,10 @@ bool MemoryRegion::wipe() {
 
 #endif
 
+void open_page_map() {
+#if WAFER_HAS_GUARDS && defined(__linux__)
+  (void)PageMap::get().file();
+#endif
+}
+
 }  // namespace wafer::runtime

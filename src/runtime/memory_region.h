@@ -80,4 +80,9 @@ class GuardedRanges {
 
 #endif
 
+// Opens the system's list of this process's pages, by which reset() finds those that were
+// written, for a process that will lose sight of /proc. Without it reset() drops all pages, and
+// each costs the next use a fault.
+void open_page_map();
+
 }  // namespace wafer::runtime

@@ -31,6 +31,7 @@
 #include "host/http/client.h"
 #include "program/program.h"
 #include "shim/cgroup.h"
+#include "runtime/memory_region.h"
 #include "shim/channel.h"
 #include "shim/hooks.h"
 #include "shim/http.h"
@@ -137,6 +138,8 @@ class Launcher {
       return Error(ErrorKind::Usage, "nothing to launch");
     // A shim that dies takes its containers along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // Hidden, and in its root, it could not.
+    runtime::open_page_map();
     // In a new user namespace it could not open what is its own.
     if (!request_.wait_for_mappings()) hide();
     if (request_.exec()) {
