@@ -131,7 +131,7 @@ class Program::Runner {
     if (file.is_code()) {
       // Only what the file holds can run; its modules decide the rest.
       tier_ = compiler::make_code_tier(options_.code);
-      engine_ = Engine::create(config, tier_.tier);
+      engine_ = Engine::create(config, tier_.tier, tier_.owner);
     } else if (const auto& there = options_.prepared;
                there && same_config(config, there->engine->config())) {
       tier_ = there->tier;
@@ -500,7 +500,7 @@ Result<std::shared_ptr<const PreparedEngine>> prepare_engine(const Options& opti
   WAFER_LET(tier, options.make_tier());
   auto made = std::make_shared<PreparedEngine>();
   made->tier = std::move(tier);
-  made->engine = Engine::create(config_of(options), made->tier.tier);
+  made->engine = Engine::create(config_of(options), made->tier.tier, made->tier.owner);
   return std::shared_ptr<const PreparedEngine>(std::move(made));
 }
 

@@ -29,7 +29,7 @@ struct Process {
 
   proto::TaskStatus status = proto::CREATED;
   pid_t pid = 0;
-  UniqueFd control;       // while it is launched
+  UniqueFd control;       // while it is launched, or while it serves and takes machine code
   bool starting = false;  // between Start and its answer
   Later<bool> started;    // that answer
   uint32_t exit_status = 0;
@@ -55,7 +55,7 @@ struct Container {
   SeccompFilter seccomp;
   std::shared_ptr<const Runc> runc;       // has made it; null: this shim did
   std::shared_ptr<const UniqueFd> layer;  // its program, if that is no file of the root
-  std::string uncompiled;  // that layer's digest, if it is to be compiled for those to come
+  std::string uncompiled;  // that layer's digest, if it runs without machine code that can be made
 };
 
 }  // namespace wafer::shim

@@ -80,4 +80,8 @@ int HttpProgram::run() {
   return 0;
 }
 
+Result<void> HttpProgram::reload(serve::Application application) {
+  return server_->reload(std::move(application));
+}
+
 }  // namespace wafer::shim

@@ -34,6 +34,8 @@ class HttpProgram {
   // Serves until a signal comes, and then until requests under way are done; the second one ends
   // it at once. Gives the exit code.
   int run();
+  // New requests go to that application. Errors as of serve::Server::reload.
+  Result<void> reload(serve::Application application);
 
  private:
   std::unique_ptr<serve::Server> server_;

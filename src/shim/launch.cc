@@ -27,11 +27,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "host/http/client.h"
 #include "program/program.h"
-#include "shim/cgroup.h"
 #include "runtime/memory_region.h"
+#include "shim/cgroup.h"
 #include "shim/channel.h"
 #include "shim/hooks.h"
 #include "shim/http.h"
@@ -103,10 +104,9 @@ class Launcher {
     if (!wait_for_go()) _exit(1);
     done = kind_ == Kind::Wasm ? Result<void>() : exec();
     if (!done) fail(done.error());
-    step(LaunchStep::RUNNING);
-    control_.reset();
+    step(server_ ? LaunchStep::SERVING : LaunchStep::RUNNING);
     console_.running = true;
-    const int code = server_ ? server_->run() : program_->run();
+    const int code = server_ ? serve() : run_program();
     (void)std::fflush(nullptr);
     _exit(code);
   }
@@ -750,6 +750,34 @@ class Launcher {
         !r)
       return Error(r.error().kind, path_ + ": " + std::string(r.error().message));
     return {};
+  }
+
+  int run_program() {
+    control_.reset();
+    return program_->run();
+  }
+
+  int serve() {
+    std::thread taker([this] { take_code(); });
+    const int code = server_->run();
+    (void)shutdown(control_.get(), SHUT_RDWR);
+    taker.join();
+    return code;
+  }
+
+  // Waits for machine code of the program, which the shim may have made beside it, and serves by
+  // that from then on.
+  void take_code() {
+    const Packet packet = receive_packet(control_.get());
+    if (packet.gone || packet.fds.empty()) return;
+    Result<program::Input> input = program::Input::read(
+        packet.fds[0].get(), path_, program::Input::Content::Module, program::Input::Hold::Mapped);
+    if (!input) return console_.warning(input.error().message);
+    program::Program next(options_, console_);
+    if (!next.load(*std::move(input))) return;
+    if (Result<void> r = server_->reload({next.engine(), next.component(), std::nullopt}); !r)
+      return console_.warning(path_ + ": " + std::string(r.error().message));
+    program_.reset();
   }
 
   // ---- Native programs ----

@@ -33,6 +33,9 @@ class LayerSource {
   };
   // With `code_label`, machine code that keep_code() has kept by that label goes first.
   Task<Result<Program>> find(std::string container, std::string name, std::string code_label);
+  // Machine code of the layer `digest` that keep_code() has kept by that label; null if there is
+  // none.
+  Task<Result<Layer>> find_code(std::string digest, std::string code_label);
   // Whether there is such code, or there is to be none: give_up() has said so.
   Task<bool> is_settled(std::string digest, std::string code_label);
   // Notes, by a label of the layer, that no code of that label can be made of it.
@@ -58,7 +61,6 @@ class LayerSource {
   Task<Result<void>> read(std::string digest, size_t most, Take take);
   Task<Result<Layer>> load(std::string digest, uint64_t size);
   Task<Result<proto::ContentInfo>> info(std::string digest);
-  Task<Result<Layer>> find_code(std::string digest, std::string code_label);
   Task<Result<void>> set_label(std::string digest, std::string label, std::string value);
   Task<Result<void>> store_code(std::string digest, std::string code_label, Layer code);
   GrpcClient& client_;

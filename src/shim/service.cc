@@ -414,17 +414,56 @@ Task<Result<void>> Service::make_code(std::string digest, LayerSource::Layer lay
   co_return std::move(kept);
 }
 
-// Has a layer compiled beside its container: the next one starts with the code.
+// Servers that run the layer `digest` without machine code take it, if there is some now.
+Task<Result<void>> Service::give_code(std::string digest) {
+  std::vector<ContainerRef> takers;
+  for (const auto& [id, c] : containers_) {
+    if (c->uncompiled != digest || c->first.status != proto::RUNNING) continue;
+    c->uncompiled.clear();
+    if (c->first.control) takers.push_back(c);
+  }
+  if (takers.empty()) co_return Result<void>();
+  Result<LayerSource::Layer> code = co_await layers_->find_code(std::move(digest), code_label());
+  Result<void> given;
+  for (const ContainerRef& c : takers) {
+    const UniqueFd control = std::move(c->first.control);
+    if (!code || !*code || !control) continue;
+    Result<UniqueFd> opened = LayerSource::reopen(**code);
+    LaunchStep step;
+    step.set_kind(LaunchStep::GO);
+    if (!opened)
+      given = opened.take_error();
+    else if (send_packet(control.get(), step.SerializeAsString(), {opened->get()}))
+      c->layer = *code;
+  }
+  co_return code ? std::move(given) : Result<void>(code.take_error());
+}
+
+Service::ContainerRef Service::next_to_compile() const {
+  for (const auto& [id, c] : containers_)
+    if (!c->uncompiled.empty() && c->first.status == proto::RUNNING) return c;
+  return nullptr;
+}
+
+// Has a layer compiled beside its container: that one takes the code if it serves, and those that
+// come later start with it. Then the layers of others that wait for their turn.
 Detached Service::compile(ContainerRef container) {
-  const std::string digest = std::exchange(container->uncompiled, {});
-  // One at a time; who comes meanwhile does without, and a later one tries again.
-  if (digest.empty() || compiling_ || !compiled_.insert(digest).second) co_return;
+  if (container->uncompiled.empty() || compiling_) co_return;
   compiling_ = true;
-  Result<void> kept = co_await make_code(digest, container->layer);
+  for (; container; container = next_to_compile()) {
+    const std::string digest = container->uncompiled;
+    if (compiled_.insert(digest).second) {
+      Result<void> kept = co_await make_code(digest, container->layer);
+      if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(digest);
+      if (!kept && kept.error().kind != ErrorKind::Unsupported)
+        log_warning("no machine code of " + digest +
+                    " is kept: " + std::string(kept.error().message));
+    }
+    if (Result<void> given = co_await give_code(digest); !given)
+      log_warning("no machine code of " + digest +
+                  " for who serves: " + std::string(given.error().message));
+  }
   compiling_ = false;
-  if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(digest);
-  if (!kept && kept.error().kind != ErrorKind::Unsupported)
-    log_warning("no machine code of " + digest + " is kept: " + std::string(kept.error().message));
 }
 
 Task<Result<pid_t>> Service::follow(ContainerRef container, std::shared_ptr<Process> process,
@@ -679,10 +718,10 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
     step.set_kind(LaunchStep::GO);
     (void)send_packet(p->control.get(), step.SerializeAsString());
     const std::shared_ptr<Packet> packet = co_await receive_later(loop_, p->control.get());
-    p->control.reset();
     // Nothing: the program has replaced the process that would have told.
-    if (!packet->gone && step.ParseFromString(packet->bytes) && step.kind() == LaunchStep::FAILED)
-      begun = Error(ErrorKind::Io, step.text());
+    if (packet->gone || !step.ParseFromString(packet->bytes)) step.Clear();
+    if (step.kind() == LaunchStep::FAILED) begun = Error(ErrorKind::Io, step.text());
+    if (step.kind() != LaunchStep::SERVING || c->uncompiled.empty()) p->control.reset();
   } else if (!is_exec) {
     begun = co_await c->runc->start(loop_, *c);
   }

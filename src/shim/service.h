@@ -84,6 +84,8 @@ class Service {
   Task<bool> send_layer(ContainerRef container, int control, std::string name);
   Detached compile(ContainerRef container);
   Task<Result<void>> make_code(std::string digest, LayerSource::Layer layer);
+  Task<Result<void>> give_code(std::string digest);
+  ContainerRef next_to_compile() const;
   Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
                                std::string status);
   Detached watch(ContainerRef container, std::shared_ptr<Process> process);

@@ -306,11 +306,14 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
     def layer_image(self):
         """One that is nothing but modules, as layers. containerd takes those from 1.7 on."""
         app, bad = (self.folder / "app.wasm").read_bytes(), b"no module"
+        http = self.folder / "http.wasm"
+        # A custom section of 256 KiB: what is as large is mapped.
+        large = b"\0\x84\x80\x10\3pad" + bytes(256 << 10)
         make_layers_image(
             self.folder / "layers.tar", "localhost/layers:1",
             "application/vnd.wasm.content.layer.v1+wasm",
             {"first.wasm": app, "command.wasm": (self.folder / "command.wasm").read_bytes(),
-             "bad.wasm": bad},
+             "bad.wasm": bad, **({"http.wasm": http.read_bytes() + large} if http.exists() else {})},
             ("application/vnd.oci.image.config.v1+json",
              {"architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/first.wasm"]},
               "rootfs": {"type": "layers", "diff_ids": []}}))
@@ -328,11 +331,13 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
                                       "-o", core), 0)
             self.check(name, self.run(self.wafer, "component", "new", core, "-o", out), 0)
 
-    def get(self, pid, port):
+    def get(self, pid, port, times=1):
         """What is answered at a port, in the network namespace of a process."""
         return self.run("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c",
-                        "import urllib.request as u; "
-                        f"print(u.urlopen('http://127.0.0.1:{port}/', timeout=10).read().decode())")
+                        "import urllib.request as u\n"
+                        f"for _ in range({times}):\n"
+                        f"    a = u.urlopen('http://127.0.0.1:{port}/', timeout=10).read().decode()\n"
+                        "print(a)")
 
     def check(self, what, result, code=None, out=None, err=None):
         """`out` and `err` are to be found in what was printed; `code` is the exit code."""
