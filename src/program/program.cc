@@ -126,6 +126,8 @@ class Program::Runner {
     return component_ ? component_->component() : nullptr;
   }
 
+  Bytes component_binary() const { return component_input_ ? component_input_->binary() : Bytes(); }
+
   bool load(Input file) {
     const runtime::Config config = config_of(options_);
     if (file.is_code()) {
@@ -209,6 +211,7 @@ class Program::Runner {
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Module> main_;  // null: it is a component
   std::optional<ComponentProgram> component_;
+  std::shared_ptr<const ModuleInput> component_input_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> preloads_;
   std::shared_ptr<host::Board> board_;  // outlives the store
   std::optional<Store> store_;
@@ -228,6 +231,7 @@ class Program::Runner {
     const auto kept = std::make_shared<const ModuleInput>(std::move(*input));
     if (&out == &main_ && component::is_component(kept->binary())) {
       component_.emplace(options_, console_);
+      component_input_ = kept;
       return component_->load(load_component(kept, *engine_, options_.component_features));
     }
     Result<std::shared_ptr<Module>> module = engine_->load_module(kept->binary(), false);
@@ -514,5 +518,6 @@ std::shared_ptr<Engine> Program::engine() const { return runner_->engine(); }
 std::shared_ptr<const component::Component> Program::component() const {
   return runner_->component();
 }
+Bytes Program::component_binary() const { return runner_->component_binary(); }
 
 }  // namespace wafer::program

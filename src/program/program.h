@@ -82,6 +82,9 @@ class Program {
   // Once it is loaded: the engine, and the component that it is; null for a module.
   std::shared_ptr<runtime::Engine> engine() const;
   std::shared_ptr<const component::Component> component() const;
+  // Of a component that was loaded without machine code, its binary form; lives as long as the
+  // program.
+  Bytes component_binary() const;
 
  private:
   class Runner;

@@ -37,6 +37,16 @@ struct Process {
   std::vector<std::function<void()>> waiting;  // for its end
 };
 
+// A program that runs without machine code that can be made of it.
+struct Uncompiled {
+  std::shared_ptr<const UniqueFd> program;  // null: there is no such
+  // What of containerd's content store refers to the code, and the label by which it does.
+  std::string digest, label;
+  bool same_code(const Uncompiled& other) const {
+    return digest == other.digest && label == other.label;
+  }
+};
+
 struct Container {
   explicit Container(Loop& loop, std::string cgroup) : first(loop), cgroup(std::move(cgroup)) {}
   std::string id, bundle;
@@ -55,7 +65,8 @@ struct Container {
   SeccompFilter seccomp;
   std::shared_ptr<const Runc> runc;       // has made it; null: this shim did
   std::shared_ptr<const UniqueFd> layer;  // its program, if that is no file of the root
-  std::string uncompiled;  // that layer's digest, if it runs without machine code that can be made
+  std::shared_ptr<const UniqueFd> code;   // that it took while it ran
+  Uncompiled uncompiled;
 };
 
 }  // namespace wafer::shim

@@ -29,6 +29,7 @@
 #include <cstring>
 #include <thread>
 
+#include "compiler/code_bundle.h"
 #include "host/http/client.h"
 #include "program/program.h"
 #include "runtime/memory_region.h"
@@ -36,6 +37,7 @@
 #include "shim/channel.h"
 #include "shim/hooks.h"
 #include "shim/http.h"
+#include "shim/precompile.h"
 #include "shim/proto/launch.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
@@ -104,7 +106,10 @@ class Launcher {
     if (!wait_for_go()) _exit(1);
     done = kind_ == Kind::Wasm ? Result<void>() : exec();
     if (!done) fail(done.error());
-    step(server_ ? LaunchStep::SERVING : LaunchStep::RUNNING);
+    if (server_)
+      step(LaunchStep::SERVING, {}, program_to_compile().get());
+    else
+      step(LaunchStep::RUNNING);
     console_.running = true;
     const int code = server_ ? serve() : run_program();
     (void)std::fflush(nullptr);
@@ -765,6 +770,23 @@ class Launcher {
     return code;
   }
 
+  // A copy of it for the shim, if that has machine code made of what is a file of the root.
+  UniqueFd program_to_compile() const {
+    const Bytes bytes = program_->component_binary();
+    if (!request_.takes_code() || artifact_is_fixed_ || bytes.empty() ||
+        bytes.size() > kMaxCompiled)
+      return {};
+    UniqueFd copy = take_opened(memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    size_t written = 0;
+    while (copy && written < bytes.size()) {
+      const ssize_t n = write(copy.get(), bytes.data() + written, bytes.size() - written);
+      if (n <= 0) return {};
+      written += size_t(n);
+    }
+    if (fcntl(copy.get(), F_ADD_SEALS, kSealed) != 0) copy.reset();
+    return copy;
+  }
+
   // Waits for machine code of the program, which the shim may have made beside it, and serves by
   // that from then on.
   void take_code() {
@@ -773,6 +795,9 @@ class Launcher {
     Result<program::Input> input = program::Input::read(
         packet.fds[0].get(), path_, program::Input::Content::Module, program::Input::Hold::Mapped);
     if (!input) return console_.warning(input.error().message);
+    // By what it is kept, another program of the image could pass for this one.
+    const auto about = compiler::CodeBundle::summarize(input->bytes());
+    if (!about || !std::ranges::equal(about->module, program_->component_binary())) return;
     program::Program next(options_, console_);
     if (!next.load(*std::move(input))) return;
     if (Result<void> r = server_->reload({next.engine(), next.component(), std::nullopt}); !r)

@@ -129,9 +129,7 @@ Task<Result<LayerSource::Layer>> LayerSource::load(std::string digest, uint64_t 
     co_return Error(ErrorKind::Io, digest + " has " + std::to_string(*written) +
                                        " bytes, and its manifest says " + std::to_string(size));
   // Containers are not to change what others run.
-  if (fcntl(file->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-      0)
-    co_return failed();
+  if (fcntl(file->get(), F_ADD_SEALS, kSealed) != 0) co_return failed();
   std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
   loaded_[digest] = file;
   co_return Layer(file);
@@ -157,7 +155,8 @@ Task<Result<proto::ContentInfo>> LayerSource::info(std::string digest) {
 
 Task<Result<LayerSource::Layer>> LayerSource::find_code(std::string digest,
                                                         std::string code_label) {
-  if (const auto kept = kept_.find(digest); kept != kept_.end()) co_return kept->second;
+  if (const auto kept = kept_.find({digest, code_label}); kept != kept_.end())
+    co_return kept->second;
   Result<proto::ContentInfo> layer = co_await info(digest);
   if (!layer) co_return layer.take_error();
   const auto label = layer->labels().find(code_label);
@@ -195,14 +194,15 @@ Task<Result<void>> LayerSource::give_up(std::string digest, std::string code_lab
 }
 
 Task<Result<void>> LayerSource::keep_code(std::string digest, std::string code_label, Layer code) {
-  Result<void> stored = co_await store_code(digest, std::move(code_label), code);
+  Result<void> stored = co_await store_code(digest, code_label, code);
   const auto size_of = [](const Layer& kept) {
     struct stat about;
     return fstat(kept->get(), &about) == 0 ? uint64_t(about.st_size) : kMaxLayerCode;
   };
   uint64_t all = size_of(code);
   for (const auto& [of, kept] : kept_) all += size_of(kept);
-  if (!stored && all <= kMaxLayerCode) kept_[digest] = std::move(code);
+  if (!stored && all <= kMaxLayerCode)
+    kept_[{std::move(digest), std::move(code_label)}] = std::move(code);
   co_return std::move(stored);
 }
 
@@ -259,18 +259,17 @@ Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_
   co_return std::move(stored);
 }
 
-Task<Result<LayerSource::Program>> LayerSource::find(std::string container, std::string name,
-                                                     std::string code_label) {
+Task<Result<LayerSource::Image>> LayerSource::image_of(std::string container) {
   proto::GetContainerRequest container_request;
   container_request.set_id(container);
   Result<std::string> answer = co_await get("/containerd.services.containers.v1.Containers/Get",
                                             container_request.SerializeAsString());
   // Who started this is not containerd, or knows the container by another name.
-  if (!answer && answer.error().kind == ErrorKind::Unsupported) co_return Program();
+  if (!answer && answer.error().kind == ErrorKind::Unsupported) co_return Image();
   if (!answer) co_return answer.take_error();
   proto::GetContainerResponse about;
   if (!about.ParseFromString(*answer)) co_return no_message("Containers/Get");
-  if (about.container().image().empty()) co_return Program();
+  if (about.container().image().empty()) co_return Image();
   proto::GetImageRequest image_request;
   image_request.set_name(about.container().image());
   answer =
@@ -279,7 +278,6 @@ Task<Result<LayerSource::Program>> LayerSource::find(std::string container, std:
   proto::GetImageResponse image;
   if (!image.ParseFromString(*answer)) co_return no_message("Images/Get");
 
-  name = name.substr(0, name.rfind('#'));
   std::string digest = image.image().target().digest();
   for (int depth = 0; depth < kMaxDepth; ++depth) {
     auto text = std::make_shared<std::string>();
@@ -299,24 +297,39 @@ Task<Result<LayerSource::Program>> LayerSource::find(std::string container, std:
     }
     Result<oci::Manifest> manifest = oci::Manifest::parse(*json);
     if (!manifest) co_return manifest.take_error();
-    const oci::Descriptor* const layer = oci::choose_layer(*manifest, name);
-    if (!layer) co_return Program();
-    Program found{{}, layer->digest, false};
-    if (!code_label.empty()) {
-      // Without it the program only takes longer.
-      Result<Layer> code = co_await find_code(found.digest, std::move(code_label));
-      if (code && *code) {
-        found.file = *std::move(code);
-        found.is_code = true;
-        co_return std::move(found);
-      }
-    }
-    Result<Layer> loaded = co_await load(layer->digest, layer->size);
-    if (!loaded) co_return loaded.take_error();
-    found.file = *std::move(loaded);
-    co_return std::move(found);
+    co_return Image{std::move(digest), *std::move(manifest)};
   }
   co_return Error(ErrorKind::Invalid, "the image is an index of indexes without end");
+}
+
+Task<Result<std::string>> LayerSource::manifest_of(std::string container) {
+  Result<Image> image = co_await image_of(std::move(container));
+  if (!image) co_return image.take_error();
+  co_return std::move(image->digest);
+}
+
+Task<Result<LayerSource::Program>> LayerSource::find(std::string container, std::string name,
+                                                     std::string code_label) {
+  Result<Image> image = co_await image_of(std::move(container));
+  if (!image) co_return image.take_error();
+  if (image->digest.empty()) co_return Program();
+  name = name.substr(0, name.rfind('#'));
+  const oci::Descriptor* const layer = oci::choose_layer(image->manifest, name);
+  if (!layer) co_return Program();
+  Program found{{}, layer->digest, false};
+  if (!code_label.empty()) {
+    // Without it the program only takes longer.
+    Result<Layer> code = co_await find_code(found.digest, std::move(code_label));
+    if (code && *code) {
+      found.file = *std::move(code);
+      found.is_code = true;
+      co_return std::move(found);
+    }
+  }
+  Result<Layer> loaded = co_await load(layer->digest, layer->size);
+  if (!loaded) co_return loaded.take_error();
+  found.file = *std::move(loaded);
+  co_return std::move(found);
 }
 
 }  // namespace wafer::shim

@@ -8,6 +8,7 @@
 
 #include "base/descriptor.h"
 #include "base/result.h"
+#include "oci/format/manifest.h"
 #include "shim/async.h"
 #include "shim/grpc.h"
 #include "shim/proto/content.pb.h"
@@ -33,17 +34,18 @@ class LayerSource {
   };
   // With `code_label`, machine code that keep_code() has kept by that label goes first.
   Task<Result<Program>> find(std::string container, std::string name, std::string code_label);
-  // Machine code of the layer `digest` that keep_code() has kept by that label; null if there is
-  // none.
+  // The digest of the manifest of the container's image; empty if containerd knows none.
+  Task<Result<std::string>> manifest_of(std::string container);
+  // Machine code that keep_code() has kept for `digest` by that label; null if there is none.
   Task<Result<Layer>> find_code(std::string digest, std::string code_label);
   // Whether there is such code, or there is to be none: give_up() has said so.
   Task<bool> is_settled(std::string digest, std::string code_label);
-  // Notes, by a label of the layer, that no code of that label can be made of it.
+  // Notes, by a label of `digest`, that no code of that label can be made.
   Task<Result<void>> give_up(std::string digest, std::string code_label);
-  // Keeps machine code of the layer `digest` in containerd's content store, for all shims, as long
-  // as the layer is kept there: by a label of the layer that refers to it. Where containerd does
-  // not take it, this shim alone keeps it, and no more than kMaxLayerCode of all; the error says
-  // why.
+  // Keeps machine code in containerd's content store, for all shims, as long as `digest` is kept
+  // there, the layer or manifest that it belongs to: by a label that refers to the code. Where
+  // containerd does not take it, this shim alone keeps it, and no more than kMaxLayerCode of all;
+  // the error says why.
   Task<Result<void>> keep_code(std::string digest, std::string code_label, Layer code);
   // The same file to read only, and with an offset of its own. Io.
   static Result<UniqueFd> reopen(const UniqueFd& layer);
@@ -60,13 +62,19 @@ class LayerSource {
   using Take = std::function<Result<void>(std::string_view part)>;
   Task<Result<void>> read(std::string digest, size_t most, Take take);
   Task<Result<Layer>> load(std::string digest, uint64_t size);
+  struct Image {
+    std::string digest;  // of its manifest; empty: there is no image
+    oci::Manifest manifest;
+  };
+  Task<Result<Image>> image_of(std::string container);
   Task<Result<proto::ContentInfo>> info(std::string digest);
   Task<Result<void>> set_label(std::string digest, std::string label, std::string value);
   Task<Result<void>> store_code(std::string digest, std::string code_label, Layer code);
   GrpcClient& client_;
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::map<std::string, std::weak_ptr<const UniqueFd>> loaded_;  // by digest
-  std::map<std::string, Layer> kept_;  // code that containerd did not take, by the layer's digest
+  // Code that containerd did not take, by what it is of and its label.
+  std::map<std::pair<std::string, std::string>, Layer> kept_;
 };
 
 }  // namespace wafer::shim

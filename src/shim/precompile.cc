@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
 #include "compiler/abi.h"
 #include "compiler/cache.h"
@@ -33,7 +34,7 @@ namespace wafer::shim {
 namespace {
 
 constexpr rlim_t kMaxMemory = rlim_t{1} << 30, kMaxCode = kMaxLayerCode;
-constexpr off_t kMaxCompiled = 64 << 20, kMaxComplaint = 64 << 10;
+constexpr off_t kMaxComplaint = 64 << 10;
 constexpr uid_t kNobody = 65534;
 // Exit codes of the process: it could not be confined; what it compiled was not to be compiled.
 constexpr int kNotConfined = 2, kNotCompiled = 1;
@@ -159,20 +160,46 @@ const std::string& code_label() {
   return label;
 }
 
-bool code_fits(const UniqueFd& code) {
+namespace {
+
+// What `read` finds of the file's bytes; nothing if they are none, more than `most`, or cannot be
+// read.
+template <class F>
+auto with_bytes(const UniqueFd& file, uint64_t most, F&& read)
+    -> std::optional<decltype(read(Bytes()))> {
   struct stat about;
-  if (fstat(code.get(), &about) != 0 || about.st_size <= 0 ||
-      uint64_t(about.st_size) > kMaxLayerCode)
-    return false;
+  if (fstat(file.get(), &about) != 0 || about.st_size <= 0 || uint64_t(about.st_size) > most)
+    return std::nullopt;
   const auto size = size_t(about.st_size);
-  void* const p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, code.get(), 0);
-  if (p == MAP_FAILED) return false;
-  const Bytes bytes(static_cast<const uint8_t*>(p), size);
-  const bool fits = compiler::CodeBundle::is_bundle(bytes)
-                        ? compiler::CodeBundle::claims_to_fit(bytes)
-                        : compiler::CodeImage::claims_to_fit(bytes);
+  void* const p = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (p == MAP_FAILED) return std::nullopt;
+  auto out = read(Bytes(static_cast<const uint8_t*>(p), size));
   munmap(p, size);
-  return fits;
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> code_label_of(const UniqueFd& program) {
+  const int seals = fcntl(program.get(), F_GET_SEALS);
+  const std::optional<uint64_t> hash =
+      seals < 0 || (seals & kSealed) != kSealed
+          ? std::nullopt
+          : with_bytes(program, kMaxCompiled, [](Bytes b) { return compiler::hash_bytes(b); });
+  if (!hash) return Error(ErrorKind::Invalid, "this is no program that could be compiled");
+  char text[20];
+  std::snprintf(text, sizeof text, ".%016llx", static_cast<unsigned long long>(*hash));
+  return code_label() + text;
+}
+
+bool code_fits(const UniqueFd& code) {
+  return with_bytes(code, kMaxLayerCode,
+                    [](Bytes bytes) {
+                      return compiler::CodeBundle::is_bundle(bytes)
+                                 ? compiler::CodeBundle::claims_to_fit(bytes)
+                                 : compiler::CodeImage::claims_to_fit(bytes);
+                    })
+      .value_or(false);
 }
 
 Result<UniqueFd> try_turn(const std::string& folder) {
@@ -201,7 +228,7 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
     co_return Error(ErrorKind::Unsupported, "the layer is not WebAssembly in binary form");
   struct stat about;
   if (fstat(layer->get(), &about) != 0) co_return system_error("cannot read the layer");
-  if (about.st_size > kMaxCompiled)
+  if (uint64_t(about.st_size) > kMaxCompiled)
     co_return Error(ErrorKind::Unsupported, "the layer is too large to be compiled");
   auto code = std::make_shared<UniqueFd>(
       take_opened(memfd_create("code", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
@@ -231,9 +258,7 @@ Task<Result<std::shared_ptr<const UniqueFd>>> precompile(Loop& loop,
     const bool begun = WIFSIGNALED(status) || WEXITSTATUS(status) == kNotCompiled;
     co_return Error(begun ? ErrorKind::Invalid : ErrorKind::Io, why);
   }
-  if (fcntl(code->get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
-      0)
-    co_return system_error("cannot keep code");
+  if (fcntl(code->get(), F_ADD_SEALS, kSealed) != 0) co_return system_error("cannot keep code");
   if (!code_fits(*code)) co_return Error(ErrorKind::Io, "what the compiler made is no code");
   co_return std::shared_ptr<const UniqueFd>(std::move(code));
 }

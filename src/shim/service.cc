@@ -233,6 +233,7 @@ Task<Result<pid_t>> Service::launch(ContainerRef container, std::shared_ptr<Proc
   request.set_memory_limit(c.spec.memory_limit());
   if (c.spec.personality) request.set_personality(*c.spec.personality + 1);
   request.set_tier(c.tier);
+  request.set_takes_code(!is_exec && takes_code(c));
   request.set_fuel(c.fuel);
   request.set_terminal(p.terminal);
   request.set_has_stdio(!p.terminal);
@@ -368,6 +369,10 @@ Task<Result<pid_t>> Service::launch_by_runc(ContainerRef container,
 
 // ---- Steps of a process -----------------------------------------------------
 
+bool Service::takes_code(const Container& c) const {
+  return layers_ && c.compile && c.tier == "baseline" && c.fuel == 0 && !code_label().empty();
+}
+
 // Answers a process that asks for a program beside the files of the root.
 Task<bool> Service::send_layer(ContainerRef container, int control, std::string name) {
   LaunchStep answer;
@@ -375,14 +380,13 @@ Task<bool> Service::send_layer(ContainerRef container, int control, std::string 
   std::vector<int> fds;
   Result<UniqueFd> opened = UniqueFd();
   if (layers_) {
-    const bool takes_code =
-        container->compile && container->tier == "baseline" && container->fuel == 0;
-    Result<LayerSource::Program> layer = co_await layers_->find(
-        container->id, std::move(name), takes_code ? code_label() : std::string());
+    const std::string label = takes_code(*container) ? code_label() : std::string();
+    Result<LayerSource::Program> layer =
+        co_await layers_->find(container->id, std::move(name), label);
     if (layer && layer->file) {
       container->layer = layer->file;
-      if (takes_code && !layer->is_code && !code_label().empty())
-        container->uncompiled = layer->digest;
+      if (!layer->is_code && !label.empty())
+        container->uncompiled = {layer->file, layer->digest, label};
       opened = LayerSource::reopen(*container->layer);
       if (opened) fds.push_back(opened->get());
     }
@@ -393,7 +397,7 @@ Task<bool> Service::send_layer(ContainerRef container, int control, std::string 
 }
 
 // Exhaustion is what passes.
-Task<Result<void>> Service::make_code(std::string digest, LayerSource::Layer layer) {
+Task<Result<void>> Service::make_code(Uncompiled of) {
   constexpr int kTries = 600;
   Result<UniqueFd> turn = try_turn();
   for (int i = 0; turn && !*turn; ++i) {
@@ -403,27 +407,28 @@ Task<Result<void>> Service::make_code(std::string digest, LayerSource::Layer lay
   }
   if (!turn) co_return turn.take_error();
   // Whose turn it was may have made just this; nor is what takes too long tried again and again.
-  if (co_await layers_->is_settled(digest, code_label())) co_return Result<void>();
-  Result<LayerSource::Layer> code = co_await precompile(loop_, std::move(layer));
+  if (co_await layers_->is_settled(of.digest, of.label)) co_return Result<void>();
+  Result<LayerSource::Layer> code = co_await precompile(loop_, std::move(of.program));
   if (!code) {
     if (code.error().kind == ErrorKind::Invalid)
-      (void)co_await layers_->give_up(std::move(digest), code_label());
+      (void)co_await layers_->give_up(std::move(of.digest), std::move(of.label));
     co_return code.take_error();
   }
-  Result<void> kept = co_await layers_->keep_code(std::move(digest), code_label(), *code);
+  Result<void> kept = co_await layers_->keep_code(std::move(of.digest), std::move(of.label), *code);
   co_return std::move(kept);
 }
 
-// Servers that run the layer `digest` without machine code take it, if there is some now.
-Task<Result<void>> Service::give_code(std::string digest) {
+// Servers that run without this machine code take it, if it is there now.
+Task<Result<void>> Service::give_code(Uncompiled of) {
   std::vector<ContainerRef> takers;
   for (const auto& [id, c] : containers_) {
-    if (c->uncompiled != digest || c->first.status != proto::RUNNING) continue;
-    c->uncompiled.clear();
+    if (!c->uncompiled.same_code(of) || c->first.status != proto::RUNNING) continue;
+    c->uncompiled = {};
     if (c->first.control) takers.push_back(c);
   }
   if (takers.empty()) co_return Result<void>();
-  Result<LayerSource::Layer> code = co_await layers_->find_code(std::move(digest), code_label());
+  Result<LayerSource::Layer> code =
+      co_await layers_->find_code(std::move(of.digest), std::move(of.label));
   Result<void> given;
   for (const ContainerRef& c : takers) {
     const UniqueFd control = std::move(c->first.control);
@@ -434,33 +439,53 @@ Task<Result<void>> Service::give_code(std::string digest) {
     if (!opened)
       given = opened.take_error();
     else if (send_packet(control.get(), step.SerializeAsString(), {opened->get()}))
-      c->layer = *code;
+      c->code = *code;
   }
   co_return code ? std::move(given) : Result<void>(code.take_error());
 }
 
+// Says where code of a program that is a file of an image is kept: with the image. False if there
+// is no such place.
+Task<bool> Service::place_code(ContainerRef container) {
+  Uncompiled& of = container->uncompiled;
+  if (!of.digest.empty()) co_return true;
+  Result<std::string> label = code_label_of(*of.program);
+  if (!label) co_return false;
+  Result<std::string> manifest = co_await layers_->manifest_of(container->id);
+  if (!manifest || manifest->empty()) co_return false;
+  of.label = *std::move(label);
+  of.digest = *std::move(manifest);
+  co_return true;
+}
+
 Service::ContainerRef Service::next_to_compile() const {
   for (const auto& [id, c] : containers_)
-    if (!c->uncompiled.empty() && c->first.status == proto::RUNNING) return c;
+    if (c->uncompiled.program && c->first.status == proto::RUNNING) return c;
   return nullptr;
 }
 
-// Has a layer compiled beside its container: that one takes the code if it serves, and those that
-// come later start with it. Then the layers of others that wait for their turn.
+// Has a program compiled beside its container: that one takes the code if it serves, and those that
+// come later start with it, or take it soon. Then the programs of others that wait for their turn.
 Detached Service::compile(ContainerRef container) {
-  if (container->uncompiled.empty() || compiling_) co_return;
+  if (!container->uncompiled.program || compiling_) co_return;
   compiling_ = true;
   for (; container; container = next_to_compile()) {
-    const std::string digest = container->uncompiled;
-    if (compiled_.insert(digest).second) {
-      Result<void> kept = co_await make_code(digest, container->layer);
-      if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(digest);
+    if (!co_await place_code(container)) {
+      container->uncompiled = {};
+      container->first.control.reset();
+      continue;
+    }
+    const Uncompiled of = container->uncompiled;
+    const std::string what = of.digest + " (" + of.label + ")";
+    if (!co_await layers_->is_settled(of.digest, of.label) && compiled_.insert(what).second) {
+      Result<void> kept = co_await make_code(of);
+      if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(what);
       if (!kept && kept.error().kind != ErrorKind::Unsupported)
-        log_warning("no machine code of " + digest +
+        log_warning("no machine code of " + of.digest +
                     " is kept: " + std::string(kept.error().message));
     }
-    if (Result<void> given = co_await give_code(digest); !given)
-      log_warning("no machine code of " + digest +
+    if (Result<void> given = co_await give_code(of); !given)
+      log_warning("no machine code of " + of.digest +
                   " for who serves: " + std::string(given.error().message));
   }
   compiling_ = false;
@@ -721,7 +746,9 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
     // Nothing: the program has replaced the process that would have told.
     if (packet->gone || !step.ParseFromString(packet->bytes)) step.Clear();
     if (step.kind() == LaunchStep::FAILED) begun = Error(ErrorKind::Io, step.text());
-    if (step.kind() != LaunchStep::SERVING || c->uncompiled.empty()) p->control.reset();
+    if (step.kind() == LaunchStep::SERVING && !packet->fds.empty() && !c->uncompiled.program)
+      c->uncompiled.program = std::make_shared<const UniqueFd>(std::move(packet->fds[0]));
+    if (step.kind() != LaunchStep::SERVING || !c->uncompiled.program) p->control.reset();
   } else if (!is_exec) {
     begun = co_await c->runc->start(loop_, *c);
   }

@@ -83,8 +83,10 @@ class Service {
   Task<Result<pid_t>> follow(ContainerRef container, std::shared_ptr<Process> process, pid_t pid);
   Task<bool> send_layer(ContainerRef container, int control, std::string name);
   Detached compile(ContainerRef container);
-  Task<Result<void>> make_code(std::string digest, LayerSource::Layer layer);
-  Task<Result<void>> give_code(std::string digest);
+  bool takes_code(const Container& container) const;
+  Task<bool> place_code(ContainerRef container);
+  Task<Result<void>> make_code(Uncompiled of);
+  Task<Result<void>> give_code(Uncompiled of);
   ContainerRef next_to_compile() const;
   Task<Result<void>> run_hooks(ContainerRef container, std::string name, pid_t pid,
                                std::string status);
@@ -103,7 +105,7 @@ class Service {
   // Filters that were compiled, with what they were compiled from: few, as most containers have the
   // same.
   std::vector<std::pair<nlohmann::json, SeccompFilter>> filters_;
-  std::set<std::string> compiled_;  // digests of layers that were, or cannot be
+  std::set<std::string> compiled_;  // what was compiled, or cannot be
   bool compiling_ = false;
   bool ending_ = false;  // there are to be no containers any more
 };

@@ -108,24 +108,45 @@ def end_server(container):
     lab.check("removed", lab.run("ctr", "containers", "rm", container), 0)
 
 
-def served_by_code(layers):
-    """A server goes on by the machine code that is made beside it."""
+def runs_code(pid):
+    """Whether a process runs machine code that came from containerd's content store."""
+    return re.search("r-xp .*memfd:layer", pathlib.Path(f"/proc/{pid}/maps").read_text())
+
+
+def served_by_code(image, program):
+    """A server goes on by the machine code that is made beside it, or was by another one."""
+    for name in ("maker", "taker"):
+        lab.check("a server", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *image, name, program,
+                                      "by code"), 0)
+        pid = pid_of(name)
+        lab.check("its answer", lab.get(pid, 8080), 0, "by code\n")
+        wait_for(f"{program}: {name} runs the code", lambda: runs_code(pid))
+        for _ in range(3):
+            lab.check("its answer by code", lab.get(pid, 8080), 0, "by code\n")
+        end_server(name)
+
+
+def kept_with_an_image():
+    """Labels of an image's manifest and the machine code of its files that they name, of large
+    ones."""
+    sizes, found = {}, {}
+    for line in lab.run("ctr", "content", "ls").stdout.splitlines():
+        sizes[line.split()[0]] = line.split()[1]
+        for label, code in re.findall(f"({LABEL}[0-9a-f]+[.][0-9a-f]+)=([^,\\s]+)", line):
+            image = line.split()[0]
+            found[label] = code
+    return image, {label: code for label, code in found.items()
+                   if float(re.sub("[^0-9.]", "", sizes[code])) > 250}
+
+
+def served_layer(layers):
     if not (lab.folder / "http.wasm").exists() or not (lab.folder / "app.wcode").exists():
         return
-    lab.check("a served layer", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *layers, "taker",
-                                        "http.wasm", "by code"), 0)
-    pid = pid_of("taker")
-    maps = pathlib.Path(f"/proc/{pid}/maps")
-    lab.check("its answer", lab.get(pid, 8080), 0, "by code\n")
-    wait_for("it runs the code", lambda: re.search("r-xp .*memfd:layer", maps.read_text()))
-    for _ in range(3):
-        lab.check("its answer by code", lab.get(pid, 8080), 0, "by code\n")
-    end_server("taker")
+    served_by_code(layers, "http.wasm")
     lab.check("one that begins with the code", lab.run("ctr", "run", "-d", "--runtime", RUNTIME,
                                                        *layers, "begins", "http.wasm", "more"), 0)
     pid = pid_of("begins")
-    lab.expect("it runs the code", re.search("r-xp .*memfd:layer",
-                                             pathlib.Path(f"/proc/{pid}/maps").read_text()))
+    lab.expect("it runs the code", runs_code(pid))
     lab.check("its answer", lab.get(pid, 8080), 0, "more\n")
     end_server("begins")
 
@@ -188,7 +209,7 @@ if not version.startswith(("1.6", "v1.6")):
     lab.check("the first, by another name", run(layers, "anything"), 42, "hello from wafer\n")
     lab.check("the one of that title", run(layers, "command.wasm", "one"), 0, "command.wasm\none\n")
     lab.check("no module", run(layers, "bad.wasm"), 1, err="magic header not detected")
-    served_by_code(layers)
+    served_layer(layers)
     precompiled(layers)
 
 
@@ -215,6 +236,22 @@ for program, port, options in (
     after = faults_of(pid_of("web"))
     lab.expect("pages stay", not WRITTEN_PAGES or after - before < 250, f"{after - before} faults")
     end_server("web")
+if (lab.folder / "app.wcode").exists() and (lab.folder / "large.wasm").exists():
+    # Kept with the image, by a label of its manifest.
+    served_by_code(WASM, "/large.wasm")
+    image, first = kept_with_an_image()
+    lab.expect("kept with the image", len(first) == 1, str(first))
+    served_by_code(WASM, "/other.wasm")
+    # Code of another program, by what label ever, is not run.
+    (label, code), = first.items()
+    other = next(c for c in kept_with_an_image()[1].values() if c != code)
+    lab.check("labelled", lab.run("ctr", "content", "label", image, f"{label}={other}"), 0)
+    lab.check("a server", lab.run("ctr", "run", "-d", "--runtime", RUNTIME, *WASM, "wary",
+                                  "/large.wasm", "by its own"), 0)
+    time.sleep(1)
+    lab.check("its answer", lab.get(pid_of("wary"), 8080), 0, "by its own\n")
+    lab.expect("not by the code of another", not runs_code(pid_of("wary")))
+    end_server("wary")
 lab.check("no address", run(WASM, "/http.wasm", options=["--env", "WAFER_HTTP_ADDRESS=nowhere"]), 1,
           err="/http.wasm: ")
 if (lab.folder / "endless.wcode").exists():

@@ -284,7 +284,7 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
                      self.folder / out)
         wasm = {f"/{n}": (self.folder / n).read_bytes()
                 for n in ("app.wat", "app.wasm", "app.wcode", "command.wasm", "http.wasm",
-                          "http.wcode", "endless.wcode")
+                          "large.wasm", "other.wasm", "http.wcode", "endless.wcode")
                 if (self.folder / n).exists()}
         wasm["/bad.wasm"] = b"no module"
         make_image(self.folder / "wasm.tar", "localhost/wasm:1", "wasi", "wasm", wasm, ["/app.wasm"])
@@ -306,14 +306,12 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
     def layer_image(self):
         """One that is nothing but modules, as layers. containerd takes those from 1.7 on."""
         app, bad = (self.folder / "app.wasm").read_bytes(), b"no module"
-        http = self.folder / "http.wasm"
-        # A custom section of 256 KiB: what is as large is mapped.
-        large = b"\0\x84\x80\x10\3pad" + bytes(256 << 10)
+        http = self.folder / "large.wasm"
         make_layers_image(
             self.folder / "layers.tar", "localhost/layers:1",
             "application/vnd.wasm.content.layer.v1+wasm",
             {"first.wasm": app, "command.wasm": (self.folder / "command.wasm").read_bytes(),
-             "bad.wasm": bad, **({"http.wasm": http.read_bytes() + large} if http.exists() else {})},
+             "bad.wasm": bad, **({"http.wasm": http.read_bytes()} if http.exists() else {})},
             ("application/vnd.oci.image.config.v1+json",
              {"architecture": "wasm", "os": "wasi", "config": {"Entrypoint": ["/first.wasm"]},
               "rootfs": {"type": "layers", "diff_ids": []}}))
@@ -330,6 +328,11 @@ disabled_plugins = [{"" if self.cri else '"io.containerd.grpc.v1.cri", '}"io.con
                                       name, self.folder / "wit", here / f"guests/{name}.wat",
                                       "-o", core), 0)
             self.check(name, self.run(self.wafer, "component", "new", core, "-o", out), 0)
+        # With a custom section of 256 KiB: what is as large is mapped, and so is its code.
+        for name, value in (("large", b"\0"), ("other", b"\1")):
+            (self.folder / f"{name}.wasm").write_bytes(
+                (self.folder / "http.wasm").read_bytes() + b"\0\x84\x80\x10\3pad" +
+                value * (256 << 10))
 
     def get(self, pid, port, times=1):
         """What is answered at a port, in the network namespace of a process."""

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -780,6 +781,25 @@ TEST(ShimPrecompile, OneAtATime) {
   EXPECT_FALSE(try_turn(in));
   std::filesystem::create_directory_symlink(in, folder.path + "/link");
   EXPECT_FALSE(try_turn(folder.path + "/link"));
+}
+
+TEST(ShimPrecompile, TakesOnlyWhatNobodyChanges) {
+  const auto program = [](std::string_view bytes, int seals) {
+    UniqueFd file(memfd_create("program", MFD_ALLOW_SEALING));
+    EXPECT_EQ(write(file.get(), bytes.data(), bytes.size()), ssize_t(bytes.size()));
+    EXPECT_EQ(fcntl(file.get(), F_ADD_SEALS, seals), 0);
+    return file;
+  };
+  const Result<std::string> label = code_label_of(program("one", kSealed));
+  ASSERT_TRUE(label);
+  EXPECT_TRUE(label->starts_with(code_label() + "."));
+  EXPECT_EQ(*code_label_of(program("one", kSealed)), *label);
+  EXPECT_NE(*code_label_of(program("two", kSealed)), *label);
+  EXPECT_FALSE(code_label_of(program("", kSealed)));
+  for (const int seal : {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE})
+    EXPECT_FALSE(code_label_of(program("one", kSealed & ~seal)));
+  EXPECT_FALSE(code_label_of(UniqueFd(open("/proc/self/exe", O_RDONLY))));
+  EXPECT_FALSE(code_label_of(UniqueFd(open("/dev/zero", O_RDONLY))));
 }
 
 TEST(ShimPrecompile, IsConfined) {
