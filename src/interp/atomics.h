@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "base/leb128.h"
+#include "base/access.h"
 #include "wasm/opcode.h"
 
 namespace wafer::interp {
@@ -55,22 +55,22 @@ inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement)
 // instructions for it, or with the most significant byte first, can do it so too.
 template <class T, Kind K>
 inline uint64_t access(uint8_t* address, uint64_t operand, uint64_t replacement) {
-  const T old = K == Kind::Store ? T(0) : load_le<T>(address);
+  const T old = K == Kind::Store ? T(0) : load_memory<T>(address);
   const T v = T(operand);
   if constexpr (K == Kind::Store || K == Kind::Xchg) {
-    store_le(address, v);
+    store_memory<T>(address, v);
   } else if constexpr (K == Kind::Add) {
-    store_le(address, T(old + v));
+    store_memory<T>(address, T(old + v));
   } else if constexpr (K == Kind::Sub) {
-    store_le(address, T(old - v));
+    store_memory<T>(address, T(old - v));
   } else if constexpr (K == Kind::And) {
-    store_le(address, T(old & v));
+    store_memory<T>(address, T(old & v));
   } else if constexpr (K == Kind::Or) {
-    store_le(address, T(old | v));
+    store_memory<T>(address, T(old | v));
   } else if constexpr (K == Kind::Xor) {
-    store_le(address, T(old ^ v));
+    store_memory<T>(address, T(old ^ v));
   } else if constexpr (K == Kind::Cmpxchg) {
-    if (old == v) store_le(address, T(replacement));
+    if (old == v) store_memory<T>(address, T(replacement));
   }
   return old;
 }

@@ -62,7 +62,7 @@ WAFER_CC void bin(WAFER_PARAMS) {
   else
     a = get<T>(FP, FB);
   if constexpr (V == kSI || V == kAI)
-    b = from_bits<T>(PC[1]);
+    b = from_word<T>(PC[1]);
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
@@ -178,27 +178,18 @@ constexpr std::array<FarAccess, sizeof...(I)> far_accesses(std::index_sequence<I
 constexpr auto kFarAccesses =
     far_accesses(std::make_index_sequence<far_kind(Opcode::I64Store32) + 1>());
 
+// What a load from `p` gives.
+uint64_t loaded(const uint8_t* p, const FarAccess& access) {
+  const uint64_t v = load_bytes(p, access.bytes);
+  const unsigned above = 64 - 8 * access.bytes;
+  return access.is_signed ? uint64_t(int64_t(v << above) >> above) : v;
+}
+
 WAFER_CC void load_far(WAFER_PARAMS) {
   const FarAccess& access = kFarAccesses[FC];
-  const unsigned bytes = access.bytes;
-  const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], bytes);
+  const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], access.bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  uint64_t v = 0;
-  switch (bytes) {
-    case 1:
-      v = *p;
-      break;
-    case 2:
-      v = load_le<uint16_t>(p);
-      break;
-    case 4:
-      v = load_le<uint32_t>(p);
-      break;
-    default:
-      v = load_le<uint64_t>(p);
-  }
-  const unsigned above = 64 - 8 * bytes;
-  if (access.is_signed) v = uint64_t(int64_t(v << above) >> above);
+  const uint64_t v = loaded(p, access);
   put<uint64_t>(FP, FA, v);
   if (access.is_i32) ACC = uint32_t(v);
   NEXT(3);
@@ -207,10 +198,23 @@ WAFER_CC void store_far(WAFER_PARAMS) {
   const unsigned bytes = kFarAccesses[FC].bytes;
   uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  uint64_t v = FP[FB];
-  for (unsigned i = 0; i < bytes; ++i, v >>= 8) p[i] = uint8_t(v);
+  store_bytes(p, FP[FB], bytes);
   NEXT(3);
 }
+#if WAFER_REGS
+// The rest of handlers, where the processor wants accesses aligned and `p` is not.
+WAFER_NOINLINE void load_at(const uint8_t* p, unsigned kind) {
+  const FarAccess& access = kFarAccesses[kind];
+  const uint64_t v = loaded(p, access);
+  put<uint64_t>(FP, FA, v);
+  if (access.is_i32) ACC = uint32_t(v);
+  NEXT(1);
+}
+WAFER_NOINLINE void store_at(uint8_t* p, uint64_t v, unsigned bytes, unsigned length) {
+  store_bytes(p, v, bytes);
+  NEXT(length);
+}
+#endif
 #endif
 
 template <Opcode OP, unsigned V>
@@ -220,7 +224,7 @@ WAFER_CC void load(WAFER_PARAMS) {
   if constexpr (V == kLoadFar) {
     const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    PUT(T, T(load_le<M>(p)));
+    PUT(T, T(load_memory<M>(p)));
     NEXT(3);
   } else {
     uint32_t address;
@@ -233,19 +237,25 @@ WAFER_CC void load(WAFER_PARAMS) {
       CHECKED_ADDRESS(p, address, sizeof(M));
     else
       p = MEM + (uint64_t(address) + FC);
-    PUT(T, T(load_le<M>(p)));
+#if WAFER_REGS
+    if (WAFER_UNLIKELY(!may_access<M>(p))) return load_at(p, far_kind(OP));
+#endif
+    PUT(T, T(load_memory<M>(p)));
     NEXT(1);
   }
 }
 
 template <Opcode OP, unsigned V>
 WAFER_CC void store(WAFER_PARAMS) {
-  using M = typename Access<OP>::Mem;
-  using T = typename Access<OP>::Reg;
+  // On narrow slots a float is stored as the integer of its width, and by the same code.
+  using Float = typename Access<OP>::Reg;
+  using T = std::conditional_t<!kNarrow || std::is_integral_v<Float>, Float,
+                               std::conditional_t<sizeof(Float) == 4, uint32_t, uint64_t>>;
+  using M = std::conditional_t<std::is_integral_v<Float>, typename Access<OP>::Mem, T>;
   if constexpr (V == kStoreFar) {
     uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    store_le<M>(p, M(get<T>(FP, FB)));
+    store_memory<M>(p, M(get<T>(FP, FB)));
     NEXT(3);
   } else {
     constexpr unsigned kV = V % 4;
@@ -258,7 +268,7 @@ WAFER_CC void store(WAFER_PARAMS) {
     if constexpr (kV == kStoreSA)
       v = GET_ACC(T);
     else if constexpr (kV == kStoreSI)
-      v = from_bits<T>(PC[1]);
+      v = from_word<T>(PC[1]);
     else
       v = get<T>(FP, FB);
     uint8_t* p;
@@ -266,8 +276,12 @@ WAFER_CC void store(WAFER_PARAMS) {
       CHECKED_ADDRESS(p, address, sizeof(M));
     else
       touch_end<sizeof(M)>(p = MEM + (uint64_t(address) + FC));
-    store_le<M>(p, M(v));
-    NEXT(kV == kStoreSI ? 2 : 1);
+    constexpr unsigned kLength = kV == kStoreSI ? 2 : 1;
+#if WAFER_REGS
+    if (WAFER_UNLIKELY(!may_access<M>(p))) return store_at(p, to_bits(v), sizeof(M), kLength);
+#endif
+    store_memory<M>(p, M(v));
+    NEXT(kLength);
   }
 }
 

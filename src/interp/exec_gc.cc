@@ -201,9 +201,7 @@ template <class M, class T>
 WAFER_CC void struct_get(WAFER_PARAMS) {
   GcObject* o = reinterpret_cast<GcObject*>(FP[FB]);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
-  M v;
-  std::memcpy(&v, o->payload() + PC[1], sizeof(M));
-  FP[FA] = T(v);
+  FP[FA] = T(load_aligned<M>(o->payload() + PC[1]));
   NEXT(2);
 }
 WAFER_CC void struct_get128(WAFER_PARAMS) {
@@ -291,9 +289,7 @@ WAFER_CC void array_get(WAFER_PARAMS) {
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
   const uint32_t i = uint32_t(FP[FC]);
   if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
-  M v;
-  std::memcpy(&v, a->elements() + i * sizeof(M), sizeof(M));
-  FP[FA] = T(v);
+  FP[FA] = T(load_aligned<M>(a->elements() + i * sizeof(M)));
   NEXT(1);
 }
 WAFER_CC void array_get128(WAFER_PARAMS) {

@@ -140,9 +140,7 @@ WAFER_ALWAYS_INLINE uint16_t field(const Word* pc) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
   return uint16_t(*pc >> (16 * Index));
 #else
-  uint16_t v;
-  __builtin_memcpy(&v, reinterpret_cast<const char*>(pc) + 2 * Index, 2);
-  return v;
+  return load_aligned<uint16_t>(reinterpret_cast<const char*>(pc) + 2 * Index);
 #endif
 }
 #define FA (field<1>(PC))

@@ -581,11 +581,11 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
         *sp++ = uint64_t(leb<int64_t>(pc));
         continue;
       case WAFER_SLOW(F32Const):
-        put<uint32_t>(sp++, 0, load_le<uint32_t>(pc));
+        put<uint32_t>(sp++, 0, load_memory<uint32_t>(pc));
         pc += 4;
         continue;
       case WAFER_SLOW(F64Const):
-        *sp++ = load_le<uint64_t>(pc);
+        *sp++ = load_memory<uint64_t>(pc);
         pc += 8;
         continue;
 

@@ -211,10 +211,8 @@ void i32_const() {
 
 template <class T>
 void float_const() {
-  T v;
-  std::memcpy(&v, PC, sizeof v);
-  put<T>(SP++, 0, v);
-  PC += sizeof v;
+  put<T>(SP++, 0, load_memory<T>(PC));
+  PC += sizeof(T);
   GO();
 }
 
@@ -250,8 +248,10 @@ void access_near() {
   uint32_t end;
   if (__builtin_add_overflow(get<uint32_t>(at, 0), offset + kWidth, &end) || end > MEMORY_SIZE)
     return leave();
+  uint8_t* const p = MEM + end - kWidth;
+  if (WAFER_UNLIKELY(!may_access<typename Access<OP>::Mem>(p))) return leave();
   PC += 2;
-  access<OP>(MEM + end - kWidth, at);
+  access<OP>(p, at);
   SP = at;
   GO();
 }

@@ -65,9 +65,9 @@ WAFER_ALWAYS_INLINE void access(uint8_t* p, Slot*& sp) {
   using M = typename Access<OP>::Mem;
   using T = typename Access<OP>::Reg;
   if constexpr (kStores<OP>)
-    store_le<M>(p, M(get<T>(sp, 1)));
+    store_memory<M>(p, M(get<T>(sp, 1)));
   else
-    put<T>(sp++, 0, T(load_le<M>(p)));
+    put<T>(sp++, 0, T(load_memory<M>(p)));
 }
 
 // The further parts of a link.

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <bit>
-#include <cstring>
 
+#include "base/access.h"
 #include "interp/code.h"
 #include "interp/ops.h"
 
@@ -11,33 +11,42 @@ namespace wafer::interp {
 
 template <class T>
 WAFER_ALWAYS_INLINE T get(const Slot* fp, unsigned slot) {
-  T v;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  std::memcpy(&v, reinterpret_cast<const uint8_t*>(fp + slot) + 8 - sizeof(T), sizeof(T));
+  return load_aligned<T>(reinterpret_cast<const uint8_t*>(fp + slot) + 8 - sizeof(T));
 #else
-  std::memcpy(&v, fp + slot, sizeof(T));
+  // Its instruction takes an index, unlike those that load a register for floats.
+  if constexpr (kNarrow && std::is_same_v<T, float>)
+    return std::bit_cast<float>(get<uint32_t>(fp, slot));
+  return load_aligned<T>(fp + slot);
 #endif
-  return v;
+}
+template <class T>
+WAFER_ALWAYS_INLINE Slot to_bits(T v) {
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<uint32_t>(v);
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<uint64_t>(v);
+  else
+    return v;
 }
 template <class T>
 WAFER_ALWAYS_INLINE void put(Slot* fp, unsigned slot, T v) {
   if constexpr (kNarrow && sizeof(T) == 4) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    std::memcpy(reinterpret_cast<uint8_t*>(fp + slot) + 4, &v, 4);
+    store_aligned<T>(reinterpret_cast<uint8_t*>(fp + slot) + 4, v);
 #else
-    std::memcpy(fp + slot, &v, 4);
+    store_aligned<uint32_t>(fp + slot, uint32_t(to_bits(v)));
 #endif
-  } else if constexpr (std::is_same_v<T, float>) {
-    fp[slot] = std::bit_cast<uint32_t>(v);
-  } else if constexpr (std::is_same_v<T, double>) {
-    fp[slot] = std::bit_cast<uint64_t>(v);
   } else {
-    fp[slot] = v;
+    fp[slot] = to_bits(v);
   }
 }
+// The number in a word of code.
 template <class T>
-WAFER_ALWAYS_INLINE T from_bits(Word w) {
-  if constexpr (std::is_same_v<T, float>)
+WAFER_ALWAYS_INLINE T from_word(const Word& w) {
+  if constexpr (kNarrow && std::endian::native == std::endian::little)
+    return load_aligned<T>(&w);
+  else if constexpr (std::is_same_v<T, float>)
     return std::bit_cast<float>(uint32_t(w));
   else if constexpr (std::is_same_v<T, double>)
     return std::bit_cast<double>(w);

@@ -1,6 +1,7 @@
 // Evaluation of constant expressions (spec 3.4.14, 4.4.10).
 #include <cstring>
 
+#include "base/access.h"
 #include "runtime/gc_storage.h"
 #include "runtime/store.h"
 #include "wasm/instr.h"
@@ -262,9 +263,9 @@ bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value
 TrapCode eval_float(Instance& instance, wasm::ConstExpr expr, Slot* result) {
   const Bytes bytes = instance.module->slice(expr);
   if (bytes[0] == 0x43)
-    result[0] = load_le<uint32_t>(bytes.data() + 1);
+    result[0] = load_memory<uint32_t>(bytes.data() + 1);
   else if (bytes[0] == 0x44)
-    result[0] = load_le<uint64_t>(bytes.data() + 1);
+    result[0] = load_memory<uint64_t>(bytes.data() + 1);
   else
     return TrapCode::HostError;  // not validated
   return TrapCode::None;

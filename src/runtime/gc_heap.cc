@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/access.h"
 #include "base/sort.h"
 #include "runtime/store.h"
 
@@ -93,11 +94,7 @@ bool marked(const GcObject* o) {
   return marked(block_of(r), granule_of(r));
 }
 
-Ref load_ref(const uint8_t* p) {
-  Ref r;
-  std::memcpy(&r, p, sizeof r);
-  return r;
-}
+Ref load_ref(const uint8_t* p) { return load_aligned<Ref>(p); }
 
 wasm::CanonType special_type() {
   wasm::CanonType t;

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "base/leb128.h"
+#include "base/access.h"
 #include "runtime/value.h"
 #include "wasm/types.h"
 
@@ -13,12 +13,16 @@ namespace wafer::runtime {
 // Writes the low `Bytes` bytes of a value's slots.
 template <unsigned Bytes>
 inline void store_low(uint8_t* to, const Slot* value) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  constexpr unsigned kSkipped = Bytes < 8 ? 8 - Bytes : 0;
-  std::memcpy(to, reinterpret_cast<const uint8_t*>(value) + kSkipped, Bytes);
-#else
-  std::memcpy(to, value, Bytes);
-#endif
+  if constexpr (Bytes == 1) {
+    *to = uint8_t(*value);
+  } else if constexpr (Bytes == 2) {
+    store_aligned<uint16_t>(to, uint16_t(*value));
+  } else if constexpr (Bytes == 4) {
+    store_aligned<uint32_t>(to, uint32_t(*value));
+  } else {
+    store_aligned<Slot>(to, value[0]);
+    if constexpr (Bytes == 16) store_aligned<Slot>(to + 8, value[1]);
+  }
 }
 
 // Writes a value to storage of type `type`; gives the slots that it takes.

@@ -1,5 +1,6 @@
 #include "wasm/instr.h"
 
+#include "base/access.h"
 #include "wasm/feature_name.h"
 #include "wasm/op_tables.h"
 
@@ -139,11 +140,11 @@ bool InstrReader::read_instr(Instr& out) {
       return s64(out.i64);
     case Imm::F32:
       if (!skip(4)) return false;
-      out.f32_bits = load_le<uint32_t>(pos_ - 4);
+      out.f32_bits = load_memory<uint32_t>(pos_ - 4);
       return true;
     case Imm::F64:
       if (!skip(8)) return false;
-      out.f64_bits = load_le<uint64_t>(pos_ - 8);
+      out.f64_bits = load_memory<uint64_t>(pos_ - 8);
       return true;
     case Imm::V128:
     case Imm::Shuffle:
