@@ -22,6 +22,17 @@ struct Sem;
 
 namespace num {
 
+// Whether the processor has instructions for floats, as far as the compiler tells.
+#if defined(__ARM_FP)
+inline constexpr bool kHasF32 = __ARM_FP & 4, kHasF64 = __ARM_FP & 8;
+#elif defined(__riscv_flen)
+inline constexpr bool kHasF32 = __riscv_flen >= 32, kHasF64 = __riscv_flen >= 64;
+#elif defined(__arm__) || defined(__riscv)
+inline constexpr bool kHasF32 = false, kHasF64 = false;
+#else
+inline constexpr bool kHasF32 = true, kHasF64 = true;
+#endif
+
 // What several handlers do at length is there once, where size counts.
 #if WAFER_HAS_OS
 #define WAFER_SHARED inline
@@ -167,16 +178,51 @@ inline U trunc_sat(F v) {
   return U(I(v));
 }
 #else
-// `out` becomes the nearest that there is, 0 for a NaN.
-template <class I, class F>
-WAFER_NOINLINE inline TrapCode truncate(F v, I& out) {
+// By its bits, to an integer whose greatest value is `most`, for all types of integers. `out`
+// becomes the nearest that there is, 0 for a NaN.
+WAFER_NOINLINE inline TrapCode truncate_bits(double v, uint64_t most, bool is_signed,
+                                             uint64_t& out) {
+  const uint64_t bits = std::bit_cast<uint64_t>(v), fraction = bits << 12 >> 12;
+  const bool negative = bits >> 63;
+  const int exponent = int(bits >> 52 & 0x7FF) - 1023;
+  if (exponent == 1024 && fraction) {
+    out = 0;
+    return TrapCode::InvalidConversion;
+  }
+  uint64_t magnitude = fraction | uint64_t(1) << 52;
+  if (exponent < 0)
+    magnitude = 0;
+  else if (exponent <= 52)
+    magnitude >>= 52 - exponent;
+  else if (exponent <= 63)
+    magnitude <<= exponent - 52;
+  if (negative) most = is_signed ? most + 1 : 0;
+  TrapCode code = TrapCode::None;
+  if (exponent > 63 || magnitude > most) {
+    magnitude = most;
+    code = TrapCode::IntegerOverflow;
+  }
+  out = negative ? -magnitude : magnitude;
+  return code;
+}
+template <class I>
+WAFER_ALWAYS_INLINE TrapCode truncate(double v, I& out) {
+  uint64_t bits;
+  const TrapCode code =
+      truncate_bits(v, uint64_t(std::numeric_limits<I>::max()), std::is_signed_v<I>, bits);
+  out = I(bits);
+  return code;
+}
+// By instructions, where there are any.
+template <class I>
+WAFER_NOINLINE inline TrapCode truncate(float v, I& out) {
   TrapCode code = TrapCode::IntegerOverflow;
   if (v != v) {
     out = 0;
     code = TrapCode::InvalidConversion;
-  } else if (TruncRange<I, F>::below(v)) {
+  } else if (TruncRange<I, float>::below(v)) {
     out = std::numeric_limits<I>::min();
-  } else if (v >= TruncRange<I, F>::high()) {
+  } else if (v >= TruncRange<I, float>::high()) {
     out = std::numeric_limits<I>::max();
   } else {
     out = I(v);
@@ -184,9 +230,9 @@ WAFER_NOINLINE inline TrapCode truncate(F v, I& out) {
   }
   return code;
 }
-// To 64 bits all go by f64, which holds each f32.
+// All others go by f64, which holds each f32.
 template <class I, class F>
-using TruncFrom = std::conditional_t<sizeof(I) == 8, double, F>;
+using TruncFrom = std::conditional_t<sizeof(I) == 8 || !kHasF32, double, F>;
 template <class I, class U, class F>
 WAFER_ALWAYS_INLINE TrapCode trunc(F v, U& out) {
   I i;
@@ -201,6 +247,76 @@ WAFER_ALWAYS_INLINE U trunc_sat(F v) {
   return U(i);
 }
 #endif
+
+// By its bits, one digit of the root after the other.
+WAFER_NOINLINE inline double root_of(double v) {
+  constexpr uint64_t kOne = uint64_t(1) << 52, kInfinity = uint64_t(0x7FF) << 52;
+  uint64_t rest = std::bit_cast<uint64_t>(v);
+  if (rest << 1 == 0 || rest == kInfinity) return v;
+  // Negative, or a NaN.
+  if (rest > kInfinity)
+    return rest << 1 > kInfinity << 1 ? quiet(v) : std::numeric_limits<double>::quiet_NaN();
+  int exponent = int(rest >> 52);
+  if (exponent == 0) {
+    ++exponent;
+    for (; rest < kOne; rest <<= 1) --exponent;
+  } else {
+    rest = (rest & (kOne - 1)) | kOne;
+  }
+  exponent -= 1023;
+  rest <<= 1 + (exponent & 1);
+  // 53 digits and one to round by; `twice` is two times the root so far.
+  uint64_t root = 0, twice = 0;
+  for (uint64_t digit = kOne << 1; digit; digit >>= 1) {
+    if (const uint64_t next = twice + digit; next <= rest) {
+      twice = next + digit;
+      rest -= next;
+      root += digit;
+    }
+    rest <<= 1;
+  }
+  return std::bit_cast<double>((root >> 1) + (root & 1) + (uint64_t((exponent >> 1) + 1022) << 52));
+}
+// Where there is no instruction, the C library's takes more space. The root of an f32 has so few
+// digits that it may be rounded twice.
+template <class F>
+WAFER_ALWAYS_INLINE F sqrt(F v) {
+  if constexpr (!WAFER_HAS_OS && !(sizeof(F) == 4 ? kHasF32 : kHasF64))
+    return F(root_of(v));
+  else
+    return std::sqrt(v);
+}
+
+// By f64. What that has no bits for sets the last that it has, so that it is rounded once.
+WAFER_NOINLINE inline float to_f32(uint64_t v) {
+  if (v >> 53 && v & 0x7FF) v = (v & ~uint64_t(0x7FF)) | 0x800;
+  return float(double(v));
+}
+WAFER_NOINLINE inline uint32_t ones_of(uint32_t v) {
+  v -= v >> 1 & 0x55555555;
+  v = (v & 0x33333333) + (v >> 2 & 0x33333333);
+  v = (v + (v >> 4)) & 0x0F0F0F0F;
+  return v * 0x01010101 >> 24;
+}
+// Where registers have 32 bits, the compiler's helpers for what follows are long or have tables.
+inline constexpr bool kShortHelpers = !WAFER_HAS_OS && sizeof(void*) == 4;
+WAFER_ALWAYS_INLINE float u64_to_f32(uint64_t v) { return kShortHelpers ? to_f32(v) : float(v); }
+WAFER_ALWAYS_INLINE float s64_to_f32(int64_t v) {
+  if (!kShortHelpers) return float(v);
+  return v < 0 ? -to_f32(-uint64_t(v)) : to_f32(uint64_t(v));
+}
+template <class U>
+WAFER_ALWAYS_INLINE U count_ones(U v) {
+  if (!kShortHelpers) return U(std::popcount(v));
+  return sizeof(U) == 4 ? ones_of(uint32_t(v))
+                        : ones_of(uint32_t(v)) + ones_of(uint32_t(uint64_t(v) >> 32));
+}
+template <class U>
+WAFER_ALWAYS_INLINE U count_trailing_zeros(U v) {
+  if (!kShortHelpers || sizeof(U) == 4) return U(std::countr_zero(v));
+  const uint32_t low = uint32_t(v);
+  return U(low ? std::countr_zero(low) : 32 + std::countr_zero(uint32_t(uint64_t(v) >> 32)));
+}
 
 WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 #ifdef __SIZEOF_INT128__
@@ -264,8 +380,8 @@ WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64
   WAFER_BIN(P##GeS, U, uint32_t, S(a) >= S(b))                                                   \
   WAFER_BIN(P##GeU, U, uint32_t, a >= b)                                                         \
   WAFER_UN(P##Clz, U, U, std::countl_zero(a))                                                    \
-  WAFER_UN(P##Ctz, U, U, std::countr_zero(a))                                                    \
-  WAFER_UN(P##Popcnt, U, U, std::popcount(a))                                                    \
+  WAFER_UN(P##Ctz, U, U, num::count_trailing_zeros(a))                                           \
+  WAFER_UN(P##Popcnt, U, U, num::count_ones(a))                                                  \
   WAFER_BIN(P##Add, U, U, a + b)                                                                 \
   WAFER_BIN(P##Sub, U, U, a - b)                                                                 \
   WAFER_BIN(P##Mul, U, U, a* b)                                                                  \
@@ -329,7 +445,7 @@ WAFER_UN(I64ExtendI32U, uint32_t, uint64_t, a)
   WAFER_UN(P##Floor, F, F, num::round<num::Round::Floor>(a))                 \
   WAFER_UN(P##Trunc, F, F, num::round<num::Round::Trunc>(a))                 \
   WAFER_UN(P##Nearest, F, F, num::round<num::Round::Nearest>(a))             \
-  WAFER_UN(P##Sqrt, F, F, std::sqrt(a))                                      \
+  WAFER_UN(P##Sqrt, F, F, num::sqrt(a))                                      \
   WAFER_BIN(P##Add, F, F, a + b)                                             \
   WAFER_BIN(P##Sub, F, F, a - b)                                             \
   WAFER_BIN(P##Mul, F, F, a* b)                                              \
@@ -344,8 +460,8 @@ WAFER_FLOAT_OPS(F64, double, uint64_t, 0x8000000000000000ull)
 
 WAFER_UN(F32ConvertI32S, uint32_t, float, int32_t(a))
 WAFER_UN(F32ConvertI32U, uint32_t, float, a)
-WAFER_UN(F32ConvertI64S, uint64_t, float, int64_t(a))
-WAFER_UN(F32ConvertI64U, uint64_t, float, a)
+WAFER_UN(F32ConvertI64S, uint64_t, float, num::s64_to_f32(int64_t(a)))
+WAFER_UN(F32ConvertI64U, uint64_t, float, num::u64_to_f32(a))
 WAFER_UN(F64ConvertI32S, uint32_t, double, int32_t(a))
 WAFER_UN(F64ConvertI32U, uint32_t, double, a)
 WAFER_UN(F64ConvertI64S, uint64_t, double, int64_t(a))

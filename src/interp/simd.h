@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 
-#include "base/leb128.h"
+#include "base/access.h"
 #include "interp/numeric.h"
 
 namespace wafer::interp {
@@ -473,7 +473,7 @@ WAFER_V3(I32x4RelaxedDotI8x16I7x16AddS, simd::dot_i8x16_add(a, b, c))
   WAFER_V2(P##Ge, a.as<V>() >= b.as<V>())                                        \
   WAFER_V1(P##Abs, a.as<U>() & ~(SIGN))                                          \
   WAFER_V1(P##Neg, a.as<U>() ^ (SIGN))                                           \
-  WAFER_V1(P##Sqrt, (simd::map<V, V>(a, [](F x) { return std::sqrt(x); })))      \
+  WAFER_V1(P##Sqrt, (simd::map<V, V>(a, [](F x) { return num::sqrt(x); })))      \
   WAFER_V1(P##Ceil, (simd::map<V, V>(a, num::round<num::Round::Ceil, F>)))       \
   WAFER_V1(P##Floor, (simd::map<V, V>(a, num::round<num::Round::Floor, F>)))     \
   WAFER_V1(P##Trunc, (simd::map<V, V>(a, num::round<num::Round::Trunc, F>)))     \
@@ -525,12 +525,12 @@ namespace simd {
 template <class Out, class T>
 inline Vec128 load_extend(const uint8_t* p) {
   Out r{};
-  for (unsigned i = 0; i < lanes<Out>(); ++i) r[i] = LaneOf<Out>(load_le<T>(p + i * sizeof(T)));
+  for (unsigned i = 0; i < lanes<Out>(); ++i) r[i] = LaneOf<Out>(load_memory<T>(p + i * sizeof(T)));
   return r;
 }
 template <class V>
 inline Vec128 load_splat(const uint8_t* p) {
-  return splat<V>(load_le<LaneOf<V>>(p));
+  return splat<V>(load_memory<LaneOf<V>>(p));
 }
 template <unsigned N>
 inline Vec128 load_low(const uint8_t* p) {
@@ -549,7 +549,7 @@ using UnsignedOf = std::conditional_t<
 template <unsigned N>
 inline void load_lane(Vec128& v, unsigned lane, const uint8_t* p) {
   using T = UnsignedOf<N>;
-  const T x = load_le<T>(p);
+  const T x = load_memory<T>(p);
   std::memcpy(reinterpret_cast<uint8_t*>(&v) + lane_at<T>(lane) * N, &x, N);
 }
 template <unsigned N>
@@ -557,7 +557,7 @@ inline void store_lane(const Vec128& v, unsigned lane, uint8_t* p) {
   using T = UnsignedOf<N>;
   T x;
   std::memcpy(&x, reinterpret_cast<const uint8_t*>(&v) + lane_at<T>(lane) * N, N);
-  store_le(p, x);
+  store_memory<T>(p, x);
 }
 }  // namespace simd
 

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "base/access.h"
 #include "base/memory.h"
 #include "base/sort.h"
 #include "interp/numeric.h"
@@ -145,6 +146,67 @@ TEST_F(Small, RoundsAndTruncatesDoubles) {
     // Of a size where fractions and integers meet.
     ASSERT_NO_FATAL_FAILURE(
         expect_all(std::bit_cast<double>((u & 0x800FFFFFFFFFFFFFull) | (1000 + u % 80) << 52)));
+  }
+}
+
+void expect_root(double v) {
+  const double expected = std::sqrt(v), got = interp::num::root_of(v);
+  if (expected != expected)
+    ASSERT_TRUE(got != got && (bits(got) & uint64_t{1} << 51)) << v;
+  else
+    ASSERT_EQ(bits(got), bits(expected)) << v;
+}
+
+TEST_F(Small, TakesRoots) {
+  std::mt19937_64 random(1);
+  for (unsigned i = 0; i < 300000; ++i) {
+    const uint64_t u = random();
+    const double v = std::bit_cast<double>(u);
+    ASSERT_NO_FATAL_FAILURE(expect_root(v));
+    // Near the squares of numbers and of the middle between two.
+    const double square = std::bit_cast<double>((u & 0xFFFFFFFFFFFFFull) | uint64_t{1023} << 52);
+    ASSERT_NO_FATAL_FAILURE(expect_root(square * square));
+    ASSERT_NO_FATAL_FAILURE(expect_root(std::bit_cast<double>(u >> 12)));  // subnormal
+    // Of an f32, rounded twice.
+    const float f = std::bit_cast<float>(uint32_t(u));
+    if (f >= 0) {
+      ASSERT_EQ(float(interp::num::root_of(f)), std::sqrt(f)) << f;
+    }
+  }
+  for (const double v :
+       {0.0, -0.0, 1.0, -1.0, 4.0, 0x1p-1074, 0x1p-1022, 0x1.fffffffffffffp1023,
+        std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN()})
+    ASSERT_NO_FATAL_FAILURE(expect_root(v));
+}
+
+TEST_F(Small, ConvertsAndCounts) {
+  std::mt19937_64 random(1);
+  for (unsigned i = 0; i < 300000; ++i) {
+    // Of all lengths, with a tail that is often next to a tie.
+    uint64_t u = random() >> (i % 64);
+    if (i & 64) u = (u & ~uint64_t{0xFFFFFFFF}) | (uint64_t{1} << (i % 40)) | (u & 1);
+    ASSERT_EQ(interp::num::to_f32(u), float(u)) << u;
+    ASSERT_EQ(interp::num::ones_of(uint32_t(u)), std::popcount(uint32_t(u))) << u;
+  }
+  for (const uint64_t u :
+       {uint64_t{0}, ~uint64_t{0}, uint64_t{1} << 63, uint64_t{0xFFFFFF8000000000},
+        uint64_t{0xFFFFFF7FFFFFFFFF}, uint64_t{0x8000008000000000}, uint64_t{0x8000008000000001}})
+    ASSERT_EQ(interp::num::to_f32(u), float(u)) << u;
+}
+
+TEST_F(Small, MemoryIsAccessedAnywhere) {
+  alignas(8) uint8_t memory[24] = {};
+  for (unsigned at = 0; at < 8; ++at) {
+    store_bytes(memory + at, 0x8877665544332211, 8);
+    ASSERT_EQ(load_bytes(memory + at, 8), 0x8877665544332211);
+    ASSERT_EQ(load_memory<uint32_t>(memory + at), 0x44332211u);
+    ASSERT_EQ(load_memory<int16_t>(memory + at + 6), int16_t(0x8877));
+    store_memory<float>(memory + at + 2, 1.5f);
+    ASSERT_EQ(load_bytes(memory + at + 2, 4), bits(1.5f));
+    ASSERT_EQ(load_memory<float>(memory + at + 2), 1.5f);
+    ASSERT_EQ(memory[at + 1], 0x22);
+    ASSERT_EQ(memory[at + 6], 0x77);
   }
 }
 
