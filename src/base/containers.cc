@@ -8,7 +8,10 @@ namespace wafer {
 
 namespace {
 
-void move_to(VecStorage& s, size_t capacity, size_t element, size_t align) {
+size_t align_of(size_t element) { return (element | 8) & -(element | 8); }
+
+void move_to(VecStorage& s, size_t capacity, size_t element) {
+  const size_t align = align_of(element);
   void* to = capacity ? allocate(capacity * element, align) : nullptr;
   if (s.size) std::memcpy(to, s.data, s.size * element);
   release(s.data, s.capacity * element, align);
@@ -18,7 +21,7 @@ void move_to(VecStorage& s, size_t capacity, size_t element, size_t align) {
 
 }  // namespace
 
-void VecStorage::grow(size_t more, size_t element, size_t align, bool exact) {
+void VecStorage::grow(size_t more, size_t element, bool exact) {
   size_t capacity = size + more;
   // Half as much again, from 16 bytes on.
   if (!exact) {
@@ -27,37 +30,37 @@ void VecStorage::grow(size_t more, size_t element, size_t align, bool exact) {
     if (capacity < least) capacity = least;
   }
   if (capacity > SIZE_MAX / 2 / element) panic("vector too long");
-  move_to(*this, capacity, element, align);
+  move_to(*this, capacity, element);
 }
 
-void VecStorage::reserve(size_t count, size_t element, size_t align) {
-  if (count > capacity) grow(count - size, element, align, true);
+void VecStorage::reserve(size_t count, size_t element) {
+  if (count > capacity) grow(count - size, element, true);
 }
 
-void* VecStorage::push(const void* bytes, size_t element, size_t align) {
+void* VecStorage::push(const void* bytes, size_t element) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(bytes) - reinterpret_cast<uintptr_t>(data);
   if (size == capacity) {
     const bool own = at < size * element;
-    grow(1, element, align, false);
+    grow(1, element, false);
     if (own) bytes = static_cast<const uint8_t*>(data) + at;
   }
   void* const to = static_cast<uint8_t*>(data) + size++ * element;
   return std::memcpy(to, bytes, element);
 }
 
-void VecStorage::fill_zero(size_t count, size_t element, size_t align) {
-  reserve(count, element, align);
-  if (count <= size) return;
-  std::memset(static_cast<uint8_t*>(data) + size * element, 0, (count - size) * element);
+void VecStorage::fill_zero(size_t count, size_t element) {
+  reserve(count, element);
+  if (count > size)
+    std::memset(static_cast<uint8_t*>(data) + size * element, 0, (count - size) * element);
   size = uint32_t(count);
 }
 
-void VecStorage::shrink(size_t element, size_t align) {
-  if (size < capacity) move_to(*this, size, element, align);
+void VecStorage::shrink(size_t element) {
+  if (size < capacity) move_to(*this, size, element);
 }
 
-void VecStorage::free(size_t element, size_t align) {
-  release(data, capacity * element, align);
+void VecStorage::free(size_t element) {
+  release(data, capacity * element, align_of(element));
   *this = {};
 }
 
@@ -66,11 +69,11 @@ String& String::append(std::string_view text) {
     // `text` may lie in this string.
     VecStorage old = s_;
     s_ = {nullptr, 0, 0};
-    s_.grow(old.size + text.size() + 1, 1, 1, old.size == 0);
+    s_.grow(old.size + text.size() + 1, 1, old.size == 0);
     if (old.size) std::memcpy(s_.data, old.data, old.size);
     s_.size = old.size;
     if (!text.empty()) std::memcpy(data() + s_.size, text.data(), text.size());
-    old.free(1, 1);
+    old.free(1);
   } else if (!text.empty()) {
     std::memmove(data() + s_.size, text.data(), text.size());
   }

@@ -20,21 +20,22 @@ namespace wafer {
 void* allocate(size_t size, size_t align);
 void release(void* pointer, size_t size, size_t align);
 
-// What all vectors have in common; sizes in elements.
+// What all vectors have in common; sizes in elements. Elements of `element` bytes are aligned as
+// that allows, up to 8: no type's alignment is needed.
 struct VecStorage {
   void* data = nullptr;
   uint32_t size = 0;
   uint32_t capacity = 0;
   // Makes room for `more` elements of `element` bytes; `exact`: for no others.
-  void grow(size_t more, size_t element, size_t align, bool exact);
+  void grow(size_t more, size_t element, bool exact);
   // Room for `count` elements in all.
-  void reserve(size_t count, size_t element, size_t align);
+  void reserve(size_t count, size_t element);
   // Appends the bytes of an element, which may be one of this vector's.
-  void* push(const void* bytes, size_t element, size_t align);
-  // Appends elements of zero bytes until there are `count`.
-  void fill_zero(size_t count, size_t element, size_t align);
-  void shrink(size_t element, size_t align);
-  void free(size_t element, size_t align);
+  void* push(const void* bytes, size_t element);
+  // Leaves `count` elements: new ones of zero bytes, and none beyond.
+  void fill_zero(size_t count, size_t element);
+  void shrink(size_t element);
+  void free(size_t element);
 };
 
 // Whether a T() is zero bytes.
@@ -94,24 +95,24 @@ class Vec {
   T& back() { return data()[s_.size - 1]; }
   const T& back() const { return data()[s_.size - 1]; }
 
-  void reserve(size_t n) { s_.reserve(n, sizeof(T), alignof(T)); }
-  void shrink_to_fit() { s_.shrink(sizeof(T), alignof(T)); }
+  void reserve(size_t n) { s_.reserve(n, sizeof(T)); }
+  void shrink_to_fit() { s_.shrink(sizeof(T)); }
   template <class... Args>
   T& emplace_back(Args&&... args) {
     // The arguments may lie in this vector.
     if constexpr (std::is_scalar_v<T>) {
       T value(std::forward<Args>(args)...);
-      if (s_.size == s_.capacity) s_.grow(1, sizeof(T), alignof(T), false);
+      if (s_.size == s_.capacity) s_.grow(1, sizeof(T), false);
       return *new (static_cast<void*>(data() + s_.size++)) T(value);
     } else {
       alignas(T) unsigned char bytes[sizeof(T)];
       new (static_cast<void*>(bytes)) T(std::forward<Args>(args)...);
-      return *static_cast<T*>(s_.push(bytes, sizeof(T), alignof(T)));
+      return *static_cast<T*>(s_.push(bytes, sizeof(T)));
     }
   }
   void push_back(const T& value) {
     if constexpr (std::is_trivially_copyable_v<T> && !std::is_scalar_v<T>)
-      s_.push(&value, sizeof(T), alignof(T));
+      s_.push(&value, sizeof(T));
     else
       emplace_back(value);
   }
@@ -119,11 +120,11 @@ class Vec {
   void pop_back() { data()[--s_.size].~T(); }
   void clear() { truncate(0); }
   void resize(size_t n) {
-    truncate(n);
+    if constexpr (!kZeroIsDefault<T> || !std::is_trivially_destructible_v<T>) truncate(n);
     if constexpr (kZeroIsDefault<T>) {
-      s_.fill_zero(n, sizeof(T), alignof(T));
+      s_.fill_zero(n, sizeof(T));
     } else {
-      s_.reserve(n, sizeof(T), alignof(T));
+      s_.reserve(n, sizeof(T));
       while (s_.size < n) new (static_cast<void*>(data() + s_.size++)) T();
     }
   }
@@ -147,7 +148,7 @@ class Vec {
   }
   void insert(const T*, size_t n, const T& value) {
     const T copy(value);
-    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), alignof(T), false);
+    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), false);
     while (n--) new (static_cast<void*>(data() + s_.size++)) T(copy);
   }
   T* erase(const T* first, const T* last) {
@@ -171,7 +172,7 @@ class Vec {
   template <class It>
   void append(It first, It last) {
     const auto n = size_t(std::distance(first, last));
-    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), alignof(T), s_.size == 0);
+    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), s_.size == 0);
     for (; first != last; ++first) new (static_cast<void*>(data() + s_.size++)) T(*first);
   }
   void truncate(size_t n) {
@@ -182,8 +183,9 @@ class Vec {
     }
   }
   void destroy() {
-    clear();
-    s_.free(sizeof(T), alignof(T));
+    static_assert(alignof(T) <= 8);
+    if constexpr (!std::is_trivially_destructible_v<T>) clear();
+    s_.free(sizeof(T));
   }
   VecStorage s_;
 };
@@ -201,7 +203,7 @@ class String {
   explicit String(std::string_view text) { append(text); }
   String(const String& o) { append(o); }
   String(String&& o) noexcept : s_(std::exchange(o.s_, {})) {}
-  ~String() { s_.free(1, 1); }
+  ~String() { s_.free(1); }
   String& operator=(const String& o) {
     if (this != &o) assign(o);
     return *this;

@@ -31,20 +31,23 @@ bool FuncValidator::fail(std::string_view message, ErrorKind kind) {
   return false;
 }
 
-bool FuncValidator::fail_index(std::string_view what, uint64_t index) {
+bool FuncValidator::fail(const char* message, ErrorKind kind) {
+  return fail(std::string_view(message), kind);
+}
+
+bool FuncValidator::fail_index(const char* what, uint64_t index) {
   String s = "unknown ";
   s += what;
   s += ' ';
   return fail(message_with(s, index));
 }
 
-bool FuncValidator::mismatch(Types want, std::string_view who) {
+bool FuncValidator::mismatch(Types want, bool block) {
   const size_t available = size_t(sp_ - floor_);
-  const size_t shown = want.size() < available && who == "instruction" ? want.size() : available;
+  const size_t shown = want.size() < available && !block ? want.size() : available;
   if (kBrief) return fail("type mismatch");
   String s = "type mismatch: ";
-  s += who;
-  s += " requires ";
+  s += block ? "block requires " : "instruction requires ";
   s += type_list(want);
   s += " but stack has ";
   s += type_list({sp_ - shown, shown});
@@ -175,7 +178,7 @@ void FuncValidator::reset_inits(uint32_t height) {
 bool FuncValidator::end_frame() {
   const ControlFrame& frame = control_.back();
   const size_t available = size_t(sp_ - floor_);
-  if (available > frame.results.size()) return mismatch(frame.results, "block");
+  if (available > frame.results.size()) return mismatch(frame.results, true);
   if (!pop_all(frame.results)) return false;
   reset_inits(frame.init_height);
   return true;

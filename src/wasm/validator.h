@@ -117,8 +117,9 @@ class FuncValidator {
   WAFER_COLD Failure read_error();
 
   WAFER_COLD bool fail(std::string_view message, ErrorKind kind = ErrorKind::Invalid);
-  WAFER_COLD bool fail_index(std::string_view what, uint64_t index);
-  WAFER_COLD bool mismatch(Types want, std::string_view who = "instruction");
+  WAFER_COLD bool fail(const char* message, ErrorKind kind = ErrorKind::Invalid);
+  WAFER_COLD bool fail_index(const char* what, uint64_t index);
+  WAFER_COLD bool mismatch(Types want, bool block = false);
   WAFER_COLD bool mismatch_ref(ValType have);
   bool missing_data_count();
 
