@@ -6,6 +6,7 @@
 #include "cli/component.h"
 #include "cli/suggest.h"
 #include "cli/support.h"
+#include "interp/xip_format.h"
 #include "program/value_text.h"
 #include "runtime/backtrace.h"
 #include "wasm/decoder.h"
@@ -625,9 +626,74 @@ bool check_section(const InspectOptions& o, const std::vector<Section>& sections
   return false;
 }
 
+std::vector<std::string> xip_features(const interp::XipTarget& target) {
+  struct Name {
+    uint16_t machine;
+    uint8_t bit;
+    std::string_view name;
+  };
+  static constexpr Name kNames[] = {{interp::kXipArm, interp::kXipDsp, "dsp"},
+                                    {interp::kXipArm, interp::kXipSingle, "f32"},
+                                    {interp::kXipRiscv, interp::kXipM, "m"},
+                                    {interp::kXipRiscv, interp::kXipC, "c"},
+                                    {interp::kXipRiscv, interp::kXipSingle, "f"},
+                                    {interp::kXipRiscv, interp::kXipZba, "zba"},
+                                    {interp::kXipRiscv, interp::kXipZbb, "zbb"},
+                                    {interp::kXipRiscv, interp::kXipZbs, "zbs"},
+                                    {interp::kXipRiscv, interp::kXipUnaligned, "zicclsm"}};
+  std::vector<std::string> names;
+  for (const Name& n : kNames)
+    if (n.machine == target.machine && (target.features & n.bit)) names.emplace_back(n.name);
+  return names;
+}
+
+int inspect_xip(const Input& input, bool json) {
+  const Result<interp::XipHeader> header = interp::read_xip_header(input.bytes());
+  if (!header) {
+    print_error(input.path() + ": " + str(header.error().message));
+    return kFailure;
+  }
+  const interp::XipHeader& h = *header;
+  const std::string machine = h.target.machine == interp::kXipArm
+                                  ? fmt::format("Armv{}-M", h.target.level)
+                              : h.target.machine == interp::kXipRiscv ? "riscv32"
+                                                                      : "an unknown processor";
+  const std::vector<std::string> features = xip_features(h.target);
+  if (json) {
+    const Json j{{"file", json_text(input.path())},
+                 {"size", h.size},
+                 {"code",
+                  {{"format", "xip"},
+                   {"machine", machine},
+                   {"features", features},
+                   {"functions", h.functions},
+                   {"size", h.size - h.code},
+                   {"max_frame", h.max_frame}}},
+                 {"module", {{"size", h.module_size}, {"min_memory", h.min_memory}}}};
+    return write_stdout(j.dump(2) + "\n") ? kSuccess : kFailure;
+  }
+  return write_stdout(fmt::format(
+             "{}: machine code for {} that runs in place, {} bytes; {} functions, {} bytes of "
+             "code, "
+             "frames of up to {} bytes{}\nmade from: a module of {} bytes, for a memory of at "
+             "least {} "
+             "bytes\n",
+             input.path(), machine, h.size, h.functions, h.size - h.code, h.max_frame,
+             features.empty() ? "" : fmt::format("; uses {}", fmt::join(features, ", ")),
+             h.module_size, h.min_memory))
+             ? kSuccess
+             : kFailure;
+}
+
 int inspect(const InspectOptions& o) {
   const wasm::FeatureSet features = o.features.get(wasm::FeatureSet::all());
-  const std::optional<ModuleInput> input = open_module(o.file, features);
+  Result<Input> file = Input::open(o.file);
+  if (!file) {
+    print_error(file.error().message);
+    return kFailure;
+  }
+  if (interp::is_xip(file->bytes())) return inspect_xip(*file, o.json);
+  const std::optional<ModuleInput> input = module_of(*std::move(file), features);
   if (!input) return kFailure;
   if (component::is_component(input->binary())) {
     if (input->code && !write_stdout(code_text(*input))) return kFailure;

@@ -10,15 +10,18 @@ uint64_t xip_hash(Bytes bytes) {
   return hash;
 }
 
-Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
-  const auto malformed = [](std::string_view what) { return Error(ErrorKind::Malformed, what); };
-  if (reinterpret_cast<uintptr_t>(file.data()) % 4 != 0)
-    return failure(ErrorKind::Usage, "machine code is not at a multiple of 4");
+static Error malformed(std::string_view what) { return Error(ErrorKind::Malformed, what); }
+
+bool is_xip(Bytes file) {
+  return file.size() >= sizeof kXipMagic &&
+         std::memcmp(file.data(), kXipMagic, sizeof kXipMagic) == 0;
+}
+
+Result<XipHeader> read_xip_header(Bytes file) {
   XipHeader h;
   if (file.size() < sizeof h) return malformed("machine code is too short");
+  if (!is_xip(file)) return malformed("not machine code that runs in place");
   std::memcpy(&h, file.data(), sizeof h);
-  if (std::memcmp(h.magic, kXipMagic, sizeof h.magic) != 0)
-    return malformed("not machine code that runs in place");
   if (h.version != kXipVersion)
     return failure(ErrorKind::Unsupported, "machine code of another version");
   if (h.size != file.size() || h.size % 4 != 0) return malformed("machine code is cut off");
@@ -28,6 +31,13 @@ Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
     return malformed("machine code has a bad header");
   if (h.checksum != xip_hash(file.subspan(kXipChecked)))
     return malformed("machine code is damaged");
+  return h;
+}
+
+Result<XipFile> read_xip(Bytes file, Bytes module, uint32_t functions) {
+  if (reinterpret_cast<uintptr_t>(file.data()) % 4 != 0)
+    return failure(ErrorKind::Usage, "machine code is not at a multiple of 4");
+  WAFER_LET(h, read_xip_header(file));
   if (h.module_size != module.size() || h.module_hash != xip_hash(module) ||
       h.functions != functions)
     return failure(ErrorKind::Usage, "machine code is of another module");

@@ -98,6 +98,10 @@ struct XipFile {
   const XipFunction* functions = nullptr;
   Bytes bytes;
 };
+// Whether `file` begins like one.
+bool is_xip(Bytes file);
+// Its header, of which all is checked but what it says of the module. Errors as of read_xip().
+Result<XipHeader> read_xip_header(Bytes file);
 // Reads the header in place. Malformed if it is damaged or not aligned, Unsupported if it is of
 // another version; Usage if it was made of another module than the one with these bytes, which has
 // `functions` functions of its own. The code itself is trusted.

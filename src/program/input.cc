@@ -12,6 +12,7 @@
 
 #include "base/descriptor.h"
 #include "compiler/code_bundle.h"
+#include "interp/xip_format.h"
 #include "program/text.h"
 #include "wasm/cursor.h"
 #include "wat/wat.h"
@@ -217,6 +218,7 @@ Result<ModuleInput> to_module(Input input, wasm::FeatureSet features) {
   };
   if (module.input.bytes().empty()) return unfit("is empty");
   if (is_wit(module.input)) return unfit("is WIT");
+  if (interp::is_xip(module.input.bytes())) return unfit("is machine code that runs in place");
   return module;
 }
 

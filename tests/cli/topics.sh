@@ -862,6 +862,29 @@ T
     has out 'call 3 <helper>'
     run 0 inspect --json calls.wcode
     has out '"machine": "aarch64"'
+    # Machine code for microcontrollers.
+    echo '(module (memory 1) (func (export "get") (param i32) (result i32)
+      (i32.load (local.get 0))) (func (export "three") (result i32) (i32.const 3)))' >get.wat
+    run 0 wat2wasm get.wat -o get.wasm
+    for target in 'thumbv7em: Armv7-M; dsp, f32' 'riscv32imc_zba: riscv32; m, c, zba'; do
+      run 0 compile --format xip --target "${target%%:*}" get.wasm -o get.xip
+      run 0 inspect get.xip
+      machine=${target#*: }
+      has out "get.xip: machine code for ${machine%;*} that runs in place, $(wc -c <get.xip) bytes; 2 functions, "
+      has out "; uses ${machine#*; }"
+      has out "made from: a module of $(wc -c <get.wasm) bytes, for a memory of at least "
+      run 0 inspect --json get.xip
+      has out '"format": "xip"'
+      has out '"functions": 2'
+    done
+    run 1 run get.xip
+    has err 'get.xip: is machine code that runs in place; a module or component was expected'
+    printf X | dd of=get.xip bs=1 seek=70 conv=notrunc 2>/dev/null
+    run 1 inspect get.xip
+    has err 'get.xip: machine code is damaged'
+    head -c 40 get.xip >cut.xip
+    run 1 inspect cut.xip
+    has err 'cut.xip: machine code is too short'
     head -c 5000 calls.wcode >cut.wcode
     run 1 inspect cut.wcode
     has err 'cut off' ;;
