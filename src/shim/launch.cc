@@ -37,7 +37,6 @@
 #include "shim/channel.h"
 #include "shim/hooks.h"
 #include "shim/http.h"
-#include "shim/precompile.h"
 #include "shim/proto/launch.pb.h"
 #include "shim/rootfs.h"
 #include "shim/seccomp.h"
@@ -107,9 +106,10 @@ class Launcher {
     done = kind_ == Kind::Wasm ? Result<void>() : exec();
     if (!done) fail(done.error());
     if (server_)
-      step(LaunchStep::SERVING, {}, program_to_compile().get());
+      step(LaunchStep::SERVING, {}, program_to_compile());
     else
       step(LaunchStep::RUNNING);
+    artifact_.reset();
     console_.running = true;
     const int code = server_ ? serve() : run_program();
     (void)std::fflush(nullptr);
@@ -702,7 +702,6 @@ class Launcher {
     };
     program_.emplace(options_, console_);
     if (!program_->load(*std::move(input))) return Error(ErrorKind::Invalid, console_.text);
-    artifact_.reset();
     const auto component = program_->component();
     if (component && HttpProgram::sends_requests(*component))
       load_tls();
@@ -770,21 +769,11 @@ class Launcher {
     return code;
   }
 
-  // A copy of it for the shim, if that has machine code made of what is a file of the root.
-  UniqueFd program_to_compile() const {
-    const Bytes bytes = program_->component_binary();
-    if (!request_.takes_code() || artifact_is_fixed_ || bytes.empty() ||
-        bytes.size() > kMaxCompiled)
-      return {};
-    UniqueFd copy = take_opened(memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    size_t written = 0;
-    while (copy && written < bytes.size()) {
-      const ssize_t n = write(copy.get(), bytes.data() + written, bytes.size() - written);
-      if (n <= 0) return {};
-      written += size_t(n);
-    }
-    if (fcntl(copy.get(), F_ADD_SEALS, kSealed) != 0) copy.reset();
-    return copy;
+  // Its file, if the shim has machine code made of what is a file of the root.
+  int program_to_compile() const {
+    const bool may =
+        request_.takes_code() && !artifact_is_fixed_ && !program_->component_binary().empty();
+    return may ? artifact_.get() : -1;
   }
 
   // Waits for machine code of the program, which the shim may have made beside it, and serves by

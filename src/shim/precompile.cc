@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -180,13 +181,25 @@ auto with_bytes(const UniqueFd& file, uint64_t most, F&& read)
 
 }  // namespace
 
+Result<std::shared_ptr<const UniqueFd>> copy_program(const UniqueFd& file) {
+  struct stat about;
+  if (fstat(file.get(), &about) != 0) return system_error("cannot read the program");
+  if (!S_ISREG(about.st_mode) || uint64_t(about.st_size) > kMaxCompiled)
+    return Error(ErrorKind::Unsupported, "the program is too large to be compiled");
+  auto copy = std::make_shared<UniqueFd>(
+      take_opened(memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  off_t at = 0;
+  while (*copy && at < about.st_size)
+    if (sendfile(copy->get(), file.get(), &at, size_t(about.st_size - at)) <= 0) break;
+  if (at != about.st_size || fcntl(copy->get(), F_ADD_SEALS, kSealed) != 0)
+    return system_error("cannot copy the program");
+  return std::shared_ptr<const UniqueFd>(std::move(copy));
+}
+
 Result<std::string> code_label_of(const UniqueFd& program) {
-  const int seals = fcntl(program.get(), F_GET_SEALS);
-  const std::optional<uint64_t> hash =
-      seals < 0 || (seals & kSealed) != kSealed
-          ? std::nullopt
-          : with_bytes(program, kMaxCompiled, [](Bytes b) { return compiler::hash_bytes(b); });
-  if (!hash) return Error(ErrorKind::Invalid, "this is no program that could be compiled");
+  const auto hash =
+      with_bytes(program, kMaxCompiled, [](Bytes b) { return compiler::hash_bytes(b); });
+  if (!hash) return Error(ErrorKind::Io, "cannot read the program");
   char text[20];
   std::snprintf(text, sizeof text, ".%016llx", static_cast<unsigned long long>(*hash));
   return code_label() + text;

@@ -17,8 +17,12 @@ namespace wafer::shim {
 // version, for this processor. Empty where there is no compiler.
 const std::string& code_label();
 
+// A copy of a regular file, sealed, as precompile() takes it. Unsupported if it is too large for
+// that; Io.
+Result<std::shared_ptr<const UniqueFd>> copy_program(const UniqueFd& file);
+
 // The label of an image's manifest that names the machine code of a program that is a file of the
-// image. Invalid unless `program` is sealed, as precompile() takes it; code_label() is not empty.
+// image. Io; code_label() is not empty.
 Result<std::string> code_label_of(const UniqueFd& program);
 
 // Whether machine code says that it can run here. Loading it checks all of it.

@@ -747,7 +747,7 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
     if (packet->gone || !step.ParseFromString(packet->bytes)) step.Clear();
     if (step.kind() == LaunchStep::FAILED) begun = Error(ErrorKind::Io, step.text());
     if (step.kind() == LaunchStep::SERVING && !packet->fds.empty() && !c->uncompiled.program)
-      c->uncompiled.program = std::make_shared<const UniqueFd>(std::move(packet->fds[0]));
+      if (auto copy = copy_program(packet->fds[0])) c->uncompiled.program = *std::move(copy);
     if (step.kind() != LaunchStep::SERVING || !c->uncompiled.program) p->control.reset();
   } else if (!is_exec) {
     begun = co_await c->runc->start(loop_, *c);
