@@ -29,7 +29,8 @@ endforeach()
 list(TRANSFORM wafer_xip_sources PREPEND ${wafer_root}/src/interp/)
 set_source_files_properties(${wafer_xip_sources} PROPERTIES COMPILE_DEFINITIONS WAFER_HAS_XIP=1)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  set_source_files_properties(${wafer_root}/src/interp/exec.cc
-    ${wafer_root}/src/interp/in_place_fast.cc PROPERTIES COMPILE_OPTIONS
-    "-fno-math-errno;-ffp-contract=off;-fno-tree-loop-distribute-patterns;-fomit-frame-pointer")
+  list(TRANSFORM wafer_dispatch_sources PREPEND ${wafer_root}/src/interp/)
+  set_property(SOURCE ${wafer_dispatch_sources} APPEND PROPERTY COMPILE_OPTIONS -fno-lto)
+  set_property(SOURCE ${wafer_root}/src/interp/exec.cc ${wafer_root}/src/interp/in_place_fast.cc
+    APPEND PROPERTY COMPILE_OPTIONS -fno-tree-loop-distribute-patterns -fomit-frame-pointer)
 endif()

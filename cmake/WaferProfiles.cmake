@@ -43,6 +43,11 @@ if(WAFER_BRIEF)
   target_compile_definitions(wafer_flags INTERFACE WAFER_BRIEF=1)
 endif()
 
+# Sources of src/interp that link-time optimization is to leave alone: they keep registers for
+# themselves, or are loops that it takes apart.
+set(wafer_dispatch_sources exec.cc exec_gc.cc exec_memory.cc exec_simd.cc in_place.cc
+  in_place_fast.cc)
+
 # Machine code from flash (src/interp/xip.h), on microcontrollers.
 option(WAFER_FEATURE_XIP "Build in: code of wafer compile --format xip" OFF)
 if(WAFER_FEATURE_XIP AND NOT WAFER_EMBEDDED)

@@ -1,5 +1,5 @@
-# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLIMIT=bytes
-#   [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
+# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLTO=ON|OFF
+#   -DLIMIT=bytes [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example, and what memory it
 # takes beside linear memory and stack; says that it skips where there is no compiler.
 find_program(GXX ${COMPILER}-g++)
@@ -15,7 +15,7 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../run_cmake.cmake)
 run_cmake(--preset ${PRESET} -DWAFER_PROFILE=${PROFILE} -DWAFER_INTERPRETER=${INTERPRETER}
-  -DWAFER_FEATURE_XIP=OFF -B ${BUILD})
+  -DWAFER_FEATURE_XIP=OFF -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=${LTO} -B ${BUILD})
 run_cmake(--build ${BUILD})
 # The symbols that the library needs, and the example in an emulator where there is one.
 execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --verbose
@@ -29,7 +29,11 @@ if(B_WAFER_EMULATOR AND NOT out MATCHES "embedded.example")
   message(FATAL_ERROR "the example was not run")
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
-check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${PRESET}, ${PROFILE}, ${INTERPRETER}" ${COMPILER})
+set(what "${PRESET}, ${PROFILE}, ${INTERPRETER}")
+if(LTO)
+  string(APPEND what ", link-time optimization")
+endif()
+check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${what}" ${COMPILER})
 if(MEMORY AND B_WAFER_EMULATOR)
   if(NOT out MATCHES "pool: ([0-9]+) bytes at most")
     message(FATAL_ERROR "the example does not say what memory it takes")
@@ -38,6 +42,6 @@ if(MEMORY AND B_WAFER_EMULATOR)
   math(EXPR structures "${CMAKE_MATCH_1} - 10 * 1024")
   message("${structures} bytes beside memory and stack, of ${MEMORY} at most")
   if(structures GREATER MEMORY)
-    message(FATAL_ERROR "${PRESET}, ${PROFILE}, ${INTERPRETER} takes more memory")
+    message(FATAL_ERROR "${what} takes more memory")
   endif()
 endif()
