@@ -44,6 +44,10 @@ std::shared_ptr<void>& Loop::of(const void* owner) { return impl_->owned[owner];
 
 asio::io_context& Loop::context() { return impl_->context; }
 
+void Loop::run() {
+  if (impl_->begin()) impl_->context.run();
+}
+
 bool Loop::run_one() { return impl_->begin() && impl_->context.run_one() > 0 && !impl_->stopped; }
 
 bool Loop::run_one_for(uint64_t nanoseconds) {

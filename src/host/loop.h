@@ -22,6 +22,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
+  // Does what comes, until there is nothing to wait for or stop() is called.
+  void run();
   // Does what is ready, or else waits for something. False when there is nothing to wait for,
   // or after stop().
   bool run_one();

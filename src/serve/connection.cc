@@ -150,14 +150,16 @@ void Connection::read_header() {
     return fill(kLeastRead, &Connection::parse_header);
   }
   expect(worker_.options().limits.header_time);
-  parse_header({});
+  // Others have their turn in between, however many requests have come at once.
+  worker_.loop().post([self = self()] {
+    if (!self->closed_) self->parse_header({});
+  });
 }
 
 void Connection::parse_header(const Error& error) {
   if (error == asio::error::eof && buffer_.size() > 0) return refuse(400, "no HTTP request");
   if (error) return close();
-  // The time for another header begins with its first byte.
-  if (std::exchange(idle_, false) && !first_) expect(worker_.options().limits.header_time);
+  const bool begins = std::exchange(idle_, false) && !first_;
   if (!handling_) handling_ = std::make_shared<Handling>(worker_, *this);
   if (first_ && is_http2()) return;
   Error problem;
@@ -169,6 +171,8 @@ void Connection::parse_header(const Error& error) {
   buffer_.consume(size);
   if (problem != http::error::need_more) return on_header(problem);
   if (buffer_.size() == buffer_.max_size()) return refuse(431, "header too large");
+  // The time for another header begins with its first byte.
+  if (begins) expect(worker_.options().limits.header_time);
   fill(kMostRead, &Connection::parse_header);
 }
 
@@ -367,7 +371,8 @@ void Connection::on_response(Handling& handling) {
   host::HttpBody* const body = handling.response.body.get();
   std::optional<uint64_t> length;
   bool has_length = false, has_date = false;
-  std::string head = fmt::format("HTTP/1.1 {} {}\r\n", status, reason(status));
+  std::string& head = writing_ || !head_.empty() ? head_ : out_.text;
+  fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", status, reason(status));
   for (const auto& [name, value] : handling.response.fields) {
     if (host::is_hop_by_hop(name)) continue;
     has_length |= host::same_name(name, "content-length");
@@ -382,7 +387,7 @@ void Connection::on_response(Handling& handling) {
   const bool is_head = handling.method == "HEAD";
   if (!has_length && (!no_body || is_head)) {
     if (length && !(is_head && body)) {
-      head += fmt::format("content-length: {}\r\n", *length);
+      fmt::format_to(std::back_inserter(head), "content-length: {}\r\n", *length);
     } else if (parser_->get().version() == 11) {
       chunked_ = true;
       head += "transfer-encoding: chunked\r\n";
@@ -396,7 +401,6 @@ void Connection::on_response(Handling& handling) {
   else if (parser_->get().version() == 10)
     head += "connection: keep-alive\r\n";
   head += "\r\n";
-  head_ += head;
   send_body();
 }
 
@@ -442,16 +446,22 @@ host::HttpBody::Passed Connection::pass_on(Bytes bytes) {
 }
 
 void Connection::send(bool last) {
+  // What is short goes out at once, mostly.
+  if (last && out_.write_now(*channel_)) return sent(true);
   writing_ = true;
   if (!reads_body()) expect(worker_.options().limits.body_time);
   out_.write(*channel_, [self = self(), last](const Error& error, size_t) {
     self->writing_ = false;
     if (error || self->closed_) return self->close();
-    self->out_.clear(self->begun_ ? self->handling_->response.body.get() : nullptr);
-    if (!self->reads_body()) self->await_guest();
-    if (last) return self->response_done();
-    self->send_body();
+    self->sent(last);
   });
+}
+
+void Connection::sent(bool last) {
+  out_.clear(begun_ ? handling_->response.body.get() : nullptr);
+  if (!reads_body()) await_guest();
+  if (last) return response_done();
+  send_body();
 }
 
 const char* Connection::protocol() const {
@@ -475,7 +485,7 @@ void Connection::finish_request() {
   }
   room_.reset();
   more_.reset();
-  handling_.reset();
+  std::exchange(handling_, nullptr)->cancel();
   out_.shrink();
   fields_ = 0;
   chunked_ = begun_ = done_ = false;

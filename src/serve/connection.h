@@ -54,6 +54,7 @@ class Connection final : public Session, public Handling::Owner {
   void send_body();
   host::HttpBody::Passed pass_on(Bytes bytes);
   void send(bool last);
+  void sent(bool last);
   const char* protocol() const;
   void response_done();
   void finish_request();

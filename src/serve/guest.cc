@@ -140,10 +140,14 @@ void Guest::remove(Invocation& invocation, bool done, bool late) {
                     self->s_.guests.tidy();
                   });
   // Not now: it may be what runs.
-  s_.loop.post([self = shared_from_this()] {
-    self->cancel_abandoned();
-    self->s_.guests.tidy();
-  });
+  if (std::exchange(tidies_, true) || looking_) return;
+  s_.loop.post([self = shared_from_this()] { self->tidy(); });
+}
+
+void Guest::tidy() {
+  tidies_ = false;
+  cancel_abandoned();
+  s_.guests.tidy();
 }
 
 void Guest::abandon(Invocation& invocation) {
@@ -162,7 +166,7 @@ void Guest::abandon(Invocation& invocation) {
 
 void Guest::cancel_abandoned() {
   using Cancelling = GuestPool::Cancelling;
-  for (;;) {
+  while (!abandoned_.empty()) {
     const Cancelling known = s_.guests.cancelling(application_);
     if (dead_ || known == Cancelling::Traps || (known == Cancelling::Unknown && !idle())) return;
     const auto at = std::find_if(abandoned_.begin(), abandoned_.end(),
@@ -199,7 +203,7 @@ void Guest::run(const std::function<TrapCode()>& first) {
   if (watched) s_.guests.watch(nullptr);
   running_since_ = 0;
   running_ = false;
-  const std::vector<Invocation*> active = active_;
+  looked_at_ = active_;
   std::string failure;
   if (code != TrapCode::None) {
     if (store_.trap().code != code) store_.set_trap(code);
@@ -207,7 +211,8 @@ void Guest::run(const std::function<TrapCode()>& first) {
     dead_ = true;
     well_ = false;
   }
-  for (Invocation* const invocation : active) {
+  looking_ = true;
+  for (Invocation* const invocation : looked_at_) {
     // One may end another.
     if (std::find(active_.begin(), active_.end(), invocation) == active_.end()) continue;
     if (failure.empty())
@@ -215,8 +220,12 @@ void Guest::run(const std::function<TrapCode()>& first) {
     else
       invocation->fail(failure);
   }
+  looking_ = false;
   if (std::exchange(again_, false)) return s_.guests.give(self);
-  if (dead_ || (used_up() && idle())) s_.guests.tidy();
+  if (tidies_)
+    tidy();
+  else if (dead_ || (used_up() && idle()))
+    s_.guests.tidy();
 }
 
 void Guest::interrupt(std::atomic<bool>& stopped) {

@@ -95,6 +95,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   }
   void abandon(Invocation& invocation);
   void cancel_abandoned();
+  void tidy();
   void refuel();
   // Whether tasks of it are left.
   bool busy() const;
@@ -119,10 +120,12 @@ class Guest : public std::enable_shared_from_this<Guest> {
   std::map<const void*, Abandoned> abandoned_;
   const bool reusable_;
   bool dead_ = false, late_ = false;
-  bool stuck_ = false;  // with what was cancelled
-  bool well_ = true;    // nothing went wrong in it
-  bool again_ = false;  // to be given back when it does not run any more
-  bool running_ = false, waiting_ = false, scheduled_ = false;
+  bool stuck_ = false;                  // with what was cancelled
+  bool well_ = true;                    // nothing went wrong in it
+  bool again_ = false;                  // to be given back when it does not run any more
+  bool tidies_ = false;                 // then others are looked after
+  std::vector<Invocation*> looked_at_;  // after a turn
+  bool running_ = false, waiting_ = false, scheduled_ = false, looking_ = false;
   std::atomic<int64_t> running_since_{0};
   host::WaitRef linger_;
 };

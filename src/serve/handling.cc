@@ -62,7 +62,24 @@ void Handling::begin(host::HttpRequest request) {
   worker_.watch(invocation_, began_ + worker_.options().limits.request_time);
   const std::shared_ptr<Handling> self = shared_from_this();
   const std::shared_ptr<Invocation> invocation = invocation_;
+  beginning_ = true;
   invocation->start(std::move(request));
+  beginning_ = false;
+  tell();
+}
+
+void Handling::tell_soon() {
+  if (beginning_ || std::exchange(tells_, true)) return;
+  worker_.loop().post([self = shared_from_this()] {
+    self->tells_ = false;
+    self->tell();
+  });
+}
+
+void Handling::tell() {
+  const bool over = std::exchange(ended_, nullptr) != nullptr;
+  if (owner_ && answered && !std::exchange(told_, true)) owner_->on_response(*this);
+  if (owner_ && over) owner_->on_guest_done(*this);
 }
 
 void Handling::turn_away() {
@@ -109,10 +126,7 @@ void Handling::on_answer(HttpAnswer answer) {
     response = std::move(answer.response);
     if (response.body && host::has_no_body(method, response.status)) response.body->waive();
   }
-  // What the guest writes at once goes out with the header.
-  worker_.loop().post([self = shared_from_this()] {
-    if (self->owner_) self->owner_->on_response(*self);
-  });
+  tell_soon();
 }
 
 void Handling::on_ended(const std::string& failure) {
@@ -123,10 +137,8 @@ void Handling::on_ended(const std::string& failure) {
     response.body->fail(host::Status(ECONNRESET));
   }
   // A guest that has returned cannot finish what it has not.
-  worker_.loop().post([self = shared_from_this(), kept = std::move(invocation_)]() mutable {
-    kept.reset();
-    if (self->owner_) self->owner_->on_guest_done(*self);
-  });
+  ended_ = std::move(invocation_);
+  tell_soon();
 }
 
 void Handling::log_gone(const std::string& remote, const char* protocol) {

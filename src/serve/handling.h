@@ -59,10 +59,18 @@ class Handling : public std::enable_shared_from_this<Handling> {
   void turn_away();
   void on_answer(HttpAnswer answer);
   void on_ended(const std::string& failure);
+  // Has the owner told what there is, after the guest's turn: what the guest writes at once goes
+  // out with the header.
+  void tell_soon();
+  void tell();
 
   Worker& worker_;
   Owner* owner_;
   std::shared_ptr<Invocation> invocation_;
+  std::shared_ptr<Invocation> ended_;  // of which the owner is still to be told
+  bool beginning_ = false;             // the guest has its first turn, and is told of after it
+  bool tells_ = false;                 // tell() is posted
+  bool told_ = false;                  // of the response
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

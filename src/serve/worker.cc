@@ -92,8 +92,7 @@ void Worker::accept() {
 void Worker::run() {
   watcher_ = std::thread([this] { watch_clock(); });
   accept();
-  while (loop_.run_one()) {
-  }
+  loop_.run();
 }
 
 void Worker::stop() {

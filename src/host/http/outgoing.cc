@@ -69,6 +69,13 @@ void Outgoing::end(const HttpBody& body, bool chunked) {
   put(more + "\r\n");
 }
 
+bool Outgoing::write_now(Channel& channel) {
+  if (!piece_.empty()) return false;
+  const boost::asio::const_buffer part = boost::asio::buffer(text);
+  text.erase(0, channel.write_now({&part, 1}));
+  return text.empty();
+}
+
 void Outgoing::write(Channel& channel, Channel::Done done) {
   namespace asio = boost::asio;
   if (piece_.empty()) return channel.write(asio::buffer(text), std::move(done));

@@ -20,6 +20,8 @@ class Outgoing {
   // Adds what comes after a body that ended well.
   void end(const HttpBody& body, bool chunked);
   bool empty() const { return text.empty() && piece_.empty(); }
+  // Sends it at once, if it is short; false: not all of it, and the rest is still to be written.
+  bool write_now(Channel& channel);
   // Nothing may be added meanwhile; clear() is for `done`. `body`: which it was a part of, or null.
   void write(Channel& channel, Channel::Done done);
   void clear(HttpBody* body = nullptr);
