@@ -94,14 +94,14 @@ bool has_no_body(std::string_view method, int status) {
 void HttpBody::update() {
   const bool to_read = !front().empty() || ended_;
   if (to_read)
-    readable_->set();
+    readable_.set();
   else
-    readable_->clear();
+    readable_.clear();
   if (ended_ || discarded_ || front().size() + going_ < kCapacity)
-    writable_->set();
+    writable_.set();
   else
-    writable_->clear();
-  if (ended_) end_->set();
+    writable_.clear();
+  if (ended_) end_.set();
 }
 
 Outcome<size_t> HttpBody::room() const {
@@ -201,7 +201,7 @@ class BodyInput final : public InputStream {
  public:
   explicit BodyInput(HttpBodyRef body) : body_(std::move(body)) {}
   Outcome<size_t> read(MutableBytes to) override { return body_->read(to); }
-  PollableRef pollable() override { return body_->readable(); }
+  PollableRef pollable() override { return {body_, &body_->readable()}; }
 
  private:
   HttpBodyRef body_;
@@ -219,7 +219,7 @@ class BodyOutput final : public OutputStream {
   }
   // Whoever reads takes what is there at once.
   Status flush() override { return {}; }
-  PollableRef pollable() override { return body_->writable(); }
+  PollableRef pollable() override { return {body_, &body_->writable()}; }
 
  private:
   HttpBodyRef body_;

@@ -92,9 +92,9 @@ class HttpBody {
   std::function<Passed(Bytes)> pass_on;
 
   // Ready when there is something to read, the end too; when there is room; when it has ended.
-  const std::shared_ptr<Signal>& readable() const { return readable_; }
-  const std::shared_ptr<Signal>& writable() const { return writable_; }
-  const std::shared_ptr<Signal>& end() const { return end_; }
+  Signal& readable() { return readable_; }
+  Signal& writable() { return writable_; }
+  Signal& end() { return end_; }
 
  private:
   void update();
@@ -104,9 +104,7 @@ class HttpBody {
   bool ended_ = false, discarded_ = false, waived_ = false;
   Status failure_, unread_;
   HttpFields trailers_;
-  std::shared_ptr<Signal> readable_ = std::make_shared<Signal>();
-  std::shared_ptr<Signal> writable_ = std::make_shared<Signal>(true);
-  std::shared_ptr<Signal> end_ = std::make_shared<Signal>();
+  Signal readable_, writable_{true}, end_;
 };
 using HttpBodyRef = std::shared_ptr<HttpBody>;
 

@@ -27,7 +27,7 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
         body->remove(front.size());
         if (body->ended()) break;
         if (body->front().empty()) {
-          wait = body->readable()->wait(loop, [this] {
+          wait = body->readable().wait(loop, [this] {
             const auto self = shared_from_this();
             collect();
           });

@@ -297,7 +297,7 @@ void Connection::read_body() {
     }
     const host::Outcome<size_t> room = body.room();
     if (room && *room == 0) {
-      room_ = body.writable()->wait(worker_.loop(), [this] { read_body(); });
+      room_ = body.writable().wait(worker_.loop(), [this] { read_body(); });
       return;
     }
     // What nobody wants is read to its end, if that is near.
@@ -431,7 +431,7 @@ void Connection::send_body() {
       const bool ours = to && to->handling_ && to->handling_->response.body.get() == body;
       return ours ? to->pass_on(bytes) : host::HttpBody::Passed();
     };
-  more_ = body->readable()->wait(worker_.loop(), [this] { send_body(); });
+  more_ = body->readable().wait(worker_.loop(), [this] { send_body(); });
 }
 
 // What the guest has just written goes out from its memory. After some of that it waits for its

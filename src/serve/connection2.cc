@@ -542,7 +542,7 @@ ssize_t Connection2::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* fla
   host::HttpBody& body = *stream->handling->response.body;
   const host::Outcome<size_t> n = body.read(MutableBytes(to, size));
   if (!n && n.code() == EAGAIN) {
-    stream->more = body.readable()->wait(worker_.loop(), [this, id] {
+    stream->more = body.readable().wait(worker_.loop(), [this, id] {
       nghttp2_session_resume_data(session_, id);
       flush();
     });

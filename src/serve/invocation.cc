@@ -79,7 +79,7 @@ void Invocation::look() {
   if (!body_ || body_->ended()) return end("");
   // The guest goes on writing.
   if (!body_ends_)
-    body_ends_ = body_->end()->wait(s_.loop, [weak = weak_from_this()] {
+    body_ends_ = body_->end().wait(s_.loop, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->end("");
     });
 }

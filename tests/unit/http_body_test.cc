@@ -30,12 +30,12 @@ TEST(HttpBody, HoldsNoMoreThanItsCapacityWithWhatIsOnItsWay) {
   t.body.take(t.out);
   EXPECT_EQ(t.out.size(), HttpBody::kCapacity);
   EXPECT_EQ(*t.body.room(), 0u);
-  EXPECT_FALSE(t.body.writable()->ready());
+  EXPECT_FALSE(t.body.writable().ready());
   EXPECT_EQ(t.taken, 0u);
   t.body.gone(t.out);
   EXPECT_TRUE(t.out.empty());
   EXPECT_EQ(*t.body.room(), HttpBody::kCapacity);
-  EXPECT_TRUE(t.body.writable()->ready());
+  EXPECT_TRUE(t.body.writable().ready());
   EXPECT_EQ(t.taken, HttpBody::kCapacity);
 
   t.write(10000);
@@ -75,7 +75,7 @@ TEST(HttpBody, IsPassedOn) {
   EXPECT_EQ(t.taken, 10000u);
   EXPECT_TRUE(t.body.front().empty());
   EXPECT_EQ(*t.body.room(), HttpBody::kCapacity);
-  EXPECT_FALSE(t.body.readable()->ready());
+  EXPECT_FALSE(t.body.readable().ready());
   // Some is on its way: what comes then waits, and is not offered.
   answer = {10000, 4000};
   t.write(10000);
@@ -84,7 +84,7 @@ TEST(HttpBody, IsPassedOn) {
   t.write(100);
   EXPECT_EQ(asked, 20000u);
   EXPECT_EQ(t.body.front().size(), 100u);
-  EXPECT_TRUE(t.body.readable()->ready());
+  EXPECT_TRUE(t.body.readable().ready());
   t.body.gone(t.out);
   EXPECT_EQ(t.taken, 20000u);
   EXPECT_EQ(*t.body.room(), HttpBody::kCapacity - 100);

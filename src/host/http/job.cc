@@ -178,7 +178,7 @@ void Job::send() {
   if (out_.empty() && !last) {
     // The guest takes its time, which is not the server's.
     if (!answered_) read_timer_.cancel();
-    more_ = body->readable()->wait(pool_.loop(), [this] {
+    more_ = body->readable().wait(pool_.loop(), [this] {
       const auto self = shared_from_this();
       send();
     });
@@ -260,7 +260,7 @@ void Job::parse() {
       if (!room) return fail(Status(ECANCELED));  // not wanted any more
       if (*room == 0) {
         read_timer_.cancel();
-        room_ = body_->writable()->wait(pool_.loop(), [this] {
+        room_ = body_->writable().wait(pool_.loop(), [this] {
           const auto self = shared_from_this();
           parse();
         });

@@ -302,7 +302,7 @@ ssize_t Connection::body_of(int32_t id, uint8_t* to, size_t size, uint32_t* flag
     stream->sent = true;
   } else if (n == 0) {
     stream->waits = true;
-    stream->more = body.readable()->wait(pool_.loop(), [weak = weak_from_this(), id] {
+    stream->more = body.readable().wait(pool_.loop(), [weak = weak_from_this(), id] {
       const auto self = weak.lock();
       const StreamRef s = self ? self->find(id) : nullptr;
       if (!s || self->closed_) return;

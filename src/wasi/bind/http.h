@@ -91,7 +91,7 @@ class HttpBodyWriter final : public host::OutputStream {
   // EMSGSIZE for too much: it would be taken for what comes next.
   host::Status write(Bytes from) override;
   host::Status flush() override { return {}; }
-  host::PollableRef pollable() override { return body->writable(); }
+  host::PollableRef pollable() override { return {body, &body->writable()}; }
   bool complete() const { return !limit || *limit == written || body->waived(); }
 
   const host::HttpBodyRef body;

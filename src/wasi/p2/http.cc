@@ -191,7 +191,7 @@ Own<FutureTrailers> incoming_body_finish(Host&, Own<IncomingBody> this_) {
 }
 
 Own<Pollable> future_trailers_subscribe(Host&, FutureTrailers& self) {
-  return io_poll::make_pollable(self.body->end());
+  return io_poll::make_pollable({self.body, &self.body->end()});
 }
 
 std::optional<Expected<Expected<std::optional<Own<Fields>>, ErrorCode>, Unit>> future_trailers_get(

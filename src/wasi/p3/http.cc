@@ -75,7 +75,8 @@ Parts consume(Host& host, Body body, Future<Sent> res) {
       give_bytes(host, host::read_body(from), [&host, from, p = promise](host::Status) {
         // Trailers come after all else, though nobody reads that any more.
         from->discard();
-        host.when_ready({from->end()}, [from, p] { p->set(received_trailers(*from)); });
+        host.when_ready({host::PollableRef(from, &from->end())},
+                        [from, p] { p->set(received_trailers(*from)); });
       });
   return {std::move(stream), std::move(future)};
 }
