@@ -28,49 +28,25 @@ Event Waitable::get_pending_event() {
 
 void Waitable::join(WaitableSet* to) {
   if (set) {
-    set->elements.erase(this);
+    set->elements.erase(*this);
     if (pending_) set->pending.erase(*this);
   }
   set = to;
   if (!to) return;
-  to->elements.insert(this);
+  to->elements.push(*this);
   if (!pending_) return;
   to->pending.push(*this);
   to->notify(store);
 }
 
 WaitableSet::~WaitableSet() {
-  for (Waitable* w : elements) w->set = nullptr;
+  for (Waitable* w = elements.first(); w; w = elements.next(*w)) w->set = nullptr;
 }
 
 Event WaitableSet::get_pending_event(ComponentStore& store) {
-  return pending.nth(store.choose(pending.size())).get_pending_event();
-}
-
-void PendingQueue::push(Waitable& w) {
-  if (items_.size() > 2 * size_ + 64) {
-    std::erase(items_, nullptr);
-    first_ = 0;
-    for (size_t i = 0; i < items_.size(); ++i) items_[i]->place_ = i;
-  }
-  w.place_ = first_ + items_.size();
-  items_.push_back(&w);
-  ++size_;
-}
-
-void PendingQueue::erase(Waitable& w) {
-  items_[w.place_ - first_] = nullptr;
-  --size_;
-  while (!items_.empty() && !items_.front()) {
-    items_.pop_front();
-    ++first_;
-  }
-}
-
-Waitable& PendingQueue::nth(size_t n) const {
-  for (Waitable* w : items_)
-    if (w && n-- == 0) return *w;
-  return *items_.front();
+  Waitable* w = pending.first();
+  for (size_t n = store.choose(pending.size()); n; --n) w = pending.next(*w);
+  return w->get_pending_event();
 }
 
 void WaitableSet::notify(ComponentStore& store) {

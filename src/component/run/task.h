@@ -5,8 +5,6 @@
 // the event loop of the callback ABI) needs no stack: it is the state of Thread::step.
 #pragma once
 
-#include <unordered_set>
-
 #include "component/run/state.h"
 #include "component/run/values.h"
 #include "runtime/fiber.h"
@@ -45,6 +43,11 @@ struct Event {
   uint32_t payload = 0;
 };
 
+// The place of a waitable in a list.
+struct WaitablePlace {
+  Waitable *before = nullptr, *after = nullptr;
+};
+
 class Waitable : public std::enable_shared_from_this<Waitable> {
  public:
   explicit Waitable(ComponentStore& s) : store(s) {}
@@ -67,24 +70,35 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
   virtual Event event() = 0;
 
  private:
-  friend class PendingQueue;
+  friend class WaitableSet;
   bool pending_ = false;
-  uint64_t place_ = 0;  // in the queue of its set, while an event is pending
+  WaitablePlace element_, queued_;  // of its set, and with an event there
 };
 
-// Waitables with an event, the oldest first. Any of them is taken out in constant time.
-class PendingQueue {
+// Waitables in the order in which they came, by what they have for that: nothing is allocated,
+// and any of them is taken out in constant time.
+template <WaitablePlace Waitable::*kPlace>
+class WaitableList {
  public:
-  bool empty() const { return size_ == 0; }
+  bool empty() const { return !first_; }
   size_t size() const { return size_; }
-  void push(Waitable& w);
-  void erase(Waitable& w);
-  // The one before which there are `n`.
-  Waitable& nth(size_t n) const;
+  Waitable* first() const { return first_; }
+  static Waitable* next(const Waitable& w) { return (w.*kPlace).after; }
+  void push(Waitable& w) {
+    w.*kPlace = {last_, nullptr};
+    (last_ ? (last_->*kPlace).after : first_) = &w;
+    last_ = &w;
+    ++size_;
+  }
+  void erase(Waitable& w) {
+    const auto [before, after] = std::exchange(w.*kPlace, {});
+    (before ? (before->*kPlace).after : first_) = after;
+    (after ? (after->*kPlace).before : last_) = before;
+    --size_;
+  }
 
  private:
-  std::deque<Waitable*> items_;  // null: was taken out; the first is none of these
-  uint64_t first_ = 0;           // number of the first item; each knows its own
+  Waitable *first_ = nullptr, *last_ = nullptr;
   size_t size_ = 0;
 };
 
@@ -95,8 +109,8 @@ class WaitableSet {
   Event get_pending_event(ComponentStore& store);
   void notify(ComponentStore& store);
 
-  std::unordered_set<Waitable*> elements;
-  PendingQueue pending;  // of them
+  WaitableList<&Waitable::element_> elements;
+  WaitableList<&Waitable::queued_> pending;  // of them, the oldest event first
   std::vector<Thread*> waiters;
 };
 

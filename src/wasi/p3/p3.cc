@@ -15,15 +15,16 @@ constexpr Definition kDefinitions[] = {
 
 }  // namespace
 
-Host::~Host() {
+Host::~Host() { abandon_sides(); }
+
+void Host::abandon_sides() {
   // None of them is told of what happens now.
-  for (const std::shared_ptr<Side>& side : sides_) side->abandon();
-  sides_.clear();
+  for (Side* side = sides_; side; side = side->after_) side->abandon();
+  while (sides_) sides_->let_go();
 }
 
 void Host::reset() {
-  for (const std::shared_ptr<Side>& side : sides_) side->abandon();
-  sides_.clear();
+  abandon_sides();
   SystemHost::reset();
 }
 

@@ -19,7 +19,8 @@ class Host final : public SystemHost {
 
  private:
   friend class Side;
-  std::list<std::shared_ptr<Side>> sides_;  // of streams and futures that are not over
+  void abandon_sides();
+  Side* sides_ = nullptr;  // of streams and futures that are not over: the first
 };
 
 // Defines all interfaces in `linker`. The types that it gives are for Hosts.

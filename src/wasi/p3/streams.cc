@@ -12,9 +12,11 @@ using host::Status;
 // ---- Side -----------------------------------------------------------------------
 
 void Side::start(const std::shared_ptr<Side>& side) {
-  Host& host = side->host_;
-  side->at_ = host.sides_.insert(host.sides_.end(), side);
-  side->kept_ = true;
+  Side*& first = side->host_.sides_;
+  side->after_ = first;
+  if (first) first->before_ = side.get();
+  first = side.get();
+  side->kept_ = side;
   side->end_->side = side;
   if (side->end_->other)
     side->trapped(side->offered());
@@ -38,7 +40,14 @@ void Side::retire() {
   end_->side.reset();
   end_->on_event = nullptr;
   end_->drop();
-  if (std::exchange(kept_, false)) host_.sides_.erase(at_);
+  let_go();
+}
+
+void Side::let_go() {
+  const std::shared_ptr<Side> self = std::move(kept_);
+  if (!self) return;
+  (before_ ? before_->after_ : host_.sides_) = after_;
+  if (after_) after_->before_ = before_;
 }
 
 void Side::wait(host::PollableRef what) {

@@ -59,10 +59,14 @@ class Side : public component::HostSide, public std::enable_shared_from_this<Sid
   const std::shared_ptr<End> end_;
 
  private:
-  std::list<std::shared_ptr<Side>>::iterator at_;
+  friend class Host;
+  void let_go();
+  // Itself, and its place among those of the host, which keeps it while it is not over.
+  std::shared_ptr<Side> kept_;
+  Side *before_ = nullptr, *after_ = nullptr;
   SystemHost::PendingRef pending_;
   uint64_t waits_ = 0;  // so far
-  bool kept_ = false, waiting_ = false, over_ = false;
+  bool waiting_ = false, over_ = false;
 };
 
 // ---- Futures
