@@ -59,7 +59,7 @@ void Loop::run_ready() {
   if (impl_->begin()) impl_->context.poll();
 }
 
-void Loop::post(std::function<void()> f) { asio::post(impl_->context, std::move(f)); }
+void Loop::post(Function<void()> f) { asio::post(impl_->context, std::move(f)); }
 
 void Loop::stop() {
   impl_->stopped = true;
@@ -94,17 +94,17 @@ namespace {
 
 // What is called when an operation of asio is done, unless nobody waits any more.
 struct Then {
-  std::function<void()> f;
+  Function<void()> f;
   // Once; the wait may be dropped meanwhile.
   void call() {
-    if (const std::function<void()> once = std::exchange(f, nullptr)) once();
+    if (const Function<void()> once = std::exchange(f, nullptr)) once();
   }
 };
 
 class AlwaysReady final : public Pollable {
  public:
   bool ready() override { return true; }
-  WaitRef wait(Loop& loop, std::function<void()> then) override {
+  WaitRef wait(Loop& loop, Function<void()> then) override {
     auto shared = std::make_shared<Then>(Then{std::move(then)});
     loop.post([shared] { shared->call(); });
     return std::make_unique<Posted>(std::move(shared));
@@ -122,13 +122,13 @@ class Timer final : public Pollable {
  public:
   explicit Timer(uint64_t deadline) : deadline_(deadline) {}
   bool ready() override { return monotonic_now() >= deadline_; }
-  WaitRef wait(Loop& loop, std::function<void()> then) override {
+  WaitRef wait(Loop& loop, Function<void()> then) override {
     return std::make_unique<Running>(loop.context(), deadline_, std::move(then));
   }
 
  private:
   struct Running final : Wait {
-    Running(asio::io_context& context, uint64_t deadline, std::function<void()> f)
+    Running(asio::io_context& context, uint64_t deadline, Function<void()> f)
         : timer(context), then(std::make_shared<Then>(Then{std::move(f)})) {
       const uint64_t now = monotonic_now();
       // What is further away than that need not be told from never.
@@ -158,7 +158,7 @@ class Readiness final : public Pollable {
     return !n || *n > 0;
   }
 
-  WaitRef wait(Loop& loop, std::function<void()> then) override {
+  WaitRef wait(Loop& loop, Function<void()> then) override {
     constexpr auto kRead = asio::posix::stream_descriptor::wait_read;
 #if defined(__linux__)
     UniqueFd watch = take_opened(epoll_create1(EPOLL_CLOEXEC));
@@ -178,7 +178,7 @@ class Readiness final : public Pollable {
  private:
   struct Watching final : Wait {
     Watching(asio::io_context& context, UniqueFd watch,
-             asio::posix::stream_descriptor::wait_type what, std::function<void()> f)
+             asio::posix::stream_descriptor::wait_type what, Function<void()> f)
         : descriptor(context, watch.release()), then(std::make_shared<Then>(Then{std::move(f)})) {
       descriptor.async_wait(what, [t = then](const boost::system::error_code& error) {
         if (error != asio::error::operation_aborted) t->call();
@@ -209,7 +209,7 @@ PollableRef readiness(std::shared_ptr<Node> file, bool write) {
 // ---- Signal -------------------------------------------------------------------
 
 struct Signal::Waiter final : Wait {
-  Waiter(Loop& on, Signal& of, std::function<void()> f)
+  Waiter(Loop& on, Signal& of, Function<void()> f)
       : loop(on), signal(&of), then(std::make_shared<Then>(Then{std::move(f)})) {}
   ~Waiter() override {
     then->f = nullptr;
@@ -233,7 +233,7 @@ Signal::~Signal() {
   for (Waiter* w = waiters_; w; w = w->next) w->signal = nullptr;
 }
 
-WaitRef Signal::wait(Loop& loop, std::function<void()> then) {
+WaitRef Signal::wait(Loop& loop, Function<void()> then) {
   auto waiter = std::make_unique<Waiter>(loop, *this, std::move(then));
   if (set_) {
     waiter->fire();

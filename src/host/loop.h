@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 
+#include "base/function.h"
 #include "host/fs.h"
 
 namespace boost::asio {
@@ -32,7 +32,7 @@ class Loop {
   // Does what is ready, without waiting.
   void run_ready();
   // Has `f` called from the loop, soon.
-  void post(std::function<void()> f);
+  void post(Function<void()> f);
   // run_one() returns, now or as soon as it is called, until restart().
   void stop();
   void restart();
@@ -65,7 +65,7 @@ class Pollable {
   virtual ~Pollable() = default;
   virtual bool ready() = 0;
   // Calls `then` once, from the loop, when ready() is worth asking again.
-  virtual WaitRef wait(Loop& loop, std::function<void()> then) = 0;
+  virtual WaitRef wait(Loop& loop, Function<void()> then) = 0;
 };
 using PollableRef = std::shared_ptr<Pollable>;
 
@@ -84,7 +84,7 @@ class Signal final : public Pollable {
   Signal(const Signal&) = delete;
   Signal& operator=(const Signal&) = delete;
   bool ready() override { return set_; }
-  WaitRef wait(Loop& loop, std::function<void()> then) override;
+  WaitRef wait(Loop& loop, Function<void()> then) override;
   void set();
   void clear() { set_ = false; }
 

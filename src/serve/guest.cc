@@ -179,7 +179,7 @@ void Guest::cancel_abandoned() {
 
 int64_t Guest::now() const { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-void Guest::run(const std::function<TrapCode()>& first) {
+void Guest::run(const Function<TrapCode()>& first) {
   scheduled_ = false;
   if (dead_ || running_) return;
   const std::shared_ptr<Guest> self = shared_from_this();

@@ -73,7 +73,7 @@ class Guest : public std::enable_shared_from_this<Guest> {
   // Of one that was removed before, by its admission.
   void finished(const void* admission) { abandoned_.erase(admission); }
   // Does `first`, then what has become ready, until it waits; a trap fails all invocations.
-  void run(const std::function<runtime::TrapCode()>& first);
+  void run(const Function<runtime::TrapCode()>& first);
   // From any thread: stops it, if it has been running for a while now, and says so before.
   void interrupt(std::atomic<bool>& stopped);
   // The same for what nobody waits for.

@@ -521,10 +521,10 @@ TrapCode get_suspended(Env& e, uint32_t index, std::shared_ptr<Thread>& out) {
   return out->suspended() ? TrapCode::None : e.trap("cannot resume thread which is not suspended");
 }
 
-const Thread::Wake kZero = [](std::vector<Slot>& results) {
+TrapCode give_zero(std::vector<Slot>& results) {
   results.push_back(0);
   return TrapCode::None;
-};
+}
 
 TrapCode thread_resume_later(Env& e, Slot* slots) {
   CANON_TRY(e.may_leave());
@@ -536,17 +536,17 @@ TrapCode thread_resume_later(Env& e, Slot* slots) {
 
 TrapCode thread_suspend(Env& e, Slot*) {
   CANON_TRY(e.may_leave());
-  return e.thread().suspend(kZero);
+  return e.thread().suspend(give_zero);
 }
 
 TrapCode thread_yield(Env& e, Slot*) {
   CANON_TRY(e.may_leave());
-  return e.thread().wait(nullptr, kZero);
+  return e.thread().wait(nullptr, give_zero);
 }
 
 TrapCode switch_to(Env& e, std::shared_ptr<Thread> other, bool yield) {
   Thread& thread = e.thread();
-  const TrapCode code = yield ? thread.wait(nullptr, kZero) : thread.suspend(kZero);
+  const TrapCode code = yield ? thread.wait(nullptr, give_zero) : thread.suspend(give_zero);
   if (code == TrapCode::Pending) thread.switch_to = std::move(other);
   return code;
 }

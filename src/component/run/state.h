@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/function.h"
 #include "component/component.h"
 #include "runtime/store.h"
 #include "wafer/component_value.hpp"
@@ -312,9 +313,9 @@ class ComponentInstance : public std::enable_shared_from_this<ComponentInstance>
 // ---- The store
 
 // Takes a call's result: nothing or one value; null: it was cancelled.
-using OnResolve = std::function<TrapCode(std::vector<Val>*)>;
+using OnResolve = Function<TrapCode(std::vector<Val>*)>;
 // A host function's answer from another thread, or any work to do where components run.
-using Job = std::function<TrapCode()>;
+using Job = Function<TrapCode()>;
 
 // A call that nothing may interrupt, and that has to wait: until it goes on, nothing else runs.
 struct BlockedCall {

@@ -76,13 +76,13 @@ Thread::~Thread() = default;
 
 ComponentInstance& Thread::instance() const { return task->instance; }
 
-void Thread::wait_outside(std::function<bool()> until) {
+void Thread::wait_outside(Condition until) {
   state = State::Waiting;
   condition = std::move(until);
   if (ready()) instance().store.wake(*this);
 }
 
-TrapCode Thread::wait(std::function<bool()> until, Wake wake) {
+TrapCode Thread::wait(Condition until, Wake wake) {
   if (!can_stop()) return instance().store.trap("cannot block a synchronous task before returning");
   wake_ = std::move(wake);
   wait_outside(std::move(until));
@@ -443,7 +443,7 @@ TrapCode LiftedFunc::call(ComponentStore& store, const Caller&, OnStart on_start
   return TrapCode::None;
 }
 
-TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<bool()> resolved,
+TrapCode wait_for_blocked(ComponentStore& store, size_t calls, Thread::Condition resolved,
                           Thread::Wake wake, Slot* slots) {
   Thread& thread = *store.current;
   // Of a call of another instance there is an entry already.
@@ -457,7 +457,7 @@ TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<boo
   }
   // Nothing can be put aside: the host's thread waits.
   if (!inner) store.blocked.push_front({});
-  CANON_TRY(store.run_until(resolved));
+  CANON_TRY(store.run_until([&] { return resolved(); }));
   while (store.blocked.size() > calls) store.blocked.pop_front();
   std::vector<Slot> results;
   CANON_TRY(wake(results));

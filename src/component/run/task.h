@@ -13,8 +13,8 @@ namespace wafer::component {
 
 // "Tasks": how a caller is told of a call's course. on_start gives the arguments; on_resolve
 // takes the result (nothing or one value), or null for a call that was cancelled.
-using OnStart = std::function<TrapCode(std::vector<Val>&)>;
-using OnCancel = std::function<TrapCode()>;
+using OnStart = Function<TrapCode(std::vector<Val>&)>;
+using OnCancel = Function<TrapCode()>;
 
 // The options of a lift or lower, resolved in an instance.
 struct ResolvedOptions : MemoryOptions {
@@ -186,7 +186,8 @@ class Thread : public std::enable_shared_from_this<Thread> {
  public:
   enum class State : uint8_t { Running, Suspended, Waiting, Finished };
   // What a built-in that waited gives to the code that called it: its results.
-  using Wake = std::function<TrapCode(std::vector<Slot>& results)>;
+  using Wake = Function<TrapCode(std::vector<Slot>& results)>;
+  using Condition = Function<bool()>;
 
   explicit Thread(std::shared_ptr<Task> t) : task(std::move(t)) {}
   // One that will call `func` with `argument` (thread.new-indirect).
@@ -204,7 +205,7 @@ class Thread : public std::enable_shared_from_this<Thread> {
 
   // Ends what it does for now, until `until()` (null: at once again); `wake` gives the results
   // then.
-  TrapCode wait(std::function<bool()> until, Wake wake);
+  TrapCode wait(Condition until, Wake wake);
   // The same, until others resume it.
   TrapCode suspend(Wake wake);
 
@@ -222,7 +223,7 @@ class Thread : public std::enable_shared_from_this<Thread> {
   uint32_t index = 0;
   Slot storage[2] = {0, 0};
   State state = State::Suspended;
-  std::function<bool()> condition;
+  Condition condition;
   std::shared_ptr<Thread> switch_to;  // goes on after this one has stopped
   bool queued = false;                // among those that may be ready
   uint64_t ticket = 0;                // of its turn there
@@ -231,7 +232,7 @@ class Thread : public std::enable_shared_from_this<Thread> {
   enum class Step : uint8_t { Enter, Entering, Begin, Core, Event, End };
 
   ComponentInstance& instance() const;
-  void wait_outside(std::function<bool()> until);
+  void wait_outside(Condition until);
   TrapCode run();
   TrapCode begin();
   TrapCode call_core(runtime::FuncInst* func, std::span<const Slot> args);
@@ -359,7 +360,7 @@ TrapCode drop_resource(ComponentStore& store, ResourceType& type, uint64_t rep,
 
 // Waits, in the code of the current thread, for a call that has not resolved although it may
 // not be interrupted. `calls`: how many were blocked before it was made.
-TrapCode wait_for_blocked(ComponentStore& store, size_t calls, std::function<bool()> resolved,
+TrapCode wait_for_blocked(ComponentStore& store, size_t calls, Thread::Condition resolved,
                           Thread::Wake wake, Slot* slots);
 
 }  // namespace wafer::component

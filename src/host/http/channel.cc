@@ -32,7 +32,7 @@ size_t Channel::write_now(std::span<const asio::const_buffer> from) {
   return size_t(std::max<ssize_t>(n, 0));
 }
 
-void Channel::end(std::function<void()> done) {
+void Channel::end(Function<void()> done) {
   Error ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   asio::post(socket_.get_executor(), std::move(done));

@@ -4,17 +4,18 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+
+#include "base/function.h"
 
 namespace wafer::host {
 
 class Channel {
  public:
   using Error = boost::system::error_code;
-  using Done = std::function<void(const Error&, size_t)>;
+  using Done = Function<void(const Error&, size_t)>;
 
   explicit Channel(boost::asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
   virtual ~Channel() = default;
@@ -31,7 +32,7 @@ class Channel {
   // encrypted. Not while a write() is under way.
   virtual size_t write_now(std::span<const boost::asio::const_buffer> from);
   // Tells the other side that nothing more comes, then calls `done`.
-  virtual void end(std::function<void()> done);
+  virtual void end(Function<void()> done);
   // Now; what is under way fails.
   void close();
   // What both sides agreed on by ALPN ("h2"), or nothing.

@@ -51,11 +51,13 @@ class TlsChannel final : public Channel,
     go(true);
   }
   size_t write_now(std::span<const asio::const_buffer>) override { return 0; }
-  void end(std::function<void()> done) override {
+  void end(Function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.
     session_->end();
     when_sent_.push_back(
-        [this, self = shared_from_this(), done = std::move(done)] { Channel::end(done); });
+        [this, self = shared_from_this(), done = std::move(done)]() mutable {
+          Channel::end(std::move(done));
+        });
     go(true);
   }
   std::string protocol() const override { return std::string(session_->protocol()); }
@@ -222,8 +224,8 @@ class TlsChannel final : public Channel,
   std::optional<Reading> reading_;
   std::optional<Writing> writing_;
   // Once everything has gone out that is to.
-  std::vector<std::function<void()>> when_sent_;
-  std::vector<std::function<void()>> ready_;  // what is to be called at the end of go()
+  std::vector<Function<void()>> when_sent_;
+  std::vector<Function<void()>> ready_;  // what is to be called at the end of go()
   bool starved_ = false, sending_ = false, receiving_ = false;
   std::vector<uint8_t> input_, output_, sent_;
   size_t input_at_ = 0, input_end_ = 0;

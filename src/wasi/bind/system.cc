@@ -7,7 +7,7 @@ namespace wafer::wasi {
 struct SystemHost::Pending {
   std::vector<host::PollableRef> what;
   std::vector<host::WaitRef> waits;
-  std::function<void()> then;
+  Function<void()> then;
   std::list<std::shared_ptr<Pending>>::iterator self;
 };
 
@@ -65,7 +65,7 @@ void SystemHost::attach(component::ComponentStore& store) {
 }
 
 SystemHost::PendingRef SystemHost::when_ready(std::vector<host::PollableRef> what,
-                                              std::function<void()> then) {
+                                              Function<void()> then) {
   if (any_ready(what)) {
     then();
     return {};

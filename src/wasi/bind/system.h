@@ -30,7 +30,7 @@ class SystemHost : public HostBase {
   struct Pending;
   using PendingRef = std::weak_ptr<Pending>;
   // Calls `then` once one of `what` is ready: now, or from the loop.
-  PendingRef when_ready(std::vector<host::PollableRef> what, std::function<void()> then);
+  PendingRef when_ready(std::vector<host::PollableRef> what, Function<void()> then);
   // `then` of that is not called any more.
   void forget(const PendingRef& pending);
 

@@ -42,7 +42,7 @@ class WatchPollable final : public host::Pollable {
  public:
   WatchPollable(dev::Guest& guest, const dev::Watch& watch) : guest_(guest), watch_(watch) {}
   bool ready() override { return watch_.ready(); }
-  host::WaitRef wait(host::Loop& loop, std::function<void()> then) override {
+  host::WaitRef wait(host::Loop& loop, Function<void()> then) override {
     if (guest_.has_own_time()) {
       guest_.idle(dev::kPollInterval);
       return host::always_ready()->wait(loop, std::move(then));

@@ -182,7 +182,7 @@ class TransferDone final : public host::Pollable {
  public:
   TransferDone(Host& host, std::shared_ptr<Transfer::Shared> t) : host_(host), t_(std::move(t)) {}
   bool ready() override { return t_->done(); }
-  host::WaitRef wait(host::Loop& loop, std::function<void()> then) override {
+  host::WaitRef wait(host::Loop& loop, Function<void()> then) override {
     if (host_.guest.has_own_time()) {
       host_.guest.idle(dev::kPollInterval);
       return host::always_ready()->wait(loop, std::move(then));

@@ -106,7 +106,7 @@ class TcpPollable final : public host::Pollable {
  public:
   explicit TcpPollable(std::shared_ptr<TcpState> s) : state_(std::move(s)) {}
   bool ready() override { return present()->ready(); }
-  host::WaitRef wait(host::Loop& loop, std::function<void()> then) override {
+  host::WaitRef wait(host::Loop& loop, Function<void()> then) override {
     return present()->wait(loop, std::move(then));
   }
 

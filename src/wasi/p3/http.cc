@@ -81,51 +81,67 @@ Parts consume(Host& host, Body body, Future<Sent> res) {
   return {std::move(stream), std::move(future)};
 }
 
-// Writes what a guest gives into `to`, and tells `sent` what came of that.
-void transmit(Host& host, Body body, host::HttpBodyRef to, std::optional<uint64_t> length,
-              bool request, std::function<void(Sent)> sent) {
-  const auto writer = std::make_shared<HttpBodyWriter>(std::move(to), length);
-  const auto fail = [writer, sent](host::Status status, ErrorCode error) {
-    writer->body->fail(status);
-    sent(Err{std::move(error)});
-  };
-  const auto finish = [&host, writer, sent, fail, request,
-                       trailers = body.trailers](host::Status status) {
+// A body that a guest gives, on its way into `writer`; `sent` is told what came of that.
+struct Transmission : std::enable_shared_from_this<Transmission> {
+  Transmission(Host& h, host::HttpBodyRef to, std::optional<uint64_t> length, bool of_request,
+               Future<TrailersResult> t, Function<void(Sent)> s)
+      : host(h),
+        writer(std::move(to), length),
+        request(of_request),
+        trailers(std::move(t)),
+        sent(std::move(s)) {}
+
+  void begin(std::optional<Stream<uint8_t>> contents) {
+    if (!contents) return finish({});
+    const auto self = shared_from_this();
+    take_bytes(host, *std::move(contents), {self, &writer},
+               [self](host::Status status) { self->finish(status); });
+  }
+  void finish(host::Status status) {
     // Nobody takes what the message goes out without.
-    if (status.code() == EPIPE && writer->body->waived()) status = {};
-    if (status.code() == EMSGSIZE || (status.ok() && !writer->complete()))
+    if (status.code() == EPIPE && writer.body->waived()) status = {};
+    if (status.code() == EMSGSIZE || (status.ok() && !writer.complete()))
       return fail(host::Status(EMSGSIZE),
-                  request ? ErrorCode::of_http_request_body_size(writer->written)
-                          : ErrorCode::of_http_response_body_size(writer->written));
+                  request ? ErrorCode::of_http_request_body_size(writer.written)
+                          : ErrorCode::of_http_response_body_size(writer.written));
     if (!status.ok()) return fail(status, http_error(status));
     await<TrailersResult>(
-        host, trailers, [writer, sent, fail](std::optional<TrailersResult> result) {
+        host, std::move(trailers),
+        [self = shared_from_this()](std::optional<TrailersResult> result) {
           if (!result || !*result)
-            return fail(host::Status(ECONNRESET),
-                        result ? std::move(result->error())
-                               : ErrorCode::of_internal_error("no trailers were given"));
+            return self->fail(host::Status(ECONNRESET),
+                              result ? std::move(result->error())
+                                     : ErrorCode::of_internal_error("no trailers were given"));
           std::optional<Own<Fields>>& fields = **result;
-          writer->body->finish(fields ? *(*fields)->fields : host::HttpFields());
-          sent(Unit{});
+          self->writer.body->finish(fields ? *(*fields)->fields : host::HttpFields());
+          self->sent(Unit{});
         });
-  };
-  if (body.contents)
-    take_bytes(host, *std::move(body.contents), writer, finish);
-  else
-    finish({});
-}
+  }
+  void fail(host::Status status, ErrorCode error) {
+    writer.body->fail(status);
+    sent(Err{std::move(error)});
+  }
+
+  Host& host;
+  HttpBodyWriter writer;
+  const bool request;
+  Future<TrailersResult> trailers;
+  const Function<void(Sent)> sent;
+};
 
 // The body of a message as it goes out, or does not (`waived`); `sent` is told when all of it is
 // written. Null: none.
 host::HttpBodyRef outgoing_body(Host& host, Body& body, const host::HttpFields& fields,
-                                bool request, bool waived, std::function<void(Sent)> sent) {
+                                bool request, bool waived, Function<void(Sent)> sent) {
   if (!body.of_guest()) {
     sent(Unit{});
     return std::exchange(body.received, nullptr);
   }
   auto out = std::make_shared<host::HttpBody>();
   if (waived) out->waive();
-  transmit(host, std::move(body), out, content_length(fields), request, std::move(sent));
+  std::make_shared<Transmission>(host, out, content_length(fields), request,
+                                 std::move(body.trailers), std::move(sent))
+      ->begin(std::exchange(body.contents, std::nullopt));
   // A request without contents has no body, unless there are trailers for it.
   if (out->done() && out->trailers().empty()) return nullptr;
   return out;

@@ -89,7 +89,7 @@ class Acceptable final : public host::Pollable {
  public:
   explicit Acceptable(host::SocketRef s) : socket_(std::move(s)) {}
   bool ready() override { return present()->ready(); }
-  host::WaitRef wait(host::Loop& loop, std::function<void()> then) override {
+  host::WaitRef wait(host::Loop& loop, Function<void()> then) override {
     return present()->wait(loop, std::move(then));
   }
   void rest() { rests_until_ = host::monotonic_now() + 20'000'000; }

@@ -125,7 +125,7 @@ class Source final : public Side {
 class Sink final : public Side {
  public:
   Sink(Host& host, std::shared_ptr<End> end, host::OutputStreamRef to, Done done,
-       std::function<void()> at_end)
+       Function<void()> at_end)
       : Side(host, std::move(end)),
         to_(std::move(to)),
         done_(std::move(done)),
@@ -257,7 +257,7 @@ class Sink final : public Side {
 
   host::OutputStreamRef to_;
   Done done_;
-  std::function<void()> at_end_;
+  Function<void()> at_end_;
   bool ended_ = false, flushed_ = false, pumping_ = false, copying_ = false;
   std::shared_ptr<HostBuffer> buffer_;
   size_t written_ = 0;  // of what is in it
@@ -273,7 +273,7 @@ Stream<uint8_t> give_bytes(Host& host, host::InputStreamRef from, Done done) {
 }
 
 void take_bytes(Host& host, Stream<uint8_t> data, host::OutputStreamRef to, Done done,
-                std::function<void()> at_end) {
+                Function<void()> at_end) {
   Side::start(std::make_shared<Sink>(host, end_of(std::move(data)), std::move(to), std::move(done),
                                      std::move(at_end)));
 }

@@ -131,7 +131,7 @@ Future<T> ready_future(Host& host, T value) {
 template <class T>
 class Awaited final : public Side {
  public:
-  using Then = std::function<void(std::optional<T>)>;
+  using Then = Function<void(std::optional<T>)>;
   Awaited(Host& host, std::shared_ptr<End> end, Then then)
       : Side(host, std::move(end)), then_(std::move(then)) {}
 
@@ -185,7 +185,7 @@ void await(Host& host, Future<T> future, typename Awaited<T>::Then then) {
 
 // ---- Streams of bytes
 
-using Done = std::function<void(host::Status)>;
+using Done = Function<void(host::Status)>;
 
 // A stream of what `from` has. `done` is told how it ended; that the guest drops it is no
 // failure.
@@ -194,7 +194,7 @@ Stream<uint8_t> give_bytes(Host& host, host::InputStreamRef from, Done done);
 // Writes what comes by `data` to `to`. `done` is told when all of it is out, or what went wrong,
 // after which the stream is dropped. `at_end` is called when no more will come.
 void take_bytes(Host& host, Stream<uint8_t> data, host::OutputStreamRef to, Done done,
-                std::function<void()> at_end = nullptr);
+                Function<void()> at_end = nullptr);
 
 // The same with the result as a future of an interface's own errors.
 template <class E>
@@ -235,7 +235,7 @@ Outgoing<E> outgoing(Host& host, Stream<uint8_t> data, host::Outcome<host::Outpu
 template <class T>
 class Items final : public Side {
  public:
-  using Next = std::function<host::Outcome<std::vector<T>>(size_t most)>;
+  using Next = Function<host::Outcome<std::vector<T>>(size_t most)>;
   Items(Host& host, std::shared_ptr<End> end, Next next, host::PollableRef ready, Done done)
       : Side(host, std::move(end)),
         next_(std::move(next)),
