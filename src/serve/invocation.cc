@@ -38,35 +38,37 @@ TrapCode Invocation::call_0_2(host::HttpRequest& request) {
       [this](uint16_t status, const host::HttpFields& fields) {
         return events_.answer && events_.inform(status, fields);
       }));
-  return call(std::move(args), [this](std::vector<Val>*) { done_ = true; });
+  return call(std::move(args));
 }
 
 TrapCode Invocation::call_0_3(host::HttpRequest& request) {
   std::vector<Val> args;
-  std::string method = request.method;
+  method_ = request.method;
   args.push_back(wasi::p3::incoming_request(guest_->host_0_3(), std::move(request)));
-  return call(std::move(args), [this, method = std::move(method)](std::vector<Val>* result) {
-    done_ = true;
-    if (!result || result->empty()) return;
-    HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]), method);
-    body_ = answer.response.body;
-    give(std::move(answer));
-  });
+  return call(std::move(args));
 }
 
-TrapCode Invocation::call(std::vector<Val> args, std::function<void(std::vector<Val>*)> on_result) {
+void Invocation::on_result(std::vector<Val>* result) {
+  done_ = true;
+  // By the handler of 0.2, the answer is given apart.
+  if (!guest_->reusable() || !result || result->empty()) return;
+  HttpAnswer answer = wasi::p3::answer_of(guest_->host_0_3(), std::move((*result)[0]), method_);
+  body_ = answer.response.body;
+  give(std::move(answer));
+}
+
+TrapCode Invocation::call(std::vector<Val> args) {
   const component::ExportedFunc& handle = guest_->handle();
-  const auto kept = std::make_shared<std::vector<Val>>(std::move(args));
   return handle.func->call(
       guest_->components(), handle.caller(),
-      [kept](std::vector<Val>& out) {
-        out = std::move(*kept);
+      [args = std::move(args)](std::vector<Val>& out) mutable {
+        out = std::move(args);
         return TrapCode::None;
       },
-      [weak = weak_from_this(), guest = guest_.get(), admission = admission_,
-       on_result](std::vector<Val>* result) {
+      [weak = weak_from_this(), guest = guest_.get(),
+       admission = admission_](std::vector<Val>* result) {
         if (const auto self = weak.lock(); self && self->events_.ended)
-          on_result(result);
+          self->on_result(result);
         else
           guest->finished(admission.get());
         return TrapCode::None;

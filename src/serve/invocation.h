@@ -47,8 +47,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
  private:
   runtime::TrapCode call_0_2(host::HttpRequest& request);
   runtime::TrapCode call_0_3(host::HttpRequest& request);
-  runtime::TrapCode call(std::vector<component::Val> args,
-                         std::function<void(std::vector<component::Val>*)> on_result);
+  runtime::TrapCode call(std::vector<component::Val> args);
+  // What the call gave; null: it was cancelled.
+  void on_result(std::vector<component::Val>* result);
   void give(HttpAnswer answer);
   void end(const std::string& failure);
   void leave();
@@ -57,6 +58,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   Application application_;
   std::shared_ptr<void> admission_;
   Events events_;
+  std::string method_;
   std::shared_ptr<Guest> guest_;
   std::atomic<Guest*> interruptible_{nullptr};  // the same, for interrupt()
   component::OnCancel on_cancel_;

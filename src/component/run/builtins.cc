@@ -331,8 +331,8 @@ TrapCode copy(Env& e, Slot* slots, bool read) {
   if (end->set && !e.options.is_async) return e.trap(kInSet);
   const uint64_t at = e.options.is64 ? slots[1] : uint32_t(slots[1]);
   const uint64_t length = future ? 1 : e.options.is64 ? slots[2] : uint32_t(slots[2]);
-  const auto buffer = std::make_shared<GuestBuffer>(e.instance, e.options, e.element, at, length);
-  CANON_TRY(buffer->check());
+  const GuestBuffer buffer(e.instance, e.options, e.element, at, length);
+  CANON_TRY(buffer.check());
   CANON_TRY(end->copy(buffer));
   if (end->has_pending_event()) {
     slots[0] = end->get_pending_event().payload;

@@ -385,7 +385,7 @@ Result<std::vector<Val>> call(ComponentStore& store, const ExportedFunc& func,
         [&](const Context& cx, std::span<Slot> slots) {
           std::vector<Slot> flat;
           flat.reserve(slots.size());
-          CANON_TRY(lower_values(cx, kMaxFlatParams, args, param_types(def), flat));
+          CANON_TRY(lower_values(cx, kMaxFlatParams, args, lifted->params, flat));
           std::copy(flat.begin(), flat.end(), slots.begin());
           return TrapCode::None;
         },

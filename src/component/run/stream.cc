@@ -132,19 +132,26 @@ End::~End() {
   if (other) drop();
 }
 
-TrapCode End::copy(std::shared_ptr<Buffer> with) {
+TrapCode End::copy(const GuestBuffer& with) { return copy_with(guests_.emplace(with)); }
+
+TrapCode End::copy(std::shared_ptr<HostBuffer> with) {
+  hosts_ = std::move(with);
+  return copy_with(*hosts_);
+}
+
+TrapCode End::copy_with(Buffer& with) {
   state = State::Copying;
   if (!other) return TrapCode::None;  // the event of that is pending
   if (!other->buffer) {
-    buffer = std::move(with);
+    buffer = &with;
     if (const auto host = other->side.lock()) return host->offered();
-  } else if (with->remain() > 0 && other->buffer->remain() > 0) {
+  } else if (with.remain() > 0 && other->buffer->remain() > 0) {
     if (owner && owner == other->owner && !none_or_number(*owner->component->types, element))
       return store.trap(
           "cannot read from and write to intra-component future/stream with non-numeric payload");
-    const uint64_t n = std::min(with->remain(), other->buffer->remain());
-    Buffer& from = is_read() ? *other->buffer : *with;
-    Buffer& to = is_read() ? *with : *other->buffer;
+    const uint64_t n = std::min(with.remain(), other->buffer->remain());
+    Buffer& from = is_read() ? *other->buffer : with;
+    Buffer& to = is_read() ? with : *other->buffer;
     // Each has room by its own type, which an end that came by way of the host may not share.
     const uint64_t size = from.element_size();
     if (uint8_t *const a = from.raw(), *const b = to.raw(); a && b && size == to.element_size()) {
@@ -156,13 +163,13 @@ TrapCode End::copy(std::shared_ptr<Buffer> with) {
       CANON_TRY(from.read(n, values));
       CANON_TRY(to.write(std::move(values)));
     }
-    notify(with->progress);
+    notify(with.progress);
     other->notify(other->buffer->progress);
     if (other->buffer->remain() == 0) other->buffer = nullptr;
-  } else if (with->remain() > 0 || (is_read() && other->buffer->remain() == 0)) {
+  } else if (with.remain() > 0 || (is_read() && other->buffer->remain() == 0)) {
     other->notify(0);
     other->buffer = nullptr;
-    buffer = std::move(with);
+    buffer = &with;
   } else {
     notify(0);
   }
@@ -195,7 +202,7 @@ TrapCode End::forward(End& src, End& dst) {
     if (const auto host = end->side.lock()) return host->offered();
   if (!writer.buffer || !reader.buffer) return TrapCode::None;
   End& smaller = reader.buffer->remain() > writer.buffer->remain() ? writer : reader;
-  return smaller.copy(std::exchange(smaller.buffer, nullptr));
+  return smaller.copy_with(*std::exchange(smaller.buffer, nullptr));
 }
 
 void End::drop() {

@@ -104,7 +104,9 @@ class End final : public Waitable {
   bool is_read() const { return code == EventCode::StreamRead || code == EventCode::FutureRead; }
   bool busy() const { return state == State::Copying || state == State::CancellingCopy; }
 
-  TrapCode copy(std::shared_ptr<Buffer> with);
+  // Of an end that a guest has, and of the host's, which has the buffer as well.
+  TrapCode copy(const GuestBuffer& with);
+  TrapCode copy(std::shared_ptr<HostBuffer> with);
   void cancel();
   void drop();
   static TrapCode forward(End& src, End& dst);
@@ -112,7 +114,7 @@ class End final : public Waitable {
   const EventCode code;
   State state = State::Idle;
   End* other = nullptr;
-  std::shared_ptr<Buffer> buffer;
+  Buffer* buffer = nullptr;  // of a copy that waits for the other end
   ComponentInstance* owner;  // null: the host
   uint32_t index = 0;
   // Who has it, or had it before the host: what follows is of its types. Null: the host alone had
@@ -129,7 +131,7 @@ class End final : public Waitable {
 
   // For the host's side: the buffer of the other end, which it reads or writes; null: there is
   // none. One without room asks for readiness alone.
-  Buffer* offer() const { return other ? other->buffer.get() : nullptr; }
+  Buffer* offer() const { return other ? other->buffer : nullptr; }
   // What was moved through offer() is told to the other end.
   void moved();
 
@@ -140,8 +142,12 @@ class End final : public Waitable {
 
  private:
   void notify(uint64_t progress);
+  TrapCode copy_with(Buffer& with);
 
   uint64_t progress_ = 0;
+  // Of the last copy.
+  std::optional<GuestBuffer> guests_;
+  std::shared_ptr<HostBuffer> hosts_;
 };
 
 struct Ends {

@@ -209,8 +209,7 @@ TrapCode Thread::begin() {
   task->on_start = nullptr;
   const Context cx{f.options, inst, nullptr, task.get()};
   std::vector<Slot> flat;
-  const std::vector<ValType> params = param_types(f.def());
-  CANON_TRY(lower_values(cx, kMaxFlatParams, args, params, flat));
+  CANON_TRY(lower_values(cx, kMaxFlatParams, args, f.params, flat));
   return call_core(f.core, flat);
 }
 

@@ -77,7 +77,7 @@ class Waitable : public std::enable_shared_from_this<Waitable> {
 
 // Waitables in the order in which they came, by what they have for that: nothing is allocated,
 // and any of them is taken out in constant time.
-template <WaitablePlace Waitable::*kPlace>
+template <WaitablePlace Waitable::* kPlace>
 class WaitableList {
  public:
   bool empty() const { return !first_; }
@@ -324,7 +324,7 @@ class LiftedFunc final : public Func {
  public:
   LiftedFunc(TypeId id, ComponentInstance& i, runtime::FuncInst* f, ResolvedOptions o,
              const CanonLift* d = nullptr)
-      : type(id), instance(i), core(f), options(o), definition(d) {}
+      : type(id), instance(i), core(f), options(o), definition(d), params(param_types(def())) {}
 
   TrapCode call(ComponentStore& store, const Caller& caller, OnStart on_start, OnResolve on_resolve,
                 OnCancel& on_cancel) const override;
@@ -336,6 +336,7 @@ class LiftedFunc final : public Func {
   runtime::FuncInst* const core;
   const ResolvedOptions options;
   const CanonLift* const definition;  // null: a destructor
+  const std::vector<ValType> params;
 };
 
 // Nothing or one.

@@ -54,10 +54,9 @@ class TlsChannel final : public Channel,
   void end(Function<void()> done) override {
     // The other side may take its time to agree: that is not waited for.
     session_->end();
-    when_sent_.push_back(
-        [this, self = shared_from_this(), done = std::move(done)]() mutable {
-          Channel::end(std::move(done));
-        });
+    when_sent_.push_back([this, self = shared_from_this(), done = std::move(done)]() mutable {
+      Channel::end(std::move(done));
+    });
     go(true);
   }
   std::string protocol() const override { return std::string(session_->protocol()); }
