@@ -38,7 +38,7 @@ std::string remote_of(host::Channel& channel) {
   return error ? "-" : remote.address().to_string();
 }
 
-void append(std::string& out, const std::string& name, const std::string& value) {
+void append(std::string& out, std::string_view name, std::string_view value) {
   out += name;
   out += ": ";
   out += value;
@@ -208,26 +208,27 @@ void Connection::on_header(const Error& error) {
   handling_->target = str(message.target());
   keep_alive_ = message.keep_alive();
   if (message.version() != 11 && message.version() != 10) return refuse(505, "HTTP version");
-  size_t hosts = 0;
-  for (const auto& field : message) hosts += field.name() == http::field::host;
-  if (hosts > 1 || (hosts == 0 && message.version() == 11)) return refuse(400, "host");
-  // Only chunked, and nothing before or after it (RFC 9112, 6.1); one length (6.3).
-  const size_t codings = message.count(http::field::transfer_encoding);
-  if (codings && (codings > 1 || message.version() == 10 ||
-                  !host::same_name(str(message[http::field::transfer_encoding]), "chunked")))
-    return refuse(400, "transfer encoding");
-  if (message.count(http::field::content_length) > 1 ||
-      message[http::field::content_length].find(',') != string_view::npos)
-    return refuse(400, "content length");
-  if (handling_->method == "CONNECT") return refuse(501, "no tunnels");
-  const string_view expectation = message[http::field::expect];
-  if (!expectation.empty() && !boost::beast::iequals(expectation, "100-continue"))
-    return refuse(417, "expectation");
+  size_t hosts = 0, codings = 0, lengths = 0;
+  std::string_view coding, length, expectation;
+  bool expects = false, fits = true;
   for (const auto& field : message) {
     const std::string_view value(field.value().data(), field.value().size());
-    if (!host::is_field_value(value)) return refuse(400, "field value");
+    fits &= host::is_field_value(value);
     ++fields_;
+    if (field.name() == http::field::host) ++hosts;
+    if (field.name() == http::field::transfer_encoding && ++codings == 1) coding = value;
+    if (field.name() == http::field::content_length && ++lengths == 1) length = value;
+    if (field.name() == http::field::expect && !std::exchange(expects, true)) expectation = value;
   }
+  if (hosts > 1 || (hosts == 0 && message.version() == 11)) return refuse(400, "host");
+  // Only chunked, and nothing before or after it (RFC 9112, 6.1); one length (6.3).
+  if (codings > 1 || (codings && (message.version() == 10 || !host::same_name(coding, "chunked"))))
+    return refuse(400, "transfer encoding");
+  if (lengths > 1 || length.find(',') != length.npos) return refuse(400, "content length");
+  if (handling_->method == "CONNECT") return refuse(501, "no tunnels");
+  if (!expectation.empty() && !host::same_name(expectation, "100-continue"))
+    return refuse(417, "expectation");
+  if (!fits) return refuse(400, "field value");
   deadline = kNever;
   host::HttpRequest request = make_request();
   if (const char* const why = Handling::objection(request)) return refuse(400, why);
@@ -258,6 +259,7 @@ host::HttpRequest Connection::make_request() {
     request.path_with_query = target.substr(end);
     if (!request.path_with_query.starts_with('/')) request.path_with_query.insert(0, 1, '/');
   }
+  request.fields.reserve(fields_);
   for (const auto& field : message)
     request.fields.emplace_back(str(field.name_string()), str(field.value()));
   const auto length = parser_->content_length();
@@ -372,7 +374,11 @@ void Connection::on_response(Handling& handling) {
   std::optional<uint64_t> length;
   bool has_length = false, has_date = false;
   std::string& head = writing_ || !head_.empty() ? head_ : out_.text;
-  fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", status, reason(status));
+  head += "HTTP/1.1 ";
+  head += std::to_string(status);
+  head += ' ';
+  head += reason(status);
+  head += "\r\n";
   for (const auto& [name, value] : handling.response.fields) {
     if (host::is_hop_by_hop(name)) continue;
     has_length |= host::same_name(name, "content-length");
@@ -387,7 +393,7 @@ void Connection::on_response(Handling& handling) {
   const bool is_head = handling.method == "HEAD";
   if (!has_length && (!no_body || is_head)) {
     if (length && !(is_head && body)) {
-      fmt::format_to(std::back_inserter(head), "content-length: {}\r\n", *length);
+      append(head, "content-length", std::to_string(*length));
     } else if (parser_->get().version() == 11) {
       chunked_ = true;
       head += "transfer-encoding: chunked\r\n";

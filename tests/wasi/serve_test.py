@@ -106,6 +106,9 @@ def good(server):
     two = server.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2 +
                      b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     check("pipelined", two.count(b"hello\n"), 3)
+    many = server.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3000 +
+                      b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    check("pipelined, thousands", many.count(b"hello\n"), 3001)
     old = server.raw(b"GET / HTTP/1.0\r\n\r\n")
     check("HTTP/1.0", (old.startswith(b"HTTP/1.1 200"), old.endswith(b"hello\n")), (True, True))
     # A body that nobody reads does not disturb the next request.

@@ -23,12 +23,16 @@ void Channel::write(const Pair& from, Done done) {
 }
 
 size_t Channel::write_now(std::span<const asio::const_buffer> from) {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const int fd = socket_.native_handle();
+  if (from.size() == 1)
+    return size_t(std::max<ssize_t>(send(fd, from[0].data(), from[0].size(), kFlags), 0));
   iovec parts[4];
   msghdr message{};
   message.msg_iov = parts;
   for (const asio::const_buffer& b : from.first(std::min(from.size(), std::size(parts))))
     parts[message.msg_iovlen++] = {const_cast<void*>(b.data()), b.size()};
-  const ssize_t n = sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t n = sendmsg(fd, &message, kFlags);
   return size_t(std::max<ssize_t>(n, 0));
 }
 
