@@ -114,9 +114,9 @@ TrapCode task_return(Env& e, Slot* slots) {
     return wrong();
   const Context cx{e.options, e.instance};
   FlatReader in{slots, slots + e.param_slots};
-  std::vector<Val> result;
-  CANON_TRY(lift_values(cx, kMaxFlatParams, in, e.results, result));
-  return task.return_(std::move(result));
+  const Room room(e.store());
+  CANON_TRY(lift_values(cx, kMaxFlatParams, in, e.results, room->result));
+  return task.return_(room->result);
 }
 
 TrapCode task_cancel(Env& e, Slot*) {

@@ -149,32 +149,6 @@ TrapCode Lowered::call(void* env, runtime::CallContext&, Slot* slots) {
   return give_or_wait(self, call, calls, slots);
 }
 
-// Room for the values of one call, from the store and back to it.
-class Room {
- public:
-  explicit Room(ComponentStore& store) : store_(store) {
-    if (store.rooms.empty()) {
-      room_ = std::make_unique<ComponentStore::CallRoom>();
-    } else {
-      room_ = std::move(store.rooms.back());
-      store.rooms.pop_back();
-    }
-  }
-  ~Room() {
-    room_->args.clear();
-    room_->result.clear();
-    room_->flat.clear();
-    store_.rooms.push_back(std::move(room_));
-  }
-  Room(const Room&) = delete;
-  Room& operator=(const Room&) = delete;
-  ComponentStore::CallRoom* operator->() const { return room_.get(); }
-
- private:
-  ComponentStore& store_;
-  std::unique_ptr<ComponentStore::CallRoom> room_;
-};
-
 // What the caller gets of a call of the host that has no answer yet. `in`: what is left of the
 // arguments.
 TrapCode wait_for(const Lowered& self, FlatReader in, Lenders& lenders, const Answer& answer,

@@ -384,7 +384,7 @@ class ComponentStore {
   void post(Job job);
   // Whether no thread is ready and no job is there.
   bool idle_now();
-  // Room for the values of calls of the host, kept for the next ones.
+  // Room for the values of calls, kept for the next ones.
   struct CallRoom {
     std::vector<Val> args, result;
     std::vector<Slot> flat;
@@ -431,6 +431,32 @@ class ComponentStore {
   std::mutex mutex_;
   std::condition_variable posted_;
   std::deque<Job> jobs_;
+};
+
+// Room for the values of one call, from the store and back to it.
+class Room {
+ public:
+  explicit Room(ComponentStore& store) : store_(store) {
+    if (store.rooms.empty()) {
+      room_ = std::make_unique<ComponentStore::CallRoom>();
+    } else {
+      room_ = std::move(store.rooms.back());
+      store.rooms.pop_back();
+    }
+  }
+  ~Room() {
+    room_->args.clear();
+    room_->result.clear();
+    room_->flat.clear();
+    store_.rooms.push_back(std::move(room_));
+  }
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  ComponentStore::CallRoom* operator->() const { return room_.get(); }
+
+ private:
+  ComponentStore& store_;
+  std::unique_ptr<ComponentStore::CallRoom> room_;
 };
 
 }  // namespace wafer::component

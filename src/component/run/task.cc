@@ -204,13 +204,12 @@ TrapCode Thread::begin() {
   if (task->is_async() && task->needs_exclusive()) inst.exclusive = this;
   CANON_TRY(task->register_thread(shared_from_this()));
   task->state = Task::State::Started;
-  std::vector<Val> args;
-  CANON_TRY(task->on_start(args));
+  const Room room(inst.store);
+  CANON_TRY(task->on_start(room->args));
   task->on_start = nullptr;
   const Context cx{f.options, inst, nullptr, task.get()};
-  std::vector<Slot> flat;
-  CANON_TRY(lower_values(cx, kMaxFlatParams, args, f.params, flat));
-  return call_core(f.core, flat);
+  CANON_TRY(lower_values(cx, kMaxFlatParams, room->args, f.params, room->flat));
+  return call_core(f.core, room->flat);
 }
 
 TrapCode Thread::call_core(runtime::FuncInst* func, std::span<const Slot> args) {
@@ -267,9 +266,11 @@ TrapCode Thread::after_sync() {
   const LiftedFunc& f = *task->func;
   const Context cx{f.options, inst};
   FlatReader in{results_.data(), results_.data() + results_.size()};
-  std::vector<Val> result;
-  CANON_TRY(lift_values(cx, kMaxFlatResults, in, result_types(f.def()), result));
-  CANON_TRY(task->return_(std::move(result)));
+  {
+    const Room room(inst.store);
+    CANON_TRY(lift_values(cx, kMaxFlatResults, in, result_types(f.def()), room->result));
+    CANON_TRY(task->return_(room->result));
+  }
   if (f.options.post_return) {
     inst.set_may_leave(false);
     results_.resize(std::max<size_t>(results_.size(), 1));
@@ -362,7 +363,7 @@ TrapCode Task::unregister_thread(Thread& thread) {
   return TrapCode::None;
 }
 
-TrapCode Task::return_(std::vector<Val> result) {
+TrapCode Task::return_(std::vector<Val>& result) {
   if (state == State::Resolved)
     return instance.store.trap(
         "`task.return` or `task.cancel` called more than once for current task");

@@ -273,7 +273,7 @@ class Task : public std::enable_shared_from_this<Task> {
   }
   TrapCode register_thread(const std::shared_ptr<Thread>& thread);
   TrapCode unregister_thread(Thread& thread);
-  TrapCode return_(std::vector<Val> result);
+  TrapCode return_(std::vector<Val>& result);
   TrapCode cancel();
   TrapCode request_cancellation();
 
