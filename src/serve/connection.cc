@@ -452,9 +452,22 @@ host::HttpBody::Passed Connection::pass_on(Bytes bytes) {
 }
 
 void Connection::send(bool last) {
-  // What is short goes out at once, mostly.
-  if (last && out_.write_now(*channel_)) return sent(true);
   writing_ = true;
+  if (last)
+    worker_.send_soon(self());
+  else
+    write(false);
+}
+
+void Connection::send_now() {
+  if (closed_) return;
+  // What is short goes out at once, mostly.
+  if (!out_.write_now(*channel_)) return write(true);
+  writing_ = false;
+  sent(true);
+}
+
+void Connection::write(bool last) {
   if (!reads_body()) expect(worker_.options().limits.body_time);
   out_.write(*channel_, [self = self(), last](const Error& error, size_t) {
     self->writing_ = false;

@@ -18,6 +18,7 @@ class Connection final : public Session, public Handling::Owner {
   void start() override;
   void drain() override;
   void close() override;
+  void send_now() override;
   void late() override;
 
  private:
@@ -54,6 +55,7 @@ class Connection final : public Session, public Handling::Owner {
   void send_body();
   host::HttpBody::Passed pass_on(Bytes bytes);
   void send(bool last);
+  void write(bool last);
   void sent(bool last);
   const char* protocol() const;
   void response_done();

@@ -19,6 +19,8 @@ class Session : public std::enable_shared_from_this<Session> {
   virtual void drain() = 0;
   // Ends it now.
   virtual void close() = 0;
+  // Its turn after Worker::send_soon().
+  virtual void send_now() {}
   // Its deadline has passed.
   virtual void late() { close(); }
 

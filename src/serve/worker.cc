@@ -158,6 +158,17 @@ void Worker::watch_deadlines(Clock::time_point first) {
   });
 }
 
+void Worker::send_soon(std::shared_ptr<Session> session) {
+  senders_.push_back(std::move(session));
+  if (senders_.size() > 1) return;
+  loop_.post([this] {
+    std::vector<std::shared_ptr<Session>> now = std::exchange(senders_, {});
+    for (const std::shared_ptr<Session>& s : now) s->send_now();
+    now.clear();
+    if (senders_.empty()) senders_ = std::move(now);  // its memory
+  });
+}
+
 void Worker::watch(const std::shared_ptr<Invocation>& invocation, Clock::time_point deadline) {
   const std::lock_guard lock(mutex_);
   watched_.emplace_back(invocation, deadline);

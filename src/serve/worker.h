@@ -54,6 +54,9 @@ class Worker {
   // Something has to happen to the session in that time: otherwise late() is called, soon after.
   // One timer is for all sessions, and set anew only for what comes before it.
   void expect(Session& session, std::chrono::milliseconds time);
+  // Has the session send what it has after what else there is to do now: many that send one after
+  // the other find their clients' threads awake, and waking one costs as much as sending.
+  void send_soon(std::shared_ptr<Session> session);
   // While it is watched, an invocation is interrupted when its time is up.
   void watch(const std::shared_ptr<Invocation>& invocation,
              std::chrono::steady_clock::time_point deadline);
@@ -77,6 +80,7 @@ class Worker {
   boost::asio::steady_timer timer_, deadline_timer_;
   std::chrono::steady_clock::time_point looks_at_ = Session::kNever;  // the deadlines
   std::set<std::shared_ptr<Session>> sessions_;
+  std::vector<std::shared_ptr<Session>> senders_;
   bool stopping_ = false;
   std::vector<uint8_t> scratch_;
 
