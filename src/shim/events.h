@@ -16,7 +16,7 @@ proto::Timestamp timestamp_now();
 class Publisher {
  public:
   // `address` is that of containerd's ttrpc socket; empty: nobody is told.
-  Publisher(Loop& loop, std::string address, std::string name_space)
+  Publisher(Loop& loop, const std::string& address, std::string name_space)
       : loop_(loop),
         client_(loop, address),
         enabled_(!address.empty()),

@@ -295,7 +295,7 @@ class Launcher {
       return system_error("cannot change the propagation of mounts");
     const std::string path = spec_.root_in(request_.bundle());
     for (const proto::Mount& m : request_.rootfs()) {
-      std::string target = path;
+      const std::string& target = path;
       if (!m.target().empty() && m.target() != "/")
         return Error(ErrorKind::Unsupported, "a root of several mounts");
       WAFER_TRY(mount_at(target, m.type(), m.source(), {m.options().begin(), m.options().end()}));

@@ -33,7 +33,9 @@ Error no_message(const std::string& method) {
   return Error(ErrorKind::Io, "containerd: no message of " + method);
 }
 
-const std::string kContent = "/containerd.services.content.v1.Content/";
+std::string content(const char* method) {
+  return std::string("/containerd.services.content.v1.Content/") + method;
+}
 
 // The last digest that a message names, or nothing.
 std::string digest_in(std::string_view message) {
@@ -90,7 +92,7 @@ Task<Result<void>> LayerSource::read(std::string digest, size_t most, Take take)
   request.set_digest(digest);
   auto failure = std::make_shared<Result<void>>();
   const Later<std::shared_ptr<RpcResult>> ended =
-      call(kContent + "Read", request.SerializeAsString(), most,
+      call(content("Read"), request.SerializeAsString(), most,
            [take = std::move(take), failure](const std::string& message) {
              proto::ReadContentResponse part;
              if (!*failure) return;
@@ -146,7 +148,7 @@ Result<UniqueFd> LayerSource::reopen(const UniqueFd& layer) {
 Task<Result<proto::ContentInfo>> LayerSource::info(std::string digest) {
   proto::ContentInfoRequest request;
   request.set_digest(digest);
-  Result<std::string> answer = co_await get(kContent + "Info", request.SerializeAsString());
+  Result<std::string> answer = co_await get(content("Info"), request.SerializeAsString());
   if (!answer) co_return answer.take_error();
   proto::ContentInfoResponse response;
   if (!response.ParseFromString(*answer)) co_return no_message("Content/Info");
@@ -183,7 +185,7 @@ Task<Result<void>> LayerSource::set_label(std::string digest, std::string label,
   update.mutable_info()->set_digest(digest);
   (*update.mutable_info()->mutable_labels())[label] = value;
   update.mutable_update_mask()->add_paths("labels." + label);
-  Result<std::string> updated = co_await get(kContent + "Update", update.SerializeAsString());
+  Result<std::string> updated = co_await get(content("Update"), update.SerializeAsString());
   co_return updated ? Result<void>() : Result<void>(updated.take_error());
 }
 
@@ -218,7 +220,7 @@ Task<Result<void>> LayerSource::store_code(std::string digest, std::string code_
   if (!answer) co_return answer.take_error();
   Result<void> stored = co_await [&]() -> Task<Result<void>> {
     constexpr size_t kPart = 1 << 20;
-    GrpcClient::Request request{kContent + "Write", {}, kMaxManifest, lease.id()};
+    GrpcClient::Request request{content("Write"), {}, kMaxManifest, lease.id()};
     const off_t size = lseek(code->get(), 0, SEEK_END);
     proto::WriteContentRequest part;
     part.set_action(proto::WriteContentRequest::WRITE);

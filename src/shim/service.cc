@@ -68,7 +68,7 @@ uint32_t exit_code(int status) {
 
 // ---- Dispatch ---------------------------------------------------------------
 
-void Service::handle(std::string_view service, std::string_view method, std::string payload,
+void Service::handle(std::string_view service, std::string_view method, const std::string& payload,
                      std::string_view traceparent, Reply reply) {
   if (service != "containerd.task.v2.Task" && service != "containerd.task.v3.Task")
     return reply(RpcResult::error(RpcCode::Unimplemented, "no service " + std::string(service)));
@@ -93,13 +93,13 @@ void Service::dispatch(std::string_view method, const std::string& payload, Repl
     call(std::move(message));
   };
   using proto::ProcessRequest;
-  if (method == "State") return with(ProcessRequest(), [&](auto m) { state(m, reply); });
+  if (method == "State") return with(ProcessRequest(), [&](const auto& m) { state(m, reply); });
   if (method == "Create")
     return with(proto::CreateTaskRequest(), [&](auto m) { create(std::move(m), reply); });
   if (method == "Start") return with(ProcessRequest(), [&](auto m) { start(std::move(m), reply); });
   if (method == "Delete")
     return with(ProcessRequest(), [&](auto m) { remove(std::move(m), reply); });
-  if (method == "Pids") return with(ProcessRequest(), [&](auto m) { pids(m, reply); });
+  if (method == "Pids") return with(ProcessRequest(), [&](const auto& m) { pids(m, reply); });
   if (method == "Pause")
     return with(ProcessRequest(), [&](auto m) { pause(std::move(m), true, reply); });
   if (method == "Resume")
@@ -109,18 +109,19 @@ void Service::dispatch(std::string_view method, const std::string& payload, Repl
                                   "a checkpoint cannot be made of these containers"));
   if (method == "Kill")
     return with(proto::KillRequest(), [&](auto m) { kill(std::move(m), reply); });
-  if (method == "Exec") return with(proto::ExecProcessRequest(), [&](auto m) { exec(m, reply); });
+  if (method == "Exec")
+    return with(proto::ExecProcessRequest(), [&](const auto& m) { exec(m, reply); });
   if (method == "ResizePty")
-    return with(proto::ResizePtyRequest(), [&](auto m) { resize(m, reply); });
+    return with(proto::ResizePtyRequest(), [&](const auto& m) { resize(m, reply); });
   if (method == "CloseIO")
-    return with(proto::CloseIORequest(), [&](auto m) { close_io(m, reply); });
+    return with(proto::CloseIORequest(), [&](const auto& m) { close_io(m, reply); });
   if (method == "Update")
     return with(proto::UpdateTaskRequest(), [&](auto m) { update(std::move(m), reply); });
-  if (method == "Wait") return with(ProcessRequest(), [&](auto m) { wait(m, reply); });
-  if (method == "Stats") return with(ProcessRequest(), [&](auto m) { stats(m, reply); });
-  if (method == "Connect") return with(ProcessRequest(), [&](auto m) { connect(m, reply); });
+  if (method == "Wait") return with(ProcessRequest(), [&](const auto& m) { wait(m, reply); });
+  if (method == "Stats") return with(ProcessRequest(), [&](const auto& m) { stats(m, reply); });
+  if (method == "Connect") return with(ProcessRequest(), [&](const auto& m) { connect(m, reply); });
   if (method == "Shutdown")
-    return with(proto::ShutdownRequest(), [&](auto m) { shutdown(m, reply); });
+    return with(proto::ShutdownRequest(), [&](const auto& m) { shutdown(m, reply); });
   reply(RpcResult::error(RpcCode::Unimplemented, "no method " + std::string(method)));
 }
 
@@ -671,7 +672,7 @@ Detached Service::create(proto::CreateTaskRequest request, Reply reply) {
     reply(error_of(parsed.error()));
     co_return;
   }
-  const ContainerRef c = *parsed;
+  const ContainerRef& c = *parsed;
   const std::shared_ptr<Process> first(c, &c->first);
   containers_[c->id] = c;
   uint64_t since = stages.begin();

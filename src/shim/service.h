@@ -35,7 +35,7 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   // Answers one call of containerd.task.v2.Task or v3.
-  void handle(std::string_view service, std::string_view method, std::string payload,
+  void handle(std::string_view service, std::string_view method, const std::string& payload,
               std::string_view traceparent, RpcServer::Reply reply);
   // While code is made that others are to have.
   bool is_compiling() const { return compiling_; }

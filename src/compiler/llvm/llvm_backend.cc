@@ -303,10 +303,12 @@ class LlvmBackend final : public Backend {
         options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()),
         pieces.size());
     std::vector<std::thread> others;
-    try {
-      for (size_t i = 1; i < threads; ++i) others.emplace_back(work);
-    } catch (const std::system_error&) {
-      // No more threads to be had: with those that there are.
+    for (size_t i = 1; i < threads; ++i) {
+      try {
+        others.emplace_back(work);
+      } catch (const std::system_error&) {
+        break;  // with those that could be had
+      }
     }
     work();
     for (std::thread& t : others) t.join();
