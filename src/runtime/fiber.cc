@@ -185,18 +185,25 @@ uintptr_t thread_stack_floor(uintptr_t sp) {
 namespace {
 
 // Takes what belongs to the present stack away from the store, and puts another's there.
-void put_away(Store& store, StackSide& side) {
+void put_state_away(Store& store, StackSide& side) {
   side.state.tier = store.tier_stack;
   if (store.native_state)
     side.state.native = *store.native_state;
   else if (!side.fiber)
     side.state.native = {};
-  side.scope = exchange_fault_scope(nullptr);
 }
-void take_up(Store& store, const StackSide& side) {
+void take_state_up(Store& store, const StackSide& side) {
   store.tier_stack = side.state.tier;
   if (store.native_state) *store.native_state = side.state.native;
   store.current_fiber = side.fiber;
+}
+// The same with what faults of the code that runs on it.
+void put_away(Store& store, StackSide& side) {
+  put_state_away(store, side);
+  side.scope = exchange_fault_scope(nullptr);
+}
+void take_up(Store& store, const StackSide& side) {
+  take_state_up(store, side);
   exchange_fault_scope(side.scope);
 }
 
@@ -360,8 +367,9 @@ void Fiber::on_host_stack(void (*run)(void*), void* argument) {
     void* argument;
   } there{*store_, *this, *store_->host_side, run, argument};
   there.host.calling = this;
+  // Host code may run, whatever the stack holds: no fault in it is one of the code below.
   put_away(*store_, *this);
-  take_up(*store_, there.host);
+  take_state_up(*store_, there.host);
   before_switch(*store_, *this, there.host, false);
   auto* const stack =
       reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(there.host.sp) & ~uintptr_t{15});
@@ -369,15 +377,12 @@ void Fiber::on_host_stack(void (*run)(void*), void* argument) {
       [](void* p) {
         const Run& r = *static_cast<Run*>(p);
         after_switch(r.store, r.host);
-        // Host code may run, whatever the stack held before.
-        FaultScope* const scope = exchange_fault_scope(nullptr);
         r.run(r.argument);
-        exchange_fault_scope(scope);
         before_switch(r.store, r.host, r.self, false);
       },
       &there, stack, &sp);
   after_switch(*store_, *this);
-  put_away(*store_, there.host);
+  put_state_away(*store_, there.host);
   take_up(*store_, *this);
 }
 
