@@ -62,10 +62,11 @@ TrapCode resource_drop(Env& e, Slot* slots) {
     return TrapCode::None;
   }
   ResourceType& type = *h.type;
-  const auto done = std::make_shared<bool>(true);
+  // (The host's is gone at once.)
+  const auto done = type.impl ? std::make_shared<bool>() : nullptr;
   const size_t calls = e.store().blocked.size();
   CANON_TRY(drop_resource(e.store(), type, h.rep, done));
-  if (*done) return TrapCode::None;
+  if (!done || *done) return TrapCode::None;
   return wait_for_blocked(
       e.store(), calls, [done] { return *done; }, [](std::vector<Slot>&) { return TrapCode::None; },
       slots);
@@ -299,10 +300,10 @@ TrapCode ends_new(Env& e, Slot* slots) {
 }
 
 // The end at `index`, which has to be of that kind and of the built-in's type.
-TrapCode get_end(Env& e, uint32_t index, bool read, std::shared_ptr<End>& out) {
+TrapCode get_end(Env& e, uint32_t index, bool read, End*& out) {
   Handle* h;
   CANON_TRY(get_handle(e.instance, index, end_kind(of_future(e.def.builtin), read), h));
-  out = std::static_pointer_cast<End>(h->waitable);
+  out = static_cast<End*>(h->waitable.get());
   return out->type == e.type ? TrapCode::None : wrong_handle(e.instance, index);
 }
 
@@ -325,7 +326,7 @@ TrapCode copy(Env& e, Slot* slots, bool read) {
   CANON_TRY(e.may_leave());
   const bool future = of_future(e.def.builtin);
   const auto index = uint32_t(slots[0]);
-  std::shared_ptr<End> end;
+  End* end;
   CANON_TRY(get_end(e, index, read, end));
   if (end->state != End::State::Idle) return not_idle(e, *end, read ? "read from" : "write to");
   if (end->set && !e.options.is_async) return e.trap(kInSet);
@@ -346,7 +347,7 @@ TrapCode copy(Env& e, Slot* slots, bool read) {
   end->has_sync_waiter = true;
   end->waiter = thread.weak_from_this();
   return thread.wait([end] { return end->has_pending_event(); },
-                     [end](std::vector<Slot>& results) {
+                     [end, kept = end->shared_from_this()](std::vector<Slot>& results) {
                        end->has_sync_waiter = false;
                        results.push_back(end->get_pending_event().payload);
                        return TrapCode::None;
@@ -358,7 +359,7 @@ TrapCode copy_write(Env& e, Slot* slots) { return copy(e, slots, false); }
 
 TrapCode cancel_copy(Env& e, Slot* slots, bool read) {
   CANON_TRY(e.may_leave());
-  std::shared_ptr<End> end;
+  End* end;
   CANON_TRY(get_end(e, uint32_t(slots[0]), read, end));
   if (end->state != End::State::Copying)
     return e.trap(std::string("stream or future ") + (read ? "read" : "write") +
@@ -376,14 +377,14 @@ TrapCode cancel_write(Env& e, Slot* slots) { return cancel_copy(e, slots, false)
 TrapCode drop_end(Env& e, Slot* slots, bool read) {
   CANON_TRY(e.may_leave());
   const auto index = uint32_t(slots[0]);
-  std::shared_ptr<End> end;
+  End* end;
   CANON_TRY(get_end(e, index, read, end));
   if (end->busy())
     return e.trap(std::string(read ? "cannot remove busy " : "cannot drop busy ") +
                   (end->is_future() ? "future" : "stream"));
   if (end->is_future() && !read && end->state != End::State::Done)
     return e.trap("cannot drop future write end without first writing a value");
-  e.instance.handles.take(index);
+  const Handle kept = e.instance.handles.take(index);
   end->drop();
   return TrapCode::None;
 }
@@ -394,14 +395,15 @@ TrapCode drop_writable(Env& e, Slot* slots) { return drop_end(e, slots, false); 
 TrapCode forward(Env& e, Slot* slots) {
   CANON_TRY(e.may_leave());
   const std::string what = of_future(e.def.builtin) ? "future" : "stream";
-  std::shared_ptr<End> ends[2];
+  End* ends[2];
+  Handle kept[2];
   for (int i = 0; i < 2; ++i) {
     const auto index = uint32_t(slots[i]);
     CANON_TRY(get_end(e, index, i == 0, ends[i]));
     if (ends[i]->busy()) return e.trap("cannot forward busy " + what);
     if (ends[i]->state != End::State::Idle) return not_idle(e, *ends[i], "forward");
     if (ends[i]->set) return e.trap("cannot forward " + what + " while it's in a waitable set");
-    e.instance.handles.take(index);
+    kept[i] = e.instance.handles.take(index);
   }
   return End::forward(*ends[0], *ends[1]);
 }
@@ -695,7 +697,8 @@ runtime::FuncInst* make_builtin(ComponentInstance& instance, const CanonBuiltin&
 
 TrapCode drop_resource(ComponentStore& store, ResourceType& type, uint64_t rep,
                        const std::shared_ptr<bool>& done) {
-  *done = true;
+  // (Null where nobody asks about a resource of the host.)
+  if (done) *done = true;
   if (!type.impl) {
     if (type.on_drop) type.on_drop(rep);
     return TrapCode::None;

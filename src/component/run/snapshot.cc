@@ -39,7 +39,6 @@ bool ComponentSnapshot::restore(ComponentStore& store) const {
     // Numbers of handles begin anew, too.
     instance->handles = {};
     instance->threads = {};
-    instance->auxiliary.reset();
   }
   return core_.restore(store.core);
 }
