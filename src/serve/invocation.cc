@@ -92,7 +92,7 @@ void Invocation::end(const std::string& failure) {
   const std::shared_ptr<Invocation> self = shared_from_this();
   body_ends_.reset();
   leave();
-  give({{}, failure.empty() ? "the guest gave no response" : failure});
+  if (events_.answer) give({{}, failure.empty() ? "the guest gave no response" : failure});
   f(failure);
 }
 

@@ -16,6 +16,7 @@ namespace io_poll {
 bool pollable_ready(Host&, Pollable& self) { return self.pollable->ready(); }
 
 void pollable_block(Host& host, Pollable& self, Reply<Unit> reply) {
+  if (self.pollable->ready()) return reply({});
   host.when_ready({self.pollable}, [reply] { reply({}); });
 }
 
