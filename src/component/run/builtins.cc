@@ -134,7 +134,7 @@ TrapCode waitable_set_new(Env& e, Slot* slots) {
   CANON_TRY(e.may_leave());
   Handle h;
   h.kind = HandleKind::WaitableSet;
-  h.set = std::make_shared<WaitableSet>();
+  h.hold(std::make_shared<WaitableSet>());
   return add_handle(e.instance, std::move(h), slots[0]);
 }
 
@@ -152,7 +152,7 @@ TrapCode waitable_set_wait(Env& e, Slot* slots) {
   CANON_TRY(e.may_leave());
   Handle* h;
   CANON_TRY(get_handle(e.instance, uint32_t(slots[0]), HandleKind::WaitableSet, h));
-  const std::shared_ptr<WaitableSet> set = h->set;
+  const auto set = h->shared<WaitableSet>();
   const uint64_t at = slots[1];
   if (set->has_pending_event()) {
     const Event event = set->get_pending_event(e.store());
@@ -176,7 +176,7 @@ TrapCode waitable_set_poll(Env& e, Slot* slots) {
   Handle* h;
   CANON_TRY(get_handle(e.instance, uint32_t(slots[0]), HandleKind::WaitableSet, h));
   Event event;
-  if (h->set->has_pending_event()) event = h->set->get_pending_event(e.store());
+  if (h->set().has_pending_event()) event = h->set().get_pending_event(e.store());
   const uint64_t at = slots[1];
   slots[0] = Slot(event.code);
   return store_event(e, at, event);
@@ -187,8 +187,8 @@ TrapCode waitable_set_drop(Env& e, Slot* slots) {
   const auto index = uint32_t(slots[0]);
   Handle* h;
   CANON_TRY(get_handle(e.instance, index, HandleKind::WaitableSet, h));
-  if (!h->set->elements.empty()) return e.trap("cannot drop waitable set with waitables in it");
-  if (!h->set->waiters.empty()) return e.trap("cannot drop waitable set with waiters");
+  if (!h->set().elements.empty()) return e.trap("cannot drop waitable set with waitables in it");
+  if (!h->set().waiters.empty()) return e.trap("cannot drop waitable set with waiters");
   e.instance.handles.take(index);
   return TrapCode::None;
 }
@@ -206,13 +206,13 @@ TrapCode waitable_join(Env& e, Slot* slots) {
   Handle* const h = e.instance.handles.get(index);
   if (!h) return unknown_handle(e.instance, index);
   if (!is_waitable(h->kind)) return wrong_handle(e.instance, index);
-  Waitable& waitable = *h->waitable;
+  Waitable& waitable = h->waitable();
   if (waitable.has_sync_waiter) return e.trap(kInSet);
   WaitableSet* set = nullptr;
   if (const auto to = uint32_t(slots[1])) {
     Handle* s;
     CANON_TRY(get_handle(e.instance, to, HandleKind::WaitableSet, s));
-    set = s->set.get();
+    set = &s->set();
   }
   waitable.join(set);
   return TrapCode::None;
@@ -225,7 +225,7 @@ TrapCode subtask_cancel(Env& e, Slot* slots) {
   const auto index = uint32_t(slots[0]);
   Handle* h;
   CANON_TRY(get_handle(e.instance, index, HandleKind::Subtask, h));
-  const auto subtask = std::static_pointer_cast<Subtask>(h->waitable);
+  const auto subtask = std::static_pointer_cast<Subtask>(h->shared<Waitable>());
   if (subtask->delivered())
     return e.trap("`subtask.cancel` called after terminal status delivered");
   if (subtask->cancellation_requested)
@@ -262,7 +262,7 @@ TrapCode subtask_drop(Env& e, Slot* slots) {
   const auto index = uint32_t(slots[0]);
   Handle* h;
   CANON_TRY(get_handle(e.instance, index, HandleKind::Subtask, h));
-  auto& subtask = static_cast<Subtask&>(*h->waitable);
+  auto& subtask = static_cast<Subtask&>(h->waitable());
   if (!subtask.delivered()) return e.trap("cannot drop a subtask which has not yet resolved");
   subtask.join(nullptr);
   e.instance.handles.take(index);
@@ -287,9 +287,9 @@ TrapCode ends_new(Env& e, Slot* slots) {
   const Ends ends = new_ends(e.store(), future, &e.instance, e.type, e.element);
   Handle r, w;
   r.kind = end_kind(future, true);
-  r.waitable = ends.reader;
+  r.hold(std::shared_ptr<Waitable>(ends.reader));
   w.kind = end_kind(future, false);
-  w.waitable = ends.writer;
+  w.hold(std::shared_ptr<Waitable>(ends.writer));
   Slot read, write;
   CANON_TRY(add_handle(e.instance, std::move(r), read));
   CANON_TRY(add_handle(e.instance, std::move(w), write));
@@ -303,7 +303,7 @@ TrapCode ends_new(Env& e, Slot* slots) {
 TrapCode get_end(Env& e, uint32_t index, bool read, End*& out) {
   Handle* h;
   CANON_TRY(get_handle(e.instance, index, end_kind(of_future(e.def.builtin), read), h));
-  out = static_cast<End*>(h->waitable.get());
+  out = static_cast<End*>(&h->waitable());
   return out->type == e.type ? TrapCode::None : wrong_handle(e.instance, index);
 }
 
@@ -418,7 +418,7 @@ TrapCode error_context_new(Env& e, Slot* slots) {
                         e.options.is64 ? slots[1] : uint32_t(slots[1]), text));
   Handle h;
   h.kind = HandleKind::ErrorContext;
-  h.failure = std::make_shared<ErrorContext>(ErrorContext{std::move(text.utf8)});
+  h.hold(std::make_shared<ErrorContext>(ErrorContext{std::move(text.utf8)}));
   return add_handle(e.instance, std::move(h), slots[0]);
 }
 
@@ -429,7 +429,7 @@ TrapCode error_context_debug_message(Env& e, Slot* slots) {
   const Context cx{e.options, e.instance};
   const uint64_t at = e.options.is64 ? slots[1] : uint32_t(slots[1]);
   const uint32_t width = e.options.pointer_size();
-  const std::shared_ptr<ErrorContext> failure = h->failure;
+  const auto failure = h->shared<ErrorContext>();
   uint64_t begin, length;
   CANON_TRY(store_string(cx, failure->debug_message, Text::Source::Utf8, begin, length));
   if (at & (width - 1)) return e.trap("unaligned pointer");

@@ -123,7 +123,7 @@ TrapCode give_or_wait(const Lowered& self, const std::shared_ptr<Call>& call, si
   }
   Handle h;
   h.kind = HandleKind::Subtask;
-  h.waitable = subtask;
+  h.hold(std::shared_ptr<Waitable>(subtask));
   Slot index;
   CANON_TRY(add_handle(inst, std::move(h), index));
   subtask->index = uint32_t(index);

@@ -37,8 +37,8 @@ bool ComponentSnapshot::restore(ComponentStore& store) const {
   if (!quiet(store) || store.instances.size() != instances_) return false;
   for (const auto& instance : store.instances) {
     // Numbers of handles begin anew, too.
-    instance->handles = {};
-    instance->threads = {};
+    instance->handles.clear();
+    instance->threads.clear();
   }
   return core_.restore(store.core);
 }

@@ -75,9 +75,19 @@ struct Handle {
   ResourceType* type = nullptr;
   uint64_t rep = 0;
   Task* borrow_scope = nullptr;  // task that a borrowed handle was lent to
-  std::shared_ptr<Waitable> waitable;
-  std::shared_ptr<WaitableSet> set;
-  std::shared_ptr<ErrorContext> failure;
+  // Of the others: a Waitable, a WaitableSet or an ErrorContext, as the kind tells.
+  std::shared_ptr<void> object;
+
+  void hold(std::shared_ptr<Waitable> w) { object = std::move(w); }
+  void hold(std::shared_ptr<WaitableSet> s) { object = std::move(s); }
+  void hold(std::shared_ptr<ErrorContext> f) { object = std::move(f); }
+  // For a handle of that kind.
+  Waitable& waitable() const { return *static_cast<Waitable*>(object.get()); }
+  WaitableSet& set() const { return *static_cast<WaitableSet*>(object.get()); }
+  template <class T>
+  std::shared_ptr<T> shared() const {
+    return std::static_pointer_cast<T>(object);
+  }
 };
 
 // "Table State". Index 0 is never used; freed places are used again, the last first.
@@ -105,6 +115,16 @@ class Table {
     return out;
   }
   size_t live() const { return items_.size() - 1 - free_.size(); }
+  // As good as new, with the memory that it has, unless that is much.
+  void clear() {
+    constexpr size_t kKept = 256;
+    if (items_.capacity() > kKept) {
+      *this = {};
+      return;
+    }
+    items_.resize(1);
+    free_.clear();
+  }
   template <class F>
   void each(F&& f) {
     for (auto& item : items_)

@@ -303,7 +303,7 @@ TrapCode Thread::after_callback(uint32_t packed) {
   if (code == kWait) {
     Handle* h;
     CANON_TRY(get_handle(inst, packed >> 4, HandleKind::WaitableSet, h));
-    callback_set_ = h->set;
+    callback_set_ = h->shared<WaitableSet>();
     callback_set_->waiters.push_back(this);
   }
   release_exclusive(inst);

@@ -103,7 +103,7 @@ TrapCode lift_end(const Context& cx, const TypeDef& def, uint32_t index, Val& ou
   if (!h) return unknown_handle(cx.instance, index);
   if (h->kind != (stream ? HandleKind::StreamRead : HandleKind::FutureRead))
     return wrong_handle(cx.instance, index);
-  auto& end = static_cast<End&>(*h->waitable);
+  auto& end = static_cast<End&>(h->waitable());
   if (end.type != def.canon) return wrong_handle(cx.instance, index);
   if (end.state == End::State::Done)
     return cx.trap(stream ? "cannot lift stream after being notified that the writable end dropped"
@@ -112,7 +112,7 @@ TrapCode lift_end(const Context& cx, const TypeDef& def, uint32_t index, Val& ou
   if (end.set) return cx.trap("cannot lift " + what + " while it's in a waitable set");
   end.owner = nullptr;
   end.index = 0;
-  out = Val::of_end(cx.instance.handles.take(index).waitable);
+  out = Val::of_end(cx.instance.handles.take(index).shared<Waitable>());
   return TrapCode::None;
 }
 
@@ -149,7 +149,7 @@ TrapCode lower_end(const Context& cx, const TypeDef& def, const Val& v, Slot& ou
   end.element = def.args[0];
   Handle h;
   h.kind = def.kind == TypeKind::Stream ? HandleKind::StreamRead : HandleKind::FutureRead;
-  h.waitable = v.end();
+  h.hold(v.end());
   CANON_TRY(add_handle(cx.instance, std::move(h), out));
   end.index = uint32_t(out);
   return TrapCode::None;
@@ -621,7 +621,7 @@ TrapCode lift_failure(const Context& cx, uint32_t index, Val& out) {
   Handle* const h = cx.instance.handles.get(index);
   if (!h) return unknown_handle(cx.instance, index);
   if (h->kind != HandleKind::ErrorContext) return wrong_handle(cx.instance, index);
-  out = Val::of_failure(h->failure);
+  out = Val::of_failure(h->shared<ErrorContext>());
   return TrapCode::None;
 }
 
@@ -629,7 +629,7 @@ TrapCode lower_failure(const Context& cx, const Val& v, Slot& out) {
   if (!v.is_failure()) return cx.trap("value is not an error-context");
   Handle h;
   h.kind = HandleKind::ErrorContext;
-  h.failure = v.failure();
+  h.hold(v.failure());
   return add_handle(cx.instance, std::move(h), out);
 }
 
