@@ -1,7 +1,7 @@
-# cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] [-DCXX=compiler -DLINUX=folder]
+# cmake -DSOURCE=. -DBUILD=folder [-DFREERTOS_DIR=FreeRTOS-Kernel] [-DCXX=compiler -DLINUX_PORT=folder]
 #   -P freertos.cmake
 # Builds the example of FreeRTOS for a Cortex-M4, and runs it in an emulator, and with -DCXX=compiler
-# as a process; LINUX is where the port to Linux is built. The kernel is that of the Rust crate
+# as a process; LINUX_PORT is where the port to Linux is built. The kernel is that of the Rust crate
 # freertos-next (MIT), which cargo downloads, unless a folder is given. The profile is `standard`,
 # whose size is checked here too.
 set(crate freertos-next)
@@ -57,10 +57,10 @@ endif()
 if(CXX)
   # The kernel's port to POSIX: a process of this machine, with the library of the port to Linux.
   include(${CMAKE_CURRENT_LIST_DIR}/linux_build.cmake)
-  build_linux(${LINUX} ${CXX} translating wafer_lib)
+  build_linux(${LINUX_PORT} ${CXX} translating wafer_lib)
   set(EXAMPLE_TARGETS)
   build_example(freertos ${BUILD}/posix ${thermostat} -DFREERTOS_DIR=${FREERTOS_DIR}
-    -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_LIBRARY=${LINUX}/wafer/libwafer-embedded.a)
+    -DCMAKE_CXX_COMPILER=${CXX} -DWAFER_LIBRARY=${LINUX_PORT}/wafer/libwafer-embedded.a)
   run_example(${BUILD}/posix/example_freertos)
   if(thermostat)
     run_example(${BUILD}/posix/example_freertos_thermostat)
