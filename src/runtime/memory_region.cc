@@ -136,20 +136,11 @@ class PageMap {
 
   // The descriptor, or -1 if the system has no such thing.
   int file() {
-    if (!opened_here_) return -1;
-    if (opened_here_->load(std::memory_order_acquire)) return file_.load(std::memory_order_relaxed);
-    // Not waited for: in a child its holder may not exist.
-    std::unique_lock<Mutex> lock(mutex_, std::try_to_lock);
-    if (!lock || opened_here_->load(std::memory_order_relaxed)) return -1;
-    if (const int inherited = file_.load(std::memory_order_relaxed); inherited >= 0)
-      close(inherited);
-    UniqueFd opened = take_opened(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-    if (opened && !works(opened.get())) opened.reset();
-    const int file = opened.release();
-    file_.store(file, std::memory_order_relaxed);
-    opened_here_->store(1, std::memory_order_release);
-    return file;
+    if (reach(kTried) < kTried) return -1;
+    return file_.load(std::memory_order_relaxed);
   }
+  // Opens it, to be tried when it is first needed.
+  void open_file() { (void)reach(kOpened); }
 
   // Written ranges in [start, end), at most `pages` pages. Gives how many there are,
   // with `stopped` telling how far the search went, or a negative number.
@@ -173,13 +164,37 @@ class PageMap {
   }
 
  private:
+  // How far it is in this process.
+  enum Stage : uint8_t { kNone, kOpened, kTried };
+
+  // Goes on to that stage, and gives the one that it is at.
+  Stage reach(Stage wanted) {
+    if (!stage_) return kNone;
+    if (const Stage at = stage_->load(std::memory_order_acquire); at >= wanted) return at;
+    // Not waited for: in a child its holder may not exist.
+    std::unique_lock<Mutex> lock(mutex_, std::try_to_lock);
+    if (!lock || stage_->load(std::memory_order_relaxed) >= wanted) return kNone;
+    int file = file_.load(std::memory_order_relaxed);
+    if (stage_->load(std::memory_order_relaxed) == kNone) {
+      if (file >= 0) close(file);  // inherited
+      file = take_opened(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)).release();
+    }
+    if (wanted == kTried && file >= 0 && !works(file)) {
+      close(file);
+      file = -1;
+    }
+    file_.store(file, std::memory_order_relaxed);
+    stage_->store(wanted, std::memory_order_release);
+    return wanted;
+  }
+
   PageMap() {
     const auto page = size_t(os_page_size());
     void* const p = map_pages(page, PROT_READ | PROT_WRITE);
     if (!p) return;
 #ifdef MADV_WIPEONFORK
     if (madvise(p, page, MADV_WIPEONFORK) == 0) {
-      opened_here_ = new (p) std::atomic<uint8_t>(0);
+      stage_ = new (p) std::atomic<Stage>(kNone);
       return;
     }
 #endif
@@ -203,7 +218,7 @@ class PageMap {
   }
 
   Mutex mutex_;
-  std::atomic<uint8_t>* opened_here_ = nullptr;  // in a page that fork clears
+  std::atomic<Stage>* stage_ = nullptr;  // in a page that fork clears
   std::atomic<int> file_{-1};
 };
 
@@ -319,7 +334,7 @@ bool MemoryRegion::wipe() {
 
 void open_page_map() {
 #if WAFER_HAS_GUARDS && defined(__linux__)
-  (void)PageMap::get().file();
+  PageMap::get().open_file();
 #endif
 }
 
