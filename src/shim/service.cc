@@ -478,7 +478,7 @@ Detached Service::compile(ContainerRef container) {
     }
     const Uncompiled of = container->uncompiled;
     const std::string what = of.digest + " (" + of.label + ")";
-    if (!co_await layers_->is_settled(of.digest, of.label) && compiled_.insert(what).second) {
+    if (compiled_.insert(what).second && !co_await layers_->is_settled(of.digest, of.label)) {
       Result<void> kept = co_await make_code(of);
       if (!kept && kept.error().kind == ErrorKind::Exhaustion) compiled_.erase(what);
       if (!kept && kept.error().kind != ErrorKind::Unsupported)
@@ -747,9 +747,10 @@ Detached Service::start(proto::ProcessRequest request, Reply reply) {
     // Nothing: the program has replaced the process that would have told.
     if (packet->gone || !step.ParseFromString(packet->bytes)) step.Clear();
     if (step.kind() == LaunchStep::FAILED) begun = Error(ErrorKind::Io, step.text());
-    if (step.kind() == LaunchStep::SERVING && !packet->fds.empty() && !c->uncompiled.program)
+    const bool serves = !is_exec && step.kind() == LaunchStep::SERVING;
+    if (serves && !packet->fds.empty() && !c->uncompiled.program)
       if (auto copy = copy_program(packet->fds[0])) c->uncompiled.program = *std::move(copy);
-    if (step.kind() != LaunchStep::SERVING || !c->uncompiled.program) p->control.reset();
+    if (!serves || !c->uncompiled.program) p->control.reset();
   } else if (!is_exec) {
     begun = co_await c->runc->start(loop_, *c);
   }

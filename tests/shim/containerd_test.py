@@ -99,13 +99,7 @@ def pid_of(container):
 
 
 def end_server(container):
-    lab.run("ctr", "tasks", "kill", "-s", "SIGTERM", container)
-    for _ in range(100):
-        if "STOPPED" in lab.run("ctr", "tasks", "ls").stdout:
-            break
-        time.sleep(0.05)
-    lab.check("it ends well", lab.run("ctr", "tasks", "rm", container), 0)
-    lab.check("removed", lab.run("ctr", "containers", "rm", container), 0)
+    lab.check("it ends well", end(container, "SIGTERM"), 0)
 
 
 def runs_code(pid):
