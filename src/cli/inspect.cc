@@ -626,27 +626,6 @@ bool check_section(const InspectOptions& o, const std::vector<Section>& sections
   return false;
 }
 
-std::vector<std::string> xip_features(const interp::XipTarget& target) {
-  struct Name {
-    uint16_t machine;
-    uint8_t bit;
-    std::string_view name;
-  };
-  static constexpr Name kNames[] = {{interp::kXipArm, interp::kXipDsp, "dsp"},
-                                    {interp::kXipArm, interp::kXipSingle, "f32"},
-                                    {interp::kXipRiscv, interp::kXipM, "m"},
-                                    {interp::kXipRiscv, interp::kXipC, "c"},
-                                    {interp::kXipRiscv, interp::kXipSingle, "f"},
-                                    {interp::kXipRiscv, interp::kXipZba, "zba"},
-                                    {interp::kXipRiscv, interp::kXipZbb, "zbb"},
-                                    {interp::kXipRiscv, interp::kXipZbs, "zbs"},
-                                    {interp::kXipRiscv, interp::kXipUnaligned, "zicclsm"}};
-  std::vector<std::string> names;
-  for (const Name& n : kNames)
-    if (n.machine == target.machine && (target.features & n.bit)) names.emplace_back(n.name);
-  return names;
-}
-
 int inspect_xip(const Input& input, bool json) {
   const Result<interp::XipHeader> header = interp::read_xip_header(input.bytes());
   if (!header) {
@@ -658,7 +637,9 @@ int inspect_xip(const Input& input, bool json) {
                                   ? fmt::format("Armv{}-M", h.target.level)
                               : h.target.machine == interp::kXipRiscv ? "riscv32"
                                                                       : "an unknown processor";
-  const std::vector<std::string> features = xip_features(h.target);
+  std::vector<std::string> features;
+  for (const interp::XipFeature& f : interp::kXipFeatures)
+    if (f.machine == h.target.machine && (f.bit & h.target.features)) features.emplace_back(f.name);
   if (json) {
     const Json j{{"file", json_text(input.path())},
                  {"size", h.size},
@@ -673,11 +654,9 @@ int inspect_xip(const Input& input, bool json) {
     return write_stdout(j.dump(2) + "\n") ? kSuccess : kFailure;
   }
   return write_stdout(fmt::format(
-             "{}: machine code for {} that runs in place, {} bytes; {} functions, {} bytes of "
-             "code, "
-             "frames of up to {} bytes{}\nmade from: a module of {} bytes, for a memory of at "
-             "least {} "
-             "bytes\n",
+             "{}: machine code for {} that runs in place, {} bytes; {} functions, "
+             "{} bytes of code, frames of up to {} bytes{}\n"
+             "made from: a module of {} bytes, for a memory of at least {} bytes\n",
              input.path(), machine, h.size, h.functions, h.size - h.code, h.max_frame,
              features.empty() ? "" : fmt::format("; uses {}", fmt::join(features, ", ")),
              h.module_size, h.min_memory))

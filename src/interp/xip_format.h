@@ -36,6 +36,21 @@ inline constexpr uint8_t kXipDsp = 1;  // Arm: the DSP extension
 // RISC-V: extensions by their names, and accesses to memory that are not aligned.
 inline constexpr uint8_t kXipM = 1, kXipC = 4, kXipZba = 8, kXipZbb = 16, kXipZbs = 32,
                          kXipUnaligned = 64;
+// What the bits are called, by machine.
+struct XipFeature {
+  uint16_t machine;
+  uint8_t bit;
+  std::string_view name;
+};
+inline constexpr XipFeature kXipFeatures[] = {{kXipArm, kXipDsp, "dsp"},
+                                              {kXipArm, kXipSingle, "f32"},
+                                              {kXipRiscv, kXipM, "m"},
+                                              {kXipRiscv, kXipC, "c"},
+                                              {kXipRiscv, kXipSingle, "f"},
+                                              {kXipRiscv, kXipZba, "zba"},
+                                              {kXipRiscv, kXipZbb, "zbb"},
+                                              {kXipRiscv, kXipZbs, "zbs"},
+                                              {kXipRiscv, kXipUnaligned, "zicclsm"}};
 
 struct XipHeader {
   uint8_t magic[8];
