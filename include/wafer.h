@@ -32,6 +32,13 @@ WASM_API_EXTERN void wafer_set_allocator(
  * this function to report and reset instead. It must not return. */
 void wafer_panic(const char* message);
 
+/* Embedded builds only. Functions are made ready on their first call, and where the memory for that
+ * lacks, the call traps if this function can undo what was begun: it calls `body(argument)` and
+ * returns true, or, if the allocator fails in it, gives back all that the allocator gave in it and
+ * returns false. The library's own, weak definition only calls: a lack is a panic. That of
+ * ports/common/wafer_guard.c does it, in calls that are guarded. */
+bool wafer_guard(void (*body)(void*), void* argument);
+
 /* ---- Errors */
 
 typedef struct wafer_error_t wafer_error_t;

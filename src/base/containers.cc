@@ -10,11 +10,9 @@ namespace {
 
 size_t align_of(size_t element) { return (element | 8) & -(element | 8); }
 
-void move_to(VecStorage& s, size_t capacity, size_t element) {
-  const size_t align = align_of(element);
-  void* to = capacity ? allocate(capacity * element, align) : nullptr;
+void move_to(VecStorage& s, void* to, size_t capacity, size_t element) {
   if (s.size) std::memcpy(to, s.data, s.size * element);
-  release(s.data, s.capacity * element, align);
+  release(s.data, s.capacity * element, align_of(element));
   s.data = to;
   s.capacity = uint32_t(capacity);
 }
@@ -30,7 +28,7 @@ void VecStorage::grow(size_t more, size_t element, bool exact) {
     if (capacity < least) capacity = least;
   }
   if (capacity > SIZE_MAX / 2 / element) panic("vector too long");
-  move_to(*this, capacity, element);
+  move_to(*this, allocate(capacity * element, align_of(element)), capacity, element);
 }
 
 void VecStorage::reserve(size_t count, size_t element) {
@@ -56,7 +54,10 @@ void VecStorage::fill_zero(size_t count, size_t element) {
 }
 
 void VecStorage::shrink(size_t element) {
-  if (size < capacity) move_to(*this, size, element);
+  if (size == capacity) return;
+  // Without memory it stays as it is.
+  void* const to = size ? try_allocate(size * element, align_of(element)) : nullptr;
+  if (to || !size) move_to(*this, to, size, element);
 }
 
 void VecStorage::free(size_t element) {

@@ -55,3 +55,8 @@ struct MutexLock {
 [[noreturn]] void panic(const char* message);
 
 }  // namespace wafer
+
+#if !WAFER_HAS_OS
+// wafer.h has it.
+extern "C" bool wafer_guard(void (*body)(void*), void* argument);
+#endif

@@ -21,10 +21,14 @@ WAFER_WEAK void operator delete(void* p, std::size_t size, std::align_val_t alig
 
 extern "C" WAFER_WEAK void __cxa_pure_virtual() { wafer::panic("pure virtual call"); }
 
-// ---- Platform hook --------------------------------------------------------------
+// ---- Platform hooks -------------------------------------------------------------
 
 // Documented in wafer.h. The default stops the processor.
 extern "C" WAFER_WEAK void wafer_panic(const char*) { __builtin_trap(); }
+extern "C" WAFER_WEAK bool wafer_guard(void (*body)(void*), void* argument) {
+  body(argument);
+  return true;
+}
 
 namespace wafer {
 

@@ -129,7 +129,8 @@ struct FuncCode {
   uint16_t zero_count = 0;
   uint16_t param_slots = 0;
   uint16_t result_slots = 0;
-  uint16_t entry_words = 1;  // of an entry of a side table
+  uint8_t entry_words = 1;  // of an entry of a side table
+  bool running = false;     // while code is dropped: it has a frame
   uint32_t func_index = 0;
   ModuleCodeImpl* module = nullptr;
 
@@ -190,39 +191,26 @@ class ModuleCodeImpl final : public runtime::ModuleCode {
   // The function in which `next` follows an instruction, or null.
   FuncCode* find(const Word* next);
 #if !WAFER_HAS_OS
-  // Bytes of the code that there is; and drops that of functions for which `running` is not
-  // true, so that they are translated again when they are called.
+  // Bytes of the code that there is; and drops that of functions that are not `running`, so that
+  // they are translated again when they are called.
   size_t code_bytes() const;
-  template <class Running>
-  void drop_code(Running running);
+  void drop_code();
 #endif
 
   ~ModuleCodeImpl() override;
+
+  // Makes it what it was before the first attempt to translate it; what it has is not given back.
+  void forget(FuncCode& code);
+  void drop(FuncCode& code) {
+    code.~FuncCode();
+    forget(code);
+  }
 
  private:
   Mutex mutex_;
   Vec<FuncCode*> by_address_;
   bool sorted_ = true;
 };
-
-#if !WAFER_HAS_OS
-template <class Running>
-void ModuleCodeImpl::drop_code(Running running) {
-  Vec<FuncCode*> left;
-  for (FuncCode* f : by_address_) {
-    if (running(f)) {
-      left.push_back(f);
-      continue;
-    }
-    const uint32_t index = f->func_index;
-    f->~FuncCode();
-    new (f) FuncCode;
-    f->module = this;
-    f->func_index = index;
-  }
-  by_address_ = std::move(left);
-}
-#endif
 
 // Whether values of type `t` of a module may be objects of the collector.
 inline bool is_gc_ref(const wasm::Module& module, wasm::ValType t) {

@@ -346,7 +346,7 @@ WAFER_NOINLINE void reload_and_dispatch() {
 WAFER_NOINLINE void translate_and_retry(FuncCode* f) {
   CTX->pc = PC + 1;
   CTX->fp = FP;
-  if (!ensure(*CTX->store, *f)) TRAP(translation_failed(CTX, *f));
+  if (!ensure(*CTX->store, *f)) TRAP(translation_failed(*CTX->store, *f));
 }
 #define NOT_TRANSLATED(f, entry) return translate_and_retry(f)
 #else
@@ -355,14 +355,14 @@ WAFER_NOINLINE void translate_and_retry(FuncCode* f) {
     RELOAD_MEMORY();          \
     DISPATCH();               \
   } while (0)
-#define NOT_TRANSLATED(f, out)                                           \
-  do {                                                                   \
-    if constexpr (kSmall) {                                              \
-      CTX->pc = PC + 1;                                                  \
-      CTX->fp = FP;                                                      \
-    }                                                                    \
-    if (!ensure(*CTX->store, *(f))) TRAP(translation_failed(CTX, *(f))); \
-    out = (f)->entry.load(kEntryOrder);                                  \
+#define NOT_TRANSLATED(f, out)                                                   \
+  do {                                                                           \
+    if constexpr (kSmall) {                                                      \
+      CTX->pc = PC + 1;                                                          \
+      CTX->fp = FP;                                                              \
+    }                                                                            \
+    if (!ensure(*CTX->store, *(f))) TRAP(translation_failed(*CTX->store, *(f))); \
+    out = (f)->entry.load(kEntryOrder);                                          \
   } while (0)
 #endif
 // Code is made by whatever thread calls a function first, where there are threads.

@@ -364,7 +364,7 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
           FuncCode* const callee = static_cast<FuncCode*>(func->code);
           if (WAFER_UNLIKELY(!callee->entry.load(std::memory_order_acquire))) {
             WAFER_SAVE();
-            if (!ensure(*a.store, *callee)) WAFER_TRAP(translation_failed(&a, *callee));
+            if (!ensure(*a.store, *callee)) WAFER_TRAP(translation_failed(*a.store, *callee));
           }
           // A tail call's frame takes the place of this one.
           Slot* const to = tail ? fp : args;

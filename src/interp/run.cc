@@ -64,7 +64,12 @@ Stack* stack_of(Store& store) {
     memory = {static_cast<Slot*>(try_allocate(bytes, alignof(Slot))), bytes / sizeof(Slot)};
     if (!memory.data()) return nullptr;
   }
-  auto* stack = new (allocate(sizeof(Stack), alignof(Stack))) Stack;
+  void* const place = try_allocate(sizeof(Stack), alignof(Stack));
+  if (!place) {
+    if (bytes) release(memory.data(), bytes, alignof(Slot));
+    return nullptr;
+  }
+  auto* stack = new (place) Stack;
   stack->base = stack->top = memory.data();
   stack->limit = stack->base + memory.size();
   stack->bytes = bytes;
@@ -246,23 +251,29 @@ void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) 
 #if !WAFER_HAS_OS
 namespace {
 
-// The functions with a frame on the store's stack.
-void find_running(const Store& store, Vec<const FuncCode*>& out) {
-  if (!store.tier_stack) return;
-  for (const Activation* a = static_cast<Stack*>(store.tier_stack)->current; a; a = a->previous) {
-    const Word* next = a->pc;
-    const Slot* fp = a->fp;
-    const Instance* instance = a->instance;
-    while (next && fp) {
-      const FuncCode* code = static_cast<ModuleCodeImpl*>(instance->code.get())->find(next);
-      if (!code) break;
-      out.push_back(code);
-      const Slot* link = fp + code->link;
-      next = pointer_in<const Word>(link[0]);
-      fp = pointer_in<const Slot>(link[1]);
-      instance = pointer_in<const Instance>(link[2]);
+// Drops the code of functions that have no frame on the store's stack. Allocates nothing.
+void drop_code(const Store& store, ModuleCodeImpl& module) {
+  if (store.tier_stack)
+    for (const Activation* a = static_cast<Stack*>(store.tier_stack)->current; a; a = a->previous) {
+      const Word* next = a->pc;
+      const Slot* fp = a->fp;
+      const Instance* instance = a->instance;
+      while (next && fp) {
+        FuncCode* code = static_cast<ModuleCodeImpl*>(instance->code.get())->find(next);
+        if (!code) break;
+        code->running = code->module == &module;
+        const Slot* link = fp + code->link;
+        next = pointer_in<const Word>(link[0]);
+        fp = pointer_in<const Slot>(link[1]);
+        instance = pointer_in<const Instance>(link[2]);
+      }
     }
-  }
+  module.drop_code();
+}
+
+void ensure_guarded(void* code) {
+  auto* const c = static_cast<FuncCode*>(code);
+  c->module->ensure(*c);
 }
 
 }  // namespace
@@ -270,22 +281,30 @@ void find_running(const Store& store, Vec<const FuncCode*>& out) {
 
 bool ensure(Store& store, FuncCode& code) {
 #if !WAFER_HAS_OS
+  ModuleCodeImpl& module = *code.module;
   const size_t budget = store.engine().config().code_budget;
-  if (budget && code.module->code_bytes() >= budget) {
-    Vec<const FuncCode*> running;
-    find_running(store, running);
-    code.module->drop_code([&](const FuncCode* f) {
-      return std::find(running.begin(), running.end(), f) != running.end();
-    });
+  // There may be memory now.
+  if (!code.failed.ok()) module.drop(code);
+  bool drop = budget && module.code_bytes() >= budget;
+  for (;;) {
+    if (drop) drop_code(store, module);
+    if (wafer_guard(ensure_guarded, &code)) break;
+    // What it had is gone; without others' code there may be enough.
+    module.forget(code);
+    if (drop || !budget) return false;
+    drop = true;
   }
-#endif
+  return code.failed.ok();
+#else
   bool ok = false;
   runtime::on_host_stack(store, [&] { ok = code.module->ensure(code); });
   return ok;
+#endif
 }
 
-TrapCode translation_failed(Activation* activation, const FuncCode& code) {
-  return activation->store->set_trap(TrapCode::HostError, code.failed.error().message);
+TrapCode translation_failed(Store& store, const FuncCode& code) {
+  if (code.failed.ok()) return store.set_trap(TrapCode::OutOfMemory);
+  return store.set_trap(TrapCode::HostError, code.failed.error().message);
 }
 
 TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index) {
@@ -490,7 +509,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   if (depth >= kMaxActivations || !native_room(store))
     return store.set_trap(TrapCode::CallStackExhausted);
   if (!code->entry.load(std::memory_order_acquire) && !ensure(store, *code))
-    return store.set_trap(TrapCode::HostError, code->failed.error().message);
+    return translation_failed(store, *code);
   Slot* const fp = stack->top;
   if (size_t(stack->limit - fp) < code->frame_slots)
     return store.set_trap(TrapCode::CallStackExhausted);
@@ -614,11 +633,14 @@ ModuleCodeImpl::ModuleCodeImpl(const wasm::Module& m, const runtime::Engine& eng
       funcs(static_cast<FuncCode*>(
           allocate(sizeof(FuncCode) * (m.functions.size() + 1), alignof(FuncCode)))),
       func_count(uint32_t(m.functions.size())) {
-  for (uint32_t i = 0; i < func_count; ++i) {
-    auto* code = new (&funcs[i]) FuncCode;
-    code->module = this;
-    code->func_index = i;
-  }
+  for (uint32_t i = 0; i < func_count; ++i) forget(funcs[i]);
+}
+
+void ModuleCodeImpl::forget(FuncCode& code) {
+  const auto index = uint32_t(&code - funcs);
+  new (&code) FuncCode;
+  code.module = this;
+  code.func_index = index;
 }
 
 ModuleCodeImpl::~ModuleCodeImpl() {
@@ -661,6 +683,18 @@ size_t ModuleCodeImpl::code_bytes() const {
   for (const FuncCode* f : by_address_)
     bytes += f->code.size() * sizeof(Word) + f->handlers.bytes() + f->offsets.size();
   return bytes;
+}
+
+void ModuleCodeImpl::drop_code() {
+  FuncCode** to = by_address_.begin();
+  for (FuncCode* f : by_address_) {
+    if (std::exchange(f->running, false)) {
+      *to++ = f;
+      continue;
+    }
+    drop(*f);
+  }
+  by_address_.resize(size_t(to - by_address_.begin()));
 }
 #endif
 

@@ -34,7 +34,7 @@ bool unwind_pending(Activation& activation);
 bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot instance);
 
 // Records why `code` could not be translated.
-TrapCode translation_failed(Activation* activation, const FuncCode& code);
+TrapCode translation_failed(Store& store, const FuncCode& code);
 
 // The function that call_indirect means, or a trap.
 WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, uint32_t type,
