@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "shim/files.h"
 #include "shim/proto/common.pb.h"
 
 namespace wafer::shim {
@@ -19,12 +20,6 @@ uint32_t big_endian(const char* p) {
 
 void put_big_endian(std::string& out, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out += char(value >> shift);
-}
-
-Error system_error(std::string what) {
-  what += ": ";
-  what += std::strerror(errno);
-  return Error(ErrorKind::Io, what);
 }
 
 Result<sockaddr_un> address_of(const std::string& path) {
