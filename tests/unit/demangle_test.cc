@@ -64,13 +64,13 @@ TEST(Demangle, HostileNamesAreBounded) {
     for (const char* part :
          {"P", "R", "A1_", "N1a", "1aI", "F", "K", "Dp", "St4pairI", "L", "X", "_Z"}) {
       std::string name = "_Z1f";
-      for (size_t i = 0; name.size() < depth; ++i) name += part;
+      while (name.size() < depth) name += part;
       read(name + "i");
       read(name);
     }
     for (const char* part : {"I", "NvC1a", "R", "T", "B_", "A", "Nv", "X", "D", "F"}) {
       std::string name = "_R";
-      for (size_t i = 0; name.size() < depth; ++i) name += part;
+      while (name.size() < depth) name += part;
       read(name + "C1a1b");
     }
   }
