@@ -22,8 +22,11 @@ inline constexpr bool kBrief = WAFER_BRIEF;
 }  // namespace wafer
 
 // A message: `full`, or in brief builds `brief`, and then `full` is not evaluated.
-#define WAFER_MESSAGE(brief, full) \
-  (::wafer::kBrief ? std::string_view(brief) : std::string_view(full))
+#if WAFER_BRIEF
+#define WAFER_MESSAGE(brief, full) (static_cast<void>(sizeof(full)), brief)
+#else
+#define WAFER_MESSAGE(brief, full) std::string_view(full)
+#endif
 
 #define WAFER_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WAFER_UNLIKELY(x) __builtin_expect(!!(x), 0)

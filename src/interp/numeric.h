@@ -49,27 +49,62 @@ inline F quiet(F v) {
     return std::bit_cast<double>(std::bit_cast<uint64_t>(v) | 0x8000000000000ull);
 }
 
+// Whether the compiler's helpers would compare, of which there are several, and of some size.
+template <class F>
+inline constexpr bool kByOrder = !WAFER_HAS_OS && sizeof(void*) == 4 && sizeof(F) == 8 && !kHasF64;
+inline constexpr unsigned kLess = 1, kEqual = 2, kGreater = 4;
+// One of these, or 0 if one is a NaN.
+WAFER_NOINLINE inline unsigned order(double a, double b) {
+  constexpr uint64_t kInfinity = uint64_t(0x7FF) << 52;
+  auto x = std::bit_cast<int64_t>(a), y = std::bit_cast<int64_t>(b);
+  if (uint64_t(x) << 1 > kInfinity << 1 || uint64_t(y) << 1 > kInfinity << 1) return 0;
+  constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
+  if (x < 0) x = kLowest - x;
+  if (y < 0) y = kLowest - y;
+  return x < y ? kLess : x == y ? kEqual : kGreater;
+}
+template <class F>
+WAFER_ALWAYS_INLINE bool is_nan(F v) {
+  if constexpr (kByOrder<F>) return std::bit_cast<uint64_t>(v) << 1 > uint64_t(0x7FF) << 53;
+  return v != v;
+}
+template <class F>
+WAFER_ALWAYS_INLINE bool equal(F a, F b) {
+  if constexpr (kByOrder<F>) return order(a, b) & kEqual;
+  return a == b;
+}
+template <class F>
+WAFER_ALWAYS_INLINE bool less(F a, F b) {
+  if constexpr (kByOrder<F>) return order(a, b) & kLess;
+  return a < b;
+}
+template <class F>
+WAFER_ALWAYS_INLINE bool less_or_equal(F a, F b) {
+  if constexpr (kByOrder<F>) return order(a, b) & (kLess | kEqual);
+  return a <= b;
+}
+
 template <class F>
 WAFER_SHARED F min(F a, F b) {
-  if (WAFER_UNLIKELY(a != a)) return quiet(a);
-  if (WAFER_UNLIKELY(b != b)) return quiet(b);
-  if (a == b) {
+  if (WAFER_UNLIKELY(is_nan(a))) return quiet(a);
+  if (WAFER_UNLIKELY(is_nan(b))) return quiet(b);
+  if (equal(a, b)) {
     // -0 is below +0.
     using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
     return std::bit_cast<F>(U(std::bit_cast<U>(a) | std::bit_cast<U>(b)));
   }
-  return a < b ? a : b;
+  return less(a, b) ? a : b;
 }
 
 template <class F>
 WAFER_SHARED F max(F a, F b) {
-  if (WAFER_UNLIKELY(a != a)) return quiet(a);
-  if (WAFER_UNLIKELY(b != b)) return quiet(b);
-  if (a == b) {
+  if (WAFER_UNLIKELY(is_nan(a))) return quiet(a);
+  if (WAFER_UNLIKELY(is_nan(b))) return quiet(b);
+  if (equal(a, b)) {
     using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
     return std::bit_cast<F>(U(std::bit_cast<U>(a) & std::bit_cast<U>(b)));
   }
-  return a > b ? a : b;
+  return less(b, a) ? a : b;
 }
 
 // Rounding by `Mode`: adding and taking away 2^(mantissa bits) rounds to nearest
@@ -105,7 +140,7 @@ WAFER_NOINLINE inline F round_to(F v, Round mode) {
   U bits = std::bit_cast<U>(v);
   const U sign = bits & kSign;
   const int exponent = int((bits & ~kSign) >> kMantissa) - kBias;
-  if (exponent >= kMantissa) return v != v ? quiet(v) : v;
+  if (exponent >= kMantissa) return is_nan(v) ? quiet(v) : v;
   U fraction, half;
   bool odd;
   if (exponent < 0) {  // below 1
@@ -433,12 +468,12 @@ WAFER_UN(I64ExtendI32S, uint32_t, uint64_t, int64_t(int32_t(a)))
 WAFER_UN(I64ExtendI32U, uint32_t, uint64_t, a)
 
 #define WAFER_FLOAT_OPS(P, F, U, SIGN)                                       \
-  WAFER_BIN(P##Eq, F, uint32_t, a == b)                                      \
-  WAFER_BIN(P##Ne, F, uint32_t, a != b)                                      \
-  WAFER_BIN(P##Lt, F, uint32_t, a < b)                                       \
-  WAFER_BIN(P##Gt, F, uint32_t, a > b)                                       \
-  WAFER_BIN(P##Le, F, uint32_t, a <= b)                                      \
-  WAFER_BIN(P##Ge, F, uint32_t, a >= b)                                      \
+  WAFER_BIN(P##Eq, F, uint32_t, num::equal(a, b))                            \
+  WAFER_BIN(P##Ne, F, uint32_t, !num::equal(a, b))                           \
+  WAFER_BIN(P##Lt, F, uint32_t, num::less(a, b))                             \
+  WAFER_BIN(P##Gt, F, uint32_t, num::less(b, a))                             \
+  WAFER_BIN(P##Le, F, uint32_t, num::less_or_equal(a, b))                    \
+  WAFER_BIN(P##Ge, F, uint32_t, num::less_or_equal(b, a))                    \
   WAFER_UN(P##Abs, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) & ~(SIGN)))) \
   WAFER_UN(P##Neg, F, F, std::bit_cast<F>(U(std::bit_cast<U>(a) ^ (SIGN))))  \
   WAFER_UN(P##Ceil, F, F, num::round<num::Round::Ceil>(a))                   \

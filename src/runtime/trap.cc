@@ -1,79 +1,62 @@
 #include "runtime/trap.h"
 
+#include <algorithm>
+
+#include "wasm/built.h"
+
 namespace wafer::runtime {
 
+namespace {
+
+// In the order of TrapCode, and what is none of them; nothing where no instruction of this build
+// traps so.
+constexpr char kMessages[] =
+    "no trap\0"
+    "unreachable\0"
+    "out of bounds memory access\0"
+    "out of bounds table access\0"
+    WAFER_IF_BUILT(GC, "out of bounds array access") "\0"
+    "undefined element\0"
+    "uninitialized element\0"
+    "indirect call type mismatch\0"
+    "integer overflow\0"
+    "integer divide by zero\0"
+    "invalid conversion to integer\0"
+    WAFER_IF_BUILT(FunctionReferences, "null function reference") "\0"
+    WAFER_IF_BUILT(GC, "null structure reference") "\0"
+    WAFER_IF_BUILT(GC, "null array reference") "\0"
+    WAFER_IF_BUILT(GC, "null i31 reference") "\0"
+    WAFER_IF_BUILT(Exceptions, "null exception reference") "\0"
+    WAFER_IF_BUILT(FunctionReferences, "null reference") "\0"
+    WAFER_IF_BUILT(GC, "cast failure") "\0"
+    WAFER_IF_BUILT(CustomDescriptors, "null descriptor reference") "\0"
+    WAFER_IF_BUILT(CustomDescriptors, "descriptor cast failure") "\0"
+    WAFER_IF_BUILT(Threads, "unaligned atomic") "\0"
+    WAFER_IF_BUILT(Threads, "expected shared memory") "\0"
+    "call stack exhausted\0"
+    WAFER_IF_BUILT(GC, "allocation size too large") "\0"
+    "out of memory\0"
+    "out of fuel\0"
+    "interrupted\0"
+    "uncaught exception\0"
+    "host function failed\0"
+    "program exited\0"
+    WAFER_IF_BUILT(StackSwitching, "null continuation reference") "\0"
+    WAFER_IF_BUILT(StackSwitching, "continuation already consumed") "\0"
+    WAFER_IF_BUILT(StackSwitching, "unhandled tag") "\0"
+    "host function has not finished\0"
+    "unknown trap";
+constexpr auto kUnknown = uint32_t(TrapCode::Pending) + 1;
+static_assert(std::count(kMessages, std::end(kMessages), '\0') == kUnknown + 1);
+
+}  // namespace
+
 std::string_view trap_message(TrapCode code) {
-  switch (code) {
-    case TrapCode::None:
-      return "no trap";
-    case TrapCode::Unreachable:
-      return "unreachable";
-    case TrapCode::MemoryOutOfBounds:
-      return "out of bounds memory access";
-    case TrapCode::TableOutOfBounds:
-      return "out of bounds table access";
-    case TrapCode::ArrayOutOfBounds:
-      return "out of bounds array access";
-    case TrapCode::UndefinedElement:
-      return "undefined element";
-    case TrapCode::UninitializedElement:
-      return "uninitialized element";
-    case TrapCode::IndirectTypeMismatch:
-      return "indirect call type mismatch";
-    case TrapCode::IntegerOverflow:
-      return "integer overflow";
-    case TrapCode::IntegerDivideByZero:
-      return "integer divide by zero";
-    case TrapCode::InvalidConversion:
-      return "invalid conversion to integer";
-    case TrapCode::NullFunctionReference:
-      return "null function reference";
-    case TrapCode::NullStructReference:
-      return "null structure reference";
-    case TrapCode::NullArrayReference:
-      return "null array reference";
-    case TrapCode::NullI31Reference:
-      return "null i31 reference";
-    case TrapCode::NullExceptionReference:
-      return "null exception reference";
-    case TrapCode::NullReference:
-      return "null reference";
-    case TrapCode::CastFailure:
-      return "cast failure";
-    case TrapCode::NullDescriptor:
-      return "null descriptor reference";
-    case TrapCode::DescriptorCastFailure:
-      return "descriptor cast failure";
-    case TrapCode::UnalignedAtomic:
-      return "unaligned atomic";
-    case TrapCode::ExpectedSharedMemory:
-      return "expected shared memory";
-    case TrapCode::CallStackExhausted:
-      return "call stack exhausted";
-    case TrapCode::AllocationTooLarge:
-      return "allocation size too large";
-    case TrapCode::OutOfMemory:
-      return "out of memory";
-    case TrapCode::OutOfFuel:
-      return "out of fuel";
-    case TrapCode::Interrupted:
-      return "interrupted";
-    case TrapCode::UncaughtException:
-      return "uncaught exception";
-    case TrapCode::HostError:
-      return "host function failed";
-    case TrapCode::Exit:
-      return "program exited";
-    case TrapCode::NullContinuationReference:
-      return "null continuation reference";
-    case TrapCode::ContinuationConsumed:
-      return "continuation already consumed";
-    case TrapCode::UnhandledTag:
-      return "unhandled tag";
-    case TrapCode::Pending:
-      return "host function has not finished";
-  }
-  return "unknown trap";
+  const char* message = kMessages;
+  for (uint32_t n = std::min(uint32_t(code), kUnknown); n; --n)
+    while (*message++) {
+    }
+  return message;
 }
 
 }  // namespace wafer::runtime

@@ -48,6 +48,10 @@ bool Cursor::fail(ErrorKind kind, std::string_view message, const uint8_t* at) {
   return false;
 }
 
+bool Cursor::fail(ErrorKind kind, const char* message, const uint8_t* at) {
+  return fail(kind, std::string_view(message), at);
+}
+
 bool Cursor::fail_end() {
   return fail(ErrorKind::Malformed, "unexpected end of section or function", end_);
 }

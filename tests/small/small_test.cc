@@ -149,6 +149,34 @@ TEST_F(Small, RoundsAndTruncatesDoubles) {
   }
 }
 
+void expect_order(double a, double b) {
+  using namespace interp::num;
+  const unsigned expected = a < b ? kLess : a == b ? kEqual : a > b ? kGreater : 0;
+  ASSERT_EQ(order(a, b), expected) << a << " " << b;
+}
+
+TEST_F(Small, OrdersDoubles) {
+  std::vector<double> values;
+  for (const double edge :
+       {0.0, 1.0, 0x1p31, 0x1p-1022, 0x1p-1074, 0x1.fffffffffffffp1023,
+        std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
+    for (const uint64_t sign : {uint64_t{0}, uint64_t{1} << 63})
+      for (uint64_t d = 0; d < 3; ++d)
+        values.push_back(std::bit_cast<double>((bits(edge) + d - 1) ^ sign));
+  for (const double a : values)
+    for (const double b : values) ASSERT_NO_FATAL_FAILURE(expect_order(a, b));
+  std::mt19937_64 random(1);
+  for (unsigned i = 0; i < 300000; ++i) {
+    const uint64_t u = random(), v = random();
+    ASSERT_NO_FATAL_FAILURE(expect_order(std::bit_cast<double>(u), std::bit_cast<double>(v)));
+    // Of one exponent, and but for the last bits equal.
+    ASSERT_NO_FATAL_FAILURE(
+        expect_order(std::bit_cast<double>(u), std::bit_cast<double>(u ^ v >> 12)));
+    ASSERT_NO_FATAL_FAILURE(
+        expect_order(std::bit_cast<double>(u), std::bit_cast<double>(u ^ v >> 61)));
+  }
+}
+
 void expect_root(double v) {
   const double expected = std::sqrt(v), got = interp::num::root_of(v);
   if (expected != expected)
