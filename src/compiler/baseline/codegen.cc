@@ -41,6 +41,14 @@ Result<CompiledFunction> BaselineCompiler::interpreter_stub(uint32_t func,
 
 // ---- registers ----------------------------------------------------------------------
 
+// Who allocates registers has left too few, which the baseline compiler cannot. The code is given
+// up.
+uint8_t BaselineCompiler::Impl::no_register() {
+  if (!driven_) panic("no register left for an operand");
+  unsupported_ = true;
+  return 0;
+}
+
 uint8_t BaselineCompiler::Impl::alloc_gpr() {
   uint32_t free = operand_gprs_ & ~gpr_used_;
   if (WAFER_UNLIKELY(!free)) {
@@ -48,11 +56,11 @@ uint8_t BaselineCompiler::Impl::alloc_gpr() {
     uint32_t lowest = kNone;
     for (uint32_t regs = operand_gprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, gpr_owner_[std::countr_zero(regs)]);
-    if (lowest == kNone) panic("no register left for an operand");
+    if (lowest == kNone) return no_register();
     spill(lowest);
     free = operand_gprs_ & ~gpr_used_;
   }
-  const auto reg = uint8_t(std::countr_zero(free));
+  const auto reg = pick(free, false);
   gpr_used_ |= 1u << reg;
   gpr_owner_[reg] = kNone;
   return reg;
@@ -64,11 +72,11 @@ uint8_t BaselineCompiler::Impl::alloc_fpr() {
     uint32_t lowest = kNone;
     for (uint32_t regs = operand_fprs_; regs; regs &= regs - 1)
       lowest = std::min(lowest, fpr_owner_[std::countr_zero(regs)]);
-    if (lowest == kNone) panic("no register left for an operand");
+    if (lowest == kNone) return no_register();
     spill(lowest);
     free = operand_fprs_ & ~fpr_used_;
   }
-  const auto reg = uint8_t(std::countr_zero(free));
+  const auto reg = pick(free, true);
   fpr_used_ |= 1u << reg;
   fpr_owner_[reg] = kNone;
   return reg;
@@ -109,7 +117,7 @@ void BaselineCompiler::Impl::load_gpr(uint8_t dst, const Operand& o) {
       a_.load_imm(dst, o.value);
       break;
     case Kind::Local:
-      if (local_reg_[o.local]) {
+      if (local_reg_[o.local] != kNoRegister) {
         a_.move_gpr(dst, local_reg_[o.local], wide);
         break;
       }
@@ -128,7 +136,7 @@ void BaselineCompiler::Impl::load_fpr(uint8_t dst, const Operand& o) {
       a_.load_fpr_imm(dst, o.value, o.type.kind() != TypeKind::F32);
       break;
     case Kind::Local:
-      if (local_reg_[o.local]) {
+      if (local_reg_[o.local] != kNoRegister) {
         a_.move_fpr(dst, local_reg_[o.local]);
         break;
       }
@@ -140,7 +148,7 @@ void BaselineCompiler::Impl::load_fpr(uint8_t dst, const Operand& o) {
 
 uint8_t BaselineCompiler::Impl::use_gpr(Operand& o) {
   if (o.kind == Kind::Gpr) return o.reg;
-  if (o.kind == Kind::Local && local_reg_[o.local]) return local_reg_[o.local];
+  if (is_register_local(o)) return local_reg_[o.local];
   return own_gpr(o);
 }
 
@@ -163,7 +171,7 @@ uint8_t BaselineCompiler::Impl::own_fpr(Operand& o) {
 }
 
 uint8_t BaselineCompiler::Impl::use_fpr(Operand& o) {
-  if (o.kind == Kind::Local && local_reg_[o.local]) return local_reg_[o.local];
+  if (is_register_local(o)) return local_reg_[o.local];
   return own_fpr(o);
 }
 
@@ -179,7 +187,7 @@ void BaselineCompiler::Impl::store_mem(const Mem& m, const Operand& o) {
       a_.store_imm(m, o.value, width_of(o.type) == 4 ? 4 : 8);
       return;
     case Kind::Local:
-      if (const uint8_t reg = local_reg_[o.local]) {
+      if (const uint8_t reg = local_reg_[o.local]; reg != kNoRegister) {
         if (is_fpr(o.type)) {
           a_.store_fpr(m, reg, width_of(o.type));
         } else {
@@ -245,7 +253,8 @@ void BaselineCompiler::Impl::push_flags(Cond cond) {
 Operand BaselineCompiler::Impl::pop() {
   const Operand o = stack_.back();
   stack_.pop_back();
-  next_slot_ = o.slot;
+  // (Elsewhere slots do not belong to places on the stack.)
+  if (!driven_) next_slot_ = o.slot;
   switch (o.kind) {
     case Kind::Local:
       local_heads_[o.local] = o.next_same;
@@ -340,7 +349,7 @@ void BaselineCompiler::Impl::set_local(uint32_t local, bool tee) {
     return;
   }
   preserve_local(local);
-  if (local_reg_[local]) {
+  if (local_reg_[local] != kNoRegister) {
     load_local(local, o);
     release(o);
     if (tee) push_local(local);
@@ -396,6 +405,7 @@ Label BaselineCompiler::Impl::constant(const wasm::V128& value) {
 // ---- functions ----------------------------------------------------------------------
 
 void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
+  wanted_ = kNoRegister;
   code_.reset(asmjit::ResetPolicy::kSoft);
   code_.init(asmjit::Environment::host());
   code_.setErrorHandler(&errors_);
@@ -451,7 +461,7 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   for (size_t i = 0; i < locals.size(); ++i) {
     // One in a register has a slot as well where calls do not preserve it, or other code may
     // take over the frame.
-    if (local_reg_[i] && !is_volatile(i) && !options_.heat) {
+    if (local_reg_[i] != kNoRegister && !is_volatile(i) && !options_.heat) {
       local_slots_[i] = 0;
       continue;
     }
@@ -460,21 +470,12 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   }
   next_slot_ = max_slot_ = slot;
 
-  a_.begin_frame();
-  mark();
-  a_.load_word(kExecGpr, kArgGprs[0], layout::kCtxExec);
-  a_.compare(kScratch, at(kExecGpr, layout::kExecLimit), true);
-  a_.branch(Cond::Below, trap(TrapCode::CallStackExhausted));
-  a_.commit_frame();
-  a_.move_gpr(kContext, kArgGprs[0], true);
-  if (!module_.memories.empty() && guarded(0))
-    a_.load_word(kMemory0, kArgGprs[0], layout::kCtxMemory0);
-
+  enter();
   take_params(type.params);
   // Other locals start at zero.
   uint32_t zero_from = slot;
   for (size_t i = params; i < locals.size(); ++i) {
-    if (const uint8_t reg = local_reg_[i]) {
+    if (const uint8_t reg = local_reg_[i]; reg != kNoRegister) {
       if (is_fpr(locals[i])) {
         a_.load_fpr_imm(reg, 0, true);
       } else {
@@ -487,11 +488,24 @@ void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {
   a_.zero_slots(zero_from, slot);
 }
 
+// Makes the frame, and loads the registers that all code relies on.
+void BaselineCompiler::Impl::enter() {
+  a_.begin_frame();
+  mark();
+  a_.load_word(kExecGpr, kArgGprs[0], layout::kCtxExec);
+  a_.compare(kScratch, at(kExecGpr, layout::kExecLimit), true);
+  a_.branch(Cond::Below, trap(TrapCode::CallStackExhausted));
+  a_.commit_frame();
+  a_.move_gpr(kContext, kArgGprs[0], true);
+  if (!module_.memories.empty() && guarded(0))
+    a_.load_word(kMemory0, kArgGprs[0], layout::kCtxMemory0);
+}
+
 // Asks for other code to go on at the loop, and leaves the rest of the function to it.
 void BaselineCompiler::Impl::go_on_elsewhere(const Heat& h) {
   const auto& locals = validator_.locals();
   for (uint32_t i = 0; i < locals.size(); ++i)
-    if (local_reg_[i] && !is_volatile(i))
+    if (local_reg_[i] != kNoRegister && !is_volatile(i))
       a_.store_gpr(local_home(i), local_reg_[i], is_wide(locals[i]));
   for (const Operand& o : h.constants) store_slot(o, o.slot);
   a_.load_imm(kArgGprs[2], h.loop);
@@ -540,8 +554,15 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
       return Error(ErrorKind::Unsupported, "function needs too many stack slots", offset_);
   }
   patch_fuel();
+  WAFER_LET(code, finish(func));
+  if (WAFER_UNLIKELY(retry_)) return compile(func);
+  return code;
+}
 
-  // What lies out of the way, where nothing is known of the locals.
+// What lies out of the way, and the end of it.
+Result<CompiledFunction> BaselineCompiler::Impl::finish(uint32_t func) {
+  retry_ = false;
+  // Where nothing is known of the locals.
   any_local_changed();
   for (const Heat& h : heats_) {
     offset_ = h.offset;
@@ -595,7 +616,10 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   a_.set_frame(max_slot_);
   a_.end_function();
   if (WAFER_UNLIKELY(!errors_.message.empty())) {
-    if (a_.retry()) return compile(func);
+    if (a_.retry()) {
+      retry_ = true;
+      return CompiledFunction{};
+    }
     String message("code generator: ");
     message += errors_.message;
     return Error(ErrorKind::Unsupported, message, module_.functions[func].body.begin);
@@ -617,6 +641,11 @@ Result<void> BaselineCompiler::Impl::visit(const Instr& in) {
     }
   }
   WAFER_TRY(validator_.apply(in));
+  if (WAFER_UNLIKELY(!emit(in))) unsupported_ = true;
+  return {};
+}
+
+bool BaselineCompiler::Impl::emit(const Instr& in) {
   // By the order of the opcode table, for speed; the rest ask around.
   bool known;
   if (in.op <= Opcode::LocalTee) {
@@ -630,8 +659,7 @@ Result<void> BaselineCompiler::Impl::visit(const Instr& in) {
   } else {
     known = visit_reference(in) || visit_memory(in) || visit_numeric(in) || visit_table(in);
   }
-  if (WAFER_UNLIKELY(!known)) unsupported_ = true;
-  return {};
+  return known;
 }
 
 }  // namespace wafer::compiler

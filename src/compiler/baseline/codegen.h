@@ -1,6 +1,7 @@
 // State of the baseline compiler; see compiler.h. Internal to this folder.
 #pragma once
 
+#include <bit>
 #include <cstring>
 
 #include "compiler/baseline/arena.h"
@@ -101,13 +102,15 @@ class BaselineCompiler::Impl {
                                         size_t& first);
   Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
 
- private:
+ protected:
   using Kind = Operand::Kind;
 
   // ---- codegen.cc: frame and operand stack
   void reset_code(size_t body_bytes = 0);
   CompiledFunction finish_code();
+  void enter();
   void prologue(const wasm::FuncType& type);
+  Result<CompiledFunction> finish(uint32_t func);
   struct Heat;
   void go_on_elsewhere(const Heat& h);
 
@@ -141,7 +144,7 @@ class BaselineCompiler::Impl {
   Operand in_register(const Operand& o) const;
   // The register of the local that the next instruction sets to a result of this class, if it
   // has one and nothing on the stack stands for its value; else kNoRegister.
-  uint8_t target(bool fpr) const;
+  uint8_t target(bool fpr);
   // A register for a result: that, or a free one.
   uint8_t result_gpr() {
     const uint8_t t = target(false);
@@ -169,6 +172,12 @@ class BaselineCompiler::Impl {
   // Gives a local with a register a value.
   void load_local(uint32_t local, const Operand& o);
 
+  // One of the `free` registers.
+  uint8_t pick(uint32_t free, bool fpr) const {
+    if (wanted_ != kNoRegister && wanted_fpr_ == fpr && free >> wanted_ & 1) return wanted_;
+    return uint8_t(std::countr_zero(free));
+  }
+  uint8_t no_register();
   uint8_t alloc_gpr();
   uint8_t alloc_fpr();
   void claim_gpr(uint8_t reg);
@@ -182,8 +191,11 @@ class BaselineCompiler::Impl {
   void load_gpr(uint8_t dst, const Operand& o);
   void load_fpr(uint8_t dst, const Operand& o);
   Mem home(const Operand& o) const;  // of a Slot, or of a Local without a register
+  bool is_register_local(const Operand& o) const {
+    return o.kind == Kind::Local && local_reg_[o.local] != kNoRegister;
+  }
   bool in_memory(const Operand& o) const {
-    return o.kind == Kind::Slot || (o.kind == Kind::Local && local_reg_[o.local] == 0);
+    return o.kind == Kind::Slot || (o.kind == Kind::Local && local_reg_[o.local] == kNoRegister);
   }
 
   // Copies the value of `o` to memory, leaving flags and operand registers alone.
@@ -210,6 +222,7 @@ class BaselineCompiler::Impl {
   bool needs_moves(const Control& c) const;
   void emit_moves(const Control& c, std::span<const ValType> types);
   void emit_branch(Control& c);
+  void pass_results();
   void emit_return();
   Cond pop_cond();
   void cond_branch(uint32_t index, Cond cond);
@@ -326,6 +339,10 @@ class BaselineCompiler::Impl {
 #endif
 
   Result<void> visit(const Instr& in);
+  // Makes code of one instruction whose operands are on the stack; false if there is none.
+  bool emit(const Instr& in);
+  // The type of what the instruction being made gives.
+  ValType result_type() const { return driven_ ? wanted_type_ : validator_.operand(0); }
   bool visit_control(const Instr& in);
 
   const wasm::Module& module_;
@@ -342,9 +359,17 @@ class BaselineCompiler::Impl {
   void emit_pad(Control& c);
   void note_call_site();
 
+  // Whether who allocates registers, and not the order of the body, says where operands are and
+  // where a result is best put (see driver.h of the optimizing compiler).
+  bool driven_ = false;
+  bool retry_ = false;
+  uint8_t wanted_ = kNoRegister;  // register for a result, of this class
+  bool wanted_fpr_ = false;
+  ValType wanted_type_;
+
   uint32_t func_ = 0;
   Vec<uint32_t> local_slots_;
-  Vec<uint8_t> local_reg_;                        // register of its class, or 0
+  Vec<uint8_t> local_reg_;                        // register of its class, or kNoRegister
   Vec<uint32_t> volatile_locals_;                 // those in registers that calls do not preserve
   uint32_t changed_gprs_ = 0, changed_fprs_ = 0;  // of these, which differ from their slots
   uint32_t operand_gprs_ = 0, operand_fprs_ = 0;

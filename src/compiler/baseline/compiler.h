@@ -20,6 +20,8 @@ struct BaselineOptions {
   CodeOptions code;
   // Counts down VmContext::heat at function entry and in loops.
   bool heat = false;
+  // Of code whose functions another compiler makes where it can.
+  bool optimized = false;
   bool operator==(const BaselineOptions&) const = default;
 };
 
@@ -30,9 +32,20 @@ struct CompiledFunction {
   std::span<const CallHandler> handlers;  // the same
 };
 
+// Makes code of the same frame, calling convention and tables as BaselineCompiler does.
+class FunctionCompiler {
+ public:
+  virtual ~FunctionCompiler() = default;
+  // As BaselineCompiler::compile().
+  virtual Result<CompiledFunction> compile(uint32_t func) = 0;
+};
+using MakeFunctionCompiler = std::shared_ptr<FunctionCompiler> (*)(const wasm::Module& module,
+                                                                   const BaselineOptions& options);
+
 // Compiles validated functions of one module. Not thread-safe.
 class BaselineCompiler {
  public:
+  class Impl;  // codegen.h
   BaselineCompiler(const wasm::Module& module, const BaselineOptions& options);
   ~BaselineCompiler();
   BaselineCompiler(const BaselineCompiler&) = delete;
@@ -55,7 +68,6 @@ class BaselineCompiler {
   Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
 
  private:
-  class Impl;
   Box<Impl> impl_;
 };
 

@@ -51,7 +51,8 @@ void BaselineCompiler::Impl::emit_branch(Control& c) {
 }
 
 // The results are on top of the stack, which keeps them.
-void BaselineCompiler::Impl::emit_return() {
+// Puts the top operands where results of the function are expected.
+void BaselineCompiler::Impl::pass_results() {
   const auto types = control_.front().results;
   const size_t n = types.size();
   ArgAssigner assign(true);
@@ -72,6 +73,10 @@ void BaselineCompiler::Impl::emit_return() {
       load_gpr(kResultGpr, first);
     }
   }
+}
+
+void BaselineCompiler::Impl::emit_return() {
+  pass_results();
   a_.jump(return_label_);
 }
 

@@ -96,7 +96,7 @@ void BaselineCompiler::Impl::choose_locals() {
   constexpr size_t kKept = std::size(kLocalGprs), kMostGprs = kKept + std::size(kVolatileGprs),
                    kFprs = std::size(kVolatileFprs);
   const auto& locals = validator_.locals();
-  local_reg_.assign(locals.size(), 0);
+  local_reg_.assign(locals.size(), kNoRegister);
   // A look at the body pays where there is something to choose, and a loop to be quick in: its
   // opcode at least is there.
   const Bytes body = module_.bytes.subspan(validator_.offset(),
@@ -145,16 +145,20 @@ void BaselineCompiler::Impl::choose_locals() {
 void BaselineCompiler::Impl::take_params(std::span<const ValType> types) {
   Move gprs[kGprArgs], fprs[kFprArgs];
   size_t gpr_count = 0, fpr_count = 0;
+  bool spilled = false;
   ArgAssigner assign;
   for (uint32_t i = 0; i < types.size(); ++i) {
     const ArgLocation where = assign.next(types[i]);
-    if (where.kind == ArgLocation::Kind::Spill) continue;
+    if (where.kind == ArgLocation::Kind::Spill) {
+      spilled = true;
+      continue;
+    }
     Operand from;
     from.type = types[i];
     const bool fpr = where.kind == ArgLocation::Kind::Fpr;
     from.kind = fpr ? Kind::Fpr : Kind::Gpr;
     from.reg = fpr ? uint8_t(where.index) : kArgGprs[where.index + 1];
-    if (!local_reg_[i]) {
+    if (local_reg_[i] == kNoRegister) {
       store_mem(local_home(i), from);
     } else if (fpr) {
       fprs[fpr_count++] = {local_reg_[i], from};
@@ -164,30 +168,42 @@ void BaselineCompiler::Impl::take_params(std::span<const ValType> types) {
     }
   }
   move_args(gprs, gpr_count, fprs, fpr_count);
+  // By now a parameter may be in the register that leads to the others.
+  uint8_t exec = kExecGpr;
+  if (driven_ && spilled) a_.load_word(exec = kScratch, kContext, layout::kCtxExec);
   ArgAssigner again;
   for (uint32_t i = 0; i < types.size(); ++i) {
     const ArgLocation where = again.next(types[i]);
     if (where.kind != ArgLocation::Kind::Spill) continue;
-    const Mem from = at(kExecGpr, int64_t(layout::kExecSpill) + 8 * where.index);
+    const Mem from = at(exec, int64_t(layout::kExecSpill) + 8 * where.index);
     const uint8_t reg = local_reg_[i];
-    if (is_fpr(types[i])) {
-      a_.load_fpr(reg ? reg : kScratchFpr, from, width_of(types[i]));
-      if (!reg) a_.store_fpr(local_home(i), kScratchFpr, width_of(types[i]));
+    if (reg == kNoRegister) {
+      a_.load_fpr(kScratchFpr, from, width_of(types[i]));
+      a_.store_fpr(local_home(i), kScratchFpr, width_of(types[i]));
+    } else if (is_fpr(types[i])) {
+      a_.load_fpr(reg, from, width_of(types[i]));
     } else {
-      a_.load_gpr(reg ? reg : kScratch, from, is_wide(types[i]));
-      if (!reg) a_.store_gpr(local_home(i), kScratch, is_wide(types[i]));
+      a_.load_gpr(reg, from, is_wide(types[i]));
     }
   }
 }
 
-uint8_t BaselineCompiler::Impl::target(bool fpr) const {
+uint8_t BaselineCompiler::Impl::target(bool fpr) {
+  if (driven_) {
+    if (wanted_ == kNoRegister || wanted_fpr_ != fpr) return kNoRegister;
+    const uint32_t bit = 1u << wanted_;
+    if ((fpr ? fpr_used_ : gpr_used_) & bit) return kNoRegister;
+    // From now on it is nobody else's.
+    (fpr ? operand_fprs_ : operand_gprs_) &= ~bit;
+    return wanted_;
+  }
   const uint8_t* next = module_.bytes.data() + validator_.offset();
   constexpr uint8_t kSet = 0x21, kTee = 0x22;
   // The body's end follows at least; indices of more than a byte are not worth a look.
   if ((next[0] != kSet && next[0] != kTee) || next[1] >= local_reg_.size() || next[1] >= 0x80)
     return kNoRegister;
   const uint32_t local = next[1];
-  if (!local_reg_[local] || local_heads_[local] != kNone ||
+  if (local_reg_[local] == kNoRegister || local_heads_[local] != kNone ||
       is_fpr(validator_.locals()[local]) != fpr)
     return kNoRegister;
   return local_reg_[local];
@@ -196,7 +212,7 @@ uint8_t BaselineCompiler::Impl::target(bool fpr) const {
 // As an operand that is in the register itself, if it is a local that has one.
 Operand BaselineCompiler::Impl::in_register(const Operand& o) const {
   Operand r = o;
-  if (o.kind != Kind::Local || !local_reg_[o.local]) return r;
+  if (!is_register_local(o)) return r;
   r.kind = is_fpr(o.type) ? Kind::Fpr : Kind::Gpr;
   r.reg = local_reg_[o.local];
   return r;

@@ -19,7 +19,7 @@ void BaselineCompiler::Impl::wrap() {
 }
 
 bool BaselineCompiler::Impl::scales_next(bool wide) {
-  if (top().kind != Kind::Const || top(1).kind == Kind::Const) return false;
+  if (driven_ || top().kind != Kind::Const || top(1).kind == Kind::Const) return false;
   const uint64_t by = top().value & (wide ? 63 : 31);
   if (by == 0 || by > Machine::kMostScale) return false;
   // The body's end follows at least.
@@ -31,7 +31,7 @@ bool BaselineCompiler::Impl::scales_next(bool wide) {
     if (stack_.size() < 3 || in_register(top(2)).kind != Kind::Gpr) return false;
     scaled_below_ = false;
   } else if (next[0] == kGet && next[1] < local_reg_.size() && next[1] < 0x80 && next[2] == add &&
-             local_reg_[next[1]]) {
+             local_reg_[next[1]] != kNoRegister) {
     scaled_below_ = true;
   } else {
     return false;
@@ -55,7 +55,7 @@ void BaselineCompiler::Impl::add_scaled(bool wide) {
 
 void BaselineCompiler::Impl::reinterpret(const Instr& in) {
   const bool wide = in.op == Opcode::I64ReinterpretF64 || in.op == Opcode::F64ReinterpretI64;
-  const ValType to = validator_.operand(0);
+  const ValType to = result_type();
   Operand a = pop();
   if (a.kind == Kind::Const) {
     push_const(to, a.value);

@@ -134,13 +134,13 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
   using enum Opcode;
   switch (in.op) {
     case RefNull:
-      push_const(validator_.operand(0), runtime::kNullRef);
+      push_const(result_type(), runtime::kNullRef);
       return true;
     case RefFunc: {
       const uint8_t dst = alloc_gpr();
       a_.load_word(dst, kContext, layout::kCtxFuncs);
       a_.load_word(dst, dst, int64_t(in.index) * 8);
-      push_gpr(validator_.operand(0), dst);
+      push_gpr(result_type(), dst);
       return true;
     }
     case RefIsNull:
@@ -154,7 +154,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
       trap_if_null(o, TrapCode::NullReference);
-      push_gpr(validator_.operand(0), reg);
+      push_gpr(result_type(), reg);
       return true;
     }
     case BrOnNull: {
@@ -199,7 +199,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       Operand o = pop();
       const uint8_t reg = own_gpr(o);
       a_.make_i31(reg);
-      push_gpr(validator_.operand(0), reg);
+      push_gpr(result_type(), reg);
       return true;
     }
     case I31GetS:
@@ -221,7 +221,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       trap_if_null(o, TrapCode::NullReference);
       const uint32_t offset = module_.canon_type(in.index)->descriptor_offset;
       release(o);
-      load_storage(at(reg, int64_t(layout::kStructPayload) + offset), validator_.operand(0), false);
+      load_storage(at(reg, int64_t(layout::kStructPayload) + offset), result_type(), false);
       return true;
     }
     case RefCastDescEq:
@@ -242,7 +242,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       const wasm::CanonType& type = *module_.canon_type(in.index);
       check_descriptor();
       spill_registers(uint32_t(stack_.size()));
-      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      builtin(Builtin::struct_new, {in.index}, 0, result_type());
       fill_object(n + 1, [&](uint32_t i) {
         const bool field = i < n;
         return std::pair(int64_t(layout::kStructPayload) +
@@ -255,14 +255,14 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       const auto& fields = module_.types[in.index].fields;
       const auto& offsets = module_.canon_type(in.index)->field_offsets;
       spill_registers(uint32_t(stack_.size()));
-      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      builtin(Builtin::struct_new, {in.index}, 0, result_type());
       fill_object(uint32_t(fields.size()), [&](uint32_t i) {
         return std::pair(int64_t(layout::kStructPayload) + offsets[i], fields[i].storage);
       });
       return true;
     }
     case StructNewDefault:
-      builtin(Builtin::struct_new, {in.index}, 0, validator_.operand(0));
+      builtin(Builtin::struct_new, {in.index}, 0, result_type());
       return true;
     case StructGet:
     case StructGetS:
@@ -289,7 +289,7 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
     }
     case ArrayNew: {
       // The initial value is below the length; array.fill reads it from its slot.
-      const ValType result = validator_.operand(0);
+      const ValType result = result_type();
       spill_registers(uint32_t(stack_.size()));
       Operand& init = top(1);
       store_slot(init, init.slot);
@@ -311,23 +311,23 @@ bool BaselineCompiler::Impl::visit_reference(const Instr& in) {
       return true;
     }
     case ArrayNewDefault:
-      builtin(Builtin::array_new, {in.index}, 1, validator_.operand(0));
+      builtin(Builtin::array_new, {in.index}, 1, result_type());
       return true;
     case ArrayNewFixed: {
       const ValType storage = module_.types[in.index].fields[0].storage;
       const uint32_t size = module_.canon_type(in.index)->element_size;
       spill_registers(uint32_t(stack_.size()));
-      builtin(Builtin::array_new, {in.index, in.index2}, 0, validator_.operand(0));
+      builtin(Builtin::array_new, {in.index, in.index2}, 0, result_type());
       fill_object(in.index2, [&](uint32_t i) {
         return std::pair(int64_t(layout::kArrayElements) + int64_t(i) * size, storage);
       });
       return true;
     }
     case ArrayNewData:
-      builtin(Builtin::array_new_data, {in.index, in.index2}, 2, validator_.operand(0));
+      builtin(Builtin::array_new_data, {in.index, in.index2}, 2, result_type());
       return true;
     case ArrayNewElem:
-      builtin(Builtin::array_new_elem, {in.index, in.index2}, 2, validator_.operand(0));
+      builtin(Builtin::array_new_elem, {in.index, in.index2}, 2, result_type());
       return true;
     case ArrayGet:
     case ArrayGetS:

@@ -55,8 +55,9 @@ void leave_to_interpreter(FuncInst* func) {
 
 }  // namespace
 
-BaselineCode::BaselineCode(const wasm::Module& m, const BaselineOptions& o)
-    : module(m), options(o), compiler_(m, o) {
+BaselineCode::BaselineCode(const wasm::Module& m, const BaselineOptions& o,
+                           MakeFunctionCompiler make)
+    : module(m), options(o), compiler_(m, o), better_(make ? make(m, o) : nullptr) {
   types.reserve(m.types.size());
   for (uint32_t i = 0; i < m.types.size(); ++i) types.push_back(m.canon_type(i));
   entries.resize(m.functions.size());
@@ -99,7 +100,9 @@ void* BaselineCode::compile(uint32_t func) {
     if (void* code = std::exchange(watched_[func], nullptr)) set_entry(entries[func], code);
     return entries[func];
   }
-  Result<CompiledFunction> code = compiler_.compile(func);
+  Result<CompiledFunction> code =
+      better_ ? better_->compile(func) : Error(ErrorKind::Unsupported, "no other compiler");
+  if (!code) code = compiler_.compile(func);
   if (!code) code = compiler_.interpreter_stub(func, leave_to_interpreter);
   if (!code) return nullptr;
   void* entry = place(*code, func);
@@ -138,10 +141,11 @@ Result<std::shared_ptr<BaselineCode>> BaselineTier::code_of(Instance& instance) 
   BaselineOptions options;
   options.code = code_options(instance.store->engine());
   options.heat = heat_ != 0;
+  options.optimized = make_ != nullptr;
   const MutexLock lock(module.tier_mutex);
   auto known = std::static_pointer_cast<BaselineCode>(module.baseline_code);
   if (known && known->options == options) return std::move(known);
-  auto code = make_shared_in<BaselineCode>(module, options);
+  auto code = make_shared_in<BaselineCode>(module, options, make_);
   if (heat_) code->heat.resize(module.functions.size(), heat_);
   WAFER_TRY(code->init());
   module.baseline_code = code;

@@ -10,7 +10,9 @@ namespace wafer::compiler {
 // Baseline code of one module; shared by its instances.
 class BaselineCode final {
  public:
-  BaselineCode(const wasm::Module& module, const BaselineOptions& options);
+  // `make`, if not null, gives who compiles the functions that it can.
+  BaselineCode(const wasm::Module& module, const BaselineOptions& options,
+               MakeFunctionCompiler make = nullptr);
   // Prepares the entries that compile on first call.
   Result<void> init();
   // Machine code of own function `func` in the native calling convention, compiled now if
@@ -44,6 +46,7 @@ class BaselineCode final {
   void* place(const CompiledFunction& code, uint32_t func);
   mutable Mutex mutex_;
   BaselineCompiler compiler_;
+  std::shared_ptr<FunctionCompiler> better_;
   Vec<Box<CodeArena>> arenas_;
   Vec<bool> compiled_;
   // By function index: code behind an entry that is watched, or null.
@@ -59,7 +62,8 @@ class BaselineTier final : public runtime::Tier {
  public:
   // With `heat`, functions count their executions down from it and call
   // VmContext::better_code when they come to zero; 0: they do not count.
-  explicit BaselineTier(uint32_t heat = 0) : heat_(heat) {}
+  explicit BaselineTier(uint32_t heat = 0, MakeFunctionCompiler make = nullptr)
+      : heat_(heat), make_(make) {}
   ~BaselineTier() = default;
   Result<void> attach(Instance& instance) override;
   void detach_store(Store& store) override;
@@ -68,6 +72,7 @@ class BaselineTier final : public runtime::Tier {
  private:
   Result<std::shared_ptr<BaselineCode>> code_of(Instance& instance);
   const uint32_t heat_;
+  const MakeFunctionCompiler make_;
 };
 
 // The tier, one for the process; null on processors that it does not support.
