@@ -23,7 +23,7 @@ if(TARGET wafer_demangle)
 endif()
 
 set(wafer_parts)
-foreach(part base plugin devices devices_imports wasm component component_run runtime interp compiler baseline tiering tiers demangle api capi wat host wasi_bind wasi_p1 wasi_p2 wasi_p3 wasi_devices host_devices wasi_command embedded)
+foreach(part base plugin devices devices_imports wasm component component_run runtime interp compiler baseline optimizing tiering tiers demangle api capi wat host wasi_bind wasi_p1 wasi_p2 wasi_p3 wasi_devices host_devices wasi_command embedded)
   if(TARGET wafer_${part})
     list(APPEND wafer_parts wafer_${part})
   endif()

@@ -36,6 +36,7 @@ wafer_precompile(wafer_devices_imports devices/imports/functions.h runtime/host_
 wafer_precompile(wafer_compiler <algorithm> compiler/abi.h compiler/backend.h
   compiler/cache_turn.h)
 wafer_precompile(wafer_baseline compiler/baseline/codegen.h)
+wafer_precompile(wafer_optimizing <algorithm> compiler/optimizing/ir.h)
 wafer_precompile(wafer_llvm compiler/llvm/translate.h)
 wafer_precompile(wafer_host <algorithm> host/address.h host/fs.h)
 wafer_precompile(wafer_host_devices <algorithm> host/devices/board.h host/devices/grant.h)

@@ -31,7 +31,8 @@ void add_opt_level(CLI::App& app, compiler::CompileOptions& compile) {
 }
 
 const std::vector<std::string>& tier_names() {
-  static const std::vector<std::string> names{"auto", "interp", "in-place", "baseline", "llvm"};
+  static const std::vector<std::string> names{"auto",     "interp",     "in-place",
+                                              "baseline", "optimizing", "llvm"};
   return names;
 }
 
@@ -62,11 +63,12 @@ int generate_code() {
 
 Result<compiler::OwnedTier> TierChoice::make() const {
   using Kind = compiler::TierKind;
-  const Kind kind = name == "interp"     ? Kind::Interpreter
-                    : name == "in-place" ? Kind::InPlace
-                    : name == "baseline" ? Kind::Baseline
-                    : name == "llvm"     ? Kind::Optimized
-                                         : Kind::Auto;
+  const Kind kind = name == "interp"       ? Kind::Interpreter
+                    : name == "in-place"   ? Kind::InPlace
+                    : name == "baseline"   ? Kind::Baseline
+                    : name == "optimizing" ? Kind::Optimizing
+                    : name == "llvm"       ? Kind::Optimized
+                                           : Kind::Auto;
   compiler::TierOptions options;
   options.compile = compile;
   if (use_cache) {

@@ -11,6 +11,9 @@
 #if WAFER_HAS_BASELINE
 #include "compiler/tiering/tiering.h"
 #endif
+#if WAFER_HAS_OPTIMIZING
+#include "compiler/optimizing/compiler.h"
+#endif
 
 namespace wafer::diff {
 
@@ -29,7 +32,7 @@ constexpr uint32_t kHeat = 6;
 
 constexpr std::string_view kNames[] = {"interp", "in-place",  "baseline",   "llvm",
                                        "auto",   "reference", "auto-parts", "llvm-relaxed",
-                                       "llvm-0", "llvm-1",    "llvm-3"};
+                                       "llvm-0", "llvm-1",    "llvm-3",     "optimizing"};
 constexpr std::string_view kFuelUsed = "fuel used: ";
 
 compiler::TierOptions llvm_options(bool precise, unsigned opt_level = 2) {
@@ -322,6 +325,12 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     out.tier = compiler::baseline_tier();
     return out;
   }
+#if WAFER_HAS_OPTIMIZING
+  if (name == "optimizing") {
+    out.tier = compiler::optimizing_tier();
+    return out;
+  }
+#endif
   if (name == "auto" || name == "auto-parts") {
     WAFER_TRY(compiler::load_llvm_backend());
     compiler::TieringOptions tiering;

@@ -353,11 +353,12 @@ int main(int argc, char** argv) {
   app.add_option("--count", settings.count, "Number of modules")->capture_default_str();
   app.add_option("--time", settings.seconds, "Stop after so many seconds; 0: no bound")
       ->capture_default_str();
-  app.add_option("--tier", settings.tiers,
-                 "Tiers to compare with the first: interp, baseline, llvm, auto; reference (an "
-                 "evaluator that shares nothing with them); auto-parts (what is hot is optimized "
-                 "one by one); llvm-relaxed (with "
-                 "relaxed traps); llvm-0, llvm-1 and llvm-3 (other levels of optimization)")
+  app.add_option(
+         "--tier", settings.tiers,
+         "Tiers to compare with the first: interp, baseline, optimizing, llvm, auto; reference (an "
+         "evaluator that shares nothing with them); auto-parts (what is hot is optimized "
+         "one by one); llvm-relaxed (with "
+         "relaxed traps); llvm-0, llvm-1 and llvm-3 (other levels of optimization)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(tier_names().begin(), tier_names().end())))
       ->capture_default_str();
@@ -375,7 +376,8 @@ int main(int argc, char** argv) {
 
   // Once here, so that it is there in every process that is forked.
   for (const std::string& name : settings.tiers) {
-    if (name == "interp" || name == "baseline" || name == "reference") continue;
+    if (name == "interp" || name == "baseline" || name == "optimizing" || name == "reference")
+      continue;
     if (const auto backend = compiler::load_llvm_backend(); !backend) {
       std::cerr << backend.error().message << '\n';
       return 2;

@@ -20,8 +20,9 @@ set(below_compiler/baseline ${below_compiler} compiler/baseline compiler/baselin
   compiler/baseline/a64)
 set(below_compiler/baseline/x64 ${below_compiler/baseline})
 set(below_compiler/baseline/a64 ${below_compiler/baseline})
+set(below_compiler/optimizing ${below_compiler/baseline} compiler/optimizing)
 set(below_compiler/tiering ${below_compiler/baseline} compiler/tiering)
-set(below_compiler/tiers ${below_compiler/tiering} compiler/tiers)
+set(below_compiler/tiers ${below_compiler/tiering} compiler/optimizing compiler/tiers)
 set(below_host ${below_base} host)
 set(below_devices ${below_base} devices public)
 set(below_devices/imports ${below_runtime} devices devices/imports public)
@@ -51,6 +52,7 @@ set(others_compiler/llvm llvm)
 set(others_compiler/llvm/plugin llvm)
 set(others_compiler/baseline asmjit)
 set(others_compiler/baseline/x64 asmjit)
+set(others_compiler/optimizing asmjit)
 set(others_compiler/baseline/a64 asmjit)
 set(others_program fmt)
 set(others_host boost)
@@ -95,7 +97,8 @@ foreach(file ${files})
 endforeach()
 # A layer without files would be one that this script no longer finds.
 foreach(folder base plugin wasm wat component component/run wit compose bindgen demangle runtime interp compiler compiler/llvm compiler/llvm/plugin
-    compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/tiering compiler/tiers
+    compiler/baseline compiler/baseline/x64 compiler/baseline/a64 compiler/optimizing compiler/tiering
+    compiler/tiers
     host host/http host/http/tls host/devices devices devices/imports wasi/gen wasi/bind wasi/p1 wasi/p2 wasi/p3 wasi/devices wasi/command serve program oci/format oci api capi cli shim embedded)
   if(NOT folder IN_LIST folders)
     list(APPEND bad "${folder}: no such folder")

@@ -4,6 +4,9 @@
 #include "compiler/baseline/tier.h"
 #include "compiler/tiering/tiering.h"
 #endif
+#if WAFER_HAS_OPTIMIZING
+#include "compiler/optimizing/compiler.h"
+#endif
 #include "compiler/llvm_loader.h"
 #include "interp/interp.h"
 
@@ -17,6 +20,15 @@ Result<OwnedTier> make_baseline() {
   return Error(ErrorKind::Unsupported, "this processor is too old for the baseline compiler");
 #else
   return Error(ErrorKind::Unsupported, "no baseline compiler in this build");
+#endif
+}
+
+Result<OwnedTier> make_optimizing() {
+#if WAFER_HAS_OPTIMIZING
+  if (runtime::Tier* tier = optimizing_tier()) return OwnedTier{tier, nullptr, {}, {}};
+  return Error(ErrorKind::Unsupported, "this processor is too old for the optimizing compiler");
+#else
+  return Error(ErrorKind::Unsupported, "no optimizing compiler in this build");
 #endif
 }
 
@@ -57,6 +69,8 @@ Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
       return OwnedTier{interp::tier(), nullptr, {}, {}};
     case TierKind::Baseline:
       return make_baseline();
+    case TierKind::Optimizing:
+      return make_optimizing();
     case TierKind::Optimized: {
       WAFER_TRY(check_target(options));
       auto rest = options.rest;

@@ -17,6 +17,7 @@ enum class TierKind : uint8_t {
   Baseline,     // quick to compile
   Optimized,    // all of a module is optimized before it runs
   InPlace,      // interprets functions' bytes where they lie
+  Optimizing,   // the optimizing compiler, function by function
 };
 
 // A tier, and what keeps it; to be kept for as long as there are engines with it.
