@@ -620,7 +620,7 @@ class Generator {
 // Allocates, after which everything has to be right.
 const Allocation& allocate(RegisterAllocator& allocator, Builder& b) {
   const AllocFunction& f = b.done();
-  const Allocation& a = allocator.run(f);
+  const Allocation& a = *allocator.run(f);
   EXPECT_EQ("", Checker(f, a).run());
   return a;
 }
@@ -925,7 +925,7 @@ TEST(Regalloc, RandomFunctionsKeepTheirValues) {
     shape.reach = 4 + random() % 30;
     Generator generator(seed, shape);
     const AllocFunction& f = generator.run();
-    ASSERT_EQ("", Checker(f, allocator.run(f)).run()) << "seed " << seed;
+    ASSERT_EQ("", Checker(f, *allocator.run(f)).run()) << "seed " << seed;
   }
 }
 

@@ -550,8 +550,7 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
     if (WAFER_UNLIKELY(unsupported_))
       return Error(ErrorKind::Unsupported, "instruction not supported by the baseline compiler",
                    offset_);
-    if (WAFER_UNLIKELY(max_slot_ > kMaxSlots))
-      return Error(ErrorKind::Unsupported, "function needs too many stack slots", offset_);
+    if (WAFER_UNLIKELY(max_slot_ > kMaxSlots)) break;
   }
   patch_fuel();
   WAFER_LET(code, finish(func));
@@ -561,6 +560,8 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
 
 // What lies out of the way, and the end of it.
 Result<CompiledFunction> BaselineCompiler::Impl::finish(uint32_t func) {
+  if (WAFER_UNLIKELY(max_slot_ > kMaxSlots))
+    return Error(ErrorKind::Unsupported, "function needs too many stack slots", offset_);
   retry_ = false;
   // Where nothing is known of the locals.
   any_local_changed();

@@ -77,6 +77,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   Vec<uint32_t> uses_;     // by node: how often it is an operand
   Vec<bool> fused_;        // by node: made with the one that uses it
   Vec<ValueId> nodes_;     // by instruction
+  Vec<uint32_t> edge_;     // by block: its number among predecessors of its only successor
   Vec<uint32_t> forward_;  // by block: where a jump to it leads
   Vec<Label> labels_;
   size_t most_args_ = 0;
@@ -242,6 +243,7 @@ void OptimizingCompiler::Impl::lower(const wasm::FuncType& type) {
   in_.params.clear();
   in_.args.clear();
   nodes_.clear();
+  edge_.resize(f_->blocks.size());
   most_args_ = std::max<size_t>(type.params.size(), 8);
   in_.gprs = kOperandGprs | kPreservedGprs;
   in_.fprs = kOperandFprs;
@@ -260,6 +262,7 @@ void OptimizingCompiler::Impl::lower(const wasm::FuncType& type) {
     out.first_pred = uint32_t(in_.preds.size());
     out.pred_count = uint32_t(block.preds.size());
     in_.preds.insert(in_.preds.end(), block.preds.begin(), block.preds.end());
+    for (uint32_t n = 0; n < block.preds.size(); ++n) edge_[block.preds[n]] = n;
     out.first_succ = uint32_t(in_.succs.size());
     out.succ_count = uint32_t(block.succs.size());
     in_.succs.insert(in_.succs.end(), block.succs.begin(), block.succs.end());
@@ -393,14 +396,9 @@ void OptimizingCompiler::Impl::edge_moves(const Vec<AllocMove>& moves, size_t& n
   if (next == first) return;
   const std::span<const AllocMove> all{moves.data() + first, next - first};
   move_all(all);
-  const Block& target = f_->blocks[to];
-  size_t edge = kNoValue;
   for (const AllocMove& m : all) {
     if (m.from.kind != Location::Kind::None) continue;
-    if (edge == kNoValue) {
-      edge = 0;
-      while (target.preds[edge] != from) ++edge;
-    }
+    const uint32_t edge = f_->blocks[from].succs.size() == 1 ? edge_[from] : 0;
     const ValueId phi = in_.params[in_.blocks[to].first_param + m.param];
     load_constant(m.to, f_->nodes[f_->args_of(f_->nodes[phi])[edge]]);
   }
@@ -708,7 +706,8 @@ Result<CompiledFunction> OptimizingCompiler::Impl::compile(uint32_t func) {
   count_uses();
   fuse();
   lower(type);
-  out_ = &allocator_.run(in_);
+  out_ = allocator_.run(in_);
+  if (!out_) return unsupported;
 
   reset_code(module_.functions[func].body.size());
   func_ = func;

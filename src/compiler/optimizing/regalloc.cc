@@ -15,18 +15,17 @@ namespace wafer::compiler {
 RegisterAllocator::RegisterAllocator() : impl_(make_box<Impl>()) {}
 RegisterAllocator::~RegisterAllocator() = default;
 
-const Allocation& RegisterAllocator::run(const AllocFunction& function) {
+const Allocation* RegisterAllocator::run(const AllocFunction& function) {
   return impl_->run(function);
 }
 
-const Allocation& RegisterAllocator::Impl::run(const AllocFunction& function) {
-  start(function);
+const Allocation* RegisterAllocator::Impl::run(const AllocFunction& function) {
+  if (!start(function)) return nullptr;
   scan();
   sort_pieces();
   give_slots();
   finish_instrs();
-  resolve();
-  return result_;
+  return resolve() ? &result_ : nullptr;
 }
 
 void RegisterAllocator::Impl::scan() {

@@ -121,10 +121,10 @@ class RegisterAllocator {
   RegisterAllocator(const RegisterAllocator&) = delete;
   RegisterAllocator& operator=(const RegisterAllocator&) = delete;
 
-  // Good until the next run(). There must be registers enough for what one instruction wants at
-  // once; it panics otherwise. Time is about linear in the function's size and in how many values
-  // live where blocks begin.
-  const Allocation& run(const AllocFunction& function);
+  // Good until the next run(). Null if it would take more than a time that is linear in the number
+  // of instructions: where many values live over many blocks. There must be registers enough for
+  // what one instruction wants at once.
+  const Allocation* run(const AllocFunction& function);
 
  private:
   class Impl;

@@ -22,7 +22,7 @@ constexpr uint32_t writes_at(uint32_t instr) { return 4 * instr + 2; }
 
 class RegisterAllocator::Impl {
  public:
-  const Allocation& run(const AllocFunction& function);
+  const Allocation* run(const AllocFunction& function);
 
  private:
   struct Range {
@@ -89,7 +89,7 @@ class RegisterAllocator::Impl {
   };
 
   // Live ranges.
-  void start(const AllocFunction& function);
+  bool start(const AllocFunction& function);
   void find_loops();
   void count_uses();
   void live_block(uint32_t block);
@@ -146,7 +146,7 @@ class RegisterAllocator::Impl {
   void sort_pieces();
   void give_slots();
   void finish_instrs();
-  void resolve();
+  bool resolve();
   void resolve_value(ValueId value);
   void resolve_params(uint32_t block);
   void add_edge_move(uint32_t pred, uint32_t block, const AllocMove& move);
@@ -174,7 +174,9 @@ class RegisterAllocator::Impl {
   Vec<uint32_t> kept_;              // by value: 1 + the block in front of which it was kept open
   Vec<uint32_t> listed_at_;         // by value: where in them
   Vec<Vec<ValueId>> live_, spare_;  // by block: what lives at its beginning, while others ask
-  Vec<uint32_t> asking_;            // by block: predecessors still to come
+  uint64_t work_ = 0, most_work_ = 0;
+  Vec<uint32_t> edge_;    // by block: its number among the predecessors of its only successor
+  Vec<uint32_t> asking_;  // by block: predecessors still to come
 
   // Scan.
   Vec<Piece> pieces_;      // by start

@@ -5,7 +5,14 @@
 
 namespace wafer::compiler {
 
-void RegisterAllocator::Impl::start(const AllocFunction& function) {
+namespace {
+
+// What is looked at for values that live over many blocks: most times for each instruction.
+constexpr uint64_t kMostWork = 100, kLeastWork = 1u << 22;
+
+}  // namespace
+
+bool RegisterAllocator::Impl::start(const AllocFunction& function) {
   f_ = &function;
   values_.resize(function.values.size());
   for (size_t v = 0; v < values_.size(); ++v) {
@@ -33,14 +40,22 @@ void RegisterAllocator::Impl::start(const AllocFunction& function) {
   listed_at_.resize(values_.size());
   live_.resize(std::max(live_.size(), function.blocks.size()));
   asking_.assign(function.blocks.size(), 0);
+  edge_.resize(function.blocks.size());
   for (uint32_t b = 0; b < function.blocks.size(); ++b) {
     const AllocBlock& block = function.blocks[b];
     for (uint32_t i = 0; i < block.succ_count; ++i) {
       const uint32_t succ = function.succs[block.first_succ + i];
       if (succ > b) ++asking_[succ];
     }
+    for (uint32_t n = 0; n < block.pred_count; ++n) edge_[function.preds[block.first_pred + n]] = n;
   }
-  for (uint32_t b = uint32_t(function.blocks.size()); b-- > 0;) live_block(b);
+  work_ = 0;
+  most_work_ = kLeastWork + kMostWork * function.instrs.size();
+  for (uint32_t b = uint32_t(function.blocks.size()); b-- > 0;) {
+    live_block(b);
+    work_ += open_count_;
+    if (work_ > most_work_) return false;
+  }
   for (Value& value : values_) value.first_range = value.range;
   for (Bank& bank : banks_) {
     bank.clobber_at.assign(bank.clobber_sets, 0);
@@ -48,6 +63,7 @@ void RegisterAllocator::Impl::start(const AllocFunction& function) {
     for (size_t i = 0; i < bank.clobber_sets; ++i)
       bank.clobber_at[i] = bank.clobbers[i].positions.back();
   }
+  return true;
 }
 
 void RegisterAllocator::Impl::find_loops() {
@@ -168,8 +184,7 @@ void RegisterAllocator::Impl::live_block(uint32_t b) {
       }
     }
     if (!succ.param_count) continue;
-    uint32_t n = 0;
-    while (f.preds[succ.first_pred + n] != b) ++n;
+    const uint32_t n = edge_[b];  // such a block has no other successor
     for (uint32_t p = 0; p < succ.param_count; ++p) {
       const ValueId arg = f.args[succ.first_arg + n * succ.param_count + p];
       if (arg == kNoValue) continue;

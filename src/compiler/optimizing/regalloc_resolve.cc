@@ -193,6 +193,7 @@ void RegisterAllocator::Impl::resolve_value(ValueId v) {
     uint32_t b = piece.block + (piece.start != begin_of(piece.block) || piece.start == value.def);
     for (; b < f.blocks.size() && begin_of(b) < piece.end; ++b) {
       const AllocBlock& block = f.blocks[b];
+      work_ += 1 + block.pred_count;
       for (uint32_t n = 0; n < block.pred_count; ++n) {
         const uint32_t pred = f.preds[block.first_pred + n];
         const uint32_t end = end_of(pred);
@@ -213,14 +214,18 @@ void RegisterAllocator::Impl::sort_moves(const Vec<AllocMove>& moves, Vec<AllocM
   for (const AllocMove& move : moves) sorted[counts_[move.at]++] = move;
 }
 
-void RegisterAllocator::Impl::resolve() {
+bool RegisterAllocator::Impl::resolve() {
   end_moves_.clear();
   begin_moves_.clear();
   for (uint32_t b = 0; b < f_->blocks.size(); ++b)
     if (f_->blocks[b].param_count) resolve_params(b);
-  for (ValueId v : order_) resolve_value(v);
+  for (ValueId v : order_) {
+    resolve_value(v);
+    if (work_ > most_work_) return false;
+  }
   sort_moves(end_moves_, result_.end_moves);
   sort_moves(begin_moves_, result_.begin_moves);
+  return true;
 }
 
 }  // namespace wafer::compiler
