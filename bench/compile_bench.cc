@@ -4,7 +4,7 @@
 //   wafer_compile_bench [OPTIONS] --shapes      made modules, each with one function or
 //                                               construction that grows by powers of ten
 //
-//   --tier REGEX     of validate, interp, baseline, llvm (all)
+//   --tier REGEX     of validate, interp, baseline, optimizing, llvm (all)
 //   --opt LEVEL      of llvm, 0 to 3 (2)
 //   --every N        only every Nth 64 KiB of functions (1): a sample of a large module
 //   --shape REGEX    only such shapes
@@ -28,6 +28,9 @@
 
 #include "compile_shapes.h"
 #include "compiler/baseline/compiler.h"
+#if WAFER_HAS_OPTIMIZING
+#include "compiler/optimizing/compiler.h"
+#endif
 #include "compiler/llvm_loader.h"
 #include "interp/interp.h"
 #include "runtime/linker.h"
@@ -96,6 +99,17 @@ size_t compile(const std::string& tier, Bytes bytes, const Options& options) {
     compiler::BaselineCompiler compiler(*module, {});
     for (const uint32_t f : functions)
       if (auto made = compiler.compile(f)) code += made->code.size();
+  } else if (tier == "optimizing") {
+#if WAFER_HAS_OPTIMIZING
+    // With what it leaves to the other, as its tier does.
+    compiler::OptimizingCompiler compiler(*module, {});
+    compiler::BaselineCompiler baseline(*module, {});
+    for (const uint32_t f : functions) {
+      auto made = compiler.compile(f);
+      if (!made) made = baseline.compile(f);
+      if (made) code += made->code.size();
+    }
+#endif
   } else if (tier == "llvm") {
     compiler::Backend* backend = must(compiler::load_llvm_backend());
     compiler::CompileOptions compile;
@@ -140,7 +154,7 @@ Measured measure(const std::string& tier, Bytes bytes, const Options& options) {
 
 void measure_module(const Options& options) {
   const std::vector<uint8_t> bytes = read_file(options.file);
-  for (const char* tier : {"validate", "interp", "baseline", "llvm"}) {
+  for (const char* tier : {"validate", "interp", "baseline", "optimizing", "llvm"}) {
     if (!std::regex_search(tier, std::regex(options.tiers))) continue;
     const Measured m = measure(tier, bytes, options);
     std::printf("%-10s %9.3f s %8.0f MB %10zu bytes of code%s\n", tier, m.seconds, m.megabytes,
@@ -150,7 +164,7 @@ void measure_module(const Options& options) {
 }
 
 void measure_shapes(const Options& options) {
-  for (const char* tier : {"validate", "interp", "baseline", "llvm"}) {
+  for (const char* tier : {"validate", "interp", "baseline", "optimizing", "llvm"}) {
     if (!std::regex_search(tier, std::regex(options.tiers))) continue;
     for (const bench::Shape& shape : bench::kShapes) {
       if (!std::regex_search(shape.name, std::regex(options.shapes))) continue;
