@@ -31,7 +31,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
       : BaselineCompiler::Impl(module, options), builder_(module) {
     driven_ = true;
   }
-  Result<CompiledFunction> compile(uint32_t func);
+  Result<CompiledFunction> make_code(uint32_t func);
 
  private:
   // ---- what the allocator is told
@@ -694,7 +694,7 @@ void OptimizingCompiler::Impl::emit_block(uint32_t b) {
   }
 }
 
-Result<CompiledFunction> OptimizingCompiler::Impl::compile(uint32_t func) {
+Result<CompiledFunction> OptimizingCompiler::Impl::make_code(uint32_t func) {
   const uint32_t begin = module_.functions[func].body.begin;
   const Error unsupported(ErrorKind::Unsupported, "not supported by the optimizing compiler",
                           begin);
@@ -729,14 +729,16 @@ Result<CompiledFunction> OptimizingCompiler::Impl::compile(uint32_t func) {
   a_.leave_frame(local_regs_used_);
   a_.return_to_caller();
   WAFER_LET(code, finish(func));
-  if (WAFER_UNLIKELY(retry_)) return compile(func);
+  if (WAFER_UNLIKELY(retry_)) return make_code(func);
   return code;
 }
 
 OptimizingCompiler::OptimizingCompiler(const wasm::Module& module, const BaselineOptions& options)
     : impl_(make_box<Impl>(module, options)) {}
 OptimizingCompiler::~OptimizingCompiler() = default;
-Result<CompiledFunction> OptimizingCompiler::compile(uint32_t func) { return impl_->compile(func); }
+Result<CompiledFunction> OptimizingCompiler::compile(uint32_t func) {
+  return impl_->make_code(func);
+}
 
 runtime::Tier* optimizing_tier() {
   // Never destroyed: stores may outlive statics.
