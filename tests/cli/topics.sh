@@ -1324,7 +1324,7 @@ help() {
   run 0 --version
   has out 'wafer 0.'
   grep -Eq '^LLVM ([0-9]+\.[0-9]+|not built in)' out || { cat out; failures=$((failures + 1)); }
-  has out 'tiers: auto interp in-place baseline llvm'
+  has out 'tiers: auto interp in-place baseline optimizing llvm'
   grep -Eq '^features: .*gc .*simd' out || { cat out; failures=$((failures + 1)); }
   # The commit, where there is a repository.
   if commit=$(git -C "$source" log -1 --format=%h --abbrev=12 2>/dev/null) && [ -n "$commit" ]; then
@@ -1356,7 +1356,7 @@ completions() {
       printf "%s\n" "${COMPREPLY[@]}"' - "$@" >out 2>err
   }
   complete_bash wafer run --tier ''
-  expect out $'auto\ninterp\nin-place\nbaseline\nllvm'
+  expect out $'auto\ninterp\nin-place\nbaseline\noptimizing\nllvm'
   complete_bash wafer run --tier = ll
   expect out llvm
   complete_bash wafer run --tier =
