@@ -159,7 +159,7 @@ def at_once(server):
     client.send(frame(HEADERS, 5, 1, http2_get("/hang")))
     time.sleep(0.1)
     client.send(frame(RST, 0, 1, struct.pack(">I", 8)))
-    time.sleep(0.1)
+    time.sleep(0.5)
     check("active after the first reset", server.request("GET", "/active")[1], b"1")
     client.socket.close()
     with socket.create_connection(("127.0.0.1", server.port)) as s:
@@ -169,7 +169,7 @@ def at_once(server):
         time.sleep(0.2)
         check("active", server.request("GET", "/active")[1], b"4")
         client.send(frame(RST, 0, 1, struct.pack(">I", 8)))
-        time.sleep(0.2)
+        time.sleep(0.5)
         check("active after a reset", server.request("GET", "/active")[1], b"3")
         client.socket.close()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
