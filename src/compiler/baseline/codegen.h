@@ -64,6 +64,12 @@ inline unsigned width_of(ValType t) {
                                                                   : 8;
 }
 
+// Whether accesses to a memory are checked by pages that cannot be accessed.
+inline bool is_guarded(const wasm::Module& module, const CodeOptions& options, uint32_t memory) {
+  const wasm::MemoryType& type = module.memories[memory].type;
+  return options.guard_pages && !type.limits.is64 && type.page_size_log2 == 16;
+}
+
 // Groups of instructions that a machine makes alike.
 enum class Alu : uint8_t { Add, Sub, Mul, And, Or, Xor };
 enum class Shift : uint8_t { Left, SignedRight, Right, RotateLeft, RotateRight };
@@ -254,7 +260,7 @@ class BaselineCompiler::Impl {
   void call_builtin(Builtin b);
 
   // ---- memory.cc
-  bool guarded(uint32_t memory) const;
+  bool guarded(uint32_t memory) const { return is_guarded(module_, options_.code, memory); }
   Mem address(const Instr& in, Operand& base, unsigned width);
   void done_address(Operand& base);
   void check_alignment(const Instr& in, Operand& base, unsigned width);

@@ -3,11 +3,6 @@
 
 namespace wafer::compiler {
 
-bool BaselineCompiler::Impl::guarded(uint32_t memory) const {
-  const wasm::MemoryType& type = module_.memories[memory].type;
-  return options_.code.guard_pages && !type.limits.is64 && type.page_size_log2 == 16;
-}
-
 void BaselineCompiler::Impl::load_memory(uint8_t dst, uint32_t memory) {
   a_.load_word(dst, kContext, layout::kCtxMemories);
   a_.load_word(dst, dst, int64_t(memory) * 8);

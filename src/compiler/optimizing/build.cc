@@ -125,6 +125,7 @@ class FunctionBuilder::Impl {
   void leave() { reachable_ = false; }
 
   void push_frame(const Instr& in);
+  void note_values(const Frame& frame, std::span<const ValueId> operands);
   void note_edge(Frame& frame, std::span<const ValueId> operands);
   void jump_to(uint32_t label);
   void branch_if(uint32_t label, ValueId cond);
@@ -315,6 +316,15 @@ void FunctionBuilder::Impl::push_frame(const Instr& in) {
   f.local_count = r.end - r.begin;
 }
 
+// Notes operands, and what the locals are that the frame's code assigns to.
+void FunctionBuilder::Impl::note_values(const Frame& frame, std::span<const ValueId> operands) {
+  edge_values_.insert(edge_values_.end(), operands.begin(), operands.end());
+  for (uint32_t i = 0; i < frame.local_count; ++i)
+    edge_values_.push_back(locals_[assigned_[frame.first_local + i]]);
+  notes_ += operands.size() + frame.local_count;
+  if (notes_ > most_notes_) too_much_ = true;
+}
+
 // Notes that the present block goes on at the label of `frame`, and what it brings along.
 void FunctionBuilder::Impl::note_edge(Frame& frame, std::span<const ValueId> operands) {
   const auto id = uint32_t(edges_.size());
@@ -326,11 +336,7 @@ void FunctionBuilder::Impl::note_edge(Frame& frame, std::span<const ValueId> ope
   }
   frame.last_edge = id;
   ++frame.edge_count;
-  edge_values_.insert(edge_values_.end(), operands.begin(), operands.end());
-  for (uint32_t i = 0; i < frame.local_count; ++i)
-    edge_values_.push_back(locals_[assigned_[frame.first_local + i]]);
-  notes_ += operands.size() + frame.local_count;
-  if (notes_ > most_notes_) too_much_ = true;
+  note_values(frame, operands);
 }
 
 // Ends the present block with a jump to a label, or a return.
@@ -463,11 +469,7 @@ void FunctionBuilder::Impl::begin_if(const Instr& in, ValueId cond) {
   push_frame(in);
   Frame& f = frames_.back();
   f.saved = uint32_t(edge_values_.size());
-  edge_values_.insert(edge_values_.end(), stack_.begin() + f.height, stack_.end());
-  for (uint32_t i = 0; i < f.local_count; ++i)
-    edge_values_.push_back(locals_[assigned_[f.first_local + i]]);
-  notes_ += f.params.size() + f.local_count;
-  if (notes_ > most_notes_) too_much_ = true;
+  note_values(f, {stack_.data() + f.height, f.params.size()});
   add(Kind::Branch, wasm::kBot, {&cond, 1});
   f.header = current_;
   current_ = new_block();

@@ -75,10 +75,9 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
   // By the order of the opcode table.
   const bool vector_access = n.op == V128Load || n.op == V128Store;
   if ((n.op >= I32Load && n.op <= I64Store32) || vector_access) {
-    const Instr& in = *f.immediates(n);
-    const wasm::MemoryType& type = module.memories[in.index].type;
-    const bool guarded = options.code.guard_pages && !type.limits.is64 && type.page_size_log2 == 16;
-    needs.temp_gprs = uint8_t((guarded && in.index == 0 ? 0 : 1) + constants);
+    const uint32_t memory = f.immediates(n)->index;
+    const bool direct = memory == 0 && is_guarded(module, options.code, memory);
+    needs.temp_gprs = uint8_t(!direct + constants);
     needs.temp_fprs = constants;
     return needs;
   }
