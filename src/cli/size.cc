@@ -60,15 +60,7 @@ uint64_t memories(const wasm::Module& m, bool trim) {
   for (size_t i = m.imported_memories; i < m.memories.size(); ++i) {
     const wasm::MemoryType& type = m.memories[i].type;
     uint64_t own = type.limits.min << type.page_size_log2;
-    if (trim && i == 0 && !m.grows_memory) {
-      for (const wasm::Export& e : m.exports) {
-        runtime::Slot base;
-        if (e.kind == wasm::ExternKind::Global && e.name == "__heap_base" &&
-            e.index >= m.imported_globals && !m.globals[e.index].type.is_mutable &&
-            runtime::const_integer(m, m.globals[e.index].init, base))
-          own = std::min(own, (base + 15) & ~uint64_t{15});
-      }
-    }
+    if (trim) own = std::min(own, runtime::trimmed_bytes(m, i));
     bytes += own;
   }
   return bytes;

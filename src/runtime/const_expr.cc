@@ -259,6 +259,20 @@ bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value
   }
 }
 
+uint64_t trimmed_bytes(const wasm::Module& module, size_t index) {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  if (index != 0 || module.grows_memory) return kAll;
+  for (const wasm::Export& e : module.exports) {
+    if (e.kind != wasm::ExternKind::Global || e.name != "__heap_base") continue;
+    const wasm::Global& global = module.globals[e.index];
+    Slot value = 0;
+    if (global.imported || global.type.is_mutable || !const_integer(module, global.init, value))
+      return kAll;
+    return (value + 15) & ~uint64_t{15};
+  }
+  return kAll;
+}
+
 // The remaining forms of a single instruction.
 TrapCode eval_float(Instance& instance, wasm::ConstExpr expr, Slot* result) {
   const Bytes bytes = instance.module->slice(expr);

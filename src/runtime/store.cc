@@ -674,7 +674,7 @@ struct Instantiator {
     for (; memories < module.memories.size(); ++memories) {
       const wasm::MemoryType& type = module.memories[memories].type;
       Memory::Config config = store.engine_->memory_config(type, store.limits_.memory_bytes);
-      if (store.engine_->config().trim_memories) config.trim = heap_base(memories);
+      if (store.engine_->config().trim_memories) config.trim = trimmed_bytes(module, memories);
 #if WAFER_HAS_GUARDS
       if (images) config.image = images->memories[memories - module.imported_memories];
 #endif
@@ -698,21 +698,6 @@ struct Instantiator {
     in.elems.resize(module.elems.size());
     in.data_dropped.resize(module.datas.size());
     return {};
-  }
-
-  // Where memory `index` may end: see Config::trim_memories.
-  uint64_t heap_base(size_t index) const {
-    constexpr uint64_t kAll = ~uint64_t{0};
-    if (index != 0 || module.grows_memory) return kAll;
-    for (const wasm::Export& e : module.exports) {
-      if (e.kind != ExternKind::Global || e.name != "__heap_base") continue;
-      const wasm::Global& global = module.globals[e.index];
-      Slot value = 0;
-      if (global.imported || global.type.is_mutable || !const_integer(module, global.init, value))
-        return kAll;
-      return (value + 15) & ~uint64_t{15};
-    }
-    return kAll;
   }
 
   void register_roots() {

@@ -435,5 +435,7 @@ bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
 TrapCode eval_const(Instance& instance, wasm::ConstExpr expr, Slot* result);
 // The value of `expr` if it is a lone i32.const or i64.const.
 bool const_integer(const wasm::Module& module, wasm::ConstExpr expr, Slot& value);
+// Where memory `index` may end: see Config::trim_memories. All ones: where its type says.
+uint64_t trimmed_bytes(const wasm::Module& module, size_t index);
 
 }  // namespace wafer::runtime

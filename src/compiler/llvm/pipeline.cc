@@ -5,6 +5,7 @@
 
 #include <llvm/Analysis/InlineCost.h>
 #include <llvm/Analysis/LoopInfo.h>
+#include <llvm/Analysis/ScalarEvolution.h>
 #include <llvm/Analysis/TargetLibraryInfo.h>
 #include <llvm/Analysis/TargetTransformInfo.h>
 #include <llvm/CodeGen/AsmPrinter.h>
@@ -39,6 +40,7 @@
 #include <llvm/Transforms/Scalar/Reassociate.h>
 #include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Utils/LoopUtils.h>
 #include <llvm/Transforms/Utils/Mem2Reg.h>
 #include <llvm/Transforms/Vectorize/LoopVectorize.h>
 #include <llvm/Transforms/Vectorize/SLPVectorizer.h>
@@ -69,6 +71,26 @@ class IfLoops : public llvm::PassInfoMixin<IfLoops> {
   FunctionPassManager passes_;
 };
 
+// For processors with little flash: loops of one small block are unrolled twice if their
+// rounds are even, others never. A RISC-V gains nothing by it.
+class UnrollSmallPass : public llvm::PassInfoMixin<UnrollSmallPass> {
+ public:
+  llvm::PreservedAnalyses run(llvm::Function& f, llvm::FunctionAnalysisManager& analyses) {
+    constexpr size_t kMostInstructions = 48;
+    constexpr unsigned kTimes = 2;
+    auto& se = analyses.getResult<llvm::ScalarEvolutionAnalysis>(f);
+    const bool gains = !f.getParent()->getTargetTriple().isRISCV();
+    for (llvm::Loop* loop : analyses.getResult<llvm::LoopAnalysis>(f).getLoopsInPreorder()) {
+      if (gains && loop->getNumBlocks() == 1 && loop->getHeader()->size() <= kMostInstructions &&
+          se.getSmallConstantTripMultiple(loop) % kTimes == 0)
+        llvm::addStringMetadataToLoop(loop, "llvm.loop.unroll.count", kTimes);
+      else
+        loop->setLoopAlreadyUnrolled();
+    }
+    return llvm::PreservedAnalyses::all();
+  }
+};
+
 // What makes a body small before its callers take it.
 FunctionPassManager before_inlining() {
   FunctionPassManager p;
@@ -78,7 +100,7 @@ FunctionPassManager before_inlining() {
   return p;
 }
 
-void add_loop_passes(FunctionPassManager& p, unsigned level) {
+void add_loop_passes(FunctionPassManager& p, unsigned level, bool small) {
   FunctionPassManager with_loops;
   LoopPassManager first;
   first.addPass(llvm::LoopInstSimplifyPass());
@@ -92,12 +114,13 @@ void add_loop_passes(FunctionPassManager& p, unsigned level) {
   second.addPass(llvm::LoopIdiomRecognizePass());
   second.addPass(llvm::IndVarSimplifyPass());
   second.addPass(llvm::LoopDeletionPass());
-  if (level >= 2) second.addPass(llvm::LoopFullUnrollPass(int(level)));
+  if (level >= 2 && !small) second.addPass(llvm::LoopFullUnrollPass(int(level)));
   with_loops.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(second)));
   p.addPass(IfLoops(std::move(with_loops)));
 }
 
-void add_vectorization(FunctionPassManager& p, unsigned level, const wasm::Module& module) {
+void add_vectorization(FunctionPassManager& p, unsigned level, bool small,
+                       const wasm::Module& module) {
   FunctionPassManager with_loops;
   if (level >= 2) {
     with_loops.addPass(llvm::GVNPass());
@@ -111,6 +134,7 @@ void add_vectorization(FunctionPassManager& p, unsigned level, const wasm::Modul
   if (level >= 3) with_loops.addPass(llvm::SLPVectorizerPass());
   if (level >= 2) {
     with_loops.addPass(llvm::VectorCombinePass());
+    if (small) with_loops.addPass(UnrollSmallPass());
     with_loops.addPass(
         llvm::LoopUnrollPass(llvm::LoopUnrollOptions(int(level)).setRuntime(level >= 3)));
   }
@@ -120,15 +144,15 @@ void add_vectorization(FunctionPassManager& p, unsigned level, const wasm::Modul
   p.addPass(IfLoops(std::move(with_loops)));
 }
 
-FunctionPassManager after_inlining(unsigned level, const wasm::Module& module) {
+FunctionPassManager after_inlining(unsigned level, bool small, const wasm::Module& module) {
   FunctionPassManager p;
   p.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
   if (level >= 2) p.addPass(llvm::JumpThreadingPass());
   p.addPass(llvm::SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true)));
   p.addPass(llvm::InstCombinePass());
   p.addPass(llvm::ReassociatePass());
-  add_loop_passes(p, level);
-  add_vectorization(p, level, module);
+  add_loop_passes(p, level, small);
+  add_vectorization(p, level, small, module);
   p.addPass(llvm::DivRemPairsPass());
   p.addPass(llvm::SimplifyCFGPass(SimplifyCFGOptions()
                                       .convertSwitchRangeToICmp(true)
@@ -177,7 +201,8 @@ class DropCopiesPass : public llvm::PassInfoMixin<DropCopiesPass> {
   static bool isRequired() { return true; }
 };
 
-llvm::ModulePassManager passes_of(unsigned level, const wasm::Module& module) {
+// `small`: for processors with little flash.
+llvm::ModulePassManager passes_of(unsigned level, bool small, const wasm::Module& module) {
   llvm::ModulePassManager p;
   p.addPass(llvm::createModuleToFunctionPassAdaptor(before_inlining()));
   // Most modules come from a compiler that has taken in what is small; what is left are small
@@ -188,7 +213,7 @@ llvm::ModulePassManager passes_of(unsigned level, const wasm::Module& module) {
   inliner.getPM().addPass(llvm::PostOrderFunctionAttrsPass());
   p.addPass(std::move(inliner));
   p.addPass(DropCopiesPass());
-  p.addPass(llvm::createModuleToFunctionPassAdaptor(after_inlining(level, module)));
+  p.addPass(llvm::createModuleToFunctionPassAdaptor(after_inlining(level, small, module)));
   return p;
 }
 
@@ -242,7 +267,7 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, groups, modules);
-  passes_of(std::min(level, 3u), module).run(ir, modules);
+  passes_of(std::min(level, 3u), !machine.getTargetTriple().isArch64Bit(), module).run(ir, modules);
   keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
 }
 

@@ -5,6 +5,7 @@
 #include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/translate.h"
 #include "interp/numeric.h"
+#include "runtime/store.h"
 
 namespace wafer::compiler {
 
@@ -21,9 +22,10 @@ namespace xip_layout = interp::xip_layout;
 namespace {
 
 constexpr uint32_t kWord = 4, kSlot = 8;
-// What memories are taken to have if they are declared to: offsets below are compared in a way
-// that costs less.
-constexpr uint64_t kMostMinMemory = 1024;
+// What memories of other modules, which may end where those say, are taken to have if they are
+// declared to: offsets below are compared in a way that costs less.
+constexpr uint64_t kImportedMinMemory = 1024;
+constexpr uint64_t kMostMinMemory = uint64_t{1} << 31;
 
 // An instruction that is a call of the runtime.
 struct OperationInfo {
@@ -50,7 +52,9 @@ constexpr OperationInfo kOperations[] = {
 
 uint32_t xip_min_memory(const wasm::Module& module) {
   if (module.memories.empty()) return 0;
-  return uint32_t(std::min(min_memory_bytes(module.memories[0].type), kMostMinMemory));
+  const uint64_t declared = min_memory_bytes(module.memories[0].type);
+  if (module.imported_memories > 0) return uint32_t(std::min(declared, kImportedMinMemory));
+  return uint32_t(std::min({declared, runtime::trimmed_bytes(module, 0), kMostMinMemory}));
 }
 
 void ModuleTranslator::set_xip_target(interp::XipTarget target) {
@@ -305,8 +309,13 @@ Value* FunctionTranslator::xip_address(Value* index, uint64_t offset, unsigned s
   // index + offset + size <= limit, without overflow: what is subtracted stays out of loops.
   Value* limit = fixed ? xip_field(XipField::memory_size, m_.i32)
                        : xip_state(XipField::memory_size, m_.i32, "memory_size");
+  const uint32_t least = xip_min_memory(module_);
+  if (least > 0)
+    llvm::cast<llvm::LoadInst>(limit)->setMetadata(
+        llvm::LLVMContext::MD_range,
+        llvm::MDBuilder(m_.context).createRange(llvm::APInt(32, least), llvm::APInt(32, 0)));
   Value* taken = const_i32(uint32_t(past));
-  if (past <= xip_min_memory(module_)) {
+  if (past <= least) {
     trap_if(b_.CreateICmpUGT(index, b_.CreateSub(limit, taken, "", /*HasNUW=*/true)),
             TrapCode::MemoryOutOfBounds);
   } else {

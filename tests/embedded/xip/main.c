@@ -70,9 +70,9 @@ static wasm_trap_t* host_again(void* env, wafer_caller_t* caller, const wasm_val
   return NULL;
 }
 
-static wafer_error_t* instantiate(const void* code, size_t size, wasm_module_t** module,
-                                  wasm_instance_t** out) {
-  wafer_error_t* error = wafer_module_new_in_place(store, guest_wasm, sizeof guest_wasm, module);
+static wafer_error_t* instantiate(const void* wasm, size_t wasm_size, const void* code, size_t size,
+                                  wasm_module_t** module, wasm_instance_t** out) {
+  wafer_error_t* error = wafer_module_new_in_place(store, wasm, wasm_size, module);
   if (!error && code) error = wafer_module_attach_code(*module, code, size);
   if (error) return error;
   wafer_linker_t* linker = wafer_linker_new(engine);
@@ -105,7 +105,7 @@ static wasm_memory_t* memory_of(wasm_instance_t* instance) {
   return wasm_extern_as_memory(wafer_instance_export(instance, "memory"));
 }
 
-static void compare(wasm_instance_t** both, const char* name, uint32_t number) {
+static void compare(wasm_instance_t** both, const char* name, uint32_t number, size_t memory_size) {
   uint64_t slots[2][8];
   wasm_trap_t* trap[2];
   wasm_message_t text[2] = {{0, NULL}, {0, NULL}};
@@ -128,8 +128,9 @@ static void compare(wasm_instance_t** both, const char* name, uint32_t number) {
     wasm_trap_delete(trap[i]);
   }
   wasm_memory_t* memory[2] = {memory_of(both[0]), memory_of(both[1])};
-  const size_t size = wasm_memory_data_size(memory[0]);
-  if (size != wasm_memory_data_size(memory[1]) ||
+  size_t size = wasm_memory_data_size(memory[0]);
+  if (memory_size) size = memory_size;
+  if (wasm_memory_data_size(memory[0]) != wasm_memory_data_size(memory[1]) ||
       memcmp(wasm_memory_data(memory[0]), wasm_memory_data(memory[1]), size) != 0)
     fail(name, number, "leaves another memory");
   wasm_memory_delete(memory[0]);
@@ -165,6 +166,41 @@ static void damaged_files(void) {
   expect_error("not aligned", copy + 1, sizeof guest_xip, WAFER_ERROR_USAGE);
 }
 
+/* A memory that ends at __heap_base, and one that does not for the same code. */
+static void trimmed_memories(bool trim) {
+  static const char* const names[] = {"load", "offset", "constant", "loop"};
+  enum { END = 4096 };
+  static const uint32_t numbers[] = {
+      0,    1,    2,       3,       15,      91,      92,      93,  95,      96,   97,   126,
+      4000, 4020, END - 8, END - 7, END - 4, END - 3, END - 1, END, END + 1, 8191, 65535};
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_stack_size_set(config, STACK);
+  wafer_config_trim_memories_set(config, trim);
+  engine = wasm_engine_new_with_config(config);
+  store = wasm_store_new(engine);
+  wasm_instance_t* both[2] = {NULL, NULL};
+  wasm_module_t* modules[2] = {NULL, NULL};
+  for (int i = 0; i < 2; ++i) {
+    wafer_error_t* error = instantiate(trimmed_wasm, sizeof trimmed_wasm, i ? trimmed_xip : NULL,
+                                       sizeof trimmed_xip, &modules[i], &both[i]);
+    if (error) {
+      fail("instantiate trimmed", (uint32_t)i, wafer_error_message(error));
+      return;
+    }
+  }
+  const int before = traps;
+  for (unsigned n = 0; n < sizeof names / sizeof *names; ++n)
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; ++i)
+      compare(both, names[n], numbers[i], END);
+  if (trim != (traps > before)) fail("trimmed", (uint32_t)(traps - before), "traps");
+  for (int i = 0; i < 2; ++i) {
+    wasm_instance_delete(both[i]);
+    wasm_module_delete(modules[i]);
+  }
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+}
+
 int main(void) {
   static const uint32_t numbers[] = {
       0,          1,          2,          3,          4,          5,          6,
@@ -182,8 +218,8 @@ int main(void) {
   wasm_instance_t* both[2] = {NULL, NULL};
   wasm_module_t* modules[2] = {NULL, NULL};
   for (int i = 0; i < 2; ++i) {
-    wafer_error_t* error =
-        instantiate(i ? guest_xip : NULL, sizeof guest_xip, &modules[i], &both[i]);
+    wafer_error_t* error = instantiate(guest_wasm, sizeof guest_wasm, i ? guest_xip : NULL,
+                                       sizeof guest_xip, &modules[i], &both[i]);
     if (error) {
       fail("instantiate", (uint32_t)i, wafer_error_message(error));
       return 1;
@@ -199,7 +235,7 @@ int main(void) {
       if (strcmp(name, "memory") == 0) continue;
       if (round == 0 && strcmp(name, "drop") == 0) continue;
       for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-        compare(both, name, numbers[i]);
+        compare(both, name, numbers[i], 0);
     }
   wasm_exporttype_vec_delete(&exports);
   damaged_files();
@@ -209,6 +245,8 @@ int main(void) {
   }
   wasm_store_delete(store);
   wasm_engine_delete(engine);
+  trimmed_memories(false);
+  trimmed_memories(true);
   if (pool_in_use()) fail("leak", (uint32_t)pool_in_use(), "bytes");
   board_put_number((uint32_t)comparisons);
   board_put(" calls, ");

@@ -92,9 +92,12 @@ def main():
             sys.exit(f"{options}: {said}")
 
     sh(wafer, "wat2wasm", HERE / "guest.wat", "-o", out / "guest.wasm")
+    sh(wafer, "wat2wasm", HERE / "trimmed.wat", "-o", out / "trimmed.wasm")
     for target in run_on + others:
         sh(wafer, "compile", "--target", target, "--format", "xip", out / "guest.wasm",
            "-o", out / f"{target}.xip")
+        sh(wafer, "compile", "--target", target, "--format", "xip", out / "trimmed.wasm",
+           "-o", out / f"{target}-trimmed.xip")
     if sh(wafer, "compile", "--target", run_on[0], "--format", "xip", out / "guest.wasm", "-o",
           out / "again.xip") or (out / "again.xip").read_bytes() != (out / f"{run_on[0]}.xip").read_bytes():
         sys.exit("the same module gives other code")
@@ -117,12 +120,13 @@ def main():
         sys.exit("the loader has grown")
 
     refused = "static const struct {\n  const char* name;\n  const void* code;\n  size_t size;\n} guest_others[] = {\n"
-    arrays = array("guest_wasm", out / "guest.wasm")
+    arrays = array("guest_wasm", out / "guest.wasm") + array("trimmed_wasm", out / "trimmed.wasm")
     for i, target in enumerate(others):
         arrays += array(f"guest_other{i}", out / f"{target}.xip")
         refused += f'  {{"{target}", guest_other{i}, sizeof guest_other{i}}},\n'
     for target in run_on:
-        (out / "guest.h").write_text(arrays + array("guest_xip", out / f"{target}.xip") + refused + "};\n")
+        (out / "guest.h").write_text(arrays + array("guest_xip", out / f"{target}.xip") +
+                                     array("trimmed_xip", out / f"{target}-trimmed.xip") + refused + "};\n")
         elf = out / f"{target}.elf"
         sh(*board.compile("-Wall", "-Wextra", "-DPOOL_BYTES=4*1024*1024",
                           '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}",
