@@ -762,15 +762,19 @@ TEST_F(ShimTest, StaysInItsRoot) {
     for (std::string line; std::getline(all, line);) ours += line.find(folder_) != line.npos;
     return ours;
   };
+  // In the folder above, names that nobody else makes.
+  const auto above = [this](const char* name) {
+    return fs::path(folder_).filename().string() + "-" + name;
+  };
   const json bind = {{"type", "bind"}, {"source", folder_ + "/source"}, {"options", {"bind"}}};
-  for (const json& mount :
-       {tmpfs("/absolute/a"), tmpfs("/relative/b"), tmpfs("../../../c"), tmpfs("/x/../../../../d"),
-        tmpfs("/magic/e"), json(bind), json(bind), json(bind)}) {
+  for (const json& mount : {tmpfs("/absolute/a"), tmpfs("/relative/b"),
+                            tmpfs("../../../" + above("c")), tmpfs("/x/../../../../" + above("d")),
+                            tmpfs("/magic/e"), json(bind), json(bind), json(bind)}) {
     json config = s;
     config["mounts"].push_back(mount);
     if (mount["type"] == "bind") {
       static int turn = 0;
-      const char* const places[] = {"/file", "/../../../f", "/absolute/g"};
+      const std::string places[] = {"/file", "/../../../" + above("f"), "/absolute/g"};
       config["mounts"].back()["destination"] = places[turn++ % 3];
     }
     config["linux"]["maskedPaths"] = {"/absolute", "/../..", "/file"};
@@ -785,7 +789,8 @@ TEST_F(ShimTest, StaysInItsRoot) {
     }
     EXPECT_TRUE(fs::is_empty(outside)) << config["mounts"];
     EXPECT_EQ(names(folder_), before) << config["mounts"];
-    for (const char* name : {"c", "d", "f"}) EXPECT_FALSE(fs::exists(folder_ + "/../" + name));
+    for (const char* name : {"c", "d", "f"})
+      EXPECT_FALSE(fs::exists(folder_ + "/../" + above(name))) << name;
     EXPECT_EQ(mounts(), 0) << config["mounts"];
   }
   // Nor is what lies outside run.
