@@ -6,6 +6,7 @@
 #include "cli/tiers.h"
 #include "compiler/code_bundle.h"
 #include "compiler/llvm_loader.h"
+#include "compiler/tiers/levels.h"
 #include "component/run/precompile.h"
 #include "wasm/decoder.h"
 
@@ -85,20 +86,17 @@ int run_compile(const CompileCommand& o) {
   const wasm::FeatureSet features = o.features.get();
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  Result<compiler::Backend*> backend = compiler::load_llvm_backend();
-  if (!backend) {
-    print_error(backend.error().message);
-    return kFailure;
-  }
+  const std::shared_ptr<compiler::Backend> backend =
+      compiler::leveled_backend(compiler::load_llvm_backend);
   const auto start = std::chrono::steady_clock::now();
   compiler::CompileOptions options = o.compile;
   options.code.guard_pages = options.code.signals;
   Compiled compiled;
   const Result<Vec<uint8_t>> image =
-      o.format == "xip" ? module_in_place(*input, features, **backend, options, compiled)
+      o.format == "xip" ? module_in_place(*input, features, *backend, options, compiled)
       : component::is_component(input->binary())
-          ? component_code(*input, o, **backend, options, compiled)
-          : module_code(*input, features, **backend, options, compiled);
+          ? component_code(*input, o, *backend, options, compiled)
+          : module_code(*input, features, *backend, options, compiled);
   if (!image) {
     print_module_error(*input, image.error());
     return kFailure;

@@ -24,6 +24,10 @@ struct CodeOptions {
   bool operator==(const CodeOptions&) const = default;
 };
 
+// Of ImageTraits::options: the bits of `options`, and back.
+uint32_t option_bits(const CodeOptions& options);
+CodeOptions options_of(const ImageTraits& traits);
+
 // A loop of a function, to be entered while the function runs in other code (on-stack
 // replacement).
 struct LoopEntry {

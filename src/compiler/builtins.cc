@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "compiler/frame.h"
 #include "compiler/layout.h"
 #include "compiler/tier.h"
 #include "compiler/unwind.h"
@@ -358,6 +359,7 @@ uint64_t abi_fingerprint() {
     add(&b.result, 1);
     add(b.params.data(), b.params.size());
   }
+  for (const SavedRegister& r : kSavedRegisters) number(r.number | r.at << 8);
   number(kGprArgs);
   number(kFprArgs);
   for (const uint32_t offset : layout_offsets()) number(offset);

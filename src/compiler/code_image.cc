@@ -32,8 +32,9 @@ struct Header {
   uint32_t header_size;
   uint64_t checksum;  // of everything after this field
   ImageTraits traits;
-  Section text, rodata, table, symbols, functions, locations, inlines, module;
+  Section text, rodata, table, symbols, functions, locations, inlines, handlers, module;
   uint64_t eh_frame;  // offset, 0 for none
+  uint64_t framed;    // bytes of text that keep the frame of frame.h
   uint64_t total;
 };
 constexpr size_t kChecked = offsetof(Header, traits);
@@ -177,8 +178,10 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   h.functions = place(parts.functions.size() * sizeof(ImageFunction));
   h.locations = place(parts.locations.size() * sizeof(ImageLocation));
   h.inlines = place(parts.inlines.size() * sizeof(ImageInline));
+  h.handlers = place(parts.handlers.size() * sizeof(ImageHandler));
   h.module = place(parts.module.size());
   h.eh_frame = parts.has_eh_frame ? plan.rodata + parts.eh_frame : 0;
+  h.framed = parts.framed;
   h.total = at;
 
   Vec<uint8_t> out(at);
@@ -198,6 +201,9 @@ Vec<uint8_t> write_image(const ImageParts& parts) {
   auto* n = reinterpret_cast<ImageInline*>(out.data() + h.inlines.offset);
   for (const ImageInline& from : parts.inlines)
     *n++ = {from.begin + plan.text, from.end + plan.text, from.call};
+  auto* c = reinterpret_cast<ImageHandler*>(out.data() + h.handlers.offset);
+  for (const ImageHandler& from : parts.handlers)
+    *c++ = {from.after + plan.text, from.pad + plan.text};
   put(0, &h, sizeof h);
   h.checksum = hash_bytes(Bytes(out).subspan(kChecked));
   put(0, &h, sizeof h);
@@ -278,7 +284,7 @@ Result<void> read_header(Bytes bytes, Header& h) {
   if (h.total != size) return malformed("cut off");
   if (h.checksum != hash_bytes(bytes.subspan(kChecked))) return malformed("bad checksum");
   for (const Section* s : {&h.text, &h.rodata, &h.table, &h.symbols, &h.functions, &h.locations,
-                           &h.inlines, &h.module})
+                           &h.inlines, &h.handlers, &h.module})
     if (s->offset > size || s->size > size - s->offset)
       return malformed("a section lies outside of the file");
   return {};
@@ -318,7 +324,8 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
   if (h.text.offset != plan.text || h.rodata.offset != plan.rodata ||
       h.table.offset != plan.table || h.table.size % 8 ||
       h.functions.size % sizeof(ImageFunction) || h.locations.size % sizeof(ImageLocation) ||
-      h.inlines.size % sizeof(ImageInline))
+      h.inlines.size % sizeof(ImageInline) || h.handlers.size % sizeof(ImageHandler) ||
+      h.framed > h.text.size)
     return malformed("bad sections");
 
   traits_ = h.traits;
@@ -329,6 +336,11 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
                 size_t(h.locations.size / sizeof(ImageLocation))};
   inlines_ = {reinterpret_cast<const ImageInline*>(base + h.inlines.offset),
               size_t(h.inlines.size / sizeof(ImageInline))};
+  handlers_ = {reinterpret_cast<const ImageHandler*>(base + h.handlers.offset),
+               size_t(h.handlers.size / sizeof(ImageHandler))};
+  for (const ImageHandler& c : handlers_)
+    if (c.pad < h.text.offset || c.pad >= h.text.offset + h.framed)
+      return malformed("a handler lies outside of the code");
   for (const ImageFunction& f : functions_)
     if (f.begin < h.text.offset || f.end < f.begin || f.end > h.text.offset + h.text.size)
       return malformed("a function lies outside of the code");
@@ -364,6 +376,10 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
     eh_frame_ = {base + h.eh_frame, size_t(h.rodata.offset + h.rodata.size - h.eh_frame)};
     __register_frame(const_cast<uint8_t*>(eh_frame_.data()));
   }
+  if (h.framed) {
+    frame_table_ = frame_table(base + h.text.offset, size_t(h.framed));
+    __register_frame(frame_table_.data());
+  }
   enter_region(base + h.text.offset, h.text.size);
   return {};
 }
@@ -371,6 +387,7 @@ Result<void> CodeImage::open(uint8_t* base, size_t size) {
 CodeImage::~CodeImage() {
   leave_region();
   if (!functions_.empty()) forget_code(base_ + functions_[0].begin);
+  if (!frame_table_.empty()) __deregister_frame(frame_table_.data());
   if (!eh_frame_.empty()) __deregister_frame(const_cast<uint8_t*>(eh_frame_.data()));
   if (base_) munmap(base_, size_);
 }
@@ -381,7 +398,7 @@ void CodeImage::describe(const wasm::Module& module) {
   names.reserve(functions_.size());
   for (const ImageFunction& f : functions_)
     names.push_back({base_ + f.begin, f.end - f.begin, f.func_index});
-  announce_code(module, names, "optimized", eh_frame_);
+  announce_code(module, names, "optimized", eh_frame_.empty() ? Bytes(frame_table_) : eh_frame_);
 }
 
 bool CodeImage::locate(const void* pc, CodeLocation& out) const {
@@ -399,6 +416,14 @@ bool CodeImage::locate(const void* pc, CodeLocation& out) const {
   while (n != inlines_.begin() && (--n)->begin >= f->begin)
     if (offset < n->end) out.calls.push_back(n->call);
   return true;
+}
+
+const void* CodeImage::landing_pad(const void* pc) const {
+  const auto offset = uint32_t(static_cast<const uint8_t*>(pc) - base_);
+  const auto c = std::lower_bound(
+      handlers_.begin(), handlers_.end(), offset,
+      [](const ImageHandler& have, uint32_t after) { return have.after < after; });
+  return c != handlers_.end() && c->after == offset ? base_ + c->pad : nullptr;
 }
 
 }  // namespace wafer::compiler

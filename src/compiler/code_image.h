@@ -20,7 +20,7 @@ constexpr uint32_t kImagePage = 4096;
 constexpr uint64_t page_up(uint64_t n) { return (n + kImagePage - 1) & ~uint64_t{kImagePage - 1}; }
 
 // Changes with how images are written.
-constexpr uint32_t kImageFormat = 3;
+constexpr uint32_t kImageFormat = 4;
 
 // What an image was compiled for; code runs only where all of it holds.
 struct ImageTraits {
@@ -57,10 +57,17 @@ struct ImageInline {
   uint32_t call;
 };
 
+// Where exceptions go on that leave a call of a function that keeps the frame of frame.h.
+struct ImageHandler {
+  uint32_t after;  // return address of the call
+  uint32_t pad;    // landing pad
+};
+
 // The parts of an image, for the writer.
 struct ImageParts {
   ImageTraits traits;
-  Vec<uint8_t> text;      // executable; offsets in `functions` and `locations` count from it
+  Vec<uint8_t> text;      // executable; code offsets count from it
+  uint32_t framed = 0;    // so many bytes of it, from its start, keep the frame of frame.h
   Vec<uint8_t> rodata;    // follows text on a page of its own
   uint32_t eh_frame = 0;  // offset of the unwind table in rodata
   bool has_eh_frame = false;
@@ -68,6 +75,7 @@ struct ImageParts {
   Vec<ImageFunction> functions;
   Vec<ImageLocation> locations;  // by code offset
   Vec<ImageInline> inlines;      // by begin, and of those that begin together the outer first
+  Vec<ImageHandler> handlers;    // by `after`
   Vec<uint8_t> module;           // the binary that it was compiled from, if it is to go along
   double seconds_elsewhere = 0;  // processor time that other processes took to make it; not written
 };
@@ -131,6 +139,7 @@ class CodeImage final : public CodeRegion {
   std::span<const ImageFunction> functions() const { return functions_; }
   const uint8_t* base() const { return base_; }
   bool locate(const void* pc, CodeLocation& out) const override;
+  const void* landing_pad(const void* pc) const override;
   size_t size() const { return size_; }
 
   CodeImage() = default;  // use load() or map_file()
@@ -142,9 +151,11 @@ class CodeImage final : public CodeRegion {
   uint8_t* base_ = nullptr;
   size_t size_ = 0;
   Bytes eh_frame_;
+  Vec<uint8_t> frame_table_;  // of the code that keeps the frame of frame.h
   std::span<const ImageFunction> functions_;
   std::span<const ImageLocation> locations_;
   std::span<const ImageInline> inlines_;
+  std::span<const ImageHandler> handlers_;
   Bytes module_;
 };
 

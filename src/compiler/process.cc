@@ -54,11 +54,15 @@ static auto parts(Of<ImageInline> auto& s) {
   auto& [begin, end, call] = s;
   return std::tie(begin, end, call);
 }
+static auto parts(Of<ImageHandler> auto& s) {
+  auto& [after, pad] = s;
+  return std::tie(after, pad);
+}
 static auto parts(Of<ImageParts> auto& s) {
-  auto& [traits, text, rodata, eh_frame, has_eh_frame, symbols, functions, locations, inlines,
-         module, seconds_elsewhere] = s;
-  return std::tie(traits, text, rodata, eh_frame, has_eh_frame, symbols, functions, locations,
-                  inlines, seconds_elsewhere);
+  auto& [traits, text, framed, rodata, eh_frame, has_eh_frame, symbols, functions, locations,
+         inlines, handlers, module, seconds_elsewhere] = s;
+  return std::tie(traits, text, framed, rodata, eh_frame, has_eh_frame, symbols, functions,
+                  locations, inlines, handlers, seconds_elsewhere);
 }
 
 namespace {

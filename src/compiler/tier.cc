@@ -6,17 +6,6 @@ namespace wafer::compiler {
 
 namespace {
 
-// Options that an image was compiled with.
-CodeOptions options_of(const ImageTraits& traits) {
-  CodeOptions o;
-  o.guard_pages = traits.options & kOptionGuardPages;
-  o.fuel = traits.options & kOptionFuel;
-  o.interruptible = traits.options & kOptionInterruptible;
-  o.relaxed_traps = !(traits.options & kOptionExactTraps);
-  o.signals = !(traits.options & kOptionNoSignals);
-  return o;
-}
-
 // Code of `have` runs where `want` is asked for: traps may be more exact than needed.
 bool options_fit(CodeOptions have, const CodeOptions& want) {
   if (!have.relaxed_traps) have.relaxed_traps = want.relaxed_traps;

@@ -1,13 +1,19 @@
 #include "compiler/unwind.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/leb128.h"
 #include "compiler/code_image.h"
+#include "compiler/frame.h"
 #include "compiler/tier.h"
 #include "runtime/backtrace.h"
 
 extern "C" void wafer_enter_catch();
+extern "C" _Unwind_Reason_Code wafer_frame_personality(int version, _Unwind_Action actions,
+                                                       uint64_t exception_class,
+                                                       _Unwind_Exception* exception,
+                                                       _Unwind_Context* context);
 
 namespace wafer::compiler {
 
@@ -124,7 +130,51 @@ uintptr_t landing_pad(_Unwind_Context* context) {
 
 void release_nothing(_Unwind_Reason_Code, _Unwind_Exception*) {}
 
+// Call frame instructions.
+constexpr uint8_t kDefCfa = 0x0C, kOffset = 0x80;
+
+template <class T>
+void put(Vec<uint8_t>& out, T value) {
+  const auto* p = reinterpret_cast<const uint8_t*>(&value);
+  out.insert(out.end(), p, p + sizeof value);
+}
+
+// Ends a record that began at `start` with its length field.
+void end_record(Vec<uint8_t>& out, size_t start) {
+  while ((out.size() - start) % 8 != 4) out.push_back(0);  // DW_CFA_nop
+  const auto length = uint32_t(out.size() - start - 4);
+  std::memcpy(out.data() + start, &length, 4);
+}
+
 }  // namespace
+
+Vec<uint8_t> frame_table(const void* begin, size_t size) {
+  Vec<uint8_t> out;
+  put<uint32_t>(out, 0);  // length
+  put<uint32_t>(out, 0);  // a CIE
+  out.push_back(1);       // version
+  out.insert(out.end(), {'z', 'P', 'R', 0});
+  out.push_back(1);     // code alignment
+  out.push_back(0x78);  // data alignment: -8
+  out.push_back(kReturnNumber);
+  out.push_back(10);  // augmentation: its bytes
+  out.push_back(0);   // personality routine, absolute
+  put(out, reinterpret_cast<uintptr_t>(&wafer_frame_personality));
+  out.push_back(0);  // code addresses are absolute
+  out.insert(out.end(), {kDefCfa, kFrameNumber, 8 * kFrameLink});
+  for (const SavedRegister& r : kSavedRegisters)
+    out.insert(out.end(), {uint8_t(kOffset | r.number), r.at});
+  end_record(out, 0);
+  const size_t fde = out.size();
+  put<uint32_t>(out, 0);
+  put<uint32_t>(out, uint32_t(fde + 4));  // distance to the CIE
+  put(out, reinterpret_cast<uintptr_t>(begin));
+  put(out, uint64_t(size));
+  out.push_back(0);  // augmentation: none
+  end_record(out, fde);
+  put<uint32_t>(out, 0);
+  return out;
+}
 
 void collect_backtrace(Store& store) {
   runtime::TrapInfo& info = store.trap();
@@ -157,6 +207,24 @@ extern "C" _Unwind_Reason_Code wafer_personality(int, _Unwind_Action actions,
   _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
   _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
   _Unwind_SetIP(context, pad);
+  return _URC_INSTALL_CONTEXT;
+}
+
+// Personality routine of all functions that keep the frame of frame.h.
+extern "C" _Unwind_Reason_Code wafer_frame_personality(int, _Unwind_Action actions,
+                                                       uint64_t exception_class,
+                                                       _Unwind_Exception* exception,
+                                                       _Unwind_Context* context) {
+  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
+  const auto* pc = reinterpret_cast<const void*>(_Unwind_GetIP(context));
+  const CodeRegion* region = region_at(static_cast<const uint8_t*>(pc) - 1);
+  const void* pad = region ? region->landing_pad(pc) : nullptr;
+  if (!pad) return _URC_CONTINUE_UNWIND;
+  if (actions & _UA_SEARCH_PHASE) return _URC_HANDLER_FOUND;
+  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
+  _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
+  _Unwind_SetIP(context, reinterpret_cast<uintptr_t>(pad));
   return _URC_INSTALL_CONTEXT;
 }
 

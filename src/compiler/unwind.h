@@ -21,6 +21,10 @@ void collect_backtrace(Store& store);
 // code, or at the latest the innermost entry, has a handler.
 [[noreturn]] void start_unwinding(ExecState& exec);
 
+// An .eh_frame for the code in that range, all of whose functions keep the frame of frame.h.
+// Handlers of exceptions are those of CodeRegion::landing_pad().
+Vec<uint8_t> frame_table(const void* begin, size_t size);
+
 extern "C" {
 // Of the platform's unwinder: take unwind tables into use, and out of it.
 void __register_frame(void*);    // NOLINT(bugprone-reserved-identifier)

@@ -7,63 +7,13 @@
 #include <cstring>
 
 #include "base/leb128.h"
-#include "compiler/baseline/frame.h"
+#include "compiler/frame.h"
 #include "compiler/profile.h"
 #include "compiler/unwind.h"
 
 namespace wafer::compiler {
 
-extern "C" _Unwind_Reason_Code wafer_baseline_personality(int version, _Unwind_Action actions,
-                                                          uint64_t exception_class,
-                                                          _Unwind_Exception* exception,
-                                                          _Unwind_Context* context);
-
 namespace {
-
-// Call frame instructions.
-constexpr uint8_t kDefCfa = 0x0C, kOffset = 0x80;
-
-template <class T>
-void put(Vec<uint8_t>& out, T value) {
-  const auto* p = reinterpret_cast<const uint8_t*>(&value);
-  out.insert(out.end(), p, p + sizeof value);
-}
-
-// Ends a record that began at `start` with its length field.
-void end_record(Vec<uint8_t>& out, size_t start) {
-  while ((out.size() - start) % 8 != 4) out.push_back(0);  // DW_CFA_nop
-  const auto length = uint32_t(out.size() - start - 4);
-  std::memcpy(out.data() + start, &length, 4);
-}
-
-// Unwind table for frames of frame.h.
-Vec<uint8_t> frame_table(const void* begin, size_t size) {
-  Vec<uint8_t> out;
-  put<uint32_t>(out, 0);  // length
-  put<uint32_t>(out, 0);  // a CIE
-  out.push_back(1);       // version
-  out.insert(out.end(), {'z', 'P', 'R', 0});
-  out.push_back(1);     // code alignment
-  out.push_back(0x78);  // data alignment: -8
-  out.push_back(kReturnNumber);
-  out.push_back(10);  // augmentation: its bytes
-  out.push_back(0);   // personality routine, absolute
-  put(out, reinterpret_cast<uintptr_t>(&wafer_baseline_personality));
-  out.push_back(0);  // code addresses are absolute
-  out.insert(out.end(), {kDefCfa, kFrameNumber, 8 * kFrameLink});
-  for (const SavedRegister& r : kSavedRegisters)
-    out.insert(out.end(), {uint8_t(kOffset | r.number), r.at});
-  end_record(out, 0);
-  const size_t fde = out.size();
-  put<uint32_t>(out, 0);
-  put<uint32_t>(out, uint32_t(fde + 4));  // distance to the CIE
-  put(out, reinterpret_cast<uintptr_t>(begin));
-  put(out, uint64_t(size));
-  out.push_back(0);  // augmentation: none
-  end_record(out, fde);
-  put<uint32_t>(out, 0);
-  return out;
-}
 
 // Maps the same pages at two addresses.
 bool map_twice(size_t bytes, void*& first, void*& second) {
@@ -89,24 +39,6 @@ bool map_twice(size_t bytes, void*& first, void*& second) {
 }
 
 }  // namespace
-
-// Personality routine of all functions in arenas.
-extern "C" _Unwind_Reason_Code wafer_baseline_personality(int, _Unwind_Action actions,
-                                                          uint64_t exception_class,
-                                                          _Unwind_Exception* exception,
-                                                          _Unwind_Context* context) {
-  if (exception_class != kExceptionClass) return _URC_CONTINUE_UNWIND;
-  const auto* pc = reinterpret_cast<const void*>(_Unwind_GetIP(context));
-  const CodeRegion* region = region_at(static_cast<const uint8_t*>(pc) - 1);
-  const void* pad = region ? region->landing_pad(pc) : nullptr;
-  if (!pad) return _URC_CONTINUE_UNWIND;
-  if (actions & _UA_SEARCH_PHASE) return _URC_HANDLER_FOUND;
-  if (!(actions & _UA_HANDLER_FRAME)) return _URC_CONTINUE_UNWIND;
-  _Unwind_SetGR(context, __builtin_eh_return_data_regno(0), reinterpret_cast<uintptr_t>(exception));
-  _Unwind_SetGR(context, __builtin_eh_return_data_regno(1), 0);
-  _Unwind_SetIP(context, reinterpret_cast<uintptr_t>(pad));
-  return _URC_INSTALL_CONTEXT;
-}
 
 Result<Box<CodeArena>> CodeArena::create(size_t bytes, const wasm::Module& module) {
   const auto page = size_t(sysconf(_SC_PAGESIZE));

@@ -131,6 +131,10 @@ void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
     call_funcref(type, tail);
     return;
   }
+  if (options_.image) {
+    call_reference(func, tail);
+    return;
+  }
   a_.load_word(kFuncGpr, kContext, layout::kCtxEntries);
   a_.move_gpr(kArgGprs[0], kContext, true);
   if (tail) {
@@ -145,6 +149,36 @@ void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
   a_.call_word(kFuncGpr, int64_t(func) * 8);
   note_call_site();
   take_results(type.results);
+}
+
+// The same of code for an image.
+void BaselineCompiler::Impl::call_reference(uint32_t func, bool tail) {
+  if constexpr (Machine::kHasReferences) {
+    constexpr auto kFunction = CodeReference::To::Function;
+    a_.move_gpr(kArgGprs[0], kContext, true);
+    if (tail) {
+      a_.leave_frame(local_regs_used_);
+      references_.push_back({kFunction, func, uint32_t(a_.jump_reference())});
+      reachable_ = false;
+      forget_registers();
+      return;
+    }
+    mark();
+    references_.push_back({kFunction, func, uint32_t(a_.call_reference())});
+    note_call_site();
+    take_results(module_.func_type(func).results);
+  } else {
+    unsupported_ = true;
+  }
+}
+
+Result<CompiledFunction> BaselineCompiler::Impl::entry_stub(uint32_t func) {
+  reset_code();
+  a_.load_word(kFuncGpr, kArgGprs[0], layout::kCtxEntries);
+  a_.load_word(kFuncGpr, kFuncGpr, int64_t(func) * 8);
+  a_.jump_gpr(kFuncGpr);
+  if (!errors_.message.empty()) return Error(ErrorKind::Unsupported, errors_.message);
+  return finish_code();
 }
 
 // The function instance is in kFuncGpr, the arguments are in place.
@@ -238,7 +272,16 @@ void BaselineCompiler::Impl::call_builtin(Builtin b) {
   a_.move_gpr(kArgGprs[0], kContext, true);
   const BuiltinInfo& info = builtin_info(b);
   mark();
-  a_.call_address(info.address);
+  if constexpr (Machine::kHasReferences) {
+    if (options_.image) {
+      references_.push_back(
+          {CodeReference::To::Builtin, uint32_t(b), uint32_t(a_.call_address_reference())});
+    } else {
+      a_.call_address(info.address);
+    }
+  } else {
+    a_.call_address(info.address);
+  }
   note_call_site();
   if (info.returns) reload_locals();
 }

@@ -21,9 +21,20 @@ void BaselineCompiler::Impl::Errors::handleError(asmjit::Error, const char* text
 }
 
 BaselineCompiler::Impl::Impl(const wasm::Module& module, const BaselineOptions& options)
-    : module_(module), options_(options), validator_(module) {}
+    : module_(module), options_(options), validator_(module) {
+  if (options.any_cpu) a_.use_no_extensions();
+}
+
+std::shared_ptr<FunctionCompiler> make_baseline_compiler(const wasm::Module& module,
+                                                         const BaselineOptions& options) {
+  return make_shared_in<BaselineCompiler>(module, options);
+}
 
 bool BaselineCompiler::supported() { return Machine::supported(); }
+bool BaselineCompiler::makes_images() { return Machine::kHasReferences && Machine::supported(); }
+uint64_t BaselineCompiler::features(const BaselineOptions& options) {
+  return Machine::features(options.any_cpu);
+}
 
 BaselineCompiler::BaselineCompiler(const wasm::Module& module, const BaselineOptions& options)
     : impl_(make_box<Impl>(module, options)) {}
@@ -37,6 +48,9 @@ Result<CompiledFunction> BaselineCompiler::lazy_entries(void* (*compile)(VmConte
 Result<CompiledFunction> BaselineCompiler::interpreter_stub(uint32_t func,
                                                             void (*attach)(FuncInst*)) {
   return impl_->interpreter_stub(func, attach);
+}
+Result<CompiledFunction> BaselineCompiler::entry_stub(uint32_t func) {
+  return impl_->entry_stub(func);
 }
 
 // ---- registers ----------------------------------------------------------------------
@@ -424,6 +438,7 @@ void BaselineCompiler::Impl::reset_code(size_t body_bytes) {
   call_sites_.clear();
   catches_.clear();
   handlers_.clear();
+  references_.clear();
   try_ = kNone;
   local_slots_.clear();
   local_reg_.clear();
@@ -449,7 +464,7 @@ CompiledFunction BaselineCompiler::Impl::finish_code() {
   for (const CallSite& site : call_sites_)
     handlers_.push_back({site.after, uint32_t(code_.labelOffset(site.pad))});
   return {Bytes(a_.bufferData(), a_.offset()), Bytes(locations_.data(), locations_.size()),
-          handlers_};
+          handlers_, references_};
 }
 
 void BaselineCompiler::Impl::prologue(const wasm::FuncType& type) {

@@ -107,6 +107,7 @@ class BaselineCompiler::Impl {
   Result<CompiledFunction> lazy_entries(void* (*compile)(VmContext*, uint32_t, void*), void* user,
                                         size_t& first);
   Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
+  Result<CompiledFunction> entry_stub(uint32_t func);
 
  protected:
   using Kind = Operand::Kind;
@@ -249,6 +250,7 @@ class BaselineCompiler::Impl {
   void take_results(std::span<const ValType> types);
   void forget_registers() { gpr_used_ = fpr_used_ = 0; }
   void call(uint32_t func, bool tail);
+  void call_reference(uint32_t func, bool tail);
   void call_funcref(const wasm::FuncType& type, bool tail);
   void call_indirect(const Instr& in, bool tail);
   void call_ref(const Instr& in, bool tail);
@@ -448,6 +450,7 @@ class BaselineCompiler::Impl {
   Vec<wasm::CatchClause> catches_;
   uint32_t try_ = kNone;  // index of the innermost try_table in control_
   Vec<CallHandler> handlers_;
+  Vec<CodeReference> references_;
   Label return_label_;
   size_t fuel_patch_ = 0;  // of the current stretch's cost; 0: none
   uint32_t fuel_count_ = 0;

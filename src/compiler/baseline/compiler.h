@@ -22,7 +22,21 @@ struct BaselineOptions {
   bool heat = false;
   // Of code whose functions another compiler makes where it can.
   bool optimized = false;
+  // Of code for an image: functions of the module and of builtins.def are called by references
+  // that are filled in when it is known where all lies. For processors with
+  // Machine::kHasReferences.
+  bool image = false;
+  // Of code that has to run on every processor that supported() is true of.
+  bool any_cpu = false;
   bool operator==(const BaselineOptions&) const = default;
+};
+
+// 4 bytes of code that are to be the distance, counted from behind them, to a function of the
+// module, or to where an image has the address of a built-in function.
+struct CodeReference {
+  enum class To : uint8_t { Function, Builtin } to;
+  uint32_t index;
+  uint32_t at;  // code offset
 };
 
 // One function's machine code, position-independent; good until the next compile().
@@ -30,31 +44,39 @@ struct CompiledFunction {
   Bytes code;
   Bytes locations;                        // for CodeArena::add
   std::span<const CallHandler> handlers;  // the same
+  std::span<const CodeReference> references{};
 };
 
 // Makes code of the same frame, calling convention and tables as BaselineCompiler does.
 class FunctionCompiler {
  public:
   virtual ~FunctionCompiler() = default;
-  // As BaselineCompiler::compile().
+  // Code of own function `func`. Unsupported for one that takes another compiler.
   virtual Result<CompiledFunction> compile(uint32_t func) = 0;
 };
 using MakeFunctionCompiler = std::shared_ptr<FunctionCompiler> (*)(const wasm::Module& module,
                                                                    const BaselineOptions& options);
+// Gives a BaselineCompiler.
+std::shared_ptr<FunctionCompiler> make_baseline_compiler(const wasm::Module& module,
+                                                         const BaselineOptions& options);
 
 // Compiles validated functions of one module. Not thread-safe.
-class BaselineCompiler {
+class BaselineCompiler final : public FunctionCompiler {
  public:
   class Impl;  // codegen.h
   BaselineCompiler(const wasm::Module& module, const BaselineOptions& options);
-  ~BaselineCompiler();
+  ~BaselineCompiler() override;
   BaselineCompiler(const BaselineCompiler&) = delete;
   BaselineCompiler& operator=(const BaselineCompiler&) = delete;
 
   // Whether this processor has the instructions that the code needs.
   static bool supported();
+  // Whether there is code for images (BaselineOptions::image).
+  static bool makes_images();
+  // Bits of CpuFeatures that code with `options` may use.
+  static uint64_t features(const BaselineOptions& options);
   // Unsupported for a function that takes another compiler or the interpreter.
-  Result<CompiledFunction> compile(uint32_t func);
+  Result<CompiledFunction> compile(uint32_t func) override;
 
   // Code that is not a function's:
   // Entries of all functions before they are compiled, at `first` and every kThunkBytes
@@ -66,6 +88,8 @@ class BaselineCompiler {
   // Entry of a function that the interpreter runs. `attach`(FuncInst) is called first while
   // FuncInst::call is call_native().
   Result<CompiledFunction> interpreter_stub(uint32_t func, void (*attach)(FuncInst*));
+  // Calls the function by its entry (VmContext::entries).
+  Result<CompiledFunction> entry_stub(uint32_t func);
 
  private:
   Box<Impl> impl_;

@@ -348,10 +348,7 @@ class LlvmBackend final : public Backend {
     t.machine = machine.getTargetTriple().isX86_64() ? llvm::ELF::EM_X86_64 : llvm::ELF::EM_AARCH64;
     t.fingerprint = abi_fingerprint();
     t.features = machine.getTargetTriple().isX86_64() ? feature_bits(machine) : 0;
-    const CodeOptions& c = options.code;
-    t.options = (c.guard_pages ? kOptionGuardPages : 0) | (c.fuel ? kOptionFuel : 0) |
-                (c.interruptible ? kOptionInterruptible : 0) |
-                (c.relaxed_traps ? 0 : kOptionExactTraps) | (c.signals ? 0 : kOptionNoSignals);
+    t.options = option_bits(options.code);
     return t;
   }
 

@@ -740,17 +740,15 @@ Result<CompiledFunction> OptimizingCompiler::compile(uint32_t func) {
   return impl_->make_code(func);
 }
 
+std::shared_ptr<FunctionCompiler> make_optimizing_compiler(const wasm::Module& module,
+                                                           const BaselineOptions& options) {
+  return make_shared_in<OptimizingCompiler>(module, options);
+}
+
 runtime::Tier* optimizing_tier() {
   // Never destroyed: stores may outlive statics.
   static BaselineTier* const tier =
-      BaselineCompiler::supported()
-          ? new BaselineTier(
-                0,
-                [](const wasm::Module& module,
-                   const BaselineOptions& options) -> std::shared_ptr<FunctionCompiler> {
-                  return make_shared_in<OptimizingCompiler>(module, options);
-                })
-          : nullptr;
+      BaselineCompiler::supported() ? new BaselineTier(0, make_optimizing_compiler) : nullptr;
   return tier;
 }
 

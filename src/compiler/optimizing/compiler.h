@@ -24,6 +24,10 @@ class OptimizingCompiler final : public FunctionCompiler {
   Box<Impl> impl_;
 };
 
+// Gives an OptimizingCompiler.
+std::shared_ptr<FunctionCompiler> make_optimizing_compiler(const wasm::Module& module,
+                                                           const BaselineOptions& options);
+
 // The tier, one for the process, that compiles functions so on their first call, and with the
 // baseline compiler what this one does not know; null on processors that it does not support.
 runtime::Tier* optimizing_tier();

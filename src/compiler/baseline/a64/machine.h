@@ -17,7 +17,7 @@
 #include "base/platform.h"
 #include "base/span.h"
 #include "compiler/abi.h"
-#include "compiler/baseline/frame.h"
+#include "compiler/frame.h"
 
 namespace wafer::compiler {
 
@@ -402,6 +402,9 @@ class Machine : public a64::Assembler {
     load_word(base, base, offset);
     call_gpr(base);
   }
+  static constexpr bool kHasReferences = false;
+  static uint64_t features(bool) { return 0; }
+  void use_no_extensions() {}
   // A function of C; takes a register that is not an argument.
   void call_address(const void* address) {
     load_imm(kScratch, uint64_t(reinterpret_cast<uintptr_t>(address)));

@@ -14,7 +14,8 @@
 
 #include "base/platform.h"
 #include "compiler/abi.h"
-#include "compiler/baseline/frame.h"
+#include "compiler/code_image.h"
+#include "compiler/frame.h"
 
 namespace wafer::compiler {
 
@@ -122,6 +123,17 @@ class Machine : public x86::Assembler {
     return features.hasSSE4_2() && features.hasPOPCNT();
   }
   bool has_bmi1, has_bmi2, has_lzcnt;
+  // Bits of CpuFeatures.
+  static uint64_t features(bool any_cpu) {
+    const auto bits = [](std::initializer_list<const char*> names) {
+      uint64_t all = 0;
+      for (const char* name : names) all |= cpu_feature_bit(name);
+      return all;
+    };
+    return bits({"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt"}) |
+           (any_cpu ? 0 : host_cpu_features() & bits({"bmi", "bmi2", "lzcnt"}));
+  }
+  void use_no_extensions() { has_bmi1 = has_bmi2 = has_lzcnt = false; }
 
   // Before each piece of code. `bytes`: of the body that it is for.
   void begin_function(size_t bytes) {}
@@ -455,6 +467,12 @@ class Machine : public x86::Assembler {
     mov(x86::rax, int64_t(reinterpret_cast<uintptr_t>(address)));
     call(x86::rax);
   }
+  // Of code for an image: these give where the distance is to be filled in, to the code, or to its
+  // address.
+  static constexpr bool kHasReferences = true;
+  size_t call_reference() { return refer({0xE8}); }
+  size_t jump_reference() { return refer({0xE9}); }
+  size_t call_address_reference() { return refer({0xFF, 0x15}); }
   void fence() { mfence(); }
   void trap(runtime::TrapCode code) {
     const uint8_t ud[] = {0x67, 0x0F, 0xB9, 0x40, uint8_t(code)};
@@ -515,6 +533,12 @@ class Machine : public x86::Assembler {
   }
 
  private:
+  size_t refer(std::initializer_list<uint8_t> opcode) {
+    embed(opcode.begin(), opcode.size());
+    constexpr uint8_t kDistance[4] = {};
+    embed(kDistance, sizeof kDistance);
+    return offset() - sizeof kDistance;
+  }
   size_t frame_patch_ = 0;  // of the displacement in begin_frame()
 };
 

@@ -1,5 +1,5 @@
-// The frame that every function of an arena keeps, for the code generator and for the
-// unwinder.
+// The frame that functions of the baseline compiler keep, for the code generator and for the
+// unwinder: one entry of an unwind table describes them all.
 #pragma once
 
 #include <cstdint>
