@@ -10,6 +10,7 @@
 #include "wasm/type_registry.h"
 #if WAFER_HAS_BASELINE
 #include "compiler/tiering/tiering.h"
+#include "compiler/tiers/tiers.h"
 #endif
 #if WAFER_HAS_OPTIMIZING
 #include "compiler/optimizing/compiler.h"
@@ -313,9 +314,10 @@ Result<TierUnderTest> make_tier(std::string_view name) {
     WAFER_TRY(compiler::load_llvm_backend());
     out.precise = name != "llvm-relaxed";
     const unsigned level = name == "llvm-0" ? 0 : name == "llvm-1" ? 1 : name == "llvm-3" ? 3 : 2;
-    auto tier = std::make_shared<compiler::NativeTier>(llvm_options(out.precise, level));
-    out.tier = tier.get();
-    out.owner = std::move(tier);
+    WAFER_LET(tier,
+              compiler::make_tier(compiler::TierKind::Optimized, llvm_options(out.precise, level)));
+    out.tier = tier.tier;
+    out.owner = std::move(tier.owner);
     return out;
   }
 #if WAFER_HAS_BASELINE

@@ -1,0 +1,184 @@
+// Images of code whose functions several code generators made: they call each other, hand on
+// exceptions, and tell where they trap.
+#include "compiler/tiers/levels.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "compiler/llvm_loader.h"
+#include "compiler/tier.h"
+#include "wafer/wafer.hpp"
+#include "wafer/wat.hpp"
+#include "wasm/decoder.h"
+#include "wat/wat.h"
+
+namespace wafer {
+namespace {
+
+// $catch has a handler, which only the baseline compiler and LLVM have code for; the others are
+// the optimizing compiler's.
+constexpr std::string_view kMixed = R"((module
+  (tag $e (param i32))
+  (memory 1 3)
+  (table funcref (elem $even $odd $throw))
+  (type $unary (func (param i32) (result i32)))
+  (func $throw (export "throw") (param i32) (result i32)
+    (if (i32.gt_s (local.get 0) (i32.const 100)) (then (throw $e (local.get 0))))
+    (i32.load (local.get 0)))
+  (func $through (param i32) (result i32)
+    (i32.add (i32.const 1) (call $throw (i32.add (local.get 0) (i32.const 1)))))
+  (func $catch (export "catch") (param i32) (result i32) (local i32 i64 f64)
+    (local.set 1 (i32.const 7))
+    (local.set 2 (i64.const 1000))
+    (local.set 3 (f64.const 0.5))
+    (block $h (result i32)
+      (try_table (result i32) (catch $e $h) (call $through (local.get 0)))
+      (return))
+    (i32.add (i32.wrap_i64 (local.get 2)))
+    (i32.add (local.get 1))
+    (i32.add (i32.trunc_f64_s (f64.mul (local.get 3) (f64.const 4)))))
+  (func (export "rounds") (param i32) (result i32) (local i32)
+    (loop $l
+      (local.set 1 (i32.add (local.get 1) (call $catch (i32.const 200))))
+      (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 1))
+  (func $even (export "even") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 1))
+      (else (return_call $odd (i32.sub (local.get 0) (i32.const 1))))))
+  (func $odd (export "odd") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 0))
+      (else (return_call $even (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "indirect") (param i32) (result i32)
+    (call_indirect (type $unary) (i32.const 10) (local.get 0)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "outer") (param i32) (result i32)
+    (i32.add (i32.const 1) (call $catch (local.get 0))))))";
+
+// Runs kMixed with the code generator for other functions at `library`.
+void run_mixed(const char* library) {
+  Config config;
+  config.tier = Tier::Optimized;
+  config.opt_level = 1;
+  config.optimizer_library = library;
+  Engine engine(config);
+  Store store(engine);
+  auto module = compile_wat(engine, kMixed);
+  ASSERT_TRUE(module.ok()) << module.error().message;
+  auto instance = Instance::create(store, *module);
+  ASSERT_TRUE(instance.ok()) << instance.error().message;
+  const auto call = [&](const char* name, int32_t argument) {
+    return (*instance->func<int32_t(int32_t)>(name))(argument);
+  };
+  EXPECT_EQ(*call("catch", 4), 1);
+  EXPECT_EQ(*call("catch", 100), 101 + 1000 + 7 + 2);
+  EXPECT_EQ(*call("rounds", 1000), 1000 * (201 + 1000 + 7 + 2));
+  EXPECT_EQ(*call("even", 1'000'001), 0);
+  EXPECT_EQ(*call("indirect", 0), 1);
+  EXPECT_EQ(*call("indirect", 1), 0);
+  EXPECT_FALSE(call("indirect", 3).ok());
+  EXPECT_EQ(store.last_trap().code, TrapCode::UndefinedElement);
+  EXPECT_EQ(*call("grow", 2), 1);
+  EXPECT_EQ(*call("grow", 1), -1);
+  EXPECT_FALSE(call("throw", 101).ok());
+  EXPECT_EQ(store.last_trap().code, TrapCode::UncaughtException);
+  // Through frames of both kinds.
+  EXPECT_FALSE(call("outer", -2).ok());
+  EXPECT_EQ(store.last_trap().code, TrapCode::MemoryOutOfBounds);
+  const auto& frames = store.last_trap().backtrace;
+  ASSERT_EQ(frames.size(), 4u);
+  const uint32_t expected[] = {0, 1, 2, 8};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(frames[i].func_index, expected[i]);
+    EXPECT_GT(frames[i].module_offset, i ? frames[i - 1].module_offset : 0u);
+  }
+}
+
+TEST(Levels, MixedWithBaselineCode) { run_mixed("/nowhere/libwafer-llvm.so"); }
+#ifdef WAFER_LLVM_MODULE
+TEST(Levels, MixedWithLlvm) { run_mixed(WAFER_LLVM_MODULE); }
+#endif
+
+#if WAFER_HAS_OPTIMIZING
+namespace compiler = wafer::compiler;
+
+std::shared_ptr<wasm::Module> mixed_module() {
+  auto source = wat::parse_wat(kMixed);
+  EXPECT_TRUE(source.ok());
+  auto module = wasm::decode_module(*source, {});
+  EXPECT_TRUE(module.ok());
+  return *module;
+}
+
+Result<compiler::Backend*> no_backend() { return Error(ErrorKind::Unsupported, "none"); }
+
+TEST(Levels, CodeForAnyProcessorSaysSo) {
+  const auto backend = compiler::leveled_backend(no_backend);
+  compiler::CompileOptions options;
+  options.opt_level = 1;
+  options.target = "x86_64";
+  const auto any = backend->traits(options);
+  ASSERT_TRUE(any.ok());
+  EXPECT_FALSE(any->features & compiler::cpu_feature_bit("bmi2"));
+  EXPECT_TRUE(any->features & compiler::cpu_feature_bit("sse4.2"));
+  const auto module = mixed_module();
+  const auto parts = backend->compile(*module, options, {});
+  ASSERT_TRUE(parts.ok());
+  EXPECT_EQ(parts->traits.features, any->features);
+  // Others' code is not guessed at.
+  options.target = "aarch64";
+  EXPECT_EQ(backend->compile(*module, options, {}).error().message, "none");
+  options.target = "";
+  options.cpu = "haswell";
+  EXPECT_EQ(backend->compile(*module, options, {}).error().message, "none");
+  options.cpu = "";
+  options.opt_level = 2;
+  EXPECT_EQ(backend->compile(*module, options, {}).error().message, "none");
+}
+
+TEST(Levels, SameBytesWithAnyNumberOfThreads) {
+  const auto backend = compiler::leveled_backend(no_backend);
+  const auto module = mixed_module();
+  compiler::CompileOptions options;
+  options.opt_level = 1;
+  options.threads = 1;
+  const auto one = backend->compile(*module, options, {});
+  options.threads = 4;
+  const auto four = backend->compile(*module, options, {});
+  ASSERT_TRUE(one.ok() && four.ok());
+  EXPECT_EQ(compiler::write_image(*one), compiler::write_image(*four));
+}
+
+TEST(Levels, IsCancelled) {
+  const auto backend = compiler::leveled_backend(no_backend);
+  const auto module = mixed_module();
+  std::atomic<uint32_t> cancel{1};
+  compiler::CompileOptions options;
+  options.opt_level = 1;
+  options.cancel = &cancel;
+  EXPECT_EQ(backend->compile(*module, options, {}).error().message, "cancelled");
+}
+
+// A handler that would go on outside of the code is refused.
+TEST(Levels, HandlersLieInTheCode) {
+  const auto backend = compiler::leveled_backend(no_backend);
+  const auto module = mixed_module();
+  compiler::CompileOptions options;
+  options.opt_level = 1;
+  auto parts = backend->compile(*module, options, {});
+  ASSERT_TRUE(parts.ok());
+  ASSERT_FALSE(parts->handlers.empty());
+  EXPECT_TRUE(compiler::CodeImage::load(compiler::write_image(*parts)).ok());
+  compiler::ImageParts bad = *parts;
+  bad.handlers[0].pad = uint32_t(bad.text.size());
+  EXPECT_EQ(compiler::CodeImage::load(compiler::write_image(bad)).error().message,
+            "corrupted code file: a handler lies outside of the code");
+  bad = *parts;
+  bad.framed = uint32_t(bad.text.size()) + 1;
+  EXPECT_EQ(compiler::CodeImage::load(compiler::write_image(bad)).error().message,
+            "corrupted code file: bad sections");
+}
+#endif
+
+}  // namespace
+}  // namespace wafer
