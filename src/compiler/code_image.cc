@@ -420,9 +420,9 @@ bool CodeImage::locate(const void* pc, CodeLocation& out) const {
 
 const void* CodeImage::landing_pad(const void* pc) const {
   const auto offset = uint32_t(static_cast<const uint8_t*>(pc) - base_);
-  const auto c = std::lower_bound(
-      handlers_.begin(), handlers_.end(), offset,
-      [](const ImageHandler& have, uint32_t after) { return have.after < after; });
+  const auto c =
+      std::lower_bound(handlers_.begin(), handlers_.end(), offset,
+                       [](const ImageHandler& have, uint32_t after) { return have.after < after; });
   return c != handlers_.end() && c->after == offset ? base_ + c->pad : nullptr;
 }
 

@@ -153,23 +153,19 @@ void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
 
 // The same of code for an image.
 void BaselineCompiler::Impl::call_reference(uint32_t func, bool tail) {
-  if constexpr (Machine::kHasReferences) {
-    constexpr auto kFunction = CodeReference::To::Function;
-    a_.move_gpr(kArgGprs[0], kContext, true);
-    if (tail) {
-      a_.leave_frame(local_regs_used_);
-      references_.push_back({kFunction, func, uint32_t(a_.jump_reference())});
-      reachable_ = false;
-      forget_registers();
-      return;
-    }
-    mark();
-    references_.push_back({kFunction, func, uint32_t(a_.call_reference())});
-    note_call_site();
-    take_results(module_.func_type(func).results);
-  } else {
-    unsupported_ = true;
+  constexpr auto kFunction = CodeReference::To::Function;
+  a_.move_gpr(kArgGprs[0], kContext, true);
+  if (tail) {
+    a_.leave_frame(local_regs_used_);
+    references_.push_back({kFunction, func, uint32_t(a_.jump_reference())});
+    reachable_ = false;
+    forget_registers();
+    return;
   }
+  mark();
+  references_.push_back({kFunction, func, uint32_t(a_.call_reference())});
+  note_call_site();
+  take_results(module_.func_type(func).results);
 }
 
 Result<CompiledFunction> BaselineCompiler::Impl::entry_stub(uint32_t func) {
@@ -272,13 +268,9 @@ void BaselineCompiler::Impl::call_builtin(Builtin b) {
   a_.move_gpr(kArgGprs[0], kContext, true);
   const BuiltinInfo& info = builtin_info(b);
   mark();
-  if constexpr (Machine::kHasReferences) {
-    if (options_.image) {
-      references_.push_back(
-          {CodeReference::To::Builtin, uint32_t(b), uint32_t(a_.call_address_reference())});
-    } else {
-      a_.call_address(info.address);
-    }
+  if (options_.image) {
+    references_.push_back(
+        {CodeReference::To::Builtin, uint32_t(b), uint32_t(a_.call_address_reference())});
   } else {
     a_.call_address(info.address);
   }

@@ -402,7 +402,11 @@ class Machine : public a64::Assembler {
     load_word(base, base, offset);
     call_gpr(base);
   }
+  // No code for images is made yet.
   static constexpr bool kHasReferences = false;
+  size_t call_reference() { return 0; }
+  size_t jump_reference() { return 0; }
+  size_t call_address_reference() { return 0; }
   static uint64_t features(bool) { return 0; }
   void use_no_extensions() {}
   // A function of C; takes a register that is not an argument.
