@@ -342,6 +342,7 @@ class BaselineCompiler::Impl {
     return x86::ptr(constant(value));
   }
   void float_binary_inst(InstId inst, ValType type, bool commutes = false);
+  void float_three(InstId inst, ValType type, bool commutes, uint8_t to, Operand a, Operand b);
   void float_const(uint8_t dst, ValType type, double value);
   void load_extended(const Instr& in, InstId inst, unsigned width);
 #endif

@@ -1,5 +1,6 @@
 #include "compiler/optimizing/needs.h"
 
+#include "compiler/optimizing/op_facts.h"
 #include "wasm/op_tables.h"
 
 namespace wafer::compiler {
@@ -46,6 +47,40 @@ bool is_builtin(Opcode op) {
   }
 }
 
+#if defined(__x86_64__)
+// Whether a vector instruction is one of the processor with two operands.
+bool is_plain_vector(Opcode op) {
+  using enum Opcode;
+  switch (op) {
+    case V128And:
+    case V128Or:
+    case V128Xor:
+    case V128Andnot:
+    case I8x16Add:
+    case I8x16Sub:
+    case I16x8Add:
+    case I16x8Sub:
+    case I16x8Mul:
+    case I32x4Add:
+    case I32x4Sub:
+    case I32x4Mul:
+    case I64x2Add:
+    case I64x2Sub:
+    case F32x4Add:
+    case F32x4Sub:
+    case F32x4Mul:
+    case F32x4Div:
+    case F64x2Add:
+    case F64x2Sub:
+    case F64x2Mul:
+    case F64x2Div:
+      return true;
+    default:
+      return false;
+  }
+}
+#endif
+
 }  // namespace
 
 Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
@@ -72,6 +107,12 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
     }
     return needs;
   }
+  // Instructions that change an operand may have to copy it first.
+#if defined(__x86_64__)
+  const bool in_place = !machine.has_avx;
+#else
+  const bool in_place = true;
+#endif
   // By the order of the opcode table.
   const bool vector_access = n.op == V128Load || n.op == V128Store;
   if ((n.op >= I32Load && n.op <= I64Store32) || vector_access) {
@@ -81,6 +122,8 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
     needs.temp_fprs = constants;
     return needs;
   }
+  const bool simple_address = !facts::is_memory_access(n.op) ||
+                              (f.immediates(n)->index == 0 && is_guarded(module, options.code, 0));
   switch (n.op) {
     case I32Add:
     case I64Add:
@@ -105,14 +148,14 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
     case F32Mul:
     case F64Mul:
       needs.same = 2;
-      needs.temp_fprs = uint8_t(1 + constants);
+      needs.temp_fprs = uint8_t(in_place + constants);
       return needs;
     case F32Sub:
     case F64Sub:
     case F32Div:
     case F64Div:
       needs.same = 1;
-      needs.temp_fprs = uint8_t(1 + constants);
+      needs.temp_fprs = uint8_t(in_place + constants);
       return needs;
     case I32Eqz:
     case I64Eqz:
@@ -165,6 +208,63 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
       needs.clobbered_gprs = needs.early_gprs = bit(kRax) | bit(kRdx);
 #endif
       return needs;
+#if defined(__x86_64__)
+    case I32Clz:
+    case I32Ctz:
+    case I32Popcnt:
+    case I64Clz:
+    case I64Ctz:
+    case I64Popcnt:
+      needs.temp_gprs = constants;
+      return needs;
+    case F32Sqrt:
+    case F64Sqrt:
+    case F32Abs:
+    case F64Abs:
+    case F32Neg:
+    case F64Neg:
+    case F32DemoteF64:
+    case F64PromoteF32:
+      needs.same = 1;
+      needs.temp_fprs = uint8_t(1 + constants);
+      return needs;
+    case F32ConvertI32S:
+    case F64ConvertI32S:
+    case F32ConvertI32U:
+    case F64ConvertI32U:
+    case F32ConvertI64S:
+    case F64ConvertI64S:
+    case F32ReinterpretI32:
+    case F64ReinterpretI64:
+    case I32ReinterpretF32:
+    case I64ReinterpretF64:
+      needs.temp_gprs = needs.temp_fprs = constants;
+      return needs;
+    case V128Const:
+    case V128Load32Splat:
+    case V128Load64Splat:
+    case V128Load32Zero:
+    case V128Load64Zero:
+    case I32x4Splat:
+    case I64x2Splat:
+    case F32x4Splat:
+    case F64x2Splat:
+      needs.same = 1;
+      needs.temp_gprs = uint8_t(!simple_address + constants);
+      needs.temp_fprs = uint8_t(1 + constants);
+      return needs;
+    case I16x8Shl:
+    case I16x8ShrS:
+    case I16x8ShrU:
+    case I32x4Shl:
+    case I32x4ShrS:
+    case I32x4ShrU:
+    case I64x2Shl:
+    case I64x2ShrU:
+      needs.same = 1;
+      needs.temp_fprs = constant(1) ? in_place : 1;
+      return needs;
+#endif
     case I32WrapI64:
     case I64ExtendI32U:
     case I64ExtendI32S:
@@ -189,6 +289,13 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
     needs.temp_fprs = constants;
     return needs;
   }
+#if defined(__x86_64__)
+  if (is_plain_vector(n.op)) {
+    needs.same = 2;
+    needs.temp_fprs = in_place;
+    return needs;
+  }
+#endif
 #if defined(__x86_64__)
   if (n.op >= I32AtomicLoad && !wasm::kOpFacts[size_t(n.op)].sig().custom) {
     needs.clobbered_gprs = needs.early_gprs = bit(kRax);

@@ -113,6 +113,7 @@ class Machine : public x86::Assembler {
     has_bmi1 = features.hasBMI();
     has_bmi2 = features.hasBMI2();
     has_lzcnt = features.hasLZCNT();
+    has_avx = features.hasAVX();
   }
   // By how many bits the second operand of an addition may be shifted.
   static constexpr uint32_t kMostScale = 3;
@@ -122,7 +123,9 @@ class Machine : public x86::Assembler {
     const auto& features = asmjit::CpuInfo::host().features().x86();
     return features.hasSSE4_2() && features.hasPOPCNT();
   }
-  bool has_bmi1, has_bmi2, has_lzcnt;
+  bool has_bmi1, has_bmi2, has_lzcnt, has_avx;
+  // The form of an instruction on vectors that leaves its operands alone, if there are such.
+  InstId three_operands(InstId inst) const;
   // Bits of CpuFeatures.
   static uint64_t features(bool any_cpu) {
     const auto bits = [](std::initializer_list<const char*> names) {
@@ -131,9 +134,9 @@ class Machine : public x86::Assembler {
       return all;
     };
     return bits({"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt"}) |
-           (any_cpu ? 0 : host_cpu_features() & bits({"bmi", "bmi2", "lzcnt"}));
+           (any_cpu ? 0 : host_cpu_features() & bits({"bmi", "bmi2", "lzcnt", "avx"}));
   }
-  void use_no_extensions() { has_bmi1 = has_bmi2 = has_lzcnt = false; }
+  void use_no_extensions() { has_bmi1 = has_bmi2 = has_lzcnt = has_avx = false; }
 
   // Before each piece of code. `bytes`: of the body that it is for.
   void begin_function(size_t bytes) {}

@@ -332,12 +332,15 @@ void BaselineCompiler::Impl::float_binary(FloatOp op, ValType type) {
                                        Inst::kIdDivss};
   static constexpr InstId kDouble[] = {Inst::kIdAddsd, Inst::kIdSubsd, Inst::kIdMulsd,
                                        Inst::kIdDivsd};
-  float_binary_inst((type.kind() == TypeKind::F32 ? kSingle : kDouble)[uint8_t(op)], type);
+  float_binary_inst((type.kind() == TypeKind::F32 ? kSingle : kDouble)[uint8_t(op)], type,
+                    op == FloatOp::Add || op == FloatOp::Mul);
 }
 
 void BaselineCompiler::Impl::float_binary_inst(InstId inst, ValType type, bool commutes) {
   Operand b = pop(), a = pop();
   uint8_t to = target(true);
+  if (const InstId three = a_.three_operands(inst); three != Inst::kIdNone)
+    return float_three(three, type, commutes, to, a, b);
   if (commutes && is_better_first(a, b, to)) std::swap(a, b);
   if (a.kind == Kind::Fpr) to = kNoRegister;
   uint8_t dst;
@@ -357,6 +360,38 @@ void BaselineCompiler::Impl::float_binary_inst(InstId inst, ValType type, bool c
     a_.emit(inst, xmm(dst), xmm(use_fpr(b)));
   }
   release(b);
+  push_fpr(type, dst);
+}
+
+// The same to any register, which are `to` (or none) and those that the operands have for their
+// own.
+void BaselineCompiler::Impl::float_three(InstId inst, ValType type, bool commutes, uint8_t to,
+                                         Operand a, Operand b) {
+  const bool in_place = b.kind != Kind::Const && !in_memory(b);
+  if (commutes && in_place && (a.kind == Kind::Const || in_memory(a))) std::swap(a, b);
+  const uint8_t x = use_fpr(a);
+  uint8_t y = kNoRegister;
+  Mem m;
+  if (in_memory(b)) {
+    m = home(b);
+  } else if (b.kind == Kind::Const) {
+    m = pooled(b);
+  } else {
+    y = use_fpr(b);
+  }
+  release(a);
+  release(b);
+  const bool own_a = a.kind == Kind::Fpr, own_b = b.kind == Kind::Fpr;
+  uint8_t dst = to;
+  if (dst == kNoRegister) {
+    const bool second = own_b && (!own_a || (wanted_fpr_ && b.reg == wanted_));
+    dst = second ? b.reg : own_a ? a.reg : alloc_fpr();
+  }
+  if (y == kNoRegister) {
+    a_.emit(inst, xmm(dst), xmm(x), m);
+  } else {
+    a_.emit(inst, xmm(dst), xmm(x), xmm(y));
+  }
   push_fpr(type, dst);
 }
 

@@ -43,6 +43,8 @@ struct BaselineCompiler::Impl::VectorOps {
   // b = INST b, a
   void swapped(InstId inst) {
     Operand y = c.pop(), x = c.pop();
+    if (const InstId three = a.three_operands(inst); three != Inst::kIdNone)
+      return c.float_three(three, wasm::kV128, false, c.target(true), y, x);
     const uint8_t b = c.own_fpr(y);
     a.emit(inst, xmm(b), xmm(c.use_fpr(x)));
     c.release(x);
@@ -216,8 +218,14 @@ struct BaselineCompiler::Impl::VectorOps {
   void shift(InstId inst, uint32_t mask) {
     if (c.top().kind == Kind::Const) {
       const auto by = asmjit::Imm(c.pop().value & mask);
-      unary([&](const x86::Xmm& x) { a.emit(inst, x, by); });
-      return;
+      const InstId three = a.three_operands(inst);
+      if (three == Inst::kIdNone) return unary([&](const x86::Xmm& x) { a.emit(inst, x, by); });
+      Operand o = c.pop();
+      const uint8_t to = c.target(true), x = c.use_fpr(o);
+      const uint8_t dst = to != kNoRegister ? to : o.kind == Kind::Fpr ? x : c.alloc_fpr();
+      a.emit(three, xmm(dst), xmm(x), by);
+      if (dst != x) c.release(o);
+      return c.push_fpr(wasm::kV128, dst);
     }
     count(mask);
     unary([&](const x86::Xmm& x) { a.emit(inst, x, s()); });
