@@ -118,6 +118,7 @@ void BaselineCompiler::Impl::claim_gpr(uint8_t reg) {
 }
 
 Mem BaselineCompiler::Impl::home(const Operand& o) const {
+  if (WAFER_UNLIKELY(o.kind == Kind::Memory)) return memory_operand_;
   return slot_mem(o.kind == Kind::Local ? local_slots_[o.local] : o.slot, o.type);
 }
 

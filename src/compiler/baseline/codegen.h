@@ -40,7 +40,8 @@ struct Operand {
     Const,  // constant of a number or a null reference
     Gpr,
     Fpr,
-    Flags,  // an i32: 1 if condition `reg` holds. Only ever the top of the stack
+    Flags,   // an i32: 1 if condition `reg` holds. Only ever the top of the stack
+    Memory,  // in memory_operand_, for the instruction being made
   };
   Kind kind = Kind::Slot;
   uint8_t reg = 0;
@@ -202,7 +203,8 @@ class BaselineCompiler::Impl {
     return o.kind == Kind::Local && local_reg_[o.local] != kNoRegister;
   }
   bool in_memory(const Operand& o) const {
-    return o.kind == Kind::Slot || (o.kind == Kind::Local && local_reg_[o.local] == kNoRegister);
+    return o.kind == Kind::Slot || o.kind == Kind::Memory ||
+           (o.kind == Kind::Local && local_reg_[o.local] == kNoRegister);
   }
 
   // Copies the value of `o` to memory, leaving flags and operand registers alone.
@@ -332,6 +334,8 @@ class BaselineCompiler::Impl {
 #if defined(__x86_64__)
   // ---- x64 only
   Source source(Operand& o);
+  // x + (y << shift) + constant of the two operands on top.
+  void sum(bool wide, uint32_t shift, int32_t constant);
   void alu_plain(Machine::Plain op, bool wide, bool commutes);
   bool is_better_first(const Operand& a, const Operand& b, uint8_t to) const;
   bool sum_of_local(Machine::Plain op, bool wide, const Operand& a, const Operand& b);
@@ -371,6 +375,7 @@ class BaselineCompiler::Impl {
   // Whether who allocates registers, and not the order of the body, says where operands are and
   // where a result is best put (see driver.h of the optimizing compiler).
   bool driven_ = false;
+  Mem memory_operand_;
   bool retry_ = false;
   uint8_t wanted_ = kNoRegister;  // register for a result, of this class
   bool wanted_fpr_ = false;

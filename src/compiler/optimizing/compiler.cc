@@ -3,6 +3,7 @@
 #include <bit>
 #include <utility>
 
+#include "compiler/optimizing/fuse.h"
 #include "compiler/optimizing/moves.h"
 #include "compiler/optimizing/needs.h"
 
@@ -18,9 +19,6 @@ constexpr uint32_t kPreservedGprs = [] {
   return all;
 }();
 
-bool is_compare(Opcode op) { return op >= Opcode::I32Eqz && op <= Opcode::F64Ge; }
-bool is_add(Opcode op) { return op == Opcode::I32Add || op == Opcode::I64Add; }
-
 }  // namespace
 
 // Drives the emitters of the baseline compiler: puts the operands of an instruction on its stack
@@ -35,10 +33,10 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
 
  private:
   // ---- what the allocator is told
-  void count_uses();
   void fuse();
   void lower(const wasm::FuncType& type);
   void lower_node(ValueId id);
+  void lower_operands(ValueId id, AllocInstr& in);
   void lower_args(const Node& n, bool anywhere, std::span<const ValType> callee);
   void use(ValueId value, bool anywhere, uint8_t hint = kNoHint);
   void define(ValueId value, bool anywhere, uint8_t hint = kNoHint, uint8_t same = 0);
@@ -53,9 +51,10 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   void emit_switch(const Node& n, const Block& block);
   void begin(uint32_t index);
   void push_arg(ValueId value);
-  void push_args(const Node& n);
-  void make(const Node& n);
-  void make_fused(ValueId id);
+  void push_operands(ValueId id);
+  void push_load(ValueId load, bool commutes);
+  bool left_is_last(const Node& n) const;
+  void make(ValueId id);
   void take_result(Location to, const Operand& from);
   void edge_moves(const Vec<AllocMove>& moves, size_t& next, uint32_t block, uint32_t from,
                   uint32_t to);
@@ -74,8 +73,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   Function* f_ = nullptr;
   AllocFunction in_;
   const Allocation* out_ = nullptr;
-  Vec<uint32_t> uses_;     // by node: how often it is an operand
-  Vec<bool> fused_;        // by node: made with the one that uses it
+  Fusion fusion_;
   Vec<ValueId> nodes_;     // by instruction
   Vec<uint32_t> edge_;     // by block: its number among predecessors of its only successor
   Vec<uint32_t> forward_;  // by block: where a jump to it leads
@@ -90,44 +88,41 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
 
 // ---- what the allocator is told -------------------------------------------------------
 
-void OptimizingCompiler::Impl::count_uses() {
-  uses_.assign(f_->nodes.size(), 0);
-  for (const Block& b : f_->blocks)
-    for (const ValueId id : b.nodes)
-      for (const ValueId arg : f_->args_of(f_->nodes[id])) ++uses_[arg];
+void OptimizingCompiler::Impl::fuse() {
+  FuseOptions options;
+  options.most_shift = Machine::kMostScale;
+#if defined(__x86_64__)
+  options.loads_memory0 = !module_.memories.empty() && is_guarded(module_, options_.code, 0);
+  options.loads_vectors = a_.has_avx;
+#endif
+  fusion_.find(*f_, options);
 }
 
-// Comparisons are made where their result is tested, and shifts where they are added: the
-// processor has one instruction for both.
-void OptimizingCompiler::Impl::fuse() {
-  fused_.assign(f_->nodes.size(), false);
-  const auto single = [&](ValueId id, const Node& user) {
-    const Node& n = f_->nodes[id];
-    return n.kind == NodeKind::Instr && uses_[id] == 1 && n.block == user.block;
-  };
-  for (const Block& b : f_->blocks) {
-    for (const ValueId id : b.nodes) {
-      const Node& n = f_->nodes[id];
-      const auto args = f_->args_of(n);
-      if (n.kind == NodeKind::Branch || (n.kind == NodeKind::Instr && n.op == Opcode::Select)) {
-        const ValueId cond = args.back();
-        if (single(cond, n) && is_compare(f_->nodes[cond].op)) fused_[cond] = true;
-      } else if (n.kind == NodeKind::Instr && is_add(n.op)) {
-        const Opcode shl = n.op == Opcode::I32Add ? Opcode::I32Shl : Opcode::I64Shl;
-        for (size_t i = 2; i-- > 0;) {
-          const Node& shift = f_->nodes[args[i]];
-          if (!single(args[i], n) || shift.op != shl ||
-              f_->nodes[args[1 - i]].kind == NodeKind::Const)
-            continue;
-          const Node& by = f_->nodes[f_->args_of(shift)[1]];
-          const uint64_t count = by.value & (n.op == Opcode::I32Add ? 31 : 63);
-          if (by.kind != NodeKind::Const || count == 0 || count > Machine::kMostScale ||
-              f_->nodes[f_->args_of(shift)[0]].kind == NodeKind::Const)
-            continue;
-          fused_[args[i]] = true;
-          break;
-        }
-      }
+// Of an instruction that commutes, whether its left operand has to be pushed last.
+bool OptimizingCompiler::Impl::left_is_last(const Node& n) const {
+  const auto args = f_->args_of(n);
+  return args.size() == 2 && fusion_.of(args[0]) == Fused::Load && !facts::is_comparison(n.op);
+}
+
+// The operands of a node, in the order in which push_operands() takes them.
+void OptimizingCompiler::Impl::lower_operands(ValueId id, AllocInstr& in) {
+  const Node& n = f_->nodes[id];
+  const Needs needs = needs_of(*f_, n, module_, options_, a_);
+  if (const Sum* sum = fusion_.sum(id)) {
+    use(sum->x, false);
+    use(sum->y, false);
+    return;
+  }
+  in.temp_gprs = uint8_t(in.temp_gprs + needs.temp_gprs);
+  in.temp_fprs = uint8_t(in.temp_fprs + needs.temp_fprs);
+  const auto args = f_->args_of(n);
+  const bool swapped = left_is_last(n);
+  for (size_t i = 0; i < args.size(); ++i) {
+    const ValueId arg = args[swapped ? 1 - i : i];
+    if (fusion_.is_fused(arg)) {
+      lower_operands(arg, in);
+    } else {
+      use(arg, needs.memory_args);
     }
   }
 }
@@ -169,12 +164,8 @@ void OptimizingCompiler::Impl::lower_node(ValueId id) {
   most_args_ = std::max(most_args_, args.size() + 4);
   switch (n.kind) {
     case NodeKind::Branch:
-      if (fused_[args[0]]) {
-        const Node& compare = f_->nodes[args[0]];
-        const Needs needs = needs_of(*f_, compare, module_, options_, a_);
-        in.temp_gprs = needs.temp_gprs;
-        in.temp_fprs = needs.temp_fprs;
-        for (const ValueId arg : f_->args_of(compare)) use(arg, false);
+      if (fusion_.is_fused(args[0])) {
+        lower_operands(args[0], in);
       } else {
         in.temp_gprs = 1;
         use(args[0], false);
@@ -201,8 +192,6 @@ void OptimizingCompiler::Impl::lower_node(ValueId id) {
   in.clobbered_gprs = needs.clobbered_gprs;
   in.clobbered_fprs = needs.clobbered_fprs;
   in.early_gprs = needs.early_gprs;
-  in.temp_gprs = needs.temp_gprs;
-  in.temp_fprs = needs.temp_fprs;
   const Instr* immediates = f_->immediates(n);
   switch (n.op) {
     case Opcode::Call:
@@ -216,18 +205,7 @@ void OptimizingCompiler::Impl::lower_node(ValueId id) {
       lower_args(n, true, module_.types[immediates->index].func.params);
       break;
     default:
-      for (const ValueId arg : args) {
-        if (!fused_[arg]) {
-          use(arg, needs.memory_args);
-          continue;
-        }
-        // (Of a shift that is added, the count is a constant.)
-        const Node& inner = f_->nodes[arg];
-        const Needs more = needs_of(*f_, inner, module_, options_, a_);
-        in_.instrs.back().temp_gprs = uint8_t(in_.instrs.back().temp_gprs + more.temp_gprs);
-        in_.instrs.back().temp_fprs = uint8_t(in_.instrs.back().temp_fprs + more.temp_fprs);
-        for (const ValueId a : f_->args_of(inner)) use(a, false);
-      }
+      lower_operands(id, in);
   }
   if (!n.type.is_bot()) define(id, false, needs.hint, needs.same);
 }
@@ -296,7 +274,7 @@ void OptimizingCompiler::Impl::lower(const wasm::FuncType& type) {
           define(id, true);
           break;
         default:
-          if (!fused_[id]) lower_node(id);
+          if (!fusion_.is_fused(id)) lower_node(id);
       }
     }
     out.param_count = uint32_t(in_.params.size()) - out.first_param;
@@ -541,12 +519,50 @@ void OptimizingCompiler::Impl::push_arg(ValueId value) {
   local_reg_[local] = reg;
 }
 
-void OptimizingCompiler::Impl::push_args(const Node& n) {
-  for (const ValueId arg : f_->args_of(n)) push_arg(arg);
+// An operand that is read where it is in memory 0.
+void OptimizingCompiler::Impl::push_load(ValueId id, bool commutes) {
+#if defined(__x86_64__)
+  const Node& load = f_->nodes[id];
+  offset_ = load.offset;
+  push_arg(f_->args_of(load)[0]);
+  Operand base = pop();
+  const unsigned width = width_of(load.type);
+  const Mem m = address(*f_->immediates(load), base, width);
+  if (commutes && base.kind == Kind::Gpr && wanted_ == base.reg && !wanted_fpr_) {
+    // The result goes where the address is, which must not be lost before.
+    a_.load_narrow(base.reg, m, width, false, is_wide(load.type));
+    push_gpr(load.type, base.reg);
+    return;
+  }
+  Operand& o = push(load.type);
+  o.kind = Kind::Memory;
+  memory_operand_ = m;
+#endif
+}
+
+void OptimizingCompiler::Impl::push_operands(ValueId id) {
+  const Node& n = f_->nodes[id];
+  const auto args = f_->args_of(n);
+  const bool swapped = left_is_last(n);
+  for (size_t i = 0; i < args.size(); ++i) {
+    const ValueId arg = args[swapped ? 1 - i : i];
+    switch (fusion_.of(arg)) {
+      case Fused::Load:
+        push_load(arg, !n.type.is_bot() && facts::commutes(n.op));
+        break;
+      case Fused::Compare:
+        push_operands(arg);
+        make(arg);
+        break;
+      default:
+        push_arg(arg);
+    }
+  }
 }
 
 // Makes the instruction of a node whose operands are on the stack.
-void OptimizingCompiler::Impl::make(const Node& n) {
+void OptimizingCompiler::Impl::make(ValueId id) {
+  const Node& n = f_->nodes[id];
   offset_ = n.offset;
   const Instr* in = f_->immediates(n);
   if (in == nullptr) {
@@ -556,33 +572,16 @@ void OptimizingCompiler::Impl::make(const Node& n) {
   if (!emit(*in)) unsupported_ = true;
 }
 
-void OptimizingCompiler::Impl::make_fused(ValueId id) {
-  const Node& n = f_->nodes[id];
-  push_args(n);
-  make(n);
-}
-
 void OptimizingCompiler::Impl::emit_node(ValueId id, uint32_t index) {
   const Node& n = f_->nodes[id];
-  const auto args = f_->args_of(n);
-  if (n.op == Opcode::Select && fused_[args[2]]) {
-    push_arg(args[0]);
-    push_arg(args[1]);
-    make_fused(args[2]);
-  } else if (is_add(n.op) && (fused_[args[0]] || fused_[args[1]])) {
-    // The operands come in the order of their uses; the shifted one has to be on top.
-    const bool first = fused_[args[0]];
-    const Node& shift = f_->nodes[args[first ? 0 : 1]];
-    const auto shift_args = f_->args_of(shift);
-    push_arg(first ? shift_args[0] : args[0]);
-    push_arg(first ? args[1] : shift_args[0]);
-    scaled_below_ = first;
-    scale_ = uint32_t(f_->nodes[shift_args[1]].value);
+  if (const Sum* sum = fusion_.sum(id)) {
+    push_arg(sum->x);
+    push_arg(sum->y);
+    this->sum(n.op == Opcode::I64Add, sum->shift, sum->constant);
   } else {
-    push_args(n);
+    push_operands(id);
+    make(id);
   }
-  make(n);
-  scale_ = 0;
   if (n.kind == NodeKind::TailCall || unsupported_) return;
   // What it gives: the first result is in a register or the flags, others are in slots beyond
   // those of values.
@@ -668,11 +667,7 @@ void OptimizingCompiler::Impl::emit_block(uint32_t b) {
         break;
       case NodeKind::Branch:
         offset_ = n.offset;
-        if (const ValueId cond = f_->args_of(n)[0]; fused_[cond]) {
-          make_fused(cond);
-        } else {
-          push_arg(cond);
-        }
+        push_operands(id);
         emit_branch_to(block, pop_cond());
         break;
       case NodeKind::Switch:
@@ -680,7 +675,7 @@ void OptimizingCompiler::Impl::emit_block(uint32_t b) {
         emit_switch(n, block);
         break;
       case NodeKind::Return:
-        push_args(n);
+        push_operands(id);
         pass_results();
         if (next_block_ < f_->blocks.size()) a_.jump(return_label_);
         break;
@@ -703,7 +698,6 @@ Result<CompiledFunction> OptimizingCompiler::Impl::make_code(uint32_t func) {
   f_ = f;
   optimize(*f_);
   const wasm::FuncType& type = module_.func_type(func);
-  count_uses();
   fuse();
   lower(type);
   out_ = allocator_.run(in_);

@@ -179,6 +179,7 @@ class Machine : public x86::Assembler {
   }
   // INST with a frame's memory: of `reg` from it, or, with `to_memory`, to it.
   void op_frame(Plain op, bool wide, uint8_t reg, const Mem& m, bool to_memory) {
+    if (WAFER_UNLIKELY(m.hasIndexReg())) return op_indexed(op, wide, reg, m, to_memory);
     if (WAFER_UNLIKELY(near_end())) {
       if (to_memory) {
         emit(op.inst, m, gp(reg, wide));
@@ -408,9 +409,10 @@ class Machine : public x86::Assembler {
     cmp(sized, 0);
   }
   void compare(uint8_t reg, const Mem& m, bool wide) { cmp(gp(reg, wide), m); }
-  // dst = a + (b << shift), at most kMostScale; leaves the flags alone.
-  void add_scaled(uint8_t dst, uint8_t a, uint8_t b, uint32_t shift, bool wide) {
-    lea(gp(dst, wide), x86::ptr(gp(a, true), gp(b, true), shift));
+  // dst = a + (b << shift) + constant, at most kMostScale; leaves the flags alone.
+  void add_scaled(uint8_t dst, uint8_t a, uint8_t b, uint32_t shift, bool wide,
+                  int32_t constant = 0) {
+    lea(gp(dst, wide), x86::ptr(gp(a, true), gp(b, true), shift, constant));
   }
   // For equality only.
   void compare_equal(uint8_t reg, const Mem& m) { cmp(m, gp(reg, true)); }

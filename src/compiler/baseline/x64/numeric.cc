@@ -55,6 +55,16 @@ bool BaselineCompiler::Impl::sum_of_local(Plain op, bool wide, const Operand& a,
   return true;
 }
 
+void BaselineCompiler::Impl::sum(bool wide, uint32_t shift, int32_t constant) {
+  Operand b = pop(), a = pop();
+  const uint8_t x = use_gpr(a), y = use_gpr(b);
+  release(a);
+  release(b);
+  const uint8_t dst = result_gpr();
+  a_.add_scaled(dst, x, y, shift, wide, constant);
+  push_gpr(wide ? wasm::kI64 : wasm::kI32, dst);
+}
+
 // For the first operand of an instruction that changes it and commutes, whether `b` is better than
 // `a`: because it is in the register that the result goes to, or else in one of its own.
 bool BaselineCompiler::Impl::is_better_first(const Operand& a, const Operand& b, uint8_t to) const {
