@@ -376,6 +376,7 @@ class BaselineCompiler::Impl {
   // where a result is best put (see driver.h of the optimizing compiler).
   bool driven_ = false;
   Mem memory_operand_;
+  bool select_by_branch_ = false;
   bool retry_ = false;
   uint8_t wanted_ = kNoRegister;  // register for a result, of this class
   bool wanted_fpr_ = false;

@@ -74,6 +74,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   AllocFunction in_;
   const Allocation* out_ = nullptr;
   Fusion fusion_;
+  Vec<bool> by_branch_;    // by node: selections that are branches
   Vec<ValueId> nodes_;     // by instruction
   Vec<uint32_t> edge_;     // by block: its number among predecessors of its only successor
   Vec<uint32_t> forward_;  // by block: where a jump to it leads
@@ -96,6 +97,7 @@ void OptimizingCompiler::Impl::fuse() {
   options.loads_vectors = a_.has_avx;
 #endif
   fusion_.find(*f_, options);
+  choose_by_branch(*f_, by_branch_);
 }
 
 // Of an instruction that commutes, whether its left operand has to be pushed last.
@@ -580,7 +582,9 @@ void OptimizingCompiler::Impl::emit_node(ValueId id, uint32_t index) {
     this->sum(n.op == Opcode::I64Add, sum->shift, sum->constant);
   } else {
     push_operands(id);
+    select_by_branch_ = by_branch_[id];
     make(id);
+    select_by_branch_ = false;
   }
   if (n.kind == NodeKind::TailCall || unsupported_) return;
   // What it gives: the first result is in a register or the flags, others are in slots beyond

@@ -71,6 +71,9 @@ bool load_constants(Function& function);
 // Repeats comparisons where they are tested, which is one instruction for both.
 bool compare_where_tested(Function& function);
 
+// Which selections are better made by branches, by node.
+void choose_by_branch(const Function& function, Vec<bool>& by_branch);
+
 // Computes `op` of constants as they are in nodes. False if that traps, gives a NaN whose bits
 // are not certain, or is no arithmetic on numbers. `b` of a single operand is ignored.
 bool evaluate(Opcode op, uint64_t a, uint64_t b, uint64_t& out);

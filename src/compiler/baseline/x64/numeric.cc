@@ -702,7 +702,7 @@ void BaselineCompiler::Impl::select() {
   Operand b = pop(), a = pop();
   const uint8_t x = own_gpr(a);
   // A choice by a pair of conditions is a branch.
-  const bool pair = cond == Cond::FloatEqual || cond == Cond::FloatNotEqual;
+  const bool branch = select_by_branch_ || cond == Cond::FloatEqual || cond == Cond::FloatNotEqual;
   if (!live) {
     if (in_memory(c)) {
       a_.test_zero(home(c), false);
@@ -711,7 +711,7 @@ void BaselineCompiler::Impl::select() {
     }
     release(c);
   }
-  if (pair) {
+  if (branch) {
     const Label done = a_.newLabel();
     a_.branch(cond, done);
     load_gpr(x, b);
