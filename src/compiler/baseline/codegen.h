@@ -377,6 +377,12 @@ class BaselineCompiler::Impl {
   bool driven_ = false;
   Mem memory_operand_;
   bool select_by_branch_ = false;
+  uint32_t index_shift_ = 0;  // of the index of the access being made
+  // Where an instruction ended that set the flags by its result, whether as a test of it does, and
+  // the register.
+  size_t flags_at_ = kNone;
+  bool flags_as_test_ = false, flags_wide_ = false;
+  uint8_t flags_reg_ = kNoRegister;
   bool retry_ = false;
   uint8_t wanted_ = kNoRegister;  // register for a result, of this class
   bool wanted_fpr_ = false;

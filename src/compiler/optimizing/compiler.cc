@@ -13,6 +13,8 @@ namespace {
 
 using NodeKind = Node::Kind;
 
+constexpr uint32_t kLoopAlignment = 16;
+
 constexpr uint32_t kPreservedGprs = [] {
   uint32_t all = 0;
   for (const uint8_t r : kLocalGprs) all |= 1u << r;
@@ -45,6 +47,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   void take_arguments(const wasm::FuncType& type);
   void choose_temps();
   void forward_blocks();
+  void align_loops();
   void emit_block(uint32_t block);
   void emit_node(ValueId id, uint32_t index);
   void emit_branch_to(const Block& block, Cond cond);
@@ -78,6 +81,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   Vec<ValueId> nodes_;     // by instruction
   Vec<uint32_t> edge_;     // by block: its number among predecessors of its only successor
   Vec<uint32_t> forward_;  // by block: where a jump to it leads
+  Vec<bool> aligned_;      // by block
   Vec<Label> labels_;
   size_t most_args_ = 0;
   uint32_t temps_ = 0;                                    // registers for temporaries
@@ -95,6 +99,7 @@ void OptimizingCompiler::Impl::fuse() {
 #if defined(__x86_64__)
   options.loads_memory0 = !module_.memories.empty() && is_guarded(module_, options_.code, 0);
   options.loads_vectors = a_.has_avx;
+  if (options.loads_memory0) options.memory0_bytes = module_.memories[0].type.limits.min << 16;
 #endif
   fusion_.find(*f_, options);
   choose_by_branch(*f_, by_branch_);
@@ -121,7 +126,9 @@ void OptimizingCompiler::Impl::lower_operands(ValueId id, AllocInstr& in) {
   const bool swapped = left_is_last(n);
   for (size_t i = 0; i < args.size(); ++i) {
     const ValueId arg = args[swapped ? 1 - i : i];
-    if (fusion_.is_fused(arg)) {
+    if (fusion_.of(arg) == Fused::Scaled) {
+      use(f_->args_of(f_->nodes[arg])[0], false);
+    } else if (fusion_.is_fused(arg)) {
       lower_operands(arg, in);
     } else {
       use(arg, needs.memory_args);
@@ -450,6 +457,18 @@ void OptimizingCompiler::Impl::forward_blocks() {
   }
 }
 
+// Loops without others in them begin where the processor begins to read.
+void OptimizingCompiler::Impl::align_loops() {
+  const auto n = uint32_t(f_->blocks.size());
+  aligned_.assign(n, false);
+  uint32_t inner = kNoValue;  // the next header
+  for (uint32_t b = n; b-- > 0;) {
+    if (f_->blocks[b].loop_end == kNoValue) continue;
+    aligned_[b] = inner == kNoValue || inner > f_->blocks[b].loop_end;
+    inner = b;
+  }
+}
+
 // Sets the stage for an instruction.
 void OptimizingCompiler::Impl::begin(uint32_t index) {
   const AllocInstr& in = in_.instrs[index];
@@ -526,7 +545,7 @@ void OptimizingCompiler::Impl::push_load(ValueId id, bool commutes) {
 #if defined(__x86_64__)
   const Node& load = f_->nodes[id];
   offset_ = load.offset;
-  push_arg(f_->args_of(load)[0]);
+  push_operands(id);
   Operand base = pop();
   const unsigned width = width_of(load.type);
   const Mem m = address(*f_->immediates(load), base, width);
@@ -556,6 +575,12 @@ void OptimizingCompiler::Impl::push_operands(ValueId id) {
         push_operands(arg);
         make(arg);
         break;
+      case Fused::Scaled: {
+        const auto shift = f_->args_of(f_->nodes[arg]);
+        push_arg(shift[0]);
+        index_shift_ = uint32_t(f_->nodes[shift[1]].value & 31);
+        break;
+      }
       default:
         push_arg(arg);
     }
@@ -654,7 +679,9 @@ void OptimizingCompiler::Impl::emit_block(uint32_t b) {
   const AllocBlock& range = in_.blocks[b];
   next_block_ = b + 1;
   while (next_block_ < f_->blocks.size() && forward_[next_block_] != next_block_) ++next_block_;
+  if (aligned_[b]) a_.align(asmjit::AlignMode::kCode, kLoopAlignment);
   a_.bind(label(b));
+  flags_at_ = kNone;
   if (!block.preds.empty()) edge_moves(out_->begin_moves, next_begin_, b, block.preds[0], b);
   for (uint32_t i = range.begin; i < range.end && !unsupported_; ++i) {
     const size_t first = next_move_;
@@ -718,6 +745,7 @@ Result<CompiledFunction> OptimizingCompiler::Impl::make_code(uint32_t func) {
   enter();
   take_arguments(type);
   forward_blocks();
+  align_loops();
   labels_.assign(f_->blocks.size(), Label());
   next_move_ = next_begin_ = next_end_ = 0;
   for (uint32_t b = 0; b < f_->blocks.size() && !unsupported_; ++b)

@@ -1,5 +1,7 @@
 #include "compiler/optimizing/fuse.h"
 
+#include <algorithm>
+
 namespace wafer::compiler {
 
 using Kind = Node::Kind;
@@ -11,6 +13,8 @@ bool is_add(Opcode op) { return op == Opcode::I32Add || op == Opcode::I64Add; }
 bool is_test(const Node& n) {
   return n.kind == Kind::Branch || (is_instr(n) && n.op == Opcode::Select);
 }
+
+constexpr int kMostDepth = 3;
 
 enum Side : uint8_t { kNeither = 0, kLeft = 1, kRight = 2, kEither = 3 };
 
@@ -160,10 +164,59 @@ void Fusion::find_sum(ValueId id) {
   sums_.push_back({terms[0], terms[1], int32_t(sum), shift});
 }
 
-bool Fusion::try_load(ValueId id, const Node& user, uint32_t at) {
+// No i32 is greater than that.
+uint64_t Fusion::most(ValueId v, int depth) const {
+  constexpr uint64_t kAll = 0xFFFFFFFF;
+  const Node& n = f_->nodes[v];
+  uint64_t c;
+  if (constant(v, c)) return uint32_t(c);
+  if (!is_instr(n) || depth == 0) return kAll;
+  const auto args = f_->args_of(n);
+  switch (n.op) {
+    case Opcode::I32Load8U:
+      return 0xFF;
+    case Opcode::I32Load16U:
+      return 0xFFFF;
+    case Opcode::I32And:
+      return std::min(most(args[0], depth - 1), most(args[1], depth - 1));
+    case Opcode::I32ShrU:
+      return constant(args[1], c) ? most(args[0], depth - 1) >> (c & 31) : kAll;
+    case Opcode::I32Shl:
+      return constant(args[1], c) ? std::min(kAll, most(args[0], depth - 1) << (c & 31)) : kAll;
+    case Opcode::I32Add:
+      return std::min(kAll, most(args[0], depth - 1) + most(args[1], depth - 1));
+    default:
+      return kAll;
+  }
+}
+
+// Whether all that it may read is always there.
+bool Fusion::is_safe(const Node& load) const {
+  const Instr& in = *f_->immediates(load);
+  const uint64_t size = facts::access_size(load.op);
+  return in.index == 0 && in.offset <= options_.memory0_bytes &&
+         most(f_->args_of(load)[0], kMostDepth) + in.offset + size <= options_.memory0_bytes;
+}
+
+void Fusion::find_scale(ValueId id) {
+  const Node& n = f_->nodes[id];
+  const Instr& in = *f_->immediates(n);
+  if (in.index != 0 || in.offset > 0x7FFFFFFF) return;
+  const ValueId address = f_->args_of(n)[0];
+  if (!single(address, n) || f_->nodes[address].op != Opcode::I32Shl) return;
+  const auto args = f_->args_of(f_->nodes[address]);
+  uint64_t c, x;
+  if (!constant(args[1], c) || constant(args[0], x)) return;
+  c &= 31;
+  if (c == 0 || c > options_.most_shift || most(args[0], kMostDepth) >> (32 - c)) return;
+  fused_[address] = Fused::Scaled;
+}
+
+bool Fusion::try_load(ValueId id, const Node& user) {
   const Node& load = f_->nodes[id];
   // Nothing that has an effect may stand between the load and where it is read.
-  if (!single(id, user) || load.op != folds(user.op, options_).load || after_[id] != at)
+  if (!single(id, user) || load.op != folds(user.op, options_).load ||
+      after_[id] != (safe_[id] ? writes_ : effects_))
     return false;
   const Instr& in = *f_->immediates(load);
   uint64_t c;
@@ -172,8 +225,7 @@ bool Fusion::try_load(ValueId id, const Node& user, uint32_t at) {
   return true;
 }
 
-// `at`: effects before the place where the instruction is made.
-void Fusion::find_loads(ValueId id, uint32_t at) {
+void Fusion::find_loads(ValueId id) {
   const Node& n = f_->nodes[id];
   const Side side = folds(n.op, options_).side;
   if (side == kNeither || sum_[id] != kNoValue) return;
@@ -182,8 +234,8 @@ void Fusion::find_loads(ValueId id, uint32_t at) {
   if (!facts::is_comparison(n.op))
     for (uint64_t c; const ValueId arg : args)
       if (constant(arg, c)) return;
-  if (side & kRight && try_load(args[1], n, at)) return;
-  if (side & kLeft) try_load(args[0], n, at);
+  if (side & kRight && try_load(args[1], n)) return;
+  if (side & kLeft) try_load(args[0], n);
 }
 
 void Fusion::find(const Function& f, const FuseOptions& options) {
@@ -193,6 +245,7 @@ void Fusion::find(const Function& f, const FuseOptions& options) {
   fused_.assign(f.nodes.size(), Fused::No);
   sum_.assign(f.nodes.size(), kNoValue);
   after_.assign(f.nodes.size(), kNoValue);
+  safe_.assign(f.nodes.size(), false);
   sums_.clear();
   for (const Block& b : f.blocks)
     for (const ValueId id : b.nodes)
@@ -211,17 +264,22 @@ void Fusion::find(const Function& f, const FuseOptions& options) {
       }
     }
     if (!options.loads_memory0) continue;
-    uint32_t effects = 0;
+    effects_ = writes_ = 0;
     for (const ValueId id : b.nodes) {
       const Node& n = f.nodes[id];
       if (is_test(n)) {
         const ValueId condition = f.args_of(n).back();
-        if (fused_[condition] == Fused::Compare) find_loads(condition, effects);
+        if (fused_[condition] == Fused::Compare) find_loads(condition);
       }
       if (!is_instr(n)) continue;
-      if (fused_[id] == Fused::No) find_loads(id, effects);
-      effects += effects_of(n.op).any();
-      if (facts::is_load(n.op)) after_[id] = effects;
+      if (fused_[id] == Fused::No) find_loads(id);
+      const Effects effects = effects_of(n.op);
+      const bool load = facts::is_load(n.op);
+      if (facts::is_memory_access(n.op)) find_scale(id);
+      safe_[id] = load && is_safe(n);
+      effects_ += effects.any() && !safe_[id];
+      writes_ += effects.writes || effects.calls;
+      if (load) after_[id] = safe_[id] ? writes_ : effects_;
     }
   }
 }

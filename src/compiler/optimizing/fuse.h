@@ -10,6 +10,7 @@ enum class Fused : uint8_t {
   Compare,  // with the branch or selection that tests it
   Part,     // of a sum, see Sum
   Load,     // an operand that is read from memory
+  Scaled,   // index << constant, as an address
 };
 
 // x + (y << shift) + constant. Neither x nor y is a constant.
@@ -22,6 +23,7 @@ struct Sum {
 struct FuseOptions {
   uint32_t most_shift = 0;       // of a sum
   bool loads_memory0 = false;    // whether accesses to memory 0 take one instruction
+  uint64_t memory0_bytes = 0;    // that are always there
   bool loads_vectors = false;    // whether operands in memory may be vectors
   bool float_operations = true;  // (for a processor that has them with operands in memory)
 };
@@ -40,16 +42,23 @@ class Fusion {
   bool constant(ValueId id, uint64_t& value) const;
   bool is_add_of(ValueId id, const Node& user, Opcode op) const;
   void find_sum(ValueId id);
-  void find_loads(ValueId id, uint32_t at);
-  bool try_load(ValueId load, const Node& user, uint32_t at);
+  void find_loads(ValueId id);
+  bool try_load(ValueId load, const Node& user);
+  void find_scale(ValueId access);
+  uint64_t most(ValueId value, int depth) const;
+  bool is_safe(const Node& load) const;
 
   const Function* f_ = nullptr;
+  uint32_t effects_ = 0, writes_ = 0;  // of the block so far
   FuseOptions options_;
   Vec<uint32_t> uses_;
   Vec<Fused> fused_;
   Vec<uint32_t> sum_;  // by node, in sums_
   Vec<Sum> sums_;
-  Vec<uint32_t> after_;  // by load: effects of its block before it, and its own
+  // By load: effects of its block before it, and its own. Only writes count for one that never
+  // traps.
+  Vec<uint32_t> after_;
+  Vec<bool> safe_;  // by load: it never traps
 };
 
 }  // namespace wafer::compiler

@@ -285,10 +285,69 @@ bool load_constants(Function& f) {
   return f.nodes.size() != before;
 }
 
+namespace {
+
+bool is_equal(Opcode op) {
+  return op == Opcode::I32Eq || op == Opcode::I64Eq || op == Opcode::I32Eqz || op == Opcode::I64Eqz;
+}
+
+// Counters of loops. That a counter is c is as well tested by its value in the next round, so that
+// the old one need not be kept until then.
+class NextRounds {
+ public:
+  explicit NextRounds(const Function& f) : f_(f), dominators_(f) {}
+
+  // The value in the next round, or kNoValue.
+  ValueId of(ValueId counter) const {
+    const Node& phi = f_.nodes[counter];
+    if (phi.kind != Kind::Phi || phi.arg_count != 2 || f_.blocks[phi.block].loop_end == kNoValue)
+      return kNoValue;
+    const ValueId next = f_.args_of(phi)[1];
+    const Node& n = f_.nodes[next];
+    if (n.kind != Kind::Instr || (n.op != Opcode::I32Add && n.op != Opcode::I64Add))
+      return kNoValue;
+    const auto args = f_.args_of(n);
+    return args[0] == counter && f_.nodes[args[1]].kind == Kind::Const ? next : kNoValue;
+  }
+
+  // Whether the comparison at the end of block b may be one of that with `c`.
+  bool compares(const Node& n, uint32_t b, uint64_t& c) const {
+    if (n.kind != Kind::Instr) return false;
+    const bool ne = n.op == Opcode::I32Ne || n.op == Opcode::I64Ne;
+    if (!ne && !is_equal(n.op)) return false;
+    const auto args = f_.args_of(n);
+    if (args.size() == 2 && f_.nodes[args[1]].kind != Kind::Const) return false;
+    const ValueId next = of(args[0]);
+    if (next == kNoValue || !dominators_.dominates(f_.nodes[next].block, b)) return false;
+    const bool wide = facts::is_i64(n.op);
+    c = (args.size() == 2 ? f_.nodes[args[1]].value : 0) +
+        f_.nodes[f_.args_of(f_.nodes[next])[1]].value;
+    if (!wide) c = uint32_t(c);
+    return !wide || int64_t(c) == int32_t(c);
+  }
+
+ private:
+  const Function& f_;
+  const Dominators dominators_;
+};
+
+}  // namespace
+
 bool compare_where_tested(Function& f) {
   const size_t before = f.nodes.size();
   const Vec<uint32_t> uses = count_uses(f);
-  Vec<ValueId> out;
+  const NextRounds next(f);
+  Vec<ValueId> out, constants;
+  const auto copy_before_test = [&](Node compare, uint32_t place, uint32_t b) {
+    compare.block = b;
+    const uint32_t first_arg = compare.first_arg;
+    compare.first_arg = uint32_t(f.args.size());
+    for (uint32_t i = 0; i < compare.arg_count; ++i)
+      f.args.push_back(ValueId(f.args[first_arg + i]));
+    out.push_back(ValueId(f.nodes.size()));
+    f.args[place] = out.back();
+    f.nodes.push_back(compare);
+  };
   for (uint32_t b = 0; b < f.blocks.size(); ++b) {
     out.clear();
     for (ValueId id : f.blocks[b].nodes) {
@@ -299,26 +358,44 @@ bool compare_where_tested(Function& f) {
         const uint32_t place = n.first_arg + n.arg_count - 1;
         const ValueId condition = f.args[place];
         Node compare = f.nodes[condition];
+        if (uint64_t c; n.kind == Kind::Branch && next.compares(compare, b, c)) {
+          const ValueId value = next.of(f.args_of(compare)[0]);
+          const ValueId constant = ValueId(f.nodes.size());
+          Node k;
+          k.kind = Kind::Const;
+          k.type = f.nodes[value].type;
+          k.value = c;
+          k.offset = compare.offset;
+          f.nodes.push_back(k);
+          constants.push_back(constant);
+          compare.op = facts::is_i64(compare.op)
+                           ? (is_equal(compare.op) ? Opcode::I64Eq : Opcode::I64Ne)
+                           : (is_equal(compare.op) ? Opcode::I32Eq : Opcode::I32Ne);
+          compare.first_arg = uint32_t(f.args.size());
+          compare.arg_count = 2;
+          f.args.push_back(value);
+          f.args.push_back(constant);
+          copy_before_test(compare, place, b);
+          out.push_back(id);
+          continue;
+        }
         // From another block only what takes no more registers than its result.
         const auto args = f.args_of(compare);
         const bool one_operand =
             args.size() == 1 || (args.size() == 2 && f.nodes[args[1]].kind == Kind::Const);
         if (compare.kind == Kind::Instr && facts::is_comparison(compare.op) &&
             (compare.block == b ? uses[condition] > 1 : one_operand)) {
-          compare.block = b;
-          const uint32_t first_arg = compare.first_arg;
-          compare.first_arg = uint32_t(f.args.size());
-          for (uint32_t i = 0; i < compare.arg_count; ++i)
-            f.args.push_back(ValueId(f.args[first_arg + i]));
-          out.push_back(ValueId(f.nodes.size()));
-          f.args[place] = out.back();
-          f.nodes.push_back(compare);
+          copy_before_test(compare, place, b);
         }
       }
       out.push_back(id);
     }
     if (out.size() != f.blocks[b].nodes.size()) f.blocks[b].nodes.assign(out.begin(), out.end());
   }
+  auto& entry = f.blocks[0].nodes;
+  entry.insert(std::find_if(entry.begin(), entry.end(),
+                            [&](ValueId id) { return f.nodes[id].kind != Kind::Param; }),
+               constants.begin(), constants.end());
   return f.nodes.size() != before;
 }
 

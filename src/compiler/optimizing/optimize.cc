@@ -176,6 +176,7 @@ void optimize(Function& f) {
   hoist_from_loops(f);
   const bool loaded = load_constants(f);
   if (compare_where_tested(f) || loaded) remove_dead(f);
+  gather_operands(f);
 }
 
 }  // namespace wafer::compiler

@@ -71,6 +71,8 @@ bool load_constants(Function& function);
 // Repeats comparisons where they are tested, which is one instruction for both.
 bool compare_where_tested(Function& function);
 
+// Moves instructions up to where their operands are, if those are needed no more after.
+void gather_operands(Function& function);
 // Which selections are better made by branches, by node.
 void choose_by_branch(const Function& function, Vec<bool>& by_branch);
 

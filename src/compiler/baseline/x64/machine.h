@@ -114,6 +114,7 @@ class Machine : public x86::Assembler {
     has_bmi2 = features.hasBMI2();
     has_lzcnt = features.hasLZCNT();
     has_avx = features.hasAVX();
+    addEncodingOptions(asmjit::EncodingOptions::kOptimizedAlign);
   }
   // By how many bits the second operand of an addition may be shifted.
   static constexpr uint32_t kMostScale = 3;
@@ -203,7 +204,7 @@ class Machine : public x86::Assembler {
     }
     _bufferPtr = p;
   }
-  // The same with memory at base + index + offset.
+  // The same with memory at base + (index << shift) + offset.
   void op_indexed(Plain op, bool wide, uint8_t reg, const Mem& m, bool to_memory) {
     if (WAFER_UNLIKELY(!m.hasBaseReg() || !m.hasIndexReg() || near_end())) {
       if (to_memory) {
@@ -221,7 +222,7 @@ class Machine : public x86::Assembler {
     const auto offset = int32_t(m.offset());
     const bool small = offset == int8_t(offset);
     *p++ = uint8_t((small ? 0x44 : 0x84) | (reg & 7) << 3);
-    *p++ = uint8_t((index & 7) << 3 | (base & 7));
+    *p++ = uint8_t(m.shift() << 6 | (index & 7) << 3 | (base & 7));
     std::memcpy(p, &offset, 4);
     _bufferPtr = p + (small ? 1 : 4);
   }

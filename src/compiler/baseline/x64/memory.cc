@@ -1,4 +1,6 @@
 // Addresses of memory accesses, and atomic accesses.
+#include <utility>
+
 #include "compiler/baseline/codegen.h"
 
 namespace wafer::compiler {
@@ -25,7 +27,8 @@ Mem BaselineCompiler::Impl::address(const Instr& in, Operand& base, unsigned wid
       return x86::ptr(gp(origin, true), gp(kScratch, true));
     }
     const uint8_t index = use_gpr(base);
-    if (near) return x86::ptr(gp(origin, true), gp(index, true), 0, int32_t(in.offset));
+    const uint32_t shift = std::exchange(index_shift_, 0);
+    if (near) return x86::ptr(gp(origin, true), gp(index, true), shift, int32_t(in.offset));
     a_.load_imm(kScratch, in.offset);
     a_.add(gp(kScratch, true), gp(index, true));
     return x86::ptr(gp(origin, true), gp(kScratch, true));

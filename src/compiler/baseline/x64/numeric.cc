@@ -79,9 +79,27 @@ bool BaselineCompiler::Impl::is_better_first(const Operand& a, const Operand& b,
 void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
   Operand b = pop(), a = pop();
   uint8_t to = target(false);
-  if (commutes && is_better_first(a, b, to)) std::swap(a, b);
+  const bool result_in_b = driven_ && b.kind == Kind::Gpr && b.reg == wanted_ && !wanted_fpr_;
+  if (commutes && (result_in_b || is_better_first(a, b, to))) std::swap(a, b);
   const ValType type = wide ? wasm::kI64 : wasm::kI32;
   if (sum_of_local(op, wide, a, b)) return;
+  if (op.inst == Inst::kIdAnd && b.kind == Kind::Const && (b.value == 0xFF || b.value == 0xFFFF) &&
+      !in_memory(a)) {
+    const uint8_t src = use_gpr(a);
+    const uint8_t dst = to != kNoRegister ? to : a.kind == Kind::Gpr ? src : alloc_gpr();
+    if (b.value == 0xFF) {
+      a_.movzx(gp(dst, false), x86::gpb_lo(src));
+    } else {
+      a_.movzx(gp(dst, false), x86::gpw(src));
+    }
+    if (dst != src) release(a);
+    push_gpr(type, dst);
+    return;
+  }
+  // A constant that takes a register may as well be made in that of the result.
+  if (commutes && b.kind == Kind::Const && wide && int64_t(b.value) != int32_t(b.value) &&
+      a.kind != Kind::Gpr && !in_memory(a))
+    std::swap(a, b);
   if (a.kind == Kind::Gpr) to = kNoRegister;
   const Source s = source(b);
   uint8_t dst;
@@ -116,6 +134,12 @@ void BaselineCompiler::Impl::alu_plain(Plain op, bool wide, bool commutes) {
   }
   release(b);
   push_gpr(type, dst);
+  if (driven_ && op.code) {
+    flags_at_ = a_.offset();
+    flags_reg_ = dst;
+    flags_wide_ = wide;
+    flags_as_test_ = op.inst != Inst::kIdAdd && op.inst != Inst::kIdSub;
+  }
 }
 
 void BaselineCompiler::Impl::compare(bool wide, Cond cond) {
@@ -170,7 +194,10 @@ void BaselineCompiler::Impl::compare(bool wide, Cond cond) {
         a_.op_frame(Machine::kCmp, wide, x, s.mem, false);
         break;
       case Source::Kind::Imm:
-        if (s.imm == 0) {
+        if (s.imm == 0 && flags_at_ == a_.offset() && flags_reg_ == x && flags_wide_ == wide &&
+            (flags_as_test_ || cond == Cond::Equal || cond == Cond::NotEqual)) {
+          // The flags are so already.
+        } else if (s.imm == 0) {
           a_.op_reg({Inst::kIdTest, 0x85}, wide, x, x);
         } else {
           a_.op_imm(Machine::kCmp, wide, x, s.imm);
