@@ -1,6 +1,7 @@
 #include "compiler/optimizing/fuse.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace wafer::compiler {
 
@@ -14,7 +15,7 @@ bool is_test(const Node& n) {
   return n.kind == Kind::Branch || (is_instr(n) && n.op == Opcode::Select);
 }
 
-constexpr int kMostDepth = 3;
+constexpr int kMostDepth = 4;
 
 enum Side : uint8_t { kNeither = 0, kLeft = 1, kRight = 2, kEither = 3 };
 
@@ -179,6 +180,11 @@ uint64_t Fusion::most(ValueId v, int depth) const {
       return 0xFFFF;
     case Opcode::I32And:
       return std::min(most(args[0], depth - 1), most(args[1], depth - 1));
+    case Opcode::I32Or:
+    case Opcode::I32Xor: {
+      const uint64_t both = most(args[0], depth - 1) | most(args[1], depth - 1);
+      return both ? ~uint64_t{0} >> std::countl_zero(both) : 0;
+    }
     case Opcode::I32ShrU:
       return constant(args[1], c) ? most(args[0], depth - 1) >> (c & 31) : kAll;
     case Opcode::I32Shl:
