@@ -183,6 +183,33 @@ TEST(OptimizingFuseTest, SelectionsThatWaitForMemoryAreBranches) {
       [](Maker& m, ValueId x, ValueId i, ValueId) { return m.op(Opcode::I32LtS, {i, x}); }));
 }
 
+TEST(OptimizingFuseTest, LanesRotatedByBytesAreShuffled) {
+  const auto lanes = [](bool wide, uint32_t left, uint32_t right) -> std::string {
+    Maker m;
+    m.block();
+    const ValueId x = m.typed(Opcode::I32x4Splat, wasm::kV128, {m.param(kI32)});
+    const ValueId a = m.op(wide ? Opcode::I64x2Shl : Opcode::I32x4Shl, {x, m.i32(left)});
+    const ValueId b = m.op(wide ? Opcode::I64x2ShrU : Opcode::I32x4ShrU, {x, m.i32(right)});
+    m.ret({m.op(Opcode::V128Or, {b, a})});
+    EXPECT_RIGHT(m.f);
+    optimize(m.f);
+    EXPECT_RIGHT(m.f);
+    for (const ValueId id : m.f.blocks[0].nodes) {
+      if (m.f.nodes[id].op != Opcode::I8x16Shuffle) continue;
+      std::string all;
+      for (const uint8_t byte : m.f.immediates(m.f.nodes[id])->v128.bytes) all += char('a' + byte);
+      return all;
+    }
+    return "";
+  };
+  EXPECT_EQ(lanes(false, 16, 16), "cdabghefklijopmn");
+  EXPECT_EQ(lanes(false, 8, 24), "dabchefglijkpmno");
+  EXPECT_EQ(lanes(true, 8, 56), "habcdefgpijklmno");
+  EXPECT_EQ(lanes(false, 7, 25), "");
+  EXPECT_EQ(lanes(false, 8, 16), "");
+  EXPECT_EQ(lanes(false, 0, 32), "");
+}
+
 // ---- The order of instructions
 
 TEST(OptimizingFuseTest, InstructionsStandWhereTheirOperandsAre) {

@@ -253,6 +253,10 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
       needs.temp_gprs = uint8_t(!simple_address + constants);
       needs.temp_fprs = uint8_t(1 + constants);
       return needs;
+    case I8x16Shuffle:
+      needs.same = 1;
+      needs.temp_fprs = args[0] == args[1] ? 1 : 3;
+      return needs;
     case I16x8Shl:
     case I16x8ShrS:
     case I16x8ShrU:

@@ -80,6 +80,7 @@ class Numbering {
   ValueId simplify_eqz(ValueId id, bool wide);
   ValueId simplify_division(ValueId id, Opcode op, bool wide, uint64_t c);
   ValueId simplify_conversion(ValueId id, Opcode op);
+  ValueId simplify_rotation(ValueId id);
   ValueId simplify_select(ValueId id);
   ValueId simplify_float(ValueId id, Opcode op);
   ValueId simplify_access(ValueId id);

@@ -110,7 +110,33 @@ ValueId Numbering::simplify(ValueId id) {
   if (facts::is_memory_access(op)) return simplify_access(id);
   if (op == Opcode::Select || op == Opcode::SelectT) return simplify_select(id);
   if (facts::within(op, Opcode::F32Eq, Opcode::F64Copysign)) return simplify_float(id, op);
+  if (op == Opcode::V128Or) return simplify_rotation(id);
   return simplify_conversion(id, op);
+}
+
+// Lanes that are rotated by whole bytes are a shuffle of these.
+ValueId Numbering::simplify_rotation(ValueId id) {
+  ValueId left = arg(id, 0), right = arg(id, 1);
+  if (op_of(right) == Opcode::I32x4Shl || op_of(right) == Opcode::I64x2Shl) std::swap(left, right);
+  const bool wide = op_of(left) == Opcode::I64x2Shl;
+  uint64_t l, r;
+  if (!is_with(left, wide ? Opcode::I64x2Shl : Opcode::I32x4Shl, l) ||
+      !is_with(right, wide ? Opcode::I64x2ShrU : Opcode::I32x4ShrU, r) ||
+      arg(left, 0) != arg(right, 0))
+    return kNoValue;
+  const uint32_t bits = bits_of(wide), bytes = bits / 8;
+  l &= bits - 1;
+  r &= bits - 1;
+  if (l == 0 || l % 8 || l + r != bits) return kNoValue;
+  const ValueId x = arg(left, 0);
+  change(id, Opcode::I8x16Shuffle, {x, x});
+  Instr instr;
+  instr.op = Opcode::I8x16Shuffle;
+  for (uint32_t i = 0; i < 16; ++i)
+    instr.v128.bytes[i] = uint8_t((i & ~(bytes - 1)) | ((i - uint32_t(l) / 8) & (bytes - 1)));
+  f_.nodes[id].value = f_.instrs.size();
+  f_.instrs.push_back(std::move(instr));
+  return id;
 }
 
 ValueId Numbering::simplify_int(ValueId id, Opcode op, bool wide) {

@@ -302,6 +302,25 @@ struct BaselineCompiler::Impl::VectorOps {
       c.free_fpr(n);
     });
   }
+  // Of one vector, which is both operands.
+  void shuffle(wasm::V128 lanes) {
+    for (uint8_t& lane : lanes.bytes) lane &= 15;
+    Operand y = c.pop(), x = c.pop();
+    const uint8_t to = c.target(true), src = c.use_fpr(y);
+    const bool own_x = x.kind == Kind::Fpr, own_y = y.kind == Kind::Fpr;
+    const uint8_t dst = to != kNoRegister ? to : own_x || own_y ? src : c.alloc_fpr();
+    if (a.has_avx) {
+      a.vpshufb(xmm(dst), xmm(src), memory(lanes));
+    } else {
+      a.move_fpr(dst, src);
+      a.pshufb(xmm(dst), memory(lanes));
+    }
+    if (dst != src) {
+      c.release(x);
+      c.release(y);
+    }
+    c.push_fpr(wasm::kV128, dst);
+  }
   void extend(InstId inst, bool high) {
     unary([&](const x86::Xmm& x) {
       if (high) a.pshufd(x, x, 0xEE);
@@ -494,6 +513,11 @@ bool BaselineCompiler::Impl::visit_vector(const Instr& in) {
       return true;
     }
     case I8x16Shuffle: {
+      const Operand second = in_register(top()), first = in_register(top(1));
+      if (second.kind == Kind::Fpr && first.kind == Kind::Fpr && second.reg == first.reg) {
+        v.shuffle(in.v128);
+        return true;
+      }
       wasm::V128 low, high;
       for (int i = 0; i < 16; ++i) {
         const uint8_t lane = in.v128.bytes[i];
