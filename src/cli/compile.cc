@@ -86,17 +86,21 @@ int run_compile(const CompileCommand& o) {
   const wasm::FeatureSet features = o.features.get();
   const std::optional<ModuleInput> input = open_module(o.file, features);
   if (!input) return kFailure;
-  const std::shared_ptr<compiler::Backend> backend =
-      compiler::leveled_backend(compiler::load_llvm_backend);
+  const auto source = compiler::by_level(compiler::load_llvm_backend, o.compile.opt_level);
+  const Result<compiler::Backend*> backend = source();
+  if (!backend) {
+    print_error(backend.error().message);
+    return kFailure;
+  }
   const auto start = std::chrono::steady_clock::now();
   compiler::CompileOptions options = o.compile;
   options.code.guard_pages = options.code.signals;
   Compiled compiled;
   const Result<Vec<uint8_t>> image =
-      o.format == "xip" ? module_in_place(*input, features, *backend, options, compiled)
+      o.format == "xip" ? module_in_place(*input, features, **backend, options, compiled)
       : component::is_component(input->binary())
-          ? component_code(*input, o, *backend, options, compiled)
-          : module_code(*input, features, *backend, options, compiled);
+          ? component_code(*input, o, **backend, options, compiled)
+          : module_code(*input, features, **backend, options, compiled);
   if (!image) {
     print_module_error(*input, image.error());
     return kFailure;

@@ -113,7 +113,8 @@ std::shared_ptr<wasm::Module> mixed_module() {
 Result<compiler::Backend*> no_backend() { return Error(ErrorKind::Unsupported, "none"); }
 
 TEST(Levels, CodeForAnyProcessorSaysSo) {
-  const auto backend = compiler::leveled_backend(no_backend);
+  const auto source = compiler::by_level(no_backend, 1);
+  compiler::Backend* const backend = *source();
   compiler::CompileOptions options;
   options.opt_level = 1;
   options.target = "x86_64";
@@ -131,13 +132,12 @@ TEST(Levels, CodeForAnyProcessorSaysSo) {
   options.target = "";
   options.cpu = "haswell";
   EXPECT_EQ(backend->compile(*module, options, {}).error().message, "none");
-  options.cpu = "";
-  options.opt_level = 2;
-  EXPECT_EQ(backend->compile(*module, options, {}).error().message, "none");
+  EXPECT_EQ(compiler::by_level(no_backend, 2)().error().message, "none");
 }
 
 TEST(Levels, SameBytesWithAnyNumberOfThreads) {
-  const auto backend = compiler::leveled_backend(no_backend);
+  const auto source = compiler::by_level(no_backend, 1);
+  compiler::Backend* const backend = *source();
   const auto module = mixed_module();
   compiler::CompileOptions options;
   options.opt_level = 1;
@@ -150,7 +150,8 @@ TEST(Levels, SameBytesWithAnyNumberOfThreads) {
 }
 
 TEST(Levels, IsCancelled) {
-  const auto backend = compiler::leveled_backend(no_backend);
+  const auto source = compiler::by_level(no_backend, 1);
+  compiler::Backend* const backend = *source();
   const auto module = mixed_module();
   std::atomic<uint32_t> cancel{1};
   compiler::CompileOptions options;
@@ -161,7 +162,8 @@ TEST(Levels, IsCancelled) {
 
 // A handler that would go on outside of the code is refused.
 TEST(Levels, HandlersLieInTheCode) {
-  const auto backend = compiler::leveled_backend(no_backend);
+  const auto source = compiler::by_level(no_backend, 1);
+  compiler::Backend* const backend = *source();
   const auto module = mixed_module();
   compiler::CompileOptions options;
   options.opt_level = 1;

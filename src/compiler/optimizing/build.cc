@@ -278,6 +278,9 @@ Result<Function*> FunctionBuilder::Impl::build(uint32_t func) {
       WAFER_TRY(visit(in));
     }
     if (too_much_) return unsupported();
+    // The next instruction keeps what it has no use for, and copies of it would.
+    in.labels.clear();
+    in.types.clear();
   }
   return &f_;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/tiers/choose.h"
+
 #if WAFER_HAS_OPTIMIZING
 #include "compiler/baseline/image.h"
 #include "compiler/optimizing/compiler.h"
@@ -13,8 +15,7 @@ namespace {
 
 class LeveledBackend final : public Backend {
  public:
-  explicit LeveledBackend(std::function<Result<Backend*>()> backend)
-      : backend_(std::move(backend)) {}
+  explicit LeveledBackend(BackendSource backend) : backend_(std::move(backend)) {}
 
   Result<Vec<uint8_t>> compile_in_place(const wasm::Module& module,
                                         const CompileOptions& options) override {
@@ -25,7 +26,8 @@ class LeveledBackend final : public Backend {
   Result<ImageParts> compile(const wasm::Module& module, const CompileOptions& options,
                              std::span<const uint32_t> functions) override {
 #if WAFER_HAS_OPTIMIZING
-    if (is_quick(options)) return compile_quickly(module, options, functions);
+    if (const Share* share = share_of(options, functions.empty()))
+      return compile_mixed(module, options, functions, *share);
 #endif
     WAFER_LET(backend, backend_());
     return backend->compile(module, options, functions);
@@ -33,7 +35,8 @@ class LeveledBackend final : public Backend {
 
   Result<ImageTraits> traits(const CompileOptions& options) override {
 #if WAFER_HAS_OPTIMIZING
-    if (is_quick(options)) return quick_traits(options);
+    // Of what another makes as well, these are what it says.
+    if (options.opt_level == 1 && share_of(options, true)) return quick_traits(options);
 #endif
     WAFER_LET(backend, backend_());
     return backend->traits(options);
@@ -41,22 +44,33 @@ class LeveledBackend final : public Backend {
 
  private:
 #if WAFER_HAS_OPTIMIZING
-  static constexpr unsigned kQuickLevel = 1;
   static constexpr uint32_t kX64 = 62;  // ELF machine number
+
+  // How much of a module's code the backend makes: of its bytes that share, or so many if that is
+  // more. It takes about 60 times as long as the optimizing compiler.
+  struct Share {
+    double of_all;
+    uint64_t least;
+  };
 
   static bool is_any_cpu(const CompileOptions& options) {
     return options.cpu == "baseline" || (options.cpu.empty() && !options.target.empty());
   }
 
-  // Whether the optimizing compiler makes code for that.
-  static bool is_quick(const CompileOptions& options) {
+  // Null if the backend is to make all of it.
+  static const Share* share_of(const CompileOptions& options, bool whole) {
+    static constexpr Share kOfLevel1{0.12, 8u << 10}, kOfLevel2{0.18, 32u << 10};
     static constexpr std::string_view kTargets[] = {
         "", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"};
     const bool here =
         std::find(std::begin(kTargets), std::end(kTargets), options.target) != std::end(kTargets);
     const bool known = options.cpu.empty() || options.cpu == "native" || is_any_cpu(options);
-    return options.opt_level == kQuickLevel && here && known && !options.enter_at &&
-           !options.code.fuel && !options.code.interruptible && BaselineCompiler::makes_images();
+    if (!here || !known || options.enter_at || options.code.fuel || options.code.interruptible ||
+        !BaselineCompiler::makes_images())
+      return nullptr;
+    if (options.opt_level == 1) return &kOfLevel1;
+    // Single functions are asked for because they are known to be worth it.
+    return options.opt_level == 2 && whole ? &kOfLevel2 : nullptr;
   }
 
   static BaselineOptions quick_options(const CompileOptions& options) {
@@ -76,25 +90,37 @@ class LeveledBackend final : public Backend {
     return t;
   }
 
-  Result<ImageParts> compile_quickly(const wasm::Module& module, const CompileOptions& options,
-                                     std::span<const uint32_t> functions) {
-    Vec<uint32_t> all(functions.begin(), functions.end());
-    if (functions.empty())
-      for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i)
-        all.push_back(i);
-    const BaselineOptions quick = quick_options(options);
+  Result<ImageParts> compile_mixed(const wasm::Module& module, const CompileOptions& options,
+                                   std::span<const uint32_t> functions, const Share& share) {
+    Vec<uint32_t> quick(functions.begin(), functions.end()), slow;
+    if (functions.empty()) {
+      uint64_t bytes = 0;
+      for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
+        bytes += module.functions[f].body.size();
+      const auto most = std::max(share.least, uint64_t(double(bytes) * share.of_all));
+      const Vec<bool> chosen = choose_functions(module, most);
+      for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
+        (chosen[f] ? slow : quick).push_back(f);
+    }
+    const BaselineOptions how = quick_options(options);
     FunctionLinker linker(module);
-    WAFER_LET(left, linker.compile(all, make_optimizing_compiler, quick, options.threads,
-                                   options.cancel));
+    const auto compile = [&](Vec<uint32_t>& list, MakeFunctionCompiler make) -> Result<void> {
+      WAFER_LET(left, linker.compile(list, make, how, options.threads, options.cancel));
+      list = std::move(left);
+      return {};
+    };
+    WAFER_TRY(compile(quick, make_optimizing_compiler));
+    slow.insert(slow.end(), quick.begin(), quick.end());
+    std::sort(slow.begin(), slow.end());
     ImageParts others;
     others.traits = quick_traits(options);
-    if (!left.empty()) {
-      WAFER_TRY(compile_others(module, options, left, others));
-      WAFER_LET(none, linker.compile(left, make_baseline_compiler, quick, options.threads,
-                                     options.cancel));
-      if (!none.empty())
+    if (!slow.empty()) {
+      WAFER_TRY(compile_others(module, options, slow, others));
+      WAFER_TRY(compile(slow, make_optimizing_compiler));
+      WAFER_TRY(compile(slow, make_baseline_compiler));
+      if (!slow.empty())
         return Error(ErrorKind::Unsupported, "a function needs more of a frame than there is",
-                     module.functions[none[0]].body.begin);
+                     module.functions[slow[0]].body.begin);
     }
     return linker.link(std::move(others));
   }
@@ -121,13 +147,17 @@ class LeveledBackend final : public Backend {
   }
 #endif
 
-  const std::function<Result<Backend*>()> backend_;
+  const BackendSource backend_;
 };
 
 }  // namespace
 
-std::shared_ptr<Backend> leveled_backend(std::function<Result<Backend*>()> backend) {
-  return std::make_shared<LeveledBackend>(std::move(backend));
+BackendSource by_level(BackendSource backend, unsigned level) {
+  auto leveled = std::make_shared<LeveledBackend>(backend);
+  return [leveled = std::move(leveled), backend = std::move(backend), level]() -> Result<Backend*> {
+    if (level != 1) WAFER_TRY(backend());
+    return leveled.get();
+  };
 }
 
 }  // namespace wafer::compiler

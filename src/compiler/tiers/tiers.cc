@@ -63,21 +63,12 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 
 }  // namespace
 
-// Lets the level of optimization decide who makes code.
-void take_levels(TierOptions& options) {
-  auto leveled = leveled_backend(options.backend);
-  // Without a code generator for higher levels, that is told at once.
-  const bool needs_other = options.compile.opt_level != 1;
-  options.backend = [leveled = std::move(leveled), other = options.backend,
-                     needs_other]() -> Result<Backend*> {
-    if (needs_other) WAFER_TRY(other());
-    return leveled.get();
-  };
-}
-
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
   if (!options.backend) take_backend(options, {});
-  take_levels(options);
+  // (What Auto has made at its leisure is what is hot, or all: at the default level by the
+  // backend.)
+  if (kind == TierKind::Optimized || options.compile.opt_level == 1)
+    options.backend = by_level(std::move(options.backend), options.compile.opt_level);
   switch (kind) {
     case TierKind::Interpreter:
       return OwnedTier{interp::tier(), nullptr, {}, {}};
