@@ -24,6 +24,7 @@
 #include "compiler/cache.h"
 #include "compiler/code_bundle.h"
 #include "compiler/llvm_loader.h"
+#include "compiler/tiers/levels.h"
 #include "component/run/precompile.h"
 #include "shim/child.h"
 #include "shim/files.h"
@@ -104,18 +105,21 @@ Result<Vec<uint8_t>> compile(Bytes binary, compiler::Backend& backend) {
 // What is to be compiled, and what with, once this process can do nothing else.
 struct Work {
   Bytes layer;
-  compiler::Backend* backend;
+  compiler::BackendSource source;
+  compiler::Backend* backend;  // of it
 };
 Result<Work> prepare() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  WAFER_LET(backend, compiler::load_llvm_backend());
+  compiler::BackendSource source =
+      compiler::by_level(compiler::load_llvm_backend, compiler::CompileOptions{}.opt_level);
+  WAFER_LET(backend, source());
   struct stat about;
   if (fstat(STDIN_FILENO, &about) != 0) return system_error("cannot read the layer");
   WAFER_TRY(confine(about.st_size));
   const auto size = size_t(about.st_size);
   void* const bytes = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
   if (bytes == MAP_FAILED) return system_error("cannot read the layer");
-  return Work{{static_cast<const uint8_t*>(bytes), size}, backend};
+  return Work{{static_cast<const uint8_t*>(bytes), size}, std::move(source), backend};
 }
 
 Result<void> compile(const Work& work) {

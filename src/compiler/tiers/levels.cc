@@ -35,8 +35,14 @@ class LeveledBackend final : public Backend {
 
   Result<ImageTraits> traits(const CompileOptions& options) override {
 #if WAFER_HAS_OPTIMIZING
-    // Of what another makes as well, these are what it says.
-    if (options.opt_level == 1 && share_of(options, true)) return quick_traits(options);
+    if (share_of(options, true)) {
+      ImageTraits both = quick_traits(options);
+      if (const Result<Backend*> backend = backend_()) {
+        WAFER_LET(other, (*backend)->traits(options));
+        both.features |= other.features;
+      }
+      return both;
+    }
 #endif
     WAFER_LET(backend, backend_());
     return backend->traits(options);
@@ -46,8 +52,9 @@ class LeveledBackend final : public Backend {
 #if WAFER_HAS_OPTIMIZING
   static constexpr uint32_t kX64 = 62;  // ELF machine number
 
-  // How much of a module's code the backend makes: of its bytes that share, or so many if that is
-  // more. It takes about 60 times as long as the optimizing compiler.
+  // How much of a module's code the backend makes, but for functions that are too large for it: of
+  // its bytes that share, or so many if that is more. It takes about 60 times as long as the
+  // optimizing compiler.
   struct Share {
     double of_all;
     uint64_t least;
@@ -57,20 +64,23 @@ class LeveledBackend final : public Backend {
     return options.cpu == "baseline" || (options.cpu.empty() && !options.target.empty());
   }
 
-  // Null if the backend is to make all of it.
+  // Null if there is only code of the backend's.
   static const Share* share_of(const CompileOptions& options, bool whole) {
-    static constexpr Share kOfLevel1{0.12, 8u << 10}, kOfLevel2{0.18, 32u << 10};
+    static constexpr Share kOfLevel1{0.1, 8u << 10}, kOfLevel2{0.2, 32u << 10}, kAll{1, 0};
     static constexpr std::string_view kTargets[] = {
         "", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"};
     const bool here =
         std::find(std::begin(kTargets), std::end(kTargets), options.target) != std::end(kTargets);
     const bool known = options.cpu.empty() || options.cpu == "native" || is_any_cpu(options);
-    if (!here || !known || options.enter_at || options.code.fuel || options.code.interruptible ||
+    if (!here || !known || options.opt_level == 0 || options.enter_at ||
         !BaselineCompiler::makes_images())
       return nullptr;
-    if (options.opt_level == 1) return &kOfLevel1;
+    const bool metered = options.code.fuel || options.code.interruptible;
     // Single functions are asked for because they are known to be worth it.
-    return options.opt_level == 2 && whole ? &kOfLevel2 : nullptr;
+    if (!whole) return options.opt_level == 1 && !metered ? &kOfLevel1 : nullptr;
+    return options.opt_level > 2 || metered ? &kAll
+           : options.opt_level == 1         ? &kOfLevel1
+                                            : &kOfLevel2;
   }
 
   static BaselineOptions quick_options(const CompileOptions& options) {
@@ -98,7 +108,8 @@ class LeveledBackend final : public Backend {
       for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
         bytes += module.functions[f].body.size();
       const auto most = std::max(share.least, uint64_t(double(bytes) * share.of_all));
-      const Vec<bool> chosen = choose_functions(module, most);
+      const Vec<bool> chosen = share.of_all < 1 ? choose_functions(module, most)
+                                                : Vec<bool>(module.functions.size(), true);
       for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
         (chosen[f] ? slow : quick).push_back(f);
     }
@@ -132,10 +143,14 @@ class LeveledBackend final : public Backend {
     const Result<Backend*> backend = backend_();
     if (!backend) return {};
     options.through_entries = true;
+    // What is chosen is worth all passes.
+    options.opt_level = std::max(options.opt_level, 2u);
     Result<ImageParts> made = (*backend)->compile(module, options, functions);
     if (!made) {
+      // What it has no code for is left, but not what it could have made.
       const bool cancelled = options.cancel && *options.cancel;
-      return cancelled ? Result<void>(made.take_error()) : Result<void>();
+      const bool failed = cancelled || made.error().kind != ErrorKind::Unsupported;
+      return failed ? Result<void>(made.take_error()) : Result<void>();
     }
     const uint64_t features = others.traits.features;
     others = *std::move(made);
