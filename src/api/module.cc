@@ -17,6 +17,8 @@ static_assert(std::is_same_v<Slot, runtime::Slot>);
 
 namespace {
 
+#if WAFER_WITH_TIERS
+
 // Stands in for a tier that cannot be had, and says why.
 class MissingTier final : public runtime::Tier {
  public:
@@ -27,6 +29,8 @@ class MissingTier final : public runtime::Tier {
  private:
   const Error error_;
 };
+
+#endif
 
 runtime::Config runtime_config(const Config& config) {
   runtime::Config c;
@@ -77,12 +81,12 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
 
 #else
 
-Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
-  if (config.tier == Tier::Baseline || config.tier == Tier::Optimized || config.pooled_memories)
-    return failure(ErrorKind::Unsupported, "no compiler and no memory pool in this build");
-  if (config.tier == Tier::InPlace && !interp::kRunsInPlace)
-    return failure(ErrorKind::Unsupported, "this build translates functions");
-  return runtime::Engine::create(runtime_config(config), interp::tier());
+// An engine without a tier makes no instances.
+std::shared_ptr<runtime::Engine> make_engine(const Config& config) {
+  const bool missing = config.tier == Tier::Baseline || config.tier == Tier::Optimized ||
+                       config.pooled_memories ||
+                       (config.tier == Tier::InPlace && !interp::kRunsInPlace);
+  return runtime::Engine::create(runtime_config(config), missing ? nullptr : interp::tier());
 }
 
 #endif
@@ -90,6 +94,7 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
 }  // namespace
 
 Engine::Engine(const Config& config) : config_(make_shared_in<const Config>(config)) {
+#if WAFER_WITH_TIERS
   Result<std::shared_ptr<runtime::Engine>> made = make_engine(config);
   if (made) {
     impl_ = *std::move(made);
@@ -97,6 +102,9 @@ Engine::Engine(const Config& config) : config_(make_shared_in<const Config>(conf
   }
   auto tier = make_shared_in<MissingTier>(made.take_error());
   impl_ = runtime::Engine::create(runtime_config(config), tier.get(), tier);
+#else
+  impl_ = make_engine(config);
+#endif
 }
 
 Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine)) {
@@ -134,8 +142,12 @@ Result<Module> Module::compile_in_place(const Engine& engine, Bytes binary) {
 }
 
 Result<Vec<uint8_t>> Module::precompile(const Engine& engine, Bytes binary) {
+#if WAFER_HAS_OS
   WAFER_LET(module, engine.raw()->load_module(binary, false));
   return engine.raw()->tier()->compile(*module, *engine.raw(), true);
+#else
+  return runtime::Tier::no_machine_code();
+#endif
 }
 
 Result<Module> Module::load_compiled(const Engine& engine, Bytes code) {

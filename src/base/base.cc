@@ -59,8 +59,17 @@ void release(void* pointer, size_t size, size_t align) {
   if (pointer) g_allocator.release(g_allocator.context, pointer, size, align);
 }
 
-Failure failure(ErrorKind kind, const char* message, uint64_t at) {
-  return {make_box<Error>(kind, message, at)};
+Failure failure(ErrorKind kind, Text message) { return failure(kind, message, Error::kNoOffset); }
+
+Failure failure(ErrorKind kind, Text message, uint64_t at) {
+  return {make_box<Error>(kind, kMessages ? std::string_view(message.text) : text_of(kind), at)};
+}
+
+std::string_view text_of(ErrorKind kind) {
+  static constexpr std::string_view kTexts[] = {
+      "malformed module", "invalid module", "cannot link", "trap",
+      "beyond a limit",   "unsupported",    "wrong use",   "input or output"};
+  return kTexts[size_t(kind)];
 }
 
 LebStatus read_leb(const uint8_t*& p, const uint8_t* end, unsigned bits, bool is_signed,

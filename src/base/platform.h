@@ -19,6 +19,12 @@ inline constexpr bool kSmall = !WAFER_HAS_OS;
 #define WAFER_BRIEF 0
 #endif
 inline constexpr bool kBrief = WAFER_BRIEF;
+// Without messages, errors but traps only tell their kind (and offset).
+#ifndef WAFER_MESSAGES
+#define WAFER_MESSAGES 1
+#endif
+inline constexpr bool kMessages = WAFER_MESSAGES;
+static_assert(kMessages || kBrief);
 }  // namespace wafer
 
 // A message: `full`, or in brief builds `brief`, and then `full` is not evaluated.

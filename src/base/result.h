@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/memory.h"
+#include "base/platform.h"
 
 namespace wafer {
 
@@ -21,6 +22,14 @@ enum class ErrorKind : uint8_t {
   Io,           // a file or the system failed
 };
 
+// A fixed text of a message, which builds without messages do not have.
+struct Text {
+  const char* text;
+  constexpr Text(const char* t) : text(kMessages ? t : nullptr) {}
+};
+// What errors say in builds without messages.
+std::string_view text_of(ErrorKind kind);
+
 struct Error {
   static constexpr uint64_t kNoOffset = ~uint64_t{0};
 
@@ -33,7 +42,7 @@ struct Error {
 
   Error() = default;
   Error(ErrorKind k, std::string_view m, uint64_t at = kNoOffset)
-      : kind(k), offset(at), message(m) {}
+      : kind(k), offset(at), message(kMessages || k == ErrorKind::Trap ? m : text_of(k)) {}
 };
 
 // An error on its way through functions: it stays in its box.
@@ -41,7 +50,8 @@ struct Failure {
   Box<Error> error;
 };
 // One of a fixed text; a call of it takes less space than making an Error.
-WAFER_COLD Failure failure(ErrorKind kind, const char* message, uint64_t at = Error::kNoOffset);
+WAFER_COLD Failure failure(ErrorKind kind, Text message);
+WAFER_COLD Failure failure(ErrorKind kind, Text message, uint64_t at);
 
 // A T or an Error. Result<void> is success or an Error.
 template <class T>

@@ -53,11 +53,15 @@ String quoted_name(std::string_view before, std::string_view module, std::string
   return s;
 }
 
-String quoted(std::string_view what, std::string_view module, std::string_view name) {
+WAFER_NOINLINE String quoted(const char* what, const NameView& name) {
   String s(what);
+  if (!kMessages) return s;
   s += ": ";
-  s += quoted_name("", module, name);
+  s += quoted_name("", name.module, name.name);
   return s;
+}
+WAFER_COLD Failure failure_of(ErrorKind kind, const char* what, const NameView& name) {
+  return {make_box<Error>(kind, quoted(what, name))};
 }
 
 // Stands in for an import that nothing defines; `env` is its message.
@@ -81,7 +85,7 @@ struct Linker::Impl {
       definitions.emplace(Name{String(module), String(name)}, std::move(definition));
       return {};
     }
-    if (!shadowing) return Error(ErrorKind::Usage, quoted("already defined", module, name));
+    if (!shadowing) return failure_of(ErrorKind::Usage, "already defined", {module, name});
     it->second = std::move(definition);
     return {};
   }
@@ -116,7 +120,7 @@ void Linker::allow_shadowing(bool allow) { impl_->shadowing = allow; }
 void Linker::trap_on_unknown_imports(bool enable) { impl_->trap_on_unknown = enable; }
 
 Result<void> Linker::define(std::string_view module, std::string_view name, const Extern& value) {
-  if (!value.func) return Error(ErrorKind::Usage, quoted("nothing to define as", module, name));
+  if (!value.func) return failure_of(ErrorKind::Usage, "nothing to define as", {module, name});
   Definition definition;
   definition.value = value;
   if (value.kind == wasm::ExternKind::Memory && !value.memory_owner)
@@ -147,7 +151,7 @@ Result<void> Linker::define_instance(std::string_view module, Instance* instance
 Result<void> Linker::alias(std::string_view module, std::string_view name,
                            std::string_view as_module, std::string_view as_name) {
   const Definition* const definition = impl_->find(module, name);
-  if (!definition) return Error(ErrorKind::Usage, quoted("not defined", module, name));
+  if (!definition) return failure_of(ErrorKind::Usage, "not defined", {module, name});
   return impl_->add(as_module, as_name, Definition(*definition));
 }
 
@@ -170,21 +174,23 @@ Result<Instance*> Linker::instantiate(Store& store,
       continue;
     }
     if (!impl_->trap_on_unknown || import.type.kind != wasm::ExternKind::Func) {
+      if (kBrief)
+        return failure_of(ErrorKind::Unlinkable, "unknown import", {import.module, import.name});
       // All of them are told at once.
       if (unknown++ == 0)
-        unknown_message = quoted("unknown import", import.module, import.name);
-      else if (!kBrief && unknown <= kMostUnknown)
+        unknown_message = quoted("unknown import", {import.module, import.name});
+      else if (unknown <= kMostUnknown)
         unknown_message += quoted_name(", ", import.module, import.name);
       continue;
     }
-    String message = quoted("unknown import", import.module, import.name);
+    String message = quoted("unknown import", {import.module, import.name});
     Extern e;
     e.kind = wasm::ExternKind::Func;
     e.func = store.new_host_func(module->canon_type(import.type.type_index), call_unknown,
                                  make_box<String>(std::move(message)).release(), release_message);
     imports.push_back(e);
   }
-  if (!kBrief && unknown > kMostUnknown) {
+  if (unknown > kMostUnknown) {
     unknown_message += ", and more";
   }
   if (unknown) return Error(ErrorKind::Unlinkable, unknown_message);

@@ -22,9 +22,11 @@ TrapCode call_from_embedder(Store& store, FuncInst* func, Slot* slots) {
   return call_host(store, func, nullptr, slots);
 }
 
+#if WAFER_HAS_OS
 TrapCode call_without_tier(Store& store, FuncInst*, Slot*) {
   return store.set_trap(TrapCode::HostError, "the engine has no execution tier");
 }
+#endif
 
 wasm::TableType canonical(const wasm::Module& module, wasm::TableType type) {
   type.element = module.canonical(type.element);
@@ -243,8 +245,10 @@ Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy
                                                           bool validate,
                                                           std::shared_ptr<void> code) const {
   if (code) WAFER_TRY(check_runs_stored_code());
+#if WAFER_HAS_OS
   // Code that exists was made from a valid module.
   if (!code && validate && tier_) code = tier_->find_code(bytes, *this);
+#endif
   wasm::DecodeOptions options;
   options.features = config_.features;
   options.copy_bytes = copy_bytes;
@@ -254,6 +258,8 @@ Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy
   module->precompiled = std::move(code);
   return std::move(module);
 }
+
+#if WAFER_HAS_OS
 
 Result<std::shared_ptr<wasm::Module>> Engine::with_code(Result<Tier::StoredCode> stored) const {
   if (!stored) return stored.take_failure();
@@ -278,6 +284,18 @@ Result<void> Engine::check_runs_stored_code() const {
   if (!tier_ || !tier_->runs_stored_code()) return Tier::no_machine_code();
   return {};
 }
+
+#else
+
+Result<std::shared_ptr<wasm::Module>> Engine::load_code(Bytes) const {
+  return Tier::no_machine_code();
+}
+Result<std::shared_ptr<wasm::Module>> Engine::map_code(const char*) const {
+  return Tier::no_machine_code();
+}
+Result<void> Engine::check_runs_stored_code() const { return Tier::no_machine_code(); }
+
+#endif
 
 // ---- Store ----------------------------------------------------------------------
 
@@ -317,7 +335,9 @@ FuncInst* Store::new_host_func(const CanonType* type, HostCallback callback, voi
   func->host = callback;
   func->host_env = env;
   func->store = this;
+#if WAFER_HAS_OS
   if (Tier* tier = engine_->tier()) tier->prepare_host_func(*func);
+#endif
   FuncInst* const p = func.get();
   host_funcs_.push_back({std::move(func), release_env});
   return p;
@@ -545,7 +565,10 @@ struct Instantiator {
     WAFER_TRY(allocate());
     // From here on references to our functions can get out, so they must work and
     // the instance must stay, whatever happens to the rest of the instantiation.
-    if (Tier* tier = store.engine_->tier()) WAFER_TRY(tier->attach(*instance));
+    Tier* const tier = store.engine_->tier();
+    if (!WAFER_HAS_OS && !tier)
+      return failure(ErrorKind::Unsupported, "no such tier, or no memory pool, in this build");
+    if (tier) WAFER_TRY(tier->attach(*instance));
     store.instances_.push_back(std::move(box));
     register_roots();
 
@@ -579,7 +602,8 @@ struct Instantiator {
       if (!extern_matches(*module.registry, value, module, import.type))
         return mismatch(import, kBrief ? String() : describe(value));
       // Code relies on the guard pages of every memory that may have them.
-      if (value.kind == ExternKind::Memory && value.memory->mode() == MemoryMode::Checked &&
+      if (WAFER_HAS_OS && value.kind == ExternKind::Memory &&
+          value.memory->mode() == MemoryMode::Checked &&
           store.engine_->memory_mode(import.type.memory) == MemoryMode::Guarded)
         return mismatch(import, "a memory without guard pages");
       if (value.kind == ExternKind::Func && value.func->instance &&
@@ -650,7 +674,9 @@ struct Instantiator {
       f.type = module.canon_type(module.functions[funcs].type_index);
       f.instance = instance;
       f.store = &store;
+#if WAFER_HAS_OS
       f.call = call_without_tier;
+#endif
       f.index = uint32_t(funcs);
       in.funcs[funcs++] = &f;
     }

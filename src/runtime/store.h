@@ -46,6 +46,7 @@ class Tier {
   virtual void detach_store(Store& store) = 0;
   // What modules may use; an engine has no features beside these.
   virtual wasm::FeatureSet features() const { return wasm::FeatureSet::all(); }
+#if WAFER_HAS_OS
   // Makes a new host function callable from compiled code (FuncInst::native).
   virtual void prepare_host_func(FuncInst& func) {}
 
@@ -69,6 +70,7 @@ class Tier {
   virtual Result<StoredCode> load_code(Bytes bytes) { return no_machine_code(); }
   virtual Result<StoredCode> map_code(const char* path) { return no_machine_code(); }
   virtual Result<StoredCode> map_code(int fd) { return no_machine_code(); }
+#endif
   // What engines say that get such code and do not run it.
   static Error no_machine_code() {
     return Error(ErrorKind::Unsupported, "this tier does not run machine code from files");
@@ -296,7 +298,9 @@ class Engine {
   ~Engine();
 
  private:
+#if WAFER_HAS_OS
   Result<std::shared_ptr<wasm::Module>> with_code(Result<Tier::StoredCode> stored) const;
+#endif
 
   Config config_;
   std::shared_ptr<void> tier_owner_;

@@ -48,8 +48,9 @@ bool Cursor::fail(ErrorKind kind, std::string_view message, const uint8_t* at) {
   return false;
 }
 
-bool Cursor::fail(ErrorKind kind, const char* message, const uint8_t* at) {
-  return fail(kind, std::string_view(message), at);
+bool Cursor::fail_text(ErrorKind kind, Text message, const uint8_t* at) {
+  if (!error_) error_ = std::move(failure(kind, message, uint64_t(at - base_)).error);
+  return false;
 }
 
 bool Cursor::fail_end() {
@@ -160,8 +161,9 @@ bool heap_of(uint8_t code, HeapKind& out, Feature& needs) {
 }
 
 // Fails for a code that is no heap or reference type, as `what` says, or none without its feature.
-WAFER_COLD bool fail_type(Cursor& c, uint8_t code, std::string_view what, const uint8_t* at) {
-  if (kBrief) return c.fail(ErrorKind::Malformed, what, at);
+WAFER_COLD bool fail_type(Cursor& c, uint8_t code, Text text, const uint8_t* at) {
+  if (kBrief) return c.fail_text(ErrorKind::Malformed, text, at);
+  const char* const what = text.text;
   HeapKind kind;
   Feature needs;
   if (code == 0x63 || code == 0x64)

@@ -86,7 +86,10 @@ class Cursor {
 
   WAFER_COLD bool fail(ErrorKind kind, std::string_view message, const uint8_t* at);
   // Takes less space where it is called.
-  WAFER_COLD bool fail(ErrorKind kind, const char* message, const uint8_t* at);
+  WAFER_ALWAYS_INLINE bool fail(ErrorKind kind, const char* message, const uint8_t* at) {
+    return fail_text(kind, message, at);
+  }
+  WAFER_COLD bool fail_text(ErrorKind kind, Text message, const uint8_t* at);
   WAFER_COLD bool fail_end();
   WAFER_COLD bool unknown_type(uint64_t index, const uint8_t* at);
 

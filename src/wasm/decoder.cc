@@ -78,15 +78,15 @@ class ModuleDecoder {
   enum class Step : uint8_t { Wait, Done, Failed };
 
   // Out of line, as is `fail`: there are many calls.
-  WAFER_COLD Step malformed(const char* message, uint32_t at) {
+  WAFER_COLD Step malformed(Text message, uint32_t at) {
     return failed(failure(ErrorKind::Malformed, message, at));
   }
   Step failed(Failure f) {
     failure_ = std::move(f);
     return Step::Failed;
   }
-  WAFER_COLD static bool fail(Cursor& c, const char* message, const uint8_t* at) {
-    return c.fail(ErrorKind::Malformed, message, at);
+  WAFER_COLD static bool fail(Cursor& c, Text message, const uint8_t* at) {
+    return c.fail_text(ErrorKind::Malformed, message, at);
   }
   uint32_t size() const { return uint32_t(module_->bytes.size()); }
   Cursor cursor(uint32_t begin, uint32_t end) {
@@ -109,7 +109,7 @@ class ModuleDecoder {
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
   bool imports(Cursor& c);
   bool import_group(Cursor& c, const String& module, bool shared_type, uint32_t& total);
-  bool extern_kind(Cursor& c, uint8_t kind, const char* malformed);
+  bool extern_kind(Cursor& c, uint8_t kind, Text malformed);
   bool import_kind(Cursor& c, uint8_t kind, ExternType& type);
   void add_import(const String& module, String name, const ExternType& type, uint32_t at);
   bool functions(Cursor& c);
@@ -520,7 +520,7 @@ constexpr Feature feature_of_kind(uint8_t kind) {
 }
 
 // Whether there are imports or exports of `kind`, which was read last.
-bool ModuleDecoder::extern_kind(Cursor& c, uint8_t kind, const char* malformed) {
+bool ModuleDecoder::extern_kind(Cursor& c, uint8_t kind, Text malformed) {
   if (kind < uint8_t(ExternKind::Tag) ||
       (kind == uint8_t(ExternKind::Tag) && module_->features.has(Feature::Exceptions)))
     return true;

@@ -53,9 +53,9 @@ String with_feature(Feature feature, std::string_view what) {
 
 #endif  // !WAFER_BRIEF
 
-bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
-              ErrorKind kind) {
-  return c.fail(kind, off_message(feature, what), at);
+bool fail_off(Cursor& c, Feature feature, Text what, const uint8_t* at, ErrorKind kind) {
+  if (kBrief) return c.fail_text(kind, what, at);
+  return c.fail(kind, off_message(feature, what.text), at);
 }
 
 }  // namespace wafer::wasm

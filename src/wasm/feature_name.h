@@ -18,8 +18,14 @@ inline auto off_message(Feature feature, std::string_view what) {
   else
     return with_feature(feature, what);
 }
+inline auto off_message(Feature feature, const char* what) {
+  if constexpr (kBrief)
+    return what;
+  else
+    return with_feature(feature, what);
+}
 // Fails at `at` for something that is not well-formed because `feature` is off: `what` says how.
-WAFER_COLD bool fail_off(Cursor& c, Feature feature, std::string_view what, const uint8_t* at,
+WAFER_COLD bool fail_off(Cursor& c, Feature feature, Text what, const uint8_t* at,
                          ErrorKind kind = ErrorKind::Unsupported);
 
 }  // namespace wafer::wasm

@@ -18,6 +18,8 @@ void append_hex(String& s, uint32_t v) {
 }  // namespace
 
 bool InstrReader::illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opcode op) {
+  if (!kMessages)
+    return fail_text(op == Opcode::Illegal ? ErrorKind::Malformed : ErrorKind::Unsupported, "", at);
   String message = "illegal opcode ";
   if (prefix) {
     append_hex(message, prefix);

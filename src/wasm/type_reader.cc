@@ -19,7 +19,7 @@ const uint8_t* position(const Cursor& c) {
 
 constexpr uint32_t kMaxFields = 10000;
 
-bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, const char* what) {
+bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, Text what) {
   uint32_t n = 0;
   if (!read_count(c, n, 0, limit, what)) return false;
   out.reserve(std::min<size_t>(n, c.remaining()));
@@ -54,8 +54,8 @@ bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
   const uint8_t* at = position(c) - 1;
   constexpr std::pair<uint8_t, Feature> kGated[] = {
       {2, Feature::Threads}, {4, Feature::Memory64}, {8, Feature::CustomPageSizes}};
-  constexpr std::string_view kMalformed = "malformed limits flags";
-  if (flags & ~known) return c.fail(ErrorKind::Malformed, kMalformed, at);
+  constexpr Text kMalformed = "malformed limits flags";
+  if (flags & ~known) return c.fail_text(ErrorKind::Malformed, kMalformed, at);
   for (const auto& [flag, feature] : kGated)
     // Malformed: in a module without the feature a flag says nothing of what would follow.
     if ((flags & flag) && !c.features().has(feature))
@@ -69,12 +69,13 @@ bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
 
 }  // namespace
 
-bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, const char* what) {
+bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, Text what) {
   const uint8_t* at = position(c);
   if (!c.u32(out)) return false;
   if (present + out > limit) {
+    if (!kMessages) return c.fail_text(ErrorKind::Exhaustion, "", at);
     String message = "too many ";
-    message += what;
+    message += what.text;
     return c.fail(ErrorKind::Exhaustion, message, at);
   }
   return true;
@@ -146,10 +147,10 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     return true;
   }
   if (form & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
-  constexpr std::string_view kMalformed = "malformed definition type";
+  constexpr Text kMalformed = "malformed definition type";
   if (const Feature feature = feature_of_form(form); !kBrief && !features.has(feature))
     return fail_off(c, feature, kMalformed, at);
-  return c.fail(ErrorKind::Malformed, kMalformed, at);
+  return c.fail_text(ErrorKind::Malformed, kMalformed, at);
 }
 
 bool may_extend(const TypeRegistry& registry, uint32_t sub_id, uint32_t super_id) {

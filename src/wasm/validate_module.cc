@@ -11,17 +11,21 @@ WAFER_COLD Result<void> invalid(std::string_view message, uint32_t at) {
   return Error(ErrorKind::Invalid, message, at);
 }
 
-WAFER_COLD Result<void> invalid(const char* message, uint32_t at) {
-  return invalid(std::string_view(message), at);
+WAFER_COLD Result<void> invalid_text(Text message, uint32_t at) {
+  return failure(ErrorKind::Invalid, message, at);
 }
-WAFER_COLD Result<void> unknown(const char* what, uint32_t index, uint32_t at) {
-  return invalid(message_with(what, index), at);
+WAFER_ALWAYS_INLINE Result<void> invalid(const char* message, uint32_t at) {
+  return invalid_text(message, at);
+}
+WAFER_COLD Result<void> unknown(Text what, uint32_t index, uint32_t at) {
+  if (!kMessages) return invalid_text("", at);
+  return invalid(message_with(what.text, index), at);
 }
 
 // `at` is the offset of the entry that errors name.
-Result<void> check_limits(const Limits& limits, uint64_t range, std::string_view message,
-                          uint32_t at) {
-  if (limits.min > range || (limits.has_max && limits.max > range)) return invalid(message, at);
+Result<void> check_limits(const Limits& limits, uint64_t range, Text message, uint32_t at) {
+  if (limits.min > range || (limits.has_max && limits.max > range))
+    return invalid_text(message, at);
   if (limits.has_max && limits.min > limits.max)
     return invalid("size minimum must not be greater than maximum", at);
   return {};

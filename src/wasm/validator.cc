@@ -31,13 +31,15 @@ bool FuncValidator::fail(std::string_view message, ErrorKind kind) {
   return false;
 }
 
-bool FuncValidator::fail(const char* message, ErrorKind kind) {
-  return fail(std::string_view(message), kind);
+bool FuncValidator::fail_text(Text message, ErrorKind kind) {
+  error_ = std::move(failure(kind, message, at_).error);
+  return false;
 }
 
-bool FuncValidator::fail_index(const char* what, uint64_t index) {
+bool FuncValidator::fail_index(Text what, uint64_t index) {
+  if (!kMessages) return fail("");
   String s = "unknown ";
-  s += what;
+  s += what.text;
   s += ' ';
   return fail(message_with(s, index));
 }

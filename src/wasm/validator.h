@@ -117,8 +117,11 @@ class FuncValidator {
   WAFER_COLD Failure read_error();
 
   WAFER_COLD bool fail(std::string_view message, ErrorKind kind = ErrorKind::Invalid);
-  WAFER_COLD bool fail(const char* message, ErrorKind kind = ErrorKind::Invalid);
-  WAFER_COLD bool fail_index(const char* what, uint64_t index);
+  WAFER_ALWAYS_INLINE bool fail(const char* message, ErrorKind kind = ErrorKind::Invalid) {
+    return fail_text(message, kind);
+  }
+  WAFER_COLD bool fail_text(Text message, ErrorKind kind);
+  WAFER_COLD bool fail_index(Text what, uint64_t index);
   WAFER_COLD bool mismatch(Types want, bool block = false);
   WAFER_COLD bool mismatch_ref(ValType have);
   bool missing_data_count();
