@@ -201,6 +201,7 @@ void* vec_allocate(size_t bytes);
 void vec_release(void* p);
 
 wafer_error_t* new_error(Error error);
+wafer_error_t* new_error(Failure failure);
 
 // Types.
 ValType valtype_of(wasm_valkind_t kind);

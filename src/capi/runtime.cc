@@ -105,48 +105,52 @@ bool ref_to_bits(wasm_store_t* store, const wasm_ref_t* ref, ValType want, Ref& 
   return runtime::ref_matches(registry, bits, want.heap());
 }
 
-uint32_t to_slots(wasm_store_t* store, const wasm_val_t& value, ValType want, Slot* slots) {
-  switch (want.kind()) {
-    case wasm::TypeKind::I32:
-      slots[0] = uint32_t(value.of.i32);
-      return value.kind == WASM_I32;
-    case wasm::TypeKind::I64:
-      slots[0] = uint64_t(value.of.i64);
-      return value.kind == WASM_I64;
-    case wasm::TypeKind::F32:
-      slots[0] = runtime::slot_of(value.of.f32);
-      return value.kind == WASM_F32;
-    case wasm::TypeKind::F64:
-      slots[0] = runtime::slot_of(value.of.f64);
-      return value.kind == WASM_F64;
-    case wasm::TypeKind::Ref:
-      return value.kind >= WASM_EXTERNREF && ref_to_bits(store, value.of.ref, want, slots[0]);
-    default:
-      return 0;  // v128 does not fit a wasm_val_t
-  }
+// Numbers have kinds in the same order, and in a value lie as the low bytes of its 64 bits do.
+static bool is_number(ValType t) {
+  using wasm::TypeKind;
+  static_assert(int(TypeKind::I32) - WASM_I32 == int(TypeKind::I64) - WASM_I64 &&
+                int(TypeKind::I32) - WASM_I32 == int(TypeKind::F32) - WASM_F32 &&
+                int(TypeKind::I32) - WASM_I32 == int(TypeKind::F64) - WASM_F64);
+  return t.is_num();
+}
+static wasm_valkind_t kind_of_number(ValType t) {
+  return wasm_valkind_t(int(t.kind()) - int(wasm::TypeKind::I32) + WASM_I32);
+}
+static bool has_64_bits(ValType t) {
+  return t.kind() == wasm::TypeKind::I64 || t.kind() == wasm::TypeKind::F64;
 }
 
-wasm_val_t from_slots(wasm_store_t* store, ValType type, const Slot* slots) {
+WAFER_NOINLINE uint32_t to_slots(wasm_store_t* store, const wasm_val_t& value, ValType want,
+                                 Slot* slots) {
+  if (is_number(want)) {
+    slots[0] = has_64_bits(want) ? uint64_t(value.of.i64) : uint32_t(value.of.i32);
+    return value.kind == kind_of_number(want);
+  }
+  if constexpr (wasm::is_built(wasm::Feature::ReferenceTypes))
+    if (want.is_ref())
+      return value.kind >= WASM_EXTERNREF && ref_to_bits(store, value.of.ref, want, slots[0]);
+  return 0;  // v128 does not fit a wasm_val_t
+}
+
+WAFER_NOINLINE wasm_val_t from_slots(wasm_store_t* store, ValType type, const Slot* slots) {
   wasm_val_t v;
   std::memset(&v, 0, sizeof v);
-  v.kind = kind_of(store->store.registry(), type);
-  const runtime::Value value{type, {slots[0], 0}};
-  switch (type.kind()) {
-    case wasm::TypeKind::I32:
-      v.of.i32 = value.as_i32();
-      break;
-    case wasm::TypeKind::F32:
-      v.of.f32 = value.as_f32();
-      break;
-    case wasm::TypeKind::F64:
-      v.of.f64 = value.as_f64();
-      break;
-    case wasm::TypeKind::Ref:
-      v.of.ref = ref_from_bits(store, slots[0], type);
-      break;
-    default:
-      v.of.i64 = value.as_i64();
+  if (is_number(type)) {
+    v.kind = kind_of_number(type);
+    if (has_64_bits(type))
+      v.of.i64 = int64_t(slots[0]);
+    else
+      v.of.i32 = int32_t(slots[0]);
+    return v;
   }
+  v.kind = kind_of(store->store.registry(), type);
+  if constexpr (wasm::is_built(wasm::Feature::ReferenceTypes)) {
+    if (type.is_ref()) {
+      v.of.ref = ref_from_bits(store, slots[0], type);
+      return v;
+    }
+  }
+  v.of.i64 = int64_t(slots[0]);
   return v;
 }
 
@@ -245,7 +249,7 @@ TrapCode HostFunc::invoke(void* self, runtime::CallContext& context, Slot* slots
   TrapCode code = TrapCode::None;
   if (trap) {
     store->trap = std::static_pointer_cast<TrapData>(trap->owner);
-    const runtime::TrapInfo info = store->trap->trap;
+    const runtime::TrapInfo& info = store->trap->trap;
     code = store->store.set_trap(info.code, info.message);
     store->store.trap().exit_code = info.exit_code;
     wasm_trap_delete(trap);
@@ -274,6 +278,9 @@ void HostFunc::release(void* self) {
 
 wafer_error_t* new_error(Error error) {
   return create<wafer_error_t>(wafer_error_t{std::move(error)});
+}
+WAFER_NOINLINE wafer_error_t* new_error(Failure failure) {
+  return new_error(std::move(*failure.error));
 }
 
 }  // namespace wafer::capi

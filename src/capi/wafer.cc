@@ -113,7 +113,7 @@ void wafer_store_gc(wasm_store_t* s) { s->store.gc().collect(); }
 static wafer_error_t* give(wasm_store_t* store, Result<std::shared_ptr<wasm::Module>> module,
                            wasm_module_t** out) {
   *out = nullptr;
-  if (!module) return new_error(module.take_error());
+  if (!module) return new_error(module.take_failure());
   *out = new_module(store, *std::move(module));
   return nullptr;
 }
@@ -125,7 +125,7 @@ wafer_error_t* wafer_module_precompile(wasm_engine_t* engine, const wasm_byte_ve
                                        wasm_byte_vec_t* out) {
   wasm_byte_vec_new_empty(out);
   auto code = Module::precompile(Engine(engine->engine), bytes_of(*binary));
-  if (!code) return new_error(code.take_error());
+  if (!code) return new_error(code.take_failure());
   wasm_byte_vec_new(out, code->size(), reinterpret_cast<const wasm_byte_t*>(code->data()));
   return nullptr;
 }
@@ -145,7 +145,7 @@ wafer_error_t* wafer_module_new_in_place(wasm_store_t* store, const void* binary
 wafer_error_t* wafer_module_attach_code(wasm_module_t* m, const void* code, size_t size) {
   const auto& module = *static_cast<const wasm::Module*>(m->item);
   auto opened = interp::open_xip(module, {static_cast<const uint8_t*>(code), size});
-  if (!opened) return new_error(opened.take_error());
+  if (!opened) return new_error(opened.take_failure());
   module.precompiled = *std::move(opened);
   return nullptr;
 }
@@ -199,7 +199,7 @@ void wafer_linker_trap_on_unknown_imports(wafer_linker_t* l, bool enable) {
 }
 
 static wafer_error_t* error_of(Result<void> result) {
-  return result.ok() ? nullptr : new_error(result.take_error());
+  return result.ok() ? nullptr : new_error(result.take_failure());
 }
 
 wafer_error_t* wafer_linker_define(wafer_linker_t* l, const char* module, const char* name,
@@ -233,7 +233,7 @@ wafer_error_t* wafer_linker_instantiate(wafer_linker_t* l, wasm_store_t* store,
     return nullptr;
   }
   if (trap && instance.error().kind == ErrorKind::Trap) *trap = take_trap(store);
-  return new_error(instance.take_error());
+  return new_error(instance.take_failure());
 }
 
 }  // extern "C"

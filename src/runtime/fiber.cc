@@ -510,7 +510,9 @@ namespace wafer::runtime {
 
 TrapCode pending_without_fiber(Store& store) {
   return store.set_trap(TrapCode::HostError,
-                        "host function that finishes later was not called asynchronously");
+                        WAFER_MESSAGE(trap_message(TrapCode::Pending),
+                                      "host function that finishes later was not called "
+                                      "asynchronously"));
 }
 
 }  // namespace wafer::runtime

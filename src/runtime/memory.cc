@@ -43,7 +43,7 @@ bool address_in_guarded_memory(const void*) { return false; }
 
 uint64_t Memory::max_pages() const {
   // What the address type can address (3.2.13), and the declared maximum.
-  const unsigned bits = type_.limits.is64 ? 64 : 32;
+  const unsigned bits = type_.limits.has_64() ? 64 : 32;
   uint64_t pages = type_.page_size_log2 == 0 ? (bits == 64 ? ~uint64_t{0} : (uint64_t{1} << 32) - 1)
                                              : uint64_t{1} << (bits - type_.page_size_log2);
   if (type_.limits.has_max && type_.limits.max < pages) pages = type_.limits.max;

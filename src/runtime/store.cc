@@ -40,7 +40,7 @@ wasm::GlobalType canonical(const wasm::Module& module, wasm::GlobalType type) {
 
 // Do the present limits match those that an import asks for (3.3.12)?
 bool limits_match(const wasm::Limits& have, const wasm::Limits& want) {
-  if (have.is64 != want.is64 || have.min < want.min) return false;
+  if (have.has_64() != want.has_64() || have.min < want.min) return false;
   return !want.has_max || (have.has_max && have.max <= want.max);
 }
 
@@ -55,7 +55,7 @@ void append_number(String& out, uint64_t v) {
 }
 
 void append_limits(String& out, const wasm::Limits& limits) {
-  if (limits.is64) out += "i64 ";
+  if (limits.has_64()) out += "i64 ";
   append_number(out, limits.min);
   if (limits.has_max) {
     out.push_back(' ');
@@ -244,18 +244,20 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
 Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
                                                           bool validate,
                                                           std::shared_ptr<void> code) const {
-  if (code) WAFER_TRY(check_runs_stored_code());
 #if WAFER_HAS_OS
+  if (code) WAFER_TRY(check_runs_stored_code());
   // Code that exists was made from a valid module.
   if (!code && validate && tier_) code = tier_->find_code(bytes, *this);
 #endif
   wasm::DecodeOptions options;
   options.features = config_.features;
   options.copy_bytes = copy_bytes;
-  options.validate = validate && !code;
+  options.validate = validate && !(WAFER_HAS_OS && code);
   options.registry = registry_;
   WAFER_LET(module, wasm::decode_module(bytes, options));
+#if WAFER_HAS_OS
   module->precompiled = std::move(code);
+#endif
   return std::move(module);
 }
 
@@ -567,7 +569,7 @@ struct Instantiator {
     // the instance must stay, whatever happens to the rest of the instantiation.
     Tier* const tier = store.engine_->tier();
     if (!WAFER_HAS_OS && !tier)
-      return failure(ErrorKind::Unsupported, "no such tier, or no memory pool, in this build");
+      return failure(ErrorKind::Unsupported, "no such tier in this build");
     if (tier) WAFER_TRY(tier->attach(*instance));
     store.instances_.push_back(std::move(box));
     register_roots();
@@ -752,7 +754,8 @@ struct Instantiator {
       if (TrapCode c = eval_const(in, module.globals[i].init, in.globals[i]->value);
           c != TrapCode::None)
         return c;
-    for (size_t i = module.imported_tables; i < module.tables.size(); ++i) {
+    for (size_t i = module.imported_tables;
+         wasm::is_built(wasm::Feature::FunctionReferences) && i < module.tables.size(); ++i) {
       if (!module.tables[i].init) continue;
       Slot value = 0;
       if (TrapCode c = eval_const(in, *module.tables[i].init, &value); c != TrapCode::None)

@@ -24,7 +24,7 @@ Result<Box<Table>> Table::create(const wasm::TableType& type, Ref init, uint64_t
   table->holds_gc_refs_ = holds_gc_refs;
   // Growth stops at the declared maximum, the embedder's, and what the address
   // type can index.
-  uint64_t most = type.limits.is64 ? ~uint64_t{0} >> 1 : 0xFFFFFFFFu;
+  uint64_t most = type.limits.has_64() ? ~uint64_t{0} >> 1 : 0xFFFFFFFFu;
   if (most > SIZE_MAX / sizeof(Ref)) most = SIZE_MAX / sizeof(Ref);
   if (most > max_elements) most = max_elements;
   if (type.limits.has_max && type.limits.max < most) most = type.limits.max;

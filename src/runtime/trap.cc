@@ -38,7 +38,7 @@ constexpr char kMessages[] =
     "out of memory\0"
     "out of fuel\0"
     "interrupted\0"
-    "uncaught exception\0"
+    WAFER_IF_BUILT(Exceptions, "uncaught exception") "\0"
     "host function failed\0"
     "program exited\0"
     WAFER_IF_BUILT(StackSwitching, "null continuation reference") "\0"

@@ -116,7 +116,7 @@ bool heap_of(uint8_t code, HeapKind& out, Feature& needs) {
       out = HeapKind::Func, needs = Feature::Core;
       break;
     case 0x6F:
-      out = HeapKind::Extern, needs = Feature::Core;
+      out = HeapKind::Extern, needs = Feature::ReferenceTypes;
       break;
     case 0x69:
       out = HeapKind::Exn, needs = Feature::Exceptions;
@@ -176,6 +176,11 @@ WAFER_COLD bool fail_type(Cursor& c, uint8_t code, Text text, const uint8_t* at)
   return fail_off(c, needs, what, at);
 }
 
+WAFER_COLD bool fail_ref_type(Cursor& c, uint8_t code, const uint8_t* at) {
+  if (code & 0x80) return c.fail(ErrorKind::Malformed, "integer representation too long", at + 1);
+  return fail_type(c, code, "malformed reference type", at);
+}
+
 }  // namespace
 
 bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
@@ -228,8 +233,7 @@ bool Cursor::ref_type(ValType& out) {
     out = ValType::ref(heap, code == 0x63);
     return true;
   }
-  if (code & 0x80) return fail(ErrorKind::Malformed, "integer representation too long", at + 1);
-  return fail_type(*this, code, "malformed reference type", at);
+  return fail_ref_type(*this, code, at);
 }
 
 bool Cursor::val_type(ValType& out) {
@@ -253,6 +257,7 @@ bool Cursor::val_type(ValType& out) {
       out = kV128;
       break;
     default:
+      if constexpr (!is_built(Feature::ReferenceTypes)) return fail_ref_type(*this, *pos_, pos_);
       return ref_type(out);
   }
   ++pos_;

@@ -654,7 +654,8 @@ bool ModuleDecoder::tables(Cursor& c) {
     Table table;
     table.offset = c.offset();
     bool has_init = false;
-    if (!c.at_end() && module_->bytes[c.offset()] == 0x40) {
+    if (is_built(Feature::FunctionReferences) && !c.at_end() &&
+        module_->bytes[c.offset()] == 0x40) {
       has_init = true;
       if (!c.skip(1) || !c.zero_byte()) return false;
     }

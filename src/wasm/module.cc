@@ -23,7 +23,7 @@ HeapType Module::canonical(HeapType t) const {
 }
 
 ValType Module::canonical(ValType t) const {
-  if (!t.is_ref()) return t;
+  if (!kHasTypeRefs || !t.is_ref()) return t;
   return ValType::ref(canonical(t.heap()), t.nullable());
 }
 

@@ -1,5 +1,7 @@
 #include "wasm/type_registry.h"
 
+#include <algorithm>
+
 #include "wasm/opcode.h"
 
 namespace wafer::wasm {
@@ -9,6 +11,7 @@ namespace {
 // Equality of function types, in which a reference to the type itself is equal to no other.
 bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
           const Vec<ValType>& list_b) {
+  if constexpr (!kHasTypeRefs) return std::ranges::equal(list_a, list_b);
   if (list_a.size() != list_b.size()) return false;
   for (size_t i = 0; i < list_a.size(); ++i) {
     const ValType x = list_a[i];
@@ -31,7 +34,8 @@ bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
   uint32_t h = round;
   for (const Vec<ValType>* list : {&type.func.params, &type.func.results}) {
     for (ValType t : *list) {
-      const bool to_itself = t.is_ref() && t.heap().is_concrete() && t.heap().index() == type.id;
+      const bool to_itself =
+          kHasTypeRefs && t.is_ref() && t.heap().is_concrete() && t.heap().index() == type.id;
       h = (h ^ (to_itself ? t.bits() & 0x3FF : t.bits())) * 0x9E3779B1u;
       h ^= h >> 15;
     }
@@ -221,7 +225,7 @@ Result<uint32_t> TypeRegistry::enter(const SubType* group, size_t count, uint32_
     return i >= first_local ? first + (i - first_local) : canon_of ? canon_of[i] : i;
   };
   auto canonical_type = [&](ValType t) {
-    if (!t.is_ref() || !t.heap().is_concrete()) return t;
+    if (!kHasTypeRefs || !t.is_ref() || !t.heap().is_concrete()) return t;
     return ValType::ref(HeapType::concrete(canonical(t.heap().index()), t.heap().is_exact()),
                         t.nullable());
   };
@@ -283,6 +287,7 @@ bool TypeRegistry::is_subtype(HeapType sub, HeapType super) const {
   const HeapKind a = sub.kind(), b = super.kind();
   if (a == HeapKind::Bot) return true;
   if (b == HeapKind::Bot) return false;
+  if (!kHasTypeRefs && !is_built(Feature::Exceptions)) return false;
   if (a == HeapKind::Concrete) {
     if (b == HeapKind::Concrete) return !super.is_exact() && is_subtype(sub.index(), super.index());
     switch (kOnlyFuncs ? CompKind::Func : get(sub.index())->kind) {

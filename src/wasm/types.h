@@ -41,6 +41,12 @@ enum class HeapKind : uint8_t {
   Bot,  // bottom of every hierarchy: operand of unreachable reference code
 };
 
+// Whether references to types of a module are built in.
+inline constexpr bool kHasTypeRefs = is_built(Feature::FunctionReferences) || is_built(Feature::GC);
+
+// Whether there are others than function references.
+inline constexpr bool kManyRefTypes = is_built(Feature::ReferenceTypes);
+
 // A heap type: an abstract kind, or a type index. Which index space the index
 // belongs to (a module's, or the TypeRegistry's canonical ids) is the holder's
 // to say; Module holds module indices, everything at run time canonical ids.
@@ -56,7 +62,7 @@ class HeapType {
   }
   constexpr HeapKind kind() const { return HeapKind(bits_ & 0x7F); }
   constexpr bool is_exact() const { return (bits_ >> 7) & 1; }
-  constexpr bool is_concrete() const { return kind() == HeapKind::Concrete; }
+  constexpr bool is_concrete() const { return kHasTypeRefs && kind() == HeapKind::Concrete; }
   constexpr uint32_t index() const { return bits_ >> 8; }
   // Kind and exactness without the index: 8 bits, for code that carries them.
   constexpr uint32_t form() const { return bits_ & 0xFF; }
@@ -88,11 +94,12 @@ class ValType {
   constexpr bool is_bot() const { return kind() == TypeKind::Bot; }
   constexpr bool is_num() const { return kind() >= TypeKind::I32 && kind() <= TypeKind::F64; }
   constexpr bool is_packed() const { return kind() >= TypeKind::I8; }
-  constexpr bool nullable() const { return (bits_ >> 4) & 1; }
+  constexpr bool nullable() const { return !kHasTypeRefs || ((bits_ >> 4) & 1); }
   constexpr HeapType heap() const {
     const auto kind = HeapKind((bits_ >> 5) & 0xF);
-    return kind == HeapKind::Concrete ? HeapType::concrete(bits_ >> 10, (bits_ >> 9) & 1)
-                                      : HeapType(kind);
+    return kHasTypeRefs && kind == HeapKind::Concrete
+               ? HeapType::concrete(bits_ >> 10, (bits_ >> 9) & 1)
+               : HeapType(kind);
   }
   // Has a default value (2.3.6): numbers, vectors and nullable references.
   constexpr bool defaultable() const { return !is_ref() || nullable(); }
@@ -116,7 +123,9 @@ inline constexpr ValType kExnRef = ValType::ref(HeapKind::Exn, true);
 inline constexpr uint32_t kMaxTypeIndex = (1u << 22) - 1;
 
 // 64-bit slots that a value of type `t` takes on a stack: 2 for v128, else 1.
-constexpr uint32_t slot_count(ValType t) { return t.kind() == TypeKind::V128 ? 2 : 1; }
+constexpr uint32_t slot_count(ValType t) {
+  return is_built(Feature::Simd) && t.kind() == TypeKind::V128 ? 2 : 1;
+}
 
 // Top heap type of the hierarchy of an abstract kind (3.3.4).
 constexpr HeapKind top_of(HeapKind k) {
@@ -186,7 +195,10 @@ struct Limits {
   bool has_max = false;
   bool is64 = false;  // address type i64
   bool shared = false;
-  ValType address_type() const { return is64 ? kI64 : kI32; }
+  // As told; false where that is not built in.
+  constexpr bool has_64() const { return is_built(Feature::Memory64) && is64; }
+  constexpr bool is_shared() const { return is_built(Feature::Threads) && shared; }
+  ValType address_type() const { return has_64() ? kI64 : kI32; }
   bool operator==(const Limits&) const = default;
 };
 

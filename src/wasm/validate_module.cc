@@ -32,7 +32,7 @@ Result<void> check_limits(const Limits& limits, uint64_t range, Text message, ui
 }
 
 Result<void> check_table_type(const TableType& type, uint32_t at) {
-  if (type.limits.is64) return check_limits(type.limits, ~uint64_t{0}, "", at);
+  if (type.limits.has_64()) return check_limits(type.limits, ~uint64_t{0}, "", at);
   return check_limits(type.limits, 0xFFFFFFFF, "table size must be at most 2^32-1", at);
 }
 
@@ -40,17 +40,17 @@ Result<void> check_memory_type(const MemoryType& type, uint32_t at) {
   if (type.page_size_log2 != 16 && type.page_size_log2 != 0)
     return invalid("invalid custom page size", at);
   // The memory may hold 2^32 or 2^64 bytes, and the page count must be an address.
-  const unsigned bits = type.limits.is64 ? 64 : 32;
+  const unsigned bits = type.limits.has_64() ? 64 : 32;
   if (type.page_size_log2 == 0) {
-    WAFER_TRY(check_limits(type.limits, type.limits.is64 ? ~uint64_t{0} : 0xFFFFFFFF,
+    WAFER_TRY(check_limits(type.limits, type.limits.has_64() ? ~uint64_t{0} : 0xFFFFFFFF,
                            "memory size must be at most 2^32-1 pages", at));
   } else {
     WAFER_TRY(check_limits(type.limits, uint64_t{1} << (bits - 16),
-                           type.limits.is64 ? "memory size must be at most 2^48 pages (256TiB)"
-                                            : "memory size must be at most 65536 pages (4GiB)",
+                           type.limits.has_64() ? "memory size must be at most 2^48 pages (256TiB)"
+                                                : "memory size must be at most 65536 pages (4GiB)",
                            at));
   }
-  if (type.limits.shared && !type.limits.has_max)
+  if (type.limits.is_shared() && !type.limits.has_max)
     return invalid("shared memory must have maximum", at);
   return {};
 }
@@ -121,7 +121,7 @@ Result<void> validate_before_code(const Module& module) {
   FuncValidator exprs(module);
   for (const Table& table : module.tables) {
     WAFER_TRY(check_table_type(table.type, table.offset));
-    if (table.init) {
+    if (is_built(Feature::FunctionReferences) && table.init) {
       WAFER_TRY(exprs.check_const(*table.init, table.type.element, imported_globals));
     } else if (!table.imported && !table.type.element.defaultable()) {
       return invalid(WAFER_MESSAGE("type mismatch", "type mismatch: table of type " +

@@ -268,7 +268,7 @@ bool FuncValidator::mem_arg(const Instr& in, uint8_t align_log2, bool exact, Val
   if (!memory_at(in.index, memory)) return false;
   if (in.align > align_log2) return fail("alignment must not be larger than natural");
   if (exact && in.align != align_log2) return fail("atomic alignment must be natural");
-  if (!memory->limits.is64 && in.offset >> 32) return fail("offset out of range");
+  if (!memory->limits.has_64() && in.offset >> 32) return fail("offset out of range");
   address = memory->limits.address_type();
   return true;
 }
@@ -343,7 +343,7 @@ Result<void> FuncValidator::begin(uint32_t func) {
     local_set_.assign(locals_.size(), 1);
     for (size_t i = param_count_; i < locals_.size(); ++i) local_set_[i] = locals_[i].defaultable();
   }
-  if (!begin_frames(type.results)) return std::move(*error_);
+  if (!begin_frames(type.results)) return take_failure();
   return {};
 }
 
@@ -368,11 +368,11 @@ Result<void> FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t v
   locals_.clear();
   reader_ = InstrReader(module_.bytes, expr.begin, expr.end, module_.features);
   reader_.set_type_limit(uint32_t(module_.types.size()));
-  if (!begin_frames(one(type))) return std::move(*error_);
+  if (!begin_frames(one(type))) return take_failure();
   while (!done()) {
     WAFER_TRY(read(scratch_));
     at_ = scratch_.offset_in_module;
-    if (!step_const(scratch_) || !step(scratch_)) return std::move(*error_);
+    if (!step_const(scratch_) || !step(scratch_)) return take_failure();
   }
   return {};
 }

@@ -68,7 +68,7 @@ class FuncValidator {
   }
   Result<void> apply(const Instr& in) {
     if (WAFER_LIKELY(step(in))) return {};
-    return std::move(*error_);
+    return take_failure();
   }
   // Validates the rest of the body at once; faster than read() and apply().
   Result<void> finish();
@@ -190,6 +190,7 @@ class FuncValidator {
   uint32_t at_ = 0;  // offset of the current instruction
   mutable HashMap<uint32_t, ValType> singles_;
   Instr scratch_;
+  Failure take_failure() { return {std::move(error_)}; }
   Box<Error> error_;
 };
 

@@ -184,7 +184,7 @@ bool FuncValidator::stack_switching(const Instr& in) {
       return true;
     }
     case Opcode::Switch: {
-      const FuncType *tag, *other;
+      const FuncType *tag, *other = nullptr;
       const Types params = type->params;
       if (!last_cont(params, "continuation reference type but the type annotation", other) ||
           !tag_at(in.index2, tag))
@@ -397,7 +397,7 @@ bool FuncValidator::step(const Instr& in) {
       const TableType* table;
       const FuncType* type;
       if (!table_at(in.index2, table) || !func_type_at(in.index, type)) return false;
-      if (!matches(table->element, kFuncRef))
+      if (kManyRefTypes && !matches(table->element, kFuncRef))
         return fail(WAFER_MESSAGE(
             "type mismatch",
             "type mismatch: instruction requires table of function type but table has element "
@@ -510,13 +510,13 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::TableCopy: {
       const TableType *to, *from;
       if (!table_at(in.index, to) || !table_at(in.index2, from)) return false;
-      if (!matches(from->element, to->element))
+      if (kManyRefTypes && !matches(from->element, to->element))
         return fail(WAFER_MESSAGE("type mismatch", "type mismatch: source element type " +
                                                        to_string(from->element) +
                                                        " does not match destination element type " +
                                                        to_string(to->element)));
       const ValType want[] = {to->limits.address_type(), from->limits.address_type(),
-                              to->limits.is64 && from->limits.is64 ? kI64 : kI32};
+                              to->limits.has_64() && from->limits.has_64() ? kI64 : kI32};
       return pop_all(want);
     }
     case Opcode::TableInit: {
@@ -524,7 +524,7 @@ bool FuncValidator::step(const Instr& in) {
       if (!table_at(in.index2, table)) return false;
       if (in.index >= module_.elems.size()) return fail_index("elem segment", in.index);
       const ValType type = module_.elems[in.index].type;
-      if (!matches(type, table->element))
+      if (kManyRefTypes && !matches(type, table->element))
         return fail(WAFER_MESSAGE("type mismatch", "type mismatch: element segment's type " +
                                                        to_string(type) +
                                                        " does not match table's element type " +
@@ -562,7 +562,7 @@ bool FuncValidator::step(const Instr& in) {
       const MemoryType *to, *from;
       if (!memory_at(in.index, to) || !memory_at(in.index2, from)) return false;
       const ValType want[] = {to->limits.address_type(), from->limits.address_type(),
-                              to->limits.is64 && from->limits.is64 ? kI64 : kI32};
+                              to->limits.has_64() && from->limits.has_64() ? kI64 : kI32};
       return pop_all(want);
     }
     case Opcode::MemoryInit: {

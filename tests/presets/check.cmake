@@ -1,5 +1,5 @@
 # cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLTO=ON|OFF
-#   -DLIMIT=bytes [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
+#   -DMESSAGES=ON|OFF -DLIMIT=bytes [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example, and what memory it
 # takes beside linear memory and stack; says that it skips where there is no compiler.
 find_program(GXX ${COMPILER}-g++)
@@ -15,7 +15,8 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../run_cmake.cmake)
 run_cmake(--preset ${PRESET} -DWAFER_PROFILE=${PROFILE} -DWAFER_INTERPRETER=${INTERPRETER}
-  -DWAFER_FEATURE_XIP=OFF -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=${LTO} -B ${BUILD})
+  -DWAFER_FEATURE_XIP=OFF -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=${LTO}
+  -DWAFER_MESSAGES=${MESSAGES} -B ${BUILD})
 run_cmake(--build ${BUILD})
 # The symbols that the library needs, and the example in an emulator where there is one.
 execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --verbose
