@@ -8,6 +8,7 @@
 
 #include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
+#include "compiler/tiers/choose.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 #include "wasm/decoder.h"
@@ -111,6 +112,34 @@ std::shared_ptr<wasm::Module> mixed_module() {
 }
 
 Result<compiler::Backend*> no_backend() { return Error(ErrorKind::Unsupported, "none"); }
+
+// What is run often gains: loops, and what is called from them, through others too; not what is
+// large or run once.
+TEST(Levels, ChoosesWhatIsRunOften) {
+  std::string cold = "(func $cold";
+  for (int i = 0; i < 60; ++i) cold += " (drop (i32.const 1))";
+  const std::string text = "(module " + cold + R"()
+    (func $kernel (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+    (func $between (param i32) (result i32) (call $kernel (call $kernel (local.get 0))))
+    (func $loops (export "loops") (param i32)
+      (loop $l (loop $m (drop (call $between (local.get 0))) (br_if $m (local.get 0)))
+        (br_if $l (local.get 0))))
+    (func $once (export "once") (call $cold) (drop (call $cousin (i32.const 1))))
+    (func $cousin (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))))";
+  const auto source = wat::parse_wat(text);
+  ASSERT_TRUE(source.ok());
+  const auto module = wasm::decode_module(*source, {});
+  ASSERT_TRUE(module.ok());
+  const auto size = [&](uint32_t f) { return uint64_t{(*module)->functions[f].body.size()}; };
+  const uint64_t hot = size(1) + size(2) + size(3);
+  EXPECT_EQ(compiler::choose_functions(**module, hot),
+            (Vec<bool>{false, true, true, true, false, false}));
+  // The one that is called most comes first, as far as there is room.
+  EXPECT_EQ(compiler::choose_functions(**module, size(1)),
+            (Vec<bool>{false, true, false, false, false, false}));
+  EXPECT_EQ(compiler::choose_functions(**module, 0), Vec<bool>(6, false));
+  EXPECT_EQ(compiler::choose_functions(**module, 10'000), Vec<bool>(6, true));
+}
 
 TEST(Levels, CodeForAnyProcessorSaysSo) {
   const auto source = compiler::by_level(no_backend, 1);

@@ -10,10 +10,14 @@ namespace {
 
 using wasm::Opcode;
 
-// Loops around code that are told apart: of the function, and of those that it is called in.
-constexpr uint32_t kOwn = 4, kCallers = 4;
-// How much more often a loop's body runs than what is around it.
-constexpr double kRounds = 8;
+// Loops around code that are told apart.
+constexpr uint32_t kDepths = 4;
+// How often a loop's body is run where it is come to, and how often a call where its code is: there
+// are choices around most. Functions that are referred to are called from loops, perhaps.
+constexpr double kRounds = 10, kCalls = 0.2, kReferred = 8;
+constexpr double kMostOften = 1e6;
+// Calls in a row that are followed.
+constexpr int kChain = 8;
 // Instructions of a function and not of its body: what a call of it takes.
 constexpr double kOverhead = 16;
 
@@ -23,9 +27,9 @@ struct Call {
 };
 
 struct Facts {
-  uint32_t instructions[kOwn + 1] = {};  // by the depth of loops around them
+  uint32_t instructions[kDepths + 1] = {};  // by the depth of loops around them
   size_t first_call = 0, last_call = 0;
-  uint32_t around = 0;  // loops that it is called in
+  double often = 1;  // how often it is called
 };
 
 void look(const wasm::Module& module, uint32_t func, Facts& facts, Vec<Call>& calls) {
@@ -36,7 +40,7 @@ void look(const wasm::Module& module, uint32_t func, Facts& facts, Vec<Call>& ca
   uint32_t depth = 0;
   wasm::Instr in;
   while (!v.done() && v.read(in)) {
-    ++facts.instructions[std::min(depth, kOwn)];
+    ++facts.instructions[std::min(depth, kDepths)];
     switch (in.op) {
       case Opcode::Block:
       case Opcode::Loop:
@@ -56,7 +60,7 @@ void look(const wasm::Module& module, uint32_t func, Facts& facts, Vec<Call>& ca
       case Opcode::ReturnCall:
         // A function that calls itself is a loop, too.
         if (!module.functions[in.index].imported)
-          calls.push_back({in.index, std::min(in.index == func ? depth + 1 : depth, kOwn)});
+          calls.push_back({in.index, std::min(in.index == func ? depth + 1 : depth, kDepths)});
         break;
       default:
         break;
@@ -66,20 +70,28 @@ void look(const wasm::Module& module, uint32_t func, Facts& facts, Vec<Call>& ca
   facts.last_call = calls.size();
 }
 
-// Finds what loops functions are called in. Each grows a few times only.
-void follow_calls(Vec<Facts>& facts, const Vec<Call>& calls, uint32_t first) {
-  Vec<uint32_t> work;
-  for (auto f = uint32_t(facts.size()); f-- > first;) work.push_back(f);
-  while (!work.empty()) {
-    const uint32_t f = work.back();
-    work.pop_back();
-    for (size_t i = facts[f].first_call; i < facts[f].last_call; ++i) {
-      const Call& call = calls[i];
-      const uint32_t around = std::min(facts[f].around + call.depth, kCallers);
-      if (around <= facts[call.callee].around) continue;
-      facts[call.callee].around = around;
-      work.push_back(call.callee);
+struct Rounds {
+  double at[kDepths + 1] = {1};  // by depth
+  constexpr Rounds() {
+    for (uint32_t i = 1; i <= kDepths; ++i) at[i] = at[i - 1] * kRounds;
+  }
+};
+constexpr Rounds kOften;
+
+// Finds how often functions are called, by chains of calls that grow by one from turn to turn.
+void follow_calls(Vec<Facts>& facts, const Vec<Call>& calls) {
+  Vec<double> last(facts.size()), next(facts.size());
+  for (size_t f = 0; f < facts.size(); ++f) last[f] = facts[f].often;
+  for (int turn = 0; turn < kChain; ++turn) {
+    std::fill(next.begin(), next.end(), 0);
+    for (size_t f = 0; f < facts.size(); ++f)
+      for (size_t i = facts[f].first_call; i < facts[f].last_call; ++i)
+        next[calls[i].callee] += last[f] * kCalls * kOften.at[calls[i].depth];
+    for (size_t f = 0; f < facts.size(); ++f) {
+      next[f] = std::min(next[f], kMostOften);
+      facts[f].often = std::min(facts[f].often + next[f], kMostOften);
     }
+    std::swap(last, next);
   }
 }
 
@@ -91,19 +103,19 @@ Vec<bool> choose_functions(const wasm::Module& module, uint64_t most_bytes) {
   Vec<Facts> facts(count);
   Vec<Call> calls;
   for (uint32_t f = first; f < count; ++f) look(module, f, facts[f], calls);
-  follow_calls(facts, calls, first);
+  for (uint32_t f = first; f < count; ++f)
+    if (module.functions[f].declared) facts[f].often = kReferred;
+  follow_calls(facts, calls);
 
-  double rounds[kOwn + kCallers + 1] = {1};
-  for (size_t i = 1; i < std::size(rounds); ++i) rounds[i] = rounds[i - 1] * kRounds;
   struct Candidate {
     double gain;  // for each byte
     uint32_t func;
   };
   Vec<Candidate> order;
   for (uint32_t f = first; f < count; ++f) {
-    double gain = kOverhead * rounds[facts[f].around];
-    for (uint32_t d = 0; d <= kOwn; ++d)
-      gain += double(facts[f].instructions[d]) * rounds[facts[f].around + d];
+    double gain = kOverhead;
+    for (uint32_t d = 0; d <= kDepths; ++d) gain += double(facts[f].instructions[d]) * kOften.at[d];
+    gain *= facts[f].often;
     order.push_back({gain / (double(module.functions[f].body.size()) + kOverhead), f});
   }
   std::sort(order.begin(), order.end(), [](const Candidate& a, const Candidate& b) {

@@ -7,9 +7,8 @@
 namespace wafer::compiler {
 
 // By function index: whether the function is one of those of the validated `module` that gain the
-// most for their size, whose bodies have `most_bytes` together at the most. Code gains in loops,
-// and the more the deeper: those that a function is called in count as its own. Takes time by the
-// module's size.
+// most for their size, whose bodies have `most_bytes` together at the most. What gains is what is
+// run often: in loops, and where that is called from. Takes time by the module's size.
 Vec<bool> choose_functions(const wasm::Module& module, uint64_t most_bytes);
 
 }  // namespace wafer::compiler
