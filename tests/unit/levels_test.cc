@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 #include "compiler/tiers/choose.h"
@@ -139,6 +137,69 @@ TEST(Levels, ChoosesWhatIsRunOften) {
             (Vec<bool>{false, true, false, false, false, false}));
   EXPECT_EQ(compiler::choose_functions(**module, 0), Vec<bool>(6, false));
   EXPECT_EQ(compiler::choose_functions(**module, 10'000), Vec<bool>(6, true));
+}
+
+// Notes what the code generator for the rest is asked for.
+class Noting final : public compiler::Backend {
+ public:
+  Result<compiler::ImageParts> compile(const wasm::Module&, const compiler::CompileOptions& options,
+                                       std::span<const uint32_t> functions) override {
+    through_entries = options.through_entries;
+    asked.assign(functions.begin(), functions.end());
+    return Error(ErrorKind::Unsupported, "no code");
+  }
+  Result<compiler::ImageTraits> traits(const compiler::CompileOptions&) override {
+    return compiler::ImageTraits{};
+  }
+  Result<Vec<uint8_t>> compile_in_place(const wasm::Module&,
+                                        const compiler::CompileOptions&) override {
+    return Error(ErrorKind::Unsupported, "no code");
+  }
+  Vec<uint32_t> asked;
+  bool through_entries = false;
+};
+
+// `count` functions without loops.
+std::shared_ptr<wasm::Module> large_module(int count) {
+  std::string text = "(module";
+  for (int i = 0; i < count; ++i) {
+    text += " (func (param i32) (result i32) (local.get 0)";
+    for (int k = 0; k < 100; ++k) text += "(i32.add (i32.const 12345))";
+    text += ")";
+  }
+  const auto source = wat::parse_wat(text + ")");
+  EXPECT_TRUE(source.ok());
+  auto module = wasm::decode_module(*source, {});
+  EXPECT_TRUE(module.ok());
+  return *module;
+}
+
+TEST(Levels, ShareOfLargeModules) {
+  const auto module = large_module(1000);
+  uint64_t all = 0;
+  for (const auto& f : module->functions) all += f.body.size();
+  Noting noting;
+  compiler::CompileOptions options;
+  const auto asked = [&](unsigned level) {
+    options.opt_level = level;
+    noting.asked.clear();
+    const auto source =
+        compiler::by_level([&]() -> Result<compiler::Backend*> { return &noting; }, level);
+    const auto parts = (*source())->compile(*module, options, {});
+    // All have code, from whomever.
+    EXPECT_TRUE(level == 0 || (parts.ok() && parts->functions.size() == 1000u));
+    uint64_t bytes = 0;
+    for (const uint32_t f : noting.asked) bytes += module->functions[f].body.size();
+    return double(bytes) / double(all);
+  };
+  EXPECT_NEAR(asked(1), 0.1, 0.01);
+  EXPECT_TRUE(noting.through_entries);
+  EXPECT_NEAR(asked(2), 0.2, 0.01);
+  EXPECT_EQ(asked(3), 1);
+  EXPECT_EQ(asked(0), 0);  // as a whole, without a list
+  // Metered code is all the backend's.
+  options.code.interruptible = true;
+  EXPECT_EQ(asked(2), 1);
 }
 
 TEST(Levels, CodeForAnyProcessorSaysSo) {
