@@ -66,7 +66,7 @@ class LeveledBackend final : public Backend {
 
   // Null if there is only code of the backend's.
   static const Share* share_of(const CompileOptions& options, bool whole) {
-    static constexpr Share kOfLevel1{0.1, 8u << 10}, kOfLevel2{0.2, 32u << 10}, kAll{1, 0};
+    static constexpr Share kOfLevel1{0.08, 4u << 10}, kOfLevel2{0.18, 16u << 10}, kAll{1, 0};
     static constexpr std::string_view kTargets[] = {
         "", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"};
     const bool here =
