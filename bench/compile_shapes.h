@@ -183,6 +183,27 @@ inline Code interpreter(size_t n) {
   return function_of(c, 8);
 }
 
+// In a loop, n ways that meet, and n selections by what came of them.
+inline Code selects_of_what_meets(size_t n) {
+  Code c;
+  put(c, {0x03, kVoid});
+  for (size_t i = 0; i <= n + 1; ++i) put(c, {0x02, kVoid});
+  get(c, 0), put(c, {0x0E}), leb(c, n);
+  for (size_t i = 0; i <= n; ++i) leb(c, i);
+  for (size_t i = 0; i <= n; ++i) {
+    end(c), get(c, 1), constant(c, int64_t(i)), put(c, {0x6A}), set(c, 1);
+    put(c, {0x0C}), leb(c, n - i);
+  }
+  end(c);
+  for (size_t i = 0; i < n; ++i) {
+    get(c, 2), get(c, 0), constant(c, int64_t(i)), get(c, 1), constant(c, int64_t(i * 3));
+    put(c, {0x48, 0x1B, 0x6A}), set(c, 2);
+  }
+  get(c, 0), constant(c, 1), put(c, {0x6B, 0x22, 0}), br_if(c, 0), end(c);
+  get(c, 2);
+  return function_of(c, 2);
+}
+
 // A table of n entries for four places.
 inline Code wide_table(size_t n) {
   Code c;
@@ -387,6 +408,7 @@ inline constexpr Shape kShapes[] = {
     {"loops_in_a_row", shapes::loops_in_a_row},
     {"switch_of_blocks", shapes::switch_of_blocks},
     {"interpreter", shapes::interpreter},
+    {"selects_of_what_meets", shapes::selects_of_what_meets},
     {"wide_table", shapes::wide_table},
     {"unused_locals", shapes::unused_locals},
     {"locals_and_ifs", shapes::locals_and_ifs},

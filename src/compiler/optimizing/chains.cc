@@ -8,6 +8,7 @@ using Kind = Node::Kind;
 namespace {
 // How many values are looked at for one selection.
 constexpr size_t kMostValues = 64;
+constexpr uint32_t kMostOperands = 16;  // of one of them
 }  // namespace
 
 // A selection of which the next round's condition depends, by way of a load, makes every round wait
@@ -32,6 +33,8 @@ void choose_by_branch(const Function& f, Vec<bool>& by_branch) {
         const Node& at = f.nodes[v];
         if (at.block < first || at.block > last || seen[loaded][v] == id + 1) return;
         if ((at.kind != Kind::Instr && at.kind != Kind::Phi) || work.size() >= kMostValues) return;
+        // Where many ways meet there is more to look at than a selection is worth.
+        if (at.arg_count > kMostOperands) return;
         seen[loaded][v] = id + 1;
         work.push_back(uint64_t(v) << 1 | loaded);
       };
