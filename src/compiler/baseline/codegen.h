@@ -373,7 +373,7 @@ class BaselineCompiler::Impl {
   void note_call_site();
 
   // Whether who allocates registers, and not the order of the body, says where operands are and
-  // where a result is best put (see driver.h of the optimizing compiler).
+  // where a result is best put (see compiler.cc of the optimizing compiler).
   bool driven_ = false;
   Mem memory_operand_;
   bool select_by_branch_ = false;

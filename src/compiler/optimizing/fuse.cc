@@ -1,7 +1,6 @@
 #include "compiler/optimizing/fuse.h"
 
-#include <algorithm>
-#include <bit>
+#include <utility>
 
 namespace wafer::compiler {
 
@@ -14,8 +13,6 @@ bool is_add(Opcode op) { return op == Opcode::I32Add || op == Opcode::I64Add; }
 bool is_test(const Node& n) {
   return n.kind == Kind::Branch || (is_instr(n) && n.op == Opcode::Select);
 }
-
-constexpr int kMostDepth = 4;
 
 enum Side : uint8_t { kNeither = 0, kLeft = 1, kRight = 2, kEither = 3 };
 
@@ -165,43 +162,12 @@ void Fusion::find_sum(ValueId id) {
   sums_.push_back({terms[0], terms[1], int32_t(sum), shift});
 }
 
-// No i32 is greater than that.
-uint64_t Fusion::most(ValueId v, int depth) const {
-  constexpr uint64_t kAll = 0xFFFFFFFF;
-  const Node& n = f_->nodes[v];
-  uint64_t c;
-  if (constant(v, c)) return uint32_t(c);
-  if (!is_instr(n) || depth == 0) return kAll;
-  const auto args = f_->args_of(n);
-  switch (n.op) {
-    case Opcode::I32Load8U:
-      return 0xFF;
-    case Opcode::I32Load16U:
-      return 0xFFFF;
-    case Opcode::I32And:
-      return std::min(most(args[0], depth - 1), most(args[1], depth - 1));
-    case Opcode::I32Or:
-    case Opcode::I32Xor: {
-      const uint64_t both = most(args[0], depth - 1) | most(args[1], depth - 1);
-      return both ? ~uint64_t{0} >> std::countl_zero(both) : 0;
-    }
-    case Opcode::I32ShrU:
-      return constant(args[1], c) ? most(args[0], depth - 1) >> (c & 31) : kAll;
-    case Opcode::I32Shl:
-      return constant(args[1], c) ? std::min(kAll, most(args[0], depth - 1) << (c & 31)) : kAll;
-    case Opcode::I32Add:
-      return std::min(kAll, most(args[0], depth - 1) + most(args[1], depth - 1));
-    default:
-      return kAll;
-  }
-}
-
 // Whether all that it may read is always there.
 bool Fusion::is_safe(const Node& load) const {
   const Instr& in = *f_->immediates(load);
   const uint64_t size = facts::access_size(load.op);
   return in.index == 0 && in.offset <= options_.memory0_bytes &&
-         most(f_->args_of(load)[0], kMostDepth) + in.offset + size <= options_.memory0_bytes;
+         most(*f_, f_->args_of(load)[0]) + in.offset + size <= options_.memory0_bytes;
 }
 
 void Fusion::find_scale(ValueId id) {
@@ -214,7 +180,7 @@ void Fusion::find_scale(ValueId id) {
   uint64_t c, x;
   if (!constant(args[1], c) || constant(args[0], x)) return;
   c &= 31;
-  if (c == 0 || c > options_.most_shift || most(args[0], kMostDepth) >> (32 - c)) return;
+  if (c == 0 || c > options_.most_shift || most(*f_, args[0]) >> (32 - c)) return;
   fused_[address] = Fused::Scaled;
 }
 
@@ -247,15 +213,12 @@ void Fusion::find_loads(ValueId id) {
 void Fusion::find(const Function& f, const FuseOptions& options) {
   f_ = &f;
   options_ = options;
-  uses_.assign(f.nodes.size(), 0);
+  uses_ = count_uses(f);
   fused_.assign(f.nodes.size(), Fused::No);
   sum_.assign(f.nodes.size(), kNoValue);
   after_.assign(f.nodes.size(), kNoValue);
   safe_.assign(f.nodes.size(), false);
   sums_.clear();
-  for (const Block& b : f.blocks)
-    for (const ValueId id : b.nodes)
-      for (const ValueId arg : f.args_of(f.nodes[id])) ++uses_[arg];
   for (const Block& b : f.blocks) {
     // From the end, so that who uses a sum comes before its parts.
     for (size_t i = b.nodes.size(); i-- > 0;) {

@@ -45,7 +45,6 @@ class Fusion {
   void find_loads(ValueId id);
   bool try_load(ValueId load, const Node& user);
   void find_scale(ValueId access);
-  uint64_t most(ValueId value, int depth) const;
   bool is_safe(const Node& load) const;
 
   const Function* f_ = nullptr;

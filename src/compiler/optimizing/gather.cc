@@ -10,10 +10,7 @@ using Kind = Node::Kind;
 // An instruction of two operands that nobody else uses takes one register where they took two, so
 // it is best made at once. (Who wrote the module may have loaded much before computing with it.)
 void gather_operands(Function& f) {
-  Vec<uint32_t> uses(f.nodes.size(), 0);
-  for (const Block& block : f.blocks)
-    for (const ValueId id : block.nodes)
-      for (const ValueId arg : f.args_of(f.nodes[id])) ++uses[arg];
+  const Vec<uint32_t> uses = count_uses(f);
   // By node: behind which place of its block it stands, among others that have moved there.
   Vec<uint32_t> behind(f.nodes.size(), 0);
   Vec<ValueId> out, moved;

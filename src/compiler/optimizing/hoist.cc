@@ -13,14 +13,6 @@ namespace {
 constexpr int kMostLoops = 16;  // that anything is taken out of
 constexpr int kMostConstants = 6;
 
-Vec<uint32_t> count_uses(const Function& f) {
-  Vec<uint32_t> uses(f.nodes.size(), 0);
-  for (const Block& block : f.blocks)
-    for (ValueId id : block.nodes)
-      for (ValueId arg : f.args_of(f.nodes[id])) ++uses[arg];
-  return uses;
-}
-
 // Which loops blocks are in.
 struct Loops {
   explicit Loops(const Function& f) : of(f.blocks.size(), kNoValue) {

@@ -88,8 +88,7 @@ class Numbering {
   ValueId divide_signed(ValueId x, bool wide, uint64_t c);
   // What is true if `condition` is, or if it is not where `inverted` changes.
   ValueId simplify_condition(ValueId condition, bool& inverted);
-  // No value as a number without sign is above it.
-  uint64_t most(ValueId v, int depth = 0) const;
+  uint64_t most(ValueId v) const { return compiler::most(f_, v); }
 
   const Node& node(ValueId v) const { return f_.nodes[v]; }
   ValueId arg(ValueId v, uint32_t i) const { return f_.args[f_.nodes[v].first_arg + i]; }

@@ -36,6 +36,14 @@ void drop_removed(Function& f) {
 
 }  // namespace
 
+Vec<uint32_t> count_uses(const Function& f) {
+  Vec<uint32_t> uses(f.nodes.size(), 0);
+  for (const Block& block : f.blocks)
+    for (const ValueId id : block.nodes)
+      for (const ValueId arg : f.args_of(f.nodes[id])) ++uses[arg];
+  return uses;
+}
+
 // A phi can wait for those before it, and for those of loops in its own.
 void simplify_phis(Function& f) {
   Vec<ValueId> phis;

@@ -58,6 +58,10 @@ ValueId only_operand(const Function& function, ValueId phi, Replacements& replac
 void simplify_phis(Function& function);
 // Takes out what nobody uses.
 void remove_dead(Function& function);
+// How often each value is an operand.
+Vec<uint32_t> count_uses(const Function& function);
+// No integer `v` without sign is above it.
+uint64_t most(const Function& function, ValueId v, int depth = 0);
 // Makes instructions simpler and takes out those that give what another one does. Edges that are
 // never taken are removed; blocks that cannot be reached become empty. Says whether there are any.
 bool number_values(Function& function);

@@ -23,8 +23,10 @@ constexpr bool fits_immediate(uint64_t c, bool wide) {
 
 }  // namespace
 
-uint64_t Numbering::most(ValueId v, int depth) const {
-  const Node& n = node(v);
+uint64_t most(const Function& f, ValueId v, int depth) {
+  using Kind = Node::Kind;
+  const Node& n = f.nodes[v];
+  const auto args = f.args_of(n);
   const uint64_t all = mask_of(n.type == wasm::kI64);
   if (n.kind == Kind::Const) return n.value;
   if (n.kind != Kind::Instr || depth > kDepth) return all;
@@ -32,9 +34,9 @@ uint64_t Numbering::most(ValueId v, int depth) const {
   const bool wide = facts::is_i64(op);
   if (facts::is_comparison(op)) return 1;
   if (wide) op = facts::narrow(op);
-  uint64_t c;
-  const auto of = [&](uint32_t i) { return most(arg(v, i), depth + 1); };
-  const bool constant = n.arg_count == 2 && is_constant(arg(v, 1), c);
+  const auto of = [&](uint32_t i) { return most(f, args[i], depth + 1); };
+  const bool constant = args.size() == 2 && f.nodes[args[1]].kind == Kind::Const;
+  uint64_t c = constant ? f.nodes[args[1]].value : 0;
   switch (op) {
     case Opcode::I32And:
       return std::min(of(0), of(1));
