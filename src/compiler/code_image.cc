@@ -41,16 +41,6 @@ constexpr size_t kChecked = offsetof(Header, traits);
 
 constexpr uint64_t word_up(uint64_t n) { return (n + 7) & ~uint64_t{7}; }
 
-uint32_t host_machine() {
-#if defined(__x86_64__)
-  return 62;
-#elif defined(__aarch64__)
-  return 183;
-#else
-  return 0;
-#endif
-}
-
 Error malformed(std::string_view what) {
   String message = "corrupted code file: ";
   message += what;
@@ -78,6 +68,16 @@ struct Feature {
 #endif
 
 }  // namespace
+
+uint32_t host_machine() {
+#if defined(__x86_64__)
+  return 62;
+#elif defined(__aarch64__)
+  return 183;
+#else
+  return 0;
+#endif
+}
 
 uint64_t host_cpu_features() {
   static const uint64_t bits = [] {

@@ -90,6 +90,8 @@ ImagePlan plan_image(size_t text_size, size_t rodata_size);
 // The image's bytes: a file that CodeImage::load() takes.
 Vec<uint8_t> write_image(const ImageParts& parts);
 
+// The ELF machine number of code that runs here; 0: there is none.
+uint32_t host_machine();
 // Features of this machine's processor, as bits that images are checked against.
 uint64_t host_cpu_features();
 // Bit of a feature by LLVM's name for it ("avx2"), or 0 if images do not track it.

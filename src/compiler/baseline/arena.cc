@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/leb128.h"
 #include "compiler/frame.h"
 #include "compiler/profile.h"
 #include "compiler/unwind.h"
@@ -109,20 +108,12 @@ bool CodeArena::locate(const void* pc, CodeLocation& out) const {
   if (!f || f->locations == f->locations_end) return false;
   out = {};
   out.func_index = f->func_index;
-  const uint8_t* p = tables_.data() + f->locations;
-  const uint8_t* const end = tables_.data() + f->locations_end;
-  uint64_t code = f->begin;
-  int64_t offset = 0;
-  while (p < end) {
-    uint64_t code_delta;
-    int64_t offset_delta;
-    if (read_uleb<64>(p, end, code_delta) != LebStatus::Ok) break;
-    if (read_sleb<64>(p, end, offset_delta) != LebStatus::Ok) break;
-    code += code_delta;
-    offset += offset_delta;
-    if (code > at) break;
-    out.module_offset = uint32_t(offset);
-  }
+  read_locations(Bytes(tables_).subspan(f->locations, f->locations_end - f->locations),
+                 [&](uint32_t code, uint32_t offset) {
+                   if (code > at - f->begin) return false;
+                   out.module_offset = offset;
+                   return true;
+                 });
   return true;
 }
 

@@ -1,6 +1,7 @@
 // Executable memory that grows function by function.
 #pragma once
 
+#include "base/leb128.h"
 #include "base/result.h"
 #include "base/span.h"
 #include "compiler/code_region.h"
@@ -12,6 +13,24 @@ struct CallHandler {
   uint32_t after;  // return address of the call
   uint32_t pad;    // landing pad
 };
+
+// Calls `each`(code offset, module offset) for the pairs of CodeArena::add(), in their order, until
+// it gives false.
+void read_locations(Bytes locations, auto&& each) {
+  const uint8_t* p = locations.data();
+  const uint8_t* const end = p + locations.size();
+  uint64_t code = 0;
+  int64_t offset = 0;
+  while (p < end) {
+    uint64_t code_delta;
+    int64_t offset_delta;
+    if (read_uleb<64>(p, end, code_delta) != LebStatus::Ok) break;
+    if (read_sleb<64>(p, end, offset_delta) != LebStatus::Ok) break;
+    code += code_delta;
+    offset += offset_delta;
+    if (!each(uint32_t(code), uint32_t(offset))) break;
+  }
+}
 
 // One stretch of address space with baseline code. It is mapped twice, once to write and
 // once to execute, so that other threads may run it while code is added.

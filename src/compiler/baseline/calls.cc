@@ -131,41 +131,29 @@ void BaselineCompiler::Impl::call(uint32_t func, bool tail) {
     call_funcref(type, tail);
     return;
   }
-  if (options_.image) {
-    call_reference(func, tail);
-    return;
-  }
-  a_.load_word(kFuncGpr, kContext, layout::kCtxEntries);
+  const bool image = options_.image;
+  if (!image) a_.load_word(kFuncGpr, kContext, layout::kCtxEntries);
   a_.move_gpr(kArgGprs[0], kContext, true);
   if (tail) {
-    a_.load_word(kFuncGpr, kFuncGpr, int64_t(func) * 8);
+    if (!image) a_.load_word(kFuncGpr, kFuncGpr, int64_t(func) * 8);
     a_.leave_frame(local_regs_used_);
-    a_.jump_gpr(kFuncGpr);
+    if (image) {
+      refer(CodeReference::To::Function, func, a_.jump_reference());
+    } else {
+      a_.jump_gpr(kFuncGpr);
+    }
     reachable_ = false;
     forget_registers();
     return;
   }
   mark();
-  a_.call_word(kFuncGpr, int64_t(func) * 8);
+  if (image) {
+    refer(CodeReference::To::Function, func, a_.call_reference());
+  } else {
+    a_.call_word(kFuncGpr, int64_t(func) * 8);
+  }
   note_call_site();
   take_results(type.results);
-}
-
-// The same of code for an image.
-void BaselineCompiler::Impl::call_reference(uint32_t func, bool tail) {
-  constexpr auto kFunction = CodeReference::To::Function;
-  a_.move_gpr(kArgGprs[0], kContext, true);
-  if (tail) {
-    a_.leave_frame(local_regs_used_);
-    references_.push_back({kFunction, func, uint32_t(a_.jump_reference())});
-    reachable_ = false;
-    forget_registers();
-    return;
-  }
-  mark();
-  references_.push_back({kFunction, func, uint32_t(a_.call_reference())});
-  note_call_site();
-  take_results(module_.func_type(func).results);
 }
 
 Result<CompiledFunction> BaselineCompiler::Impl::entry_stub(uint32_t func) {
@@ -269,8 +257,7 @@ void BaselineCompiler::Impl::call_builtin(Builtin b) {
   const BuiltinInfo& info = builtin_info(b);
   mark();
   if (options_.image) {
-    references_.push_back(
-        {CodeReference::To::Builtin, uint32_t(b), uint32_t(a_.call_address_reference())});
+    refer(CodeReference::To::Builtin, uint32_t(b), a_.call_address_reference());
   } else {
     a_.call_address(info.address);
   }

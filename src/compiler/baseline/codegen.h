@@ -252,7 +252,9 @@ class BaselineCompiler::Impl {
   void take_results(std::span<const ValType> types);
   void forget_registers() { gpr_used_ = fpr_used_ = 0; }
   void call(uint32_t func, bool tail);
-  void call_reference(uint32_t func, bool tail);
+  void refer(CodeReference::To to, uint32_t index, size_t at) {
+    references_.push_back({to, index, uint32_t(at)});
+  }
   void call_funcref(const wasm::FuncType& type, bool tail);
   void call_indirect(const Instr& in, bool tail);
   void call_ref(const Instr& in, bool tail);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/leb128.h"
 #include "compiler/builtins.h"
 
 namespace wafer::compiler {
@@ -30,19 +29,10 @@ void FunctionLinker::Piece::add(uint32_t func, const CompiledFunction& code) {
   const auto begin = uint32_t(text.size());
   text.insert(text.end(), code.code.begin(), code.code.end());
   functions.push_back({func, begin, uint32_t(text.size()), 0});
-  const uint8_t* p = code.locations.data();
-  const uint8_t* const end = p + code.locations.size();
-  uint64_t at = begin;
-  int64_t offset = 0;
-  while (p < end) {
-    uint64_t code_delta;
-    int64_t offset_delta;
-    if (read_uleb<64>(p, end, code_delta) != LebStatus::Ok) break;
-    if (read_sleb<64>(p, end, offset_delta) != LebStatus::Ok) break;
-    at += code_delta;
-    offset += offset_delta;
-    locations.push_back({uint32_t(at), uint32_t(offset)});
-  }
+  read_locations(code.locations, [&](uint32_t at, uint32_t offset) {
+    locations.push_back({begin + at, offset});
+    return true;
+  });
   for (const CallHandler& h : code.handlers) handlers.push_back({begin + h.after, begin + h.pad});
   for (const CodeReference& r : code.references)
     references.push_back({r.to, r.index, begin + r.at});

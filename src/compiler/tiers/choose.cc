@@ -12,9 +12,9 @@ using wasm::Opcode;
 
 // Loops around code that are told apart.
 constexpr uint32_t kDepths = 4;
-// How often a loop's body is run where it is come to, and how often a call where its code is: there
-// are choices around most. Functions that are referred to are called from loops, perhaps.
-constexpr double kRounds = 10, kCalls = 0.2, kReferred = 8;
+// How often code is run at these depths, and how often a call where its code is: there are choices
+// around most. Functions that are referred to are called from loops, perhaps.
+constexpr double kOften[kDepths + 1] = {1, 10, 100, 1'000, 10'000}, kCalls = 0.2, kReferred = 8;
 constexpr double kMostOften = 1e6;
 // Calls in a row that are followed.
 constexpr int kChain = 8;
@@ -70,14 +70,6 @@ void look(const wasm::Module& module, uint32_t func, Facts& facts, Vec<Call>& ca
   facts.last_call = calls.size();
 }
 
-struct Rounds {
-  double at[kDepths + 1] = {1};  // by depth
-  constexpr Rounds() {
-    for (uint32_t i = 1; i <= kDepths; ++i) at[i] = at[i - 1] * kRounds;
-  }
-};
-constexpr Rounds kOften;
-
 // Finds how often functions are called, by chains of calls that grow by one from turn to turn.
 void follow_calls(Vec<Facts>& facts, const Vec<Call>& calls) {
   Vec<double> last(facts.size()), next(facts.size());
@@ -86,7 +78,7 @@ void follow_calls(Vec<Facts>& facts, const Vec<Call>& calls) {
     std::fill(next.begin(), next.end(), 0);
     for (size_t f = 0; f < facts.size(); ++f)
       for (size_t i = facts[f].first_call; i < facts[f].last_call; ++i)
-        next[calls[i].callee] += last[f] * kCalls * kOften.at[calls[i].depth];
+        next[calls[i].callee] += last[f] * kCalls * kOften[calls[i].depth];
     for (size_t f = 0; f < facts.size(); ++f) {
       next[f] = std::min(next[f], kMostOften);
       facts[f].often = std::min(facts[f].often + next[f], kMostOften);
@@ -114,7 +106,7 @@ Vec<bool> choose_functions(const wasm::Module& module, uint64_t most_bytes) {
   Vec<Candidate> order;
   for (uint32_t f = first; f < count; ++f) {
     double gain = kOverhead;
-    for (uint32_t d = 0; d <= kDepths; ++d) gain += double(facts[f].instructions[d]) * kOften.at[d];
+    for (uint32_t d = 0; d <= kDepths; ++d) gain += double(facts[f].instructions[d]) * kOften[d];
     gain *= facts[f].often;
     order.push_back({gain / (double(module.functions[f].body.size()) + kOverhead), f});
   }

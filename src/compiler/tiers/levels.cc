@@ -50,8 +50,6 @@ class LeveledBackend final : public Backend {
 
  private:
 #if WAFER_HAS_OPTIMIZING
-  static constexpr uint32_t kX64 = 62;  // ELF machine number
-
   // How much of a module's code the backend makes, but for functions that are too large for it: of
   // its bytes that share, or so many if that is more. It takes about 60 times as long as the
   // optimizing compiler.
@@ -93,7 +91,7 @@ class LeveledBackend final : public Backend {
 
   static ImageTraits quick_traits(const CompileOptions& options) {
     ImageTraits t;
-    t.machine = kX64;
+    t.machine = host_machine();
     t.options = option_bits(options.code);
     t.fingerprint = abi_fingerprint();
     t.features = BaselineCompiler::features(quick_options(options));
