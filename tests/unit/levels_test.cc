@@ -202,17 +202,22 @@ TEST(Levels, ShareOfLargeModules) {
   EXPECT_EQ(asked(2), 1);
 }
 
-TEST(Levels, CodeForAnyProcessorSaysSo) {
-  const auto source = compiler::by_level(no_backend, 1);
+// The code generator of level 1, without another.
+class LevelsQuickTest : public testing::Test {
+ protected:
+  LevelsQuickTest() { options.opt_level = 1; }
+  const compiler::BackendSource source = compiler::by_level(no_backend, 1);
   compiler::Backend* const backend = *source();
+  const std::shared_ptr<wasm::Module> module = mixed_module();
   compiler::CompileOptions options;
-  options.opt_level = 1;
+};
+
+TEST_F(LevelsQuickTest, CodeForAnyProcessorSaysSo) {
   options.target = "x86_64";
   const auto any = backend->traits(options);
   ASSERT_TRUE(any.ok());
   EXPECT_FALSE(any->features & compiler::cpu_feature_bit("bmi2"));
   EXPECT_TRUE(any->features & compiler::cpu_feature_bit("sse4.2"));
-  const auto module = mixed_module();
   const auto parts = backend->compile(*module, options, {});
   ASSERT_TRUE(parts.ok());
   EXPECT_EQ(parts->traits.features, any->features);
@@ -225,38 +230,25 @@ TEST(Levels, CodeForAnyProcessorSaysSo) {
   EXPECT_EQ(compiler::by_level(no_backend, 2)().error().message, "none");
 }
 
-TEST(Levels, SameBytesWithAnyNumberOfThreads) {
-  const auto source = compiler::by_level(no_backend, 1);
-  compiler::Backend* const backend = *source();
-  const auto module = mixed_module();
-  compiler::CompileOptions options;
-  options.opt_level = 1;
+TEST_F(LevelsQuickTest, SameBytesWithAnyNumberOfThreads) {
+  // Enough for several pieces of work.
+  const auto large = large_module(1000);
   options.threads = 1;
-  const auto one = backend->compile(*module, options, {});
+  const auto one = backend->compile(*large, options, {});
   options.threads = 4;
-  const auto four = backend->compile(*module, options, {});
+  const auto four = backend->compile(*large, options, {});
   ASSERT_TRUE(one.ok() && four.ok());
   EXPECT_EQ(compiler::write_image(*one), compiler::write_image(*four));
 }
 
-TEST(Levels, IsCancelled) {
-  const auto source = compiler::by_level(no_backend, 1);
-  compiler::Backend* const backend = *source();
-  const auto module = mixed_module();
+TEST_F(LevelsQuickTest, IsCancelled) {
   std::atomic<uint32_t> cancel{1};
-  compiler::CompileOptions options;
-  options.opt_level = 1;
   options.cancel = &cancel;
   EXPECT_EQ(backend->compile(*module, options, {}).error().message, "cancelled");
 }
 
 // A handler that would go on outside of the code is refused.
-TEST(Levels, HandlersLieInTheCode) {
-  const auto source = compiler::by_level(no_backend, 1);
-  compiler::Backend* const backend = *source();
-  const auto module = mixed_module();
-  compiler::CompileOptions options;
-  options.opt_level = 1;
+TEST_F(LevelsQuickTest, HandlersLieInTheCode) {
   auto parts = backend->compile(*module, options, {});
   ASSERT_TRUE(parts.ok());
   ASSERT_FALSE(parts->handlers.empty());

@@ -91,6 +91,39 @@ static wafer_error_t* instantiate(const void* wasm, size_t wasm_size, const void
   return error;
 }
 
+/* A module twice, interpreted and by its code, in a store of an engine for the two. */
+struct pair {
+  wasm_module_t* modules[2];
+  wasm_instance_t* both[2];
+};
+
+static bool open_pair(struct pair* p, bool trim, const void* wasm, size_t wasm_size,
+                      const void* code, size_t size) {
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_stack_size_set(config, STACK);
+  wafer_config_trim_memories_set(config, trim);
+  engine = wasm_engine_new_with_config(config);
+  store = wasm_store_new(engine);
+  for (int i = 0; i < 2; ++i) {
+    wafer_error_t* error =
+        instantiate(wasm, wasm_size, i ? code : NULL, size, &p->modules[i], &p->both[i]);
+    if (error) {
+      fail("instantiate", (uint32_t)i, wafer_error_message(error));
+      return false;
+    }
+  }
+  return true;
+}
+
+static void close_pair(struct pair* p) {
+  for (int i = 0; i < 2; ++i) {
+    wasm_instance_delete(p->both[i]);
+    wasm_module_delete(p->modules[i]);
+  }
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+}
+
 static wasm_trap_t* call(wasm_instance_t* instance, const char* name, uint32_t number,
                          uint64_t* slots) {
   wasm_func_t* func = wafer_instance_func(instance, name);
@@ -173,32 +206,15 @@ static void trimmed_memories(bool trim) {
   static const uint32_t numbers[] = {
       0,    1,    2,       3,       15,      91,      92,      93,  95,      96,   97,   126,
       4000, 4020, END - 8, END - 7, END - 4, END - 3, END - 1, END, END + 1, 8191, 65535};
-  wasm_config_t* config = wasm_config_new();
-  wafer_config_stack_size_set(config, STACK);
-  wafer_config_trim_memories_set(config, trim);
-  engine = wasm_engine_new_with_config(config);
-  store = wasm_store_new(engine);
-  wasm_instance_t* both[2] = {NULL, NULL};
-  wasm_module_t* modules[2] = {NULL, NULL};
-  for (int i = 0; i < 2; ++i) {
-    wafer_error_t* error = instantiate(trimmed_wasm, sizeof trimmed_wasm, i ? trimmed_xip : NULL,
-                                       sizeof trimmed_xip, &modules[i], &both[i]);
-    if (error) {
-      fail("instantiate trimmed", (uint32_t)i, wafer_error_message(error));
-      return;
-    }
-  }
+  struct pair p;
+  if (!open_pair(&p, trim, trimmed_wasm, sizeof trimmed_wasm, trimmed_xip, sizeof trimmed_xip))
+    return;
   const int before = traps;
   for (unsigned n = 0; n < sizeof names / sizeof *names; ++n)
     for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-      compare(both, names[n], numbers[i], END);
+      compare(p.both, names[n], numbers[i], END);
   if (trim != (traps > before)) fail("trimmed", (uint32_t)(traps - before), "traps");
-  for (int i = 0; i < 2; ++i) {
-    wasm_instance_delete(both[i]);
-    wasm_module_delete(modules[i]);
-  }
-  wasm_store_delete(store);
-  wasm_engine_delete(engine);
+  close_pair(&p);
 }
 
 int main(void) {
@@ -211,22 +227,10 @@ int main(void) {
       0xFFFFFFFE, 0xFFFFFFFF};
   pool_reset();
   wafer_set_allocator(pool_allocate, pool_release, NULL);
-  wasm_config_t* config = wasm_config_new();
-  wafer_config_stack_size_set(config, STACK);
-  engine = wasm_engine_new_with_config(config);
-  store = wasm_store_new(engine);
-  wasm_instance_t* both[2] = {NULL, NULL};
-  wasm_module_t* modules[2] = {NULL, NULL};
-  for (int i = 0; i < 2; ++i) {
-    wafer_error_t* error = instantiate(guest_wasm, sizeof guest_wasm, i ? guest_xip : NULL,
-                                       sizeof guest_xip, &modules[i], &both[i]);
-    if (error) {
-      fail("instantiate", (uint32_t)i, wafer_error_message(error));
-      return 1;
-    }
-  }
+  struct pair p;
+  if (!open_pair(&p, false, guest_wasm, sizeof guest_wasm, guest_xip, sizeof guest_xip)) return 1;
   wasm_exporttype_vec_t exports;
-  wasm_module_exports(modules[0], &exports);
+  wasm_module_exports(p.modules[0], &exports);
   for (unsigned round = 0; round < 2; ++round)
     for (unsigned e = 0; e < exports.size; ++e) {
       char name[32] = {0};
@@ -235,16 +239,11 @@ int main(void) {
       if (strcmp(name, "memory") == 0) continue;
       if (round == 0 && strcmp(name, "drop") == 0) continue;
       for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-        compare(both, name, numbers[i], 0);
+        compare(p.both, name, numbers[i], 0);
     }
   wasm_exporttype_vec_delete(&exports);
   damaged_files();
-  for (int i = 0; i < 2; ++i) {
-    wasm_instance_delete(both[i]);
-    wasm_module_delete(modules[i]);
-  }
-  wasm_store_delete(store);
-  wasm_engine_delete(engine);
+  close_pair(&p);
   trimmed_memories(false);
   trimmed_memories(true);
   if (pool_in_use()) fail("leak", (uint32_t)pool_in_use(), "bytes");
