@@ -97,8 +97,8 @@ bool Evaluator::aggregate(const Instr& in, Frame& frame, Ending& out) {
         out = trap(TrapCode::NullStructReference);
         return true;
       }
-      stack_.push_back(unpacked(object<GcObject>(ref)->payload() + type->field_offsets[in.index2],
-                                type->fields[in.index2].storage, suffix(in.op)));
+      values().push_back(unpacked(object<GcObject>(ref)->payload() + type->field_offsets[in.index2],
+                                  type->fields[in.index2].storage, suffix(in.op)));
       return true;
     }
     case Opcode::StructSet: {
@@ -209,7 +209,7 @@ bool Evaluator::array(const Instr& in, Frame& frame, Ending& out) {
       const Nat i = pop();
       const Ref ref = pop_ref();
       if (null_array(ref) || outside(i >= object<GcArray>(ref)->length)) return true;
-      stack_.push_back(unpacked(element(object<GcArray>(ref), i), storage, suffix(in.op)));
+      values().push_back(unpacked(element(object<GcArray>(ref), i), storage, suffix(in.op)));
       return true;
     }
     case Opcode::ArraySet: {
@@ -286,10 +286,7 @@ bool Evaluator::matches(Ref ref, wasm::HeapType heap) const {
       if (have == &GcHeap::kHostType || have == &GcHeap::kExceptionType) return false;
     }
     if (!have) return false;
-    if (have->id == want->id) return true;
-    for (const uint32_t above : have->supers)
-      if (above == want->id) return true;
-    return false;
+    return heap.is_exact() ? have->id == want->id : type_matches(*have, *want);
   }
   const auto is = [&](CompKind kind) {
     if (runtime::is_i31(ref)) return false;
@@ -327,15 +324,80 @@ bool Evaluator::cast(const Instr& in, Frame& frame, Ending& out) {
       return true;
     case Opcode::RefCast:
     case Opcode::RefCastNull:
-      if (!has_type(Ref(stack_.back().bits), in.heap, in.op == Opcode::RefCastNull))
+      if (!has_type(Ref(values().back().bits), in.heap, in.op == Opcode::RefCastNull))
         out = trap(TrapCode::CastFailure);
       return true;
     case Opcode::BrOnCast:
-      if (has_type(Ref(stack_.back().bits), in.heap2, in.null2)) out = branch(in.index);
+      if (has_type(Ref(values().back().bits), in.heap2, in.null2)) out = branch(in.index);
       return true;
     case Opcode::BrOnCastFail:
-      if (!has_type(Ref(stack_.back().bits), in.heap2, in.null2)) out = branch(in.index);
+      if (!has_type(Ref(values().back().bits), in.heap2, in.null2)) out = branch(in.index);
       return true;
+    default:
+      return false;
+  }
+}
+
+// --- Custom descriptors ----------------------------------------------------------------
+
+bool Evaluator::descriptor(const Instr& in, Frame& frame, Ending& out) {
+  const auto place = [](GcObject* o) { return o->payload() + o->type->descriptor_offset; };
+  // Null if it has none.
+  const auto descriptor_of = [&](Ref ref) {
+    if (ref == runtime::kNullRef || runtime::is_i31(ref)) return runtime::kNullRef;
+    auto* const o = object<GcObject>(ref);
+    return o->type->kind == CompKind::Struct && o->type->has_descriptor()
+               ? Ref(read_bytes(place(o), 64))
+               : runtime::kNullRef;
+  };
+  const auto is_null_descriptor = [&](Ref ref) {
+    if (ref == runtime::kNullRef) out = trap(TrapCode::NullDescriptor);
+    return ref == runtime::kNullRef;
+  };
+  const auto cast_succeeds = [&](Ref ref, Ref expected, bool nullable) {
+    return ref == runtime::kNullRef ? nullable : descriptor_of(ref) == expected;
+  };
+  switch (in.op) {
+    case Opcode::StructNewDesc:
+    case Opcode::StructNewDefaultDesc: {
+      const CanonType* const type = frame.module.canon_type(in.index);
+      if (is_null_descriptor(Ref(values().back().bits))) return true;
+      GcObject* const o = store_.gc().new_struct(type);
+      if (!o) {
+        out = trap(TrapCode::OutOfMemory);
+        return true;
+      }
+      write_bytes(place(o), 64, pop());
+      for (size_t i = type->fields.size(); i--;)
+        pack(o->payload() + type->field_offsets[i], type->fields[i].storage,
+             in.op == Opcode::StructNewDesc ? pop() : 0);
+      push_ref(uintptr_t(o));
+      return true;
+    }
+    case Opcode::RefGetDesc: {
+      const Ref ref = pop_ref();
+      if (ref == runtime::kNullRef)
+        out = trap(TrapCode::NullReference);
+      else
+        push_ref(descriptor_of(ref));
+      return true;
+    }
+    case Opcode::RefCastDescEq:
+    case Opcode::RefCastDescEqNull: {
+      const Ref expected = pop_ref();
+      if (is_null_descriptor(expected)) return true;
+      if (!cast_succeeds(Ref(values().back().bits), expected, in.op == Opcode::RefCastDescEqNull))
+        out = trap(TrapCode::DescriptorCastFailure);
+      return true;
+    }
+    case Opcode::BrOnCastDescEq:
+    case Opcode::BrOnCastDescEqFail: {
+      const Ref expected = pop_ref();
+      if (is_null_descriptor(expected)) return true;
+      const bool succeeds = cast_succeeds(Ref(values().back().bits), expected, in.null2);
+      if (succeeds == (in.op == Opcode::BrOnCastDescEq)) out = branch(in.index);
+      return true;
+    }
     default:
       return false;
   }

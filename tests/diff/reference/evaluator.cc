@@ -20,8 +20,10 @@ using Kind = Ending::Kind;
 
 namespace {
 
-// Of native stack that nested evaluation may take.
-constexpr ptrdiff_t kMaxStackBytes = 5 << 20;
+// Of native stack that entries within entries may take.
+constexpr ptrdiff_t kMaxNativeBytes = 4 << 20;
+// What a call and a stack count for beside their values.
+constexpr size_t kFrameSize = 24, kStackSize = 100;
 
 // Bodies of a module, each parsed when it is first called.
 class Bodies final : public runtime::ModuleCode {
@@ -65,14 +67,6 @@ size_t result_count(const wasm::Module& module, const wasm::BlockType& type) {
   return type.kind == wasm::BlockType::Kind::Value;
 }
 
-// Is a defined type below `super`, or the same (3.3.5)?
-bool type_matches(const wasm::CanonType& type, const wasm::CanonType& super) {
-  if (type.id == super.id) return true;
-  for (const uint32_t above : type.supers)
-    if (above == super.id) return true;
-  return false;
-}
-
 }  // namespace
 
 Evaluator& Evaluator::of(Store& store) {
@@ -80,117 +74,203 @@ Evaluator& Evaluator::of(Store& store) {
   return *static_cast<Evaluator*>(store.tier_stack);
 }
 
-void Evaluator::enumerate_roots(runtime::RootVisitor& visitor) {
+bool type_matches(const wasm::CanonType& type, const wasm::CanonType& super) {
+  if (type.id == super.id) return true;
+  for (const uint32_t above : type.supers)
+    if (above == super.id) return true;
+  return false;
+}
+
+size_t trace_stack(const Stack& stack, const runtime::GcHeap& heap, runtime::RootVisitor& visitor) {
+  size_t bytes = sizeof stack;
   const auto visit = [&](const std::vector<Value>& values) {
     for (const Value& v : values)
-      if (v.kind == TypeKind::Ref && store_.gc().owns(Ref(v.bits))) visitor.visit(Ref(v.bits));
+      if (v.kind == TypeKind::Ref && heap.owns(Ref(v.bits))) visitor.visit(Ref(v.bits));
+    bytes += values.size() * sizeof(Value);
   };
-  visit(stack_);
-  for (const Frame* f = frame_; f; f = f->caller) visit(f->locals);
+  visit(stack.values);
+  for (const Frame& f : stack.frames) {
+    visit(f.locals);
+    for (const Context& c : f.contexts)
+      if (c.exception) visitor.visit(c.exception);
+    bytes += sizeof f + f.contexts.size() * sizeof(Context);
+  }
+  return bytes;
+}
+
+void Evaluator::enumerate_roots(runtime::RootVisitor& visitor) {
+  for (const auto& stack : stacks_) trace_stack(*stack, store_.gc(), visitor);
+}
+
+// --- Values as the engine's slots ------------------------------------------------------
+
+const Slot* read_slots(TypeKind kind, const Slot* from, Value& out) {
+  out = {kind, *from++};
+  if (kind == TypeKind::I32 || kind == TypeKind::F32) out.bits = wrap(32, out.bits);
+  if (kind == TypeKind::V128) out.bits += Nat(*from++) * pow2(64);
+  return from;
+}
+
+Slot* write_slots(const Value& value, Slot* to) {
+  *to++ = Slot(value.bits % pow2(64));
+  if (value.kind == TypeKind::V128) *to++ = Slot(value.bits / pow2(64));
+  return to;
+}
+
+// --- Entries ---------------------------------------------------------------------------
+
+size_t Evaluator::begin_entry() {
+  const size_t outer = base_;
+  base_ = stacks_.size();
+  stacks_.push_back(std::make_unique<Stack>());
+  return outer;
+}
+
+void Evaluator::end_entry(size_t outer) {
+  stacks_.resize(base_);
+  base_ = outer;
+}
+
+TrapCode Evaluator::enter(FuncInst* func, Slot* slots) {
+  const char* const here = static_cast<const char*>(__builtin_frame_address(0));
+  if (stacks_.empty()) {
+    native_base_ = here;
+    if (store_.trap().code != TrapCode::None) store_.trap() = {};
+    if (const std::string wrong = check_new_instances(); !wrong.empty())
+      return store_.set_trap(TrapCode::HostError, wrong);
+  }
+  if (native_base_ - here > kMaxNativeBytes) return store_.set_trap(TrapCode::CallStackExhausted);
+  const size_t outer = begin_entry();
+  const Slot* from = slots;
+  for (const ValType t : func->type->func.params)
+    from = read_slots(t.kind(), from, values().emplace_back());
+  TrapCode code = follow({Kind::Call, 0, func});
+  if (code == TrapCode::None) code = run();
+  if (code == TrapCode::None)
+    for (const Value& v : values()) slots = write_slots(v, slots);
+  end_entry(outer);
+  return code;
+}
+
+// Until the entry has nothing more to do: its results are on the stack.
+TrapCode Evaluator::run() {
+  const bool takes_fuel = store_.engine().config().consume_fuel;
+  for (;;) {
+    Stack& stack = *stacks_.back();
+    if (stack.frames.empty()) {
+      if (stacks_.size() == base_ + 1) return TrapCode::None;
+      // The end of a continuation: what it leaves is its resumer's.
+      const std::unique_ptr<Stack> ended = std::move(stacks_.back());
+      stacks_.pop_back();
+      values().insert(values().end(), ended->values.begin(), ended->values.end());
+      continue;
+    }
+    Frame& frame = stack.frames.back();
+    Context& context = frame.contexts.back();
+    if (context.next == context.code->size()) {
+      frame.contexts.pop_back();
+      if (frame.contexts.empty()) return_from_frame();
+      continue;
+    }
+    if (takes_fuel && --store_.fuel < 0) return trap(TrapCode::OutOfFuel).trap;
+    const TrapCode code = follow(step((*context.code)[context.next++], frame));
+    if (code != TrapCode::None) return code;
+  }
+}
+
+TrapCode Evaluator::follow(const Ending& end) {
+  switch (end.kind) {
+    case Kind::Normal:
+      return TrapCode::None;
+    case Kind::Branch:
+      branch_out(end.label);
+      return TrapCode::None;
+    case Kind::Return:
+      return_from_frame();
+      return TrapCode::None;
+    case Kind::TailCall:
+      stacks_.back()->frames.back().arity = end.callee->type->func.params.size();
+      return_from_frame();
+      return follow(begin_call(end.callee));
+    case Kind::Call:
+      return follow(begin_call(end.callee));
+    case Kind::Trap:
+      break;
+  }
+  if (end.trap == TrapCode::UncaughtException && catch_exception()) return TrapCode::None;
+  return end.trap;
 }
 
 // --- Calls -----------------------------------------------------------------------------
 
-TrapCode Evaluator::enter(FuncInst* func, Slot* slots) {
-  const size_t height = stack_.size();
-  const Slot* from = slots;
-  for (const ValType t : func->type->func.params) {
-    Nat bits = *from++;
-    if (t.kind() == TypeKind::I32 || t.kind() == TypeKind::F32) bits = wrap(32, bits);
-    if (t.kind() == TypeKind::V128) bits += Nat(*from++) * pow2(64);
-    push(t.kind(), bits);
-  }
-  if (!frame_) {
-    stack_base_ = static_cast<const char*>(__builtin_frame_address(0));
-    if (store_.trap().code != TrapCode::None) store_.trap() = {};
-    if (const std::string wrong = check_new_instances(); !wrong.empty()) {
-      stack_.resize(height);
-      return store_.set_trap(TrapCode::HostError, wrong);
-    }
-  }
-  const TrapCode code = invoke(func);
-  if (code != TrapCode::None) {
-    stack_.resize(height);
-    return code;
-  }
-  const Value* v = stack_.data() + height;
-  Slot* to = slots;
-  for (; v != stack_.data() + stack_.size(); ++v) {
-    *to++ = Slot(v->bits % pow2(64));
-    if (v->kind == TypeKind::V128) *to++ = Slot(v->bits / pow2(64));
-  }
-  stack_.resize(height);
-  return TrapCode::None;
+size_t Evaluator::total_size() const {
+  size_t out = 0;
+  for (const auto& stack : stacks_) out += kStackSize + stack->size;
+  return out;
 }
 
-// Arguments are taken from the stack, results are left there.
-TrapCode Evaluator::invoke(FuncInst* func) {
-  for (;;) {
-    if (func->call != call_reference) return invoke_other(func);
-    const char* const here = static_cast<const char*>(__builtin_frame_address(0));
-    if (stack_base_ - here > kMaxStackBytes) return trap(TrapCode::CallStackExhausted).trap;
-    Instance& instance = *func->instance;
-    const Result<Body>& body = static_cast<Bodies*>(instance.code.get())->body(func->index);
-    if (!body) return store_.set_trap(TrapCode::HostError, body.error().message);
+// Arguments are taken from the stack.
+Ending Evaluator::begin_call(FuncInst* func) {
+  if (func->call != call_reference) return call_other(func);
+  Instance& instance = *func->instance;
+  const Result<Body>& body = static_cast<Bodies*>(instance.code.get())->body(func->index);
+  if (!body) return trap(TrapCode::HostError, body.error().message);
+  const wasm::FuncType& type = func->type->func;
+  const auto first = values().end() - ptrdiff_t(type.params.size());
+  std::vector<Value> locals(first, values().end());
+  for (const ValType t : body->locals) locals.push_back({t.kind()});
+  values().erase(first, values().end());
+  push_frame(instance, body->code, std::move(locals), type.results.size());
+  if (total_size() > kMaxSize) return trap(TrapCode::CallStackExhausted);
+  return {};
+}
 
-    const wasm::FuncType& type = func->type->func;
-    const size_t height = stack_.size() - type.params.size();
-    Frame frame{instance, *instance.module, {}, frame_};
-    frame.locals.assign(stack_.begin() + ptrdiff_t(height), stack_.end());
-    for (const ValType t : body->locals) frame.locals.push_back({t.kind()});
-    stack_.resize(height);
-    frame_ = &frame;
-    const Ending end = run(body->code, frame);
-    frame_ = frame.caller;
-    switch (end.kind) {
-      case Kind::Trap:
-        stack_.resize(height);
-        return end.trap;
-      case Kind::TailCall:
-        keep_top(end.callee->type->func.params.size(), height);
-        func = end.callee;
-        continue;
-      default:  // Branch: to the label of the body
-        keep_top(type.results.size(), height);
-        return TrapCode::None;
-    }
-  }
+void Evaluator::push_frame(Instance& instance, const std::vector<Node>& code,
+                           std::vector<Value> locals, size_t arity) {
+  Stack& stack = *stacks_.back();
+  const size_t height = stack.values.size();
+  stack.size += kFrameSize + locals.size();
+  Frame frame{instance, *instance.module, std::move(locals), height, arity, {}};
+  frame.contexts.push_back({Context::Kind::Body, nullptr, &code, height, arity});
+  stack.frames.push_back(std::move(frame));
+}
+
+void Evaluator::return_from_frame() {
+  Stack& stack = *stacks_.back();
+  const Frame& frame = stack.frames.back();
+  keep_top(frame.arity, frame.height);
+  stack.size -= kFrameSize + frame.locals.size();
+  stack.frames.pop_back();
 }
 
 // A function of the host.
-TrapCode Evaluator::invoke_other(FuncInst* func) {
+Ending Evaluator::call_other(FuncInst* func) {
   const wasm::CanonType& type = *func->type;
   std::vector<Slot> slots(std::max<size_t>({type.param_slots, type.result_slots, 1}));
-  const size_t height = stack_.size() - type.func.params.size();
+  const size_t height = values().size() - type.func.params.size();
   Slot* to = slots.data();
-  for (size_t i = height; i < stack_.size(); ++i) {
-    *to++ = Slot(stack_[i].bits % pow2(64));
-    if (stack_[i].kind == TypeKind::V128) *to++ = Slot(stack_[i].bits / pow2(64));
-  }
+  for (size_t i = height; i < values().size(); ++i) to = write_slots(values()[i], to);
+  Instance* caller = nullptr;
+  for (const auto& stack : stacks_)
+    if (!stack->frames.empty()) caller = &stack->frames.back().instance;
   TrapCode code;
   if (func->host) {
-    runtime::CallContext context{store_, frame_ ? &frame_->instance : nullptr, nullptr, func};
+    runtime::CallContext context{store_, caller, nullptr, func};
     code = func->host(func->host_env, context, slots.data());
   } else {
     code = func->call(store_, func, slots.data());
   }
-  stack_.resize(height);
-  if (code != TrapCode::None) return code;
+  values().resize(height);
+  if (code != TrapCode::None) return {Kind::Trap, 0, nullptr, code};
   store_.trap() = {};
   const Slot* from = slots.data();
-  for (const ValType t : type.func.results) {
-    Nat bits = *from++;
-    if (t.kind() == TypeKind::I32 || t.kind() == TypeKind::F32) bits = wrap(32, bits);
-    if (t.kind() == TypeKind::V128) bits += Nat(*from++) * pow2(64);
-    push(t.kind(), bits);
-  }
-  return TrapCode::None;
+  for (const ValType t : type.func.results)
+    from = read_slots(t.kind(), from, values().emplace_back());
+  return {};
 }
 
 Ending Evaluator::call(FuncInst* func, bool tail) {
-  if (tail) return {Kind::TailCall, 0, func};
-  const TrapCode code = invoke(func);
-  return code == TrapCode::None ? Ending{} : Ending{Kind::Trap, 0, nullptr, code};
+  return {tail ? Kind::TailCall : Kind::Call, 0, func};
 }
 
 Ending Evaluator::call_indirect(const Instr& in, Frame& frame, bool tail) {
@@ -213,81 +293,35 @@ Ending Evaluator::trap(TrapCode code, std::string_view message) {
   return {Kind::Trap, 0, nullptr, code};
 }
 
-// --- Exceptions ------------------------------------------------------------------------
-
-Ending Evaluator::throw_exception(uint32_t tag, Frame& frame) {
-  runtime::TagInst* const instance = frame.instance.tags[tag];
-  runtime::GcException* const exception = store_.gc().new_exception(instance);
-  if (!exception) return trap(TrapCode::OutOfMemory);
-  const size_t count = instance->type->func.params.size();
-  Slot* to = exception->args();
-  for (size_t i = stack_.size() - count; i < stack_.size(); ++i) {
-    *to++ = Slot(stack_[i].bits % pow2(64));
-    if (stack_[i].kind == TypeKind::V128) *to++ = Slot(stack_[i].bits / pow2(64));
-  }
-  stack_.resize(stack_.size() - count);
-  store_.pending_exception = uintptr_t(exception);
-  return trap(TrapCode::UncaughtException);
-}
-
-// Its label is around the body, but not around the handlers.
-Ending Evaluator::try_table(const Node& node, Frame& frame, size_t height) {
-  const Ending end = run(node.body, frame);
-  if (end.kind != Kind::Trap || end.trap != TrapCode::UncaughtException) return end;
-  const Ref ref = store_.pending_exception;
-  auto* exception = reinterpret_cast<runtime::GcException*>(uintptr_t(ref));
-  for (const wasm::CatchClause& clause : node.in.catches) {
-    using Clause = wasm::CatchClause::Kind;
-    const bool by_tag = clause.kind == Clause::Catch || clause.kind == Clause::CatchRef;
-    if (by_tag && frame.instance.tags[clause.tag] != exception->tag) continue;
-    stack_.resize(height);
-    if (by_tag) {
-      const Slot* from = exception->args();
-      for (const ValType t : exception->tag->type->func.params) {
-        Nat bits = *from++;
-        if (t.kind() == TypeKind::V128) bits += Nat(*from++) * pow2(64);
-        push(t.kind(), bits);
-      }
-    }
-    if (clause.kind == Clause::CatchRef || clause.kind == Clause::CatchAllRef) push_ref(ref);
-    store_.pending_exception = runtime::kNullRef;
-    store_.trap() = {};
-    return branch(clause.label + 1);  // block() takes the try_table's own label off
-  }
-  return end;
-}
-
 // --- Control ---------------------------------------------------------------------------
 
 void Evaluator::keep_top(size_t count, size_t height) {
-  stack_.erase(stack_.begin() + ptrdiff_t(height), stack_.end() - ptrdiff_t(count));
+  values().erase(values().begin() + ptrdiff_t(height), values().end() - ptrdiff_t(count));
 }
 
-Ending Evaluator::run(const std::vector<Node>& code, Frame& frame) {
-  for (const Node& node : code) {
-    if (store_.engine().config().consume_fuel && --store_.fuel < 0)
-      return trap(TrapCode::OutOfFuel);
-    const Ending end = step(node, frame);
-    if (!end.is_normal()) return end;
-  }
-  return {};
-}
-
-Ending Evaluator::block(const Node& node, Frame& frame) {
-  const bool condition = node.in.op != Opcode::If || pop() != 0;
+void Evaluator::enter_block(const Node& node, Frame& frame) {
+  using C = Context::Kind;
+  const Opcode op = node.in.op;
+  const bool condition = op != Opcode::If || pop() != 0;
   const size_t params = param_count(frame.module, node.in.block);
   const size_t results = result_count(frame.module, node.in.block);
-  const size_t height = stack_.size() - params;
-  for (;;) {
-    Ending end = node.in.op == Opcode::TryTable
-                     ? try_table(node, frame, height)
-                     : run(condition ? node.body : node.otherwise, frame);
-    if (end.kind != Kind::Branch) return end;
-    if (end.label > 0) return branch(end.label - 1);
-    const bool again = node.in.op == Opcode::Loop;
-    keep_top(again ? params : results, height);
-    if (!again) return {};
-  }
+  const C kind = op == Opcode::Loop       ? C::Loop
+                 : op == Opcode::TryTable ? C::TryTable
+                 : op == Opcode::Try      ? C::Try
+                                          : C::Block;
+  frame.contexts.push_back({kind, &node, condition ? &node.body : &node.otherwise,
+                            values().size() - params, kind == C::Loop ? params : results});
+}
+
+void Evaluator::branch_out(uint32_t label) {
+  Frame& frame = stacks_.back()->frames.back();
+  frame.contexts.erase(frame.contexts.end() - ptrdiff_t(label), frame.contexts.end());
+  Context& target = frame.contexts.back();
+  keep_top(target.arity, target.height);
+  target.next = 0;
+  if (target.kind == Context::Kind::Loop) return;
+  frame.contexts.pop_back();
+  if (frame.contexts.empty()) return_from_frame();
 }
 
 Ending Evaluator::step(const Node& node, Frame& frame) {
@@ -302,7 +336,9 @@ Ending Evaluator::step(const Node& node, Frame& frame) {
     case Opcode::Loop:
     case Opcode::If:
     case Opcode::TryTable:
-      return block(node, frame);
+    case Opcode::Try:
+      enter_block(node, frame);
+      return {};
     case Opcode::Br:
       return branch(in.index);
     case Opcode::BrIf:
@@ -325,23 +361,15 @@ Ending Evaluator::step(const Node& node, Frame& frame) {
       if (ref == runtime::kNullRef) return trap(TrapCode::NullFunctionReference);
       return call(reinterpret_cast<FuncInst*>(uintptr_t(ref)), in.op == Opcode::ReturnCallRef);
     }
-    case Opcode::Throw:
-      return throw_exception(in.index, frame);
-    case Opcode::ThrowRef: {
-      const Ref ref = pop_ref();
-      if (ref == runtime::kNullRef) return trap(TrapCode::NullExceptionReference);
-      store_.pending_exception = ref;
-      return trap(TrapCode::UncaughtException);
-    }
     case Opcode::Drop:
       pop();
       return {};
     case Opcode::Select:
     case Opcode::SelectT: {
       const Nat condition = pop();
-      const Value second = stack_.back();
-      stack_.pop_back();
-      if (condition == 0) stack_.back() = second;
+      const Value second = values().back();
+      values().pop_back();
+      if (condition == 0) values().back() = second;
       return {};
     }
     case Opcode::I32Const:
@@ -365,9 +393,9 @@ Ending Evaluator::step(const Node& node, Frame& frame) {
   if (const Operator& op = operator_of(in.op)) {
     const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig();
     std::vector<Nat> operands;
-    for (size_t i = stack_.size() - sig.param_count; i < stack_.size(); ++i)
-      operands.push_back(stack_[i].bits);
-    stack_.resize(stack_.size() - sig.param_count);
+    for (size_t i = values().size() - sig.param_count; i < values().size(); ++i)
+      operands.push_back(values()[i].bits);
+    values().resize(values().size() - sig.param_count);
     const Outcome outcome = op(in, operands);
     if (outcome.trap != TrapCode::None) return trap(outcome.trap);
     for (unsigned i = 0; i < sig.result_count; ++i) push(sig.results[i], outcome.results[i]);
@@ -376,159 +404,10 @@ Ending Evaluator::step(const Node& node, Frame& frame) {
   Ending out;
   if (variable(in, frame) || table(in, frame, out) || reference(in, frame, out) ||
       memory(in, frame, out) || bulk_memory(in, frame, out) || aggregate(in, frame, out) ||
-      array(in, frame, out) || cast(in, frame, out))
+      array(in, frame, out) || cast(in, frame, out) || descriptor(in, frame, out) ||
+      exception(in, frame, out) || continuation(in, frame, out))
     return out;
   return trap(TrapCode::HostError, "the reference has no such instruction");
-}
-
-// --- Variables, tables, references -----------------------------------------------------
-
-bool Evaluator::variable(const Instr& in, Frame& frame) {
-  switch (in.op) {
-    case Opcode::LocalGet:
-      stack_.push_back(frame.locals[in.index]);
-      return true;
-    case Opcode::LocalSet:
-      frame.locals[in.index].bits = pop();
-      return true;
-    case Opcode::LocalTee:
-      frame.locals[in.index].bits = stack_.back().bits;
-      return true;
-    case Opcode::GlobalGet: {
-      const runtime::GlobalInst& g = *frame.instance.globals[in.index];
-      const TypeKind kind = g.type.type.kind();
-      Nat bits = g.value[0];
-      if (kind == TypeKind::I32 || kind == TypeKind::F32) bits = wrap(32, bits);
-      if (kind == TypeKind::V128) bits += Nat(g.value[1]) * pow2(64);
-      push(kind, bits);
-      return true;
-    }
-    case Opcode::GlobalSet: {
-      runtime::GlobalInst& g = *frame.instance.globals[in.index];
-      const Nat bits = pop();
-      g.value[0] = Slot(bits % pow2(64));
-      if (g.type.type.kind() == TypeKind::V128) g.value[1] = Slot(bits / pow2(64));
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-bool Evaluator::table(const Instr& in, Frame& frame, Ending& out) {
-  const auto out_of_bounds = [&] { out = trap(TrapCode::TableOutOfBounds); };
-  switch (in.op) {
-    case Opcode::TableGet: {
-      const runtime::Table& t = *frame.instance.tables[in.index];
-      const Nat i = pop();
-      if (i >= t.size) return out_of_bounds(), true;
-      push_ref(t.elements[size_t(i)]);
-      return true;
-    }
-    case Opcode::TableSet: {
-      runtime::Table& t = *frame.instance.tables[in.index];
-      const Ref value = pop_ref();
-      const Nat i = pop();
-      if (i >= t.size) return out_of_bounds(), true;
-      t.elements[size_t(i)] = value;
-      return true;
-    }
-    case Opcode::TableSize: {
-      const runtime::Table& t = *frame.instance.tables[in.index];
-      push_address(t.type().limits.is64, t.size);
-      return true;
-    }
-    case Opcode::TableGrow: {
-      runtime::Table& t = *frame.instance.tables[in.index];
-      const Nat delta = pop();
-      const Ref value = pop_ref();
-      const wasm::TableType type = t.type();
-      const bool is64 = type.limits.is64;
-      Nat most = is64 ? pow2(64) - 1 : pow2(32) - 1;
-      if (type.limits.has_max && type.limits.max < most) most = type.limits.max;
-      const Nat old = t.size;
-      // It may fail at any time, and must beyond the maximum.
-      Nat result = is64 ? pow2(64) - 1 : pow2(32) - 1;
-      if (old + delta <= most && t.grow(uint64_t(delta), value) != ~uint64_t{0}) {
-        result = old;
-        if (t.size != old + delta) out = trap(TrapCode::HostError, "table.grow: wrong size");
-        for (Nat i = old; i < t.size; ++i) t.elements[size_t(i)] = value;
-      }
-      push_address(is64, result);
-      return true;
-    }
-    case Opcode::TableFill: {
-      runtime::Table& t = *frame.instance.tables[in.index];
-      const Nat n = pop();
-      const Ref value = pop_ref();
-      const Nat i = pop();
-      if (i + n > t.size) return out_of_bounds(), true;
-      for (Nat k = 0; k < n; ++k) t.elements[size_t(i + k)] = value;
-      return true;
-    }
-    case Opcode::TableCopy: {
-      runtime::Table& to = *frame.instance.tables[in.index];
-      const runtime::Table& from = *frame.instance.tables[in.index2];
-      const Nat n = pop(), s = pop(), d = pop();
-      if (s + n > from.size || d + n > to.size) return out_of_bounds(), true;
-      std::vector<Ref> items;
-      for (Nat k = 0; k < n; ++k) items.push_back(from.elements[size_t(s + k)]);
-      for (Nat k = 0; k < n; ++k) to.elements[size_t(d + k)] = items[size_t(k)];
-      return true;
-    }
-    case Opcode::TableInit: {
-      const auto& segment = frame.instance.elems[in.index];
-      runtime::Table& to = *frame.instance.tables[in.index2];
-      const Nat n = pop(), s = pop(), d = pop();
-      if (s + n > segment.size() || d + n > to.size) return out_of_bounds(), true;
-      for (Nat k = 0; k < n; ++k) to.elements[size_t(d + k)] = segment[size_t(s + k)];
-      return true;
-    }
-    case Opcode::ElemDrop:
-      frame.instance.elems[in.index].clear();
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool Evaluator::reference(const Instr& in, Frame& frame, Ending& out) {
-  switch (in.op) {
-    case Opcode::RefNull:
-      push_ref(runtime::kNullRef);
-      return true;
-    case Opcode::RefIsNull:
-      push(TypeKind::I32, pop_ref() == runtime::kNullRef);
-      return true;
-    case Opcode::RefFunc:
-      push_ref(uintptr_t(frame.instance.funcs[in.index]));
-      return true;
-    case Opcode::RefEq: {
-      const Ref b = pop_ref(), a = pop_ref();
-      push(TypeKind::I32, a == b);
-      return true;
-    }
-    case Opcode::RefAsNonNull:
-      if (stack_.back().bits == runtime::kNullRef) out = trap(TrapCode::NullReference);
-      return true;
-    case Opcode::BrOnNull: {
-      const Ref ref = pop_ref();
-      if (ref == runtime::kNullRef)
-        out = branch(in.index);
-      else
-        push_ref(ref);
-      return true;
-    }
-    case Opcode::BrOnNonNull: {
-      const Ref ref = pop_ref();
-      if (ref == runtime::kNullRef) return true;
-      push_ref(ref);
-      out = branch(in.index);
-      return true;
-    }
-    default:
-      return false;
-  }
 }
 
 // --- The tier --------------------------------------------------------------------------

@@ -59,7 +59,8 @@ bool same(const wasm::TypeRegistry& registry, ValType type, const uint8_t* a, co
     if (!same(registry, t.fields[i].storage, p->payload() + t.field_offsets[i],
               q->payload() + t.field_offsets[i]))
       return false;
-  return true;
+  return !t.has_descriptor() || same(registry, wasm::kAnyRef, p->payload() + t.descriptor_offset,
+                                     q->payload() + t.descriptor_offset);
 }
 
 }  // namespace
@@ -69,20 +70,17 @@ bool Evaluator::evaluate(Instance& instance, wasm::ConstExpr expression) {
   const wasm::Module& module = *instance.module;
   const auto code = parse_expression(module, expression);
   if (!code) return false;
-  Frame frame{instance, module, {}, frame_};
-  frame_ = &frame;
-  const Ending end = run(*code, frame);
-  frame_ = frame.caller;
-  return end.is_normal();
+  push_frame(instance, *code, {}, 1);
+  return run() == runtime::TrapCode::None;
 }
 
 std::string Evaluator::wrongly_initialized(Instance& instance) {
-  const size_t height = stack_.size();
+  const size_t outer = begin_entry();
   const int64_t fuel = store_.fuel;  // the engine takes none for this
   store_.fuel = INT64_MAX;
   std::string wrong = find_wrong(instance);
   store_.fuel = fuel;
-  stack_.resize(height);
+  end_entry(outer);
   return wrong;
 }
 
@@ -104,14 +102,14 @@ std::string Evaluator::find_wrong(Instance& instance) {
   }
 
   // What own tables have to hold: references that are kept on the stack, by their places.
-  const size_t null = stack_.size();
+  const size_t null = values().size();
   push_ref(runtime::kNullRef);
   std::vector<std::vector<size_t>> tables(module.tables.size());
   for (size_t i = module.imported_tables; i < tables.size(); ++i) {
     size_t value = null;
     if (module.tables[i].init) {
       if (!evaluate(instance, *module.tables[i].init)) return {};
-      value = stack_.size() - 1;
+      value = values().size() - 1;
     }
     tables[i].assign(size_t(module.tables[i].type.limits.min), value);
   }
@@ -124,13 +122,13 @@ std::string Evaluator::find_wrong(Instance& instance) {
       } else {
         push_ref(uintptr_t(instance.funcs[segment.funcs[k]]));
       }
-      items.push_back(stack_.size() - 1);
+      items.push_back(values().size() - 1);
     }
     const auto& left = instance.elems[s];
     if (left.size() != (segment.mode == SegmentMode::Passive ? items.size() : 0))
       return "length of element segment " + std::to_string(s);
     for (size_t k = 0; k < left.size(); ++k) {
-      const Ref ref = Ref(stack_[items[k]].bits);
+      const Ref ref = Ref(values()[items[k]].bits);
       if (!same(registry, module.canonical(segment.type), reinterpret_cast<const uint8_t*>(&ref),
                 reinterpret_cast<const uint8_t*>(&left[k])))
         return "element segment " + std::to_string(s);
@@ -148,7 +146,7 @@ std::string Evaluator::find_wrong(Instance& instance) {
     const runtime::Table& table = *instance.tables[i];
     if (table.size != tables[i].size()) return "size of table " + std::to_string(i);
     for (size_t k = 0; k < table.size; ++k) {
-      const Ref ref = Ref(stack_[tables[i][k]].bits);
+      const Ref ref = Ref(values()[tables[i][k]].bits);
       if (!same(registry, module.canonical(module.tables[i].type.element),
                 reinterpret_cast<const uint8_t*>(&ref),
                 reinterpret_cast<const uint8_t*>(&table.elements[k])))

@@ -1,5 +1,7 @@
 // wafer-reference: runs scripts of the specification's suite on the reference evaluator.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -12,10 +14,11 @@ int main(int argc, char** argv) {
   using namespace wafer;
   CLI::App app("Runs scripts of the specification's suite on the reference evaluator");
   std::vector<std::string> files;
-  std::vector<uint32_t> skip;
+  std::vector<std::string> skips;
   cli::FeatureOptions features;
   app.add_option("FILE", files, "Scripts")->required()->check(CLI::ExistingFile);
-  app.add_option("--skip-line", skip, "A line whose failure does not count");
+  app.add_option("--skip", skips, "FILE:LINE whose failure does not count")
+      ->allow_extra_args(false);
   features.add_to(app);
   CLI11_PARSE(app, argc, argv);
 
@@ -26,7 +29,11 @@ int main(int argc, char** argv) {
     cli::ScriptOptions options;
     options.features = features.get(wasm::FeatureSet::standard());
     options.tier = reference::tier();
-    options.skip_lines = skip;
+    for (const std::string& skip : skips) {
+      const size_t colon = std::min(skip.rfind(':'), skip.size());
+      if (path.ends_with('/' + skip.substr(0, colon)))
+        options.skip_lines.push_back(uint32_t(std::atoi(skip.c_str() + colon + 1)));
+    }
     const cli::ScriptReport report = cli::run_script(text, options);
     for (const std::string& failure : report.failures) std::cout << path << ':' << failure << '\n';
     std::cout << path << ": " << report.passed << " passed, " << report.failed << " failed\n";

@@ -2,6 +2,7 @@
 #include <string_view>
 
 #include "evaluator.h"
+#include "threads.h"
 #include "wasm/op_tables.h"
 
 namespace wafer::reference {
@@ -67,6 +68,13 @@ Access access_named(std::string_view name) {
   return out;
 }
 
+Nat modified(std::string_view op, unsigned width, Nat old, Nat operand) {
+  if (op == "xchg") return operand;
+  return int_binary(op)(width, old, operand).value;  // add, sub, and, or, xor
+}
+
+}  // namespace
+
 // Integers lie in memory with the least byte first.
 Nat read(const Memory& memory, Nat at, unsigned width) {
   Nat out = 0;
@@ -78,17 +86,11 @@ void write(Memory& memory, Nat at, unsigned width, Nat value) {
     memory.base[size_t(at + i)] = uint8_t(value / pow2(8 * i) % 256);
 }
 
-Nat modified(std::string_view op, unsigned width, Nat old, Nat operand) {
-  if (op == "xchg") return operand;
-  return int_binary(op)(width, old, operand).value;  // add, sub, and, or, xor
-}
-
-}  // namespace
-
 void Evaluator::access(const Instr& in, Frame& frame, Ending& out) {
   const wasm::OpSig& sig = wasm::kOpFacts[size_t(in.op)].sig();
   const Access a = access_named(wasm::opcode_info(in.op).text);
   Memory& memory = *frame.instance.memories[in.index];
+  const Turn turn(memory);
   // All operands but the address, the last one first.
   std::vector<Nat> operands;
   for (unsigned i = 1; i < sig.param_count; ++i) operands.push_back(pop());
@@ -157,28 +159,9 @@ bool Evaluator::memory(const Instr& in, Frame& frame, Ending& out) {
       return true;
     case Opcode::MemoryAtomicNotify:
     case Opcode::MemoryAtomicWait32:
-    case Opcode::MemoryAtomicWait64: {
-      // There is one thread: nobody waits to be notified, and nobody ends a wait.
-      const bool wait = in.op != Opcode::MemoryAtomicNotify;
-      const unsigned width = in.op == Opcode::MemoryAtomicWait64 ? 64 : 32;
-      Memory& memory = *frame.instance.memories[in.index];
-      pop();  // timeout or count
-      const Nat expected = wait ? pop() : 0;
-      const Nat ea = pop() + in.offset;
-      // The specification does not say which trap comes first.
-      if (ea + width / 8 > memory.size_bytes()) {
-        out = trap(TrapCode::MemoryOutOfBounds);
-      } else if (ea % (width / 8) != 0) {
-        out = trap(TrapCode::UnalignedAtomic);
-      } else if (!wait) {
-        push(TypeKind::I32, 0);
-      } else if (!memory.type().limits.shared) {
-        out = trap(TrapCode::ExpectedSharedMemory);
-      } else {
-        push(TypeKind::I32, read(memory, ea, width) != expected ? 1 : 2);
-      }
+    case Opcode::MemoryAtomicWait64:
+      wait_or_notify(in, frame, out);
       return true;
-    }
     default:
       break;
   }
@@ -211,6 +194,7 @@ bool Evaluator::bulk_memory(const Instr& in, Frame& frame, Ending& out) {
     case Opcode::MemoryGrow: {
       Memory& m = *frame.instance.memories[in.index];
       const wasm::MemoryType type = m.type();
+      const Turn turn(m);
       const Nat delta = pop();
       Nat old = 0;
       const bool grown = memory_grow(m, delta, old);
@@ -226,6 +210,7 @@ bool Evaluator::bulk_memory(const Instr& in, Frame& frame, Ending& out) {
     }
     case Opcode::MemoryFill: {
       Memory& m = *frame.instance.memories[in.index];
+      const Turn turn(m);
       const Nat n = pop(), value = pop(), d = pop();
       if (d + n > m.size_bytes()) return out_of_bounds(), true;
       for (Nat i = 0; i < n; ++i) write(m, d + i, 8, value);
@@ -234,6 +219,7 @@ bool Evaluator::bulk_memory(const Instr& in, Frame& frame, Ending& out) {
     case Opcode::MemoryCopy: {
       Memory& to = *frame.instance.memories[in.index];
       const Memory& from = *frame.instance.memories[in.index2];
+      const Turn turn(to.shared() ? to : from);
       const Nat n = pop(), s = pop(), d = pop();
       if (s + n > from.byte_size.load() || d + n > to.size_bytes()) return out_of_bounds(), true;
       std::vector<Nat> copied;
@@ -244,6 +230,7 @@ bool Evaluator::bulk_memory(const Instr& in, Frame& frame, Ending& out) {
     case Opcode::MemoryInit: {
       Memory& to = *frame.instance.memories[in.index2];
       const Bytes segment = frame.instance.data(in.index);
+      const Turn turn(to);
       const Nat n = pop(), s = pop(), d = pop();
       if (s + n > segment.size() || d + n > to.size_bytes()) return out_of_bounds(), true;
       for (Nat i = 0; i < n; ++i) write(to, d + i, 8, segment[size_t(s + i)]);

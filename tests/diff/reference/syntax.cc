@@ -9,25 +9,45 @@ namespace {
 
 using wasm::Opcode;
 
-// Instructions up to the `end` or `else` that closes them, which `closing` gets.
-Result<std::vector<Node>> sequence(wasm::InstrReader& reader, Opcode& closing) {
+// Instructions up to the one that ends them, which `closing` gets.
+Result<std::vector<Node>> sequence(wasm::InstrReader& reader, Node& closing) {
   std::vector<Node> out;
   for (;;) {
     Node node;
     WAFER_TRY(reader.read(node.in));
-    const Opcode op = node.in.op;
-    if (op == Opcode::End || op == Opcode::Else) {
-      closing = op;
-      return std::move(out);
-    }
-    if (op == Opcode::Block || op == Opcode::Loop || op == Opcode::If || op == Opcode::TryTable) {
-      Opcode end = Opcode::End;
-      WAFER_LET(body, sequence(reader, end));
-      node.body = std::move(body);
-      if (end == Opcode::Else) {
-        WAFER_LET(otherwise, sequence(reader, end));
-        node.otherwise = std::move(otherwise);
+    switch (node.in.op) {
+      case Opcode::End:
+      case Opcode::Else:
+      case Opcode::Catch:
+      case Opcode::CatchAll:
+      case Opcode::Delegate:
+        closing = std::move(node);
+        return std::move(out);
+      case Opcode::Block:
+      case Opcode::Loop:
+      case Opcode::If:
+      case Opcode::TryTable:
+      case Opcode::Try: {
+        Node next;
+        WAFER_LET(body, sequence(reader, next));
+        node.body = std::move(body);
+        while (next.in.op != Opcode::End) {
+          Node part = std::move(next);
+          const bool is_last = part.in.op == Opcode::Delegate;
+          if (!is_last) {
+            WAFER_LET(code, sequence(reader, next));
+            part.body = std::move(code);
+          }
+          if (part.in.op == Opcode::Else)
+            node.otherwise = std::move(part.body);
+          else
+            node.handlers.push_back(std::move(part));
+          if (is_last) break;
+        }
+        break;
       }
+      default:
+        break;
     }
     out.push_back(std::move(node));
   }
@@ -52,13 +72,14 @@ Result<Body> parse_body(const wasm::Module& module, uint32_t func) {
   while (groups--) {
     if (read_uleb<32>(p, end, count) != LebStatus::Ok) return Error(ErrorKind::Malformed, "locals");
     const uint8_t first = *p++;
+    if (first != 0x63 && first != 0x64) continue;
+    if (*p == 0x62) ++p;  // exact
     int64_t heap = 0;
-    if ((first == 0x63 || first == 0x64) && read_sleb<33>(p, end, heap) != LebStatus::Ok)
-      return Error(ErrorKind::Malformed, "locals");
+    if (read_sleb<33>(p, end, heap) != LebStatus::Ok) return Error(ErrorKind::Malformed, "locals");
   }
   const auto begin = uint32_t(p - module.bytes.data());
   wasm::InstrReader reader(module.bytes, begin, f.body.end, module.features);
-  Opcode closing = Opcode::End;
+  Node closing;
   WAFER_LET(code, sequence(reader, closing));
   out.code = std::move(code);
   return std::move(out);
@@ -66,7 +87,7 @@ Result<Body> parse_body(const wasm::Module& module, uint32_t func) {
 
 Result<std::vector<Node>> parse_expression(const wasm::Module& module, wasm::ConstExpr range) {
   wasm::InstrReader reader(module.bytes, range.begin, range.end, module.features);
-  Opcode closing = Opcode::End;
+  Node closing;
   return sequence(reader, closing);
 }
 

@@ -10,8 +10,9 @@ namespace wafer::reference {
 
 struct Node {
   wasm::Instr in;
-  std::vector<Node> body;       // of a block, loop, if or try_table
+  std::vector<Node> body;       // of a block, loop, if, try_table, try or catch
   std::vector<Node> otherwise;  // of an if
+  std::vector<Node> handlers;   // of a try: catch, catch_all or delegate
 };
 
 struct Body {
