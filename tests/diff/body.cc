@@ -132,7 +132,9 @@ void BodyGenerator::leaf_ref(ValType t) {
     default:
       return null_for(t);
   }
-  if (b_.image.types[heap.index()].kind != CompKind::Func) return leaf_new(heap.index());
+  const CompKind kind = b_.image.types[heap.index()].kind;
+  if (kind == CompKind::Cont) return null_for(t);
+  if (kind != CompKind::Func) return leaf_new(heap.index());
   if (!function_ref(heap.index())) null_for(t);
 }
 
@@ -156,13 +158,9 @@ void BodyGenerator::leaf_new(uint32_t type) {
   const bool defaults = std::all_of(t.fields.begin(), t.fields.end(),
                                     [](const FieldType& f) { return f.storage.defaultable(); });
   if (t.kind == CompKind::Struct) {
-    if (defaults && c_.one_in(2)) {
-      emit(Opcode::StructNewDefault, type);
-      return;
-    }
-    for (const FieldType& f : t.fields) leaf_field(f.storage);
-    emit(Opcode::StructNew, type);
-    return;
+    if (defaults && c_.one_in(2)) return emit_struct_new(type, true);
+    for (const FieldType& f : Vec<FieldType>(t.fields)) leaf_field(f.storage);
+    return emit_struct_new(type, false);
   }
   const uint32_t length = c_.between(1, 6);
   if (defaults && c_.one_in(2)) {

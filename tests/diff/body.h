@@ -130,12 +130,15 @@ class BodyGenerator : Emitter {
   void length_operand();
 
   void make_new(uint32_t type);
+  void emit_struct_new(uint32_t type, bool defaults);
+  bool descriptor_operand(uint32_t type, bool exact);
 
   bool segment_operands(wasm::ValType storage);
 
   bool nullable_to(wasm::ValType t);
 
   bool cast_to(wasm::ValType t);
+  void cast_operand(wasm::ValType from, wasm::ValType to, bool by_descriptor);
 
   void br_on_cast(wasm::Opcode op, uint32_t label, wasm::ValType from, wasm::ValType to);
 
@@ -181,8 +184,24 @@ class BodyGenerator : Emitter {
 
   bool statement();
 
+  // --- Continuations -------------------------------------------------------------------
+
   void set_handled(int32_t v);
+  void open_if_handled(int32_t what);
+  wasm::ValType continuation_ref(uint32_t cont) const {
+    return wasm::ValType::ref(wasm::HeapType::concrete(cont), true);
+  }
   void continuation_statement();
+  void suspend_statement();
+  void switch_statement();
+  void run_statement();
+  void new_continuation(uint32_t func, uint32_t cont);
+  // Puts `arguments` and the continuation in `local` on the stack, some perhaps bound to it,
+  // and resumes it: a suspension leaves the block that begins `handler`.
+  void resume(uint32_t cont, uint32_t local, const Vec<uint32_t>& arguments, uint32_t handler);
+  void resume_throw(uint32_t cont, uint32_t local, uint32_t handler);
+  void add_clauses(wasm::Instr& in, uint32_t cont, uint32_t handler);
+  Vec<uint32_t> leaves(const Vec<wasm::ValType>& types);  // in new locals
 
   bool set_local();
   bool set_global();

@@ -132,7 +132,7 @@ void BodyGenerator::try_table(const Vec<ValType>& results) {
   Vec<ValType> caught;
   CatchClause first{CatchClause::Kind(c_.below(4)), 0, 0};
   if (first.kind <= CatchClause::Kind::CatchRef) {
-    first.tag = any_index(b_.tags.size());
+    first.tag = any_index(b_.exception_tags);
     caught = b_.image.types[b_.tags[first.tag]].func.params;
   }
   if (first.kind == CatchClause::Kind::CatchRef || first.kind == CatchClause::Kind::CatchAllRef)
@@ -140,7 +140,7 @@ void BodyGenerator::try_table(const Vec<ValType>& results) {
   open(Opcode::Block, {}, results, results);
   open(Opcode::Block, {}, caught, caught);
   for (uint32_t n = c_.below(3); n--;) {
-    CatchClause more{CatchClause::Kind::Catch, any_index(b_.tags.size()), 0};
+    CatchClause more{CatchClause::Kind::Catch, any_index(b_.exception_tags), 0};
     // Of clauses that fit, the first counts.
     if (first.kind <= CatchClause::Kind::CatchRef && c_.one_in(2)) more.tag = first.tag;
     Vec<ValType> types = b_.image.types[b_.tags[more.tag]].func.params;

@@ -133,6 +133,13 @@ void BodyGenerator::reference(ValType t) {
       break;
   }
   if (!internal || (t.nullable() && c_.one_in(6))) return leaf(t);
+  if (heap.is_concrete() && b_.image.types[heap.index()].describes != SubType::kNone &&
+      c_.one_in(2)) {
+    const uint32_t described = b_.image.types[heap.index()].describes;
+    aggregate(described);
+    emit(Opcode::RefGetDesc, described);
+    return;
+  }
   make_internal(t);
 }
 
@@ -158,6 +165,30 @@ void BodyGenerator::make_internal(ValType t) {
   make_new(c_.pick(list));
 }
 
+// The fields are there, unless they have their defaults.
+void BodyGenerator::emit_struct_new(uint32_t type, bool defaults) {
+  if (descriptor_operand(type, true))
+    emit(defaults ? Opcode::StructNewDefaultDesc : Opcode::StructNewDesc, type);
+  else
+    emit(defaults ? Opcode::StructNewDefault : Opcode::StructNew, type);
+}
+
+// A descriptor for objects of `type`, mostly one that others have too; false if they have none.
+bool BodyGenerator::descriptor_operand(uint32_t type, bool exact) {
+  const uint32_t descriptor = b_.image.types[type].descriptor;
+  if (descriptor == SubType::kNone) return false;
+  const GlobalType* const global = b_.descriptor_global(descriptor);
+  if (c_.one_in(40))
+    null(HeapType::concrete(descriptor, exact));
+  else if (global && c_.below(4))
+    emit(Opcode::GlobalGet, uint32_t(global - b_.globals.data()));
+  else if (exact)
+    leaf_new(descriptor);
+  else
+    value(ValType::ref(HeapType::concrete(descriptor), c_.one_in(16)));
+  return true;
+}
+
 void BodyGenerator::field_operand(ValType storage) {
   if (storage.is_ref() && c_.below(3)) return leaf_field(storage);
   value(storage.unpacked());
@@ -174,8 +205,7 @@ void BodyGenerator::make_new(uint32_t type) {
   if (c_.one_in(4)) return leaf_new(type);
   if (t.kind == CompKind::Struct) {
     for (const FieldType f : Vec<FieldType>(t.fields)) field_operand(f.storage);
-    emit(Opcode::StructNew, type);
-    return;
+    return emit_struct_new(type, false);
   }
   const ValType storage = t.fields[0].storage;
   switch (c_.below(3)) {
@@ -253,12 +283,22 @@ bool BodyGenerator::nullable_to(ValType t) {
 bool BodyGenerator::cast_to(ValType t) {
   const bool fits = b_.is_sub(t.heap(), HeapKind::Any);
   if (!fits) return false;
+  // By the type, or by the descriptor.
+  const bool by_descriptor = t.heap().is_concrete() && c_.below(3) &&
+                             b_.image.types[t.heap().index()].descriptor != SubType::kNone;
+  const auto descriptor = [&] {
+    if (by_descriptor) descriptor_operand(t.heap().index(), false);
+  };
   if (c_.one_in(3)) {
     // Most of these succeed: the value has the type, but seen from above.
     open(Opcode::Block, {}, {kAnyRef}, {kAnyRef});
     c_.one_in(6) ? value(kAnyRef) : value(t);
     close();
-    heap_op(t.nullable() ? Opcode::RefCastNull : Opcode::RefCast, t.heap());
+    descriptor();
+    if (by_descriptor)
+      heap_op(t.nullable() ? Opcode::RefCastDescEqNull : Opcode::RefCastDescEq, t.heap());
+    else
+      heap_op(t.nullable() ? Opcode::RefCastNull : Opcode::RefCast, t.heap());
     return true;
   }
   if (frames_.size() >= kMaxFrames) return false;
@@ -267,8 +307,9 @@ bool BodyGenerator::cast_to(ValType t) {
   const ValType from = kAnyRef;
   if (!fail) {
     open(Opcode::Block, {}, {t}, {t});
-    c_.one_in(6) ? null(from.heap()) : value(from);
-    br_on_cast(Opcode::BrOnCast, 0, from, t);
+    cast_operand(from, t, by_descriptor);
+    descriptor();
+    br_on_cast(by_descriptor ? Opcode::BrOnCastDescEq : Opcode::BrOnCast, 0, from, t);
     emit(Opcode::Drop);
     leaf(t);
     close();
@@ -277,14 +318,21 @@ bool BodyGenerator::cast_to(ValType t) {
   // (block (result t) (block (result any) any, br_on_cast_fail 0, br 1) drop, leaf)
   open(Opcode::Block, {}, {t}, {t});
   open(Opcode::Block, {}, {kAnyRef}, {kAnyRef});
-  c_.one_in(6) ? null(from.heap()) : value(from);
-  br_on_cast(Opcode::BrOnCastFail, 0, from, t);
+  cast_operand(from, t, by_descriptor);
+  descriptor();
+  br_on_cast(by_descriptor ? Opcode::BrOnCastDescEqFail : Opcode::BrOnCastFail, 0, from, t);
   emit(Opcode::Br, 1);
   close();
   emit(Opcode::Drop);
   leaf(t);
   close();
   return true;
+}
+
+// Of type `from`; with a descriptor mostly one that has one.
+void BodyGenerator::cast_operand(ValType from, ValType to, bool by_descriptor) {
+  if (c_.one_in(6)) return null(from.heap());
+  value(by_descriptor && c_.below(4) ? to : from);
 }
 
 void BodyGenerator::br_on_cast(Opcode op, uint32_t label, ValType from, ValType to) {

@@ -112,69 +112,6 @@ bool BodyGenerator::statement() {
   }
 }
 
-void BodyGenerator::set_handled(int32_t v) {
-  i32(v);
-  emit(Opcode::GlobalSet, b_.handled);
-}
-
-// Suspends where that is handled; or runs a function to its end, or to that of the fuel,
-// which leaves a continuation that nobody goes on with.
-void BodyGenerator::continuation_statement() {
-  if (c_.one_in(2)) {
-    emit(Opcode::GlobalGet, b_.handled);
-    emit(Opcode::If);
-    emit(Opcode::Suspend, b_.yield);
-    emit(Opcode::End);
-    return;
-  }
-  const auto r = c_.pick(b_.resumables);
-  const FuncType type = b_.signature(r.func);
-  Vec<uint32_t> arguments;
-  for (const ValType t : type.params) {
-    value(t);
-    arguments.push_back(add_local(t));
-    emit(Opcode::LocalSet, arguments.back());
-  }
-  const ValType suspended = ValType::ref(HeapType::concrete(r.suspended), true);
-  const uint32_t kept = add_local(suspended);
-  set_handled(1);
-  emit(Opcode::Block);  // the end
-  const auto resume = [&](uint32_t cont, uint32_t out) {
-    Instr& in = emit(Opcode::Resume, cont);
-    in.clauses.push_back({false, b_.yield, 0});
-    for (size_t i = type.results.size(); i--;) emit(Opcode::Drop);
-    emit(Opcode::Br, out);
-    emit(Opcode::End);
-    emit(Opcode::LocalSet, kept);
-  };
-  const auto handler = [&] {
-    Instr& in = emit(Opcode::Block);
-    in.block.kind = BlockType::Kind::Value;
-    in.block.value = suspended;
-  };
-  handler();
-  for (const uint32_t a : arguments) emit(Opcode::LocalGet, a);
-  emit(Opcode::RefFunc, r.func);
-  emit(Opcode::ContNew, r.fresh);
-  resume(r.fresh, 1);
-  emit(Opcode::Loop);
-  take_fuel();
-  emit(Opcode::GlobalGet, b_.fuel);
-  i32(0);
-  emit(Opcode::I32LtS);
-  emit(Opcode::BrIf, 1);
-  set_handled(1);
-  handler();
-  emit(Opcode::LocalGet, kept);
-  resume(r.suspended, 2);
-  emit(Opcode::Br, 0);
-  emit(Opcode::End);
-  emit(Opcode::End);
-  set_handled(0);
-  emit(Opcode::LocalGet, depth_local_);
-  emit(Opcode::GlobalSet, b_.depth);
-}
-
 bool BodyGenerator::set_local() {
   if (visible_.empty()) return false;
   const LocalVar local = c_.pick(visible_);
@@ -187,6 +124,7 @@ bool BodyGenerator::set_global() {
   const auto* g = find(b_.globals, [](const GlobalType& t) { return t.is_mutable; });
   const auto index = uint32_t(g - b_.globals.data());
   if (!g || index == b_.fuel || index == b_.depth) return false;
+  if (has(Group::Continuations) && index == b_.handled && !c_.one_in(8)) return false;
   value(g->type);
   emit(Opcode::GlobalSet, index);
   return false;
@@ -279,7 +217,7 @@ bool BodyGenerator::throw_something() {
     emit(Opcode::ThrowRef);
     return true;
   }
-  const uint32_t tag = any_index(b_.tags.size());
+  const uint32_t tag = any_index(b_.exception_tags);
   values(Vec<ValType>(b_.image.types[b_.tags[tag]].func.params));
   emit(Opcode::Throw, tag);
   return true;

@@ -51,13 +51,36 @@ class Builder {
   uint32_t fuel = 0, depth = 0;   // global indices
   Vec<uint32_t> table0;           // functions that table 0 starts with; ~0 for null
   Vec<uint32_t> structs, arrays;  // type indices
-  // Functions to be run as continuations: types of one that has not begun, and of one that
-  // has been suspended with the tag `yield`. The global `handled` is not 0 while one runs.
+  // --- Continuations: type indices of those of functions ---
+  uint32_t cont_type(uint32_t func);  // made when it is new
+  const wasm::FuncType& function_of(uint32_t cont) const {
+    return image.types[image.types[cont].cont].func;
+  }
+  // Functions to be run as such: types of one that has not begun, and of one that has been
+  // suspended with the tag `yield`. What `handled` holds tells if one runs: kYields, kSwitches.
   struct Resumable {
     uint32_t func, fresh, suspended;
   };
   Vec<Resumable> resumables;
   uint32_t yield = 0, handled = 0;
+  static constexpr int32_t kYields = 1, kSwitches = 2;
+  // Those that switch among themselves take the one that was left: of this type and function
+  // type; kNone: there are none.
+  uint32_t symmetric = wasm::SubType::kNone, symmetric_func = 0;
+  uint32_t switch_tag = 0;
+  // Of all tags, from the first on: those that exceptions may have.
+  uint32_t exception_tags = 0;
+
+  // --- Custom descriptors ---
+  // A constant global with a descriptor of exactly `type`, or null.
+  const wasm::GlobalType* descriptor_global(uint32_t type) {
+    const auto exact = wasm::ValType::ref(wasm::HeapType::concrete(type, true), false);
+    const wasm::GlobalType* found = nullptr;
+    uint32_t seen = 0;
+    for (const wasm::GlobalType& g : globals)
+      if (g.type == exact && c.one_in(++seen)) found = &g;
+    return found;
+  }
 };
 
 // Writes the body of own function `index` (in the function index space).

@@ -119,11 +119,17 @@ class Describer {
       out_ += format("host %" PRIu64, uintptr_t(static_cast<GcHostObject&>(o).data));
     } else if (o.type == &GcHeap::kExceptionType) {
       exception(static_cast<GcException&>(o));
+    } else if (o.type == &GcHeap::kTracedType) {
+      out_ += "continuation";
     } else if (o.type->kind == CompKind::Struct) {
       out_ += format("struct %" PRIu64 " {", o.type->id);
       for (size_t i = 0; i < o.type->fields.size(); ++i) {
         if (i) out_ += ' ';
         stored(o.type->fields[i].storage, o.payload() + o.type->field_offsets[i]);
+      }
+      if (o.type->has_descriptor()) {
+        out_ += " by ";
+        stored(wasm::kAnyRef, o.payload() + o.type->descriptor_offset);
       }
       out_ += '}';
     } else {

@@ -52,7 +52,7 @@ Config config_of(const RunOptions& options, int64_t limit) {
   config.interruptible = c.one_in(8);
   config.consume_fuel = c.one_in(8) || limit;
   config.memory_images = c.one_in(2);
-  config.features.set(wasm::Feature::StackSwitching);
+  config.features.set(wasm::Feature::StackSwitching).set(wasm::Feature::CustomDescriptors);
   return config;
 }
 
@@ -146,13 +146,14 @@ class Runner {
   void reset_bounds() {
     store_.fuel = fuel_;
     if (instances_.empty()) return;
-    set_global(kFuelExport, kFuel);
-    set_global(kDepthExport, 0);
+    // Of the first module; others share them.
+    set_global(*instances_[0], kFuelExport, kFuel);
+    set_global(*instances_[0], kDepthExport, 0);
+    for (Instance* instance : instances_) set_global(*instance, kHandledExport, 0);
   }
 
-  // Of the first module; others share it.
-  void set_global(std::string_view name, int32_t value) {
-    auto global = instances_[0]->get_export(name);
+  static void set_global(Instance& instance, std::string_view name, int32_t value) {
+    auto global = instance.get_export(name);
     if (global && global->kind == ExternKind::Global) global->global->value[0] = uint32_t(value);
   }
 

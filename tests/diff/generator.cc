@@ -91,7 +91,7 @@ class ModuleGenerator : public Builder {
         t.is_final = c.one_in(3);
         if (i > 0 && c.below(3) < 2) {
           const uint32_t super = c.below(i);
-          if (!image.types[super].is_final) {
+          if (!image.types[super].is_final && !is_described(super)) {
             t.super = super;
             t.kind = image.types[super].kind;
             t.fields = image.types[super].fields;
@@ -104,7 +104,65 @@ class ModuleGenerator : public Builder {
         image.types.push_back(std::move(t));
       }
       image.rec_groups.push_back(group);
+      if (has(Group::Descriptors) && c.below(3)) described_types();
     }
+  }
+
+  // Is it one that has a descriptor, or that is for one?
+  bool is_described(uint32_t type) const {
+    const SubType& t = image.types[type];
+    return t.descriptor != SubType::kNone || t.describes != SubType::kNone;
+  }
+
+  // A struct, a descriptor of it, and seldom one of that; or as many below such.
+  void described_types() {
+    const uint32_t* const super = c.one_in(2) ? nullptr : described_super();
+    RecGroup group;
+    group.first = uint32_t(image.types.size());
+    group.count = c.one_in(4) ? 3 : 2;
+    group.written = true;
+    uint32_t above = super ? *super : SubType::kNone;
+    if (super) group.count = chain_length(above);
+    for (uint32_t i = 0; i < group.count; ++i) {
+      const uint32_t index = group.first + i;
+      SubType t;
+      t.kind = CompKind::Struct;
+      t.is_final = c.one_in(4);
+      if (super) {
+        t.super = above;
+        t.fields = image.types[above].fields;
+        above = image.types[above].descriptor;
+      }
+      for (uint32_t f = c.below(3); f--;)
+        t.fields.push_back({field_storage(group.first + group.count), c.below(4) != 0});
+      if (i > 0) t.describes = index - 1;
+      if (i + 1 < group.count) t.descriptor = index + 1;
+      structs.push_back(index);
+      image.types.push_back(std::move(t));
+    }
+    image.rec_groups.push_back(group);
+  }
+
+  uint32_t chain_length(uint32_t type) const {
+    uint32_t out = 1;
+    for (; image.types[type].descriptor != SubType::kNone; type = image.types[type].descriptor)
+      ++out;
+    return out;
+  }
+
+  // The first of a chain of which all may have subtypes, or null.
+  const uint32_t* described_super() {
+    const uint32_t* found = nullptr;
+    uint32_t seen = 0;
+    for (const uint32_t& type : structs) {
+      const SubType& t = image.types[type];
+      if (t.descriptor == SubType::kNone || t.describes != SubType::kNone) continue;
+      bool fits = true;
+      for (uint32_t at = type; at != SubType::kNone; at = image.types[at].descriptor)
+        fits &= !image.types[at].is_final;
+      if (fits && c.one_in(++seen)) found = &type;
+    }
+    return found;
   }
 
   // Types have the indices that they have in the provider.
@@ -123,7 +181,7 @@ class ModuleGenerator : public Builder {
     if (!options.provider) return;
     for (const Export& e : options.provider->exports) {
       const bool bound = e.name == kFuelExport || e.name == kDepthExport;
-      if (!bound && c.one_in(4)) continue;
+      if (e.name == kHandledExport || (!bound && c.one_in(4))) continue;
       Import import{String(kProvider), e.name, options.provider->type_of(e)};
       if (e.name == kFuelExport) fuel = uint32_t(globals.size());
       if (e.name == kDepthExport) depth = uint32_t(globals.size());
@@ -142,6 +200,7 @@ class ModuleGenerator : public Builder {
           globals.push_back(import.type.global);
           break;
         case ExternKind::Tag:
+          if (!image.types[import.type.type_index].func.results.empty()) continue;
           tags.push_back(import.type.type_index);
           break;
       }
@@ -177,10 +236,13 @@ class ModuleGenerator : public Builder {
 
   void signatures() {
     const uint32_t count = c.between(2, options.max_functions);
+    if (has(Group::Continuations) && c.below(3)) symmetric_types();
     for (uint32_t i = 0; i < count; ++i) {
       FuncImage f;
       if (i == 0 && has(Group::HostCalls)) {
         f.type = func_type(type_of_sig("i:i"));
+      } else if (symmetric != SubType::kNone && (i + 1 == count || c.one_in(4))) {
+        f.type = symmetric_func;
       } else if (i > 1 && c.below(3) == 0) {
         f.type = c.pick(image.functions).type;
       } else {
@@ -271,6 +333,12 @@ class ModuleGenerator : public Builder {
         add_global({kI32, true}, {value});
       }
     }
+    for (const uint32_t type : structs)
+      for (uint32_t n = image.types[type].describes == SubType::kNone ? 0 : c.between(1, 2); n--;) {
+        Code init;
+        append_new(init, type);
+        add_global({ValType::ref(HeapType::concrete(type, true), false), false}, std::move(init));
+      }
     const uint32_t count = c.between(2, 6);
     for (uint32_t i = 0; i < count; ++i) {
       const ValType type = any_type();
@@ -378,7 +446,17 @@ class ModuleGenerator : public Builder {
     const SubType& t = image.types[type];
     if (t.kind == CompKind::Struct) {
       for (const FieldType& f : t.fields) append_field(out, f.storage);
-      out.push_back(instr(Opcode::StructNew, type));
+      if (t.descriptor == SubType::kNone) {
+        out.push_back(instr(Opcode::StructNew, type));
+        return;
+      }
+      const GlobalType* const global = descriptor_global(t.descriptor);
+      const auto index = uint32_t(global - globals.data());
+      if (global && is_constant_global(index))
+        out.push_back(instr(Opcode::GlobalGet, index));
+      else
+        append_new(out, t.descriptor);
+      out.push_back(instr(Opcode::StructNewDesc, type));
       return;
     }
     const uint32_t length = c.between(1, 5);
@@ -430,32 +508,47 @@ class ModuleGenerator : public Builder {
     tags.insert(tags.end(), image.tags.begin(), image.tags.end());
   }
 
-  uint32_t cont_type(uint32_t func) {
-    const auto index = uint32_t(image.types.size());
-    SubType t;
-    t.kind = CompKind::Cont;
-    t.cont = func;
-    image.types.push_back(std::move(t));
-    image.rec_groups.push_back({index, 1, false});
-    return index;
+  // A function type that takes continuations of itself.
+  void symmetric_types() {
+    symmetric_func = uint32_t(image.types.size());
+    symmetric = symmetric_func + 1;
+    SubType func, cont;
+    func.func.params.push_back(ValType::ref(HeapType::concrete(symmetric), true));
+    func.func.results = any_types(2);
+    cont.kind = CompKind::Cont;
+    cont.cont = symmetric_func;
+    image.types.push_back(std::move(func));
+    image.types.push_back(std::move(cont));
+    image.rec_groups.push_back({symmetric_func, 2, true});
+  }
+
+  uint32_t add_tag(const FuncType& type) {
+    image.tags.push_back(func_type(type));
+    tags.push_back(image.tags.back());
+    return uint32_t(tags.size() - 1);
   }
 
   void make_resumables() {
+    exception_tags = uint32_t(tags.size());
     if (!has(Group::Continuations)) return;
-    yield = uint32_t(tags.size());
-    image.tags.push_back(func_type({}));
-    tags.push_back(image.tags.back());
+    FuncType yielded;
+    if (c.one_in(2)) yielded = {any_types(2), any_types(2)};
+    yield = add_tag(yielded);
+    if (yielded.results.empty()) ++exception_tags;
     handled = uint32_t(globals.size());
     add_global({kI32, true}, {instr(Opcode::I32Const)});
+    const auto add = [&](uint32_t func, uint32_t fresh) {
+      const FuncType rest{yielded.results, signature(func).results};
+      resumables.push_back({func, fresh, cont_type(func_type(rest))});
+    };
     for (uint32_t n = c.between(1, 3); n--;) {
-      Resumable r{};
-      r.func = c.below(function_count());
-      FuncType rest;
-      rest.results = signature(r.func).results;
-      r.fresh = cont_type(image.type_of_function(r.func));
-      r.suspended = cont_type(func_type(rest));
-      resumables.push_back(r);
+      const uint32_t func = c.below(function_count());
+      add(func, cont_type(image.type_of_function(func)));
     }
+    if (symmetric == SubType::kNone) return;
+    switch_tag = add_tag({{}, image.types[symmetric_func].func.results});
+    for (uint32_t f = 0; f < function_count(); ++f)
+      if (image.type_of_function(f) == symmetric_func) add(f, symmetric);
   }
 
   Code offset_expr(bool is64, uint64_t value) {
@@ -551,8 +644,11 @@ class ModuleGenerator : public Builder {
       image.exports.push_back({String(kCallbackExport), ExternKind::Func, first, 0});
     image.exports.push_back({String(kFuelExport), ExternKind::Global, fuel, 0});
     image.exports.push_back({String(kDepthExport), ExternKind::Global, depth, 0});
+    if (has(Group::Continuations))
+      image.exports.push_back({String(kHandledExport), ExternKind::Global, handled, 0});
     for (uint32_t i = 0; i < globals.size(); ++i)
-      if (i != fuel && i != depth) add("g", ExternKind::Global, i);
+      if (i != fuel && i != depth && !(has(Group::Continuations) && i == handled))
+        add("g", ExternKind::Global, i);
     for (uint32_t i = 0; i < memories.size(); ++i) add("m", ExternKind::Memory, i);
     for (uint32_t i = 0; i < tables.size(); ++i) add("t", ExternKind::Table, i);
     for (uint32_t i = 0; i < tags.size(); ++i) add("e", ExternKind::Tag, i);
@@ -661,8 +757,21 @@ uint32_t Builder::func_type(const FuncType& type) {
   return index;
 }
 
+uint32_t Builder::cont_type(uint32_t func) {
+  for (uint32_t i = 0; i < image.types.size(); ++i)
+    if (image.types[i].kind == CompKind::Cont && image.types[i].cont == func) return i;
+  const auto index = uint32_t(image.types.size());
+  SubType t;
+  t.kind = CompKind::Cont;
+  t.cont = func;
+  image.types.push_back(std::move(t));
+  image.rec_groups.push_back({index, 1, false});
+  return index;
+}
+
 bool Builder::is_sub(HeapType sub, HeapType super) const {
   if (sub == super) return true;
+  if (sub.is_exact()) return is_sub(HeapType::concrete(sub.index()), super);
   HeapKind kind = sub.kind();
   if (sub.is_concrete()) {
     if (super.is_concrete()) {
@@ -672,6 +781,7 @@ bool Builder::is_sub(HeapType sub, HeapType super) const {
     const CompKind comp = image.types[sub.index()].kind;
     kind = comp == CompKind::Func     ? HeapKind::Func
            : comp == CompKind::Struct ? HeapKind::Struct
+           : comp == CompKind::Cont   ? HeapKind::Cont
                                       : HeapKind::Array;
     if (HeapType(kind) == super) return true;
   }

@@ -20,6 +20,8 @@ struct GenOptions {
 // globals that the embedder sets before each call.
 inline constexpr std::string_view kFuelExport = "fuel";    // loop iterations and calls left
 inline constexpr std::string_view kDepthExport = "depth";  // calls that are active
+// Not 0 while a continuation runs; also set to 0 before each call.
+inline constexpr std::string_view kHandledExport = "handled";
 inline constexpr int32_t kFuel = 300;
 
 inline constexpr std::string_view kProvider = "first";

@@ -32,7 +32,8 @@ enum class Group : uint8_t {
   ExtendedConst,
   Edges,  // accesses at the end of memory, of whose results little is used
   Continuations,
-  Operators,  // not a feature: mostly instructions on constants
+  Descriptors,  // beside Gc
+  Operators,    // not a feature: mostly instructions on constants
   Count,
 };
 

@@ -126,6 +126,14 @@ class Encoder {
       number(has_super);
       if (has_super) number(t.super);
     }
+    if (t.describes != SubType::kNone) {
+      byte(0x4C);
+      number(t.describes);
+    }
+    if (t.descriptor != SubType::kNone) {
+      byte(0x4D);
+      number(t.descriptor);
+    }
     switch (t.kind) {
       case CompKind::Func:
         byte(0x60);

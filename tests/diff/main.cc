@@ -70,14 +70,11 @@ Images images_for(const Settings& settings, uint64_t seed) {
   Chooser chooser(seed);
   GenOptions options;
   options.groups = profile_of(settings, seed).groups;
-  // The reference does not know continuations.
-  if (std::ranges::find(settings.tiers, "reference") != settings.tiers.end())
-    options.groups = options.groups.without(Group::Continuations);
-  // Nor does the interpreter in place what takes more than a slot, or the collector.
+  // The interpreter in place does not know what takes more than a slot, or the collector.
   if (std::ranges::find(settings.tiers, "in-place") != settings.tiers.end())
     for (const Group group :
          {Group::Simd, Group::RelaxedSimd, Group::Atomics, Group::WideArithmetic, Group::Memory64,
-          Group::Gc, Group::Continuations})
+          Group::Gc, Group::Continuations, Group::Descriptors})
       options.groups = options.groups.without(group);
   Images out;
   out.push_back(generate(chooser, options));
