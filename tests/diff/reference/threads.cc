@@ -3,6 +3,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <list>
+#include <map>
+#include <memory>
 
 #include "evaluator.h"
 
@@ -22,9 +24,12 @@ struct Waiter {
   bool woken = false;
 };
 
-// Under one_at_a_time(), in order of arrival.
+// All of this under one_at_a_time(). In order of arrival:
 std::list<Waiter*> waiters;
 std::condition_variable woken_up;
+
+// Others may come to lie where a memory was.
+std::map<const Memory*, std::weak_ptr<const Memory>> accessed;
 
 enum WaitResult { kOk = 0, kNotEqual = 1, kTimedOut = 2 };
 
@@ -69,6 +74,17 @@ Nat notify(const Memory& memory, Nat address, Nat count) {
 std::mutex& one_at_a_time() {
   static std::mutex mutex;
   return mutex;
+}
+
+void note_access(const Memory& memory) {
+  std::weak_ptr<const Memory>& entry = accessed[&memory];
+  if (entry.expired()) entry = const_cast<Memory&>(memory).owner();
+}
+
+bool is_accessed(const Memory& memory) {
+  const std::lock_guard lock(one_at_a_time());
+  const auto at = accessed.find(&memory);
+  return at != accessed.end() && !at->second.expired();
 }
 
 void Evaluator::wait_or_notify(const wasm::Instr& in, Frame& frame, Ending& out) {

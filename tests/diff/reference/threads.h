@@ -9,12 +9,17 @@
 namespace wafer::reference {
 
 std::mutex& one_at_a_time();
+// Of a shared memory: whether code has accessed it.
+void note_access(const runtime::Memory& memory);  // under one_at_a_time()
+bool is_accessed(const runtime::Memory& memory);
 
 // While there is one, no other thread accesses a shared memory.
 class Turn {
  public:
   explicit Turn(const runtime::Memory& memory) {
-    if (memory.shared()) lock_ = std::unique_lock(one_at_a_time());
+    if (!memory.shared()) return;
+    lock_ = std::unique_lock(one_at_a_time());
+    note_access(memory);
   }
 
  private:

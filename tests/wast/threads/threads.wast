@@ -94,3 +94,18 @@
     (assert_return (invoke "f") (i32.const 3)))
   (wait $inner))
 (wait $alone)
+
+;; A memory that a thread changes before anything else runs in the store that made it.
+(module $early (memory (export "m") 1 1 shared) (data (i32.const 4) "\01"))
+(register "early" $early)
+(thread $first (shared (module $early))
+  (register "early" $early)
+  (module
+    (memory (import "early" "m") 1 1 shared)
+    (func (export "set") (i32.atomic.store (i32.const 4) (i32.const 9))))
+  (invoke "set"))
+(wait $first)
+(module
+  (memory (import "early" "m") 1 1 shared)
+  (func (export "get") (result i32) (i32.atomic.load (i32.const 4))))
+(assert_return (invoke "get") (i32.const 9))
