@@ -12,7 +12,8 @@ void BodyGenerator::run() {
   for (uint32_t i = 0; i < params.size(); ++i) visible_.push_back({i, params[i]});
   budget_ = int32_t(c_.between(10, b_.options.max_code));
   // Some functions are plain, so that compilers may inline them.
-  plain_ = c_.one_in(4);
+  const bool resumed = has(Group::Continuations) && is_resumed();
+  plain_ = c_.one_in(resumed ? 12 : 4);
   depth_local_ = add_local(kI32);
   frames_.push_back({results_, false});
   if (!plain_) prologue();
@@ -23,6 +24,8 @@ void BodyGenerator::run() {
       observe();
     budget_ = budget;
   }
+  if (resumed && !plain_)
+    for (uint32_t n = c_.below(4); n--;) continuation_statement();
   const bool dead = statements(c_.between(1, 8));
   if (!dead || c_.one_in(8)) values(results_);
 }

@@ -191,8 +191,10 @@ class BodyGenerator : Emitter {
   wasm::ValType continuation_ref(uint32_t cont) const {
     return wasm::ValType::ref(wasm::HeapType::concrete(cont), true);
   }
+  bool is_resumed() const;  // is the function run as a continuation?
   void continuation_statement();
   void suspend_statement();
+  void open_try(wasm::CatchClause::Kind kind, const Vec<wasm::ValType>& caught);
   void switch_statement();
   void run_statement();
   void new_continuation(uint32_t func, uint32_t cont);

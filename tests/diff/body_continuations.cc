@@ -11,12 +11,21 @@ void BodyGenerator::set_handled(int32_t v) {
 }
 
 void BodyGenerator::open_if_handled(int32_t what) {
-  emit(Opcode::GlobalGet, b_.handled);
-  if (!c_.one_in(40)) {
+  if (c_.one_in(40)) {
+    i32(1);
+  } else {
+    emit(Opcode::GlobalGet, b_.handled);
     i32(what);
     emit(Opcode::I32And);
   }
   open(Opcode::If, {}, {}, {});
+}
+
+bool BodyGenerator::is_resumed() const {
+  const auto own = uint32_t(&func_ - b_.image.functions.data());
+  for (const Builder::Resumable& r : b_.resumables)
+    if (r.func == own + b_.image.imported(ExternKind::Func)) return true;
+  return false;
 }
 
 void BodyGenerator::continuation_statement() {
@@ -35,12 +44,25 @@ void BodyGenerator::continuation_statement() {
 void BodyGenerator::suspend_statement() {
   const FuncType type = b_.image.types[b_.tags[b_.yield]].func;
   open_if_handled(Builder::kYields);
+  const bool guarded = has(Group::Exceptions) && c_.one_in(4);
+  if (guarded) open_try(CatchClause::Kind::CatchAll, {});
   values(type.params);
   emit(Opcode::Suspend, b_.yield);
   emit(Opcode::LocalGet, depth_local_);
   emit(Opcode::GlobalSet, b_.depth);
   consume_all(type.results);
+  if (guarded) {
+    close();
+    close();
+  }
   close();
+}
+
+// A block that is left with what a try_table in it catches.
+void BodyGenerator::open_try(CatchClause::Kind kind, const Vec<ValType>& caught) {
+  open(Opcode::Block, {}, caught, caught);
+  open(Opcode::TryTable, {}, {}, {}, true);
+  code_.back().catches.push_back({kind, 0, 0});
 }
 
 // To a function that begins, or to one that came here before.
@@ -86,22 +108,23 @@ Vec<uint32_t> BodyGenerator::leaves(const Vec<ValType>& types) {
 }
 
 void BodyGenerator::add_clauses(Instr& in, uint32_t cont, uint32_t handler) {
-  in.clauses.push_back({false, b_.yield, handler});
-  if (b_.symmetric == SubType::kNone) return;
+  // Without one, suspensions go further out.
+  if (!c_.one_in(5)) in.clauses.push_back({false, b_.yield, handler});
+  if (c_.one_in(5) || b_.symmetric == SubType::kNone) return;
   if (b_.function_of(cont).results != b_.image.types[b_.symmetric_func].func.results) return;
-  in.clauses.insert(in.clauses.begin() + c_.below(2), {true, b_.switch_tag, 0});
+  in.clauses.insert(in.clauses.begin() + c_.below(uint32_t(in.clauses.size()) + 1),
+                    {true, b_.switch_tag, 0});
 }
 
 void BodyGenerator::resume(uint32_t cont, uint32_t local, const Vec<uint32_t>& arguments,
                            uint32_t handler) {
-  const FuncType type = b_.function_of(cont);
-  const uint32_t bound = c_.below(3) ? 0 : c_.below(uint32_t(arguments.size()) + 1);
-  for (uint32_t i = 0; i < bound; ++i) emit(Opcode::LocalGet, arguments[i]);
-  if (bound || c_.one_in(6)) {
-    FuncType rest;
-    rest.params.assign(type.params.begin() + bound, type.params.end());
-    rest.results = type.results;
+  uint32_t bound = 0;
+  while (c_.one_in(3)) {
+    const uint32_t end = bound + c_.below(uint32_t(arguments.size()) - bound + 1);
+    FuncType rest = b_.function_of(cont);
+    rest.params.erase(rest.params.begin(), rest.params.begin() + (end - bound));
     const uint32_t to = b_.cont_type(b_.func_type(rest));
+    while (bound < end) emit(Opcode::LocalGet, arguments[bound++]);
     emit(Opcode::LocalGet, local);
     emit(Opcode::ContBind, cont, to);
     local = add_local(continuation_ref(to));
@@ -115,16 +138,27 @@ void BodyGenerator::resume(uint32_t cont, uint32_t local, const Vec<uint32_t>& a
 
 // Ends what is suspended, unless it catches that.
 void BodyGenerator::resume_throw(uint32_t cont, uint32_t local, uint32_t handler) {
-  if (b_.exception_tags == 0 || c_.one_in(4)) {
+  if (b_.exception_tags == 0 || c_.one_in(16)) {
     leaf(kExnRef);
     emit(Opcode::LocalGet, local);
     add_clauses(emit(Opcode::ResumeThrowRef, cont), cont, handler);
     return;
   }
   const uint32_t tag = any_index(b_.exception_tags);
+  const bool by_reference = c_.one_in(2);
+  if (by_reference) open_try(CatchClause::Kind::CatchAllRef, {ValType::ref(HeapKind::Exn, false)});
   for (const ValType t : Vec<ValType>(b_.image.types[b_.tags[tag]].func.params)) leaf(t);
+  if (by_reference) {
+    emit(Opcode::Throw, tag);
+    close();
+    emit(Opcode::Unreachable);
+    close();
+  }
   emit(Opcode::LocalGet, local);
-  add_clauses(emit(Opcode::ResumeThrow, cont, tag), cont, handler);
+  if (by_reference)
+    add_clauses(emit(Opcode::ResumeThrowRef, cont), cont, handler);
+  else
+    add_clauses(emit(Opcode::ResumeThrow, cont, tag), cont, handler);
 }
 
 // Runs a function to its end, or to that of the fuel, which leaves a continuation that nobody
@@ -165,8 +199,11 @@ void BodyGenerator::run_statement() {
     emit(Opcode::BrIf, 1);
     set_handled(what);
     open(Opcode::Block, {}, suspended, suspended);
-    if (c_.one_in(30)) null(HeapType::concrete(r.suspended)), emit(Opcode::LocalSet, kept);
-    if (c_.one_in(5))
+    if (c_.one_in(30)) {
+      null(HeapType::concrete(r.suspended));
+      emit(Opcode::LocalSet, kept);
+    }
+    if (c_.one_in(3))
       resume_throw(r.suspended, kept, 0);
     else
       resume(r.suspended, kept, answers, 0);

@@ -43,6 +43,11 @@ bool BodyGenerator::statement() {
     budget_ -= int32_t(code_.size() - before);
     return false;
   }
+  // Often where they are the subject.
+  if (has(Group::Continuations) && !plain_ && c_.one_in(has(Group::Edges) ? 24 : 8)) {
+    continuation_statement();
+    return false;
+  }
   switch (c_.below(27)) {
     case 24:
     case 25:
@@ -102,10 +107,6 @@ bool BodyGenerator::statement() {
       }
       return false;
     default:
-      if (has(Group::Continuations) && !plain_ && c_.one_in(2)) {
-        continuation_statement();
-        return false;
-      }
       value(b_.any_type());
       emit(Opcode::Drop);
       return false;

@@ -533,6 +533,9 @@ class ModuleGenerator : public Builder {
     if (!has(Group::Continuations)) return;
     FuncType yielded;
     if (c.one_in(2)) yielded = {any_types(2), any_types(2)};
+    // Both may have the same tag.
+    const bool one_tag = symmetric != SubType::kNone && c.one_in(3);
+    if (one_tag) yielded = {{}, image.types[symmetric_func].func.results};
     yield = add_tag(yielded);
     if (yielded.results.empty()) ++exception_tags;
     handled = uint32_t(globals.size());
@@ -546,7 +549,7 @@ class ModuleGenerator : public Builder {
       add(func, cont_type(image.type_of_function(func)));
     }
     if (symmetric == SubType::kNone) return;
-    switch_tag = add_tag({{}, image.types[symmetric_func].func.results});
+    switch_tag = one_tag ? yield : add_tag({{}, image.types[symmetric_func].func.results});
     for (uint32_t f = 0; f < function_count(); ++f)
       if (image.type_of_function(f) == symmetric_func) add(f, symmetric);
   }
