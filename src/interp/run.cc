@@ -416,7 +416,16 @@ void HandlerTable::finish() {
       while (open != kNoHandler && handlers[open].depth == inner.depth);
     }
   };
-  for (uint32_t i = uint32_t(handlers.size()); i-- > 0;) {
+  // A legacy try comes after those in its catch clauses, which lie behind what it guards.
+  Vec<uint32_t> order;
+  if (wasm::is_built(wasm::Feature::LegacyExceptions)) {
+    for (uint32_t i = 0; i < handlers.size(); ++i) order.push_back(i);
+    sort(order.data(), order.data() + order.size(), [&](uint32_t a, uint32_t b) {
+      return handlers[a].end != handlers[b].end ? handlers[a].end < handlers[b].end : a < b;
+    });
+  }
+  for (uint32_t at = uint32_t(handlers.size()); at-- > 0;) {
+    const uint32_t i = order.empty() ? at : order[at];
     Handler& h = handlers[i];
     if (h.begin >= h.end) continue;
     const bool same_try = open == i + 1 && handlers[open].depth == h.depth &&
