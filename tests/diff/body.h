@@ -21,6 +21,7 @@ class BodyGenerator : Emitter {
   struct Frame {
     Vec<wasm::ValType> types;  // that a branch to it carries
     bool is_try = false;
+    bool has_caught = false;  // what rethrow may name
   };
   struct LocalVar {
     uint32_t index;
@@ -159,6 +160,8 @@ class BodyGenerator : Emitter {
   void loop(const Vec<wasm::ValType>& params, const Vec<wasm::ValType>& results);
 
   void try_table(const Vec<wasm::ValType>& results);
+  void legacy_try(const Vec<wasm::ValType>& results);
+  void maybe_throw(uint32_t tag);
 
   // --- Calls ---------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ void BodyGenerator::block(const Vec<ValType>& results) {
       inside(params, results);
       return close();
     default:
+      if (has(Group::LegacyExceptions) && c_.one_in(2)) return legacy_try(results);
       return try_table(results);
   }
 }
@@ -156,19 +157,47 @@ void BodyGenerator::try_table(const Vec<ValType>& results) {
   catches.insert(catches.begin() + c_.below(uint32_t(catches.size() + 1)), first);
   open(Opcode::TryTable, {}, results, results, true);
   code_.back().catches = catches;
-  if (first.kind <= CatchClause::Kind::CatchRef && c_.one_in(3)) {
-    value(kI32);
-    open(Opcode::If, {}, {}, {});
-    values(Vec<ValType>(b_.image.types[b_.tags[first.tag]].func.params));
-    emit(Opcode::Throw, first.tag);
-    close();
-  }
+  if (first.kind <= CatchClause::Kind::CatchRef && c_.one_in(3)) maybe_throw(first.tag);
   inside({}, results);
   close();
   emit(Opcode::Br, 1);
   close();
   consume_all(caught);
   inside({}, results);
+  close();
+}
+
+void BodyGenerator::maybe_throw(uint32_t tag) {
+  value(kI32);
+  open(Opcode::If, {}, {}, {});
+  values(Vec<ValType>(b_.image.types[b_.tags[tag]].func.params));
+  emit(Opcode::Throw, tag);
+  close();
+}
+
+// (try ... catch $tag ... catch_all ...), or (try ... delegate $label)
+void BodyGenerator::legacy_try(const Vec<ValType>& results) {
+  const uint32_t first = any_index(b_.exception_tags);
+  open(Opcode::Try, {}, results, results, true);
+  if (c_.one_in(2)) maybe_throw(first);
+  inside({}, results);
+  if (c_.one_in(4)) {
+    frames_.pop_back();
+    emit(Opcode::Delegate, any_index(frames_.size()));
+    return;
+  }
+  frames_.back() = {results, false, true};
+  const uint32_t tags = c_.below(3);
+  for (uint32_t n = 0; n < tags; ++n) {
+    const uint32_t tag = n == 0 ? first : any_index(b_.exception_tags);
+    emit(Opcode::Catch, tag);
+    consume_all(Vec<ValType>(b_.image.types[b_.tags[tag]].func.params));
+    inside({}, results);
+  }
+  if (tags == 0 || c_.one_in(2)) {
+    emit(Opcode::CatchAll);
+    inside({}, results);
+  }
   close();
 }
 

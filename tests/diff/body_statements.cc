@@ -210,6 +210,13 @@ void BodyGenerator::call_statement() {
 }
 
 bool BodyGenerator::throw_something() {
+  uint32_t seen = 0, caught = 0;
+  for (uint32_t l = 0; l < frames_.size(); ++l)
+    if (frame(l).has_caught && c_.one_in(++seen)) caught = l;
+  if (seen && c_.one_in(2)) {
+    emit(Opcode::Rethrow, caught);
+    return true;
+  }
   const bool guarded =
       std::any_of(frames_.begin(), frames_.end(), [](const Frame& f) { return f.is_try; });
   if (!guarded && !c_.one_in(12)) return false;

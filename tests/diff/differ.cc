@@ -52,7 +52,9 @@ Config config_of(const RunOptions& options, int64_t limit) {
   config.interruptible = c.one_in(8);
   config.consume_fuel = c.one_in(8) || limit;
   config.memory_images = c.one_in(2);
-  config.features.set(wasm::Feature::StackSwitching).set(wasm::Feature::CustomDescriptors);
+  for (const wasm::Feature f : {wasm::Feature::StackSwitching, wasm::Feature::CustomDescriptors,
+                                wasm::Feature::LegacyExceptions})
+    config.features.set(f);
   return config;
 }
 

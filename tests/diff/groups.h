@@ -32,8 +32,9 @@ enum class Group : uint8_t {
   ExtendedConst,
   Edges,  // accesses at the end of memory, of whose results little is used
   Continuations,
-  Descriptors,  // beside Gc
-  Operators,    // not a feature: mostly instructions on constants
+  Descriptors,       // beside Gc
+  LegacyExceptions,  // beside Exceptions
+  Operators,         // not a feature: mostly instructions on constants
   Count,
 };
 

@@ -74,7 +74,7 @@ Images images_for(const Settings& settings, uint64_t seed) {
   if (std::ranges::find(settings.tiers, "in-place") != settings.tiers.end())
     for (const Group group :
          {Group::Simd, Group::RelaxedSimd, Group::Atomics, Group::WideArithmetic, Group::Memory64,
-          Group::Gc, Group::Continuations, Group::Descriptors})
+          Group::Gc, Group::Continuations, Group::Descriptors, Group::LegacyExceptions})
       options.groups = options.groups.without(group);
   Images out;
   out.push_back(generate(chooser, options));

@@ -129,13 +129,13 @@ class Reducer {
   static size_t end_of(const Code& code, size_t at) {
     const auto opens = [](Opcode op) {
       return op == Opcode::Block || op == Opcode::Loop || op == Opcode::If ||
-             op == Opcode::TryTable;
+             op == Opcode::TryTable || op == Opcode::Try;
     };
     if (!opens(code[at].op)) return 0;
     size_t depth = 0;
     for (size_t i = at; i < code.size(); ++i) {
       if (opens(code[i].op)) ++depth;
-      if (code[i].op == Opcode::End && --depth == 0) return i;
+      if ((code[i].op == Opcode::End || code[i].op == Opcode::Delegate) && --depth == 0) return i;
     }
     return 0;
   }
@@ -162,7 +162,8 @@ class Reducer {
     int depth = 0;
     for (size_t i = at; i < at + length; ++i) {
       if (end_of(code, i)) ++depth;
-      if (code[i].op == Opcode::End && --depth < 0) return false;
+      if ((code[i].op == Opcode::End || code[i].op == Opcode::Delegate) && --depth < 0)
+        return false;
       if (code[i].op == Opcode::Else && depth == 0) return false;
     }
     return depth == 0;
