@@ -7,6 +7,7 @@
 #include "host.h"
 #include "interp/interp.h"
 #include "reference/evaluator.h"
+#include "runtime/async.h"
 #include "wasm/type_registry.h"
 #if WAFER_HAS_BASELINE
 #include "compiler/tiering/tiering.h"
@@ -79,6 +80,7 @@ class Runner {
     // Of every call: more than bounded code can take, or so little that some runs out.
     Chooser c(options.seed);
     fuel_ = limit ? limit : c.one_in(3) ? c.between(20, 2000) : int64_t(1) << 40;
+    if (tier.waits && !limit && c.one_in(2)) dose_ = c.between(1, 200);
   }
 
   Trace run(std::span<const Vec<uint8_t>> modules) {
@@ -174,7 +176,7 @@ class Runner {
 
     Event event;
     event.call = name + '(' + describe(store_, args) + ") in round " + std::to_string(round + 1);
-    const auto results = store_.call(func, args);
+    const auto results = dose_ ? call_in_doses(func, args) : store_.call(func, args);
     if (results) {
       event.outcome = describe(store_, *results);
       for (const Value& v : *results)
@@ -183,6 +185,43 @@ class Runner {
       stopped(event, results.error());
     }
     finish(std::move(event));
+  }
+
+  // A call that waits as often as it can: when it is interrupted, and for each of its fuel.
+  Result<Vec<Value>> call_in_doses(FuncInst* func, std::span<const Value> args) {
+    using Status = runtime::Computation::Status;
+    WAFER_LET(call, runtime::Computation::create(store_, func, args));
+    const bool counts = engine_->config().consume_fuel;
+    int64_t left = counts ? std::exchange(store_.fuel, 0) : 0;
+    if (engine_->config().interruptible) store_.interrupt();
+    host_.set_waits(counts);
+    for (Status s = call->resume(); s != Status::Finished;) {
+      if (s == Status::Interrupted) {
+        store_.interrupt_flag = 0;
+      } else if (left == 0) {
+        call->end();
+        break;
+      } else {
+        const int64_t dose = std::min(dose_, left);
+        left -= dose;
+        store_.fuel += dose;
+      }
+      s = call->resume();
+    }
+    store_.interrupt_flag = 0;
+    host_.set_waits(false);
+    store_.fuel += left;
+    if (call->trap().code != TrapCode::None)
+      return Error(ErrorKind::Trap, call->trap().message.empty()
+                                        ? runtime::trap_message(call->trap().code)
+                                        : std::string_view(call->trap().message));
+    Vec<Value> results;
+    const Slot* at = call->results().data();
+    for (const ValType t : func->type->func.results) {
+      results.push_back({t, {at[0], t == wasm::kV128 ? at[1] : 0}});
+      at += wasm::slot_count(t);
+    }
+    return results;
   }
 
   // --- Arguments -----------------------------------------------------------------------
@@ -285,6 +324,7 @@ class Runner {
   const RunOptions options_;
   const int64_t limit_;
   int64_t fuel_ = 0;
+  int64_t dose_ = 0;  // of fuel, for which a call waits; 0: it has all at once
   std::shared_ptr<Engine> engine_;
   Store store_;
   Host host_;
@@ -311,6 +351,7 @@ Result<TierUnderTest> make_tier(std::string_view name) {
   if (name == "reference") {
     out.tier = reference::tier();
     out.counts_fuel = false;
+    out.waits = false;
     return out;
   }
   if (name.starts_with("llvm")) {

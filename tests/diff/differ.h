@@ -24,6 +24,7 @@ struct TierUnderTest {
   bool precise = true;
   // False if it counts fuel in its own way: it is compared until some runs out.
   bool counts_fuel = true;
+  bool waits = true;  // for fuel, and when it is interrupted
 };
 
 // The names that make_tier() knows:

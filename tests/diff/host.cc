@@ -40,7 +40,10 @@ struct HostFunctions {
     // By tail calls a module could nest these without counting its own depth.
     if (!host.callback_ || host.nested_ == kMaxNested) return TrapCode::None;
     ++host.nested_;
+    const int64_t enough = host.waits_ ? int64_t{1} << 40 : 0;
+    context.store.fuel += enough;
     const TrapCode code = context.store.call_raw(host.callback_, slots);
+    context.store.fuel -= enough;
     --host.nested_;
     return code;
   }

@@ -20,6 +20,8 @@ class Host {
                                                   runtime::Instance* provider);
   // What host.again calls.
   void set_callback(runtime::FuncInst* callback) { callback_ = callback; }
+  // While a call waits for fuel its callbacks, which cannot, have enough.
+  void set_waits(bool waits) { waits_ = waits; }
   // What host functions were called with since the last time.
   std::string take_log() { return std::exchange(log_, {}); }
 
@@ -29,6 +31,7 @@ class Host {
 
   runtime::Store& store_;
   runtime::FuncInst* callback_ = nullptr;
+  bool waits_ = false;
   runtime::TagInst* tag_ = nullptr;  // of the exceptions of host.fail
   uint32_t nested_ = 0;              // calls of host.again that have not returned
   std::string log_;

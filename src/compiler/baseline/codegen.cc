@@ -598,7 +598,21 @@ Result<CompiledFunction> BaselineCompiler::Impl::finish(uint32_t func) {
     offset_ = w.offset;
     a_.bind(w.label);
     save_locals();
+    for_kept(w, [this](uint32_t slot, uint8_t reg, bool fpr) {
+      if (fpr) {
+        a_.store_fpr(slot_mem(slot, wasm::kV128), reg, 16);
+      } else {
+        a_.store_frame(slot_mem(slot, wasm::kI64), reg, true);
+      }
+    });
     call_builtin(w.builtin);
+    for_kept(w, [this](uint32_t slot, uint8_t reg, bool fpr) {
+      if (fpr) {
+        a_.load_fpr(reg, slot_mem(slot, wasm::kV128), 16);
+      } else {
+        a_.load_frame(reg, slot_mem(slot, wasm::kI64), true);
+      }
+    });
     a_.jump(w.back);
   }
   for (const Uninitialized& u : uninitialized_) {

@@ -440,8 +440,17 @@ class BaselineCompiler::Impl {
     Label label, back;
     uint32_t offset;
     Builtin builtin;
+    uint32_t gprs = 0, fprs = 0, first_slot = 0;  // registers to keep, and where
   };
   Vec<Wait> waits_;
+  // Calls `f` with each register that a wait keeps, its slot first.
+  static void for_kept(const Wait& w, auto f) {
+    uint32_t slot = w.first_slot;
+    for (uint32_t left = w.fprs; left; left &= left - 1, slot += 2)
+      f(slot, uint8_t(std::countr_zero(left)), true);
+    for (uint32_t left = w.gprs; left; left &= left - 1)
+      f(slot++, uint8_t(std::countr_zero(left)), false);
+  }
   struct Pooled {
     Label label;
     wasm::V128 value;

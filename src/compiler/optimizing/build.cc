@@ -54,7 +54,8 @@ int operand_count(Opcode op) {
 
 class FunctionBuilder::Impl {
  public:
-  explicit Impl(const wasm::Module& module) : module_(module), validator_(module) {}
+  Impl(const wasm::Module& module, const CodeOptions& options)
+      : module_(module), options_(options), validator_(module) {}
   Result<Function*> build(uint32_t func);
 
  private:
@@ -124,6 +125,19 @@ class FunctionBuilder::Impl {
   }
   void leave() { reachable_ = false; }
 
+  // The code up to the next point of control takes fuel as a whole, when it begins.
+  void take_fuel() {
+    if (!options_.fuel || !reachable_) return;
+    Instr in;
+    in.op = Opcode::Nop;
+    in.index = 0;
+    stretch_ = keep(in);
+    add(Kind::Instr, wasm::kBot, {}, stretch_, Opcode::Nop);
+  }
+  void poll() {
+    if (options_.interruptible) add(Kind::Instr, wasm::kBot, {}, kNoImmediates, Opcode::Nop);
+  }
+
   void push_frame(const Instr& in);
   void note_values(const Frame& frame, std::span<const ValueId> operands);
   void note_edge(Frame& frame, std::span<const ValueId> operands);
@@ -136,12 +150,14 @@ class FunctionBuilder::Impl {
   void begin_if(const Instr& in, ValueId cond);
   void begin_else();
   void end_frame();
+  void close_frame();
   void return_now();
   void call(const Instr& in, const wasm::FuncType& type, unsigned extra, bool tail);
   Result<void> plain(const Instr& in, uint32_t operands);
   void results_of(ValueId node, std::span<const ValType> types);
 
   const wasm::Module& module_;
+  const CodeOptions options_;
   wasm::FuncValidator validator_;
   Function f_;
   Vec<ValueId> locals_, stack_;
@@ -150,6 +166,7 @@ class FunctionBuilder::Impl {
   Vec<ValueId> edge_values_;
   Vec<ValueId> scratch_;
   size_t notes_ = 0, most_notes_ = 0;
+  uint64_t stretch_ = 0;  // that takes fuel, in Function::instrs
   uint32_t current_ = 0, depth_ = 0, offset_ = 0, skip_ = 0;
   bool reachable_ = true;
   bool too_much_ = false;
@@ -266,6 +283,8 @@ Result<Function*> FunctionBuilder::Impl::build(uint32_t func) {
     locals_.push_back(zero);
   }
   frames_.emplace_back().results = type.results;
+  take_fuel();
+  poll();
 
   Instr in;
   while (!validator_.done()) {
@@ -275,6 +294,7 @@ Result<Function*> FunctionBuilder::Impl::build(uint32_t func) {
       WAFER_TRY(validator_.apply(in));
       visit_skipped(in);
     } else {
+      if (options_.fuel) ++f_.instrs[stretch_].index;
       WAFER_TRY(visit(in));
     }
     if (too_much_) return unsupported();
@@ -301,7 +321,10 @@ void FunctionBuilder::Impl::visit_skipped(const Instr& in) {
       }
       return;
     case Opcode::Else:
-      if (!skip_) begin_else();
+      if (!skip_) {
+        begin_else();
+        take_fuel();
+      }
       return;
     default:
       return;
@@ -446,6 +469,8 @@ void FunctionBuilder::Impl::begin_loop(const Instr& in) {
     const uint32_t local = assigned_[f.first_local + i];
     locals_[local] = add(Kind::Phi, validator_.locals()[local], {}, locals_[local]);
   }
+  take_fuel();
+  poll();
 }
 
 void FunctionBuilder::Impl::end_loop(const Frame& f) {
@@ -477,6 +502,7 @@ void FunctionBuilder::Impl::begin_if(const Instr& in, ValueId cond) {
   f.header = current_;
   current_ = new_block();
   connect(f.header, current_);
+  take_fuel();
 }
 
 // The other arm begins, where everything is as before the first.
@@ -501,6 +527,12 @@ void FunctionBuilder::Impl::end_frame() {
     leave();
     return;
   }
+  close_frame();
+  take_fuel();
+}
+
+// The end of what is not the whole body.
+void FunctionBuilder::Impl::close_frame() {
   Frame& f = frames_.back();
   if (f.op == Opcode::Loop) {
     end_loop(f);
@@ -576,6 +608,7 @@ Result<void> FunctionBuilder::Impl::visit(const Instr& in) {
     case Else:
       WAFER_TRY(validator_.apply(in));
       begin_else();
+      take_fuel();
       return {};
     case End:
       WAFER_TRY(validator_.apply(in));
@@ -656,7 +689,8 @@ Result<void> FunctionBuilder::Impl::visit(const Instr& in) {
   return plain(in, uint32_t(operands));
 }
 
-FunctionBuilder::FunctionBuilder(const wasm::Module& module) : impl_(make_box<Impl>(module)) {}
+FunctionBuilder::FunctionBuilder(const wasm::Module& module, const CodeOptions& options)
+    : impl_(make_box<Impl>(module, options)) {}
 FunctionBuilder::~FunctionBuilder() = default;
 Result<Function*> FunctionBuilder::build(uint32_t func) { return impl_->build(func); }
 

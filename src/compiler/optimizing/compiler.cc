@@ -28,7 +28,7 @@ constexpr uint32_t kPreservedGprs = [] {
 class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
  public:
   Impl(const wasm::Module& module, const BaselineOptions& options)
-      : BaselineCompiler::Impl(module, options), builder_(module) {
+      : BaselineCompiler::Impl(module, options), builder_(module, options.code) {
     driven_ = true;
   }
   Result<CompiledFunction> make_code(uint32_t func);
@@ -58,6 +58,7 @@ class OptimizingCompiler::Impl final : public BaselineCompiler::Impl {
   void push_load(ValueId load, bool commutes);
   bool left_is_last(const Node& n) const;
   void make(ValueId id);
+  void wait(const Node& n, uint32_t index);
   void take_result(Location to, const Operand& from);
   void edge_moves(const Vec<AllocMove>& moves, size_t& next, uint32_t block, uint32_t from,
                   uint32_t to);
@@ -599,8 +600,30 @@ void OptimizingCompiler::Impl::make(ValueId id) {
   if (!emit(*in)) unsupported_ = true;
 }
 
+// What is in registers then stays there: the call, which is out of the way, keeps it.
+void OptimizingCompiler::Impl::wait(const Node& n, uint32_t index) {
+  offset_ = n.offset;
+  if (const Instr* in = f_->immediates(n)) {
+    charge_point();
+    fuel_count_ = in->index;
+    patch_fuel();
+  } else {
+    poll();
+  }
+  Wait& w = waits_.back();
+  w.gprs = kOperandGprs & in_.gprs & ~out_->free_gprs[index];
+  w.fprs = in_.fprs & ~out_->free_fprs[index];
+  w.first_slot = out_->slots;
+  max_slot_ = std::max(max_slot_,
+                       w.first_slot + uint32_t(std::popcount(w.gprs) + 2 * std::popcount(w.fprs)));
+}
+
 void OptimizingCompiler::Impl::emit_node(ValueId id, uint32_t index) {
   const Node& n = f_->nodes[id];
+  if (n.op == Opcode::Nop) {
+    wait(n, index);
+    return;
+  }
   if (const Sum* sum = fusion_.sum(id)) {
     push_arg(sum->x);
     push_arg(sum->y);
@@ -724,7 +747,7 @@ Result<CompiledFunction> OptimizingCompiler::Impl::make_code(uint32_t func) {
   const uint32_t begin = module_.functions[func].body.begin;
   const Error unsupported(ErrorKind::Unsupported, "not supported by the optimizing compiler",
                           begin);
-  if (options_.code.fuel || options_.code.interruptible || options_.heat) return unsupported;
+  if (options_.heat) return unsupported;
   WAFER_LET(f, builder_.build(func));
   f_ = f;
   optimize(*f_);

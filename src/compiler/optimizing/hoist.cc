@@ -169,7 +169,8 @@ class ConstantLoader {
       calls_[b + 1] = calls_[b];
       for (ValueId id : f.blocks[b].nodes) {
         const Node& n = f.nodes[id];
-        calls_[b + 1] += n.kind == Kind::Instr && effects_of(n.op).calls;
+        // (To wait is not one that changes registers.)
+        calls_[b + 1] += n.kind == Kind::Instr && n.op != Opcode::Nop && effects_of(n.op).calls;
         any_ |= n.kind == Kind::Instr && n.op == Opcode::V128Const;
       }
     }

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/result.h"
+#include "compiler/backend.h"
 #include "compiler/optimizing/regalloc.h"
 #include "wasm/instr.h"
 #include "wasm/module.h"
@@ -16,12 +17,13 @@ using wasm::ValType;
 
 struct Node {
   enum class Kind : uint8_t {
-    None,    // removed
-    Const,   // number or null reference: `value`
-    Param,   // of the function: `value` is the index
-    Phi,     // an operand for each predecessor of the block, in their order
-    Instr,   // `op` of the operands, with the immediates Function::instrs[value] unless
-             // kNoImmediates
+    None,   // removed
+    Const,  // number or null reference: `value`
+    Param,  // of the function: `value` is the index
+    Phi,    // an operand for each predecessor of the block, in their order
+    Instr,  // `op` of the operands, with the immediates Function::instrs[value] unless
+            // kNoImmediates. A nop is where the code may have to wait: it takes so much fuel as its
+            // immediate `index` says, or without immediates asks if it is interrupted
     Result,  // of the call args[0], one that is not the first: `value` is the index. Right behind
              // it
     Jump,    // ends of blocks, from here on
@@ -83,10 +85,10 @@ inline bool is_terminator(Node::Kind kind) { return kind >= Node::Kind::Jump; }
 // Whether the node stays though nobody uses its result.
 bool is_root(const Node& n);
 
-// Builds functions of one module. Not thread-safe.
+// Builds functions of one module, by `options` with places to wait. Not thread-safe.
 class FunctionBuilder {
  public:
-  explicit FunctionBuilder(const wasm::Module& module);
+  explicit FunctionBuilder(const wasm::Module& module, const CodeOptions& options = {});
   ~FunctionBuilder();
   // Good until the next build(). Unsupported for a function that takes another compiler.
   Result<Function*> build(uint32_t func);

@@ -195,6 +195,7 @@ Needs needs_of(const Function& f, const Node& n, const wasm::Module& module,
           n.op == I32RemS || n.op == I32RemU || n.op == I64RemS || n.op == I64RemU ? kRdx : kRax;
 #endif
       return needs;
+    case Nop:
     case GlobalGet:
     case GlobalSet:
     case MemorySize:

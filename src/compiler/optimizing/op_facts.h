@@ -140,6 +140,8 @@ constexpr Effects effects(Opcode op) {
   if (is_store(op)) return {.traps = true, .writes = true};
   if (is_trapping_arithmetic(op)) return kTraps;
   switch (op) {
+    case Opcode::Nop:  // while it waits
+      return kAnything;
     case Opcode::Select:
     case Opcode::SelectT:
     case Opcode::RefNull:

@@ -73,12 +73,9 @@ class LeveledBackend final : public Backend {
     if (!here || !known || options.opt_level == 0 || options.enter_at ||
         !BaselineCompiler::makes_images())
       return nullptr;
-    const bool metered = options.code.fuel || options.code.interruptible;
     // Single functions are asked for because they are known to be worth it.
-    if (!whole) return options.opt_level == 1 && !metered ? &kOfLevel1 : nullptr;
-    return options.opt_level > 2 || metered ? &kAll
-           : options.opt_level == 1         ? &kOfLevel1
-                                            : &kOfLevel2;
+    if (!whole) return options.opt_level == 1 ? &kOfLevel1 : nullptr;
+    return options.opt_level > 2 ? &kAll : options.opt_level == 1 ? &kOfLevel1 : &kOfLevel2;
   }
 
   static BaselineOptions quick_options(const CompileOptions& options) {
