@@ -7,6 +7,7 @@
 #include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 #include "compiler/tiers/choose.h"
+#include "wafer/async.hpp"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 #include "wasm/decoder.h"
@@ -97,6 +98,45 @@ TEST(Levels, MixedWithBaselineCode) { run_mixed("/nowhere/libwafer-llvm.so"); }
 #ifdef WAFER_LLVM_MODULE
 TEST(Levels, MixedWithLlvm) { run_mixed(WAFER_LLVM_MODULE); }
 #endif
+
+// What a call comes to that waits whenever it has used so little fuel, and how much in all.
+std::pair<int32_t, uint64_t> call_in_doses(Tier tier, const char* name, int32_t argument) {
+  Config config;
+  config.tier = tier;
+  config.opt_level = 1;
+  config.optimizer_library = "/nowhere/libwafer-llvm.so";
+  config.consume_fuel = config.interruptible = true;
+  Engine engine(config);
+  Store store(engine);
+  auto module = compile_wat(engine, kMixed);
+  EXPECT_TRUE(module.ok()) << module.error().message;
+  auto instance = Instance::create(store, *module);
+  EXPECT_TRUE(instance.ok()) << instance.error().message;
+  auto call = Computation::start(*instance->func(name), {Val(argument)});
+  EXPECT_TRUE(call.ok()) << call.error().message;
+  constexpr uint64_t kDose = 7;
+  uint64_t given = 0;
+  store.interrupt();
+  EXPECT_EQ(call->resume(), Computation::Status::OutOfFuel);
+  for (auto s = call->status(); s != Computation::Status::Finished; s = call->resume()) {
+    store.clear_interrupt();
+    if (s != Computation::Status::OutOfFuel) continue;
+    store.set_fuel(kDose);
+    given += kDose;
+  }
+  const auto result = call->result();
+  EXPECT_TRUE(result.ok()) << result.error().message;
+  return {result.ok() ? (*result)[0].i32() : 0, given - store.fuel()};
+}
+
+TEST(Levels, CodeThatWaits) {
+  const std::pair<const char*, int32_t> kCalls[] = {{"rounds", 20}, {"even", 101}, {"outer", 100}};
+  for (const auto& [name, argument] : kCalls) {
+    const auto want = call_in_doses(Tier::Interpreter, name, argument);
+    EXPECT_GT(want.second, 30u);
+    EXPECT_EQ(call_in_doses(Tier::Optimized, name, argument), want) << name;
+  }
+}
 
 #if WAFER_HAS_OPTIMIZING
 namespace compiler = wafer::compiler;
@@ -197,9 +237,9 @@ TEST(Levels, ShareOfLargeModules) {
   EXPECT_NEAR(asked(2), 0.18, 0.01);
   EXPECT_EQ(asked(3), 1);
   EXPECT_EQ(asked(0), 0);  // as a whole, without a list
-  // Metered code is all the backend's.
-  options.code.interruptible = true;
-  EXPECT_EQ(asked(2), 1);
+  options.code.fuel = options.code.interruptible = true;
+  EXPECT_NEAR(asked(1), 0.08, 0.01);
+  EXPECT_NEAR(asked(2), 0.18, 0.01);
 }
 
 // The code generator of level 1, without another.
