@@ -1,5 +1,8 @@
 #include "compiler/backend.h"
 
+#include "compiler/abi.h"
+#include "compiler/llvm_loader.h"
+
 namespace wafer::compiler {
 
 uint32_t option_bits(const CodeOptions& options) {
@@ -16,6 +19,15 @@ CodeOptions options_of(const ImageTraits& traits) {
   o.relaxed_traps = !(traits.options & kOptionExactTraps);
   o.signals = !(traits.options & kOptionNoSignals);
   return o;
+}
+
+uint64_t backend_fingerprint() {
+  uint64_t hash = abi_fingerprint();
+  for (const size_t size :
+       {sizeof(CompileOptions), sizeof(ImageParts), sizeof(ImageFunction), sizeof(wasm::Module),
+        sizeof(wasm::Function), sizeof(wasm::Instr), sizeof(wasm::SubType), sizeof(Error)})
+    hash = (hash ^ size) * 0x100000001b3u;
+  return hash;
 }
 
 }  // namespace wafer::compiler

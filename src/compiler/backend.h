@@ -48,6 +48,8 @@ struct CompileOptions {
   bool through_entries = false;
   // Compiles nothing but this: the function's code from the loop on (see loop_frame_offset()).
   std::optional<LoopEntry> enter_at;
+  // Of the whole module, functions that are known to be run a lot. Shapes no code.
+  Vec<uint32_t> hot;
   const std::atomic<uint32_t>* cancel = nullptr;  // not 0: give up soon, with an Error
   // Code for compile_in_place().
   bool in_place = false;

@@ -22,7 +22,7 @@ namespace wafer::compiler {
 namespace {
 
 plugin::Plugin llvm_plugin() {
-  return {"libwafer-llvm.so", "WAFER_LLVM", "wafer_llvm_fingerprint", abi_fingerprint()};
+  return {"libwafer-llvm.so", "WAFER_LLVM", "wafer_llvm_fingerprint", backend_fingerprint()};
 }
 
 std::mutex g_mutex;               // of what is loaded

@@ -14,6 +14,9 @@ namespace wafer::compiler {
 Result<Backend*> load_llvm_backend();
 // The one in the shared library at `path`, if that is not empty; else load_llvm_backend().
 Result<Backend*> load_llvm_backend_at(const std::string& path);
+// Differs where a library of another build cannot be called: by abi_fingerprint(), and by how lies
+// in memory what the two hand to each other.
+uint64_t backend_fingerprint();
 // Gives back the memory that a code generator which was loaded has no use for until it is called
 // again: pages of its files, which come back by themselves, and what allocators keep. From any
 // thread.

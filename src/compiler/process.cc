@@ -33,7 +33,7 @@ static auto parts(Of<LoopEntry> auto& s) {
   return std::tie(func, loop);
 }
 static auto parts(Of<CompileOptions> auto& s) {
-  auto& [code, opt_level, target, cpu, threads, through_entries, enter_at, cancel, in_place,
+  auto& [code, opt_level, target, cpu, threads, through_entries, enter_at, hot, cancel, in_place,
          module_id, generator] = s;
   return std::tie(code, opt_level, target, cpu, threads, through_entries, enter_at, in_place,
                   module_id);

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "compiler/llvm_loader.h"
 #include "compiler/tier.h"
 #include "compiler/tiers/choose.h"
@@ -240,6 +243,13 @@ TEST(Levels, ShareOfLargeModules) {
   options.code.fuel = options.code.interruptible = true;
   EXPECT_NEAR(asked(1), 0.08, 0.01);
   EXPECT_NEAR(asked(2), 0.18, 0.01);
+  // What is known to be hot is chosen whatever it looks like.
+  const std::set<uint32_t> chosen(noting.asked.begin(), noting.asked.end());
+  for (uint32_t f = 0; f < 1000; ++f)
+    if (!chosen.contains(f) && options.hot.size() < 3) options.hot.push_back(f);
+  EXPECT_GT(asked(2), 0.18);
+  for (const uint32_t f : options.hot)
+    EXPECT_TRUE(std::ranges::find(noting.asked, f) != noting.asked.end());
 }
 
 // The code generator of level 1, without another.

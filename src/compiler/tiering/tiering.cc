@@ -327,6 +327,11 @@ void TieringTier::optimize_whole(Running& running) {
   CompileOptions compile = running.compile;
   // One processor is the program's.
   compile.threads = std::max(1u, std::thread::hardware_concurrency() - 1);
+  {
+    const std::lock_guard lock(mutex_);
+    for (uint32_t f = 0; f < running.asked.size(); ++f)
+      if (running.hits[f] || running.ready[f]) compile.hot.push_back(f);
+  }
   const wasm::Module& module = *running.module;
   CodeCache::FoundOrTurn kept;
   if (options_.cache)

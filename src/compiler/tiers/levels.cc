@@ -13,6 +13,36 @@ namespace wafer::compiler {
 
 namespace {
 
+#if WAFER_HAS_OPTIMIZING
+// How much of a module's code the backend makes, but for functions that are too large for it: of
+// its bytes that share, or so many if that is more. It takes about 60 times as long as the
+// optimizing compiler.
+struct Share {
+  double of_all;
+  uint64_t least;
+};
+
+bool is_any_cpu(const CompileOptions& options) {
+  return options.cpu == "baseline" || (options.cpu.empty() && !options.target.empty());
+}
+
+// Null if there is only code of the backend's.
+const Share* share_of(const CompileOptions& options, bool whole) {
+  static constexpr Share kOfLevel1{0.08, 4u << 10}, kOfLevel2{0.18, 16u << 10}, kAll{1, 0};
+  static constexpr std::string_view kTargets[] = {
+      "", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"};
+  const bool here =
+      std::find(std::begin(kTargets), std::end(kTargets), options.target) != std::end(kTargets);
+  const bool known = options.cpu.empty() || options.cpu == "native" || is_any_cpu(options);
+  if (!here || !known || options.opt_level == 0 || options.enter_at ||
+      !BaselineCompiler::makes_images())
+    return nullptr;
+  // Single functions are asked for because they are known to be worth it.
+  if (!whole) return options.opt_level == 1 ? &kOfLevel1 : nullptr;
+  return options.opt_level > 2 ? &kAll : options.opt_level == 1 ? &kOfLevel1 : &kOfLevel2;
+}
+#endif
+
 class LeveledBackend final : public Backend {
  public:
   explicit LeveledBackend(BackendSource backend) : backend_(std::move(backend)) {}
@@ -50,34 +80,6 @@ class LeveledBackend final : public Backend {
 
  private:
 #if WAFER_HAS_OPTIMIZING
-  // How much of a module's code the backend makes, but for functions that are too large for it: of
-  // its bytes that share, or so many if that is more. It takes about 60 times as long as the
-  // optimizing compiler.
-  struct Share {
-    double of_all;
-    uint64_t least;
-  };
-
-  static bool is_any_cpu(const CompileOptions& options) {
-    return options.cpu == "baseline" || (options.cpu.empty() && !options.target.empty());
-  }
-
-  // Null if there is only code of the backend's.
-  static const Share* share_of(const CompileOptions& options, bool whole) {
-    static constexpr Share kOfLevel1{0.08, 4u << 10}, kOfLevel2{0.18, 16u << 10}, kAll{1, 0};
-    static constexpr std::string_view kTargets[] = {
-        "", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"};
-    const bool here =
-        std::find(std::begin(kTargets), std::end(kTargets), options.target) != std::end(kTargets);
-    const bool known = options.cpu.empty() || options.cpu == "native" || is_any_cpu(options);
-    if (!here || !known || options.opt_level == 0 || options.enter_at ||
-        !BaselineCompiler::makes_images())
-      return nullptr;
-    // Single functions are asked for because they are known to be worth it.
-    if (!whole) return options.opt_level == 1 ? &kOfLevel1 : nullptr;
-    return options.opt_level > 2 ? &kAll : options.opt_level == 1 ? &kOfLevel1 : &kOfLevel2;
-  }
-
   static BaselineOptions quick_options(const CompileOptions& options) {
     BaselineOptions quick;
     quick.code = options.code;
@@ -103,8 +105,9 @@ class LeveledBackend final : public Backend {
       for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
         bytes += module.functions[f].body.size();
       const auto most = std::max(share.least, uint64_t(double(bytes) * share.of_all));
-      const Vec<bool> chosen = share.of_all < 1 ? choose_functions(module, most)
-                                                : Vec<bool>(module.functions.size(), true);
+      Vec<bool> chosen = share.of_all < 1 ? choose_functions(module, most)
+                                          : Vec<bool>(module.functions.size(), true);
+      for (const uint32_t f : options.hot) chosen[f] = true;
       for (uint32_t f = module.imported_functions; f < module.functions.size(); ++f)
         (chosen[f] ? slow : quick).push_back(f);
     }

@@ -65,9 +65,7 @@ OwnedTier make_auto(TierOptions options, bool eager) {
 
 Result<OwnedTier> make_tier(TierKind kind, TierOptions options, bool eager) {
   if (!options.backend) take_backend(options, {});
-  // (What Auto has made at its leisure is what is hot, or all: at the default level by the
-  // backend.)
-  if (kind == TierKind::Optimized || options.compile.opt_level == 1)
+  if (kind == TierKind::Optimized || kind == TierKind::Auto)
     options.backend = by_level(std::move(options.backend), options.compile.opt_level);
   switch (kind) {
     case TierKind::Interpreter:

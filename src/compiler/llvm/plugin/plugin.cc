@@ -1,11 +1,11 @@
 // Entry points of the shared library around the LLVM code generator.
-#include "compiler/abi.h"
 #include "compiler/llvm/llvm_backend.h"
+#include "compiler/llvm_loader.h"
 
 extern "C" {
 
 __attribute__((visibility("default"))) uint64_t wafer_llvm_fingerprint() {
-  return wafer::compiler::abi_fingerprint();
+  return wafer::compiler::backend_fingerprint();
 }
 
 // `allocator` is that of the program, which frees what the code generator hands over.
