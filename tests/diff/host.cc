@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -43,7 +44,8 @@ struct HostFunctions {
     const int64_t enough = host.waits_ ? int64_t{1} << 40 : 0;
     context.store.fuel += enough;
     const TrapCode code = context.store.call_raw(host.callback_, slots);
-    context.store.fuel -= enough;
+    // (When code next looks for fuel is its own affair.)
+    if (enough) context.store.fuel = std::max<int64_t>(context.store.fuel - enough, 0);
     --host.nested_;
     return code;
   }
