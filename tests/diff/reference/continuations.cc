@@ -1,5 +1,7 @@
 // Stack switching: a continuation is the stacks between a prompt and what is evaluated next,
 // taken out of those of the evaluator.
+#include <utility>
+
 #include "evaluator.h"
 
 namespace wafer::reference {

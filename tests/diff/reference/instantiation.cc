@@ -170,8 +170,12 @@ std::string Evaluator::find_wrong(Instance& instance) {
     for (size_t k = 0; k < data.size(); ++k) memories[segment.memory][size_t(offset) + k] = data[k];
   }
   for (uint32_t m = module.imported_memories; m < module.memories.size(); ++m) {
-    // Other threads may have been there before.
-    if (instance.memories[m]->shared() && is_accessed(*instance.memories[m])) continue;
+    std::unique_lock<std::mutex> lock;
+    if (instance.memories[m]->shared()) {
+      lock = std::unique_lock(one_at_a_time());
+      // Other threads may have been there before.
+      if (is_accessed(*instance.memories[m])) continue;
+    }
     if (memories[m].size() != instance.memories[m]->size_bytes())
       return "size of memory " + std::to_string(m);
     if (!std::equal(memories[m].begin(), memories[m].end(), instance.memories[m]->base))

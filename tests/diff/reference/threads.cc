@@ -82,7 +82,6 @@ void note_access(const Memory& memory) {
 }
 
 bool is_accessed(const Memory& memory) {
-  const std::lock_guard lock(one_at_a_time());
   const auto at = accessed.find(&memory);
   return at != accessed.end() && !at->second.expired();
 }

@@ -9,8 +9,8 @@
 namespace wafer::reference {
 
 std::mutex& one_at_a_time();
-// Of a shared memory: whether code has accessed it.
-void note_access(const runtime::Memory& memory);  // under one_at_a_time()
+// Of a shared memory, while that is locked: whether code has accessed it.
+void note_access(const runtime::Memory& memory);
 bool is_accessed(const runtime::Memory& memory);
 
 // While there is one, no other thread accesses a shared memory.
