@@ -177,6 +177,7 @@ void BodyGenerator::maybe_throw(uint32_t tag) {
 
 // (try ... catch $tag ... catch_all ...), or (try ... delegate $label)
 void BodyGenerator::legacy_try(const Vec<ValType>& results) {
+  const Nest nest(nesting_);
   const uint32_t first = any_index(b_.exception_tags);
   open(Opcode::Try, {}, results, results, true);
   if (c_.one_in(2)) maybe_throw(first);
@@ -192,6 +193,8 @@ void BodyGenerator::legacy_try(const Vec<ValType>& results) {
     const uint32_t tag = n == 0 ? first : any_index(b_.exception_tags);
     emit(Opcode::Catch, tag);
     consume_all(Vec<ValType>(b_.image.types[b_.tags[tag]].func.params));
+    // So that there is more than one to throw again.
+    if (c_.one_in(4) && frames_.size() < kMaxFrames && can_nest()) legacy_try({});
     inside({}, results);
   }
   if (tags == 0 || c_.one_in(2)) {
