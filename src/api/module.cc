@@ -51,7 +51,9 @@ runtime::Config runtime_config(const Config& config) {
 static_assert(int(Tier::Auto) == int(compiler::TierKind::Auto));
 static_assert(int(Tier::Interpreter) == int(compiler::TierKind::Interpreter));
 static_assert(int(Tier::Baseline) == int(compiler::TierKind::Baseline));
+static_assert(int(Tier::Optimized) == int(compiler::TierKind::Optimized));
 static_assert(int(Tier::InPlace) == int(compiler::TierKind::InPlace));
+static_assert(int(Tier::Optimizing) == int(compiler::TierKind::Optimizing));
 
 Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   runtime::Config c = runtime_config(config);
@@ -84,7 +86,7 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
 // An engine without a tier makes no instances.
 std::shared_ptr<runtime::Engine> make_engine(const Config& config) {
   const bool missing = config.tier == Tier::Baseline || config.tier == Tier::Optimized ||
-                       config.pooled_memories ||
+                       config.tier == Tier::Optimizing || config.pooled_memories ||
                        (config.tier == Tier::InPlace && !interp::kRunsInPlace);
   return runtime::Engine::create(runtime_config(config), missing ? nullptr : interp::tier());
 }

@@ -58,10 +58,11 @@ void wafer_config_stack_size_set(wasm_config_t* c, size_t bytes) { c->config.sta
 static_assert(WAFER_TIER_AUTO == int(Tier::Auto) && WAFER_TIER_BASELINE == int(Tier::Baseline));
 static_assert(WAFER_TIER_INTERPRETER == int(Tier::Interpreter) &&
               WAFER_TIER_OPTIMIZED == int(Tier::Optimized) &&
-              WAFER_TIER_IN_PLACE == int(Tier::InPlace));
+              WAFER_TIER_IN_PLACE == int(Tier::InPlace) &&
+              WAFER_TIER_OPTIMIZING == int(Tier::Optimizing));
 
 void wafer_config_tier_set(wasm_config_t* c, wafer_tier_t tier) {
-  if (tier <= WAFER_TIER_IN_PLACE) c->config.tier = Tier(tier);
+  if (tier <= WAFER_TIER_OPTIMIZING) c->config.tier = Tier(tier);
 }
 void wafer_config_opt_level_set(wasm_config_t* c, unsigned level) { c->config.opt_level = level; }
 void wafer_config_relaxed_traps_set(wasm_config_t* c, bool enable) {

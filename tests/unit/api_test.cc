@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "module_bytes.h"
+#include "tier_engine.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wasi.hpp"
 #include "wafer/wat.hpp"
@@ -81,7 +82,7 @@ TEST(Api, ManyResultsAndVectors) {
 // Functions that the module's compiler inlined are frames too, in every tier.
 TEST(Api, BacktracesShowInlinedFunctions) {
   const Code binary = module_with_lines(5, /*with_entries=*/true);
-  for (const Tier tier : {Tier::Interpreter, Tier::Baseline, Tier::Optimized, Tier::Auto}) {
+  for (const Tier tier : kTiers) {
     Config config;
     config.tier = tier;
     Fixture f(config);
@@ -444,7 +445,7 @@ TEST(ApiTiers, InterruptEndsCompilation) {
 
 // The same results, traps, fuel and interruption in every tier.
 TEST(ApiTiers, AllRunAlike) {
-  for (const Tier tier : {Tier::Auto, Tier::Interpreter, Tier::Baseline, Tier::Optimized}) {
+  for (const Tier tier : kTiers) {
     Config config;
     config.tier = tier;
     config.consume_fuel = true;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "runtime/fiber.h"
+#include "tier_engine.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 
@@ -867,14 +868,12 @@ TEST_P(Async, ManyStacks) {
 }
 
 std::string tier_name(const testing::TestParamInfo<Tier>& tier) {
-  static constexpr const char* kNames[] = {"Auto", "Interpreter", "Baseline", "Optimized"};
+  static constexpr const char* kNames[] = {"Auto",      "Interpreter", "Baseline",
+                                           "Optimized", "InPlace",     "Optimizing"};
   return kNames[size_t(tier.param)];
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiers, Async,
-                         testing::Values(Tier::Interpreter, Tier::Baseline, Tier::Optimized,
-                                         Tier::Auto),
-                         tier_name);
+INSTANTIATE_TEST_SUITE_P(Tiers, Async, testing::ValuesIn(kTiers), tier_name);
 
 }  // namespace
 }  // namespace wafer

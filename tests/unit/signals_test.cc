@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "tier_engine.h"
 #include "wafer/wafer.hpp"
 #include "wafer/wat.hpp"
 
@@ -210,7 +211,7 @@ TEST_F(Signals, EnginesWithout) {
   EXPECT_EXIT(
       {
         install(end_at_once);
-        for (const Tier tier : {Tier::Interpreter, Tier::Baseline, Tier::Optimized, Tier::Auto}) {
+        for (const Tier tier : kTiers) {
           Config config;
           config.signals = false;
           config.tier = tier;

@@ -5,6 +5,14 @@
 
 namespace wafer {
 
+// Those that this build has for all that there is.
+inline constexpr Tier kTiers[] = {
+    Tier::Auto,       Tier::Interpreter, Tier::Baseline, Tier::Optimized,
+#if WAFER_HAS_OPTIMIZING
+    Tier::Optimizing,
+#endif
+};
+
 inline Engine engine_of(Tier tier) {
   Config config;
   config.tier = tier;
