@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/store.h"
+#include "wafer/engine.hpp"
 #include "wafer/externs.hpp"
 
 namespace wafer::detail {
@@ -30,6 +31,9 @@ inline runtime::Extern to_runtime(const Extern& e) {
 
 // Export `name`, followed by what is wrong with it.
 String export_message(std::string_view before, std::string_view name, std::string_view after);
+
+// One that says why, where it makes no instances.
+std::shared_ptr<runtime::Engine> make_engine(const Config& config);
 
 // The store's last trap, with its names.
 const runtime::TrapInfo& described_trap(runtime::Store& store);

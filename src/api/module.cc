@@ -55,7 +55,7 @@ static_assert(int(Tier::Optimized) == int(compiler::TierKind::Optimized));
 static_assert(int(Tier::InPlace) == int(compiler::TierKind::InPlace));
 static_assert(int(Tier::Optimizing) == int(compiler::TierKind::Optimizing));
 
-Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
+Result<std::shared_ptr<runtime::Engine>> try_engine(const Config& config) {
   runtime::Config c = runtime_config(config);
   if (config.pooled_memories) {
     runtime::MemoryPool::Options pool;
@@ -81,33 +81,27 @@ Result<std::shared_ptr<runtime::Engine>> make_engine(const Config& config) {
   return runtime::Engine::create(c, made.tier, std::move(made.owner));
 }
 
-#else
-
-// An engine without a tier makes no instances.
-std::shared_ptr<runtime::Engine> make_engine(const Config& config) {
-  const bool missing = config.tier == Tier::Baseline || config.tier == Tier::Optimized ||
-                       config.tier == Tier::Optimizing || config.pooled_memories ||
-                       (config.tier == Tier::InPlace && !interp::kRunsInPlace);
-  return runtime::Engine::create(runtime_config(config), missing ? nullptr : interp::tier());
-}
-
 #endif
 
 }  // namespace
 
-Engine::Engine(const Config& config) : config_(make_shared_in<const Config>(config)) {
+std::shared_ptr<runtime::Engine> detail::make_engine(const Config& config) {
 #if WAFER_WITH_TIERS
-  Result<std::shared_ptr<runtime::Engine>> made = make_engine(config);
-  if (made) {
-    impl_ = *std::move(made);
-    return;
-  }
+  Result<std::shared_ptr<runtime::Engine>> made = try_engine(config);
+  if (made) return *std::move(made);
   auto tier = make_shared_in<MissingTier>(made.take_error());
-  impl_ = runtime::Engine::create(runtime_config(config), tier.get(), tier);
+  return runtime::Engine::create(runtime_config(config), tier.get(), tier);
 #else
-  impl_ = make_engine(config);
+  // An engine without a tier makes no instances.
+  const bool missing = config.tier == Tier::Baseline || config.tier == Tier::Optimized ||
+                       config.tier == Tier::Optimizing || config.pooled_memories ||
+                       (config.tier == Tier::InPlace && !interp::kRunsInPlace);
+  return runtime::Engine::create(runtime_config(config), missing ? nullptr : interp::tier());
 #endif
 }
+
+Engine::Engine(const Config& config)
+    : impl_(detail::make_engine(config)), config_(make_shared_in<const Config>(config)) {}
 
 Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine)) {
   const runtime::Config& c = impl_->config();

@@ -46,6 +46,11 @@ void* VecStorage::push(const void* bytes, size_t element) {
   return std::memcpy(to, bytes, element);
 }
 
+void VecStorage::take(void* bytes, size_t element) {
+  push(bytes, element);
+  std::memset(bytes, 0, element);
+}
+
 void VecStorage::fill_zero(size_t count, size_t element) {
   reserve(count, element);
   if (count > size)
@@ -63,6 +68,21 @@ void VecStorage::shrink(size_t element) {
 void VecStorage::free(size_t element) {
   release(data, capacity * element, align_of(element));
   *this = {};
+}
+
+void VecStorage::append(const void* bytes, size_t count, size_t element) {
+  if (size + count > capacity) grow(count, element, size == 0);
+  if (count) std::memcpy(static_cast<uint8_t*>(data) + size * element, bytes, count * element);
+  size += uint32_t(count);
+}
+
+void VecStorage::truncate(size_t count, size_t element, void (*end)(void*)) {
+  while (size > count) end(static_cast<uint8_t*>(data) + --size * element);
+}
+
+void VecStorage::destroy(size_t element, void (*end)(void*)) {
+  truncate(0, element, end);
+  free(element);
 }
 
 String& String::append(std::string_view text) {

@@ -1,7 +1,7 @@
 // A vector and a string for small systems: the part of the standard's interface that the core
 // uses. Growing, copying and releasing are functions that know only bytes, so that an instance
 // for one more type costs next to nothing. Elements are moved as bytes: they must not point
-// into themselves, as none of the core's do.
+// into themselves, and zero bytes must be something to destroy, as is so for all of the core's.
 #pragma once
 
 #include <compare>
@@ -32,10 +32,17 @@ struct VecStorage {
   void reserve(size_t count, size_t element);
   // Appends the bytes of an element, which may be one of this vector's.
   void* push(const void* bytes, size_t element);
+  // Moves an element to the end, which is not one of this vector's: zero bytes are left of it.
+  void take(void* bytes, size_t element);
   // Leaves `count` elements: new ones of zero bytes, and none beyond.
   void fill_zero(size_t count, size_t element);
   void shrink(size_t element);
   void free(size_t element);
+  // Appends the bytes of `count` elements.
+  void append(const void* bytes, size_t count, size_t element);
+  // Ends all elements but the first `count`, and with them the storage.
+  void truncate(size_t count, size_t element, void (*end)(void*));
+  void destroy(size_t element, void (*end)(void*));
 };
 
 // Whether a T() is zero bytes.
@@ -116,7 +123,14 @@ class Vec {
     else
       emplace_back(value);
   }
-  void push_back(T&& value) { emplace_back(std::move(value)); }
+  void push_back(T&& value) {
+    if constexpr (std::is_scalar_v<T>)
+      emplace_back(value);
+    else if constexpr (std::is_trivially_copyable_v<T>)
+      s_.push(&value, sizeof(T));
+    else
+      s_.take(&value, sizeof(T));
+  }
   void pop_back() { data()[--s_.size].~T(); }
   void clear() { truncate(0); }
   void resize(size_t n) {
@@ -169,9 +183,13 @@ class Vec {
   }
 
  private:
+  static void end_of(void* element) { static_cast<T*>(element)->~T(); }
   template <class It>
   void append(It first, It last) {
     const auto n = size_t(std::distance(first, last));
+    if constexpr (std::contiguous_iterator<It> && std::is_trivially_copyable_v<T> &&
+                  std::is_same_v<std::iter_value_t<It>, T>)
+      return s_.append(std::to_address(first), n, sizeof(T));
     if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), s_.size == 0);
     for (; first != last; ++first) new (static_cast<void*>(data() + s_.size++)) T(*first);
   }
@@ -179,13 +197,15 @@ class Vec {
     if constexpr (std::is_trivially_destructible_v<T>) {
       if (n < s_.size) s_.size = uint32_t(n);
     } else {
-      while (s_.size > n) pop_back();
+      s_.truncate(n, sizeof(T), end_of);
     }
   }
   void destroy() {
     static_assert(alignof(T) <= 8);
-    if constexpr (!std::is_trivially_destructible_v<T>) clear();
-    s_.free(sizeof(T));
+    if constexpr (!std::is_trivially_destructible_v<T>)
+      s_.destroy(sizeof(T), end_of);
+    else
+      s_.free(sizeof(T));
   }
   VecStorage s_;
 };
@@ -302,8 +322,12 @@ class VecMap {
   template <class Key, class... Args>
   std::pair<iterator, bool> try_emplace(Key&& key, Args&&... args) {
     if (const iterator i = find(key); i != end()) return {i, false};
-    entries_.push_back(new (allocate(sizeof(value_type), alignof(value_type)))
-                           value_type(K(std::forward<Key>(key)), V(std::forward<Args>(args)...)));
+    void* const place = allocate(sizeof(value_type), alignof(value_type));
+    if constexpr (sizeof...(Args) == 1)
+      new (place) value_type(std::forward<Key>(key), std::forward<Args>(args)...);
+    else
+      new (place) value_type(std::forward<Key>(key), V(std::forward<Args>(args)...));
+    entries_.push_back(static_cast<value_type*>(place));
     return {iterator(&entries_.back()), true};
   }
   template <class Key, class Value>

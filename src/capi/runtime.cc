@@ -181,7 +181,8 @@ wasm_trap_t* new_trap(wasm_store_t* store, std::string_view message) {
 }
 
 wasm_trap_t* take_trap(wasm_store_t* store) {
-  const runtime::TrapInfo& info = detail::described_trap(store->store);
+  runtime::TrapInfo& info = store->store.trap();
+  detail::described_trap(store->store);
   std::shared_ptr<TrapData> data;
   // A host function's own trap comes back as the same object.
   if (store->trap && info.code == store->trap->trap.code &&
@@ -190,20 +191,14 @@ wasm_trap_t* take_trap(wasm_store_t* store) {
   else
     data = make_shared_in<TrapData>();
   store->trap.reset();
-  data->trap = info;
+  data->trap = std::move(info);
   if (data->trap.message.empty()) data->trap.message = runtime::trap_message(info.code);
   return trap_ref(store, std::move(data));
 }
 
 TrapCode call(wasm_store_t* store, FuncInst* func, Slot* slots) {
   runtime::TrapInfo& info = store->store.trap();
-  if (WAFER_UNLIKELY(info.code != TrapCode::None)) {
-    info.code = TrapCode::None;
-    info.message.clear();
-    info.backtrace.clear();
-    info.exit_code = 0;
-    store->store.pending_exception = kNullRef;
-  }
+  if (WAFER_UNLIKELY(info.code != TrapCode::None)) store->store.clear_trap();
   const TrapCode code = func->call(store->store, func, slots);
   if (WAFER_UNLIKELY(code != TrapCode::None) && info.code != code) store->store.set_trap(code);
   return code;
@@ -297,7 +292,7 @@ void wasm_config_delete(wasm_config_t* c) { destroy(c); }
 
 wasm_engine_t* wasm_engine_new() { return wasm_engine_new_with_config(wasm_config_new()); }
 wasm_engine_t* wasm_engine_new_with_config(wasm_config_t* config) {
-  auto* engine = create<wasm_engine_t>(wasm_engine_t{Engine(config->config).raw()});
+  auto* engine = create<wasm_engine_t>(wasm_engine_t{wafer::detail::make_engine(config->config)});
   wasm_config_delete(config);
   return engine;
 }

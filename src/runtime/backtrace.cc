@@ -48,6 +48,7 @@ BacktraceFrame make_frame(const wasm::Module& module, uint32_t func_index, uint3
 
 namespace {
 
+#if WAFER_HAS_OS
 String readable(std::string_view name, Demangle demangle) {
   String out;
   if (demangle && demangle(name, out)) return out;
@@ -63,7 +64,6 @@ void describe_frame(BacktraceFrame frame, Demangle demangle, uint64_t& budget,
   const wasm::Module& module = *frame.module;
   frame.module_name = module.names.module;
   frame.func_name = readable(module.function_name(frame.func_index), demangle);
-#if WAFER_HAS_OS
   Vec<SourceFrame> sources;
   if (frame.module_offset) sources = dwarf_frames(module, frame.module_offset, budget);
   for (size_t i = 0; i + 1 < sources.size(); ++i) {
@@ -78,15 +78,16 @@ void describe_frame(BacktraceFrame frame, Demangle demangle, uint64_t& budget,
     frame.source = std::move(own.source);
     if (frame.func_name.empty()) frame.func_name = readable(own.function, demangle);
   }
-#endif
   out.push_back(std::move(frame));
 }
+#endif
 
 }  // namespace
 
-void describe(TrapInfo& info, Demangle demangle) {
+void describe(TrapInfo& info, [[maybe_unused]] Demangle demangle) {
   if (info.described) return;
   info.described = true;
+#if WAFER_HAS_OS
   Vec<BacktraceFrame> frames;
   uint64_t budget = kDwarfSteps;
   for (BacktraceFrame& frame : info.backtrace) {
@@ -96,6 +97,12 @@ void describe(TrapInfo& info, Demangle demangle) {
       frames.push_back(std::move(frame));
   }
   info.backtrace = std::move(frames);
+#else
+  for (BacktraceFrame& frame : info.backtrace) {
+    // Name sections are not read in such builds; an export's name may be there.
+    if (frame.module) frame.func_name = frame.module->function_name(frame.func_index);
+  }
+#endif
 }
 
 String format_backtrace(std::span<const BacktraceFrame> frames) {

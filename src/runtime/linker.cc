@@ -43,21 +43,19 @@ struct NameEqual {
   }
 };
 
-String quoted_name(std::string_view before, std::string_view module, std::string_view name) {
-  String s(before);
+void append_quoted(String& s, const char* before, const NameView& name) {
+  s += before;
   s += '"';
-  s += module;
+  s += name.module;
   s += "\" \"";
-  s += name;
+  s += name.name;
   s += '"';
-  return s;
 }
 
 WAFER_NOINLINE String quoted(const char* what, const NameView& name) {
   String s(what);
   if (!kMessages) return s;
-  s += ": ";
-  s += quoted_name("", name.module, name.name);
+  append_quoted(s, ": ", name);
   return s;
 }
 WAFER_COLD Failure failure_of(ErrorKind kind, const char* what, const NameView& name) {
@@ -80,11 +78,9 @@ struct Linker::Impl {
   bool trap_on_unknown = false;
 
   Result<void> add(std::string_view module, std::string_view name, Definition definition) {
-    auto it = definitions.find(NameView{module, name});
-    if (it == definitions.end()) {
-      definitions.emplace(Name{String(module), String(name)}, std::move(definition));
-      return {};
-    }
+    auto [it, added] =
+        definitions.try_emplace(Name{String(module), String(name)}, std::move(definition));
+    if (added) return {};
     if (!shadowing) return failure_of(ErrorKind::Usage, "already defined", {module, name});
     it->second = std::move(definition);
     return {};
@@ -180,7 +176,7 @@ Result<Instance*> Linker::instantiate(Store& store,
       if (unknown++ == 0)
         unknown_message = quoted("unknown import", {import.module, import.name});
       else if (unknown <= kMostUnknown)
-        unknown_message += quoted_name(", ", import.module, import.name);
+        append_quoted(unknown_message, ", ", {import.module, import.name});
       continue;
     }
     String message = quoted("unknown import", {import.module, import.name});

@@ -100,8 +100,7 @@ bool Memory::commit(uint64_t bytes) {
   if (pinned_) {
     if (bytes > reserved_) return false;
     const uint64_t end = round_to_os_page(bytes);
-    if (mprotect(base + committed_, size_t(end - committed_), PROT_READ | PROT_WRITE) != 0)
-      return false;
+    if (mprotect(base + committed_, end - committed_, PROT_READ | PROT_WRITE) != 0) return false;
     committed_ = end;
     return true;
   }
@@ -110,7 +109,7 @@ bool Memory::commit(uint64_t bytes) {
     if (want < bytes) return false;
 #if defined(__linux__)
     if (base && !on_heap_) {
-      void* p = mremap(base, size_t(reserved_), size_t(want), MREMAP_MAYMOVE);
+      void* p = mremap(base, reserved_, size_t(want), MREMAP_MAYMOVE);
       if (p == MAP_FAILED) return false;
       base = static_cast<uint8_t*>(p);
       reserved_ = committed_ = want;
@@ -120,11 +119,11 @@ bool Memory::commit(uint64_t bytes) {
     auto* p = static_cast<uint8_t*>(map_pages(want, PROT_READ | PROT_WRITE));
     if (!p) return false;
     if (base) {
-      std::memcpy(p, base, size_t(size_bytes()));
+      std::memcpy(p, base, size_bytes());
       if (on_heap_)
-        release(base, size_t(reserved_), 16);
+        release(base, reserved_, 16);
       else
-        munmap(base, size_t(reserved_));
+        munmap(base, reserved_);
     }
     base = p;
     on_heap_ = false;
@@ -140,15 +139,15 @@ bool Memory::commit(uint64_t bytes) {
   }
   auto* p = static_cast<uint8_t*>(try_allocate(size_t(want), 16));
   if (!p) return false;
-  const size_t old = size_t(size_bytes());
+  const size_t old = size_bytes();
   if (base) {
     std::memcpy(p, base, old);
-    release(base, size_t(reserved_), 16);
+    release(base, reserved_, 16);
   }
   std::memset(p + old, 0, size_t(want) - old);
   base = p;
   on_heap_ = true;
-  reserved_ = committed_ = want;
+  reserved_ = committed_ = size_t(want);
   return true;
 }
 
@@ -169,8 +168,9 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   }
   WAFER_TRY(memory->reserve(bytes, config));
   if (!memory->commit(bytes))
-    return failure(ErrorKind::Exhaustion, "out of memory: cannot allocate a linear memory");
-  memory->byte_size.store(bytes, std::memory_order_release);
+    return failure(ErrorKind::Exhaustion,
+                   kBrief ? "out of memory" : "out of memory: cannot allocate a linear memory");
+  memory->byte_size.store(size_t(bytes), std::memory_order_release);
   return memory;
 }
 
@@ -185,12 +185,14 @@ Memory::~Memory() {
 #endif
 #if WAFER_HAS_MMAP
   if (!on_heap_) {
-    munmap(base, size_t(reserved_));
+    munmap(base, reserved_);
     return;
   }
 #endif
-  release(base, size_t(reserved_), 16);
+  release(base, reserved_, 16);
 }
+
+std::shared_ptr<Memory> Memory::owner() const { return self_.lock(); }
 
 uint64_t Memory::grow(uint64_t delta_pages) {
   MutexLock lock(grow_mutex_);
@@ -213,7 +215,7 @@ uint64_t Memory::grow(uint64_t delta_pages) {
 #endif
     return ~uint64_t{0};
   }
-  byte_size.store(bytes, std::memory_order_release);
+  byte_size.store(size_t(bytes), std::memory_order_release);
   return old_pages;
 }
 
@@ -241,16 +243,15 @@ wasm::MemoryType Memory::type() const {
 
 // ---- Bulk operations ------------------------------------------------------------
 
-TrapCode Memory::fill(uint64_t offset, uint8_t value, uint64_t length) {
-  const uint64_t size = size_bytes();
+TrapCode Memory::fill(Index offset, uint8_t value, Index length) {
+  const Index size = size_bytes();
   if (offset > size || length > size - offset) return TrapCode::MemoryOutOfBounds;
   if (length) std::memset(base + offset, value, size_t(length));
   return TrapCode::None;
 }
 
-TrapCode Memory::copy(Memory& to, uint64_t to_offset, Memory& from, uint64_t from_offset,
-                      uint64_t length) {
-  const uint64_t to_size = to.size_bytes(), from_size = from.size_bytes();
+TrapCode Memory::copy(Memory& to, Index to_offset, Memory& from, Index from_offset, Index length) {
+  const Index to_size = to.size_bytes(), from_size = from.size_bytes();
   if (to_offset > to_size || length > to_size - to_offset || from_offset > from_size ||
       length > from_size - from_offset)
     return TrapCode::MemoryOutOfBounds;
@@ -258,8 +259,8 @@ TrapCode Memory::copy(Memory& to, uint64_t to_offset, Memory& from, uint64_t fro
   return TrapCode::None;
 }
 
-TrapCode Memory::init(uint64_t offset, Bytes source, uint64_t source_offset, uint64_t length) {
-  const uint64_t size = size_bytes();
+TrapCode Memory::init(Index offset, Bytes source, Index source_offset, Index length) {
+  const Index size = size_bytes();
   if (offset > size || length > size - offset || source_offset > source.size() ||
       length > source.size() - source_offset)
     return TrapCode::MemoryOutOfBounds;

@@ -9,6 +9,7 @@
 #include "base/span.h"
 #include "runtime/memory_region.h"
 #include "runtime/trap.h"
+#include "runtime/value.h"
 #include "wasm/types.h"
 
 namespace wafer::runtime {
@@ -29,16 +30,18 @@ class Memory {
   // Hot fields first: read by the interpreter and by compiled code.
   uint8_t* base = nullptr;
   // Bytes now accessible. Other threads may grow a shared memory.
-  std::atomic<uint64_t> byte_size{0};
+  std::atomic<size_t> byte_size{0};
 
   struct Config {
     bool guard_pages = true;            // try MemoryMode::Guarded for 32-bit memories
     uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
     uint64_t trim = ~uint64_t{0};       // bytes that there are, if fewer than the pages' (Checked)
+#if WAFER_HAS_GUARDS
     // Where a Guarded memory that is not shared comes from; null: reserved as needed.
     std::shared_ptr<MemoryPool> pool = nullptr;
     // Contents of a Guarded memory; null: zeros.
     std::shared_ptr<const MemoryImage> image = nullptr;
+#endif
   };
 
   // A memory of `type` with the contents of the image, else zeroed. Exhaustion if it
@@ -55,18 +58,18 @@ class Memory {
     if (trimmed_pages_) return trimmed_pages_;
     return byte_size.load(std::memory_order_relaxed) >> type_.page_size_log2;
   }
-  uint64_t size_bytes() const { return byte_size.load(std::memory_order_relaxed); }
+  size_t size_bytes() const { return byte_size.load(std::memory_order_relaxed); }
   // The type, with min being the present size (4.5.3.3).
   wasm::MemoryType type() const;
   // The shared pointer that create() gave.
-  std::shared_ptr<Memory> owner() const { return self_.lock(); }
+  std::shared_ptr<Memory> owner() const;
   MemoryMode mode() const { return mode_; }
   // Can memories of `type` be Guarded, where guard pages are available?
   static bool guardable(const wasm::MemoryType& type) {
     return !type.limits.is64 && type.page_size_log2 == 16;
   }
   bool shared() const { return type_.limits.shared; }
-  MutableBytes bytes() { return {base, size_t(size_bytes())}; }
+  MutableBytes bytes() { return {base, size_bytes()}; }
   // [offset, offset+length) if in bounds, else an empty span with data()==nullptr.
   MutableBytes slice(uint64_t offset, uint64_t length) {
     const uint64_t size = size_bytes();
@@ -74,10 +77,9 @@ class Memory {
     return {base + offset, size_t(length)};
   }
   // memory.fill / memory.copy / memory.init bodies: check, then act.
-  TrapCode fill(uint64_t offset, uint8_t value, uint64_t length);
-  static TrapCode copy(Memory& to, uint64_t to_offset, Memory& from, uint64_t from_offset,
-                       uint64_t length);
-  TrapCode init(uint64_t offset, Bytes source, uint64_t source_offset, uint64_t length);
+  TrapCode fill(Index offset, uint8_t value, Index length);
+  static TrapCode copy(Memory& to, Index to_offset, Memory& from, Index from_offset, Index length);
+  TrapCode init(Index offset, Bytes source, Index source_offset, Index length);
   // memory.atomic.wait32/64 and notify (threads proposal). Timeout in
   // nanoseconds, negative waits for ever. Gives 0 "ok", 1 "not-equal", 2 "timed-out";
   // Interrupted soon after `stop` becomes non-zero (null: never).
@@ -93,8 +95,8 @@ class Memory {
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
   uint64_t max_bytes_ = 0;
-  uint64_t reserved_ = 0;       // Checked: bytes of address space behind base
-  uint64_t committed_ = 0;      // bytes from base on that may be accessed
+  size_t reserved_ = 0;         // Checked: bytes of address space behind base
+  size_t committed_ = 0;        // bytes from base on that may be accessed
   bool pinned_ = false;         // base must not move (Guarded, or shared)
   bool on_heap_ = false;        // base comes from try_allocate
   uint64_t trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows

@@ -188,7 +188,7 @@ Extern Instance::extern_of(ExternKind kind, uint32_t index) {
 
 std::optional<Extern> Instance::get_export(std::string_view name) {
   const Vec<wasm::Export>& exports = module->exports;
-  if (exports.size() <= 8) {
+  if (kSmall || exports.size() <= 8) {
     for (const wasm::Export& e : exports)
       if (e.name == name) return extern_of(e.kind, e.index);
     return std::nullopt;
@@ -237,7 +237,9 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
   Memory::Config config;
   config.guard_pages = memory_mode(type) == MemoryMode::Guarded;
   config.max_bytes = max_bytes;
+#if WAFER_HAS_GUARDS
   config.pool = config_.pool;
+#endif
   return config;
 }
 
@@ -742,7 +744,7 @@ struct Instantiator {
   TrapCode initialize() {
     const TrapCode code = initialize_elements();
     if (code != TrapCode::None) {
-      clear_data();
+      if (WAFER_HAS_GUARDS) clear_data();
       return code;
     }
     return initialize_data();

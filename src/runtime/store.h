@@ -159,9 +159,9 @@ class Table {
   uint64_t grow(uint64_t delta, Ref init);
   // Declared type with min being the present size; heap types canonical.
   wasm::TableType type() const;
-  TrapCode fill(uint64_t at, Ref value, uint64_t count);
-  static TrapCode copy(Table& to, uint64_t to_at, Table& from, uint64_t from_at, uint64_t count);
-  TrapCode init(uint64_t at, std::span<const Ref> items, uint64_t from_at, uint64_t count);
+  TrapCode fill(Index at, Ref value, Index count);
+  static TrapCode copy(Table& to, Index to_at, Table& from, Index from_at, Index count);
+  TrapCode init(Index at, std::span<const Ref> items, Index from_at, Index count);
   bool holds_gc_refs() const { return holds_gc_refs_; }  // false for func tables
 
   Table() = default;

@@ -7,12 +7,12 @@ namespace wafer::runtime {
 
 namespace {
 
-void set_range(Ref* at, Ref value, uint64_t count) {
+void set_range(Ref* at, Ref value, Index count) {
   if (value == kNullRef) {
     if (count) std::memset(at, 0, size_t(count) * sizeof(Ref));
     return;
   }
-  for (uint64_t i = 0; i < count; ++i) at[i] = value;
+  for (Index i = 0; i < count; ++i) at[i] = value;
 }
 
 }  // namespace
@@ -24,17 +24,17 @@ Result<Box<Table>> Table::create(const wasm::TableType& type, Ref init, uint64_t
   table->holds_gc_refs_ = holds_gc_refs;
   // Growth stops at the declared maximum, the embedder's, and what the address
   // type can index.
-  uint64_t most = type.limits.has_64() ? ~uint64_t{0} >> 1 : 0xFFFFFFFFu;
+  Index most = type.limits.has_64() ? ~Index{0} >> 1 : 0xFFFFFFFFu;
   if (most > SIZE_MAX / sizeof(Ref)) most = SIZE_MAX / sizeof(Ref);
-  if (most > max_elements) most = max_elements;
-  if (type.limits.has_max && type.limits.max < most) most = type.limits.max;
+  if (most > max_elements) most = Index(max_elements);
+  if (type.limits.has_max && type.limits.max < most) most = Index(type.limits.max);
   table->max_elements_ = most;
-  const uint64_t size = type.limits.min;
-  if (size > most) return failure(ErrorKind::Exhaustion, "table size exceeds the limit");
-  if (size > 0) {
+  if (type.limits.min > most) return failure(ErrorKind::Exhaustion, "table size exceeds the limit");
+  if (const Index size = Index(type.limits.min)) {
     table->elements = static_cast<Ref*>(try_allocate(size_t(size) * sizeof(Ref), alignof(Ref)));
     if (!table->elements)
-      return failure(ErrorKind::Exhaustion, "out of memory: cannot allocate a table");
+      return failure(ErrorKind::Exhaustion,
+                     kBrief ? "out of memory" : "out of memory: cannot allocate a table");
     table->size = table->capacity_ = size;
     set_range(table->elements, init, size);
   }
@@ -63,7 +63,7 @@ uint64_t Table::grow(uint64_t delta, Ref init) {
     elements = p;
     capacity_ = capacity;
   }
-  set_range(elements + old, init, delta);
+  set_range(elements + old, init, Index(delta));
   size = wanted;
   return old;
 }
@@ -74,13 +74,13 @@ wasm::TableType Table::type() const {
   return t;
 }
 
-TrapCode Table::fill(uint64_t at, Ref value, uint64_t count) {
+TrapCode Table::fill(Index at, Ref value, Index count) {
   if (at > size || count > size - at) return TrapCode::TableOutOfBounds;
   set_range(elements + at, value, count);
   return TrapCode::None;
 }
 
-TrapCode Table::copy(Table& to, uint64_t to_at, Table& from, uint64_t from_at, uint64_t count) {
+TrapCode Table::copy(Table& to, Index to_at, Table& from, Index from_at, Index count) {
   if (to_at > to.size || count > to.size - to_at || from_at > from.size ||
       count > from.size - from_at)
     return TrapCode::TableOutOfBounds;
@@ -89,7 +89,7 @@ TrapCode Table::copy(Table& to, uint64_t to_at, Table& from, uint64_t from_at, u
   return TrapCode::None;
 }
 
-TrapCode Table::init(uint64_t at, std::span<const Ref> items, uint64_t from_at, uint64_t count) {
+TrapCode Table::init(Index at, std::span<const Ref> items, Index from_at, Index count) {
   if (at > size || count > size - at || from_at > items.size() || count > items.size() - from_at)
     return TrapCode::TableOutOfBounds;
   if (count) std::memcpy(elements + at, items.data() + from_at, size_t(count) * sizeof(Ref));

@@ -44,7 +44,10 @@ constexpr char kMessages[] =
     WAFER_IF_BUILT(StackSwitching, "null continuation reference") "\0"
     WAFER_IF_BUILT(StackSwitching, "continuation already consumed") "\0"
     WAFER_IF_BUILT(StackSwitching, "unhandled tag") "\0"
-    "host function has not finished\0"
+#if WAFER_HAS_OS
+    "host function has not finished"
+#endif
+    "\0"
     "unknown trap";
 constexpr auto kUnknown = uint32_t(TrapCode::Pending) + 1;
 static_assert(std::count(kMessages, std::end(kMessages), '\0') == kUnknown + 1);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "base/leb128.h"
 #include "wasm/instr.h"
@@ -12,6 +13,11 @@ namespace wafer::runtime {
 // A stack slot. i32 is zero-extended, f32 holds its bits in the low half, a
 // v128 takes two consecutive slots (low half first), a reference is a Ref.
 using Slot = uint64_t;
+
+// An index into a memory or a table, or how much of it: as wide as the widest address type that is
+// built in.
+using Index =
+    std::conditional_t<WAFER_HAS_OS || wasm::is_built(wasm::Feature::Memory64), uint64_t, uint32_t>;
 
 // A reference (4.2.2) in one word: 0 is null; low bit set is an i31 (payload in
 // bits 1..31); else the address of a FuncInst (func hierarchy) or of a GcObject
