@@ -79,6 +79,15 @@ bool Cursor::fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond, 
   }
 }
 
+bool Cursor::leb(unsigned bits, bool is_signed, uint64_t& out) {
+  const uint8_t* const start = pos_;
+  const LebStatus status = read_leb(pos_, end_, bits, is_signed, out);
+  if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
+  const uint8_t* p = start;
+  const LebStatus beyond = read_leb(p, bytes_end_, bits, is_signed, out);
+  return fail_leb(status, start, beyond, p);
+}
+
 bool Cursor::u32_slow(uint32_t& out) {
   uint64_t v = 0;
   if (!uleb<32>(v)) return false;

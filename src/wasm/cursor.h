@@ -96,6 +96,7 @@ class Cursor {
  protected:
   template <unsigned Bits>
   bool uleb(uint64_t& out) {
+    if constexpr (kSmall) return leb(Bits, false, out);
     const uint8_t* start = pos_;
     const LebStatus status = read_uleb<Bits>(pos_, end_, out);
     if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
@@ -104,12 +105,15 @@ class Cursor {
   }
   template <unsigned Bits>
   bool sleb(int64_t& out) {
+    if constexpr (kSmall) return leb(Bits, true, reinterpret_cast<uint64_t&>(out));
     const uint8_t* start = pos_;
     const LebStatus status = read_sleb<Bits>(pos_, end_, out);
     if (WAFER_LIKELY(status == LebStatus::Ok)) return true;
     const uint8_t* p = start;
     return fail_leb(status, start, read_sleb<Bits>(p, bytes_end_, out), p);
   }
+  // The same, once for all.
+  WAFER_NOINLINE bool leb(unsigned bits, bool is_signed, uint64_t& out);
   // `beyond` is what reading on past the end gives, and `at` where that stops.
   WAFER_COLD bool fail_leb(LebStatus status, const uint8_t* start, LebStatus beyond,
                            const uint8_t* at);

@@ -61,7 +61,10 @@ constexpr uint8_t kOrder[kSectionIds] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 
 class ModuleDecoder {
  public:
   ModuleDecoder(const DecodeOptions& options, std::shared_ptr<Module> module)
-      : module_(std::move(module)), options_(options), validator_(*module_) {
+      : module_(std::move(module)),
+        validate_(options.validate),
+        names_(options.names),
+        validator_(*module_) {
     module_->features = options.features;
     module_->grows_memory = !options.validate;
     module_->registry = options.registry ? options.registry : make_shared_in<TypeRegistry>();
@@ -144,7 +147,7 @@ class ModuleDecoder {
   }
 
   std::shared_ptr<Module> module_;
-  DecodeOptions options_;
+  const bool validate_, names_;  // as DecodeOptions has them
   FuncValidator validator_;
   State state_ = State::Header;
   Failure failure_;
@@ -189,7 +192,7 @@ ModuleDecoder::Step ModuleDecoder::header(bool final) {
   }
   if (std::memcmp(bytes + 4, kVersion, 4) != 0) {
     // The component model's binaries have a layer in the upper half.
-    const bool component = bytes[6] == 1 && bytes[7] == 0;
+    const bool component = !kBrief && bytes[6] == 1 && bytes[7] == 0;
     return malformed(component ? "unknown binary version: this is a component, not a core module"
                                : "unknown binary version",
                      4);
@@ -214,7 +217,7 @@ ModuleDecoder::Step ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool 
 bool ModuleDecoder::validate_fields() {
   if (fields_checked_) return true;
   fields_checked_ = true;
-  return !options_.validate || ok(validate_before_code(*module_));
+  return !validate_ || ok(validate_before_code(*module_));
 }
 
 ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
@@ -228,7 +231,7 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
       return malformed("data count and data section have inconsistent lengths", pos_);
     if constexpr (!kSmall) {
       for (const CustomSection& section : module_->customs) {
-        if (options_.names && section.name == "name") decode_names(*module_, section);
+        if (names_ && section.name == "name") decode_names(*module_, section);
         if (section.name == kBranchHintSection) decode_branch_hints(*module_, section);
       }
     }
@@ -290,7 +293,7 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
     last_section_ = id;
     module_->sections |= 1u << id;
   }
-  if (id == kData && options_.validate) {
+  if (id == kData && validate_) {
     if (!validate_fields() || !ok(validate_datas(*module_))) return Step::Failed;
   }
   pos_ = end;
@@ -319,7 +322,7 @@ ModuleDecoder::Step ModuleDecoder::next_body(bool final) {
     return malformed("length out of bounds", section_size_at_);
   }
   module_->functions[next_func_].body = {pos, end};
-  if (options_.validate) {
+  if (validate_) {
     if (!ok(validator_.begin(next_func_)) || !ok(validator_.finish())) return Step::Failed;
   }
   ++next_func_;

@@ -18,8 +18,9 @@ void append_hex(String& s, uint32_t v) {
 }  // namespace
 
 bool InstrReader::illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opcode op) {
-  if (!kMessages)
-    return fail_text(op == Opcode::Illegal ? ErrorKind::Malformed : ErrorKind::Unsupported, "", at);
+  if (kBrief)
+    return fail_text(op == Opcode::Illegal ? ErrorKind::Malformed : ErrorKind::Unsupported,
+                     "illegal opcode", at);
   String message = "illegal opcode ";
   if (prefix) {
     append_hex(message, prefix);

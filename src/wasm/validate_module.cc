@@ -18,8 +18,10 @@ WAFER_ALWAYS_INLINE Result<void> invalid(const char* message, uint32_t at) {
   return invalid_text(message, at);
 }
 WAFER_COLD Result<void> unknown(Text what, uint32_t index, uint32_t at) {
-  if (!kMessages) return invalid_text("", at);
-  return invalid(message_with(what.text, index), at);
+  if (kBrief) return invalid_text(what, at);
+  String s = what.text;
+  s += ' ';
+  return invalid(message_with(s, index), at);
 }
 
 // `at` is the offset of the entry that errors name.
@@ -74,19 +76,19 @@ Result<void> check_exports(const Module& module) {
     const char* what = nullptr;
     switch (e.kind) {
       case ExternKind::Func:
-        count = module.functions.size(), what = "unknown function ";
+        count = module.functions.size(), what = "unknown function";
         break;
       case ExternKind::Table:
-        count = module.tables.size(), what = "unknown table ";
+        count = module.tables.size(), what = "unknown table";
         break;
       case ExternKind::Memory:
-        count = module.memories.size(), what = "unknown memory ";
+        count = module.memories.size(), what = "unknown memory";
         break;
       case ExternKind::Global:
-        count = module.globals.size(), what = "unknown global ";
+        count = module.globals.size(), what = "unknown global";
         break;
       case ExternKind::Tag:
-        count = module.tags.size(), what = "unknown tag ";
+        count = module.tags.size(), what = "unknown tag";
         break;
     }
     if (e.index >= count) return unknown(what, e.index, e.offset);
@@ -135,12 +137,12 @@ Result<void> validate_before_code(const Module& module) {
   for (const ElemSegment& elem : module.elems) {
     for (uint32_t func : elem.funcs)
       if (func >= module.functions.size())
-        return unknown("unknown function ", func, elem.offset.begin);
+        return unknown("unknown function", func, elem.offset.begin);
     for (const ConstExpr& expr : elem.exprs)
       WAFER_TRY(exprs.check_const(expr, elem.type, all_globals));
     if (elem.mode != SegmentMode::Active) continue;
     if (elem.table >= module.tables.size())
-      return unknown("unknown table ", elem.table, elem.offset.begin);
+      return unknown("unknown table", elem.table, elem.offset.begin);
     const TableType& table = module.tables[elem.table].type;
     if (!module.is_subtype(elem.type, table.element))
       return invalid(
@@ -152,7 +154,7 @@ Result<void> validate_before_code(const Module& module) {
   }
   if (module.start) {
     if (*module.start >= module.functions.size())
-      return unknown("unknown function ", *module.start, module.start_offset);
+      return unknown("unknown function", *module.start, module.start_offset);
     const FuncType& type = module.func_type(*module.start);
     if (!type.params.empty() || !type.results.empty())
       return invalid("start function must not have parameters or results", module.start_offset);
@@ -165,7 +167,7 @@ Result<void> validate_datas(const Module& module) {
   for (const DataSegment& data : module.datas) {
     if (data.mode != SegmentMode::Active) continue;
     if (data.memory >= module.memories.size())
-      return unknown("unknown memory ", data.memory, data.offset.begin);
+      return unknown("unknown memory", data.memory, data.offset.begin);
     WAFER_TRY(exprs.check_const(data.offset,
                                 module.memories[data.memory].type.limits.address_type(),
                                 uint32_t(module.globals.size())));

@@ -37,9 +37,8 @@ bool FuncValidator::fail_text(Text message, ErrorKind kind) {
 }
 
 bool FuncValidator::fail_index(Text what, uint64_t index) {
-  if (!kMessages) return fail("");
-  String s = "unknown ";
-  s += what.text;
+  if (kBrief) return fail_text(what, ErrorKind::Invalid);
+  String s = what.text;
   s += ' ';
   return fail(message_with(s, index));
 }
@@ -194,13 +193,13 @@ void FuncValidator::set_unreachable() {
 // --- Lookups -----------------------------------------------------------------
 
 bool FuncValidator::label(uint32_t index, const ControlFrame*& out) {
-  if (WAFER_UNLIKELY(index >= control_.size())) return fail_index("label", index);
+  if (WAFER_UNLIKELY(index >= control_.size())) return fail_index("unknown label", index);
   out = &control_[control_.size() - 1 - index];
   return true;
 }
 
 bool FuncValidator::func_type_at(uint32_t type, const FuncType*& out) {
-  if (type >= module_.types.size()) return fail_index("type", type);
+  if (type >= module_.types.size()) return fail_index("unknown type", type);
   if (module_.types[type].kind != CompKind::Func)
     return fail(WAFER_MESSAGE("non-function type", message_with("non-function type ", type)));
   out = &module_.types[type].func;
@@ -209,7 +208,7 @@ bool FuncValidator::func_type_at(uint32_t type, const FuncType*& out) {
 
 // The function type of continuation type `type`.
 bool FuncValidator::cont_at(uint32_t type, const FuncType*& out) {
-  if (type >= module_.types.size()) return fail_index("type", type);
+  if (type >= module_.types.size()) return fail_index("unknown type", type);
   if (module_.types[type].kind != CompKind::Cont)
     return fail(
         WAFER_MESSAGE("non-continuation type", message_with("non-continuation type ", type)));
@@ -217,12 +216,12 @@ bool FuncValidator::cont_at(uint32_t type, const FuncType*& out) {
 }
 
 bool FuncValidator::tag_at(uint32_t index, const FuncType*& out) {
-  if (index >= module_.tags.size()) return fail_index("tag", index);
+  if (index >= module_.tags.size()) return fail_index("unknown tag", index);
   return func_type_at(module_.tags[index].type_index, out);
 }
 
 bool FuncValidator::struct_at(uint32_t type, const FieldTypes*& out) {
-  if (type >= module_.types.size()) return fail_index("type", type);
+  if (type >= module_.types.size()) return fail_index("unknown type", type);
   if (module_.types[type].kind != CompKind::Struct)
     return fail(WAFER_MESSAGE("non-structure type", message_with("non-structure type ", type)));
   out = &module_.types[type].fields;
@@ -230,7 +229,7 @@ bool FuncValidator::struct_at(uint32_t type, const FieldTypes*& out) {
 }
 
 bool FuncValidator::array_at(uint32_t type, FieldType& out) {
-  if (type >= module_.types.size()) return fail_index("type", type);
+  if (type >= module_.types.size()) return fail_index("unknown type", type);
   if (module_.types[type].kind != CompKind::Array)
     return fail(WAFER_MESSAGE("non-array type", message_with("non-array type ", type)));
   out = module_.types[type].fields[0];
@@ -239,7 +238,7 @@ bool FuncValidator::array_at(uint32_t type, FieldType& out) {
 
 bool FuncValidator::segment_fits(const Instr& in, bool elem, const FieldType& field) {
   if (elem) {
-    if (in.index2 >= module_.elems.size()) return fail_index("elem segment", in.index2);
+    if (in.index2 >= module_.elems.size()) return fail_index("unknown elem segment", in.index2);
     const ValType type = module_.elems[in.index2].type;
     if (matches(type, field.storage)) return true;
     return fail(WAFER_MESSAGE(
@@ -247,18 +246,18 @@ bool FuncValidator::segment_fits(const Instr& in, bool elem, const FieldType& fi
                              " does not match array's field type " + to_string(field.storage)));
   }
   if (!module_.data_count) return missing_data_count();
-  if (in.index2 >= *module_.data_count) return fail_index("data segment", in.index2);
+  if (in.index2 >= *module_.data_count) return fail_index("unknown data segment", in.index2);
   return !field.storage.is_ref() || fail("array type is not numeric or vector");
 }
 
 bool FuncValidator::table_at(uint32_t index, const TableType*& out) {
-  if (index >= module_.tables.size()) return fail_index("table", index);
+  if (index >= module_.tables.size()) return fail_index("unknown table", index);
   out = &module_.tables[index].type;
   return true;
 }
 
 bool FuncValidator::memory_at(uint32_t index, const MemoryType*& out) {
-  if (WAFER_UNLIKELY(index >= module_.memories.size())) return fail_index("memory", index);
+  if (WAFER_UNLIKELY(index >= module_.memories.size())) return fail_index("unknown memory", index);
   out = &module_.memories[index].type;
   return true;
 }
@@ -416,7 +415,7 @@ bool FuncValidator::step_const(const Instr& in) {
     case Opcode::GlobalGet: {
       const uint32_t visible =
           features.has(Feature::GC) ? visible_globals_ : module_.imported_globals;
-      if (in.index >= visible) return fail_index("global", in.index);
+      if (in.index >= visible) return fail_index("unknown global", in.index);
       allowed = !module_.globals[in.index].type.is_mutable;
       break;
     }

@@ -82,7 +82,7 @@ bool FuncValidator::call(const FuncType& type, bool tail, ValType extra) {
 }
 
 bool FuncValidator::local_set(uint32_t index, bool tee) {
-  if (index >= locals_.size()) return fail_index("local", index);
+  if (index >= locals_.size()) return fail_index("unknown local", index);
   const ValType type = locals_[index];
   if (!pop(type)) return false;
   if (tee) push(type);
@@ -98,7 +98,7 @@ bool FuncValidator::check_catches(const Instr& in) {
     Types params;
     const bool tagged = c.kind <= CatchClause::Kind::CatchRef;
     if (tagged) {
-      if (c.tag >= module_.tags.size()) return fail_index("tag", c.tag);
+      if (c.tag >= module_.tags.size()) return fail_index("unknown tag", c.tag);
       params = module_.types[module_.tags[c.tag].type_index].func.params;
     }
     const ControlFrame* target;
@@ -242,7 +242,7 @@ bool FuncValidator::br_table(const Instr& in) {
 }
 
 bool FuncValidator::ref_of(uint32_t type, bool nullable, ValType& out) {
-  if (type >= module_.types.size()) return fail_index("type", type);
+  if (type >= module_.types.size()) return fail_index("unknown type", type);
   out = ValType::ref(HeapType::concrete(type), nullable);
   return true;
 }
@@ -288,7 +288,7 @@ bool FuncValidator::step(const Instr& in) {
       if (frame.op != Opcode::Try && frame.op != Opcode::Catch)
         return fail("misplaced catch", ErrorKind::Malformed);
       if (op == Opcode::Catch && in.index >= module_.tags.size())
-        return fail_index("tag", in.index);
+        return fail_index("unknown tag", in.index);
       if (!end_frame()) return false;
       frame.op = in.op;
       frame.unreachable = false;
@@ -301,7 +301,7 @@ bool FuncValidator::step(const Instr& in) {
       if (control_.back().op != Opcode::Try)
         return fail("misplaced delegate", ErrorKind::Malformed);
       // The label is relative to what encloses the try block.
-      if (in.index >= control_.size() - 1) return fail_index("label", in.index);
+      if (in.index >= control_.size() - 1) return fail_index("unknown label", in.index);
       if (!end_frame()) return false;
       const Types results = control_.back().results;
       control_.pop_back();
@@ -389,7 +389,7 @@ bool FuncValidator::step(const Instr& in) {
 
     case Opcode::Call:
     case Opcode::ReturnCall:
-      if (in.index >= module_.functions.size()) return fail_index("function", in.index);
+      if (in.index >= module_.functions.size()) return fail_index("unknown function", in.index);
       return call(module_.func_type(in.index), op == Opcode::ReturnCall, kBot);
 
     case Opcode::CallIndirect:
@@ -450,7 +450,7 @@ bool FuncValidator::step(const Instr& in) {
     }
 
     case Opcode::LocalGet: {
-      if (in.index >= locals_.size()) return fail_index("local", in.index);
+      if (in.index >= locals_.size()) return fail_index("unknown local", in.index);
       if (tracks_inits_ && !local_set_[in.index])
         return fail(
             WAFER_MESSAGE("uninitialized local", message_with("uninitialized local ", in.index)));
@@ -463,11 +463,11 @@ bool FuncValidator::step(const Instr& in) {
       return local_set(in.index, true);
 
     case Opcode::GlobalGet:
-      if (in.index >= module_.globals.size()) return fail_index("global", in.index);
+      if (in.index >= module_.globals.size()) return fail_index("unknown global", in.index);
       push(module_.globals[in.index].type.type);
       return true;
     case Opcode::GlobalSet: {
-      if (in.index >= module_.globals.size()) return fail_index("global", in.index);
+      if (in.index >= module_.globals.size()) return fail_index("unknown global", in.index);
       const GlobalType& global = module_.globals[in.index].type;
       if (!global.is_mutable) return fail("immutable global");
       return pop(global.type);
@@ -522,7 +522,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::TableInit: {
       const TableType* table;
       if (!table_at(in.index2, table)) return false;
-      if (in.index >= module_.elems.size()) return fail_index("elem segment", in.index);
+      if (in.index >= module_.elems.size()) return fail_index("unknown elem segment", in.index);
       const ValType type = module_.elems[in.index].type;
       if (kManyRefTypes && !matches(type, table->element))
         return fail(WAFER_MESSAGE("type mismatch", "type mismatch: element segment's type " +
@@ -533,7 +533,7 @@ bool FuncValidator::step(const Instr& in) {
       return pop_all(want);
     }
     case Opcode::ElemDrop:
-      if (in.index >= module_.elems.size()) return fail_index("elem segment", in.index);
+      if (in.index >= module_.elems.size()) return fail_index("unknown elem segment", in.index);
       return true;
 
     case Opcode::MemorySize: {
@@ -569,20 +569,20 @@ bool FuncValidator::step(const Instr& in) {
       const MemoryType* memory;
       if (!memory_at(in.index2, memory)) return false;
       if (!module_.data_count) return missing_data_count();
-      if (in.index >= *module_.data_count) return fail_index("data segment", in.index);
+      if (in.index >= *module_.data_count) return fail_index("unknown data segment", in.index);
       const ValType want[] = {memory->limits.address_type(), kI32, kI32};
       return pop_all(want);
     }
     case Opcode::DataDrop:
       if (!module_.data_count) return missing_data_count();
-      if (in.index >= *module_.data_count) return fail_index("data segment", in.index);
+      if (in.index >= *module_.data_count) return fail_index("unknown data segment", in.index);
       return true;
 
     case Opcode::RefNull:
       push(ValType::ref(in.heap, true));
       return true;
     case Opcode::RefFunc:
-      if (in.index >= module_.functions.size()) return fail_index("function", in.index);
+      if (in.index >= module_.functions.size()) return fail_index("unknown function", in.index);
       if (!constant_ && !module_.functions[in.index].declared)
         return fail(WAFER_MESSAGE("undeclared function reference",
                                   message_with("undeclared function reference ", in.index)));
@@ -670,7 +670,7 @@ bool FuncValidator::step(const Instr& in) {
       push(ValType::ref(in.heap, op == Opcode::RefCastDescEqNull));
       return true;
     case Opcode::RefGetDesc: {
-      if (in.index >= module_.types.size()) return fail_index("type", in.index);
+      if (in.index >= module_.types.size()) return fail_index("unknown type", in.index);
       const uint32_t descriptor = module_.types[in.index].descriptor;
       if (descriptor == SubType::kNone)
         return fail(WAFER_MESSAGE("type without descriptor",
@@ -738,7 +738,7 @@ bool FuncValidator::step(const Instr& in) {
     case Opcode::StructSet: {
       const FieldTypes* fields;
       if (!struct_at(in.index, fields)) return false;
-      if (in.index2 >= fields->size()) return fail_index("field", in.index2);
+      if (in.index2 >= fields->size()) return fail_index("unknown field", in.index2);
       const FieldType& field = (*fields)[in.index2];
       const ValType ref = ValType::ref(HeapType::concrete(in.index), true);
       if (op == Opcode::StructSet) {
