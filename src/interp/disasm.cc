@@ -135,9 +135,7 @@ OpName name_of(uint16_t id) {
                                                                          : 1)};
       }
     }
-    const unsigned branches = is_int_compare(op)                         ? variants
-                              : is_float_compare(op) && !is_mirrored(op) ? 2
-                                                                         : 0;
+    const unsigned branches = is_int_compare(op) ? variants : has_float_branch(op) ? 2 : 0;
     if (branches && id >= branch_id(op, 0) && id < branch_id(op, 0) + branches) {
       const unsigned at = id - branch_id(op, 0);
       return {kFacts[i].text,

@@ -1,6 +1,6 @@
 // The interpreter's common handlers, the table of all of them, and its dispatch loop.
+#include "interp/grouped.h"
 #include "interp/handlers.h"
-#include "interp/numeric.h"
 #include "runtime/fiber.h"
 
 #if WAFER_HAS_TRANSLATOR
@@ -13,31 +13,32 @@ using runtime::Memory;
 
 // ---- plain numeric --------------------------------------------------------
 
+#if WAFER_NARROW
+// Of a rare operation, the last byte of its opcode.
+constexpr auto kRareCodes = [] {
+  std::array<uint8_t, kLayout.rares> codes{};
+  const auto add = [&codes](Opcode op, unsigned code) {
+    const OpRow& row = row_of(op);
+    for (unsigned i = row.first; i < row.first + kLayout.size(row.forms) && is_rare(op); ++i)
+      codes[i] = uint8_t(code);
+  };
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, add(Opcode::id, code);)
+#include "wasm/opcodes.def"
+#undef WAFER_OP
+  return codes;
+}();
+// All of them. The accumulator stays as it is.
+template <bool HasConst>
+WAFER_CC void rare(WAFER_PARAMS) {
+  const Slot* const second = HasConst ? PC + 1 : FP + FC;
+  const TrapCode code = kGroups.run(kRareCodes[uint16_t(*PC)], FP + FB, second, FP + FA);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
+  NEXT(HasConst ? 2 : 1);
+}
+#endif
+
 #if WAFER_REGS
-// What is long or slow anyway is there once for both kinds of second operands.
-constexpr bool is_long(Opcode op) {
-  return (op >= Opcode::F64Eq && op <= Opcode::F64Ge) ||
-         (op >= Opcode::F64Add && op <= Opcode::F64Copysign) ||
-         (op >= Opcode::I64DivS && op <= Opcode::I64RemU) || op == Opcode::I64Rotl ||
-         op == Opcode::I64Rotr || op == Opcode::F32Min || op == Opcode::F32Max;
-}
-template <Opcode OP>
-WAFER_NOINLINE void bin_long(const Slot* second, unsigned length) {
-  using S = Sem<OP>;
-  using T = typename S::In;
-  using R_ = typename S::Out;
-  const T a = get<T>(FP, FB), b = get<T>(second, 0);
-  if constexpr (S::kTraps) {
-    R_ out;
-    const TrapCode code = S::eval(a, b, out);
-    if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-    PUT(R_, out);
-  } else {
-    PUT(R_, S::eval(a, b));
-  }
-  PC += length;
-  DISPATCH();
-}
 // The end of branches that take long anyway.
 WAFER_NOINLINE void branch_if(bool taken) {
   PC += taken ? int32_t(LO(PC[1])) : 2;
@@ -47,12 +48,6 @@ WAFER_NOINLINE void branch_if(bool taken) {
 
 template <Opcode OP, unsigned V>
 WAFER_CC void bin(WAFER_PARAMS) {
-#if WAFER_REGS
-  if constexpr (is_long(OP)) {
-    if constexpr (V == kSI) return bin_long<OP>(PC + 1, 2);
-    return bin_long<OP>(FP + FC, 1);
-  }
-#endif
   using S = Sem<OP>;
   using T = typename S::In;
   using R_ = typename S::Out;
@@ -115,6 +110,9 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
     b = GET_ACC(T);
   else
     b = get<T>(FP, FB);
+#if WAFER_REGS
+  if constexpr (sizeof(T) == 8) return branch_if(Sem<OP>::eval(a, b));
+#endif
   if (Sem<OP>::eval(a, b)) NEXT(int32_t(LO(PC[1])));
   NEXT(2);
 }
@@ -123,7 +121,7 @@ WAFER_CC void br_fcmp(WAFER_PARAMS) {
   using T = typename Sem<OP>::In;
   const bool taken = bool(Sem<OP>::eval(get<T>(FP, FA), get<T>(FP, FB))) == IfTrue;
 #if WAFER_REGS
-  if constexpr (is_long(OP)) return branch_if(taken);
+  return branch_if(taken);
 #endif
   if (taken) NEXT(int32_t(LO(PC[1])));
   NEXT(2);
@@ -598,11 +596,21 @@ struct HandlerTable {
   HandlerFn fns[kOpCount];
 };
 
+// The variant that reads from slots what another has in the accumulator.
+constexpr unsigned from_slots(unsigned v) { return v == kSI || v == kAI ? kSI : kSS; }
+
 // The handler of one variant that an operation of this build has.
 template <Opcode OP, unsigned V>
 constexpr HandlerFn handler() {
   constexpr Shape s = shape_of(OP);
-  if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
+#if WAFER_NARROW
+  if constexpr (is_rare(OP))
+    return rare<V == kSI>;
+  else if constexpr (kSmall && is_compare(OP))
+    return bin<OP, from_slots(V)>;  // mostly it is part of a branch
+  else
+#endif
+      if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
     return bin<OP, V>;
   else if constexpr (s == Shape::Unary)
     return un<OP, V>;
@@ -642,7 +650,7 @@ constexpr void fill_op(HandlerTable& t) {
       if constexpr (is_int_compare(OP)) t.fns[branch_id(OP, V)] = br_cmp<OP, V>;
     }
     fill_op<OP, V + 1>(t);
-  } else if constexpr (is_float_compare(OP) && !is_mirrored(OP)) {
+  } else if constexpr (has_float_branch(OP)) {
     t.fns[branch_id(OP, kIfTrue)] = br_fcmp<OP, true>;
     t.fns[branch_id(OP, kIfFalse)] = br_fcmp<OP, false>;
   }

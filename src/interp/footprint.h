@@ -13,7 +13,7 @@ inline constexpr uint32_t kFunction = 84 + 16, kOwnFunction = 48, kPointer = 4;
 // Builds with garbage collection have types of objects.
 inline constexpr uint32_t kType = 80 + 48 + 52, kTypeOfObjects = 120 + 60 + 52, kValType = 8;
 inline constexpr uint32_t kImport = 112, kExport = 24;
-inline constexpr uint32_t kGlobal = 20 + 24, kTable = 56 + 72, kMemory = 40 + 112;
+inline constexpr uint32_t kGlobal = 20 + 24, kTable = 56 + 72, kMemory = 40 + 96;
 inline constexpr uint32_t kElement = 8, kElementItem = 4, kElements = 52 + 12, kData = 28 + 1;
 
 #if UINTPTR_MAX == 0xFFFFFFFFu

@@ -57,52 +57,6 @@ constexpr bool is_tail_call(int op) {
          (op == code::ReturnCall || op == code::ReturnCallIndirect || op == code::ReturnCallRef);
 }
 
-// What is frequent has a case of its own, and all has where size counts less.
-template <Opcode OP>
-constexpr bool has_case() {
-  if constexpr (Numeric<OP>)
-    return (!kSmall && kFacts[unsigned(OP)].prefix == 0) || (!kHasFast && kOnI32<OP>);
-  return false;
-}
-
-// All others, but for those that handlers run whatever comes.
-template <Opcode OP>
-constexpr bool is_grouped() {
-  if constexpr (Numeric<OP>) return !has_case<OP>() && !(kHasFast && kOnI32<OP>);
-  return false;
-}
-
-// An instruction on operands of type In that gives an Out, to the slot of the first: what moves
-// them is there once for all such.
-template <class In, class Out, bool Binary, Opcode OP>
-constexpr bool in_group() {
-  if constexpr (is_grouped<OP>())
-    return std::is_same_v<typename Sem<OP>::In, In> && std::is_same_v<typename Sem<OP>::Out, Out> &&
-           kBinary<OP> == Binary;
-  return false;
-}
-template <class In, class Out, bool Binary>
-WAFER_NOINLINE TrapCode group(int op, Slot* at) {
-  const In a = get<In>(at, 0);
-  [[maybe_unused]] const In b = Binary ? get<In>(at, 1) : a;
-  Out out{};
-  TrapCode trap = TrapCode::None;
-  switch (op) {
-#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature)       \
-  case in_group<In, Out, Binary, Opcode::id>() ? int(code::id):         \
-    WAFER_NO_CASE(id, 0)                                                \
-        : if constexpr (in_group<In, Out, Binary, Opcode::id>()) trap = \
-              evaluate<Opcode::id>(a, b, out);                          \
-    break;
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-    default:
-      __builtin_unreachable();
-  }
-  if (trap == TrapCode::None) put<Out>(at, 0, out);
-  return trap;
-}
-
 // An instruction on the operands below `sp`.
 template <Opcode OP>
 WAFER_ALWAYS_INLINE TrapCode numeric(Slot*& sp) {
@@ -116,34 +70,9 @@ WAFER_ALWAYS_INLINE TrapCode numeric(Slot*& sp) {
   return trap;
 }
 
-// The groups of what has no case, and twice the number of an opcode's in them, and 1 if it has two
-// operands. Those with a prefix have numbers that no others of these have.
-using Group = TrapCode (*)(int op, Slot* at);
-struct Groups {
-  std::array<Group, 24> groups{};
-  std::array<uint8_t, 256> rows{};
-};
-template <Opcode OP>
-constexpr void add_to(Groups& all, unsigned row) {
-  if constexpr (is_grouped<OP>()) {
-    const Group g = &group<typename Sem<OP>::In, typename Sem<OP>::Out, kBinary<OP>>;
-    unsigned i = 0;
-    while (all.groups[i] && all.groups[i] != g) ++i;
-    all.groups[i] = g;
-    all.rows[row & 0xFF] = uint8_t(2 * i + kBinary<OP>);
-  }
-}
-constexpr Groups kGroups = [] {
-  Groups all;
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) add_to<Opcode::id>(all, code);
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-  return all;
-}();
 WAFER_ALWAYS_INLINE TrapCode numeric(int op, Slot*& sp) {
-  const unsigned row = kGroups.rows[uint8_t(op)];
-  sp -= row & 1;
-  return kGroups.groups[row >> 1](op, sp - 1);
+  sp -= kGroups.is_binary(op);
+  return kGroups.run(op, sp - 1, sp, sp - 1);
 }
 
 constexpr auto kWidths = [] {
@@ -600,8 +529,9 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
 #undef WAFER_OP
 
       case 0xFC: {
-        op = op << 16 | int(index(pc));
-        if (op <= code::I64TruncSatF64U) goto grouped;
+        op = int(index(pc));
+        if (op <= (code::I64TruncSatF64U & 0xFF)) goto grouped;
+        op |= 0xFC << 16;
         const uint8_t* at = pc;
         Slot* top = sp;
         trap = bulk(a, op, at, top);

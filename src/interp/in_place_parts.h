@@ -3,20 +3,11 @@
 
 #include <cstring>
 
+#include "interp/grouped.h"
 #include "interp/in_place.h"
-#include "interp/numeric.h"
 #include "interp/slots.h"
 
 namespace wafer::interp {
-
-// Opcodes as they are encoded.
-namespace code {
-enum Code : int {
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) id = (prefix) << 16 | (code),
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-};
-}  // namespace code
 
 template <class T>
 WAFER_ALWAYS_INLINE T take_leb(const uint8_t*& at) {
@@ -31,33 +22,9 @@ WAFER_ALWAYS_INLINE T take_leb(const uint8_t*& at) {
   }
 }
 template <Opcode OP>
-concept Numeric = requires { typename Sem<OP>::In; };
-template <Opcode OP>
 concept Accessing = requires { typename Access<OP>::Mem; };
 template <Opcode OP>
-inline constexpr bool kBinary = kFacts[unsigned(OP)].sig[1] != ':';
-template <Opcode OP>
 inline constexpr bool kStores = kFacts[unsigned(OP)].sig.back() == ':';
-
-template <Opcode OP>
-inline constexpr bool kOnI32 = std::is_same_v<typename Sem<OP>::In, uint32_t> &&
-                               std::is_same_v<typename Sem<OP>::Out, uint32_t> && !Sem<OP>::kTraps;
-template <Opcode OP>
-WAFER_ALWAYS_INLINE TrapCode evaluate(typename Sem<OP>::In a, typename Sem<OP>::In b,
-                                      typename Sem<OP>::Out& out) {
-  using S = Sem<OP>;
-  if constexpr (kBinary<OP> && S::kTraps) {
-    return S::eval(a, b, out);
-  } else if constexpr (S::kTraps) {
-    return S::eval(a, out);
-  } else {
-    if constexpr (kBinary<OP>)
-      out = S::eval(a, b);
-    else
-      out = S::eval(a);
-    return TrapCode::None;
-  }
-}
 
 // A load to `sp`, where the address was, or a store of what is above it.
 template <Opcode OP>
@@ -133,9 +100,6 @@ struct Place {
   bool points;  // something is to be done where stretches of code begin
 };
 
-// Whether frequent instructions have handlers that follow each other by jumps, with the state in
-// registers (in_place_fast.cc).
-inline constexpr bool kHasFast = WAFER_REGS;
 // Runs instructions from `place` on up to one that has no handler or needs more than that.
 void run_fast(Place& place);
 // A numeric instruction of one byte on the operands below `sp`, for those that are in no hurry: the

@@ -56,12 +56,12 @@ inline constexpr unsigned kLess = 1, kEqual = 2, kGreater = 4;
 // One of these, or 0 if one is a NaN.
 WAFER_NOINLINE inline unsigned order(double a, double b) {
   constexpr uint64_t kInfinity = uint64_t(0x7FF) << 52;
-  auto x = std::bit_cast<int64_t>(a), y = std::bit_cast<int64_t>(b);
-  if (uint64_t(x) << 1 > kInfinity << 1 || uint64_t(y) << 1 > kInfinity << 1) return 0;
-  constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
-  if (x < 0) x = kLowest - x;
-  if (y < 0) y = kLowest - y;
-  return x < y ? kLess : x == y ? kEqual : kGreater;
+  const auto x = std::bit_cast<uint64_t>(a), y = std::bit_cast<uint64_t>(b);
+  if (x << 1 > kInfinity << 1 || y << 1 > kInfinity << 1) return 0;
+  if (x == y || (x | y) << 1 == 0) return kEqual;
+  // Of two that are negative the one with more in its bits is less.
+  const bool below = int64_t(x & y) < 0 ? x > y : int64_t(x) < int64_t(y);
+  return below ? kLess : kGreater;
 }
 template <class F>
 WAFER_ALWAYS_INLINE bool is_nan(F v) {
@@ -97,7 +97,14 @@ WAFER_SHARED F min(F a, F b) {
 }
 
 template <class F>
+WAFER_ALWAYS_INLINE F negated(F v) {
+  using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
+  return std::bit_cast<F>(U(std::bit_cast<U>(v) ^ U(1) << (sizeof(U) * 8 - 1)));
+}
+template <class F>
 WAFER_SHARED F max(F a, F b) {
+  // The least of the negated ones, where size counts.
+  if constexpr (!WAFER_HAS_OS) return negated(min(negated(a), negated(b)));
   if (WAFER_UNLIKELY(is_nan(a))) return quiet(a);
   if (WAFER_UNLIKELY(is_nan(b))) return quiet(b);
   if (equal(a, b)) {
@@ -130,13 +137,11 @@ inline F round(F v) {
   return __builtin_copysign(r, v);
 }
 #else
-// By its bits, which needs no floating-point unit and is there once for each type.
-template <class F>
-WAFER_NOINLINE inline F round_to(F v, Round mode) {
-  using U = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
-  constexpr int kMantissa = std::numeric_limits<F>::digits - 1;
-  constexpr int kBias = std::numeric_limits<F>::max_exponent - 1;
-  constexpr U kOne = U(1), kSign = kOne << (sizeof(U) * 8 - 1);
+// By its bits, which needs no floating-point unit and is there once.
+WAFER_NOINLINE inline double round_to(double v, Round mode) {
+  using U = uint64_t;
+  constexpr int kMantissa = 52, kBias = 1023;
+  constexpr U kOne = U(1), kSign = kOne << 63;
   U bits = std::bit_cast<U>(v);
   const U sign = bits & kSign;
   const int exponent = int((bits & ~kSign) >> kMantissa) - kBias;
@@ -162,11 +167,12 @@ WAFER_NOINLINE inline F round_to(F v, Round mode) {
                   : mode == Round::Ceil  ? fraction && !sign
                                          : false;
   if (up) bits = exponent < 0 ? sign | U(kBias) << kMantissa : bits + 2 * half;
-  return std::bit_cast<F>(bits);
+  return std::bit_cast<double>(bits);
 }
+// An f32 by f64, which holds all of them, and a whole number for each.
 template <Round Mode, class F>
 inline F round(F v) {
-  return round_to(v, Mode);
+  return F(round_to(v, Mode));
 }
 #endif
 
@@ -353,6 +359,78 @@ WAFER_ALWAYS_INLINE U count_trailing_zeros(U v) {
   return U(low ? std::countr_zero(low) : 32 + std::countr_zero(uint32_t(uint64_t(v) >> 32)));
 }
 
+// Left by as many bits as the lowest six of `n` say.
+WAFER_NOINLINE inline uint64_t rotated(uint64_t v, uint32_t n) { return std::rotl(v, int(n & 63)); }
+template <class U>
+WAFER_ALWAYS_INLINE U rotl(U v, U n) {
+  if constexpr (kShortHelpers && sizeof(U) == 8) return rotated(v, uint32_t(n));
+  return std::rotl(v, int(n & (sizeof(U) * 8 - 1)));
+}
+template <class U>
+WAFER_ALWAYS_INLINE U rotr(U v, U n) {
+  if constexpr (kShortHelpers && sizeof(U) == 8) return rotated(v, 0u - uint32_t(n));
+  return std::rotr(v, int(n & (sizeof(U) * 8 - 1)));
+}
+
+// The quotient, or what is left: the compiler's helpers are quicker where `d` has more than 16
+// bits, but several times as large.
+WAFER_NOINLINE inline uint64_t divide(uint64_t n, uint64_t d, bool give_rest) {
+  uint64_t quotient = 0;
+  if (d <= 0xFFFF) {
+    // Digits of 16 bits: what is left and the next one fit a register.
+    uint32_t rest = 0;
+    for (int i = 0; i < 4; ++i, n <<= 16) {
+      const uint32_t digits = rest << 16 | uint32_t(n >> 48);
+      quotient = quotient << 16 | digits / uint32_t(d);
+      rest = digits % uint32_t(d);
+    }
+    return give_rest ? rest : quotient;
+  }
+  int shift = std::countl_zero(d) - std::countl_zero(n);
+  if (shift > 0) d <<= shift;
+  for (; shift >= 0; --shift, d >>= 1) {
+    quotient <<= 1;
+    if (n < d) continue;
+    n -= d;
+    quotient |= 1;
+  }
+  return give_rest ? n : quotient;
+}
+WAFER_NOINLINE inline int64_t divide_signed(int64_t n, int64_t d, bool give_rest) {
+  const uint64_t v =
+      divide(n < 0 ? -uint64_t(n) : uint64_t(n), d < 0 ? -uint64_t(d) : uint64_t(d), give_rest);
+  return int64_t((n < 0) != (!give_rest && d < 0) ? -v : v);
+}
+// These are functions of their own, so that handlers need no frame.
+template <class T>
+WAFER_SHARED T long_division(T a, T b) {
+  if constexpr (std::is_signed_v<T>)
+    return divide_signed(a, b, false);
+  else
+    return divide(a, b, false);
+}
+template <class T>
+WAFER_SHARED T long_rest(T a, T b) {
+  if constexpr (std::is_signed_v<T>)
+    return divide_signed(a, b, true);
+  else
+    return divide(a, b, true);
+}
+template <class T>
+WAFER_ALWAYS_INLINE T quotient(T a, T b) {
+  if constexpr (kShortHelpers && sizeof(T) == 8)
+    return long_division(a, b);
+  else
+    return a / b;
+}
+template <class T>
+WAFER_ALWAYS_INLINE T remainder(T a, T b) {
+  if constexpr (kShortHelpers && sizeof(T) == 8)
+    return long_rest(a, b);
+  else
+    return a % b;
+}
+
 WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64_t& hi) {
 #ifdef __SIZEOF_INT128__
   const unsigned __int128 p = (unsigned __int128)a * b;
@@ -426,27 +504,27 @@ WAFER_ALWAYS_INLINE void mul_wide_u(uint64_t a, uint64_t b, uint64_t& lo, uint64
   WAFER_BIN(P##Shl, U, U, a << (b & (BITS - 1)))                                                 \
   WAFER_BIN(P##ShrS, U, U, S(a) >> (b & (BITS - 1)))                                             \
   WAFER_BIN(P##ShrU, U, U, a >> (b & (BITS - 1)))                                                \
-  WAFER_BIN(P##Rotl, U, U, std::rotl(a, int(b & (BITS - 1))))                                    \
-  WAFER_BIN(P##Rotr, U, U, std::rotr(a, int(b & (BITS - 1))))                                    \
+  WAFER_BIN(P##Rotl, U, U, num::rotl(a, b))                                                      \
+  WAFER_BIN(P##Rotr, U, U, num::rotr(a, b))                                                      \
   WAFER_BIN_TRAP(P##DivS, U, {                                                                   \
     if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
     if (WAFER_UNLIKELY(a == U(1) << (BITS - 1) && b == U(-1))) return TrapCode::IntegerOverflow; \
-    out = U(S(a) / S(b));                                                                        \
+    out = U(num::quotient(S(a), S(b)));                                                          \
     return TrapCode::None;                                                                       \
   })                                                                                             \
   WAFER_BIN_TRAP(P##DivU, U, {                                                                   \
     if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
-    out = a / b;                                                                                 \
+    out = num::quotient(a, b);                                                                   \
     return TrapCode::None;                                                                       \
   })                                                                                             \
   WAFER_BIN_TRAP(P##RemS, U, {                                                                   \
     if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
-    out = b == U(-1) ? 0 : U(S(a) % S(b));                                                       \
+    out = b == U(-1) ? 0 : U(num::remainder(S(a), S(b)));                                        \
     return TrapCode::None;                                                                       \
   })                                                                                             \
   WAFER_BIN_TRAP(P##RemU, U, {                                                                   \
     if (WAFER_UNLIKELY(b == 0)) return TrapCode::IntegerDivideByZero;                            \
-    out = a % b;                                                                                 \
+    out = num::remainder(a, b);                                                                  \
     return TrapCode::None;                                                                       \
   })                                                                                             \
   WAFER_UN(P##Extend8S, U, U, S(int8_t(a)))                                                      \

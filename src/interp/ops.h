@@ -130,22 +130,81 @@ constexpr Opcode mirror_image(Opcode op) {
   return Opcode(unsigned(op) - (is_int_compare(op) ? 2 : 1));
 }
 
-// Which variants an operation of `shape` has in this build; `operand` is the letter of its
-// first operand, or of what a store stores.
-constexpr bool has_variant(Shape shape, char operand, bool mirrored, unsigned v) {
-  const bool acc = has_accumulator(operand);
-  if (mirrored && v < kSI) return false;
-  switch (shape) {
-    case Shape::Special:
+// What gives the same with its operands exchanged.
+constexpr bool is_commutative(Opcode op) {
+  using O = Opcode;
+  switch (op) {
+    case O::I32Add:
+    case O::I32Mul:
+    case O::I32And:
+    case O::I32Or:
+    case O::I32Xor:
+    case O::I32Eq:
+    case O::I32Ne:
+    case O::I64Add:
+    case O::I64Mul:
+    case O::I64And:
+    case O::I64Or:
+    case O::I64Xor:
+    case O::I64Eq:
+    case O::I64Ne:
+    case O::F32Add:
+    case O::F32Mul:
+    case O::F32Eq:
+    case O::F32Ne:
+    case O::F64Add:
+    case O::F64Mul:
+    case O::F64Eq:
+    case O::F64Ne:
+      return true;
+    default:
       return false;
+  }
+}
+
+// Whether it is one of the numeric instructions that have a handler for all together, where size
+// counts: what takes long anyway, or is seldom met in what microcontrollers run.
+constexpr bool is_rare(Opcode op) {
+  using O = Opcode;
+  const Shape shape = shape_of(op);
+  if (!kSmall || !kNarrow ||
+      (shape != Shape::BinInt && shape != Shape::BinFloat && shape != Shape::Unary))
+    return false;
+  const bool frequent =
+      (op >= O::I32Eqz && op <= O::I32GeU) || op == O::I32Clz || op == O::I32Ctz ||
+      (op >= O::I32Add && op <= O::I32Rotr) || (op >= O::I64Add && op <= O::I64Mul) ||
+      (op >= O::I64And && op <= O::I64ShrU) || op == O::F32Abs || op == O::F32Neg ||
+      (op >= O::F32Add && op <= O::F32Div) || op == O::I32WrapI64 || op == O::I64ExtendI32S ||
+      op == O::I64ExtendI32U || op == O::F32ConvertI32S || op == O::F32ConvertI32U ||
+      op == O::I32Extend8S || op == O::I32Extend16S || op == O::F32Sqrt || op == O::I32TruncF32S ||
+      op == O::I32TruncSatF32S;
+  return !frequent;
+}
+
+// Which variants an operation has in this build. On narrow slots what an accumulator holds is in
+// its slot, too, which is little worse.
+constexpr bool has_variant(Opcode op, unsigned v) {
+  using O = Opcode;
+  const Shape shape = shape_of(op);
+  if (shape == Shape::Special) return false;
+  // The letter of its first operand, or of what a store stores.
+  const bool acc = has_accumulator(kFacts[unsigned(op)].sig[shape == Shape::Store ? 1 : 0]);
+  if (is_mirrored(op) && v < kSI) return false;
+  const bool divides = op >= O::I32DivS && op <= O::I32RemU;
+  const bool shifts = op >= O::I32Shl && op <= O::I32Rotr;
+  switch (shape) {
     case Shape::BinInt:
     case Shape::BinFloat:
-      return v <= kAI && (acc || v == kSS || v == kSI);
+      if (v == kSS || v == kSI) return true;
+      if (kNarrow && (divides || (v == kSA && (shifts || is_commutative(op))))) return false;
+      return v <= kAI && acc && !is_rare(op);
     case Shape::Unary:
-      return v == kUnaryS || (v == kUnaryA && acc);
+      return v == kUnaryS || (v == kUnaryA && acc && (!kSmall || !kNarrow || op == O::I32Eqz));
     case Shape::Load:
+      if (kSmall && kNarrow && op >= O::I64Load8S && op <= O::I64Load16U) return v == kLoadFar;
       return v <= kLoadFar && ((WAFER_HAS_OS && !kNarrow) || v >= kLoadSChecked);
     case Shape::Store:
+      if (kSmall && kNarrow && (op == O::I64Store8 || op == O::I64Store16)) return v == kStoreFar;
       return v <= kStoreFar && ((WAFER_HAS_OS && !kNarrow) || v >= kStoreSSChecked) &&
              (acc || v == kStoreFar || v % 4 != kStoreSA);
     case Shape::VecLoad:
@@ -156,6 +215,10 @@ constexpr bool has_variant(Shape shape, char operand, bool mirrored, unsigned v)
   }
 }
 
+// Comparisons of f64 have no fused branch where they are done by functions of the compiler.
+constexpr bool has_float_branch(Opcode op) {
+  return is_float_compare(op) && !is_mirrored(op) && !(kSmall && kNarrow && op >= Opcode::F64Eq);
+}
 // Branches of a float comparison: if it holds, and if not, with operands in slots.
 enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 
@@ -176,6 +239,8 @@ constexpr unsigned kCompares = unsigned(Opcode::F64Ge) - kFirstCompare + 1;
 constexpr uint8_t kNoVariant = 0xFF;
 
 struct OpLayout {
+  // Rare operations come first.
+  uint16_t rares = 0;
   std::array<OpRow, unsigned(Opcode::Count)> rows{};
   // Places of variants among those that an operation has.
   std::array<std::array<uint8_t, kMaxVariants>, 16> forms{};
@@ -183,12 +248,11 @@ struct OpLayout {
   unsigned form_count = 0;
   uint16_t count = 0;
 
-  // The row of `forms` for operations with such variants.
-  constexpr uint8_t form(Shape shape, char operand, bool mirrored) {
+  // The row of `forms` for operations with such variants as `op` has.
+  constexpr uint8_t form(Opcode op) {
     std::array<uint8_t, kMaxVariants> f{};
     uint8_t n = 0;
-    for (unsigned v = 0; v < kMaxVariants; ++v)
-      f[v] = has_variant(shape, operand, mirrored, v) ? n++ : kNoVariant;
+    for (unsigned v = 0; v < kMaxVariants; ++v) f[v] = has_variant(op, v) ? n++ : kNoVariant;
     for (unsigned i = 0; i < form_count; ++i)
       if (forms[i] == f) return uint8_t(i);
     forms[form_count] = f;
@@ -219,34 +283,41 @@ constexpr wasm::TypeKind kind_of(char type) {
   }
 }
 
+// Gives an opcode its operations.
+constexpr void add_operations(OpLayout& l, unsigned i) {
+  const OpFacts& f = kFacts[i];
+  OpRow& row = l.rows[i];
+  row.first = l.count;
+  row.shape = shape_of(Opcode(i));
+  row.lane = f.imm == wasm::Imm::Lane;
+  const size_t colon = f.sig.find(':');
+  if (colon != f.sig.npos) {
+    row.arity = uint32_t(colon);
+    row.result = uint32_t(kind_of(f.sig.back()));
+  }
+  // Does not compile where a field is too narrow.
+  if (row.first != l.count || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
+  if (row.shape == Shape::Special) return;
+  if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
+      row.shape == Shape::VecStore)
+    row.bytes = access_bytes(f);
+  row.forms = l.form(Opcode(i));
+  l.count = uint16_t(l.count + l.size(row.forms));
+}
+
 constexpr OpLayout make_layout() {
   OpLayout l{};
-  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
-    const OpFacts& f = kFacts[i];
-    OpRow& row = l.rows[i];
-    row.first = l.count;
-    row.shape = shape_of(Opcode(i));
-    row.lane = f.imm == wasm::Imm::Lane;
-    const size_t colon = f.sig.find(':');
-    if (colon != f.sig.npos) {
-      row.arity = uint32_t(colon);
-      row.result = uint32_t(kind_of(f.sig.back()));
-    }
-    // Does not compile where a field is too narrow.
-    if (row.first != l.count || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
-    if (row.shape == Shape::Special) continue;
-    if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
-        row.shape == Shape::VecStore)
-      row.bytes = access_bytes(f);
-    row.forms = l.form(row.shape, f.sig[row.shape == Shape::Store ? 1 : 0], is_mirrored(Opcode(i)));
-    l.count = uint16_t(l.count + l.size(row.forms));
-  }
+  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i)
+    if (is_rare(Opcode(i))) add_operations(l, i);
+  l.rares = l.count;
+  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i)
+    if (!is_rare(Opcode(i))) add_operations(l, i);
   for (unsigned i = 0; i < kCompares; ++i) {
     l.branch[i] = l.count;
     const Opcode op = Opcode(kFirstCompare + i);
     if (is_int_compare(op))
       l.count = uint16_t(l.count + l.size(l.rows[unsigned(op)].forms));
-    else if (is_float_compare(op) && !is_mirrored(op))
+    else if (has_float_branch(op))
       l.count = uint16_t(l.count + 2);
   }
   return l;
@@ -259,6 +330,9 @@ constexpr const OpRow& row_of(Opcode op) { return kLayout.rows[unsigned(op)]; }
 constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
   const OpRow& row = row_of(op);
   return uint16_t(row.first + kLayout.forms[row.forms][variant]);
+}
+constexpr bool has_op(Opcode op, unsigned variant) {
+  return kLayout.forms[row_of(op).forms][variant] != kNoVariant;
 }
 // A comparison that branches: a BinVariant, or of floats a FloatBranch.
 constexpr uint16_t branch_id(Opcode op, unsigned variant) {

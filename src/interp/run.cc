@@ -307,7 +307,7 @@ TrapCode translation_failed(Store& store, const FuncCode& code) {
   return store.set_trap(TrapCode::HostError, code.failed.error().message);
 }
 
-TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index) {
+TrapCode indirect_failed(Store& store, TrapCode code, runtime::Index index) {
   if (code != TrapCode::UninitializedElement) return code;
   String m(runtime::trap_message(code));
   m += ' ';
@@ -524,7 +524,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
     return store.set_trap(TrapCode::CallStackExhausted);
 
   // A trap that the host has swallowed must not be taken for the next one.
-  if (!stack->current && store.trap().code != TrapCode::None) store.trap() = {};
+  if (!stack->current && store.trap().code != TrapCode::None) store.clear_trap();
   Activation a;
   a.previous = stack->current;
   a.store = &store;

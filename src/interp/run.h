@@ -50,7 +50,7 @@ WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, u
 }
 
 // Records an indirect call's trap with the table index where the message has it.
-TrapCode indirect_failed(Store& store, TrapCode code, uint64_t index);
+TrapCode indirect_failed(Store& store, TrapCode code, runtime::Index index);
 
 // Sets elements [at, at+count) of an array.
 void fill_array(runtime::GcArray* array, uint64_t at, uint64_t count, const Slot* value);

@@ -38,6 +38,14 @@ void Translator::push_control(wasm::Opcode op, const BlockType& type) {
   control_.push_back(std::move(c));
 }
 
+// What the last instruction computed becomes part of a branch.
+void Translator::absorb_last() {
+  out_.code.resize(last_.at);
+  acc_ = last_.before;
+  forget_last();
+  pop();
+}
+
 Translator::Condition Translator::pop_condition() {
   const Operand o = top();
   Condition c;
@@ -59,36 +67,24 @@ Translator::Condition Translator::pop_condition() {
           c.if_false = word(branch_id(other, v), b, s);
         }
         c.imm = uint32_t(imm);
-        out_.code.resize(last_.at);
-        acc_ = last_.before;
-        forget_last();
-        pop();
+        absorb_last();
         return c;
       }
-    } else if (is_float_compare(last_.op) && last_.variant == kSS) {
+    } else if (has_float_branch(last_.op) && last_.variant == kSS) {
       c.if_true = word(branch_id(last_.op, kIfTrue), b, s);
       c.if_false = word(branch_id(last_.op, kIfFalse), b, s);
-      out_.code.resize(last_.at);
-      acc_ = last_.before;
-      forget_last();
-      pop();
+      absorb_last();
       return c;
     } else if (last_.op == wasm::Opcode::I32Eqz) {
       const bool a = last_.variant == 1;
       c.if_true = word(a ? Special::BrUnlessA : Special::BrUnlessS, b);
       c.if_false = word(a ? Special::BrIfA : Special::BrIfS, b);
-      out_.code.resize(last_.at);
-      acc_ = last_.before;
-      forget_last();
-      pop();
+      absorb_last();
       return c;
     } else if (last_.op == wasm::Opcode::I64Eqz && last_.variant == 0) {
       c.if_true = word(Special::BrUnless64S, b);
       c.if_false = word(Special::BrIf64S, b);
-      out_.code.resize(last_.at);
-      acc_ = last_.before;
-      forget_last();
-      pop();
+      absorb_last();
       return c;
     }
   }
@@ -260,7 +256,7 @@ Result<void> Translator::run() {
   gc_possible_ = gc_possible_ || !module_.tags.empty() || module_.features.has(wasm::Feature::GC) ||
                  module_.features.has(wasm::Feature::StackSwitching);
   if (!module_.memories.empty()) {
-    memory0_is64_ = module_.memories[0].type.limits.is64;
+    memory0_is64_ = module_.memories[0].type.limits.has_64();
     guarded_ = mcode_.memory0_mode == MemoryMode::Guarded;
   }
 
@@ -456,6 +452,19 @@ Result<void> Translator::visit(const Instr& in) {
   return {};
 }
 
+// Puts a call's arguments into their slots, and tells the first.
+uint32_t Translator::settle(const wasm::FuncType& type) {
+  const auto count = uint32_t(type.params.size());
+  materialize_top(count);
+  return count ? top(count - 1).slot : next_slot_;
+}
+
+// Ends a call's instruction.
+void Translator::end_call(const wasm::FuncType& type) {
+  pop_n(type.params.size());
+  emit(safepoint());
+}
+
 // After a call's arguments have been popped: its results take their place.
 void Translator::finish_call(const wasm::FuncType& type, uint32_t base) {
   next_slot_ = base;
@@ -551,9 +560,7 @@ Result<void> Translator::visit_special(const Instr& in) {
     }
     case O::Throw: {
       const auto& type = module_.types[module_.tags[in.index].type_index].func;
-      materialize_top(uint32_t(type.params.size()));
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
+      const uint32_t base = settle(type);
       mark();
       emit(word(Special::Throw, base));
       emit(in.index);
@@ -621,9 +628,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       return {};
     case O::Call: {
       const wasm::FuncType& type = module_.func_type(in.index);
-      materialize_top(uint32_t(type.params.size()));
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
+      const uint32_t base = settle(type);
       mark();
       const bool imported = module_.functions[in.index].imported;
       uint32_t callee = in.index;
@@ -631,8 +636,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       if (!imported) callee = uint32_t(reinterpret_cast<uintptr_t>(&mcode_.funcs[in.index]));
 #endif
       emit(word(imported ? Special::CallImport : Special::Call, base) | Word(callee) << 32);
-      pop_n(type.params.size());
-      emit(safepoint());
+      end_call(type);
       finish_call(type, base);
       return {};
     }
@@ -640,74 +644,58 @@ Result<void> Translator::visit_special(const Instr& in) {
       const wasm::FuncType& type = module_.types[in.index].func;
       const Operand index = pop();
       // The index may be a constant or a local; arguments below it settle first.
-      materialize_top(uint32_t(type.params.size()));
+      const uint32_t base = settle(type);
       const uint32_t s = source(index);
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
       // The index must survive until it is read; it may lie at the arguments' end.
       mark();
-      emit(
-          word(Special::CallIndirect, base, s, module_.tables[in.index2].type.limits.is64 ? 1 : 0));
+      emit(word(Special::CallIndirect, base, s, module_.tables[in.index2].type.limits.has_64()));
       emit(pair(in.index2, module_.canon[in.index]));
-      pop_n(type.params.size());
-      emit(safepoint());
+      end_call(type);
       finish_call(type, base);
       return {};
     }
     case O::CallRef: {
       const wasm::FuncType& type = module_.types[in.index].func;
       const Operand ref = pop();
-      materialize_top(uint32_t(type.params.size()));
+      const uint32_t base = settle(type);
       const uint32_t s = source(ref);
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
       mark();
       emit(word(Special::CallRef, base, s));
-      pop_n(type.params.size());
-      emit(safepoint());
+      end_call(type);
       finish_call(type, base);
       return {};
     }
     case O::ReturnCall: {
       const wasm::FuncType& type = module_.func_type(in.index);
-      materialize_top(uint32_t(type.params.size()));
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
+      const uint32_t base = settle(type);
       mark();
       emit(word(Special::ReturnCall, base, out_.link));
       emit(in.index);
-      pop_n(type.params.size());
-      emit(safepoint());
+      end_call(type);
       set_unreachable();
       return {};
     }
     case O::ReturnCallIndirect: {
       const wasm::FuncType& type = module_.types[in.index].func;
       const Operand index = pop();
-      materialize_top(uint32_t(type.params.size()));
+      const uint32_t base = settle(type);
       const uint32_t s = source(index);
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
       mark();
       emit(word(Special::ReturnCallIndirect, base, s, out_.link));
       emit(pair(in.index2, module_.canon[in.index]));
-      emit(module_.tables[in.index2].type.limits.is64 ? 1 : 0);
-      pop_n(type.params.size());
-      emit(safepoint());
+      emit(module_.tables[in.index2].type.limits.has_64());
+      end_call(type);
       set_unreachable();
       return {};
     }
     case O::ReturnCallRef: {
       const wasm::FuncType& type = module_.types[in.index].func;
       const Operand ref = pop();
-      materialize_top(uint32_t(type.params.size()));
+      const uint32_t base = settle(type);
       const uint32_t s = source(ref);
-      const uint32_t base =
-          type.params.empty() ? next_slot_ : top(uint32_t(type.params.size()) - 1).slot;
       mark();
       emit(word(Special::ReturnCallRef, base, s, out_.link));
-      pop_n(type.params.size());
-      emit(safepoint());
+      end_call(type);
       set_unreachable();
       return {};
     }
@@ -739,7 +727,6 @@ Result<void> Translator::visit_special(const Instr& in) {
     }
     case O::LocalGet:
       push_local(in.index);
-      if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
       return {};
     case O::LocalSet:
     case O::LocalTee: {
@@ -755,8 +742,10 @@ Result<void> Translator::visit_special(const Instr& in) {
         clobber(dst);
         if (o.type.kind() == TypeKind::V128) clobber(dst + 1);
         if (acc.i == o.slot) acc_.i = dst;
+#if !WAFER_NARROW
         if (acc.f32 == o.slot) acc_.f32 = dst;
         if (acc.f64 == o.slot) acc_.f64 = dst;
+#endif
         forget_last();
       } else {
         preserve_local(in.index);
@@ -767,7 +756,6 @@ Result<void> Translator::visit_special(const Instr& in) {
       if (in.op == O::LocalTee) {
         push_local(in.index);
         stack_.back().type = validator_.operand(0);
-        if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
       }
       return {};
     }

@@ -9,30 +9,8 @@ namespace {
 
 wasm::Opcode swapped(wasm::Opcode op) {
   using O = wasm::Opcode;
+  if (is_commutative(op)) return op;
   switch (op) {
-    case O::I32Add:
-    case O::I32Mul:
-    case O::I32And:
-    case O::I32Or:
-    case O::I32Xor:
-    case O::I32Eq:
-    case O::I32Ne:
-    case O::I64Add:
-    case O::I64Mul:
-    case O::I64And:
-    case O::I64Or:
-    case O::I64Xor:
-    case O::I64Eq:
-    case O::I64Ne:
-    case O::F32Add:
-    case O::F32Mul:
-    case O::F64Add:
-    case O::F64Mul:
-    case O::F32Eq:
-    case O::F32Ne:
-    case O::F64Eq:
-    case O::F64Ne:
-      return op;
     case O::I32LtS:
       return O::I32GtS;
     case O::I32LtU:
@@ -107,6 +85,8 @@ void Translator::binary(wasm::Opcode op) {
   }
   const AccState before = acc_;
   uint8_t variant;
+  // On narrow slots some variants are there only once, or not at all.
+  if (kNarrow && !has_op(op, kSA) && is_commutative(op) && in_acc(b) && !in_acc(a)) std::swap(a, b);
   if (b.kind == Operand::Kind::Const) {
     variant = in_acc(a) ? kAI : kSI;
   } else if (in_acc(a)) {
@@ -116,8 +96,10 @@ void Translator::binary(wasm::Opcode op) {
   } else {
     variant = kSS;
   }
-  const uint32_t sa = variant == kAS || variant == kAI ? 0 : source(a);
-  const uint32_t sb = variant == kSS || variant == kAS ? source(b) : 0;
+  if (kNarrow && !has_op(op, variant)) variant = variant == kAI ? kSI : kSS;
+  // Operands in an accumulator are in their slots as well, where some handlers read them.
+  const uint32_t sa = source(a);
+  const uint32_t sb = variant < kSI ? source(b) : 0;
   pop();
   pop();
   const uint32_t dst = push(result).slot;
@@ -125,29 +107,29 @@ void Translator::binary(wasm::Opcode op) {
   const uint32_t at = here();
   emit(word(op_id(op, variant), dst, sa, sb));
   if (variant >= kSI) emit(b.value);
-  wrote(dst, result);
+  computed(op, dst, result);
   note_last(at, dst, before, op, variant);
 }
 
 void Translator::unary(wasm::Opcode op) {
   const ValType result = result_of(op);
   const Operand a = top();
-  const bool acc = in_acc(a);
+  const bool acc = in_acc(a) && (!kNarrow || has_op(op, kUnaryA));
   const uint32_t sa = acc ? 0 : source(a);
   const AccState before = acc_;
   pop();
   const uint32_t dst = push(result).slot;
   mark();
   const uint32_t at = here();
-  emit(word(op_id(op, acc ? 1 : 0), dst, sa));
-  wrote(dst, result);
+  emit(word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa));
+  computed(op, dst, result);
   note_last(at, dst, before, op, acc ? 1 : 0);
 }
 
 void Translator::load(const Instr& in) {
   const ValType result = result_of(in.op);
   const Operand a = top();
-  if (!near(in)) {
+  if (!near(in, kLoadFar)) {
     const uint32_t sa = source(a);
     pop();
     const uint32_t dst = push(result).slot;
@@ -168,7 +150,7 @@ void Translator::load(const Instr& in) {
   const uint32_t dst = push(result).slot;
   mark();
   const uint32_t at = here();
-  const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded_ ? 0 : 2);
+  const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded() ? 0 : 2);
   emit(word(op_id(in.op, variant), dst, sa, near_offset(in, row_of(in.op).bytes)));
   wrote(dst, result);
   note_last(at, dst, before);
@@ -177,7 +159,7 @@ void Translator::load(const Instr& in) {
 void Translator::store(const Instr& in) {
   const Operand v = top(0);
   Operand a = top(1);
-  if (!near(in)) {
+  if (!near(in, kStoreFar)) {
     const uint32_t sa = source(a), sv = source(v);
     pop();
     pop();
@@ -206,7 +188,7 @@ void Translator::store(const Instr& in) {
   pop();
   pop();
   mark();
-  emit(word(op_id(in.op, variant + (guarded_ ? 0 : 4)), sa, sv,
+  emit(word(op_id(in.op, variant + (guarded() ? 0 : 4)), sa, sv,
             near_offset(in, row_of(in.op).bytes)));
   if (variant == kStoreSI) emit(v.value);
 }
@@ -262,8 +244,8 @@ void Translator::vec_memory(const Instr& in) {
     if (is_load) no_acc(dst);
     return;
   }
-  const bool far = !near(in);
-  const unsigned variant = far ? kVecFar : guarded_ ? kVecGuarded : kVecChecked;
+  const bool far = !near(in, kVecFar);
+  const unsigned variant = far ? kVecFar : guarded() ? kVecGuarded : kVecChecked;
   if (shape == Shape::VecLoad) {
     const uint32_t sa = source(top());
     pop();

@@ -141,7 +141,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       take(1);
       const uint32_t dst = result();
       emit(word(Special::MemoryGrow, dst, s[0]));
-      emit(pair(in.index, module_.memories[in.index].type.limits.is64));
+      emit(pair(in.index, module_.memories[in.index].type.limits.has_64()));
       return {};
     }
     case O::MemoryFill:
@@ -167,13 +167,13 @@ Result<void> Translator::visit_plain(const Instr& in) {
       take(1);
       const uint32_t dst = result();
       emit(word(Special::TableGet, dst, s[0]));
-      emit(pair(in.index, module_.tables[in.index].type.limits.is64));
+      emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     }
     case O::TableSet:
       take(2);
       emit(word(Special::TableSet, s[0], s[1]));
-      emit(pair(in.index, module_.tables[in.index].type.limits.is64));
+      emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     case O::TableSize: {
       const uint32_t dst = result();
@@ -185,13 +185,13 @@ Result<void> Translator::visit_plain(const Instr& in) {
       take(2);
       const uint32_t dst = result();
       emit(word(Special::TableGrow, dst, s[0], s[1]));
-      emit(pair(in.index, module_.tables[in.index].type.limits.is64));
+      emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     }
     case O::TableFill:
       take(3);
       emit(word(Special::TableFill, s[0], s[1], s[2]));
-      emit(pair(in.index, module_.tables[in.index].type.limits.is64));
+      emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     case O::TableCopy:
       take(3);
@@ -264,7 +264,6 @@ Result<void> Translator::visit_plain(const Instr& in) {
       emit_cond_branch(in.index, c);
       if (keep.kind == Operand::Kind::Local) {
         push_local(keep.copy.local);
-        if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
       } else {
         push(keep.type);
       }

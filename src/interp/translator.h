@@ -23,6 +23,12 @@ using wasm::ValType;
 
 constexpr uint32_t kNone = ~0u;
 
+#if WAFER_HAS_OS
+#define WAFER_EMIT
+#else
+#define WAFER_EMIT WAFER_NOINLINE
+#endif
+
 // Where an operand's value is right now.
 struct Operand {
   enum class Kind : uint8_t {
@@ -91,12 +97,33 @@ class Translator {
   };
   // The accumulators' contents: slots whose value they hold, or kNone.
   struct AccState {
-    uint32_t i = kNone, f32 = kNone, f64 = kNone;
+    uint32_t i = kNone;
+#if !WAFER_NARROW
+    uint32_t f32 = kNone, f64 = kNone;
+#endif
+    // The one of type `t`, if there is any.
+    uint32_t* of(ValType t) {
+      switch (t.kind()) {
+        case TypeKind::I32:
+          return &i;
+#if !WAFER_NARROW
+        case TypeKind::F32:
+          return &f32;
+        case TypeKind::F64:
+          return &f64;
+        default:
+          return &i;
+#else
+        default:
+          return nullptr;
+#endif
+      }
+    }
   };
 
   // ---- emission
   uint32_t here() const { return uint32_t(out_.code.size()); }
-  void emit(Word w) { out_.code.push_back(w); }
+  WAFER_EMIT void emit(Word w) { out_.code.push_back(w); }
   static Word word(uint16_t op, uint32_t a = 0, uint32_t b = 0, uint32_t c = 0) {
     return Word(op) | Word(uint16_t(a)) << 16 | Word(uint16_t(b)) << 32 | Word(uint16_t(c)) << 48;
   }
@@ -120,29 +147,24 @@ class Translator {
   // `slot` now holds something else than the accumulators.
   void clobber(uint32_t slot) {
     if (acc_.i == slot) acc_.i = kNone;
+#if !WAFER_NARROW
     if (acc_.f32 == slot) acc_.f32 = kNone;
     if (acc_.f64 == slot) acc_.f64 = kNone;
+#endif
   }
   // Whether values of type `t` are ever taken from an accumulator.
   static bool has_acc(ValType t) { return !kNarrow || t.kind() == TypeKind::I32; }
-  // An operation of result type `t` wrote `slot` and its accumulator.
+  // An operation of result type `t`, a number, wrote `slot` and its accumulator.
   void wrote(uint32_t slot, ValType t) {
     clobber(slot);
-    if (!has_acc(t)) return;
-    switch (t.kind()) {
-      case TypeKind::I32:
-      case TypeKind::I64:
-        acc_.i = slot;
-        break;
-      case TypeKind::F32:
-        acc_.f32 = slot;
-        break;
-      case TypeKind::F64:
-        acc_.f64 = slot;
-        break;
-      default:
-        break;
-    }
+    if (has_acc(t)) *acc_.of(t) = slot;
+  }
+  // A numeric operation did.
+  void computed(wasm::Opcode op, uint32_t slot, ValType t) {
+    if (row_of(op).first < kLayout.rares)
+      clobber(slot);
+    else
+      wrote(slot, t);
   }
   // Remembers that the instruction at `at` (one destination, field a) was the
   // last, so that local.set may redirect it and a branch may absorb it.
@@ -180,6 +202,7 @@ class Translator {
     o.copy.local = local;
     o.copy.next_same = local_heads_[local];
     local_heads_[local] = uint32_t(stack_.size() - 1);
+    if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
   }
   Operand pop() {
     const Operand o = stack_.back();
@@ -294,21 +317,14 @@ class Translator {
     } else {
       return false;
     }
-    switch (o.type.kind()) {
-      case TypeKind::F32:
-        return acc_.f32 == slot;
-      case TypeKind::F64:
-        return acc_.f64 == slot;
-      default:
-        return acc_.i == slot;
-    }
+    return *acc_.of(o.type) == slot;
   }
 
   // ---- safepoints
   Word safepoint() {
     uint32_t map = 0;
     scratch_slots_.clear();
-    if (gc_possible_) {
+    if (runtime::kHasRoots && gc_possible_) {
       for (const Operand& o : stack_)
         if (o.kind == Operand::Kind::Slot && is_gc_ref(module_, o.type))
           scratch_slots_.push_back(uint16_t(o.slot));
@@ -331,8 +347,10 @@ class Translator {
   void vec_memory(const Instr& in);
   void wide(const Instr& in);
   void atomic(const Instr& in);
-  bool near(const Instr& in) const {
-    return in.index == 0 && in.offset <= 0xFFFF - 16 && !memory0_is64_;
+  // Whether an access has other forms than `far`, and one of them will do.
+  bool near(const Instr& in, unsigned far) const {
+    return in.index == 0 && in.offset <= 0xFFFF - 16 && !memory0_is64_ &&
+           kLayout.forms[row_of(in.op).forms][far] != 0;
   }
 
   // The third field of a near access of `bytes`.
@@ -341,10 +359,10 @@ class Translator {
   }
   // The index of a memory or table as operations have it.
   uint32_t memory_word(uint32_t index) const {
-    return index | (kNarrow && module_.memories[index].type.limits.is64 ? kIs64 : 0);
+    return index | (kNarrow && module_.memories[index].type.limits.has_64() ? kIs64 : 0);
   }
   uint32_t table_word(uint32_t index) const {
-    return index | (kNarrow && module_.tables[index].type.limits.is64 ? kIs64 : 0);
+    return index | (kNarrow && module_.tables[index].type.limits.has_64() ? kIs64 : 0);
   }
 
   // ---- control
@@ -397,6 +415,7 @@ class Translator {
     forget_last();
   }
   void emit_return();
+  void absorb_last();
   Condition pop_condition();
   // Branches to label `index` if `cond` holds (or, `negate`, if it does not).
   void emit_cond_branch(uint32_t index, const Condition& cond, bool negate = false);
@@ -417,6 +436,8 @@ class Translator {
   // The instructions that have fixed operand counts and results after them.
   Result<void> visit_plain(const Instr& in);
   void visit_skipped(const Instr& in);
+  uint32_t settle(const wasm::FuncType& type);
+  void end_call(const wasm::FuncType& type);
   void finish_call(const wasm::FuncType& type, uint32_t base);
   void pop_n(size_t n) {
     while (n--) pop();
@@ -434,6 +455,7 @@ class Translator {
   const ModuleCodeImpl& mcode_;
   FuncCode& out_;
   wasm::FuncValidator validator_;
+  bool guarded() const { return WAFER_HAS_OS && guarded_; }
   bool memory0_is64_ = false;
   bool guarded_ = false;
   bool gc_possible_ = false;
