@@ -14,16 +14,16 @@ using runtime::Memory;
 // ---- plain numeric --------------------------------------------------------
 
 #if WAFER_NARROW
-// Of a rare operation, the last byte of its opcode.
+// Of a rare operation, the number of its opcode (grouped.h).
 constexpr auto kRareCodes = [] {
   std::array<uint8_t, kLayout.rares> codes{};
-  const auto add = [&codes](Opcode op, unsigned code) {
+  const auto add = [&codes](Opcode op, unsigned number) {
     const OpRow& row = row_of(op);
     for (unsigned i = row.first; i < row.first + kLayout.size(row.forms) && is_rare(op); ++i)
-      codes[i] = uint8_t(code);
+      codes[i] = uint8_t(number);
   };
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, add(Opcode::id, code);)
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, add(Opcode::id, group_number(code::id));)
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   return codes;
@@ -658,7 +658,7 @@ constexpr void fill_op(HandlerTable& t) {
 
 constexpr HandlerTable make_table() {
   HandlerTable t{};
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
   WAFER_IF_BUILT(feature, fill_op<Opcode::id>(t);)
 #include "wasm/opcodes.def"
 #undef WAFER_OP

@@ -20,12 +20,12 @@ TrapCode group(unsigned op, const Slot* first, const Slot* second, Slot* to) {
   TrapCode trap = TrapCode::None;
   switch (int(op)) {
 // Those that are not of this group have numbers that no byte is.
-#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
-  case in_group<In, Out, Binary, Opcode::id>() ? int(code_):      \
-    -1 - int(Opcode::id)                                          \
-        : if constexpr (in_group<In, Out, Binary, Opcode::id>())  \
-              trap = evaluate<Opcode::id>(a, b, out);             \
-    else __builtin_unreachable();                                 \
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature)             \
+  case in_group<In, Out, Binary, Opcode::id>() ? int(group_number(code::id)): \
+    -1 - int(Opcode::id)                                                      \
+        : if constexpr (in_group<In, Out, Binary, Opcode::id>())              \
+              trap = evaluate<Opcode::id>(a, b, out);                         \
+    else __builtin_unreachable();                                             \
     break;
 #include "wasm/opcodes.def"
 #undef WAFER_OP
@@ -43,7 +43,7 @@ constexpr void add_to(Groups& all, unsigned row) {
     unsigned i = 0;
     while (all.groups[i] && all.groups[i] != g) ++i;
     all.groups[i] = g;
-    all.rows[row] = uint8_t(2 * i + kBinary<OP>);
+    all.rows[row - kFirstGrouped] = uint8_t(2 * i + kBinary<OP>);
   }
 }
 
@@ -51,7 +51,8 @@ constexpr void add_to(Groups& all, unsigned row) {
 
 constinit const Groups kGroups = [] {
   Groups all;
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) add_to<Opcode::id>(all, code);
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
+  add_to<Opcode::id>(all, group_number(code::id));
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   return all;

@@ -67,17 +67,23 @@ constexpr bool is_grouped() {
     return is_rare(OP);
 }
 
-// The groups, and for an opcode's last byte, which tells it among these, twice the number of its
-// group, and 1 if it has two operands.
+// How these are numbered: by their byte, and those after a prefix follow on.
+constexpr unsigned group_number(int code) {
+  return code >> 16 ? code::I64Extend32S + 1 + (code & 0xFF) : code;
+}
+inline constexpr unsigned kFirstGrouped = code::I32Eqz;
+
+// The groups, and for each of the instructions twice the number of its group, and 1 if it has two
+// operands.
 using Group = TrapCode (*)(unsigned op, const Slot* a, const Slot* b, Slot* to);
 struct Groups {
   std::array<Group, 22> groups{};
-  std::array<uint8_t, code::I64Extend32S + 1> rows{};
+  std::array<uint8_t, group_number(code::I64TruncSatF64U) + 1 - kFirstGrouped> rows{};
 
-  bool is_binary(unsigned op) const { return rows[op] & 1; }
+  bool is_binary(unsigned op) const { return rows[op - kFirstGrouped] & 1; }
   // Gives `to` what the instruction makes of `a` and `b`, unless it traps.
   TrapCode run(unsigned op, const Slot* a, const Slot* b, Slot* to) const {
-    return groups[rows[op] >> 1](op, a, b, to);
+    return groups[rows[op - kFirstGrouped] >> 1](op, a, b, to);
   }
 };
 extern const Groups kGroups;

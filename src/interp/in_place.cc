@@ -529,9 +529,11 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
 #undef WAFER_OP
 
       case 0xFC: {
-        op = int(index(pc));
-        if (op <= (code::I64TruncSatF64U & 0xFF)) goto grouped;
-        op |= 0xFC << 16;
+        op = op << 16 | int(index(pc));
+        if (op <= code::I64TruncSatF64U) {
+          op = int(group_number(op));
+          goto grouped;
+        }
         const uint8_t* at = pc;
         Slot* top = sp;
         trap = bulk(a, op, at, top);

@@ -4,6 +4,7 @@
 // `static TrapCode eval(T..., R& out)` and kTraps set. i32 and i64 are unsigned.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -386,13 +387,19 @@ WAFER_NOINLINE inline uint64_t divide(uint64_t n, uint64_t d, bool give_rest) {
     }
     return give_rest ? rest : quotient;
   }
-  int shift = std::countl_zero(d) - std::countl_zero(n);
-  if (shift > 0) d <<= shift;
-  for (; shift >= 0; --shift, d >>= 1) {
-    quotient <<= 1;
-    if (n < d) continue;
-    n -= d;
-    quotient |= 1;
+  // By estimates that are never too large, from the upper bits of both.
+  const int below = 48 - std::countl_zero(d);
+  while (n >= d) {
+    const int left_out = std::max(32 - std::countl_zero(n), 0);
+    uint32_t part = uint32_t(n >> left_out) / (uint32_t(d >> below) + 1);
+    int shift = left_out - below;
+    if (shift < 0) {
+      part >>= -shift;
+      shift = 0;
+    }
+    if (part == 0) part = 1;
+    quotient += uint64_t(part) << shift;
+    n -= (d * part) << shift;
   }
   return give_rest ? n : quotient;
 }

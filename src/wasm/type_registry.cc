@@ -219,7 +219,7 @@ Result<uint32_t> TypeRegistry::enter(const SubType* group, size_t count, uint32_
   if (const uint32_t* known = keys_.find(key)) return *known;
   const uint32_t first = types_.size();
   if (count > decltype(types_)::kMax - first)
-    return failure(ErrorKind::Exhaustion, "too many types in the type registry");
+    return failure(ErrorKind::Exhaustion, "type registry is full");
 
   auto canonical = [&](uint32_t i) {
     return i >= first_local ? first + (i - first_local) : canon_of ? canon_of[i] : i;
