@@ -93,9 +93,9 @@ std::shared_ptr<runtime::Engine> detail::make_engine(const Config& config) {
   return runtime::Engine::create(runtime_config(config), tier.get(), tier);
 #else
   // An engine without a tier makes no instances.
-  const bool missing = config.tier == Tier::Baseline || config.tier == Tier::Optimized ||
-                       config.tier == Tier::Optimizing || config.pooled_memories ||
-                       (config.tier == Tier::InPlace && !interp::kRunsInPlace);
+  const bool missing =
+      config.pooled_memories || (config.tier != Tier::Auto && config.tier != Tier::Interpreter &&
+                                 !(config.tier == Tier::InPlace && interp::kRunsInPlace));
   return runtime::Engine::create(runtime_config(config), missing ? nullptr : interp::tier());
 #endif
 }
