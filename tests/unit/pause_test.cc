@@ -14,7 +14,7 @@ namespace wafer::compiler {
 namespace {
 
 // `sum` adds to numbers of memory in rounds of which all take the same fuel, `some` in rounds of
-// which they do not, and `grow` counts up to its argument.
+// which they do not, `count` counts up to its argument, and `known` for so long that it is known.
 constexpr const char* kText = R"((module (memory (export "m") 1)
   (func (export "sum") (param $n i32) (result i32) (local $i i32) (local $p i32)
     (loop $l
@@ -35,6 +35,12 @@ constexpr const char* kText = R"((module (memory (export "m") 1)
       (i64.store (i32.const 0) (i64.xor (i64.load (i32.const 8)) (local.get $i)))
       (br_if $l
         (i64.ne (local.tee $i (i64.add (local.get $i) (i64.const 1))) (local.get $n))))
+    (local.get $i))
+  (func (export "known") (param $n i64) (result i64) (local $i i64)
+    (loop $l
+      (i64.store (i32.const 0) (i64.xor (i64.load (i32.const 8)) (local.get $i)))
+      (br_if $l
+        (i64.ne (local.tee $i (i64.add (local.get $i) (i64.const 1))) (i64.const 0x4000000000000))))
     (local.get $i))))";
 
 struct Program {
@@ -100,17 +106,19 @@ TEST(Pauses, LongLoopsAreInterrupted) {
   const OwnedTier tier = optimized(false);
   Config config;
   config.interruptible = true;
-  Program program(tier.tier, config);
-  std::thread other([&program] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    program.store->interrupt();
-  });
-  // Longer than any test waits.
-  auto done = program.store->call(program.instance->get_export("count")->func,
-                                  Vec<Value>{Value::i64(int64_t{1} << 50)});
-  other.join();
-  ASSERT_FALSE(done.ok());
-  EXPECT_EQ(program.store->trap().code, TrapCode::Interrupted);
+  for (const char* name : {"count", "known"}) {
+    Program program(tier.tier, config);
+    std::thread other([&program] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      program.store->interrupt();
+    });
+    // Longer than any test waits.
+    auto done = program.store->call(program.instance->get_export(name)->func,
+                                    Vec<Value>{Value::i64(int64_t{1} << 50)});
+    other.join();
+    ASSERT_FALSE(done.ok()) << name;
+    EXPECT_EQ(program.store->trap().code, TrapCode::Interrupted);
+  }
 }
 
 }  // namespace

@@ -498,7 +498,12 @@ llvm::PreservedAnalyses CheckedLoopsPass::run(llvm::Function& function,
     Value* ok = bounds.emit(loop->getLoopPreheader()->getTerminator());
     if (!ok) continue;
     changed = true;
-    if (!llvm::isa<llvm::Constant>(ok)) split(*loop, ok, loops, tree, se);
+    if (const auto* known = llvm::dyn_cast<llvm::Constant>(ok)) {
+      // That it would trap, or run for too long, can be known as well.
+      if (!known->isOneValue()) continue;
+    } else {
+      split(*loop, ok, loops, tree, se);
+    }
     for (Instruction* in : bounds.accesses()) make_plain(*in);
     for (const Pause& pause : bounds.pauses()) remove_pause(pause, loops, tree);
     bounds.charge_before(tree);
