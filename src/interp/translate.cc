@@ -165,6 +165,7 @@ void Translator::emit_return() {
 // Under fuel metering, starts a new stretch of code that is charged as a whole.
 void Translator::charge_point() {
   if (!mcode_.options.fuel) return;
+  mark();
   emit(word(Special::Fuel));
   fuel_word_ = here();
   emit(0);

@@ -162,6 +162,8 @@ WAT
     has err "no code generator for target '$target'; there are x86_64, aarch64"
     absent none.wcode
   done
+  run 1 compile --target thumbv7em prog.wat -o none.wcode
+  has err "--format xip"
   run 0 compile --target aarch64-unknown-linux-musl prog.wat -o musl.wcode
   run 1 compile --cpu pdp11 prog.wat -o none.wcode
   has err "unknown cpu 'pdp11'; there are native, baseline, "

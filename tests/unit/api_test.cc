@@ -445,6 +445,7 @@ TEST(ApiTiers, InterruptEndsCompilation) {
 
 // The same results, traps, fuel and interruption in every tier.
 TEST(ApiTiers, AllRunAlike) {
+  std::vector<uint32_t> places;  // of what ran out of fuel
   for (const Tier tier : kTiers) {
     Config config;
     config.tier = tier;
@@ -474,6 +475,10 @@ TEST(ApiTiers, AllRunAlike) {
     const auto spun = (*spin)();
     ASSERT_FALSE(spun.ok());
     EXPECT_NE(spun.error().message.find("fuel"), String::npos) << spun.error().message;
+    const auto& frames = f.store.last_trap().backtrace;
+    ASSERT_EQ(frames.size(), 1u);
+    places.push_back(frames[0].module_offset);
+    EXPECT_EQ(places.back(), places[0]) << "tier " << int(tier);
   }
 }
 

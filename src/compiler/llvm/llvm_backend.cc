@@ -136,10 +136,13 @@ Result<Target> find_target(const CompileOptions& options) {
   const bool known_arch =
       triple.getArch() == llvm::Triple::x86_64 || triple.getArch() == llvm::Triple::aarch64;
   const bool known_system = triple.isOSLinux() || triple.isOSUnknown();
-  if (!known_arch || !known_system || !triple.isOSBinFormatELF() || triple.isX32())
+  if (!known_arch || !known_system || !triple.isOSBinFormatELF() || triple.isX32()) {
+    const bool small = triple.isARM() || triple.isThumb() || triple.isRISCV32();
     return error_of("no code generator for target '" + options.target +
                     "'; there are x86_64, aarch64, and triples of these for Linux, such as "
-                    "x86_64-unknown-linux-gnu");
+                    "x86_64-unknown-linux-gnu" +
+                    (small ? "; code that runs in place, --format xip, is for this" : ""));
+  }
   std::string cpu = options.cpu;
   if (cpu.empty()) cpu = options.target.empty() ? "native" : "baseline";
   if (cpu == "native") {
