@@ -133,7 +133,10 @@ void BodyGenerator::known_loop() {
   const uint32_t m = any_index(b_.memories.size());
   if (b_.memories.empty() || b_.memories[m].limits.is64) return;
   const uint64_t size = b_.memories[m].limits.min << b_.memories[m].page_size_log2;
+  // Nothing else assigns to these.
+  const Vec<LocalVar> visible = visible_;
   const uint32_t at = add_local(kI32), left = add_local(kI32);
+  visible_ = visible;
   const int32_t start = int32_t(c_.below(300));
   i32(c_.one_in(3) ? int32_t(size) - start : start);
   emit(Opcode::LocalSet, at);
@@ -148,7 +151,14 @@ void BodyGenerator::known_loop() {
   };
   static constexpr Opcode kLoads[] = {Opcode::I32Load, Opcode::I32Load8U, Opcode::I32Load16S};
   for (uint32_t n = c_.between(1, 3); n--;) {
-    if (c_.one_in(3) && set_global()) break;
+    // (No values at random, which may branch to the loop.)
+    const auto* g =
+        find(b_.globals, [](const GlobalType& t) { return t.is_mutable && t.type == kI32; });
+    const auto global = uint32_t(g - b_.globals.data());
+    if (g && global != b_.fuel && global != b_.depth && global != b_.handled && c_.one_in(3)) {
+      emit(Opcode::LocalGet, left);
+      emit(Opcode::GlobalSet, global);
+    }
     emit(Opcode::LocalGet, at);
     if (c_.one_in(2)) {
       access(c_.pick(kLoads));

@@ -84,15 +84,15 @@ auto bits(F v) {
 
 template <class F>
 void expect_rounded(F v) {
-  using interp::num::round_to;
+  using interp::num::round;
   if (v != v) {
-    ASSERT_EQ(bits(round_to(v, Round::Floor)), bits(interp::num::quiet(v)));
+    ASSERT_EQ(bits(round<Round::Floor>(v)), bits(interp::num::quiet(v)));
     return;
   }
-  ASSERT_EQ(bits(round_to(v, Round::Nearest)), bits(std::nearbyint(v))) << v;
-  ASSERT_EQ(bits(round_to(v, Round::Floor)), bits(std::floor(v))) << v;
-  ASSERT_EQ(bits(round_to(v, Round::Ceil)), bits(std::ceil(v))) << v;
-  ASSERT_EQ(bits(round_to(v, Round::Trunc)), bits(std::trunc(v))) << v;
+  ASSERT_EQ(bits(round<Round::Nearest>(v)), bits(std::nearbyint(v))) << v;
+  ASSERT_EQ(bits(round<Round::Floor>(v)), bits(std::floor(v))) << v;
+  ASSERT_EQ(bits(round<Round::Ceil>(v)), bits(std::ceil(v))) << v;
+  ASSERT_EQ(bits(round<Round::Trunc>(v)), bits(std::trunc(v))) << v;
 }
 
 template <class I, class F>
