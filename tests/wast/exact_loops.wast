@@ -77,3 +77,15 @@
 (assert_return (invoke "inside"))
 (assert_return (invoke "at" (i32.const 0)) (i32.const 1))
 (assert_return (invoke "at" (i32.const 96)) (i32.const 25))
+;; Stores over a part of what the round before has stored, in their order.
+(module
+  (memory 1)
+  (func (export "overlap") (result i32) (local $p i32) (local $n i32)
+    (local.set $p (i32.const 586)) (local.set $n (i32.const 43))
+    (loop $l
+      (i32.store (local.get $p) (local.get $n))
+      (i32.store8 (local.get $p) (local.get $n))
+      (local.set $p (i32.add (local.get $p) (i32.const -1)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (i32.add (i32.load (i32.const 544)) (i32.add (i32.load8_u (i32.const 560)) (i32.load8_u (i32.const 586))))))
+(assert_return (invoke "overlap") (i32.const 1))

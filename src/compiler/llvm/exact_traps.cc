@@ -528,6 +528,44 @@ llvm::PreservedAnalyses CheckedLoopsPass::run(llvm::Function& function,
 
 namespace {
 
+// Whether a store in the loop goes on by fewer bytes than it writes.
+bool overlaps_itself(const llvm::StoreInst& store, const Loop& loop, llvm::ScalarEvolution& se) {
+  const uint64_t size = se.getDataLayout().getTypeStoreSize(store.getValueOperand()->getType());
+  const auto overlaps = [&](const SCEV* s) {
+    if (const auto* extended = llvm::dyn_cast<llvm::SCEVCastExpr>(s)) s = extended->getOperand();
+    const auto* r = llvm::dyn_cast<llvm::SCEVAddRecExpr>(s);
+    if (!r || r->getLoop() != &loop) return false;
+    const auto* step = llvm::dyn_cast<llvm::SCEVConstant>(r->getStepRecurrence(se));
+    return step && step->getAPInt().abs().ult(size);
+  };
+  const SCEV* at = se.getSCEV(const_cast<Value*>(store.getPointerOperand()));
+  if (const auto* sum = llvm::dyn_cast<llvm::SCEVAddExpr>(at))
+    return llvm::any_of(sum->operands(), [&](const SCEV* s) { return overlaps(s); });
+  return overlaps(at);
+}
+
+}  // namespace
+
+llvm::PreservedAnalyses KeepOverlapsPass::run(llvm::Function& function,
+                                              llvm::FunctionAnalysisManager& analyses) {
+  auto& loops = analyses.getResult<llvm::LoopAnalysis>(function);
+  if (loops.empty()) return llvm::PreservedAnalyses::all();
+  auto& se = analyses.getResult<llvm::ScalarEvolutionAnalysis>(function);
+  for (Loop* loop : loops.getLoopsInPreorder()) {
+    if (!loop->isInnermost()) continue;
+    const bool found = llvm::any_of(loop->blocks(), [&](const BasicBlock* block) {
+      return llvm::any_of(*block, [&](const Instruction& in) {
+        const auto* store = llvm::dyn_cast<llvm::StoreInst>(&in);
+        return store && overlaps_itself(*store, *loop, se);
+      });
+    });
+    if (found) llvm::addStringMetadataToLoop(loop, "llvm.loop.vectorize.enable", 0);
+  }
+  return llvm::PreservedAnalyses::all();
+}
+
+namespace {
+
 // May the load of the value be done under a condition: in an instruction with a mask, or in a
 // branch that a choice turns into? `left` bounds the search.
 bool may_be_conditional(const Value& value, bool masks, int& left) {

@@ -37,6 +37,13 @@ class CheckedLoopsPass : public llvm::PassInfoMixin<CheckedLoopsPass> {
   const wasm::Module* module_;
 };
 
+// Keeps loops from being vectorized that store over a part of what the round before has stored:
+// LLVM 22 puts such stores of several sizes in the wrong order.
+class KeepOverlapsPass : public llvm::PassInfoMixin<KeepOverlapsPass> {
+ public:
+  llvm::PreservedAnalyses run(llvm::Function& function, llvm::FunctionAnalysisManager& analyses);
+};
+
 // Keeps the code generator for `target` from making a volatile load part of an instruction
 // that may not load: one with a mask (AVX-512), or a conditional move that becomes a branch.
 // To be run last.

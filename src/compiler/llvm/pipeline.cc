@@ -128,6 +128,7 @@ void add_vectorization(FunctionPassManager& p, unsigned level, bool small,
     with_loops.addPass(llvm::InstCombinePass());
   }
   if (level >= 2) with_loops.addPass(CheckedLoopsPass(module));
+  with_loops.addPass(KeepOverlapsPass());
   with_loops.addPass(llvm::LoopVectorizePass());
   if (level >= 2) with_loops.addPass(llvm::LoopLoadEliminationPass());
   with_loops.addPass(llvm::SimplifyCFGPass());
