@@ -157,7 +157,6 @@ class BodyGenerator : Emitter {
 
   void block(const Vec<wasm::ValType>& results);
 
-  void known_loop();
   void loop(const Vec<wasm::ValType>& params, const Vec<wasm::ValType>& results);
 
   void try_table(const Vec<wasm::ValType>& results);

@@ -127,65 +127,6 @@ void BodyGenerator::loop(const Vec<ValType>& params, const Vec<ValType>& results
   close();
 }
 
-// A loop of which it is known before it runs where it begins, by what steps it goes through a
-// memory, and for how many rounds: up or down, to its ends and beyond.
-void BodyGenerator::known_loop() {
-  const uint32_t m = any_index(b_.memories.size());
-  if (b_.memories.empty() || b_.memories[m].limits.is64) return;
-  const uint64_t size = b_.memories[m].limits.min << b_.memories[m].page_size_log2;
-  // Nothing else assigns to these.
-  const Vec<LocalVar> visible = visible_;
-  const uint32_t at = add_local(kI32), left = add_local(kI32);
-  visible_ = visible;
-  const int32_t start = int32_t(c_.below(300));
-  i32(c_.one_in(3) ? int32_t(size) - start : start);
-  emit(Opcode::LocalSet, at);
-  i32(c_.between(1, 60));
-  emit(Opcode::LocalSet, left);
-  open(Opcode::Loop, {}, {}, {});
-  const auto access = [&](Opcode op) {
-    Instr in = Builder::instr(op);
-    in.index = m;
-    in.offset = c_.one_in(3) ? c_.below(64) : 0;
-    code_.push_back(in);
-  };
-  static constexpr Opcode kLoads[] = {Opcode::I32Load, Opcode::I32Load8U, Opcode::I32Load16S};
-  for (uint32_t n = c_.between(1, 3); n--;) {
-    // (No values at random, which may branch to the loop.)
-    const auto* g =
-        find(b_.globals, [](const GlobalType& t) { return t.is_mutable && t.type == kI32; });
-    const auto global = uint32_t(g - b_.globals.data());
-    if (g && global != b_.fuel && global != b_.depth && global != b_.handled && c_.one_in(3)) {
-      emit(Opcode::LocalGet, left);
-      emit(Opcode::GlobalSet, global);
-    }
-    emit(Opcode::LocalGet, at);
-    if (c_.one_in(2)) {
-      access(c_.pick(kLoads));
-      emit(Opcode::Drop);
-      continue;
-    }
-    emit(Opcode::LocalGet, left);
-    if (c_.one_in(2)) {
-      emit(Opcode::LocalGet, at);
-      access(c_.pick(kLoads));
-      emit(Opcode::I32Add);
-    }
-    access(c_.one_in(2) ? Opcode::I32Store : Opcode::I32Store8);
-  }
-  emit(Opcode::LocalGet, at);
-  const int32_t step = 1 << c_.below(c_.one_in(8) ? 31 : 5);
-  i32(c_.one_in(2) ? step : -step);
-  emit(Opcode::I32Add);
-  emit(Opcode::LocalSet, at);
-  emit(Opcode::LocalGet, left);
-  i32(1);
-  emit(Opcode::I32Sub);
-  emit(Opcode::LocalTee, left);
-  emit(Opcode::BrIf, 0);
-  close();
-}
-
 // (block $out (block $handler (try_table (catch $tag $handler) ...) (br $out)) ...)
 void BodyGenerator::try_table(const Vec<ValType>& results) {
   Vec<CatchClause> catches;

@@ -69,12 +69,6 @@ bool BodyGenerator::statement() {
       plain_op(c_.pick(ops_.effects), Lanes::None);
       return false;
     case 10:
-      // Not where rounds of loops around it add up.
-      if (!plain_ && frames_.size() < 4 && c_.one_in(2)) {
-        known_loop();
-        return false;
-      }
-      [[fallthrough]];
     case 11:
     case 12:
       if (frames_.size() < kMaxFrames && can_nest()) block({});

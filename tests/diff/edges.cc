@@ -236,7 +236,7 @@ class EdgeWriter {
     }
   }
 
-  // for (n...) { ... p[0] ...; p += step; }
+  // for (n...) { ... p[0] ...; p += step; } Of some all is known before they run.
   void loop() {
     const Item& i = item(true);
     const bool wide = i.type == kI64;
@@ -244,17 +244,21 @@ class EdgeWriter {
     const uint32_t sum = s_.add_local(i.type);
     uint32_t global = 0;
     const bool has_global = mutable_global(i.type, global);
-    const uint32_t rounds = c_.between(1, 40);
+    const bool known = c_.one_in(3), falling = c_.one_in(3);
+    const uint32_t rounds = c_.between(1, known ? 80 : 40);
+    // Short steps go over a part of what the round before has accessed.
+    const int64_t step = c_.one_in(3) ? 1 << c_.below(4) : i.bytes;
     // So that it ends about where the memory does.
-    number(size() - int64_t(i.bytes) * rounds - int64_t(c_.below(40)));
-    if (c_.below(3)) {
+    const int64_t way = step * rounds + (falling ? -1 : 1) * int64_t(c_.below(40));
+    number(falling ? way : size() - way);
+    if (!known && c_.below(3)) {
       s_.leaf(address_type());
       number(63);
       on_address(Opcode::I32And, Opcode::I64And);
       add();
     }
     emit(Opcode::LocalSet, at);
-    if (c_.one_in(2)) {
+    if (known || c_.one_in(2)) {
       i32(int32_t(rounds));
     } else {
       s_.leaf(kI32);
@@ -264,8 +268,7 @@ class EdgeWriter {
       emit(Opcode::I32Add);
     }
     emit(Opcode::LocalSet, left);
-    const bool falling = c_.one_in(6);
-    const uint32_t step_local = c_.one_in(4) ? s_.add_local(address_type()) : 0;
+    const uint32_t step_local = !known && c_.one_in(4) ? s_.add_local(address_type()) : 0;
     if (step_local) {
       s_.leaf(address_type());
       emit(Opcode::LocalSet, step_local);
@@ -274,7 +277,7 @@ class EdgeWriter {
     const auto p = [&] { emit(Opcode::LocalGet, at); };
     const uint64_t offset = c_.one_in(2) ? c_.below(32) : 0;
     emit(Opcode::Loop);
-    switch (c_.below(has_global ? 7 : 6)) {
+    switch (c_.below(has_global ? 8 : 7)) {
       case 0:
         p();
         constant(i.type);
@@ -319,6 +322,14 @@ class EdgeWriter {
         plus();
         emit(Opcode::LocalSet, sum);
         break;
+      case 6:
+        for (const Opcode store : {i.store, wide ? Opcode::I64Store8 : Opcode::I32Store8}) {
+          p();
+          emit(Opcode::LocalGet, left);
+          if (wide) emit(Opcode::I64ExtendI32U);
+          access(store, offset);
+        }
+        break;
       default:
         emit(Opcode::GlobalGet, global);
         p();
@@ -330,7 +341,7 @@ class EdgeWriter {
     if (step_local)
       emit(Opcode::LocalGet, step_local);
     else
-      number(falling ? -int64_t(i.bytes) : i.bytes);
+      number(falling ? -step : step);
     add();
     emit(Opcode::LocalSet, at);
     emit(Opcode::LocalGet, left);
