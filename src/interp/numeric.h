@@ -409,31 +409,24 @@ WAFER_NOINLINE inline int64_t divide_signed(int64_t n, int64_t d, bool give_rest
   return int64_t((n < 0) != (!give_rest && d < 0) ? -v : v);
 }
 // These are functions of their own, so that handlers need no frame.
-template <class T>
+template <bool Rest, class T>
 WAFER_SHARED T long_division(T a, T b) {
   if constexpr (std::is_signed_v<T>)
-    return divide_signed(a, b, false);
+    return divide_signed(a, b, Rest);
   else
-    return divide(a, b, false);
-}
-template <class T>
-WAFER_SHARED T long_rest(T a, T b) {
-  if constexpr (std::is_signed_v<T>)
-    return divide_signed(a, b, true);
-  else
-    return divide(a, b, true);
+    return divide(a, b, Rest);
 }
 template <class T>
 WAFER_ALWAYS_INLINE T quotient(T a, T b) {
   if constexpr (kShortHelpers && sizeof(T) == 8)
-    return long_division(a, b);
+    return long_division<false>(a, b);
   else
     return a / b;
 }
 template <class T>
 WAFER_ALWAYS_INLINE T remainder(T a, T b) {
   if constexpr (kShortHelpers && sizeof(T) == 8)
-    return long_rest(a, b);
+    return long_division<true>(a, b);
   else
     return a % b;
 }

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "wasm/opcode.h"
+#include "wasm/op_algebra.h"
 #include "wasm/types.h"
 
 namespace wafer::interp {
@@ -125,41 +125,10 @@ constexpr bool is_mirrored(Opcode op) {
   // eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u; eq ne lt gt le ge
   return is_int_compare(op) ? at == 4 || at == 5 || at >= 8 : at == 3 || at == 5;
 }
-// What a mirrored operation is with its operands exchanged.
-constexpr Opcode mirror_image(Opcode op) {
-  return Opcode(unsigned(op) - (is_int_compare(op) ? 2 : 1));
-}
-
-// What gives the same with its operands exchanged.
+// What gives the same with its operands exchanged: which NaN comes out is open.
 constexpr bool is_commutative(Opcode op) {
-  using O = Opcode;
-  switch (op) {
-    case O::I32Add:
-    case O::I32Mul:
-    case O::I32And:
-    case O::I32Or:
-    case O::I32Xor:
-    case O::I32Eq:
-    case O::I32Ne:
-    case O::I64Add:
-    case O::I64Mul:
-    case O::I64And:
-    case O::I64Or:
-    case O::I64Xor:
-    case O::I64Eq:
-    case O::I64Ne:
-    case O::F32Add:
-    case O::F32Mul:
-    case O::F32Eq:
-    case O::F32Ne:
-    case O::F64Add:
-    case O::F64Mul:
-    case O::F64Eq:
-    case O::F64Ne:
-      return true;
-    default:
-      return false;
-  }
+  return wasm::commutes(op) || op == Opcode::F32Add || op == Opcode::F32Mul ||
+         op == Opcode::F64Add || op == Opcode::F64Mul;
 }
 
 // Whether it is one of the numeric instructions that have a handler for all together, where size
@@ -236,6 +205,21 @@ static_assert(sizeof(OpRow) == 4);
 
 constexpr unsigned kFirstCompare = unsigned(Opcode::I32Eq);
 constexpr unsigned kCompares = unsigned(Opcode::F64Ge) - kFirstCompare + 1;
+// What another comparison gives, by tables, which are smaller than code.
+using CompareTable = std::array<uint8_t, kCompares>;
+constexpr CompareTable compare_table(Opcode (*other)(Opcode)) {
+  CompareTable t{};
+  for (unsigned i = 0; i < kCompares; ++i) {
+    const Opcode op = other(Opcode(kFirstCompare + i));
+    if (op != Opcode::Illegal) t[i] = uint8_t(unsigned(op) - kFirstCompare);
+  }
+  return t;
+}
+inline constexpr CompareTable kMirrored = compare_table(wasm::mirrored);
+inline constexpr CompareTable kOpposite = compare_table(wasm::opposite);  // of integers
+constexpr Opcode looked_up(const CompareTable& table, Opcode op) {
+  return Opcode(kFirstCompare + table[unsigned(op) - kFirstCompare]);
+}
 constexpr uint8_t kNoVariant = 0xFF;
 
 struct OpLayout {

@@ -5,25 +5,6 @@
 
 namespace wafer::interp {
 
-namespace {
-
-// The integer comparison that is true exactly when `op` is false.
-wasm::Opcode negated(wasm::Opcode op) {
-  using O = wasm::Opcode;
-  static constexpr O kPairs[][2] = {{O::I32Eq, O::I32Ne},   {O::I32LtS, O::I32GeS},
-                                    {O::I32LtU, O::I32GeU}, {O::I32GtS, O::I32LeS},
-                                    {O::I32GtU, O::I32LeU}, {O::I64Eq, O::I64Ne},
-                                    {O::I64LtS, O::I64GeS}, {O::I64LtU, O::I64GeU},
-                                    {O::I64GtS, O::I64LeS}, {O::I64GtU, O::I64LeU}};
-  for (const auto& p : kPairs) {
-    if (p[0] == op) return p[1];
-    if (p[1] == op) return p[0];
-  }
-  return O::Illegal;
-}
-
-}  // namespace
-
 void Translator::push_control(wasm::Opcode op, const BlockType& type) {
   Control c;
   c.op = op;
@@ -59,10 +40,10 @@ Translator::Condition Translator::pop_condition() {
       const bool is64 = last_.op >= wasm::Opcode::I64Eq;
       if (!is64 || int64_t(imm) == int32_t(imm)) {
         c.if_true = word(branch_id(last_.op, v), b, s);
-        const wasm::Opcode other = negated(last_.op);
+        const wasm::Opcode other = looked_up(kOpposite, last_.op);
         if (is_mirrored(other) && v < kSI) {
           const uint8_t exchanged = v == kAS ? uint8_t(kSA) : v == kSA ? uint8_t(kAS) : v;
-          c.if_false = word(branch_id(mirror_image(other), exchanged), s, b);
+          c.if_false = word(branch_id(looked_up(kMirrored, other), exchanged), s, b);
         } else {
           c.if_false = word(branch_id(other, v), b, s);
         }

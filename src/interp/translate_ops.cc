@@ -7,61 +7,10 @@ namespace wafer::interp {
 
 namespace {
 
+// What gives the same with operands exchanged, or Illegal.
 wasm::Opcode swapped(wasm::Opcode op) {
-  using O = wasm::Opcode;
   if (is_commutative(op)) return op;
-  switch (op) {
-    case O::I32LtS:
-      return O::I32GtS;
-    case O::I32LtU:
-      return O::I32GtU;
-    case O::I32GtS:
-      return O::I32LtS;
-    case O::I32GtU:
-      return O::I32LtU;
-    case O::I32LeS:
-      return O::I32GeS;
-    case O::I32LeU:
-      return O::I32GeU;
-    case O::I32GeS:
-      return O::I32LeS;
-    case O::I32GeU:
-      return O::I32LeU;
-    case O::I64LtS:
-      return O::I64GtS;
-    case O::I64LtU:
-      return O::I64GtU;
-    case O::I64GtS:
-      return O::I64LtS;
-    case O::I64GtU:
-      return O::I64LtU;
-    case O::I64LeS:
-      return O::I64GeS;
-    case O::I64LeU:
-      return O::I64GeU;
-    case O::I64GeS:
-      return O::I64LeS;
-    case O::I64GeU:
-      return O::I64LeU;
-    case O::F32Lt:
-      return O::F32Gt;
-    case O::F32Gt:
-      return O::F32Lt;
-    case O::F32Le:
-      return O::F32Ge;
-    case O::F32Ge:
-      return O::F32Le;
-    case O::F64Lt:
-      return O::F64Gt;
-    case O::F64Gt:
-      return O::F64Lt;
-    case O::F64Le:
-      return O::F64Ge;
-    case O::F64Ge:
-      return O::F64Le;
-    default:
-      return O::Illegal;
-  }
+  return is_compare(op) ? looked_up(kMirrored, op) : wasm::Opcode::Illegal;
 }
 
 }  // namespace
@@ -80,7 +29,7 @@ void Translator::binary(wasm::Opcode op) {
     a = top(1);
   }
   if (is_mirrored(op) && b.kind != Operand::Kind::Const) {
-    op = mirror_image(op);
+    op = looked_up(kMirrored, op);
     std::swap(a, b);
   }
   const AccState before = acc_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "compiler/optimizing/ir.h"
+#include "wasm/op_algebra.h"
 #include "wasm/op_tables.h"
 
 namespace wafer::compiler {
@@ -52,63 +53,9 @@ constexpr bool is_float_arithmetic(Opcode op) {
          within(op, Opcode::F32Abs, Opcode::F64Copysign);
 }
 
-// The comparison of exchanged operands; not of eqz.
-constexpr Opcode mirrored(Opcode op) {
-  const auto swap = [op](Opcode first, unsigned bit) {
-    return Opcode(((unsigned(op) - unsigned(first)) ^ bit) + unsigned(first));
-  };
-  if (within(op, Opcode::I32LtS, Opcode::I32GeU)) return swap(Opcode::I32LtS, 2);
-  if (within(op, Opcode::I64LtS, Opcode::I64GeU)) return swap(Opcode::I64LtS, 2);
-  if (within(op, Opcode::F32Lt, Opcode::F32Ge)) return swap(Opcode::F32Lt, 1);
-  if (within(op, Opcode::F64Lt, Opcode::F64Ge)) return swap(Opcode::F64Lt, 1);
-  return op;
-}
-static_assert(mirrored(Opcode::I32LtS) == Opcode::I32GtS);
-static_assert(mirrored(Opcode::I64LeU) == Opcode::I64GeU);
-static_assert(mirrored(Opcode::I32GeS) == Opcode::I32LeS);
-static_assert(mirrored(Opcode::F64Ge) == Opcode::F64Le);
-static_assert(mirrored(Opcode::F32Lt) == Opcode::F32Gt);
-
-// The comparison that is true when `op` is not, or Illegal. Of floats, which need not be ordered,
-// only equality has one.
-constexpr Opcode opposite(Opcode op) {
-  const auto swap = [op](Opcode first, unsigned bit) {
-    return Opcode(((unsigned(op) - unsigned(first)) ^ bit) + unsigned(first));
-  };
-  if (within(op, Opcode::I32Eq, Opcode::I32Ne)) return swap(Opcode::I32Eq, 1);
-  if (within(op, Opcode::I64Eq, Opcode::I64Ne)) return swap(Opcode::I64Eq, 1);
-  if (within(op, Opcode::F32Eq, Opcode::F32Ne)) return swap(Opcode::F32Eq, 1);
-  if (within(op, Opcode::F64Eq, Opcode::F64Ne)) return swap(Opcode::F64Eq, 1);
-  if (within(op, Opcode::I32LtS, Opcode::I32GeU)) return swap(Opcode::I32LtS, 6);
-  if (within(op, Opcode::I64LtS, Opcode::I64GeU)) return swap(Opcode::I64LtS, 6);
-  return Opcode::Illegal;
-}
-static_assert(opposite(Opcode::I32LtS) == Opcode::I32GeS);
-static_assert(opposite(Opcode::I64GtU) == Opcode::I64LeU);
-static_assert(opposite(Opcode::I32LeU) == Opcode::I32GtU);
-static_assert(opposite(Opcode::F64Ne) == Opcode::F64Eq);
-static_assert(opposite(Opcode::F64Lt) == Opcode::Illegal);
-
-// Whether operands may be exchanged. (Not those of floats, where it shows which NaN comes out.)
-constexpr bool commutes(Opcode op) {
-  if (is_i64(op)) op = narrow(op);
-  switch (op) {
-    case Opcode::I32Add:
-    case Opcode::I32Mul:
-    case Opcode::I32And:
-    case Opcode::I32Or:
-    case Opcode::I32Xor:
-    case Opcode::I32Eq:
-    case Opcode::I32Ne:
-    case Opcode::F32Eq:
-    case Opcode::F32Ne:
-    case Opcode::F64Eq:
-    case Opcode::F64Ne:
-      return true;
-    default:
-      return false;
-  }
-}
+using wasm::commutes;
+using wasm::mirrored;
+using wasm::opposite;
 
 constexpr bool is_memory_access(Opcode op) {
   if (!is_built(op) || (op >= Opcode::MemoryAtomicNotify && is_built(Opcode::MemoryAtomicNotify)))
