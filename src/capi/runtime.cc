@@ -192,7 +192,7 @@ wasm_trap_t* take_trap(wasm_store_t* store) {
     data = make_shared_in<TrapData>();
   store->trap.reset();
   data->trap = std::move(info);
-  if (data->trap.message.empty()) data->trap.message = runtime::trap_message(info.code);
+  if (data->trap.message.empty()) data->trap.message = runtime::trap_message(data->trap.code);
   return trap_ref(store, std::move(data));
 }
 

@@ -22,12 +22,10 @@ CodeOptions options_of(const ImageTraits& traits) {
 }
 
 uint64_t backend_fingerprint() {
-  uint64_t hash = abi_fingerprint();
-  for (const size_t size :
-       {sizeof(CompileOptions), sizeof(ImageParts), sizeof(ImageFunction), sizeof(wasm::Module),
-        sizeof(wasm::Function), sizeof(wasm::Instr), sizeof(wasm::SubType), sizeof(Error)})
-    hash = (hash ^ size) * 0x100000001b3u;
-  return hash;
+  constexpr size_t kSizes[] = {
+      sizeof(CompileOptions), sizeof(ImageParts),  sizeof(ImageFunction), sizeof(wasm::Module),
+      sizeof(wasm::Function), sizeof(wasm::Instr), sizeof(wasm::SubType), sizeof(Error)};
+  return hash_bytes({reinterpret_cast<const uint8_t*>(kSizes), sizeof kSizes}, abi_fingerprint());
 }
 
 }  // namespace wafer::compiler

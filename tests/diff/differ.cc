@@ -211,10 +211,7 @@ class Runner {
     store_.interrupt_flag = 0;
     host_.set_waits(false);
     store_.fuel += left;
-    if (call->trap().code != TrapCode::None)
-      return Error(ErrorKind::Trap, call->trap().message.empty()
-                                        ? runtime::trap_message(call->trap().code)
-                                        : std::string_view(call->trap().message));
+    if (call->trap().code != TrapCode::None) return store_.trap_error();
     Vec<Value> results;
     const Slot* at = call->results().data();
     for (const ValType t : func->type->func.results) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "compiler/llvm_loader.h"
@@ -58,20 +59,37 @@ constexpr std::string_view kMixed = R"((module
   (func (export "outer") (param i32) (result i32)
     (i32.add (i32.const 1) (call $catch (local.get 0))))))";
 
-// Runs kMixed with the code generator for other functions at `library`.
+constexpr const char* kNoLibrary = "/nowhere/libwafer-llvm.so";
+
+// An instance of kMixed at level 1, with the code generator for other functions at `library`.
+struct Mixed {
+  Engine engine;
+  Store store;
+  std::optional<Instance> instance;  // none if it could not be made, which is told
+
+  Mixed(Config config, const char* library) : engine(at_level_1(config, library)), store(engine) {
+    auto module = compile_wat(engine, kMixed);
+    EXPECT_TRUE(module.ok()) << module.error().message;
+    if (!module) return;
+    auto made = Instance::create(store, *module);
+    EXPECT_TRUE(made.ok()) << made.error().message;
+    if (made) instance = *made;
+  }
+  static Config& at_level_1(Config& config, const char* library) {
+    config.opt_level = 1;
+    config.optimizer_library = library;
+    return config;
+  }
+};
+
 void run_mixed(const char* library) {
   Config config;
   config.tier = Tier::Optimized;
-  config.opt_level = 1;
-  config.optimizer_library = library;
-  Engine engine(config);
-  Store store(engine);
-  auto module = compile_wat(engine, kMixed);
-  ASSERT_TRUE(module.ok()) << module.error().message;
-  auto instance = Instance::create(store, *module);
-  ASSERT_TRUE(instance.ok()) << instance.error().message;
+  Mixed mixed(config, library);
+  ASSERT_TRUE(mixed.instance);
+  Store& store = mixed.store;
   const auto call = [&](const char* name, int32_t argument) {
-    return (*instance->func<int32_t(int32_t)>(name))(argument);
+    return (*mixed.instance->func<int32_t(int32_t)>(name))(argument);
   };
   EXPECT_EQ(*call("catch", 4), 1);
   EXPECT_EQ(*call("catch", 100), 101 + 1000 + 7 + 2);
@@ -97,7 +115,7 @@ void run_mixed(const char* library) {
   }
 }
 
-TEST(Levels, MixedWithBaselineCode) { run_mixed("/nowhere/libwafer-llvm.so"); }
+TEST(Levels, MixedWithBaselineCode) { run_mixed(kNoLibrary); }
 #ifdef WAFER_LLVM_MODULE
 TEST(Levels, MixedWithLlvm) { run_mixed(WAFER_LLVM_MODULE); }
 #endif
@@ -106,16 +124,11 @@ TEST(Levels, MixedWithLlvm) { run_mixed(WAFER_LLVM_MODULE); }
 std::pair<int32_t, uint64_t> call_in_doses(Tier tier, const char* name, int32_t argument) {
   Config config;
   config.tier = tier;
-  config.opt_level = 1;
-  config.optimizer_library = "/nowhere/libwafer-llvm.so";
   config.consume_fuel = config.interruptible = true;
-  Engine engine(config);
-  Store store(engine);
-  auto module = compile_wat(engine, kMixed);
-  EXPECT_TRUE(module.ok()) << module.error().message;
-  auto instance = Instance::create(store, *module);
-  EXPECT_TRUE(instance.ok()) << instance.error().message;
-  auto call = Computation::start(*instance->func(name), {Val(argument)});
+  Mixed mixed(config, kNoLibrary);
+  if (!mixed.instance) return {};
+  Store& store = mixed.store;
+  auto call = Computation::start(*mixed.instance->func(name), {Val(argument)});
   EXPECT_TRUE(call.ok()) << call.error().message;
   constexpr uint64_t kDose = 7;
   uint64_t given = 0;

@@ -574,6 +574,21 @@ Result<CompiledFunction> BaselineCompiler::Impl::compile(uint32_t func) {
   return code;
 }
 
+// Takes the registers that a wait keeps to its slots, or back from there.
+void BaselineCompiler::Impl::keep_registers(const Wait& w, bool save) {
+  uint32_t slot = w.first_slot;
+  for (uint32_t left = w.fprs; left; left &= left - 1, slot += 2) {
+    const auto reg = uint8_t(std::countr_zero(left));
+    const Mem place = slot_mem(slot, wasm::kV128);
+    save ? a_.store_fpr(place, reg, 16) : a_.load_fpr(reg, place, 16);
+  }
+  for (uint32_t left = w.gprs; left; left &= left - 1, ++slot) {
+    const auto reg = uint8_t(std::countr_zero(left));
+    const Mem place = slot_mem(slot, wasm::kI64);
+    save ? a_.store_frame(place, reg, true) : a_.load_frame(reg, place, true);
+  }
+}
+
 // What lies out of the way, and the end of it.
 Result<CompiledFunction> BaselineCompiler::Impl::finish(uint32_t func) {
   if (WAFER_UNLIKELY(max_slot_ > kMaxSlots))
@@ -598,21 +613,9 @@ Result<CompiledFunction> BaselineCompiler::Impl::finish(uint32_t func) {
     offset_ = w.offset;
     a_.bind(w.label);
     save_locals();
-    for_kept(w, [this](uint32_t slot, uint8_t reg, bool fpr) {
-      if (fpr) {
-        a_.store_fpr(slot_mem(slot, wasm::kV128), reg, 16);
-      } else {
-        a_.store_frame(slot_mem(slot, wasm::kI64), reg, true);
-      }
-    });
+    keep_registers(w, true);
     call_builtin(w.builtin);
-    for_kept(w, [this](uint32_t slot, uint8_t reg, bool fpr) {
-      if (fpr) {
-        a_.load_fpr(reg, slot_mem(slot, wasm::kV128), 16);
-      } else {
-        a_.load_frame(reg, slot_mem(slot, wasm::kI64), true);
-      }
-    });
+    keep_registers(w, false);
     a_.jump(w.back);
   }
   for (const Uninitialized& u : uninitialized_) {

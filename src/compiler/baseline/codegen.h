@@ -443,14 +443,7 @@ class BaselineCompiler::Impl {
     uint32_t gprs = 0, fprs = 0, first_slot = 0;  // registers to keep, and where
   };
   Vec<Wait> waits_;
-  // Calls `f` with each register that a wait keeps, its slot first.
-  static void for_kept(const Wait& w, auto f) {
-    uint32_t slot = w.first_slot;
-    for (uint32_t left = w.fprs; left; left &= left - 1, slot += 2)
-      f(slot, uint8_t(std::countr_zero(left)), true);
-    for (uint32_t left = w.gprs; left; left &= left - 1)
-      f(slot++, uint8_t(std::countr_zero(left)), false);
-  }
+  void keep_registers(const Wait& w, bool save);
   struct Pooled {
     Label label;
     wasm::V128 value;
