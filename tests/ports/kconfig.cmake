@@ -27,8 +27,8 @@ endfunction()
 file(WRITE ${BUILD}/nuttx/Make.defs "")
 file(WRITE ${BUILD}/nuttx/Application.mk "")
 function(expect_nuttx pattern)
-  execute_process(COMMAND make -s -n -C ${SOURCE}/ports/nuttx APPDIR=${BUILD}/nuttx DELIM=/ OBJEXT=.o
-    ${ARGN} ${BUILD}/nuttx/libwafer/wafer.o OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  execute_process(COMMAND make -s -n -C ${SOURCE}/ports/nuttx APPDIR=${BUILD}/nuttx TOPDIR=${BUILD}/nuttx DELIM=/ OBJEXT=.o
+    ${ARGN} ${BUILD}/nuttx/staging/libwafer/wafer.o OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(NOT out MATCHES "${pattern}")
     message(SEND_ERROR "make ${ARGN}: no '${pattern}' in\n${out}")
   endif()
