@@ -1,6 +1,6 @@
 #!/bin/sh
-# zephyr.sh SOURCE BUILD: the example on Zephyr, as a process of Linux and on Arm's MPS2 board in
-# QEMU. ZEPHYR_BASE is the folder of Zephyr, in west's workspace or with CMSIS_6_DIR, that of its
+# zephyr.sh SOURCE BUILD: the example on Zephyr, as a process of Linux and on two boards of
+# Arm in QEMU. ZEPHYR_BASE is the folder of Zephyr, in west's workspace or with CMSIS_6_DIR, that of its
 # module cmsis_6; what its scripts need of Python is in the environment ZEPHYR_VENV, or is there.
 set -eu
 source=$1 build=$2
@@ -13,11 +13,12 @@ command -v dtc >/dev/null || { echo "skipped: no dtc (device-tree-compiler)"; ex
 rm -rf "$build"
 mkdir -p "$build"
 
-# build BOARD
+# build BOARD OPTION...
 build() {
   echo "$1:"
+  rm -rf "$build/app"
   log=$build/log
-  { cmake -GNinja -S "$source/ports/zephyr/example" -B "$build/app" -DBOARD="$1" \
+  { cmake -GNinja -S "$source/ports/zephyr/example" -B "$build/app" -DBOARD="$@" \
     -DPython3_EXECUTABLE="$python" ${CMSIS_6_DIR:+-DZEPHYR_MODULES="$CMSIS_6_DIR"} && ninja -C "$build/app"; } >"$log" 2>&1 ||
     { grep -m5 -A5 'rror' "$log"; exit 1; }
 }
@@ -32,11 +33,14 @@ build native_sim/native/64
 run 10 "$build/app/zephyr/zephyr.exe"
 libc=/usr/lib/picolibc/arm-none-eabi
 if [ -d $libc ] && command -v arm-none-eabi-gcc qemu-system-arm >/dev/null; then
-  rm -rf "$build/app"
   CROSS_COMPILE=$(command -v arm-none-eabi-gcc | sed 's/gcc$//')
   export ZEPHYR_TOOLCHAIN_VARIANT=cross-compile CROSS_COMPILE CROSS_COMPILE_TOOLCHAIN_PATH=$libc
-  build mps2/an385
+  # For versions that do not look there by themselves.
+  library="-DSYSROOT_DIR=$libc -DTOOLCHAIN_HAS_PICOLIBC=ON"
+  build mps2/an385 $library
   run 10 qemu-system-arm -M mps2-an385 -nographic -kernel "$build/app/zephyr/zephyr.elf"
+  build qemu_cortex_m3 $library -DCONFIG_WAFER_INTERPRETER_IN_PLACE=y -DCONFIG_WAFER_WASI=y
+  run 10 qemu-system-arm -M lm3s6965evb -nographic -kernel "$build/app/zephyr/zephyr.elf"
 else
-  echo "mps2/an385 not tried: needs arm-none-eabi-gcc, picolibc with its C++ library, and QEMU"
+  echo "boards of Arm not tried: needs arm-none-eabi-gcc, picolibc with its C++ library, and QEMU"
 fi
