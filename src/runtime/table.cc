@@ -25,7 +25,7 @@ Result<Box<Table>> Table::create(const wasm::TableType& type, Ref init, uint64_t
   // Growth stops at the declared maximum, the embedder's, and what the address
   // type can index.
   Index most = type.limits.has_64() ? ~Index{0} >> 1 : 0xFFFFFFFFu;
-  if (most > SIZE_MAX / sizeof(Ref)) most = SIZE_MAX / sizeof(Ref);
+  if (most > SIZE_MAX / sizeof(Ref)) most = Index(SIZE_MAX / sizeof(Ref));
   if (most > max_elements) most = Index(max_elements);
   if (type.limits.has_max && type.limits.max < most) most = Index(type.limits.max);
   table->max_elements_ = most;
