@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "wafer_wasi.h"
+#include "wafer_wasi_errno.h"
 
 /* A system without links, and without the functions for them. */
 #ifdef ESP_PLATFORM
@@ -21,58 +22,7 @@
 
 enum { kHostPath = 512 };
 
-static uint16_t wasi_error(int error) {
-  switch (error) {
-    case 0:
-      return 0;
-    case EACCES:
-      return WAFER_WASI_ACCES;
-    case EBADF:
-      return WAFER_WASI_BADF;
-    case EBUSY:
-      return WAFER_WASI_BUSY;
-    case EEXIST:
-      return WAFER_WASI_EXIST;
-    case EFBIG:
-      return WAFER_WASI_FBIG;
-    case EINVAL:
-      return WAFER_WASI_INVAL;
-    case EISDIR:
-      return WAFER_WASI_ISDIR;
-    case ELOOP:
-      return WAFER_WASI_LOOP;
-    case EMFILE:
-      return WAFER_WASI_MFILE;
-    case ENAMETOOLONG:
-      return WAFER_WASI_NAMETOOLONG;
-    case ENOENT:
-      return WAFER_WASI_NOENT;
-    case ENOMEM:
-      return WAFER_WASI_NOMEM;
-    case ENOSPC:
-      return WAFER_WASI_NOSPC;
-    case ENOSYS:
-      return WAFER_WASI_NOSYS;
-    case ENOTDIR:
-      return WAFER_WASI_NOTDIR;
-    case ENOTEMPTY:
-      return WAFER_WASI_NOTEMPTY;
-    case EPERM:
-      return WAFER_WASI_PERM;
-    case EPIPE:
-      return WAFER_WASI_PIPE;
-    case EROFS:
-      return WAFER_WASI_ROFS;
-    case ESPIPE:
-      return WAFER_WASI_SPIPE;
-    case EXDEV:
-      return WAFER_WASI_XDEV;
-    default:
-      return WAFER_WASI_IO;
-  }
-}
-
-static uint16_t result(int value) { return value < 0 ? wasi_error(errno) : 0; }
+static uint16_t result(int value) { return value < 0 ? wafer_wasi_error(errno) : 0; }
 
 /* The host's path of `path`; no part but the last is a link. */
 static uint16_t host_path(void* volume, const char* path, char out[kHostPath]) {
@@ -89,7 +39,7 @@ static uint16_t host_path(void* volume, const char* path, char out[kHostPath]) {
     *at = 0;
     const int status = lstat(out, &info);
     *at = '/';
-    if (status < 0) return wasi_error(errno);
+    if (status < 0) return wafer_wasi_error(errno);
     if (S_ISLNK(info.st_mode)) return WAFER_WASI_LOOP;
     if (!S_ISDIR(info.st_mode)) return WAFER_WASI_NOTDIR;
   }
@@ -124,7 +74,7 @@ static uint16_t os_stat(void* volume, const char* path, wafer_file_stat* out) {
   if (error) return error;
   struct stat info;
   /* The root is the host's business, and may be a link. */
-  if ((*path ? lstat(host, &info) : stat(host, &info)) < 0) return wasi_error(errno);
+  if ((*path ? lstat(host, &info) : stat(host, &info)) < 0) return wafer_wasi_error(errno);
   convert(&info, out);
   return 0;
 }
@@ -132,7 +82,7 @@ static uint16_t os_stat(void* volume, const char* path, wafer_file_stat* out) {
 static uint16_t os_stat_open(void* volume, intptr_t file, wafer_file_stat* out) {
   (void)volume;
   struct stat info;
-  if (fstat((int)file, &info) < 0) return wasi_error(errno);
+  if (fstat((int)file, &info) < 0) return wafer_wasi_error(errno);
   convert(&info, out);
   return 0;
 }
@@ -214,7 +164,7 @@ static uint16_t os_entry(void* volume, const char* path, uint64_t index, char na
   const uint16_t error = host_path(volume, path, host);
   if (error) return error;
   DIR* const directory = opendir(host);
-  if (!directory) return wasi_error(errno);
+  if (!directory) return wafer_wasi_error(errno);
   const struct dirent* entry;
   name[0] = 0;
   while ((entry = readdir(directory)) != NULL) {

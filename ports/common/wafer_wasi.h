@@ -126,6 +126,8 @@ bool wafer_wasi_exited(const wafer_wasi*, int32_t* status);
 /* The operating system's files; the volume is the path of a folder, a const char*. Links are not
  * followed. */
 extern const wafer_files wafer_files_posix;
+/* The same on Zephyr: of its file systems (CONFIG_WAFER_WASI_FILES). */
+extern const wafer_files wafer_files_zephyr;
 
 /* Files in flash: the volume is a const wafer_rom*. */
 typedef struct {

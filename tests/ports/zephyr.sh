@@ -13,34 +13,42 @@ command -v dtc >/dev/null || { echo "skipped: no dtc (device-tree-compiler)"; ex
 rm -rf "$build"
 mkdir -p "$build"
 
-# build BOARD OPTION...
+# build PROGRAM BOARD OPTION...
 build() {
+  program=$1
+  shift
   echo "$1:"
   rm -rf "$build/app"
   log=$build/log
-  { cmake -GNinja -S "$source/ports/zephyr/example" -B "$build/app" -DBOARD="$@" \
+  { cmake -GNinja -S "$source/$program" -B "$build/app" -DBOARD="$@" \
     -DPython3_EXECUTABLE="$python" ${CMSIS_6_DIR:+-DZEPHYR_MODULES="$CMSIS_6_DIR"} && ninja -C "$build/app"; } >"$log" 2>&1 ||
     { grep -m5 -A5 'rror' "$log"; exit 1; }
 }
-# run SECONDS COMMAND...: the system does not end by itself.
+# run LINE COMMAND...: the system does not end by itself.
 run() {
-  timeout "$@" >"$build/out" 2>&1 </dev/null || true
-  grep "watch: all as expected" "$build/out" || { cat "$build/out"; exit 1; }
+  line=$1
+  shift
+  timeout 10 "$@" >"$build/out" 2>&1 </dev/null || true
+  grep "$line" "$build/out" || { cat "$build/out"; exit 1; }
 }
+example=ports/zephyr/example
+expected="watch: all as expected"
 
 export ZEPHYR_TOOLCHAIN_VARIANT=host
-build native_sim/native/64
-run 10 "$build/app/zephyr/zephyr.exe"
+build tests/ports/zephyr_files native_sim/native/64
+run "files: as expected" "$build/app/zephyr/zephyr.exe"
+build $example native_sim/native/64
+run "$expected" "$build/app/zephyr/zephyr.exe"
 libc=/usr/lib/picolibc/arm-none-eabi
 if [ -d $libc ] && command -v arm-none-eabi-gcc qemu-system-arm >/dev/null; then
   CROSS_COMPILE=$(command -v arm-none-eabi-gcc | sed 's/gcc$//')
   export ZEPHYR_TOOLCHAIN_VARIANT=cross-compile CROSS_COMPILE CROSS_COMPILE_TOOLCHAIN_PATH=$libc
   # For versions that do not look there by themselves.
   library="-DSYSROOT_DIR=$libc -DTOOLCHAIN_HAS_PICOLIBC=ON"
-  build mps2/an385 $library
-  run 10 qemu-system-arm -M mps2-an385 -nographic -kernel "$build/app/zephyr/zephyr.elf"
-  build qemu_cortex_m3 $library -DCONFIG_WAFER_INTERPRETER_IN_PLACE=y -DCONFIG_WAFER_WASI=y
-  run 10 qemu-system-arm -M lm3s6965evb -nographic -kernel "$build/app/zephyr/zephyr.elf"
+  build $example mps2/an385 $library
+  run "$expected" qemu-system-arm -M mps2-an385 -nographic -kernel "$build/app/zephyr/zephyr.elf"
+  build $example qemu_cortex_m3 $library -DCONFIG_WAFER_INTERPRETER_IN_PLACE=y -DCONFIG_WAFER_WASI=y
+  run "$expected" qemu-system-arm -M lm3s6965evb -nographic -kernel "$build/app/zephyr/zephyr.elf"
 else
   echo "boards of Arm not tried: needs arm-none-eabi-gcc, picolibc with its C++ library, and QEMU"
 fi
