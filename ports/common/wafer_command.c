@@ -23,6 +23,9 @@ static int failed(const char* name, wafer_error_t* error) {
   return kFailed;
 }
 
+/* RT-Thread's console is no file, but what wafer_port_put has. */
+#ifndef __RTTHREAD__
+#define CONSOLE_FILES
 static bool put(void* env, int stream, const char* text, size_t size) {
   (void)env;
   while (size) {
@@ -34,6 +37,7 @@ static bool put(void* env, int stream, const char* text, size_t size) {
   }
   return true;
 }
+#endif
 
 /* All of a file; the caller frees it. */
 static void* contents(const char* name, size_t* size) {
@@ -117,7 +121,6 @@ int wafer_command(int argc, char** argv) {
   wafer_wasi_config config = {0};
   config.mounts = mounts;
   config.env = variables;
-  config.put = put;
   size_t stack = kStack;
   int i = 1;
   if (i < argc && !strcmp(argv[i], "run")) ++i;
@@ -145,10 +148,13 @@ int wafer_command(int argc, char** argv) {
                 "[--stack BYTES] FILE [ARGUMENT...]");
   config.args_count = (size_t)(argc - i);
   config.args = (const char* const*)argv + i;
+#ifdef CONSOLE_FILES
+  config.put = put;
   for (int stream = 0; stream < 3; ++stream) {
     if (!isatty(stream)) config.not_consoles |= (uint8_t)(1 << stream);
     if (fcntl(stream, F_GETFL) < 0) config.closed |= (uint8_t)(1 << stream);
   }
+#endif
   size_t size = 0;
   void* const bytes = contents(argv[i], &size);
   if (!bytes) return fail(argv[i], strerror(errno));

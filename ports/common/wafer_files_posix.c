@@ -13,8 +13,20 @@
 #include "wafer_wasi.h"
 #include "wafer_wasi_errno.h"
 
-/* A system without links, and without the functions for them. */
-#ifdef ESP_PLATFORM
+#ifdef __RTTHREAD__
+#include <rtconfig.h>
+#endif
+#ifdef RT_USING_DFS_V2
+#include <dfs_file.h>
+/* It has links, but not the function. */
+static int link_stat(const char* path, struct stat* out) {
+  const int status = dfs_file_lstat(path, out);
+  if (status < 0) errno = status;
+  return status < 0 ? -1 : 0;
+}
+#define lstat link_stat
+#elif defined(ESP_PLATFORM) || defined(__RTTHREAD__)
+/* Systems without links, and without the functions for them. */
 #undef S_ISLNK
 #undef AT_SYMLINK_NOFOLLOW
 #define lstat stat
@@ -83,6 +95,11 @@ static uint16_t os_stat_open(void* volume, intptr_t file, wafer_file_stat* out) 
   (void)volume;
   struct stat info;
   if (fstat((int)file, &info) < 0) return wafer_wasi_error(errno);
+#ifdef __NuttX__
+  /* In its FAT, that is the size before what was written last. */
+  const off_t end = S_ISREG(info.st_mode) ? lseek((int)file, 0, SEEK_END) : -1;
+  if (end >= 0) info.st_size = end;
+#endif
   convert(&info, out);
   return 0;
 }
@@ -111,11 +128,40 @@ static void os_close(void* volume, intptr_t file) {
   close((int)file);
 }
 
+#if defined(__RTTHREAD__) && !defined(RT_USING_DFS_V2)
+/* It lacks pread and pwrite, and may refuse to go beyond the end. */
+static bool seek(int file, off_t at, off_t* end) {
+  struct stat info;
+  *end = -1;
+  if (lseek(file, at, SEEK_SET) == at) return true;
+  if (fstat(file, &info) < 0) return false;
+  if (S_ISREG(info.st_mode))
+    *end = info.st_size;
+  else
+    errno = ESPIPE;
+  return false;
+}
+static ssize_t read_at(int file, void* out, size_t size, off_t at) {
+  off_t end;
+  if (seek(file, at, &end)) return read(file, out, size);
+  return end >= 0 && at >= end ? 0 : -1;
+}
+static ssize_t write_at(int file, const void* data, size_t size, off_t at) {
+  off_t end;
+  if (seek(file, at, &end)) return write(file, data, size);
+  if (end < 0 || at <= end || ftruncate(file, at) < 0 || !seek(file, at, &end)) return -1;
+  return write(file, data, size);
+}
+#else
+#define read_at pread
+#define write_at pwrite
+#endif
+
 /* What has no positions is read and written as it comes. */
 static uint16_t os_read(void* volume, intptr_t file, void* out, size_t size, uint64_t at,
                         size_t* done) {
   (void)volume;
-  ssize_t got = pread((int)file, out, size, (off_t)at);
+  ssize_t got = read_at((int)file, out, size, (off_t)at);
   if (got < 0 && errno == ESPIPE) got = read((int)file, out, size);
   *done = got < 0 ? 0 : (size_t)got;
   return result((int)(got < 0 ? -1 : 0));
@@ -124,7 +170,7 @@ static uint16_t os_read(void* volume, intptr_t file, void* out, size_t size, uin
 static uint16_t os_write(void* volume, intptr_t file, const void* data, size_t size, uint64_t at,
                          size_t* done) {
   (void)volume;
-  ssize_t put = pwrite((int)file, data, size, (off_t)at);
+  ssize_t put = write_at((int)file, data, size, (off_t)at);
   if (put < 0 && errno == ESPIPE) put = write((int)file, data, size);
   *done = put < 0 ? 0 : (size_t)put;
   return result((int)(put < 0 ? -1 : 0));
@@ -145,7 +191,7 @@ static uint16_t os_set_times(void* volume, const char* path, uint64_t atime, uin
   char host[kHostPath];
   const uint16_t error = host_path(volume, path, host);
   if (error) return error;
-#ifdef AT_SYMLINK_NOFOLLOW
+#if defined(AT_FDCWD) && defined(AT_SYMLINK_NOFOLLOW)
   const struct timespec times[2] = {
       {(time_t)(atime / 1000000000u), (long)(atime % 1000000000u)},
       {(time_t)(mtime / 1000000000u), (long)(mtime % 1000000000u)},

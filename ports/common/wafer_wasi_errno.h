@@ -6,8 +6,9 @@
 
 #include "wafer_wasi.h"
 
+/* Some systems' are negative, in errno as well. */
 static inline uint16_t wafer_wasi_error(int error) {
-  switch (error) {
+  switch (error < 0 ? -error : error) {
     case 0:
       return 0;
     case EACCES:

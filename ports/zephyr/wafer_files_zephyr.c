@@ -8,7 +8,7 @@
 
 enum { kHostPath = 256 };
 
-static uint16_t result(int value) { return value < 0 ? wafer_wasi_error(-value) : 0; }
+static uint16_t result(int value) { return value < 0 ? wafer_wasi_error(value) : 0; }
 
 static uint16_t host_path(void* volume, const char* path, char out[kHostPath]) {
   const size_t root = strlen(volume), size = strlen(path);
