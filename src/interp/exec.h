@@ -35,6 +35,9 @@ struct Stack final : runtime::TierStack {
   size_t bytes = 0;     // to be freed; 0: they are a fiber's
   Store* store = nullptr;
   Activation* current = nullptr;
+#if !WAFER_HAS_OS
+  Stack* next = nullptr;  // of the same engine
+#endif
   void enumerate_roots(runtime::RootVisitor& visitor) override;
   void destroy() override;
 };

@@ -52,6 +52,11 @@ bool is_gc_ref(const wasm::TypeRegistry& registry, ValType t) {
   return wasm::top_of(h.kind()) != wasm::HeapKind::Func;
 }
 
+#if !WAFER_HAS_OS
+// All stacks of the store's engine.
+Stack*& first_stack(const Store& store) { return store.engine().interpreter_stacks; }
+#endif
+
 Stack* stack_of(Store& store) {
   if (store.tier_stack) return static_cast<Stack*>(store.tier_stack);
   std::span<Slot> memory;
@@ -75,6 +80,9 @@ Stack* stack_of(Store& store) {
   stack->bytes = bytes;
   stack->store = &store;
   store.tier_stack = stack;
+#if !WAFER_HAS_OS
+  stack->next = std::exchange(first_stack(store), stack);
+#endif
   // The store knows the stacks of fibers.
   if (bytes) store.gc().add_root_source(stack);
   return stack;
@@ -229,6 +237,11 @@ void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
 }
 
 void Stack::destroy() {
+#if !WAFER_HAS_OS
+  Stack** at = &first_stack(*store);
+  while (*at != this) at = &(*at)->next;
+  *at = next;
+#endif
   if (bytes) {
     store->gc().remove_root_source(this);
     release(base, bytes, alignof(Slot));
@@ -251,10 +264,11 @@ void fill_array(GcArray* array, uint64_t at, uint64_t count, const Slot* value) 
 #if !WAFER_HAS_OS
 namespace {
 
-// Drops the code of functions that have no frame on the store's stack. Allocates nothing.
+// Drops the code of functions that have no frame on any stack: stores of an engine share the code
+// of a module. Allocates nothing.
 void drop_code(const Store& store, ModuleCodeImpl& module) {
-  if (store.tier_stack)
-    for (const Activation* a = static_cast<Stack*>(store.tier_stack)->current; a; a = a->previous) {
+  for (const Stack* stack = first_stack(store); stack; stack = stack->next)
+    for (const Activation* a = stack->current; a; a = a->previous) {
       const Word* next = a->pc;
       const Slot* fp = a->fp;
       const Instance* instance = a->instance;
@@ -288,13 +302,19 @@ bool ensure(Store& store, FuncCode& code) {
   bool drop = budget && module.code_bytes() >= budget;
   for (;;) {
     if (drop) drop_code(store, module);
-    if (wafer_guard(ensure_guarded, &code)) break;
-    // What it had is gone; without others' code there may be enough.
-    module.forget(code);
-    if (drop || !budget) return false;
+    if (code.entry.load(std::memory_order_relaxed)) return true;
+    if (!wafer_guard(ensure_guarded, &code)) {
+      // What it had is gone; without others' code there may be enough.
+      module.forget(code);
+      if (drop || !budget) return false;
+    } else {
+      if (!code.failed.ok()) return false;
+      // How much it would be was not known before.
+      if (!budget || module.code_bytes() <= budget) return true;
+      code.running = true;
+    }
     drop = true;
   }
-  return code.failed.ok();
 #else
   bool ok = false;
   runtime::on_host_stack(store, [&] { ok = code.module->ensure(code); });

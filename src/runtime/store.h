@@ -17,6 +17,9 @@
 namespace wafer::compiler {
 struct Entry;
 }
+namespace wafer::interp {
+struct Stack;
+}
 
 namespace wafer::runtime {
 
@@ -296,6 +299,10 @@ class Engine {
 
   Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner);
   ~Engine();
+
+#if !WAFER_HAS_OS
+  interp::Stack* interpreter_stacks = nullptr;  // of all its stores
+#endif
 
  private:
 #if WAFER_HAS_OS

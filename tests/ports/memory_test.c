@@ -290,6 +290,111 @@ static int check(const char* name, const void* bytes, size_t size, const char* f
   return 0;
 }
 
+/* (module (import "e" "h" (func (param i32) (result i32)))
+ *   (func (param i32) (result i32) local.get 0 i32.const 10 i32.add)
+ *   (func (param i32) (result i32) local.get 0, then twenty times: i32.const 1 i32.add)
+ *   (func (param i32) (result i32) local.get 0, then twenty times: i32.const 30 i32.add)
+ *   (func (export "other") (param i32) (result i32) local.get 0 call 2 call 3)
+ *   (func (export "first") (param i32) (result i32)
+ *     local.get 0 call 0 i32.const 100 i32.add call 1)) */
+static const unsigned char kTwoStores[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x06, 0x01, 0x60, 0x01, 0x7f, 0x01, 0x7f,
+    0x02, 0x07, 0x01, 0x01, 0x65, 0x01, 0x68, 0x00, 0x00, 0x03, 0x06, 0x05, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x07, 0x11, 0x02, 0x05, 0x6f, 0x74, 0x68, 0x65, 0x72, 0x00, 0x04, 0x05, 0x66, 0x69, 0x72,
+    0x73, 0x74, 0x00, 0x05, 0x0a, 0xa1, 0x01, 0x05, 0x07, 0x00, 0x20, 0x00, 0x41, 0x0a, 0x6a, 0x0b,
+    0x40, 0x00, 0x20, 0x00, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a,
+    0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41,
+    0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01,
+    0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a, 0x41, 0x01, 0x6a,
+    0x0b, 0x40, 0x00, 0x20, 0x00, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e,
+    0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a,
+    0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41,
+    0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e, 0x6a, 0x41, 0x1e,
+    0x6a, 0x0b, 0x08, 0x00, 0x20, 0x00, 0x10, 0x02, 0x10, 0x03, 0x0b, 0x0c, 0x00, 0x20, 0x00, 0x10,
+    0x00, 0x41, 0xe4, 0x00, 0x6a, 0x10, 0x01, 0x0b};
+
+typedef struct {
+  wasm_instance_t* instance;
+  uint64_t value;
+} in_other_store;
+
+static wasm_trap_t* call_other(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
+                               wasm_val_vec_t* results) {
+  in_other_store* const o = env;
+  (void)caller;
+  wasm_func_t* func = wafer_instance_func(o->instance, "other");
+  o->value = 3;
+  wasm_trap_t* trap = wafer_func_call_raw(func, &o->value);
+  wasm_func_delete(func);
+  results->data[0].kind = WASM_I32;
+  results->data[0].of.i32 = args->data[0].of.i32;
+  return trap;
+}
+
+/* Stores share a module's code: what has a frame in one is not dropped for another. And there is no
+ * more code than the budget, or than a function and its caller have. */
+static int check_two_stores(void) {
+  enum { kStack = 4096, kLists = 256 };
+  int bad = 0;
+  size_t least = 0;
+  limit_bytes = SIZE_MAX;
+  for (size_t budget = 0; budget <= 2048; budget += budget / 16 + 1) {
+    wasm_config_t* config = wasm_config_new();
+    wafer_config_stack_size_set(config, kStack);
+    wafer_config_code_budget_set(config, budget);
+    wasm_engine_t* engine = wasm_engine_new_with_config(config);
+    wafer_linker_t* linker = wafer_linker_new(engine);
+    wasm_store_t* stores[] = {wasm_store_new(engine), wasm_store_new(engine)};
+    wasm_instance_t* instances[2];
+    wasm_module_t* module;
+    in_other_store other;
+    wasm_functype_t* type = wasm_functype_new_1_1(wasm_valtype_new_i32(), wasm_valtype_new_i32());
+    wafer_error_t* error =
+        wafer_linker_define_func(linker, "e", "h", type, call_other, &other, NULL);
+    if (!error)
+      error = wafer_module_new_in_place(stores[0], kTwoStores, sizeof kTwoStores, &module);
+    for (int i = 0; i < 2 && !error; ++i)
+      error = wafer_linker_instantiate(linker, stores[i], module, &instances[i], NULL);
+    if (error) {
+      printf("two stores: %s\n", wafer_error_message(error));
+      return 1;
+    }
+    other.instance = instances[1];
+    wasm_func_t* func = wafer_instance_func(instances[1], "other");
+    const size_t before = live_bytes;
+    uint64_t value = 3;
+    wasm_trap_delete(wafer_func_call_raw(func, &value));
+    const size_t code = live_bytes - before - kStack;
+    if (budget == 1) least = code;
+    if (budget > 0 && code > (budget > least ? budget : least) + kLists) {
+      printf("two stores, budget %zu: %zu bytes of code\n", budget, code);
+      bad = 1;
+    }
+    wasm_func_delete(func);
+    func = wafer_instance_func(instances[0], "first");
+    for (int round = 0; round < 2; ++round) {
+      value = 5;
+      wasm_trap_t* trap = wafer_func_call_raw(func, &value);
+      if (trap || value != 115 || other.value != 623) {
+        printf("two stores, budget %zu: %d, and %d in the other\n", budget, (int)value,
+               (int)other.value);
+        bad = 1;
+      }
+      wasm_trap_delete(trap);
+    }
+    wasm_func_delete(func);
+    wasm_functype_delete(type);
+    for (int i = 0; i < 2; ++i) {
+      wasm_instance_delete(instances[i]);
+      wasm_store_delete(stores[i]);
+    }
+    wasm_module_delete(module);
+    wafer_linker_delete(linker);
+    wasm_engine_delete(engine);
+  }
+  return bad;
+}
+
 static char pieces[256];
 static void append(const char* text) { strcat(strcat(pieces, text), "|"); }
 
@@ -335,6 +440,7 @@ static int check_inline(void) {
 int main(int argc, char** argv) {
   wafer_port_init();
   int bad = check_inline();
+  bad |= check_two_stores();
   bad |= check("fir", kFir, sizeof kFir, "filter", false, NULL);
   for (int i = 1; i < argc; ++i) {
     FILE* const file = fopen(argv[i], "rb");
