@@ -8,6 +8,7 @@
 #include "interp/interp.h"
 #include "runtime/store.h"
 #include "wasm/decoder.h"
+#include "wasm/validator.h"
 
 namespace wafer::cli {
 
@@ -32,24 +33,64 @@ wasm::FeatureSet features_of(Profile profile) {
 
 uint64_t text_bytes(std::string_view text) { return text.size() + 1; }
 
+// Tells how many bytes are in use at most, by an allocator that counts.
+class Meter {
+ public:
+  Meter() : inner_(current_allocator()) {
+    set_allocator({[](void* self, size_t size, size_t align) {
+                     return static_cast<Meter*>(self)->allocate(size, align);
+                   },
+                   [](void* self, void* pointer, size_t size, size_t align) {
+                     static_cast<Meter*>(self)->release(pointer, size, align);
+                   },
+                   this});
+  }
+  ~Meter() { set_allocator(inner_); }
+  Meter(const Meter&) = delete;
+  void begin() { most_ = now_; }
+  // Bytes that were in use for a while since begin() and no longer are.
+  uint64_t passing() const { return uint64_t(most_ - now_); }
+
+ private:
+  void* allocate(size_t size, size_t align) {
+    void* const p = inner_.allocate(inner_.context, size, align);
+    if (p) most_ = std::max(most_, now_ += int64_t(size));
+    return p;
+  }
+  void release(void* pointer, size_t size, size_t align) {
+    if (pointer) now_ -= int64_t(size);
+    inner_.release(inner_.context, pointer, size, align);
+  }
+  const Allocator inner_;
+  int64_t now_ = 0, most_ = 0;
+};
+
 // What the runtime and the module keep beside memories, stack and code.
 uint64_t structures(const wasm::Module& m) {
   namespace f = interp::footprint;
   uint64_t bytes = f::kFixed;
+  if (m.features.has(wasm::Feature::ReferenceTypes)) bytes += f::kReferences;
   bytes += m.functions.size() * (f::kFunction + f::kPointer);
-  bytes += (m.functions.size() - m.imported_functions) * f::kOwnFunction;
+  // The list of functions that are ready grows by halves.
+  bytes += (m.functions.size() - m.imported_functions) * (f::kOwnFunction + 5 * f::kPointer / 2);
   for (const wasm::SubType& t : m.types)
     bytes += (m.features.has(wasm::Feature::GC) ? f::kTypeOfObjects : f::kType) +
              f::kValType * (t.func.params.size() + t.func.results.size() + 2 * t.fields.size());
-  for (const wasm::Import& i : m.imports)
-    bytes += f::kImport + f::kPointer + text_bytes(i.module) + text_bytes(i.name);
+  for (const wasm::Import& i : m.imports) {
+    const uint64_t names = text_bytes(i.module) + text_bytes(i.name);
+    bytes += f::kImport + f::kPointer + names;
+    if (i.type.kind == wasm::ExternKind::Func) bytes += f::kHostFunction + names;
+  }
   for (const wasm::Export& e : m.exports) bytes += f::kExport + text_bytes(e.name);
   bytes += m.globals.size() * (f::kGlobal + f::kPointer);
   bytes += m.memories.size() * (f::kMemory + f::kPointer);
   for (const wasm::Table& t : m.tables)
     bytes += f::kTable + f::kPointer + (t.imported ? 0 : t.type.limits.min * f::kElement);
-  for (const wasm::ElemSegment& e : m.elems) bytes += f::kElements + e.size() * f::kElementItem;
-  bytes += m.datas.size() * f::kData;
+  for (const wasm::ElemSegment& e : m.elems)
+    bytes += f::kElements + e.size() * (e.mode == wasm::SegmentMode::Passive
+                                            ? f::kElementItem + f::kElement
+                                            : f::kElementItem);
+  bytes += m.datas.size() * f::kData + m.tags.size() * (f::kTag + f::kPointer);
   return bytes;
 }
 
@@ -64,6 +105,14 @@ uint64_t memories(const wasm::Module& m, bool trim) {
     bytes += own;
   }
   return bytes;
+}
+
+// What a small build has at most beside the `code` bytes that come of a body, while they grow:
+// translate() begins with a guess, and vectors go on by halves.
+uint64_t growing(uint64_t code, uint64_t body, const SizeOptions& o) {
+  const uint64_t words = body * (o.fuel ? 9 : 7) / 16 + 8;
+  const uint64_t guess = o.in_place ? 0 : words * sizeof(interp::Word) + body / 3 + 8;
+  return code > guess ? code + code / 2 : guess;
 }
 
 int size(const SizeOptions& o) {
@@ -89,10 +138,15 @@ int size(const SizeOptions& o) {
   }
   const wasm::Module& m = **module;
   interp::ModuleCodeImpl code(m, *engine, o.in_place);
-  uint64_t total = 0, largest = 0, bodies = 0;
+  // What making code, which is checked once more as it is made, takes for a while is of this
+  // machine's sizes, and so not less than there; but for operands, of which there are many at once.
+  Meter meter;
+  constexpr uint64_t kOperandsHere = 4 * wasm::kMaxResults * sizeof(wasm::ValType);
+  uint64_t total = 0, largest = 0, bodies = 0, passing = 0;
   uint32_t frame = 0;
   for (uint32_t i = m.imported_functions; i < code.func_count; ++i) {
     interp::FuncCode& f = code.funcs[i];
+    meter.begin();
     if (!code.ensure(f)) {
       print_error(f.failed.error().message);
       return kFailure;
@@ -101,6 +155,10 @@ int size(const SizeOptions& o) {
                            f.handlers.bytes() + 2 * (f.ref_locals.size() + f.ref_maps.size()) +
                            sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;
+    passing = std::max(passing, meter.passing() - std::min(meter.passing(), kOperandsHere) +
+                                    3 * sizeof(wasm::ValType) * f.frame_slots +
+                                    growing(bytes, m.functions[i].body.size(), o) +
+                                    2 * f.handlers.bytes());
     largest = std::max(largest, bytes);
     bodies += m.functions[i].body.size();
     // Pointers of a link are half as large there.
@@ -118,7 +176,8 @@ int size(const SizeOptions& o) {
   line(kept, "engine, store, module and instance");
   line(total, fmt::format("{}, if every function runs; the largest takes {}, bodies have {}",
                           o.in_place ? "side tables" : "code", largest, bodies));
-  line(linear + o.stack + kept + total, "in all, of RAM");
+  line(passing, "while a function is checked or made ready, at most");
+  line(linear + o.stack + kept + total + passing, "in all, of RAM");
   line(input->binary().size(), "the module, which may stay in flash");
   return write_stdout(out) ? kSuccess : kFailure;
 }

@@ -130,8 +130,8 @@ struct GcHeap::Impl final : RootVisitor {
     uint8_t* end;
   };
 
-  Bump bump[kMaxClasses];
-  Class classes[kMaxClasses];
+  Bump bump[kClasses.count];
+  Class classes[kClasses.count];
   Config config;
   Block* free_blocks = nullptr;
   Vec<Chunk> chunks;
@@ -152,7 +152,7 @@ struct GcHeap::Impl final : RootVisitor {
 
   // Mark stack: objects whose references are still to be followed; for the rest of
   // a long array, its index below its address with the low bit set.
-  static constexpr size_t kInlineStack = 256;
+  static constexpr size_t kInlineStack = WAFER_HAS_OS ? 256 : 32;
   uint64_t inline_stack[kInlineStack];
   uint64_t* stack = inline_stack;
   size_t stack_size = 0, stack_capacity = kInlineStack;

@@ -914,6 +914,31 @@ EOF
   has out '        48  side tables,'
   run 0 run --tier in-place --invoke f loop.wat 10
   expect out 55
+  # What is only needed to make code, and what goes with parts of a module: `line TEXT` gives how
+  # many bytes.
+  line() { sed -n "s/^ *\([0-9]*\)  $1.*/\1/p" out; }
+  run 0 size --profile minimal loop.wat
+  local base kept
+  base=$(line 'in all') kept=$(line engine)
+  python3 -c 'print("(module (memory 1) (func", "block " * 400, "end " * 400, "))")' >deep.wat
+  run 0 size --profile minimal deep.wat
+  [ "$(line while)" -ge 40000 ] && [ "$(line 'in all')" -ge $((base + 40000)) ] ||
+    { echo "size: nothing for what is nested deep"; failures=$((failures + 1)); }
+  run 0 size --profile standard loop.wat
+  [ "$(line engine)" -ge $((kept + 800)) ] ||
+    { echo "size: nothing for references"; failures=$((failures + 1)); }
+  printf '(module (func $f) (table 1 funcref) (elem funcref %s))' \
+    "$(printf '(ref.func $f) %.0s' {1..500})" >elements.wat
+  run 0 size --profile standard elements.wat
+  [ "$(line engine)" -ge 6000 ] ||
+    { echo "size: too little for a passive segment"; failures=$((failures + 1)); }
+  echo '(module)' >empty.wat
+  run 0 size --profile minimal empty.wat
+  kept=$(line engine)
+  echo '(module (import "a" "b" (func)))' >host.wat
+  run 0 size --profile minimal host.wat
+  [ "$(line engine)" -ge $((kept + 560)) ] ||
+    { echo "size: too little for a function of the host"; failures=$((failures + 1)); }
   echo '(module (func (result v128) v128.const i64x2 1 2))' >vector.wat
   run 0 size vector.wat
   run 1 size --in-place vector.wat

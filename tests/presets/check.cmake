@@ -1,5 +1,5 @@
 # cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLTO=ON|OFF
-#   -DMESSAGES=ON|OFF -DLIMIT=bytes [-DMEMORY=bytes] -DBUILD=folder -P check.cmake
+#   -DMESSAGES=ON|OFF -DLIMIT=bytes [-DMEMORY=bytes] -DWAFER=wafer -DBUILD=folder -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example, and what memory it
 # takes beside linear memory and stack; says that it skips where there is no compiler.
 find_program(GXX ${COMPILER}-g++)
@@ -44,5 +44,16 @@ if(MEMORY AND B_WAFER_EMULATOR)
   message("${structures} bytes beside memory and stack, of ${MEMORY} at most")
   if(structures GREATER MEMORY)
     message(FATAL_ERROR "${what} takes more memory")
+  endif()
+  # And not more than `wafer size` tells ahead.
+  set(most ${CMAKE_MATCH_1})
+  set(in_place)
+  if(INTERPRETER STREQUAL "in-place")
+    set(in_place --in-place)
+  endif()
+  execute_process(COMMAND ${WAFER} size --profile ${PROFILE} ${in_place} --stack 8192
+    ${SOURCE}/examples/embedded/fir.wat OUTPUT_VARIABLE told COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT told MATCHES " ([0-9]+)  in all, of RAM" OR CMAKE_MATCH_1 LESS most)
+    message(FATAL_ERROR "of ${most} bytes, wafer size told:\n${told}")
   endif()
 endif()
