@@ -41,7 +41,7 @@ struct Config {
   // WebAssembly call stack of each store, in bytes.
   size_t stack_bytes = size_t(1) << 20;
   // In the interpreter: translate a function on its first call, rather than all at
-  // instantiation.
+  // instantiation. Embedded builds always do.
   bool lazy_translation = true;
   // In the interpreter without guard pages: give a memory that its module cannot grow only the
   // bytes below the address that the module exports as __heap_base. Its size in pages stays,

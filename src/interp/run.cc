@@ -794,7 +794,8 @@ class InterpTier final : public runtime::Tier {
       f->code = &code->funcs[i];
       f->call = &call_from_native;
     }
-    if (!engine.config().lazy_translation) return translate_all(instance);
+    // On small systems there are budgets, and a lack of memory to be undone: only on first calls.
+    if (WAFER_HAS_OS && !engine.config().lazy_translation) return translate_all(instance);
     return {};
   }
 
