@@ -145,10 +145,11 @@ Result<void> Board::add_gpio(std::string_view text) {
   WAFER_LET(grant, Grant::parse(text));
   const unsigned modes = grant.take_modes(WAFER_PIN_IN | WAFER_PIN_OUT);
   const bool active_low = grant.take("active-low");
-  const unsigned pull = grant.take("pull-up")     ? WAFER_PULL_UP
-                        : grant.take("pull-down") ? WAFER_PULL_DOWN
-                                                  : WAFER_PULL_NONE;
+  const bool up = grant.take("pull-up"), down = grant.take("pull-down");
   WAFER_TRY(grant.done());
+  if (up && down)
+    return Error(ErrorKind::Usage, "'" + grant.text + "': a line is pulled up or down, not both");
+  const unsigned pull = up ? WAFER_PULL_UP : down ? WAFER_PULL_DOWN : WAFER_PULL_NONE;
   const size_t colon = grant.what.rfind(':');
   if (colon == grant.what.npos)
     return Error(ErrorKind::Usage, "'" + grant.text + "' is not NAME=CHIP:LINE[,OPTION...]");

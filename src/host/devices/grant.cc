@@ -43,6 +43,7 @@ bool Grant::take(std::string_view option) {
   const auto at = std::find(options.begin(), options.end(), option);
   if (at == options.end()) return false;
   options.erase(at);
+  taken_.push_back(option);
   return true;
 }
 
@@ -52,6 +53,7 @@ std::optional<std::string_view> Grant::take_value(std::string_view option) {
       continue;
     const std::string_view value = at->substr(option.size() + 1);
     options.erase(at);
+    taken_.push_back(option);
     return value;
   }
   return std::nullopt;
@@ -77,8 +79,11 @@ unsigned Grant::take_modes(unsigned otherwise) {
 
 Result<void> Grant::done() const {
   if (options.empty()) return {};
-  return Error(ErrorKind::Usage,
-               "'" + text + "': no such option: '" + std::string(options[0]) + "'");
+  const std::string_view option = options[0].substr(0, options[0].find('='));
+  const bool twice = std::find(taken_.begin(), taken_.end(), option) != taken_.end();
+  return Error(ErrorKind::Usage, "'" + text + "': " +
+                                     (twice ? "given twice: '" + std::string(option) + "'"
+                                            : "no such option: '" + std::string(options[0]) + "'"));
 }
 
 }  // namespace wafer::host

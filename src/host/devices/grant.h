@@ -16,7 +16,8 @@ struct Grant {
   std::vector<std::string_view> options;
 
   static Result<Grant> parse(std::string_view text);
-  // The options are taken as they are asked for; done() complains of the first that nobody took.
+  // The options are taken as they are asked for; done() complains of the first that nobody took, or
+  // that had been taken already.
   bool take(std::string_view option);
   std::optional<std::string_view> take_value(std::string_view option);
   // A number, decimal or 0x..., of at most `max`.
@@ -26,6 +27,9 @@ struct Grant {
   Result<void> done() const;
 
   std::string text;  // all of it, for messages
+
+ private:
+  std::vector<std::string_view> taken_;
 };
 
 std::optional<uint64_t> parse_number(std::string_view text);
