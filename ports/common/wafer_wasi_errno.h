@@ -3,6 +3,7 @@
 #define WAFER_WASI_ERRNO_H
 
 #include <errno.h>
+#include <stdint.h>
 
 #include "wafer_wasi.h"
 
