@@ -100,6 +100,14 @@ void wafer_port_init(void);
  * traps where they lack, guarded or not. Calls may be nested. */
 bool wafer_port_guarded(void (*body)(void*), void* argument);
 
+/* The same with the `size` bytes at `memory` as all that the library, WASI's part included, has for
+ * what it allocates in the call: whoever else runs is not short of memory because this call is.
+ * False if it lacks. What is left in it at the end of the call is gone in any case, with files
+ * closed; no other task may use what was made in it. Where there are such calls in a call, the
+ * inner's counts. A task of wafer_port_start's that runs in such a call has a runtime, and memory,
+ * of its own. */
+bool wafer_port_guarded_in(void* memory, size_t size, void (*body)(void*), void* argument);
+
 /* Defines a host function in `linker`. `type` is a letter for each parameter and, after a colon,
  * for each result: i for i32, I for i64, f for f32, F for f64. */
 wafer_error_t* wafer_port_define(wafer_linker_t* linker, const char* module, const char* name,
