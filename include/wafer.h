@@ -103,6 +103,25 @@ WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
  * bytes below the address that the module exports as __heap_base. Its size in pages stays, but
  * accesses above trap, as the specification does not have it. Off unless set. */
 WASM_API_EXTERN void wafer_config_trim_memories_set(wasm_config_t*, bool enable);
+/* Where linear memories lie, for programs with several kinds of memory: fast SRAM and large PSRAM
+ * for example. The functions are called in the task that makes, grows or deletes a memory. */
+typedef struct wafer_memory_storage_t {
+  /* A block of at least `*bytes` bytes (never 0), aligned to 16, for a memory that is made, or that
+   * grows beyond the block it has, which is still in use then. `index` is the memory's in its
+   * module, imports counted, or UINT32_MAX if the host makes it; `most` are the bytes that it can
+   * ever have. `*bytes` may be raised to what the block has: within that the memory grows without
+   * asking. If NULL is returned the memory is one of the library's allocator, or of the system; if
+   * `*bytes` is set to 0 as well it is refused: out of memory, or memory.grow gives -1. What the
+   * block holds does not matter. */
+  void* (*take)(void* env, uint32_t index, uint64_t most, size_t* bytes);
+  /* A block that `take` gave, and its size as `take` left it, is no longer used. */
+  void (*give_back)(void* env, uint32_t index, void* block, size_t bytes);
+  void* env;
+} wafer_memory_storage_t;
+/* `storage` outlives all memories that are made with it. An engine with it has no guard pages.
+ * Shared memories (of threads) are asked for in embedded builds only. NULL, the default: none. */
+WASM_API_EXTERN void wafer_config_memory_storage_set(wasm_config_t*,
+                                                     const wafer_memory_storage_t* storage);
 /* In embedded builds: bytes of translated code that a module may have at once; the code of
  * functions that are not running is dropped for others. 0, the default: no limit. */
 WASM_API_EXTERN void wafer_config_code_budget_set(wasm_config_t*, size_t bytes);

@@ -47,6 +47,10 @@ struct Config {
   // bytes below the address that the module exports as __heap_base. Its size in pages stays,
   // but accesses above trap, as the specification does not have it.
   bool trim_memories = false;
+  // Where linear memories lie, if the program has several kinds of memory; null: where the
+  // allocator or the system puts them. It outlives all memories. There are no guard pages then,
+  // and shared memories are asked for in embedded builds only.
+  const MemoryStorage* memory_storage = nullptr;
   // In embedded builds: bytes of translated code that a module may have at once; the code of
   // functions that are not running is dropped for others. 0: no limit.
   size_t code_budget = 0;

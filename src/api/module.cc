@@ -42,6 +42,7 @@ runtime::Config runtime_config(const Config& config) {
   c.stack_bytes = config.stack_bytes;
   c.lazy_translation = config.lazy_translation;
   c.trim_memories = config.trim_memories;
+  c.memory_storage = config.memory_storage;
   c.code_budget = config.code_budget;
   return c;
 }
@@ -114,6 +115,7 @@ Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine
   config.stack_bytes = c.stack_bytes;
   config.lazy_translation = c.lazy_translation;
   config.trim_memories = c.trim_memories;
+  config.memory_storage = c.memory_storage;
   config.code_budget = c.code_budget;
   config_ = make_shared_in<const Config>(config);
 }

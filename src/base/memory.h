@@ -29,6 +29,18 @@ struct Allocator {
   void* context;
 };
 
+// Where linear memories lie: see Config::memory_storage and wafer_memory_storage_t, which has the
+// same form.
+struct MemoryStorage {
+  // A block of at least `*bytes` bytes, aligned to 16, for memory `index` of its module (all ones:
+  // of the host), which is never larger than `most`; `*bytes` becomes the block's size. Or nullptr,
+  // and the allocator is asked; with `*bytes` set to 0 that is not either, and there is no memory.
+  void* (*take)(void* env, uint32_t index, uint64_t most, size_t* bytes);
+  // What take() gave is used no longer.
+  void (*give_back)(void* env, uint32_t index, void* block, size_t bytes);
+  void* env;
+};
+
 // Replaces the allocator. Call before any other use of the library; memory is
 // released to the allocator in force at that time. Default: malloc/free; in embedded
 // builds none, so that it must be called.

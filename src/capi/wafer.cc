@@ -37,6 +37,12 @@ void wafer_config_feature_set(wasm_config_t* c, wafer_feature_t feature, bool en
 void wafer_config_trim_memories_set(wasm_config_t* c, bool enable) {
   c->config.trim_memories = enable;
 }
+static_assert(sizeof(wafer_memory_storage_t) == sizeof(MemoryStorage) &&
+              offsetof(wafer_memory_storage_t, give_back) == offsetof(MemoryStorage, give_back) &&
+              offsetof(wafer_memory_storage_t, env) == offsetof(MemoryStorage, env));
+void wafer_config_memory_storage_set(wasm_config_t* c, const wafer_memory_storage_t* storage) {
+  c->config.memory_storage = reinterpret_cast<const MemoryStorage*>(storage);
+}
 void wafer_config_code_budget_set(wasm_config_t* c, size_t bytes) { c->config.code_budget = bytes; }
 void wafer_config_consume_fuel_set(wasm_config_t* c, bool enable) {
   c->config.consume_fuel = enable;

@@ -41,13 +41,20 @@ bool address_in_guarded_memory(const void*) { return false; }
 
 // ---- Creation and growth --------------------------------------------------------
 
-uint64_t Memory::max_pages() const {
-  // What the address type can address (3.2.13), and the declared maximum.
-  const unsigned bits = type_.limits.has_64() ? 64 : 32;
-  uint64_t pages = type_.page_size_log2 == 0 ? (bits == 64 ? ~uint64_t{0} : (uint64_t{1} << 32) - 1)
-                                             : uint64_t{1} << (bits - type_.page_size_log2);
-  if (type_.limits.has_max && type_.limits.max < pages) pages = type_.limits.max;
-  return pages;
+// Shifts by a constant take less code.
+static uint64_t bytes_of(const wasm::MemoryType& type, uint64_t pages) {
+  return type.page_size_log2 ? pages << 16 : pages;
+}
+
+// Pages that a memory of `type` can ever have: what its address type can address (3.2.13), the
+// declared maximum, the embedder's ceiling.
+static uint64_t most_pages(const wasm::MemoryType& type, uint64_t ceiling) {
+  const bool is64 = type.limits.has_64();
+  uint64_t pages = type.page_size_log2 == 0 ? (is64 ? ~uint64_t{0} : (uint64_t{1} << 32) - 1)
+                                            : uint64_t{1} << ((is64 ? 64 : 32) - 16);
+  if (type.limits.has_max && type.limits.max < pages) pages = type.limits.max;
+  if (type.page_size_log2) ceiling >>= 16;
+  return pages < ceiling ? pages : ceiling;
 }
 
 // Sets up base for a memory of `bytes`; not yet accessible if it is pinned_ without
@@ -73,9 +80,7 @@ Result<void> Memory::reserve([[maybe_unused]] uint64_t bytes,
     // Other threads hold base, so room for all future growth is reserved now; as
     // much as there is, if the declared maximum is beyond reach.
     pinned_ = true;
-    uint64_t limit = max_pages();
-    limit =
-        limit > (max_bytes_ >> type_.page_size_log2) ? max_bytes_ : limit << type_.page_size_log2;
+    uint64_t limit = bytes_of(type_, max_pages_);
     constexpr uint64_t kMost = sizeof(void*) == 8 ? uint64_t{1} << 40 : uint64_t{1} << 30;
     if (limit > kMost) limit = kMost;
     if (limit < bytes) limit = bytes;
@@ -91,12 +96,34 @@ Result<void> Memory::reserve([[maybe_unused]] uint64_t bytes,
   return {};  // commit() allocates
 }
 
+void Memory::release_block() {
+  if (from_ == From::Storage) return storage_->give_back(storage_->env, index_, base, reserved_);
+#if WAFER_HAS_MMAP
+  if (from_ == From::Pages) {
+    munmap(base, reserved_);
+    return;
+  }
+#endif
+  release(base, reserved_, 16);
+}
+
+// Has it lie in another block, with its contents.
+void Memory::move_to(void* block, size_t bytes, From from) {
+  if (base) {
+    std::memcpy(block, base, size_bytes());
+    release_block();
+  }
+  base = static_cast<uint8_t*>(block);
+  from_ = from;
+  reserved_ = bytes;
+}
+
 // Makes [0, bytes) accessible and zero beyond the present size. May move base of
 // an unpinned memory.
 bool Memory::commit(uint64_t bytes) {
-  if (bytes <= committed_) return true;
   if (bytes > SIZE_MAX) return false;
 #if WAFER_HAS_MMAP
+  if (bytes <= committed_) return true;
   if (pinned_) {
     if (bytes > reserved_) return false;
     const uint64_t end = round_to_os_page(bytes);
@@ -104,50 +131,53 @@ bool Memory::commit(uint64_t bytes) {
     committed_ = end;
     return true;
   }
-  if (bytes >= 65536 || (base && !on_heap_)) {
-    const uint64_t want = round_to_os_page(bytes);
-    if (want < bytes) return false;
+#endif
+  const size_t size = size_t(bytes);
+  if (size > reserved_) {
+    size_t want = size;
+    void* p = nullptr;
+    From from = From::Storage;
+    if (storage_) {
+      p = storage_->take(storage_->env, index_,
+                         trimmed_pages_ ? bytes : bytes_of(type_, max_pages_), &want);
+      if (want < size) return false;
+    }
+#if WAFER_HAS_MMAP
+    if (!p && (bytes >= 65536 || (base && from_ == From::Pages))) {
+      const uint64_t pages = round_to_os_page(bytes);
+      if (pages < bytes) return false;
 #if defined(__linux__)
-    if (base && !on_heap_) {
-      void* p = mremap(base, reserved_, size_t(want), MREMAP_MAYMOVE);
-      if (p == MAP_FAILED) return false;
-      base = static_cast<uint8_t*>(p);
-      reserved_ = committed_ = want;
+      if (base && from_ == From::Pages) {
+        p = mremap(base, reserved_, size_t(pages), MREMAP_MAYMOVE);
+        if (p == MAP_FAILED) return false;
+        base = static_cast<uint8_t*>(p);
+        reserved_ = committed_ = pages;
+        return true;
+      }
+#endif
+      p = map_pages(pages, PROT_READ | PROT_WRITE);
+      if (!p) return false;
+      move_to(p, pages, From::Pages);
+      committed_ = pages;
       return true;
     }
 #endif
-    auto* p = static_cast<uint8_t*>(map_pages(want, PROT_READ | PROT_WRITE));
-    if (!p) return false;
-    if (base) {
-      std::memcpy(p, base, size_bytes());
-      if (on_heap_)
-        release(base, reserved_, 16);
-      else
-        munmap(base, reserved_);
+    if (!p) {
+      // A little headroom, so that one-byte pages do not copy on every growth.
+      want = size;
+      if (base && type_.page_size_log2 < 12) {
+        want = (size + size / 4 + 255) & ~size_t{255};
+        if (want < size) want = size;
+      }
+      p = try_allocate(want, 16);
+      from = From::Allocator;
     }
-    base = p;
-    on_heap_ = false;
-    reserved_ = committed_ = want;
-    return true;
+    if (!p) return false;
+    move_to(p, want, from);
   }
-#endif
-  // A little headroom, so that one-byte pages do not copy on every growth.
-  uint64_t want = bytes;
-  if (base && type_.page_size_log2 < 12) {
-    want = (bytes + bytes / 4 + 255) & ~uint64_t{255};
-    if (want < bytes || want > SIZE_MAX) want = bytes;
-  }
-  auto* p = static_cast<uint8_t*>(try_allocate(size_t(want), 16));
-  if (!p) return false;
   const size_t old = size_bytes();
-  if (base) {
-    std::memcpy(p, base, old);
-    release(base, reserved_, 16);
-  }
-  std::memset(p + old, 0, size_t(want) - old);
-  base = p;
-  on_heap_ = true;
-  reserved_ = committed_ = size_t(want);
+  if (size > old) std::memset(base + old, 0, size - old);
+  committed_ = size;
   return true;
 }
 
@@ -155,13 +185,15 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   auto memory = make_shared_in<Memory>();
   memory->self_ = memory;
   memory->type_ = type;
-  memory->max_bytes_ = config.max_bytes;
+  memory->max_pages_ = most_pages(type, config.max_bytes);
+  memory->storage_ = config.storage;
+  memory->index_ = config.index;
   if (config.guard_pages && guardable(type) && guard_pages_available())
     memory->mode_ = MemoryMode::Guarded;
   const uint64_t pages = type.limits.min;
-  if (pages > memory->max_pages() || pages > (config.max_bytes >> type.page_size_log2))
+  if (pages > memory->max_pages_)
     return failure(ErrorKind::Exhaustion, "memory size exceeds the limit");
-  uint64_t bytes = pages << type.page_size_log2;
+  uint64_t bytes = bytes_of(type, pages);
   if (config.trim < bytes && memory->mode_ == MemoryMode::Checked && !type.limits.shared) {
     memory->trimmed_pages_ = pages;
     bytes = config.trim;
@@ -183,13 +215,7 @@ Memory::~Memory() {
     return;
   }
 #endif
-#if WAFER_HAS_MMAP
-  if (!on_heap_) {
-    munmap(base, reserved_);
-    return;
-  }
-#endif
-  release(base, reserved_, 16);
+  release_block();
 }
 
 std::shared_ptr<Memory> Memory::owner() const { return self_.lock(); }
@@ -198,13 +224,9 @@ uint64_t Memory::grow(uint64_t delta_pages) {
   MutexLock lock(grow_mutex_);
   const uint64_t old_pages = pages();
   if (delta_pages == 0) return old_pages;
-  if (trimmed_pages_) return ~uint64_t{0};
-  const uint64_t limit = max_pages();
-  if (delta_pages > limit || old_pages > limit - delta_pages) return ~uint64_t{0};
-  const uint64_t new_pages = old_pages + delta_pages;
-  if (new_pages > (max_bytes_ >> type_.page_size_log2)) return ~uint64_t{0};
-  const uint64_t bytes = new_pages << type_.page_size_log2;
-  if (bytes >> type_.page_size_log2 != new_pages) return ~uint64_t{0};
+  if (trimmed_pages_ || delta_pages > max_pages_ || old_pages > max_pages_ - delta_pages)
+    return ~uint64_t{0};
+  const uint64_t bytes = bytes_of(type_, old_pages + delta_pages);
 #if WAFER_HAS_GUARDS
   const uint64_t more = delta_pages << type_.page_size_log2;
   if (pool_ && !pool_->charge(more)) return ~uint64_t{0};

@@ -36,6 +36,8 @@ class Memory {
     bool guard_pages = true;            // try MemoryMode::Guarded for 32-bit memories
     uint64_t max_bytes = ~uint64_t{0};  // embedder's ceiling; growth past it fails
     uint64_t trim = ~uint64_t{0};       // bytes that there are, if fewer than the pages' (Checked)
+    const MemoryStorage* storage = nullptr;  // asked for memories whose base may move
+    uint32_t index = ~uint32_t{0};           // that it is told
 #if WAFER_HAS_GUARDS
     // Where a Guarded memory that is not shared comes from; null: reserved as needed.
     std::shared_ptr<MemoryPool> pool = nullptr;
@@ -94,13 +96,15 @@ class Memory {
  private:
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
-  uint64_t max_bytes_ = 0;
-  size_t reserved_ = 0;         // Checked: bytes of address space behind base
-  size_t committed_ = 0;        // bytes from base on that may be accessed
-  bool pinned_ = false;         // base must not move (Guarded, or shared)
-  bool on_heap_ = false;        // base comes from try_allocate
+  uint64_t max_pages_ = 0;  // that it can ever have
+  size_t reserved_ = 0;     // Checked: bytes of address space behind base
+  size_t committed_ = 0;    // bytes from base on that may be accessed
+  bool pinned_ = false;     // base must not move (Guarded, or shared)
+  enum class From : uint8_t { Pages, Allocator, Storage } from_ = From::Pages;  // base
+  uint32_t index_ = 0;                                                          // for storage_
   uint64_t trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows
   std::weak_ptr<Memory> self_;
+  const MemoryStorage* storage_ = nullptr;
 #if WAFER_HAS_GUARDS
   MemoryRegion region_;                     // Guarded: what base lies in
   std::shared_ptr<MemoryPool> pool_owner_;  // and the pool it came from,
@@ -108,9 +112,10 @@ class Memory {
 #endif
   Mutex grow_mutex_;
 
-  uint64_t max_pages() const;
   Result<void> reserve(uint64_t bytes, const Config& config);
   bool commit(uint64_t bytes);
+  void move_to(void* block, size_t bytes, From from);
+  void release_block();
 };
 
 // True if this process can reserve address space for Guarded memories. Probed on

@@ -212,9 +212,9 @@ Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owne
     : config_(config),
       tier_owner_(std::move(tier_owner)),
       tier_(tier),
-      registry_(make_shared_in<wasm::TypeRegistry>()),
-      guard_pages_ok_(config.guard_pages && config.signals && guard_pages_available()) {
-  config_.guard_pages = config.guard_pages && config.signals;
+      registry_(make_shared_in<wasm::TypeRegistry>()) {
+  config_.guard_pages = config.guard_pages && config.signals && !config.memory_storage;
+  guard_pages_ok_ = config_.guard_pages && guard_pages_available();
   if (tier) config_.features = config.features & tier->features();
 #if WAFER_HAS_FIBERS
   stacks_ =
@@ -237,6 +237,7 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
   Memory::Config config;
   config.guard_pages = memory_mode(type) == MemoryMode::Guarded;
   config.max_bytes = max_bytes;
+  config.storage = config_.memory_storage;
 #if WAFER_HAS_GUARDS
   config.pool = config_.pool;
 #endif
@@ -704,6 +705,7 @@ struct Instantiator {
     for (; memories < module.memories.size(); ++memories) {
       const wasm::MemoryType& type = module.memories[memories].type;
       Memory::Config config = store.engine_->memory_config(type, store.limits_.memory_bytes);
+      config.index = uint32_t(memories);
       if (store.engine_->config().trim_memories) config.trim = trimmed_bytes(module, memories);
 #if WAFER_HAS_GUARDS
       if (images) config.image = images->memories[memories - module.imported_memories];

@@ -255,15 +255,17 @@ struct Config {
   // and stack take. Its size in pages stays what the module says, but accesses above trap. For
   // the interpreter without guard pages.
   bool trim_memories = false;
+  // Map the data of modules copy-on-write into guarded memories; each such module takes
+  // a file descriptor.
+  bool memory_images = true;
+  // Where memories lie; outlives all that is made with it. Without guard pages.
+  const MemoryStorage* memory_storage = nullptr;
   // Bytes of translated code that a module may have at once; functions that are not running
   // are dropped, and translated again when they are called. 0: no limit. Only in embedded builds.
   size_t code_budget = 0;
   // Where memories come from that guard pages protect and that are not shared; null:
   // address space is reserved as it is needed. Not in embedded builds.
   std::shared_ptr<MemoryPool> pool;
-  // Map the data of modules copy-on-write into guarded memories; each such module takes
-  // a file descriptor.
-  bool memory_images = true;
 };
 
 // Shared by stores: configuration, canonical types, the tier.

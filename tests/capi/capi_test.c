@@ -392,6 +392,80 @@ static void signals(void) {
   sigaction(SIGSEGV, &before, NULL);
 }
 
+/* Memories where the program wants them, in every tier: without guard pages, and movable. */
+enum { PAGE = 65536 };
+static _Alignas(16) unsigned char region[2 * PAGE];
+static int taken, given;
+
+static void* take(void* env, uint32_t index, uint64_t most, size_t* bytes) {
+  CHECK(env == region && index == 0 && most == 4 * PAGE && *bytes % PAGE == 0);
+  ++taken;
+  if (*bytes == 4 * PAGE) *bytes = 0;
+  if (*bytes != PAGE) return NULL;
+  *bytes = sizeof region;
+  return region;
+}
+static void give_back(void* env, uint32_t index, void* block, size_t bytes) {
+  CHECK(env == region && index == 0 && block == region && bytes == sizeof region);
+  ++given;
+}
+
+static void storage(wafer_tier_t tier) {
+  static const wafer_memory_storage_t where = {take, give_back, region};
+  wasm_engine_t* engine_before = engine;
+  wasm_store_t* store_before = store;
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_tier_set(config, tier);
+  wafer_config_memory_storage_set(config, &where);
+  engine = wasm_engine_new_with_config(config);
+  store = wasm_store_new(engine);
+  memset(region, 0xA5, sizeof region);
+  taken = given = 0;
+  char text[500];
+  /* Shared ones nobody is asked for. */
+  snprintf(text, sizeof text,
+           "(module (memory (export \"m\") 1 4) %s (data (i32.const 7) \"a\")"
+           "  (func (export \"f\") (param i32) (result i32) (i32.load8_u (local.get 0)))"
+           "  (func (export \"grow\") (param i32) (result i32)"
+           "    (i32.store8 (i32.const 8) (i32.const 98)) (memory.grow (local.get 0))"
+           "    (i32.add (i32.load8_u (i32.const 7))) (i32.add (i32.load8_u (i32.const 8)))))",
+           tier == WAFER_TIER_IN_PLACE ? "" : "(memory 1 1 shared)");
+  wasm_instance_t* instance = instance_of(text, NULL);
+  wasm_func_t* f = wafer_instance_func(instance, "f");
+  wasm_func_t* grow = wafer_instance_func(instance, "grow");
+  wasm_extern_t* m = wafer_instance_export(instance, "m");
+  wasm_memory_t* memory = wasm_extern_as_memory(m);
+  CHECK(taken == 1 && wasm_memory_data(memory) == (byte_t*)region);
+  uint64_t slot = 6;
+  CHECK(!wafer_func_call_raw(f, &slot) && (uint32_t)slot == 0);
+  slot = PAGE;
+  wasm_trap_t* trap = wafer_func_call_raw(f, &slot);
+  CHECK(trap && wafer_trap_code(trap) == WAFER_TRAP_MEMORY_OUT_OF_BOUNDS);
+  wasm_trap_delete(trap);
+  /* Within its block; out of it to memory of the system; and refused. */
+  const int results[] = {1, 2, -1};
+  for (int i = 0; i < 3; ++i) {
+    slot = 1;
+    CHECK(!wafer_func_call_raw(grow, &slot) && (int32_t)slot == results[i] + 'a' + 'b');
+    CHECK((wasm_memory_data(memory) == (byte_t*)region) == (i == 0) && given == (i != 0));
+    CHECK(taken == 1 + i);
+    slot = 2 * PAGE - 1;
+    CHECK(!wafer_func_call_raw(f, &slot) && (uint32_t)slot == 0);
+  }
+  wasm_extern_delete(m);
+  wasm_func_delete(grow);
+  wasm_func_delete(f);
+  wasm_instance_delete(instance);
+  /* One that is still in its block is given back at its end. */
+  instance = instance_of("(module (memory 1 4) (func (export \"f\")))", NULL);
+  wasm_instance_delete(instance);
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  CHECK(taken == 4 && given == 2);
+  engine = engine_before;
+  store = store_before;
+}
+
 static wafer_completion_t* owed;
 static int woken;
 static void later(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
@@ -471,6 +545,9 @@ int main(void) {
   sharing();
   tiers();
   signals();
+  storage(WAFER_TIER_AUTO);
+  storage(WAFER_TIER_INTERPRETER);
+  storage(WAFER_TIER_IN_PLACE);
   bad_input();
   waiting();
   wasm_store_delete(store);
