@@ -1,10 +1,11 @@
 # cmake -DSOURCE=. -DBUILD=folder -DCXX=compiler -DWAFER=wafer -DINTERPRETER=name [-DGUEST=module]
 #   -P linux.cmake
 # Builds the static programs for small Linux systems, with musl where it is installed, runs the
-# example and the test of a lack of memory, and checks the size of the command.
+# example and the tests of a lack of memory and of regions, and checks the size of the command.
 set(limit 400000)
 include(${CMAKE_CURRENT_LIST_DIR}/linux_build.cmake)
-build_linux(${BUILD} ${CXX} ${INTERPRETER} wafer_small example_linux memory_test)
+build_linux(${BUILD} ${CXX} ${INTERPRETER} wafer_small example_linux memory_test
+  regions_test)
 execute_process(COMMAND ${BUILD}/example_linux RESULT_VARIABLE status OUTPUT_VARIABLE out TIMEOUT 60)
 message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "watch: all as expected")
@@ -17,6 +18,16 @@ execute_process(COMMAND ${BUILD}/memory_test ${BUILD}/files.wasm ${GUEST} RESULT
 message("${out}")
 if(NOT status EQUAL 0 OR NOT out MATCHES "all as expected")
   message(FATAL_ERROR "a lack of memory: ${status}")
+endif()
+foreach(module regions trimmed)
+  execute_process(COMMAND ${WAFER} wat2wasm ${SOURCE}/tests/ports/${module}.wat
+    -o ${BUILD}/${module}.wasm COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
+execute_process(COMMAND ${BUILD}/regions_test ${BUILD}/regions.wasm ${BUILD}/trimmed.wasm
+  RESULT_VARIABLE status OUTPUT_VARIABLE out TIMEOUT 120)
+message("${out}")
+if(NOT status EQUAL 0 OR NOT out MATCHES "all as expected")
+  message(FATAL_ERROR "regions and arenas: ${status}")
 endif()
 # The command, with every amount of memory: it says what it lacks, and is not ended by a signal.
 set(ended 0)
