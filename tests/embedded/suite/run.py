@@ -2,16 +2,15 @@
 """The official suite on a board in QEMU, or in a build for another processor.
 
 Makes a script of the suite's files that the firmware can read (tests/embedded/suite/main.c),
-builds the firmware for a profile, runs it, and prints what failed. Needs wasm-tools, which
-reads the suite's text, and what bench/embedded needs. Files that a profile lacks are those
-whose modules are refused: that is a failure only for the files of MVP.
+builds the firmware for a profile, runs it, and prints what failed. Needs `wafer-script-json` of
+a build for this machine, which reads the suite's text, and what bench/embedded needs. Files that a
+profile lacks are those whose modules are refused: that is a failure only for the files of MVP.
 
 With --cc and --run the library is one for Linux on another processor, which QEMU's user mode runs:
   run.py --library build/linux-s390x/libwafer-embedded.a --cc s390x-linux-gnu-gcc --run qemu-s390x
 """
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import struct
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT / "examples/embedded"))
 from boards import NAMES, Board  # noqa: E402
 
 # Of WebAssembly 1.0 and what `minimal` has besides: no module of these may be refused.
-MVP = """address align block br br_if br_table break-drop call comments conversions custom
+MVP = """address align block br br_if break-drop call comments conversions custom
  data-invalid endianness f32 f32_bitwise f32_cmp f64 f64_bitwise f64_cmp fac float_exprs
  float_literals float_memory float_misc forward func_ptrs i32 i64 if int_exprs int_literals
  labels left-to-right load local_get local_set local_tee loop memory_fill memory_redundancy
@@ -37,9 +36,29 @@ NOT_HERE = ["memory_grow", "memory_size3", "memory_trap64", "huge", "too-many", 
 
 # Assertions that need more memory than the board has, or references of the host's.
 EXPECTED = {"call": 1, "call_indirect": 1}
-# Assertions that need a module which a profile refuses: one with several memories puts a function
-# into another's table.
-EXPECTED_IN = {"minimal": {"linking0": 1}}
+# Assertions that need a module which a profile refuses: those with several memories put a function
+# into another's table, and bytes into its memory.
+EXPECTED_IN = {"minimal": {"linking0": 1, "load1": 5}}
+
+
+def long_branches(out):
+    """A script whose function has comparisons that branch over more than 2^15 instructions."""
+    step = "(local.set $sum (i32.add (local.get $sum) (local.get $n)))\n"
+    script = out / "long_branches.wast"
+    script.write_text(f"""(module
+(func (export "far") (param $n i32) (result i32) (local $sum i32)
+(loop $again
+(if (i32.lt_s (local.get $n) (i32.const 100)) (then
+{step * 33000}))
+(if (f32.lt (f32.convert_i32_s (local.get $n)) (f32.const 0.5)) (then
+{step * 33000}
+(br $again)))
+(local.set $n (i32.sub (local.get $n) (i32.const 1)))
+(br_if $again (i32.ge_u (local.get $n) (i32.const 99))))
+(local.get $sum)))
+(assert_return (invoke "far" (i32.const 101)) (i32.const {99 * 33000}))
+""")
+    return script
 
 
 def value(v):
@@ -58,11 +77,9 @@ def value(v):
             return None
         data = b"".join((int(lane) & (1 << 8 * width) - 1).to_bytes(width, "little") for lane in bits)
         return (2, *struct.unpack("<QQ", data))
-    if kind.startswith("null") or kind == "refnull":
-        return (3, 0, 0)
-    if bits in (None, "null") and kind.endswith("ref"):
+    if kind == "ref":
         return (3 if bits == "null" else 4, 0, 0)
-    return None
+    return None  # a reference of the host's, or one of several values
 
 
 class Script:
@@ -114,10 +131,9 @@ class Script:
         self.out += struct.pack("<I", len(args)) + b"".join(struct.pack("<Q", a) for a in args)
         return True
 
-    def file(self, wast, wasm_tools, spectest):
+    def file(self, wast, reader, spectest):
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run([wasm_tools, "json-from-wast", wast, "--wasm-dir", folder],
-                                  capture_output=True, text=True)
+            done = subprocess.run([reader, wast, folder], capture_output=True, text=True)
             if done.returncode:
                 return False
             commands = json.loads(done.stdout)["commands"]
@@ -190,7 +206,8 @@ def main():
     parser.add_argument("--suite", type=pathlib.Path, default=ROOT.parent / "shared/testsuite")
     parser.add_argument("--library", type=pathlib.Path, help="libwafer-embedded.a of the profile")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/embedded-suite")
-    parser.add_argument("--wasm-tools", default=os.environ.get("WASM_TOOLS", "wasm-tools"))
+    parser.add_argument("--reader", type=pathlib.Path, help="wafer-script-json",
+                        default=ROOT / "build/release/bin/wafer-script-json")
     parser.add_argument("--board", default="cortex-m4", choices=NAMES, help="preset of the library")
     parser.add_argument("--xip", type=pathlib.Path, metavar="WAFER",
                         help="run machine code that this tool makes; for a library with it")
@@ -203,17 +220,23 @@ def main():
         tools = [args.cc, *args.run.split()[:1]]
     else:
         tools = [on.compiler, on.emulator[0]]
-    for needed in (args.wasm_tools, *tools):
+    for needed in (args.reader, *tools):
         if not shutil.which(needed):
             print(f"skipped: no {needed}")
             sys.exit(77)
+    if not args.library.is_file():
+        print(f"skipped: no {args.library}")
+        sys.exit(77)
     if not args.suite.is_dir():
         print(f"skipped: no suite in {args.suite}")
         sys.exit(77)
     args.out.mkdir(parents=True, exist_ok=True)
-    spectest = args.out / "spectest.wasm"
-    subprocess.run([args.wasm_tools, "parse", HERE / "spectest.wat", "-o", spectest], check=True)
-    names = args.names or sorted(p.stem for p in args.suite.glob("*.wast"))
+    # A module alone is a script, too.
+    subprocess.run([args.reader, HERE / "spectest.wat", args.out], check=True,
+                   stdout=subprocess.DEVNULL)
+    spectest = (args.out / "0.wasm").read_bytes()
+    scripts = [args.suite / f"{name}.wast" for name in args.names] or \
+        [*sorted(args.suite.glob("*.wast")), long_branches(args.out)]
     board = ROOT / "examples/embedded"
     elf = args.out / f"suite-{args.profile}.elf"
     common = ["-DPOOL_BYTES=15*1024*1024", HERE / "main.c", args.library, "-lm", "-o", elf]
@@ -234,13 +257,13 @@ def main():
     batch = Script(args.xip, on.xip)
     batches = [batch]
     files = 0
-    for name in names:
-        if any(name.startswith(n) for n in NOT_HERE):
+    for script in scripts:
+        if any(script.stem.startswith(n) for n in NOT_HERE):
             continue
         if len(batch.out) > 1_000_000:
             batch = Script(args.xip, on.xip)
             batches.append(batch)
-        if batch.file(args.suite / f"{name}.wast", args.wasm_tools, spectest.read_bytes()):
+        if batch.file(script, args.reader, spectest):
             files += 1
     seen = codes = 0
     expected = EXPECTED | EXPECTED_IN.get(args.profile, {})
