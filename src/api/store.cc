@@ -106,7 +106,7 @@ uint64_t new_host_object(runtime::Store* store, HostHeader* header) {
 
 HostHeader* host_object(runtime::Store* store, uint64_t ref) {
   GcObject* object = object_of(store, ref);
-  if (!object || object->type != &GcHeap::kHostType) return nullptr;
+  if (!object || !GcHeap::is_host_object(object)) return nullptr;
   auto* host = static_cast<GcHostObject*>(object);
   return host->finalize == finalize_host ? static_cast<HostHeader*>(host->data) : nullptr;
 }

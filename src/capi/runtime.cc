@@ -63,7 +63,7 @@ wasm_ref_t* ref_from_bits(wasm_store_t* store, Ref bits, ValType type) {
   ref->root = store->store.root(bits);
   if (!runtime::is_i31(bits)) {
     auto* object = reinterpret_cast<GcObject*>(uintptr_t(bits));
-    if (object->type == &GcHeap::kHostType) {
+    if (GcHeap::is_host_object(object)) {
       auto* host = static_cast<GcHostObject*>(object);
       if (host->finalize == finalize_foreign) {
         ref->kind = RefKind::Foreign;
@@ -90,9 +90,8 @@ bool ref_to_bits(wasm_store_t* store, const wasm_ref_t* ref, ValType want, Ref& 
     case RefKind::Gc: {
       if (top == HeapKind::Func) return false;
       bits = store->store.rooted(ref->root);
-      const bool exception =
-          !runtime::is_i31(bits) &&
-          reinterpret_cast<GcObject*>(uintptr_t(bits))->type == &GcHeap::kExceptionType;
+      const bool exception = !runtime::is_i31(bits) &&
+                             GcHeap::is_exception(reinterpret_cast<GcObject*>(uintptr_t(bits)));
       if (exception != (top == HeapKind::Exn)) return false;
       // Of which type a continuation is, its object does not say.
       if (top == HeapKind::Cont) return false;

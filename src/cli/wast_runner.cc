@@ -697,7 +697,7 @@ class Script {
   static bool is_host_value(Ref ref, uint64_t number) {
     if (runtime::is_i31(ref)) return false;
     const auto* object = reinterpret_cast<const runtime::GcHostObject*>(ref);
-    return object->type == &runtime::GcHeap::kHostType &&
+    return runtime::GcHeap::is_host_object(object) &&
            reinterpret_cast<uint64_t>(object->data) == number;
   }
 

@@ -181,7 +181,7 @@ std::string print_value(runtime::Store& store, const Value& value) {
   if (!registry.is_subtype(heap, HeapKind::Extern)) return "anyref";
   // Values of the host are those of parse_value.
   const auto* object = reinterpret_cast<const runtime::GcHostObject*>(ref);
-  if (object->type != &runtime::GcHeap::kHostType) return "externref";
+  if (!runtime::GcHeap::is_host_object(object)) return "externref";
   return fmt::format("ref.extern {}", reinterpret_cast<uintptr_t>(object->data));
 }
 

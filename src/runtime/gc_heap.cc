@@ -705,10 +705,6 @@ uint64_t GcHeap::collections() const { return impl_->collections; }
 size_t GcHeap::held_bytes() const { return impl_->held; }
 bool GcHeap::owns(Ref ref) const { return impl_->owns(ref); }
 
-#else
-
-const wasm::CanonType GcHeap::kExceptionType{}, GcHeap::kHostType{}, GcHeap::kTracedType{};
-
 #endif
 
 bool ref_matches(const wasm::TypeRegistry& registry, Ref ref, wasm::HeapType type) {

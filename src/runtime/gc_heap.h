@@ -85,6 +85,8 @@ class GcHeap {
   static const wasm::CanonType kExceptionType;
   static const wasm::CanonType kHostType;
   static const wasm::CanonType kTracedType;
+  static bool is_exception(const GcObject* object) { return object->type == &kExceptionType; }
+  static bool is_host_object(const GcObject* object) { return object->type == &kHostType; }
 
   explicit GcHeap(const Config& config);
   ~GcHeap();
@@ -134,7 +136,8 @@ class GcHeap {
   struct Config {
     size_t max_bytes = kDefaultMaxBytes;
   };
-  static const wasm::CanonType kExceptionType, kHostType, kTracedType;
+  static constexpr bool is_exception(const GcObject*) { return false; }
+  static constexpr bool is_host_object(const GcObject*) { return false; }
   explicit GcHeap(const Config&) {}
   void add_root_source(RootSource*) {}
   void remove_root_source(RootSource*) {}
