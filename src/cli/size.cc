@@ -110,7 +110,7 @@ uint64_t memories(const wasm::Module& m, bool trim) {
 // What a small build has at most beside the `code` bytes that come of a body, while they grow:
 // translate() begins with a guess, and vectors go on by halves.
 uint64_t growing(uint64_t code, uint64_t body, const SizeOptions& o) {
-  const uint64_t words = body * (o.fuel ? 9 : 7) / 16 + 8;
+  const uint64_t words = interp::guessed_words(body, o.fuel);
   const uint64_t guess = o.in_place ? 0 : words * sizeof(interp::Word) + body / 3 + 8;
   return code > guess ? code + code / 2 : guess;
 }
@@ -151,8 +151,9 @@ int size(const SizeOptions& o) {
       print_error(f.failed.error().message);
       return kFailure;
     }
-    const uint64_t bytes = f.code.size() * sizeof(interp::Word) + f.offsets.size() +
-                           f.handlers.bytes() + 2 * (f.ref_locals.size() + f.ref_maps.size()) +
+    const uint64_t words = f.code.size() - uint64_t(int64_t(f.narrow_saves));
+    const uint64_t bytes = words * sizeof(interp::Word) + f.offsets.size() + f.handlers.bytes() +
+                           2 * (f.ref_locals.size() + f.ref_maps.size()) +
                            sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;
     passing = std::max(passing, meter.passing() - std::min(meter.passing(), kOperandsHere) +

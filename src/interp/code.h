@@ -18,6 +18,11 @@
 // Every integer, f32 and f64 result also stays in an accumulator register, so
 // that the next instruction need not wait for memory: an operand is read from a
 // slot (S), the accumulator (A) or an immediate word (I).
+//
+// On 32-bit processors (narrow slots), where code takes memory that is scarce, nearly all
+// instructions are one word: constants of 16 bits and what branches add to their address stand
+// in its fields. Handlers find operands and each other at once: `op` is a place in the table of
+// handlers and slots are places in the frame, in bytes. There are no accumulators.
 #pragma once
 
 #include <atomic>
@@ -134,6 +139,10 @@ struct FuncCode {
   uint32_t func_index = 0;
   ModuleCodeImpl* module = nullptr;
 
+#if WAFER_HAS_OS
+  // Words that the code takes less on narrow slots.
+  int32_t narrow_saves = 0;
+#endif
   Vec<Word> code;
   // Slots of locals that hold GC references; runs of: count, slots, of
   // which map m starts at index m - 1; in place, from which byte of the module on safepoints have
@@ -219,6 +228,9 @@ inline bool is_gc_ref(const wasm::Module& module, wasm::ValType t) {
   if (h.is_concrete()) return module.types[h.index()].kind != wasm::CompKind::Func;
   return wasm::top_of(h.kind()) != wasm::HeapKind::Func;
 }
+
+// Words that translation asks for first in small builds: what most bodies of so many bytes become.
+constexpr size_t guessed_words(size_t body, bool fuel) { return body * (fuel ? 11 : 9) / 32 + 8; }
 
 // Translates a validated function.
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out);

@@ -39,6 +39,7 @@ constexpr uint8_t special_words(Special s) {
     case Special::Copy:
     case Special::CopyA:
     case Special::Copy128:
+    case Special::CopyMany:
     case Special::Return:
     case Special::Return1S:
     case Special::Return1A:

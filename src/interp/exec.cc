@@ -28,20 +28,22 @@ constexpr auto kRareCodes = [] {
 #undef WAFER_OP
   return codes;
 }();
-// All of them. The accumulator stays as it is.
 template <bool HasConst>
 WAFER_CC void rare(WAFER_PARAMS) {
-  const Slot* const second = HasConst ? PC + 1 : FP + FC;
-  const TrapCode code = kGroups.run(kRareCodes[uint16_t(*PC)], FP + FB, second, FP + FA);
+  const auto constant = Slot(int16_t(FC));
+  const Slot* const second = HasConst ? &constant : SC;
+  const TrapCode code = kGroups.run(kRareCodes[uint16_t(*PC) / kOpStep], SB, second, SA);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-  NEXT(HasConst ? 2 : 1);
+  NEXT(1);
 }
 #endif
 
+// The offset of a comparison that branches.
+#define BRANCH (kNarrow ? int16_t(FC) : int32_t(LO(PC[1])))
 #if WAFER_REGS
 // The end of branches that take long anyway.
 WAFER_NOINLINE void branch_if(bool taken) {
-  PC += taken ? int32_t(LO(PC[1])) : 2;
+  PC += taken ? BRANCH : kWithBranch;
   DISPATCH();
 }
 #endif
@@ -52,17 +54,19 @@ WAFER_CC void bin(WAFER_PARAMS) {
   using T = typename S::In;
   using R_ = typename S::Out;
   T a, b;
-  if constexpr (V == kAS || V == kAI)
+  if constexpr (V == kAS || (!kNarrow && V == kAI))
     a = GET_ACC(T);
   else
-    a = get<T>(FP, FB);
-  if constexpr (V == kSI || V == kAI)
+    a = get<T>(SB, 0);
+  if constexpr (kNarrow && V == kSI)
+    b = T(int16_t(FC));
+  else if constexpr (V == kSI || V == kAI)
     b = from_word<T>(PC[1]);
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
-    b = get<T>(FP, FC);
-  constexpr unsigned kLength = V >= kSI ? 2 : 1;
+    b = get<T>(SC, 0);
+  constexpr unsigned kLength = V == kAI ? 2 : V == kSI ? kWithAfter : 1;
   if constexpr (S::kTraps) {
     R_ out;
     const TrapCode code = S::eval(a, b, out);
@@ -83,7 +87,7 @@ WAFER_CC void un(WAFER_PARAMS) {
   if constexpr (V == 1)
     a = GET_ACC(T);
   else
-    a = get<T>(FP, FB);
+    a = get<T>(SB, 0);
   if constexpr (S::kTraps) {
     R_ out;
     const TrapCode code = S::eval(a, out);
@@ -103,33 +107,35 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
   if constexpr (V == kAS || V == kAI)
     a = GET_ACC(T);
   else
-    a = get<T>(FP, FA);
-  if constexpr (V == kSI || V == kAI)
+    a = get<T>(SA, 0);
+  if constexpr (kNarrow && V == kSI)
+    b = T(int16_t(FB));
+  else if constexpr (V == kSI || V == kAI)
     b = T(int64_t(int32_t(HI(PC[1]))));
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
-    b = get<T>(FP, FB);
+    b = get<T>(SB, 0);
 #if WAFER_REGS
   if constexpr (sizeof(T) == 8) return branch_if(Sem<OP>::eval(a, b));
 #endif
-  if (Sem<OP>::eval(a, b)) NEXT(int32_t(LO(PC[1])));
-  NEXT(2);
+  if (Sem<OP>::eval(a, b)) NEXT(BRANCH);
+  NEXT(kWithBranch);
 }
 template <Opcode OP, bool IfTrue>
 WAFER_CC void br_fcmp(WAFER_PARAMS) {
   using T = typename Sem<OP>::In;
-  const bool taken = bool(Sem<OP>::eval(get<T>(FP, FA), get<T>(FP, FB))) == IfTrue;
+  const bool taken = bool(Sem<OP>::eval(get<T>(SA, 0), get<T>(SB, 0))) == IfTrue;
 #if WAFER_REGS
   return branch_if(taken);
 #endif
-  if (taken) NEXT(int32_t(LO(PC[1])));
-  NEXT(2);
+  if (taken) NEXT(BRANCH);
+  NEXT(kWithBranch);
 }
 
 template <Opcode OP>
 WAFER_CC void wide(WAFER_PARAMS) {
-  const uint64_t a = FP[FB], b = FP[FC];
+  const uint64_t a = *SB, b = *SC;
   uint64_t lo, hi;
   if constexpr (OP == Opcode::I64MulWideU || OP == Opcode::I64MulWideS) {
     num::mul_wide_u(a, b, lo, hi);
@@ -147,7 +153,7 @@ WAFER_CC void wide(WAFER_PARAMS) {
       hi = b - d - (a < c);
     }
   }
-  Slot* dst = FP + FA;
+  Slot* dst = SA;
   dst[0] = lo;
   dst[1] = hi;
   NEXT(2);
@@ -159,15 +165,12 @@ WAFER_CC void wide(WAFER_PARAMS) {
 // The accesses beyond memory 0's first 64 KiB, and to other memories: one function for all.
 struct FarAccess {
   uint8_t bytes;
-  bool is_signed, is_i32;
+  bool is_signed;
 };
-template <class M, class T>
-constexpr FarAccess far_access() {
-  return {sizeof(M), std::is_signed_v<M> && std::is_integral_v<M>, std::is_same_v<T, uint32_t>};
-}
 template <Opcode OP>
 constexpr FarAccess far_access() {
-  return far_access<typename Access<OP>::Mem, typename Access<OP>::Reg>();
+  using M = typename Access<OP>::Mem;
+  return {sizeof(M), std::is_signed_v<M> && std::is_integral_v<M>};
 }
 template <size_t... I>
 constexpr std::array<FarAccess, sizeof...(I)> far_accesses(std::index_sequence<I...>) {
@@ -185,27 +188,22 @@ uint64_t loaded(const uint8_t* p, const FarAccess& access) {
 
 WAFER_CC void load_far(WAFER_PARAMS) {
   const FarAccess& access = kFarAccesses[FC];
-  const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], access.bytes);
+  const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], access.bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  const uint64_t v = loaded(p, access);
-  put<uint64_t>(FP, FA, v);
-  if (access.is_i32) ACC = uint32_t(v);
+  put<uint64_t>(SA, 0, loaded(p, access));
   NEXT(3);
 }
 WAFER_CC void store_far(WAFER_PARAMS) {
   const unsigned bytes = kFarAccesses[FC].bytes;
-  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], bytes);
+  uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  store_bytes(p, FP[FB], bytes);
+  store_bytes(p, *SB, bytes);
   NEXT(3);
 }
 #if WAFER_REGS
 // The rest of handlers, where the processor wants accesses aligned and `p` is not.
 WAFER_NOINLINE void load_at(const uint8_t* p, unsigned kind) {
-  const FarAccess& access = kFarAccesses[kind];
-  const uint64_t v = loaded(p, access);
-  put<uint64_t>(FP, FA, v);
-  if (access.is_i32) ACC = uint32_t(v);
+  put<uint64_t>(SA, 0, loaded(p, kFarAccesses[kind]));
   NEXT(1);
 }
 WAFER_NOINLINE void store_at(uint8_t* p, uint64_t v, unsigned bytes, unsigned length) {
@@ -220,16 +218,16 @@ WAFER_CC void load(WAFER_PARAMS) {
   using M = typename Access<OP>::Mem;
   using T = typename Access<OP>::Reg;
   if constexpr (V == kLoadFar) {
-    const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], sizeof(M));
+    const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
     PUT(T, T(load_memory<M>(p)));
     NEXT(3);
   } else {
     uint32_t address;
     if constexpr (V == kLoadA || V == kLoadAChecked)
-      address = uint32_t(ACC);
+      address = GET_ACC(uint32_t);
     else
-      address = get<uint32_t>(FP, FB);
+      address = get<uint32_t>(SB, 0);
     const uint8_t* p;
     if constexpr (V >= kLoadSChecked)
       CHECKED_ADDRESS(p, address, sizeof(M));
@@ -251,30 +249,32 @@ WAFER_CC void store(WAFER_PARAMS) {
                                std::conditional_t<sizeof(Float) == 4, uint32_t, uint64_t>>;
   using M = std::conditional_t<std::is_integral_v<Float>, typename Access<OP>::Mem, T>;
   if constexpr (V == kStoreFar) {
-    uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], sizeof(M));
+    uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    store_memory<M>(p, M(get<T>(FP, FB)));
+    store_memory<M>(p, M(get<T>(SB, 0)));
     NEXT(3);
   } else {
     constexpr unsigned kV = V % 4;
     uint32_t address;
     if constexpr (kV == kStoreAS)
-      address = uint32_t(ACC);
+      address = GET_ACC(uint32_t);
     else
-      address = get<uint32_t>(FP, FA);
+      address = get<uint32_t>(SA, 0);
     T v;
     if constexpr (kV == kStoreSA)
       v = GET_ACC(T);
+    else if constexpr (kNarrow && kV == kStoreSI)
+      v = T(int16_t(FB));
     else if constexpr (kV == kStoreSI)
       v = from_word<T>(PC[1]);
     else
-      v = get<T>(FP, FB);
+      v = get<T>(SB, 0);
     uint8_t* p;
     if constexpr (V >= kStoreSSChecked)
       CHECKED_ADDRESS(p, address, sizeof(M));
     else
       touch_end<sizeof(M)>(p = MEM + (uint64_t(address) + FC));
-    constexpr unsigned kLength = kV == kStoreSI ? 2 : 1;
+    constexpr unsigned kLength = kV == kStoreSI ? kWithAfter : 1;
 #if WAFER_REGS
     if (WAFER_UNLIKELY(!may_access<M>(p))) return store_at(p, to_bits(v), sizeof(M), kLength);
 #endif
@@ -291,45 +291,58 @@ WAFER_CC void exit_op(WAFER_PARAMS) {
 }
 WAFER_CC void unreachable(WAFER_PARAMS) { TRAP(TrapCode::Unreachable); }
 WAFER_CC void copy(WAFER_PARAMS) {
-  const Slot v = FP[FB];
-  ACC = Acc(v);
-  FP[FA] = v;
+  const Slot v = *SB;
+  SET_ACC(v);
+  *SA = v;
   NEXT(1);
 }
+#if WAFER_HAS_Accumulator
 WAFER_CC void copy_a(WAFER_PARAMS) {
-  put<Acc>(FP, FA, ACC);
+  put<Acc>(SA, 0, ACC);
   NEXT(1);
+}
+#endif
+WAFER_CC void const_op(WAFER_PARAMS) {
+  const Slot v = kNarrow ? Slot(int64_t(int32_t(HI(*PC)))) : PC[1];
+  SET_ACC(v);
+  *SA = v;
+  NEXT(kWithAfter);
 }
 WAFER_CC void const64(WAFER_PARAMS) {
-  const Slot v = PC[1];
-  ACC = Acc(v);
-  FP[FA] = v;
+  *SA = PC[1];
   NEXT(2);
 }
-WAFER_CC void br(WAFER_PARAMS) { NEXT(int32_t(LO(PC[1]))); }
+// Where the entry `i` of the branch table at `pc` leads.
+WAFER_ALWAYS_INLINE int32_t table_offset(const Word* pc, uint32_t i) {
+  if constexpr (!kNarrow) return int32_t(LO(pc[2 + i]));
+  if constexpr (std::endian::native == std::endian::little)
+    return load_aligned<int32_t>(reinterpret_cast<const uint8_t*>(pc + 1) + 4 * i);
+  return int32_t(pc[1 + i / 2] >> 32 * (i % 2));
+}
+WAFER_CC void br(WAFER_PARAMS) { NEXT(int32_t(AFTER)); }
 template <bool IfTrue, bool FromAcc>
 WAFER_CC void br_if(WAFER_PARAMS) {
-  const uint32_t c = FromAcc ? uint32_t(ACC) : get<uint32_t>(FP, FA);
-  if ((c != 0) == IfTrue) NEXT(int32_t(LO(PC[1])));
-  NEXT(2);
+  const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get<uint32_t>(SA, 0);
+  if ((c != 0) == IfTrue) NEXT(int32_t(AFTER));
+  NEXT(kWithAfter);
 }
 template <bool IfTrue>
 WAFER_CC void br_if64(WAFER_PARAMS) {
-  if ((FP[FA] != 0) == IfTrue) NEXT(int32_t(LO(PC[1])));
-  NEXT(2);
+  if ((*SA != 0) == IfTrue) NEXT(int32_t(AFTER));
+  NEXT(kWithAfter);
 }
 WAFER_CC void br_table(WAFER_PARAMS) {
-  uint32_t i = get<uint32_t>(FP, FA);
-  const uint32_t count = LO(PC[1]);
+  uint32_t i = get<uint32_t>(SA, 0);
+  const uint32_t count = AFTER;
   if (i > count) i = count;
-  NEXT(int32_t(LO(PC[2 + i])));
+  NEXT(table_offset(PC, i));
 }
 template <bool FromAcc>
 WAFER_CC void select(WAFER_PARAMS) {
-  const uint32_t c = FromAcc ? uint32_t(ACC) : get<uint32_t>(FP, LO(PC[1]));
-  const Slot v = kNarrow ? FP[c ? FB : FC] : c ? FP[FB] : FP[FC];
-  ACC = Acc(v);
-  FP[FA] = v;
+  const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get<uint32_t>(FP, LO(PC[1]));
+  const Slot v = kNarrow ? *(c ? SB : SC) : c ? *SB : *SC;
+  SET_ACC(v);
+  *SA = v;
   NEXT(2);
 }
 
@@ -369,7 +382,7 @@ constexpr std::memory_order kEntryOrder =
 
 #define DO_RETURN()                                       \
   do {                                                    \
-    const Slot* link_ = FP + FA;                          \
+    const Slot* link_ = SA;                               \
     Instance* instance_ = pointer_in<Instance>(link_[2]); \
     PC = pointer_in<const Word>(link_[0]);                \
     FP = pointer_in<Slot>(link_[1]);                      \
@@ -382,15 +395,17 @@ constexpr std::memory_order kEntryOrder =
 
 WAFER_CC void return0(WAFER_PARAMS) { DO_RETURN(); }
 WAFER_CC void return1s(WAFER_PARAMS) {
-  const Slot v = FP[FB];
+  const Slot v = *SB;
   // The link lies above every result, so writing slot 0 leaves it alone.
   FP[0] = v;
   DO_RETURN();
 }
+#if WAFER_HAS_Accumulator
 WAFER_CC void return1a(WAFER_PARAMS) {
   put<Acc>(FP, 0, ACC);
   DO_RETURN();
 }
+#endif
 
 // Starts `F` in a frame at NFP that returns to RET in the present frame.
 #define ENTER(F, NFP, RET)                                                                    \
@@ -422,7 +437,7 @@ WAFER_ALWAYS_INLINE FuncCode* callee(const Activation& activation, uint32_t word
 }
 
 WAFER_CC void call(WAFER_PARAMS) {
-  ENTER(callee(*CTX, HI(*PC)), FP + FA, PC + 2);
+  ENTER(callee(*CTX, HI(*PC)), SA, PC + 1 + kSafepointWords);
   DISPATCH();
 }
 
@@ -468,21 +483,21 @@ WAFER_NOINLINE void call_function(FuncInst* func, Slot* args, const Word* next) 
 #endif
 
 WAFER_CC void call_import(WAFER_PARAMS) {
-  CALL_FUNC(CTX->instance->funcs[HI(*PC)], FP + FA, PC + 2);
+  CALL_FUNC(CTX->instance->funcs[HI(*PC)], SA, PC + 1 + kSafepointWords);
 }
 
 WAFER_CC void call_indirect(WAFER_PARAMS) {
   FuncInst* f;
-  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(FP, FB, FC), f);
+  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(SB, 0, FC), f);
   if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX->store, code, index_at(FP, FB, FC)));
-  CALL_FUNC(f, FP + FA, PC + 3);
+    TRAP(indirect_failed(*CTX->store, code, index_at(SB, 0, FC)));
+  CALL_FUNC(f, SA, PC + 2 + kSafepointWords);
 }
 
 WAFER_CC void call_ref(WAFER_PARAMS) {
-  FuncInst* f = reinterpret_cast<FuncInst*>(FP[FB]);
+  FuncInst* f = reinterpret_cast<FuncInst*>(*SB);
   if (WAFER_UNLIKELY(!f)) TRAP(TrapCode::NullFunctionReference);
-  CALL_FUNC(f, FP + FA, PC + 2);
+  CALL_FUNC(f, SA, PC + 1 + kSafepointWords);
 }
 
 // Tail call: the callee's frame replaces this one, whose link (at LINK) it takes.
@@ -490,7 +505,7 @@ WAFER_CC void call_ref(WAFER_PARAMS) {
   do {                                                                              \
     FuncInst* func_ = (FUNC);                                                       \
     Slot* args_ = (ARGS);                                                           \
-    const Slot* old_ = FP + (LINK);                                                 \
+    const Slot* old_ = (LINK);                                                      \
     const Slot ret_pc_ = old_[0], caller_ = old_[1], instance_ = old_[2];           \
     if (func_->call == &call_from_native) {                                         \
       FuncCode* f_ = static_cast<FuncCode*>(func_->code);                           \
@@ -532,7 +547,7 @@ WAFER_CC void call_ref(WAFER_PARAMS) {
   } while (0)
 
 #if WAFER_REGS
-WAFER_NOINLINE void tail_call_function(FuncInst* func, Slot* args, unsigned link,
+WAFER_NOINLINE void tail_call_function(FuncInst* func, Slot* args, const Slot* link,
                                        const Word* next) {
   TAIL_CALL_HERE(func, args, link, next);
 }
@@ -542,52 +557,54 @@ WAFER_NOINLINE void tail_call_function(FuncInst* func, Slot* args, unsigned link
 #endif
 
 WAFER_CC void return_call(WAFER_PARAMS) {
-  TAIL_CALL(CTX->instance->funcs[LO(PC[1])], FP + FA, FB, PC + 3);
+  TAIL_CALL(CTX->instance->funcs[LO(PC[1])], SA, SB, PC + 2 + kSafepointWords);
 }
 WAFER_CC void return_call_indirect(WAFER_PARAMS) {
   FuncInst* f;
-  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(FP, FB, PC[2]), f);
+  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(SB, 0, PC[2]), f);
   if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX->store, code, index_at(FP, FB, PC[2])));
-  TAIL_CALL(f, FP + FA, FC, PC + 4);
+    TRAP(indirect_failed(*CTX->store, code, index_at(SB, 0, PC[2])));
+  TAIL_CALL(f, SA, SC, PC + 3 + kSafepointWords);
 }
 WAFER_CC void return_call_ref(WAFER_PARAMS) {
-  FuncInst* f = reinterpret_cast<FuncInst*>(FP[FB]);
+  FuncInst* f = reinterpret_cast<FuncInst*>(*SB);
   if (WAFER_UNLIKELY(!f)) TRAP(TrapCode::NullFunctionReference);
-  TAIL_CALL(f, FP + FA, FC, PC + 2);
+  TAIL_CALL(f, SA, SC, PC + 1 + kSafepointWords);
 }
 
 WAFER_CC void fuel(WAFER_PARAMS) {
-  CTX->store->fuel -= int64_t(PC[1]);
+  CTX->store->fuel -= int64_t(kNarrow ? HI(*PC) : PC[1]);
+  constexpr int kLength = kWithAfter + kSafepointWords;
   if (WAFER_UNLIKELY(CTX->store->fuel < 0)) {
-    CTX->pc = PC + 3;
+    CTX->pc = PC + kLength;
     CTX->fp = FP;
     if (!runtime::wait_for_fuel(*CTX->store)) TRAP(TrapCode::OutOfFuel);
     RELOAD_MEMORY();
   }
-  NEXT(3);
+  NEXT(kLength);
 }
 WAFER_CC void poll(WAFER_PARAMS) {
+  constexpr int kLength = 1 + kSafepointWords;
   if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed))) {
-    CTX->pc = PC + 2;
+    CTX->pc = PC + kLength;
     CTX->fp = FP;
     if (!runtime::wait_for_interrupt(*CTX->store)) TRAP(TrapCode::Interrupted);
     RELOAD_MEMORY();
   }
-  NEXT(2);
+  NEXT(kLength);
 }
 
 // ---- globals, memories, tables --------------------------------------------
 
 WAFER_CC void global_get(WAFER_PARAMS) {
-  const Slot v = CTX->instance->globals[LO(PC[1])]->value[0];
-  ACC = Acc(v);
-  FP[FA] = v;
-  NEXT(2);
+  const Slot v = CTX->instance->globals[AFTER]->value[0];
+  SET_ACC(v);
+  *SA = v;
+  NEXT(kWithAfter);
 }
 WAFER_CC void global_set(WAFER_PARAMS) {
-  CTX->instance->globals[LO(PC[1])]->value[0] = FP[FA];
-  NEXT(2);
+  CTX->instance->globals[AFTER]->value[0] = *SA;
+  NEXT(kWithAfter);
 }
 
 // ---- table of handlers ----------------------------------------------------
@@ -596,9 +613,6 @@ struct HandlerTable {
   HandlerFn fns[kOpCount];
 };
 
-// The variant that reads from slots what another has in the accumulator.
-constexpr unsigned from_slots(unsigned v) { return v == kSI || v == kAI ? kSI : kSS; }
-
 // The handler of one variant that an operation of this build has.
 template <Opcode OP, unsigned V>
 constexpr HandlerFn handler() {
@@ -606,8 +620,6 @@ constexpr HandlerFn handler() {
 #if WAFER_NARROW
   if constexpr (is_rare(OP))
     return rare<V == kSI>;
-  else if constexpr (kSmall && is_compare(OP))
-    return bin<OP, from_slots(V)>;  // mostly it is part of a branch
   else
 #endif
       if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
@@ -670,24 +682,28 @@ constexpr HandlerTable make_table() {
   set(S::Exit, exit_op);
   set(S::Unreachable, unreachable);
   set(S::Copy, copy);
-  set(S::CopyA, copy_a);
   set(S::Copy128, copy128);
-  set(S::Const, const64);
+  set(S::CopyMany, copy_many);
+  set(S::Const, const_op);
+  set(S::Const64, const64);
   set(S::Const128, const128);
   set(S::Br, br);
   set(S::BrIfS, br_if<true, false>);
-  set(S::BrIfA, br_if<true, true>);
   set(S::BrUnlessS, br_if<false, false>);
-  set(S::BrUnlessA, br_if<false, true>);
   set(S::BrIf64S, br_if64<true>);
   set(S::BrUnless64S, br_if64<false>);
   set(S::BrTable, br_table);
   set(S::SelectS, select<false>);
-  set(S::SelectA, select<true>);
   set(S::Select128, select128);
   set(S::Return, return0);
   set(S::Return1S, return1s);
+#if WAFER_HAS_Accumulator
+  set(S::CopyA, copy_a);
+  set(S::BrIfA, br_if<true, true>);
+  set(S::BrUnlessA, br_if<false, true>);
+  set(S::SelectA, select<true>);
   set(S::Return1A, return1a);
+#endif
   set(S::Call, call);
   set(S::CallImport, call_import);
   set(S::CallIndirect, call_indirect);
@@ -806,7 +822,8 @@ void again_or_trap(uint32_t end) {
 void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   Memory* m = activation.instance->memory0;
   activation.memory_size = m ? m->size_bytes() : 0;
-  kTable.fns[uint16_t(*pc)](pc, fp, m ? m->base : nullptr, &activation, 0, kTable.fns, 0, 0);
+  kTable.fns[uint16_t(*pc) / kOpStep](pc, fp, m ? m->base : nullptr, &activation, 0, kTable.fns, 0,
+                                      0);
 }
 #elif WAFER_REGS
 void dispatch(Activation& activation, const Word* pc, Slot* fp) {
@@ -814,7 +831,7 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   const Word* const pc_before = PC;
   Slot* const fp_before = FP;
   uint8_t* const mem_before = MEM;
-  const uint32_t acc_before = ACC, size_before = MEMORY_SIZE;
+  const uint32_t size_before = MEMORY_SIZE;
   Activation* const ctx_before = CTX;
   const HandlerFn* const tbl_before = TBL;
   PC = pc;
@@ -825,12 +842,11 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   MEMORY_SIZE = 0;
   RELOAD_MEMORY();
   do {
-    TBL[*reinterpret_cast<const uint16_t*>(PC)]();
+    handler_of(load_aligned<uint16_t>(PC))();
   } while (CTX->running);
   PC = pc_before;
   FP = fp_before;
   MEM = mem_before;
-  ACC = acc_before;
   MEMORY_SIZE = size_before;
   CTX = ctx_before;
   TBL = tbl_before;
@@ -848,7 +864,7 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   activation.memory_size = m ? MemorySize(m->size_bytes()) : 0;
   Regs regs{pc, fp, m ? m->base : nullptr, &activation, 0, 0, 0, true};
   do {
-    kTable.fns[uint16_t(*regs.pc)](regs);
+    kTable.fns[uint16_t(*regs.pc) / kOpStep](regs);
   } while (regs.running);
 }
 #endif

@@ -31,16 +31,16 @@ using wasm::ValType;
   } while (0)
 
 WAFER_CC void cont_new(WAFER_PARAMS) {
-  auto* func = reinterpret_cast<FuncInst*>(FP[FA]);
+  auto* func = reinterpret_cast<FuncInst*>(*SA);
   if (WAFER_UNLIKELY(!func)) TRAP(TrapCode::NullFunctionReference);
   CTX->pc = PC + 2;
   CTX->fp = FP;
-  const TrapCode code = runtime::new_continuation(*CTX->store, func, FP[FA]);
+  const TrapCode code = runtime::new_continuation(*CTX->store, func, *SA);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
   NEXT(2);
 }
 WAFER_CC void cont_bind(WAFER_PARAMS) {
-  Slot* const args = FP + FA;
+  Slot* const args = SA;
   CTX->pc = PC + 2;
   CTX->fp = FP;
   runtime::Ref bound;
@@ -51,7 +51,7 @@ WAFER_CC void cont_bind(WAFER_PARAMS) {
   NEXT(2);
 }
 WAFER_CC void suspend(WAFER_PARAMS) {
-  Slot* const args = FP + FA;
+  Slot* const args = SA;
   CTX->pc = PC + 3;
   CTX->fp = FP;
   std::span<const Slot> values;
@@ -63,7 +63,7 @@ WAFER_CC void suspend(WAFER_PARAMS) {
   NEXT(3);
 }
 WAFER_CC void switch_op(WAFER_PARAMS) {
-  Slot* const args = FP + FA;
+  Slot* const args = SA;
   CTX->pc = PC + 3;
   CTX->fp = FP;
   std::span<const Slot> values;
@@ -94,12 +94,12 @@ WAFER_CC void throw_op(WAFER_PARAMS) {
   runtime::TagInst* tag = CTX->instance->tags[LO(PC[1])];
   GcException* e = CTX->store->gc().new_exception(tag);
   if (WAFER_UNLIKELY(!e)) TRAP(TrapCode::OutOfMemory);
-  std::memcpy(e->args(), FP + FA, tag->type->param_slots * sizeof(Slot));
+  std::memcpy(e->args(), SA, tag->type->param_slots * sizeof(Slot));
   if (!unwind(*CTX, reinterpret_cast<Ref>(e))) STOP();
   RESUME();
 }
 WAFER_CC void throw_ref(WAFER_PARAMS) {
-  const Ref e = FP[FA];
+  const Ref e = *SA;
   if (WAFER_UNLIKELY(!e)) TRAP(TrapCode::NullExceptionReference);
   CTX->pc = PC + 2;
   CTX->fp = FP;
@@ -110,20 +110,21 @@ WAFER_CC void throw_ref(WAFER_PARAMS) {
 // ---- references and GC ----------------------------------------------------
 
 WAFER_CC void ref_func(WAFER_PARAMS) {
-  FP[FA] = reinterpret_cast<Ref>(CTX->instance->funcs[LO(PC[1])]);
+  *SA = reinterpret_cast<Ref>(CTX->instance->funcs[LO(PC[1])]);
   NEXT(2);
 }
 WAFER_CC void ref_is_null(WAFER_PARAMS) {
-  ACC = FP[FB] == 0;
-  FP[FA] = ACC;
+  const Slot v = *SB == 0;
+  SET_ACC(v);
+  *SA = v;
   NEXT(1);
 }
 WAFER_CC void ref_as_non_null(WAFER_PARAMS) {
-  if (WAFER_UNLIKELY(FP[FB] == 0)) TRAP(TrapCode::NullReference);
+  if (WAFER_UNLIKELY(*SB == 0)) TRAP(TrapCode::NullReference);
   NEXT(1);
 }
 WAFER_CC void ref_eq(WAFER_PARAMS) {
-  FP[FA] = FP[FB] == FP[FC];
+  *SA = *SB == *SC;
   NEXT(1);
 }
 WAFER_ALWAYS_INLINE bool matches(Activation* ctx, Ref r, bool nullable, Word heap) {
@@ -131,42 +132,42 @@ WAFER_ALWAYS_INLINE bool matches(Activation* ctx, Ref r, bool nullable, Word hea
   return runtime::ref_matches(ctx->store->registry(), r, HeapType::from_bits(uint32_t(heap)));
 }
 WAFER_CC void check_descriptor(WAFER_PARAMS) {
-  if (WAFER_UNLIKELY(FP[FB] == 0)) TRAP(TrapCode::NullDescriptor);
+  if (WAFER_UNLIKELY(*SB == 0)) TRAP(TrapCode::NullDescriptor);
   NEXT(1);
 }
 WAFER_CC void ref_test_desc(WAFER_PARAMS) {
-  const Ref r = FP[FB], descriptor = FP[FC];
+  const Ref r = *SB, descriptor = *SC;
   if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
-  FP[FA] = r ? runtime::descriptor_of(r) == descriptor : PC[1];
+  *SA = r ? runtime::descriptor_of(r) == descriptor : PC[1];
   NEXT(2);
 }
 WAFER_CC void ref_cast_desc(WAFER_PARAMS) {
-  const Ref r = FP[FB], descriptor = FP[FC];
+  const Ref r = *SB, descriptor = *SC;
   if (WAFER_UNLIKELY(!descriptor)) TRAP(TrapCode::NullDescriptor);
   if (WAFER_UNLIKELY(r ? runtime::descriptor_of(r) != descriptor : !PC[1]))
     TRAP(TrapCode::DescriptorCastFailure);
-  FP[FA] = r;
+  *SA = r;
   NEXT(2);
 }
 WAFER_CC void ref_test(WAFER_PARAMS) {
-  FP[FA] = matches(CTX, FP[FB], FC, PC[1]);
+  *SA = matches(CTX, *SB, FC, PC[1]);
   NEXT(2);
 }
 WAFER_CC void ref_cast(WAFER_PARAMS) {
-  const Ref r = FP[FB];
+  const Ref r = *SB;
   if (WAFER_UNLIKELY(!matches(CTX, r, FC, PC[1]))) TRAP(TrapCode::CastFailure);
-  FP[FA] = r;
+  *SA = r;
   NEXT(2);
 }
 WAFER_CC void ref_i31(WAFER_PARAMS) {
-  FP[FA] = runtime::make_i31(uint32_t(FP[FB]));
+  *SA = runtime::make_i31(uint32_t(*SB));
   NEXT(1);
 }
 template <bool Signed>
 WAFER_CC void i31_get(WAFER_PARAMS) {
-  const Ref r = FP[FB];
+  const Ref r = *SB;
   if (WAFER_UNLIKELY(!r)) TRAP(TrapCode::NullI31Reference);
-  FP[FA] = Signed ? uint32_t(runtime::i31_get_s(r)) : runtime::i31_get_u(r);
+  *SA = Signed ? uint32_t(runtime::i31_get_s(r)) : runtime::i31_get_u(r);
   NEXT(1);
 }
 
@@ -176,14 +177,14 @@ WAFER_CC void struct_new(WAFER_PARAMS) {
   const auto* type = reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1]));
   GcObject* o = CTX->store->gc().new_struct(type);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::OutOfMemory);
-  const Slot* s = FP + FB;
+  const Slot* s = SB;
   for (size_t i = 0; i < type->fields.size(); ++i) {
     const ValType t = type->fields[i].storage;
     runtime::store_storage(t, o->payload() + type->field_offsets[i], s);
     s += slot_count(t);
   }
   if (type->has_descriptor()) std::memcpy(o->payload() + type->descriptor_offset, s, sizeof(Ref));
-  FP[FA] = reinterpret_cast<Ref>(o);
+  *SA = reinterpret_cast<Ref>(o);
   NEXT(3);
 }
 WAFER_CC void struct_new_default(WAFER_PARAMS) {
@@ -192,29 +193,28 @@ WAFER_CC void struct_new_default(WAFER_PARAMS) {
   const auto* type = reinterpret_cast<const wasm::CanonType*>(uintptr_t(PC[1]));
   GcObject* o = CTX->store->gc().new_struct(type);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::OutOfMemory);
-  if (type->has_descriptor())
-    std::memcpy(o->payload() + type->descriptor_offset, FP + FB, sizeof(Ref));
-  FP[FA] = reinterpret_cast<Ref>(o);
+  if (type->has_descriptor()) std::memcpy(o->payload() + type->descriptor_offset, SB, sizeof(Ref));
+  *SA = reinterpret_cast<Ref>(o);
   NEXT(3);
 }
 template <class M, class T>
 WAFER_CC void struct_get(WAFER_PARAMS) {
-  GcObject* o = reinterpret_cast<GcObject*>(FP[FB]);
+  GcObject* o = reinterpret_cast<GcObject*>(*SB);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
-  FP[FA] = T(load_aligned<M>(o->payload() + PC[1]));
+  *SA = T(load_aligned<M>(o->payload() + PC[1]));
   NEXT(2);
 }
 WAFER_CC void struct_get128(WAFER_PARAMS) {
-  GcObject* o = reinterpret_cast<GcObject*>(FP[FB]);
+  GcObject* o = reinterpret_cast<GcObject*>(*SB);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
-  std::memcpy(FP + FA, o->payload() + PC[1], 16);
+  std::memcpy(SA, o->payload() + PC[1], 16);
   NEXT(2);
 }
 template <unsigned Bytes>
 WAFER_CC void struct_set(WAFER_PARAMS) {
-  GcObject* o = reinterpret_cast<GcObject*>(FP[FA]);
+  GcObject* o = reinterpret_cast<GcObject*>(*SA);
   if (WAFER_UNLIKELY(!o)) TRAP(TrapCode::NullStructReference);
-  runtime::store_low<Bytes>(o->payload() + PC[1], FP + FB);
+  runtime::store_low<Bytes>(o->payload() + PC[1], SB);
   NEXT(2);
 }
 
@@ -235,17 +235,17 @@ WAFER_NOINLINE GcArray* make_array(Activation* ctx, const wasm::CanonType* type,
 
 WAFER_CC void array_new(WAFER_PARAMS) {
   const auto* type = TYPE_WORD;
-  const uint64_t n = uint32_t(FP[FC]);
+  const uint64_t n = uint32_t(*SC);
   GcArray* a = make_array(CTX, type, n, PC + 3, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
-  fill_array(a, 0, n, FP + FB);
-  FP[FA] = reinterpret_cast<Ref>(a);
+  fill_array(a, 0, n, SB);
+  *SA = reinterpret_cast<Ref>(a);
   NEXT(3);
 }
 WAFER_CC void array_new_default(WAFER_PARAMS) {
-  GcArray* a = make_array(CTX, TYPE_WORD, uint32_t(FP[FC]), PC + 3, FP);
+  GcArray* a = make_array(CTX, TYPE_WORD, uint32_t(*SC), PC + 3, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
-  FP[FA] = reinterpret_cast<Ref>(a);
+  *SA = reinterpret_cast<Ref>(a);
   NEXT(3);
 }
 WAFER_CC void array_new_fixed(WAFER_PARAMS) {
@@ -254,15 +254,15 @@ WAFER_CC void array_new_fixed(WAFER_PARAMS) {
   GcArray* a = make_array(CTX, type, n, PC + 4, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
   const ValType t = type->fields[0].storage;
-  const Slot* s = FP + FB;
+  const Slot* s = SB;
   for (uint64_t i = 0; i < n; ++i, s += slot_count(t))
     runtime::store_storage(t, a->elements() + i * type->element_size, s);
-  FP[FA] = reinterpret_cast<Ref>(a);
+  *SA = reinterpret_cast<Ref>(a);
   NEXT(4);
 }
 WAFER_CC void array_new_data(WAFER_PARAMS) {
   const auto* type = TYPE_WORD;
-  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[FC]);
+  const uint64_t at = uint32_t(*SB), n = uint32_t(*SC);
   const Bytes data = CTX->instance->data(LO(PC[2]));
   const uint64_t bytes = n * type->element_size;
   if (WAFER_UNLIKELY(at > data.size() || bytes > data.size() - at))
@@ -270,64 +270,64 @@ WAFER_CC void array_new_data(WAFER_PARAMS) {
   GcArray* a = make_array(CTX, type, n, PC + 4, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
   runtime::store_numbers(a->elements(), data.data() + at, type->element_size, n);
-  FP[FA] = reinterpret_cast<Ref>(a);
+  *SA = reinterpret_cast<Ref>(a);
   NEXT(4);
 }
 WAFER_CC void array_new_elem(WAFER_PARAMS) {
-  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[FC]);
+  const uint64_t at = uint32_t(*SB), n = uint32_t(*SC);
   const Vec<Ref>& items = CTX->instance->elems[LO(PC[2])];
   if (WAFER_UNLIKELY(at > items.size() || n > items.size() - at)) TRAP(TrapCode::TableOutOfBounds);
   GcArray* a = make_array(CTX, TYPE_WORD, n, PC + 4, FP);
   if (WAFER_UNLIKELY(!a)) STOP();
   if (n) std::memcpy(a->elements(), items.data() + at, n * sizeof(Ref));
-  FP[FA] = reinterpret_cast<Ref>(a);
+  *SA = reinterpret_cast<Ref>(a);
   NEXT(4);
 }
 template <class M, class T>
 WAFER_CC void array_get(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SB);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint32_t i = uint32_t(FP[FC]);
+  const uint32_t i = uint32_t(*SC);
   if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
-  FP[FA] = T(load_aligned<M>(a->elements() + i * sizeof(M)));
+  *SA = T(load_aligned<M>(a->elements() + i * sizeof(M)));
   NEXT(1);
 }
 WAFER_CC void array_get128(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SB);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint32_t i = uint32_t(FP[FC]);
+  const uint32_t i = uint32_t(*SC);
   if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
-  std::memcpy(FP + FA, a->elements() + size_t(i) * 16, 16);
+  std::memcpy(SA, a->elements() + size_t(i) * 16, 16);
   NEXT(1);
 }
 template <unsigned Bytes>
 WAFER_CC void array_set(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SA);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint32_t i = uint32_t(FP[FB]);
+  const uint32_t i = uint32_t(*SB);
   if (WAFER_UNLIKELY(i >= a->length)) TRAP(TrapCode::ArrayOutOfBounds);
-  runtime::store_low<Bytes>(a->elements() + size_t(i) * Bytes, FP + FC);
+  runtime::store_low<Bytes>(a->elements() + size_t(i) * Bytes, SC);
   NEXT(1);
 }
 WAFER_CC void array_len(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FB]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SB);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  FP[FA] = a->length;
+  *SA = a->length;
   NEXT(1);
 }
 WAFER_CC void array_fill(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SA);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint64_t at = uint32_t(FP[FB]), n = uint32_t(FP[LO(PC[1])]);
+  const uint64_t at = uint32_t(*SB), n = uint32_t(FP[LO(PC[1])]);
   if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
-  fill_array(a, at, n, FP + FC);
+  fill_array(a, at, n, SC);
   NEXT(2);
 }
 WAFER_CC void array_copy(WAFER_PARAMS) {
-  GcArray* to = reinterpret_cast<GcArray*>(FP[FA]);
-  GcArray* from = reinterpret_cast<GcArray*>(FP[FC]);
+  GcArray* to = reinterpret_cast<GcArray*>(*SA);
+  GcArray* from = reinterpret_cast<GcArray*>(*SC);
   if (WAFER_UNLIKELY(!to || !from)) TRAP(TrapCode::NullArrayReference);
-  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[LO(PC[1])]), n = uint32_t(FP[HI(PC[1])]);
+  const uint64_t at = uint32_t(*SB), src = uint32_t(FP[LO(PC[1])]), n = uint32_t(FP[HI(PC[1])]);
   if (WAFER_UNLIKELY(at > to->length || n > to->length - at || src > from->length ||
                      n > from->length - src))
     TRAP(TrapCode::ArrayOutOfBounds);
@@ -336,9 +336,9 @@ WAFER_CC void array_copy(WAFER_PARAMS) {
   NEXT(2);
 }
 WAFER_CC void array_init_data(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SA);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[FC]), n = uint32_t(FP[LO(PC[1])]);
+  const uint64_t at = uint32_t(*SB), src = uint32_t(*SC), n = uint32_t(FP[LO(PC[1])]);
   if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
   const Bytes data = CTX->instance->data(HI(PC[1]));
   const size_t size = a->type->element_size;
@@ -348,9 +348,9 @@ WAFER_CC void array_init_data(WAFER_PARAMS) {
   NEXT(2);
 }
 WAFER_CC void array_init_elem(WAFER_PARAMS) {
-  GcArray* a = reinterpret_cast<GcArray*>(FP[FA]);
+  GcArray* a = reinterpret_cast<GcArray*>(*SA);
   if (WAFER_UNLIKELY(!a)) TRAP(TrapCode::NullArrayReference);
-  const uint64_t at = uint32_t(FP[FB]), src = uint32_t(FP[FC]), n = uint32_t(FP[LO(PC[1])]);
+  const uint64_t at = uint32_t(*SB), src = uint32_t(*SC), n = uint32_t(FP[LO(PC[1])]);
   if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
   const Vec<Ref>& items = CTX->instance->elems[HI(PC[1])];
   if (WAFER_UNLIKELY(src > items.size() || n > items.size() - src))

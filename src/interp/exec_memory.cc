@@ -21,11 +21,11 @@ using runtime::Memory;
 // What is around an access is there once.
 using OnMemory = uint64_t (*)(uint8_t* p, uint64_t operand, uint64_t replacement);
 WAFER_NOINLINE void on_memory(OnMemory access, unsigned width, bool has_result) {
-  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], width);
-  if (WAFER_UNLIKELY((uint32_t(FP[FB]) + uint32_t(PC[2])) % width)) TRAP(TrapCode::UnalignedAtomic);
+  uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], width);
+  if (WAFER_UNLIKELY((uint32_t(*SB) + uint32_t(PC[2])) % width)) TRAP(TrapCode::UnalignedAtomic);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  const uint64_t r = access(p, FP[FC], FP[uint16_t(HI(PC[1]))]);
-  if (has_result) FP[FA] = r;
+  const uint64_t r = access(p, *SC, FP[uint16_t(HI(PC[1]))]);
+  if (has_result) *SA = r;
   NEXT(3);
 }
 template <Opcode OP>
@@ -36,13 +36,13 @@ WAFER_CC void atomic(WAFER_PARAMS) {
 template <Opcode OP>
 WAFER_CC void atomic(WAFER_PARAMS) {
   using A = Atomic<OP>;
-  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], A::kWidth);
+  uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], A::kWidth);
   // Alignment is checked first: it does not depend on the memory's size.
-  if (WAFER_UNLIKELY((uint32_t(FP[FB]) + uint32_t(PC[2])) % A::kWidth))
+  if (WAFER_UNLIKELY((uint32_t(*SB) + uint32_t(PC[2])) % A::kWidth))
     TRAP(TrapCode::UnalignedAtomic);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  const uint64_t r = A::eval(p, FP[FC], FP[uint16_t(HI(PC[1]))]);
-  if constexpr (A::kHasResult) FP[FA] = r;
+  const uint64_t r = A::eval(p, *SC, FP[uint16_t(HI(PC[1]))]);
+  if constexpr (A::kHasResult) *SA = r;
   NEXT(3);
 }
 
@@ -51,27 +51,27 @@ WAFER_CC void atomic(WAFER_PARAMS) {
 template <bool Is64>
 WAFER_CC void atomic_wait(WAFER_PARAMS) {
   Memory* m = CTX->instance->memories[space_index(LO(PC[1]))];
-  const uint64_t base = index_at(FP, FB, space_is64(LO(PC[1])));
+  const uint64_t base = index_at(SB, 0, space_is64(LO(PC[1])));
   const uint64_t ea = base + PC[2];
   uint32_t result = 0;
   TrapCode code = TrapCode::MemoryOutOfBounds;
   if (ea >= base)
-    code = m->atomic_wait(ea, Is64 ? FP[FC] : uint32_t(FP[FC]), Is64, int64_t(FP[LO(PC[3])]),
-                          result, &CTX->store->interrupt_flag);
+    code = m->atomic_wait(ea, Is64 ? *SC : uint32_t(*SC), Is64, int64_t(FP[LO(PC[3])]), result,
+                          &CTX->store->interrupt_flag);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-  FP[FA] = result;
+  *SA = result;
   NEXT(4);
 }
 
 WAFER_CC void atomic_notify(WAFER_PARAMS) {
   Memory* m = CTX->instance->memories[space_index(LO(PC[1]))];
-  const uint64_t base = index_at(FP, FB, space_is64(LO(PC[1])));
+  const uint64_t base = index_at(SB, 0, space_is64(LO(PC[1])));
   const uint64_t ea = base + PC[2];
   uint32_t woken = 0;
   TrapCode code = TrapCode::MemoryOutOfBounds;
-  if (ea >= base) code = m->atomic_notify(ea, uint32_t(FP[FC]), woken);
+  if (ea >= base) code = m->atomic_notify(ea, uint32_t(*SC), woken);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-  FP[FA] = woken;
+  *SA = woken;
   NEXT(3);
 }
 
@@ -98,22 +98,29 @@ const HandlerFn kAtomicHandlers[] = {
 template WAFER_CC void atomic_wait<false>(WAFER_PARAMS);
 template WAFER_CC void atomic_wait<true>(WAFER_PARAMS);
 
+// ---- moves ----------------------------------------------------------------
+
+WAFER_CC void copy_many(WAFER_PARAMS) {
+  std::memmove(SA, SB, FC * sizeof(Slot));
+  NEXT(1);
+}
+
 // ---- memories and tables --------------------------------------------------
 
 WAFER_CC void memory_size(WAFER_PARAMS) {
-  FP[FA] = CTX->instance->memories[LO(PC[1])]->pages();
+  *SA = CTX->instance->memories[LO(PC[1])]->pages();
   NEXT(2);
 }
 WAFER_CC void memory_grow(WAFER_PARAMS) {
-  const uint64_t r = CTX->instance->memories[LO(PC[1])]->grow(index_at(FP, FB, HI(PC[1])));
-  FP[FA] = HI(PC[1]) ? r : uint32_t(r);
+  const uint64_t r = CTX->instance->memories[LO(PC[1])]->grow(index_at(SB, 0, HI(PC[1])));
+  *SA = HI(PC[1]) ? r : uint32_t(r);
   RELOAD_MEMORY();
   NEXT(2);
 }
 WAFER_CC void memory_fill(WAFER_PARAMS) {
   const bool is64 = space_is64(LO(PC[1]));
   const TrapCode c = CTX->instance->memories[space_index(LO(PC[1]))]->fill(
-      index_at(FP, FA, is64), uint8_t(FP[FB]), index_at(FP, FC, is64));
+      index_at(SA, 0, is64), uint8_t(*SB), index_at(SC, 0, is64));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -121,9 +128,9 @@ WAFER_CC void memory_copy(WAFER_PARAMS) {
   Instance* i = CTX->instance;
   const uint32_t to = LO(PC[1]), from = HI(PC[1]);
   const TrapCode c =
-      Memory::copy(*i->memories[space_index(to)], index_at(FP, FA, space_is64(to)),
-                   *i->memories[space_index(from)], index_at(FP, FB, space_is64(from)),
-                   index_at(FP, FC, space_is64(to & from)));
+      Memory::copy(*i->memories[space_index(to)], index_at(SA, 0, space_is64(to)),
+                   *i->memories[space_index(from)], index_at(SB, 0, space_is64(from)),
+                   index_at(SC, 0, space_is64(to & from)));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -131,7 +138,7 @@ WAFER_CC void memory_init(WAFER_PARAMS) {
   Instance* i = CTX->instance;
   const uint32_t to = LO(PC[1]);
   const TrapCode c = i->memories[space_index(to)]->init(
-      index_at(FP, FA, space_is64(to)), i->data(HI(PC[1])), uint32_t(FP[FB]), uint32_t(FP[FC]));
+      index_at(SA, 0, space_is64(to)), i->data(HI(PC[1])), uint32_t(*SB), uint32_t(*SC));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -141,31 +148,31 @@ WAFER_CC void data_drop(WAFER_PARAMS) {
 }
 WAFER_CC void table_get(WAFER_PARAMS) {
   const runtime::Table* t = CTX->instance->tables[LO(PC[1])];
-  const uint64_t i = index_at(FP, FB, HI(PC[1]));
+  const uint64_t i = index_at(SB, 0, HI(PC[1]));
   if (WAFER_UNLIKELY(i >= t->size)) TRAP(TrapCode::TableOutOfBounds);
-  FP[FA] = t->elements[i];
+  *SA = t->elements[i];
   NEXT(2);
 }
 WAFER_CC void table_set(WAFER_PARAMS) {
   runtime::Table* t = CTX->instance->tables[LO(PC[1])];
-  const uint64_t i = index_at(FP, FA, HI(PC[1]));
+  const uint64_t i = index_at(SA, 0, HI(PC[1]));
   if (WAFER_UNLIKELY(i >= t->size)) TRAP(TrapCode::TableOutOfBounds);
-  t->elements[i] = FP[FB];
+  t->elements[i] = *SB;
   NEXT(2);
 }
 WAFER_CC void table_size(WAFER_PARAMS) {
-  FP[FA] = CTX->instance->tables[LO(PC[1])]->size;
+  *SA = CTX->instance->tables[LO(PC[1])]->size;
   NEXT(2);
 }
 WAFER_CC void table_grow(WAFER_PARAMS) {
-  const uint64_t r = CTX->instance->tables[LO(PC[1])]->grow(index_at(FP, FC, HI(PC[1])), FP[FB]);
-  FP[FA] = HI(PC[1]) ? r : uint32_t(r);
+  const uint64_t r = CTX->instance->tables[LO(PC[1])]->grow(index_at(SC, 0, HI(PC[1])), *SB);
+  *SA = HI(PC[1]) ? r : uint32_t(r);
   NEXT(2);
 }
 WAFER_CC void table_fill(WAFER_PARAMS) {
   const bool is64 = HI(PC[1]);
-  const TrapCode c = CTX->instance->tables[LO(PC[1])]->fill(index_at(FP, FA, is64), FP[FB],
-                                                            index_at(FP, FC, is64));
+  const TrapCode c =
+      CTX->instance->tables[LO(PC[1])]->fill(index_at(SA, 0, is64), *SB, index_at(SC, 0, is64));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -173,8 +180,8 @@ WAFER_CC void table_copy(WAFER_PARAMS) {
   Instance* i = CTX->instance;
   const uint32_t to = LO(PC[1]), from = HI(PC[1]);
   const TrapCode c = runtime::Table::copy(
-      *i->tables[space_index(to)], index_at(FP, FA, space_is64(to)), *i->tables[space_index(from)],
-      index_at(FP, FB, space_is64(from)), index_at(FP, FC, space_is64(to & from)));
+      *i->tables[space_index(to)], index_at(SA, 0, space_is64(to)), *i->tables[space_index(from)],
+      index_at(SB, 0, space_is64(from)), index_at(SC, 0, space_is64(to & from)));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }
@@ -182,7 +189,7 @@ WAFER_CC void table_init(WAFER_PARAMS) {
   Instance* i = CTX->instance;
   const uint32_t to = LO(PC[1]);
   const TrapCode c = i->tables[space_index(to)]->init(
-      index_at(FP, FA, space_is64(to)), i->elems[HI(PC[1])], uint32_t(FP[FB]), uint32_t(FP[FC]));
+      index_at(SA, 0, space_is64(to)), i->elems[HI(PC[1])], uint32_t(*SB), uint32_t(*SC));
   if (WAFER_UNLIKELY(c != TrapCode::None)) TRAP(c);
   NEXT(2);
 }

@@ -49,9 +49,9 @@ struct SigType<'F'> {
 using OnVectors = void (*)(Vec128* out, const Vec128* a, const Vec128* b, const Vec128* c);
 WAFER_NOINLINE void on_vectors(OnVectors f, unsigned length) {
   Vec128 out;
-  const auto at = [](unsigned slot) { return reinterpret_cast<const Vec128*>(FP + slot); };
-  f(&out, at(FB), at(FC), length == 2 ? at(LO(PC[1])) : nullptr);
-  putv(FP, FA, out);
+  const auto at = [](const Slot* slot) { return reinterpret_cast<const Vec128*>(slot); };
+  f(&out, at(SB), at(SC), length == 2 ? at(FP + LO(PC[1])) : nullptr);
+  putv(SA, 0, out);
   PC += length;
 }
 template <Opcode OP>
@@ -73,16 +73,15 @@ WAFER_CC void vec(WAFER_PARAMS) {
   constexpr std::string_view kSig = kFacts[unsigned(OP)].sig;
   constexpr wasm::Imm kImm = kFacts[unsigned(OP)].imm;
   if constexpr (kImm == wasm::Imm::Shuffle) {
-    putv(FP, FA,
-         Simd<OP>::eval(getv(FP, FB), getv(FP, FC), reinterpret_cast<const uint8_t*>(PC + 1)));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0), reinterpret_cast<const uint8_t*>(PC + 1)));
     NEXT(3);
   } else if constexpr (kImm == wasm::Imm::Lane && kSig[1] == ':') {
     using T = typename SigType<kSig[2]>::T;
-    PUT(T, Simd<OP>::eval(getv(FP, FB), LO(PC[1])));
+    PUT(T, Simd<OP>::eval(getv(SB, 0), LO(PC[1])));
     NEXT(2);
   } else if constexpr (kImm == wasm::Imm::Lane) {
     using T = typename SigType<kSig[1]>::T;
-    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), get<T>(FP, FC), LO(PC[1])));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), get<T>(SC, 0), LO(PC[1])));
     NEXT(2);
 #if WAFER_REGS
   } else if constexpr (kSig == "v:v") {
@@ -93,23 +92,23 @@ WAFER_CC void vec(WAFER_PARAMS) {
     return on_vectors(eval3<OP>, 2);
 #endif
   } else if constexpr (kSig == "v:v") {
-    putv(FP, FA, Simd<OP>::eval(getv(FP, FB)));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0)));
     NEXT(1);
   } else if constexpr (kSig == "vv:v") {
-    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), getv(FP, FC)));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0)));
     NEXT(1);
   } else if constexpr (kSig == "vi:v") {
-    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), get<uint32_t>(FP, FC)));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), get<uint32_t>(SC, 0)));
     NEXT(1);
   } else if constexpr (kSig == "vvv:v") {
-    putv(FP, FA, Simd<OP>::eval(getv(FP, FB), getv(FP, FC), getv(FP, LO(PC[1]))));
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0), getv(FP, LO(PC[1]))));
     NEXT(2);
   } else if constexpr (kSig == "v:i") {
-    PUT(uint32_t, Simd<OP>::eval(getv(FP, FB)));
+    PUT(uint32_t, Simd<OP>::eval(getv(SB, 0)));
     NEXT(1);
   } else {  // splat
     using T = typename SigType<kSig[0]>::T;
-    putv(FP, FA, Simd<OP>::eval(get<T>(FP, FB)));
+    putv(SA, 0, Simd<OP>::eval(get<T>(SB, 0)));
     NEXT(1);
   }
 }
@@ -118,18 +117,18 @@ template <Opcode OP, unsigned V>
 WAFER_CC void vec_load(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
   if constexpr (V == kVecFar) {
-    const uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], kBytes);
+    const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], kBytes);
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    putv(FP, FA, Simd<OP>::eval(p));
+    putv(SA, 0, Simd<OP>::eval(p));
     NEXT(3);
   } else {
-    const uint32_t address = get<uint32_t>(FP, FB);
+    const uint32_t address = get<uint32_t>(SB, 0);
     const uint8_t* p;
     if constexpr (V == kVecChecked)
       CHECKED_ADDRESS(p, address, kBytes);
     else
       p = MEM + (uint64_t(address) + FC);
-    putv(FP, FA, Simd<OP>::eval(p));
+    putv(SA, 0, Simd<OP>::eval(p));
     NEXT(1);
   }
 }
@@ -137,18 +136,18 @@ WAFER_CC void vec_load(WAFER_PARAMS) {
 template <Opcode OP, unsigned V>
 WAFER_CC void vec_store(WAFER_PARAMS) {
   if constexpr (V == kVecFar) {
-    uint8_t* p = far_address(CTX, LO(PC[1]), FP, FA, PC[2], 16);
+    uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], 16);
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    store128(p, FP + FB);
+    store128(p, SB);
     NEXT(3);
   } else {
-    const uint32_t address = get<uint32_t>(FP, FA);
+    const uint32_t address = get<uint32_t>(SA, 0);
     uint8_t* p;
     if constexpr (V == kVecChecked)
       CHECKED_ADDRESS(p, address, 16);
     else
       touch_end<16>(p = MEM + (uint64_t(address) + FC));
-    store128(p, FP + FB);
+    store128(p, SB);
     NEXT(1);
   }
 }
@@ -156,12 +155,12 @@ WAFER_CC void vec_store(WAFER_PARAMS) {
 template <Opcode OP>
 WAFER_CC void vec_lane(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
-  uint8_t* p = far_address(CTX, LO(PC[1]), FP, FB, PC[2], kBytes);
+  uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], kBytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  Vec128 v = getv(FP, FC);
+  Vec128 v = getv(SC, 0);
   if constexpr (Simd<OP>::kIsLoad) {
     simd::load_lane<kBytes>(v, HI(PC[1]), p);
-    putv(FP, FA, v);
+    putv(SA, 0, v);
   } else {
     simd::store_lane<kBytes>(v, HI(PC[1]), p);
   }
@@ -169,24 +168,24 @@ WAFER_CC void vec_lane(WAFER_PARAMS) {
 }
 
 WAFER_CC void copy128(WAFER_PARAMS) {
-  putv(FP, FA, getv(FP, FB));
+  putv(SA, 0, getv(SB, 0));
   NEXT(1);
 }
 WAFER_CC void const128(WAFER_PARAMS) {
-  FP[FA] = PC[1];
-  FP[FA + 1] = PC[2];
+  *SA = PC[1];
+  SA[1] = PC[2];
   NEXT(3);
 }
 WAFER_CC void select128(WAFER_PARAMS) {
-  putv(FP, FA, getv(FP, get<uint32_t>(FP, LO(PC[1])) ? FB : FC));
+  putv(SA, 0, getv(get<uint32_t>(FP, LO(PC[1])) ? SB : SC, 0));
   NEXT(2);
 }
 WAFER_CC void global_get128(WAFER_PARAMS) {
-  std::memcpy(FP + FA, CTX->instance->globals[LO(PC[1])]->value, 16);
+  std::memcpy(SA, CTX->instance->globals[LO(PC[1])]->value, 16);
   NEXT(2);
 }
 WAFER_CC void global_set128(WAFER_PARAMS) {
-  std::memcpy(CTX->instance->globals[LO(PC[1])]->value, FP + FA, 16);
+  std::memcpy(CTX->instance->globals[LO(PC[1])]->value, SA, 16);
   NEXT(2);
 }
 

@@ -18,7 +18,7 @@
 
 namespace wafer::interp {
 
-using Acc = std::conditional_t<kNarrow, uint32_t, uint64_t>;
+using Acc = uint64_t;
 
 #if WAFER_TAIL
 
@@ -33,7 +33,7 @@ using Acc = std::conditional_t<kNarrow, uint32_t, uint64_t>;
 #define WAFER_ARGS PC, FP, MEM, CTX, ACC, TBL, F32A, F64A
 using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
 #define DISPATCH() \
-  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC)](WAFER_ARGS)
+  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC) / kOpStep](WAFER_ARGS)
 #define STOP() return
 
 #elif WAFER_REGS
@@ -52,10 +52,13 @@ using HandlerFn = void (*)();
 register const Word* PC WAFER_REG("r4", "s1");
 register Slot* FP WAFER_REG("r5", "s2");
 register uint8_t* MEM WAFER_REG("r6", "s3");
-register uint32_t ACC WAFER_REG("r7", "s4");
 register Activation* CTX WAFER_REG("r8", "s5");
-register const HandlerFn* TBL WAFER_REG("r9", "s6");
-register uint32_t MEMORY_SIZE WAFER_REG("r10", "s7");
+register const HandlerFn* TBL WAFER_REG("r7", "s4");
+register uint32_t MEMORY_SIZE WAFER_REG("r9", "s6");
+// The handler of an operation as code has it.
+WAFER_ALWAYS_INLINE HandlerFn handler_of(unsigned op) {
+  return *reinterpret_cast<const HandlerFn*>(reinterpret_cast<const char*>(TBL) + op);
+}
 #define STOP()            \
   do {                    \
     CTX->running = false; \
@@ -65,7 +68,7 @@ register uint32_t MEMORY_SIZE WAFER_REG("r10", "s7");
 // To the loop: nothing depends on the compiler's making a tail call.
 #define DISPATCH() return
 #else
-#define DISPATCH() return TBL[*reinterpret_cast<const uint16_t*>(PC)]()
+#define DISPATCH() return handler_of(load_aligned<uint16_t>(PC))()
 #endif
 #if defined(__thumb2__) && !defined(WAFER_COLD_HANDLERS)
 // Steps and reads the next operation at once, where the distance is known and short.
@@ -74,7 +77,7 @@ register uint32_t MEMORY_SIZE WAFER_REG("r10", "s7");
     if (__builtin_constant_p(n) && (n) > 0 && (n) < 32) {                             \
       uint32_t op_;                                                                   \
       __asm__ volatile("ldrh %0, [%1, %2]!" : "=r"(op_), "+r"(PC) : "i"(8 * int(n))); \
-      return TBL[op_]();                                                              \
+      return handler_of(op_)();                                                       \
     }                                                                                 \
     PC += (n);                                                                        \
     DISPATCH();                                                                       \
@@ -146,8 +149,22 @@ WAFER_ALWAYS_INLINE uint16_t field(const Word* pc) {
 #define FA (field<1>(PC))
 #define FB (field<2>(PC))
 #define FC (field<3>(PC))
+// The slots that fields name.
+template <unsigned Index>
+WAFER_ALWAYS_INLINE Slot* slot_of(const Word* pc, Slot* fp) {
+  if constexpr (kNarrow)
+    return reinterpret_cast<Slot*>(reinterpret_cast<uint8_t*>(fp) + field<Index>(pc));
+  return fp + field<Index>(pc);
+}
+#define SA (slot_of<1>(PC, FP))
+#define SB (slot_of<2>(PC, FP))
+#define SC (slot_of<3>(PC, FP))
 #define LO(w) (uint32_t(w))
 #define HI(w) (uint32_t((w) >> 32))
+// What an operation has after `|*`: in a word of its own, or in the upper half of its first.
+#define AFTER (kNarrow ? HI(*PC) : LO(PC[1]))
+constexpr int kWithAfter = kNarrow ? 1 : 2;  // words that such an operation takes
+constexpr int kWithBranch = kWithAfter;      // and a comparison that branches
 
 // ---- operand access -------------------------------------------------------
 
@@ -157,14 +174,11 @@ WAFER_ALWAYS_INLINE bool space_is64(uint32_t word) { return word & kIs64; }
 
 // The accumulator of type T, if there is one.
 #if WAFER_NARROW
-#define GET_ACC(T) (T(ACC))
-#define PUT(T, v)                                            \
-  do {                                                       \
-    const T put_v_ = (v);                                    \
-    put<T>(FP, FA, put_v_);                                  \
-    if constexpr (std::is_same_v<T, uint32_t>) ACC = put_v_; \
-  } while (0)
+#define GET_ACC(T) (T())
+#define SET_ACC(v) ((void)0)
+#define PUT(T, v) put<T>(SA, 0, (v))
 #else
+#define SET_ACC(v) (ACC = Acc(v))
 #define GET_ACC(T)                                \
   ([&]() -> T {                                   \
     if constexpr (std::is_same_v<T, float>)       \
@@ -178,7 +192,7 @@ WAFER_ALWAYS_INLINE bool space_is64(uint32_t word) { return word & kIs64; }
 #define PUT(T, v)                                 \
   do {                                            \
     const T put_v_ = (v);                         \
-    put<T>(FP, FA, put_v_);                       \
+    put<T>(SA, 0, put_v_);                        \
     if constexpr (std::is_same_v<T, float>)       \
       F32A = put_v_;                              \
     else if constexpr (std::is_same_v<T, double>) \
@@ -292,6 +306,7 @@ template <bool Is64>
 WAFER_CC void atomic_wait(WAFER_PARAMS);
 WAFER_CC void atomic_notify(WAFER_PARAMS);
 WAFER_CC void atomic_fence(WAFER_PARAMS);
+WAFER_CC void copy_many(WAFER_PARAMS);
 WAFER_CC void memory_size(WAFER_PARAMS);
 WAFER_CC void memory_grow(WAFER_PARAMS);
 WAFER_CC void memory_fill(WAFER_PARAMS);

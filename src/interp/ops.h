@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "runtime/roots.h"
 #include "wasm/op_algebra.h"
 #include "wasm/types.h"
 
@@ -14,8 +15,8 @@ using wasm::Opcode;
 // How an opcode is given operations; decided by its signature alone.
 enum class Shape : uint8_t {
   Special,   // has its own operations below
-  BinInt,    // SS AS SA SI AI
-  BinFloat,  // SS AS SA SI AI
+  BinInt,    // SS AS SA SI AI; SS SI SW if narrow
+  BinFloat,  // SS AS SA SI AI; SS SW if narrow
   Unary,     // S A
   Load,      // S A, each guarded and checked; Far
   Store,     // SS AS SA SI, each guarded and checked; Far
@@ -29,6 +30,8 @@ enum class Shape : uint8_t {
 
 // Variants of an operation: from where its operands come.
 enum BinVariant : uint8_t { kSS, kAS, kSA, kSI, kAI };
+// On narrow slots SI has its constant in the first word. This has it in a word of its own.
+constexpr uint8_t kSW = kAI;
 enum UnaryVariant : uint8_t { kUnaryS, kUnaryA };
 enum LoadVariant : uint8_t { kLoadS, kLoadA, kLoadSChecked, kLoadAChecked, kLoadFar };
 enum StoreVariant : uint8_t {
@@ -46,14 +49,20 @@ enum VecVariant : uint8_t { kVecGuarded, kVecChecked, kVecFar };
 constexpr unsigned kMaxVariants = 9;
 
 // On 32-bit processors a value of 32 bits lies in the low half of its slot, with anything
-// above, and the accumulator holds nothing else than i32: what is wider takes two registers
-// and gains nothing.
+// above. There are no accumulators, and most instructions are one word: that is smaller, and
+// memory is near.
 #define WAFER_NARROW (UINTPTR_MAX == 0xFFFFFFFFu)
 inline constexpr bool kNarrow = WAFER_NARROW;
+// As features, for the table of operations below.
+#if WAFER_NARROW
+#define WAFER_HAS_Accumulator 0
+#define WAFER_HAS_Narrow 1
+#else
+#define WAFER_HAS_Accumulator 1
+#define WAFER_HAS_Narrow 0
+#endif
 // On narrow slots: set in the index of a memory or table whose address type is i64.
 inline constexpr uint32_t kIs64 = 1u << 31;
-// Whether results of the type with letter `type` (see opcodes.def) stay in an accumulator.
-constexpr bool has_accumulator(char type) { return !kNarrow || type == 'i'; }
 
 struct OpFacts {
   std::string_view text, sig;
@@ -150,32 +159,41 @@ constexpr bool is_rare(Opcode op) {
   return !frequent;
 }
 
-// Which variants an operation has in this build. On narrow slots what an accumulator holds is in
-// its slot, too, which is little worse.
-constexpr bool has_variant(Opcode op, unsigned v) {
+// Whether it is one of those that often have a constant of more than 16 bits: masks, factors.
+constexpr bool has_constant_word(Opcode op) {
   using O = Opcode;
+  return op == O::I32Add || op == O::I32Mul || op == O::I32And || op == O::I32Or ||
+         op == O::I32Xor || op == O::F32Add || op == O::F32Sub || op == O::F32Mul;
+}
+
+// Loads and stores that have only the Far form where size counts.
+constexpr bool is_far_if_small(Opcode op) {
+  using O = Opcode;
+  return (op >= O::I64Load8S && op <= O::I64Load16U) || op == O::I64Store8 || op == O::I64Store16;
+}
+
+// Which variants an operation has in this build.
+constexpr bool has_variant(Opcode op, unsigned v) {
   const Shape shape = shape_of(op);
   if (shape == Shape::Special) return false;
-  // The letter of its first operand, or of what a store stores.
-  const bool acc = has_accumulator(kFacts[unsigned(op)].sig[shape == Shape::Store ? 1 : 0]);
-  if (is_mirrored(op) && v < kSI) return false;
-  const bool divides = op >= O::I32DivS && op <= O::I32RemU;
-  const bool shifts = op >= O::I32Shl && op <= O::I32Rotr;
   switch (shape) {
     case Shape::BinInt:
+      if (kNarrow)
+        return (v == kSS && !is_mirrored(op)) || v == kSI || (v == kSW && has_constant_word(op));
+      return v <= kAI;
     case Shape::BinFloat:
-      if (v == kSS || v == kSI) return true;
-      if (kNarrow && (divides || (v == kSA && (shifts || is_commutative(op))))) return false;
-      return v <= kAI && acc && !is_rare(op);
+      if (kNarrow) return (v == kSS && !is_mirrored(op)) || (v == kSW && has_constant_word(op));
+      return v <= kAI;
     case Shape::Unary:
-      return v == kUnaryS || (v == kUnaryA && acc && (!kSmall || !kNarrow || op == O::I32Eqz));
+      return v == kUnaryS || (v == kUnaryA && !kNarrow);
     case Shape::Load:
-      if (kSmall && kNarrow && op >= O::I64Load8S && op <= O::I64Load16U) return v == kLoadFar;
-      return v <= kLoadFar && ((WAFER_HAS_OS && !kNarrow) || v >= kLoadSChecked);
+      if (kSmall && kNarrow && is_far_if_small(op)) return v == kLoadFar;
+      if (kNarrow) return v == kLoadSChecked || v == kLoadFar;
+      return v <= kLoadFar && (WAFER_HAS_OS || v >= kLoadSChecked);
     case Shape::Store:
-      if (kSmall && kNarrow && (op == O::I64Store8 || op == O::I64Store16)) return v == kStoreFar;
-      return v <= kStoreFar && ((WAFER_HAS_OS && !kNarrow) || v >= kStoreSSChecked) &&
-             (acc || v == kStoreFar || v % 4 != kStoreSA);
+      if (kSmall && kNarrow && is_far_if_small(op)) return v == kStoreFar;
+      if (kNarrow) return v == kStoreSSChecked || v == kStoreSIChecked || v == kStoreFar;
+      return v <= kStoreFar && (WAFER_HAS_OS || v >= kStoreSSChecked);
     case Shape::VecLoad:
     case Shape::VecStore:
       return v <= kVecFar && ((WAFER_HAS_OS && !kNarrow) || v >= kVecChecked);
@@ -325,24 +343,27 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
 }
 
 // Operations that are not an opcode's plain form, with the feature that they are for. Fields in
-// comments.
+// comments: `a`, `b` and `c` of the first word, then further words after `|`. On narrow slots
+// what is after the first `|` and starred is the first word's upper half.
 // clang-format off
 #define WAFER_SPECIAL_OPS(X)                                                         \
   X(Exit, Core)            /* end of an entry call */                                      \
   X(Unreachable, Core)                                                                     \
   X(Copy, Core)            /* a=dst b=src; sets the accumulator */                         \
-  X(CopyA, Core)           /* a=dst from the accumulator */                                \
+  X(CopyA, Accumulator)    /* a=dst from the accumulator */                                \
   X(Copy128, Simd)         /* a=dst b=src */                                               \
-  X(Const, Core)           /* a=dst | value; sets the accumulator */                       \
+  X(CopyMany, Core)        /* a=dst b=src c=slots */                                       \
+  X(Const, Core)           /* a=dst |* value (narrow: signed); sets the accumulator */ \
+  X(Const64, Narrow)       /* a=dst | value */                                             \
   X(Const128, Simd)        /* a=dst | low | high */                                        \
-  X(Br, Core)              /* | offset */                                                  \
-  X(BrIfS, Core) X(BrIfA, Core)  /* a=condition (i32) | offset */                                \
-  X(BrUnlessS, Core) X(BrUnlessA, Core)                                                          \
-  X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64, for fused eqz and references */                \
-  X(BrTable, Core)         /* a=index | count | offset ... */                              \
-  X(SelectS, Core) X(SelectA, Core) X(Select128, Simd) /* a=dst b=then c=else | condition */           \
+  X(Br, Core)              /* |* offset */                                                 \
+  X(BrIfS, Core) X(BrIfA, Accumulator)  /* a=condition (i32) |* offset */                                \
+  X(BrUnlessS, Core) X(BrUnlessA, Accumulator)                                                          \
+  X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64 |* offset; for fused eqz and references */                \
+  X(BrTable, Core)         /* a=index |* count | offset ...; narrow: two in a word */      \
+  X(SelectS, Core) X(SelectA, Accumulator) X(Select128, Simd) /* a=dst b=then c=else | condition */           \
   X(Return, Core)          /* a=link */                                                    \
-  X(Return1S, Core) X(Return1A, Core) /* a=link b=src */                                         \
+  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src */                                         \
   X(Call, Core)            /* a=args, hi half=function | safepoint */                      \
   X(CallImport, Core)      /* same */                                                      \
   X(CallIndirect, Core)    /* a=args b=index c=is64 | table, type | safepoint */           \
@@ -350,7 +371,7 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(ReturnCall, TailCall)      /* a=args b=link, hi=... | function | safepoint */              \
   X(ReturnCallIndirect, TailCall) /* a=args b=index c=link | table, type | is64 | safepoint */ \
   X(ReturnCallRef, TailCall)   /* a=args b=ref c=link | safepoint */                           \
-  X(GlobalGet, Core) X(GlobalSet, Core) X(GlobalGet128, Simd) X(GlobalSet128, Simd) /* a=slot | index */     \
+  X(GlobalGet, Core) X(GlobalSet, Core) X(GlobalGet128, Simd) X(GlobalSet128, Simd) /* a=slot |* index */     \
   X(MemorySize, Core)      /* a=dst | memory */                                            \
   X(MemoryGrow, Core)      /* a=dst b=delta | memory */                                    \
   X(MemoryFill, Core)      /* a,b,c | memory */                                            \
@@ -399,7 +420,7 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(Switch, StackSwitching)          /* a=args and results b=slots of args | tag | safepoint */      \
   X(Resume, StackSwitching)          /* a=args and results b=slots of args c=top | first clause, number | tag \
                         to throw, kResumePlain or kResumeThrowRef | safepoint */     \
-  X(Fuel, Core)            /* | cost | safepoint */                                        \
+  X(Fuel, Core)            /* |* cost | safepoint */                                        \
   X(Poll, Core)            /* | safepoint */
 // clang-format on
 
@@ -420,8 +441,18 @@ enum class Special : uint16_t {
 #undef X
 };
 
+// Words of a safepoint: where there are no references, and addresses tell functions, none.
+inline constexpr unsigned kSafepointWords = kNarrow && !runtime::kHasRoots ? 0 : 1;
+
+// On narrow slots code has what handlers add to the table of handlers and the frame: bytes.
+inline constexpr unsigned kOpStep = kNarrow ? sizeof(void*) : 1;
+inline constexpr unsigned kSlotStep = kNarrow ? 8 : 1;
+// The most that a frame may have.
+inline constexpr uint32_t kMaxSlots = 65535 / kSlotStep;
+constexpr uint64_t first_word(uint16_t op) { return op * kOpStep; }
+
 constexpr uint16_t op_id(Special s) { return uint16_t(kLayout.count + unsigned(s)); }
 inline constexpr unsigned kOpCount = kLayout.count + unsigned(Special::Count);
-static_assert(kOpCount < 65536);
+static_assert(kOpCount * kOpStep < 65536);
 
 }  // namespace wafer::interp

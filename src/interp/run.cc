@@ -30,7 +30,7 @@ constexpr unsigned kMaxActivations = 300;
 constexpr size_t kMaxBacktrace = 64;
 
 #if WAFER_HAS_TRANSLATOR
-const Word kExitCode[] = {op_id(Special::Exit)};
+const Word kExitCode[] = {first_word(op_id(Special::Exit))};
 #else
 constexpr const Word* kExitCode = nullptr;  // what has no caller returns
 #endif
@@ -113,7 +113,8 @@ struct Frame {
   Instance* instance;
   FuncCode* code() const {
     auto* m = static_cast<ModuleCodeImpl*>(instance->code.get());
-    return m->in_place() ? m->find(next) : &m->funcs[uint32_t(next[-1])];
+    if (!kSafepointWords || m->in_place()) return m->find(next);
+    return &m->funcs[uint32_t(next[-1])];
   }
   uint32_t at() const { return code()->before(next); }
   // Goes to the caller; false at the entry frame.
@@ -624,7 +625,7 @@ uint32_t FuncCode::before(const Word* next) const {
 }
 
 uint32_t FuncCode::ref_map(const Word* next) const {
-  if (!module->in_place()) return uint32_t(next[-1] >> 32);
+  if (!module->in_place()) return kSafepointWords ? uint32_t(next[-1] >> 32) : 0;
   const auto it = std::upper_bound(
       ref_points.begin(), ref_points.end(), before(next),
       [](uint32_t at, const std::pair<uint32_t, uint32_t>& p) { return at < p.first; });

@@ -33,10 +33,12 @@ Translator::Condition Translator::pop_condition() {
   // An integer comparison just made for this branch becomes part of it.
   if (o.kind == Operand::Kind::Slot && last_wrote(o.slot) && last_.op != wasm::Opcode::Illegal) {
     const Word w = out_.code[last_.at];
-    const uint32_t b = uint16_t(w >> 32), s = uint16_t(w >> 48);
-    if (is_int_compare(last_.op)) {
+    const Raw b(uint32_t(w >> 32)), s(uint32_t(w >> 48));
+    if (is_compare(last_.op) && !short_branches_) {
+      // Stays what it is.
+    } else if (is_int_compare(last_.op)) {
       const uint8_t v = last_.variant;
-      const Word imm = v >= kSI ? out_.code[last_.at + 1] : 0;
+      const Word imm = v >= kSI && !kNarrow ? out_.code[last_.at + 1] : 0;
       const bool is64 = last_.op >= wasm::Opcode::I64Eq;
       if (!is64 || int64_t(imm) == int32_t(imm)) {
         c.if_true = word(branch_id(last_.op, v), b, s);
@@ -48,6 +50,7 @@ Translator::Condition Translator::pop_condition() {
           c.if_false = word(branch_id(other, v), b, s);
         }
         c.imm = uint32_t(imm);
+        if (v >= kSI) narrow_saves(-1);
         absorb_last();
         return c;
       }
@@ -57,12 +60,12 @@ Translator::Condition Translator::pop_condition() {
       absorb_last();
       return c;
     } else if (last_.op == wasm::Opcode::I32Eqz) {
-      const bool a = last_.variant == 1;
+      const bool a = last_.variant == kUnaryA;
       c.if_true = word(a ? Special::BrUnlessA : Special::BrUnlessS, b);
       c.if_false = word(a ? Special::BrIfA : Special::BrIfS, b);
       absorb_last();
       return c;
-    } else if (last_.op == wasm::Opcode::I64Eqz && last_.variant == 0) {
+    } else if (last_.op == wasm::Opcode::I64Eqz && last_.variant == kUnaryS) {
       c.if_true = word(Special::BrUnless64S, b);
       c.if_false = word(Special::BrIf64S, b);
       absorb_last();
@@ -87,16 +90,11 @@ void Translator::emit_cond_branch(uint32_t index, const Condition& cond, bool ne
   const Word not_taken = negate ? cond.if_true : cond.if_false;
   const bool to_function = &c == &control_.front();
   if (!to_function && !needs_moves(c)) {
-    const uint32_t base = here();
-    emit(taken);
-    emit_target(c, base, cond.imm);
+    aim(emit_jump(taken, cond.imm), c);
     forget_last();
     return;
   }
-  const uint32_t base = here();
-  emit(not_taken);
-  const Fixup skip{base, here()};
-  emit(pair(0, cond.imm));
+  const Fixup skip = emit_jump(not_taken, cond.imm);
   const AccState before = acc_;
   emit_branch(c);
   bind(skip);
@@ -124,6 +122,11 @@ void Translator::emit_return() {
     forget_last();
     return;
   }
+  if (n > kMany) {
+    move_many(n, 0);
+    emit(word(Special::Return, link));
+    return;
+  }
   // A local that a result is about to overwrite is read first.
   for (uint32_t i = 0; i < n; ++i) {
     const uint32_t index = uint32_t(stack_.size()) - n + i;
@@ -147,10 +150,9 @@ void Translator::emit_return() {
 void Translator::charge_point() {
   if (!mcode_.options.fuel) return;
   mark();
-  emit(word(Special::Fuel));
-  fuel_word_ = here();
-  emit(0);
-  emit(safepoint());
+  emit_with(word(Special::Fuel), 0);
+  fuel_word_ = here() - 1;
+  emit_safepoint();
   forget_last();
 }
 
@@ -158,7 +160,7 @@ void Translator::poll_point() {
   if (!mcode_.options.interruptible) return;
   mark();
   emit(word(Special::Poll));
-  emit(safepoint());
+  emit_safepoint();
 }
 
 void Translator::bind_end(Control& c) {
@@ -264,9 +266,9 @@ Result<void> Translator::run() {
       visit_skipped(in);
       continue;
     }
-    if (fuel_word_ != kNone) ++out_.code[fuel_word_];
+    if (fuel_word_ != kNone) out_.code[fuel_word_] += kNarrow ? Word(1) << 32 : 1;
     WAFER_TRY(visit(in));
-    if (max_slot_ > kMaxFrameSlots - 8)
+    if (max_slot_ > kMaxSlots - 8)
       return failure(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
   }
   out_.frame_slots = max_slot_ + 4;
@@ -444,7 +446,7 @@ uint32_t Translator::settle(const wasm::FuncType& type) {
 // Ends a call's instruction.
 void Translator::end_call(const wasm::FuncType& type) {
   pop_n(type.params.size());
-  emit(safepoint());
+  emit_safepoint();
 }
 
 // After a call's arguments have been popped: its results take their place.
@@ -491,10 +493,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const Condition c = pop_condition();
       materialize_all();
       push_control(in.op, in.block);
-      const uint32_t base = here();
-      emit(c.if_false);
-      control_.back().else_fixup = {base, here()};
-      emit(pair(0, c.imm));
+      control_.back().else_fixup = emit_jump(c.if_false, c.imm);
       forget_last();
       charge_point();
       return {};
@@ -524,12 +523,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       return {};
     case O::Delegate:
       emit_moves(control_.back());
-      {
-        Control& c = control_.back();
-        const uint32_t base = here();
-        emit(word(Special::Br));
-        emit_target(c, base);
-      }
+      aim(emit_jump(word(Special::Br)), control_.back());
       visit_skipped(in);
       return {};
     case O::Rethrow: {
@@ -566,32 +560,32 @@ Result<void> Translator::visit_special(const Instr& in) {
       set_unreachable();
       return {};
     case O::BrIf: {
+      settle_many(control(in.index), 1);
       const Condition c = pop_condition();
       emit_cond_branch(in.index, c);
       return {};
     }
     case O::BrTable: {
+      settle_many(control(in.labels[0]), 1);
       const Operand index = pop();
       const uint32_t s = source(index);
       const uint32_t base = here();
       const uint32_t count = uint32_t(in.labels.size());
-      emit(word(Special::BrTable, s));
-      emit(count - 1);
-      for (uint32_t i = 0; i < count; ++i) emit(0);
+      emit_with(word(Special::BrTable, s), count - 1);
+      const uint32_t table = here();
+      for (uint32_t i = 0; i < count; i += kNarrow ? 2 : 1) emit(0);
+      if (!kNarrow) narrow_saves(int32_t(count / 2));
       // Labels that need values moved, and returns, get a stub each.
       HashMap<uint32_t, uint32_t> stubs;
       forget_last();
       forget_acc();
       for (uint32_t i = 0; i < count; ++i) {
         Control& c = control(in.labels[i]);
-        const uint32_t w = base + 2 + i;
+        Fixup entry{base, table + i};
+        if (kNarrow) entry = {base, table + i / 2, uint8_t(32 * (i % 2))};
         const bool to_function = &c == &control_.front();
         if (!to_function && !needs_moves(c)) {
-          if (c.op == O::Loop) {
-            out_.code[w] = uint32_t(int32_t(c.loop_start) - int32_t(base));
-          } else {
-            c.fixups.push_back({base, w});
-          }
+          aim(entry, c);
           continue;
         }
         auto [it, added] = stubs.try_emplace(in.labels[i], here());
@@ -599,7 +593,7 @@ Result<void> Translator::visit_special(const Instr& in) {
           forget_acc();
           emit_branch(c);
         }
-        out_.code[w] = it->second - base;
+        set_offset(entry, it->second);
       }
       set_unreachable();
       return {};
@@ -630,7 +624,8 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t s = source(index);
       // The index must survive until it is read; it may lie at the arguments' end.
       mark();
-      emit(word(Special::CallIndirect, base, s, module_.tables[in.index2].type.limits.has_64()));
+      emit(word(Special::CallIndirect, base, s,
+                Raw(module_.tables[in.index2].type.limits.has_64())));
       emit(pair(in.index2, module_.canon[in.index]));
       end_call(type);
       finish_call(type, base);
@@ -703,7 +698,7 @@ Result<void> Translator::visit_special(const Instr& in) {
                 dst, sa, sb));
       emit(sc);
       no_acc(dst);
-      if (!v128 && has_acc(result)) acc_.i = dst;
+      if (!v128) acc_.set(dst);
       note_last(at, dst, before);
       return {};
     }
@@ -719,15 +714,10 @@ Result<void> Translator::visit_special(const Instr& in) {
         // Storing a local to itself.
       } else if (!pending && o.kind == Operand::Kind::Slot && last_wrote(o.slot)) {
         Word& w = out_.code[last_.at];
-        w = (w & ~(Word(0xFFFF) << 16)) | Word(dst) << 16;
-        AccState acc = acc_;
+        w = (w & ~(Word(0xFFFF) << 16)) | Word(Field(dst).bits) << 16;
         clobber(dst);
         if (o.type.kind() == TypeKind::V128) clobber(dst + 1);
-        if (acc.i == o.slot) acc_.i = dst;
-#if !WAFER_NARROW
-        if (acc.f32 == o.slot) acc_.f32 = dst;
-        if (acc.f64 == o.slot) acc_.f64 = dst;
-#endif
+        acc_.move(o.slot, dst);
         forget_last();
       } else {
         preserve_local(in.index);
@@ -747,10 +737,15 @@ Result<void> Translator::visit_special(const Instr& in) {
       const AccState before = acc_;
       const uint32_t dst = push(t).slot;
       const uint32_t at = here();
-      emit(word(v128 ? Special::GlobalGet128 : Special::GlobalGet, dst));
-      emit(in.index);
-      no_acc(dst);
-      if (!v128 && has_acc(t)) acc_.i = dst;
+      if (v128) {
+        emit(word(Special::GlobalGet128, dst));
+        emit(in.index);
+        no_acc(dst);
+      } else {
+        emit_with(word(Special::GlobalGet, dst), in.index);
+        clobber(dst);
+        acc_.set(dst);
+      }
       note_last(at, dst, before);
       return {};
     }
@@ -759,8 +754,12 @@ Result<void> Translator::visit_special(const Instr& in) {
       const bool v128 = o.type.kind() == TypeKind::V128;
       const uint32_t s = source(o);
       pop();
-      emit(word(v128 ? Special::GlobalSet128 : Special::GlobalSet, s));
-      emit(in.index);
+      if (v128) {
+        emit(word(Special::GlobalSet128, s));
+        emit(in.index);
+      } else {
+        emit_with(word(Special::GlobalSet, s), in.index);
+      }
       return {};
     }
     case O::I32Const:
@@ -799,13 +798,26 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
   if (kSmall) {
     // Room at once for what most bodies become: growing needs old and new at a time.
     const size_t bytes = module.functions[out.func_index].body.size();
-    out.code.reserve(bytes * (code.options.fuel ? 9 : 7) / 16 + 8);
+    out.code.reserve(guessed_words(bytes, code.options.fuel));
     out.offsets.reserve(bytes / 3 + 8);
   }
-  Result<void> result = [&] {
+  bool too_long = false;
+  const auto run = [&] {
     Translator t(module, code, out);
-    return t.run();
-  }();
+    if (too_long) t.no_short_branches();
+    Result<void> result = t.run();
+    too_long = t.too_long();
+    return result;
+  };
+  Result<void> result = run();
+  if (too_long) {
+    out.code.clear();
+    out.handlers = {};
+    out.ref_locals.clear();
+    out.ref_maps.clear();
+    out.offsets.clear();
+    result = run();
+  }
   // Once the translator's own memory is free.
   out.code.shrink_to_fit();
   out.offsets.shrink_to_fit();

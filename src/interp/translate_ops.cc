@@ -15,6 +15,18 @@ wasm::Opcode swapped(wasm::Opcode op) {
 
 }  // namespace
 
+// Whether `o` is a constant that an operation with variant SI, or a store, can have.
+bool Translator::is_immediate(const Operand& o) {
+  return o.kind == Operand::Kind::Const && (!kNarrow || fits<int16_t>(o));
+}
+
+// What an instruction that has `o` for an immediate saves on narrow slots: there it may be in a
+// field, and else is put into a slot before.
+void Translator::narrow_saves_immediate(const Operand& o) {
+  if constexpr (kNarrow) return;
+  narrow_saves(fits<int16_t>(o) ? 1 : fits<int32_t>(o) ? 0 : -1);
+}
+
 void Translator::binary(wasm::Opcode op) {
   const ValType result = result_of(op);
   Operand b = top(0), a = top(1);
@@ -28,16 +40,18 @@ void Translator::binary(wasm::Opcode op) {
     materialize(uint32_t(stack_.size()) - 2);
     a = top(1);
   }
-  if (is_mirrored(op) && b.kind != Operand::Kind::Const) {
+  const bool in_field = is_immediate(b) && has_op(op, kSI);
+  const bool word_of_its_own =
+      kNarrow && !in_field && b.kind == Operand::Kind::Const && has_op(op, kSW);
+  const bool immediate = in_field || word_of_its_own;
+  if (is_mirrored(op) && !immediate) {
     op = looked_up(kMirrored, op);
     std::swap(a, b);
   }
   const AccState before = acc_;
   uint8_t variant;
-  // On narrow slots some variants are there only once, or not at all.
-  if (kNarrow && !has_op(op, kSA) && is_commutative(op) && in_acc(b) && !in_acc(a)) std::swap(a, b);
-  if (b.kind == Operand::Kind::Const) {
-    variant = in_acc(a) ? kAI : kSI;
+  if (immediate) {
+    variant = word_of_its_own || in_acc(a) ? kAI : kSI;
   } else if (in_acc(a)) {
     variant = kAS;
   } else if (in_acc(b)) {
@@ -45,25 +59,27 @@ void Translator::binary(wasm::Opcode op) {
   } else {
     variant = kSS;
   }
-  if (kNarrow && !has_op(op, variant)) variant = variant == kAI ? kSI : kSS;
-  // Operands in an accumulator are in their slots as well, where some handlers read them.
+  // Operands in an accumulator are in their slots as well.
   const uint32_t sa = source(a);
-  const uint32_t sb = variant < kSI ? source(b) : 0;
+  const Field sb = immediate ? Field(Raw(kNarrow ? uint32_t(b.value) : 0)) : source(b);
   pop();
   pop();
   const uint32_t dst = push(result).slot;
   mark();
   const uint32_t at = here();
   emit(word(op_id(op, variant), dst, sa, sb));
-  if (variant >= kSI) emit(b.value);
-  computed(op, dst, result);
+  if (immediate && (!kNarrow || word_of_its_own)) {
+    emit(b.value);
+    if (row_of(op).shape == Shape::BinInt || !fits<int32_t>(b)) narrow_saves_immediate(b);
+  }
+  wrote(dst, result);
   note_last(at, dst, before, op, variant);
 }
 
 void Translator::unary(wasm::Opcode op) {
   const ValType result = result_of(op);
   const Operand a = top();
-  const bool acc = in_acc(a) && (!kNarrow || has_op(op, kUnaryA));
+  const bool acc = in_acc(a);
   const uint32_t sa = acc ? 0 : source(a);
   const AccState before = acc_;
   pop();
@@ -71,8 +87,8 @@ void Translator::unary(wasm::Opcode op) {
   mark();
   const uint32_t at = here();
   emit(word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa));
-  computed(op, dst, result);
-  note_last(at, dst, before, op, acc ? 1 : 0);
+  wrote(dst, result);
+  note_last(at, dst, before, op, acc ? kUnaryA : kUnaryS);
 }
 
 void Translator::load(const Instr& in) {
@@ -85,7 +101,7 @@ void Translator::load(const Instr& in) {
     mark();
     const AccState before = acc_;
     const uint32_t at = here();
-    emit(word(op_id(in.op, kLoadFar), dst, sa, far_kind(in.op)));
+    emit(word(op_id(in.op, kLoadFar), dst, sa, Raw(far_kind(in.op))));
     emit(memory_word(in.index));
     emit(in.offset);
     wrote(dst, result);
@@ -100,7 +116,8 @@ void Translator::load(const Instr& in) {
   mark();
   const uint32_t at = here();
   const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded() ? 0 : 2);
-  emit(word(op_id(in.op, variant), dst, sa, near_offset(in, row_of(in.op).bytes)));
+  emit(word(op_id(in.op, variant), dst, sa, Raw(near_offset(in, row_of(in.op).bytes))));
+  if (is_far_if_small(in.op)) narrow_saves(-2);
   wrote(dst, result);
   note_last(at, dst, before);
 }
@@ -113,7 +130,7 @@ void Translator::store(const Instr& in) {
     pop();
     pop();
     mark();
-    emit(word(op_id(in.op, kStoreFar), sa, sv, far_kind(in.op)));
+    emit(word(op_id(in.op, kStoreFar), sa, sv, Raw(far_kind(in.op))));
     emit(memory_word(in.index));
     emit(in.offset);
     return;
@@ -123,7 +140,7 @@ void Translator::store(const Instr& in) {
     a = top(1);
   }
   unsigned variant;
-  if (v.kind == Operand::Kind::Const) {
+  if (is_immediate(v)) {
     variant = kStoreSI;
   } else if (in_acc(v)) {
     variant = kStoreSA;
@@ -133,13 +150,18 @@ void Translator::store(const Instr& in) {
     variant = kStoreSS;
   }
   const uint32_t sa = variant == kStoreAS ? 0 : source(a);
-  const uint32_t sv = variant == kStoreSS || variant == kStoreAS ? source(v) : 0;
+  Field sv = Raw(kNarrow && variant == kStoreSI ? uint32_t(v.value) : 0);
+  if (variant == kStoreSS || variant == kStoreAS) sv = source(v);
   pop();
   pop();
   mark();
   emit(word(op_id(in.op, variant + (guarded() ? 0 : 4)), sa, sv,
-            near_offset(in, row_of(in.op).bytes)));
-  if (variant == kStoreSI) emit(v.value);
+            Raw(near_offset(in, row_of(in.op).bytes))));
+  if (is_far_if_small(in.op)) narrow_saves(-2);
+  if (variant == kStoreSI && !kNarrow) {
+    emit(v.value);
+    narrow_saves_immediate(v);
+  }
 }
 
 // One form for all plain vector operations:
@@ -201,7 +223,7 @@ void Translator::vec_memory(const Instr& in) {
     const uint32_t dst = push(wasm::kV128).slot;
     const AccState before = acc_;
     const uint32_t at = here();
-    emit(word(op_id(in.op, variant), dst, sa, far ? 0 : near_offset(in, row_of(in.op).bytes)));
+    emit(word(op_id(in.op, variant), dst, sa, Raw(far ? 0 : near_offset(in, row_of(in.op).bytes))));
     if (far) {
       emit(memory_word(in.index));
       emit(in.offset);
@@ -213,7 +235,7 @@ void Translator::vec_memory(const Instr& in) {
   const uint32_t sa = source(top(1)), sv = source(top(0));
   pop();
   pop();
-  emit(word(op_id(in.op, variant), sa, sv, far ? 0 : near_offset(in, 16)));
+  emit(word(op_id(in.op, variant), sa, sv, Raw(far ? 0 : near_offset(in, 16))));
   if (far) {
     emit(memory_word(in.index));
     emit(in.offset);

@@ -66,11 +66,11 @@ void Translator::stack_switching(const Instr& in) {
       emit(word(Special::ContNew, base));
       break;
     case O::ContBind:
-      emit(word(Special::ContBind, base, slots));
+      emit(word(Special::ContBind, base, Raw(slots)));
       break;
     case O::Suspend:
     case O::Switch:
-      emit(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, slots));
+      emit(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, Raw(slots)));
       emit(tag);
       break;
     default: {
@@ -91,7 +91,7 @@ void Translator::stack_switching(const Instr& in) {
       }
       uint32_t results = 0;
       for (const ValType t : type.results) results += slot_count(t);
-      emit(word(Special::Resume, base, slots, base + std::max(slots + 1, results)));
+      emit(word(Special::Resume, Raw(base), Raw(slots), Raw(base + std::max(slots + 1, results))));
       emit(pair(first, uint32_t(in.clauses.size())));
       emit(tag);
     }
@@ -124,6 +124,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
   auto heap_word = [&](HeapType h) { return Word(module_.canonical(h).bits()); };
   // Branch on the i32 in slot `slot` (scratch, above the stack).
   auto branch_on_slot = [&](uint32_t slot, bool if_nonzero) {
+    settle_many(control(in.index), 0);
     Condition c;
     c.if_true = word(if_nonzero ? Special::BrIfS : Special::BrUnlessS, slot);
     c.if_false = word(if_nonzero ? Special::BrUnlessS : Special::BrIfS, slot);
@@ -219,7 +220,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t dst = result();
       const uint32_t at = here();
       emit(word(Special::RefIsNull, dst, s[0]));
-      acc_.i = dst;
+      acc_.set(dst);
       note_last(at, dst, before);
       return {};
     }
@@ -239,7 +240,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefTestNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefTest, dst, s[0], opcode == O::RefTestNull));
+      emit(word(Special::RefTest, dst, s[0], Raw(opcode == O::RefTestNull)));
       emit(heap_word(in.heap));
       return {};
     }
@@ -247,12 +248,13 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefCastNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefCast, dst, s[0], opcode == O::RefCastNull));
+      emit(word(Special::RefCast, dst, s[0], Raw(opcode == O::RefCastNull)));
       emit(heap_word(in.heap));
       return {};
     }
     case O::BrOnNull: {
       // Taken: without the reference. Not taken: the reference stays.
+      settle_many(control(in.index), 1);
       if (top().kind == Operand::Kind::Const) materialize(uint32_t(stack_.size()) - 1);
       const uint32_t src = source(top());
       const Operand keep = pop();
@@ -271,6 +273,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       return {};
     }
     case O::BrOnNonNull: {
+      settle_many(control(in.index), 0);
       if (top().kind == Operand::Kind::Const) materialize(uint32_t(stack_.size()) - 1);
       const uint32_t src = source(top());
       Condition c;
@@ -286,7 +289,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t src = source(top());
       const uint32_t scratch = next_slot_;
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
-      emit(word(Special::RefTest, scratch, src, in.null2));
+      emit(word(Special::RefTest, scratch, src, Raw(in.null2)));
       emit(heap_word(in.heap2));
       branch_on_slot(scratch, opcode == O::BrOnCast);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);

@@ -49,10 +49,13 @@ struct Operand {
   };
 };
 
+// A branch whose offset is to be set.
 struct Fixup {
-  uint32_t base;  // word that offsets are relative to
-  uint32_t word;  // word whose low half is the offset
+  uint32_t base;      // word that the offset is relative to
+  uint32_t word;      // word that has the offset
+  uint8_t shift = 0;  // where in it: 32 bits, or kShortShift and 16
 };
+constexpr uint8_t kShortShift = 48;
 
 struct Control {
   using Types = std::span<const ValType>;  // as the validator gives them
@@ -69,7 +72,7 @@ struct Control {
   [[no_unique_address]] HandlerVec<uint32_t> handler_fixups;
   union {
     uint32_t loop_start;     // Loop
-    Fixup else_fixup{0, 0};  // If: the branch to what comes if the condition is false
+    Fixup else_fixup{0, 0};  // If: what branches if the condition is false
     Range guarded;           // TryTable, Try: words
   };
   [[no_unique_address]] HandlerVec<wasm::CatchClause> catches;
@@ -88,46 +91,72 @@ class Translator {
       : module_(module), mcode_(code), out_(out), validator_(module) {}
 
   Result<void> run();
+  // On narrow slots: a comparison would have to branch further than it can. Give another
+  // translator `no_short_branches()`.
+  bool too_long() const { return too_long_; }
+  void no_short_branches() { short_branches_ = false; }
 
  private:
   // A condition that a branch can test: how to branch if it holds, or if not.
   struct Condition {
     Word if_true = 0, if_false = 0;  // first words
-    uint32_t imm = 0;                // high half of the second word
+    uint32_t imm = 0;                // high half of the second word, if there is one
   };
+#if WAFER_HAS_Accumulator
   // The accumulators' contents: slots whose value they hold, or kNone.
   struct AccState {
-    uint32_t i = kNone;
-#if !WAFER_NARROW
-    uint32_t f32 = kNone, f64 = kNone;
-#endif
-    // The one of type `t`, if there is any.
-    uint32_t* of(ValType t) {
-      switch (t.kind()) {
-        case TypeKind::I32:
-          return &i;
-#if !WAFER_NARROW
-        case TypeKind::F32:
-          return &f32;
-        case TypeKind::F64:
-          return &f64;
-        default:
-          return &i;
-#else
-        default:
-          return nullptr;
-#endif
-      }
+    uint32_t i = kNone, f32 = kNone, f64 = kNone;
+    uint32_t& of(ValType t) {
+      return t.kind() == TypeKind::F32 ? f32 : t.kind() == TypeKind::F64 ? f64 : i;
+    }
+    // That for integers, references and what is copied holds the value of `slot`.
+    void set(uint32_t slot) { i = slot; }
+    bool has(uint32_t slot) const { return i == slot; }
+    // `slot` now holds something else.
+    void clobber(uint32_t slot) {
+      if (i == slot) i = kNone;
+      if (f32 == slot) f32 = kNone;
+      if (f64 == slot) f64 = kNone;
+    }
+    // What was in slot `from` is in `to` instead.
+    void move(uint32_t from, uint32_t to) {
+      if (i == from) i = to;
+      if (f32 == from) f32 = to;
+      if (f64 == from) f64 = to;
     }
   };
+#else
+  struct AccState {
+    void set(uint32_t) {}
+    static bool has(uint32_t) { return false; }
+    void clobber(uint32_t) {}
+    void move(uint32_t, uint32_t) {}
+  };
+#endif
 
   // ---- emission
+  // What was emitted takes `words` less on narrow slots (`wafer size`).
+  void narrow_saves(int32_t words) {
+#if WAFER_HAS_OS
+    out_.narrow_saves += words;
+#endif
+  }
+  struct Raw {
+    uint16_t bits;
+    explicit Raw(uint32_t value) : bits(uint16_t(value)) {}
+  };
   uint32_t here() const { return uint32_t(out_.code.size()); }
   WAFER_EMIT void emit(Word w) { out_.code.push_back(w); }
-  static Word word(uint16_t op, uint32_t a = 0, uint32_t b = 0, uint32_t c = 0) {
-    return Word(op) | Word(uint16_t(a)) << 16 | Word(uint16_t(b)) << 32 | Word(uint16_t(c)) << 48;
+  // A field of an instruction's first word: a slot, or what stands there as it is.
+  struct Field {
+    uint16_t bits;
+    Field(uint32_t slot) : bits(uint16_t(slot * kSlotStep)) {}
+    Field(Raw raw) : bits(raw.bits) {}
+  };
+  WAFER_EMIT static Word word(uint16_t op, Field a = 0, Field b = 0, Field c = 0) {
+    return first_word(op) | Word(a.bits) << 16 | Word(b.bits) << 32 | Word(c.bits) << 48;
   }
-  static Word word(Special op, uint32_t a = 0, uint32_t b = 0, uint32_t c = 0) {
+  static Word word(Special op, Field a = 0, Field b = 0, Field c = 0) {
     return word(op_id(op), a, b, c);
   }
   static Word pair(uint32_t low, uint32_t high) { return Word(low) | Word(high) << 32; }
@@ -145,26 +174,13 @@ class Translator {
 
   void forget_acc() { acc_ = AccState{}; }
   // `slot` now holds something else than the accumulators.
-  void clobber(uint32_t slot) {
-    if (acc_.i == slot) acc_.i = kNone;
-#if !WAFER_NARROW
-    if (acc_.f32 == slot) acc_.f32 = kNone;
-    if (acc_.f64 == slot) acc_.f64 = kNone;
-#endif
-  }
-  // Whether values of type `t` are ever taken from an accumulator.
-  static bool has_acc(ValType t) { return !kNarrow || t.kind() == TypeKind::I32; }
+  void clobber(uint32_t slot) { acc_.clobber(slot); }
   // An operation of result type `t`, a number, wrote `slot` and its accumulator.
   void wrote(uint32_t slot, ValType t) {
     clobber(slot);
-    if (has_acc(t)) *acc_.of(t) = slot;
-  }
-  // A numeric operation did.
-  void computed(wasm::Opcode op, uint32_t slot, ValType t) {
-    if (row_of(op).first < kLayout.rares)
-      clobber(slot);
-    else
-      wrote(slot, t);
+#if WAFER_HAS_Accumulator
+    acc_.of(t) = slot;
+#endif
   }
   // Remembers that the instruction at `at` (one destination, field a) was the
   // last, so that local.set may redirect it and a branch may absorb it.
@@ -233,10 +249,9 @@ class Translator {
       case Operand::Kind::Const: {
         const AccState before = acc_;
         const uint32_t at = here();
-        emit(word(Special::Const, dst));
-        emit(o.value);
+        emit_const(dst, o);
         clobber(dst);
-        acc_.i = dst;
+        acc_.set(dst);
         note_last(at, dst, before);
         break;
       }
@@ -259,13 +274,13 @@ class Translator {
       note_last(at, dst, before);
       return;
     }
-    if (acc_.i == src && has_acc(type)) {
+    if (acc_.has(src)) {
       emit(word(Special::CopyA, dst));
     } else {
       emit(word(Special::Copy, dst, src));
     }
     clobber(dst);
-    acc_.i = dst;
+    acc_.set(dst);
     note_last(at, dst, before);
   }
   // Puts operand `index` of the stack into its own slot.
@@ -308,7 +323,7 @@ class Translator {
     }
   }
   bool in_acc(const Operand& o) {
-    if (!has_acc(o.type)) return false;
+#if WAFER_HAS_Accumulator
     uint32_t slot;
     if (o.kind == Operand::Kind::Slot) {
       slot = o.slot;
@@ -317,7 +332,10 @@ class Translator {
     } else {
       return false;
     }
-    return *acc_.of(o.type) == slot;
+    return acc_.of(o.type) == slot;
+#else
+    return false;
+#endif
   }
 
   // ---- safepoints
@@ -336,9 +354,22 @@ class Translator {
     }
     return pair(out_.func_index, map);
   }
+  void emit_safepoint() {
+    if constexpr (kSafepointWords != 0) emit(safepoint());
+    if (!module_.features.has(wasm::Feature::ReferenceTypes)) narrow_saves(1);
+  }
+  // Whether a constant fits into a field of an instruction, or half a word.
+  template <class Half>
+  static bool fits(const Operand& o) {
+    const bool half = o.type.kind() == TypeKind::I32 || o.type.kind() == TypeKind::F32;
+    const int64_t v = half ? int32_t(o.value) : int64_t(o.value);
+    return v == Half(v);
+  }
 
   // ---- plain operations
   static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
+  static bool is_immediate(const Operand& o);
+  void narrow_saves_immediate(const Operand& o);
   void binary(wasm::Opcode op);
   void unary(wasm::Opcode op);
   void load(const Instr& in);
@@ -368,22 +399,79 @@ class Translator {
   // ---- control
   Control& control(uint32_t label) { return control_[control_.size() - 1 - label]; }
   void push_control(wasm::Opcode op, const BlockType& type);
-  void bind(const Fixup& f) {
-    Word& w = out_.code[f.word];
-    w = (w & ~Word(0xFFFFFFFF)) | uint32_t(int32_t(here()) - int32_t(f.base));
-  }
-  // Branch offset word to `c`, patched later unless it is a loop.
-  void emit_target(Control& c, uint32_t base, uint32_t high = 0) {
-    if (c.op == wasm::Opcode::Loop) {
-      emit(pair(uint32_t(int32_t(c.loop_start) - int32_t(base)), high));
+  // An operation that has `x` after `|*` (ops.h).
+  void emit_with(Word first, uint32_t x) {
+    if constexpr (kNarrow) {
+      emit(first | Word(x) << 32);
     } else {
-      c.fixups.push_back({base, here()});
-      emit(pair(0, high));
+      emit(first);
+      emit(x);
+      narrow_saves(1);
     }
+  }
+  void emit_const(uint32_t dst, const Operand& o) {
+    if (kNarrow && fits<int32_t>(o)) {
+      emit_with(word(Special::Const, dst), uint32_t(o.value));
+      return;
+    }
+    emit(word(kNarrow ? Special::Const64 : Special::Const, dst));
+    emit(o.value);
+    narrow_saves(fits<int32_t>(o));
+  }
+  // Emits a branch with this first word, whose offset is to be set.
+  Fixup emit_jump(Word first, uint32_t imm = 0) {
+    const uint32_t base = here();
+    emit(first);
+    if constexpr (kNarrow) {
+      const bool compares = uint16_t(first) / kOpStep < kLayout.count;
+      return {base, base, compares ? kShortShift : uint8_t(32)};
+    }
+    emit(pair(0, imm));
+    narrow_saves(1);
+    return {base, base + 1};
+  }
+  WAFER_EMIT void set_offset(const Fixup& f, uint32_t target) {
+    Word& w = out_.code[f.word];
+    const auto offset = int32_t(target - f.base);
+    if (kNarrow && f.shift == kShortShift) {
+      if (offset != int16_t(offset)) too_long_ = true;
+      w = (w & ~Word(0) >> 16) | Word(uint16_t(offset)) << kShortShift;
+    } else {
+      w = (w & ~(Word(0xFFFFFFFF) << f.shift)) | Word(uint32_t(offset)) << f.shift;
+    }
+  }
+  void bind(const Fixup& f) { set_offset(f, here()); }
+  // Has the branch lead to `c`: now, or at its end.
+  void aim(const Fixup& f, Control& c) {
+    if (c.op == wasm::Opcode::Loop)
+      set_offset(f, c.loop_start);
+    else
+      c.fixups.push_back(f);
+  }
+  // So many values are moved at once, from their own slots: code is not to grow by their number
+  // at each branch.
+  static constexpr uint32_t kMany = 4;
+  // Puts operands that a branch to `c` takes into their slots if they are many, but for `above`
+  // on top of them; before anything depends on whether it is taken.
+  void settle_many(const Control& c, uint32_t above) {
+    const uint32_t n = uint32_t(c.label_types().size());
+    if (n <= kMany) return;
+    const uint32_t end = uint32_t(stack_.size()) - above;
+    for (uint32_t i = end - n; i < end; ++i) materialize(i);
+  }
+  // Copies the `n` top operands, which are many, to `dst`.
+  void move_many(uint32_t n, uint32_t dst) {
+    materialize_top(n);
+    const uint32_t src = top(n - 1).slot;
+    if (src == dst) return;
+    emit(word(Special::CopyMany, dst, src, Raw(next_slot_ - src)));
+    forget_acc();
+    forget_last();
   }
   bool needs_moves(const Control& c) {
     const uint32_t n = uint32_t(c.label_types().size());
     uint32_t slot = c.base_slot;
+    if (n > kMany) return top(n - 1).slot != slot;
     for (uint32_t i = 0; i < n; ++i) {
       const Operand& o = stack_[stack_.size() - n + i];
       if (o.kind != Operand::Kind::Slot || o.slot != slot) return true;
@@ -397,6 +485,10 @@ class Translator {
   void emit_moves(const Control& c, Control::Types types) {
     const uint32_t n = uint32_t(types.size());
     uint32_t slot = c.base_slot;
+    if (n > kMany) {
+      move_many(n, slot);
+      return;
+    }
     for (uint32_t i = 0; i < n; ++i) {
       const Operand o = stack_[stack_.size() - n + i];
       store_to(o, slot);
@@ -409,9 +501,7 @@ class Translator {
       return;
     }
     emit_moves(c);
-    const uint32_t base = here();
-    emit(word(Special::Br));
-    emit_target(c, base);
+    aim(emit_jump(word(Special::Br)), c);
     forget_last();
   }
   void emit_return();
@@ -479,6 +569,7 @@ class Translator {
   uint32_t marked_at_ = 0, marked_offset_ = 0;
   Vec<uint16_t> scratch_slots_;
   uint32_t fuel_word_ = kNone;
+  bool too_long_ = false, short_branches_ = true;
 };
 
 }  // namespace wafer::interp
