@@ -1,5 +1,5 @@
-# check_size(elf limit what [compiler]): the text of a program for microcontrollers, code and
-# constants, must not be more than `limit` bytes.
+# check_size(elf limit what [compiler]): what a program for microcontrollers takes of flash, code,
+# constants and what data begin as, must not be more than `limit` bytes.
 function(check_size elf limit what)
   set(compiler arm-none-eabi)
   if(ARGN)
@@ -7,11 +7,12 @@ function(check_size elf limit what)
   endif()
   find_program(SIZE_OF_${compiler} ${compiler}-size REQUIRED)
   execute_process(COMMAND ${SIZE_OF_${compiler}} ${elf} OUTPUT_VARIABLE out RESULT_VARIABLE status)
-  if(NOT status EQUAL 0 OR NOT out MATCHES "\n *([0-9]+)")
+  if(NOT status EQUAL 0 OR NOT out MATCHES "\n *([0-9]+)[ \t]+([0-9]+)")
     message(FATAL_ERROR "no size of ${elf}")
   endif()
-  message("${what}: ${CMAKE_MATCH_1} bytes of text, of ${limit} at most")
-  if(CMAKE_MATCH_1 GREATER limit)
+  math(EXPR bytes "${CMAKE_MATCH_1} + ${CMAKE_MATCH_2}")
+  message("${what}: ${bytes} bytes of flash, of ${limit} at most")
+  if(bytes GREATER limit)
     message(FATAL_ERROR "${what} has grown")
   endif()
 endfunction()
