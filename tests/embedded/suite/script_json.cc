@@ -153,15 +153,12 @@ json command(const ScriptCommand& c, uint32_t line, const std::string& folder, u
   return out;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 3) return 2;
-  std::ifstream in(argv[1], std::ios::binary);
+int run(const char* script_file, const char* folder) {
+  std::ifstream in(script_file, std::ios::binary);
   const std::string source{std::istreambuf_iterator<char>(in), {}};
   const auto script = wafer::wat::parse_wast(source);
   if (!script) {
-    std::fprintf(stderr, "%s: %s\n", argv[1], script.error().message.c_str());
+    std::fprintf(stderr, "%s: %s\n", script_file, script.error().message.c_str());
     return 1;
   }
   json commands = json::array();
@@ -169,9 +166,21 @@ int main(int argc, char** argv) {
   uint64_t at = 0;
   for (const ScriptCommand& c : *script) {
     for (; at < c.offset; ++at) line += source[at] == '\n';
-    commands.push_back(command(c, line, argv[2], unsigned(commands.size())));
+    commands.push_back(command(c, line, folder, unsigned(commands.size())));
   }
   std::puts(
       json{{"commands", commands}}.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  try {
+    return run(argv[1], argv[2]);
+  } catch (const std::exception& e) {
+    std::fputs(e.what(), stderr);
+    return 1;
+  }
 }
