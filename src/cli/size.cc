@@ -151,6 +151,14 @@ int size(const SizeOptions& o) {
       print_error(f.failed.error().message);
       return kFailure;
     }
+    // As translate() would say there.
+    if (!o.in_place && f.frame_slots > interp::kMaxNarrowSlots - 4) {
+      print_error(
+          fmt::format("function {} needs too many stack slots for 32-bit processors: {}, of "
+                      "{} at most",
+                      i, f.frame_slots, interp::kMaxNarrowSlots - 4));
+      return kFailure;
+    }
     const uint64_t words = f.code.size() - uint64_t(int64_t(f.narrow_saves));
     const uint64_t bytes = words * sizeof(interp::Word) + f.offsets.size() + f.handlers.bytes() +
                            2 * (f.ref_locals.size() + f.ref_maps.size()) +

@@ -43,7 +43,7 @@ WAFER_CC void rare(WAFER_PARAMS) {
 #if WAFER_REGS
 // The end of branches that take long anyway.
 WAFER_NOINLINE void branch_if(bool taken) {
-  PC += taken ? BRANCH : kWithBranch;
+  PC += taken ? BRANCH : kWithAfter;
   DISPATCH();
 }
 #endif
@@ -120,7 +120,7 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
   if constexpr (sizeof(T) == 8) return branch_if(Sem<OP>::eval(a, b));
 #endif
   if (Sem<OP>::eval(a, b)) NEXT(BRANCH);
-  NEXT(kWithBranch);
+  NEXT(kWithAfter);
 }
 template <Opcode OP, bool IfTrue>
 WAFER_CC void br_fcmp(WAFER_PARAMS) {
@@ -130,7 +130,7 @@ WAFER_CC void br_fcmp(WAFER_PARAMS) {
   return branch_if(taken);
 #endif
   if (taken) NEXT(BRANCH);
-  NEXT(kWithBranch);
+  NEXT(kWithAfter);
 }
 
 template <Opcode OP>

@@ -163,8 +163,8 @@ WAFER_ALWAYS_INLINE Slot* slot_of(const Word* pc, Slot* fp) {
 #define HI(w) (uint32_t((w) >> 32))
 // What an operation has after `|*`: in a word of its own, or in the upper half of its first.
 #define AFTER (kNarrow ? HI(*PC) : LO(PC[1]))
-constexpr int kWithAfter = kNarrow ? 1 : 2;  // words that such an operation takes
-constexpr int kWithBranch = kWithAfter;      // and a comparison that branches
+// Words that such an operation takes, and a comparison that branches.
+constexpr int kWithAfter = kNarrow ? 1 : 2;
 
 // ---- operand access -------------------------------------------------------
 

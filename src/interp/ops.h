@@ -29,9 +29,8 @@ enum class Shape : uint8_t {
 };
 
 // Variants of an operation: from where its operands come.
-enum BinVariant : uint8_t { kSS, kAS, kSA, kSI, kAI };
-// On narrow slots SI has its constant in the first word. This has it in a word of its own.
-constexpr uint8_t kSW = kAI;
+// (On narrow slots SI has its constant in the first word, and SW in a word of its own.)
+enum BinVariant : uint8_t { kSS, kAS, kSA, kSI, kAI, kSW = kAI };
 enum UnaryVariant : uint8_t { kUnaryS, kUnaryA };
 enum LoadVariant : uint8_t { kLoadS, kLoadA, kLoadSChecked, kLoadAChecked, kLoadFar };
 enum StoreVariant : uint8_t {
@@ -448,7 +447,8 @@ inline constexpr unsigned kSafepointWords = kNarrow && !runtime::kHasRoots ? 0 :
 inline constexpr unsigned kOpStep = kNarrow ? sizeof(void*) : 1;
 inline constexpr unsigned kSlotStep = kNarrow ? 8 : 1;
 // The most that a frame may have.
-inline constexpr uint32_t kMaxSlots = 65535 / kSlotStep;
+inline constexpr uint32_t kMaxNarrowSlots = 65535 / 8,
+                          kMaxSlots = kNarrow ? kMaxNarrowSlots : 65535;
 constexpr uint64_t first_word(uint16_t op) { return op * kOpStep; }
 
 constexpr uint16_t op_id(Special s) { return uint16_t(kLayout.count + unsigned(s)); }

@@ -51,7 +51,7 @@ void Translator::binary(wasm::Opcode op) {
   const AccState before = acc_;
   uint8_t variant;
   if (immediate) {
-    variant = word_of_its_own || in_acc(a) ? kAI : kSI;
+    variant = word_of_its_own ? kSW : in_acc(a) ? kAI : kSI;
   } else if (in_acc(a)) {
     variant = kAS;
   } else if (in_acc(b)) {

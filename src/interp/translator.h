@@ -284,7 +284,7 @@ class Translator {
     note_last(at, dst, before);
   }
   // Puts operand `index` of the stack into its own slot.
-  void materialize(uint32_t index) {
+  WAFER_EMIT void materialize(uint32_t index) {
     Operand& o = stack_[index];
     if (o.kind == Operand::Kind::Slot) return;
     store_to(o, o.slot);
@@ -309,8 +309,10 @@ class Translator {
     }
     lazy_from_ = uint32_t(stack_.size());
   }
-  void materialize_top(uint32_t count) {
-    for (uint32_t i = uint32_t(stack_.size()) - count; i < stack_.size(); ++i) materialize(i);
+  // So many of the top operands, but for `above` on top of them; from the last, as that is where
+  // the list of those with the same local begins.
+  void materialize_top(uint32_t count, uint32_t above = 0) {
+    for (uint32_t i = uint32_t(stack_.size()) - above; count--;) materialize(--i);
   }
   // Before `local` changes: operands that still stand for its old value get it.
   void preserve_local(uint32_t local) {
@@ -455,9 +457,7 @@ class Translator {
   // on top of them; before anything depends on whether it is taken.
   void settle_many(const Control& c, uint32_t above) {
     const uint32_t n = uint32_t(c.label_types().size());
-    if (n <= kMany) return;
-    const uint32_t end = uint32_t(stack_.size()) - above;
-    for (uint32_t i = end - n; i < end; ++i) materialize(i);
+    if (n > kMany) materialize_top(n, above);
   }
   // Copies the `n` top operands, which are many, to `dst`.
   void move_many(uint32_t n, uint32_t dst) {

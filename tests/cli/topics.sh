@@ -939,6 +939,11 @@ EOF
   run 0 size --profile minimal host.wat
   [ "$(line engine)" -ge $((kept + 560)) ] ||
     { echo "size: too little for a function of the host"; failures=$((failures + 1)); }
+  # A frame of more than 64 KiB is none there, but in place.
+  echo "(module (func (local $(printf 'i32 %.0s' {1..9000}))))" >frame.wat
+  run 1 size frame.wat
+  expect err 'error: function 0 needs too many stack slots for 32-bit processors: 9007, of 8187 at most'
+  run 0 size --in-place frame.wat
   echo '(module (func (result v128) v128.const i64x2 1 2))' >vector.wat
   run 0 size vector.wat
   run 1 size --in-place vector.wat

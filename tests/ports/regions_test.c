@@ -106,18 +106,31 @@ typedef struct {
   wafer_error_t* error;
 } runtime;
 
+static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
+                           wasm_val_vec_t* results) {
+  (void)env;
+  (void)caller;
+  results->data[0].kind = WASM_I32;
+  results->data[0].of.i32 = (args->data[0].of.i32 * 37 + 11) % 101;
+  return NULL;
+}
+
+static runtime open_in(wasm_engine_t* engine, const binary* what) {
+  runtime r = {.engine = engine};
+  r.store = wasm_store_new(engine);
+  r.linker = wafer_linker_new(engine);
+  r.error = wafer_port_define(r.linker, "device", "sample", "i:i", sample, NULL);
+  if (!r.error) r.error = wafer_module_new_in_place(r.store, what->bytes, what->size, &r.module);
+  if (!r.error) r.error = wafer_linker_instantiate(r.linker, r.store, r.module, &r.instance, NULL);
+  return r;
+}
+
 static runtime open_runtime(const binary* what, bool trim) {
-  runtime r = {0};
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 8192);
   wafer_config_memory_storage_set(config, &storage);
   wafer_config_trim_memories_set(config, trim);
-  r.engine = wasm_engine_new_with_config(config);
-  r.store = wasm_store_new(r.engine);
-  r.linker = wafer_linker_new(r.engine);
-  r.error = wafer_module_new_in_place(r.store, what->bytes, what->size, &r.module);
-  if (!r.error) r.error = wafer_linker_instantiate(r.linker, r.store, r.module, &r.instance, NULL);
-  return r;
+  return open_in(wasm_engine_new_with_config(config), what);
 }
 
 static void close_runtime(runtime* r) {
@@ -237,15 +250,6 @@ static void check_regions(void) {
 
 /* ---- Arenas */
 
-static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
-                           wasm_val_vec_t* results) {
-  (void)env;
-  (void)caller;
-  results->data[0].kind = WASM_I32;
-  results->data[0].of.i32 = (args->data[0].of.i32 * 37 + 11) % 101;
-  return NULL;
-}
-
 enum { kStack = 4096 };
 static int32_t expected;
 
@@ -257,31 +261,12 @@ static wasm_engine_t* new_engine(void) {
 
 /* A whole life, or false where large blocks lack. */
 static bool live(int32_t* value) {
-  wasm_engine_t* engine = new_engine();
-  wasm_store_t* store = wasm_store_new(engine);
-  wafer_linker_t* linker = wafer_linker_new(engine);
-  wasm_module_t* module = NULL;
-  wasm_instance_t* instance = NULL;
-  bool good = false;
-  wafer_error_t* error = wafer_port_define(linker, "device", "sample", "i:i", sample, NULL);
-  if (!error) error = wafer_module_new_in_place(store, kFir, sizeof kFir, &module);
-  if (!error) error = wafer_linker_instantiate(linker, store, module, &instance, NULL);
-  if (!error) {
-    wasm_func_t* const func = wafer_instance_func(instance, "filter");
-    uint64_t slot = 100;
-    wasm_trap_t* const trap = wafer_func_call_raw(func, &slot);
-    good = !trap;
-    *value = (int32_t)slot;
-    wasm_trap_delete(trap);
-    wasm_func_delete(func);
-  }
-  wafer_error_delete(error);
-  wasm_instance_delete(instance);
-  wasm_module_delete(module);
-  wafer_linker_delete(linker);
-  wasm_store_delete(store);
-  wasm_engine_delete(engine);
-  return good;
+  static const binary kProgram = {kFir, sizeof kFir};
+  runtime r = open_in(new_engine(), &kProgram);
+  const bool good = !r.error;
+  if (good) *value = call(&r, "filter", 100, 0);
+  close_runtime(&r);
+  return good && *value >= 0;
 }
 
 typedef struct {

@@ -135,7 +135,7 @@ class Script:
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([reader, wast, folder], capture_output=True, text=True)
             if done.returncode:
-                return False
+                sys.exit(f"{wast}: {done.stderr}")
             commands = json.loads(done.stdout)["commands"]
             read = lambda c: (pathlib.Path(folder) / c["filename"]).read_bytes()
             start = len(self.out)
@@ -293,7 +293,7 @@ def main():
     print(f"{args.profile}: {seen} of {files} files, {totals[0]} assertions passed, "
           f"{totals[1]} failed, {totals[2]} modules refused" +
           (f", {codes} run as machine code" if args.xip else ""))
-    sys.exit(1 if bad or seen != files else 0)
+    sys.exit(1 if bad or seen != files or not files else 0)
 
 
 main()

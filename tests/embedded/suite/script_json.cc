@@ -17,19 +17,6 @@ using wafer::wat::ScriptValue;
 
 std::string text(std::string_view s) { return std::string(s); }
 
-const char* type_name(wafer::wasm::ValType type) {
-  switch (type.kind()) {
-    case wafer::wasm::TypeKind::I32:
-      return "i32";
-    case wafer::wasm::TypeKind::I64:
-      return "i64";
-    case wafer::wasm::TypeKind::F32:
-      return "f32";
-    default:
-      return "f64";
-  }
-}
-
 std::string bits_of(const ScriptValue& v) {
   if (v.kind == ScriptValue::Kind::NanCanonical) return "nan:canonical";
   if (v.kind == ScriptValue::Kind::NanArithmetic) return "nan:arithmetic";
@@ -42,7 +29,7 @@ json value(const ScriptValue& v) {
     case K::Num:
     case K::NanCanonical:
     case K::NanArithmetic:
-      return {{"type", type_name(v.type)}, {"value", bits_of(v)}};
+      return {{"type", text(wafer::wasm::to_string(v.type))}, {"value", bits_of(v)}};
     case K::Vector: {
       json lanes = json::array();
       for (const ScriptValue& lane : v.parts) lanes.push_back(bits_of(lane));
