@@ -28,7 +28,7 @@ bool InstrReader::illegal(const uint8_t* at, uint8_t prefix, uint32_t code, Opco
   }
   append_hex(message, code);
   if (op == Opcode::Illegal) return fail(ErrorKind::Malformed, message, at);
-  return fail(ErrorKind::Unsupported, off_message(kOpFacts[size_t(op)].feature, message), at);
+  return fail(ErrorKind::Unsupported, off_message(op_facts(op).feature, message), at);
 }
 
 bool InstrReader::read_block_type(BlockType& out) {
@@ -82,19 +82,19 @@ bool InstrReader::read_instr(Instr& out) {
   const uint8_t first = *pos_++;
   Opcode op;
   if (WAFER_LIKELY(first < 0xFB || first == 0xFF)) {
-    op = Opcode(kByteOpcodes[first]);
+    op = opcode_of_byte(first);
     if (WAFER_UNLIKELY(op == Opcode::Illegal)) return illegal(at, 0, first, op);
-    if (WAFER_UNLIKELY(!features_.has(kOpFacts[size_t(op)].feature)))
+    if (WAFER_UNLIKELY(!features_.has(op_facts(op).feature)))
       return illegal(at, 0, first, op);
   } else {
     uint32_t code = 0;
     if (!u32(code)) return false;
     op = opcode_from_code(first, code);
-    if (WAFER_UNLIKELY(op == Opcode::Illegal || !features_.has(kOpFacts[size_t(op)].feature)))
+    if (WAFER_UNLIKELY(op == Opcode::Illegal || !features_.has(op_facts(op).feature)))
       return illegal(at, first, code, op);
   }
   out.op = op;
-  switch (kOpFacts[size_t(op)].imm) {
+  switch (op_facts(op).imm) {
     case Imm::None:
       return true;
     case Imm::Block:
@@ -160,7 +160,7 @@ bool InstrReader::read_instr(Instr& out) {
     case Imm::MemArgLane:
     case Imm::Lane: {
       WAFER_ASSUME_FEATURE(Simd);
-      if (kOpFacts[size_t(op)].imm == Imm::MemArgLane && !read_mem_arg(out)) return false;
+      if (op_facts(op).imm == Imm::MemArgLane && !read_mem_arg(out)) return false;
       uint8_t lane = 0;
       if (!byte(lane)) return false;
       out.lane = lane;

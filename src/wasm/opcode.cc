@@ -43,7 +43,7 @@ constexpr auto kTable = [] {
 const OpcodeInfo& opcode_info(Opcode op) { return kInfo[unsigned(op)]; }
 
 Opcode opcode_from_code(uint8_t prefix, uint32_t code) {
-  if (prefix == 0) return code < 256 ? Opcode(kByteOpcodes[code]) : Opcode::Illegal;
+  if (prefix == 0) return code < 256 ? opcode_of_byte(uint8_t(code)) : Opcode::Illegal;
   if (prefix < 0xFB || prefix > 0xFE || code >= kSizes[prefix - 0xFBu]) return Opcode::Illegal;
   for (unsigned p = 0; p < prefix - 0xFBu; ++p) code += kSizes[p];
   return kTable[code];

@@ -28,7 +28,7 @@ bool FuncValidator::pop_descriptor_of(HeapType heap) {
 }
 
 bool FuncValidator::step_sig(const Instr& in) {
-  const OpFacts& facts = kOpFacts[size_t(in.op)];
+  const OpFacts& facts = op_facts(in.op);
   const OpSig& sig = facts.sig();
   if (facts.imm == Imm::None && sig.result_count == 1) {
     // Most numeric instructions, with operands of just the right types.
@@ -43,7 +43,8 @@ bool FuncValidator::step_sig(const Instr& in) {
       return true;
     }
   }
-  ValType params[4] = {sig.params[0], sig.params[1], sig.params[2], sig.params[3]};
+  ValType params[kMostParams];
+  for (size_t i = 0; i < kMostParams; ++i) params[i] = sig.params[i];
   switch (facts.imm) {
     case Imm::MemArgLane:
     case Imm::MemArg:
