@@ -2,6 +2,8 @@
 
 #if !WAFER_HAS_OS
 
+#include <algorithm>
+
 #include "base/containers.h"
 
 namespace wafer {
@@ -17,7 +19,34 @@ void move_to(VecStorage& s, void* to, size_t capacity, size_t element) {
   s.capacity = uint32_t(capacity);
 }
 
+// Where an object of any kind begins.
+struct alignas(8) Place {
+  uint8_t bytes[8];
+};
+// Allocates for a Place what its object takes, and leaves it to others what is made there.
+template <class T>
+struct PlaceAllocator {
+  using value_type = T;
+  const SharedKind* kind;
+  explicit PlaceAllocator(const SharedKind& k) : kind(&k) {}
+  template <class U>
+  PlaceAllocator(const PlaceAllocator<U>& other) : kind(other.kind) {}
+  size_t bytes() const { return sizeof(T) + std::max(kind->size, sizeof(Place)) - sizeof(Place); }
+  T* allocate(size_t) { return static_cast<T*>(wafer::allocate(bytes(), alignof(T))); }
+  void deallocate(T* p, size_t) { release(p, bytes(), alignof(T)); }
+  void construct(Place*) {}
+  void destroy(Place* p) { kind->end(p); }
+  template <class U>
+  bool operator==(const PlaceAllocator<U>& other) const {
+    return kind == other.kind;
+  }
+};
+
 }  // namespace
+
+std::shared_ptr<void> make_shared_place(const SharedKind& kind) {
+  return std::allocate_shared<Place>(PlaceAllocator<Place>(kind));
+}
 
 void VecStorage::grow(size_t more, size_t element, bool exact) {
   size_t capacity = size + more;

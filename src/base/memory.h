@@ -148,9 +148,28 @@ Box<T> make_box(Args&&... args) {
 }
 
 // Shared ownership over the same allocator.
+#if WAFER_HAS_OS
 template <class T, class... Args>
 std::shared_ptr<T> make_shared_in(Args&&... args) {
   return std::allocate_shared<T>(StdAllocator<T>{}, std::forward<Args>(args)...);
 }
+#else
+// What counts references knows of the object's type only this, so that there is one of it for all.
+struct SharedKind {
+  size_t size;
+  void (*end)(void* object);
+};
+// A place for an object of that kind, which ends with its last owner.
+std::shared_ptr<void> make_shared_place(const SharedKind& kind);
+template <class T>
+inline constexpr SharedKind kSharedKind{sizeof(T), [](void* p) { static_cast<T*>(p)->~T(); }};
+template <class T, class... Args>
+std::shared_ptr<T> make_shared_in(Args&&... args) {
+  static_assert(alignof(T) <= 8);
+  std::shared_ptr<void> place = make_shared_place(kSharedKind<T>);
+  T* const object = new (place.get()) T(std::forward<Args>(args)...);
+  return std::shared_ptr<T>(std::move(place), object);
+}
+#endif
 
 }  // namespace wafer
