@@ -148,7 +148,6 @@ class ModuleDecoder {
 
   std::shared_ptr<Module> module_;
   const bool validate_, names_;  // as DecodeOptions has them
-  FuncValidator validator_;
   State state_ = State::Header;
   Failure failure_;
   uint32_t pos_ = 0;
@@ -160,8 +159,9 @@ class ModuleDecoder {
   bool fields_checked_ = false;
   bool code_complete_ = false, has_data_ = false;
   uint32_t section_base_ = 0;  // start of the section payload being decoded
+  [[no_unique_address]] VecOf<Feature::GC, uint32_t> subtype_depth_;
   Instr instr_;
-  VecOf<Feature::GC, uint32_t> subtype_depth_;
+  FuncValidator validator_;
 };
 
 Result<void> ModuleDecoder::advance(bool final) {

@@ -138,11 +138,16 @@ struct IndirectNameMap {
 };
 
 // The name section (appendix, custom sections). Best effort: errors there are
-// ignored, as the specification asks.
+// ignored, as the specification asks. Small builds do not read it.
 struct NameSection {
+#if WAFER_HAS_OS
   String module;
-  [[no_unique_address]] NameMap functions, types, tables, memories, globals, elems, datas, tags;
-  [[no_unique_address]] IndirectNameMap locals, labels, fields;
+  NameMap functions, types, tables, memories, globals, elems, datas, tags;
+  IndirectNameMap locals, labels, fields;
+#else
+  static constexpr std::string_view module{};
+  static constexpr NameMap functions{};
+#endif
 };
 
 // Which way a conditional branch mostly goes, by the custom section of branch hints.
@@ -157,8 +162,39 @@ struct FunctionHints {
 
 class Module {
  public:
+  // What is asked for most comes first, where instructions of small processors reach it.
+
   // The module's binary, owned or borrowed; see DecodeOptions::copy_bytes.
   Bytes bytes;
+  Vec<SubType> types;       // module index space; indices inside are module indices
+  Vec<Function> functions;  // imported first, as in every index space below
+  Vec<Table> tables;
+  Vec<Memory> memories;
+  Vec<Global> globals;
+  [[no_unique_address]] VecOf<Feature::Exceptions, Tag> tags;
+  uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
+           imported_tags = 0;
+  FeatureSet features;
+  std::shared_ptr<TypeRegistry> registry;
+  Vec<uint32_t> canon;  // canonical id of each type
+  Vec<Import> imports;
+  Vec<Export> exports;
+  std::optional<uint32_t> start;
+  uint32_t start_offset = 0;
+  // Bit i: the binary has the section with id i, which may be empty.
+  uint32_t sections = 0;
+  Vec<ElemSegment> elems;
+  Vec<DataSegment> datas;
+  std::optional<uint32_t> data_count;
+  // Whether a body may have memory.grow: known once all have been validated.
+  mutable bool grows_memory = false;
+  [[no_unique_address]] VecIf<!kSmall, RecGroup> rec_groups;
+  [[no_unique_address]] VecIf<!kSmall, ImportGroup>
+      import_groups;  // in order; imports outside of them stand alone
+  [[no_unique_address]] VecIf<!kSmall, CustomSection> customs;
+  [[no_unique_address]] NameSection names;
+  [[no_unique_address]] VecIf<!kSmall, FunctionHints> branch_hints;  // in order of functions
+
   Vec<uint8_t> owned_bytes;
   // Keeps borrowed bytes where they are, for as long as anyone has the module; null: whoever
   // gave the bytes does.
@@ -166,51 +202,22 @@ class Module {
   // Whether the bytes may be gone once the module's user has no more use for it.
   bool lent() const { return !owner && owned_bytes.empty() && !bytes.empty(); }
 
-  FeatureSet features;
-  std::shared_ptr<TypeRegistry> registry;
-
-  Vec<SubType> types;   // module index space; indices inside are module indices
-  Vec<uint32_t> canon;  // canonical id of each type
-  [[no_unique_address]] VecIf<!kSmall, RecGroup> rec_groups;
-  Vec<Import> imports;
-  [[no_unique_address]] VecIf<!kSmall, ImportGroup>
-      import_groups;        // in order; imports outside of them stand alone
-  Vec<Function> functions;  // imported first, as in every index space below
-  Vec<Table> tables;
-  Vec<Memory> memories;
-  Vec<Global> globals;
-  [[no_unique_address]] VecOf<Feature::Exceptions, Tag> tags;
-  Vec<Export> exports;
-  std::optional<uint32_t> start;
-  uint32_t start_offset = 0;
-  Vec<ElemSegment> elems;
-  Vec<DataSegment> datas;
-  std::optional<uint32_t> data_count;
-  [[no_unique_address]] VecIf<!kSmall, CustomSection> customs;
-  NameSection names;
-  [[no_unique_address]] VecIf<!kSmall, FunctionHints> branch_hints;  // in order of functions
-  // Bit i: the binary has the section with id i, which may be empty.
-  uint32_t sections = 0;
-
-  // Whether a body may have memory.grow: known once all have been validated.
-  mutable bool grows_memory = false;
-
   // Code of the execution tiers that run this module, shared by its instances: of the
   // interpreter, the baseline compiler, and for whole modules.
-  mutable Mutex tier_mutex;
-  mutable std::shared_ptr<void> tier_code, baseline_code, native_code;
+  [[no_unique_address]] mutable Mutex tier_mutex;
+  mutable std::shared_ptr<void> tier_code;
   // Machine code of the whole module that came along with it or was made meanwhile; what
   // it is, the tier knows.
   mutable std::shared_ptr<void> precompiled;
+#if WAFER_HAS_OS
+  mutable std::shared_ptr<void> baseline_code, native_code;
 
   // Initial contents of memories, made once (see runtime/memory_image.h).
   mutable Mutex images_mutex;
   mutable std::shared_ptr<void> images;
   mutable std::atomic<const void*> images_state{nullptr};
   mutable std::atomic<bool> instantiated{false};
-
-  uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
-           imported_tags = 0;
+#endif
 
   const FuncType& func_type(uint32_t func) const { return types[functions[func].type_index].func; }
   const CanonType* canon_type(uint32_t type) const { return registry->get(canon[type]); }

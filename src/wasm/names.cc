@@ -1,5 +1,7 @@
 #include "wasm/names.h"
 
+#if WAFER_HAS_OS
+
 #include <algorithm>
 
 #include "base/leb128.h"
@@ -135,3 +137,5 @@ Vec<uint8_t> encode_names(const NameSection& names) {
 }
 
 }  // namespace wafer::wasm
+
+#endif  // WAFER_HAS_OS
