@@ -64,6 +64,11 @@ void VecStorage::reserve(size_t count, size_t element) {
   if (count > capacity) grow(count - size, element, true);
 }
 
+void* VecStorage::add(size_t element) {
+  if (size == capacity) grow(1, element, false);
+  return static_cast<uint8_t*>(data) + size++ * element;
+}
+
 void* VecStorage::push(const void* bytes, size_t element) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(bytes) - reinterpret_cast<uintptr_t>(data);
   if (size == capacity) {
@@ -71,8 +76,7 @@ void* VecStorage::push(const void* bytes, size_t element) {
     grow(1, element, false);
     if (own) bytes = static_cast<const uint8_t*>(data) + at;
   }
-  void* const to = static_cast<uint8_t*>(data) + size++ * element;
-  return std::memcpy(to, bytes, element);
+  return std::memcpy(add(element), bytes, element);
 }
 
 void VecStorage::take(void* bytes, size_t element) {

@@ -30,6 +30,8 @@ struct VecStorage {
   void grow(size_t more, size_t element, bool exact);
   // Room for `count` elements in all.
   void reserve(size_t count, size_t element);
+  // A place for one more at the end.
+  void* add(size_t element);
   // Appends the bytes of an element, which may be one of this vector's.
   void* push(const void* bytes, size_t element);
   // Moves an element to the end, which is not one of this vector's: zero bytes are left of it.
@@ -104,6 +106,7 @@ class Vec {
 
   void reserve(size_t n) { s_.reserve(n, sizeof(T)); }
   void shrink_to_fit() { s_.shrink(sizeof(T)); }
+  T& emplace_back() { return *new (s_.add(sizeof(T))) T(); }
   template <class... Args>
   T& emplace_back(Args&&... args) {
     // The arguments may lie in this vector.
@@ -174,6 +177,8 @@ class Vec {
   }
   T* erase(const T* at) { return erase(at, at + 1); }
   void swap(Vec& o) noexcept { std::swap(s_, o.s_); }
+  // For functions that know no types.
+  VecStorage& storage() { return s_; }
 
   bool operator==(const Vec& o) const {
     if (size() != o.size()) return false;

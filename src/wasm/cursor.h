@@ -22,6 +22,7 @@ class Cursor {
 
   bool at_end() const { return pos_ == end_; }
   uint32_t offset() const { return uint32_t(pos_ - base_); }
+  const uint8_t* position() const { return pos_; }
   size_t remaining() const { return size_t(end_ - pos_); }
   FeatureSet features() const { return features_; }
   // Type indices at or above `limit` are refused as unknown.

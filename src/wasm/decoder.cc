@@ -17,14 +17,18 @@ namespace {
 // Implementation limits (appendix "Implementation Limitations"), those of the
 // JavaScript API where it has one.
 constexpr uint32_t kMaxImports = 1000000;
-constexpr uint32_t kMaxFunctions = 1000000;
-constexpr uint32_t kMaxTables = 100000;
-constexpr uint32_t kMaxMemories = 1000;
-constexpr uint32_t kMaxGlobals = 1000000;
-constexpr uint32_t kMaxTags = 1000000;
-constexpr uint32_t kMaxExports = 1000000;
-constexpr uint32_t kMaxElemSegments = 10000000;
 constexpr uint32_t kMaxDataSegments = 100000;
+// What a section is a vector of, how many there may be in a module, and the bytes that each takes
+// at least.
+struct EntriesOf {
+  Text what;
+  uint32_t limit;
+  uint32_t least;
+};
+constexpr EntriesOf kImports{"imports", kMaxImports, 4}, kFunctions{"functions", 1000000, 1},
+    kTables{"tables", 100000, 3}, kMemories{"memories", 1000, 2}, kGlobals{"globals", 1000000, 4},
+    kTags{"tags", 1000000, 2}, kExports{"exports", 1000000, 3},
+    kElemSegments{"element segments", 10000000, 4};
 constexpr uint64_t kMaxModuleSize = 0x7FFFFFFF;
 
 // Bytes that must follow a section or body, unless the input ends, before it is
@@ -104,24 +108,31 @@ class ModuleDecoder {
   Step next_body(bool final);
   Step read_size(uint32_t& pos, uint32_t& out, bool final);
 
-  bool section(uint8_t id, Cursor& c);
+  WAFER_NOINLINE bool section(uint8_t id, Cursor& c);
   bool types(Cursor& c);
   // `is_rec`: spelt as a group.
   bool rec_group(Cursor& c, uint32_t count, bool is_rec);
   bool check_clauses(Cursor& c, uint32_t first, uint32_t n, const uint8_t* at);
   bool check_super(Cursor& c, uint32_t index, const uint8_t* at);
-  bool imports(Cursor& c);
-  bool import_group(Cursor& c, const String& module, bool shared_type, uint32_t& total);
+  // A section of entries, each of which is read to the end of `list`.
+  template <auto Read, class List>
+  bool entries(Cursor& c, List& list, const EntriesOf& of);
+#if !WAFER_HAS_OS
+  bool entries(Cursor& c, VecStorage& list, const EntriesOf& of, size_t size,
+               bool (*read)(ModuleDecoder& decoder, Cursor& c, void* place));
+#endif
+  bool import_entry(Cursor& c, Import& import);
+  bool import_group(Cursor& c, const String& module, bool shared_type);
   bool extern_kind(Cursor& c, uint8_t kind, Text malformed);
   bool import_kind(Cursor& c, uint8_t kind, ExternType& type);
-  void add_import(const String& module, String name, const ExternType& type, uint32_t at);
-  bool functions(Cursor& c);
-  bool tables(Cursor& c);
-  bool memories(Cursor& c);
-  bool tags(Cursor& c);
-  bool globals(Cursor& c);
-  bool exports(Cursor& c);
-  bool elements(Cursor& c);
+  void add_import(const ExternType& type, uint32_t at);
+  bool function_entry(Cursor& c, Function& function);
+  bool table_entry(Cursor& c, Table& table);
+  bool memory_entry(Cursor& c, Memory& memory);
+  bool tag_entry(Cursor& c, Tag& tag);
+  bool global_entry(Cursor& c, Global& global);
+  bool export_entry(Cursor& c, Export& e);
+  bool element_entry(Cursor& c, ElemSegment& elem);
   bool datas(Cursor& c);
   bool custom(Cursor& c);
 
@@ -338,20 +349,19 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
     case kType:
       return types(c);
     case kImport:
-      return imports(c);
+      return entries<&ModuleDecoder::import_entry>(c, module_->imports, kImports);
     case kFunction:
-      return functions(c);
+      return entries<&ModuleDecoder::function_entry>(c, module_->functions, kFunctions);
     case kTable:
-      return tables(c);
+      return entries<&ModuleDecoder::table_entry>(c, module_->tables, kTables);
     case kMemory:
-      return memories(c);
+      return entries<&ModuleDecoder::memory_entry>(c, module_->memories, kMemories);
     case kTag:
-      WAFER_ASSUME_FEATURE(Exceptions);
-      return tags(c);
+      return entries<&ModuleDecoder::tag_entry>(c, module_->tags, kTags);
     case kGlobal:
-      return globals(c);
+      return entries<&ModuleDecoder::global_entry>(c, module_->globals, kGlobals);
     case kExport:
-      return exports(c);
+      return entries<&ModuleDecoder::export_entry>(c, module_->exports, kExports);
     case kStart: {
       uint32_t func = 0;
       module_->start_offset = c.offset();
@@ -360,7 +370,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
       return true;
     }
     case kElement:
-      return elements(c);
+      return entries<&ModuleDecoder::element_entry>(c, module_->elems, kElemSegments);
     case kDataCount: {
       uint32_t n = 0;
       if (!c.u32(n)) return false;
@@ -378,7 +388,7 @@ bool ModuleDecoder::section(uint8_t id, Cursor& c) {
 bool ModuleDecoder::name(Cursor& c, std::string_view& out) {
   if (c.at_end() && c.offset() < size() && module_->bytes[c.offset()] != 0) {
     // The section is over, and what follows would be taken for a length.
-    return fail(c, "length out of bounds", module_->bytes.data() + c.offset());
+    return fail(c, "length out of bounds", c.position());
   }
   return c.name(out);
 }
@@ -444,10 +454,10 @@ bool ModuleDecoder::check_super(Cursor& c, uint32_t index, const uint8_t* at) {
 
 bool ModuleDecoder::rec_group(Cursor& c, uint32_t n, bool is_rec) {
   const auto first = uint32_t(module_->types.size());
-  const uint8_t* at = module_->bytes.data() + c.offset();
+  const uint8_t* at = c.position();
   c.set_type_limit(first + n);
   for (uint32_t i = 0; i < n; ++i) {
-    SubType type;
+    SubType& type = module_->types.emplace_back();
     if (!read_sub_type(c, type, first + i)) return false;
     if constexpr (is_built(Feature::GC)) {
       uint32_t depth = 0;
@@ -456,7 +466,6 @@ bool ModuleDecoder::rec_group(Cursor& c, uint32_t n, bool is_rec) {
         return c.fail(ErrorKind::Exhaustion, "sub type is nested too deeply", at);
       subtype_depth_.push_back(depth);
     }
-    module_->types.push_back(std::move(type));
   }
   if (is_built(Feature::CustomDescriptors) && !check_clauses(c, first, n, at)) return false;
   for (uint32_t i = 0; is_built(Feature::StackSwitching) && i < n; ++i) {
@@ -500,7 +509,7 @@ bool ModuleDecoder::types(Cursor& c) {
 
 // The index of a function type.
 bool ModuleDecoder::func_index_type(Cursor& c, uint32_t& out) {
-  const uint8_t* at = module_->bytes.data() + c.offset();
+  const uint8_t* at = c.position();
   if (!c.u32(out)) return false;
   if (out >= module_->types.size()) return c.unknown_type(out, at);
   if (module_->types[out].kind != CompKind::Func)
@@ -511,6 +520,39 @@ bool ModuleDecoder::func_index_type(Cursor& c, uint32_t& out) {
 
 bool ModuleDecoder::tag_type(Cursor& c, uint32_t& out) {
   return c.zero_byte() && func_index_type(c, out);
+}
+
+#if !WAFER_HAS_OS
+bool ModuleDecoder::entries(Cursor& c, VecStorage& list, const EntriesOf& of, size_t size,
+                            bool (*read)(ModuleDecoder& decoder, Cursor& c, void* place)) {
+  uint32_t n = 0;
+  if (!read_count(c, n, list.size, of.limit, of.what)) return false;
+  list.reserve(list.size + std::min<size_t>(n, c.remaining() / of.least), size);
+  for (; n != 0; --n)
+    if (!read(*this, c, list.add(size))) return false;
+  return true;
+}
+#endif
+
+template <auto Read, class List>
+bool ModuleDecoder::entries(Cursor& c, List& list, const EntriesOf& of) {
+#if WAFER_HAS_OS
+  uint32_t n = 0;
+  if (!read_count(c, n, uint32_t(list.size()), of.limit, of.what)) return false;
+  list.reserve(list.size() + std::min<size_t>(n, c.remaining() / of.least));
+  for (; n != 0; --n)
+    if (!(this->*Read)(c, list.emplace_back())) return false;
+  return true;
+#else
+  using T = typename List::value_type;
+  if constexpr (std::is_same_v<List, NoVec<T>>)
+    __builtin_unreachable();
+  else
+    return entries(c, list.storage(), of, sizeof(T),
+                   [](ModuleDecoder& decoder, Cursor& cursor, void* place) {
+                     return (decoder.*Read)(cursor, *new (place) T());
+                   });
+#endif
 }
 
 // --- Sections (5.5) ---------------------------------------------------------------------
@@ -527,7 +569,7 @@ bool ModuleDecoder::extern_kind(Cursor& c, uint8_t kind, Text malformed) {
   if (kind < uint8_t(ExternKind::Tag) ||
       (kind == uint8_t(ExternKind::Tag) && module_->features.has(Feature::Exceptions)))
     return true;
-  const uint8_t* const at = module_->bytes.data() + c.offset() - 1;
+  const uint8_t* const at = c.position() - 1;
   if (const Feature feature = feature_of_kind(kind); !kBrief && !module_->features.has(feature))
     return fail_off(c, feature, malformed, at, ErrorKind::Malformed);
   return fail(c, malformed, at);
@@ -545,8 +587,10 @@ bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
     case ExternKind::Table:
       return read_table_type(c, type.table);
     case ExternKind::Memory:
+      type.memory = {};
       return read_memory_type(c, type.memory);
     case ExternKind::Global:
+      type.global = {};
       return read_global_type(c, type.global);
     case ExternKind::Tag:
       WAFER_ASSUME_FEATURE(Exceptions);
@@ -556,42 +600,49 @@ bool ModuleDecoder::import_kind(Cursor& c, uint8_t kind, ExternType& type) {
 }
 
 // Gives what is imported its index; `at` is where its type stands.
-void ModuleDecoder::add_import(const String& module, String name, const ExternType& type,
-                               uint32_t at) {
+void ModuleDecoder::add_import(const ExternType& type, uint32_t at) {
   switch (type.kind) {
     case ExternKind::Func: {
-      Function f;
+      Function& f = module_->functions.emplace_back();
       f.type_index = type.type_index;
       f.imported = true;
       f.exact = type.exact;
-      module_->functions.push_back(f);
       ++module_->imported_functions;
       break;
     }
-    case ExternKind::Table:
-      module_->tables.push_back({type.table, true, {}, at});
+    case ExternKind::Table: {
+      Table& table = module_->tables.emplace_back();
+      table.type = type.table;
+      table.imported = true;
+      table.offset = at;
       ++module_->imported_tables;
       break;
-    case ExternKind::Memory:
-      module_->memories.push_back({type.memory, true, at});
+    }
+    case ExternKind::Memory: {
+      Memory& memory = module_->memories.emplace_back();
+      memory.type = type.memory;
+      memory.imported = true;
+      memory.offset = at;
       ++module_->imported_memories;
       break;
-    case ExternKind::Global:
-      module_->globals.push_back({type.global, true, {}});
+    }
+    case ExternKind::Global: {
+      Global& global = module_->globals.emplace_back();
+      global.type = type.global;
+      global.imported = true;
       ++module_->imported_globals;
       break;
+    }
     case ExternKind::Tag:
       WAFER_ASSUME_FEATURE(Exceptions);
       module_->tags.push_back({type.type_index, true, at});
       ++module_->imported_tags;
       break;
   }
-  module_->imports.push_back({module, std::move(name), type});
 }
 
-// What follows the module's name in a group of imports; `total` counts all imports.
-bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_type,
-                                 uint32_t& total) {
+// What follows the module's name in a group of imports.
+bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_type) {
   ImportGroup group;
   group.module = module;
   group.first = uint32_t(module_->imports.size());
@@ -599,8 +650,7 @@ bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_ty
   uint32_t at = c.offset();
   uint8_t kind = 0;
   if (shared_type && (!c.byte(kind) || !import_kind(c, kind, group.type))) return false;
-  if (!read_count(c, group.count, total, kMaxImports, "imports")) return false;
-  total += group.count;
+  if (!read_count(c, group.count, group.first, kMaxImports, "imports")) return false;
   for (uint32_t i = 0; i < group.count; ++i) {
     String item;
     ExternType type = group.type;
@@ -609,122 +659,65 @@ bool ModuleDecoder::import_group(Cursor& c, const String& module, bool shared_ty
       at = c.offset() + 1;
       if (!c.byte(kind) || !import_kind(c, kind, type)) return false;
     }
-    add_import(module, std::move(item), type, at);
+    add_import(type, at);
+    module_->imports.push_back({module, std::move(item), type});
   }
   module_->import_groups.push_back(std::move(group));
   return true;
 }
 
-bool ModuleDecoder::imports(Cursor& c) {
-  uint32_t n = 0, total = 0;
-  if (!read_count(c, n, 0, kMaxImports, "imports")) return false;
-  module_->imports.reserve(std::min<size_t>(n, c.remaining() / 4));
-  for (uint32_t i = 0; i < n; ++i) {
-    String module, item;
-    uint8_t kind = 0;
-    if (!name(c, module) || !name(c, item) || !c.byte(kind)) return false;
-    if (item.empty() && (kind == kSameModule || kind == kSameType) &&
-        module_->features.has(Feature::CompactImports)) {
-      if (!import_group(c, module, kind == kSameType, total)) return false;
-      continue;
-    }
-    const uint32_t at = c.offset();
-    ExternType type;
-    ++total;
-    if (!import_kind(c, kind, type)) return false;
-    add_import(module, std::move(item), type, at);
+bool ModuleDecoder::import_entry(Cursor& c, Import& import) {
+  uint8_t kind = 0;
+  if (!name(c, import.module) || !name(c, import.name) || !c.byte(kind)) return false;
+  if (import.name.empty() && (kind == kSameModule || kind == kSameType) &&
+      module_->features.has(Feature::CompactImports)) {
+    const String module = std::move(import.module);
+    module_->imports.pop_back();
+    return import_group(c, module, kind == kSameType);
   }
+  const uint32_t at = c.offset();
+  if (!import_kind(c, kind, import.type)) return false;
+  add_import(import.type, at);
   return true;
 }
 
-bool ModuleDecoder::functions(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, module_->functions.size(), kMaxFunctions, "functions")) return false;
-  module_->functions.reserve(module_->functions.size() + std::min<size_t>(n, c.remaining()));
-  for (uint32_t i = 0; i < n; ++i) {
-    Function f;
-    if (!func_index_type(c, f.type_index)) return false;
-    module_->functions.push_back(f);
-  }
-  return true;
+bool ModuleDecoder::function_entry(Cursor& c, Function& function) {
+  return func_index_type(c, function.type_index);
 }
 
-bool ModuleDecoder::tables(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, module_->tables.size(), kMaxTables, "tables")) return false;
-  module_->tables.reserve(module_->tables.size() + std::min<size_t>(n, c.remaining() / 3));
-  for (uint32_t i = 0; i < n; ++i) {
-    Table table;
-    table.offset = c.offset();
-    bool has_init = false;
-    if (is_built(Feature::FunctionReferences) && !c.at_end() &&
-        module_->bytes[c.offset()] == 0x40) {
-      has_init = true;
-      if (!c.skip(1) || !c.zero_byte()) return false;
-    }
-    if (!read_table_type(c, table.type)) return false;
-    if (has_init) {
-      ConstExpr expr;
-      if (!const_expr(c, expr)) return false;
-      table.init = expr;
-    }
-    module_->tables.push_back(table);
+bool ModuleDecoder::table_entry(Cursor& c, Table& table) {
+  table.offset = c.offset();
+  bool has_init = false;
+  if (is_built(Feature::FunctionReferences) && !c.at_end() && module_->bytes[c.offset()] == 0x40) {
+    has_init = true;
+    if (!c.skip(1) || !c.zero_byte()) return false;
   }
-  return true;
+  if (!read_table_type(c, table.type)) return false;
+  return !has_init || const_expr(c, table.init.emplace());
 }
 
-bool ModuleDecoder::memories(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, module_->memories.size(), kMaxMemories, "memories")) return false;
-  for (uint32_t i = 0; i < n; ++i) {
-    Memory memory;
-    memory.offset = c.offset();
-    if (!read_memory_type(c, memory.type)) return false;
-    module_->memories.push_back(memory);
-  }
-  return true;
+bool ModuleDecoder::memory_entry(Cursor& c, Memory& memory) {
+  memory.offset = c.offset();
+  return read_memory_type(c, memory.type);
 }
 
-bool ModuleDecoder::tags(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, module_->tags.size(), kMaxTags, "tags")) return false;
-  module_->tags.reserve(module_->tags.size() + std::min<size_t>(n, c.remaining() / 2));
-  for (uint32_t i = 0; i < n; ++i) {
-    Tag tag;
-    tag.offset = c.offset();
-    if (!tag_type(c, tag.type_index)) return false;
-    module_->tags.push_back(tag);
-  }
-  return true;
+bool ModuleDecoder::tag_entry(Cursor& c, Tag& tag) {
+  tag.offset = c.offset();
+  return tag_type(c, tag.type_index);
 }
 
-bool ModuleDecoder::globals(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, module_->globals.size(), kMaxGlobals, "globals")) return false;
-  module_->globals.reserve(module_->globals.size() + std::min<size_t>(n, c.remaining() / 4));
-  for (uint32_t i = 0; i < n; ++i) {
-    Global global;
-    if (!read_global_type(c, global.type) || !const_expr(c, global.init)) return false;
-    module_->globals.push_back(global);
-  }
-  return true;
+bool ModuleDecoder::global_entry(Cursor& c, Global& global) {
+  return read_global_type(c, global.type) && const_expr(c, global.init);
 }
 
-bool ModuleDecoder::exports(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, 0, kMaxExports, "exports")) return false;
-  module_->exports.reserve(std::min<size_t>(n, c.remaining() / 3));
-  for (uint32_t i = 0; i < n; ++i) {
-    Export e;
-    e.offset = c.offset();
-    uint8_t kind = 0;
-    if (!name(c, e.name) || !c.byte(kind)) return false;
-    if (!extern_kind(c, kind, "malformed export kind")) return false;
-    e.kind = ExternKind(kind);
-    if (!c.u32(e.index)) return false;
-    if (e.kind == ExternKind::Func) declare(e.index);
-    module_->exports.push_back(std::move(e));
-  }
+bool ModuleDecoder::export_entry(Cursor& c, Export& e) {
+  e.offset = c.offset();
+  uint8_t kind = 0;
+  if (!name(c, e.name) || !c.byte(kind)) return false;
+  if (!extern_kind(c, kind, "malformed export kind")) return false;
+  e.kind = ExternKind(kind);
+  if (!c.u32(e.index)) return false;
+  if (e.kind == ExternKind::Func) declare(e.index);
   return true;
 }
 
@@ -768,72 +761,61 @@ bool ModuleDecoder::const_expr(Cursor& c, ConstExpr& out) {
   return c.skip(out.end - out.begin);
 }
 
-bool ModuleDecoder::elements(Cursor& c) {
-  uint32_t n = 0;
-  if (!read_count(c, n, 0, kMaxElemSegments, "element segments")) return false;
-  module_->elems.reserve(std::min<size_t>(n, c.remaining() / 4));
-  for (uint32_t i = 0; i < n; ++i) {
-    const uint8_t* at = module_->bytes.data() + c.offset();
-    uint32_t flags = 0;
-    if (!c.u32(flags)) return false;
-    if (flags > 7) return fail(c, "malformed elements segment kind", at);
-    ElemSegment elem;
-    elem.uses_exprs = flags & 4;
-    if (flags & 1) {
-      elem.mode = flags & 2 ? SegmentMode::Declarative : SegmentMode::Passive;
-    } else {
-      elem.table_written = flags & 2;
-      if (elem.table_written && !c.u32(elem.table)) return false;
-      if (!const_expr(c, elem.offset)) return false;
-    }
-    elem.type = ValType::ref(HeapKind::Func, elem.uses_exprs);
-    if (flags & 3) {
-      if (elem.uses_exprs) {
-        if (!c.ref_type(elem.type)) return false;
-      } else {
-        uint8_t kind = 0;
-        if (!c.byte(kind)) return false;
-        if (kind != 0)
-          return fail(c, "malformed element kind", module_->bytes.data() + c.offset() - 1);
-      }
-    }
-    uint32_t items = 0;
-    if (!c.u32(items)) return false;
+bool ModuleDecoder::element_entry(Cursor& c, ElemSegment& elem) {
+  const uint8_t* at = c.position();
+  uint32_t flags = 0;
+  if (!c.u32(flags)) return false;
+  if (flags > 7) return fail(c, "malformed elements segment kind", at);
+  elem.uses_exprs = flags & 4;
+  if (flags & 1) {
+    elem.mode = flags & 2 ? SegmentMode::Declarative : SegmentMode::Passive;
+  } else {
+    elem.table_written = flags & 2;
+    if (elem.table_written && !c.u32(elem.table)) return false;
+    if (!const_expr(c, elem.offset)) return false;
+  }
+  elem.type = ValType::ref(HeapKind::Func, elem.uses_exprs);
+  if (flags & 3) {
     if (elem.uses_exprs) {
-      elem.exprs.reserve(std::min<size_t>(items, c.remaining() / 2));
-      for (uint32_t k = 0; k < items; ++k) {
-        ConstExpr expr;
-        if (!const_expr(c, expr)) return false;
-        elem.exprs.push_back(expr);
-      }
+      if (!c.ref_type(elem.type)) return false;
     } else {
-      elem.funcs.reserve(std::min<size_t>(items, c.remaining()));
-      for (uint32_t k = 0; k < items; ++k) {
-        uint32_t func = 0;
-        if (!c.u32(func)) return false;
-        declare(func);
-        elem.funcs.push_back(func);
-      }
+      uint8_t kind = 0;
+      if (!c.byte(kind)) return false;
+      if (kind != 0) return fail(c, "malformed element kind", c.position() - 1);
     }
-    module_->elems.push_back(std::move(elem));
+  }
+  uint32_t items = 0;
+  if (!c.u32(items)) return false;
+  if (elem.uses_exprs) {
+    elem.exprs.reserve(std::min<size_t>(items, c.remaining() / 2));
+    for (uint32_t k = 0; k < items; ++k)
+      if (!const_expr(c, elem.exprs.emplace_back())) return false;
+  } else {
+    elem.funcs.reserve(std::min<size_t>(items, c.remaining()));
+    for (uint32_t k = 0; k < items; ++k) {
+      uint32_t func = 0;
+      if (!c.u32(func)) return false;
+      declare(func);
+      elem.funcs.push_back(func);
+    }
   }
   return true;
 }
 
 bool ModuleDecoder::datas(Cursor& c) {
   has_data_ = true;
-  const uint8_t* start = module_->bytes.data() + c.offset();
+  const uint8_t* start = c.position();
   uint32_t n = 0;
   if (!read_count(c, n, 0, kMaxDataSegments, "data segments")) return false;
   if (module_->data_count && *module_->data_count != n)
     return fail(c, "data count and data section have inconsistent lengths", start);
   module_->datas.reserve(std::min<size_t>(n, c.remaining() / 2));
   for (uint32_t i = 0; i < n; ++i) {
-    const uint8_t* at = module_->bytes.data() + c.offset();
+    const uint8_t* at = c.position();
     uint32_t flags = 0, length = 0;
     if (!c.u32(flags)) return false;
     if (flags > 2) return fail(c, "malformed data segment kind", at);
-    DataSegment data;
+    DataSegment& data = module_->datas.emplace_back();
     data.mode = flags == 1 ? SegmentMode::Passive : SegmentMode::Active;
     data.memory_written = flags == 2;
     if (data.memory_written && !c.u32(data.memory)) return false;
@@ -842,7 +824,6 @@ bool ModuleDecoder::datas(Cursor& c) {
     data.bytes.begin = c.offset();
     if (!c.skip(length)) return false;
     data.bytes.end = c.offset();
-    module_->datas.push_back(data);
   }
   return true;
 }

@@ -29,9 +29,18 @@ struct ExternType {
   ExternKind kind = ExternKind::Func;
   uint32_t type_index = 0;  // Func and Tag
   bool exact = false;       // Func: no subtype will do
+#if WAFER_HAS_OS
   TableType table;
   MemoryType memory;
   GlobalType global;
+#else
+  ExternType() : table() {}
+  union {
+    TableType table;
+    MemoryType memory;
+    GlobalType global;
+  };
+#endif
 };
 
 struct Import {

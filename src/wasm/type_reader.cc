@@ -9,14 +9,6 @@ namespace wafer::wasm {
 
 namespace {
 
-// Where a cursor stands, for fail().
-const uint8_t* position(const Cursor& c) {
-  struct Open : Cursor {
-    static const uint8_t* of(const Cursor& cursor) { return cursor.*(&Open::pos_); }
-  };
-  return Open::of(c);
-}
-
 constexpr uint32_t kMaxFields = 10000;
 
 bool result_type(Cursor& c, Vec<ValType>& out, uint32_t limit, Text what) {
@@ -51,7 +43,7 @@ constexpr Feature feature_of_form(uint8_t form) {
 
 bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
   if (!c.byte(flags)) return false;
-  const uint8_t* at = position(c) - 1;
+  const uint8_t* at = c.position() - 1;
   constexpr std::pair<uint8_t, Feature> kGated[] = {
       {2, Feature::Threads}, {4, Feature::Memory64}, {8, Feature::CustomPageSizes}};
   constexpr Text kMalformed = "malformed limits flags";
@@ -69,10 +61,10 @@ bool limits(Cursor& c, uint8_t known, Limits& out, uint8_t& flags) {
 
 }  // namespace
 
-bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, Text what) {
-  const uint8_t* at = position(c);
+bool read_count(Cursor& c, uint32_t& out, uint32_t present, uint32_t limit, Text what) {
+  const uint8_t* at = c.position();
   if (!c.u32(out)) return false;
-  if (present + out > limit) {
+  if (uint64_t{present} + out > limit) {
     if (!kMessages) return c.fail_text(ErrorKind::Exhaustion, "", at);
     String message = "too many ";
     message += what.text;
@@ -83,7 +75,7 @@ bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, Text
 
 bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   const FeatureSet features = c.features();
-  const uint8_t* at = position(c);
+  const uint8_t* at = c.position();
   uint8_t form = 0;
   const bool gc = features.has(feature_of_form(0x50));
   if (!c.byte(form)) return false;
@@ -94,7 +86,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     if (!c.u32(supers)) return false;
     if (supers > 1) return c.fail(ErrorKind::Invalid, "sub type has more than one super type", at);
     if (supers == 1) {
-      const uint8_t* super_at = position(c);
+      const uint8_t* super_at = c.position();
       if (!c.u32(out.super)) return false;
       if (out.super >= index) {
         if (out.super >= kMaxTypes) return c.unknown_type(out.super, super_at);
@@ -103,7 +95,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
         return c.fail(ErrorKind::Invalid, message, super_at);
       }
     }
-    at = position(c);
+    at = c.position();
     if (!c.byte(form)) return false;
   }
   if (features.has(feature_of_form(0x4C))) {
@@ -112,7 +104,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
     for (const auto& [code, to] : clauses) {
       if (form != code) continue;
       if (!c.u32(*to)) return false;
-      at = position(c);
+      at = c.position();
       if (!c.byte(form)) return false;
     }
   }
@@ -124,7 +116,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
   if (form == 0x5D && features.has(feature_of_form(0x5D))) {
     out.kind = CompKind::Cont;
     HeapType type;
-    const uint8_t* const type_at = position(c);
+    const uint8_t* const type_at = c.position();
     if (!c.heap_type(type)) return false;
     if (!type.is_concrete())
       return c.fail(ErrorKind::Malformed, "malformed definition type", type_at);
@@ -140,7 +132,7 @@ bool read_sub_type(Cursor& c, SubType& out, uint32_t index) {
       FieldType field;
       uint8_t mut = 0;
       if (!c.storage_type(field.storage) || !c.byte(mut)) return false;
-      if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", position(c) - 1);
+      if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
       field.is_mutable = mut;
       out.fields.push_back(field);
     }
@@ -190,7 +182,7 @@ bool read_memory_type(Cursor& c, MemoryType& out) {
   uint8_t flags = 0;
   if (!limits(c, 1 | 2 | 4 | 8, out.limits, flags)) return false;
   if (!(flags & 8)) return true;
-  const uint8_t* at = position(c);
+  const uint8_t* at = c.position();
   uint32_t log2 = 0;
   if (!c.u32(log2)) return false;
   if (log2 >= 64) return c.fail(ErrorKind::Malformed, "invalid custom page size", at);
@@ -203,7 +195,7 @@ bool read_memory_type(Cursor& c, MemoryType& out) {
 bool read_global_type(Cursor& c, GlobalType& out) {
   uint8_t mut = 0;
   if (!c.val_type(out.type) || !c.byte(mut)) return false;
-  if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", position(c) - 1);
+  if (mut > 1) return c.fail(ErrorKind::Malformed, "malformed mutability", c.position() - 1);
   out.is_mutable = mut;
   return true;
 }

@@ -13,7 +13,7 @@ inline constexpr uint32_t kMaxSubtypeDepth = 63;
 
 // The length of a vector of things (`what`) of which `present` exist already, and of which there
 // may be `limit`.
-bool read_count(Cursor& c, uint32_t& out, uint64_t present, uint32_t limit, Text what);
+bool read_count(Cursor& c, uint32_t& out, uint32_t present, uint32_t limit, Text what);
 // A sub type, composite or not, which gets the index `index`.
 bool read_sub_type(Cursor& c, SubType& out, uint32_t index);
 // Whether the type `sub` may declare `super` as its supertype (3.2.9), which is not final. Both are
