@@ -57,7 +57,7 @@ bool Cursor::fail_end() {
   return fail(ErrorKind::Malformed, "unexpected end of section or function", end_);
 }
 
-bool Cursor::unknown_type(uint64_t index, const uint8_t* at) {
+bool Cursor::unknown_type(uint32_t index, const uint8_t* at) {
   return fail(ErrorKind::Invalid,
               WAFER_MESSAGE("unknown type", message_with("unknown type ", index)), at);
 }
@@ -220,7 +220,7 @@ bool Cursor::heap_type(HeapType& out) {
   if (index < 0) return fail_type(*this, *at, "malformed heap type", at);
   if (!features_.has(Feature::FunctionReferences) && !features_.has(Feature::GC))
     return fail_off(*this, Feature::FunctionReferences, "malformed heap type", at);
-  if (index >= int64_t(type_limit_)) return unknown_type(uint64_t(index), at);
+  if (index >= int64_t(type_limit_)) return unknown_type(uint32_t(index), at);
   out = HeapType::concrete(uint32_t(index));
   return true;
 }

@@ -92,7 +92,7 @@ class Cursor {
   }
   WAFER_COLD bool fail_text(ErrorKind kind, Text message, const uint8_t* at);
   WAFER_COLD bool fail_end();
-  WAFER_COLD bool unknown_type(uint64_t index, const uint8_t* at);
+  WAFER_COLD bool unknown_type(uint32_t index, const uint8_t* at);
 
  protected:
   template <unsigned Bits>

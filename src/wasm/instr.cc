@@ -47,7 +47,7 @@ bool InstrReader::read_block_type(BlockType& out) {
   int64_t index = 0;
   if (!s33(index)) return false;
   if (index < 0) return fail(ErrorKind::Malformed, "malformed block type", at);
-  if (index >= int64_t(type_limit_)) return unknown_type(uint64_t(index), at);
+  if (index >= int64_t(type_limit_)) return unknown_type(uint32_t(index), at);
   out.kind = BlockType::Kind::Type;
   out.type_index = uint32_t(index);
   return true;

@@ -106,6 +106,11 @@ class ValType {
   // Packed types widen to i32 on the operand stack.
   constexpr ValType unpacked() const { return is_packed() ? ValType(TypeKind::I32) : *this; }
   constexpr uint32_t bits() const { return bits_; }
+  static constexpr ValType from_bits(uint32_t bits) {
+    ValType t;
+    t.bits_ = bits;
+    return t;
+  }
   constexpr bool operator==(const ValType&) const = default;
 
  private:

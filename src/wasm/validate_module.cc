@@ -124,7 +124,8 @@ Result<void> validate_before_code(const Module& module) {
   for (const Table& table : module.tables) {
     WAFER_TRY(check_table_type(table.type, table.offset));
     if (is_built(Feature::FunctionReferences) && table.init) {
-      WAFER_TRY(exprs.check_const(*table.init, table.type.element, imported_globals));
+      if (!exprs.check_const(*table.init, table.type.element, imported_globals))
+        return exprs.take_failure();
     } else if (!table.imported && !table.type.element.defaultable()) {
       return invalid(WAFER_MESSAGE("type mismatch", "type mismatch: table of type " +
                                                         to_string(table.type.element) +
@@ -133,13 +134,14 @@ Result<void> validate_before_code(const Module& module) {
     }
   }
   for (uint32_t i = imported_globals; i < all_globals; ++i)
-    WAFER_TRY(exprs.check_const(module.globals[i].init, module.globals[i].type.type, i));
+    if (!exprs.check_const(module.globals[i].init, module.globals[i].type.type, i))
+      return exprs.take_failure();
   for (const ElemSegment& elem : module.elems) {
     for (uint32_t func : elem.funcs)
       if (func >= module.functions.size())
         return unknown("unknown function", func, elem.offset.begin);
     for (const ConstExpr& expr : elem.exprs)
-      WAFER_TRY(exprs.check_const(expr, elem.type, all_globals));
+      if (!exprs.check_const(expr, elem.type, all_globals)) return exprs.take_failure();
     if (elem.mode != SegmentMode::Active) continue;
     if (elem.table >= module.tables.size())
       return unknown("unknown table", elem.table, elem.offset.begin);
@@ -150,7 +152,8 @@ Result<void> validate_before_code(const Module& module) {
                         "type mismatch: element segment's type " + to_string(elem.type) +
                             " does not match table's element type " + to_string(table.element)),
           elem.offset.begin);
-    WAFER_TRY(exprs.check_const(elem.offset, table.limits.address_type(), all_globals));
+    if (!exprs.check_const(elem.offset, table.limits.address_type(), all_globals))
+      return exprs.take_failure();
   }
   if (module.start) {
     if (*module.start >= module.functions.size())
@@ -168,9 +171,9 @@ Result<void> validate_datas(const Module& module) {
     if (data.mode != SegmentMode::Active) continue;
     if (data.memory >= module.memories.size())
       return unknown("unknown memory", data.memory, data.offset.begin);
-    WAFER_TRY(exprs.check_const(data.offset,
-                                module.memories[data.memory].type.limits.address_type(),
-                                uint32_t(module.globals.size())));
+    const ValType address = module.memories[data.memory].type.limits.address_type();
+    if (!exprs.check_const(data.offset, address, uint32_t(module.globals.size())))
+      return exprs.take_failure();
   }
   return {};
 }

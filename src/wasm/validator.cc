@@ -36,7 +36,7 @@ bool FuncValidator::fail_text(Text message, ErrorKind kind) {
   return false;
 }
 
-bool FuncValidator::fail_index(Text what, uint64_t index) {
+bool FuncValidator::fail_index(Text what, uint32_t index) {
   if (kBrief) return fail_text(what, ErrorKind::Invalid);
   String s = what.text;
   s += ' ';
@@ -73,6 +73,11 @@ Failure FuncValidator::read_error() {
     if (module_.bytes[end] == 0x05) message = "END opcode expected";
   }
   return failure(ErrorKind::Malformed, message, end);
+}
+
+bool FuncValidator::cannot_read() {
+  error_ = std::move(read_error().error);
+  return false;
 }
 
 bool FuncValidator::missing_data_count() {
@@ -134,6 +139,11 @@ bool FuncValidator::pop_all(Types want) {
     if (WAFER_UNLIKELY(!matches(sp_[-ptrdiff_t(i)], wanted[-ptrdiff_t(i)]))) return mismatch(want);
   sp_ -= take;
   return true;
+}
+
+bool FuncValidator::pop_bits(uint32_t bits) {
+  const ValType want = ValType::from_bits(bits);
+  return pop_all({&want, 1});
 }
 
 // Pops any reference; `out` is (ref bot) when it is unknown.
@@ -348,10 +358,8 @@ Result<void> FuncValidator::begin(uint32_t func) {
 
 Result<void> FuncValidator::finish() {
   if constexpr (kSmall) {
-    while (!done()) {
-      WAFER_TRY(read(scratch_));
-      WAFER_TRY(apply(scratch_));
-    }
+    while (!done())
+      if (!read_next(scratch_) || !step(scratch_)) return take_failure();
     return {};
   } else {
     if (run()) return {};
@@ -359,7 +367,7 @@ Result<void> FuncValidator::finish() {
   }
 }
 
-Result<void> FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t visible_globals) {
+bool FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t visible_globals) {
   constant_ = true;
   visible_globals_ = visible_globals;
   at_ = expr.begin;
@@ -367,13 +375,13 @@ Result<void> FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t v
   locals_.clear();
   reader_ = InstrReader(module_.bytes, expr.begin, expr.end, module_.features);
   reader_.set_type_limit(uint32_t(module_.types.size()));
-  if (!begin_frames(one(type))) return take_failure();
+  if (!begin_frames(one(type))) return false;
   while (!done()) {
-    WAFER_TRY(read(scratch_));
+    if (!read_next(scratch_)) return false;
     at_ = scratch_.offset_in_module;
-    if (!step_const(scratch_) || !step(scratch_)) return take_failure();
+    if (!step_const(scratch_) || !step(scratch_)) return false;
   }
-  return {};
+  return true;
 }
 
 bool FuncValidator::step_const(const Instr& in) {

@@ -73,9 +73,11 @@ class FuncValidator {
   // Validates the rest of the body at once; faster than read() and apply().
   Result<void> finish();
 
-  // Checks a constant expression of type `type` that sees the first
-  // `visible_globals` globals (3.4.12).
-  Result<void> check_const(ConstExpr expr, ValType type, uint32_t visible_globals);
+  // Whether a constant expression, which sees the first `visible_globals` globals, is valid and of
+  // type `type` (3.4.12).
+  bool check_const(ConstExpr expr, ValType type, uint32_t visible_globals);
+  // What check_const found.
+  Failure take_failure() { return {std::move(error_)}; }
 
   // Types of parameters and locals, in index order.
   const Vec<ValType>& locals() const { return locals_; }
@@ -114,14 +116,18 @@ class FuncValidator {
   bool exact_types() const { return module_.features.has(Feature::CustomDescriptors); }
   bool pop_descriptor_of(HeapType heap);
   bool step_const(const Instr& in);
+  bool read_next(Instr& out) {
+    return WAFER_LIKELY(!reader_.at_end() && reader_.read_instr(out)) || cannot_read();
+  }
   WAFER_COLD Failure read_error();
+  WAFER_COLD bool cannot_read();
 
   WAFER_COLD bool fail(std::string_view message, ErrorKind kind = ErrorKind::Invalid);
   WAFER_ALWAYS_INLINE bool fail(const char* message, ErrorKind kind = ErrorKind::Invalid) {
     return fail_text(message, kind);
   }
   WAFER_COLD bool fail_text(Text message, ErrorKind kind);
-  WAFER_COLD bool fail_index(Text what, uint64_t index);
+  WAFER_COLD bool fail_index(Text what, uint32_t index);
   WAFER_COLD bool mismatch(Types want, bool block = false);
   WAFER_COLD bool mismatch_ref(ValType have);
   bool missing_data_count();
@@ -138,7 +144,12 @@ class FuncValidator {
   }
   bool all_match(Types have, Types want) const;
   bool pop_all(Types want);
-  bool pop(ValType want) { return pop_all({&want, 1}); }
+  bool pop(ValType want) {
+    // Constants are passed as numbers, which take less space than loading them as types does.
+    if constexpr (kSmall) return pop_bits(want.bits());
+    return pop_all({&want, 1});
+  }
+  bool pop_bits(uint32_t bits);
   bool pop_ref(ValType& out);
   bool push_frame(Opcode op, Types params, Types results);
   bool end_frame();
@@ -190,7 +201,6 @@ class FuncValidator {
   uint32_t at_ = 0;  // offset of the current instruction
   mutable HashMap<uint32_t, ValType> singles_;
   Instr scratch_;
-  Failure take_failure() { return {std::move(error_)}; }
   Box<Error> error_;
 };
 
