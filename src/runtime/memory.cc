@@ -185,7 +185,7 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
   auto memory = make_shared_in<Memory>();
   memory->self_ = memory;
   memory->type_ = type;
-  memory->max_pages_ = most_pages(type, config.max_bytes);
+  memory->max_pages_ = Index(most_pages(type, config.max_bytes));
   memory->storage_ = config.storage;
   memory->index_ = config.index;
   if (config.guard_pages && guardable(type) && guard_pages_available())
@@ -195,7 +195,7 @@ Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, con
     return failure(ErrorKind::Exhaustion, "memory size exceeds the limit");
   uint64_t bytes = bytes_of(type, pages);
   if (config.trim < bytes && memory->mode_ == MemoryMode::Checked && !type.limits.shared) {
-    memory->trimmed_pages_ = pages;
+    memory->trimmed_pages_ = Index(pages);
     bytes = config.trim;
   }
   WAFER_TRY(memory->reserve(bytes, config));

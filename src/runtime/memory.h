@@ -96,13 +96,13 @@ class Memory {
  private:
   wasm::MemoryType type_;
   MemoryMode mode_ = MemoryMode::Checked;
-  uint64_t max_pages_ = 0;  // that it can ever have
-  size_t reserved_ = 0;     // Checked: bytes of address space behind base
-  size_t committed_ = 0;    // bytes from base on that may be accessed
-  bool pinned_ = false;     // base must not move (Guarded, or shared)
+  Index max_pages_ = 0;   // that it can ever have
+  size_t reserved_ = 0;   // Checked: bytes of address space behind base
+  size_t committed_ = 0;  // bytes from base on that may be accessed
+  bool pinned_ = false;   // base must not move (Guarded, or shared)
   enum class From : uint8_t { Pages, Allocator, Storage } from_ = From::Pages;  // base
   uint32_t index_ = 0;                                                          // for storage_
-  uint64_t trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows
+  Index trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows
   std::weak_ptr<Memory> self_;
   const MemoryStorage* storage_ = nullptr;
 #if WAFER_HAS_GUARDS

@@ -151,7 +151,7 @@ struct FuncInst {
 class Table {
  public:
   Ref* elements = nullptr;  // hot: read by the interpreter
-  uint64_t size = 0;
+  Index size = 0;
 
   // `holds_gc_refs`: the element type is in the any, extern or exn hierarchy (see
   // TypeRegistry::is_gc_ref). Exhaustion if it does not fit.
@@ -171,8 +171,8 @@ class Table {
 
  private:
   wasm::TableType type_;
-  uint64_t capacity_ = 0;
-  uint64_t max_elements_ = 0;
+  Index capacity_ = 0;
+  Index max_elements_ = 0;
   bool holds_gc_refs_ = false;
 };
 
@@ -238,6 +238,19 @@ struct Instance {
   [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, TagInst> own_tags;
   Vec<uint32_t> export_order;  // exports by name, made when first needed
 };
+
+}  // namespace wafer::runtime
+
+#if !WAFER_HAS_OS
+namespace wafer {
+template <>
+inline constexpr bool kZeroIsDefault<runtime::FuncInst> = true;
+template <>
+inline constexpr bool kZeroIsDefault<runtime::GlobalInst> = true;
+}  // namespace wafer
+#endif
+
+namespace wafer::runtime {
 
 // ---- Engine and store -----------------------------------------------------
 

@@ -44,15 +44,15 @@ Result<Box<Table>> Table::create(const wasm::TableType& type, Ref init, uint64_t
 Table::~Table() { release(elements, size_t(capacity_) * sizeof(Ref), alignof(Ref)); }
 
 uint64_t Table::grow(uint64_t delta, Ref init) {
-  const uint64_t old = size;
+  const Index old = size;
   if (delta > max_elements_ || old > max_elements_ - delta) return ~uint64_t{0};
-  const uint64_t wanted = old + delta;
+  const Index wanted = old + Index(delta);
   if (wanted > capacity_) {
     // Half as much again, so that repeated small growth stays linear.
-    uint64_t capacity = capacity_ + capacity_ / 2;
+    Index capacity = capacity_ + capacity_ / 2;
     if (capacity < wanted) capacity = wanted;
     if (capacity > max_elements_) capacity = max_elements_;
-    auto allocate = [](uint64_t n) {
+    auto allocate = [](Index n) {
       return static_cast<Ref*>(try_allocate(size_t(n) * sizeof(Ref), alignof(Ref)));
     };
     Ref* p = allocate(capacity);

@@ -84,8 +84,7 @@ bool InstrReader::read_instr(Instr& out) {
   if (WAFER_LIKELY(first < 0xFB || first == 0xFF)) {
     op = opcode_of_byte(first);
     if (WAFER_UNLIKELY(op == Opcode::Illegal)) return illegal(at, 0, first, op);
-    if (WAFER_UNLIKELY(!features_.has(op_facts(op).feature)))
-      return illegal(at, 0, first, op);
+    if (WAFER_UNLIKELY(!features_.has(op_facts(op).feature))) return illegal(at, 0, first, op);
   } else {
     uint32_t code = 0;
     if (!u32(code)) return false;

@@ -22,11 +22,6 @@ HeapType Module::canonical(HeapType t) const {
   return t.is_concrete() ? HeapType::concrete(canon[t.index()], t.is_exact()) : t;
 }
 
-ValType Module::canonical(ValType t) const {
-  if (!kHasTypeRefs || !t.is_ref()) return t;
-  return ValType::ref(canonical(t.heap()), t.nullable());
-}
-
 bool Module::is_subtype(ValType sub, ValType super) const {
   return sub == super || registry->is_subtype(canonical(sub), canonical(super));
 }

@@ -231,7 +231,9 @@ class Module {
   const FuncType& func_type(uint32_t func) const { return types[functions[func].type_index].func; }
   const CanonType* canon_type(uint32_t type) const { return registry->get(canon[type]); }
   // `t` with a concrete module index turned into its canonical id.
-  ValType canonical(ValType t) const;
+  ValType canonical(ValType t) const {
+    return kHasTypeRefs && t.is_ref() ? ValType::ref(canonical(t.heap()), t.nullable()) : t;
+  }
   HeapType canonical(HeapType t) const;
   // Subtyping between types that hold module indices.
   bool is_subtype(ValType sub, ValType super) const;
