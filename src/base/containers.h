@@ -12,6 +12,7 @@
 #include <memory>
 #include <new>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -331,7 +332,9 @@ class VecMap {
     if constexpr (sizeof...(Args) == 1)
       new (place) value_type(std::forward<Key>(key), std::forward<Args>(args)...);
     else
-      new (place) value_type(std::forward<Key>(key), V(std::forward<Args>(args)...));
+      new (place)
+          value_type(std::piecewise_construct, std::forward_as_tuple(std::forward<Key>(key)),
+                     std::forward_as_tuple(std::forward<Args>(args)...));
     entries_.push_back(static_cast<value_type*>(place));
     return {iterator(&entries_.back()), true};
   }

@@ -259,7 +259,8 @@ TrapCode HostFunc::invoke(void* self, runtime::CallContext& context, Slot* slots
     }
     for (size_t i = 0; i < results; ++i) wasm_val_delete(&vals[params + i]);
   }
-  for (size_t i = 0; i < params; ++i) wasm_val_delete(&vals[i]);
+  if constexpr (wasm::is_built(wasm::Feature::ReferenceTypes))
+    for (size_t i = 0; i < params; ++i) wasm_val_delete(&vals[i]);
   store->release();
   return code;
 }

@@ -216,13 +216,13 @@ wafer_error_t* wafer_linker_define(wafer_linker_t* l, const char* module, const 
 wafer_error_t* wafer_linker_define_func(wafer_linker_t* l, const char* module, const char* name,
                                         const wasm_functype_t* type, wafer_func_callback_t callback,
                                         void* env, void (*finalizer)(void*)) {
-  const wasm::FuncType func_type = to_func_type(*type);
+  wasm::TypeRegistry& registry = *l->engine->registry();
   HostFunc host;
-  host.type = l->engine->registry()->get(l->engine->registry()->intern_func(func_type));
+  host.type = registry.get(registry.intern_func(to_func_type(*type)));
   host.with_caller = callback;
   host.env = env;
   host.finalizer = finalizer;
-  return error_of(l->linker.define_func(module, name, func_type, &HostFunc::invoke,
+  return error_of(l->linker.define_func(module, name, host.type, &HostFunc::invoke,
                                         create<HostFunc>(host), &HostFunc::release));
 }
 wafer_error_t* wafer_linker_define_instance(wafer_linker_t* l, const char* module,

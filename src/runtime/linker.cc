@@ -77,17 +77,15 @@ struct Linker::Impl {
   bool shadowing = false;
   bool trap_on_unknown = false;
 
-  Result<void> add(std::string_view module, std::string_view name, Definition definition) {
-    auto [it, added] =
-        definitions.try_emplace(Name{String(module), String(name)}, std::move(definition));
-    if (added) return {};
-    if (!shadowing) return failure_of(ErrorKind::Usage, "already defined", {module, name});
+  Result<void> add(const NameView& name, Definition&& definition) {
+    auto [it, added] = definitions.try_emplace(Name{String(name.module), String(name.name)});
+    if (!added && !shadowing) return failure_of(ErrorKind::Usage, "already defined", name);
     it->second = std::move(definition);
     return {};
   }
 
-  const Definition* find(std::string_view module, std::string_view name) const {
-    auto it = definitions.find(NameView{module, name});
+  const Definition* find(const NameView& name) const {
+    auto it = definitions.find(name);
     return it == definitions.end() ? nullptr : &it->second;
   }
 
@@ -121,21 +119,28 @@ Result<void> Linker::define(std::string_view module, std::string_view name, cons
   definition.value = value;
   if (value.kind == wasm::ExternKind::Memory && !value.memory_owner)
     definition.value.memory_owner = value.memory->owner();
-  return impl_->add(module, name, std::move(definition));
+  return impl_->add({module, name}, std::move(definition));
 }
 
 Result<void> Linker::define_func(std::string_view module, std::string_view name,
                                  const wasm::FuncType& type, HostCallback callback, void* env,
                                  void (*release_env)(void*)) {
+  auto& registry = *impl_->engine->registry();
+  return define_func(module, name, registry.get(registry.intern_func(type)), callback, env,
+                     release_env);
+}
+
+Result<void> Linker::define_func(std::string_view module, std::string_view name,
+                                 const wasm::CanonType* type, HostCallback callback, void* env,
+                                 void (*release_env)(void*)) {
   Definition definition;
   definition.host = make_shared_in<HostDefinition>();
   HostDefinition& host = *definition.host;
-  auto& registry = *impl_->engine->registry();
-  host.canon = registry.get(registry.intern_func(type));
+  host.canon = type;
   host.callback = callback;
   host.env = env;
   host.release_env = release_env;
-  return impl_->add(module, name, std::move(definition));
+  return impl_->add({module, name}, std::move(definition));
 }
 
 Result<void> Linker::define_instance(std::string_view module, Instance* instance) {
@@ -146,13 +151,13 @@ Result<void> Linker::define_instance(std::string_view module, Instance* instance
 
 Result<void> Linker::alias(std::string_view module, std::string_view name,
                            std::string_view as_module, std::string_view as_name) {
-  const Definition* const definition = impl_->find(module, name);
+  const Definition* const definition = impl_->find({module, name});
   if (!definition) return failure_of(ErrorKind::Usage, "not defined", {module, name});
-  return impl_->add(as_module, as_name, Definition(*definition));
+  return impl_->add({as_module, as_name}, Definition(*definition));
 }
 
 std::optional<Extern> Linker::get(Store& store, std::string_view module, std::string_view name) {
-  const Definition* const definition = impl_->find(module, name);
+  const Definition* const definition = impl_->find({module, name});
   if (!definition) return std::nullopt;
   return impl_->resolve(store, *definition);
 }
@@ -165,21 +170,21 @@ Result<Instance*> Linker::instantiate(Store& store,
   Vec<Extern> imports;
   imports.reserve(module->imports.size());
   for (const wasm::Import& import : module->imports) {
-    if (const Definition* definition = impl_->find(import.module, import.name)) {
+    const NameView name{import.module, import.name};
+    if (const Definition* definition = impl_->find(name)) {
       imports.push_back(impl_->resolve(store, *definition));
       continue;
     }
     if (!impl_->trap_on_unknown || import.type.kind != wasm::ExternKind::Func) {
-      if (kBrief)
-        return failure_of(ErrorKind::Unlinkable, "unknown import", {import.module, import.name});
+      if (kBrief) return failure_of(ErrorKind::Unlinkable, "unknown import", name);
       // All of them are told at once.
       if (unknown++ == 0)
-        unknown_message = quoted("unknown import", {import.module, import.name});
+        unknown_message = quoted("unknown import", name);
       else if (unknown <= kMostUnknown)
-        append_quoted(unknown_message, ", ", {import.module, import.name});
+        append_quoted(unknown_message, ", ", name);
       continue;
     }
-    String message = quoted("unknown import", {import.module, import.name});
+    String message = quoted("unknown import", name);
     Extern e;
     e.kind = wasm::ExternKind::Func;
     e.func = store.new_host_func(module->canon_type(import.type.type_index), call_unknown,

@@ -20,6 +20,9 @@ class Linker {
   Result<void> define_func(std::string_view module, std::string_view name,
                            const wasm::FuncType& type, HostCallback callback, void* env,
                            void (*release_env)(void*) = nullptr);
+  Result<void> define_func(std::string_view module, std::string_view name,
+                           const wasm::CanonType* type, HostCallback callback, void* env,
+                           void (*release_env)(void*) = nullptr);
   // All exports of `instance` under `module`.
   Result<void> define_instance(std::string_view module, Instance* instance);
   // Makes "name" of "module" also findable as "as_name" of "as_module".
