@@ -193,6 +193,10 @@ WAFER_COLD bool fail_ref_type(Cursor& c, uint8_t code, const uint8_t* at) {
 }  // namespace
 
 bool Cursor::abstract_heap(uint8_t code, HeapKind& out) const {
+  if constexpr (kOnlyFuncRefs) {
+    out = HeapKind::Func;
+    return code == 0x70;
+  }
   Feature needs;
   return heap_of(code, out, needs) && features_.has(needs);
 }

@@ -47,6 +47,11 @@ inline constexpr bool kHasTypeRefs = is_built(Feature::FunctionReferences) || is
 // Whether there are others than function references.
 inline constexpr bool kManyRefTypes = is_built(Feature::ReferenceTypes);
 
+// Whether there are no references but nullable ones to functions, and those only in tables.
+inline constexpr bool kOnlyFuncRefs = !kHasTypeRefs && !kManyRefTypes &&
+                                      !is_built(Feature::Exceptions) &&
+                                      !is_built(Feature::StackSwitching);
+
 // A heap type: an abstract kind, or a type index. Which index space the index
 // belongs to (a module's, or the TypeRegistry's canonical ids) is the holder's
 // to say; Module holds module indices, everything at run time canonical ids.

@@ -106,7 +106,7 @@ bool FuncValidator::grow() {
 FuncValidator::Types FuncValidator::one(ValType t) const {
   for (const ValType& known : kNumTypes)
     if (known == t) return {&known, 1};
-  return {&singles_.try_emplace(t.bits(), t).first->second, 1};
+  return {singles_.of(t), 1};
 }
 
 std::span<const ValType> FuncValidator::block_results(const BlockType& type) const {
@@ -311,6 +311,11 @@ bool FuncValidator::begin_frames(Types results) {
   return push_frame(Opcode::Block, {}, results);
 }
 
+void FuncValidator::read_from(uint32_t begin, uint32_t end) {
+  reader_ = InstrReader(module_.bytes, begin, end, module_.features);
+  reader_.set_type_limit(uint32_t(module_.types.size()));
+}
+
 bool FuncValidator::read_locals() {
   uint32_t groups = 0;
   const uint8_t* at = reader_.pos_;
@@ -340,8 +345,7 @@ Result<void> FuncValidator::begin(uint32_t func) {
   constant_ = false;
   tracks_inits_ = false;
   at_ = function.body.begin;
-  reader_ = InstrReader(module_.bytes, function.body.begin, function.body.end, module_.features);
-  reader_.set_type_limit(uint32_t(module_.types.size()));
+  read_from(function.body.begin, function.body.end);
   control_.clear();
   locals_.assign(type.params.begin(), type.params.end());
   param_count_ = uint32_t(locals_.size());
@@ -373,8 +377,7 @@ bool FuncValidator::check_const(ConstExpr expr, ValType type, uint32_t visible_g
   at_ = expr.begin;
   tracks_inits_ = false;
   locals_.clear();
-  reader_ = InstrReader(module_.bytes, expr.begin, expr.end, module_.features);
-  reader_.set_type_limit(uint32_t(module_.types.size()));
+  read_from(expr.begin, expr.end);
   if (!begin_frames(one(type))) return false;
   while (!done()) {
     if (!read_next(scratch_)) return false;

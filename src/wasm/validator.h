@@ -106,7 +106,21 @@ class FuncValidator {
 
  private:
   using Types = std::span<const ValType>;
+  // Where types that are not numbers' lie, for lists of one.
+  class Singles {
+   public:
+    const ValType* of(ValType t) { return &types_.try_emplace(t.bits(), t).first->second; }
 
+   private:
+    HashMap<uint32_t, ValType> types_;
+  };
+  struct FuncRefSingles {
+    static constexpr ValType kTypes[] = {ValType::ref(HeapKind::Func, false), kFuncRef};
+    static const ValType* of(ValType t) { return &kTypes[t == kFuncRef]; }
+  };
+
+  // Has the reader go from `begin` to `end`.
+  void read_from(uint32_t begin, uint32_t end);
   bool begin_frames(Types results);
   bool read_locals();
   bool run();
@@ -139,8 +153,7 @@ class FuncValidator {
     for (ValType t : types) *sp_++ = t;
   }
   bool matches(ValType have, ValType want) const {
-    // Without reference types operands are numbers.
-    if constexpr (!kManyRefTypes && !kHasTypeRefs) return have == want || have.is_bot();
+    if constexpr (kOnlyFuncRefs) return have == want || have.is_bot();
     return have == want || have.is_bot() ||
            (have.is_ref() && want.is_ref() && module_.is_subtype(have, want));
   }
@@ -201,7 +214,7 @@ class FuncValidator {
   bool constant_ = false;
   uint32_t visible_globals_ = 0;
   uint32_t at_ = 0;  // offset of the current instruction
-  mutable HashMap<uint32_t, ValType> singles_;
+  [[no_unique_address]] mutable std::conditional_t<kOnlyFuncRefs, FuncRefSingles, Singles> singles_;
   Instr scratch_;
   Box<Error> error_;
 };
