@@ -62,7 +62,7 @@ void release(void* pointer, size_t size, size_t align) {
 Failure failure(ErrorKind kind, Text message) { return failure(kind, message, Error::kNoOffset); }
 
 Failure failure(ErrorKind kind, Text message, uint64_t at) {
-  return {make_box<Error>(kind, kMessages ? std::string_view(message.text) : text_of(kind), at)};
+  return {make_box<Error>(kind, kMessages ? view_of(message.text) : text_of(kind), at)};
 }
 
 std::string_view text_of(ErrorKind kind) {

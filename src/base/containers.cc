@@ -48,6 +48,13 @@ std::shared_ptr<void> make_shared_place(const SharedKind& kind) {
   return std::allocate_shared<Place>(PlaceAllocator<Place>(kind));
 }
 
+std::string_view view_of(const char* text) {
+  const char* end = text;
+  // (Or the compiler makes a call of strlen of it.)
+  for (; *end; ++end) asm("" : "+r"(end));
+  return {text, size_t(end - text)};
+}
+
 void VecStorage::grow(size_t more, size_t element, bool exact) {
   size_t capacity = size + more;
   // Half as much again, from 16 bytes on.

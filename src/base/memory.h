@@ -103,6 +103,13 @@ struct StringEqual {};
 
 #endif
 
+// The text up to a zero byte. Small builds do without strlen, which is long in some C libraries.
+#if WAFER_HAS_OS
+inline std::string_view view_of(const char* text) { return text; }
+#else
+std::string_view view_of(const char* text);
+#endif
+
 // Takes the place of a vector of what is not built in: nothing is ever put in, and the compiler
 // drops what would go through it.
 template <class T>

@@ -162,7 +162,7 @@ wafer_error_t* wafer_module_attach_code(wasm_module_t* m, const void* code, size
 static wasm_extern_t* find_export(wasm_store_t* store, runtime::Instance* instance,
                                   const char* name) {
   if (!instance) return nullptr;
-  const auto e = instance->get_export(name);
+  const auto e = instance->get_export(view_of(name));
   return e ? from_extern(store, *e) : nullptr;
 }
 
@@ -211,7 +211,7 @@ static wafer_error_t* error_of(Result<void> result) {
 
 wafer_error_t* wafer_linker_define(wafer_linker_t* l, const char* module, const char* name,
                                    const wasm_extern_t* e) {
-  return error_of(l->linker.define(module, name, to_extern(*e)));
+  return error_of(l->linker.define(view_of(module), view_of(name), to_extern(*e)));
 }
 wafer_error_t* wafer_linker_define_func(wafer_linker_t* l, const char* module, const char* name,
                                         const wasm_functype_t* type, wafer_func_callback_t callback,
@@ -222,12 +222,14 @@ wafer_error_t* wafer_linker_define_func(wafer_linker_t* l, const char* module, c
   host.with_caller = callback;
   host.env = env;
   host.finalizer = finalizer;
-  return error_of(l->linker.define_func(module, name, host.type, &HostFunc::invoke,
-                                        create<HostFunc>(host), &HostFunc::release));
+  return error_of(l->linker.define_func(view_of(module), view_of(name), host.type,
+                                        &HostFunc::invoke, create<HostFunc>(host),
+                                        &HostFunc::release));
 }
 wafer_error_t* wafer_linker_define_instance(wafer_linker_t* l, const char* module,
                                             const wasm_instance_t* i) {
-  return error_of(l->linker.define_instance(module, static_cast<runtime::Instance*>(i->item)));
+  return error_of(
+      l->linker.define_instance(view_of(module), static_cast<runtime::Instance*>(i->item)));
 }
 wafer_error_t* wafer_linker_instantiate(wafer_linker_t* l, wasm_store_t* store,
                                         const wasm_module_t* module, wasm_instance_t** out,

@@ -44,7 +44,7 @@ struct NameEqual {
 };
 
 void append_quoted(String& s, const char* before, const NameView& name) {
-  s += before;
+  s += view_of(before);
   s += '"';
   s += name.module;
   s += "\" \"";
@@ -53,7 +53,7 @@ void append_quoted(String& s, const char* before, const NameView& name) {
 }
 
 WAFER_NOINLINE String quoted(const char* what, const NameView& name) {
-  String s(what);
+  String s(view_of(what));
   if (!kMessages) return s;
   append_quoted(s, ": ", name);
   return s;

@@ -59,7 +59,7 @@ std::string_view trap_message(TrapCode code) {
   for (uint32_t n = std::min(uint32_t(code), kUnknown); n; --n)
     while (*message++) {
     }
-  return message;
+  return view_of(message);
 }
 
 }  // namespace wafer::runtime

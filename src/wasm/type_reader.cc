@@ -67,7 +67,7 @@ bool read_count(Cursor& c, uint32_t& out, uint32_t present, uint32_t limit, Text
   if (uint64_t{present} + out > limit) {
     if (!kMessages) return c.fail_text(ErrorKind::Exhaustion, "", at);
     String message = "too many ";
-    message += what.text;
+    message += view_of(what.text);
     return c.fail(ErrorKind::Exhaustion, message, at);
   }
   return true;
