@@ -107,7 +107,7 @@ class Vec {
 
   void reserve(size_t n) { s_.reserve(n, sizeof(T)); }
   void shrink_to_fit() { s_.shrink(sizeof(T)); }
-  T& emplace_back() { return *new (s_.add(sizeof(T))) T(); }
+  T& emplace_back() { return *new (s_.add(sizeof(T))) T{}; }
   template <class... Args>
   T& emplace_back(Args&&... args) {
     // The arguments may lie in this vector.
@@ -143,7 +143,7 @@ class Vec {
       s_.fill_zero(n, sizeof(T));
     } else {
       s_.reserve(n, sizeof(T));
-      while (s_.size < n) new (static_cast<void*>(data() + s_.size++)) T();
+      while (s_.size < n) new (static_cast<void*>(data() + s_.size++)) T{};
     }
   }
   void resize(size_t n, const T& value) {

@@ -333,9 +333,7 @@ ModuleDecoder::Step ModuleDecoder::next_body(bool final) {
     return malformed("length out of bounds", section_size_at_);
   }
   module_->functions[next_func_].body = {pos, end};
-  if (validate_) {
-    if (!ok(validator_.begin(next_func_)) || !ok(validator_.finish())) return Step::Failed;
-  }
+  if (validate_ && !validator_.validate(next_func_)) return failed(validator_.take_failure());
   ++next_func_;
   --bodies_left_;
   pos_ = end;
@@ -550,7 +548,7 @@ bool ModuleDecoder::entries(Cursor& c, List& list, const EntriesOf& of) {
   else
     return entries(c, list.storage(), of, sizeof(T),
                    [](ModuleDecoder& decoder, Cursor& cursor, void* place) {
-                     return (decoder.*Read)(cursor, *new (place) T());
+                     return (decoder.*Read)(cursor, *new (place) T{});
                    });
 #endif
 }
@@ -863,6 +861,8 @@ bool is_valid_module(Bytes bytes, FeatureSet features) {
   return decode_module(bytes, options).ok();
 }
 
+#if WAFER_HAS_OS
+
 struct StreamingDecoder::Impl {
   Impl(const DecodeOptions& options, std::shared_ptr<Module> m)
       : module(m.get()), decoder(options, std::move(m)) {}
@@ -903,5 +903,7 @@ Result<std::shared_ptr<Module>> StreamingDecoder::finish() {
   WAFER_TRY(impl_->advance(true));
   return impl_->decoder.take();
 }
+
+#endif
 
 }  // namespace wafer::wasm

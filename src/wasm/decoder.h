@@ -24,6 +24,7 @@ Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& 
 // Whether `bytes` are a valid module where these features are on.
 bool is_valid_module(Bytes bytes, FeatureSet features);
 
+#if WAFER_HAS_OS
 // The same for input that arrives in pieces: sections and function bodies are
 // decoded and validated as soon as they are complete.
 class StreamingDecoder {
@@ -39,5 +40,6 @@ class StreamingDecoder {
   struct Impl;
   Box<Impl> impl_;
 };
+#endif
 
 }  // namespace wafer::wasm

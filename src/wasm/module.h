@@ -34,7 +34,7 @@ struct ExternType {
   MemoryType memory;
   GlobalType global;
 #else
-  ExternType() : table() {}
+  ExternType() : table{} {}
   union {
     TableType table;
     MemoryType memory;

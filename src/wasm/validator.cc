@@ -339,7 +339,7 @@ bool FuncValidator::read_locals() {
   return true;
 }
 
-Result<void> FuncValidator::begin(uint32_t func) {
+bool FuncValidator::start(uint32_t func) {
   const Function& function = module_.functions[func];
   const FuncType& type = module_.types[function.type_index].func;
   constant_ = false;
@@ -350,24 +350,22 @@ Result<void> FuncValidator::begin(uint32_t func) {
   locals_.assign(type.params.begin(), type.params.end());
   param_count_ = uint32_t(locals_.size());
   if (function.body.size() > kMaxFunctionSize)
-    return failure(ErrorKind::Exhaustion, "function body is too large", at_);
-  if (!read_locals()) return read_error();
+    return fail("function body is too large", ErrorKind::Exhaustion);
+  if (!read_locals()) return cannot_read();
   if (tracks_inits_) {
     local_set_.assign(locals_.size(), 1);
     for (size_t i = param_count_; i < locals_.size(); ++i) local_set_[i] = locals_[i].defaultable();
   }
-  if (!begin_frames(type.results)) return take_failure();
-  return {};
+  return begin_frames(type.results);
 }
 
-Result<void> FuncValidator::finish() {
+bool FuncValidator::rest() {
   if constexpr (kSmall) {
     while (!done())
-      if (!read_next(scratch_) || !step(scratch_)) return take_failure();
-    return {};
+      if (!read_next(scratch_) || !step(scratch_)) return false;
+    return true;
   } else {
-    if (run()) return {};
-    return read_error();
+    return run() || cannot_read();
   }
 }
 
@@ -439,8 +437,8 @@ bool FuncValidator::step_const(const Instr& in) {
 
 Result<void> validate_function(const Module& module, uint32_t func) {
   FuncValidator validator(module);
-  WAFER_TRY(validator.begin(func));
-  return validator.finish();
+  if (validator.validate(func)) return {};
+  return validator.take_failure();
 }
 
 }  // namespace wafer::wasm

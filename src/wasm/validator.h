@@ -57,7 +57,10 @@ class FuncValidator {
   FuncValidator& operator=(const FuncValidator&) = delete;
 
   // Starts function `func`: reads its locals. Reusable for many functions.
-  Result<void> begin(uint32_t func);
+  Result<void> begin(uint32_t func) {
+    if (start(func)) return {};
+    return take_failure();
+  }
   // Where in the module the next instruction is.
   uint32_t offset() const { return reader_.offset(); }
   // True once the body's final `end` has been applied.
@@ -71,12 +74,17 @@ class FuncValidator {
     return take_failure();
   }
   // Validates the rest of the body at once; faster than read() and apply().
-  Result<void> finish();
+  Result<void> finish() {
+    if (rest()) return {};
+    return take_failure();
+  }
+  // Whether function `func` is valid; if not, there is a failure to take.
+  bool validate(uint32_t func) { return start(func) && rest(); }
 
   // Whether a constant expression, which sees the first `visible_globals` globals, is valid and of
   // type `type` (3.4.12).
   bool check_const(ConstExpr expr, ValType type, uint32_t visible_globals);
-  // What check_const found.
+  // What validate or check_const found.
   Failure take_failure() { return {std::move(error_)}; }
 
   // Types of parameters and locals, in index order.
@@ -121,6 +129,8 @@ class FuncValidator {
 
   // Has the reader go from `begin` to `end`.
   void read_from(uint32_t begin, uint32_t end);
+  bool start(uint32_t func);
+  bool rest();
   bool begin_frames(Types results);
   bool read_locals();
   bool run();
