@@ -225,10 +225,12 @@ bool eval_simple(Instance& instance, wasm::ConstExpr expr, Slot* result) {
       return true;
     }
     case 0xD0:  // ref.null
+      if constexpr (!wasm::is_built(wasm::Feature::ReferenceTypes)) return false;
       if (read_sleb<33>(p, end, s) != LebStatus::Ok || p + 1 != end) return false;
       result[0] = kNullRef;
       return true;
     case 0xD2:  // ref.func
+      if constexpr (!wasm::is_built(wasm::Feature::ReferenceTypes)) return false;
       if (read_uleb<32>(p, end, u) != LebStatus::Ok || p + 1 != end) return false;
       result[0] = uintptr_t(instance.funcs[u]);
       return true;

@@ -22,23 +22,17 @@ bool is_utf8(std::string_view bytes) {
   while (p != end) {
     const uint8_t b = *p++;
     if (b < 0x80) continue;
-    unsigned extra;
-    uint32_t code = 0, least = 0;
-    if (b >= 0xC2 && b < 0xE0) {
-      extra = 1, code = b & 0x1F, least = 0x80;
-    } else if (b >= 0xE0 && b < 0xF0) {
-      extra = 2, code = b & 0x0F, least = 0x800;
-    } else if (b >= 0xF0 && b < 0xF5) {
-      extra = 3, code = b & 0x07, least = 0x10000;
-    } else {
-      return false;
-    }
+    if (b < 0xC2 || b >= 0xF5) return false;
+    const unsigned extra = 1 + (b >= 0xE0) + (b >= 0xF0);
+    uint32_t code = b & (0x3Fu >> extra);
     if (size_t(end - p) < extra) return false;
-    for (; extra; --extra) {
+    for (unsigned i = 0; i < extra; ++i) {
       if ((*p & 0xC0) != 0x80) return false;
       code = code << 6 | (*p++ & 0x3F);
     }
-    if (code < least || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
+    // The least that two more bytes are for is 0x800, and 0x10000 for three.
+    if (code < 1u << (5 * extra + 1) || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+      return false;
   }
   return true;
 }

@@ -88,7 +88,7 @@ bool InstrReader::read_instr(Instr& out) {
   } else {
     uint32_t code = 0;
     if (!u32(code)) return false;
-    op = opcode_from_code(first, code);
+    op = prefixed_opcode(first, code);
     if (WAFER_UNLIKELY(op == Opcode::Illegal || !features_.has(op_facts(op).feature)))
       return illegal(at, first, code, op);
   }

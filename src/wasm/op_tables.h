@@ -185,6 +185,9 @@ inline constexpr auto kOtherByteOpcodes = [] {
   return table;
 }();
 
+// The opcode encoded as `prefix`, from 0xFB to 0xFE, and `code`, or Illegal.
+Opcode prefixed_opcode(uint8_t prefix, uint32_t code);
+
 // The opcode of one byte, or Illegal.
 inline Opcode opcode_of_byte(uint8_t byte) {
   if constexpr (!kSmall) return Opcode(kByteOpcodes[byte]);

@@ -8,6 +8,9 @@ namespace wafer::wasm {
 
 namespace {
 
+// Whether types are only of functions, which are groups for themselves and refer to no others.
+constexpr bool kPlainFuncs = kInTree && !kHasTypeRefs;
+
 // Equality of function types, in which a reference to the type itself is equal to no other.
 bool same(const CanonType& a, const Vec<ValType>& list_a, const CanonType& b,
           const Vec<ValType>& list_b) {
@@ -208,6 +211,19 @@ void TypeRegistry::Chunked::add(Box<CanonType> type) {
 
 Result<uint32_t> TypeRegistry::enter(const SubType* group, size_t count, uint32_t first_local,
                                      const uint32_t* canon_of) {
+  if constexpr (kPlainFuncs) {
+    if (types_.size() == decltype(types_)::kMax)
+      return failure(ErrorKind::Exhaustion, "type registry is full");
+    Box<CanonType> type = make_box<CanonType>();
+    type->id = types_.size();
+    type->func = group->func;
+    const uint32_t known = find_or_hang(
+        *type, [&](uint32_t other) -> CanonType& { return *const_cast<CanonType*>(get(other)); });
+    if (known != type->id) return known;
+    lay_out(*type, [](ValType t) { return t.is_ref(); });
+    types_.add(std::move(type));
+    return known;
+  }
   String key;
   if constexpr (!kInTree) {
     KeyWriter writer(first_local, canon_of);

@@ -253,6 +253,8 @@ bool FuncValidator::step(const Instr& in) {
   if (WAFER_UNLIKELY(sp_ > soft_limit_) && !grow()) return false;
   const Opcode op = in.op;
   WAFER_ASSUME_BUILT(op);
+  // (That there is no default takes less space.)
+  if (kSmall && !op_facts(op).sig().custom) return step_sig(in);
   switch (op) {
     case Opcode::Unreachable:
       set_unreachable();
@@ -838,6 +840,7 @@ bool FuncValidator::step(const Instr& in) {
     }
 
     default:
+      if constexpr (kSmall) __builtin_unreachable();
       return step_sig(in);
   }
 }
