@@ -804,6 +804,8 @@ struct Instantiator {
   TrapCode init_elem(uint32_t index) {
     Instance& in = *instance;
     const wasm::ElemSegment& elem = module.elems[index];
+    // (Without references there is no expression that makes one.)
+    const bool uses_exprs = !wasm::kOnlyFuncRefs && elem.uses_exprs;
     if (elem.mode == SegmentMode::Declarative) return TrapCode::None;
     Slot offset = 0;
     if (elem.mode == SegmentMode::Active) {
@@ -811,7 +813,7 @@ struct Instantiator {
       Table& table = *in.tables[elem.table];
       if (offset > table.size || elem.size() > table.size - offset)
         return TrapCode::TableOutOfBounds;
-      if (!elem.uses_exprs) {
+      if (!uses_exprs) {
         Ref* to = table.elements + offset;
         for (const uint32_t f : elem.funcs) *to++ = uintptr_t(in.funcs[f]);
         return TrapCode::None;
@@ -820,7 +822,7 @@ struct Instantiator {
     // In the segment first: there the collector sees them.
     Vec<Ref>& items = in.elems[index];
     items.resize(elem.size());
-    if (elem.uses_exprs) {
+    if (uses_exprs) {
       for (size_t i = 0; i < items.size(); ++i)
         if (TrapCode c = eval_const(in, elem.exprs[i], &items[i]); c != TrapCode::None) return c;
     } else {
