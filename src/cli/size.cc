@@ -107,11 +107,24 @@ uint64_t memories(const wasm::Module& m, bool trim) {
   return bytes;
 }
 
+constexpr uint64_t kNarrowWord = 2;  // bytes
+
+// Bytes of what runs instead of a function's body on narrow slots, at most.
+uint64_t code_bytes(const interp::FuncCode& f, bool in_place) {
+  if (in_place) return f.code.size() * sizeof(interp::Word);
+  uint64_t words = f.narrow_words;
+  // Where a comparison may lead further than it can branch, it stands by itself.
+  if (words > 0x7FFF) words *= 2;
+  // Where slots are beyond what short forms reach, each may be copied before or after.
+  if (f.frame_slots + 8 > interp::kNearSlots) words *= 6;
+  return words * kNarrowWord;
+}
+
 // What a small build has at most beside the `code` bytes that come of a body, while they grow:
 // translate() begins with a guess, and vectors go on by halves.
 uint64_t growing(uint64_t code, uint64_t body, const SizeOptions& o) {
   const uint64_t words = interp::guessed_words(body, o.fuel);
-  const uint64_t guess = o.in_place ? 0 : words * sizeof(interp::Word) + body / 3 + 8;
+  const uint64_t guess = o.in_place ? 0 : words * kNarrowWord + body / 3 + 8;
   return code > guess ? code + code / 2 : guess;
 }
 
@@ -159,8 +172,7 @@ int size(const SizeOptions& o) {
                       i, f.frame_slots, interp::kMaxNarrowSlots - 4));
       return kFailure;
     }
-    const uint64_t words = f.code.size() - uint64_t(int64_t(f.narrow_saves));
-    const uint64_t bytes = words * sizeof(interp::Word) + f.offsets.size() + f.handlers.bytes() +
+    const uint64_t bytes = code_bytes(f, o.in_place) + f.offsets.size() + f.handlers.bytes() +
                            2 * (f.ref_locals.size() + f.ref_maps.size()) +
                            sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;

@@ -19,22 +19,35 @@
 // that the next instruction need not wait for memory: an operand is read from a
 // slot (S), the accumulator (A) or an immediate word (I).
 //
-// On 32-bit processors (narrow slots), where code takes memory that is scarce, nearly all
-// instructions are one word: constants of 16 bits and what branches add to their address stand
-// in its fields. Handlers find operands and each other at once: `op` is a place in the table of
-// handlers and slots are places in the frame, in bytes. There are no accumulators.
+// On small 32-bit processors (narrow slots), where code takes memory that is scarce, it is a row of
+// 16-bit words, and there are no accumulators. What is frequent has short forms, with slots of
+// one byte:
+//
+//   op a | b c               all slots
+//   op a | b - | c           c is a constant, an offset in memory, or of a branch
+//   op a | b | c             b and c are such, or one number of 32 bits
+//
+// All else has the words above, of four words each: in the first, bits 8..15 are 0, or the number
+// of an operation whose kind bits 0..7 tell, and slots are places in the frame in bytes.
+// Safepoints, only the map, have two words. In functions whose frames are larger than short forms
+// reach, the first slots are free for what is copied there to be near, and parameters that came
+// in them are moved behind the others.
 #pragma once
 
 #include <atomic>
 
+#include "base/access.h"
 #include "base/result.h"
 #include "interp/interp.h"
+#include "interp/ops.h"
 #include "runtime/roots.h"
 #include "runtime/store.h"
 
 namespace wafer::interp {
 
-using Word = uint64_t;
+// A word of code; a row of four where they are narrow.
+using Word = std::conditional_t<kNarrow && WAFER_HAS_TRANSLATOR, uint16_t, uint64_t>;
+using Quad = uint64_t;
 using runtime::FuncInst;
 using runtime::Instance;
 using runtime::Ref;
@@ -43,6 +56,16 @@ using runtime::Store;
 using runtime::TrapCode;
 
 class ModuleCodeImpl;
+
+// The number that begins at `p`: one word, but on narrow slots of as many as it takes.
+template <class T>
+WAFER_ALWAYS_INLINE T number_at(const Word* p) {
+  if constexpr (sizeof(Word) >= sizeof(T)) return T(*p);
+  if constexpr (std::endian::native == std::endian::little) return load_aligned<T, 2>(p);
+  T v = 0;
+  for (unsigned i = 0; i < sizeof(T) / 2; ++i) v |= T(p[i]) << 16 * i;
+  return v;
+}
 
 // Whether functions can be run where their bytes lie (in_place.h).
 #define WAFER_HAS_IN_PLACE (WAFER_HAS_OS || !WAFER_HAS_TRANSLATOR)
@@ -140,8 +163,8 @@ struct FuncCode {
   ModuleCodeImpl* module = nullptr;
 
 #if WAFER_HAS_OS
-  // Words that the code takes less on narrow slots.
-  int32_t narrow_saves = 0;
+  // Words that the code has on narrow slots.
+  uint32_t narrow_words = 0;
 #endif
   Vec<Word> code;
   // Slots of locals that hold GC references; runs of: count, slots, of
@@ -162,8 +185,9 @@ struct FuncCode {
   // The reference map of the safepoint before `next`, 0 for none.
   uint32_t ref_map(const Word* next) const;
   // Settles where parameters, locals and link lie in the frame, whose operands come next.
+  // `moved`: slots between parameters and other locals, for parameters that are moved there.
   Result<void> lay_out(const wasm::Module& module, const Vec<wasm::ValType>& locals,
-                       uint32_t link_slots);
+                       uint32_t link_slots, uint32_t moved = 0);
 };
 
 // Settings that shape code; code is shared only where they agree.
@@ -230,7 +254,7 @@ inline bool is_gc_ref(const wasm::Module& module, wasm::ValType t) {
 }
 
 // Words that translation asks for first in small builds: what most bodies of so many bytes become.
-constexpr size_t guessed_words(size_t body, bool fuel) { return body * (fuel ? 11 : 9) / 32 + 8; }
+constexpr size_t guessed_words(size_t body, bool fuel) { return body * (fuel ? 15 : 12) / 16 + 16; }
 
 // Translates a validated function.
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out);

@@ -14,32 +14,18 @@ using runtime::Memory;
 // ---- plain numeric --------------------------------------------------------
 
 #if WAFER_NARROW
-// Of a rare operation, the number of its opcode (grouped.h).
-constexpr auto kRareCodes = [] {
-  std::array<uint8_t, kLayout.rares> codes{};
-  const auto add = [&codes](Opcode op, unsigned number) {
-    const OpRow& row = row_of(op);
-    for (unsigned i = row.first; i < row.first + kLayout.size(row.forms) && is_rare(op); ++i)
-      codes[i] = uint8_t(number);
-  };
-#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, add(Opcode::id, group_number(code::id));)
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-  return codes;
-}();
 template <bool HasConst>
 WAFER_CC void rare(WAFER_PARAMS) {
-  const auto constant = Slot(int16_t(FC));
-  const Slot* const second = HasConst ? &constant : SC;
-  const TrapCode code = kGroups.run(kRareCodes[uint16_t(*PC) / kOpStep], SB, second, SA);
+  const auto constant = Slot(int16_t(field<3>(PC)));
+  const Slot* const second = HasConst ? &constant : LC;
+  const TrapCode code = kGroups.run(code_byte<1>(PC), LB, second, LA);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-  NEXT(1);
+  NEXT(words(1));
 }
 #endif
 
 // The offset of a comparison that branches.
-#define BRANCH (kNarrow ? int16_t(FC) : int32_t(LO(PC[1])))
+#define BRANCH (kNarrow ? int16_t(FC) : int32_t(ARG_LO(1)))
 #if WAFER_REGS
 // The end of branches that take long anyway.
 WAFER_NOINLINE void branch_if(bool taken) {
@@ -60,13 +46,17 @@ WAFER_CC void bin(WAFER_PARAMS) {
     a = get<T>(SB, 0);
   if constexpr (kNarrow && V == kSI)
     b = T(int16_t(FC));
+  else if constexpr (kNarrow && V == kSW)
+    b = from_bits<T>(number_at<uint32_t>(PC + 2));
   else if constexpr (V == kSI || V == kAI)
-    b = from_word<T>(PC[1]);
+    b = from_bits<T>(PC[1]);
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
     b = get<T>(SC, 0);
-  constexpr unsigned kLength = V == kAI ? 2 : V == kSI ? kWithAfter : 1;
+  constexpr int kLength = V == kSI   ? kWithAfter
+                          : V == kAI ? kSlotsOnly + (kNarrow ? 2 : 1)
+                                     : kSlotsOnly;
   if constexpr (S::kTraps) {
     R_ out;
     const TrapCode code = S::eval(a, b, out);
@@ -96,7 +86,7 @@ WAFER_CC void un(WAFER_PARAMS) {
   } else {
     PUT(R_, S::eval(a));
   }
-  NEXT(1);
+  NEXT(kSlotsOnly);
 }
 
 // Comparison fused with a branch: a,b are the operands' slots.
@@ -111,7 +101,7 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
   if constexpr (kNarrow && V == kSI)
     b = T(int16_t(FB));
   else if constexpr (V == kSI || V == kAI)
-    b = T(int64_t(int32_t(HI(PC[1]))));
+    b = T(int64_t(int32_t(ARG_HI(1))));
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
@@ -131,32 +121,6 @@ WAFER_CC void br_fcmp(WAFER_PARAMS) {
 #endif
   if (taken) NEXT(BRANCH);
   NEXT(kWithAfter);
-}
-
-template <Opcode OP>
-WAFER_CC void wide(WAFER_PARAMS) {
-  const uint64_t a = *SB, b = *SC;
-  uint64_t lo, hi;
-  if constexpr (OP == Opcode::I64MulWideU || OP == Opcode::I64MulWideS) {
-    num::mul_wide_u(a, b, lo, hi);
-    if constexpr (OP == Opcode::I64MulWideS) {
-      if (int64_t(a) < 0) hi -= b;
-      if (int64_t(b) < 0) hi -= a;
-    }
-  } else {
-    const uint64_t c = FP[LO(PC[1])], d = FP[HI(PC[1])];
-    if constexpr (OP == Opcode::I64Add128) {
-      lo = a + c;
-      hi = b + d + (lo < a);
-    } else {
-      lo = a - c;
-      hi = b - d - (a < c);
-    }
-  }
-  Slot* dst = SA;
-  dst[0] = lo;
-  dst[1] = hi;
-  NEXT(2);
 }
 
 // ---- linear memory --------------------------------------------------------
@@ -187,28 +151,44 @@ uint64_t loaded(const uint8_t* p, const FarAccess& access) {
 }
 
 WAFER_CC void load_far(WAFER_PARAMS) {
-  const FarAccess& access = kFarAccesses[FC];
-  const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], access.bytes);
+  const FarAccess& access = kFarAccesses[code_byte<3>(PC)];
+  const uint8_t* p = far_address(CTX, 0, SB, 0, number_at<uint32_t>(PC + 2), access.bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
   put<uint64_t>(SA, 0, loaded(p, access));
-  NEXT(3);
+  NEXT(kSlotsOnly + 2);
 }
 WAFER_CC void store_far(WAFER_PARAMS) {
-  const unsigned bytes = kFarAccesses[FC].bytes;
-  uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], bytes);
+  const unsigned bytes = kFarAccesses[code_byte<3>(PC)].bytes;
+  uint8_t* p = far_address(CTX, 0, SA, 0, number_at<uint32_t>(PC + 2), bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
   store_bytes(p, *SB, bytes);
-  NEXT(3);
+  NEXT(kSlotsOnly + 2);
 }
+#if WAFER_HAS_NarrowMemories
+WAFER_CC void load_any(WAFER_PARAMS) {
+  const FarAccess& access = kFarAccesses[field<3>(PC)];
+  const uint8_t* p = far_address(CTX, ARG_LO(1), LB, 0, ARG(2), access.bytes);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  put<uint64_t>(LA, 0, loaded(p, access));
+  NEXT(words(3));
+}
+WAFER_CC void store_any(WAFER_PARAMS) {
+  const unsigned bytes = kFarAccesses[field<3>(PC)].bytes;
+  uint8_t* p = far_address(CTX, ARG_LO(1), LA, 0, ARG(2), bytes);
+  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  store_bytes(p, *LB, bytes);
+  NEXT(words(3));
+}
+#endif
 #if WAFER_REGS
 // The rest of handlers, where the processor wants accesses aligned and `p` is not.
 WAFER_NOINLINE void load_at(const uint8_t* p, unsigned kind) {
   put<uint64_t>(SA, 0, loaded(p, kFarAccesses[kind]));
-  NEXT(1);
+  NEXT(kWithOffset);
 }
-WAFER_NOINLINE void store_at(uint8_t* p, uint64_t v, unsigned bytes, unsigned length) {
+WAFER_NOINLINE void store_at(uint8_t* p, uint64_t v, unsigned bytes) {
   store_bytes(p, v, bytes);
-  NEXT(length);
+  NEXT(kWithOffset);
 }
 #endif
 #endif
@@ -218,7 +198,7 @@ WAFER_CC void load(WAFER_PARAMS) {
   using M = typename Access<OP>::Mem;
   using T = typename Access<OP>::Reg;
   if constexpr (V == kLoadFar) {
-    const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], sizeof(M));
+    const uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
     PUT(T, T(load_memory<M>(p)));
     NEXT(3);
@@ -237,7 +217,7 @@ WAFER_CC void load(WAFER_PARAMS) {
     if (WAFER_UNLIKELY(!may_access<M>(p))) return load_at(p, far_kind(OP));
 #endif
     PUT(T, T(load_memory<M>(p)));
-    NEXT(1);
+    NEXT(kWithOffset);
   }
 }
 
@@ -249,7 +229,7 @@ WAFER_CC void store(WAFER_PARAMS) {
                                std::conditional_t<sizeof(Float) == 4, uint32_t, uint64_t>>;
   using M = std::conditional_t<std::is_integral_v<Float>, typename Access<OP>::Mem, T>;
   if constexpr (V == kStoreFar) {
-    uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], sizeof(M));
+    uint8_t* p = far_address(CTX, ARG_LO(1), SA, 0, ARG(2), sizeof(M));
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
     store_memory<M>(p, M(get<T>(SB, 0)));
     NEXT(3);
@@ -266,7 +246,7 @@ WAFER_CC void store(WAFER_PARAMS) {
     else if constexpr (kNarrow && kV == kStoreSI)
       v = T(int16_t(FB));
     else if constexpr (kV == kStoreSI)
-      v = from_word<T>(PC[1]);
+      v = from_bits<T>(PC[1]);
     else
       v = get<T>(SB, 0);
     uint8_t* p;
@@ -274,9 +254,9 @@ WAFER_CC void store(WAFER_PARAMS) {
       CHECKED_ADDRESS(p, address, sizeof(M));
     else
       touch_end<sizeof(M)>(p = MEM + (uint64_t(address) + FC));
-    constexpr unsigned kLength = kV == kStoreSI ? kWithAfter : 1;
+    constexpr int kLength = kV == kStoreSI ? kWithAfter : kWithOffset;
 #if WAFER_REGS
-    if (WAFER_UNLIKELY(!may_access<M>(p))) return store_at(p, to_bits(v), sizeof(M), kLength);
+    if (WAFER_UNLIKELY(!may_access<M>(p))) return store_at(p, to_bits(v), sizeof(M));
 #endif
     store_memory<M>(p, M(v));
     NEXT(kLength);
@@ -294,8 +274,14 @@ WAFER_CC void copy(WAFER_PARAMS) {
   const Slot v = *SB;
   SET_ACC(v);
   *SA = v;
-  NEXT(1);
+  NEXT(kSlotsOnly);
 }
+#if WAFER_NARROW
+WAFER_CC void copy_far(WAFER_PARAMS) {
+  *LA = *LB;
+  NEXT(3);
+}
+#endif
 #if WAFER_HAS_Accumulator
 WAFER_CC void copy_a(WAFER_PARAMS) {
   put<Acc>(SA, 0, ACC);
@@ -303,33 +289,40 @@ WAFER_CC void copy_a(WAFER_PARAMS) {
 }
 #endif
 WAFER_CC void const_op(WAFER_PARAMS) {
-  const Slot v = kNarrow ? Slot(int64_t(int32_t(HI(*PC)))) : PC[1];
+  const Slot v = kNarrow ? Slot(int64_t(int16_t(FB))) : ARG(1);
   SET_ACC(v);
   *SA = v;
+  NEXT(2);
+}
+#if WAFER_NARROW
+WAFER_CC void const32(WAFER_PARAMS) {
+  *SA = Slot(int64_t(int32_t(AFTER)));
   NEXT(kWithAfter);
 }
 WAFER_CC void const64(WAFER_PARAMS) {
-  *SA = PC[1];
-  NEXT(2);
+  *SA = number_at<Quad>(PC + 1);
+  NEXT(1 + words(1));
 }
+#endif
 // Where the entry `i` of the branch table at `pc` leads.
 WAFER_ALWAYS_INLINE int32_t table_offset(const Word* pc, uint32_t i) {
-  if constexpr (!kNarrow) return int32_t(LO(pc[2 + i]));
-  if constexpr (std::endian::native == std::endian::little)
-    return load_aligned<int32_t>(reinterpret_cast<const uint8_t*>(pc + 1) + 4 * i);
-  return int32_t(pc[1 + i / 2] >> 32 * (i % 2));
+  if constexpr (kNarrow) return number_at<int32_t>(pc + kWithAfter + 2 * i);
+  return int32_t(LO(pc[2 + i]));
 }
-WAFER_CC void br(WAFER_PARAMS) { NEXT(int32_t(AFTER)); }
+WAFER_CC void br(WAFER_PARAMS) { NEXT(OFFSET); }
+#if WAFER_NARROW
+WAFER_CC void br_far(WAFER_PARAMS) { NEXT(int32_t(AFTER)); }
+#endif
 template <bool IfTrue, bool FromAcc>
 WAFER_CC void br_if(WAFER_PARAMS) {
   const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get<uint32_t>(SA, 0);
-  if ((c != 0) == IfTrue) NEXT(int32_t(AFTER));
-  NEXT(kWithAfter);
+  if ((c != 0) == IfTrue) NEXT(OFFSET);
+  NEXT(kBranchWords);
 }
 template <bool IfTrue>
 WAFER_CC void br_if64(WAFER_PARAMS) {
-  if ((*SA != 0) == IfTrue) NEXT(int32_t(AFTER));
-  NEXT(kWithAfter);
+  if ((*SA != 0) == IfTrue) NEXT(OFFSET);
+  NEXT(kBranchWords);
 }
 WAFER_CC void br_table(WAFER_PARAMS) {
   uint32_t i = get<uint32_t>(SA, 0);
@@ -339,11 +332,13 @@ WAFER_CC void br_table(WAFER_PARAMS) {
 }
 template <bool FromAcc>
 WAFER_CC void select(WAFER_PARAMS) {
-  const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get<uint32_t>(FP, LO(PC[1]));
+  const uint32_t c = FromAcc   ? GET_ACC(uint32_t)
+                     : kNarrow ? get<uint32_t>(slot_of<2>(PC, FP), 0)
+                               : get<uint32_t>(FP, ARG_LO(1));
   const Slot v = kNarrow ? *(c ? SB : SC) : c ? *SB : *SC;
   SET_ACC(v);
   *SA = v;
-  NEXT(2);
+  NEXT(kWithAfter);
 }
 
 #if WAFER_REGS
@@ -382,7 +377,7 @@ constexpr std::memory_order kEntryOrder =
 
 #define DO_RETURN()                                       \
   do {                                                    \
-    const Slot* link_ = SA;                               \
+    const Slot* link_ = LA;                               \
     Instance* instance_ = pointer_in<Instance>(link_[2]); \
     PC = pointer_in<const Word>(link_[0]);                \
     FP = pointer_in<Slot>(link_[1]);                      \
@@ -395,7 +390,7 @@ constexpr std::memory_order kEntryOrder =
 
 WAFER_CC void return0(WAFER_PARAMS) { DO_RETURN(); }
 WAFER_CC void return1s(WAFER_PARAMS) {
-  const Slot v = *SB;
+  const Slot v = *LB;
   // The link lies above every result, so writing slot 0 leaves it alone.
   FP[0] = v;
   DO_RETURN();
@@ -437,7 +432,7 @@ WAFER_ALWAYS_INLINE FuncCode* callee(const Activation& activation, uint32_t word
 }
 
 WAFER_CC void call(WAFER_PARAMS) {
-  ENTER(callee(*CTX, HI(*PC)), SA, PC + 1 + kSafepointWords);
+  ENTER(callee(*CTX, LONG_HI), LA, PC + and_safepoint(1));
   DISPATCH();
 }
 
@@ -483,21 +478,21 @@ WAFER_NOINLINE void call_function(FuncInst* func, Slot* args, const Word* next) 
 #endif
 
 WAFER_CC void call_import(WAFER_PARAMS) {
-  CALL_FUNC(CTX->instance->funcs[HI(*PC)], SA, PC + 1 + kSafepointWords);
+  CALL_FUNC(CTX->instance->funcs[LONG_HI], LA, PC + and_safepoint(1));
 }
 
 WAFER_CC void call_indirect(WAFER_PARAMS) {
   FuncInst* f;
-  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(SB, 0, FC), f);
-  if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX->store, code, index_at(SB, 0, FC)));
-  CALL_FUNC(f, SA, PC + 2 + kSafepointWords);
+  const uint64_t index = index_at(LB, 0, field<3>(PC));
+  const TrapCode code = resolve_indirect(CTX, ARG_LO(1), ARG_HI(1), index, f);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX->store, code, index));
+  CALL_FUNC(f, LA, PC + and_safepoint(2));
 }
 
 WAFER_CC void call_ref(WAFER_PARAMS) {
-  FuncInst* f = reinterpret_cast<FuncInst*>(*SB);
+  FuncInst* f = reinterpret_cast<FuncInst*>(*LB);
   if (WAFER_UNLIKELY(!f)) TRAP(TrapCode::NullFunctionReference);
-  CALL_FUNC(f, SA, PC + 1 + kSafepointWords);
+  CALL_FUNC(f, LA, PC + and_safepoint(1));
 }
 
 // Tail call: the callee's frame replaces this one, whose link (at LINK) it takes.
@@ -557,24 +552,24 @@ WAFER_NOINLINE void tail_call_function(FuncInst* func, Slot* args, const Slot* l
 #endif
 
 WAFER_CC void return_call(WAFER_PARAMS) {
-  TAIL_CALL(CTX->instance->funcs[LO(PC[1])], SA, SB, PC + 2 + kSafepointWords);
+  TAIL_CALL(CTX->instance->funcs[ARG_LO(1)], LA, LB, PC + and_safepoint(2));
 }
 WAFER_CC void return_call_indirect(WAFER_PARAMS) {
   FuncInst* f;
-  const TrapCode code = resolve_indirect(CTX, LO(PC[1]), HI(PC[1]), index_at(SB, 0, PC[2]), f);
-  if (WAFER_UNLIKELY(code != TrapCode::None))
-    TRAP(indirect_failed(*CTX->store, code, index_at(SB, 0, PC[2])));
-  TAIL_CALL(f, SA, SC, PC + 3 + kSafepointWords);
+  const uint64_t index = index_at(LB, 0, ARG_LO(2));
+  const TrapCode code = resolve_indirect(CTX, ARG_LO(1), ARG_HI(1), index, f);
+  if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX->store, code, index));
+  TAIL_CALL(f, LA, LC, PC + and_safepoint(3));
 }
 WAFER_CC void return_call_ref(WAFER_PARAMS) {
-  FuncInst* f = reinterpret_cast<FuncInst*>(*SB);
+  FuncInst* f = reinterpret_cast<FuncInst*>(*LB);
   if (WAFER_UNLIKELY(!f)) TRAP(TrapCode::NullFunctionReference);
-  TAIL_CALL(f, SA, SC, PC + 1 + kSafepointWords);
+  TAIL_CALL(f, LA, LC, PC + and_safepoint(1));
 }
 
 WAFER_CC void fuel(WAFER_PARAMS) {
-  CTX->store->fuel -= int64_t(kNarrow ? HI(*PC) : PC[1]);
-  constexpr int kLength = kWithAfter + kSafepointWords;
+  CTX->store->fuel -= int64_t(kNarrow ? AFTER : ARG(1));
+  constexpr int kLength = kWithAfter + int(kSafepointWords);
   if (WAFER_UNLIKELY(CTX->store->fuel < 0)) {
     CTX->pc = PC + kLength;
     CTX->fp = FP;
@@ -584,7 +579,7 @@ WAFER_CC void fuel(WAFER_PARAMS) {
   NEXT(kLength);
 }
 WAFER_CC void poll(WAFER_PARAMS) {
-  constexpr int kLength = 1 + kSafepointWords;
+  constexpr int kLength = 1 + int(kSafepointWords);
   if (WAFER_UNLIKELY(CTX->store->interrupt_flag.load(std::memory_order_relaxed))) {
     CTX->pc = PC + kLength;
     CTX->fp = FP;
@@ -607,6 +602,20 @@ WAFER_CC void global_set(WAFER_PARAMS) {
   NEXT(kWithAfter);
 }
 
+#if WAFER_NARROW
+// Those of other files: the kind of them, and a number, tell which.
+#if WAFER_REGS
+#define COLD_HANDLER(place) return TBL[place]()
+#else
+void run_handler(unsigned place, WAFER_PARAMS);
+#define COLD_HANDLER(place) return run_handler(place, R)
+#endif
+template <unsigned Kind>
+WAFER_CC void cold(WAFER_PARAMS) {
+  COLD_HANDLER(kHotOps + Kind * 256 + code_byte<1>(PC));
+}
+#endif
+
 // ---- table of handlers ----------------------------------------------------
 
 struct HandlerTable {
@@ -619,7 +628,7 @@ constexpr HandlerFn handler() {
   constexpr Shape s = shape_of(OP);
 #if WAFER_NARROW
   if constexpr (is_rare(OP))
-    return rare<V == kSI>;
+    return nullptr;
   else
 #endif
       if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
@@ -627,19 +636,9 @@ constexpr HandlerFn handler() {
   else if constexpr (s == Shape::Unary)
     return un<OP, V>;
   else if constexpr (s == Shape::Load)
-#if WAFER_NARROW
-    if constexpr (V == kLoadFar)
-      return load_far;
-    else
-#endif
-      return load<OP, V>;
+    return load<OP, V>;
   else if constexpr (s == Shape::Store)
-#if WAFER_NARROW
-    if constexpr (V == kStoreFar)
-      return store_far;
-    else
-#endif
-      return store<OP, V>;
+    return store<OP, V>;
   else if constexpr (s == Shape::Vector)
     return handlers::vec<OP>;
   else if constexpr (s == Shape::VecLoad)
@@ -649,7 +648,7 @@ constexpr HandlerFn handler() {
   else if constexpr (s == Shape::VecLane)
     return handlers::vec_lane<OP>;
   else if constexpr (s == Shape::Wide)
-    return wide<OP>;
+    return handlers::wide<OP>;
   else
     return handlers::atomic<OP>;
 }
@@ -658,7 +657,7 @@ template <Opcode OP, unsigned V = 0>
 constexpr void fill_op(HandlerTable& t) {
   if constexpr (shape_of(OP) != Shape::Special && V < kMaxVariants) {
     if constexpr (kLayout.forms[row_of(OP).forms][V] != kNoVariant) {
-      t.fns[op_id(OP, V)] = handler<OP, V>();
+      if constexpr (!is_rare(OP)) t.fns[handler_place(OP, V)] = handler<OP, V>();
       if constexpr (is_int_compare(OP)) t.fns[branch_id(OP, V)] = br_cmp<OP, V>;
     }
     fill_op<OP, V + 1>(t);
@@ -675,7 +674,7 @@ constexpr HandlerTable make_table() {
 #include "wasm/opcodes.def"
 #undef WAFER_OP
   auto set = [&t](Special s, HandlerFn f) {
-    if (s < Special::Count) t.fns[op_id(s)] = f;
+    if (s < Special::Count) t.fns[handler_place(s)] = f;
   };
   using S = Special;
   using namespace handlers;
@@ -685,7 +684,22 @@ constexpr HandlerTable make_table() {
   set(S::Copy128, copy128);
   set(S::CopyMany, copy_many);
   set(S::Const, const_op);
+#if WAFER_NARROW
+  set(S::CopyFar, copy_far);
+  set(S::Const32, const32);
   set(S::Const64, const64);
+  set(S::BrFar, br_far);
+  set(S::LoadFar, load_far);
+  set(S::StoreFar, store_far);
+#if WAFER_HAS_NarrowMemories
+  set(S::LoadAny, load_any);
+  set(S::StoreAny, store_any);
+#endif
+  set(S::RareS, rare<false>);
+  set(S::RareI, rare<true>);
+  set(S::Cold0, cold<0>);
+  set(S::Cold1, cold<(kOpCount - kHotOps > 256)>);
+#endif
   set(S::Const128, const128);
   set(S::Br, br);
   set(S::BrIfS, br_if<true, false>);
@@ -802,6 +816,10 @@ constexpr bool complete(const HandlerTable& t) {
 }
 static_assert(complete(kTable), "an operation has no handler");
 
+#if WAFER_NARROW && !WAFER_REGS
+void run_handler(unsigned place, WAFER_PARAMS) { kTable.fns[place](R); }
+#endif
+
 }  // namespace
 
 #if WAFER_REGS
@@ -822,8 +840,7 @@ void again_or_trap(uint32_t end) {
 void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   Memory* m = activation.instance->memory0;
   activation.memory_size = m ? m->size_bytes() : 0;
-  kTable.fns[uint16_t(*pc) / kOpStep](pc, fp, m ? m->base : nullptr, &activation, 0, kTable.fns, 0,
-                                      0);
+  kTable.fns[operation_at(pc)](pc, fp, m ? m->base : nullptr, &activation, 0, kTable.fns, 0, 0);
 }
 #elif WAFER_REGS
 void dispatch(Activation& activation, const Word* pc, Slot* fp) {
@@ -842,7 +859,7 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   MEMORY_SIZE = 0;
   RELOAD_MEMORY();
   do {
-    handler_of(load_aligned<uint16_t>(PC))();
+    TBL[operation_at(PC)]();
   } while (CTX->running);
   PC = pc_before;
   FP = fp_before;
@@ -864,7 +881,7 @@ void dispatch(Activation& activation, const Word* pc, Slot* fp) {
   activation.memory_size = m ? MemorySize(m->size_bytes()) : 0;
   Regs regs{pc, fp, m ? m->base : nullptr, &activation, 0, 0, 0, true};
   do {
-    kTable.fns[uint16_t(*regs.pc) / kOpStep](regs);
+    kTable.fns[operation_at(regs.pc)](regs);
   } while (regs.running);
 }
 #endif

@@ -47,10 +47,10 @@ struct SigType<'F'> {
 #if WAFER_REGS
 // An operation on vectors as they lie in slots; what is around it is there once for each shape.
 using OnVectors = void (*)(Vec128* out, const Vec128* a, const Vec128* b, const Vec128* c);
-WAFER_NOINLINE void on_vectors(OnVectors f, unsigned length) {
+WAFER_NOINLINE void on_vectors(OnVectors f, int length) {
   Vec128 out;
   const auto at = [](const Slot* slot) { return reinterpret_cast<const Vec128*>(slot); };
-  f(&out, at(SB), at(SC), length == 2 ? at(FP + LO(PC[1])) : nullptr);
+  f(&out, at(SB), at(SC), length == words(2) ? at(FP + ARG_LO(1)) : nullptr);
   putv(SA, 0, out);
   PC += length;
 }
@@ -73,43 +73,44 @@ WAFER_CC void vec(WAFER_PARAMS) {
   constexpr std::string_view kSig = kFacts[unsigned(OP)].sig;
   constexpr wasm::Imm kImm = kFacts[unsigned(OP)].imm;
   if constexpr (kImm == wasm::Imm::Shuffle) {
-    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0), reinterpret_cast<const uint8_t*>(PC + 1)));
-    NEXT(3);
+    putv(SA, 0,
+         Simd<OP>::eval(getv(SB, 0), getv(SC, 0), reinterpret_cast<const uint8_t*>(PC + words(1))));
+    NEXT(words(3));
   } else if constexpr (kImm == wasm::Imm::Lane && kSig[1] == ':') {
     using T = typename SigType<kSig[2]>::T;
-    PUT(T, Simd<OP>::eval(getv(SB, 0), LO(PC[1])));
-    NEXT(2);
+    PUT(T, Simd<OP>::eval(getv(SB, 0), ARG_LO(1)));
+    NEXT(words(2));
   } else if constexpr (kImm == wasm::Imm::Lane) {
     using T = typename SigType<kSig[1]>::T;
-    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), get<T>(SC, 0), LO(PC[1])));
-    NEXT(2);
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), get<T>(SC, 0), ARG_LO(1)));
+    NEXT(words(2));
 #if WAFER_REGS
   } else if constexpr (kSig == "v:v") {
-    return on_vectors(eval1<OP>, 1);
+    return on_vectors(eval1<OP>, words(1));
   } else if constexpr (kSig == "vv:v") {
-    return on_vectors(eval2<OP>, 1);
+    return on_vectors(eval2<OP>, words(1));
   } else if constexpr (kSig == "vvv:v") {
-    return on_vectors(eval3<OP>, 2);
+    return on_vectors(eval3<OP>, words(2));
 #endif
   } else if constexpr (kSig == "v:v") {
     putv(SA, 0, Simd<OP>::eval(getv(SB, 0)));
-    NEXT(1);
+    NEXT(words(1));
   } else if constexpr (kSig == "vv:v") {
     putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0)));
-    NEXT(1);
+    NEXT(words(1));
   } else if constexpr (kSig == "vi:v") {
     putv(SA, 0, Simd<OP>::eval(getv(SB, 0), get<uint32_t>(SC, 0)));
-    NEXT(1);
+    NEXT(words(1));
   } else if constexpr (kSig == "vvv:v") {
-    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0), getv(FP, LO(PC[1]))));
-    NEXT(2);
+    putv(SA, 0, Simd<OP>::eval(getv(SB, 0), getv(SC, 0), getv(FP, ARG_LO(1))));
+    NEXT(words(2));
   } else if constexpr (kSig == "v:i") {
     PUT(uint32_t, Simd<OP>::eval(getv(SB, 0)));
-    NEXT(1);
+    NEXT(words(1));
   } else {  // splat
     using T = typename SigType<kSig[0]>::T;
     putv(SA, 0, Simd<OP>::eval(get<T>(SB, 0)));
-    NEXT(1);
+    NEXT(words(1));
   }
 }
 
@@ -117,10 +118,10 @@ template <Opcode OP, unsigned V>
 WAFER_CC void vec_load(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
   if constexpr (V == kVecFar) {
-    const uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], kBytes);
+    const uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), kBytes);
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
     putv(SA, 0, Simd<OP>::eval(p));
-    NEXT(3);
+    NEXT(words(3));
   } else {
     const uint32_t address = get<uint32_t>(SB, 0);
     const uint8_t* p;
@@ -129,17 +130,17 @@ WAFER_CC void vec_load(WAFER_PARAMS) {
     else
       p = MEM + (uint64_t(address) + FC);
     putv(SA, 0, Simd<OP>::eval(p));
-    NEXT(1);
+    NEXT(words(1));
   }
 }
 
 template <Opcode OP, unsigned V>
 WAFER_CC void vec_store(WAFER_PARAMS) {
   if constexpr (V == kVecFar) {
-    uint8_t* p = far_address(CTX, LO(PC[1]), SA, 0, PC[2], 16);
+    uint8_t* p = far_address(CTX, ARG_LO(1), SA, 0, ARG(2), 16);
     if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
     store128(p, SB);
-    NEXT(3);
+    NEXT(words(3));
   } else {
     const uint32_t address = get<uint32_t>(SA, 0);
     uint8_t* p;
@@ -148,45 +149,45 @@ WAFER_CC void vec_store(WAFER_PARAMS) {
     else
       touch_end<16>(p = MEM + (uint64_t(address) + FC));
     store128(p, SB);
-    NEXT(1);
+    NEXT(words(1));
   }
 }
 
 template <Opcode OP>
 WAFER_CC void vec_lane(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
-  uint8_t* p = far_address(CTX, LO(PC[1]), SB, 0, PC[2], kBytes);
+  uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), kBytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
   Vec128 v = getv(SC, 0);
   if constexpr (Simd<OP>::kIsLoad) {
-    simd::load_lane<kBytes>(v, HI(PC[1]), p);
+    simd::load_lane<kBytes>(v, ARG_HI(1), p);
     putv(SA, 0, v);
   } else {
-    simd::store_lane<kBytes>(v, HI(PC[1]), p);
+    simd::store_lane<kBytes>(v, ARG_HI(1), p);
   }
-  NEXT(3);
+  NEXT(words(3));
 }
 
 WAFER_CC void copy128(WAFER_PARAMS) {
   putv(SA, 0, getv(SB, 0));
-  NEXT(1);
+  NEXT(words(1));
 }
 WAFER_CC void const128(WAFER_PARAMS) {
-  *SA = PC[1];
-  SA[1] = PC[2];
-  NEXT(3);
+  *SA = ARG(1);
+  SA[1] = ARG(2);
+  NEXT(words(3));
 }
 WAFER_CC void select128(WAFER_PARAMS) {
-  putv(SA, 0, getv(get<uint32_t>(FP, LO(PC[1])) ? SB : SC, 0));
-  NEXT(2);
+  putv(SA, 0, getv(get<uint32_t>(FP, ARG_LO(1)) ? SB : SC, 0));
+  NEXT(words(2));
 }
 WAFER_CC void global_get128(WAFER_PARAMS) {
-  std::memcpy(SA, CTX->instance->globals[LO(PC[1])]->value, 16);
-  NEXT(2);
+  std::memcpy(SA, CTX->instance->globals[ARG_LO(1)]->value, 16);
+  NEXT(words(2));
 }
 WAFER_CC void global_set128(WAFER_PARAMS) {
-  std::memcpy(CTX->instance->globals[LO(PC[1])]->value, SA, 16);
-  NEXT(2);
+  std::memcpy(CTX->instance->globals[ARG_LO(1)]->value, SA, 16);
+  NEXT(words(2));
 }
 
 // ---- instances ------------------------------------------------------------

@@ -10,15 +10,6 @@
 
 namespace wafer::interp {
 
-// Opcodes as they are encoded.
-namespace code {
-enum Code : int {
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) id = (prefix) << 16 | (code),
-#include "wasm/opcodes.def"
-#undef WAFER_OP
-};
-}  // namespace code
-
 // Whether instructions that are run in place and frequent have handlers that follow each other by
 // jumps, with the state in registers (in_place_fast.cc).
 inline constexpr bool kHasFast = WAFER_REGS;
@@ -67,10 +58,6 @@ constexpr bool is_grouped() {
     return is_rare(OP);
 }
 
-// How these are numbered: by their byte, and those after a prefix follow on.
-constexpr unsigned group_number(int code) {
-  return code >> 16 ? code::I64Extend32S + 1 + (code & 0xFF) : code;
-}
 inline constexpr unsigned kFirstGrouped = code::I32Eqz;
 
 // The groups, and for each of the instructions twice the number of its group, and 1 if it has two

@@ -20,6 +20,18 @@ namespace wafer::interp {
 
 using Acc = uint64_t;
 
+// A byte of an instruction on narrow slots.
+template <unsigned Index>
+WAFER_ALWAYS_INLINE uint8_t code_byte(const Word* pc) {
+  if constexpr (std::endian::native == std::endian::little)
+    return reinterpret_cast<const uint8_t*>(pc)[Index];
+  return uint8_t(pc[Index / 2] >> 8 * (Index % 2));
+}
+// Where its handler is in their table, or on narrow slots that of its kind.
+WAFER_ALWAYS_INLINE unsigned operation_at(const Word* pc) {
+  return kNarrow ? code_byte<0>(pc) : uint16_t(*pc);
+}
+
 #if WAFER_TAIL
 
 #if __has_attribute(preserve_none) && (defined(__x86_64__) || defined(__aarch64__))
@@ -33,7 +45,7 @@ using Acc = uint64_t;
 #define WAFER_ARGS PC, FP, MEM, CTX, ACC, TBL, F32A, F64A
 using HandlerFn = WAFER_CC void (*)(WAFER_PARAMS);
 #define DISPATCH() \
-  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC) / kOpStep](WAFER_ARGS)
+  [[clang::musttail]] return static_cast<const HandlerFn*>(TBL)[uint16_t(*PC)](WAFER_ARGS)
 #define STOP() return
 
 #elif WAFER_REGS
@@ -55,10 +67,6 @@ register uint8_t* MEM WAFER_REG("r6", "s3");
 register Activation* CTX WAFER_REG("r8", "s5");
 register const HandlerFn* TBL WAFER_REG("r7", "s4");
 register uint32_t MEMORY_SIZE WAFER_REG("r9", "s6");
-// The handler of an operation as code has it.
-WAFER_ALWAYS_INLINE HandlerFn handler_of(unsigned op) {
-  return *reinterpret_cast<const HandlerFn*>(reinterpret_cast<const char*>(TBL) + op);
-}
 #define STOP()            \
   do {                    \
     CTX->running = false; \
@@ -68,16 +76,16 @@ WAFER_ALWAYS_INLINE HandlerFn handler_of(unsigned op) {
 // To the loop: nothing depends on the compiler's making a tail call.
 #define DISPATCH() return
 #else
-#define DISPATCH() return handler_of(load_aligned<uint16_t>(PC))()
+#define DISPATCH() return TBL[operation_at(PC)]()
 #endif
 #if defined(__thumb2__) && !defined(WAFER_COLD_HANDLERS)
 // Steps and reads the next operation at once, where the distance is known and short.
 #define NEXT(n)                                                                       \
   do {                                                                                \
-    if (__builtin_constant_p(n) && (n) > 0 && (n) < 32) {                             \
+    if (__builtin_constant_p(n) && (n) > 0 && (n) < 64) {                             \
       uint32_t op_;                                                                   \
-      __asm__ volatile("ldrh %0, [%1, %2]!" : "=r"(op_), "+r"(PC) : "i"(8 * int(n))); \
-      return handler_of(op_)();                                                       \
+      __asm__ volatile("ldrb %0, [%1, %2]!" : "=r"(op_), "+r"(PC) : "i"(2 * int(n))); \
+      return TBL[op_]();                                                              \
     }                                                                                 \
     PC += (n);                                                                        \
     DISPATCH();                                                                       \
@@ -140,15 +148,13 @@ void trap_here(TrapCode code);
 // taking one wide load apart.
 template <unsigned Index>
 WAFER_ALWAYS_INLINE uint16_t field(const Word* pc) {
+  if constexpr (sizeof(Word) == 2) return pc[Index];
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
   return uint16_t(*pc >> (16 * Index));
 #else
   return load_aligned<uint16_t>(reinterpret_cast<const char*>(pc) + 2 * Index);
 #endif
 }
-#define FA (field<1>(PC))
-#define FB (field<2>(PC))
-#define FC (field<3>(PC))
 // The slots that fields name.
 template <unsigned Index>
 WAFER_ALWAYS_INLINE Slot* slot_of(const Word* pc, Slot* fp) {
@@ -156,15 +162,48 @@ WAFER_ALWAYS_INLINE Slot* slot_of(const Word* pc, Slot* fp) {
     return reinterpret_cast<Slot*>(reinterpret_cast<uint8_t*>(fp) + field<Index>(pc));
   return fp + field<Index>(pc);
 }
-#define SA (slot_of<1>(PC, FP))
-#define SB (slot_of<2>(PC, FP))
-#define SC (slot_of<3>(PC, FP))
+// The words of an instruction; with what is after them, where they have a safepoint.
+constexpr int words(int n) { return kNarrow ? 4 * n : n; }
+constexpr int and_safepoint(int n) { return words(n) + int(kSafepointWords); }
+// Its first word in the long form, and the others; (narrow: Quads).
+#define LA (slot_of<1>(PC, FP))
+#define LB (slot_of<2>(PC, FP))
+#define LC (slot_of<3>(PC, FP))
+#define ARG(n) (number_at<Quad>(PC + words(n)))
 #define LO(w) (uint32_t(w))
 #define HI(w) (uint32_t((w) >> 32))
-// What an operation has after `|*`: in a word of its own, or in the upper half of its first.
-#define AFTER (kNarrow ? HI(*PC) : LO(PC[1]))
-// Words that such an operation takes, and a comparison that branches.
-constexpr int kWithAfter = kNarrow ? 1 : 2;
+#if WAFER_NARROW
+#define ARG_LO(n) (number_at<uint32_t>(PC + words(n)))
+#define ARG_HI(n) (number_at<uint32_t>(PC + words(n) + 2))
+#else
+#define ARG_LO(n) LO(PC[n])
+#define ARG_HI(n) HI(PC[n])
+#endif
+#define LONG_HI ARG_HI(0)
+#if WAFER_NARROW && !defined(WAFER_COLD_HANDLERS)
+#define SA (FP + code_byte<1>(PC))
+#define SB (FP + code_byte<2>(PC))
+#define SC (FP + code_byte<3>(PC))
+#define FB (field<1>(PC))
+#define FC (field<2>(PC))
+// What an operation has after `|*`, and where a branch leads.
+#define OFFSET (int16_t(FB))
+#define AFTER (number_at<uint32_t>(PC + 1))
+#else
+#define SA LA
+#define SB LB
+#define SC LC
+#define FA (field<1>(PC))
+#define FB (field<2>(PC))
+#define FC (field<3>(PC))
+#define AFTER ARG_LO(1)
+#define OFFSET (int32_t(AFTER))
+#endif
+// Words of short forms: with slots only, with a constant or offset, and with what is after `|*`.
+constexpr int kSlotsOnly = kNarrow ? 2 : 1;
+constexpr int kWithOffset = kNarrow ? 3 : 1;
+constexpr int kWithAfter = kNarrow ? 3 : 2;
+constexpr int kBranchWords = 2;
 
 // ---- operand access -------------------------------------------------------
 
@@ -307,6 +346,8 @@ WAFER_CC void atomic_wait(WAFER_PARAMS);
 WAFER_CC void atomic_notify(WAFER_PARAMS);
 WAFER_CC void atomic_fence(WAFER_PARAMS);
 WAFER_CC void copy_many(WAFER_PARAMS);
+template <Opcode OP>
+WAFER_CC void wide(WAFER_PARAMS);
 WAFER_CC void memory_size(WAFER_PARAMS);
 WAFER_CC void memory_grow(WAFER_PARAMS);
 WAFER_CC void memory_fill(WAFER_PARAMS);

@@ -7,6 +7,8 @@
 #include "interp/in_place.h"
 #include "interp/slots.h"
 
+#if WAFER_HAS_IN_PLACE
+
 namespace wafer::interp {
 
 template <class T>
@@ -107,3 +109,5 @@ void run_fast(Place& place);
 Slot* run_grouped(int op, Slot* sp);
 
 }  // namespace wafer::interp
+
+#endif

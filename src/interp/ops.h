@@ -18,8 +18,8 @@ enum class Shape : uint8_t {
   BinInt,    // SS AS SA SI AI; SS SI SW if narrow
   BinFloat,  // SS AS SA SI AI; SS SW if narrow
   Unary,     // S A
-  Load,      // S A, each guarded and checked; Far
-  Store,     // SS AS SA SI, each guarded and checked; Far
+  Load,      // S A, each guarded and checked; Far; S if narrow
+  Store,     // SS AS SA SI, each guarded and checked; Far; SS SI if narrow
   Vector,    // one
   VecLoad,   // guarded, checked, Far
   VecStore,
@@ -29,7 +29,7 @@ enum class Shape : uint8_t {
 };
 
 // Variants of an operation: from where its operands come.
-// (On narrow slots SI has its constant in the first word, and SW in a word of its own.)
+// (On narrow slots SI has a constant of 16 bits, and SW one of 32.)
 enum BinVariant : uint8_t { kSS, kAS, kSA, kSI, kAI, kSW = kAI };
 enum UnaryVariant : uint8_t { kUnaryS, kUnaryA };
 enum LoadVariant : uint8_t { kLoadS, kLoadA, kLoadSChecked, kLoadAChecked, kLoadFar };
@@ -47,10 +47,10 @@ enum StoreVariant : uint8_t {
 enum VecVariant : uint8_t { kVecGuarded, kVecChecked, kVecFar };
 constexpr unsigned kMaxVariants = 9;
 
-// On 32-bit processors a value of 32 bits lies in the low half of its slot, with anything
-// above. There are no accumulators, and most instructions are one word: that is smaller, and
+// On small 32-bit processors a value of 32 bits lies in the low half of its slot, with anything
+// above. There are no accumulators, and code has another form (code.h): that is smaller, and
 // memory is near.
-#define WAFER_NARROW (UINTPTR_MAX == 0xFFFFFFFFu)
+#define WAFER_NARROW (UINTPTR_MAX == 0xFFFFFFFFu && !WAFER_HAS_OS)
 inline constexpr bool kNarrow = WAFER_NARROW;
 // As features, for the table of operations below.
 #if WAFER_NARROW
@@ -63,15 +63,29 @@ inline constexpr bool kNarrow = WAFER_NARROW;
 // On narrow slots: set in the index of a memory or table whose address type is i64.
 inline constexpr uint32_t kIs64 = 1u << 31;
 
+// Opcodes as they are encoded.
+namespace code {
+enum Code : int {
+#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) id = (prefix) << 16 | (code),
+#include "wasm/opcodes.def"
+#undef WAFER_OP
+};
+}  // namespace code
+// How numeric instructions are numbered: by their byte, and those after a prefix follow on.
+constexpr unsigned group_number(int code) {
+  return code >> 16 ? code::I64Extend32S + 1 + (code & 0xFF) : code;
+}
+
 struct OpFacts {
   std::string_view text, sig;
   uint8_t prefix;
   wasm::Imm imm;
+  int code;
 };
 
 inline constexpr OpFacts kFacts[] = {
-#define WAFER_OP(id, prefix, code, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, {text, sig, prefix, wasm::Imm::imm}, )
+#define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
+  WAFER_IF_BUILT(feature, {text, sig, prefix, wasm::Imm::imm, code::id}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };
@@ -139,14 +153,12 @@ constexpr bool is_commutative(Opcode op) {
          op == Opcode::F64Add || op == Opcode::F64Mul;
 }
 
-// Whether it is one of the numeric instructions that have a handler for all together, where size
-// counts: what takes long anyway, or is seldom met in what microcontrollers run.
-constexpr bool is_rare(Opcode op) {
+// Whether it is one of the numeric instructions that have a handler for all together on narrow
+// slots: what takes long anyway, or is seldom met in what microcontrollers run.
+constexpr bool is_rare_if_narrow(Opcode op) {
   using O = Opcode;
   const Shape shape = shape_of(op);
-  if (!kSmall || !kNarrow ||
-      (shape != Shape::BinInt && shape != Shape::BinFloat && shape != Shape::Unary))
-    return false;
+  if (shape != Shape::BinInt && shape != Shape::BinFloat && shape != Shape::Unary) return false;
   const bool frequent =
       (op >= O::I32Eqz && op <= O::I32GeU) || op == O::I32Clz || op == O::I32Ctz ||
       (op >= O::I32Add && op <= O::I32Rotr) || (op >= O::I64Add && op <= O::I64Mul) ||
@@ -157,6 +169,10 @@ constexpr bool is_rare(Opcode op) {
       op == O::I32TruncSatF32S;
   return !frequent;
 }
+constexpr bool is_rare(Opcode op) { return kNarrow && is_rare_if_narrow(op); }
+
+// What has handlers that are run from the loop, and on narrow slots codes of two bytes.
+constexpr bool is_cold(Shape shape) { return shape >= Shape::Vector && shape <= Shape::Atomic; }
 
 // Whether it is one of those that often have a constant of more than 16 bits: masks, factors.
 constexpr bool has_constant_word(Opcode op) {
@@ -165,8 +181,8 @@ constexpr bool has_constant_word(Opcode op) {
          op == O::I32Xor || op == O::F32Add || op == O::F32Sub || op == O::F32Mul;
 }
 
-// Loads and stores that have only the Far form where size counts.
-constexpr bool is_far_if_small(Opcode op) {
+// Loads and stores that have only the Far form on narrow slots, where one operation is for all.
+constexpr bool is_far_if_narrow(Opcode op) {
   using O = Opcode;
   return (op >= O::I64Load8S && op <= O::I64Load16U) || op == O::I64Store8 || op == O::I64Store16;
 }
@@ -186,12 +202,10 @@ constexpr bool has_variant(Opcode op, unsigned v) {
     case Shape::Unary:
       return v == kUnaryS || (v == kUnaryA && !kNarrow);
     case Shape::Load:
-      if (kSmall && kNarrow && is_far_if_small(op)) return v == kLoadFar;
-      if (kNarrow) return v == kLoadSChecked || v == kLoadFar;
+      if (kNarrow) return v == kLoadSChecked && !is_far_if_narrow(op);
       return v <= kLoadFar && (WAFER_HAS_OS || v >= kLoadSChecked);
     case Shape::Store:
-      if (kSmall && kNarrow && is_far_if_small(op)) return v == kStoreFar;
-      if (kNarrow) return v == kStoreSSChecked || v == kStoreSIChecked || v == kStoreFar;
+      if (kNarrow) return (v == kStoreSSChecked || v == kStoreSIChecked) && !is_far_if_narrow(op);
       return v <= kStoreFar && (WAFER_HAS_OS || v >= kStoreSSChecked);
     case Shape::VecLoad:
     case Shape::VecStore:
@@ -210,12 +224,13 @@ enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 
 // What translation asks of an opcode, without its text.
 struct OpRow {
-  uint32_t first : 12 = 0;  // its first operation
+  uint32_t first : 11 = 0;  // its first operation
   Shape shape : 4 = Shape::Special;
   uint32_t forms : 4 = 0;  // which row of OpLayout::forms tells its variants' places
   uint32_t arity : 3 = 0;
   uint32_t result : 3 = 0;  // a TypeKind
   uint32_t bytes : 5 = 0;   // of memory that a load or store touches; 0 for others
+  bool rare : 1 = false;    // `first` is its group_number
   bool lane : 1 = false;    // has a lane's index for an immediate
 };
 static_assert(sizeof(OpRow) == 4);
@@ -240,14 +255,13 @@ constexpr Opcode looked_up(const CompareTable& table, Opcode op) {
 constexpr uint8_t kNoVariant = 0xFF;
 
 struct OpLayout {
-  // Rare operations come first.
-  uint16_t rares = 0;
   std::array<OpRow, unsigned(Opcode::Count)> rows{};
   // Places of variants among those that an operation has.
   std::array<std::array<uint8_t, kMaxVariants>, 16> forms{};
   std::array<uint16_t, kCompares> branch{};
   unsigned form_count = 0;
   uint16_t count = 0;
+  uint16_t cold = 0;  // on narrow slots those with cold handlers are numbered by themselves
 
   // The row of `forms` for operations with such variants as `op` has.
   constexpr uint8_t form(Opcode op) {
@@ -288,8 +302,11 @@ constexpr wasm::TypeKind kind_of(char type) {
 constexpr void add_operations(OpLayout& l, unsigned i) {
   const OpFacts& f = kFacts[i];
   OpRow& row = l.rows[i];
-  row.first = l.count;
   row.shape = shape_of(Opcode(i));
+  uint16_t& count = kNarrow && is_cold(row.shape) ? l.cold : l.count;
+  const unsigned first = is_rare(Opcode(i)) ? group_number(f.code) : count;
+  row.first = first;
+  row.rare = is_rare(Opcode(i));
   row.lane = f.imm == wasm::Imm::Lane;
   const size_t colon = f.sig.find(':');
   if (colon != f.sig.npos) {
@@ -297,22 +314,18 @@ constexpr void add_operations(OpLayout& l, unsigned i) {
     row.result = uint32_t(kind_of(f.sig.back()));
   }
   // Does not compile where a field is too narrow.
-  if (row.first != l.count || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
+  if (row.first != first || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
   if (row.shape == Shape::Special) return;
   if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
       row.shape == Shape::VecStore)
     row.bytes = access_bytes(f);
   row.forms = l.form(Opcode(i));
-  l.count = uint16_t(l.count + l.size(row.forms));
+  if (!row.rare) count = uint16_t(count + l.size(row.forms));
 }
 
 constexpr OpLayout make_layout() {
   OpLayout l{};
-  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i)
-    if (is_rare(Opcode(i))) add_operations(l, i);
-  l.rares = l.count;
-  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i)
-    if (!is_rare(Opcode(i))) add_operations(l, i);
+  for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) add_operations(l, i);
   for (unsigned i = 0; i < kCompares; ++i) {
     l.branch[i] = l.count;
     const Opcode op = Opcode(kFirstCompare + i);
@@ -326,51 +339,47 @@ constexpr OpLayout make_layout() {
 
 inline constexpr OpLayout kLayout = make_layout();
 
-constexpr const OpRow& row_of(Opcode op) { return kLayout.rows[unsigned(op)]; }
-// The operation for a variant that `op` has.
-constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
-  const OpRow& row = row_of(op);
-  return uint16_t(row.first + kLayout.forms[row.forms][variant]);
-}
-constexpr bool has_op(Opcode op, unsigned variant) {
-  return kLayout.forms[row_of(op).forms][variant] != kNoVariant;
-}
-// A comparison that branches: a BinVariant, or of floats a FloatBranch.
-constexpr uint16_t branch_id(Opcode op, unsigned variant) {
-  return uint16_t(kLayout.branch[unsigned(op) - kFirstCompare] +
-                  (is_int_compare(op) ? kLayout.forms[row_of(op).forms][variant] : variant));
-}
-
 // Operations that are not an opcode's plain form, with the feature that they are for. Fields in
-// comments: `a`, `b` and `c` of the first word, then further words after `|`. On narrow slots
-// what is after the first `|` and starred is the first word's upper half.
+// comments: `a`, `b` and `c` of the first word, then further words after `|`; on narrow slots what
+// is after a starred one has 32 bits (code.h).
 // clang-format off
-#define WAFER_SPECIAL_OPS(X)                                                         \
+#define WAFER_HOT_OPS(X)                                                             \
   X(Exit, Core)            /* end of an entry call */                                      \
   X(Unreachable, Core)                                                                     \
   X(Copy, Core)            /* a=dst b=src; sets the accumulator */                         \
   X(CopyA, Accumulator)    /* a=dst from the accumulator */                                \
-  X(Copy128, Simd)         /* a=dst b=src */                                               \
-  X(CopyMany, Core)        /* a=dst b=src c=slots */                                       \
-  X(Const, Core)           /* a=dst |* value (narrow: signed); sets the accumulator */ \
-  X(Const64, Narrow)       /* a=dst | value */                                             \
-  X(Const128, Simd)        /* a=dst | low | high */                                        \
-  X(Br, Core)              /* |* offset */                                                 \
-  X(BrIfS, Core) X(BrIfA, Accumulator)  /* a=condition (i32) |* offset */                                \
-  X(BrUnlessS, Core) X(BrUnlessA, Accumulator)                                                          \
-  X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64 |* offset; for fused eqz and references */                \
-  X(BrTable, Core)         /* a=index |* count | offset ...; narrow: two in a word */      \
-  X(SelectS, Core) X(SelectA, Accumulator) X(Select128, Simd) /* a=dst b=then c=else | condition */           \
+  X(CopyFar, Narrow)       /* a=dst b=src */                                               \
+  X(Const, Core)           /* a=dst | value (narrow: b, signed); sets the accumulator */   \
+  X(Const32, Narrow) X(Const64, Narrow) /* a=dst |* value, signed */                       \
+  X(Br, Core)              /* | offset, of branches on narrow slots b */                   \
+  X(BrFar, Narrow)         /* |* offset */                                                 \
+  X(BrIfS, Core) X(BrIfA, Accumulator)  /* a=condition (i32) | offset */                   \
+  X(BrUnlessS, Core) X(BrUnlessA, Accumulator)                                             \
+  X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64 | offset; for fused eqz and references */ \
+  X(BrTable, Core)         /* a=index |* count | offset ... */                             \
+  X(SelectS, Core) X(SelectA, Accumulator) /* a=dst b=then c=else |* condition */          \
   X(Return, Core)          /* a=link */                                                    \
-  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src */                                         \
+  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src */                            \
   X(Call, Core)            /* a=args, hi half=function | safepoint */                      \
   X(CallImport, Core)      /* same */                                                      \
   X(CallIndirect, Core)    /* a=args b=index c=is64 | table, type | safepoint */           \
-  X(CallRef, FunctionReferences)         /* a=args b=ref | safepoint */                                  \
-  X(ReturnCall, TailCall)      /* a=args b=link, hi=... | function | safepoint */              \
+  X(CallRef, FunctionReferences)  /* a=args b=ref | safepoint */                           \
+  X(ReturnCall, TailCall)         /* a=args b=link | function | safepoint */               \
   X(ReturnCallIndirect, TailCall) /* a=args b=index c=link | table, type | is64 | safepoint */ \
-  X(ReturnCallRef, TailCall)   /* a=args b=ref c=link | safepoint */                           \
-  X(GlobalGet, Core) X(GlobalSet, Core) X(GlobalGet128, Simd) X(GlobalSet128, Simd) /* a=slot |* index */     \
+  X(ReturnCallRef, TailCall)      /* a=args b=ref c=link | safepoint */                    \
+  X(GlobalGet, Core) X(GlobalSet, Core)  /* a=slot |* index */                             \
+  X(Fuel, Core)            /* |* cost | safepoint */                                       \
+  X(Poll, Core)            /* | safepoint */                                               \
+  X(LoadFar, Narrow) X(StoreFar, Narrow) /* a=dst b=address, or a=address b=value; c=kind |* offset */ \
+  X(LoadAny, NarrowMemories) X(StoreAny, NarrowMemories) /* as Far ones elsewhere */       \
+  X(RareS, Narrow) X(RareI, Narrow) /* a=dst b=first c=second, or a constant; number */    \
+  X(Cold0, Narrow) X(Cold1, Narrow) /* those of cold handlers, by their numbers */
+#define WAFER_COLD_OPS(X)                                                            \
+  X(Copy128, Simd)         /* a=dst b=src */                                               \
+  X(CopyMany, Core)        /* a=dst b=src c=slots */                                       \
+  X(Const128, Simd)        /* a=dst | low | high */                                        \
+  X(Select128, Simd)       /* a=dst b=then c=else | condition */                           \
+  X(GlobalGet128, Simd) X(GlobalSet128, Simd) /* a=slot | index */                         \
   X(MemorySize, Core)      /* a=dst | memory */                                            \
   X(MemoryGrow, Core)      /* a=dst b=delta | memory */                                    \
   X(MemoryFill, Core)      /* a,b,c | memory */                                            \
@@ -418,11 +427,15 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
   X(Suspend, StackSwitching)         /* a=args and results b=slots of args | tag | safepoint */      \
   X(Switch, StackSwitching)          /* a=args and results b=slots of args | tag | safepoint */      \
   X(Resume, StackSwitching)          /* a=args and results b=slots of args c=top | first clause, number | tag \
-                        to throw, kResumePlain or kResumeThrowRef | safepoint */     \
-  X(Fuel, Core)            /* |* cost | safepoint */                                        \
-  X(Poll, Core)            /* | safepoint */
+                        to throw, kResumePlain or kResumeThrowRef | safepoint */
+#define WAFER_SPECIAL_OPS(X) WAFER_HOT_OPS(X) WAFER_COLD_OPS(X)
 // clang-format on
 
+#if WAFER_NARROW && (WAFER_HAS_MultiMemory || WAFER_HAS_Memory64)
+#define WAFER_HAS_NarrowMemories 1
+#else
+#define WAFER_HAS_NarrowMemories 0
+#endif
 #if WAFER_HAS_GC && WAFER_HAS_Simd
 #define WAFER_HAS_GCWithSimd 1
 #else
@@ -441,18 +454,64 @@ enum class Special : uint16_t {
 };
 
 // Words of a safepoint: where there are no references, and addresses tell functions, none.
-inline constexpr unsigned kSafepointWords = kNarrow && !runtime::kHasRoots ? 0 : 1;
+inline constexpr unsigned kSafepointWords = !kNarrow ? 1 : runtime::kHasRoots ? 2 : 0;
 
-// On narrow slots code has what handlers add to the table of handlers and the frame: bytes.
-inline constexpr unsigned kOpStep = kNarrow ? sizeof(void*) : 1;
+// On narrow slots the long form of code has places of slots in the frame in bytes.
 inline constexpr unsigned kSlotStep = kNarrow ? 8 : 1;
-// The most that a frame may have.
+// The most that a frame may have, and those of them that short forms reach.
 inline constexpr uint32_t kMaxNarrowSlots = 65535 / 8,
                           kMaxSlots = kNarrow ? kMaxNarrowSlots : 65535;
-constexpr uint64_t first_word(uint16_t op) { return op * kOpStep; }
+#ifndef WAFER_NEAR_SLOTS
+#define WAFER_NEAR_SLOTS 256  // tests of what is done beyond take fewer
+#endif
+inline constexpr uint32_t kNearSlots = WAFER_NEAR_SLOTS;
 
-constexpr uint16_t op_id(Special s) { return uint16_t(kLayout.count + unsigned(s)); }
-inline constexpr unsigned kOpCount = kLayout.count + unsigned(Special::Count);
-static_assert(kOpCount * kOpStep < 65536);
+// Handlers of hot operations come first in their table. An operation is its handler's place, or on
+// narrow slots also a byte for all of its kind, and its number in the next one.
+inline constexpr unsigned kHotSpecials = 0
+#define X(name, feature) WAFER_IF_BUILT(feature, +1)
+    WAFER_HOT_OPS(X)
+#undef X
+    ;
+inline constexpr unsigned kHotOps = kLayout.count + kHotSpecials;
+inline constexpr unsigned kOpCount = kLayout.count + kLayout.cold + unsigned(Special::Count);
+static_assert(!kNarrow || (kHotOps <= 256 && kOpCount - kHotOps <= 512));
+
+constexpr uint16_t op_id(Special s);
+constexpr uint16_t cold_id(unsigned number) {
+  return uint16_t(op_id(number < 256 ? Special::Cold0 : Special::Cold1) | number << 8);
+}
+constexpr uint16_t op_id(Special s) {
+  if (kNarrow && unsigned(s) >= kHotSpecials)
+    return cold_id(kLayout.cold + unsigned(s) - kHotSpecials);
+  return uint16_t(kLayout.count + unsigned(s));
+}
+constexpr const OpRow& row_of(Opcode op) { return kLayout.rows[unsigned(op)]; }
+// The operation for a variant that `op` has.
+constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
+  const OpRow& row = row_of(op);
+  if (kNarrow && row.rare)
+    return uint16_t(op_id(variant == kSI ? Special::RareI : Special::RareS) | row.first << 8);
+  const unsigned number = row.first + kLayout.forms[row.forms][variant];
+  return kNarrow && is_cold(row.shape) ? cold_id(number) : uint16_t(number);
+}
+constexpr bool has_op(Opcode op, unsigned variant) {
+  return kLayout.forms[row_of(op).forms][variant] != kNoVariant;
+}
+// A comparison that branches: a BinVariant, or of floats a FloatBranch.
+constexpr uint16_t branch_id(Opcode op, unsigned variant) {
+  return uint16_t(kLayout.branch[unsigned(op) - kFirstCompare] +
+                  (is_int_compare(op) ? kLayout.forms[row_of(op).forms][variant] : variant));
+}
+// The place of an operation's handler in their table.
+constexpr unsigned handler_place(Special s) {
+  return unsigned(s) < kHotSpecials ? kLayout.count + unsigned(s)
+                                    : kHotOps + kLayout.cold + unsigned(s) - kHotSpecials;
+}
+constexpr unsigned handler_place(Opcode op, unsigned variant) {
+  const OpRow& row = row_of(op);
+  const unsigned number = row.first + kLayout.forms[row.forms][variant];
+  return kNarrow && is_cold(row.shape) ? kHotOps + number : number;
+}
 
 }  // namespace wafer::interp

@@ -30,7 +30,7 @@ constexpr unsigned kMaxActivations = 300;
 constexpr size_t kMaxBacktrace = 64;
 
 #if WAFER_HAS_TRANSLATOR
-const Word kExitCode[] = {first_word(op_id(Special::Exit))};
+const Word kExitCode[] = {Word(op_id(Special::Exit))};
 #else
 constexpr const Word* kExitCode = nullptr;  // what has no caller returns
 #endif
@@ -113,7 +113,7 @@ struct Frame {
   Instance* instance;
   FuncCode* code() const {
     auto* m = static_cast<ModuleCodeImpl*>(instance->code.get());
-    if (!kSafepointWords || m->in_place()) return m->find(next);
+    if (kNarrow || m->in_place()) return m->find(next);
     return &m->funcs[uint32_t(next[-1])];
   }
   uint32_t at() const { return code()->before(next); }
@@ -601,17 +601,18 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
 // ---- code -----------------------------------------------------------------
 
 Result<void> FuncCode::lay_out(const wasm::Module& m, const Vec<ValType>& locals,
-                               uint32_t link_slots) {
+                               uint32_t link_slots, uint32_t moved) {
   const wasm::FuncType& type = m.func_type(func_index);
   uint32_t params = 0, results = 0, slots = 0;
   for (const ValType t : type.params) params += slot_count(t);
   for (const ValType t : type.results) results += slot_count(t);
   for (const ValType t : locals) slots += slot_count(t);
-  const uint32_t at = std::max(slots, results);
+  const uint32_t at = std::max(slots + moved, results);
   if (at + link_slots > kMaxFrameSlots)
     return failure(ErrorKind::Exhaustion, "too many locals for the interpreter",
                    m.functions[func_index].body.begin);
-  param_slots = zero_begin = uint16_t(params);
+  param_slots = uint16_t(params);
+  zero_begin = uint16_t(params + moved);
   zero_count = uint16_t(slots - params);
   result_slots = uint16_t(results);
   link = uint16_t(at);
@@ -625,7 +626,10 @@ uint32_t FuncCode::before(const Word* next) const {
 }
 
 uint32_t FuncCode::ref_map(const Word* next) const {
-  if (!module->in_place()) return kSafepointWords ? uint32_t(next[-1] >> 32) : 0;
+  if (!module->in_place()) {
+    if constexpr (!kNarrow) return uint32_t(next[-1] >> 32);
+    return kSafepointWords ? number_at<uint32_t>(next - 2) : 0;
+  }
   const auto it = std::upper_bound(
       ref_points.begin(), ref_points.end(), before(next),
       [](uint32_t at, const std::pair<uint32_t, uint32_t>& p) { return at < p.first; });

@@ -41,17 +41,15 @@ WAFER_ALWAYS_INLINE void put(Slot* fp, unsigned slot, T v) {
     fp[slot] = to_bits(v);
   }
 }
-// The number in a word of code.
+// The number with these bits.
 template <class T>
-WAFER_ALWAYS_INLINE T from_word(const Word& w) {
-  if constexpr (kNarrow && std::endian::native == std::endian::little)
-    return load_aligned<T>(&w);
-  else if constexpr (std::is_same_v<T, float>)
-    return std::bit_cast<float>(uint32_t(w));
+WAFER_ALWAYS_INLINE T from_bits(uint64_t bits) {
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<float>(uint32_t(bits));
   else if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<double>(w);
+    return std::bit_cast<double>(bits);
   else
-    return T(w);
+    return T(bits);
 }
 // An address or index: what lies above 32 bits counts only if its type is i64.
 WAFER_ALWAYS_INLINE uint64_t index_at(const Slot* fp, unsigned slot, bool is64) {

@@ -22,6 +22,9 @@ void Translator::push_control(wasm::Opcode op, const BlockType& type) {
 // What the last instruction computed becomes part of a branch.
 void Translator::absorb_last() {
   out_.code.resize(last_.at);
+#if WAFER_HAS_OS
+  out_.narrow_words = last_.first.narrow_words;
+#endif
   acc_ = last_.before;
   forget_last();
   pop();
@@ -30,53 +33,55 @@ void Translator::absorb_last() {
 Translator::Condition Translator::pop_condition() {
   const Operand o = top();
   Condition c;
-  // An integer comparison just made for this branch becomes part of it.
+  // A comparison just made for this branch becomes part of it.
   if (o.kind == Operand::Kind::Slot && last_wrote(o.slot) && last_.op != wasm::Opcode::Illegal) {
-    const Word w = out_.code[last_.at];
-    const Raw b(uint32_t(w >> 32)), s(uint32_t(w >> 48));
-    if (is_compare(last_.op) && !short_branches_) {
-      // Stays what it is.
-    } else if (is_int_compare(last_.op)) {
-      const uint8_t v = last_.variant;
-      const Word imm = v >= kSI && !kNarrow ? out_.code[last_.at + 1] : 0;
-      const bool is64 = last_.op >= wasm::Opcode::I64Eq;
-      if (!is64 || int64_t(imm) == int32_t(imm)) {
-        c.if_true = word(branch_id(last_.op, v), b, s);
-        const wasm::Opcode other = looked_up(kOpposite, last_.op);
-        if (is_mirrored(other) && v < kSI) {
-          const uint8_t exchanged = v == kAS ? uint8_t(kSA) : v == kSA ? uint8_t(kAS) : v;
-          c.if_false = word(branch_id(looked_up(kMirrored, other), exchanged), s, b);
-        } else {
-          c.if_false = word(branch_id(other, v), b, s);
-        }
-        c.imm = uint32_t(imm);
-        if (v >= kSI) narrow_saves(-1);
-        absorb_last();
-        return c;
-      }
-    } else if (has_float_branch(last_.op) && last_.variant == kSS) {
-      c.if_true = word(branch_id(last_.op, kIfTrue), b, s);
-      c.if_false = word(branch_id(last_.op, kIfFalse), b, s);
+    const wasm::Opcode op = last_.op;
+    const uint8_t v = last_.variant;
+    uint16_t if_true = 0, if_false = 0;
+    bool fused = true, exchanged = false;
+    if (is_int_compare(op)) {
+      c.constant = v >= kSI;
+      const Quad imm = c.constant && !kNarrow ? out_.code[last_.at + 1] : 0;
+      c.imm = uint32_t(imm);
+      c.compares = true;
+      fused = op < wasm::Opcode::I64Eq || int64_t(imm) == int32_t(imm);
+      if_true = branch_id(op, v);
+      const wasm::Opcode other = looked_up(kOpposite, op);
+      exchanged = is_mirrored(other) && v < kSI;
+      const BinVariant mirror[] = {kSS, kSA, kAS};
+      if_false =
+          exchanged ? branch_id(looked_up(kMirrored, other), mirror[v]) : branch_id(other, v);
+    } else if (has_float_branch(op) && v == kSS) {
+      c.compares = true;
+      if_true = branch_id(op, kIfTrue);
+      if_false = branch_id(op, kIfFalse);
+    } else if (op == wasm::Opcode::I32Eqz) {
+      if_true = op_id(v == kUnaryA ? Special::BrUnlessA : Special::BrUnlessS);
+      if_false = op_id(v == kUnaryA ? Special::BrIfA : Special::BrIfS);
+    } else if (op == wasm::Opcode::I64Eqz && v == kUnaryS) {
+      if_true = op_id(Special::BrUnless64S);
+      if_false = op_id(Special::BrIf64S);
+    } else {
+      fused = false;
+    }
+    if (fused) {
+      const Quad first = last_.first.bits;
       absorb_last();
-      return c;
-    } else if (last_.op == wasm::Opcode::I32Eqz) {
-      const bool a = last_.variant == kUnaryA;
-      c.if_true = word(a ? Special::BrUnlessA : Special::BrUnlessS, b);
-      c.if_false = word(a ? Special::BrIfA : Special::BrIfS, b);
-      absorb_last();
-      return c;
-    } else if (last_.op == wasm::Opcode::I64Eqz && last_.variant == kUnaryS) {
-      c.if_true = word(Special::BrUnless64S, b);
-      c.if_false = word(Special::BrIf64S, b);
-      absorb_last();
+      const Field b = near_field(Raw(uint32_t(first >> 32)));
+      const Raw s(uint32_t(first >> 48));
+      const Field second = c.constant ? Field(s) : near_field(s);
+      c.if_true = word(if_true, b, second);
+      c.if_false = exchanged ? word(if_false, second, b) : word(if_false, b, second);
+      if (c.constant && int16_t(c.imm) != int32_t(c.imm)) count_narrow(3);
       return c;
     }
+    c = {};
   }
   if (in_acc(o)) {
     c.if_true = word(Special::BrIfA);
     c.if_false = word(Special::BrUnlessA);
   } else {
-    const uint32_t s = source(o);
+    const uint32_t s = near_source(o);
     c.if_true = word(Special::BrIfS, s);
     c.if_false = word(Special::BrUnlessS, s);
   }
@@ -86,15 +91,13 @@ Translator::Condition Translator::pop_condition() {
 
 void Translator::emit_cond_branch(uint32_t index, const Condition& cond, bool negate) {
   Control& c = control(index);
-  const Word taken = negate ? cond.if_false : cond.if_true;
-  const Word not_taken = negate ? cond.if_true : cond.if_false;
   const bool to_function = &c == &control_.front();
   if (!to_function && !needs_moves(c)) {
-    aim(emit_jump(taken, cond.imm), c);
+    aim(emit_jump(cond, !negate), c);
     forget_last();
     return;
   }
-  const Fixup skip = emit_jump(not_taken, cond.imm);
+  const Fixup skip = emit_jump(cond, negate);
   const AccState before = acc_;
   emit_branch(c);
   bind(skip);
@@ -107,7 +110,7 @@ void Translator::emit_return() {
   const uint32_t n = uint32_t(results.size());
   const uint32_t link = out_.link;
   if (n == 0) {
-    emit(word(Special::Return, link));
+    emit_long(word(Special::Return, link), 2);
     forget_last();
     return;
   }
@@ -115,16 +118,16 @@ void Translator::emit_return() {
     const Operand o = top();
     const TypeKind k = o.type.kind();
     if (k != TypeKind::F32 && k != TypeKind::F64 && in_acc(o)) {
-      emit(word(Special::Return1A, link));
+      emit_long(word(Special::Return1A, link), 3);
     } else {
-      emit(word(Special::Return1S, link, source(o)));
+      emit_long(word(Special::Return1S, link, source(o)), 3);
     }
     forget_last();
     return;
   }
   if (n > kMany) {
     move_many(n, 0);
-    emit(word(Special::Return, link));
+    emit_long(word(Special::Return, link), 2);
     return;
   }
   // A local that a result is about to overwrite is read first.
@@ -142,7 +145,7 @@ void Translator::emit_return() {
     store_to(o, dst);
     dst += slot_count(o.type);
   }
-  emit(word(Special::Return, link));
+  emit_long(word(Special::Return, link), 2);
   forget_last();
 }
 
@@ -151,7 +154,7 @@ void Translator::charge_point() {
   if (!mcode_.options.fuel) return;
   mark();
   emit_with(word(Special::Fuel), 0);
-  fuel_word_ = here() - 1;
+  fuel_word_ = here() - (kNarrow ? 2 : 1);
   emit_safepoint();
   forget_last();
 }
@@ -159,7 +162,7 @@ void Translator::charge_point() {
 void Translator::poll_point() {
   if (!mcode_.options.interruptible) return;
   mark();
-  emit(word(Special::Poll));
+  emit_long(word(Special::Poll), 1);
   emit_safepoint();
 }
 
@@ -223,14 +226,27 @@ Result<void> Translator::run() {
   const wasm::FuncType& type = module_.func_type(index);
   const auto& locals = validator_.locals();
 
-  WAFER_TRY(out_.lay_out(module_, locals, kLinkSlots));
+  // Parameters whose slots are wanted free, and the other locals, are behind the others.
+  uint32_t moved = 0, behind = 0, more = 0;
+  if (kNarrow && !limits_.slots) {
+    for (const ValType t : type.params) {
+      if (behind < kFreeSlots) moved = behind + slot_count(t);
+      behind += slot_count(t);
+    }
+    more = moved - behind;
+    behind = std::max(behind, kFreeSlots);
+    more += behind;
+  }
+  WAFER_TRY(out_.lay_out(module_, locals, kLinkSlots, more));
   uint32_t slot = 0;
   local_slots_.reserve(locals.size());
   for (const ValType t : locals) {
-    local_slots_.push_back(slot);
+    if (local_slots_.size() == type.params.size()) slot += more;
+    const uint32_t at = slot < moved ? behind + slot : slot;
+    local_slots_.push_back(at);
     if (is_gc_ref(module_, t)) {
       gc_possible_ = true;
-      out_.ref_locals.push_back(uint16_t(slot));
+      out_.ref_locals.push_back(uint16_t(at));
     }
     slot += slot_count(t);
   }
@@ -253,6 +269,7 @@ Result<void> Translator::run() {
 
   offset_ = module_.functions[index].body.begin;
   mark();
+  if (moved) emit_long(word(Special::CopyMany, behind, 0, Raw(moved)));
   charge_point();
   poll_point();
 
@@ -266,7 +283,7 @@ Result<void> Translator::run() {
       visit_skipped(in);
       continue;
     }
-    if (fuel_word_ != kNone) out_.code[fuel_word_] += kNarrow ? Word(1) << 32 : 1;
+    if (fuel_word_ != kNone && ++out_.code[fuel_word_] == 0) ++out_.code[fuel_word_ + 1];
     WAFER_TRY(visit(in));
     if (max_slot_ > kMaxSlots - 8)
       return failure(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
@@ -467,7 +484,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       return {};
     case O::Unreachable:
       mark();
-      emit(word(Special::Unreachable));
+      emit_long(word(Special::Unreachable), 1);
       set_unreachable();
       return {};
     case O::Block:
@@ -493,7 +510,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const Condition c = pop_condition();
       materialize_all();
       push_control(in.op, in.block);
-      control_.back().else_fixup = emit_jump(c.if_false, c.imm);
+      control_.back().else_fixup = emit_jump(c, false);
       forget_last();
       charge_point();
       return {};
@@ -523,14 +540,14 @@ Result<void> Translator::visit_special(const Instr& in) {
       return {};
     case O::Delegate:
       emit_moves(control_.back());
-      aim(emit_jump(word(Special::Br)), control_.back());
+      aim(emit_jump(), control_.back());
       visit_skipped(in);
       return {};
     case O::Rethrow: {
       Control& c = control(in.index);
       mark();
-      emit(word(Special::ThrowRef, c.base_slot));
-      emit(safepoint());
+      emit_long(word(Special::ThrowRef, c.base_slot));
+      emit_point(safepoint());
       set_unreachable();
       return {};
     }
@@ -538,17 +555,17 @@ Result<void> Translator::visit_special(const Instr& in) {
       const auto& type = module_.types[module_.tags[in.index].type_index].func;
       const uint32_t base = settle(type);
       mark();
-      emit(word(Special::Throw, base));
+      emit_long(word(Special::Throw, base));
       emit(in.index);
-      emit(safepoint());
+      emit_point(safepoint());
       set_unreachable();
       return {};
     }
     case O::ThrowRef: {
       const uint32_t s = source(top());
       mark();
-      emit(word(Special::ThrowRef, s));
-      emit(safepoint());
+      emit_long(word(Special::ThrowRef, s));
+      emit_point(safepoint());
       set_unreachable();
       return {};
     }
@@ -568,21 +585,19 @@ Result<void> Translator::visit_special(const Instr& in) {
     case O::BrTable: {
       settle_many(control(in.labels[0]), 1);
       const Operand index = pop();
-      const uint32_t s = source(index);
+      const uint32_t s = near_source(index);
       const uint32_t base = here();
       const uint32_t count = uint32_t(in.labels.size());
       emit_with(word(Special::BrTable, s), count - 1);
       const uint32_t table = here();
-      for (uint32_t i = 0; i < count; i += kNarrow ? 2 : 1) emit(0);
-      if (!kNarrow) narrow_saves(int32_t(count / 2));
+      for (uint32_t i = 0; i < count; ++i) emit(0, 2);
       // Labels that need values moved, and returns, get a stub each.
       HashMap<uint32_t, uint32_t> stubs;
       forget_last();
       forget_acc();
       for (uint32_t i = 0; i < count; ++i) {
         Control& c = control(in.labels[i]);
-        Fixup entry{base, table + i};
-        if (kNarrow) entry = {base, table + i / 2, uint8_t(32 * (i % 2))};
+        const Fixup entry{base, table + i * (kNarrow ? 2 : 1)};
         const bool to_function = &c == &control_.front();
         if (!to_function && !needs_moves(c)) {
           aim(entry, c);
@@ -611,7 +626,7 @@ Result<void> Translator::visit_special(const Instr& in) {
 #if WAFER_NARROW
       if (!imported) callee = uint32_t(reinterpret_cast<uintptr_t>(&mcode_.funcs[in.index]));
 #endif
-      emit(word(imported ? Special::CallImport : Special::Call, base) | Word(callee) << 32);
+      emit_long(word(imported ? Special::CallImport : Special::Call, base) | Quad(callee) << 32);
       end_call(type);
       finish_call(type, base);
       return {};
@@ -624,8 +639,8 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t s = source(index);
       // The index must survive until it is read; it may lie at the arguments' end.
       mark();
-      emit(word(Special::CallIndirect, base, s,
-                Raw(module_.tables[in.index2].type.limits.has_64())));
+      emit_long(word(Special::CallIndirect, base, s,
+                     Raw(module_.tables[in.index2].type.limits.has_64())));
       emit(pair(in.index2, module_.canon[in.index]));
       end_call(type);
       finish_call(type, base);
@@ -637,7 +652,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(ref);
       mark();
-      emit(word(Special::CallRef, base, s));
+      emit_long(word(Special::CallRef, base, s));
       end_call(type);
       finish_call(type, base);
       return {};
@@ -646,7 +661,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const wasm::FuncType& type = module_.func_type(in.index);
       const uint32_t base = settle(type);
       mark();
-      emit(word(Special::ReturnCall, base, out_.link));
+      emit_long(word(Special::ReturnCall, base, out_.link));
       emit(in.index);
       end_call(type);
       set_unreachable();
@@ -658,7 +673,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(index);
       mark();
-      emit(word(Special::ReturnCallIndirect, base, s, out_.link));
+      emit_long(word(Special::ReturnCallIndirect, base, s, out_.link));
       emit(pair(in.index2, module_.canon[in.index]));
       emit(module_.tables[in.index2].type.limits.has_64());
       end_call(type);
@@ -671,7 +686,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(ref);
       mark();
-      emit(word(Special::ReturnCallRef, base, s, out_.link));
+      emit_long(word(Special::ReturnCallRef, base, s, out_.link));
       end_call(type);
       set_unreachable();
       return {};
@@ -684,7 +699,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const Operand cond = top(0), b = top(1), a = top(2);
       const ValType type = a.type.is_bot() ? b.type : a.type;
       const bool v128 = type.kind() == TypeKind::V128;
-      const uint32_t sa = source(a), sb = source(b);
+      const uint32_t sa = v128 ? source(a) : near_source(a), sb = v128 ? source(b) : near_source(b);
       const bool acc = !v128 && in_acc(cond);
       const uint32_t sc = acc ? 0 : source(cond);
       const AccState before = acc_;
@@ -692,11 +707,13 @@ Result<void> Translator::visit_special(const Instr& in) {
       const ValType result = validator_.operand(0).is_bot() ? type : validator_.operand(0);
       const uint32_t dst = push(result).slot;
       const uint32_t at = here();
-      emit(word(v128  ? Special::Select128
-                : acc ? Special::SelectA
-                      : Special::SelectS,
-                dst, sa, sb));
-      emit(sc);
+      if (v128) {
+        emit_long(word(Special::Select128, dst, sa, sb));
+        emit(sc);
+      } else {
+        emit_first(word(acc ? Special::SelectA : Special::SelectS, dst, sa, sb), Form::Slots);
+        emit(kNarrow ? Field(sc).bits : sc, 1);
+      }
       no_acc(dst);
       if (!v128) acc_.set(dst);
       note_last(at, dst, before);
@@ -712,9 +729,8 @@ Result<void> Translator::visit_special(const Instr& in) {
       const bool pending = local_heads_[in.index] != kNone;
       if (o.kind == Operand::Kind::Local && o.copy.local == in.index) {
         // Storing a local to itself.
-      } else if (!pending && o.kind == Operand::Kind::Slot && last_wrote(o.slot)) {
-        Word& w = out_.code[last_.at];
-        w = (w & ~(Word(0xFFFF) << 16)) | Word(Field(dst).bits) << 16;
+      } else if (!pending && o.kind == Operand::Kind::Slot && last_wrote(o.slot) &&
+                 redirect_last(dst)) {
         clobber(dst);
         if (o.type.kind() == TypeKind::V128) clobber(dst + 1);
         acc_.move(o.slot, dst);
@@ -738,7 +754,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t dst = push(t).slot;
       const uint32_t at = here();
       if (v128) {
-        emit(word(Special::GlobalGet128, dst));
+        emit_long(word(Special::GlobalGet128, dst));
         emit(in.index);
         no_acc(dst);
       } else {
@@ -752,10 +768,10 @@ Result<void> Translator::visit_special(const Instr& in) {
     case O::GlobalSet: {
       const Operand o = top();
       const bool v128 = o.type.kind() == TypeKind::V128;
-      const uint32_t s = source(o);
+      const uint32_t s = v128 ? source(o) : near_source(o);
       pop();
       if (v128) {
-        emit(word(Special::GlobalSet128, s));
+        emit_long(word(Special::GlobalSet128, s));
         emit(in.index);
       } else {
         emit_with(word(Special::GlobalSet, s), in.index);
@@ -783,7 +799,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const AccState before = acc_;
       const uint32_t dst = push(wasm::kV128).slot;
       const uint32_t at = here();
-      emit(word(Special::Const128, dst));
+      emit_long(word(Special::Const128, dst));
       emit(load_le<uint64_t>(in.v128.bytes));
       emit(load_le<uint64_t>(in.v128.bytes + 8));
       no_acc(dst);
@@ -801,22 +817,21 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
     out.code.reserve(guessed_words(bytes, code.options.fuel));
     out.offsets.reserve(bytes / 3 + 8);
   }
-  bool too_long = false;
-  const auto run = [&] {
-    Translator t(module, code, out);
-    if (too_long) t.no_short_branches();
-    Result<void> result = t.run();
-    too_long = t.too_long();
-    return result;
-  };
-  Result<void> result = run();
-  if (too_long) {
+  // Again where what it makes does not fit the short forms.
+  Result<void> result;
+  for (Translator::Limits limits;;) {
+    const Translator::Limits before = limits;
+    {
+      Translator t(module, code, out, limits);
+      result = t.run();
+      limits = t.kept();
+    }
+    if (limits == before || !result.ok()) break;
     out.code.clear();
     out.handlers = {};
     out.ref_locals.clear();
     out.ref_maps.clear();
     out.offsets.clear();
-    result = run();
   }
   // Once the translator's own memory is free.
   out.code.shrink_to_fit();

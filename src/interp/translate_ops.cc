@@ -20,13 +20,6 @@ bool Translator::is_immediate(const Operand& o) {
   return o.kind == Operand::Kind::Const && (!kNarrow || fits<int16_t>(o));
 }
 
-// What an instruction that has `o` for an immediate saves on narrow slots: there it may be in a
-// field, and else is put into a slot before.
-void Translator::narrow_saves_immediate(const Operand& o) {
-  if constexpr (kNarrow) return;
-  narrow_saves(fits<int16_t>(o) ? 1 : fits<int32_t>(o) ? 0 : -1);
-}
-
 void Translator::binary(wasm::Opcode op) {
   const ValType result = result_of(op);
   Operand b = top(0), a = top(1);
@@ -60,18 +53,31 @@ void Translator::binary(wasm::Opcode op) {
     variant = kSS;
   }
   // Operands in an accumulator are in their slots as well.
-  const uint32_t sa = source(a);
-  const Field sb = immediate ? Field(Raw(kNarrow ? uint32_t(b.value) : 0)) : source(b);
+  const bool rare = row_of(op).rare;
+  const uint32_t sa = rare ? source(a) : near_source(a);
+  const Field sb = word_of_its_own ? Field(0)
+                   : immediate     ? Field(Raw(kNarrow ? uint32_t(b.value) : 0))
+                   : rare          ? source(b)
+                                   : near_source(b);
   pop();
   pop();
   const uint32_t dst = push(result).slot;
-  mark();
+  if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  emit(word(op_id(op, variant), dst, sa, sb));
-  if (immediate && (!kNarrow || word_of_its_own)) {
-    emit(b.value);
-    if (row_of(op).shape == Shape::BinInt || !fits<int32_t>(b)) narrow_saves_immediate(b);
+  const Quad first = word(op_id(op, variant), dst, sa, sb);
+  const bool short_constant = in_field && fits<int16_t>(b) && row_of(op).shape == Shape::BinInt;
+  if (kNarrow ? rare : is_rare_if_narrow(op)) {
+    emit_long(first);
+    if (!kNarrow && immediate && !short_constant) count_narrow(narrow_const_words(b));
+  } else if (short_constant) {
+    emit_first(first, Form::Offset);
+  } else {
+    emit_first(first, Form::Slots);
+    if (immediate)
+      count_narrow(has_constant_word(op) && fits<int32_t>(b) ? 2 : narrow_const_words(b));
   }
+  if (!kNarrow && immediate) put(b.value);
+  if (word_of_its_own) put(b.value, 2);
   wrote(dst, result);
   note_last(at, dst, before, op, variant);
 }
@@ -80,44 +86,64 @@ void Translator::unary(wasm::Opcode op) {
   const ValType result = result_of(op);
   const Operand a = top();
   const bool acc = in_acc(a);
-  const uint32_t sa = acc ? 0 : source(a);
+  const bool rare = row_of(op).rare;
+  const uint32_t sa = acc ? 0 : rare ? source(a) : near_source(a);
   const AccState before = acc_;
   pop();
   const uint32_t dst = push(result).slot;
-  mark();
+  if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  emit(word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa));
+  const Quad first = word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa);
+  if (kNarrow ? rare : is_rare_if_narrow(op))
+    emit_long(first);
+  else
+    emit_first(first, Form::Slots);
   wrote(dst, result);
   note_last(at, dst, before, op, acc ? kUnaryA : kUnaryS);
+}
+
+void Translator::emit_far(const Instr& in, unsigned variant, uint32_t a, uint32_t b) {
+  const unsigned kind = far_kind(in.op);
+  if (kNarrow && (!WAFER_HAS_NarrowMemories || is_plain(in))) {
+    emit_first(word(variant == kLoadFar ? Special::LoadFar : Special::StoreFar, a, b, kind),
+               Form::Slots);
+    emit(in.offset, 2);
+    return;
+  }
+  emit_long(word(kNarrow ? op_id(variant == kLoadFar ? Special::LoadAny : Special::StoreAny)
+                         : op_id(in.op, variant),
+                 a, b, Raw(kind)));
+  const unsigned narrow = is_plain(in) ? 0 : 4;  // there it is one of those above
+  emit(memory_word(in.index), narrow);
+  emit(in.offset, narrow);
 }
 
 void Translator::load(const Instr& in) {
   const ValType result = result_of(in.op);
   const Operand a = top();
-  if (!near(in, kLoadFar)) {
-    const uint32_t sa = source(a);
+  if (is_far(in)) {
+    const uint32_t sa = near_source(a);
     pop();
     const uint32_t dst = push(result).slot;
     mark();
     const AccState before = acc_;
     const uint32_t at = here();
-    emit(word(op_id(in.op, kLoadFar), dst, sa, Raw(far_kind(in.op))));
-    emit(memory_word(in.index));
-    emit(in.offset);
+    emit_far(in, kLoadFar, dst, sa);
     wrote(dst, result);
     note_last(at, dst, before);
     return;
   }
   const bool acc = in_acc(a);
-  const uint32_t sa = acc ? 0 : source(a);
+  const uint32_t sa = acc ? 0 : near_source(a);
   const AccState before = acc_;
   pop();
   const uint32_t dst = push(result).slot;
   mark();
   const uint32_t at = here();
   const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded() ? 0 : 2);
-  emit(word(op_id(in.op, variant), dst, sa, Raw(near_offset(in, row_of(in.op).bytes))));
-  if (is_far_if_small(in.op)) narrow_saves(-2);
+  emit_first(word(op_id(in.op, variant), dst, sa, Raw(near_offset(in, row_of(in.op).bytes))),
+             Form::Offset);
+  if (is_far_if_narrow(in.op)) count_narrow(1);
   wrote(dst, result);
   note_last(at, dst, before);
 }
@@ -125,14 +151,12 @@ void Translator::load(const Instr& in) {
 void Translator::store(const Instr& in) {
   const Operand v = top(0);
   Operand a = top(1);
-  if (!near(in, kStoreFar)) {
-    const uint32_t sa = source(a), sv = source(v);
+  if (is_far(in)) {
+    const uint32_t sa = near_source(a), sv = near_source(v);
     pop();
     pop();
     mark();
-    emit(word(op_id(in.op, kStoreFar), sa, sv, Raw(far_kind(in.op))));
-    emit(memory_word(in.index));
-    emit(in.offset);
+    emit_far(in, kStoreFar, sa, sv);
     return;
   }
   if (a.kind == Operand::Kind::Const) {
@@ -149,18 +173,19 @@ void Translator::store(const Instr& in) {
   } else {
     variant = kStoreSS;
   }
-  const uint32_t sa = variant == kStoreAS ? 0 : source(a);
+  const uint32_t sa = variant == kStoreAS ? 0 : near_source(a);
   Field sv = Raw(kNarrow && variant == kStoreSI ? uint32_t(v.value) : 0);
-  if (variant == kStoreSS || variant == kStoreAS) sv = source(v);
+  if (variant == kStoreSS || variant == kStoreAS) sv = near_source(v);
   pop();
   pop();
   mark();
-  emit(word(op_id(in.op, variant + (guarded() ? 0 : 4)), sa, sv,
-            Raw(near_offset(in, row_of(in.op).bytes))));
-  if (is_far_if_small(in.op)) narrow_saves(-2);
+  emit_first(word(op_id(in.op, variant + (guarded() ? 0 : 4)), sa, sv,
+                  Raw(near_offset(in, row_of(in.op).bytes))),
+             variant == kStoreSI ? Form::After : Form::Offset);
+  if (is_far_if_narrow(in.op)) count_narrow(1);
   if (variant == kStoreSI && !kNarrow) {
-    emit(v.value);
-    narrow_saves_immediate(v);
+    put(v.value);
+    if (!fits<int16_t>(v) || is_far_if_narrow(in.op)) count_narrow(narrow_const_words(v));
   }
 }
 
@@ -175,16 +200,15 @@ void Translator::vector(const Instr& in) {
   const uint32_t dst = push(result).slot;
   const AccState before = acc_;
   const uint32_t at = here();
-  emit(word(op_id(in.op), dst, src[0], src[1]));
+  emit_long(word(op_id(in.op), dst, src[0], src[1]));
   if (row_of(in.op).lane) {
     emit(in.lane);
   } else if (arity == 3) {
     emit(src[2]);
   } else if (in.op == wasm::Opcode::I8x16Shuffle) {
-    Word lanes[2];
+    Word lanes[16 / sizeof(Word)];
     std::memcpy(lanes, in.v128.bytes, 16);
-    emit(lanes[0]);
-    emit(lanes[1]);
+    for (const Word w : lanes) emit(w, 8 / std::size(lanes));
   }
   if (result.kind() == TypeKind::V128) {
     no_acc(dst);
@@ -209,13 +233,13 @@ void Translator::vec_memory(const Instr& in) {
     if (is_load) {
       dst = push(wasm::kV128).slot;
     }
-    emit(word(op_id(in.op), dst, sa, sv));
+    emit_long(word(op_id(in.op), dst, sa, sv));
     emit(pair(memory_word(in.index), in.lane));
     emit(in.offset);
     if (is_load) no_acc(dst);
     return;
   }
-  const bool far = !near(in, kVecFar);
+  const bool far = !near(in);
   const unsigned variant = far ? kVecFar : guarded() ? kVecGuarded : kVecChecked;
   if (shape == Shape::VecLoad) {
     const uint32_t sa = source(top());
@@ -223,7 +247,8 @@ void Translator::vec_memory(const Instr& in) {
     const uint32_t dst = push(wasm::kV128).slot;
     const AccState before = acc_;
     const uint32_t at = here();
-    emit(word(op_id(in.op, variant), dst, sa, Raw(far ? 0 : near_offset(in, row_of(in.op).bytes))));
+    emit_long(
+        word(op_id(in.op, variant), dst, sa, Raw(far ? 0 : near_offset(in, row_of(in.op).bytes))));
     if (far) {
       emit(memory_word(in.index));
       emit(in.offset);
@@ -235,7 +260,7 @@ void Translator::vec_memory(const Instr& in) {
   const uint32_t sa = source(top(1)), sv = source(top(0));
   pop();
   pop();
-  emit(word(op_id(in.op, variant), sa, sv, Raw(far ? 0 : near_offset(in, 16))));
+  emit_long(word(op_id(in.op, variant), sa, sv, Raw(far ? 0 : near_offset(in, 16))));
   if (far) {
     emit(memory_word(in.index));
     emit(in.offset);
@@ -250,7 +275,7 @@ void Translator::wide(const Instr& in) {
   pop_n(arity);
   const uint32_t dst = push(wasm::kI64).slot;
   push(wasm::kI64);
-  emit(word(op_id(in.op), dst, src[0], src[1]));
+  emit_long(word(op_id(in.op), dst, src[0], src[1]));
   emit(pair(src[2], src[3]));
   no_acc(dst);
 }
@@ -265,7 +290,7 @@ void Translator::atomic(const Instr& in) {
   uint32_t dst = 0;
   if (result.kind() != TypeKind::Bot) dst = push(result).slot;
   mark();
-  emit(word(op_id(in.op), dst, src[0], src[1]));
+  emit_long(word(op_id(in.op), dst, src[0], src[1]));
   emit(pair(memory_word(in.index), src[2]));
   emit(in.offset);
   if (result.kind() != TypeKind::Bot) no_acc(dst);

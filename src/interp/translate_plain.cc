@@ -59,18 +59,18 @@ void Translator::stack_switching(const Instr& in) {
   const uint32_t base = operands ? top(operands - 1).slot : next_slot_;
   uint32_t slots = 0;
   for (uint32_t i = 0; i < args; ++i) slots += slot_count(top(operands - 1 - i).type);
-  const Word point = safepoint();
+  const Quad point = safepoint();
   mark();
   switch (in.op) {
     case O::ContNew:
-      emit(word(Special::ContNew, base));
+      emit_long(word(Special::ContNew, base));
       break;
     case O::ContBind:
-      emit(word(Special::ContBind, base, Raw(slots)));
+      emit_long(word(Special::ContBind, base, Raw(slots)));
       break;
     case O::Suspend:
     case O::Switch:
-      emit(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, Raw(slots)));
+      emit_long(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, Raw(slots)));
       emit(tag);
       break;
     default: {
@@ -91,12 +91,13 @@ void Translator::stack_switching(const Instr& in) {
       }
       uint32_t results = 0;
       for (const ValType t : type.results) results += slot_count(t);
-      emit(word(Special::Resume, Raw(base), Raw(slots), Raw(base + std::max(slots + 1, results))));
+      emit_long(
+          word(Special::Resume, Raw(base), Raw(slots), Raw(base + std::max(slots + 1, results))));
       emit(pair(first, uint32_t(in.clauses.size())));
       emit(tag);
     }
   }
-  emit(point);
+  emit_point(point);
   pop_n(operands);
   finish_call(type, base);
 }
@@ -119,9 +120,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
     return dst;
   };
   auto type_word = [&](uint32_t type_index) {
-    return Word(reinterpret_cast<uintptr_t>(module_.canon_type(type_index)));
+    return Quad(reinterpret_cast<uintptr_t>(module_.canon_type(type_index)));
   };
-  auto heap_word = [&](HeapType h) { return Word(module_.canonical(h).bits()); };
+  auto heap_word = [&](HeapType h) { return Quad(module_.canonical(h).bits()); };
   // Branch on the i32 in slot `slot` (scratch, above the stack).
   auto branch_on_slot = [&](uint32_t slot, bool if_nonzero) {
     settle_many(control(in.index), 0);
@@ -134,83 +135,83 @@ Result<void> Translator::visit_plain(const Instr& in) {
   switch (opcode) {
     case O::MemorySize: {
       const uint32_t dst = result();
-      emit(word(Special::MemorySize, dst));
+      emit_long(word(Special::MemorySize, dst));
       emit(in.index);
       return {};
     }
     case O::MemoryGrow: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::MemoryGrow, dst, s[0]));
+      emit_long(word(Special::MemoryGrow, dst, s[0]));
       emit(pair(in.index, module_.memories[in.index].type.limits.has_64()));
       return {};
     }
     case O::MemoryFill:
       take(3);
-      emit(word(Special::MemoryFill, s[0], s[1], s[2]));
+      emit_long(word(Special::MemoryFill, s[0], s[1], s[2]));
       emit(memory_word(in.index));
       return {};
     case O::MemoryCopy:
       take(3);
-      emit(word(Special::MemoryCopy, s[0], s[1], s[2]));
+      emit_long(word(Special::MemoryCopy, s[0], s[1], s[2]));
       emit(pair(memory_word(in.index), memory_word(in.index2)));
       return {};
     case O::MemoryInit:
       take(3);
-      emit(word(Special::MemoryInit, s[0], s[1], s[2]));
+      emit_long(word(Special::MemoryInit, s[0], s[1], s[2]));
       emit(pair(memory_word(in.index2), in.index));
       return {};
     case O::DataDrop:
-      emit(word(Special::DataDrop));
+      emit_long(word(Special::DataDrop));
       emit(in.index);
       return {};
     case O::TableGet: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::TableGet, dst, s[0]));
+      emit_long(word(Special::TableGet, dst, s[0]));
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     }
     case O::TableSet:
       take(2);
-      emit(word(Special::TableSet, s[0], s[1]));
+      emit_long(word(Special::TableSet, s[0], s[1]));
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     case O::TableSize: {
       const uint32_t dst = result();
-      emit(word(Special::TableSize, dst));
+      emit_long(word(Special::TableSize, dst));
       emit(in.index);
       return {};
     }
     case O::TableGrow: {
       take(2);
       const uint32_t dst = result();
-      emit(word(Special::TableGrow, dst, s[0], s[1]));
+      emit_long(word(Special::TableGrow, dst, s[0], s[1]));
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     }
     case O::TableFill:
       take(3);
-      emit(word(Special::TableFill, s[0], s[1], s[2]));
+      emit_long(word(Special::TableFill, s[0], s[1], s[2]));
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
       return {};
     case O::TableCopy:
       take(3);
-      emit(word(Special::TableCopy, s[0], s[1], s[2]));
+      emit_long(word(Special::TableCopy, s[0], s[1], s[2]));
       emit(pair(table_word(in.index), table_word(in.index2)));
       return {};
     case O::TableInit:
       take(3);
-      emit(word(Special::TableInit, s[0], s[1], s[2]));
+      emit_long(word(Special::TableInit, s[0], s[1], s[2]));
       emit(pair(table_word(in.index2), in.index));
       return {};
     case O::ElemDrop:
-      emit(word(Special::ElemDrop));
+      emit_long(word(Special::ElemDrop));
       emit(in.index);
       return {};
     case O::RefFunc: {
       const uint32_t dst = result();
-      emit(word(Special::RefFunc, dst));
+      emit_long(word(Special::RefFunc, dst));
       emit(in.index);
       return {};
     }
@@ -219,7 +220,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const AccState before = acc_;
       const uint32_t dst = result();
       const uint32_t at = here();
-      emit(word(Special::RefIsNull, dst, s[0]));
+      emit_long(word(Special::RefIsNull, dst, s[0]));
       acc_.set(dst);
       note_last(at, dst, before);
       return {};
@@ -227,20 +228,20 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefAsNonNull: {
       const Operand o = top();
       const uint32_t src = source(o);
-      emit(word(Special::RefAsNonNull, 0, src));
+      emit_long(word(Special::RefAsNonNull, 0, src));
       return {};
     }
     case O::RefEq: {
       take(2);
       const uint32_t dst = result();
-      emit(word(Special::RefEq, dst, s[0], s[1]));
+      emit_long(word(Special::RefEq, dst, s[0], s[1]));
       return {};
     }
     case O::RefTest:
     case O::RefTestNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefTest, dst, s[0], Raw(opcode == O::RefTestNull)));
+      emit_long(word(Special::RefTest, dst, s[0], Raw(opcode == O::RefTestNull)));
       emit(heap_word(in.heap));
       return {};
     }
@@ -248,7 +249,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefCastNull: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::RefCast, dst, s[0], Raw(opcode == O::RefCastNull)));
+      emit_long(word(Special::RefCast, dst, s[0], Raw(opcode == O::RefCastNull)));
       emit(heap_word(in.heap));
       return {};
     }
@@ -289,7 +290,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t src = source(top());
       const uint32_t scratch = next_slot_;
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
-      emit(word(Special::RefTest, scratch, src, Raw(in.null2)));
+      emit_long(word(Special::RefTest, scratch, src, Raw(in.null2)));
       emit(heap_word(in.heap2));
       branch_on_slot(scratch, opcode == O::BrOnCast);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
@@ -300,10 +301,10 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::I31GetU: {
       take(1);
       const uint32_t dst = result();
-      emit(word(opcode == O::RefI31    ? Special::RefI31
-                : opcode == O::I31GetS ? Special::I31GetS
-                                       : Special::I31GetU,
-                dst, s[0]));
+      emit_long(word(opcode == O::RefI31    ? Special::RefI31
+                     : opcode == O::I31GetS ? Special::I31GetS
+                                            : Special::I31GetU,
+                     dst, s[0]));
       return {};
     }
     case O::AnyConvertExtern:
@@ -323,9 +324,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
       return {};
     case O::RefGetDesc: {
       take(1);
-      emit(word(Special::RefAsNonNull, 0, s[0]));
+      emit_long(word(Special::RefAsNonNull, 0, s[0]));
       const uint32_t dst = result();
-      emit(word(Special::StructGet64, dst, s[0]));
+      emit_long(word(Special::StructGet64, dst, s[0]));
       emit(module_.canon_type(in.index)->descriptor_offset);
       return {};
     }
@@ -333,7 +334,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::RefCastDescEqNull: {
       take(2);
       const uint32_t dst = result();
-      emit(word(Special::RefCastDesc, dst, s[0], s[1]));
+      emit_long(word(Special::RefCastDesc, dst, s[0], s[1]));
       emit(opcode == O::RefCastDescEqNull);
       return {};
     }
@@ -344,7 +345,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       pop_n(1);
       const uint32_t scratch = next_slot_;
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
-      emit(word(Special::RefTestDesc, scratch, src, descriptor));
+      emit_long(word(Special::RefTestDesc, scratch, src, descriptor));
       emit(in.null2);
       branch_on_slot(scratch, opcode == O::BrOnCastDescEq);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
@@ -353,13 +354,13 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::StructNewDefaultDesc: {
       materialize_top(1);
       const uint32_t descriptor = top(0).slot;
-      const Word point = safepoint();
+      const Quad point = safepoint();
       pop_n(1);
       const uint32_t dst = result();
-      emit(word(Special::CheckDescriptor, 0, descriptor));
-      emit(word(Special::StructNewDefault, dst, descriptor));
+      emit_long(word(Special::CheckDescriptor, 0, descriptor));
+      emit_long(word(Special::StructNewDefault, dst, descriptor));
       emit(type_word(in.index));
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::StructNewDesc:
@@ -368,22 +369,22 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t n =
           uint32_t(module_.types[in.index].fields.size()) + (opcode == O::StructNewDesc);
       materialize_top(n);
-      if (opcode == O::StructNewDesc) emit(word(Special::CheckDescriptor, 0, top(0).slot));
+      if (opcode == O::StructNewDesc) emit_long(word(Special::CheckDescriptor, 0, top(0).slot));
       const uint32_t base = n ? top(n - 1).slot : next_slot_;
-      const Word point = safepoint();
+      const Quad point = safepoint();
       pop_n(n);
       const uint32_t dst = result();
-      emit(word(Special::StructNew, dst, base));
+      emit_long(word(Special::StructNew, dst, base));
       emit(type_word(in.index));
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::StructNewDefault: {
-      const Word point = safepoint();
+      const Quad point = safepoint();
       const uint32_t dst = result();
-      emit(word(Special::StructNewDefault, dst));
+      emit_long(word(Special::StructNewDefault, dst));
       emit(type_word(in.index));
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::StructGet:
@@ -411,7 +412,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
           break;
       }
       const uint32_t dst = result();
-      emit(word(op, dst, s[0]));
+      emit_long(word(op, dst, s[0]));
       emit(module_.canon_type(in.index)->field_offsets[in.index2]);
       return {};
     }
@@ -436,53 +437,53 @@ Result<void> Translator::visit_plain(const Instr& in) {
         default:
           break;
       }
-      emit(word(op, s[0], s[1]));
+      emit_long(word(op, s[0], s[1]));
       emit(module_.canon_type(in.index)->field_offsets[in.index2]);
       return {};
     }
     case O::ArrayNew: {
       materialize_top(2);  // the initial value may be a reference: keep it rooted
       const uint32_t init = top(1).slot, len = top(0).slot;
-      const Word point = safepoint();
+      const Quad point = safepoint();
       pop_n(2);
       const uint32_t dst = result();
-      emit(word(Special::ArrayNew, dst, init, len));
+      emit_long(word(Special::ArrayNew, dst, init, len));
       emit(type_word(in.index));
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::ArrayNewDefault: {
       take(1);
-      const Word point = safepoint();
+      const Quad point = safepoint();
       const uint32_t dst = result();
-      emit(word(Special::ArrayNewDefault, dst, 0, s[0]));
+      emit_long(word(Special::ArrayNewDefault, dst, 0, s[0]));
       emit(type_word(in.index));
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::ArrayNewFixed: {
       const uint32_t n = in.index2;
       materialize_top(n);
       const uint32_t base = n ? top(n - 1).slot : next_slot_;
-      const Word point = safepoint();
+      const Quad point = safepoint();
       pop_n(n);
       const uint32_t dst = result();
-      emit(word(Special::ArrayNewFixed, dst, base));
+      emit_long(word(Special::ArrayNewFixed, dst, base));
       emit(type_word(in.index));
       emit(n);
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::ArrayNewData:
     case O::ArrayNewElem: {
       take(2);
-      const Word point = safepoint();
+      const Quad point = safepoint();
       const uint32_t dst = result();
-      emit(word(opcode == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst,
-                s[0], s[1]));
+      emit_long(word(opcode == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst,
+                     s[0], s[1]));
       emit(type_word(in.index));
       emit(in.index2);
-      emit(point);
+      emit_point(point);
       return {};
     }
     case O::ArrayGet:
@@ -510,7 +511,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
           break;
       }
       const uint32_t dst = result();
-      emit(word(op, dst, s[0], s[1]));
+      emit_long(word(op, dst, s[0], s[1]));
       return {};
     }
     case O::ArraySet: {
@@ -534,38 +535,39 @@ Result<void> Translator::visit_plain(const Instr& in) {
         default:
           break;
       }
-      emit(word(op, s[0], s[1], s[2]));
+      emit_long(word(op, s[0], s[1], s[2]));
       return {};
     }
     case O::ArrayLen: {
       take(1);
       const uint32_t dst = result();
-      emit(word(Special::ArrayLen, dst, s[0]));
+      emit_long(word(Special::ArrayLen, dst, s[0]));
       return {};
     }
     case O::ArrayFill:
       take(4);
-      emit(word(Special::ArrayFill, s[0], s[1], s[2]));
+      emit_long(word(Special::ArrayFill, s[0], s[1], s[2]));
       emit(s[3]);
       return {};
     case O::ArrayCopy:
       take(5);
-      emit(word(Special::ArrayCopy, s[0], s[1], s[2]));
+      emit_long(word(Special::ArrayCopy, s[0], s[1], s[2]));
       emit(pair(s[3], s[4]));
       return {};
     case O::ArrayInitData:
     case O::ArrayInitElem:
       take(4);
-      emit(word(opcode == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem, s[0],
-                s[1], s[2]));
+      emit_long(word(opcode == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem,
+                     s[0], s[1], s[2]));
       emit(pair(s[3], in.index2));
       return {};
     case O::MemoryAtomicWait32:
     case O::MemoryAtomicWait64: {
       take(3);
       const uint32_t dst = result();
-      emit(word(opcode == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64,
-                dst, s[0], s[1]));
+      emit_long(
+          word(opcode == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64, dst,
+               s[0], s[1]));
       emit(memory_word(in.index));
       emit(in.offset);
       emit(s[2]);
@@ -574,13 +576,13 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::MemoryAtomicNotify: {
       take(2);
       const uint32_t dst = result();
-      emit(word(Special::AtomicNotify, dst, s[0], s[1]));
+      emit_long(word(Special::AtomicNotify, dst, s[0], s[1]));
       emit(memory_word(in.index));
       emit(in.offset);
       return {};
     }
     case O::AtomicFence:
-      emit(word(Special::AtomicFence));
+      emit_long(word(Special::AtomicFence));
       return {};
     default:
       return failure(ErrorKind::Unsupported, "instruction not supported by the interpreter",

@@ -51,11 +51,16 @@ struct Operand {
 
 // A branch whose offset is to be set.
 struct Fixup {
-  uint32_t base;      // word that the offset is relative to
-  uint32_t word;      // word that has the offset
-  uint8_t shift = 0;  // where in it: 32 bits, or kShortShift and 16
+  uint32_t base;          // word that the offset is relative to
+  uint32_t word;          // word that has the offset, or its lower half
+  bool is_short = false;  // narrow: 16 bits, in that word alone
 };
-constexpr uint8_t kShortShift = 48;
+
+// How an instruction's first word is written on narrow slots (code.h); elsewhere all are Long.
+enum class Form : uint8_t { One, Slots, Half, Offset, After, Long };
+constexpr unsigned form_words(Form form) {
+  return form == Form::One ? 1 : form < Form::Offset ? 2 : form < Form::Long ? 3 : 4;
+}
 
 struct Control {
   using Types = std::span<const ValType>;  // as the validator gives them
@@ -87,20 +92,26 @@ struct Control {
 
 class Translator {
  public:
-  Translator(const Module& module, const ModuleCodeImpl& code, FuncCode& out)
-      : module_(module), mcode_(code), out_(out), validator_(module) {}
+  // On narrow slots: what does not fit the short forms, so that another translator is needed
+  // that is told so.
+  struct Limits {
+    bool branches = true;  // comparisons branch as far as they can
+    bool slots = true;     // all slots are near
+    bool operator==(const Limits&) const = default;
+  };
+
+  Translator(const Module& module, const ModuleCodeImpl& code, FuncCode& out, Limits limits)
+      : module_(module), mcode_(code), out_(out), validator_(module), limits_(limits) {}
 
   Result<void> run();
-  // On narrow slots: a comparison would have to branch further than it can. Give another
-  // translator `no_short_branches()`.
-  bool too_long() const { return too_long_; }
-  void no_short_branches() { short_branches_ = false; }
+  Limits kept() const { return {limits_.branches && !too_long_, limits_.slots && !too_far_}; }
 
  private:
   // A condition that a branch can test: how to branch if it holds, or if not.
   struct Condition {
-    Word if_true = 0, if_false = 0;  // first words
-    uint32_t imm = 0;                // high half of the second word, if there is one
+    Quad if_true = 0, if_false = 0;           // first words
+    uint32_t imm = 0;                         // high half of the second word, if there is one
+    bool compares = false, constant = false;  // what narrow forms depend on
   };
 #if WAFER_HAS_Accumulator
   // The accumulators' contents: slots whose value they hold, or kNone.
@@ -135,10 +146,10 @@ class Translator {
 #endif
 
   // ---- emission
-  // What was emitted takes `words` less on narrow slots (`wafer size`).
-  void narrow_saves(int32_t words) {
+  // Counts words as they would be on narrow slots (`wafer size`).
+  void count_narrow(unsigned words) {
 #if WAFER_HAS_OS
-    out_.narrow_saves += words;
+    out_.narrow_words += words;
 #endif
   }
   struct Raw {
@@ -146,20 +157,74 @@ class Translator {
     explicit Raw(uint32_t value) : bits(uint16_t(value)) {}
   };
   uint32_t here() const { return uint32_t(out_.code.size()); }
-  WAFER_EMIT void emit(Word w) { out_.code.push_back(w); }
   // A field of an instruction's first word: a slot, or what stands there as it is.
   struct Field {
     uint16_t bits;
     Field(uint32_t slot) : bits(uint16_t(slot * kSlotStep)) {}
     Field(Raw raw) : bits(raw.bits) {}
   };
-  WAFER_EMIT static Word word(uint16_t op, Field a = 0, Field b = 0, Field c = 0) {
-    return first_word(op) | Word(a.bits) << 16 | Word(b.bits) << 32 | Word(c.bits) << 48;
+  WAFER_EMIT static Quad word(uint16_t op, Field a = 0, Field b = 0, Field c = 0) {
+    return op | Quad(a.bits) << 16 | Quad(b.bits) << 32 | Quad(c.bits) << 48;
   }
-  static Word word(Special op, Field a = 0, Field b = 0, Field c = 0) {
+  static Quad word(Special op, Field a = 0, Field b = 0, Field c = 0) {
     return word(op_id(op), a, b, c);
   }
-  static Word pair(uint32_t low, uint32_t high) { return Word(low) | Word(high) << 32; }
+  // An instruction's first word as word() makes it.
+  struct First {
+    Quad bits = 0;
+    Form form = Form::Long;
+#if WAFER_HAS_OS
+    uint32_t narrow_words = 0;  // before it
+#endif
+  };
+  void note_first(Quad w, Form form) {
+    first_.bits = w;
+    first_.form = form;
+#if WAFER_HAS_OS
+    first_.narrow_words = out_.narrow_words;
+#endif
+  }
+  // Writes a word; on narrow slots so many, from the lowest on.
+  WAFER_EMIT void put(Quad w, unsigned narrow = 4) {
+#if WAFER_NARROW
+    for (; narrow--; w >>= 16) out_.code.push_back(Word(w));
+#else
+    out_.code.push_back(w);
+#endif
+  }
+  // The same, and counts it.
+  void emit(Quad w, unsigned narrow = 4) {
+    put(w, narrow);
+    count_narrow(narrow);
+  }
+  // A first word in one of the short forms. Slots that these do not reach are only destinations,
+  // if that is known: note_last() copies there what is in slot 0.
+  WAFER_EMIT void emit_first(Quad w, Form form) {
+    note_first(w, form);
+    count_narrow(form_words(form));
+#if WAFER_NARROW
+    const auto near = [this](uint32_t field) -> uint32_t {
+      const uint32_t slot = uint16_t(field) / kSlotStep;
+      if (slot < kNearSlots) return slot;
+      too_far_ = true;
+      return 0;
+    };
+    const auto high = uint32_t(w >> 32);
+    put(uint8_t(w) | near(uint32_t(w) >> 16) << 8, 1);
+    if (form == Form::Half) put(high, 1);
+    if (form == Form::After) put(high, 2);
+    if (form == Form::Slots) put(near(high) | near(high >> 16) << 8, 1);
+    if (form == Form::Offset) put(near(high) | (high & 0xFFFF0000), 2);
+#else
+    put(w);
+#endif
+  }
+  // A first word in the long form, or as many of its words as matter on narrow slots.
+  void emit_long(Quad w, unsigned narrow = 4) {
+    note_first(w, Form::Long);
+    emit(w, narrow);
+  }
+  static Quad pair(uint32_t low, uint32_t high) { return Quad(low) | Quad(high) << 32; }
   // Notes which module byte the next word comes from.
   void mark() {
     if (marked_offset_ == offset_ && marked_) return;
@@ -186,7 +251,28 @@ class Translator {
   // last, so that local.set may redirect it and a branch may absorb it.
   void note_last(uint32_t at, uint32_t dst, const AccState& before,
                  wasm::Opcode op = wasm::Opcode::Illegal, uint8_t variant = 0) {
-    last_ = {at, here(), dst, op, variant, before};
+    if (is_far(dst) && first_.form != Form::Long) {
+      at = here();
+      copy_far(0, dst);
+      op = wasm::Opcode::Illegal;
+    }
+    last_ = {at, here(), dst, op, variant, before, first_};
+  }
+  // Has the last instruction write slot `dst` instead; false if its form does not reach that.
+  bool redirect_last(uint32_t dst) {
+    if constexpr (!kNarrow) {
+      Word& w = out_.code[last_.at];
+      w = Word((w & ~(Quad(0xFFFF) << 16)) | Quad(Field(dst).bits) << 16);
+      return true;
+    }
+    if (last_.first.form == Form::Long) {
+      out_.code[last_.at + 1] = Field(dst).bits;
+      return true;
+    }
+    if (dst >= kNearSlots) return false;
+    Word& w = out_.code[last_.at];
+    w = Word((w & 0xFF) | dst << 8);
+    return true;
   }
   bool last_wrote(uint32_t slot) const { return last_.end == here() && last_.dst == slot; }
   void forget_last() { last_ = Last{}; }
@@ -229,6 +315,23 @@ class Translator {
     return o;
   }
   uint32_t local_slot(uint32_t local) const { return local_slots_[local]; }
+  // Whether short forms do not reach `slot`, which is known.
+  static constexpr uint32_t kFreeSlots = 4;  // where they do not: 0 for results, 1 to 3 to read
+  bool is_far(uint32_t slot) const { return kNarrow && !limits_.slots && slot >= kNearSlots; }
+  void copy_far(uint32_t src, uint32_t dst) { emit_long(word(Special::CopyFar, dst, src), 3); }
+  // A slot in which a short form finds what is in `slot`: the last three are.
+  WAFER_EMIT uint32_t near_slot(uint32_t slot) {
+    if (!is_far(slot)) return slot;
+    near_ = near_ % 3 + 1;
+    copy_far(slot, near_);
+    return near_;
+  }
+  uint32_t near_source(const Operand& o) { return near_slot(source(o)); }
+  // The same of a field that an instruction had which need not be short.
+  Field near_field(Raw slot) {
+    if constexpr (!kNarrow) return slot;
+    return near_slot(slot.bits / kSlotStep);
+  }
   // Slot from which `o` can be read, writing it to its own slot if it has none.
   uint32_t source(const Operand& o) {
     switch (o.kind) {
@@ -268,16 +371,17 @@ class Translator {
     const uint32_t at = here();
     const AccState before = acc_;
     if (type.kind() == TypeKind::V128) {
-      emit(word(Special::Copy128, dst, src));
+      emit_long(word(Special::Copy128, dst, src));
       clobber(dst);
       clobber(dst + 1);
       note_last(at, dst, before);
       return;
     }
-    if (acc_.has(src)) {
-      emit(word(Special::CopyA, dst));
+    if (is_far(src) || is_far(dst)) {
+      copy_far(src, dst);
     } else {
-      emit(word(Special::Copy, dst, src));
+      emit_first(acc_.has(src) ? word(Special::CopyA, dst) : word(Special::Copy, dst, src),
+                 Form::Slots);
     }
     clobber(dst);
     acc_.set(dst);
@@ -341,7 +445,7 @@ class Translator {
   }
 
   // ---- safepoints
-  Word safepoint() {
+  Quad safepoint() {
     uint32_t map = 0;
     scratch_slots_.clear();
     if (runtime::kHasRoots && gc_possible_) {
@@ -356,9 +460,13 @@ class Translator {
     }
     return pair(out_.func_index, map);
   }
+  // On narrow slots only the map.
+  void emit_point(Quad point) {
+    put(kNarrow ? point >> 32 : point, kSafepointWords);
+    if (module_.features.has(wasm::Feature::ReferenceTypes)) count_narrow(2);
+  }
   void emit_safepoint() {
-    if constexpr (kSafepointWords != 0) emit(safepoint());
-    if (!module_.features.has(wasm::Feature::ReferenceTypes)) narrow_saves(1);
+    if constexpr (kSafepointWords != 0) emit_point(safepoint());
   }
   // Whether a constant fits into a field of an instruction, or half a word.
   template <class Half>
@@ -371,7 +479,10 @@ class Translator {
   // ---- plain operations
   static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
   static bool is_immediate(const Operand& o);
-  void narrow_saves_immediate(const Operand& o);
+  // Words of what puts the constant `o` into a slot on narrow slots.
+  static unsigned narrow_const_words(const Operand& o) {
+    return fits<int16_t>(o) ? 2 : fits<int32_t>(o) ? 3 : 5;
+  }
   void binary(wasm::Opcode op);
   void unary(wasm::Opcode op);
   void load(const Instr& in);
@@ -380,12 +491,12 @@ class Translator {
   void vec_memory(const Instr& in);
   void wide(const Instr& in);
   void atomic(const Instr& in);
-  // Whether an access has other forms than `far`, and one of them will do.
-  bool near(const Instr& in, unsigned far) const {
-    return in.index == 0 && in.offset <= 0xFFFF - 16 && !memory0_is64_ &&
-           kLayout.forms[row_of(in.op).forms][far] != 0;
-  }
-
+  // Whether an access is to memory 0, by 32 bits, and its offset fits into a field.
+  bool is_plain(const Instr& in) const { return in.index == 0 && !memory0_is64_; }
+  bool near(const Instr& in) const { return is_plain(in) && in.offset <= 0xFFFF - 16; }
+  // Whether a load or store of scalars is Far, and emits it.
+  bool is_far(const Instr& in) const { return !near(in) || (kNarrow && is_far_if_narrow(in.op)); }
+  void emit_far(const Instr& in, unsigned variant, uint32_t a, uint32_t b);
   // The third field of a near access of `bytes`.
   uint32_t near_offset(const Instr& in, uint32_t bytes) const {
     return uint32_t(in.offset) + (kNarrow ? bytes : 0);
@@ -402,44 +513,59 @@ class Translator {
   Control& control(uint32_t label) { return control_[control_.size() - 1 - label]; }
   void push_control(wasm::Opcode op, const BlockType& type);
   // An operation that has `x` after `|*` (ops.h).
-  void emit_with(Word first, uint32_t x) {
-    if constexpr (kNarrow) {
-      emit(first | Word(x) << 32);
-    } else {
-      emit(first);
-      emit(x);
-      narrow_saves(1);
-    }
+  void emit_with(Quad first, uint32_t x) {
+    emit_first(kNarrow ? first | Quad(x) << 32 : first, Form::After);
+    if constexpr (!kNarrow) put(x);
   }
   void emit_const(uint32_t dst, const Operand& o) {
-    if (kNarrow && fits<int32_t>(o)) {
-      emit_with(word(Special::Const, dst), uint32_t(o.value));
-      return;
-    }
-    emit(word(kNarrow ? Special::Const64 : Special::Const, dst));
-    emit(o.value);
-    narrow_saves(fits<int32_t>(o));
+    const bool half = fits<int16_t>(o), after = fits<int32_t>(o);
+    const Special op = half || !kNarrow ? Special::Const
+                       : after          ? Special::Const32
+                                        : Special::Const64;
+    emit_first(word(op, dst) | (kNarrow && after ? o.value << 32 : 0), half    ? Form::Half
+                                                                       : after ? Form::After
+                                                                               : Form::One);
+    if (!after)
+      emit(o.value);
+    else if (!kNarrow)
+      put(o.value);
   }
-  // Emits a branch with this first word, whose offset is to be set.
-  Fixup emit_jump(Word first, uint32_t imm = 0) {
-    const uint32_t base = here();
-    emit(first);
-    if constexpr (kNarrow) {
-      const bool compares = uint16_t(first) / kOpStep < kLayout.count;
-      return {base, base, compares ? kShortShift : uint8_t(32)};
+  // Emits a branch that is taken if the condition holds, or if not, and whose offset is to be set.
+  Fixup emit_jump(const Condition& c, bool holds) {
+    const Quad taken = holds ? c.if_true : c.if_false;
+    const Form form = !c.compares ? Form::Half : c.constant ? Form::After : Form::Offset;
+    if (kNarrow && !limits_.branches) {
+      // By one over another, which leads far.
+      const uint32_t skip = here();
+      emit_first(holds ? c.if_false : c.if_true, form);
+      const Fixup far = emit_jump();
+      set_offset({skip, skip + (c.compares ? 2 : 1), true}, here());
+      return far;
     }
-    emit(pair(0, imm));
-    narrow_saves(1);
+    const uint32_t base = here();
+    emit_first(taken, form);
+    if constexpr (kNarrow) return {base, base + (c.compares ? 2 : 1), true};
+    put(pair(0, c.imm));
     return {base, base + 1};
   }
+  Fixup emit_jump() {
+    const uint32_t base = here();
+    const bool far = kNarrow && !limits_.branches;
+    emit_first(word(far ? Special::BrFar : Special::Br), far ? Form::After : Form::Half);
+    if constexpr (!kNarrow) put(0);
+    return {base, base + 1, !far};
+  }
   WAFER_EMIT void set_offset(const Fixup& f, uint32_t target) {
-    Word& w = out_.code[f.word];
     const auto offset = int32_t(target - f.base);
-    if (kNarrow && f.shift == kShortShift) {
-      if (offset != int16_t(offset)) too_long_ = true;
-      w = (w & ~Word(0) >> 16) | Word(uint16_t(offset)) << kShortShift;
+    if constexpr (kNarrow) {
+      out_.code[f.word] = Word(offset);
+      if (!f.is_short)
+        out_.code[f.word + 1] = Word(offset >> 16);
+      else if (offset != int16_t(offset))
+        too_long_ = true;
     } else {
-      w = (w & ~(Word(0xFFFFFFFF) << f.shift)) | Word(uint32_t(offset)) << f.shift;
+      Word& w = out_.code[f.word];
+      w = Word((w & ~Quad(0xFFFFFFFF)) | uint32_t(offset));
     }
   }
   void bind(const Fixup& f) { set_offset(f, here()); }
@@ -464,7 +590,7 @@ class Translator {
     materialize_top(n);
     const uint32_t src = top(n - 1).slot;
     if (src == dst) return;
-    emit(word(Special::CopyMany, dst, src, Raw(next_slot_ - src)));
+    emit_long(word(Special::CopyMany, dst, src, Raw(next_slot_ - src)));
     forget_acc();
     forget_last();
   }
@@ -501,7 +627,7 @@ class Translator {
       return;
     }
     emit_moves(c);
-    aim(emit_jump(word(Special::Br)), c);
+    aim(emit_jump(), c);
     forget_last();
   }
   void emit_return();
@@ -561,7 +687,9 @@ class Translator {
     wasm::Opcode op = wasm::Opcode::Illegal;
     uint8_t variant = 0;
     AccState before;
+    First first;
   } last_;
+  First first_;
   bool reachable_ = true;
   uint32_t skip_depth_ = 0;  // nested blocks opened in unreachable code
   uint32_t offset_ = 0;
@@ -569,7 +697,9 @@ class Translator {
   uint32_t marked_at_ = 0, marked_offset_ = 0;
   Vec<uint16_t> scratch_slots_;
   uint32_t fuel_word_ = kNone;
-  bool too_long_ = false, short_branches_ = true;
+  const Limits limits_;
+  uint32_t near_ = 0;  // slot that near_source() took last
+  bool too_long_ = false, too_far_ = false;
 };
 
 }  // namespace wafer::interp

@@ -1,4 +1,5 @@
-// What holds of numeric instructions when their operands are exchanged or their result is negated.
+// What holds of numeric instructions when their operands are exchanged or their result is negated,
+// and which of them trap.
 #pragma once
 
 #include "wasm/opcode.h"
@@ -72,5 +73,15 @@ static_assert(opposite(Opcode::I64GtU) == Opcode::I64LeU);
 static_assert(opposite(Opcode::I32LeU) == Opcode::I32GtU);
 static_assert(opposite(Opcode::F64Ne) == Opcode::F64Eq);
 static_assert(opposite(Opcode::F64Lt) == Opcode::Illegal);
+
+// Division, and conversion to integers that does not saturate.
+constexpr bool is_trapping_arithmetic(Opcode op) {
+  return detail::within(op, Opcode::I32DivS, Opcode::I32RemU) ||
+         detail::within(op, Opcode::I64DivS, Opcode::I64RemU) ||
+         detail::within(op, Opcode::I32TruncF32S, Opcode::I32TruncF64U) ||
+         detail::within(op, Opcode::I64TruncF32S, Opcode::I64TruncF64U);
+}
+static_assert(unsigned(Opcode::I32RemU) - unsigned(Opcode::I32DivS) == 3 &&
+              unsigned(Opcode::I64TruncF64U) - unsigned(Opcode::I64TruncF32S) == 3);
 
 }  // namespace wafer::wasm

@@ -68,16 +68,6 @@ constexpr bool is_load(Opcode op) { return is_memory_access(op) && row(op).sig()
 constexpr bool is_store(Opcode op) { return is_memory_access(op) && !row(op).sig().result_count; }
 constexpr uint32_t access_size(Opcode op) { return 1u << row(op).aux; }
 
-// Division, and conversion to integers that does not saturate.
-constexpr bool is_trapping_arithmetic(Opcode op) {
-  return within(op, Opcode::I32DivS, Opcode::I32RemU) ||
-         within(op, Opcode::I64DivS, Opcode::I64RemU) ||
-         within(op, Opcode::I32TruncF32S, Opcode::I32TruncF64U) ||
-         within(op, Opcode::I64TruncF32S, Opcode::I64TruncF64U);
-}
-static_assert(distance(Opcode::I32DivS, Opcode::I32RemU) == 3 &&
-              distance(Opcode::I64TruncF32S, Opcode::I64TruncF64U) == 3);
-
 constexpr Effects effects(Opcode op) {
   constexpr Effects kTraps = {.traps = true};
   constexpr Effects kReads = {.reads = true};

@@ -61,6 +61,128 @@ def long_branches(out):
     return script
 
 
+def far_slots(out):
+    """A script whose functions do the same with locals that short instructions reach and with
+    others, of a frame of more than 256 slots; with the operands above as many, and with arguments."""
+    steps = []
+
+    def mix(value):
+        steps.append(f"(local.set $h (i32.add (i32.mul (local.get $h) (i32.const 31)) {value}))")
+
+    def narrow(t, value):
+        return {"i32": value, "i64": f"(i32.wrap_i64 (i64.xor {value} (i64.shr_u {value} (i64.const 32))))",
+                "f32": f"(i32.reinterpret_f32 {value})",
+                "f64": f"(i32.wrap_i64 (i64.shr_u (i64.reinterpret_f64 {value}) (i64.const 20)))"}[t]
+
+    integer = "add sub mul and or xor shl shr_s shr_u rotl rotr div_s div_u rem_s rem_u".split()
+    compared = "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u".split()
+    for t in ("i32", "i64"):
+        first, second = f"(local.get ${t}a)", f"({t}.or (local.get ${t}b) ({t}.const 1))"
+        for op in integer:
+            for b in (second, f"({t}.const 7)", f"({t}.const 70000)"):
+                steps.append(f"(local.set ${t}c ({t}.{op} {first} {b}))")
+                mix(narrow(t, f"(local.get ${t}c)"))
+        for op in compared:
+            for b in (second, f"({t}.const 7)", f"({t}.const 70000)"):
+                mix(f"({t}.{op} {first} {b})")
+                mix(f"(if (result i32) ({t}.{op} {first} {b}) (then (i32.const 3)) (else (i32.const 5)))")
+        for op in ("clz", "ctz", "popcnt", "extend8_s", "extend16_s"):
+            mix(narrow(t, f"({t}.{op} {first})"))
+        mix(f"({t}.eqz {first})")
+        mix(f"(if (result i32) ({t}.eqz {first}) (then (i32.const 3)) (else (i32.const 5)))")
+    for t in ("f32", "f64"):
+        first, second = f"(local.get ${t}a)", f"(local.get ${t}b)"
+        for op in "add sub mul div min max copysign".split():
+            for b in (second, f"({t}.const 1.5)"):
+                mix(narrow(t, f"({t}.{op} {first} {b})"))
+        for op in "eq ne lt gt le ge".split():
+            mix(f"({t}.{op} {first} {second})")
+            mix(f"(if (result i32) ({t}.{op} {first} {second}) (then (i32.const 3)) (else (i32.const 5)))")
+        for op in "abs neg ceil floor trunc nearest sqrt".split():
+            mix(narrow(t, f"({t}.{op} {first})"))
+    for to, op, t in (("i32", "wrap_i64", "i64"), ("i64", "extend_i32_s", "i32"),
+                      ("i64", "extend_i32_u", "i32"), ("i32", "trunc_sat_f32_s", "f32"),
+                      ("i64", "trunc_sat_f64_u", "f64"), ("f32", "convert_i64_s", "i64"),
+                      ("f64", "convert_i32_u", "i32"), ("f32", "demote_f64", "f64"),
+                      ("f64", "promote_f32", "f32")):
+        mix(narrow(to, f"({to}.{op} (local.get ${t}a))"))
+    address = "(i32.and (local.get $i32a) (i32.const 1023))"
+    for offset in (0, 64, 60000, 66000):
+        for t in ("i32", "i64", "f32", "f64"):
+            for bits in {"i32": ("", "8", "16"), "i64": ("", "8", "16", "32")}.get(t, ("",)):
+                for v in (f"(local.get ${t}b)", f"({t}.const 9)"):
+                    steps.append(f"({t}.store{bits} offset={offset} {address} {v})")
+                    for sign in ("_s", "_u") if bits else ("",):
+                        mix(narrow(t, f"({t}.load{bits}{sign} offset={offset} {address})"))
+                steps.append(f"({t}.store{bits} offset={offset} (i32.const 8) (local.get ${t}b))")
+                mix(narrow(t, f"({t}.load{bits}{'_u' if bits else ''} offset={offset} (i32.const 8))"))
+    for t in ("i32", "i64", "f32", "f64"):
+        mix(narrow(t, f"(select (local.get ${t}a) (local.get ${t}b) (local.get $i32b))"))
+        steps.append(f"(global.set ${t} (local.get ${t}a)) (local.set ${t}c (global.get ${t}))")
+        mix(narrow(t, f"(local.get ${t}c)"))
+        mix(narrow(t, f"(call $id_{t} (local.get ${t}b))"))
+        mix(narrow(t, f"(call_indirect (param {t}) (result {t}) (local.get ${t}b) "
+                      f"(i32.and (local.get $four_{t}) (i32.const 3)))"))
+    for i in ("(local.get $i32b)", "(i32.const 1)"):
+        mix("(block $a (result i32) (block $b (result i32) (block $c (result i32) "
+            f"(i32.const 11) (br_table $a $b $c $a (i32.and {i} (i32.const 3)))) "
+            "(i32.add (local.get $i32a))) (i32.mul (local.get $i32c)))")
+    steps.append("(local.set $i32c (i32.const 5)) (loop $l (local.set $h (i32.add (local.get $h) "
+                 "(local.get $i32c))) (br_if $l (local.tee $i32c (i32.sub (local.get $i32c) "
+                 "(i32.const 1)))))")
+    steps.append("(memory.fill (i32.const 300) (local.get $i32b) (i32.const 40))")
+    steps.append("(memory.copy (i32.const 310) (i32.const 290) (i32.and (local.get $i32a) (i32.const 31)))")
+    mix("(i32.load (i32.const 312))")
+    mix("(memory.size)")
+
+    types = ("i32", "i64", "f32", "f64")
+
+    def function(name, dummies):
+        params = " ".join(f"(param ${t}{v} {t})" for v in "ab" for t in types)
+        temporary = " ".join(f"(local ${t}c {t})" for t in types)
+        numbers = " ".join(f"(local $four_{t} i32)" for t in types)
+        set_numbers = " ".join(f"(local.set $four_{t} (i32.const {i}))" for i, t in enumerate(types))
+        copies = ""
+        if dummies:
+            # What came near is kept far.
+            copies = " ".join(f"(local ${t}{v} {t})" for v in "ab" for t in types)
+            params = " ".join(f"(param ${t}{v}_ {t})" for v in "ab" for t in types)
+            set_numbers += " ".join(f" (local.set ${t}{v} (local.get ${t}{v}_))" for v in "ab" for t in types)
+        return (f'(func ${name} (export "{name}") {params} (result i32) {dummies} {copies} {temporary} '
+                f'{numbers} (local $h i32) {set_numbers} {" ".join(steps)} (local.get $h))')
+
+    many = "i32 " * 300
+    args = [(5, 1 << 40, 1.5, -2.25, 77, -3, 0.5, 1e10), (-1, -1, -7.0, 3.5, 0, 12345678901, -0.0, 2.0)]
+    same = " ".join(f"(local.get {i})" for i in range(8))
+    near = "".join(f"(local.get {i})\n" for i in range(300))
+    script = out / "far_slots.wast"
+    script.write_text(f"""(module (memory 2)
+{"".join(f"(global ${t} (mut {t}) ({t}.const 0)) (func $id_{t} (param {t}) (result {t}) (local.get 0))" for t in types)}
+(table funcref (elem $id_i32 $id_i64 $id_f32 $id_f64))
+{function("near", "")}
+{function("far", f"(local {many})")}
+{function("some", "(local " + "i32 " * 228 + ")")}
+(func $pairs {" ".join(f"(param {t})" for t in types * 2)} (result i32)
+(i32.and (i32.eq (call $near {same}) (call $far {same}))
+(i32.eq (call $near {same}) (call $some {same}))))
+(export "same" (func $pairs))
+(func $sum (param {many}) (result i32) {near}{"i32.add " * 299})
+(func $last (param {many}) (result i32 i64 i32) (local.get 299) (i64.extend_i32_s (local.get 0))
+(i32.mul (local.get 1) (local.get 298)))
+(func (export "sum") (result i32) {" ".join(f"(i32.const {i})" for i in range(300))} (call $sum))
+(func (export "last") (result i32 i64 i32) {" ".join(f"(i32.const {i})" for i in range(300))} (call $last))
+(func $deep (param i32) (result i32) {"(local.get 0) (i32.const 3) (i32.mul) " * 300} {"i32.add " * 299})
+(export "deep" (func $deep)))
+""" + "".join(
+        "(assert_return (invoke \"same\" " +
+        " ".join(f"({t}.const {v})" for t, v in zip(types * 2, a)) + ") (i32.const 1))\n" for a in args) + f"""
+(assert_return (invoke "sum") (i32.const {sum(range(300))}))
+(assert_return (invoke "last") (i32.const 299) (i64.const 0) (i32.const 298))
+(assert_return (invoke "deep" (i32.const 7)) (i32.const {7 * 3 * 300}))
+""")
+    return script
+
+
 def value(v):
     kind, bits = v["type"], v.get("value")
     if kind == "i32" or kind == "f32":
@@ -236,7 +358,7 @@ def main():
                    stdout=subprocess.DEVNULL)
     spectest = (args.out / "0.wasm").read_bytes()
     scripts = [args.suite / f"{name}.wast" for name in args.names] or \
-        [*sorted(args.suite.glob("*.wast")), long_branches(args.out)]
+        [*sorted(args.suite.glob("*.wast")), long_branches(args.out), far_slots(args.out)]
     board = ROOT / "examples/embedded"
     elf = args.out / f"suite-{args.profile}.elf"
     common = ["-DPOOL_BYTES=15*1024*1024", HERE / "main.c", args.library, "-lm", "-o", elf]
