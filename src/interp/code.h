@@ -30,8 +30,8 @@
 // All else has the words above, of four words each: in the first, bits 8..15 are 0, or the number
 // of an operation whose kind bits 0..7 tell, and slots are places in the frame in bytes.
 // Safepoints, only the map, have two words. In functions whose frames are larger than short forms
-// reach, the first slots are free for what is copied there to be near, and parameters that came
-// in them are moved behind the others.
+// reach, the first slots are free for what is copied there to be near, and parameters are moved
+// behind those in which they come.
 #pragma once
 
 #include <atomic>
@@ -185,9 +185,9 @@ struct FuncCode {
   // The reference map of the safepoint before `next`, 0 for none.
   uint32_t ref_map(const Word* next) const;
   // Settles where parameters, locals and link lie in the frame, whose operands come next.
-  // `moved`: slots between parameters and other locals, for parameters that are moved there.
+  // `free`: so many slots are free at its start; parameters, which came in them, are behind them.
   Result<void> lay_out(const wasm::Module& module, const Vec<wasm::ValType>& locals,
-                       uint32_t link_slots, uint32_t moved = 0);
+                       uint32_t link_slots, uint32_t free = 0);
 };
 
 // Settings that shape code; code is shared only where they agree.

@@ -601,12 +601,13 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
 // ---- code -----------------------------------------------------------------
 
 Result<void> FuncCode::lay_out(const wasm::Module& m, const Vec<ValType>& locals,
-                               uint32_t link_slots, uint32_t moved) {
+                               uint32_t link_slots, uint32_t free) {
   const wasm::FuncType& type = m.func_type(func_index);
   uint32_t params = 0, results = 0, slots = 0;
   for (const ValType t : type.params) params += slot_count(t);
   for (const ValType t : type.results) results += slot_count(t);
   for (const ValType t : locals) slots += slot_count(t);
+  const uint32_t moved = free ? std::max(params, free) : 0;
   const uint32_t at = std::max(slots + moved, results);
   if (at + link_slots > kMaxFrameSlots)
     return failure(ErrorKind::Exhaustion, "too many locals for the interpreter",

@@ -23,7 +23,7 @@ void Translator::push_control(wasm::Opcode op, const BlockType& type) {
 void Translator::absorb_last() {
   out_.code.resize(last_.at);
 #if WAFER_HAS_OS
-  out_.narrow_words = last_.first.narrow_words;
+  out_.narrow_words = first_.narrow_words;
 #endif
   acc_ = last_.before;
   forget_last();
@@ -56,8 +56,9 @@ Translator::Condition Translator::pop_condition() {
       if_true = branch_id(op, kIfTrue);
       if_false = branch_id(op, kIfFalse);
     } else if (op == wasm::Opcode::I32Eqz) {
-      if_true = op_id(v == kUnaryA ? Special::BrUnlessA : Special::BrUnlessS);
-      if_false = op_id(v == kUnaryA ? Special::BrIfA : Special::BrIfS);
+      const bool a = !kNarrow && v == kUnaryA;
+      if_true = op_id(a ? Special::BrUnlessA : Special::BrUnlessS);
+      if_false = op_id(a ? Special::BrIfA : Special::BrIfS);
     } else if (op == wasm::Opcode::I64Eqz && v == kUnaryS) {
       if_true = op_id(Special::BrUnless64S);
       if_false = op_id(Special::BrIf64S);
@@ -65,13 +66,11 @@ Translator::Condition Translator::pop_condition() {
       fused = false;
     }
     if (fused) {
-      const Quad first = last_.first.bits;
+      const Quad first = first_.bits;
       absorb_last();
-      const Field b = near_field(Raw(uint32_t(first >> 32)));
-      const Raw s(uint32_t(first >> 48));
-      const Field second = c.constant ? Field(s) : near_field(s);
-      c.if_true = word(if_true, b, second);
-      c.if_false = exchanged ? word(if_false, second, b) : word(if_false, b, second);
+      const Raw b(uint32_t(first >> 32)), s(uint32_t(first >> 48));
+      c.if_true = word(if_true, b, s);
+      c.if_false = exchanged ? word(if_false, s, b) : word(if_false, b, s);
       if (c.constant && int16_t(c.imm) != int32_t(c.imm)) count_narrow(3);
       return c;
     }
@@ -226,27 +225,16 @@ Result<void> Translator::run() {
   const wasm::FuncType& type = module_.func_type(index);
   const auto& locals = validator_.locals();
 
-  // Parameters whose slots are wanted free, and the other locals, are behind the others.
-  uint32_t moved = 0, behind = 0, more = 0;
-  if (kNarrow && !limits_.slots) {
-    for (const ValType t : type.params) {
-      if (behind < kFreeSlots) moved = behind + slot_count(t);
-      behind += slot_count(t);
-    }
-    more = moved - behind;
-    behind = std::max(behind, kFreeSlots);
-    more += behind;
-  }
-  WAFER_TRY(out_.lay_out(module_, locals, kLinkSlots, more));
-  uint32_t slot = 0;
+  const uint32_t free = kNarrow && !limits_.slots ? kFreeSlots : 0;
+  WAFER_TRY(out_.lay_out(module_, locals, kLinkSlots, free));
+  const uint32_t moved = out_.zero_begin - out_.param_slots;
+  uint32_t slot = moved;
   local_slots_.reserve(locals.size());
   for (const ValType t : locals) {
-    if (local_slots_.size() == type.params.size()) slot += more;
-    const uint32_t at = slot < moved ? behind + slot : slot;
-    local_slots_.push_back(at);
+    local_slots_.push_back(slot);
     if (is_gc_ref(module_, t)) {
       gc_possible_ = true;
-      out_.ref_locals.push_back(uint16_t(at));
+      out_.ref_locals.push_back(uint16_t(slot));
     }
     slot += slot_count(t);
   }
@@ -269,7 +257,7 @@ Result<void> Translator::run() {
 
   offset_ = module_.functions[index].body.begin;
   mark();
-  if (moved) emit_long(word(Special::CopyMany, behind, 0, Raw(moved)));
+  if (kNarrow && moved) emit_long(word(Special::CopyMany, moved, 0, Raw(out_.param_slots)));
   charge_point();
   poll_point();
 

@@ -17,7 +17,7 @@ wasm::Opcode swapped(wasm::Opcode op) {
 
 // Whether `o` is a constant that an operation with variant SI, or a store, can have.
 bool Translator::is_immediate(const Operand& o) {
-  return o.kind == Operand::Kind::Const && (!kNarrow || fits<int16_t>(o));
+  return o.kind == Operand::Kind::Const && (!kNarrow || narrow_const_words(o) == 2);
 }
 
 void Translator::binary(wasm::Opcode op) {
@@ -53,29 +53,23 @@ void Translator::binary(wasm::Opcode op) {
     variant = kSS;
   }
   // Operands in an accumulator are in their slots as well.
-  const bool rare = row_of(op).rare;
-  const uint32_t sa = rare ? source(a) : near_source(a);
+  const uint32_t sa = near_source(a);
   const Field sb = word_of_its_own ? Field(0)
                    : immediate     ? Field(Raw(kNarrow ? uint32_t(b.value) : 0))
-                   : rare          ? source(b)
                                    : near_source(b);
   pop();
   pop();
   const uint32_t dst = push(result).slot;
   if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  const Quad first = word(op_id(op, variant), dst, sa, sb);
-  const bool short_constant = in_field && fits<int16_t>(b) && row_of(op).shape == Shape::BinInt;
-  if (kNarrow ? rare : is_rare_if_narrow(op)) {
-    emit_long(first);
-    if (!kNarrow && immediate && !short_constant) count_narrow(narrow_const_words(b));
-  } else if (short_constant) {
-    emit_first(first, Form::Offset);
-  } else {
-    emit_first(first, Form::Slots);
-    if (immediate)
-      count_narrow(has_constant_word(op) && fits<int32_t>(b) ? 2 : narrow_const_words(b));
-  }
+  const bool rare = kNarrow ? row_of(op).rare : is_rare_if_narrow(op);
+  const bool in_first =
+      in_field && row_of(op).shape == Shape::BinInt && (kNarrow || narrow_const_words(b) == 2);
+  emit_first(word(op_id(op, variant), dst, sa, sb), rare       ? Form::Long
+                                                    : in_first ? Form::Offset
+                                                               : Form::Slots);
+  if (immediate && !in_first)
+    count_narrow(!rare && has_constant_word(op) ? 2 : narrow_const_words(b));
   if (!kNarrow && immediate) put(b.value);
   if (word_of_its_own) put(b.value, 2);
   wrote(dst, result);
@@ -86,18 +80,14 @@ void Translator::unary(wasm::Opcode op) {
   const ValType result = result_of(op);
   const Operand a = top();
   const bool acc = in_acc(a);
-  const bool rare = row_of(op).rare;
-  const uint32_t sa = acc ? 0 : rare ? source(a) : near_source(a);
+  const uint32_t sa = acc ? 0 : near_source(a);
   const AccState before = acc_;
   pop();
   const uint32_t dst = push(result).slot;
   if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  const Quad first = word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa);
-  if (kNarrow ? rare : is_rare_if_narrow(op))
-    emit_long(first);
-  else
-    emit_first(first, Form::Slots);
+  const bool rare = kNarrow ? row_of(op).rare : is_rare_if_narrow(op);
+  emit_first(word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa), rare ? Form::Long : Form::Slots);
   wrote(dst, result);
   note_last(at, dst, before, op, acc ? kUnaryA : kUnaryS);
 }
@@ -105,6 +95,8 @@ void Translator::unary(wasm::Opcode op) {
 void Translator::emit_far(const Instr& in, unsigned variant, uint32_t a, uint32_t b) {
   const unsigned kind = far_kind(in.op);
   if (kNarrow && (!WAFER_HAS_NarrowMemories || is_plain(in))) {
+    // The kind stands where a slot would.
+    static_assert(far_kind(wasm::Opcode::I64Store32) < kNearSlots);
     emit_first(word(variant == kLoadFar ? Special::LoadFar : Special::StoreFar, a, b, kind),
                Form::Slots);
     emit(in.offset, 2);

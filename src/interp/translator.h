@@ -197,27 +197,27 @@ class Translator {
     put(w, narrow);
     count_narrow(narrow);
   }
-  // A first word in one of the short forms. Slots that these do not reach are only destinations,
-  // if that is known: note_last() copies there what is in slot 0.
+  // A first word. Slots that short forms do not reach are only destinations, if that is known:
+  // note_last() copies there what is in slot 0.
   WAFER_EMIT void emit_first(Quad w, Form form) {
     note_first(w, form);
-    count_narrow(form_words(form));
 #if WAFER_NARROW
-    const auto near = [this](uint32_t field) -> uint32_t {
-      const uint32_t slot = uint16_t(field) / kSlotStep;
-      if (slot < kNearSlots) return slot;
-      too_far_ = true;
-      return 0;
-    };
-    const auto high = uint32_t(w >> 32);
-    put(uint8_t(w) | near(uint32_t(w) >> 16) << 8, 1);
-    if (form == Form::Half) put(high, 1);
-    if (form == Form::After) put(high, 2);
-    if (form == Form::Slots) put(near(high) | near(high >> 16) << 8, 1);
-    if (form == Form::Offset) put(near(high) | (high & 0xFFFF0000), 2);
-#else
-    put(w);
+    if (form != Form::Long) {
+      const auto high = uint32_t(w >> 32);
+      const uint32_t rest = form == Form::Slots    ? near(high) | near(high >> 16) << 8
+                            : form == Form::Offset ? near(high) | (high & 0xFFFF0000)
+                                                   : high;
+      w = (uint32_t(w) & 0xFF) | near(uint32_t(w) >> 16) << 8 | Quad(rest) << 16;
+    }
 #endif
+    emit(w, form_words(form));
+  }
+  // The byte for the slot in a field's 16 bits.
+  WAFER_EMIT uint32_t near(uint32_t field) {
+    const uint32_t slot = uint16_t(field) / kSlotStep;
+    if (slot < kNearSlots) return slot;
+    too_far_ = true;
+    return 0;
   }
   // A first word in the long form, or as many of its words as matter on narrow slots.
   void emit_long(Quad w, unsigned narrow = 4) {
@@ -256,7 +256,7 @@ class Translator {
       copy_far(0, dst);
       op = wasm::Opcode::Illegal;
     }
-    last_ = {at, here(), dst, op, variant, before, first_};
+    last_ = {at, here(), dst, op, variant, before};
   }
   // Has the last instruction write slot `dst` instead; false if its form does not reach that.
   bool redirect_last(uint32_t dst) {
@@ -265,7 +265,7 @@ class Translator {
       w = Word((w & ~(Quad(0xFFFF) << 16)) | Quad(Field(dst).bits) << 16);
       return true;
     }
-    if (last_.first.form == Form::Long) {
+    if (first_.form == Form::Long) {
       out_.code[last_.at + 1] = Field(dst).bits;
       return true;
     }
@@ -327,11 +327,6 @@ class Translator {
     return near_;
   }
   uint32_t near_source(const Operand& o) { return near_slot(source(o)); }
-  // The same of a field that an instruction had which need not be short.
-  Field near_field(Raw slot) {
-    if constexpr (!kNarrow) return slot;
-    return near_slot(slot.bits / kSlotStep);
-  }
   // Slot from which `o` can be read, writing it to its own slot if it has none.
   uint32_t source(const Operand& o) {
     switch (o.kind) {
@@ -468,6 +463,9 @@ class Translator {
   void emit_safepoint() {
     if constexpr (kSafepointWords != 0) emit_point(safepoint());
   }
+  // ---- plain operations
+  static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
+  static bool is_immediate(const Operand& o);
   // Whether a constant fits into a field of an instruction, or half a word.
   template <class Half>
   static bool fits(const Operand& o) {
@@ -475,12 +473,8 @@ class Translator {
     const int64_t v = half ? int32_t(o.value) : int64_t(o.value);
     return v == Half(v);
   }
-
-  // ---- plain operations
-  static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
-  static bool is_immediate(const Operand& o);
-  // Words of what puts the constant `o` into a slot on narrow slots.
-  static unsigned narrow_const_words(const Operand& o) {
+  // Words of what puts the constant `o` into a slot on narrow slots: 2 for one of 16 bits.
+  WAFER_EMIT static unsigned narrow_const_words(const Operand& o) {
     return fits<int16_t>(o) ? 2 : fits<int32_t>(o) ? 3 : 5;
   }
   void binary(wasm::Opcode op);
@@ -518,17 +512,15 @@ class Translator {
     if constexpr (!kNarrow) put(x);
   }
   void emit_const(uint32_t dst, const Operand& o) {
-    const bool half = fits<int16_t>(o), after = fits<int32_t>(o);
-    const Special op = half || !kNarrow ? Special::Const
-                       : after          ? Special::Const32
-                                        : Special::Const64;
-    emit_first(word(op, dst) | (kNarrow && after ? o.value << 32 : 0), half    ? Form::Half
-                                                                       : after ? Form::After
-                                                                               : Form::One);
-    if (!after)
+    const unsigned words = narrow_const_words(o);
+    if (words == 5) {
+      emit_first(word(kNarrow ? Special::Const64 : Special::Const, dst), Form::One);
       emit(o.value);
-    else if (!kNarrow)
-      put(o.value);
+      return;
+    }
+    const Quad first = word(kNarrow && words == 3 ? Special::Const32 : Special::Const, dst);
+    emit_first(kNarrow ? first | o.value << 32 : first, words == 2 ? Form::Half : Form::After);
+    if constexpr (!kNarrow) put(o.value);
   }
   // Emits a branch that is taken if the condition holds, or if not, and whose offset is to be set.
   Fixup emit_jump(const Condition& c, bool holds) {
@@ -687,9 +679,8 @@ class Translator {
     wasm::Opcode op = wasm::Opcode::Illegal;
     uint8_t variant = 0;
     AccState before;
-    First first;
   } last_;
-  First first_;
+  First first_;  // of what was emitted last
   bool reachable_ = true;
   uint32_t skip_depth_ = 0;  // nested blocks opened in unreachable code
   uint32_t offset_ = 0;
