@@ -124,7 +124,7 @@ uint64_t code_bytes(const interp::FuncCode& f, bool in_place) {
 // translate() begins with a guess, and vectors go on by halves.
 uint64_t growing(uint64_t code, uint64_t body, const SizeOptions& o) {
   const uint64_t words = interp::guessed_words(body, o.fuel);
-  const uint64_t guess = o.in_place ? 0 : words * kNarrowWord + body / 3 + 8;
+  const uint64_t guess = o.in_place ? 0 : words * kNarrowWord + interp::guessed_offsets(body);
   return code > guess ? code + code / 2 : guess;
 }
 

@@ -253,8 +253,10 @@ inline bool is_gc_ref(const wasm::Module& module, wasm::ValType t) {
   return wasm::top_of(h.kind()) != wasm::HeapKind::Func;
 }
 
-// Words that translation asks for first in small builds: what most bodies of so many bytes become.
-constexpr size_t guessed_words(size_t body, bool fuel) { return body * (fuel ? 15 : 12) / 16 + 16; }
+// Words of code, and bytes that tell where it comes from, that translation asks for first in small
+// builds: what most bodies of so many bytes become.
+constexpr size_t guessed_words(size_t body, bool fuel) { return body * (fuel ? 12 : 10) / 16 + 16; }
+constexpr size_t guessed_offsets(size_t body) { return body / 5 + 8; }
 
 // Translates a validated function.
 Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, FuncCode& out);

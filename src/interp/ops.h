@@ -230,7 +230,7 @@ struct OpRow {
   uint32_t arity : 3 = 0;
   uint32_t result : 3 = 0;  // a TypeKind
   uint32_t bytes : 5 = 0;   // of memory that a load or store touches; 0 for others
-  bool rare : 1 = false;    // `first` is its group_number
+  bool rare : 1 = false;    // if narrow, where `first` is its group_number
   bool lane : 1 = false;    // has a lane's index for an immediate
 };
 static_assert(sizeof(OpRow) == 4);
@@ -306,7 +306,7 @@ constexpr void add_operations(OpLayout& l, unsigned i) {
   uint16_t& count = kNarrow && is_cold(row.shape) ? l.cold : l.count;
   const unsigned first = is_rare(Opcode(i)) ? group_number(f.code) : count;
   row.first = first;
-  row.rare = is_rare(Opcode(i));
+  row.rare = is_rare_if_narrow(Opcode(i));
   row.lane = f.imm == wasm::Imm::Lane;
   const size_t colon = f.sig.find(':');
   if (colon != f.sig.npos) {
@@ -320,7 +320,7 @@ constexpr void add_operations(OpLayout& l, unsigned i) {
       row.shape == Shape::VecStore)
     row.bytes = access_bytes(f);
   row.forms = l.form(Opcode(i));
-  if (!row.rare) count = uint16_t(count + l.size(row.forms));
+  if (!is_rare(Opcode(i))) count = uint16_t(count + l.size(row.forms));
 }
 
 constexpr OpLayout make_layout() {

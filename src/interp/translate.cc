@@ -803,7 +803,7 @@ Result<void> translate(const wasm::Module& module, const ModuleCodeImpl& code, F
     // Room at once for what most bodies become: growing needs old and new at a time.
     const size_t bytes = module.functions[out.func_index].body.size();
     out.code.reserve(guessed_words(bytes, code.options.fuel));
-    out.offsets.reserve(bytes / 3 + 8);
+    out.offsets.reserve(guessed_offsets(bytes));
   }
   // Again where what it makes does not fit the short forms.
   Result<void> result;

@@ -62,7 +62,7 @@ void Translator::binary(wasm::Opcode op) {
   const uint32_t dst = push(result).slot;
   if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  const bool rare = kNarrow ? row_of(op).rare : is_rare_if_narrow(op);
+  const bool rare = row_of(op).rare;
   const bool in_first =
       in_field && row_of(op).shape == Shape::BinInt && (kNarrow || narrow_const_words(b) == 2);
   emit_first(word(op_id(op, variant), dst, sa, sb), rare       ? Form::Long
@@ -86,7 +86,7 @@ void Translator::unary(wasm::Opcode op) {
   const uint32_t dst = push(result).slot;
   if (wasm::is_trapping_arithmetic(op)) mark();
   const uint32_t at = here();
-  const bool rare = kNarrow ? row_of(op).rare : is_rare_if_narrow(op);
+  const bool rare = row_of(op).rare;
   emit_first(word(op_id(op, acc ? kUnaryA : kUnaryS), dst, sa), rare ? Form::Long : Form::Slots);
   wrote(dst, result);
   note_last(at, dst, before, op, acc ? kUnaryA : kUnaryS);
