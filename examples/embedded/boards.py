@@ -20,7 +20,7 @@ class Board:
             specs = ["-mcmodel=medany", "--specs=picolibc.specs"]
         else:
             self.prefix, self.kind = "arm-none-eabi", "mps2"
-            self.xip = "thumbv7em"
+            self.xip = "thumbv8m.main" if name in ("cortex-m33", "cortex-m55") else "thumbv7em"
             specs = ["--specs=nano.specs"]
         self.compiler = f"{self.prefix}-gcc"
         self.options = [*of("wafer_cpu"), *specs]

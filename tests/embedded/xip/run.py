@@ -20,6 +20,9 @@ from boards import Board  # noqa: E402
 TARGETS = {
     # Both conventions for floats: the loader must not know which the code has.
     "cortex-m4": (["thumbv7em", "thumbv7em-none-eabi"], ["thumbv8m.main", "riscv32"]),
+    # These have what an M4 has.
+    "cortex-m33": (["thumbv8m.main", "thumbv8m.main-none-eabi", "thumbv7em"], ["riscv32"]),
+    "cortex-m55": (["thumbv8m.main", "thumbv8m.main-none-eabi", "thumbv7em"], ["riscv32"]),
     "riscv32": (["riscv32", "riscv32imc-esp-espidf"],
                 ["riscv32imafc", "riscv32imac_zbb", "riscv32imac_zicclsm", "thumbv7em"]),
 }
