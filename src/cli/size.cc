@@ -173,7 +173,8 @@ int size(const SizeOptions& o) {
       return kFailure;
     }
     const uint64_t bytes = code_bytes(f, o.in_place) + f.offsets.size() + f.handlers.bytes() +
-                           2 * (f.ref_locals.size() + f.ref_maps.size()) +
+                           sizeof(f.ref_locals[0]) * f.ref_locals.size() +
+                           sizeof(f.ref_maps[0]) * f.ref_maps.size() +
                            sizeof(f.ref_points[0]) * f.ref_points.size();
     total += bytes;
     passing = std::max(passing, meter.passing() - std::min(meter.passing(), kOperandsHere) +

@@ -40,6 +40,7 @@
 #include "base/result.h"
 #include "interp/interp.h"
 #include "interp/ops.h"
+#include "interp/ref_maps.h"
 #include "runtime/roots.h"
 #include "runtime/store.h"
 
@@ -167,12 +168,12 @@ struct FuncCode {
   uint32_t narrow_words = 0;
 #endif
   Vec<Word> code;
-  // Slots of locals that hold GC references; runs of: count, slots, of
-  // which map m starts at index m - 1; in place, from which byte of the module on safepoints have
-  // which map, in order; of translated code, LEB pairs: code delta, module offset delta.
+  // Slots of locals that hold GC references; maps of safepoints; in place, from which byte of the
+  // module on safepoints have which map, in order; of translated code, LEB pairs: code delta,
+  // module offset delta.
   [[no_unique_address]] std::conditional_t<kHasHandlers, HandlerTable, NoHandlerTable> handlers;
   [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_locals;
-  [[no_unique_address]] VecIf<runtime::kHasRoots, uint16_t> ref_maps;
+  [[no_unique_address]] RefMapNodes ref_maps;
   [[no_unique_address]] VecIf<runtime::kHasRoots && WAFER_HAS_IN_PLACE,
                               std::pair<uint32_t, uint32_t>> ref_points;
   [[no_unique_address]] VecIf<WAFER_HAS_TRANSLATOR, uint8_t> offsets;

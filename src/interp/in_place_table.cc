@@ -20,7 +20,7 @@ constexpr uint32_t kNone = ~0u;
 class TableMaker {
  public:
   TableMaker(const wasm::Module& module, bool fuel, FuncCode& out)
-      : module_(module), validator_(module), out_(out), fuel_(fuel) {}
+      : module_(module), validator_(module), out_(out), fuel_(fuel), maps_(out.ref_maps) {}
 
   Result<void> run();
 
@@ -91,12 +91,14 @@ class TableMaker {
   void add_handlers(const Label& label);
   void bind_handlers(const Label& label, uint32_t pc);
   void safepoint(uint32_t popped);
+  uint32_t kept(const Instr& in) const;
   Result<void> visit(const Instr& in);
 
   const wasm::Module& module_;
   wasm::FuncValidator validator_;
   FuncCode& out_;
   const bool fuel_;
+  RefMapMaker maps_;
   Vec<Label> labels_;
   uint32_t operands_ = 0;  // the first operand's slot
   uint32_t begin_ = 0;     // of the first instruction
@@ -143,19 +145,44 @@ void TableMaker::bind_handlers(const Label& label, uint32_t pc) {
 // the frame's any more.
 void TableMaker::safepoint(uint32_t popped) {
   if constexpr (!runtime::kHasRoots) return;
-  const auto map = uint32_t(out_.ref_maps.size());
-  uint16_t count = 0;
-  for (uint32_t i = 0; i + popped < validator_.height(); ++i) {
-    if (!is_gc_ref(module_, validator_.operand_at(i))) continue;
-    if (!count++) out_.ref_maps.push_back(0);
-    out_.ref_maps.push_back(uint16_t(operands_ + i));
-  }
+  const uint32_t map = maps_.map(validator_.height() - popped, [this](uint32_t i) {
+    return is_gc_ref(module_, validator_.operand_at(i)) ? operands_ + i : RefMapMaker::kNoSlot;
+  });
   auto& points = out_.ref_points;
-  if (count)
-    out_.ref_maps[map] = count;
-  else if (points.empty() || !points.back().second)
-    return;
-  points.emplace_back(offset(pc_ - 1), count ? map + 1 : 0);
+  if (map != (points.empty() ? 0 : points.back().second)) points.emplace_back(offset(pc_ - 1), map);
+}
+
+// How many operands an instruction leaves where and what they are, at least.
+uint32_t TableMaker::kept(const Instr& in) const {
+  uint32_t taken = 5;  // by those that always take as many
+  switch (in.op) {
+    case Opcode::End:
+    case Opcode::Else:
+      return validator_.control(0).height;
+    case Opcode::Call:
+    case Opcode::ReturnCall:
+      taken = uint32_t(module_.func_type(in.index).params.size());
+      break;
+    case Opcode::CallIndirect:
+    case Opcode::ReturnCallIndirect:
+      taken = uint32_t(module_.types[in.index].func.params.size()) + 1;
+      break;
+    case Opcode::Throw:
+      taken = uint32_t(module_.types[module_.tags[in.index].type_index].func.params.size());
+      break;
+    case Opcode::Block:
+    case Opcode::Loop:
+    case Opcode::If:
+    case Opcode::TryTable:
+      taken = uint32_t(validator_.block_params(in.block).size()) + 1;
+      break;
+    case Opcode::BrIf:
+      taken = uint32_t(validator_.control(in.index).label_types().size()) + 1;
+      break;
+    default:
+      break;
+  }
+  return validator_.height() - std::min(validator_.height(), taken);
 }
 
 Result<void> TableMaker::visit(const Instr& in) {
@@ -269,6 +296,7 @@ Result<void> TableMaker::run() {
     if (after_loop_) labels_.back().pc = pc_ - 1;
     after_loop_ = false;
     if (cost_ != kNone && validator_.reachable()) ++out_.code[cost_];
+    if constexpr (runtime::kHasRoots) maps_.changed_from(kept(in));
     WAFER_TRY(visit(in));
     if (!validator_.done() && validator_.reachable())
       height = std::max(height, validator_.height());

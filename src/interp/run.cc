@@ -228,10 +228,10 @@ void Stack::enumerate_roots(runtime::RootVisitor& visitor) {
     do {
       const FuncCode* code = frame.code();
       for (const uint16_t slot : code->ref_locals) visitor.visit(frame.fp[slot]);
-      const uint32_t map = code->ref_map(frame.next);
-      if (map) {
-        const uint16_t* m = &code->ref_maps[map - 1];
-        for (uint16_t i = 1; i <= m[0]; ++i) visitor.visit(frame.fp[m[i]]);
+      for (uint32_t map = code->ref_map(frame.next); map;) {
+        const RefMapNode& node = code->ref_maps[map - 1];
+        visitor.visit(frame.fp[node.slot]);
+        map = node.below;
       }
     } while (frame.up());
   }

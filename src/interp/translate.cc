@@ -444,6 +444,7 @@ Result<void> Translator::visit(const Instr& in) {
 // Puts a call's arguments into their slots, and tells the first.
 uint32_t Translator::settle(const wasm::FuncType& type) {
   const auto count = uint32_t(type.params.size());
+  bound_lazy();
   materialize_top(count);
   return count ? top(count - 1).slot : next_slot_;
 }

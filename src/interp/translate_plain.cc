@@ -103,6 +103,7 @@ void Translator::stack_switching(const Instr& in) {
 }
 
 Result<void> Translator::visit_plain(const Instr& in) {
+  bound_lazy();
   using O = wasm::Opcode;
   const O opcode = in.op;
   WAFER_ASSUME_BUILT(opcode);

@@ -101,7 +101,12 @@ class Translator {
   };
 
   Translator(const Module& module, const ModuleCodeImpl& code, FuncCode& out, Limits limits)
-      : module_(module), mcode_(code), out_(out), validator_(module), limits_(limits) {}
+      : module_(module),
+        mcode_(code),
+        out_(out),
+        validator_(module),
+        maps_(out.ref_maps),
+        limits_(limits) {}
 
   Result<void> run();
   Limits kept() const { return {limits_.branches && !too_long_, limits_.slots && !too_far_}; }
@@ -312,6 +317,7 @@ class Translator {
     next_slot_ = o.slot;
     if (o.kind == Operand::Kind::Local) local_heads_[o.copy.local] = o.copy.next_same;
     if (lazy_from_ > stack_.size()) lazy_from_ = uint32_t(stack_.size());
+    maps_.changed_from(uint32_t(stack_.size()));
     return o;
   }
   uint32_t local_slot(uint32_t local) const { return local_slots_[local]; }
@@ -389,6 +395,7 @@ class Translator {
     store_to(o, o.slot);
     unlink_local(index);
     o.kind = Operand::Kind::Slot;
+    maps_.changed_from(index);
   }
   void unlink_local(uint32_t index) {
     Operand& o = stack_[index];
@@ -399,6 +406,7 @@ class Translator {
   }
   // Puts every operand into its own slot: what merges of control flow rely on.
   void materialize_all() {
+    maps_.changed_from(lazy_from_);
     for (uint32_t i = lazy_from_; i < stack_.size(); ++i) {
       Operand& o = stack_[i];
       if (o.kind == Operand::Kind::Slot) continue;
@@ -421,6 +429,7 @@ class Translator {
       local_heads_[local] = o.copy.next_same;
       copy(local_slot(local), o.slot, o.type);
       o.kind = Operand::Kind::Slot;
+      maps_.changed_from(index);
     }
   }
   bool in_acc(const Operand& o) {
@@ -442,18 +451,21 @@ class Translator {
   // ---- safepoints
   Quad safepoint() {
     uint32_t map = 0;
-    scratch_slots_.clear();
-    if (runtime::kHasRoots && gc_possible_) {
-      for (const Operand& o : stack_)
-        if (o.kind == Operand::Kind::Slot && is_gc_ref(module_, o.type))
-          scratch_slots_.push_back(uint16_t(o.slot));
-    }
-    if (!scratch_slots_.empty()) {
-      map = uint32_t(out_.ref_maps.size()) + 1;
-      out_.ref_maps.push_back(uint16_t(scratch_slots_.size()));
-      out_.ref_maps.insert(out_.ref_maps.end(), scratch_slots_.begin(), scratch_slots_.end());
+    if (gc_possible_) {
+      map = maps_.map(uint32_t(stack_.size()), [this](uint32_t i) {
+        const Operand& o = stack_[i];
+        const bool is_root = o.kind == Operand::Kind::Slot && is_gc_ref(module_, o.type);
+        return is_root ? uint32_t(o.slot) : RefMapMaker::kNoSlot;
+      });
     }
     return pair(out_.func_index, map);
+  }
+  // Comes before what has a safepoint: what is above an operand that gets its slot only later has
+  // to be mapped again then.
+  void bound_lazy() {
+    constexpr size_t kAgain = 16;
+    if (runtime::kHasRoots && gc_possible_ && lazy_from_ + kAgain < stack_.size())
+      materialize_all();
   }
   // On narrow slots only the map.
   void emit_point(Quad point) {
@@ -686,7 +698,7 @@ class Translator {
   uint32_t offset_ = 0;
   bool marked_ = false;
   uint32_t marked_at_ = 0, marked_offset_ = 0;
-  Vec<uint16_t> scratch_slots_;
+  RefMapMaker maps_;
   uint32_t fuel_word_ = kNone;
   const Limits limits_;
   uint32_t near_ = 0;  // slot that near_source() took last
