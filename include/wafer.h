@@ -97,6 +97,10 @@ WASM_API_EXTERN void wafer_config_guard_pages_set(wasm_config_t*, bool enable);
 WASM_API_EXTERN void wafer_config_signals_set(wasm_config_t*, bool enable);
 /* Bytes of WebAssembly call stack for each store. */
 WASM_API_EXTERN void wafer_config_stack_size_set(wasm_config_t*, size_t bytes);
+/* Calls into the interpreter that may be going on at a time: from the host, from a host function
+ * that one of these calls, and so on. Each takes native stack; one more traps with "call stack
+ * exhausted". 300 unless set. */
+WASM_API_EXTERN void wafer_config_nested_calls_set(wasm_config_t*, uint32_t calls);
 
 /* How functions are run. Where a build or processor lacks the tier, instantiation fails. */
 /* In the interpreter without guard pages: gives a memory that its module cannot grow only the

@@ -40,6 +40,9 @@ struct Config {
   bool interruptible = false;
   // WebAssembly call stack of each store, in bytes.
   size_t stack_bytes = size_t(1) << 20;
+  // Calls into the interpreter that may be going on at a time: from the host, from a host function
+  // that one of these calls, and so on. Each takes native stack; one more traps.
+  uint32_t nested_calls = 300;
   // In the interpreter: translate a function on its first call, rather than all at
   // instantiation. Embedded builds always do.
   bool lazy_translation = true;

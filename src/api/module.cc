@@ -40,6 +40,7 @@ runtime::Config runtime_config(const Config& config) {
   c.consume_fuel = config.consume_fuel;
   c.interruptible = config.interruptible;
   c.stack_bytes = config.stack_bytes;
+  c.nested_calls = config.nested_calls;
   c.lazy_translation = config.lazy_translation;
   c.trim_memories = config.trim_memories;
   c.memory_storage = config.memory_storage;
@@ -113,6 +114,7 @@ Engine::Engine(std::shared_ptr<runtime::Engine> engine) : impl_(std::move(engine
   config.consume_fuel = c.consume_fuel;
   config.interruptible = c.interruptible;
   config.stack_bytes = c.stack_bytes;
+  config.nested_calls = c.nested_calls;
   config.lazy_translation = c.lazy_translation;
   config.trim_memories = c.trim_memories;
   config.memory_storage = c.memory_storage;

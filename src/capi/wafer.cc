@@ -60,6 +60,9 @@ void wafer_config_warning_set(wasm_config_t* c, wafer_warning_callback_t callbac
   c->config.warning_env = env;
 }
 void wafer_config_stack_size_set(wasm_config_t* c, size_t bytes) { c->config.stack_bytes = bytes; }
+void wafer_config_nested_calls_set(wasm_config_t* c, uint32_t calls) {
+  c->config.nested_calls = calls;
+}
 
 static_assert(WAFER_TIER_AUTO == int(Tier::Auto) && WAFER_TIER_BASELINE == int(Tier::Baseline));
 static_assert(WAFER_TIER_INTERPRETER == int(Tier::Interpreter) &&

@@ -24,8 +24,6 @@ using runtime::GcException;
 using wasm::TypeKind;
 using wasm::ValType;
 
-// Entries from native code that may be active at once: each takes native stack.
-constexpr unsigned kMaxActivations = 300;
 // Frames that a backtrace keeps.
 constexpr size_t kMaxBacktrace = 64;
 
@@ -536,7 +534,7 @@ TrapCode call_from_native(Store& store, FuncInst* func, Slot* slots) {
   unsigned depth = 0;
   if (stack->current)
     for (const Activation* p = stack->current; p; p = p->previous) ++depth;
-  if (depth >= kMaxActivations || !native_room(store))
+  if (depth >= store.engine().config().nested_calls || !native_room(store))
     return store.set_trap(TrapCode::CallStackExhausted);
   if (!code->entry.load(std::memory_order_acquire) && !ensure(store, *code))
     return translation_failed(store, *code);

@@ -262,6 +262,7 @@ struct Config {
   bool interruptible = false;     // code polls Store::interrupt
   size_t stack_bytes = 1u << 20;  // of WebAssembly call stack for each store
   size_t fiber_stack_bytes = 0;   // for each fiber; 0: as for a store
+  uint32_t nested_calls = 300;    // into the interpreter at a time: each takes native stack
   bool lazy_translation = true;   // translate a function on its first call
   // Give a memory that its module cannot grow, and that nothing but its exports reaches, only
   // the bytes below the address that the module exports as __heap_base: what a linker's data

@@ -466,6 +466,46 @@ static void storage(wafer_tier_t tier) {
   store = store_before;
 }
 
+/* A host function that calls the guest, which calls it again. */
+static wasm_func_t* calls_again;
+static uint32_t entered;
+static wasm_trap_t* call_again(void* env, const wasm_val_vec_t* args, wasm_val_vec_t* results) {
+  (void)env, (void)args, (void)results;
+  ++entered;
+  return wafer_func_call_raw(calls_again, NULL);
+}
+static void nested(wafer_tier_t tier, uint32_t most) {
+  wasm_engine_t* engine_before = engine;
+  wasm_store_t* store_before = store;
+  wasm_config_t* config = wasm_config_new();
+  wafer_config_tier_set(config, tier);
+  if (most) wafer_config_nested_calls_set(config, most);
+  engine = wasm_engine_new_with_config(config);
+  store = wasm_store_new(engine);
+  wasm_functype_t* type = wasm_functype_new_0_0();
+  wasm_func_t* host = wasm_func_new(store, type, call_again);
+  wasm_functype_delete(type);
+  wasm_instance_t* instance =
+      instance_of("(module (import \"h\" \"f\" (func $f)) (func (export \"f\") (call $f)))",
+                  wasm_func_as_extern(host));
+  calls_again = wafer_instance_func(instance, "f");
+  /* The same again: the trap leaves nothing behind. */
+  for (int i = 0; i < 2; ++i) {
+    entered = 0;
+    wasm_trap_t* trap = wafer_func_call_raw(calls_again, NULL);
+    CHECK(trap && wafer_trap_code(trap) == WAFER_TRAP_CALL_STACK_EXHAUSTED);
+    CHECK(entered == (most ? most : 300));
+    wasm_trap_delete(trap);
+  }
+  wasm_func_delete(calls_again);
+  wasm_instance_delete(instance);
+  wasm_func_delete(host);
+  wasm_store_delete(store);
+  wasm_engine_delete(engine);
+  engine = engine_before;
+  store = store_before;
+}
+
 static wafer_completion_t* owed;
 static int woken;
 static void later(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
@@ -548,6 +588,9 @@ int main(void) {
   storage(WAFER_TIER_AUTO);
   storage(WAFER_TIER_INTERPRETER);
   storage(WAFER_TIER_IN_PLACE);
+  nested(WAFER_TIER_INTERPRETER, 0);
+  nested(WAFER_TIER_INTERPRETER, 5);
+  nested(WAFER_TIER_IN_PLACE, 1);
   bad_input();
   waiting();
   wasm_store_delete(store);
