@@ -483,7 +483,7 @@ static void nested(wafer_tier_t tier, uint32_t most) {
   engine = wasm_engine_new_with_config(config);
   store = wasm_store_new(engine);
   wasm_functype_t* type = wasm_functype_new_0_0();
-  wasm_func_t* host = wasm_func_new(store, type, call_again);
+  wasm_func_t* host = wasm_func_new_with_env(store, type, call_again, NULL, NULL);
   wasm_functype_delete(type);
   wasm_instance_t* instance =
       instance_of("(module (import \"h\" \"f\" (func $f)) (func (export \"f\") (call $f)))",
