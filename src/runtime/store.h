@@ -150,8 +150,8 @@ struct FuncInst {
 // Table instance (4.2.7). Elements are Refs.
 class Table {
  public:
-  Ref* elements = nullptr;  // hot: read by the interpreter
-  Index size = 0;
+  Ref* elements = nullptr;    // hot: read by the interpreter
+  alignas(8) Index size = 0;  // where machine code looks for it, whatever Index is
 
   // `holds_gc_refs`: the element type is in the any, extern or exn hierarchy (see
   // TypeRegistry::is_gc_ref). Exhaustion if it does not fit.
