@@ -209,16 +209,16 @@ class Translator {
 #if WAFER_NARROW
     if (form != Form::Long) {
       const auto high = uint32_t(w >> 32);
-      const uint32_t rest = form == Form::Slots    ? near(high) | near(high >> 16) << 8
-                            : form == Form::Offset ? near(high) | (high & 0xFFFF0000)
+      const uint32_t rest = form == Form::Slots    ? near_byte(high) | near_byte(high >> 16) << 8
+                            : form == Form::Offset ? near_byte(high) | (high & 0xFFFF0000)
                                                    : high;
-      w = (uint32_t(w) & 0xFF) | near(uint32_t(w) >> 16) << 8 | Quad(rest) << 16;
+      w = (uint32_t(w) & 0xFF) | near_byte(uint32_t(w) >> 16) << 8 | Quad(rest) << 16;
     }
 #endif
     emit(w, form_words(form));
   }
   // The byte for the slot in a field's 16 bits.
-  WAFER_EMIT uint32_t near(uint32_t field) {
+  WAFER_EMIT uint32_t near_byte(uint32_t field) {
     const uint32_t slot = uint16_t(field) / kSlotStep;
     if (slot < kNearSlots) return slot;
     too_far_ = true;
@@ -321,14 +321,16 @@ class Translator {
     return o;
   }
   uint32_t local_slot(uint32_t local) const { return local_slots_[local]; }
-  // Whether short forms do not reach `slot`, which is known.
-  static constexpr uint32_t kFreeSlots = 4;  // where they do not: 0 for results, 1 to 3 to read
+  // Slots that are free at the frame's start where short forms do not reach all: 0 for results, the
+  // others for what is read.
+  static constexpr uint32_t kFreeSlots = 4;
+  // Whether it is known that they do not reach `slot`.
   bool is_far(uint32_t slot) const { return kNarrow && !limits_.slots && slot >= kNearSlots; }
   void copy_far(uint32_t src, uint32_t dst) { emit_long(word(Special::CopyFar, dst, src), 3); }
   // A slot in which a short form finds what is in `slot`: the last three are.
   WAFER_EMIT uint32_t near_slot(uint32_t slot) {
     if (!is_far(slot)) return slot;
-    near_ = near_ % 3 + 1;
+    near_ = near_ % (kFreeSlots - 1) + 1;
     copy_far(slot, near_);
     return near_;
   }
