@@ -38,6 +38,8 @@ std::string_view feature_name(Feature f) {
       return "compact imports";
     case Feature::CustomPageSizes:
       return "custom page sizes";
+    case Feature::ReferenceTypes:
+      return "reference types";
     default:
       return "a feature";
   }

@@ -120,6 +120,10 @@ Result<void> validate_before_code(const Module& module) {
     return invalid(off_message(Feature::MultiMemory, "multiple memories"),
                    module.memories[1].offset);
 
+  if (module.tables.size() > 1 && !module.features.has(Feature::ReferenceTypes))
+    return invalid(off_message(Feature::ReferenceTypes, "multiple tables"),
+                   module.tables[1].offset);
+
   FuncValidator exprs(module);
   for (const Table& table : module.tables) {
     WAFER_TRY(check_table_type(table.type, table.offset));

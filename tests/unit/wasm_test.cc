@@ -272,6 +272,8 @@ TEST(Decoder, FeaturesAreHonoured) {
             "malformed limits flags: memory64 not enabled @11");
   EXPECT_EQ(decode(Builder().section(5, {2, 0, 0, 0, 0}), core),
             "multiple memories: multi-memory not enabled @13");
+  EXPECT_EQ(decode(Builder().section(4, {2, 0x70, 0, 0, 0x70, 0, 0}), core),
+            "multiple tables: reference types not enabled @14");
   EXPECT_EQ(decode(Builder().section(2, {1, 0, 0, 4, 0, 0}), core),
             "malformed import kind: exceptions not enabled @13");
   EXPECT_EQ(decode(Builder().section(2, {1, 0, 0, 0x20, 0}), core),
