@@ -113,10 +113,10 @@ constexpr uint64_t kNarrowWord = 2;  // bytes
 uint64_t code_bytes(const interp::FuncCode& f, bool in_place) {
   if (in_place) return f.code.size() * sizeof(interp::Word);
   uint64_t words = f.narrow_words;
-  // Where a comparison may lead further than it can branch, it stands by itself.
-  if (words > 0x7FFF) words *= 2;
   // Where slots are beyond what short forms reach, each may be copied before or after.
   if (f.frame_slots + 8 > interp::kNearSlots) words *= 6;
+  // Where branches may lead further than short ones do, each leads over another.
+  if (words > 0x7FFF) words += words + words / 2;
   return words * kNarrowWord;
 }
 

@@ -37,6 +37,7 @@ WAFER_NOINLINE void branch_if(bool taken) {
 template <Opcode OP, unsigned V>
 WAFER_CC void bin(WAFER_PARAMS) {
   using S = Sem<OP>;
+  static_assert(S::kTraps == wasm::is_trapping_arithmetic(OP), "it has its place noted, or not");
   using T = typename S::In;
   using R_ = typename S::Out;
   T a, b;
@@ -71,6 +72,7 @@ WAFER_CC void bin(WAFER_PARAMS) {
 template <Opcode OP, unsigned V>
 WAFER_CC void un(WAFER_PARAMS) {
   using S = Sem<OP>;
+  static_assert(S::kTraps == wasm::is_trapping_arithmetic(OP), "it has its place noted, or not");
   using T = typename S::In;
   using R_ = typename S::Out;
   T a;
@@ -150,36 +152,26 @@ uint64_t loaded(const uint8_t* p, const FarAccess& access) {
   return access.is_signed ? uint64_t(int64_t(v << above) >> above) : v;
 }
 
+// Any: in whatever memory, by the long form.
+template <bool Any>
 WAFER_CC void load_far(WAFER_PARAMS) {
-  const FarAccess& access = kFarAccesses[code_byte<3>(PC)];
-  const uint8_t* p = far_address(CTX, 0, SB, 0, number_at<uint32_t>(PC + 2), access.bytes);
+  const FarAccess& access = kFarAccesses[Any ? field<3>(PC) : code_byte<3>(PC)];
+  const uint8_t* p =
+      Any ? far_address(CTX, ARG_LO(1), LB, 0, ARG(2), access.bytes)
+          : far_address(CTX, 0, SB, 0, number_at<uint32_t>(PC + kSlotsOnly), access.bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  put<uint64_t>(SA, 0, loaded(p, access));
-  NEXT(kSlotsOnly + 2);
+  put<uint64_t>(Any ? LA : SA, 0, loaded(p, access));
+  NEXT(Any ? words(3) : kSlotsOnly + 2);
 }
+template <bool Any>
 WAFER_CC void store_far(WAFER_PARAMS) {
-  const unsigned bytes = kFarAccesses[code_byte<3>(PC)].bytes;
-  uint8_t* p = far_address(CTX, 0, SA, 0, number_at<uint32_t>(PC + 2), bytes);
+  const unsigned bytes = kFarAccesses[Any ? field<3>(PC) : code_byte<3>(PC)].bytes;
+  uint8_t* p = Any ? far_address(CTX, ARG_LO(1), LA, 0, ARG(2), bytes)
+                   : far_address(CTX, 0, SA, 0, number_at<uint32_t>(PC + kSlotsOnly), bytes);
   if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  store_bytes(p, *SB, bytes);
-  NEXT(kSlotsOnly + 2);
+  store_bytes(p, *(Any ? LB : SB), bytes);
+  NEXT(Any ? words(3) : kSlotsOnly + 2);
 }
-#if WAFER_HAS_NarrowMemories
-WAFER_CC void load_any(WAFER_PARAMS) {
-  const FarAccess& access = kFarAccesses[field<3>(PC)];
-  const uint8_t* p = far_address(CTX, ARG_LO(1), LB, 0, ARG(2), access.bytes);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  put<uint64_t>(LA, 0, loaded(p, access));
-  NEXT(words(3));
-}
-WAFER_CC void store_any(WAFER_PARAMS) {
-  const unsigned bytes = kFarAccesses[field<3>(PC)].bytes;
-  uint8_t* p = far_address(CTX, ARG_LO(1), LA, 0, ARG(2), bytes);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-  store_bytes(p, *LB, bytes);
-  NEXT(words(3));
-}
-#endif
 #if WAFER_REGS
 // The rest of handlers, where the processor wants accesses aligned and `p` is not.
 WAFER_NOINLINE void load_at(const uint8_t* p, unsigned kind) {
@@ -626,12 +618,7 @@ struct HandlerTable {
 template <Opcode OP, unsigned V>
 constexpr HandlerFn handler() {
   constexpr Shape s = shape_of(OP);
-#if WAFER_NARROW
-  if constexpr (is_rare(OP))
-    return nullptr;
-  else
-#endif
-      if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
+  if constexpr (s == Shape::BinInt || s == Shape::BinFloat)
     return bin<OP, V>;
   else if constexpr (s == Shape::Unary)
     return un<OP, V>;
@@ -689,16 +676,16 @@ constexpr HandlerTable make_table() {
   set(S::Const32, const32);
   set(S::Const64, const64);
   set(S::BrFar, br_far);
-  set(S::LoadFar, load_far);
-  set(S::StoreFar, store_far);
+  set(S::LoadFar, load_far<false>);
+  set(S::StoreFar, store_far<false>);
 #if WAFER_HAS_NarrowMemories
-  set(S::LoadAny, load_any);
-  set(S::StoreAny, store_any);
+  set(S::LoadAny, load_far<true>);
+  set(S::StoreAny, store_far<true>);
 #endif
   set(S::RareS, rare<false>);
   set(S::RareI, rare<true>);
   set(S::Cold0, cold<0>);
-  set(S::Cold1, cold<(kOpCount - kHotOps > 256)>);
+  set(S::Cold1, cold<(kOpCount - kHotOps > 256)>);  // never run where there are fewer
 #endif
   set(S::Const128, const128);
   set(S::Br, br);

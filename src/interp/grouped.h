@@ -43,7 +43,7 @@ WAFER_ALWAYS_INLINE TrapCode evaluate(typename Sem<OP>::In a, typename Sem<OP>::
 template <Opcode OP>
 constexpr bool has_case() {
   if constexpr (Numeric<OP>)
-    return (!kSmall && kFacts[unsigned(OP)].prefix == 0) || (!kHasFast && kOnI32<OP>);
+    return (!kSmall && kFacts[unsigned(OP)].prefix() == 0) || (!kHasFast && kOnI32<OP>);
   return false;
 }
 

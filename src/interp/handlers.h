@@ -162,10 +162,10 @@ WAFER_ALWAYS_INLINE Slot* slot_of(const Word* pc, Slot* fp) {
     return reinterpret_cast<Slot*>(reinterpret_cast<uint8_t*>(fp) + field<Index>(pc));
   return fp + field<Index>(pc);
 }
-// The words of an instruction; with what is after them, where they have a safepoint.
+// Words of an instruction's long form; with the safepoint at its end.
 constexpr int words(int n) { return kNarrow ? 4 * n : n; }
 constexpr int and_safepoint(int n) { return words(n) + int(kSafepointWords); }
-// Its first word in the long form, and the others; (narrow: Quads).
+// In that form the slots that the first word's fields name, and the words after it.
 #define LA (slot_of<1>(PC, FP))
 #define LB (slot_of<2>(PC, FP))
 #define LC (slot_of<3>(PC, FP))

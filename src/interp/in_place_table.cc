@@ -90,7 +90,7 @@ class TableMaker {
   uint32_t offset(uint32_t pc) const { return begin_ + pc; }
   void add_handlers(const Label& label);
   void bind_handlers(const Label& label, uint32_t pc);
-  void safepoint(uint32_t popped);
+  void safepoint(uint32_t count);
   uint32_t kept(const Instr& in) const;
   Result<void> visit(const Instr& in);
 
@@ -141,11 +141,11 @@ void TableMaker::bind_handlers(const Label& label, uint32_t pc) {
   }
 }
 
-// The collector may look at the frame while this instruction is on, whose last operands are not
-// the frame's any more.
-void TableMaker::safepoint(uint32_t popped) {
+// The collector may look at the frame while this instruction is on, whose first `count` operands
+// are the frame's.
+void TableMaker::safepoint(uint32_t count) {
   if constexpr (!runtime::kHasRoots) return;
-  const uint32_t map = maps_.map(validator_.height() - popped, [this](uint32_t i) {
+  const uint32_t map = maps_.map(count, [this](uint32_t i) {
     return is_gc_ref(module_, validator_.operand_at(i)) ? operands_ + i : RefMapMaker::kNoSlot;
   });
   auto& points = out_.ref_points;
@@ -164,7 +164,10 @@ uint32_t TableMaker::kept(const Instr& in) const {
       taken = uint32_t(module_.func_type(in.index).params.size());
       break;
     case Opcode::CallIndirect:
+    case Opcode::CallRef:
     case Opcode::ReturnCallIndirect:
+    case Opcode::ReturnCallRef:
+      // And what says which function.
       taken = uint32_t(module_.types[in.index].func.params.size()) + 1;
       break;
     case Opcode::Throw:
@@ -177,6 +180,8 @@ uint32_t TableMaker::kept(const Instr& in) const {
       taken = uint32_t(validator_.block_params(in.block).size()) + 1;
       break;
     case Opcode::BrIf:
+    case Opcode::BrOnNull:
+    case Opcode::BrOnNonNull:
       taken = uint32_t(validator_.control(in.index).label_types().size()) + 1;
       break;
     default:
@@ -202,7 +207,7 @@ Result<void> TableMaker::visit(const Instr& in) {
         labels_.back().loop = true;
         labels_.back().entry = here();
         after_loop_ = true;
-        if (live) safepoint(0);  // to look for an interrupt
+        if (live) safepoint(validator_.height());  // to look for an interrupt
         charge();
       }
       return {};
@@ -256,19 +261,16 @@ Result<void> TableMaker::visit(const Instr& in) {
         for (const uint32_t label : in.labels) branch(label);
       break;
     case Opcode::Call:
-      if (live) safepoint(uint32_t(module_.func_type(in.index).params.size()));
-      break;
     case Opcode::CallIndirect:
     case Opcode::CallRef:
-      // And what says which function.
-      if (live) safepoint(uint32_t(module_.types[in.index].func.params.size()) + 1);
+      if (live) safepoint(kept(in));
       break;
     case Opcode::Throw:
     case Opcode::ThrowRef:
     case Opcode::ReturnCall:
     case Opcode::ReturnCallIndirect:
     case Opcode::ReturnCallRef:
-      if (live) safepoint(0);
+      if (live) safepoint(validator_.height());
       break;
     default:
       break;

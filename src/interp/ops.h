@@ -78,14 +78,14 @@ constexpr unsigned group_number(int code) {
 
 struct OpFacts {
   std::string_view text, sig;
-  uint8_t prefix;
   wasm::Imm imm;
   int code;
+  constexpr int prefix() const { return code >> 16; }
 };
 
 inline constexpr OpFacts kFacts[] = {
 #define WAFER_OP(id, prefix, code_, text, imm, sig, aux, feature) \
-  WAFER_IF_BUILT(feature, {text, sig, prefix, wasm::Imm::imm, code::id}, )
+  WAFER_IF_BUILT(feature, {text, sig, wasm::Imm::imm, code::id}, )
 #include "wasm/opcodes.def"
 #undef WAFER_OP
 };
@@ -93,17 +93,17 @@ inline constexpr OpFacts kFacts[] = {
 constexpr Shape shape_of(Opcode op) {
   const OpFacts& f = kFacts[unsigned(op)];
   if (f.sig == "*" || f.sig == ":" || f.sig[0] == ':') return Shape::Special;
-  if (f.prefix == 0xFE) {
+  if (f.prefix() == 0xFE) {
     return f.imm == wasm::Imm::MemArg && f.text.substr(0, 13) != "memory.atomic" ? Shape::Atomic
                                                                                  : Shape::Special;
   }
   if (f.imm == wasm::Imm::MemArgLane) return Shape::VecLane;
   if (f.imm == wasm::Imm::MemArg) {
-    const bool vec = f.prefix == 0xFD;
+    const bool vec = f.prefix() == 0xFD;
     if (f.sig[1] == ':') return vec ? Shape::VecLoad : Shape::Load;
     return vec ? Shape::VecStore : Shape::Store;
   }
-  if (f.prefix == 0xFD) return Shape::Vector;
+  if (f.prefix() == 0xFD) return Shape::Vector;
   if (f.sig.substr(f.sig.size() - 3) == ":II") return Shape::Wide;
   if (f.sig[1] == ':') return Shape::Unary;
   return f.sig[0] == 'i' || f.sig[0] == 'I' ? Shape::BinInt : Shape::BinFloat;
@@ -114,7 +114,7 @@ constexpr Shape shape_of(Opcode op) {
 constexpr uint8_t access_bytes(const OpFacts& f) {
   const std::string_view t = f.text;
   const size_t at = t.find("load") != t.npos ? t.find("load") + 4 : t.find("store") + 5;
-  if (f.prefix == 0xFD) {
+  if (f.prefix() == 0xFD) {
     const auto starts = [&](std::string_view s) { return t.substr(at, s.size()) == s; };
     if (starts("8_splat")) return 1;
     if (starts("16_splat")) return 2;
@@ -477,22 +477,26 @@ inline constexpr unsigned kHotOps = kLayout.count + kHotSpecials;
 inline constexpr unsigned kOpCount = kLayout.count + kLayout.cold + unsigned(Special::Count);
 static_assert(!kNarrow || (kHotOps <= 256 && kOpCount - kHotOps <= 512));
 
+constexpr unsigned cold_number(Special s) { return kLayout.cold + unsigned(s) - kHotSpecials; }
 constexpr uint16_t op_id(Special s);
 constexpr uint16_t cold_id(unsigned number) {
   return uint16_t(op_id(number < 256 ? Special::Cold0 : Special::Cold1) | number << 8);
 }
 constexpr uint16_t op_id(Special s) {
-  if (kNarrow && unsigned(s) >= kHotSpecials)
-    return cold_id(kLayout.cold + unsigned(s) - kHotSpecials);
+  if (kNarrow && unsigned(s) >= kHotSpecials) return cold_id(cold_number(s));
   return uint16_t(kLayout.count + unsigned(s));
 }
 constexpr const OpRow& row_of(Opcode op) { return kLayout.rows[unsigned(op)]; }
-// The operation for a variant that `op` has.
+// The number of a variant that `op` has, among the hot or the cold ones.
+constexpr unsigned number_of(Opcode op, unsigned variant) {
+  return row_of(op).first + kLayout.forms[row_of(op).forms][variant];
+}
+// The operation for it.
 constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
   const OpRow& row = row_of(op);
   if (kNarrow && row.rare)
     return uint16_t(op_id(variant == kSI ? Special::RareI : Special::RareS) | row.first << 8);
-  const unsigned number = row.first + kLayout.forms[row.forms][variant];
+  const unsigned number = number_of(op, variant);
   return kNarrow && is_cold(row.shape) ? cold_id(number) : uint16_t(number);
 }
 constexpr bool has_op(Opcode op, unsigned variant) {
@@ -505,13 +509,10 @@ constexpr uint16_t branch_id(Opcode op, unsigned variant) {
 }
 // The place of an operation's handler in their table.
 constexpr unsigned handler_place(Special s) {
-  return unsigned(s) < kHotSpecials ? kLayout.count + unsigned(s)
-                                    : kHotOps + kLayout.cold + unsigned(s) - kHotSpecials;
+  return unsigned(s) < kHotSpecials ? kLayout.count + unsigned(s) : kHotOps + cold_number(s);
 }
 constexpr unsigned handler_place(Opcode op, unsigned variant) {
-  const OpRow& row = row_of(op);
-  const unsigned number = row.first + kLayout.forms[row.forms][variant];
-  return kNarrow && is_cold(row.shape) ? kHotOps + number : number;
+  return number_of(op, variant) + (kNarrow && is_cold(row_of(op).shape) ? kHotOps : 0);
 }
 
 }  // namespace wafer::interp

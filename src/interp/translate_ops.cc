@@ -113,7 +113,7 @@ void Translator::emit_far(const Instr& in, unsigned variant, uint32_t a, uint32_
 void Translator::load(const Instr& in) {
   const ValType result = result_of(in.op);
   const Operand a = top();
-  if (is_far(in)) {
+  if (is_far_access(in)) {
     const uint32_t sa = near_source(a);
     pop();
     const uint32_t dst = push(result).slot;
@@ -143,7 +143,7 @@ void Translator::load(const Instr& in) {
 void Translator::store(const Instr& in) {
   const Operand v = top(0);
   Operand a = top(1);
-  if (is_far(in)) {
+  if (is_far_access(in)) {
     const uint32_t sa = near_source(a), sv = near_source(v);
     pop();
     pop();
@@ -231,7 +231,7 @@ void Translator::vec_memory(const Instr& in) {
     if (is_load) no_acc(dst);
     return;
   }
-  const bool far = !near(in);
+  const bool far = !fits_field(in);
   const unsigned variant = far ? kVecFar : guarded() ? kVecGuarded : kVecChecked;
   if (shape == Shape::VecLoad) {
     const uint32_t sa = source(top());

@@ -477,6 +477,7 @@ class Translator {
   void emit_safepoint() {
     if constexpr (kSafepointWords != 0) emit_point(safepoint());
   }
+
   // ---- plain operations
   static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
   static bool is_immediate(const Operand& o);
@@ -501,9 +502,11 @@ class Translator {
   void atomic(const Instr& in);
   // Whether an access is to memory 0, by 32 bits, and its offset fits into a field.
   bool is_plain(const Instr& in) const { return in.index == 0 && !memory0_is64_; }
-  bool near(const Instr& in) const { return is_plain(in) && in.offset <= 0xFFFF - 16; }
+  bool fits_field(const Instr& in) const { return is_plain(in) && in.offset <= 0xFFFF - 16; }
   // Whether a load or store of scalars is Far, and emits it.
-  bool is_far(const Instr& in) const { return !near(in) || (kNarrow && is_far_if_narrow(in.op)); }
+  bool is_far_access(const Instr& in) const {
+    return !fits_field(in) || (kNarrow && is_far_if_narrow(in.op));
+  }
   void emit_far(const Instr& in, unsigned variant, uint32_t a, uint32_t b);
   // The third field of a near access of `bytes`.
   uint32_t near_offset(const Instr& in, uint32_t bytes) const {
@@ -538,21 +541,17 @@ class Translator {
   }
   // Emits a branch that is taken if the condition holds, or if not, and whose offset is to be set.
   Fixup emit_jump(const Condition& c, bool holds) {
-    const Quad taken = holds ? c.if_true : c.if_false;
     const Form form = !c.compares ? Form::Half : c.constant ? Form::After : Form::Offset;
-    if (kNarrow && !limits_.branches) {
-      // By one over another, which leads far.
-      const uint32_t skip = here();
-      emit_first(holds ? c.if_false : c.if_true, form);
-      const Fixup far = emit_jump();
-      set_offset({skip, skip + (c.compares ? 2 : 1), true}, here());
-      return far;
-    }
+    // Far: by one that leads over another.
+    const bool far = kNarrow && !limits_.branches;
     const uint32_t base = here();
-    emit_first(taken, form);
-    if constexpr (kNarrow) return {base, base + (c.compares ? 2 : 1), true};
-    put(pair(0, c.imm));
-    return {base, base + 1};
+    emit_first(holds != far ? c.if_true : c.if_false, form);
+    if constexpr (!kNarrow) put(pair(0, c.imm));
+    const Fixup near{base, base + (kNarrow && c.compares ? 2 : 1), true};
+    if (!far) return near;
+    const Fixup jump = emit_jump();
+    bind(near);
+    return jump;
   }
   Fixup emit_jump() {
     const uint32_t base = here();

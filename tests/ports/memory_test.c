@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fir.h"
 #include "wafer_wasi.h"
-
-/* fir.wat of examples/embedded, with its function `sample` imported from "device". */
-#include "fir_module.h"
 
 static size_t allocations, fail_at, live_blocks, live_bytes, peak_bytes, limit_bytes, code_budget;
 /* Allocations before and at the end of the call. */
@@ -68,15 +66,6 @@ __attribute__((weak)) char __libc_single_threaded;
 void wafer_port_panic(const char* message) {
   printf("panic: %s\n", message);
   exit(1);
-}
-
-static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
-                           wasm_val_vec_t* results) {
-  (void)env;
-  (void)caller;
-  results->data[0].kind = WASM_I32;
-  results->data[0].of.i32 = (args->data[0].of.i32 * 37 + 11) % 101;
-  return NULL;
 }
 
 typedef struct {

@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fir.h"
 #include "wafer_guard.h"
-
-/* fir.wat of examples/embedded, with its function `sample` imported from "device". */
-#include "fir_module.h"
 
 static int bad;
 #define CHECK(condition)                                 \
@@ -105,15 +103,6 @@ typedef struct {
   wasm_instance_t* instance;
   wafer_error_t* error;
 } runtime;
-
-static wasm_trap_t* sample(void* env, wafer_caller_t* caller, const wasm_val_vec_t* args,
-                           wasm_val_vec_t* results) {
-  (void)env;
-  (void)caller;
-  results->data[0].kind = WASM_I32;
-  results->data[0].of.i32 = (args->data[0].of.i32 * 37 + 11) % 101;
-  return NULL;
-}
 
 static runtime open_in(wasm_engine_t* engine, const binary* what) {
   runtime r = {.engine = engine};

@@ -64,6 +64,7 @@ def long_branches(out):
 def far_slots(out):
     """A script whose functions do the same with locals that short instructions reach and with
     others, of a frame of more than 256 slots; with the operands above as many, and with arguments."""
+    types = ("i32", "i64", "f32", "f64")
     steps = []
 
     def mix(value):
@@ -108,7 +109,7 @@ def far_slots(out):
         mix(narrow(to, f"({to}.{op} (local.get ${t}a))"))
     address = "(i32.and (local.get $i32a) (i32.const 1023))"
     for offset in (0, 64, 60000, 66000):
-        for t in ("i32", "i64", "f32", "f64"):
+        for t in types:
             for bits in {"i32": ("", "8", "16"), "i64": ("", "8", "16", "32")}.get(t, ("",)):
                 for v in (f"(local.get ${t}b)", f"({t}.const 9)"):
                     steps.append(f"({t}.store{bits} offset={offset} {address} {v})")
@@ -116,7 +117,7 @@ def far_slots(out):
                         mix(narrow(t, f"({t}.load{bits}{sign} offset={offset} {address})"))
                 steps.append(f"({t}.store{bits} offset={offset} (i32.const 8) (local.get ${t}b))")
                 mix(narrow(t, f"({t}.load{bits}{'_u' if bits else ''} offset={offset} (i32.const 8))"))
-    for t in ("i32", "i64", "f32", "f64"):
+    for t in types:
         mix(narrow(t, f"(select (local.get ${t}a) (local.get ${t}b) (local.get $i32b))"))
         steps.append(f"(global.set ${t} (local.get ${t}a)) (local.set ${t}c (global.get ${t}))")
         mix(narrow(t, f"(local.get ${t}c)"))
@@ -134,8 +135,6 @@ def far_slots(out):
     steps.append("(memory.copy (i32.const 310) (i32.const 290) (i32.and (local.get $i32a) (i32.const 31)))")
     mix("(i32.load (i32.const 312))")
     mix("(memory.size)")
-
-    types = ("i32", "i64", "f32", "f64")
 
     def function(name, dummies):
         params = " ".join(f"(param ${t}{v} {t})" for v in "ab" for t in types)
