@@ -2,9 +2,10 @@
 #include <string.h>
 
 #include "firmware.h"
+#include "programs.h"
 
-int fib(void), crc(void), matmul(void), fir(void), lexer(void), sort(void), random64(void),
-    biquad(void);
+#define DECLARE(name) int name(void);
+EACH_PROGRAM(DECLARE)
 
 int engine_open(const unsigned char* wasm, size_t size) {
   (void)wasm;
@@ -16,8 +17,9 @@ int engine_call(const char* name, int* result) {
   static const struct {
     const char* name;
     int (*call)(void);
-  } all[] = {{"fib", fib},     {"crc", crc},   {"matmul", matmul},     {"fir", fir},
-             {"lexer", lexer}, {"sort", sort}, {"random64", random64}, {"biquad", biquad}};
+  } all[] = {
+#define ENTRY(name) {#name, name},
+      EACH_PROGRAM(ENTRY)};
   for (unsigned i = 0; i < sizeof all / sizeof *all; ++i)
     if (strcmp(all[i].name, name) == 0) {
       *result = all[i].call();

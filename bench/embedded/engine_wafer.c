@@ -11,6 +11,7 @@ int engine_open(const unsigned char* wasm, size_t size) {
   wafer_set_allocator(pool_allocate, pool_release, NULL);
   wasm_config_t* config = wasm_config_new();
   wafer_config_stack_size_set(config, 4 * 1024);
+  wafer_config_trim_memories_set(config, true);
   wasm_engine_t* engine = wasm_engine_new_with_config(config);
   wasm_store_t* store = wasm_store_new(engine);
   wafer_linker_t* linker = wafer_linker_new(engine);

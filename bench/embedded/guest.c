@@ -128,3 +128,115 @@ EXPORT(biquad) {
     }
   return (int)(y1 * 1000.0f);
 }
+
+// A receiver of frames as they come over a serial line, byte by byte: each state is a function
+// that is called by its address, and so is each command.
+enum { kFlag = 0x7E, kEscape = 0x7D, kFlip = 0x20, kFrame = 24 };
+static unsigned char wire[2048], frame[kFrame], registers[32];
+static unsigned frame_size, accepted, rejected;
+static void (*receive)(unsigned char);
+
+static unsigned checksum(const unsigned char* bytes, unsigned size) {
+  unsigned low = 1, high = 0;
+  for (unsigned i = 0; i < size; ++i) {
+    low = (low + bytes[i]) & 0xFF;
+    high = (high + low) & 0xFF;
+  }
+  return high << 8 | low;
+}
+
+static void command_set(const unsigned char* bytes, unsigned size) {
+  for (unsigned i = 1; i < size; ++i) registers[(bytes[0] + i) % sizeof registers] = bytes[i];
+}
+static void command_add(const unsigned char* bytes, unsigned size) {
+  unsigned carry = 0;
+  for (unsigned i = 1; i < size; ++i) {
+    unsigned char* const at = &registers[(bytes[0] + i) % sizeof registers];
+    carry += *at + bytes[i];
+    *at = (unsigned char)carry;
+    carry >>= 8;
+  }
+}
+static void command_mask(const unsigned char* bytes, unsigned size) {
+  for (unsigned i = 0; i < sizeof registers; ++i) registers[i] ^= bytes[i % size];
+}
+static void command_swap(const unsigned char* bytes, unsigned size) {
+  for (unsigned i = 1; i < size; ++i) {
+    unsigned char* const one = &registers[bytes[i - 1] % sizeof registers];
+    unsigned char* const other = &registers[bytes[i] % sizeof registers];
+    const unsigned char kept = *one;
+    *one = *other;
+    *other = kept;
+  }
+}
+
+static void on_idle(unsigned char byte);
+static void on_byte(unsigned char byte);
+static void on_escaped(unsigned char byte);
+
+static void frame_ends(void) {
+  static void (*const commands[4])(const unsigned char*, unsigned) = {command_set, command_add,
+                                                                      command_mask, command_swap};
+  if (frame_size == 0) return;  // one flag after another
+  const unsigned size = frame_size - 2;
+  if (frame_size < 4 || checksum(frame, size) != (unsigned)(frame[size] << 8 | frame[size + 1])) {
+    ++rejected;
+  } else {
+    ++accepted;
+    commands[frame[0] & 3](frame + 1, size - 1);
+  }
+  frame_size = 0;
+}
+static void take(unsigned char byte) {
+  if (frame_size < kFrame)
+    frame[frame_size++] = byte;
+  else
+    receive = on_idle;
+}
+static void on_idle(unsigned char byte) {
+  if (byte != kFlag) return;
+  frame_size = 0;
+  receive = on_byte;
+}
+static void on_byte(unsigned char byte) {
+  if (byte == kFlag)
+    frame_ends();
+  else if (byte == kEscape)
+    receive = on_escaped;
+  else
+    take(byte);
+}
+static void on_escaped(unsigned char byte) {
+  receive = on_byte;
+  take(byte ^ kFlip);
+}
+
+// Writes a byte to the wire, escaped where it has to be.
+static unsigned char* sent(unsigned char* at, unsigned char byte) {
+  if (byte == kFlag || byte == kEscape) *at++ = kEscape, byte ^= kFlip;
+  *at++ = byte;
+  return at;
+}
+
+EXPORT(protocol) {
+  unsigned seed = 7;
+  unsigned char* end = wire;
+  while (end + 2 * kFrame + 2 < wire + sizeof wire) {
+    unsigned char bytes[kFrame];
+    const unsigned size = 3 + (seed >> 20) % (kFrame - 4);
+    for (unsigned i = 0; i < size; ++i)
+      bytes[i] = (unsigned char)((seed = seed * 1664525u + 1013904223u) >> 24);
+    const unsigned sum = checksum(bytes, size) ^ (seed >> 16) % 8 / 7;  // one in eight is wrong
+    *end++ = kFlag;
+    for (unsigned i = 0; i < size; ++i) end = sent(end, bytes[i]);
+    end = sent(end, (unsigned char)(sum >> 8));
+    end = sent(end, (unsigned char)sum);
+  }
+  *end++ = kFlag;
+  for (unsigned i = 0; i < sizeof registers; ++i) registers[i] = 0;
+  accepted = rejected = 0;
+  receive = on_idle;
+  for (int round = 0; round < 4; ++round)
+    for (const unsigned char* at = wire; at < end; ++at) receive(*at);
+  return (int)(accepted << 22 | rejected << 16 | checksum(registers, sizeof registers));
+}

@@ -6,6 +6,7 @@
 #include "firmware.h"
 #include "guest.h"
 #include "pool.h"
+#include "programs.h"
 
 /* Under QEMU's `-icount shift=0`. */
 #ifdef __riscv
@@ -33,8 +34,8 @@ static uint32_t instructions_since(uint32_t before) {
 #endif
 
 int main(void) {
-  static const char* const names[] = {"fib",   "crc",  "matmul",   "fir",
-                                      "lexer", "sort", "random64", "biquad"};
+#define NAME(name) #name,
+  static const char* const names[] = {EACH_PROGRAM(NAME)};
   pool_reset();
   if (engine_open(guest, sizeof guest) != 0) {
     board_put("error: open\n");
