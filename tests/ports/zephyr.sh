@@ -12,6 +12,11 @@ python=$(command -v "${ZEPHYR_VENV:+$ZEPHYR_VENV/bin/}python3")
 command -v dtc >/dev/null || { echo "skipped: no dtc (device-tree-compiler)"; exit 77; }
 rm -rf "$build"
 mkdir -p "$build"
+if [ -n "${CMSIS_6_DIR:-}" ]; then
+  # A module without a name in it is called as its folder.
+  ln -s "$(realpath "$CMSIS_6_DIR")" "$build/cmsis_6"
+  CMSIS_6_DIR=$build/cmsis_6
+fi
 
 # build PROGRAM BOARD OPTION...
 build() {
