@@ -80,7 +80,7 @@ typedef struct {
   const wafer_wasi_config* config;
   size_t stack, size;
   const void* bytes;
-  int status;
+  int32_t status;
 } program;
 
 static void run(void* argument) {
