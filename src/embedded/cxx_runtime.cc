@@ -4,6 +4,10 @@
 
 #include "base/memory.h"
 
+#ifdef __GLIBCXX__
+#include <ext/atomicity.h>
+#endif
+
 #if !WAFER_HAS_OS
 
 #define WAFER_WEAK __attribute__((weak))
@@ -106,6 +110,19 @@ WAFER_WEAK void __throw_bad_optional_access() { wafer::panic("empty optional"); 
 WAFER_WEAK bool _Sp_make_shared_tag::_S_eq(const type_info&) noexcept { return false; }
 
 }  // namespace std
+
+// Where a processor has no atomics of single bytes (RISC-V, by compilers before GCC 13), libstdc++
+// has those of reference counts in its binary.
+#if defined(__GTHREADS) && !defined(_GLIBCXX_ATOMIC_BUILTINS)
+namespace __gnu_cxx {
+WAFER_WEAK _Atomic_word __exchange_and_add(volatile _Atomic_word* p, int v) noexcept {
+  return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
+}
+WAFER_WEAK void __atomic_add(volatile _Atomic_word* p, int v) noexcept {
+  __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
+}
+}  // namespace __gnu_cxx
+#endif
 
 #endif  // __GLIBCXX__
 
