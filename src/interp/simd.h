@@ -54,7 +54,8 @@ struct __attribute__((may_alias)) Lanes {
     for (T& e : v) e = all;
   }
   T& operator[](unsigned i) { return v[lane_at<T>(i)]; }
-  const T& operator[](unsigned i) const { return v[lane_at<T>(i)]; }
+  // By value: a reference to a lane is to a T, of which compilers know that it is no other type's.
+  T operator[](unsigned i) const { return v[lane_at<T>(i)]; }
   template <class R, class F>
   static R zip(const Lanes& a, const Lanes& b, F f) {
     R r;
