@@ -2,8 +2,13 @@
  * semihosting. */
 #include <stdint.h>
 
+#if __ARM_ARCH >= 8
+/* MPS3's memory of two gigabytes. */
+#define BOARD_FILE_AT ((unsigned char*)0x70000000)
+#else
 /* The rest of the memory that RAM is the start of. */
 #define BOARD_FILE_AT ((unsigned char*)0x20040000)
+#endif
 #define BOARD_FILE_ROOM (4 * 1024 * 1024 - 256 * 1024)
 #include "semihosting.h"
 

@@ -22,6 +22,9 @@ class Board:
             self.prefix, self.kind = "arm-none-eabi", "mps2"
             self.xip = "thumbv8m.main" if name in ("cortex-m33", "cortex-m55") else "thumbv7em"
             specs = ["--specs=nano.specs"]
+            if "mps3-an547" in of("WAFER_QEMU"):
+                # Where MPS2 has memory of its own, it has less.
+                specs.append("-Wl,--defsym=board_psram=0x71000000")
         self.compiler = f"{self.prefix}-gcc"
         self.options = [*of("wafer_cpu"), *specs]
         # Without the file of the program, which comes last.
