@@ -329,6 +329,14 @@ WAFER_ALWAYS_INLINE F sqrt(F v) {
     return std::sqrt(v);
 }
 
+WAFER_ALWAYS_INLINE double promote(float v) {
+#ifdef __powerpc__
+  // There an f32 becomes an f64 as it is loaded, and a signalling NaN stays one.
+  if (v != v) return std::bit_cast<double>(std::bit_cast<uint64_t>(double(v)) | uint64_t(1) << 51);
+#endif
+  return v;
+}
+
 // By f64. What that has no bits for sets the last that it has, so that it is rounded once.
 WAFER_NOINLINE inline float to_f32(uint64_t v) {
   if (v >> 53 && v & 0x7FF) v = (v & ~uint64_t(0x7FF)) | 0x800;
@@ -580,7 +588,7 @@ WAFER_UN(F64ConvertI32U, uint32_t, double, a)
 WAFER_UN(F64ConvertI64S, uint64_t, double, int64_t(a))
 WAFER_UN(F64ConvertI64U, uint64_t, double, a)
 WAFER_UN(F32DemoteF64, double, float, a)
-WAFER_UN(F64PromoteF32, float, double, a)
+WAFER_UN(F64PromoteF32, float, double, num::promote(a))
 WAFER_UN(I32ReinterpretF32, float, uint32_t, std::bit_cast<uint32_t>(a))
 WAFER_UN(I64ReinterpretF64, double, uint64_t, std::bit_cast<uint64_t>(a))
 WAFER_UN(F32ReinterpretI32, uint32_t, float, std::bit_cast<float>(a))

@@ -518,7 +518,8 @@ WAFER_V1(F32x4ConvertI32x4U, (simd::convert<f32x4, u32x4>(a)))
 WAFER_V1(F64x2ConvertLowI32x4S, (simd::convert<f64x2, i32x4>(a)))
 WAFER_V1(F64x2ConvertLowI32x4U, (simd::convert<f64x2, u32x4>(a)))
 WAFER_V1(F32x4DemoteF64x2Zero, (simd::convert<f32x4, f64x2>(a)))
-WAFER_V1(F64x2PromoteLowF32x4, (simd::convert<f64x2, f32x4>(a)))
+WAFER_V1(F64x2PromoteLowF32x4,
+         (simd::map<f64x2, f32x4>(a, [](float x) { return num::promote(x); })))
 
 // ---- loads: eval(p) from kBytes bytes -------------------------------------
 
