@@ -10,14 +10,14 @@ namespace wafer {
 // ---- Answers
 
 struct Completion::Owner {
-  std::shared_ptr<runtime::PendingCall> call;
-  explicit Owner(std::shared_ptr<runtime::PendingCall> c) : call(std::move(c)) {}
+  Shared<runtime::PendingCall> call;
+  explicit Owner(Shared<runtime::PendingCall> c) : call(std::move(c)) {}
   Owner(const Owner&) = delete;
   Owner& operator=(const Owner&) = delete;
   ~Owner() { call->fail(TrapCode::HostError, "host function gave no answer"); }
 };
 
-Completion::Completion(std::shared_ptr<runtime::PendingCall> call)
+Completion::Completion(Shared<runtime::PendingCall> call)
     : owner_(make_shared_in<Owner>(std::move(call))) {}
 
 void Completion::complete(std::span<const Val> results) {

@@ -33,7 +33,7 @@ inline runtime::Extern to_runtime(const Extern& e) {
 String export_message(std::string_view before, std::string_view name, std::string_view after);
 
 // One that says why, where it makes no instances.
-std::shared_ptr<runtime::Engine> make_engine(const Config& config);
+Shared<runtime::Engine> make_engine(const Config& config);
 
 // The store's last trap, with its names.
 const runtime::TrapInfo& described_trap(runtime::Store& store);

@@ -57,7 +57,7 @@ static_assert(int(Tier::Optimized) == int(compiler::TierKind::Optimized));
 static_assert(int(Tier::InPlace) == int(compiler::TierKind::InPlace));
 static_assert(int(Tier::Optimizing) == int(compiler::TierKind::Optimizing));
 
-Result<std::shared_ptr<runtime::Engine>> try_engine(const Config& config) {
+Result<Shared<runtime::Engine>> try_engine(const Config& config) {
   runtime::Config c = runtime_config(config);
   if (config.pooled_memories) {
     runtime::MemoryPool::Options pool;
@@ -87,9 +87,9 @@ Result<std::shared_ptr<runtime::Engine>> try_engine(const Config& config) {
 
 }  // namespace
 
-std::shared_ptr<runtime::Engine> detail::make_engine(const Config& config) {
+Shared<runtime::Engine> detail::make_engine(const Config& config) {
 #if WAFER_WITH_TIERS
-  Result<std::shared_ptr<runtime::Engine>> made = try_engine(config);
+  Result<Shared<runtime::Engine>> made = try_engine(config);
   if (made) return *std::move(made);
   auto tier = make_shared_in<MissingTier>(made.take_error());
   return runtime::Engine::create(runtime_config(config), tier.get(), tier);

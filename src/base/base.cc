@@ -62,8 +62,12 @@ void release(void* pointer, size_t size, size_t align) {
 Failure failure(ErrorKind kind, Text message) { return failure(kind, message, Error::kNoOffset); }
 
 Failure failure(ErrorKind kind, Text message, uint64_t at) {
-  return {make_box<Error>(kind, kMessages ? view_of(message.text) : text_of(kind), at)};
+  return Failure(Error(kind, kMessages ? view_of(message.text) : text_of(kind), at));
 }
+
+Failure::Failure(Error error) : error_(make_box<Error>(std::move(error)).release()) {}
+
+void Failure::drop(Error* error) { Box<Error>(error).reset(); }
 
 std::string_view text_of(ErrorKind kind) {
   static constexpr std::string_view kTexts[] = {

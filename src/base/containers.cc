@@ -10,42 +10,38 @@ namespace wafer {
 
 namespace {
 
-size_t align_of(size_t element) { return (element | 8) & -(element | 8); }
-
-void move_to(VecStorage& s, void* to, size_t capacity, size_t element) {
+// To a block of so many bytes.
+void move_to(VecStorage& s, void* to, size_t bytes, size_t element) {
   if (s.size) std::memcpy(to, s.data, s.size * element);
-  release(s.data, s.capacity * element, align_of(element));
+  release(s.data, s.bytes, kVecAlign);
   s.data = to;
-  s.capacity = uint32_t(capacity);
+  s.bytes = uint32_t(bytes);
 }
 
-// Where an object of any kind begins.
-struct alignas(8) Place {
-  uint8_t bytes[8];
-};
-// Allocates for a Place what its object takes, and leaves it to others what is made there.
-template <class T>
-struct PlaceAllocator {
-  using value_type = T;
+// What lies before an object with several owners.
+struct alignas(8) SharedHead {
   const SharedKind* kind;
-  explicit PlaceAllocator(const SharedKind& k) : kind(&k) {}
-  template <class U>
-  PlaceAllocator(const PlaceAllocator<U>& other) : kind(other.kind) {}
-  size_t bytes() const { return sizeof(T) + std::max(kind->size, sizeof(Place)) - sizeof(Place); }
-  T* allocate(size_t) { return static_cast<T*>(wafer::allocate(bytes(), alignof(T))); }
-  void deallocate(T* p, size_t) { release(p, bytes(), alignof(T)); }
-  void construct(Place*) {}
-  void destroy(Place* p) { kind->end(p); }
-  template <class U>
-  bool operator==(const PlaceAllocator<U>& other) const {
-    return kind == other.kind;
-  }
+  uint32_t owners;
 };
+SharedHead* head_of(const void* p) { return static_cast<SharedHead*>(const_cast<void*>(p)) - 1; }
 
 }  // namespace
 
-std::shared_ptr<void> make_shared_place(const SharedKind& kind) {
-  return std::allocate_shared<Place>(PlaceAllocator<Place>(kind));
+void* make_shared_place(const SharedKind& kind) {
+  return new (allocate(sizeof(SharedHead) + kind.size, 8)) SharedHead{&kind, 1} + 1;
+}
+
+void* add_owner(const void* p) {
+  if (p) ++head_of(p)->owners;
+  return const_cast<void*>(p);
+}
+
+void drop_owner(const void* p) {
+  if (!p) return;
+  SharedHead* const head = head_of(p);
+  if (--head->owners) return;
+  head->kind->end(head + 1);
+  release(head, sizeof(SharedHead) + head->kind->size, 8);
 }
 
 std::string_view view_of(const char* text) {
@@ -64,31 +60,31 @@ void VecStorage::grow(size_t more, size_t element, bool exact) {
     if (capacity < least) capacity = least;
   }
   if (capacity > SIZE_MAX / 2 / element) panic("vector too long");
-  move_to(*this, allocate(capacity * element, align_of(element)), capacity, element);
+  move_to(*this, allocate(capacity * element, kVecAlign), capacity * element, element);
 }
 
 void VecStorage::reserve(size_t count, size_t element) {
-  if (count > capacity) grow(count - size, element, true);
+  if (uint64_t(count) * element > bytes) grow(count - size, element, true);
 }
 
 void* VecStorage::add(size_t element) {
-  if (size == capacity) grow(1, element, false);
+  if (size * element == bytes) grow(1, element, false);
   return static_cast<uint8_t*>(data) + size++ * element;
 }
 
-void* VecStorage::push(const void* bytes, size_t element) {
-  const uintptr_t at = reinterpret_cast<uintptr_t>(bytes) - reinterpret_cast<uintptr_t>(data);
-  if (size == capacity) {
+void* VecStorage::push(const void* from, size_t element) {
+  const uintptr_t at = reinterpret_cast<uintptr_t>(from) - reinterpret_cast<uintptr_t>(data);
+  if (size * element == bytes) {
     const bool own = at < size * element;
     grow(1, element, false);
-    if (own) bytes = static_cast<const uint8_t*>(data) + at;
+    if (own) from = static_cast<const uint8_t*>(data) + at;
   }
-  return std::memcpy(add(element), bytes, element);
+  return std::memcpy(add(element), from, element);
 }
 
-void VecStorage::take(void* bytes, size_t element) {
-  push(bytes, element);
-  std::memset(bytes, 0, element);
+void VecStorage::take(void* from, size_t element) {
+  push(from, element);
+  std::memset(from, 0, element);
 }
 
 void VecStorage::fill_zero(size_t count, size_t element) {
@@ -99,20 +95,21 @@ void VecStorage::fill_zero(size_t count, size_t element) {
 }
 
 void VecStorage::shrink(size_t element) {
-  if (size == capacity) return;
+  const size_t used = size * element;
+  if (used == bytes) return;
   // Without memory it stays as it is.
-  void* const to = size ? try_allocate(size * element, align_of(element)) : nullptr;
-  if (to || !size) move_to(*this, to, size, element);
+  void* const to = size ? try_allocate(used, kVecAlign) : nullptr;
+  if (to || !size) move_to(*this, to, used, element);
 }
 
-void VecStorage::free(size_t element) {
-  release(data, capacity * element, align_of(element));
+void VecStorage::free() {
+  release(data, bytes, kVecAlign);
   *this = {};
 }
 
-void VecStorage::append(const void* bytes, size_t count, size_t element) {
-  if (size + count > capacity) grow(count, element, size == 0);
-  if (count) std::memcpy(static_cast<uint8_t*>(data) + size * element, bytes, count * element);
+void VecStorage::append(const void* from, size_t count, size_t element) {
+  if (uint64_t(size + count) * element > bytes) grow(count, element, size == 0);
+  if (count) std::memcpy(static_cast<uint8_t*>(data) + size * element, from, count * element);
   size += uint32_t(count);
 }
 
@@ -122,11 +119,11 @@ void VecStorage::truncate(size_t count, size_t element, void (*end)(void*)) {
 
 void VecStorage::destroy(size_t element, void (*end)(void*)) {
   truncate(0, element, end);
-  free(element);
+  free();
 }
 
 String& String::append(std::string_view text) {
-  if (s_.size + text.size() + 1 > s_.capacity) {
+  if (s_.size + text.size() + 1 > s_.bytes) {
     // `text` may lie in this string.
     VecStorage old = s_;
     s_ = {nullptr, 0, 0};
@@ -134,7 +131,7 @@ String& String::append(std::string_view text) {
     if (old.size) std::memcpy(s_.data, old.data, old.size);
     s_.size = old.size;
     if (!text.empty()) std::memcpy(data() + s_.size, text.data(), text.size());
-    old.free(1);
+    old.free();
   } else if (!text.empty()) {
     std::memmove(data() + s_.size, text.data(), text.size());
   }

@@ -21,12 +21,13 @@ namespace wafer {
 void* allocate(size_t size, size_t align);
 void release(void* pointer, size_t size, size_t align);
 
-// What all vectors have in common; sizes in elements. Elements of `element` bytes are aligned as
-// that allows, up to 8: no type's alignment is needed.
+inline constexpr size_t kVecAlign = 8;  // of all elements, whatever they are
+
+// What all vectors have in common; sizes in elements.
 struct VecStorage {
   void* data = nullptr;
   uint32_t size = 0;
-  uint32_t capacity = 0;
+  uint32_t bytes = 0;  // of the block
   // Makes room for `more` elements of `element` bytes; `exact`: for no others.
   void grow(size_t more, size_t element, bool exact);
   // Room for `count` elements in all.
@@ -34,15 +35,15 @@ struct VecStorage {
   // A place for one more at the end.
   void* add(size_t element);
   // Appends the bytes of an element, which may be one of this vector's.
-  void* push(const void* bytes, size_t element);
+  void* push(const void* from, size_t element);
   // Moves an element to the end, which is not one of this vector's: zero bytes are left of it.
-  void take(void* bytes, size_t element);
+  void take(void* from, size_t element);
   // Leaves `count` elements: new ones of zero bytes, and none beyond.
   void fill_zero(size_t count, size_t element);
   void shrink(size_t element);
-  void free(size_t element);
+  void free();
   // Appends the bytes of `count` elements.
-  void append(const void* bytes, size_t count, size_t element);
+  void append(const void* from, size_t count, size_t element);
   // Ends all elements but the first `count`, and with them the storage.
   void truncate(size_t count, size_t element, void (*end)(void*));
   void destroy(size_t element, void (*end)(void*));
@@ -52,7 +53,9 @@ struct VecStorage {
 template <class T>
 inline constexpr bool kZeroIsDefault = std::is_scalar_v<T>;
 template <class T>
-inline constexpr bool kZeroIsDefault<std::shared_ptr<T>> = true;
+class Shared;
+template <class T>
+inline constexpr bool kZeroIsDefault<Shared<T>> = true;
 template <class T>
 class Vec;
 template <class T>
@@ -92,7 +95,7 @@ class Vec {
   T* data() { return static_cast<T*>(s_.data); }
   const T* data() const { return static_cast<const T*>(s_.data); }
   size_t size() const { return s_.size; }
-  size_t capacity() const { return s_.capacity; }
+  size_t capacity() const { return s_.bytes / sizeof(T); }
   bool empty() const { return s_.size == 0; }
   T* begin() { return data(); }
   T* end() { return data() + s_.size; }
@@ -113,7 +116,7 @@ class Vec {
     // The arguments may lie in this vector.
     if constexpr (std::is_scalar_v<T>) {
       T value(std::forward<Args>(args)...);
-      if (s_.size == s_.capacity) s_.grow(1, sizeof(T), false);
+      if (s_.size * sizeof(T) == s_.bytes) s_.grow(1, sizeof(T), false);
       return *new (static_cast<void*>(data() + s_.size++)) T(value);
     } else {
       alignas(T) unsigned char bytes[sizeof(T)];
@@ -166,7 +169,7 @@ class Vec {
   }
   void insert(const T*, size_t n, const T& value) {
     const T copy(value);
-    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), false);
+    if (uint64_t(s_.size + n) * sizeof(T) > s_.bytes) s_.grow(n, sizeof(T), false);
     while (n--) new (static_cast<void*>(data() + s_.size++)) T(copy);
   }
   T* erase(const T* first, const T* last) {
@@ -196,7 +199,7 @@ class Vec {
     if constexpr (std::contiguous_iterator<It> && std::is_trivially_copyable_v<T> &&
                   std::is_same_v<std::iter_value_t<It>, T>)
       return s_.append(std::to_address(first), n, sizeof(T));
-    if (s_.size + n > s_.capacity) s_.grow(n, sizeof(T), s_.size == 0);
+    if (uint64_t(s_.size + n) * sizeof(T) > s_.bytes) s_.grow(n, sizeof(T), s_.size == 0);
     for (; first != last; ++first) new (static_cast<void*>(data() + s_.size++)) T(*first);
   }
   void truncate(size_t n) {
@@ -211,7 +214,7 @@ class Vec {
     if constexpr (!std::is_trivially_destructible_v<T>)
       s_.destroy(sizeof(T), end_of);
     else
-      s_.free(sizeof(T));
+      s_.free();
   }
   VecStorage s_;
 };
@@ -229,7 +232,7 @@ class String {
   explicit String(std::string_view text) { append(text); }
   String(const String& o) { append(o); }
   String(String&& o) noexcept : s_(std::exchange(o.s_, {})) {}
-  ~String() { s_.free(1); }
+  ~String() { s_.free(); }
   String& operator=(const String& o) {
     if (this != &o) assign(o);
     return *this;

@@ -17,6 +17,7 @@
 #include <vector>
 #else
 #include "base/containers.h"
+#include "base/shared.h"
 #endif
 
 namespace wafer {
@@ -154,28 +155,27 @@ Box<T> make_box(Args&&... args) {
   return Box<T>(new (allocate(sizeof(T), alignof(T))) T(std::forward<Args>(args)...));
 }
 
-// Shared ownership over the same allocator.
+// Shared ownership of an object that make_shared_in() has made.
 #if WAFER_HAS_OS
+template <class T>
+using Shared = std::shared_ptr<T>;
 template <class T, class... Args>
-std::shared_ptr<T> make_shared_in(Args&&... args) {
+Shared<T> make_shared_in(Args&&... args) {
   return std::allocate_shared<T>(StdAllocator<T>{}, std::forward<Args>(args)...);
 }
+template <class T, class U>
+Shared<T> shared_cast(Shared<U> from) {
+  return std::static_pointer_cast<T>(std::const_pointer_cast<std::remove_const_t<U>>(from));
+}
 #else
-// What counts references knows of the object's type only this, so that there is one of it for all.
-struct SharedKind {
-  size_t size;
-  void (*end)(void* object);
-};
-// A place for an object of that kind, which ends with its last owner.
-std::shared_ptr<void> make_shared_place(const SharedKind& kind);
-template <class T>
-inline constexpr SharedKind kSharedKind{sizeof(T), [](void* p) { static_cast<T*>(p)->~T(); }};
 template <class T, class... Args>
-std::shared_ptr<T> make_shared_in(Args&&... args) {
+Shared<T> make_shared_in(Args&&... args) {
   static_assert(alignof(T) <= 8);
-  std::shared_ptr<void> place = make_shared_place(kSharedKind<T>);
-  T* const object = new (place.get()) T(std::forward<Args>(args)...);
-  return std::shared_ptr<T>(std::move(place), object);
+  return Shared<T>::adopt(new (make_shared_place(kSharedKind<T>)) T(std::forward<Args>(args)...));
+}
+template <class T, class U>
+Shared<T> shared_cast(Shared<U> from) {
+  return Shared<T>::adopt(static_cast<T*>(const_cast<std::remove_const_t<U>*>(from.leave())));
 }
 #endif
 

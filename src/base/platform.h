@@ -36,7 +36,15 @@ static_assert(kMessages || kBrief);
 
 #define WAFER_LIKELY(x) __builtin_expect(!!(x), 1)
 #define WAFER_UNLIKELY(x) __builtin_expect(!!(x), 0)
+// Whether the compiler can tell that `x` holds.
+#define WAFER_KNOWN(x) (__builtin_constant_p(x) && (x))
 #define WAFER_NOINLINE __attribute__((noinline))
+// One copy of a function for all that call it, wherever they are.
+#if defined(__GNUC__) && !defined(__clang__)
+#define WAFER_NOCLONE __attribute__((noclone))
+#else
+#define WAFER_NOCLONE
+#endif
 #define WAFER_ALWAYS_INLINE inline __attribute__((always_inline))
 #define WAFER_COLD __attribute__((cold, noinline))
 // For code that looks at memory as it finds it, such as whole stacks.

@@ -45,9 +45,27 @@ struct Error {
       : kind(k), offset(at), message(kMessages || k == ErrorKind::Trap ? m : text_of(k)) {}
 };
 
-// An error on its way through functions: it stays in its box.
-struct Failure {
-  Box<Error> error;
+// An error on its way through functions, in a box where it stays; or none.
+class Failure {
+ public:
+  Failure() = default;
+  explicit Failure(Error error);
+  // (The other is emptied last, so that its end is known to do nothing.)
+  Failure(Failure&& o) noexcept : error_(o.error_) { o.error_ = nullptr; }
+  Failure& operator=(Failure&& o) noexcept {
+    std::swap(error_, o.error_);
+    return *this;
+  }
+  // (Most end where it is plain that there is none.)
+  WAFER_ALWAYS_INLINE ~Failure() {
+    if (error_) drop(error_);
+  }
+  explicit operator bool() const { return error_; }
+  Error& operator*() const { return *error_; }
+
+ private:
+  static void drop(Error* error);
+  Error* error_ = nullptr;
 };
 // One of a fixed text; a call of it takes less space than making an Error.
 WAFER_COLD Failure failure(ErrorKind kind, Text message);
@@ -58,8 +76,8 @@ template <class T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : value_(std::move(value)) {}
-  Result(Error error) : error_(make_box<Error>(std::move(error))) {}
-  Result(Failure failure) : error_(std::move(failure.error)) {}
+  Result(Error error) : error_(std::move(error)) {}
+  Result(Failure failure) : error_(std::move(failure)) {}
   template <class U>
     requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
              !std::is_same_v<std::remove_cvref_t<U>, Error> &&
@@ -78,27 +96,30 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &*value_; }
   const Error& error() const { return *error_; }
   Error take_error() { return std::move(*error_); }
-  Failure take_failure() { return {std::move(error_)}; }
+  Failure take_failure() { return std::move(error_); }
 
  private:
   std::optional<T> value_;
-  Box<Error> error_;
+  Failure error_;
 };
 
 template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(make_box<Error>(std::move(error))) {}
-  Result(Failure failure) : error_(std::move(failure.error)) {}
+  Result(Result&&) = default;
+  Result& operator=(Result&&) = default;
+  WAFER_ALWAYS_INLINE ~Result() = default;
+  Result(Error error) : error_(std::move(error)) {}
+  Result(Failure failure) : error_(std::move(failure)) {}
   bool ok() const { return !error_; }
   explicit operator bool() const { return ok(); }
   const Error& error() const { return *error_; }
   Error take_error() { return std::move(*error_); }
-  Failure take_failure() { return {std::move(error_)}; }
+  Failure take_failure() { return std::move(error_); }
 
  private:
-  Box<Error> error_;
+  Failure error_;
 };
 
 #define WAFER_CONCAT_(a, b) a##b

@@ -16,7 +16,7 @@ struct wafer_future_t {
 };
 
 struct wafer_completion_t {
-  std::shared_ptr<runtime::PendingCall> call;
+  Shared<runtime::PendingCall> call;
   wasm_store_t* store;  // only for references, and while it is not cancelled
 };
 

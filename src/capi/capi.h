@@ -13,7 +13,7 @@ struct wasm_config_t {
 };
 
 struct wasm_engine_t {
-  std::shared_ptr<wafer::runtime::Engine> engine;
+  wafer::Shared<wafer::runtime::Engine> engine;
 };
 
 struct wasm_valtype_t {
@@ -109,11 +109,11 @@ struct wasm_store_t {
   wafer::runtime::Store store;
   uint32_t references = 1;  // the embedder's, and one for each handle
   // A trap on its way out of a host function.
-  std::shared_ptr<wafer::capi::TrapData> trap;
+  wafer::Shared<wafer::capi::TrapData> trap;
   // By object. Goes first, so that finalizers still find the store.
   wafer::HashMap<const void*, wafer::Box<wafer::capi::HostInfo>> infos;
 
-  wasm_store_t(std::shared_ptr<wafer::runtime::Engine> engine,
+  wasm_store_t(wafer::Shared<wafer::runtime::Engine> engine,
                const wafer::runtime::StoreLimits& limits)
       : store(std::move(engine), limits) {
     store.embedder_data = this;
@@ -129,10 +129,10 @@ struct wasm_ref_t {
   // FuncInst, GlobalInst, Table, Memory, TagInst, Instance, wasm::Module, TrapData or
   // Foreign.
   void* item = nullptr;
-  uint32_t root = 0;            // Foreign, Gc: keeps the object alive
-  std::shared_ptr<void> owner;  // Memory, Module, Trap: keeps `item` alive
+  uint32_t root = 0;          // Foreign, Gc: keeps the object alive
+  wafer::Shared<void> owner;  // Memory, Module, Trap: keeps `item` alive
 
-  wasm_ref_t(wafer::capi::RefKind k, wasm_store_t* s, void* i, std::shared_ptr<void> o = nullptr)
+  wasm_ref_t(wafer::capi::RefKind k, wasm_store_t* s, void* i, wafer::Shared<void> o = nullptr)
       : kind(k), store(s), item(i), owner(std::move(o)) {
     store->retain();
   }
@@ -158,7 +158,7 @@ struct wasm_extern_t : wasm_ref_t {};
 struct wasm_instance_t : wasm_ref_t {};
 
 struct wasm_shared_module_t {
-  std::shared_ptr<const wafer::wasm::Module> module;
+  wafer::Shared<const wafer::wasm::Module> module;
 };
 
 struct wasm_frame_t {
@@ -172,7 +172,7 @@ struct wafer_caller_t {
 
 struct wafer_linker_t {
   wafer::runtime::Linker linker;
-  std::shared_ptr<wafer::runtime::Engine> engine;
+  wafer::Shared<wafer::runtime::Engine> engine;
 };
 
 namespace wafer::capi {
@@ -188,7 +188,7 @@ void destroy(T* p) {
 
 // A handle of C type T.
 template <class T>
-T* new_ref(RefKind kind, wasm_store_t* store, void* item, std::shared_ptr<void> owner = nullptr) {
+T* new_ref(RefKind kind, wasm_store_t* store, void* item, Shared<void> owner = nullptr) {
   return static_cast<T*>(create<wasm_ref_t>(kind, store, item, std::move(owner)));
 }
 
@@ -246,11 +246,11 @@ struct HostFunc {
   static void release(void* self);
 };
 
-wasm_module_t* new_module(wasm_store_t* store, std::shared_ptr<const wasm::Module> module);
+wasm_module_t* new_module(wasm_store_t* store, Shared<const wasm::Module> module);
 inline const wasm::Module& module_of(const wasm_module_t* m) {
   return *static_cast<const wasm::Module*>(m->item);
 }
-std::shared_ptr<const wasm::Module> module_owner(const wasm_module_t* m);
+Shared<const wasm::Module> module_owner(const wasm_module_t* m);
 
 inline Bytes bytes_of(const wasm_byte_vec_t& v) {
   return {reinterpret_cast<const uint8_t*>(v.data), v.size};

@@ -64,14 +64,14 @@ wasm::ExternType export_type(const wasm::Module& m, const wasm::Export& e) {
 
 }  // namespace
 
-wasm_module_t* new_module(wasm_store_t* store, std::shared_ptr<const wasm::Module> module) {
-  auto owner = std::const_pointer_cast<wasm::Module>(std::move(module));
+wasm_module_t* new_module(wasm_store_t* store, Shared<const wasm::Module> module) {
+  auto owner = shared_cast<wasm::Module>(std::move(module));
   void* const item = owner.get();
   return new_ref<wasm_module_t>(RefKind::Module, store, item, std::move(owner));
 }
 
-std::shared_ptr<const wasm::Module> module_owner(const wasm_module_t* m) {
-  return std::static_pointer_cast<const wasm::Module>(m->owner);
+Shared<const wasm::Module> module_owner(const wasm_module_t* m) {
+  return shared_cast<const wasm::Module>(m->owner);
 }
 
 runtime::Extern to_extern(const wasm_ref_t& ref) {
@@ -85,7 +85,7 @@ runtime::Extern to_extern(const wasm_ref_t& ref) {
       break;
     case RefKind::Memory:
       e.kind = ExternKind::Memory;
-      e.memory_owner = std::static_pointer_cast<runtime::Memory>(ref.owner);
+      e.memory_owner = shared_cast<runtime::Memory>(ref.owner);
       break;
     case RefKind::Tag:
       e.kind = ExternKind::Tag;

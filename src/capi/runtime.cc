@@ -157,7 +157,7 @@ WAFER_NOINLINE wasm_val_t from_slots(wasm_store_t* store, ValType type, const Sl
 
 namespace {
 
-wasm_trap_t* trap_ref(wasm_store_t* store, std::shared_ptr<TrapData> data) {
+wasm_trap_t* trap_ref(wasm_store_t* store, Shared<TrapData> data) {
   TrapData* const p = data.get();
   return new_ref<wasm_trap_t>(RefKind::Trap, store, p, std::move(data));
 }
@@ -182,7 +182,7 @@ wasm_trap_t* new_trap(wasm_store_t* store, std::string_view message) {
 wasm_trap_t* take_trap(wasm_store_t* store) {
   runtime::TrapInfo& info = store->store.trap();
   detail::described_trap(store->store);
-  std::shared_ptr<TrapData> data;
+  Shared<TrapData> data;
   // A host function's own trap comes back as the same object.
   if (store->trap && info.code == store->trap->trap.code &&
       info.message == store->trap->trap.message)
@@ -242,7 +242,7 @@ TrapCode HostFunc::invoke(void* self, runtime::CallContext& context, Slot* slots
 
   TrapCode code = TrapCode::None;
   if (trap) {
-    store->trap = std::static_pointer_cast<TrapData>(trap->owner);
+    store->trap = shared_cast<TrapData>(trap->owner);
     const runtime::TrapInfo& info = store->trap->trap;
     code = store->store.set_trap(info.code, info.message);
     store->store.trap().exit_code = info.exit_code;
@@ -274,9 +274,7 @@ void HostFunc::release(void* self) {
 wafer_error_t* new_error(Error error) {
   return create<wafer_error_t>(wafer_error_t{std::move(error)});
 }
-WAFER_NOINLINE wafer_error_t* new_error(Failure failure) {
-  return new_error(std::move(*failure.error));
-}
+WAFER_NOINLINE wafer_error_t* new_error(Failure failure) { return new_error(std::move(*failure)); }
 
 }  // namespace wafer::capi
 

@@ -120,7 +120,7 @@ void wafer_store_gc(wasm_store_t* s) { s->store.gc().collect(); }
 
 // ---- Modules
 
-static wafer_error_t* give(wasm_store_t* store, Result<std::shared_ptr<wasm::Module>> module,
+static wafer_error_t* give(wasm_store_t* store, Result<Shared<wasm::Module>> module,
                            wasm_module_t** out) {
   *out = nullptr;
   if (!module) return new_error(module.take_failure());

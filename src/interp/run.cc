@@ -780,19 +780,20 @@ class InterpTier final : public runtime::Tier {
 #if WAFER_HAS_OS
     if (engine.config().guard_pages) runtime::install_fault_handlers();
 #endif
-    std::shared_ptr<ModuleCodeImpl> code;
+    ModuleCodeImpl* code;
     {
       // Instances of a module share its code.
       MutexLock lock(module.tier_mutex);
-      code = std::static_pointer_cast<ModuleCodeImpl>(module.tier_code);
+      code = static_cast<ModuleCodeImpl*>(module.tier_code.get());
       const CodeOptions wanted{engine.config().consume_fuel, engine.config().interruptible,
                                engine.config().guard_pages, in_place_};
       if (!code || !(code->options == wanted)) {
-        code = make_shared_in<ModuleCodeImpl>(module, engine, in_place_);
-        module.tier_code = code;
+        Shared<ModuleCodeImpl> made = make_shared_in<ModuleCodeImpl>(module, engine, in_place_);
+        code = made.get();
+        module.tier_code = std::move(made);
       }
+      instance.code = shared_cast<ModuleCodeImpl>(module.tier_code);
     }
-    instance.code = code;
     for (uint32_t i = module.imported_functions; i < module.functions.size(); ++i) {
       FuncInst* f = instance.funcs[i];
       f->code = &code->funcs[i];

@@ -263,14 +263,14 @@ Error unsupported(std::string_view what) { return Error(ErrorKind::Unsupported, 
 
 }  // namespace
 
-Result<std::shared_ptr<void>> open_xip(const wasm::Module& module, Bytes bytes) {
+Result<Shared<void>> open_xip(const wasm::Module& module, Bytes bytes) {
   WAFER_LET(file, read_xip(bytes, module.bytes,
                            uint32_t(module.functions.size()) - module.imported_functions));
   const XipTarget& t = file.header->target;
   if (t.machine != kHere.machine) return unsupported("machine code is for another processor");
   if (t.level > kHere.level || (t.features & ~kHere.features))
     return unsupported("machine code takes instructions or floats that this build is not for");
-  return std::shared_ptr<void>(make_shared_in<XipFile>(file));
+  return Shared<void>(make_shared_in<XipFile>(file));
 }
 
 Result<void> attach_xip(Instance& instance) {
@@ -318,7 +318,7 @@ Result<void> attach_xip(Instance& instance) {
 
 namespace wafer::interp {
 
-Result<std::shared_ptr<void>> open_xip(const wasm::Module&, Bytes) {
+Result<Shared<void>> open_xip(const wasm::Module&, Bytes) {
   return failure(ErrorKind::Unsupported, "machine code from flash is not in this build");
 }
 

@@ -13,7 +13,7 @@ namespace wafer::interp {
 // What becomes Module::precompiled, for instances that are made then: the code `file` of `module`.
 // The bytes stay where they are, and are trusted. Errors as read_xip() gives; Unsupported if it is
 // for another processor, or this build runs none.
-Result<std::shared_ptr<void>> open_xip(const wasm::Module& module, Bytes file);
+Result<Shared<void>> open_xip(const wasm::Module& module, Bytes file);
 
 // Makes the functions of `instance` those of Module::precompiled, as Tier::attach does.
 Result<void> attach_xip(runtime::Instance& instance);

@@ -10,7 +10,7 @@ namespace wafer::runtime {
 
 template <class Fill>
 void PendingCall::settle(Fill&& fill) {
-  std::shared_ptr<Waker> waker;
+  Shared<Waker> waker;
   {
     const MutexLock lock(mutex_);
     if (state_.load(std::memory_order_relaxed) != kOpen) return;
@@ -67,7 +67,7 @@ void PendingCall::cancel(bool store_gone) {
   state_.notify_all();
 }
 
-void PendingCall::wake_by(std::shared_ptr<Waker> waker) {
+void PendingCall::wake_by(Shared<Waker> waker) {
   {
     const MutexLock lock(mutex_);
     if (state_.load(std::memory_order_relaxed) == kOpen) {
@@ -176,7 +176,7 @@ Computation::Status Computation::run(TrapCode code) {
   return status();
 }
 
-void Computation::wake_by(std::shared_ptr<Waker> waker) {
+void Computation::wake_by(Shared<Waker> waker) {
   waker_ = std::move(waker);
   if (pending_) pending_->wake_by(waker_);
 }
@@ -186,7 +186,7 @@ std::span<const Slot> Computation::results() const {
   return fiber_->slots().first(type_->result_slots);
 }
 
-std::shared_ptr<PendingCall> Computation::begin(CallContext& context) {
+Shared<PendingCall> Computation::begin(CallContext& context) {
   if (!context.fiber) return nullptr;
   auto pending = make_shared_in<PendingCall>(context.store, *context.func->type);
   auto& now = static_cast<Computation*>(context.fiber->user)->pending_;
@@ -208,9 +208,9 @@ Store* Computation::store() const { return &store_; }
 Computation::Status Computation::status() const { return Status::Finished; }
 Computation::Status Computation::resume() { return Status::Finished; }
 Computation::Status Computation::end() { return Status::Finished; }
-void Computation::wake_by(std::shared_ptr<Waker>) {}
+void Computation::wake_by(Shared<Waker>) {}
 std::span<const Slot> Computation::results() const { return {}; }
-std::shared_ptr<PendingCall> Computation::begin(CallContext&) { return nullptr; }
+Shared<PendingCall> Computation::begin(CallContext&) { return nullptr; }
 
 #endif
 

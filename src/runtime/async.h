@@ -45,7 +45,7 @@ class PendingCall {
   // Afterwards no answer comes, and nobody is woken.
   void cancel(bool store_gone);
   // Tells `waker` when there is an answer, perhaps now.
-  void wake_by(std::shared_ptr<Waker> waker);
+  void wake_by(Shared<Waker> waker);
   TrapCode take(Vec<Slot>& results);
 
   Store& store_;  // only while not cancelled
@@ -56,7 +56,7 @@ class PendingCall {
   String message_;
   Vec<Slot> results_;
   Vec<uint32_t> roots_;  // by slot: handle of the store, or 0
-  std::shared_ptr<Waker> waker_;
+  Shared<Waker> waker_;
 };
 
 // A call under way. Made, resumed and dropped by the thread that uses the store.
@@ -88,7 +88,7 @@ class Computation {
     if (pending_) pending_->wait();
   }
   // Told whenever what the computation waits for has come.
-  void wake_by(std::shared_ptr<Waker> waker);
+  void wake_by(Shared<Waker> waker);
   // Of a finished one: how it went, and its results as slots.
   const TrapInfo& trap() const { return trap_; }
   std::span<const Slot> results() const;
@@ -98,7 +98,7 @@ class Computation {
 
   // For host functions: begins a call that is answered later, after which they return
   // TrapCode::Pending. Null if nothing can wait: then they return pending_without_fiber().
-  static std::shared_ptr<PendingCall> begin(CallContext& context);
+  static Shared<PendingCall> begin(CallContext& context);
 
   Computation(Store& store, FuncInst* func, Box<Fiber> fiber);  // use create()
 
@@ -108,8 +108,8 @@ class Computation {
   Store& store_;
   const wasm::CanonType* type_;
   Box<Fiber> fiber_;
-  std::shared_ptr<PendingCall> pending_;
-  std::shared_ptr<Waker> waker_;
+  Shared<PendingCall> pending_;
+  Shared<Waker> waker_;
   TrapInfo trap_;
   bool begun_ = false, doomed_ = false;
 };

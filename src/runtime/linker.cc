@@ -17,8 +17,8 @@ struct HostDefinition {
 };
 
 struct Definition {
-  Extern value;                          // unless host
-  std::shared_ptr<HostDefinition> host;  // made anew in each store
+  Extern value;                 // unless host
+  Shared<HostDefinition> host;  // made anew in each store
 };
 
 struct NameView {
@@ -59,7 +59,7 @@ WAFER_NOINLINE String quoted(const char* what, const NameView& name) {
   return s;
 }
 WAFER_COLD Failure failure_of(ErrorKind kind, const char* what, const NameView& name) {
-  return {make_box<Error>(kind, quoted(what, name))};
+  return Failure(Error(kind, quoted(what, name)));
 }
 
 // Stands in for an import that nothing defines; `env` is its message.
@@ -72,7 +72,7 @@ void release_message(void* env) { BoxDelete<String>{}(static_cast<String*>(env))
 }  // namespace
 
 struct Linker::Impl {
-  std::shared_ptr<Engine> engine;
+  Shared<Engine> engine;
   HashMap<Name, Definition, NameHash, NameEqual> definitions;
   bool shadowing = false;
   bool trap_on_unknown = false;
@@ -104,7 +104,7 @@ struct Linker::Impl {
   }
 };
 
-Linker::Linker(std::shared_ptr<Engine> engine) : impl_(make_box<Impl>()) {
+Linker::Linker(Shared<Engine> engine) : impl_(make_box<Impl>()) {
   impl_->engine = std::move(engine);
 }
 Linker::~Linker() = default;
@@ -162,8 +162,7 @@ std::optional<Extern> Linker::get(Store& store, std::string_view module, std::st
   return impl_->resolve(store, *definition);
 }
 
-Result<Instance*> Linker::instantiate(Store& store,
-                                      const std::shared_ptr<const wasm::Module>& module) {
+Result<Instance*> Linker::instantiate(Store& store, const Shared<const wasm::Module>& module) {
   constexpr size_t kMostUnknown = 40;  // that the message names
   size_t unknown = 0;
   String unknown_message;

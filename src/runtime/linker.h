@@ -9,7 +9,7 @@ namespace wafer::runtime {
 // each store that instantiates with them; other definitions belong to one store.
 class Linker {
  public:
-  explicit Linker(std::shared_ptr<Engine> engine);
+  explicit Linker(Shared<Engine> engine);
   ~Linker();
   Linker(Linker&&) noexcept;
 
@@ -34,7 +34,7 @@ class Linker {
   std::optional<Extern> get(Store& store, std::string_view module, std::string_view name);
   // Resolves every import: Unlinkable "unknown import" with both names if one is
   // missing.
-  Result<Instance*> instantiate(Store& store, const std::shared_ptr<const wasm::Module>& module);
+  Result<Instance*> instantiate(Store& store, const Shared<const wasm::Module>& module);
 
  private:
   struct Impl;

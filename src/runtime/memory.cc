@@ -181,9 +181,11 @@ bool Memory::commit(uint64_t bytes) {
   return true;
 }
 
-Result<std::shared_ptr<Memory>> Memory::create(const wasm::MemoryType& type, const Config& config) {
+Result<Shared<Memory>> Memory::create(const wasm::MemoryType& type, const Config& config) {
   auto memory = make_shared_in<Memory>();
+#if WAFER_HAS_OS
   memory->self_ = memory;
+#endif
   memory->type_ = type;
   memory->max_pages_ = Index(most_pages(type, config.max_bytes));
   memory->storage_ = config.storage;
@@ -218,7 +220,13 @@ Memory::~Memory() {
   release_block();
 }
 
-std::shared_ptr<Memory> Memory::owner() const { return self_.lock(); }
+Shared<Memory> Memory::owner() const {
+#if WAFER_HAS_OS
+  return self_.lock();
+#else
+  return Shared<Memory>::of(const_cast<Memory*>(this));
+#endif
+}
 
 uint64_t Memory::grow(uint64_t delta_pages) {
   MutexLock lock(grow_mutex_);

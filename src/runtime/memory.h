@@ -40,15 +40,15 @@ class Memory {
     uint32_t index = ~uint32_t{0};           // that it is told
 #if WAFER_HAS_GUARDS
     // Where a Guarded memory that is not shared comes from; null: reserved as needed.
-    std::shared_ptr<MemoryPool> pool = nullptr;
+    Shared<MemoryPool> pool = nullptr;
     // Contents of a Guarded memory; null: zeros.
-    std::shared_ptr<const MemoryImage> image = nullptr;
+    Shared<const MemoryImage> image = nullptr;
 #endif
   };
 
   // A memory of `type` with the contents of the image, else zeroed. Exhaustion if it
   // does not fit.
-  static Result<std::shared_ptr<Memory>> create(const wasm::MemoryType& type, const Config& config);
+  static Result<Shared<Memory>> create(const wasm::MemoryType& type, const Config& config);
   ~Memory();
 
   // memory.grow: previous size in pages, or -1 (all ones) on failure.
@@ -64,7 +64,7 @@ class Memory {
   // The type, with min being the present size (4.5.3.3).
   wasm::MemoryType type() const;
   // The shared pointer that create() gave.
-  std::shared_ptr<Memory> owner() const;
+  Shared<Memory> owner() const;
   MemoryMode mode() const { return mode_; }
   // Can memories of `type` be Guarded, where guard pages are available?
   static bool guardable(const wasm::MemoryType& type) {
@@ -103,12 +103,14 @@ class Memory {
   enum class From : uint8_t { Pages, Allocator, Storage } from_ = From::Pages;  // base
   uint32_t index_ = 0;                                                          // for storage_
   Index trimmed_pages_ = 0;  // of a memory that has fewer bytes than that; never grows
+#if WAFER_HAS_OS
   std::weak_ptr<Memory> self_;
+#endif
   const MemoryStorage* storage_ = nullptr;
 #if WAFER_HAS_GUARDS
-  MemoryRegion region_;                     // Guarded: what base lies in
-  std::shared_ptr<MemoryPool> pool_owner_;  // and the pool it came from,
-  MemoryPool* pool_ = nullptr;              // this one
+  MemoryRegion region_;            // Guarded: what base lies in
+  Shared<MemoryPool> pool_owner_;  // and the pool it came from,
+  MemoryPool* pool_ = nullptr;     // this one
 #endif
   Mutex grow_mutex_;
 

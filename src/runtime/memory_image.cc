@@ -15,7 +15,7 @@
 
 namespace wafer::runtime {
 
-std::shared_ptr<MemoryImage> MemoryImage::create(uint64_t begin, uint64_t end) {
+Shared<MemoryImage> MemoryImage::create(uint64_t begin, uint64_t end) {
 #if defined(__linux__)
   if (!file_size_allowed(end - begin)) return nullptr;
   auto image = make_shared_in<MemoryImage>();
@@ -104,9 +104,9 @@ struct Planner {
 };
 
 // Null if the system has no room for them.
-std::shared_ptr<ModuleImages> make_images(const Planner& plan) {
+Shared<ModuleImages> make_images(const Planner& plan) {
   const wasm::Module& module = plan.module;
-  Vec<std::shared_ptr<MemoryImage>> images;
+  Vec<Shared<MemoryImage>> images;
   for (const Extent& extent : plan.extents) {
     images.push_back(extent.bytes ? MemoryImage::create(extent.begin, extent.end) : nullptr);
     if (extent.bytes && !images.back()) return nullptr;
@@ -120,7 +120,7 @@ std::shared_ptr<ModuleImages> make_images(const Planner& plan) {
   }
   auto made = make_shared_in<ModuleImages>();
   made->data_end = plan.data_end;
-  for (std::shared_ptr<MemoryImage>& image : images) {
+  for (Shared<MemoryImage>& image : images) {
     if (image && !image->seal()) return nullptr;
     made->memories.push_back(std::move(image));
   }
@@ -139,7 +139,7 @@ const ModuleImages* ModuleImages::get(const wasm::Module& module, bool worth_it)
   known = module.images_state.load(std::memory_order_relaxed);
   if (known) return known == &module ? nullptr : static_cast<const ModuleImages*>(known);
   Planner plan(module);
-  std::shared_ptr<ModuleImages> images = plan.run() ? make_images(plan) : nullptr;
+  Shared<ModuleImages> images = plan.run() ? make_images(plan) : nullptr;
   const ModuleImages* const p = images.get();
   module.images = std::move(images);
   module.images_state.store(p ? static_cast<const void*>(p) : &module, std::memory_order_release);
@@ -147,7 +147,7 @@ const ModuleImages* ModuleImages::get(const wasm::Module& module, bool worth_it)
 }
 
 ModuleImages::~ModuleImages() {
-  for (std::shared_ptr<const MemoryImage>& image : memories)
+  for (Shared<const MemoryImage>& image : memories)
     if (image) MemoryPool::forget(image);
 }
 

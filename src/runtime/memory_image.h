@@ -18,7 +18,7 @@ class MemoryImage {
  public:
   // An image of zeros that `contents` can still be written to; null if the system
   // has no such files or no room.
-  static std::shared_ptr<MemoryImage> create(uint64_t begin, uint64_t end);
+  static Shared<MemoryImage> create(uint64_t begin, uint64_t end);
   ~MemoryImage();
   MemoryImage(const MemoryImage&) = delete;
   MemoryImage& operator=(const MemoryImage&) = delete;
@@ -48,7 +48,7 @@ class MemoryImage {
 // in them: the longest row from the first on that cannot trap, whatever is imported.
 struct ModuleImages {
   // By index among the module's own memories; null: nothing but zeros.
-  Vec<std::shared_ptr<const MemoryImage>> memories;
+  Vec<Shared<const MemoryImage>> memories;
   // Active data segments below this index are in the images.
   uint32_t data_end = 0;
 

@@ -36,7 +36,7 @@ PoolList& all_pools() {
 
 // ---- Making pools -------------------------------------------------------------------
 
-Result<std::shared_ptr<MemoryPool>> MemoryPool::create(const Options& options) {
+Result<Shared<MemoryPool>> MemoryPool::create(const Options& options) {
   if (options.slots == 0) return failure(ErrorKind::Usage, "a memory pool needs at least one slot");
   if (!guard_pages_available())
     return failure(ErrorKind::Unsupported,
@@ -176,8 +176,7 @@ void MemoryPool::discard_idle(uint32_t slot) {
   if (discard(slots_[slot].region)) fresh_.push_back(slot);
 }
 
-Result<MemoryRegion> MemoryPool::acquire(uint64_t bytes,
-                                         const std::shared_ptr<const MemoryImage>& image) {
+Result<MemoryRegion> MemoryPool::acquire(uint64_t bytes, const Shared<const MemoryImage>& image) {
   if (!charge(bytes))
     return failure(ErrorKind::Exhaustion, "the memory pool's ceiling on bytes is reached");
   MemoryRegion region;
@@ -245,7 +244,7 @@ bool MemoryPool::charge(uint64_t bytes) {
   return true;
 }
 
-void MemoryPool::forget(const std::shared_ptr<const MemoryImage>& image) {
+void MemoryPool::forget(const Shared<const MemoryImage>& image) {
   image->retire();
   const uint64_t key = key_of(0, image.get());
   PoolList& all = all_pools();
@@ -271,7 +270,7 @@ void MemoryPool::trim() {
 
 #else
 
-Result<std::shared_ptr<MemoryPool>> MemoryPool::create(const Options&) {
+Result<Shared<MemoryPool>> MemoryPool::create(const Options&) {
   return failure(ErrorKind::Unsupported, "memory pools need guard pages, which are not available");
 }
 

@@ -32,7 +32,7 @@ class MemoryPool {
 
   // Exhaustion if there is not as much address space; Unsupported where guard pages
   // are not available; Usage for no slots.
-  static Result<std::shared_ptr<MemoryPool>> create(const Options& options);
+  static Result<Shared<MemoryPool>> create(const Options& options);
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
@@ -50,7 +50,7 @@ class MemoryPool {
 
   // For Memory: a region with exactly `bytes` accessible and the contents of `image`
   // (may be null), or Exhaustion. The bytes count against the ceiling.
-  Result<MemoryRegion> acquire(uint64_t bytes, const std::shared_ptr<const MemoryImage>& image);
+  Result<MemoryRegion> acquire(uint64_t bytes, const Shared<const MemoryImage>& image);
   // Takes back what was acquired with `initial` bytes and has `bytes` now.
   void release(MemoryRegion region, uint64_t initial, uint64_t bytes);
   // Restores the first contents of a region in use, with exactly `bytes` accessible. False as for
@@ -60,7 +60,7 @@ class MemoryPool {
   bool charge(uint64_t bytes);
   void uncharge(uint64_t bytes) { bytes_in_use_.fetch_sub(bytes, std::memory_order_relaxed); }
   // Drops `image`, whose module is gone, from the idle slots of every pool.
-  static void forget(const std::shared_ptr<const MemoryImage>& image);
+  static void forget(const Shared<const MemoryImage>& image);
 
   MemoryPool(const Options& options, uint8_t* base);  // use create()
 

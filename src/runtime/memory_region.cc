@@ -295,7 +295,7 @@ bool MemoryRegion::set_committed(uint64_t bytes) {
   return true;
 }
 
-bool MemoryRegion::prepare(uint64_t bytes, const std::shared_ptr<const MemoryImage>& wanted) {
+bool MemoryRegion::prepare(uint64_t bytes, const Shared<const MemoryImage>& wanted) {
   if (wanted == image) return set_committed(bytes);
   if (image) {
     const bool covered =

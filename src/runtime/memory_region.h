@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
+#include "base/memory.h"
 #include "base/platform.h"
 
 #if WAFER_HAS_OS && __has_include(<sys/mman.h>)
@@ -42,16 +42,16 @@ struct MemoryRegion {
   static constexpr uint64_t kReservation = (uint64_t(8) << 30) + (64 << 10);
 
   uint8_t* base = nullptr;
-  uint64_t committed = 0;                    // bytes from base on that are accessible
-  uint64_t kept = 0;                         // written bytes that the last reset kept in memory
-  uint64_t reach = 0;                        // up to where they lie, also past `committed`
-  std::shared_ptr<const MemoryImage> image;  // mapped into them, or null
-  uint32_t id = 0;                           // of its slot in the pool
-  uint32_t range = ~0u;                      // in GuardedRanges, if it has its own
+  uint64_t committed = 0;           // bytes from base on that are accessible
+  uint64_t kept = 0;                // written bytes that the last reset kept in memory
+  uint64_t reach = 0;               // up to where they lie, also past `committed`
+  Shared<const MemoryImage> image;  // mapped into them, or null
+  uint32_t id = 0;                  // of its slot in the pool
+  uint32_t range = ~0u;             // in GuardedRanges, if it has its own
 
   // Between uses: makes exactly `bytes` accessible, with the contents of `wanted`.
   // False if the system refuses; only wipe() may follow.
-  bool prepare(uint64_t bytes, const std::shared_ptr<const MemoryImage>& wanted);
+  bool prepare(uint64_t bytes, const Shared<const MemoryImage>& wanted);
   // After use: restores the contents and makes exactly `bytes` accessible. At most
   // `keep_resident` bytes that were written keep their physical pages, which spares
   // the next use as many page faults (`kept`), also where it has to grow first. False as for

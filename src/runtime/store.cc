@@ -208,7 +208,7 @@ std::optional<Extern> Instance::get_export(std::string_view name) {
 
 // ---- Engine ---------------------------------------------------------------------
 
-Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner)
+Engine::Engine(const Config& config, Tier* tier, Shared<void> tier_owner)
     : config_(config),
       tier_owner_(std::move(tier_owner)),
       tier_(tier),
@@ -224,8 +224,7 @@ Engine::Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owne
 
 Engine::~Engine() = default;
 
-std::shared_ptr<Engine> Engine::create(const Config& config, Tier* tier,
-                                       std::shared_ptr<void> tier_owner) {
+Shared<Engine> Engine::create(const Config& config, Tier* tier, Shared<void> tier_owner) {
   return make_shared_in<Engine>(config, tier, std::move(tier_owner));
 }
 
@@ -244,9 +243,8 @@ Memory::Config Engine::memory_config(const wasm::MemoryType& type, uint64_t max_
   return config;
 }
 
-Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes,
-                                                          bool validate,
-                                                          std::shared_ptr<void> code) const {
+Result<Shared<wasm::Module>> Engine::load_module(Bytes bytes, bool copy_bytes, bool validate,
+                                                 Shared<void> code) const {
 #if WAFER_HAS_OS
   if (code) WAFER_TRY(check_runs_stored_code());
   // Code that exists was made from a valid module.
@@ -266,22 +264,22 @@ Result<std::shared_ptr<wasm::Module>> Engine::load_module(Bytes bytes, bool copy
 
 #if WAFER_HAS_OS
 
-Result<std::shared_ptr<wasm::Module>> Engine::with_code(Result<Tier::StoredCode> stored) const {
+Result<Shared<wasm::Module>> Engine::with_code(Result<Tier::StoredCode> stored) const {
   if (!stored) return stored.take_failure();
   WAFER_LET(module, load_module(stored->module, false, false));
   module->precompiled = std::move(stored->code);
   return std::move(module);
 }
 
-Result<std::shared_ptr<wasm::Module>> Engine::load_code(Bytes bytes) const {
+Result<Shared<wasm::Module>> Engine::load_code(Bytes bytes) const {
   return with_code(tier_->load_code(bytes));
 }
 
-Result<std::shared_ptr<wasm::Module>> Engine::map_code(const char* path) const {
+Result<Shared<wasm::Module>> Engine::map_code(const char* path) const {
   return with_code(tier_->map_code(path));
 }
 
-Result<std::shared_ptr<wasm::Module>> Engine::map_code(int fd) const {
+Result<Shared<wasm::Module>> Engine::map_code(int fd) const {
   return with_code(tier_->map_code(fd));
 }
 
@@ -292,19 +290,15 @@ Result<void> Engine::check_runs_stored_code() const {
 
 #else
 
-Result<std::shared_ptr<wasm::Module>> Engine::load_code(Bytes) const {
-  return Tier::no_machine_code();
-}
-Result<std::shared_ptr<wasm::Module>> Engine::map_code(const char*) const {
-  return Tier::no_machine_code();
-}
+Result<Shared<wasm::Module>> Engine::load_code(Bytes) const { return Tier::no_machine_code(); }
+Result<Shared<wasm::Module>> Engine::map_code(const char*) const { return Tier::no_machine_code(); }
 Result<void> Engine::check_runs_stored_code() const { return Tier::no_machine_code(); }
 
 #endif
 
 // ---- Store ----------------------------------------------------------------------
 
-Store::Store(std::shared_ptr<Engine> engine, const StoreLimits& limits)
+Store::Store(Shared<Engine> engine, const StoreLimits& limits)
     : engine_(std::move(engine)), limits_(limits), gc_([&] {
         GcHeap::Config config;
         config.max_bytes = limits.gc_heap_bytes;
@@ -363,7 +357,7 @@ Result<Table*> Store::new_table(const wasm::TableType& type, Ref init) {
   return p;
 }
 
-Result<std::shared_ptr<Memory>> Store::new_memory(const wasm::MemoryType& type) {
+Result<Shared<Memory>> Store::new_memory(const wasm::MemoryType& type) {
   WAFER_LET(memory, Memory::create(type, engine_->memory_config(type, limits_.memory_bytes)));
   memories_.push_back(memory);
   return std::move(memory);
@@ -396,7 +390,7 @@ TagInst* Store::new_tag(const CanonType* type) {
   return tags_.back().get();
 }
 
-void Store::adopt_memory(std::shared_ptr<Memory> memory) {
+void Store::adopt_memory(Shared<Memory> memory) {
   for (const auto& m : memories_)
     if (m == memory) return;
   memories_.push_back(std::move(memory));
@@ -550,13 +544,13 @@ bool extern_matches(const wasm::TypeRegistry& registry, const Extern& value,
 
 struct Instantiator {
   Store& store;
-  const std::shared_ptr<const wasm::Module>& module_owner;
+  const Shared<const wasm::Module>& module_owner;
   std::span<const Extern> imports;
   const wasm::Module& module;
   Instance* instance = nullptr;
   uint32_t data_in_images = 0;  // active data segments below it are in the memories
 
-  Instantiator(Store& s, const std::shared_ptr<const wasm::Module>& m, std::span<const Extern> i)
+  Instantiator(Store& s, const Shared<const wasm::Module>& m, std::span<const Extern> i)
       : store(s), module_owner(m), imports(i), module(*m) {}
 
   Result<Instance*> run() {
@@ -628,7 +622,7 @@ struct Instantiator {
     message += describe(module, import.type);
     message += ", got ";
     message += got;
-    return {make_box<Error>(ErrorKind::Unlinkable, message)};
+    return Failure(Error(ErrorKind::Unlinkable, message));
   }
 
   // Binds imports and allocates everything else, uninitialized.
@@ -837,7 +831,7 @@ struct Instantiator {
   }
 };
 
-Result<Instance*> Store::instantiate(const std::shared_ptr<const wasm::Module>& module,
+Result<Instance*> Store::instantiate(const Shared<const wasm::Module>& module,
                                      std::span<const Extern> imports) {
   return Instantiator(*this, module, imports).run();
 }

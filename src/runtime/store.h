@@ -56,11 +56,11 @@ class Tier {
   // Machine code that is kept apart from the run: what becomes Module::precompiled, and
   // the binary of its module, which lives as long.
   struct StoredCode {
-    std::shared_ptr<void> code;
+    Shared<void> code;
     Bytes module;
   };
   // Code that an earlier run left for the module with these bytes; null if there is none.
-  virtual std::shared_ptr<void> find_code(Bytes module, const Engine& engine) { return nullptr; }
+  virtual Shared<void> find_code(Bytes module, const Engine& engine) { return nullptr; }
   // Code of all of `module`, in the form of a file; without the module it is part of another.
   virtual Result<Vec<uint8_t>> compile(const wasm::Module& module, const Engine& engine,
                                        bool with_module) {
@@ -85,7 +85,7 @@ class Tier {
 
 // A module, and code that was made of all of it.
 struct CompiledModule {
-  std::shared_ptr<const wasm::Module> module;
+  Shared<const wasm::Module> module;
   Vec<uint8_t> code;
 };
 
@@ -197,7 +197,7 @@ struct Extern {
     TagInst* tag;
     Memory* memory;
   };
-  std::shared_ptr<Memory> memory_owner;  // keeps a Memory alive across stores
+  Shared<Memory> memory_owner;  // keeps a Memory alive across stores
 };
 
 // Module instance (4.2.5). Owned by its store. Arrays are in index order,
@@ -210,9 +210,9 @@ struct Instance {
   Memory** memories = nullptr;
   GlobalInst** globals = nullptr;
   TagInst** tags = nullptr;
-  std::shared_ptr<ModuleCode> code;
+  Shared<ModuleCode> code;
   void* tier_data = nullptr;  // the tier's per-instance record
-  std::shared_ptr<const wasm::Module> module;
+  Shared<const wasm::Module> module;
   // Segments: items of element segments (emptied when dropped); data segments
   // dropped or not.
   Vec<Vec<Ref>> elems;
@@ -233,7 +233,7 @@ struct Instance {
   Vec<GlobalInst*> global_storage;
   [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, TagInst*> tag_storage;
   Vec<Box<Table>> own_tables;
-  Vec<std::shared_ptr<Memory>> memory_owners;  // of all memories
+  Vec<Shared<Memory>> memory_owners;  // of all memories
   Vec<GlobalInst> own_globals;
   [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, TagInst> own_tags;
   Vec<uint32_t> export_order;  // exports by name, made when first needed
@@ -279,17 +279,16 @@ struct Config {
   size_t code_budget = 0;
   // Where memories come from that guard pages protect and that are not shared; null:
   // address space is reserved as it is needed. Not in embedded builds.
-  std::shared_ptr<MemoryPool> pool;
+  Shared<MemoryPool> pool;
 };
 
 // Shared by stores: configuration, canonical types, the tier.
 class Engine {
  public:
   // `tier` outlives the engine, or is kept alive by `tier_owner`.
-  static std::shared_ptr<Engine> create(const Config& config, Tier* tier,
-                                        std::shared_ptr<void> tier_owner = nullptr);
+  static Shared<Engine> create(const Config& config, Tier* tier, Shared<void> tier_owner = nullptr);
   const Config& config() const { return config_; }
-  const std::shared_ptr<wasm::TypeRegistry>& registry() const { return registry_; }
+  const Shared<wasm::TypeRegistry>& registry() const { return registry_; }
   Tier* tier() const { return tier_; }
   // Stacks of fibers.
   StackPool& stacks() { return *stacks_; }
@@ -303,17 +302,16 @@ class Engine {
   // (`validate` false: the bytes are known to be a valid module.) `code`: what becomes
   // Module::precompiled; without it the tier is asked for some. Unsupported if there is code that
   // the tier does not run.
-  Result<std::shared_ptr<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
-                                                    bool validate = true,
-                                                    std::shared_ptr<void> code = nullptr) const;
+  Result<Shared<wasm::Module>> load_module(Bytes bytes, bool copy_bytes = true,
+                                           bool validate = true, Shared<void> code = nullptr) const;
   // A module with the machine code that Tier::compile() made of it.
-  Result<std::shared_ptr<wasm::Module>> load_code(Bytes bytes) const;
-  Result<std::shared_ptr<wasm::Module>> map_code(const char* path) const;
-  Result<std::shared_ptr<wasm::Module>> map_code(int fd) const;
+  Result<Shared<wasm::Module>> load_code(Bytes bytes) const;
+  Result<Shared<wasm::Module>> map_code(const char* path) const;
+  Result<Shared<wasm::Module>> map_code(int fd) const;
   // Unsupported if the tier runs no code that comes with a module.
   Result<void> check_runs_stored_code() const;
 
-  Engine(const Config& config, Tier* tier, std::shared_ptr<void> tier_owner);
+  Engine(const Config& config, Tier* tier, Shared<void> tier_owner);
   ~Engine();
 
 #if !WAFER_HAS_OS
@@ -322,13 +320,13 @@ class Engine {
 
  private:
 #if WAFER_HAS_OS
-  Result<std::shared_ptr<wasm::Module>> with_code(Result<Tier::StoredCode> stored) const;
+  Result<Shared<wasm::Module>> with_code(Result<Tier::StoredCode> stored) const;
 #endif
 
   Config config_;
-  std::shared_ptr<void> tier_owner_;
+  Shared<void> tier_owner_;
   Tier* tier_;
-  std::shared_ptr<wasm::TypeRegistry> registry_;
+  Shared<wasm::TypeRegistry> registry_;
   Box<StackPool> stacks_;  // null where there are no fibers
   bool guard_pages_ok_ = false;
 };
@@ -343,13 +341,13 @@ struct StoreLimits {
 
 class Store final : public RootSource {
  public:
-  explicit Store(std::shared_ptr<Engine> engine, const StoreLimits& limits = {});
+  explicit Store(Shared<Engine> engine, const StoreLimits& limits = {});
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
   Engine& engine() const { return *engine_; }
-  const std::shared_ptr<Engine>& engine_owner() const { return engine_; }
+  const Shared<Engine>& engine_owner() const { return engine_; }
   const StoreLimits& limits() const { return limits_; }
   GcHeap& gc() { return gc_; }
   const wasm::TypeRegistry& registry() const { return *engine_->registry(); }
@@ -360,13 +358,13 @@ class Store final : public RootSource {
   FuncInst* new_host_func(const wasm::FuncType& type, HostCallback callback, void* env,
                           void (*release_env)(void*) = nullptr);
   Result<Table*> new_table(const wasm::TableType& type, Ref init);
-  Result<std::shared_ptr<Memory>> new_memory(const wasm::MemoryType& type);
+  Result<Shared<Memory>> new_memory(const wasm::MemoryType& type);
   GlobalInst* new_global(const wasm::GlobalType& type, const Value& value);
   TagInst* new_tag(const wasm::CanonType* type);
   // Keeps a memory of another store (or none) usable in this one.
-  void adopt_memory(std::shared_ptr<Memory> memory);
+  void adopt_memory(Shared<Memory> memory);
   // Keeps any object alive until the store dies.
-  void keep_alive(std::shared_ptr<void> object) { kept_.push_back(std::move(object)); }
+  void keep_alive(Shared<void> object) { kept_.push_back(std::move(object)); }
   // The host function that this store made for `key` (a definition of a linker), or
   // null; and the place to note it.
   FuncInst*& host_func_for(const void* key) { return host_funcs_by_key_[key]; }
@@ -374,7 +372,7 @@ class Store final : public RootSource {
   // Instantiation (4.5.4): `imports` in the module's order. Unlinkable with
   // "incompatible import type" on mismatch; Trap if a segment or the start
   // function traps (trap() has the details). Data is written as far as it came.
-  Result<Instance*> instantiate(const std::shared_ptr<const wasm::Module>& module,
+  Result<Instance*> instantiate(const Shared<const wasm::Module>& module,
                                 std::span<const Extern> imports);
 
   // Invocation (4.5.5): args must match the type. Error kinds: Usage for wrong
@@ -422,12 +420,12 @@ class Store final : public RootSource {
   void* came_from = nullptr;            // for sanitizers: what control was on before
   Fiber* fibers = nullptr;              // all, from the newest on
   void* embedder_data = nullptr;
-  std::shared_ptr<void> component_state;  // of components, which this library does not know
+  Shared<void> component_state;  // of components, which this library does not know
 
  private:
   friend struct Instantiator;
   friend class StoreSnapshot;
-  std::shared_ptr<Engine> engine_;
+  Shared<Engine> engine_;
   StoreLimits limits_;
   GcHeap gc_;
   TrapInfo trap_;
@@ -437,7 +435,7 @@ class Store final : public RootSource {
   };
   Vec<HostFunc> host_funcs_;
   Vec<Box<Table>> tables_;
-  Vec<std::shared_ptr<Memory>> memories_;
+  Vec<Shared<Memory>> memories_;
   Vec<Box<GlobalInst>> globals_;
   [[no_unique_address]] wasm::VecOf<wasm::Feature::Exceptions, Box<TagInst>> tags_;
   Vec<Box<Instance>> instances_;
@@ -445,7 +443,7 @@ class Store final : public RootSource {
   [[no_unique_address]] VecIf<kHasRoots, Table*> gc_tables_;
   [[no_unique_address]] VecIf<kHasRoots, GlobalInst*> gc_globals_;
   [[no_unique_address]] VecIf<kHasRoots, std::pair<Instance*, uint32_t>> gc_elems_;
-  Vec<std::shared_ptr<void>> kept_;
+  Vec<Shared<void>> kept_;
   HashMap<const void*, FuncInst*> host_funcs_by_key_;
   Vec<Ref> handles_;
   Vec<uint32_t> free_handles_;

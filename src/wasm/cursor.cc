@@ -38,12 +38,12 @@ bool is_utf8(std::string_view bytes) {
 }
 
 bool Cursor::fail(ErrorKind kind, std::string_view message, const uint8_t* at) {
-  if (!error_) error_ = make_box<Error>(kind, message, uint64_t(at - base_));
+  if (!error_) error_ = Failure(Error(kind, message, uint64_t(at - base_)));
   return false;
 }
 
 bool Cursor::fail_text(ErrorKind kind, Text message, const uint8_t* at) {
-  if (!error_) error_ = std::move(failure(kind, message, uint64_t(at - base_)).error);
+  if (!error_) error_ = failure(kind, message, uint64_t(at - base_));
   return false;
 }
 

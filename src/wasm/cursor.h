@@ -30,8 +30,8 @@ class Cursor {
 
   // The readers give false on failure; the error is then in take_error().
   Error take_error() { return std::move(*error_); }
-  Failure take_failure() { return {std::move(error_)}; }
-  bool failed() const { return error_ != nullptr; }
+  Failure take_failure() { return std::move(error_); }
+  bool failed() const { return bool(error_); }
 
   bool byte(uint8_t& out) {
     if (WAFER_UNLIKELY(pos_ == end_)) return fail_end();
@@ -129,7 +129,7 @@ class Cursor {
   const uint8_t* bytes_end_;
   FeatureSet features_;
   uint32_t type_limit_ = kMaxTypeIndex + 1;
-  Box<Error> error_;
+  Failure error_;
 };
 
 // True if `bytes` is well-formed UTF-8 (no surrogates, no overlong forms).

@@ -64,7 +64,7 @@ constexpr uint8_t kOrder[kSectionIds] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 
 // code section) is decoded once it is complete.
 class ModuleDecoder {
  public:
-  ModuleDecoder(const DecodeOptions& options, std::shared_ptr<Module> module)
+  ModuleDecoder(const DecodeOptions& options, Shared<Module> module)
       : module_(std::move(module)),
         validate_(options.validate),
         names_(options.names),
@@ -76,7 +76,7 @@ class ModuleDecoder {
 
   // Decodes what is complete; `final` says that no bytes will follow.
   Result<void> advance(bool final);
-  std::shared_ptr<Module> take() { return std::move(module_); }
+  Shared<Module> take() { return std::move(module_); }
 
  private:
   enum class State : uint8_t { Header, Sections, Bodies, Done };
@@ -157,7 +157,7 @@ class ModuleDecoder {
     return false;
   }
 
-  std::shared_ptr<Module> module_;
+  Shared<Module> module_;
   const bool validate_, names_;  // as DecodeOptions has them
   State state_ = State::Header;
   Failure failure_;
@@ -218,7 +218,7 @@ ModuleDecoder::Step ModuleDecoder::read_size(uint32_t& pos, uint32_t& out, bool 
   Cursor c = cursor(pos, size());
   if (!c.u32(out)) {
     Failure f = c.take_failure();
-    if (!final && c.remaining() < 5 && f.error->offset == size()) return Step::Wait;
+    if (!final && c.remaining() < 5 && (*f).offset == size()) return Step::Wait;
     return failed(std::move(f));
   }
   pos = c.offset();
@@ -254,8 +254,8 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
   const bool off = id == kTag && !module_->features.has(Feature::Exceptions);
   if (id >= kSectionIds || (kBrief && off)) return malformed("malformed section id", id_at);
   if (off)
-    return failed({make_box<Error>(
-        ErrorKind::Malformed, off_message(Feature::Exceptions, "malformed section id"), id_at)});
+    return failed(Failure(Error(ErrorKind::Malformed,
+                                off_message(Feature::Exceptions, "malformed section id"), id_at)));
   uint32_t pos = pos_ + 1, length = 0;
   if (const Step step = read_size(pos, length, final); step != Step::Done) return step;
   if (id != kCustom && kOrder[id] <= kOrder[last_section_])
@@ -273,7 +273,7 @@ ModuleDecoder::Step ModuleDecoder::next_section(bool final) {
     uint32_t bodies = 0;
     if (!c.u32(bodies)) {
       Failure f = c.take_failure();
-      if (f.error->offset != size() || size() >= end) return failed(std::move(f));
+      if ((*f).offset != size() || size() >= end) return failed(std::move(f));
       if (!final) return Step::Wait;
       return malformed("length out of bounds", id_at + 1);
     }
@@ -841,7 +841,7 @@ bool ModuleDecoder::custom(Cursor& c) {
 
 }  // namespace
 
-Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& options) {
+Result<Shared<Module>> decode_module(Bytes bytes, const DecodeOptions& options) {
   auto module = make_shared_in<Module>();
   if (options.copy_bytes && bytes.size() <= kMaxModuleSize) {
     module->owned_bytes.assign(bytes.begin(), bytes.end());
@@ -864,7 +864,7 @@ bool is_valid_module(Bytes bytes, FeatureSet features) {
 #if WAFER_HAS_OS
 
 struct StreamingDecoder::Impl {
-  Impl(const DecodeOptions& options, std::shared_ptr<Module> m)
+  Impl(const DecodeOptions& options, Shared<Module> m)
       : module(m.get()), decoder(options, std::move(m)) {}
   Module* module;
   ModuleDecoder decoder;
@@ -896,7 +896,7 @@ Result<void> StreamingDecoder::push(Bytes chunk) {
   return impl_->advance(false);
 }
 
-Result<std::shared_ptr<Module>> StreamingDecoder::finish() {
+Result<Shared<Module>> StreamingDecoder::finish() {
   if (impl_->failure) return *impl_->failure;
   if (impl_->finished) return failure(ErrorKind::Usage, "the decoder has finished");
   impl_->finished = true;

@@ -14,13 +14,13 @@ struct DecodeOptions {
   // Decode the name section.
   bool names = true;
   // Types are canonicalised here; one is made when null.
-  std::shared_ptr<TypeRegistry> registry;
+  Shared<TypeRegistry> registry;
 };
 
 // Decodes, and unless told otherwise validates, a whole module. Errors are
 // Malformed or Invalid (or Unsupported for a feature that is off), with the
 // byte offset and the specification's wording.
-Result<std::shared_ptr<Module>> decode_module(Bytes bytes, const DecodeOptions& options = {});
+Result<Shared<Module>> decode_module(Bytes bytes, const DecodeOptions& options = {});
 // Whether `bytes` are a valid module where these features are on.
 bool is_valid_module(Bytes bytes, FeatureSet features);
 
@@ -34,7 +34,7 @@ class StreamingDecoder {
   // Takes the next bytes (copied). An error is final.
   Result<void> push(Bytes chunk);
   // Ends the input and gives the module.
-  Result<std::shared_ptr<Module>> finish();
+  Result<Shared<Module>> finish();
 
  private:
   struct Impl;

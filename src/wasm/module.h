@@ -184,7 +184,7 @@ class Module {
   uint32_t imported_functions = 0, imported_tables = 0, imported_memories = 0, imported_globals = 0,
            imported_tags = 0;
   FeatureSet features;
-  std::shared_ptr<TypeRegistry> registry;
+  Shared<TypeRegistry> registry;
   Vec<uint32_t> canon;  // canonical id of each type
   Vec<Import> imports;
   Vec<Export> exports;
@@ -207,23 +207,23 @@ class Module {
   Vec<uint8_t> owned_bytes;
   // Keeps borrowed bytes where they are, for as long as anyone has the module; null: whoever
   // gave the bytes does.
-  std::shared_ptr<const void> owner;
+  Shared<const void> owner;
   // Whether the bytes may be gone once the module's user has no more use for it.
   bool lent() const { return !owner && owned_bytes.empty() && !bytes.empty(); }
 
   // Code of the execution tiers that run this module, shared by its instances: of the
   // interpreter, the baseline compiler, and for whole modules.
   [[no_unique_address]] mutable Mutex tier_mutex;
-  mutable std::shared_ptr<void> tier_code;
+  mutable Shared<void> tier_code;
   // Machine code of the whole module that came along with it or was made meanwhile; what
   // it is, the tier knows.
-  mutable std::shared_ptr<void> precompiled;
+  mutable Shared<void> precompiled;
 #if WAFER_HAS_OS
-  mutable std::shared_ptr<void> baseline_code, native_code;
+  mutable Shared<void> baseline_code, native_code;
 
   // Initial contents of memories, made once (see runtime/memory_image.h).
   mutable Mutex images_mutex;
-  mutable std::shared_ptr<void> images;
+  mutable Shared<void> images;
   mutable std::atomic<const void*> images_state{nullptr};
   mutable std::atomic<bool> instantiated{false};
 #endif

@@ -27,12 +27,12 @@ FuncValidator::~FuncValidator() { release(stack_, capacity_ * sizeof(ValType), a
 // --- Errors ---------------------------------------------------------------
 
 bool FuncValidator::fail(std::string_view message, ErrorKind kind) {
-  error_ = make_box<Error>(kind, message, at_);
+  error_ = Failure(Error(kind, message, at_));
   return false;
 }
 
 bool FuncValidator::fail_text(Text message, ErrorKind kind) {
-  error_ = std::move(failure(kind, message, at_).error);
+  error_ = failure(kind, message, at_);
   return false;
 }
 
@@ -63,7 +63,7 @@ bool FuncValidator::mismatch_ref(ValType have) {
 
 Failure FuncValidator::read_error() {
   if (reader_.failed()) return reader_.take_failure();
-  if (error_) return {std::move(error_)};
+  if (error_) return std::move(error_);
   // The body ran out before its `end`. What a decoder that goes on past the body
   // would meet there decides the message.
   const uint32_t end = reader_.offset();
@@ -76,7 +76,7 @@ Failure FuncValidator::read_error() {
 }
 
 bool FuncValidator::cannot_read() {
-  error_ = std::move(read_error().error);
+  error_ = read_error();
   return false;
 }
 
@@ -272,11 +272,12 @@ bool FuncValidator::memory_at(uint32_t index, const MemoryType*& out) {
   return true;
 }
 
-bool FuncValidator::mem_arg(const Instr& in, uint8_t align_log2, bool exact, ValType& address) {
+bool FuncValidator::mem_arg(const Instr& in, const OpFacts& facts, ValType& address) {
   const MemoryType* memory;
   if (!memory_at(in.index, memory)) return false;
-  if (in.align > align_log2) return fail("alignment must not be larger than natural");
-  if (exact && in.align != align_log2) return fail("atomic alignment must be natural");
+  if (in.align > facts.aux) return fail("alignment must not be larger than natural");
+  if (is_built(Feature::Threads) && facts.feature == Feature::Threads && in.align != facts.aux)
+    return fail("atomic alignment must be natural");
   if (!memory->limits.has_64() && in.offset >> 32) return fail("offset out of range");
   address = memory->limits.address_type();
   return true;
@@ -302,7 +303,7 @@ void FuncValidator::set_headroom() {
 
 bool FuncValidator::begin_frames(Types results) {
   set_headroom();
-  error_.reset();
+  error_ = {};
   control_.clear();
   init_trail_.clear();
   results_ = results;

@@ -37,6 +37,8 @@ struct ControlFrame {
   std::span<const ValType> label_types() const { return op == Opcode::Loop ? params : results; }
 };
 
+struct OpFacts;
+
 // Steps through a body one instruction at a time:
 //
 //   FuncValidator v(module);
@@ -85,7 +87,7 @@ class FuncValidator {
   // type `type` (3.4.12).
   bool check_const(ConstExpr expr, ValType type, uint32_t visible_globals);
   // What validate or check_const found.
-  Failure take_failure() { return {std::move(error_)}; }
+  Failure take_failure() { return std::move(error_); }
 
   // Types of parameters and locals, in index order.
   const Vec<ValType>& locals() const { return locals_; }
@@ -190,7 +192,7 @@ class FuncValidator {
   bool segment_fits(const Instr& in, bool elem, const FieldType& field);
   bool table_at(uint32_t index, const TableType*& out);
   bool memory_at(uint32_t index, const MemoryType*& out);
-  bool mem_arg(const Instr& in, uint8_t align_log2, bool exact, ValType& address);
+  bool mem_arg(const Instr& in, const OpFacts& facts, ValType& address);
   bool call(const FuncType& type, bool tail, ValType extra);
   bool local_set(uint32_t index, bool tee);
   bool check_catches(const Instr& in);
@@ -226,7 +228,7 @@ class FuncValidator {
   uint32_t at_ = 0;  // offset of the current instruction
   [[no_unique_address]] mutable std::conditional_t<kOnlyFuncRefs, FuncRefSingles, Singles> singles_;
   Instr scratch_;
-  Box<Error> error_;
+  Failure error_;
 };
 
 }  // namespace wafer::wasm

@@ -287,7 +287,7 @@ class LlvmBackend final : public Backend {
     std::vector<std::unique_ptr<llvm::MemoryBuffer>> objects(pieces.size());
     std::atomic<size_t> next{0};
     std::mutex mutex;
-    Box<Error> failure;
+    Failure failure;
     const auto work = [&] {
       for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
         Result<std::unique_ptr<llvm::MemoryBuffer>> object =
@@ -298,7 +298,7 @@ class LlvmBackend final : public Backend {
           continue;
         }
         const std::lock_guard lock(mutex);
-        if (!failure) failure = make_box<Error>(object.take_error());
+        if (!failure) failure = object.take_failure();
         next = pieces.size();
       }
     };
@@ -315,7 +315,7 @@ class LlvmBackend final : public Backend {
     }
     work();
     for (std::thread& t : others) t.join();
-    if (failure) return std::move(*failure);
+    if (failure) return failure;
     if (cancelled()) return error_of("cancelled");
 
     WAFER_LET(parts, link_objects(objects));
