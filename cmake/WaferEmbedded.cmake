@@ -14,6 +14,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/WaferProfiles.cmake)
 target_compile_definitions(wafer_flags INTERFACE WAFER_EMBEDDED=1)
 target_compile_options(wafer_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-std=gnu++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics>
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:${wafer_small_options}>"
   ${WAFER_OPTIMIZE})
 set(wafer_embedded_includes ${wafer_root}/src ${wafer_root}/include)
 set(wafer_embedded_sources)
@@ -30,7 +31,8 @@ list(TRANSFORM wafer_xip_sources PREPEND ${wafer_root}/src/interp/)
 set_source_files_properties(${wafer_xip_sources} PROPERTIES COMPILE_DEFINITIONS WAFER_HAS_XIP=1)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(TRANSFORM wafer_dispatch_sources PREPEND ${wafer_root}/src/interp/)
-  set_property(SOURCE ${wafer_dispatch_sources} APPEND PROPERTY COMPILE_OPTIONS -fno-lto)
+  set_property(SOURCE ${wafer_dispatch_sources} APPEND PROPERTY COMPILE_OPTIONS
+    ${wafer_dispatch_options})
   set_property(SOURCE ${wafer_root}/src/interp/exec.cc ${wafer_root}/src/interp/in_place_fast.cc
     APPEND PROPERTY COMPILE_OPTIONS -fno-tree-loop-distribute-patterns -fomit-frame-pointer)
 endif()

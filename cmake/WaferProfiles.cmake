@@ -55,6 +55,9 @@ endif()
 # themselves, or are loops that it takes apart.
 set(wafer_dispatch_sources exec.cc exec_gc.cc exec_memory.cc exec_simd.cc in_place.cc
   in_place_fast.cc)
+# What makes GCC's code smaller, where a little time is less than that; and what those have instead.
+set(wafer_small_options -fno-move-loop-invariants -fno-tree-dominator-opts -fno-schedule-insns2)
+set(wafer_dispatch_options -fno-lto -fmove-loop-invariants -ftree-dominator-opts -fschedule-insns2)
 
 # Machine code from flash (src/interp/xip.h), on microcontrollers.
 option(WAFER_FEATURE_XIP "Build in: code of wafer compile --format xip" OFF)

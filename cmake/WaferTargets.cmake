@@ -29,6 +29,7 @@ if(WAFER_EMBEDDED)
   target_compile_options(wafer_flags INTERFACE -Os -ffunction-sections -fdata-sections
     $<$<COMPILE_LANGUAGE:CXX>:-fno-threadsafe-statics>
     $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fno-c++-static-destructors>
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:${wafer_small_options}>"
     -fno-asynchronous-unwind-tables)
 endif()
 
