@@ -30,7 +30,7 @@ bool FuncValidator::pop_descriptor_of(HeapType heap) {
 bool FuncValidator::step_sig(const Instr& in) {
   const OpFacts& facts = op_facts(in.op);
   const OpSig& sig = facts.sig();
-  if (facts.imm == Imm::None && sig.result_count == 1) {
+  if (!kSmall && facts.imm == Imm::None && sig.result_count == 1) {
     // Most numeric instructions, with operands of just the right types.
     if (sig.param_count == 2 && sp_ - floor_ >= 2 && sp_[-1] == ValType(sig.params[1]) &&
         sp_[-2] == ValType(sig.params[0])) {
@@ -47,15 +47,19 @@ bool FuncValidator::step_sig(const Instr& in) {
   for (size_t i = 0; i < kMostParams; ++i) params[i] = sig.params[i];
   switch (facts.imm) {
     case Imm::MemArgLane:
+      WAFER_ASSUME_FEATURE(Simd);
+      if (!mem_arg(in, facts, params[0])) return false;
+      if (in.lane >= (16u >> facts.aux)) return fail("invalid lane index");
+      break;
     case Imm::MemArg:
-      if (!mem_arg(in, facts.aux, facts.feature == Feature::Threads, params[0])) return false;
-      if (facts.imm == Imm::MemArgLane && in.lane >= (16u >> facts.aux))
-        return fail("invalid lane index");
+      if (!mem_arg(in, facts, params[0])) return false;
       break;
     case Imm::Lane:
+      WAFER_ASSUME_FEATURE(Simd);
       if (in.lane >= facts.aux) return fail("invalid lane index");
       break;
     case Imm::Shuffle:
+      WAFER_ASSUME_FEATURE(Simd);
       for (const uint8_t lane : in.v128.bytes)
         if (lane >= 32) return fail("invalid lane index");
       break;
