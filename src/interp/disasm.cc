@@ -106,7 +106,7 @@ OpName name_of(uint16_t id) {
   for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) {
     const auto op = Opcode(i);
     const OpRow& row = row_of(op);
-    const Shape shape = row.shape;
+    const Shape shape = row.shape();
     const unsigned variants = shape == Shape::Special ? 0 : kLayout.size(row.forms);
     if (id >= row.first && id < row.first + variants) {
       const unsigned v = variant_at(op, id - row.first);

@@ -34,6 +34,38 @@ WAFER_NOINLINE void branch_if(bool taken) {
 }
 #endif
 
+// What `a` and `b` give goes to the instruction's slot, and on with the next.
+#define FINISH_BINARY(length)                                 \
+  do {                                                        \
+    if constexpr (S::kTraps) {                                \
+      R_ out;                                                 \
+      const TrapCode code = S::eval(a, b, out);               \
+      if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code); \
+      PUT(R_, out);                                           \
+    } else {                                                  \
+      PUT(R_, S::eval(a, b));                                 \
+    }                                                         \
+    NEXT(length);                                             \
+  } while (0)
+#if WAFER_REGS
+#if defined(__thumb2__)
+constexpr bool kShiftsFast = true;
+#else
+constexpr bool kShiftsFast = false;
+#endif
+// The rest of handlers whose operation takes more room than a jump: divisions, and where the
+// processor shifts 64 bits fast, so that they stay so, shifts.
+template <Opcode OP>
+constexpr bool kIsLong = (OP >= Opcode::I32DivS && OP <= Opcode::I32RemU) ||
+                         (kShiftsFast && OP >= Opcode::I64Shl && OP <= Opcode::I64ShrU);
+template <Opcode OP>
+WAFER_NOINLINE void long_rest(typename Sem<OP>::In a, uint32_t b, int length) {
+  using S = Sem<OP>;
+  using R_ = typename S::Out;
+  FINISH_BINARY(length);
+}
+#endif
+
 template <Opcode OP, unsigned V>
 WAFER_CC void bin(WAFER_PARAMS) {
   using S = Sem<OP>;
@@ -44,7 +76,7 @@ WAFER_CC void bin(WAFER_PARAMS) {
   if constexpr (V == kAS || (!kNarrow && V == kAI))
     a = GET_ACC(T);
   else
-    a = get<T>(SB, 0);
+    a = get_at<T>(SB);
   if constexpr (kNarrow && V == kSI)
     b = T(int16_t(FC));
   else if constexpr (kNarrow && V == kSW)
@@ -54,19 +86,15 @@ WAFER_CC void bin(WAFER_PARAMS) {
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
-    b = get<T>(SC, 0);
+    b = get_at<T>(SC);
   constexpr int kLength = V == kSI   ? kWithAfter
                           : V == kAI ? kSlotsOnly + (kNarrow ? 2 : 1)
                                      : kSlotsOnly;
-  if constexpr (S::kTraps) {
-    R_ out;
-    const TrapCode code = S::eval(a, b, out);
-    if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-    PUT(R_, out);
-  } else {
-    PUT(R_, S::eval(a, b));
-  }
-  NEXT(kLength);
+#if WAFER_REGS
+  // (Of how far to shift, 32 bits are enough.)
+  if constexpr (kIsLong<OP>) return long_rest<OP>(a, uint32_t(b), kLength);
+#endif
+  FINISH_BINARY(kLength);
 }
 
 template <Opcode OP, unsigned V>
@@ -79,7 +107,7 @@ WAFER_CC void un(WAFER_PARAMS) {
   if constexpr (V == 1)
     a = GET_ACC(T);
   else
-    a = get<T>(SB, 0);
+    a = get_at<T>(SB);
   if constexpr (S::kTraps) {
     R_ out;
     const TrapCode code = S::eval(a, out);
@@ -99,7 +127,7 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
   if constexpr (V == kAS || V == kAI)
     a = GET_ACC(T);
   else
-    a = get<T>(SA, 0);
+    a = get_at<T>(SA);
   if constexpr (kNarrow && V == kSI)
     b = T(int16_t(FB));
   else if constexpr (V == kSI || V == kAI)
@@ -107,7 +135,7 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
   else if constexpr (V == kSA)
     b = GET_ACC(T);
   else
-    b = get<T>(SB, 0);
+    b = get_at<T>(SB);
 #if WAFER_REGS
   if constexpr (sizeof(T) == 8) return branch_if(Sem<OP>::eval(a, b));
 #endif
@@ -117,7 +145,7 @@ WAFER_CC void br_cmp(WAFER_PARAMS) {
 template <Opcode OP, bool IfTrue>
 WAFER_CC void br_fcmp(WAFER_PARAMS) {
   using T = typename Sem<OP>::In;
-  const bool taken = bool(Sem<OP>::eval(get<T>(SA, 0), get<T>(SB, 0))) == IfTrue;
+  const bool taken = bool(Sem<OP>::eval(get_at<T>(SA), get_at<T>(SB))) == IfTrue;
 #if WAFER_REGS
   return branch_if(taken);
 #endif
@@ -159,7 +187,7 @@ WAFER_CC void load_far(WAFER_PARAMS) {
   const uint8_t* p =
       Any ? far_address(CTX, ARG_LO(1), LB, 0, ARG(2), access.bytes)
           : far_address(CTX, 0, SB, 0, number_at<uint32_t>(PC + kSlotsOnly), access.bytes);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
   put<uint64_t>(Any ? LA : SA, 0, loaded(p, access));
   NEXT(Any ? words(3) : kSlotsOnly + 2);
 }
@@ -168,7 +196,7 @@ WAFER_CC void store_far(WAFER_PARAMS) {
   const unsigned bytes = kFarAccesses[Any ? field<3>(PC) : code_byte<3>(PC)].bytes;
   uint8_t* p = Any ? far_address(CTX, ARG_LO(1), LA, 0, ARG(2), bytes)
                    : far_address(CTX, 0, SA, 0, number_at<uint32_t>(PC + kSlotsOnly), bytes);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
   store_bytes(p, *(Any ? LB : SB), bytes);
   NEXT(Any ? words(3) : kSlotsOnly + 2);
 }
@@ -191,7 +219,7 @@ WAFER_CC void load(WAFER_PARAMS) {
   using T = typename Access<OP>::Reg;
   if constexpr (V == kLoadFar) {
     const uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), sizeof(M));
-    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+    if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
     PUT(T, T(load_memory<M>(p)));
     NEXT(3);
   } else {
@@ -199,7 +227,7 @@ WAFER_CC void load(WAFER_PARAMS) {
     if constexpr (V == kLoadA || V == kLoadAChecked)
       address = GET_ACC(uint32_t);
     else
-      address = get<uint32_t>(SB, 0);
+      address = get_at<uint32_t>(SB);
     const uint8_t* p;
     if constexpr (V >= kLoadSChecked)
       CHECKED_ADDRESS(p, address, sizeof(M));
@@ -222,8 +250,8 @@ WAFER_CC void store(WAFER_PARAMS) {
   using M = std::conditional_t<std::is_integral_v<Float>, typename Access<OP>::Mem, T>;
   if constexpr (V == kStoreFar) {
     uint8_t* p = far_address(CTX, ARG_LO(1), SA, 0, ARG(2), sizeof(M));
-    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
-    store_memory<M>(p, M(get<T>(SB, 0)));
+    if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
+    store_memory<M>(p, M(get_at<T>(SB)));
     NEXT(3);
   } else {
     constexpr unsigned kV = V % 4;
@@ -231,7 +259,7 @@ WAFER_CC void store(WAFER_PARAMS) {
     if constexpr (kV == kStoreAS)
       address = GET_ACC(uint32_t);
     else
-      address = get<uint32_t>(SA, 0);
+      address = get_at<uint32_t>(SA);
     T v;
     if constexpr (kV == kStoreSA)
       v = GET_ACC(T);
@@ -240,7 +268,7 @@ WAFER_CC void store(WAFER_PARAMS) {
     else if constexpr (kV == kStoreSI)
       v = from_bits<T>(PC[1]);
     else
-      v = get<T>(SB, 0);
+      v = get_at<T>(SB);
     uint8_t* p;
     if constexpr (V >= kStoreSSChecked)
       CHECKED_ADDRESS(p, address, sizeof(M));
@@ -307,7 +335,7 @@ WAFER_CC void br_far(WAFER_PARAMS) { NEXT(int32_t(AFTER)); }
 #endif
 template <bool IfTrue, bool FromAcc>
 WAFER_CC void br_if(WAFER_PARAMS) {
-  const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get<uint32_t>(SA, 0);
+  const uint32_t c = FromAcc ? GET_ACC(uint32_t) : get_at<uint32_t>(SA);
   if ((c != 0) == IfTrue) NEXT(OFFSET);
   NEXT(kBranchWords);
 }
@@ -317,7 +345,7 @@ WAFER_CC void br_if64(WAFER_PARAMS) {
   NEXT(kBranchWords);
 }
 WAFER_CC void br_table(WAFER_PARAMS) {
-  uint32_t i = get<uint32_t>(SA, 0);
+  uint32_t i = get_at<uint32_t>(SA);
   const uint32_t count = AFTER;
   if (i > count) i = count;
   NEXT(table_offset(PC, i));
@@ -816,6 +844,8 @@ void trap_here(TrapCode code) {
   CTX->fp = FP;
   STOP();
 }
+
+void trap_out_of_bounds() { TRAP(TrapCode::MemoryOutOfBounds); }
 
 void again_or_trap(uint32_t end) {
   if (!has_grown(*CTX, end)) TRAP(TrapCode::MemoryOutOfBounds);

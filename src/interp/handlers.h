@@ -133,8 +133,11 @@ using HandlerFn = void (*)(WAFER_PARAMS);
 // Ends execution with a trap at the current instruction.
 #if WAFER_REGS
 void trap_here(TrapCode code);
+void trap_out_of_bounds();
 #define TRAP(code) return trap_here(code)
+#define TRAP_OUT_OF_BOUNDS() return trap_out_of_bounds()
 #else
+#define TRAP_OUT_OF_BOUNDS() TRAP(TrapCode::MemoryOutOfBounds)
 #define TRAP(code)      \
   do {                  \
     CTX->trap = (code); \
@@ -211,11 +214,23 @@ constexpr int kBranchWords = 2;
 WAFER_ALWAYS_INLINE uint32_t space_index(uint32_t word) { return kNarrow ? word & ~kIs64 : word; }
 WAFER_ALWAYS_INLINE bool space_is64(uint32_t word) { return word & kIs64; }
 
+// A slot that a field names, of which so many bytes are read or written: one instruction does it for
+// both halves where the compiler does not take their addresses apart.
+template <size_t Bytes, class S>
+WAFER_ALWAYS_INLINE S* whole_slot(S* slot) {
+  if constexpr (kNarrow && Bytes == 8) __asm__("" : "+r"(slot));
+  return slot;
+}
+template <class T>
+WAFER_ALWAYS_INLINE T get_at(const Slot* slot) {
+  return get<T>(whole_slot<sizeof(T)>(slot), 0);
+}
+
 // The accumulator of type T, if there is one.
 #if WAFER_NARROW
 #define GET_ACC(T) (T())
 #define SET_ACC(v) ((void)0)
-#define PUT(T, v) put<T>(SA, 0, (v))
+#define PUT(T, v) put<T>(whole_slot<sizeof(T)>(SA), 0, (v))
 #else
 #define SET_ACC(v) (ACC = Acc(v))
 #define GET_ACC(T)                                \
@@ -270,7 +285,7 @@ void again_or_trap(uint32_t end);
 #define MEMORY_TOO_SMALL(end)                                                        \
   do {                                                                               \
     if constexpr (wasm::is_built(wasm::Feature::Threads)) return again_or_trap(end); \
-    TRAP(TrapCode::MemoryOutOfBounds);                                               \
+    TRAP_OUT_OF_BOUNDS();                                                            \
   } while (0)
 #else
 #define MEMORY_TOO_SMALL(end)                                     \
@@ -284,7 +299,7 @@ void again_or_trap(uint32_t end);
     const uint32_t step_ = FC;                                                   \
     uint32_t end_;                                                               \
     if (WAFER_UNLIKELY(__builtin_add_overflow(uint32_t(address), step_, &end_))) \
-      TRAP(TrapCode::MemoryOutOfBounds);                                         \
+      TRAP_OUT_OF_BOUNDS();                                                      \
     if (WAFER_UNLIKELY(end_ > MEMORY_SIZE)) MEMORY_TOO_SMALL(end_);              \
     out = MEM + end_ - (size);                                                   \
   } while (0)

@@ -78,7 +78,7 @@ WAFER_ALWAYS_INLINE TrapCode numeric(int op, Slot*& sp) {
 constexpr auto kWidths = [] {
   std::array<uint8_t, far_kind(Opcode::I64Store32) + 1> widths{};
   for (unsigned i = 0; i < widths.size(); ++i)
-    widths[i] = access_bytes(kFacts[unsigned(Opcode::I32Load) + i]);
+    widths[i] = uint8_t(1 << wasm::kOpFacts[unsigned(Opcode::I32Load) + i].aux);
   return widths;
 }();
 

@@ -109,22 +109,6 @@ constexpr Shape shape_of(Opcode op) {
   return f.sig[0] == 'i' || f.sig[0] == 'I' ? Shape::BinInt : Shape::BinFloat;
 }
 
-// Bytes of memory that a load or store touches, by its text: scalars have the width of the
-// access after the name, and of the type where there is none.
-constexpr uint8_t access_bytes(const OpFacts& f) {
-  const std::string_view t = f.text;
-  const size_t at = t.find("load") != t.npos ? t.find("load") + 4 : t.find("store") + 5;
-  if (f.prefix() == 0xFD) {
-    const auto starts = [&](std::string_view s) { return t.substr(at, s.size()) == s; };
-    if (starts("8_splat")) return 1;
-    if (starts("16_splat")) return 2;
-    if (starts("32_splat") || starts("32_zero")) return 4;
-    return at < t.size() ? 8 : 16;
-  }
-  if (at < t.size()) return t[at] == '8' ? 1 : t[at] == '1' ? 2 : 4;
-  return t[1] == '3' ? 4 : 8;
-}
-
 // Which load or store of scalars it is, for the Far ones' third field.
 constexpr unsigned far_kind(Opcode op) { return unsigned(op) - unsigned(Opcode::I32Load); }
 
@@ -146,6 +130,13 @@ constexpr bool is_mirrored(Opcode op) {
   const unsigned at = unsigned(op) - first;
   // eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u; eq ne lt gt le ge
   return is_int_compare(op) ? at == 4 || at == 5 || at >= 8 : at == 3 || at == 5;
+}
+// And where b is a constant there are fewer yet: a - b is a + -b, a > b is a >= b + 1, and a <= b
+// is a < b + 1.
+constexpr bool is_other_with_constant(Opcode op) {
+  using O = Opcode;
+  return (op >= O::I32GtS && op <= O::I32LeU) || (op >= O::I64GtS && op <= O::I64LeU) ||
+         op == O::I32Sub || op == O::I64Sub || op == O::F32Sub;
 }
 // What gives the same with its operands exchanged: which NaN comes out is open.
 constexpr bool is_commutative(Opcode op) {
@@ -178,7 +169,7 @@ constexpr bool is_cold(Shape shape) { return shape >= Shape::Vector && shape <= 
 constexpr bool has_constant_word(Opcode op) {
   using O = Opcode;
   return op == O::I32Add || op == O::I32Mul || op == O::I32And || op == O::I32Or ||
-         op == O::I32Xor || op == O::F32Add || op == O::F32Sub || op == O::F32Mul;
+         op == O::I32Xor || op == O::F32Add || op == O::F32Mul;
 }
 
 // Loads and stores that have only the Far form on narrow slots, where one operation is for all.
@@ -194,7 +185,8 @@ constexpr bool has_variant(Opcode op, unsigned v) {
   switch (shape) {
     case Shape::BinInt:
       if (kNarrow)
-        return (v == kSS && !is_mirrored(op)) || v == kSI || (v == kSW && has_constant_word(op));
+        return (v == kSS && !is_mirrored(op)) || (v == kSI && !is_other_with_constant(op)) ||
+               (v == kSW && has_constant_word(op));
       return v <= kAI;
     case Shape::BinFloat:
       if (kNarrow) return (v == kSS && !is_mirrored(op)) || (v == kSW && has_constant_word(op));
@@ -222,18 +214,20 @@ constexpr bool has_float_branch(Opcode op) {
 // Branches of a float comparison: if it holds, and if not, with operands in slots.
 enum FloatBranch : uint8_t { kIfTrue, kIfFalse };
 
-// What translation asks of an opcode, without its text.
-struct OpRow {
-  uint32_t first : 11 = 0;  // its first operation
-  Shape shape : 4 = Shape::Special;
-  uint32_t forms : 4 = 0;  // which row of OpLayout::forms tells its variants' places
-  uint32_t arity : 3 = 0;
-  uint32_t result : 3 = 0;  // a TypeKind
-  uint32_t bytes : 5 = 0;   // of memory that a load or store touches; 0 for others
-  bool rare : 1 = false;    // if narrow, where `first` is its group_number
-  bool lane : 1 = false;    // has a lane's index for an immediate
+// Builds whose operations are few have rows of half the size.
+inline constexpr bool kFewShapes =
+    kNarrow && !WAFER_HAS_Simd && !WAFER_HAS_Threads && !WAFER_HAS_WideArithmetic;
+// What translation asks of an opcode beside wasm::op_facts().
+template <class Bits, int FirstBits, int ShapeBits>
+struct OpRowOf {
+  Bits first : FirstBits = 0;  // its first operation
+  Bits forms : 4 = 0;          // which row of OpLayout::forms tells its variants' places
+  Bits shape_bits : ShapeBits = 0;
+  Bits rare : 1 = false;  // if narrow, where `first` is its group_number
+  constexpr Shape shape() const { return Shape(shape_bits); }
 };
-static_assert(sizeof(OpRow) == 4);
+using OpRow = std::conditional_t<kFewShapes, OpRowOf<uint16_t, 8, 3>, OpRowOf<uint32_t, 11, 4>>;
+static_assert(sizeof(OpRow) == (kFewShapes ? 2 : 4));
 
 constexpr unsigned kFirstCompare = unsigned(Opcode::I32Eq);
 constexpr unsigned kCompares = unsigned(Opcode::F64Ge) - kFirstCompare + 1;
@@ -254,11 +248,12 @@ constexpr Opcode looked_up(const CompareTable& table, Opcode op) {
 }
 constexpr uint8_t kNoVariant = 0xFF;
 
+template <unsigned Forms>
 struct OpLayout {
   std::array<OpRow, unsigned(Opcode::Count)> rows{};
   // Places of variants among those that an operation has.
-  std::array<std::array<uint8_t, kMaxVariants>, 16> forms{};
-  std::array<uint16_t, kCompares> branch{};
+  std::array<std::array<uint8_t, kMaxVariants>, Forms> forms{};
+  std::array<std::conditional_t<kNarrow, uint8_t, uint16_t>, kCompares> branch{};  // their first
   unsigned form_count = 0;
   uint16_t count = 0;
   uint16_t cold = 0;  // on narrow slots those with cold handlers are numbered by themselves
@@ -281,50 +276,27 @@ struct OpLayout {
   }
 };
 
-constexpr wasm::TypeKind kind_of(char type) {
-  switch (type) {
-    case 'i':
-      return wasm::TypeKind::I32;
-    case 'I':
-      return wasm::TypeKind::I64;
-    case 'f':
-      return wasm::TypeKind::F32;
-    case 'F':
-      return wasm::TypeKind::F64;
-    case 'v':
-      return wasm::TypeKind::V128;
-    default:
-      return wasm::TypeKind::Bot;
-  }
-}
-
 // Gives an opcode its operations.
-constexpr void add_operations(OpLayout& l, unsigned i) {
-  const OpFacts& f = kFacts[i];
+template <class Layout>
+constexpr void add_operations(Layout& l, unsigned i) {
+  const Opcode op = Opcode(i);
+  const Shape shape = shape_of(op);
   OpRow& row = l.rows[i];
-  row.shape = shape_of(Opcode(i));
-  uint16_t& count = kNarrow && is_cold(row.shape) ? l.cold : l.count;
-  const unsigned first = is_rare(Opcode(i)) ? group_number(f.code) : count;
+  uint16_t& count = kNarrow && is_cold(shape) ? l.cold : l.count;
+  const unsigned first = is_rare(op) ? group_number(kFacts[i].code) : count;
+  row.shape_bits = unsigned(shape);
+  row.rare = is_rare_if_narrow(op);
+  if (shape == Shape::Special) return;
   row.first = first;
-  row.rare = is_rare_if_narrow(Opcode(i));
-  row.lane = f.imm == wasm::Imm::Lane;
-  const size_t colon = f.sig.find(':');
-  if (colon != f.sig.npos) {
-    row.arity = uint32_t(colon);
-    row.result = uint32_t(kind_of(f.sig.back()));
-  }
+  row.forms = l.form(op);
   // Does not compile where a field is too narrow.
-  if (row.first != first || (colon != f.sig.npos && row.arity != colon)) __builtin_trap();
-  if (row.shape == Shape::Special) return;
-  if (row.shape == Shape::Load || row.shape == Shape::Store || row.shape == Shape::VecLoad ||
-      row.shape == Shape::VecStore)
-    row.bytes = access_bytes(f);
-  row.forms = l.form(Opcode(i));
-  if (!is_rare(Opcode(i))) count = uint16_t(count + l.size(row.forms));
+  if (row.first != first || row.shape() != shape) __builtin_trap();
+  if (!is_rare(op)) count = uint16_t(count + l.size(row.forms));
 }
 
-constexpr OpLayout make_layout() {
-  OpLayout l{};
+template <unsigned Forms>
+constexpr OpLayout<Forms> make_layout() {
+  OpLayout<Forms> l{};
   for (unsigned i = 0; i < unsigned(Opcode::Count); ++i) add_operations(l, i);
   for (unsigned i = 0; i < kCompares; ++i) {
     l.branch[i] = l.count;
@@ -337,7 +309,7 @@ constexpr OpLayout make_layout() {
   return l;
 }
 
-inline constexpr OpLayout kLayout = make_layout();
+inline constexpr auto kLayout = make_layout<make_layout<16>().form_count>();
 
 // Operations that are not an opcode's plain form, with the feature that they are for. Fields in
 // comments: `a`, `b` and `c` of the first word, then further words after `|`; on narrow slots what
@@ -497,7 +469,7 @@ constexpr uint16_t op_id(Opcode op, unsigned variant = 0) {
   if (kNarrow && row.rare)
     return uint16_t(op_id(variant == kSI ? Special::RareI : Special::RareS) | row.first << 8);
   const unsigned number = number_of(op, variant);
-  return kNarrow && is_cold(row.shape) ? cold_id(number) : uint16_t(number);
+  return kNarrow && is_cold(row.shape()) ? cold_id(number) : uint16_t(number);
 }
 constexpr bool has_op(Opcode op, unsigned variant) {
   return kLayout.forms[row_of(op).forms][variant] != kNoVariant;
@@ -512,7 +484,7 @@ constexpr unsigned handler_place(Special s) {
   return unsigned(s) < kHotSpecials ? kLayout.count + unsigned(s) : kHotOps + cold_number(s);
 }
 constexpr unsigned handler_place(Opcode op, unsigned variant) {
-  return number_of(op, variant) + (kNarrow && is_cold(row_of(op).shape) ? kHotOps : 0);
+  return number_of(op, variant) + (kNarrow && is_cold(row_of(op).shape()) ? kHotOps : 0);
 }
 
 }  // namespace wafer::interp

@@ -108,11 +108,6 @@ void Translator::emit_return() {
   const Control::Types results = control_.front().results;
   const uint32_t n = uint32_t(results.size());
   const uint32_t link = out_.link;
-  if (n == 0) {
-    emit_long(word(Special::Return, link), 2);
-    forget_last();
-    return;
-  }
   if (n == 1 && results[0].kind() != TypeKind::V128) {
     const Operand o = top();
     const TypeKind k = o.type.kind();
@@ -126,23 +121,22 @@ void Translator::emit_return() {
   }
   if (n > kMany) {
     move_many(n, 0);
-    emit_long(word(Special::Return, link), 2);
-    return;
-  }
-  // A local that a result is about to overwrite is read first.
-  for (uint32_t i = 0; i < n; ++i) {
-    const uint32_t index = uint32_t(stack_.size()) - n + i;
-    Operand& o = stack_[index];
-    if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
-      copy(local_slot(o.copy.local), o.slot, o.type);
-  }
-  uint32_t dst = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    Operand o = stack_[stack_.size() - n + i];
-    if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
-      o.kind = Operand::Kind::Slot;
-    store_to(o, dst);
-    dst += slot_count(o.type);
+  } else {
+    // A local that a result is about to overwrite is read first.
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint32_t index = uint32_t(stack_.size()) - n + i;
+      Operand& o = stack_[index];
+      if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
+        copy(local_slot(o.copy.local), o.slot, o.type);
+    }
+    uint32_t dst = 0;
+    for (uint32_t i = 0; i < n; ++i) {
+      Operand o = stack_[stack_.size() - n + i];
+      if (o.kind == Operand::Kind::Local && local_slot(o.copy.local) < out_.result_slots)
+        o.kind = Operand::Kind::Slot;
+      store_to(o, dst);
+      dst += slot_count(o.type);
+    }
   }
   emit_long(word(Special::Return, link), 2);
   forget_last();
@@ -257,7 +251,7 @@ Result<void> Translator::run() {
 
   offset_ = module_.functions[index].body.begin;
   mark();
-  if (kNarrow && moved) emit_long(word(Special::CopyMany, moved, 0, Raw(out_.param_slots)));
+  if (kNarrow && moved) emit_op(Special::CopyMany, moved, 0, Raw(out_.param_slots));
   charge_point();
   poll_point();
 
@@ -265,14 +259,14 @@ Result<void> Translator::run() {
   while (!validator_.done()) {
     WAFER_TRY(validator_.read(in));
     offset_ = in.offset_in_module;
+    WAFER_TRY(validator_.apply(in));
     if (!reachable_) {
       // Types of skipped code do not matter; its nesting does.
-      WAFER_TRY(validator_.apply(in));
       visit_skipped(in);
       continue;
     }
     if (fuel_word_ != kNone && ++out_.code[fuel_word_] == 0) ++out_.code[fuel_word_ + 1];
-    WAFER_TRY(visit(in));
+    visit(in);
     if (max_slot_ > kMaxSlots - 8)
       return failure(ErrorKind::Exhaustion, "function needs too many stack slots", offset_);
   }
@@ -391,54 +385,35 @@ void Translator::visit_skipped(const Instr& in) {
   }
 }
 
-Result<void> Translator::visit(const Instr& in) {
-  // Results of plain operations follow from their signature; special ones look at
-  // the validator before or after it moves.
+void Translator::visit(const Instr& in) {
   WAFER_ASSUME_BUILT(in.op);
-  switch (row_of(in.op).shape) {
+  switch (row_of(in.op).shape()) {
     case Shape::BinInt:
     case Shape::BinFloat:
-      WAFER_TRY(validator_.apply(in));
-      binary(in.op);
-      return {};
+      return binary(in.op);
     case Shape::Unary:
-      WAFER_TRY(validator_.apply(in));
-      unary(in.op);
-      return {};
+      return unary(in.op);
     case Shape::Load:
-      WAFER_TRY(validator_.apply(in));
-      load(in);
-      return {};
+      return load(in);
     case Shape::Store:
-      WAFER_TRY(validator_.apply(in));
-      store(in);
-      return {};
+      return store(in);
     case Shape::Vector:
       WAFER_ASSUME_FEATURE(Simd);
-      WAFER_TRY(validator_.apply(in));
-      vector(in);
-      return {};
+      return vector(in);
     case Shape::VecLoad:
     case Shape::VecStore:
     case Shape::VecLane:
       WAFER_ASSUME_FEATURE(Simd);
-      WAFER_TRY(validator_.apply(in));
-      vec_memory(in);
-      return {};
+      return vec_memory(in);
     case Shape::Wide:
       WAFER_ASSUME_FEATURE(WideArithmetic);
-      WAFER_TRY(validator_.apply(in));
-      wide(in);
-      return {};
+      return wide(in);
     case Shape::Atomic:
       WAFER_ASSUME_FEATURE(Threads);
-      WAFER_TRY(validator_.apply(in));
-      atomic(in);
-      return {};
+      return atomic(in);
     case Shape::Special:
       return visit_special(in);
   }
-  return {};
 }
 
 // Puts a call's arguments into their slots, and tells the first.
@@ -463,23 +438,22 @@ void Translator::finish_call(const wasm::FuncType& type, uint32_t base) {
   forget_last();
 }
 
-Result<void> Translator::visit_special(const Instr& in) {
+void Translator::visit_special(const Instr& in) {
   using O = wasm::Opcode;
-  WAFER_TRY(validator_.apply(in));
   const O opcode = in.op;
   WAFER_ASSUME_BUILT(opcode);
   switch (opcode) {
     case O::Nop:
-      return {};
+      return;
     case O::Unreachable:
       mark();
       emit_long(word(Special::Unreachable), 1);
       set_unreachable();
-      return {};
+      return;
     case O::Block:
       materialize_all();
       push_control(in.op, in.block);
-      return {};
+      return;
     case O::Loop: {
       materialize_all();
       push_control(in.op, in.block);
@@ -487,7 +461,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       control_.back().loop_start = here();
       charge_point();
       poll_point();
-      return {};
+      return;
     }
     case O::If: {
       // Operands below the condition settle first, at the cost of a fused
@@ -502,13 +476,13 @@ Result<void> Translator::visit_special(const Instr& in) {
       control_.back().else_fixup = emit_jump(c, false);
       forget_last();
       charge_point();
-      return {};
+      return;
     }
     case O::Else: {
       Control& c = control_.back();
       emit_branch(c);
       visit_skipped(in);
-      return {};
+      return;
     }
     case O::TryTable:
       materialize_all();
@@ -516,60 +490,60 @@ Result<void> Translator::visit_special(const Instr& in) {
       control_.back().catches = in.catches;
       control_.back().guarded.begin = here();
       forget_last();
-      return {};
+      return;
     case O::Try:
       materialize_all();
       push_control(in.op, in.block);
       control_.back().guarded.begin = here();
       forget_last();
-      return {};
+      return;
     case O::Catch:
     case O::CatchAll:
       start_catch(control_.back(), in.op == O::Catch ? in.index : kNone);
-      return {};
+      return;
     case O::Delegate:
       emit_moves(control_.back());
       aim(emit_jump(), control_.back());
       visit_skipped(in);
-      return {};
+      return;
     case O::Rethrow: {
       Control& c = control(in.index);
       mark();
-      emit_long(word(Special::ThrowRef, c.base_slot));
+      emit_op(Special::ThrowRef, c.base_slot);
       emit_point(safepoint());
       set_unreachable();
-      return {};
+      return;
     }
     case O::Throw: {
       const auto& type = module_.types[module_.tags[in.index].type_index].func;
       const uint32_t base = settle(type);
       mark();
-      emit_long(word(Special::Throw, base));
+      emit_op(Special::Throw, base);
       emit(in.index);
       emit_point(safepoint());
       set_unreachable();
-      return {};
+      return;
     }
     case O::ThrowRef: {
       const uint32_t s = source(top());
       mark();
-      emit_long(word(Special::ThrowRef, s));
+      emit_op(Special::ThrowRef, s);
       emit_point(safepoint());
       set_unreachable();
-      return {};
+      return;
     }
     case O::End:
       end_frame();
-      return {};
+      return;
     case O::Br:
       emit_branch(control(in.index));
       set_unreachable();
-      return {};
+      return;
     case O::BrIf: {
       settle_many(control(in.index), 1);
       const Condition c = pop_condition();
       emit_cond_branch(in.index, c);
-      return {};
+      return;
     }
     case O::BrTable: {
       settle_many(control(in.labels[0]), 1);
@@ -600,12 +574,12 @@ Result<void> Translator::visit_special(const Instr& in) {
         set_offset(entry, it->second);
       }
       set_unreachable();
-      return {};
+      return;
     }
     case O::Return:
       emit_return();
       set_unreachable();
-      return {};
+      return;
     case O::Call: {
       const wasm::FuncType& type = module_.func_type(in.index);
       const uint32_t base = settle(type);
@@ -618,7 +592,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       emit_long(word(imported ? Special::CallImport : Special::Call, base) | Quad(callee) << 32);
       end_call(type);
       finish_call(type, base);
-      return {};
+      return;
     }
     case O::CallIndirect: {
       const wasm::FuncType& type = module_.types[in.index].func;
@@ -628,12 +602,11 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t s = source(index);
       // The index must survive until it is read; it may lie at the arguments' end.
       mark();
-      emit_long(word(Special::CallIndirect, base, s,
-                     Raw(module_.tables[in.index2].type.limits.has_64())));
+      emit_op(Special::CallIndirect, base, s, Raw(module_.tables[in.index2].type.limits.has_64()));
       emit(pair(in.index2, module_.canon[in.index]));
       end_call(type);
       finish_call(type, base);
-      return {};
+      return;
     }
     case O::CallRef: {
       const wasm::FuncType& type = module_.types[in.index].func;
@@ -641,20 +614,20 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(ref);
       mark();
-      emit_long(word(Special::CallRef, base, s));
+      emit_op(Special::CallRef, base, s);
       end_call(type);
       finish_call(type, base);
-      return {};
+      return;
     }
     case O::ReturnCall: {
       const wasm::FuncType& type = module_.func_type(in.index);
       const uint32_t base = settle(type);
       mark();
-      emit_long(word(Special::ReturnCall, base, out_.link));
+      emit_op(Special::ReturnCall, base, out_.link);
       emit(in.index);
       end_call(type);
       set_unreachable();
-      return {};
+      return;
     }
     case O::ReturnCallIndirect: {
       const wasm::FuncType& type = module_.types[in.index].func;
@@ -662,12 +635,12 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(index);
       mark();
-      emit_long(word(Special::ReturnCallIndirect, base, s, out_.link));
+      emit_op(Special::ReturnCallIndirect, base, s, out_.link);
       emit(pair(in.index2, module_.canon[in.index]));
       emit(module_.tables[in.index2].type.limits.has_64());
       end_call(type);
       set_unreachable();
-      return {};
+      return;
     }
     case O::ReturnCallRef: {
       const wasm::FuncType& type = module_.types[in.index].func;
@@ -675,14 +648,14 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t base = settle(type);
       const uint32_t s = source(ref);
       mark();
-      emit_long(word(Special::ReturnCallRef, base, s, out_.link));
+      emit_op(Special::ReturnCallRef, base, s, out_.link);
       end_call(type);
       set_unreachable();
-      return {};
+      return;
     }
     case O::Drop:
       pop();
-      return {};
+      return;
     case O::Select:
     case O::SelectT: {
       const Operand cond = top(0), b = top(1), a = top(2);
@@ -697,7 +670,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t dst = push(result).slot;
       const uint32_t at = here();
       if (v128) {
-        emit_long(word(Special::Select128, dst, sa, sb));
+        emit_op(Special::Select128, dst, sa, sb);
         emit(sc);
       } else {
         emit_first(word(acc ? Special::SelectA : Special::SelectS, dst, sa, sb), Form::Slots);
@@ -706,11 +679,11 @@ Result<void> Translator::visit_special(const Instr& in) {
       no_acc(dst);
       if (!v128) acc_.set(dst);
       note_last(at, dst, before);
-      return {};
+      return;
     }
     case O::LocalGet:
       push_local(in.index);
-      return {};
+      return;
     case O::LocalSet:
     case O::LocalTee: {
       const Operand o = pop();
@@ -734,7 +707,7 @@ Result<void> Translator::visit_special(const Instr& in) {
         push_local(in.index);
         stack_.back().type = validator_.operand(0);
       }
-      return {};
+      return;
     }
     case O::GlobalGet: {
       const ValType t = module_.globals[in.index].type.type;
@@ -743,7 +716,7 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t dst = push(t).slot;
       const uint32_t at = here();
       if (v128) {
-        emit_long(word(Special::GlobalGet128, dst));
+        emit_op(Special::GlobalGet128, dst);
         emit(in.index);
         no_acc(dst);
       } else {
@@ -752,7 +725,7 @@ Result<void> Translator::visit_special(const Instr& in) {
         acc_.set(dst);
       }
       note_last(at, dst, before);
-      return {};
+      return;
     }
     case O::GlobalSet: {
       const Operand o = top();
@@ -760,12 +733,12 @@ Result<void> Translator::visit_special(const Instr& in) {
       const uint32_t s = v128 ? source(o) : near_source(o);
       pop();
       if (v128) {
-        emit_long(word(Special::GlobalSet128, s));
+        emit_op(Special::GlobalSet128, s);
         emit(in.index);
       } else {
         emit_with(word(Special::GlobalSet, s), in.index);
       }
-      return {};
+      return;
     }
     case O::I32Const:
       push_const(wasm::kI32, uint32_t(in.i32));
@@ -783,17 +756,17 @@ Result<void> Translator::visit_special(const Instr& in) {
       push_const(validator_.operand(0), runtime::kNullRef);
     lazy:
       if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
-      return {};
+      return;
     case O::V128Const: {
       const AccState before = acc_;
       const uint32_t dst = push(wasm::kV128).slot;
       const uint32_t at = here();
-      emit_long(word(Special::Const128, dst));
+      emit_op(Special::Const128, dst);
       emit(load_le<uint64_t>(in.v128.bytes));
       emit(load_le<uint64_t>(in.v128.bytes + 8));
       no_acc(dst);
       note_last(at, dst, before);
-      return {};
+      return;
     }
     default:
       return visit_plain(in);

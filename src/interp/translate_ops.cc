@@ -13,6 +13,32 @@ wasm::Opcode swapped(wasm::Opcode op) {
   return is_compare(op) ? looked_up(kMirrored, op) : wasm::Opcode::Illegal;
 }
 
+// What narrow slots have in place of `op` with the constant `b`: see is_other_with_constant().
+// Larger constants are in no field.
+void replace(wasm::Opcode& op, Operand& b) {
+  using O = wasm::Opcode;
+  if (op == O::F32Sub) {
+    op = O::F32Add;
+    b.value ^= 0x80000000;
+    return;
+  }
+  const bool wide = b.type.kind() == TypeKind::I64;
+  int32_t value = int16_t(b.value);
+  if ((wide ? b.value : uint64_t(int32_t(b.value))) != uint64_t(value)) return;
+  if (!is_compare(op)) {
+    op = wide ? O::I64Add : O::I32Add;
+    value = -value;
+  } else {
+    // gt_s gt_u le_s le_u ge_s ge_u, before which are lt_s lt_u.
+    const unsigned at = unsigned(op) - unsigned(wide ? O::I64GtS : O::I32GtS);
+    // None is above all ones.
+    if (at % 2 != 0 && value == -1) return;
+    op = O(unsigned(op) + (at < 2 ? 4 : -4));
+    ++value;
+  }
+  b.value = wide ? uint64_t(value) : uint32_t(value);
+}
+
 }  // namespace
 
 // Whether `o` is a constant that an operation with variant SI, or a store, can have.
@@ -33,6 +59,12 @@ void Translator::binary(wasm::Opcode op) {
     materialize(uint32_t(stack_.size()) - 2);
     a = top(1);
   }
+  // Elsewhere only counted.
+  wasm::Opcode other_op = op;
+  Operand other_b = b;
+  wasm::Opcode& narrow_op = kNarrow ? op : other_op;
+  Operand& narrow_b = kNarrow ? b : other_b;
+  if (b.kind == Operand::Kind::Const && is_other_with_constant(op)) replace(narrow_op, narrow_b);
   const bool in_field = is_immediate(b) && has_op(op, kSI);
   const bool word_of_its_own =
       kNarrow && !in_field && b.kind == Operand::Kind::Const && has_op(op, kSW);
@@ -64,12 +96,13 @@ void Translator::binary(wasm::Opcode op) {
   const uint32_t at = here();
   const bool rare = row_of(op).rare;
   const bool in_first =
-      in_field && row_of(op).shape == Shape::BinInt && (kNarrow || narrow_const_words(b) == 2);
+      in_field && row_of(op).shape() == Shape::BinInt &&
+      (kNarrow || (narrow_const_words(narrow_b) == 2 && !is_other_with_constant(narrow_op)));
   emit_first(word(op_id(op, variant), dst, sa, sb), rare       ? Form::Long
                                                     : in_first ? Form::Offset
                                                                : Form::Slots);
   if (immediate && !in_first)
-    count_narrow(!rare && has_constant_word(op) ? 2 : narrow_const_words(b));
+    count_narrow(!rare && has_constant_word(narrow_op) ? 2 : narrow_const_words(narrow_b));
   if (!kNarrow && immediate) put(b.value);
   if (word_of_its_own) put(b.value, 2);
   wrote(dst, result);
@@ -133,7 +166,7 @@ void Translator::load(const Instr& in) {
   mark();
   const uint32_t at = here();
   const unsigned variant = (acc ? kLoadA : kLoadS) + (guarded() ? 0 : 2);
-  emit_first(word(op_id(in.op, variant), dst, sa, Raw(near_offset(in, row_of(in.op).bytes))),
+  emit_first(word(op_id(in.op, variant), dst, sa, Raw(near_offset(in, bytes_of(in.op)))),
              Form::Offset);
   if (is_far_if_narrow(in.op)) count_narrow(1);
   wrote(dst, result);
@@ -172,7 +205,7 @@ void Translator::store(const Instr& in) {
   pop();
   mark();
   emit_first(word(op_id(in.op, variant + (guarded() ? 0 : 4)), sa, sv,
-                  Raw(near_offset(in, row_of(in.op).bytes))),
+                  Raw(near_offset(in, bytes_of(in.op)))),
              variant == kStoreSI ? Form::After : Form::Offset);
   if (is_far_if_narrow(in.op)) count_narrow(1);
   if (variant == kStoreSI && !kNarrow) {
@@ -184,7 +217,7 @@ void Translator::store(const Instr& in) {
 // One form for all plain vector operations:
 //   a=dst b=first c=second | lane or third slot | shuffle lanes
 void Translator::vector(const Instr& in) {
-  const size_t arity = row_of(in.op).arity;
+  const size_t arity = arity_of(in.op);
   const ValType result = result_of(in.op);
   uint32_t src[3] = {0, 0, 0};
   for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));
@@ -193,7 +226,7 @@ void Translator::vector(const Instr& in) {
   const AccState before = acc_;
   const uint32_t at = here();
   emit_long(word(op_id(in.op), dst, src[0], src[1]));
-  if (row_of(in.op).lane) {
+  if (wasm::op_facts(in.op).imm == wasm::Imm::Lane) {
     emit(in.lane);
   } else if (arity == 3) {
     emit(src[2]);
@@ -213,7 +246,7 @@ void Translator::vector(const Instr& in) {
 // Vector loads: near a=dst b=address c=offset; Far a=dst b=address | mem | offset.
 // Stores: a=address b=value. Lanes: a=dst b=address c=value | mem, lane | offset.
 void Translator::vec_memory(const Instr& in) {
-  const Shape shape = row_of(in.op).shape;
+  const Shape shape = row_of(in.op).shape();
   mark();
   if (shape == Shape::VecLane) {
     const Operand v = top(0), a = top(1);
@@ -240,7 +273,7 @@ void Translator::vec_memory(const Instr& in) {
     const AccState before = acc_;
     const uint32_t at = here();
     emit_long(
-        word(op_id(in.op, variant), dst, sa, Raw(far ? 0 : near_offset(in, row_of(in.op).bytes))));
+        word(op_id(in.op, variant), dst, sa, Raw(far ? 0 : near_offset(in, bytes_of(in.op)))));
     if (far) {
       emit(memory_word(in.index));
       emit(in.offset);
@@ -261,7 +294,7 @@ void Translator::vec_memory(const Instr& in) {
 
 // Wide arithmetic: a=dst b,c=first two | third, fourth. Results in dst, dst+1.
 void Translator::wide(const Instr& in) {
-  const size_t arity = row_of(in.op).arity;
+  const size_t arity = arity_of(in.op);
   uint32_t src[4] = {0, 0, 0, 0};
   for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));
   pop_n(arity);
@@ -274,7 +307,7 @@ void Translator::wide(const Instr& in) {
 
 // Atomics: a=dst b=address c=operand | mem, replacement slot | offset.
 void Translator::atomic(const Instr& in) {
-  const size_t arity = row_of(in.op).arity;
+  const size_t arity = arity_of(in.op);
   const ValType result = result_of(in.op);
   uint32_t src[3] = {0, 0, 0};
   for (size_t i = 0; i < arity; ++i) src[i] = source(top(uint32_t(arity - 1 - i)));

@@ -63,14 +63,14 @@ void Translator::stack_switching(const Instr& in) {
   mark();
   switch (in.op) {
     case O::ContNew:
-      emit_long(word(Special::ContNew, base));
+      emit_op(Special::ContNew, base);
       break;
     case O::ContBind:
-      emit_long(word(Special::ContBind, base, Raw(slots)));
+      emit_op(Special::ContBind, base, Raw(slots));
       break;
     case O::Suspend:
     case O::Switch:
-      emit_long(word(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, Raw(slots)));
+      emit_op(in.op == O::Suspend ? Special::Suspend : Special::Switch, base, Raw(slots));
       emit(tag);
       break;
     default: {
@@ -91,8 +91,7 @@ void Translator::stack_switching(const Instr& in) {
       }
       uint32_t results = 0;
       for (const ValType t : type.results) results += slot_count(t);
-      emit_long(
-          word(Special::Resume, Raw(base), Raw(slots), Raw(base + std::max(slots + 1, results))));
+      emit_op(Special::Resume, Raw(base), Raw(slots), Raw(base + std::max(slots + 1, results)));
       emit(pair(first, uint32_t(in.clauses.size())));
       emit(tag);
     }
@@ -102,7 +101,7 @@ void Translator::stack_switching(const Instr& in) {
   finish_call(type, base);
 }
 
-Result<void> Translator::visit_plain(const Instr& in) {
+void Translator::visit_plain(const Instr& in) {
   bound_lazy();
   using O = wasm::Opcode;
   const O opcode = in.op;
@@ -136,123 +135,123 @@ Result<void> Translator::visit_plain(const Instr& in) {
   switch (opcode) {
     case O::MemorySize: {
       const uint32_t dst = result();
-      emit_long(word(Special::MemorySize, dst));
+      emit_op(Special::MemorySize, dst);
       emit(in.index);
-      return {};
+      return;
     }
     case O::MemoryGrow: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(Special::MemoryGrow, dst, s[0]));
+      emit_op(Special::MemoryGrow, dst, s[0]);
       emit(pair(in.index, module_.memories[in.index].type.limits.has_64()));
-      return {};
+      return;
     }
     case O::MemoryFill:
       take(3);
-      emit_long(word(Special::MemoryFill, s[0], s[1], s[2]));
+      emit_op(Special::MemoryFill, s[0], s[1], s[2]);
       emit(memory_word(in.index));
-      return {};
+      return;
     case O::MemoryCopy:
       take(3);
-      emit_long(word(Special::MemoryCopy, s[0], s[1], s[2]));
+      emit_op(Special::MemoryCopy, s[0], s[1], s[2]);
       emit(pair(memory_word(in.index), memory_word(in.index2)));
-      return {};
+      return;
     case O::MemoryInit:
       take(3);
-      emit_long(word(Special::MemoryInit, s[0], s[1], s[2]));
+      emit_op(Special::MemoryInit, s[0], s[1], s[2]);
       emit(pair(memory_word(in.index2), in.index));
-      return {};
+      return;
     case O::DataDrop:
-      emit_long(word(Special::DataDrop));
+      emit_op(Special::DataDrop);
       emit(in.index);
-      return {};
+      return;
     case O::TableGet: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(Special::TableGet, dst, s[0]));
+      emit_op(Special::TableGet, dst, s[0]);
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
-      return {};
+      return;
     }
     case O::TableSet:
       take(2);
-      emit_long(word(Special::TableSet, s[0], s[1]));
+      emit_op(Special::TableSet, s[0], s[1]);
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
-      return {};
+      return;
     case O::TableSize: {
       const uint32_t dst = result();
-      emit_long(word(Special::TableSize, dst));
+      emit_op(Special::TableSize, dst);
       emit(in.index);
-      return {};
+      return;
     }
     case O::TableGrow: {
       take(2);
       const uint32_t dst = result();
-      emit_long(word(Special::TableGrow, dst, s[0], s[1]));
+      emit_op(Special::TableGrow, dst, s[0], s[1]);
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
-      return {};
+      return;
     }
     case O::TableFill:
       take(3);
-      emit_long(word(Special::TableFill, s[0], s[1], s[2]));
+      emit_op(Special::TableFill, s[0], s[1], s[2]);
       emit(pair(in.index, module_.tables[in.index].type.limits.has_64()));
-      return {};
+      return;
     case O::TableCopy:
       take(3);
-      emit_long(word(Special::TableCopy, s[0], s[1], s[2]));
+      emit_op(Special::TableCopy, s[0], s[1], s[2]);
       emit(pair(table_word(in.index), table_word(in.index2)));
-      return {};
+      return;
     case O::TableInit:
       take(3);
-      emit_long(word(Special::TableInit, s[0], s[1], s[2]));
+      emit_op(Special::TableInit, s[0], s[1], s[2]);
       emit(pair(table_word(in.index2), in.index));
-      return {};
+      return;
     case O::ElemDrop:
-      emit_long(word(Special::ElemDrop));
+      emit_op(Special::ElemDrop);
       emit(in.index);
-      return {};
+      return;
     case O::RefFunc: {
       const uint32_t dst = result();
-      emit_long(word(Special::RefFunc, dst));
+      emit_op(Special::RefFunc, dst);
       emit(in.index);
-      return {};
+      return;
     }
     case O::RefIsNull: {
       take(1);
       const AccState before = acc_;
       const uint32_t dst = result();
       const uint32_t at = here();
-      emit_long(word(Special::RefIsNull, dst, s[0]));
+      emit_op(Special::RefIsNull, dst, s[0]);
       acc_.set(dst);
       note_last(at, dst, before);
-      return {};
+      return;
     }
     case O::RefAsNonNull: {
       const Operand o = top();
       const uint32_t src = source(o);
-      emit_long(word(Special::RefAsNonNull, 0, src));
-      return {};
+      emit_op(Special::RefAsNonNull, 0, src);
+      return;
     }
     case O::RefEq: {
       take(2);
       const uint32_t dst = result();
-      emit_long(word(Special::RefEq, dst, s[0], s[1]));
-      return {};
+      emit_op(Special::RefEq, dst, s[0], s[1]);
+      return;
     }
     case O::RefTest:
     case O::RefTestNull: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(Special::RefTest, dst, s[0], Raw(opcode == O::RefTestNull)));
+      emit_op(Special::RefTest, dst, s[0], Raw(opcode == O::RefTestNull));
       emit(heap_word(in.heap));
-      return {};
+      return;
     }
     case O::RefCast:
     case O::RefCastNull: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(Special::RefCast, dst, s[0], Raw(opcode == O::RefCastNull)));
+      emit_op(Special::RefCast, dst, s[0], Raw(opcode == O::RefCastNull));
       emit(heap_word(in.heap));
-      return {};
+      return;
     }
     case O::BrOnNull: {
       // Taken: without the reference. Not taken: the reference stays.
@@ -272,7 +271,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
         push(keep.type);
       }
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
-      return {};
+      return;
     }
     case O::BrOnNonNull: {
       settle_many(control(in.index), 0);
@@ -283,7 +282,7 @@ Result<void> Translator::visit_plain(const Instr& in) {
       c.if_false = word(Special::BrUnless64S, src);
       emit_cond_branch(in.index, c);
       pop();
-      return {};
+      return;
     }
     case O::BrOnCast:
     case O::BrOnCastFail: {
@@ -291,28 +290,28 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t src = source(top());
       const uint32_t scratch = next_slot_;
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
-      emit_long(word(Special::RefTest, scratch, src, Raw(in.null2)));
+      emit_op(Special::RefTest, scratch, src, Raw(in.null2));
       emit(heap_word(in.heap2));
       branch_on_slot(scratch, opcode == O::BrOnCast);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
-      return {};
+      return;
     }
     case O::RefI31:
     case O::I31GetS:
     case O::I31GetU: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(opcode == O::RefI31    ? Special::RefI31
-                     : opcode == O::I31GetS ? Special::I31GetS
-                                            : Special::I31GetU,
-                     dst, s[0]));
-      return {};
+      emit_op(opcode == O::RefI31    ? Special::RefI31
+              : opcode == O::I31GetS ? Special::I31GetS
+                                     : Special::I31GetU,
+              dst, s[0]);
+      return;
     }
     case O::AnyConvertExtern:
     case O::ExternConvertAny: {
       // The bits stay the same.
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
-      return {};
+      return;
     }
     case O::ContNew:
     case O::ContBind:
@@ -322,22 +321,22 @@ Result<void> Translator::visit_plain(const Instr& in) {
     case O::ResumeThrow:
     case O::ResumeThrowRef:
       stack_switching(in);
-      return {};
+      return;
     case O::RefGetDesc: {
       take(1);
-      emit_long(word(Special::RefAsNonNull, 0, s[0]));
+      emit_op(Special::RefAsNonNull, 0, s[0]);
       const uint32_t dst = result();
-      emit_long(word(Special::StructGet64, dst, s[0]));
+      emit_op(Special::StructGet64, dst, s[0]);
       emit(module_.canon_type(in.index)->descriptor_offset);
-      return {};
+      return;
     }
     case O::RefCastDescEq:
     case O::RefCastDescEqNull: {
       take(2);
       const uint32_t dst = result();
-      emit_long(word(Special::RefCastDesc, dst, s[0], s[1]));
+      emit_op(Special::RefCastDesc, dst, s[0], s[1]);
       emit(opcode == O::RefCastDescEqNull);
-      return {};
+      return;
     }
     case O::BrOnCastDescEq:
     case O::BrOnCastDescEqFail: {
@@ -346,11 +345,11 @@ Result<void> Translator::visit_plain(const Instr& in) {
       pop_n(1);
       const uint32_t scratch = next_slot_;
       if (scratch + 1 > max_slot_) max_slot_ = scratch + 1;
-      emit_long(word(Special::RefTestDesc, scratch, src, descriptor));
+      emit_op(Special::RefTestDesc, scratch, src, descriptor);
       emit(in.null2);
       branch_on_slot(scratch, opcode == O::BrOnCastDescEq);
       if (!validator_.operand(0).is_bot()) stack_.back().type = validator_.operand(0);
-      return {};
+      return;
     }
     case O::StructNewDefaultDesc: {
       materialize_top(1);
@@ -358,11 +357,11 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const Quad point = safepoint();
       pop_n(1);
       const uint32_t dst = result();
-      emit_long(word(Special::CheckDescriptor, 0, descriptor));
-      emit_long(word(Special::StructNewDefault, dst, descriptor));
+      emit_op(Special::CheckDescriptor, 0, descriptor);
+      emit_op(Special::StructNewDefault, dst, descriptor);
       emit(type_word(in.index));
       emit_point(point);
-      return {};
+      return;
     }
     case O::StructNewDesc:
     case O::StructNew: {
@@ -370,23 +369,23 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const uint32_t n =
           uint32_t(module_.types[in.index].fields.size()) + (opcode == O::StructNewDesc);
       materialize_top(n);
-      if (opcode == O::StructNewDesc) emit_long(word(Special::CheckDescriptor, 0, top(0).slot));
+      if (opcode == O::StructNewDesc) emit_op(Special::CheckDescriptor, 0, top(0).slot);
       const uint32_t base = n ? top(n - 1).slot : next_slot_;
       const Quad point = safepoint();
       pop_n(n);
       const uint32_t dst = result();
-      emit_long(word(Special::StructNew, dst, base));
+      emit_op(Special::StructNew, dst, base);
       emit(type_word(in.index));
       emit_point(point);
-      return {};
+      return;
     }
     case O::StructNewDefault: {
       const Quad point = safepoint();
       const uint32_t dst = result();
-      emit_long(word(Special::StructNewDefault, dst));
+      emit_op(Special::StructNewDefault, dst);
       emit(type_word(in.index));
       emit_point(point);
-      return {};
+      return;
     }
     case O::StructGet:
     case O::StructGetS:
@@ -413,9 +412,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
           break;
       }
       const uint32_t dst = result();
-      emit_long(word(op, dst, s[0]));
+      emit_op(op, dst, s[0]);
       emit(module_.canon_type(in.index)->field_offsets[in.index2]);
-      return {};
+      return;
     }
     case O::StructSet: {
       take(2);
@@ -438,9 +437,9 @@ Result<void> Translator::visit_plain(const Instr& in) {
         default:
           break;
       }
-      emit_long(word(op, s[0], s[1]));
+      emit_op(op, s[0], s[1]);
       emit(module_.canon_type(in.index)->field_offsets[in.index2]);
-      return {};
+      return;
     }
     case O::ArrayNew: {
       materialize_top(2);  // the initial value may be a reference: keep it rooted
@@ -448,19 +447,19 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const Quad point = safepoint();
       pop_n(2);
       const uint32_t dst = result();
-      emit_long(word(Special::ArrayNew, dst, init, len));
+      emit_op(Special::ArrayNew, dst, init, len);
       emit(type_word(in.index));
       emit_point(point);
-      return {};
+      return;
     }
     case O::ArrayNewDefault: {
       take(1);
       const Quad point = safepoint();
       const uint32_t dst = result();
-      emit_long(word(Special::ArrayNewDefault, dst, 0, s[0]));
+      emit_op(Special::ArrayNewDefault, dst, 0, s[0]);
       emit(type_word(in.index));
       emit_point(point);
-      return {};
+      return;
     }
     case O::ArrayNewFixed: {
       const uint32_t n = in.index2;
@@ -469,23 +468,23 @@ Result<void> Translator::visit_plain(const Instr& in) {
       const Quad point = safepoint();
       pop_n(n);
       const uint32_t dst = result();
-      emit_long(word(Special::ArrayNewFixed, dst, base));
+      emit_op(Special::ArrayNewFixed, dst, base);
       emit(type_word(in.index));
       emit(n);
       emit_point(point);
-      return {};
+      return;
     }
     case O::ArrayNewData:
     case O::ArrayNewElem: {
       take(2);
       const Quad point = safepoint();
       const uint32_t dst = result();
-      emit_long(word(opcode == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst,
-                     s[0], s[1]));
+      emit_op(opcode == O::ArrayNewData ? Special::ArrayNewData : Special::ArrayNewElem, dst, s[0],
+              s[1]);
       emit(type_word(in.index));
       emit(in.index2);
       emit_point(point);
-      return {};
+      return;
     }
     case O::ArrayGet:
     case O::ArrayGetS:
@@ -512,8 +511,8 @@ Result<void> Translator::visit_plain(const Instr& in) {
           break;
       }
       const uint32_t dst = result();
-      emit_long(word(op, dst, s[0], s[1]));
-      return {};
+      emit_op(op, dst, s[0], s[1]);
+      return;
     }
     case O::ArraySet: {
       take(3);
@@ -536,58 +535,56 @@ Result<void> Translator::visit_plain(const Instr& in) {
         default:
           break;
       }
-      emit_long(word(op, s[0], s[1], s[2]));
-      return {};
+      emit_op(op, s[0], s[1], s[2]);
+      return;
     }
     case O::ArrayLen: {
       take(1);
       const uint32_t dst = result();
-      emit_long(word(Special::ArrayLen, dst, s[0]));
-      return {};
+      emit_op(Special::ArrayLen, dst, s[0]);
+      return;
     }
     case O::ArrayFill:
       take(4);
-      emit_long(word(Special::ArrayFill, s[0], s[1], s[2]));
+      emit_op(Special::ArrayFill, s[0], s[1], s[2]);
       emit(s[3]);
-      return {};
+      return;
     case O::ArrayCopy:
       take(5);
-      emit_long(word(Special::ArrayCopy, s[0], s[1], s[2]));
+      emit_op(Special::ArrayCopy, s[0], s[1], s[2]);
       emit(pair(s[3], s[4]));
-      return {};
+      return;
     case O::ArrayInitData:
     case O::ArrayInitElem:
       take(4);
-      emit_long(word(opcode == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem,
-                     s[0], s[1], s[2]));
+      emit_op(opcode == O::ArrayInitData ? Special::ArrayInitData : Special::ArrayInitElem, s[0],
+              s[1], s[2]);
       emit(pair(s[3], in.index2));
-      return {};
+      return;
     case O::MemoryAtomicWait32:
     case O::MemoryAtomicWait64: {
       take(3);
       const uint32_t dst = result();
-      emit_long(
-          word(opcode == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64, dst,
-               s[0], s[1]));
+      emit_op(opcode == O::MemoryAtomicWait32 ? Special::AtomicWait32 : Special::AtomicWait64, dst,
+              s[0], s[1]);
       emit(memory_word(in.index));
       emit(in.offset);
       emit(s[2]);
-      return {};
+      return;
     }
     case O::MemoryAtomicNotify: {
       take(2);
       const uint32_t dst = result();
-      emit_long(word(Special::AtomicNotify, dst, s[0], s[1]));
+      emit_op(Special::AtomicNotify, dst, s[0], s[1]);
       emit(memory_word(in.index));
       emit(in.offset);
-      return {};
+      return;
     }
     case O::AtomicFence:
-      emit_long(word(Special::AtomicFence));
-      return {};
+      emit_op(Special::AtomicFence);
+      return;
     default:
-      return failure(ErrorKind::Unsupported, "instruction not supported by the interpreter",
-                     offset_);
+      panic("no translation");
   }
 }
 

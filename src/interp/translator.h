@@ -5,6 +5,7 @@
 
 #include "interp/code.h"
 #include "interp/ops.h"
+#include "wasm/op_tables.h"
 #include "wasm/validator.h"
 
 #if WAFER_HAS_TRANSLATOR
@@ -26,7 +27,7 @@ constexpr uint32_t kNone = ~0u;
 #if WAFER_HAS_OS
 #define WAFER_EMIT
 #else
-#define WAFER_EMIT WAFER_NOINLINE
+#define WAFER_EMIT WAFER_NOINLINE WAFER_NOCLONE
 #endif
 
 // Where an operand's value is right now.
@@ -229,9 +230,13 @@ class Translator {
     note_first(w, Form::Long);
     emit(w, narrow);
   }
+  // The same of an operation whose first word is written as a whole.
+  WAFER_EMIT void emit_op(Special op, Field a = 0, Field b = 0, Field c = 0) {
+    emit_long(word(op, a, b, c));
+  }
   static Quad pair(uint32_t low, uint32_t high) { return Quad(low) | Quad(high) << 32; }
   // Notes which module byte the next word comes from.
-  void mark() {
+  WAFER_EMIT void mark() {
     if (marked_offset_ == offset_ && marked_) return;
     uint64_t code_delta = here() - marked_at_;
     uint64_t offset_delta = uint64_t(int64_t(offset_) - int64_t(marked_offset_));
@@ -254,8 +259,8 @@ class Translator {
   }
   // Remembers that the instruction at `at` (one destination, field a) was the
   // last, so that local.set may redirect it and a branch may absorb it.
-  void note_last(uint32_t at, uint32_t dst, const AccState& before,
-                 wasm::Opcode op = wasm::Opcode::Illegal, uint8_t variant = 0) {
+  WAFER_EMIT void note_last(uint32_t at, uint32_t dst, const AccState& before,
+                            wasm::Opcode op = wasm::Opcode::Illegal, uint8_t variant = 0) {
     if (is_far(dst) && first_.form != Form::Long) {
       at = here();
       copy_far(0, dst);
@@ -280,7 +285,7 @@ class Translator {
     return true;
   }
   bool last_wrote(uint32_t slot) const { return last_.end == here() && last_.dst == slot; }
-  void forget_last() { last_ = Last{}; }
+  WAFER_EMIT void forget_last() { last_ = Last{}; }
   // A point that branches may reach.
   void label() {
     forget_acc();
@@ -289,7 +294,7 @@ class Translator {
 
   // ---- operands
   Operand& top(uint32_t depth = 0) { return stack_[stack_.size() - 1 - depth]; }
-  Operand& push(ValType type) {
+  WAFER_EMIT Operand& push(ValType type) {
     Operand o;
     o.type = type;
     o.slot = next_slot_;
@@ -311,7 +316,7 @@ class Translator {
     local_heads_[local] = uint32_t(stack_.size() - 1);
     if (lazy_from_ > stack_.size() - 1) lazy_from_ = uint32_t(stack_.size() - 1);
   }
-  Operand pop() {
+  WAFER_EMIT Operand pop() {
     const Operand o = stack_.back();
     stack_.pop_back();
     next_slot_ = o.slot;
@@ -334,9 +339,9 @@ class Translator {
     copy_far(slot, near_);
     return near_;
   }
-  uint32_t near_source(const Operand& o) { return near_slot(source(o)); }
+  WAFER_EMIT uint32_t near_source(const Operand& o) { return near_slot(source(o)); }
   // Slot from which `o` can be read, writing it to its own slot if it has none.
-  uint32_t source(const Operand& o) {
+  WAFER_EMIT uint32_t source(const Operand& o) {
     switch (o.kind) {
       case Operand::Kind::Slot:
         return o.slot;
@@ -350,7 +355,7 @@ class Translator {
     return 0;
   }
   // Copies the value of `o` to slot `dst`.
-  void store_to(const Operand& o, uint32_t dst) {
+  WAFER_EMIT void store_to(const Operand& o, uint32_t dst) {
     switch (o.kind) {
       case Operand::Kind::Const: {
         const AccState before = acc_;
@@ -369,7 +374,7 @@ class Translator {
         break;
     }
   }
-  void copy(uint32_t src, uint32_t dst, ValType type) {
+  WAFER_EMIT void copy(uint32_t src, uint32_t dst, ValType type) {
     if (src == dst) return;
     const uint32_t at = here();
     const AccState before = acc_;
@@ -407,7 +412,7 @@ class Translator {
     *link = o.copy.next_same;
   }
   // Puts every operand into its own slot: what merges of control flow rely on.
-  void materialize_all() {
+  WAFER_EMIT void materialize_all() {
     maps_.changed_from(lazy_from_);
     for (uint32_t i = lazy_from_; i < stack_.size(); ++i) {
       Operand& o = stack_[i];
@@ -424,7 +429,7 @@ class Translator {
     for (uint32_t i = uint32_t(stack_.size()) - above; count--;) materialize(--i);
   }
   // Before `local` changes: operands that still stand for its old value get it.
-  void preserve_local(uint32_t local) {
+  WAFER_EMIT void preserve_local(uint32_t local) {
     while (local_heads_[local] != kNone) {
       const uint32_t index = local_heads_[local];
       Operand& o = stack_[index];
@@ -479,7 +484,10 @@ class Translator {
   }
 
   // ---- plain operations
-  static ValType result_of(wasm::Opcode op) { return TypeKind(row_of(op).result); }
+  static ValType result_of(wasm::Opcode op) { return wasm::op_facts(op).sig().results[0]; }
+  static uint32_t arity_of(wasm::Opcode op) { return wasm::op_facts(op).sig().param_count; }
+  // Of memory that it touches.
+  static unsigned bytes_of(wasm::Opcode op) { return 1u << wasm::op_facts(op).aux; }
   static bool is_immediate(const Operand& o);
   // Whether a constant fits into a field of an instruction, or half a word.
   template <class Half>
@@ -652,10 +660,10 @@ class Translator {
   void poll_point();
   void stack_switching(const Instr& in);
 
-  Result<void> visit(const Instr& in);
-  Result<void> visit_special(const Instr& in);
+  void visit(const Instr& in);
+  void visit_special(const Instr& in);
   // The instructions that have fixed operand counts and results after them.
-  Result<void> visit_plain(const Instr& in);
+  void visit_plain(const Instr& in);
   void visit_skipped(const Instr& in);
   uint32_t settle(const wasm::FuncType& type);
   void end_call(const wasm::FuncType& type);

@@ -182,6 +182,51 @@ def far_slots(out):
     return script
 
 
+def constants(out):
+    """A script that compares with constants about where they begin to need more room, and where
+    one more would be another number; as values and in branches. And subtracts them."""
+    compared = {"eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "lt": lambda a, b: a < b,
+                "gt": lambda a, b: a > b, "le": lambda a, b: a <= b, "ge": lambda a, b: a >= b}
+    functions, checks = [], []
+    for bits in (32, 64):
+        t, most = f"i{bits}", 1 << bits
+        signed = lambda v: (v % most ^ most >> 1) - (most >> 1)
+        numbers = [signed(v) for edge in (0, 1 << 15, -1 << 15, 1 << 31, 1 << 32, most >> 1, most)
+                   for v in (edge - 1, edge, edge + 1)]
+        numbers = sorted(set(numbers))
+        for name, holds in compared.items():
+            for sign in ("",) if name in ("eq", "ne") else ("_s", "_u"):
+                steps, see = [], signed if sign != "_u" else lambda v: v % most
+                for c in numbers:
+                    test = f"({t}.{name}{sign} (local.get 0) ({t}.const {c}))"
+                    steps.append(f"(local.set 1 (i64.add (i64.shl (local.get 1) (i64.const 2)) (i64.extend_i32_u "
+                                 f"(i32.add {test} (if (result i32) {test} (then (i32.const 2)) (else (i32.const 0)))))))")
+                functions.append(f'(func (export "{t}.{name}{sign}") (param {t}) (result i64) (local i64) '
+                                 f'{" ".join(steps)} (local.get 1))')
+                for x in numbers:
+                    result = 0
+                    for c in numbers:
+                        result = result << 2 | (3 if holds(see(x), see(c)) else 0)
+                    checks.append(f'(assert_return (invoke "{t}.{name}{sign}" ({t}.const {x})) '
+                                  f"(i64.const {result % (1 << 64)}))")
+        steps = "".join(f"(local.set 1 ({t}.add ({t}.mul (local.get 1) ({t}.const 31)) "
+                        f"({t}.sub (local.get 0) ({t}.const {c}))))" for c in numbers)
+        functions.append(f'(func (export "{t}.sub") (param {t}) (result {t}) (local {t}) {steps} (local.get 1))')
+        for x in numbers:
+            result = 0
+            for c in numbers:
+                result = (result * 31 + x - c) % most
+            checks.append(f'(assert_return (invoke "{t}.sub" ({t}.const {x})) ({t}.const {result}))')
+    for i, (c, x, result) in enumerate(((0.5, 2, 1.5), (-0.0, -0.0, 0.0), (0.0, -0.0, -0.0), (0.0, 0.0, 0.0),
+                                        (-1e10, 1e10, 2e10))):
+        functions.append(f'(func (export "f32.sub {i}") (param f32) (result f32) '
+                         f"(f32.sub (local.get 0) (f32.const {c})))")
+        checks.append(f'(assert_return (invoke "f32.sub {i}" (f32.const {x})) (f32.const {result}))')
+    script = out / "constants.wast"
+    script.write_text("\n".join(["(module", *functions, ")", *checks]))
+    return script
+
+
 def value(v):
     kind, bits = v["type"], v.get("value")
     if kind == "i32" or kind == "f32":
@@ -357,7 +402,8 @@ def main():
                    stdout=subprocess.DEVNULL)
     spectest = (args.out / "0.wasm").read_bytes()
     scripts = [args.suite / f"{name}.wast" for name in args.names] or \
-        [*sorted(args.suite.glob("*.wast")), long_branches(args.out), far_slots(args.out)]
+        [*sorted(args.suite.glob("*.wast")), long_branches(args.out), far_slots(args.out),
+         constants(args.out)]
     board = ROOT / "examples/embedded"
     elf = args.out / f"suite-{args.profile}.elf"
     common = ["-DPOOL_BYTES=15*1024*1024", HERE / "main.c", args.library, "-lm", "-o", elf]
