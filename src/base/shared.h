@@ -27,6 +27,9 @@ void* add_owner(const void* p);
 void drop_owner(const void* p);
 
 template <class T>
+struct StdAllocator;
+
+template <class T>
 class Shared {
  public:
   Shared() = default;
@@ -64,7 +67,7 @@ class Shared {
   template <class U>
     requires(std::is_convertible_v<T*, U*>)
   operator std::shared_ptr<U>() const {
-    return std::shared_ptr<U>(p_, [owner = *this](U*) {});
+    return std::shared_ptr<U>(p_, [owner = *this](U*) {}, StdAllocator<U>());
   }
 
   T* get() const { return p_; }

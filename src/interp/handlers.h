@@ -214,8 +214,8 @@ constexpr int kBranchWords = 2;
 WAFER_ALWAYS_INLINE uint32_t space_index(uint32_t word) { return kNarrow ? word & ~kIs64 : word; }
 WAFER_ALWAYS_INLINE bool space_is64(uint32_t word) { return word & kIs64; }
 
-// A slot that a field names, of which so many bytes are read or written: one instruction does it for
-// both halves where the compiler does not take their addresses apart.
+// A slot that a field names, of which so many bytes are read or written: one instruction does it
+// for both halves where the compiler does not take their addresses apart.
 template <size_t Bytes, class S>
 WAFER_ALWAYS_INLINE S* whole_slot(S* slot) {
   if constexpr (kNarrow && Bytes == 8) __asm__("" : "+r"(slot));
