@@ -325,8 +325,10 @@ WAFER_CC void const64(WAFER_PARAMS) {
 }
 #endif
 // Where the entry `i` of the branch table at `pc` leads.
+template <bool Far>
 WAFER_ALWAYS_INLINE int32_t table_offset(const Word* pc, uint32_t i) {
-  if constexpr (kNarrow) return number_at<int32_t>(pc + kWithAfter + 2 * i);
+  if constexpr (Far) return number_at<int32_t>(pc + kWithAfter + 2 * i);
+  if constexpr (kNarrow) return int16_t(pc[kWithAfter + i]);
   return int32_t(LO(pc[2 + i]));
 }
 WAFER_CC void br(WAFER_PARAMS) { NEXT(OFFSET); }
@@ -344,11 +346,12 @@ WAFER_CC void br_if64(WAFER_PARAMS) {
   if ((*SA != 0) == IfTrue) NEXT(OFFSET);
   NEXT(kBranchWords);
 }
+template <bool Far>
 WAFER_CC void br_table(WAFER_PARAMS) {
   uint32_t i = get_at<uint32_t>(SA);
   const uint32_t count = AFTER;
   if (i > count) i = count;
-  NEXT(table_offset(PC, i));
+  NEXT(table_offset<Far>(PC, i));
 }
 template <bool FromAcc>
 WAFER_CC void select(WAFER_PARAMS) {
@@ -410,7 +413,7 @@ constexpr std::memory_order kEntryOrder =
 
 WAFER_CC void return0(WAFER_PARAMS) { DO_RETURN(); }
 WAFER_CC void return1s(WAFER_PARAMS) {
-  const Slot v = *LB;
+  const Slot v = *(kNarrow ? SA : LB);
   // The link lies above every result, so writing slot 0 leaves it alone.
   FP[0] = v;
   DO_RETURN();
@@ -721,7 +724,10 @@ constexpr HandlerTable make_table() {
   set(S::BrUnlessS, br_if<false, false>);
   set(S::BrIf64S, br_if64<true>);
   set(S::BrUnless64S, br_if64<false>);
-  set(S::BrTable, br_table);
+  set(S::BrTable, br_table<false>);
+#if WAFER_NARROW
+  set(S::BrTableFar, br_table<true>);
+#endif
   set(S::SelectS, select<false>);
   set(S::Select128, select128);
   set(S::Return, return0);

@@ -329,9 +329,10 @@ inline constexpr auto kLayout = make_layout<make_layout<16>().form_count>();
   X(BrUnlessS, Core) X(BrUnlessA, Accumulator)                                             \
   X(BrIf64S, Core) X(BrUnless64S, Core) /* a=i64 | offset; for fused eqz and references */ \
   X(BrTable, Core)         /* a=index |* count | offset ... */                             \
+  X(BrTableFar, Narrow)    /* the same, with offsets of 32 bits */                         \
   X(SelectS, Core) X(SelectA, Accumulator) /* a=dst b=then c=else |* condition */          \
   X(Return, Core)          /* a=link */                                                    \
-  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src */                            \
+  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src (narrow: a=src b=link) */                            \
   X(Call, Core)            /* a=args, hi half=function | safepoint */                      \
   X(CallImport, Core)      /* same */                                                      \
   X(CallIndirect, Core)    /* a=args b=index c=is64 | table, type | safepoint */           \

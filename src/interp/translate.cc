@@ -112,9 +112,12 @@ void Translator::emit_return() {
     const Operand o = top();
     const TypeKind k = o.type.kind();
     if (k != TypeKind::F32 && k != TypeKind::F64 && in_acc(o)) {
-      emit_long(word(Special::Return1A, link), 3);
+      emit_long(word(Special::Return1A, link), 2);
     } else {
-      emit_long(word(Special::Return1S, link, source(o)), 3);
+      const uint32_t from = near_source(o);
+      emit_first(
+          kNarrow ? word(Special::Return1S, from, link) : word(Special::Return1S, link, from),
+          Form::Half);
     }
     forget_last();
     return;
@@ -551,28 +554,30 @@ void Translator::visit_special(const Instr& in) {
       const uint32_t s = near_source(index);
       const uint32_t base = here();
       const uint32_t count = uint32_t(in.labels.size());
-      emit_with(word(Special::BrTable, s), count - 1);
+      const bool far = kNarrow && !limits_.branches;
+      const unsigned entry_words = far ? 2 : 1;
+      emit_with(word(far ? Special::BrTableFar : Special::BrTable, s), count - 1);
       const uint32_t table = here();
-      for (uint32_t i = 0; i < count; ++i) emit(0, 2);
+      for (uint32_t i = 0; i < count; ++i) emit(0, entry_words);
       // Labels that need values moved, and returns, get a stub each.
-      HashMap<uint32_t, uint32_t> stubs;
       forget_last();
       forget_acc();
       for (uint32_t i = 0; i < count; ++i) {
         Control& c = control(in.labels[i]);
-        const Fixup entry{base, table + i * (kNarrow ? 2 : 1)};
+        const Fixup entry{base, table + i * entry_words, !far};
         const bool to_function = &c == &control_.front();
         if (!to_function && !needs_moves(c)) {
           aim(entry, c);
           continue;
         }
-        auto [it, added] = stubs.try_emplace(in.labels[i], here());
-        if (added) {
+        if (c.stub == kNone) {
+          c.stub = here();
           forget_acc();
           emit_branch(c);
         }
-        set_offset(entry, it->second);
+        set_offset(entry, c.stub);
       }
+      for (const uint32_t label : in.labels) control(label).stub = kNone;
       set_unreachable();
       return;
     }

@@ -108,7 +108,7 @@ void Translator::visit_plain(const Instr& in) {
   WAFER_ASSUME_BUILT(opcode);
   mark();
   // Gathers the sources of the top `n` operands, first operand first.
-  uint32_t s[6] = {};
+  uint32_t s[6];
   auto take = [&](uint32_t n) {
     for (uint32_t i = 0; i < n; ++i) s[i] = source(top(n - 1 - i));
     pop_n(n);

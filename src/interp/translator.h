@@ -72,6 +72,7 @@ struct Control {
   bool has_else = false;
   uint32_t height = 0;     // operands at entry, below the parameters
   uint32_t base_slot = 0;  // first slot of parameters and results
+  uint32_t stub = kNone;   // of a branch table: what moves values and goes there
   Types params, results;
   Vec<Fixup> fixups;  // branches to the end
   // Handlers whose target is this label.

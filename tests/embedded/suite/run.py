@@ -42,7 +42,8 @@ EXPECTED_IN = {"minimal": {"linking0": 1, "load1": 5}}
 
 
 def long_branches(out):
-    """A script whose function has comparisons that branch over more than 2^15 instructions."""
+    """A script whose functions have comparisons, and tables, that branch over more than 2^15
+    instructions."""
     step = "(local.set $sum (i32.add (local.get $sum) (local.get $n)))\n"
     script = out / "long_branches.wast"
     script.write_text(f"""(module
@@ -55,8 +56,17 @@ def long_branches(out):
 (br $again)))
 (local.set $n (i32.sub (local.get $n) (i32.const 1)))
 (br_if $again (i32.ge_u (local.get $n) (i32.const 99))))
-(local.get $sum)))
+(local.get $sum))
+(func (export "table") (param $n i32) (result i32) (local $sum i32)
+(block $three (block $two (block $one
+(br_table $one $two $three (local.get $n)))
+{step * 33000})
+(local.set $sum (i32.add (local.get $sum) (i32.const 7))))
+(i32.mul (local.get $sum) (i32.const 3))))
 (assert_return (invoke "far" (i32.const 101)) (i32.const {99 * 33000}))
+(assert_return (invoke "table" (i32.const 0)) (i32.const 21))
+(assert_return (invoke "table" (i32.const 1)) (i32.const 21))
+(assert_return (invoke "table" (i32.const 5)) (i32.const 0))
 """)
     return script
 
