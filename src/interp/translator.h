@@ -53,8 +53,9 @@ struct Operand {
 // A branch whose offset is to be set.
 struct Fixup {
   uint32_t base;          // word that the offset is relative to
-  uint32_t word;          // word that has the offset, or its lower half
-  bool is_short = false;  // narrow: 16 bits, in that word alone
+  uint32_t word : 31;     // word that has the offset, or its lower half
+  uint32_t is_short : 1;  // narrow: 16 bits, in that word alone
+  Fixup(uint32_t b, uint32_t w, bool s = false) : base(b), word(w), is_short(s) {}
 };
 
 // How an instruction's first word is written on narrow slots (code.h); elsewhere all are Long.
