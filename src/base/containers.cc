@@ -28,7 +28,8 @@ SharedHead* head_of(const void* p) { return static_cast<SharedHead*>(const_cast<
 }  // namespace
 
 void* make_shared_place(const SharedKind& kind) {
-  return new (allocate(sizeof(SharedHead) + kind.size, 8)) SharedHead{&kind, 1} + 1;
+  return new (allocate(sizeof(SharedHead) + kind.size, alignof(SharedHead))) SharedHead{&kind, 1} +
+         1;
 }
 
 void* add_owner(const void* p) {
@@ -41,7 +42,7 @@ void drop_owner(const void* p) {
   SharedHead* const head = head_of(p);
   if (--head->owners) return;
   head->kind->end(head + 1);
-  release(head, sizeof(SharedHead) + head->kind->size, 8);
+  release(head, sizeof(SharedHead) + head->kind->size, alignof(SharedHead));
 }
 
 std::string_view view_of(const char* text) {

@@ -60,9 +60,10 @@ class Shared {
     s.p_ = p;
     return s;
   }
-  // Between this and what the C++ API has.
+  // Between this and what the C++ API has: of the core's objects, which no other pointer has made.
+  // (Not of what any may point to.)
   template <class U>
-    requires(std::is_convertible_v<U*, T*>)
+    requires(std::is_convertible_v<U*, T*> && !std::is_void_v<T>)
   Shared(const std::shared_ptr<U>& o) : Shared(of(o.get())) {}
   template <class U>
     requires(std::is_convertible_v<T*, U*>)

@@ -34,16 +34,16 @@ WAFER_NOINLINE void branch_if(bool taken) {
 }
 #endif
 
-// What `a` and `b` give goes to the instruction's slot, and on with the next.
-#define FINISH_BINARY(length)                                 \
+// What S gives of the operands goes to the instruction's slot, and on with the next.
+#define FINISH(length, ...)                                   \
   do {                                                        \
     if constexpr (S::kTraps) {                                \
-      R_ out;                                                 \
-      const TrapCode code = S::eval(a, b, out);               \
+      typename S::Out out;                                    \
+      const TrapCode code = S::eval(__VA_ARGS__, out);        \
       if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code); \
-      PUT(R_, out);                                           \
+      PUT(typename S::Out, out);                              \
     } else {                                                  \
-      PUT(R_, S::eval(a, b));                                 \
+      PUT(typename S::Out, S::eval(__VA_ARGS__));             \
     }                                                         \
     NEXT(length);                                             \
   } while (0)
@@ -61,8 +61,7 @@ constexpr bool kIsLong = (OP >= Opcode::I32DivS && OP <= Opcode::I32RemU) ||
 template <Opcode OP>
 WAFER_NOINLINE void long_rest(typename Sem<OP>::In a, uint32_t b, int length) {
   using S = Sem<OP>;
-  using R_ = typename S::Out;
-  FINISH_BINARY(length);
+  FINISH(length, a, b);
 }
 #endif
 
@@ -71,7 +70,6 @@ WAFER_CC void bin(WAFER_PARAMS) {
   using S = Sem<OP>;
   static_assert(S::kTraps == wasm::is_trapping_arithmetic(OP), "it has its place noted, or not");
   using T = typename S::In;
-  using R_ = typename S::Out;
   T a, b;
   if constexpr (V == kAS || (!kNarrow && V == kAI))
     a = GET_ACC(T);
@@ -94,7 +92,7 @@ WAFER_CC void bin(WAFER_PARAMS) {
   // (Of how far to shift, 32 bits are enough.)
   if constexpr (kIsLong<OP>) return long_rest<OP>(a, uint32_t(b), kLength);
 #endif
-  FINISH_BINARY(kLength);
+  FINISH(kLength, a, b);
 }
 
 template <Opcode OP, unsigned V>
@@ -102,21 +100,12 @@ WAFER_CC void un(WAFER_PARAMS) {
   using S = Sem<OP>;
   static_assert(S::kTraps == wasm::is_trapping_arithmetic(OP), "it has its place noted, or not");
   using T = typename S::In;
-  using R_ = typename S::Out;
   T a;
   if constexpr (V == 1)
     a = GET_ACC(T);
   else
     a = get_at<T>(SB);
-  if constexpr (S::kTraps) {
-    R_ out;
-    const TrapCode code = S::eval(a, out);
-    if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(code);
-    PUT(R_, out);
-  } else {
-    PUT(R_, S::eval(a));
-  }
-  NEXT(kSlotsOnly);
+  FINISH(kSlotsOnly, a);
 }
 
 // Comparison fused with a branch: a,b are the operands' slots.
@@ -854,7 +843,7 @@ void trap_here(TrapCode code) {
 void trap_out_of_bounds() { TRAP(TrapCode::MemoryOutOfBounds); }
 
 void again_or_trap(uint32_t end) {
-  if (!has_grown(*CTX, end)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (!has_grown(*CTX, end)) TRAP_OUT_OF_BOUNDS();
   RELOAD_MEMORY();
 }
 #endif

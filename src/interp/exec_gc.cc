@@ -265,8 +265,7 @@ WAFER_CC void array_new_data(WAFER_PARAMS) {
   const uint64_t at = uint32_t(*SB), n = uint32_t(*SC);
   const Bytes data = CTX->instance->data(ARG_LO(2));
   const uint64_t bytes = n * type->element_size;
-  if (WAFER_UNLIKELY(at > data.size() || bytes > data.size() - at))
-    TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(at > data.size() || bytes > data.size() - at)) TRAP_OUT_OF_BOUNDS();
   GcArray* a = make_array(CTX, type, n, PC + and_safepoint(3), FP);
   if (WAFER_UNLIKELY(!a)) STOP();
   runtime::store_numbers(a->elements(), data.data() + at, type->element_size, n);
@@ -342,8 +341,7 @@ WAFER_CC void array_init_data(WAFER_PARAMS) {
   if (WAFER_UNLIKELY(at > a->length || n > a->length - at)) TRAP(TrapCode::ArrayOutOfBounds);
   const Bytes data = CTX->instance->data(ARG_HI(1));
   const size_t size = a->type->element_size;
-  if (WAFER_UNLIKELY(src > data.size() || n * size > data.size() - src))
-    TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(src > data.size() || n * size > data.size() - src)) TRAP_OUT_OF_BOUNDS();
   runtime::store_numbers(a->elements() + at * size, data.data() + src, size, n);
   NEXT(words(2));
 }

@@ -24,7 +24,7 @@ using OnMemory = uint64_t (*)(uint8_t* p, uint64_t operand, uint64_t replacement
 WAFER_NOINLINE void on_memory(OnMemory access, unsigned width, bool has_result) {
   uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), width);
   if (WAFER_UNLIKELY((uint32_t(*SB) + uint32_t(ARG(2))) % width)) TRAP(TrapCode::UnalignedAtomic);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
   const uint64_t r = access(p, *SC, FP[uint16_t(ARG_HI(1))]);
   if (has_result) *SA = r;
   NEXT(words(3));
@@ -41,7 +41,7 @@ WAFER_CC void atomic(WAFER_PARAMS) {
   // Alignment is checked first: it does not depend on the memory's size.
   if (WAFER_UNLIKELY((uint32_t(*SB) + uint32_t(ARG(2))) % A::kWidth))
     TRAP(TrapCode::UnalignedAtomic);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
   const uint64_t r = A::eval(p, *SC, FP[uint16_t(ARG_HI(1))]);
   if constexpr (A::kHasResult) *SA = r;
   NEXT(words(3));

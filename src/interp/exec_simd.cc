@@ -119,7 +119,7 @@ WAFER_CC void vec_load(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
   if constexpr (V == kVecFar) {
     const uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), kBytes);
-    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+    if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
     putv(SA, 0, Simd<OP>::eval(p));
     NEXT(words(3));
   } else {
@@ -138,7 +138,7 @@ template <Opcode OP, unsigned V>
 WAFER_CC void vec_store(WAFER_PARAMS) {
   if constexpr (V == kVecFar) {
     uint8_t* p = far_address(CTX, ARG_LO(1), SA, 0, ARG(2), 16);
-    if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+    if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
     store128(p, SB);
     NEXT(words(3));
   } else {
@@ -157,7 +157,7 @@ template <Opcode OP>
 WAFER_CC void vec_lane(WAFER_PARAMS) {
   constexpr unsigned kBytes = Simd<OP>::kBytes;
   uint8_t* p = far_address(CTX, ARG_LO(1), SB, 0, ARG(2), kBytes);
-  if (WAFER_UNLIKELY(!p)) TRAP(TrapCode::MemoryOutOfBounds);
+  if (WAFER_UNLIKELY(!p)) TRAP_OUT_OF_BOUNDS();
   Vec128 v = getv(SC, 0);
   if constexpr (Simd<OP>::kIsLoad) {
     simd::load_lane<kBytes>(v, ARG_HI(1), p);

@@ -288,10 +288,10 @@ void again_or_trap(uint32_t end);
     TRAP_OUT_OF_BOUNDS();                                                            \
   } while (0)
 #else
-#define MEMORY_TOO_SMALL(end)                                     \
-  do {                                                            \
-    if (!has_grown(*CTX, end)) TRAP(TrapCode::MemoryOutOfBounds); \
-    RELOAD_MEMORY();                                              \
+#define MEMORY_TOO_SMALL(end)                        \
+  do {                                               \
+    if (!has_grown(*CTX, end)) TRAP_OUT_OF_BOUNDS(); \
+    RELOAD_MEMORY();                                 \
   } while (0)
 #endif
 #define CHECKED_ADDRESS(out, address, size)                                      \
@@ -304,14 +304,14 @@ void again_or_trap(uint32_t end);
     out = MEM + end_ - (size);                                                   \
   } while (0)
 #else
-#define CHECKED_ADDRESS(out, address, size)                                  \
-  do {                                                                       \
-    const uint64_t at_ = uint64_t(address) + FC;                             \
-    if (WAFER_UNLIKELY(at_ + (size) > MEMORY_SIZE)) {                        \
-      if (!has_grown(*CTX, at_ + (size))) TRAP(TrapCode::MemoryOutOfBounds); \
-      RELOAD_MEMORY();                                                       \
-    }                                                                        \
-    out = MEM + at_;                                                         \
+#define CHECKED_ADDRESS(out, address, size)                     \
+  do {                                                          \
+    const uint64_t at_ = uint64_t(address) + FC;                \
+    if (WAFER_UNLIKELY(at_ + (size) > MEMORY_SIZE)) {           \
+      if (!has_grown(*CTX, at_ + (size))) TRAP_OUT_OF_BOUNDS(); \
+      RELOAD_MEMORY();                                          \
+    }                                                           \
+    out = MEM + at_;                                            \
   } while (0)
 #endif
 

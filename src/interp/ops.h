@@ -332,7 +332,7 @@ inline constexpr auto kLayout = make_layout<make_layout<16>().form_count>();
   X(BrTableFar, Narrow)    /* the same, with offsets of 32 bits */                         \
   X(SelectS, Core) X(SelectA, Accumulator) /* a=dst b=then c=else |* condition */          \
   X(Return, Core)          /* a=link */                                                    \
-  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src (narrow: a=src b=link) */                            \
+  X(Return1S, Core) X(Return1A, Accumulator) /* a=link b=src; narrow: exchanged */ \
   X(Call, Core)            /* a=args, hi half=function | safepoint */                      \
   X(CallImport, Core)      /* same */                                                      \
   X(CallIndirect, Core)    /* a=args b=index c=is64 | table, type | safepoint */           \

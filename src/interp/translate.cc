@@ -554,7 +554,7 @@ void Translator::visit_special(const Instr& in) {
       const uint32_t s = near_source(index);
       const uint32_t base = here();
       const uint32_t count = uint32_t(in.labels.size());
-      const bool far = kNarrow && !limits_.branches;
+      const bool far = branches_far();
       const unsigned entry_words = far ? 2 : 1;
       emit_with(word(far ? Special::BrTableFar : Special::BrTable, s), count - 1);
       const uint32_t table = here();

@@ -29,11 +29,10 @@ void replace(wasm::Opcode& op, Operand& b) {
     op = wide ? O::I64Add : O::I32Add;
     value = -value;
   } else {
-    // gt_s gt_u le_s le_u ge_s ge_u, before which are lt_s lt_u.
-    const unsigned at = unsigned(op) - unsigned(wide ? O::I64GtS : O::I32GtS);
     // None is above all ones.
-    if (at % 2 != 0 && value == -1) return;
-    op = O(unsigned(op) + (at < 2 ? 4 : -4));
+    if (value == -1 && (op == O::I32GtU || op == O::I32LeU || op == O::I64GtU || op == O::I64LeU))
+      return;
+    op = looked_up(kOpposite, looked_up(kMirrored, op));
     ++value;
   }
   b.value = wide ? uint64_t(value) : uint32_t(value);

@@ -549,11 +549,13 @@ class Translator {
     emit_first(kNarrow ? first | o.value << 32 : first, words == 2 ? Form::Half : Form::After);
     if constexpr (!kNarrow) put(o.value);
   }
+  // Whether offsets of 16 bits are known not to reach.
+  bool branches_far() const { return kNarrow && !limits_.branches; }
   // Emits a branch that is taken if the condition holds, or if not, and whose offset is to be set.
   Fixup emit_jump(const Condition& c, bool holds) {
     const Form form = !c.compares ? Form::Half : c.constant ? Form::After : Form::Offset;
     // Far: by one that leads over another.
-    const bool far = kNarrow && !limits_.branches;
+    const bool far = branches_far();
     const uint32_t base = here();
     emit_first(holds != far ? c.if_true : c.if_false, form);
     if constexpr (!kNarrow) put(pair(0, c.imm));
@@ -565,7 +567,7 @@ class Translator {
   }
   Fixup emit_jump() {
     const uint32_t base = here();
-    const bool far = kNarrow && !limits_.branches;
+    const bool far = branches_far();
     emit_first(word(far ? Special::BrFar : Special::Br), far ? Form::After : Form::Half);
     if constexpr (!kNarrow) put(0);
     return {base, base + 1, !far};
