@@ -31,6 +31,10 @@ if(WAFER_EMBEDDED)
     $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fno-c++-static-destructors>
     "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:${wafer_small_options}>"
     -fno-asynchronous-unwind-tables)
+  # Programs of another compiler, or another version of it, find machine code in the library.
+  if(CMAKE_INTERPROCEDURAL_OPTIMIZATION AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(wafer_flags INTERFACE -ffat-lto-objects)
+  endif()
 endif()
 
 function(wafer_library name)

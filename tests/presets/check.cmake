@@ -1,7 +1,8 @@
-# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLTO=ON|OFF
-#   -DMESSAGES=ON|OFF -DLIMIT=bytes [-DMEMORY=bytes] -DWAFER=wafer -DBUILD=folder -P check.cmake
+# cmake -DSOURCE=. -DPRESET=name -DCOMPILER=prefix -DPROFILE=name -DINTERPRETER=name -DLIMIT=bytes
+#   [-DAPART=ON] [-DSILENT=ON] [-DMEMORY=bytes] -DWAFER=wafer -DBUILD=folder -P check.cmake
 # Configures, builds and tests a preset, and checks the size of its example, and what memory it
-# takes beside linear memory and stack; says that it skips where there is no compiler.
+# takes beside linear memory and stack; says that it skips where there is no compiler. APART: without
+# link-time optimization, whatever the preset has; SILENT: without messages of errors.
 find_program(GXX ${COMPILER}-g++)
 # The headers of the compiler for Arm serve the one for RISC-V.
 file(GLOB headers /usr/include/newlib/c++/*/new)
@@ -14,9 +15,18 @@ if(NOT GXX OR NOT (status EQUAL 0 OR headers))
   return()
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/../run_cmake.cmake)
+set(options)
+set(what "${PRESET}, ${PROFILE}, ${INTERPRETER}")
+if(APART)
+  list(APPEND options -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF)
+  string(APPEND what ", without link-time optimization")
+endif()
+if(SILENT)
+  list(APPEND options -DWAFER_MESSAGES=OFF)
+  string(APPEND what ", without messages")
+endif()
 run_cmake(--preset ${PRESET} -DWAFER_PROFILE=${PROFILE} -DWAFER_INTERPRETER=${INTERPRETER}
-  -DWAFER_FEATURE_XIP=OFF -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=${LTO}
-  -DWAFER_MESSAGES=${MESSAGES} -B ${BUILD})
+  -DWAFER_FEATURE_XIP=OFF ${options} -B ${BUILD})
 run_cmake(--build ${BUILD})
 # The symbols that the library needs, and the example in an emulator where there is one.
 execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --test-dir ${BUILD} --verbose
@@ -30,10 +40,6 @@ if(B_WAFER_EMULATOR AND NOT out MATCHES "embedded.example")
   message(FATAL_ERROR "the example was not run")
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/size.cmake)
-set(what "${PRESET}, ${PROFILE}, ${INTERPRETER}")
-if(LTO)
-  string(APPEND what ", link-time optimization")
-endif()
 check_size(${BUILD}/examples/embedded/example_fir.elf ${LIMIT} "${what}" ${COMPILER})
 if(MEMORY AND B_WAFER_EMULATOR)
   if(NOT out MATCHES "pool: ([0-9]+) bytes at most")
