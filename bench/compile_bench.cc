@@ -4,8 +4,9 @@
 //   wafer_compile_bench [OPTIONS] --shapes      made modules, each with one function or
 //                                               construction that grows by powers of ten
 //
-//   --tier REGEX     of validate, interp, baseline, optimizing, llvm (all)
-//   --opt LEVEL      of llvm, 0 to 3 (2)
+//   --tier REGEX     of validate, interp, baseline, optimizing, llvm, xip: code that runs in place
+//                    on a Cortex-M4 (all)
+//   --opt LEVEL      of llvm and xip, 0 to 3 (2)
 //   --every N        only every Nth 64 KiB of functions (1): a sample of a large module
 //   --shape REGEX    only such shapes
 //   --from, --to N   sizes of shapes (1000 to 1000000)
@@ -110,17 +111,23 @@ size_t compile(const std::string& tier, Bytes bytes, const Options& options) {
       if (made) code += made->code.size();
     }
 #endif
-  } else if (tier == "llvm") {
+  } else if (tier == "llvm" || tier == "xip") {
     compiler::Backend* backend = must(compiler::load_llvm_backend());
     compiler::CompileOptions compile;
     compile.opt_level = options.opt_level;
     compile.threads = 1;
+    if (tier == "xip") {
+      compile.target = "thumbv7em";
+      return must(backend->compile_in_place(*module, compile)).size();
+    }
     // A sample has no code for its calls of other functions.
     compile.through_entries = options.every > 1;
     code = must(backend->compile(*module, compile, functions)).text.size();
   }
   return code;
 }
+
+constexpr const char* kTiers[] = {"validate", "interp", "baseline", "optimizing", "llvm", "xip"};
 
 struct Measured {
   double seconds = 0;
@@ -154,7 +161,7 @@ Measured measure(const std::string& tier, Bytes bytes, const Options& options) {
 
 void measure_module(const Options& options) {
   const std::vector<uint8_t> bytes = read_file(options.file);
-  for (const char* tier : {"validate", "interp", "baseline", "optimizing", "llvm"}) {
+  for (const char* tier : kTiers) {
     if (!std::regex_search(tier, std::regex(options.tiers))) continue;
     const Measured m = measure(tier, bytes, options);
     std::printf("%-10s %9.3f s %8.0f MB %10zu bytes of code%s\n", tier, m.seconds, m.megabytes,
@@ -164,7 +171,7 @@ void measure_module(const Options& options) {
 }
 
 void measure_shapes(const Options& options) {
-  for (const char* tier : {"validate", "interp", "baseline", "optimizing", "llvm"}) {
+  for (const char* tier : kTiers) {
     if (!std::regex_search(tier, std::regex(options.tiers))) continue;
     for (const bench::Shape& shape : bench::kShapes) {
       if (!std::regex_search(shape.name, std::regex(options.shapes))) continue;

@@ -124,6 +124,17 @@ inline Code nested_ifs(size_t n) {
   return function_of(c);
 }
 
+// What one of them asks is known after the one before.
+inline Code ifs_of_one_value(size_t n) {
+  Code c;
+  for (size_t i = 0; i < n; ++i) {
+    get(c, 0), put(c, {0x04, kVoid});
+    get(c, 0), put(c, {0x10, 0}), set(c, 0), end(c);
+  }
+  get(c, 0);
+  return function_of(c);
+}
+
 inline Code ifs_in_a_row(size_t n) {
   Code c;
   for (size_t i = 0; i < n; ++i) {
@@ -403,6 +414,7 @@ inline constexpr Shape kShapes[] = {
     {"nested_blocks", shapes::nested_blocks},
     {"nested_branches", shapes::nested_branches},
     {"nested_ifs", shapes::nested_ifs},
+    {"ifs_of_one_value", shapes::ifs_of_one_value},
     {"ifs_in_a_row", shapes::ifs_in_a_row},
     {"nested_loops", shapes::nested_loops},
     {"loops_in_a_row", shapes::loops_in_a_row},

@@ -131,9 +131,6 @@ void refresh(Context* c) {
 namespace service {
 
 void trap(Context* c, uint32_t code) { raise(c, TrapCode(code)); }
-void trap_uninitialized(Context* c, uint32_t index) {
-  raise(c, indirect_failed(*c->instance->store, TrapCode::UninitializedElement, index));
-}
 void call_function(Context* c, FuncInst* func, Slot* slots) {
   Store& store = *c->instance->store;
   check(c, func->host ? runtime::call_host(store, func, c->instance, slots)
@@ -141,6 +138,14 @@ void call_function(Context* c, FuncInst* func, Slot* slots) {
   // A trap that the host has swallowed must not be taken for the next one.
   if (WAFER_UNLIKELY(store.trap().code != TrapCode::None)) store.trap() = {};
   refresh(c);
+}
+void call_element(Context* c, uint32_t table, uint32_t index, uint32_t type, Slot* slots) {
+  const Table& t = *c->tables[table];
+  if (index >= t.size) raise(c, TrapCode::UndefinedElement);
+  auto* const func = reinterpret_cast<FuncInst*>(uintptr_t(t.elements[index]));
+  if (!func) raise(c, indirect_failed(*c->instance->store, TrapCode::UninitializedElement, index));
+  if (func->type != c->types[type]) raise(c, TrapCode::IndirectTypeMismatch);
+  call_function(c, func, slots);
 }
 uint32_t memory_pages(Context* c) { return uint32_t(c->instance->memory0->pages()); }
 uint32_t memory_grow(Context* c, uint32_t delta) {

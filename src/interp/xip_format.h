@@ -19,7 +19,7 @@
 namespace wafer::interp {
 
 inline constexpr uint8_t kXipMagic[8] = {0, 'w', 'a', 'f', 'x', 'i', 'p', '\n'};
-inline constexpr uint32_t kXipVersion = 2;
+inline constexpr uint32_t kXipVersion = 3;
 
 // What code may use of a processor.
 struct XipTarget {

@@ -177,6 +177,8 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const Target& t, unsig
       ropi ? llvm::Reloc::ROPI : llvm::Reloc::PIC_, llvm::CodeModel::Small,
       kLevels[std::min(opt_level, 3u)], /*JIT=*/false));
   if (!machine) return error_of("no code generator for target " + t.triple);
+  // For single functions, where it would look up addresses in a table.
+  if (in_place) machine->setO0WantsFastISel(false);
   return machine;
 }
 
@@ -240,6 +242,10 @@ class LlvmBackend final : public Backend {
       else
         fn->setLinkage(llvm::GlobalValue::InternalLinkage);
       WAFER_TRY(translator.translate(f));
+      if (facts.plain[f]) {
+        fn->addFnAttr(llvm::Attribute::OptimizeNone);
+        fn->addFnAttr(llvm::Attribute::NoInline);
+      }
     }
     translator.finish();
     const Cancellation cancelled(options.cancel);

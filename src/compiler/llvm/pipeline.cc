@@ -23,6 +23,7 @@
 #include <llvm/Transforms/IPO/Inliner.h>
 #include <llvm/Transforms/InstCombine/InstCombine.h>
 #include <llvm/Transforms/Scalar/ADCE.h>
+#include <llvm/Transforms/Scalar/ConstraintElimination.h>
 #include <llvm/Transforms/Scalar/DeadStoreElimination.h>
 #include <llvm/Transforms/Scalar/DivRemPairs.h>
 #include <llvm/Transforms/Scalar/EarlyCSE.h>
@@ -64,6 +65,21 @@ class IfLoops : public llvm::PassInfoMixin<IfLoops> {
   explicit IfLoops(FunctionPassManager passes) : passes_(std::move(passes)) {}
   llvm::PreservedAnalyses run(llvm::Function& f, llvm::FunctionAnalysisManager& analyses) {
     if (analyses.getResult<llvm::LoopAnalysis>(f).empty()) return llvm::PreservedAnalyses::all();
+    return passes_.run(f, analyses);
+  }
+
+ private:
+  FunctionPassManager passes_;
+};
+
+// Runs passes on functions of few blocks: their time, and the memory of jump threading, grow with
+// the square of them where one condition is asked for over and over.
+class IfFewBlocks : public llvm::PassInfoMixin<IfFewBlocks> {
+ public:
+  explicit IfFewBlocks(FunctionPassManager passes) : passes_(std::move(passes)) {}
+  llvm::PreservedAnalyses run(llvm::Function& f, llvm::FunctionAnalysisManager& analyses) {
+    constexpr size_t kMostBlocks = 2'000;
+    if (f.size() > kMostBlocks) return llvm::PreservedAnalyses::all();
     return passes_.run(f, analyses);
   }
 
@@ -148,7 +164,11 @@ void add_vectorization(FunctionPassManager& p, unsigned level, bool small,
 FunctionPassManager after_inlining(unsigned level, bool small, const wasm::Module& module) {
   FunctionPassManager p;
   p.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
-  if (level >= 2) p.addPass(llvm::JumpThreadingPass());
+  FunctionPassManager conditions;
+  // What one check of an address tells of others.
+  if (small) conditions.addPass(llvm::ConstraintEliminationPass());
+  if (level >= 2) conditions.addPass(llvm::JumpThreadingPass());
+  p.addPass(IfFewBlocks(std::move(conditions)));
   p.addPass(llvm::SimplifyCFGPass(SimplifyCFGOptions().convertSwitchRangeToICmp(true)));
   p.addPass(llvm::InstCombinePass());
   p.addPass(llvm::ReassociatePass());
@@ -245,8 +265,10 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
     return keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
   }
   llvm::PassInstrumentationCallbacks callbacks;
-  callbacks.registerShouldRunOptionalPassCallback(
-      [&cancelled](llvm::StringRef, llvm::Any) { return !cancelled(); });
+  callbacks.registerShouldRunOptionalPassCallback([&cancelled](llvm::StringRef, llvm::Any unit) {
+    const auto* const* f = llvm::any_cast<const llvm::Function*>(&unit);
+    return !cancelled() && !(f && (*f)->hasOptNone());
+  });
   llvm::PipelineTuningOptions tuning;
   llvm::PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
   llvm::LoopAnalysisManager loops;

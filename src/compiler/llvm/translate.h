@@ -6,6 +6,7 @@
 #include <llvm/IR/MDBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,21 @@ struct FunctionFacts {
   std::vector<bool> tail_calls;  // has tail calls
   std::vector<bool> compiled;    // is compiled along: can be called directly
   std::vector<bool> plain;       // is translated without being optimized
+};
+
+// Elements of a table that stay what the module's segments make of them, as nobody else has the
+// table and no code writes it: a constant, whose rows are the distance from it to the function, and
+// the type's number; of what is not a function of the module both are 0.
+struct XipTable {
+  llvm::GlobalVariable* rows = nullptr;  // if they are known
+  uint32_t count = 0;
+  // By canonical type, from 1 on. One that no element has gets a number of no row.
+  std::map<uint32_t, uint32_t> types;
+  uint32_t only = 0;  // the type's number that all rows have, if so
+  uint32_t id_of(uint32_t canon) const {
+    const auto at = types.find(canon);
+    return at != types.end() ? at->second : uint32_t(types.size()) + 1;
+  }
 };
 
 // Whether what these are limits of can never grow.
@@ -60,6 +76,8 @@ class ModuleTranslator {
   llvm::FunctionCallee builtin(Builtin builtin);
   // Code that takes a function's arguments from slots, for the loader; by the function's type.
   llvm::Function* xip_entry(uint32_t type_index);
+  // What is known of the elements of a table (xip_tables.cc).
+  const XipTable& xip_table(uint32_t table);
   // What the optimizer may assume of a kind of memory: kinds do not overlap.
   llvm::MDNode* tbaa(std::string_view kind);
 
@@ -88,6 +106,7 @@ class ModuleTranslator {
   llvm::MDNode* tbaa_root_ = nullptr;
   llvm::StringMap<llvm::MDNode*> tbaa_;
   llvm::Function* builtins_[size_t(Builtin::Count)] = {};
+  std::map<uint32_t, XipTable> xip_tables_;
 };
 
 class FunctionTranslator {
@@ -291,7 +310,8 @@ class FunctionTranslator {
   void xip_store(const wasm::Instr& in, Value* value, unsigned size);
   Value* xip_global_address(uint32_t index, std::string& kind);
   void xip_call_native(const wasm::FuncType& type, Value* callee, std::span<Value* const> args);
-  void xip_call_by_slots(const wasm::FuncType& type, Value* func, std::span<Value* const> args);
+  template <class Call>
+  void xip_call_by_slots(const wasm::FuncType& type, std::span<Value* const> args, Call&& call);
   void xip_call_direct(uint32_t func);
   void xip_call_indirect(const wasm::Instr& in);
   std::vector<Value*> take(size_t count);
@@ -322,8 +342,9 @@ class FunctionTranslator {
   Value* context_ = nullptr;
   llvm::DenseMap<uint32_t, Value*> fields_;  // invariant fields, loaded at the entry
   llvm::DISubprogram* subprogram_ = nullptr;
-  Block* xip_traps_[32] = {};              // by TrapCode
-  llvm::AllocaInst* xip_slots_ = nullptr;  // for calls by slots
+  Block* xip_traps_[32] = {};                        // by TrapCode
+  llvm::AllocaInst* xip_slots_ = nullptr;            // for calls by slots
+  llvm::SmallPtrSet<llvm::CallInst*, 8> xip_calls_;  // of functions of guests and hosts
   uint32_t xip_slot_count_ = 0;
   bool dead_ = false;
   bool calls_ = false;

@@ -2,6 +2,9 @@
 // structure, and instructions that processors of 32 bits do not have.
 #include "compiler/llvm/xip.h"
 
+#include <llvm/Analysis/LoopInfo.h>
+#include <llvm/IR/Dominators.h>
+
 #include "compiler/llvm/exact_traps.h"
 #include "compiler/llvm/translate.h"
 #include "interp/numeric.h"
@@ -139,17 +142,35 @@ void FunctionTranslator::xip_load_parameters() {
                    locals_[i]);
 }
 
-// Frames of functions that call none fit in what the loader keeps in reserve (max_frame).
+// The stack is looked at before the first call, outside of loops: where none is made it need not
+// be, as the loader keeps a frame in reserve (max_frame).
 void FunctionTranslator::xip_finish_entry() {
-  if (!calls_) {
-    b_.CreateBr(body_);
-    return;
+  b_.CreateBr(body_);
+  llvm::DominatorTree tree(*fn_);
+  tree.updateDFSNumbers();
+  BasicBlock* at = nullptr;
+  const auto outwards = [&] { at = tree.getNode(at)->getIDom()->getBlock(); };
+  for (llvm::CallInst* call : xip_calls_) {
+    BasicBlock* const bb = call->getParent();
+    if (!tree.isReachableFromEntry(bb)) continue;
+    if (!at) at = bb;
+    while (!tree.dominates(at, bb)) outwards();
   }
+  if (!at) return;
+  const llvm::LoopInfo loops(tree);
+  while (loops.getLoopFor(at)) outwards();
+  const auto before = llvm::find_if(*at, [&](llvm::Instruction& i) {
+    auto* const call = llvm::dyn_cast<llvm::CallInst>(&i);
+    return i.isTerminator() || (call && xip_calls_.contains(call));
+  });
+  BasicBlock* const rest = at->splitBasicBlock(before, "looked");
+  at->getTerminator()->eraseFromParent();
+  b_.SetInsertPoint(at);
   auto* name = llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, "sp"));
   Value* sp = b_.CreateIntrinsic(llvm::Intrinsic::read_register, {m_.i32},
                                  {llvm::MetadataAsValue::get(m_.context, name)});
   Value* limit = xip_field(XipField::stack_limit, m_.i32);
-  b_.CreateCondBr(b_.CreateICmpULT(sp, limit), xip_trap_block(TrapCode::CallStackExhausted), body_,
+  b_.CreateCondBr(b_.CreateICmpULT(sp, limit), xip_trap_block(TrapCode::CallStackExhausted), rest,
                   llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
 }
 
@@ -173,12 +194,12 @@ std::vector<Value*> FunctionTranslator::take(size_t count) {
 // Leaves the results on the operand stack.
 void FunctionTranslator::xip_call_native(const wasm::FuncType& type, Value* callee,
                                          std::span<Value* const> args) {
-  calls_ = true;
   std::vector<Value*> all{context_};
   all.insert(all.end(), args.begin(), args.end());
   llvm::CallInst* call =
       b_.CreateCall(llvm::FunctionCallee(m_.function_type(type, false), callee), all);
   call->setDoesNotThrow();
+  xip_calls_.insert(call);
   if (type.results.size() == 1) {
     push(call);
     return;
@@ -186,9 +207,10 @@ void FunctionTranslator::xip_call_native(const wasm::FuncType& type, Value* call
   for (unsigned i = 0; i < type.results.size(); ++i) push(b_.CreateExtractValue(call, i));
 }
 
-void FunctionTranslator::xip_call_by_slots(const wasm::FuncType& type, Value* func,
-                                           std::span<Value* const> args) {
-  calls_ = true;
+// `call` makes the service's call, which takes the slots.
+template <class Call>
+void FunctionTranslator::xip_call_by_slots(const wasm::FuncType& type, std::span<Value* const> args,
+                                           Call&& call) {
   xip_slot_count_ = std::max(
       {xip_slot_count_, uint32_t(type.params.size()), uint32_t(type.results.size()), uint32_t{1}});
   if (!xip_slots_) {
@@ -202,7 +224,7 @@ void FunctionTranslator::xip_call_by_slots(const wasm::FuncType& type, Value* fu
     if (v->getType() == m_.f32) v = b_.CreateBitCast(v, m_.i32);
     store_at(b_.CreateZExt(v, m_.i64), xip_slots_, i * kSlot, "spill");
   }
-  xip_service(XipCall::call_function, {func, xip_slots_});
+  xip_calls_.insert(call(xip_slots_));
   for (size_t i = 0; i < type.results.size(); ++i)
     push(load_at(m_.type_of(type.results[i]), xip_slots_, i * kSlot, "spill"));
 }
@@ -211,52 +233,61 @@ void FunctionTranslator::xip_call_direct(uint32_t func) {
   const wasm::FuncType& type = module_.func_type(func);
   const std::vector<Value*> args = take(type.params.size());
   if (module_.functions[func].imported)
-    xip_call_by_slots(type, xip_element(XipField::funcs, func), args);
+    xip_call_by_slots(type, args, [&](Value* slots) {
+      return xip_service(XipCall::call_function, {xip_element(XipField::funcs, func), slots});
+    });
   else
     xip_call_native(type, m_.function(func), args);
 }
 
+// Functions of this instance are called as they are, all others by the runtime, which traps as
+// well.
 void FunctionTranslator::xip_call_indirect(const wasm::Instr& in) {
   const wasm::FuncType& type = module_.types[in.index].func;
   Value* index = pop();
-  Value* table = xip_element(XipField::tables, in.index2);
-  Value* size = load_at(m_.i32, table, xip_layout::kTableSize, "table");
-  trap_if(b_.CreateICmpUGE(index, size), TrapCode::UndefinedElement);
-  Value* elements = load_at(m_.ptr, table, xip_layout::kTableElements, "table");
-  Value* func = load_at(m_.ptr, b_.CreateGEP(m_.i64, elements, index), 0, "elements");
-
-  llvm::MDNode* unlikely = llvm::MDBuilder(m_.context).createUnlikelyBranchWeights();
-  BasicBlock* null = block("null");
-  BasicBlock* good = block("ok");
-  b_.CreateCondBr(b_.CreateIsNull(func), null, good, unlikely);
-  b_.SetInsertPoint(null);
-  llvm::CallInst* call = xip_service(XipCall::trap_uninitialized, {index});
-  call->setDoesNotReturn();
-  call->addFnAttr(llvm::Attribute::Cold);
-  b_.CreateUnreachable();
-  b_.SetInsertPoint(good);
-
-  // Equal types are one object, and there are no subtypes (xip_check()).
-  Value* have = load_invariant(m_.ptr, func, xip_layout::kFuncType);
-  trap_if(b_.CreateICmpNE(have, xip_element(XipField::types, in.index)),
-          TrapCode::IndirectTypeMismatch);
-
-  // Functions of this instance are called as they are, all others by the runtime.
   const std::vector<Value*> args = take(type.params.size());
   const size_t height = stack_.size();
-  Value* context = load_invariant(m_.ptr, func, xip_layout::kFuncContext);
-  BasicBlock* own = block("own");
   BasicBlock* other = block("other");
   BasicBlock* next = block("called");
-  b_.CreateCondBr(b_.CreateICmpEQ(context, context_), own, other,
-                  llvm::MDBuilder(m_.context).createLikelyBranchWeights());
-  b_.SetInsertPoint(own);
-  xip_call_native(type, load_invariant(m_.ptr, func, xip_layout::kFuncNative), args);
+  const auto only_if = [&](Value* condition) {
+    BasicBlock* good = block("ok");
+    b_.CreateCondBr(condition, good, other,
+                    llvm::MDBuilder(m_.context).createLikelyBranchWeights());
+    b_.SetInsertPoint(good);
+  };
+  Value* code;
+  if (const XipTable& known = m_.xip_table(in.index2); known.rows) {
+    only_if(b_.CreateICmpULT(index, const_i32(known.count)));
+    const auto word = [&](unsigned i) {
+      return load_invariant(m_.i32,
+                            b_.CreateGEP(known.rows->getValueType()->getArrayElementType(),
+                                         known.rows, {index, const_i32(i)}),
+                            0);
+    };
+    if (const uint32_t id = known.id_of(module_.canon[in.index]); id != known.only)
+      only_if(b_.CreateICmpEQ(word(1), const_i32(id)));
+    code = b_.CreateGEP(m_.i8, known.rows, word(0));
+  } else {
+    Value* table = xip_element(XipField::tables, in.index2);
+    only_if(b_.CreateICmpULT(index, load_at(m_.i32, table, xip_layout::kTableSize, "table")));
+    Value* elements = load_at(m_.ptr, table, xip_layout::kTableElements, "table");
+    Value* func = load_at(m_.ptr, b_.CreateGEP(m_.i64, elements, index), 0, "elements");
+    only_if(b_.CreateIsNotNull(func));
+    // Equal types are one object, and there are no subtypes (xip_check()).
+    only_if(b_.CreateICmpEQ(load_invariant(m_.ptr, func, xip_layout::kFuncType),
+                            xip_element(XipField::types, in.index)));
+    only_if(b_.CreateICmpEQ(load_invariant(m_.ptr, func, xip_layout::kFuncContext), context_));
+    code = load_invariant(m_.ptr, func, xip_layout::kFuncNative);
+  }
+  xip_call_native(type, code, args);
   const std::vector<Value*> own_results = take(stack_.size() - height);
   BasicBlock* const own_end = b_.GetInsertBlock();
   b_.CreateBr(next);
   b_.SetInsertPoint(other);
-  xip_call_by_slots(type, func, args);
+  xip_call_by_slots(type, args, [&](Value* slots) {
+    return xip_service(XipCall::call_element,
+                       {const_i32(in.index2), index, const_i32(in.index), slots});
+  });
   const std::vector<Value*> other_results = take(stack_.size() - height);
   BasicBlock* const other_end = b_.GetInsertBlock();
   b_.CreateBr(next);

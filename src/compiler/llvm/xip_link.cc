@@ -113,7 +113,7 @@ class Linker {
         auto addend = llvm::object::ELFRelocationRef(r).getAddend();
         if (!addend) llvm::consumeError(addend.takeError());  // it is in the code
         all.push_back({uint32_t(r.getType()), at + uint32_t(r.getOffset()),
-                       to + (addend ? uint32_t(*addend) : 0)});
+                       to + (addend ? uint32_t(*addend) : 0), is_function(*symbol) ? mark() : 0});
       }
     }
     return is_arm() ? xip_relocate_arm(out_, all) : xip_relocate_riscv(out_, all);

@@ -12,6 +12,7 @@ struct XipRelocation {
   uint32_t type;  // of the architecture's ELF specification
   uint32_t at;    // where in the file
   uint32_t to;    // where the symbol is in the file, with the addend that the object tells
+  uint32_t mark;  // 1 if that is Thumb code
 };
 
 Error xip_link_failed(const std::string& what);

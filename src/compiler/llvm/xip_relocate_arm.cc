@@ -15,7 +15,7 @@ Result<void> apply(uint8_t* p, const XipRelocation& r) {
   const auto high = load_le<uint16_t>(p), low = load_le<uint16_t>(p + 2);
   switch (r.type) {
     case elf::R_ARM_REL32:
-      store_le(p, load_le<uint32_t>(p) + r.to - r.at);
+      store_le(p, ((load_le<uint32_t>(p) + r.to) | r.mark) - r.at);
       return {};
     case elf::R_ARM_THM_CALL:
     case elf::R_ARM_THM_JUMP24: {

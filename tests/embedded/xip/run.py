@@ -26,6 +26,7 @@ TARGETS = {
     "riscv32": (["riscv32", "riscv32imc-esp-espidf"],
                 ["riscv32imafc", "riscv32imac_zbb", "riscv32imac_zicclsm", "thumbv7em"]),
 }
+MODULES = ["guest", "trimmed", "known"]
 # Bytes of code and constants that the loader may take.
 LOADER_LIMIT = 10 * 1024
 REFUSED = {
@@ -94,15 +95,14 @@ def main():
         if message not in said:
             sys.exit(f"{options}: {said}")
 
-    sh(wafer, "wat2wasm", HERE / "guest.wat", "-o", out / "guest.wasm")
-    sh(wafer, "wat2wasm", HERE / "trimmed.wat", "-o", out / "trimmed.wasm")
-    for target in run_on + others:
-        sh(wafer, "compile", "--target", target, "--format", "xip", out / "guest.wasm",
-           "-o", out / f"{target}.xip")
-        sh(wafer, "compile", "--target", target, "--format", "xip", out / "trimmed.wasm",
-           "-o", out / f"{target}-trimmed.xip")
+    for module in MODULES:
+        sh(wafer, "wat2wasm", HERE / f"{module}.wat", "-o", out / f"{module}.wasm")
+        for target in run_on + others:
+            sh(wafer, "compile", "--target", target, "--format", "xip", out / f"{module}.wasm",
+               "-o", out / f"{target}-{module}.xip")
     if sh(wafer, "compile", "--target", run_on[0], "--format", "xip", out / "guest.wasm", "-o",
-          out / "again.xip") or (out / "again.xip").read_bytes() != (out / f"{run_on[0]}.xip").read_bytes():
+          out / "again.xip") or \
+            (out / "again.xip").read_bytes() != (out / f"{run_on[0]}-guest.xip").read_bytes():
         sys.exit("the same module gives other code")
 
     for tool in (board.compiler, f"{board.prefix}-g++", board.emulator[0]):
@@ -123,13 +123,13 @@ def main():
         sys.exit("the loader has grown")
 
     refused = "static const struct {\n  const char* name;\n  const void* code;\n  size_t size;\n} guest_others[] = {\n"
-    arrays = array("guest_wasm", out / "guest.wasm") + array("trimmed_wasm", out / "trimmed.wasm")
+    arrays = "".join(array(f"{m}_wasm", out / f"{m}.wasm") for m in MODULES)
     for i, target in enumerate(others):
-        arrays += array(f"guest_other{i}", out / f"{target}.xip")
+        arrays += array(f"guest_other{i}", out / f"{target}-guest.xip")
         refused += f'  {{"{target}", guest_other{i}, sizeof guest_other{i}}},\n'
     for target in run_on:
-        (out / "guest.h").write_text(arrays + array("guest_xip", out / f"{target}.xip") +
-                                     array("trimmed_xip", out / f"{target}-trimmed.xip") + refused + "};\n")
+        codes = "".join(array(f"{m}_xip", out / f"{target}-{m}.xip") for m in MODULES)
+        (out / "guest.h").write_text(arrays + codes + refused + "};\n")
         elf = out / f"{target}.elf"
         sh(*board.compile("-Wall", "-Wextra", "-DPOOL_BYTES=4*1024*1024",
                           '-DPOOL_PLACE=__attribute__((section(".psram")))', f"-I{out}",
