@@ -52,12 +52,15 @@ inline constexpr XipFeature kXipFeatures[] = {{kXipArm, kXipDsp, "dsp"},
                                               {kXipRiscv, kXipZbs, "zbs"},
                                               {kXipRiscv, kXipUnaligned, "zicclsm"}};
 
+// Of 64 bits, at a multiple of 4.
+using XipHash __attribute__((aligned(4))) = uint64_t;
+
 struct XipHeader {
   uint8_t magic[8];
   uint32_t version;
-  uint32_t size;      // of the file
-  uint64_t checksum;  // of all that follows
-  uint64_t module_hash;
+  uint32_t size;     // of the file
+  XipHash checksum;  // of all that follows
+  XipHash module_hash;
   uint32_t module_size;
   uint32_t functions;  // how many entries follow the header
   XipTarget target;
@@ -65,7 +68,7 @@ struct XipHeader {
   uint32_t max_frame;   // bytes of stack that the largest frame takes
   uint32_t min_memory;  // bytes that the code takes memory 0 to have
 };
-static_assert(sizeof(XipHeader) == 56);
+static_assert(sizeof(XipHeader) == 56 && alignof(XipHeader) == 4);
 // Where that which the checksum is of begins.
 inline constexpr size_t kXipChecked = 24;
 

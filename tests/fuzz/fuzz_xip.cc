@@ -138,11 +138,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(!read.error().message.empty(), "an error without a message");
     return 0;
   }
-  XipHeader header;
-  std::memcpy(&header, static_cast<const void*>(read->header), sizeof header);
-  require(header.code == word(file, kCodeAt) && header.checksum == number(file, kChecksumAt, 8) &&
-              header.max_frame == word(file, kFrameAt) &&
-              header.min_memory == word(file, kMemoryAt),
+  require(read->header->code == word(file, kCodeAt) &&
+              read->header->checksum == number(file, kChecksumAt, 8) &&
+              read->header->max_frame == word(file, kFrameAt) &&
+              read->header->min_memory == word(file, kMemoryAt),
           "members lie elsewhere");
   for (size_t i = 0; i < functions; ++i)
     require(read->functions[i].code == word(file, kHeader + 8 * i) &&

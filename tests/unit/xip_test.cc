@@ -2,7 +2,9 @@
 // tests/embedded/xip.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "interp/xip_format.h"
 
@@ -48,10 +50,16 @@ Result<XipFile> read_changed(F change, uint16_t machine = kXipArm) {
 
 TEST(Xip, FileIsReadInPlace) {
   const auto file = make_file();
-  const auto read = read_xip(file, kModule, 2);
-  ASSERT_TRUE(read);
-  EXPECT_EQ(reinterpret_cast<const uint8_t*>(read->header), file.data());
-  EXPECT_EQ(read->functions[0].entry, read->header->code + 9);
+  std::vector<uint8_t> room(file.size() + 4);
+  for (const size_t at : {0, 4}) {
+    const Bytes placed(std::copy(file.begin(), file.end(), room.begin() + at) - file.size(),
+                       file.size());
+    const auto read = read_xip(placed, kModule, 2);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(reinterpret_cast<const uint8_t*>(read->header), placed.data());
+    EXPECT_TRUE(read->header->module_hash == xip_hash(kModule));
+    EXPECT_EQ(read->functions[0].entry, read->header->code + 9);
+  }
 }
 
 TEST(Xip, AnyDamageIsFound) {
