@@ -78,17 +78,22 @@ register uint32_t MEMORY_SIZE WAFER_REG("r9", "s6");
 #else
 #define DISPATCH() return TBL[operation_at(PC)]()
 #endif
-#if defined(__thumb2__) && !defined(WAFER_COLD_HANDLERS)
+#if WAFER_NARROW && (defined(__thumb2__) || defined(__riscv)) && !defined(WAFER_COLD_HANDLERS)
+#ifdef __thumb2__
+#define WAFER_STEP "ldrb %0, [%1, %2]!"
+#else
+#define WAFER_STEP "lbu %0, %2(%1)\n\tadd %1, %1, %2"
+#endif
 // Steps and reads the next operation at once, where the distance is known and short.
-#define NEXT(n)                                                                       \
-  do {                                                                                \
-    if (__builtin_constant_p(n) && (n) > 0 && (n) < 64) {                             \
-      uint32_t op_;                                                                   \
-      __asm__ volatile("ldrb %0, [%1, %2]!" : "=r"(op_), "+r"(PC) : "i"(2 * int(n))); \
-      return TBL[op_]();                                                              \
-    }                                                                                 \
-    PC += (n);                                                                        \
-    DISPATCH();                                                                       \
+#define NEXT(n)                                                              \
+  do {                                                                       \
+    if (__builtin_constant_p(n) && (n) > 0 && (n) < 64) {                    \
+      uint32_t op_;                                                          \
+      __asm__ volatile(WAFER_STEP : "=&r"(op_), "+r"(PC) : "i"(2 * int(n))); \
+      return TBL[op_]();                                                     \
+    }                                                                        \
+    PC += (n);                                                               \
+    DISPATCH();                                                              \
   } while (0)
 #endif
 
