@@ -48,17 +48,22 @@ std::vector<uint32_t> elements_of(const wasm::Module& module, uint32_t index) {
   if (table.imported || table.init) return {};
   for (const wasm::Export& e : module.exports)
     if (e.kind == wasm::ExternKind::Table && e.index == index) return {};
-  std::vector<uint32_t> out;
+  size_t written = 0, end = 0;
   for (const wasm::ElemSegment& segment : module.elems) {
     if (segment.mode != wasm::SegmentMode::Active) continue;
     const auto begin = begin_of(module, segment);
     if (!begin) return {};
     if (segment.table != index) continue;
-    if (out.size() < *begin + segment.funcs.size())
-      out.resize(*begin + segment.funcs.size(), kNoFunction);
-    std::copy(segment.funcs.begin(), segment.funcs.end(), out.begin() + ptrdiff_t(*begin));
+    written += segment.size();
+    end = std::max(end, *begin + size_t(segment.size()));
   }
-  if (is_written(module, index)) return {};
+  // Few functions far behind would make a file of a module of a few bytes large.
+  if (end / 4 > written || is_written(module, index)) return {};
+  std::vector<uint32_t> out(end, kNoFunction);
+  for (const wasm::ElemSegment& segment : module.elems)
+    if (segment.mode == wasm::SegmentMode::Active && segment.table == index)
+      std::copy(segment.funcs.begin(), segment.funcs.end(),
+                out.begin() + ptrdiff_t(*begin_of(module, segment)));
   return out;
 }
 
@@ -69,10 +74,9 @@ const XipTable& ModuleTranslator::xip_table(uint32_t index) {
   XipTable& table = at->second;
   if (!is_new) return table;
   const std::vector<uint32_t> elements = elements_of(module, index);
-  // Rows that are none would make a file of a module of a few bytes large.
   const auto functions = size_t(llvm::count_if(
       elements, [&](uint32_t f) { return f != kNoFunction && !module.functions[f].imported; }));
-  if (functions == 0 || elements.size() / 4 > functions) return table;
+  if (functions == 0) return table;
 
   auto* row_type = llvm::StructType::get(i32, i32);
   auto* type = llvm::ArrayType::get(row_type, elements.size());

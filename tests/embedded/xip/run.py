@@ -7,6 +7,7 @@ where a tool is missing (exit code 77).
 """
 import argparse
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,8 @@ REFUSED = {
     "memories": ('(module (memory 1) (memory 1))', "has no several memories"),
     "memory64": ('(module (memory i64 1))', "has no memories of 64 bits"),
 }
+FAR = """(module (table 4000000000 funcref) (elem (i32.const 3999999000) $f)
+  (func $f (export "f") (result i32) (call_indirect (result i32) (i32.const 3))))"""
 
 
 def sh(*command, ok=(0,), **options):
@@ -95,6 +98,12 @@ def main():
         if message not in said:
             sys.exit(f"{options}: {said}")
 
+    # A table that is no constant, as it would take gigabytes.
+    (out / "far.wat").write_text(FAR)
+    sh(wafer, "compile", "--target", board.xip, "--format", "xip", out / "far.wat", "-o", out / "far.xip",
+       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+    if (out / "far.xip").stat().st_size > 4096:
+        sys.exit("code of a far element is large")
     for module in MODULES:
         sh(wafer, "wat2wasm", HERE / f"{module}.wat", "-o", out / f"{module}.wasm")
         for target in run_on + others:
