@@ -470,7 +470,7 @@ def main():
     print(f"{args.profile}: {seen} of {files} files, {totals[0]} assertions passed, "
           f"{totals[1]} failed, {totals[2]} modules refused" +
           (f", {codes} run as machine code" if args.xip else ""))
-    sys.exit(1 if bad or seen != files or not files else 0)
+    sys.exit(1 if bad or seen != files or not files or (args.xip and not codes) else 0)
 
 
 main()
