@@ -496,7 +496,7 @@ WAFER_CC void call_import(WAFER_PARAMS) {
 WAFER_CC void call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const uint64_t index = index_at(LB, 0, field<3>(PC));
-  const TrapCode code = resolve_indirect(CTX, ARG_LO(1), ARG_HI(1), index, f);
+  const TrapCode code = resolve_indirect(*CTX->instance, ARG_LO(1), ARG_HI(1), index, f);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX->store, code, index));
   CALL_FUNC(f, LA, PC + and_safepoint(2));
 }
@@ -569,7 +569,7 @@ WAFER_CC void return_call(WAFER_PARAMS) {
 WAFER_CC void return_call_indirect(WAFER_PARAMS) {
   FuncInst* f;
   const uint64_t index = index_at(LB, 0, ARG_LO(2));
-  const TrapCode code = resolve_indirect(CTX, ARG_LO(1), ARG_HI(1), index, f);
+  const TrapCode code = resolve_indirect(*CTX->instance, ARG_LO(1), ARG_HI(1), index, f);
   if (WAFER_UNLIKELY(code != TrapCode::None)) TRAP(indirect_failed(*CTX->store, code, index));
   TAIL_CALL(f, LA, LC, PC + and_safepoint(3));
 }

@@ -267,7 +267,7 @@ void run_in_place(Activation& a, FuncCode* code, Slot* fp) {
 #endif
       {
         const uint32_t type = index(pc), in = index(pc), i = get<uint32_t>(--sp, 0);
-        trap = resolve_indirect(&a, in, a.instance->module->canon[type], i, func);
+        trap = resolve_indirect(*a.instance, in, a.instance->module->canon[type], i, func);
         if (WAFER_UNLIKELY(trap != TrapCode::None)) WAFER_TRAP(indirect_failed(*a.store, trap, i));
         goto called;
       }

@@ -37,13 +37,14 @@ bool leave_frame_and_unwind(Activation& activation, Slot pc, Slot fp, Slot insta
 TrapCode translation_failed(Store& store, const FuncCode& code);
 
 // The function that call_indirect means, or a trap.
-WAFER_ALWAYS_INLINE TrapCode resolve_indirect(Activation* ctx, uint32_t table, uint32_t type,
-                                              uint64_t index, FuncInst*& out) {
-  const runtime::Table* t = ctx->instance->tables[table];
+WAFER_ALWAYS_INLINE TrapCode resolve_indirect(const runtime::Instance& instance, uint32_t table,
+                                              uint32_t type, uint64_t index, FuncInst*& out) {
+  const runtime::Table* t = instance.tables[table];
   if (WAFER_UNLIKELY(index >= t->size)) return TrapCode::UndefinedElement;
   FuncInst* f = reinterpret_cast<FuncInst*>(t->elements[index]);
   if (WAFER_UNLIKELY(!f)) return TrapCode::UninitializedElement;
-  if (WAFER_UNLIKELY(f->type->id != type) && !ctx->store->registry().is_subtype(f->type->id, type))
+  if (WAFER_UNLIKELY(f->type->id != type) &&
+      !instance.store->registry().is_subtype(f->type->id, type))
     return TrapCode::IndirectTypeMismatch;
   out = f;
   return TrapCode::None;

@@ -140,11 +140,10 @@ void call_function(Context* c, FuncInst* func, Slot* slots) {
   refresh(c);
 }
 void call_element(Context* c, uint32_t table, uint32_t index, uint32_t type, Slot* slots) {
-  const Table& t = *c->tables[table];
-  if (index >= t.size) raise(c, TrapCode::UndefinedElement);
-  auto* const func = reinterpret_cast<FuncInst*>(uintptr_t(t.elements[index]));
-  if (!func) raise(c, indirect_failed(*c->instance->store, TrapCode::UninitializedElement, index));
-  if (func->type != c->types[type]) raise(c, TrapCode::IndirectTypeMismatch);
+  FuncInst* func = nullptr;
+  const TrapCode code = resolve_indirect(*c->instance, table, c->types[type]->id, index, func);
+  if (WAFER_UNLIKELY(code != TrapCode::None))
+    raise(c, indirect_failed(*c->instance->store, code, index));
   call_function(c, func, slots);
 }
 uint32_t memory_pages(Context* c) { return uint32_t(c->instance->memory0->pages()); }

@@ -1,5 +1,5 @@
 // Files of machine code that runs in place: a file is read if and only if it is as
-// interp/xip_format.h says, which is looked at here once more, byte by byte. Two bytes come first:
+// interp/xip_format.h says, which is looked at here once more, by offsets. Two bytes come first:
 // what is mended of the file that follows, so that all checks are reached, with how it is aligned;
 // and how many functions the module has.
 #include <cstdio>
@@ -7,8 +7,10 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "base/leb128.h"
 #include "interp/xip_format.h"
 
 namespace {
@@ -33,28 +35,28 @@ enum : size_t {
   kHeader = 56
 };
 
-uint64_t number(Bytes file, size_t at, size_t bytes) {
-  uint64_t v = 0;
-  while (bytes--) v = v << 8 | file[at + bytes];
-  return v;
+template <class T>
+T number(Bytes file, size_t at) {
+  return load_le<T>(&file[at]);
 }
-uint64_t word(Bytes file, size_t at) { return number(file, at, 4); }
-void set(MutableBytes file, size_t at, size_t bytes, uint64_t v) {
-  for (size_t i = 0; i < bytes; ++i) file[at + i] = uint8_t(v >> 8 * i);
+uint64_t word(Bytes file, size_t at) { return number<uint32_t>(file, at); }
+template <class T>
+void set(MutableBytes file, size_t at, std::type_identity_t<T> v) {
+  store_le<T>(&file[at], v);
 }
 
 void mend(MutableBytes file, unsigned what) {
   if (file.size() < kHeader) return;
   if (what & kBeginning) {
     std::memcpy(file.data(), "\0wafxip\n", 8);
-    set(file, kVersionAt, 4, kXipVersion);
+    set<uint32_t>(file, kVersionAt, kXipVersion);
   }
-  if (what & kSize) set(file, kSizeAt, 4, file.size());
+  if (what & kSize) set<uint32_t>(file, kSizeAt, file.size());
   if (what & kOrigin) {
-    set(file, kHashAt, 8, xip_hash(kModule));
-    set(file, kModuleSizeAt, 4, sizeof kModule);
+    set<uint64_t>(file, kHashAt, xip_hash(kModule));
+    set<uint32_t>(file, kModuleSizeAt, sizeof kModule);
   }
-  if (what & kChecksum) set(file, kChecksumAt, 8, xip_hash(file.subspan(kHashAt)));
+  if (what & kChecksum) set<uint64_t>(file, kChecksumAt, xip_hash(file.subspan(kHashAt)));
 }
 
 void require(bool holds, const char* what) {
@@ -72,11 +74,11 @@ bool fits(Bytes file, uint64_t functions, ErrorKind& why) {
     return false;
   }
   if (word(file, kSizeAt) != file.size() || file.size() % 4 != 0 ||
-      number(file, kChecksumAt, 8) != xip_hash(file.subspan(kHashAt)))
+      number<uint64_t>(file, kChecksumAt) != xip_hash(file.subspan(kHashAt)))
     return false;
   const uint64_t code = word(file, kCodeAt), count = word(file, kFunctionsAt);
   if (code % 4 != 0 || code > file.size() || kHeader + 8 * count > code) return false;
-  if (number(file, kHashAt, 8) != xip_hash(kModule) ||
+  if (number<uint64_t>(file, kHashAt) != xip_hash(kModule) ||
       word(file, kModuleSizeAt) != sizeof kModule || count != functions) {
     why = ErrorKind::Usage;
     return false;
@@ -85,7 +87,8 @@ bool fits(Bytes file, uint64_t functions, ErrorKind& why) {
     const uint64_t f = word(file, kHeader + 8 * i), entry = word(file, kHeader + 8 * i + 4);
     if (f == 0 && entry == 0) continue;
     for (const uint64_t at : {f, entry})
-      if (at < code || at >= file.size() || at % 2 != (number(file, kMachineAt, 2) == kXipArm))
+      if (at < code || at >= file.size() ||
+          at % 2 != (number<uint16_t>(file, kMachineAt) == kXipArm))
         return false;
   }
   return true;
@@ -95,14 +98,14 @@ std::string seed(uint8_t mended, uint16_t machine, uint32_t functions, uint32_t 
   std::string out(kHeader + 8 * functions + code_bytes, '\0');
   const MutableBytes file(reinterpret_cast<uint8_t*>(out.data()), out.size());
   const uint32_t code = uint32_t(kHeader + 8 * functions), odd = machine == kXipArm;
-  set(file, kFunctionsAt, 4, functions);
-  set(file, kMachineAt, 2, machine);
-  set(file, kCodeAt, 4, code);
-  set(file, kFrameAt, 4, 256);
-  set(file, kMemoryAt, 4, 65536);
+  set<uint32_t>(file, kFunctionsAt, functions);
+  set<uint16_t>(file, kMachineAt, machine);
+  set<uint32_t>(file, kCodeAt, code);
+  set<uint32_t>(file, kFrameAt, 256);
+  set<uint32_t>(file, kMemoryAt, 65536);
   for (uint32_t i = 0; i < functions; i += 2) {
-    set(file, kHeader + 8 * i, 4, code + odd);
-    set(file, kHeader + 8 * i + 4, 4, code + code_bytes - 2 + odd);
+    set<uint32_t>(file, kHeader + 8 * i, code + odd);
+    set<uint32_t>(file, kHeader + 8 * i + 4, code + code_bytes - 2 + odd);
   }
   mend(file, kAll);
   return std::string{char(mended), char(functions)} + out;
@@ -139,7 +142,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   require(read->header->code == word(file, kCodeAt) &&
-              read->header->checksum == number(file, kChecksumAt, 8) &&
+              read->header->checksum == number<uint64_t>(file, kChecksumAt) &&
               read->header->max_frame == word(file, kFrameAt) &&
               read->header->min_memory == word(file, kMemoryAt),
           "members lie elsewhere");

@@ -18,6 +18,7 @@
 #include <llvm/MC/MCStreamer.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Passes/StandardInstrumentations.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Transforms/IPO/FunctionAttrs.h>
 #include <llvm/Transforms/IPO/Inliner.h>
@@ -265,10 +266,10 @@ void optimize(llvm::Module& ir, llvm::TargetMachine& machine, unsigned level,
     return keep_loads_unconditional(ir, *machine.getMCSubtargetInfo());
   }
   llvm::PassInstrumentationCallbacks callbacks;
-  callbacks.registerShouldRunOptionalPassCallback([&cancelled](llvm::StringRef, llvm::Any unit) {
-    const auto* const* f = llvm::any_cast<const llvm::Function*>(&unit);
-    return !cancelled() && !(f && (*f)->hasOptNone());
-  });
+  callbacks.registerShouldRunOptionalPassCallback(
+      [&cancelled](llvm::StringRef, llvm::Any) { return !cancelled(); });
+  llvm::OptNoneInstrumentation plain_functions(/*DebugLogging=*/false);
+  plain_functions.registerCallbacks(callbacks);
   llvm::PipelineTuningOptions tuning;
   llvm::PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
   llvm::LoopAnalysisManager loops;

@@ -316,6 +316,13 @@ void FunctionTranslator::drop_unreachable() {
   llvm::removeUnreachableBlocks(*fn_);
 }
 
+Value* FunctionTranslator::stack_pointer(Type* type) {
+  auto* name =
+      llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, m_.x86 ? "rsp" : "sp"));
+  return b_.CreateIntrinsic(llvm::Intrinsic::read_register, {type},
+                            {llvm::MetadataAsValue::get(m_.context, name)});
+}
+
 void FunctionTranslator::finish_entry() {
   b_.SetInsertPoint(entry_);
   b_.SetCurrentDebugLocation(
@@ -326,10 +333,7 @@ void FunctionTranslator::finish_entry() {
     b_.CreateBr(body_);
     return;
   }
-  auto* name =
-      llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, m_.x86 ? "rsp" : "sp"));
-  Value* sp = b_.CreateIntrinsic(llvm::Intrinsic::read_register, {m_.i64},
-                                 {llvm::MetadataAsValue::get(m_.context, name)});
+  Value* sp = stack_pointer(m_.i64);
   Value* limit = load_at(m_.i64, exec(), layout::kExecLimit, "limit");
   BasicBlock* full = block("overflow");
   b_.SetInsertPoint(entry_);

@@ -287,6 +287,7 @@ class FunctionTranslator {
   llvm::Value* ref_test_desc(bool nullable);
   Value* ref_test(Value* ref, wasm::HeapType type, bool nullable);
   Value* entry_slot();
+  Value* stack_pointer(llvm::Type* type);
 
   // ---- code that runs in place (xip.cc)
   Value* xip_field(interp::XipField field, llvm::Type* type);
@@ -310,8 +311,8 @@ class FunctionTranslator {
   void xip_store(const wasm::Instr& in, Value* value, unsigned size);
   Value* xip_global_address(uint32_t index, std::string& kind);
   void xip_call_native(const wasm::FuncType& type, Value* callee, std::span<Value* const> args);
-  template <class Call>
-  void xip_call_by_slots(const wasm::FuncType& type, std::span<Value* const> args, Call&& call);
+  void xip_call_by_slots(const wasm::FuncType& type, std::span<Value* const> args,
+                         llvm::function_ref<llvm::CallInst*(Value* slots)> call);
   void xip_call_direct(uint32_t func);
   void xip_call_indirect(const wasm::Instr& in);
   std::vector<Value*> take(size_t count);

@@ -166,9 +166,7 @@ void FunctionTranslator::xip_finish_entry() {
   BasicBlock* const rest = at->splitBasicBlock(before, "looked");
   at->getTerminator()->eraseFromParent();
   b_.SetInsertPoint(at);
-  auto* name = llvm::MDNode::get(m_.context, llvm::MDString::get(m_.context, "sp"));
-  Value* sp = b_.CreateIntrinsic(llvm::Intrinsic::read_register, {m_.i32},
-                                 {llvm::MetadataAsValue::get(m_.context, name)});
+  Value* sp = stack_pointer(m_.i32);
   Value* limit = xip_field(XipField::stack_limit, m_.i32);
   b_.CreateCondBr(b_.CreateICmpULT(sp, limit), xip_trap_block(TrapCode::CallStackExhausted), rest,
                   llvm::MDBuilder(m_.context).createUnlikelyBranchWeights());
@@ -208,9 +206,8 @@ void FunctionTranslator::xip_call_native(const wasm::FuncType& type, Value* call
 }
 
 // `call` makes the service's call, which takes the slots.
-template <class Call>
 void FunctionTranslator::xip_call_by_slots(const wasm::FuncType& type, std::span<Value* const> args,
-                                           Call&& call) {
+                                           llvm::function_ref<llvm::CallInst*(Value* slots)> call) {
   xip_slot_count_ = std::max(
       {xip_slot_count_, uint32_t(type.params.size()), uint32_t(type.results.size()), uint32_t{1}});
   if (!xip_slots_) {

@@ -48,22 +48,22 @@ std::vector<uint32_t> elements_of(const wasm::Module& module, uint32_t index) {
   if (table.imported || table.init) return {};
   for (const wasm::Export& e : module.exports)
     if (e.kind == wasm::ExternKind::Table && e.index == index) return {};
+  std::vector<std::pair<uint32_t, const wasm::ElemSegment*>> segments;
   size_t written = 0, end = 0;
   for (const wasm::ElemSegment& segment : module.elems) {
     if (segment.mode != wasm::SegmentMode::Active) continue;
     const auto begin = begin_of(module, segment);
     if (!begin) return {};
     if (segment.table != index) continue;
+    segments.emplace_back(*begin, &segment);
     written += segment.size();
     end = std::max(end, *begin + size_t(segment.size()));
   }
   // Few functions far behind would make a file of a module of a few bytes large.
   if (end / 4 > written || is_written(module, index)) return {};
   std::vector<uint32_t> out(end, kNoFunction);
-  for (const wasm::ElemSegment& segment : module.elems)
-    if (segment.mode == wasm::SegmentMode::Active && segment.table == index)
-      std::copy(segment.funcs.begin(), segment.funcs.end(),
-                out.begin() + ptrdiff_t(*begin_of(module, segment)));
+  for (const auto& [begin, segment] : segments)
+    std::copy(segment->funcs.begin(), segment->funcs.end(), out.begin() + ptrdiff_t(begin));
   return out;
 }
 
